@@ -1,0 +1,87 @@
+"""isthmus: autoencoders of every kind, on your own data, in one line or one command.
+
+An autoencoder is what it is by four choices that do not know each other:
+
+    x --corruption--> x~ --encoder--> h --bottleneck--> z --decoder--> y --likelihood--> nats per example
+    |                                       '---------------> penalty, nats per example      + ----> loss
+    '----------------- the clean x is the target --------------------'
+
+Reading order, which is the way of the data; nobody imports upward:
+
+    errors          what can go wrong because of what a user gave, in one sentence each
+    records         what a record is: a frozen, validated choice; describe, read, override
+    data/           examples in: embedded MNIST, Fashion-MNIST, digits, files and folders of one's own
+    scaling         raw units <-> model units
+    memory          what a choice must remember: learned tensors, running state
+    corruptions     clean -> spoilt
+    bottlenecks/    what the code may be, and what it costs
+    architectures/  the mirrored pairs of encoder and decoder
+    likelihoods     how far a reconstruction is from an example
+    optimizers      optimizer and schedule
+    model           the nn.Module that joins the four
+    training        the engine, a generator of reports
+    inference       rows through the model, the same bits in any grouping
+    progress        what a person sees meanwhile
+    storage         the model file
+    estimator       the scikit-learn face
+    recipes         named autoencoders, tuned, one expression each
+    tutorials       the systems of five tutorials, exactly, with their published figures
+    metrics         figures of one number each
+    evaluation      what it learned, in figures
+    plots/          what it learned, in pictures
+    report          the page of a run
+    tensorboard     event files
+    runs            the folder of a run
+    cli             verbs
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isthmus import (
+        architectures,
+        bottlenecks,
+        corruptions,
+        data,
+        likelihoods,
+        optimizers,
+        plots,
+        recipes,
+        scaling,
+        tutorials,
+    )
+    from isthmus.estimator import Autoencoder, load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Autoencoder",
+    "__version__",
+    "architectures",
+    "bottlenecks",
+    "corruptions",
+    "data",
+    "likelihoods",
+    "load",
+    "optimizers",
+    "plots",
+    "recipes",
+    "scaling",
+    "tutorials",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a part when it is first used: importing isthmus alone stays cheap."""
+    if name not in __all__:
+        raise AttributeError(f"module 'isthmus' has no attribute '{name}'")
+    if name in {"Autoencoder", "load"}:
+        return getattr(import_module("isthmus.estimator"), name)
+    return import_module(f"isthmus.{name}")
+
+
+def __dir__() -> list[str]:
+    return __all__

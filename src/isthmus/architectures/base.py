@@ -1,0 +1,70 @@
+"""The contract of an architecture, and what the families share: initialization and activation layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Generator, nn
+
+from isthmus.bottlenecks.base import Activation
+from isthmus.records import Record
+
+__all__ = ["Architecture", "Initialization", "Pair", "activation_layers", "initialize"]
+
+Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
+
+_LAYERS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class Pair(NamedTuple):
+    """encoder: (b, *shape) -> (b, ..., width), features last; decoder: (b, ..., size) -> (b, *shape)."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+
+class Architecture(Record):
+    """Builds the mirrored pair for examples of a shape."""
+
+    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+        """The pair, its weights drawn from the generator; `RecordError` if it cannot be built for this shape."""
+        raise NotImplementedError
+
+    @property
+    def prefers_bfloat16(self) -> bool:
+        """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
+        return False
+
+
+def activation_layers(activation: Activation) -> list[nn.Module]:
+    """The layer of an activation function; none where it is linear."""
+    return [] if activation == "linear" else [_LAYERS[activation]()]
+
+
+@torch.no_grad()
+def initialize(module: nn.Module, scheme: Initialization, generator: Generator) -> None:
+    """Draws every weight of a module's layers anew; biases become 0 (0.1 with "truncated").
+
+    "glorot": uniform of variance 2 / (fan in + fan out), as Keras draws (Glorot & Bengio 2010). "he": uniform of variance
+    2 / fan in (He et al. 2015). "lecun": uniform of variance 1 / fan in. "normal": N(0, 1).
+    "truncated": normal of standard deviation 0.1, redrawn beyond two of them.
+    """
+    for layer in module.modules():
+        weight = getattr(layer, "weight", None)
+        if not isinstance(weight, nn.Parameter) or weight.ndim < 2:
+            continue
+        field = math.prod(weight.shape[2:])
+        fans = weight.shape[1] * field, weight.shape[0] * field
+        transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
+        fan_in, fan_out = fans[::-1] if transposed else fans
+        if scheme == "normal":
+            weight.normal_(generator=generator)
+        elif scheme == "truncated":
+            nn.init.trunc_normal_(weight, 0.0, 0.1, -0.2, 0.2, generator=generator)
+        else:
+            variance = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in, "lecun": 1 / fan_in}[scheme]
+            weight.uniform_(-math.sqrt(3 * variance), math.sqrt(3 * variance), generator=generator)
+        if isinstance(layer.bias, nn.Parameter):
+            layer.bias.fill_(0.1 if scheme == "truncated" else 0.0)

@@ -1,0 +1,185 @@
+"""Convolutions over lines, pictures and volumes of any size and number of channels."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, Self
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Generator, Tensor, nn
+from torch.nn.utils import skip_init
+
+from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, initialize
+from isthmus.architectures.mlp import dense
+from isthmus.bottlenecks.base import Activation
+from isthmus.errors import RecordError
+from isthmus.records import record
+
+__all__ = ["Conv"]
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+@record
+class Conv(Architecture):
+    """Convolutional stages that halve each side, and stages that bring it back.
+
+    Examples are (length,), (height, width), (height, width, channels) or (depth, height, width, channels).
+    ``code="vector"``: stages of ``channels`` features, then a dense layer to the code, (b, width).
+    ``code="map"``: one more stage makes the code itself a map, (b, height', width', width); the bottleneck's activation is its.
+    ``down``: "pool" (convolution, then the maximum of each 2 x 2) or "stride" (the convolution takes every second place).
+    ``up``: "resize" (nearest neighbour to the mirrored size, then convolution: no checkerboard, Odena, Dumoulin & Olah 2016), "double"
+    (convolution, then each number twice along each side; a convolution without padding, or cropping at the end, sheds what is over)
+    or "transpose" (transposed convolution). ``output`` is the activation after the last layer.
+    """
+
+    channels: tuple[PositiveInt, ...] = (32, 64)
+    kernel: PositiveInt = 3
+    code: Literal["vector", "map"] = "vector"
+    down: Literal["pool", "stride"] = "pool"
+    up: Literal["resize", "double", "transpose"] = "resize"
+    activation: Activation = "relu"
+    output: Activation = "linear"
+    initialization: Initialization = "glorot"
+
+    @model_validator(mode="after")
+    def _kernel_is_odd(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} has no middle; take an odd one")
+        return self
+
+    @property
+    def prefers_bfloat16(self) -> bool:
+        return True
+
+    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+        sides, colors = (shape, 1) if len(shape) <= 2 else (shape[:-1], shape[-1])
+        if len(sides) > 3:
+            raise RecordError(f"Conv takes lines, pictures and volumes, not examples of shape {shape}; use MLP")
+        maps = self.code == "map"
+        down = (colors, *self.channels, *([width] if maps else []))
+        stages = (*self.channels, *([size] if maps else []))
+        if not stages:
+            raise RecordError("Conv: channels=() leaves nothing to build; give at least one stage")
+        sizes = [sides]
+        for _ in stages:
+            sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+        back = {"resize": self._resized, "double": self._doubled, "transpose": self._transposed}[self.up]
+        encoder: list[nn.Module] = [Inwards(sides, colors), *self._down(down, len(sides))]
+        decoder: list[nn.Module] = [
+            *back(stages[::-1], colors, sizes[::-1]),
+            *activation_layers(self.output),
+            Outwards(shape),
+        ]
+        if maps:
+            encoder, decoder = [*encoder, FeaturesLast()], [FeaturesFirst(), *decoder]
+        else:
+            inner = torch.Size((stages[-1], *sizes[-1]))
+            encoder = [*encoder, nn.Flatten(), dense(inner.numel(), width)]
+            decoder = [
+                dense(size, inner.numel()),
+                *activation_layers(self.activation),
+                nn.Unflatten(1, inner),
+                *decoder,
+            ]
+        pair = Pair(nn.Sequential(*encoder), nn.Sequential(*decoder))
+        initialize(pair.encoder, self.initialization, generator)
+        initialize(pair.decoder, self.initialization, generator)
+        return pair
+
+    def _down(self, channels: tuple[int, ...], dims: int) -> list[nn.Module]:
+        """One halving stage per step in the numbers of channels; a code map's activation is left to the bottleneck."""
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(pairwise(channels)):
+            makes_code = self.code == "map" and i == len(channels) - 2
+            layers.append(self._convolution(a, b, dims, stride=2 if self.down == "stride" else 1))
+            layers += [] if makes_code else activation_layers(self.activation)
+            layers += [_POOL[dims](2, ceil_mode=True)] if self.down == "pool" else []
+        return layers
+
+    def _resized(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
+        dims, layers = len(sizes[0]), list[nn.Module]()
+        for a, b, to in zip((stages[0], *stages), stages, sizes[1:], strict=False):
+            layers += [
+                nn.Upsample(to, mode="nearest"),
+                self._convolution(a, b, dims),
+                *activation_layers(self.activation),
+            ]
+        return [*layers, self._convolution(stages[-1], colors, dims)]
+
+    def _doubled(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
+        dims, here, layers = len(sizes[0]), sizes[0], list[nn.Module]()
+        for a, b, mirrored in zip((stages[0], *stages), stages, sizes, strict=False):
+            shed = self.kernel - 1 if all(h - self.kernel + 1 >= m for h, m in zip(here, mirrored, strict=True)) else 0
+            convolution = self._convolution(a, b, dims, padding=0 if shed else self.kernel // 2)
+            layers += [convolution, *activation_layers(self.activation), nn.Upsample(scale_factor=2, mode="nearest")]
+            here = tuple(2 * (side - shed) for side in here)
+        return [*layers, Crop(sizes[-1]), self._convolution(stages[-1], colors, dims)]
+
+    def _transposed(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
+        dims, layers = len(sizes[0]), list[nn.Module]()
+        for a, b, small, large in zip(stages, (*stages[1:], colors), sizes, sizes[1:], strict=False):
+            over = tuple(1 - (2 * s - to) for s, to in zip(small, large, strict=True))  # an odd side needs no extra row
+            layer = skip_init(
+                _TRANSPOSED[dims], a, b, self.kernel, stride=2, padding=self.kernel // 2, output_padding=over
+            )
+            layers += [layer, *activation_layers(self.activation)]
+        return layers[: len(layers) - len(activation_layers(self.activation))]
+
+    def _convolution(self, a: int, b: int, dims: int, stride: int = 1, padding: int | None = None) -> nn.Module:
+        """A convolution whose weights are yet to be drawn; it keeps the size unless told otherwise."""
+        return skip_init(
+            _CONV[dims], a, b, self.kernel, stride=stride, padding=self.kernel // 2 if padding is None else padding
+        )
+
+
+class Inwards(nn.Module):
+    """Examples as they are to the (b, colors, *sides) of convolutions: a view, whose memory is channels last."""
+
+    def __init__(self, sides: tuple[int, ...], colors: int) -> None:
+        super().__init__()
+        self.shape = (*sides, colors)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, *self.shape).movedim(-1, 1)
+
+
+class Outwards(nn.Module):
+    """The way back from (b, colors, *sides) to the examples' own shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y.movedim(1, -1).reshape(-1, *self.shape)
+
+
+class FeaturesLast(nn.Module):
+    """(b, features, *places) -> (b, *places, features), as bottlenecks want them."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h.movedim(1, -1)
+
+
+class FeaturesFirst(nn.Module):
+    """(b, *places, features) -> (b, features, *places), as convolutions want them."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.movedim(-1, 1)
+
+
+class Crop(nn.Module):
+    """The middle of what doubling made, at the size wanted."""
+
+    def __init__(self, sides: tuple[int, ...]) -> None:
+        super().__init__()
+        self.sides = sides
+
+    def forward(self, y: Tensor) -> Tensor:
+        for axis, side in enumerate(self.sides, start=2):
+            y = y.narrow(axis, (y.shape[axis] - side) // 2, side)
+        return y

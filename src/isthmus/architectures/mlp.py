@@ -1,0 +1,73 @@
+"""Dense layers."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from pydantic import PositiveInt
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import skip_init
+
+from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, initialize
+from isthmus.bottlenecks.base import Activation
+from isthmus.errors import RecordError
+from isthmus.records import record
+
+__all__ = ["MLP"]
+
+
+@record
+class MLP(Architecture):
+    """Dense layers (d, *hidden, width) and back (size, *hidden reversed, d), for examples of any shape.
+
+    ``hidden=()`` is one layer each way; with ``tied=True`` and a linear code it is principal component analysis. ``decoder_hidden`` is for
+    pairs that are not mirrored. ``tied``: the decoder's weights are the encoder's, transposed; its biases are its own.
+    """
+
+    hidden: tuple[PositiveInt, ...] = (512, 256)
+    activation: Activation = "relu"
+    decoder_hidden: tuple[PositiveInt, ...] | None = None
+    tied: bool = False
+    initialization: Initialization = "glorot"
+
+    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+        d = math.prod(shape)
+        down = (d, *self.hidden, width)
+        up = (size, *(self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden), d)
+        if self.tied and up != down[::-1]:
+            raise RecordError(
+                f"MLP: tied weights need a mirrored pair, but the layers are {down} and {up}; use tied=False"
+            )
+        encoders = [dense(a, b) for a, b in pairwise(down)]
+        decoders: list[nn.Module] = (
+            [Transposed(e) for e in encoders[::-1]] if self.tied else [dense(a, b) for a, b in pairwise(up)]
+        )
+        encoder = nn.Sequential(nn.Flatten(), *self._between(encoders))
+        decoder = nn.Sequential(*self._between(decoders), nn.Unflatten(1, shape))
+        initialize(encoder, self.initialization, generator)
+        initialize(decoder, self.initialization, generator)
+        return Pair(encoder, decoder)
+
+    def _between(self, layers: list[nn.Module]) -> list[nn.Module]:
+        """The layers with the activation between them: none after the last."""
+        return [part for layer in layers[:-1] for part in (layer, *activation_layers(self.activation))] + layers[-1:]
+
+
+class Transposed(nn.Module):
+    """A dense layer that runs another one backwards: its weights transposed, a bias of its own."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(layer, nn.Linear)
+        self._of = (layer,)  # in a tuple, so that the weights are the encoder's alone
+        self.bias = nn.Parameter(layer.weight.new_zeros(layer.in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self._of[0].weight.T, self.bias)
+
+
+def dense(inputs: int, outputs: int) -> nn.Module:
+    """A dense layer whose weights are yet to be drawn."""
+    return skip_init(nn.Linear, inputs, outputs)

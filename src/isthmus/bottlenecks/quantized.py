@@ -1,0 +1,78 @@
+"""Entries of a learned codebook."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from isthmus.bottlenecks.base import Bottleneck, Code, per_example
+from isthmus.memory import Memory
+from isthmus.records import Fraction, record
+
+__all__ = ["VectorQuantized"]
+
+
+@record
+class VectorQuantized(Bottleneck):
+    """VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): each place of the code is the nearest of ``entries`` learned vectors.
+
+    The codebook follows the encoder as a running mean of what is assigned to each entry (their appendix A.1); an entry whose
+    running count falls below ``revive`` starts again at a random output of the encoder, so that none stays dead, and the very first
+    step fills the whole codebook in this way. The penalty is ``commitment`` times the squared distance to the entry.
+    """
+
+    entries: PositiveInt = 512
+    commitment: NonNegativeFloat = 0.25
+    decay: Fraction = 0.99
+    revive: NonNegativeFloat = 0.01
+
+    def memory(self, generator: Generator) -> Memory:
+        codebook = torch.empty(self.entries, self.size).normal_(generator=generator)
+        return Memory(
+            buffers={"codebook": codebook, "counts": torch.zeros(self.entries), "sums": torch.zeros_like(codebook)}
+        )
+
+    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
+        if memory.training:
+            rows = h.detach().reshape(-1, self.size)
+            self._revive(rows, memory, generator)
+            index = nearest(rows, memory["codebook"])
+            code = self._code(h, index, memory)
+            self._follow(rows, index, memory)
+            return code
+        return self.point(h, memory)
+
+    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+        return self._code(h, nearest(h.detach().reshape(-1, self.size), memory["codebook"]), memory)
+
+    def _code(self, h: Float[Tensor, "b *places width"], index: Int[Tensor, "rows"], memory: Memory) -> Code:
+        e = memory["codebook"][index].reshape(h.shape)
+        share = torch.bincount(index, minlength=self.entries) / len(index)
+        perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
+        z = h + (e - h).detach()  # straight through: e forwards, the identity backwards
+        return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})
+
+    @torch.no_grad()
+    def _revive(self, rows: Float[Tensor, "rows size"], memory: Memory, generator: Generator) -> None:
+        dead = (memory["counts"] < self.revive)[:, None]
+        draw = torch.randint(len(rows), (self.entries,), generator=generator, device=generator.device)
+        memory["codebook"].copy_(torch.where(dead, rows[draw], memory["codebook"]))
+        memory["sums"].copy_(torch.where(dead, memory["codebook"], memory["sums"]))
+        memory["counts"].copy_(torch.where(dead[:, 0], 1.0, memory["counts"]))
+
+    @torch.no_grad()
+    def _follow(self, rows: Float[Tensor, "rows size"], index: Int[Tensor, "rows"], memory: Memory) -> None:
+        """One step of an exponential moving average; with decay=0 it is one step of k-means."""
+        chosen = F.one_hot(index, self.entries).to(rows.dtype)
+        memory["counts"].mul_(self.decay).add_(chosen.sum(0), alpha=1 - self.decay)
+        memory["sums"].mul_(self.decay).add_(chosen.T @ rows, alpha=1 - self.decay)
+        means = memory["sums"] / memory["counts"].clamp(min=1e-12)[:, None]
+        memory["codebook"].copy_(torch.where(memory["counts"][:, None] > 0, means, memory["codebook"]))
+
+
+def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries size"]) -> Int[Tensor, "rows"]:
+    """The index of the codebook's entry at the least Euclidean distance from each row."""
+    return (codebook.square().sum(1) - 2 * rows @ codebook.T).argmin(1)

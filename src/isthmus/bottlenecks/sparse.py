@@ -1,0 +1,50 @@
+"""Few active numbers."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveInt, model_validator
+from torch import Generator, Tensor
+
+from isthmus.bottlenecks.base import Activation, Bottleneck, Code, activate, per_example
+from isthmus.memory import Memory
+from isthmus.records import record
+
+__all__ = ["L1", "TopK"]
+
+
+@record
+class L1(Bottleneck):
+    """The code's numbers cost ``weight`` nats each per unit of their size: many of them become zero."""
+
+    weight: NonNegativeFloat = 0.1
+    activation: Activation = "relu"
+
+    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
+        return self.point(h, memory)
+
+    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+        z = activate(h, self.activation)
+        return Code(z, self.weight * per_example(z.abs()), {"active": (z != 0).float().mean()})
+
+
+@record
+class TopK(Bottleneck):
+    """The ``k`` largest numbers of a code pass, the others are zero (Makhzani & Frey 2013, "k-Sparse autoencoders")."""
+
+    k: PositiveInt
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> Self:
+        if self.k > self.size:
+            raise ValueError(f"k={self.k} is more than the {self.size} numbers of the code")
+        return self
+
+    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
+        return self.point(h, memory)
+
+    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+        top = h.topk(self.k, dim=-1)
+        return Code(h.new_zeros(h.shape).scatter(-1, top.indices, top.values), h.new_zeros(len(h)))

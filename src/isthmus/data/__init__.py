@@ -1,0 +1,23 @@
+"""Examples in: built-in data sets by name, the user's own files and folders, and the check of whatever `fit` is given.
+
+Read in this order:
+
+    dataset.py    Dataset: examples, labels, split, source and license
+    examples.py   as_examples: arrays, tensors and data frames as one checked array
+    builtin.py    mnist (embedded), fashion_mnist, digits; a new data set is one function more
+    download.py   files of public data sets: looked for on this machine, else fetched and checked
+    reading.py    load and read: from a name or a path to the reader
+    files.py      opening: regular files only, and no more bytes than promised
+    idx.py        IDX, plain and gzipped
+    arrays.py     .npy, memory-mapped, and .npz
+    tables.py     .csv and .parquet
+    images.py     folders of images
+"""
+
+from isthmus.data.builtin import *  # noqa: F403  (a data set's name is kept in one place, builtin.__all__)
+from isthmus.data.builtin import __all__ as _builtin
+from isthmus.data.dataset import Dataset
+from isthmus.data.examples import Examples, as_examples
+from isthmus.data.reading import load, names, read
+
+__all__ = ["Dataset", "Examples", "as_examples", "load", "names", "read", *_builtin]

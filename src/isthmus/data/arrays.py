@@ -1,0 +1,137 @@
+"""Arrays from .npy and .npz files: mapped or unpacked only as far as the file really reaches, and never unpickled."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.dataset import Dataset
+from isthmus.data.files import open_regular, read_exactly, shown
+from isthmus.errors import DataError
+
+__all__ = ["read_npy", "read_npz"]
+
+Array = npt.NDArray[Any]
+
+_TRAIN = ("x_train", "train_images", "train_x", "train", "x", "data", "images", "arr_0")
+_TEST = ("x_test", "test_images", "test_x", "test")
+_TRAIN_LABELS = ("y_train", "train_labels", "train_y", "y", "labels", "label", "target")
+_TEST_LABELS = ("y_test", "test_labels", "test_y")
+_DEFLATE_LIMIT = 1032  # the most bytes that one byte of deflate can become
+
+
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npy(path: Path) -> Array:
+    """The array of a .npy file as a read-only memory map.
+
+    Raises:
+        DataError: the file is no .npy file, holds Python objects, or its size is not what its header promises.
+    """
+    name = shown(path)
+    with open_regular(path) as file:
+        header = _read_header(file, name)
+        start = file.tell()
+        there = file.seek(0, 2) - start
+        if there != header.size:
+            raise DataError(f"{name} is damaged: its header promises {header.size:,} bytes and {there:,} are there")
+        return np.memmap(
+            cast(Any, file),  # the stub asks for a name where a file does, and cannot be swapped meanwhile
+            header.dtype,
+            mode="r",
+            offset=start,
+            shape=header.shape,
+            order="F" if header.fortran_order else "C",
+        )
+
+
+def read_npz(path: Path, labels: str | None = None) -> Dataset:
+    """The examples, and the test part and labels if there are any, of a .npz file, found by their usual names.
+
+    Args:
+        path: the file.
+        labels: the name of the array with the labels of the (training) examples, where it is no usual one.
+
+    Raises:
+        DataError: damaged, or it is not clear which array holds the examples (the sentence lists the names).
+    """
+    name = shown(path)
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            chosen = _choose(tuple(members), labels, name)
+            train, test, train_labels, test_labels = (
+                None if key is None else _read_member(archive, members[key], f"{key} in {name}") for key in chosen
+            )
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
+    assert train is not None
+    return Dataset(path.name, train, test, _as_labels(train_labels), _as_labels(test_labels), source=name)
+
+
+def _choose(keys: tuple[str, ...], labels: str | None, name: str) -> tuple[str, str | None, str | None, str | None]:
+    """The keys of examples, test part, labels and test labels, upper or lower case."""
+    lower = {key.lower(): key for key in keys}
+
+    def first(wanted: tuple[str, ...]) -> str | None:
+        return next((lower[key] for key in wanted if key in lower), None)
+
+    if labels is not None and labels not in keys:
+        raise DataError(f"{name} has no array {labels!r} for the labels; it has {', '.join(keys)}")
+    train_labels, test_labels, test = labels or first(_TRAIN_LABELS), first(_TEST_LABELS), first(_TEST)
+    others = [key for key in keys if key not in (train_labels, test_labels, test)]
+    train = first(tuple(key for key in _TRAIN if lower.get(key) in others)) or (others[0] if len(others) == 1 else None)
+    if train is None:
+        have = f"it has {', '.join(keys)}" if keys else "it is empty"
+        raise DataError(f"no array in {name} is clearly the examples ({have}): name one of them x_train or X")
+    return train, test, train_labels, test_labels
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Array:
+    """One array; the sizes in its header, in the archive's list and on disk must agree before anything is unpacked."""
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{name} is encrypted or packed as NumPy never does: write it with numpy.savez_compressed")
+    with archive.open(info) as stream:
+        header = _read_header(stream, name)
+        promised = stream.tell() + header.size
+        most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else _DEFLATE_LIMIT)
+        if promised != info.file_size or promised > most:
+            there = f"{promised:,} bytes and at most {min(info.file_size, most):,} are there"
+            raise DataError(f"{name} is damaged: its header promises {there}")
+        content = read_exactly(stream, header.size, name)
+    return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _read_header(stream: IO[bytes], name: str) -> _Header:
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"version {version}, which only structured arrays need")
+        header = _Header(*np.lib.format.read_array_header_1_0(stream))
+    except (ValueError, OverflowError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{name} is no array that NumPy wrote ({reason}): write it with numpy.save") from error
+    if header.dtype.hasobject:
+        raise DataError(f"{name} holds pickled Python objects, which are never loaded: save it as numbers")
+    if min(header.shape, default=0) <= 0 or header.dtype.itemsize == 0:
+        raise DataError(f"{name} holds no numbers: its shape is {header.shape}")
+    return header
+
+
+def _as_labels(labels: Array | None) -> Array | None:
+    """Labels with one axis; a column of them counts as one."""
+    return labels.reshape(-1) if labels is not None and labels.ndim == 2 and labels.shape[1] == 1 else labels

@@ -1,0 +1,81 @@
+"""The data sets that come by name. To add one: a function without arguments here, and its name in `__all__`."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.dataset import Dataset
+from isthmus.data.download import Content, find_or_fetch
+from isthmus.data.idx import read_idx_stream
+
+__all__ = ["digits", "fashion_mnist", "mnist"]
+
+_FILES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def mnist() -> Dataset:
+    """MNIST: 60,000 + 10,000 handwritten digits, 28x28 uint8; embedded in the package.
+
+    LeCun, Cortes and Burges, The MNIST database of handwritten digits, 1998.
+    """
+
+    def embedded(name: str) -> npt.NDArray[Any]:
+        with (resources.files("isthmus.data") / "mnist" / f"{name}.gz").open("rb") as file:
+            return read_idx_stream(gzip.GzipFile(fileobj=file), name)
+
+    train, test, train_labels, test_labels = map(embedded, _FILES)
+    source = "Yann LeCun, Corinna Cortes, Christopher J.C. Burges: the MNIST database"
+    return Dataset("mnist", train, test, train_labels, test_labels, source=source, license="CC BY-SA 3.0")
+
+
+def fashion_mnist() -> Dataset:
+    """Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28x28 uint8; found on this machine or downloaded (30 MB).
+
+    Xiao, Rasul and Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017.
+
+    Raises:
+        DataError: the files are nowhere on this machine and no mirror can be reached.
+    """
+    contents = find_or_fetch("fashion-mnist", _FASHION_MNIST, _FASHION_MNIST_MIRRORS, _FASHION_MNIST_INSTALLED)
+    train, test, train_labels, test_labels = (
+        read_idx_stream(io.BytesIO(content), "Fashion-MNIST") for content in contents
+    )
+    source = "Han Xiao, Kashif Rasul, Roland Vollgraf, Zalando Research: Fashion-MNIST"
+    return Dataset("fashion_mnist", train, test, train_labels, test_labels, source=source, license="MIT")
+
+
+_FASHION_MNIST = {  # in the order of Dataset's fields
+    _FILES[0]: Content(47_040_016, "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
+    _FILES[1]: Content(7_840_016, "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
+    _FILES[2]: Content(60_008, "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
+    _FILES[3]: Content(10_008, "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
+}
+_FASHION_MNIST_MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+)
+_FASHION_MNIST_INSTALLED = ("/usr/share/datasets/fashion-mnist",)  # by Debian's dataset-fashion-mnist
+
+
+def digits() -> Dataset:
+    """Digits: 1,437 + 360 handwritten digits, 8x8 float32 in [0, 1]; comes with scikit-learn.
+
+    The original grey levels 0 ... 16 are divided by 16. The test part is a fixed, stratified fifth (random_state=0).
+    Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    images, labels = (bunch.images / 16).astype(np.float32), bunch.target
+    train, test, train_labels, test_labels = train_test_split(
+        images, labels, test_size=0.2, stratify=labels, random_state=0
+    )
+    source = "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, by way of scikit-learn"
+    return Dataset("digits", train, test, train_labels, test_labels, source=source, license="CC BY 4.0")

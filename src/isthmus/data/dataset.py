@@ -1,0 +1,47 @@
+"""What every reader returns: examples, perhaps a test part, perhaps labels, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+__all__ = ["Dataset"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples with what is known about them.
+
+    Attributes:
+        name: the built-in name, or the file's or folder's.
+        train: (n, *shape), in the units of the source.
+        test: (m, *shape), or None where the source has no split.
+        train_labels: (n,) class numbers or names, or None.
+        test_labels: (m,), or None.
+        columns: the names of a table's columns, or None.
+        source: who made it, or the path it was read from.
+        license: its license, or "" where the source does not say.
+        notes: what a user should hear about the reading, such as files left out: one sentence each.
+    """
+
+    name: str
+    train: Array
+    test: Array | None = None
+    train_labels: Array | None = None
+    test_labels: Array | None = None
+    columns: tuple[str, ...] | None = None
+    source: str = ""
+    license: str = ""
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line: name, number of examples, shape and type of one, classes, source and license."""
+        counts = f"{len(self.train):,} examples" if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
+        shape = "x".join(str(size) for size in self.train.shape[1:])
+        classes = "no labels" if self.train_labels is None else f"{len(set(self.train_labels.tolist()))} classes"
+        origin = ", ".join(part for part in (self.source, self.license) if part)
+        return f"{self.name}: {counts}, {shape} {self.train.dtype}, {classes}" + (f" ({origin})" if origin else "")

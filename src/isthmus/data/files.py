@@ -1,0 +1,62 @@
+"""Opening what a user names: regular files only, never through a link, never more bytes than were promised."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from isthmus.errors import DataError
+
+__all__ = ["Readable", "open_regular", "read_exactly", "shown"]
+
+_BLOCK = 1 << 20  # bytes
+
+
+class Readable(Protocol):
+    """What bytes can be read from: an open file, a gzip stream, a member of an archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """The path as text that any terminal can print: bytes that are not UTF-8 and control characters are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a link, pipe, socket or device is refused before a byte of it is read.
+
+    Raises:
+        FileNotFoundError, PermissionError: as the system says.
+        DataError: the path is no regular file, or the file is empty.
+    """
+    if path.is_symlink():
+        raise DataError(f"{shown(path)} is a symbolic link: give the file it points to")
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    reason = "is empty" if stat.S_ISREG(status.st_mode) else "is not a regular file"
+    raise DataError(f"{shown(path)} {reason}: give a file with data")
+
+
+def read_exactly(stream: Readable, size: int, name: str) -> bytearray:
+    """Read the rest of a stream, which must be `size` bytes; memory grows with what is there, not with the promise.
+
+    Raises:
+        DataError: the stream holds fewer or more bytes.
+    """
+    buffer = bytearray()
+    while len(buffer) < size and (block := stream.read(min(_BLOCK, size - len(buffer)))):
+        buffer += block
+    if len(buffer) < size:
+        raise DataError(f"{name} is cut short: its header promises {size:,} bytes and {len(buffer):,} are there")
+    if stream.read(1):
+        raise DataError(f"{name} is longer than the {size:,} bytes that its header promises: it may be damaged")
+    return buffer

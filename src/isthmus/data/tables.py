@@ -1,0 +1,226 @@
+"""Tables: .csv by NumPy's reader, .parquet by pyarrow; numbers by column, and one column of labels if wanted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.dataset import Dataset
+from isthmus.data.files import open_regular, shown
+from isthmus.errors import DataError
+
+__all__ = ["read_csv", "read_parquet"]
+
+Array = npt.NDArray[Any]
+
+_MISSING = ("", "na", "n/a", "null", "none", "?")  # beside nan, which float reads
+_ROWS = 10_000  # rows read together
+_LISTED = 10  # names in a message
+
+
+def read_csv(path: Path, labels: str | None = None) -> Dataset:
+    """A table of numbers, float64, from a text file with commas, semicolons or tabs between its cells.
+
+    The first row is taken for names if none of its cells is a number, or if one of its words stands above a number.
+    Empty cells, NA, null, none and ? become NaN.
+
+    Args:
+        path: the file, UTF-8.
+        labels: the column that holds the labels, by name, or by number counted from 0 where there are no names.
+
+    Raises:
+        DataError: a column other than the labels holds text, a row has too few or too many cells, or nothing is there.
+    """
+    name = shown(path)
+    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+        try:
+            columns, values, target = _read_text(file, name, labels)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+        except csv.Error as error:
+            raise DataError(f"{name} cannot be read as a table ({error}): save it as plain CSV") from error
+    return Dataset(path.name, values, train_labels=target, columns=columns, source=name)
+
+
+def _read_text(file: TextIO, name: str, labels: str | None) -> tuple[tuple[str, ...] | None, Array, Array | None]:
+    """The names of the columns if there are any, the numbers, and the labels if wanted."""
+    delimiter = max(",;\t", key=file.readline().count)
+    file.seek(0)
+    rows = _rows(file, delimiter)
+    first, second = next(rows, []), next(rows, [])
+    named = _is_header(first, second)
+    if not (second if named else first):
+        raise DataError(f"{name} has no rows of data: give at least one")
+    columns = tuple(first) if named else tuple(map(str, range(len(first))))
+    target = _find_column(labels, columns, name)
+    file.seek(0)
+    if named:
+        next(_rows(file, delimiter))
+    try:
+        table = np.loadtxt(file, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
+        if table.shape[1] != len(columns):
+            raise DataError(
+                f"the rows of {name} have {table.shape[1]} cells and its first row {len(columns)}: even them"
+            )
+        cells: Array | list[str] = table[:, target] if target is not None else []
+        values = np.delete(table, target, axis=1) if target is not None else table
+    except (DataError, UnicodeDecodeError):
+        raise
+    except ValueError:  # text or gaps somewhere: the slower reader knows gaps, and says where text is
+        file.seek(0)
+        rows = itertools.islice(_rows(file, delimiter), int(named), None)
+        values, cells = _parse(rows, columns, target, name)
+    kept = tuple(column for index, column in enumerate(columns) if index != target)
+    return kept if named else None, values, None if target is None else _narrow(cells)
+
+
+def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
+    return (row for row in csv.reader(file, delimiter=delimiter, strict=True) if row)
+
+
+def _number(cell: str) -> float:
+    text = cell.strip()
+    if "_" in text:  # Python's float would take 1_000
+        raise ValueError(text)
+    return np.nan if text.lower() in _MISSING else float(text)
+
+
+def _is_header(first: list[str], second: list[str]) -> bool:
+    def is_word(cell: str) -> bool:
+        try:
+            _number(cell)
+        except ValueError:
+            return True
+        return False
+
+    def is_number(cell: str) -> bool:
+        return not is_word(cell) and cell.strip().lower() not in _MISSING
+
+    if not any(map(is_number, first)):
+        return any(map(is_word, first))
+    return any(is_word(above) and is_number(below) for above, below in zip(first, second, strict=False))
+
+
+def _find_column(labels: str | None, columns: tuple[str, ...], name: str) -> int | None:
+    if labels is None:
+        return None
+    if labels not in columns:
+        listed = ", ".join(columns[:_LISTED]) + (", ..." if len(columns) > _LISTED else "")
+        raise DataError(f"{name} has no column {labels!r} for the labels; it has {listed}")
+    if len(columns) == 1:
+        raise DataError(f"{name} has no column beside the labels: give at least one with numbers")
+    return columns.index(labels)
+
+
+def _parse(
+    rows: Iterator[list[str]], columns: tuple[str, ...], target: int | None, name: str
+) -> tuple[Array, list[str]]:
+    """Numbers with NaN for gaps, and the cells of the labels; the first text elsewhere is named."""
+    blocks, labels, count = [], [], 0
+    while block := list(itertools.islice(rows, _ROWS)):
+        values = np.empty((len(block), len(columns) - (target is not None)))
+        for index, row in enumerate(block):
+            if len(row) != len(columns):
+                raise DataError(
+                    f"row {count + index} of {name} has {len(row)} cells and the first row {len(columns)}: even them"
+                )
+            if target is not None:
+                labels.append(row.pop(target))
+            try:
+                values[index] = [_number(cell) for cell in row]
+            except ValueError:
+                raise _text_error(row, columns, target, f"row {count + index} of {name}") from None
+        blocks.append(values)
+        count += len(block)
+    return np.concatenate(blocks), labels
+
+
+def _text_error(row: list[str], columns: tuple[str, ...], target: int | None, where: str) -> DataError:
+    names = [column for index, column in enumerate(columns) if index != target]
+    for column, cell in zip(names, row, strict=True):
+        try:
+            _number(cell)
+        except ValueError:
+            return DataError(
+                f"column {column!r} holds text ({where} has {cell!r}): drop it, turn it into numbers, "
+                f"or name it with labels={column!r}"
+            )
+    raise AssertionError("every cell is a number")
+
+
+def _narrow(cells: Array | list[str]) -> Array:
+    """Labels as whole numbers where they are, else as numbers, else as text."""
+    try:
+        numbers = np.asarray(cells, np.float64)
+    except (TypeError, ValueError):
+        return np.asarray([str(cell) for cell in cells])
+    whole = (np.abs(numbers) < 2**53).all() and (numbers == np.round(numbers)).all()
+    return numbers.astype(np.int64) if whole else numbers
+
+
+def read_parquet(path: Path, labels: str | None = None) -> Dataset:
+    """A table of numbers from a Parquet file, in the type that holds all its columns; nulls become NaN.
+
+    Args:
+        path: the file.
+        labels: the column that holds the labels.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed.
+        DataError: the file is damaged, or a column other than the labels holds no numbers, or an extension type.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("reading .parquet needs pyarrow: pip install 'isthmus[parquet]'") from error
+    name = shown(path)
+    with open_regular(path) as file:
+        size = file.seek(0, 2)
+        try:
+            table = pyarrow.parquet.ParquetFile(file)
+            columns, target = _check_parquet(table, size, labels, name)
+            blocks = [_from_arrow(batch, target) for batch in table.iter_batches(_ROWS)]
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
+    values = np.concatenate([block for block, _ in blocks])
+    cells = None if target is None else _narrow(list(itertools.chain.from_iterable(part for _, part in blocks)))
+    return Dataset(path.name, values, train_labels=cells, columns=columns, source=name)
+
+
+def _check_parquet(table: Any, size: int, labels: str | None, name: str) -> tuple[tuple[str, ...], int | None]:
+    """The names of the columns with numbers, and the place of the labels; sizes and types are judged before reading."""
+    from pyarrow import BaseExtensionType, types
+
+    groups = [table.metadata.row_group(index) for index in range(table.metadata.num_row_groups)]
+    packed = sum(group.column(index).total_compressed_size for group in groups for index in range(group.num_columns))
+    if sum(group.num_rows for group in groups) != table.metadata.num_rows or packed > size:
+        raise DataError(f"{name} is damaged: the sizes in its footer do not agree with the file")
+    if table.metadata.num_rows == 0:
+        raise DataError(f"{name} has no rows of data: give at least one")
+    columns = tuple(table.schema_arrow.names)
+    target = _find_column(labels, columns, name)
+    for index, field in enumerate(table.schema_arrow):
+        kind = field.type
+        if isinstance(kind, BaseExtensionType):
+            raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
+        number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+        if index != target and not number:
+            raise DataError(
+                f"column {field.name!r} of {name} holds {kind}: drop it, turn it into numbers, "
+                f"or name it with labels={field.name!r}"
+            )
+    return tuple(column for index, column in enumerate(columns) if index != target), target
+
+
+def _from_arrow(batch: Any, target: int | None) -> tuple[Array, list[Any]]:
+    columns = [column.to_numpy(zero_copy_only=False) for index, column in enumerate(batch.columns) if index != target]
+    plain = [column.astype(np.float64) if column.dtype == object else column for column in columns]  # bool with nulls
+    return np.column_stack(plain), [] if target is None else batch.column(target).to_pylist()

@@ -1,0 +1,29 @@
+"""What can go wrong because of what a user gave: each error is one sentence saying what, where and what to do."""
+
+from __future__ import annotations
+
+__all__ = ["DataError", "DivergenceError", "IsthmusError", "ModelFileError", "NotPossibleError", "RecordError"]
+
+
+class IsthmusError(ValueError):
+    """The family of errors that isthmus raises itself; a ValueError, so that ordinary handlers catch it."""
+
+
+class RecordError(IsthmusError):
+    """A choice has a field that does not exist or a value that cannot be."""
+
+
+class DataError(IsthmusError):
+    """The examples cannot be used as they are."""
+
+
+class ModelFileError(IsthmusError):
+    """A model file is damaged, foreign, or does not agree with itself."""
+
+
+class DivergenceError(IsthmusError):
+    """Training left the finite numbers."""
+
+
+class NotPossibleError(IsthmusError):
+    """The autoencoder is of a kind that cannot do this."""

@@ -1,0 +1,79 @@
+"""How far a reconstruction is from the example: the negative log-likelihood in nats per example.
+
+The decoder's output ``y`` becomes the parameter of a distribution over examples ``x``; ``nll(y, x)`` is its negative logarithm,
+summed over an example's numbers, and ``mean(y)`` is the reconstruction. Both are in model units (see `scaling`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import PositiveFloat
+from torch import Tensor
+from torch.nn import functional as F
+
+from isthmus.memory import Memory
+from isthmus.records import Record, record
+
+__all__ = ["Bernoulli", "Normal"]
+
+NOTHING = Memory()
+
+
+class Likelihood(Record):
+    """A distribution over examples, given what the decoder says."""
+
+    def memory(self) -> Memory:
+        """The tensors that training is to learn for this likelihood."""
+        return Memory()
+
+    def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
+        """-log p(x | y), in nats per example."""
+        raise NotImplementedError
+
+    def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        """The reconstruction: the distribution's mean, in model units."""
+        raise NotImplementedError
+
+
+@record
+class Bernoulli(Likelihood):
+    """Binary cross-entropy with logits: a mass for examples of zeros and ones, the customary score for grey levels in [0, 1].
+
+    For grey levels it is not a density: the least it can reach is the entropy of the pixels, not zero.
+    """
+
+    def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
+        return F.binary_cross_entropy_with_logits(y, x, reduction="none").flatten(1).sum(1)
+
+    def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        return torch.sigmoid(y)
+
+
+@record
+class Normal(Likelihood):
+    """A normal density around the decoder's output, of one standard deviation for all numbers, in model units.
+
+    With a fixed ``scale`` the gradient is that of the squared error over ``scale``². A learned one weighs the error against
+    the penalty as the data ask (Rybkin, Daniilidis & Levine 2021, "Simple and effective VAE training with calibrated decoders");
+    it is kept above 1e-3, so that a perfect reconstruction does not send it to zero.
+    """
+
+    scale: PositiveFloat | Literal["learned"] = 1.0
+
+    def memory(self) -> Memory:
+        return Memory(parameters={"log_scale": torch.zeros(())} if self.scale == "learned" else {})
+
+    def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
+        if self.scale == "learned":
+            log_scale = memory["log_scale"].clamp(min=math.log(1e-3))
+            squares = (((x - y) * torch.exp(-log_scale)) ** 2).flatten(1)
+            return 0.5 * squares.sum(1) + squares.shape[1] * (log_scale + 0.5 * math.log(2 * math.pi))
+        squares = (((x - y) / self.scale) ** 2).flatten(1)
+        return 0.5 * squares.sum(1) + squares.shape[1] * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
+
+    def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        return y

@@ -1,0 +1,115 @@
+"""The nn.Module that joins the four choices: example -> code -> reconstruction -> loss.
+
+It knows nothing of corruption, devices, epochs or logging: training calls ``model(corrupt(x), target=x)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Num
+from torch import Generator, Tensor, nn
+
+from isthmus.architectures.base import Architecture
+from isthmus.bottlenecks.base import Bottleneck, Code
+from isthmus.likelihoods import Likelihood
+from isthmus.scaling import Affine
+
+__all__ = ["Losses", "Model"]
+
+
+class Losses(NamedTuple):
+    """What a batch costs, in nats per example."""
+
+    nll: Float[Tensor, "b"]
+    penalty: Float[Tensor, "b"]
+    stats: Mapping[str, Float[Tensor, ""]]
+
+    @property
+    def total(self) -> Float[Tensor, "b"]:
+        """nll + penalty; for a variational autoencoder -ELBO."""
+        return self.nll + self.penalty
+
+
+class Model(nn.Module):
+    """An autoencoder: encoder, bottleneck, decoder, likelihood, and the map between raw and model units.
+
+    Args:
+        shape: the shape of one example.
+        architecture, bottleneck, likelihood: the choices.
+        affine: raw -> model units.
+        generator: draws the first weights; the global generators are left alone.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        architecture: Architecture,
+        bottleneck: Bottleneck,
+        likelihood: Likelihood,
+        affine: Affine,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
+        self.encoder, self.decoder = architecture.build(shape, bottleneck.width, bottleneck.size, generator)
+        self.code_memory = bottleneck.memory(generator)
+        self.likelihood_memory = likelihood.memory()
+        self.register_buffer("shift", torch.as_tensor(affine.shift, dtype=torch.float32))
+        self.register_buffer("scale", torch.as_tensor(affine.scale, dtype=torch.float32))
+
+    def inwards(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        """Raw units -> model units."""
+        return (raw.to(self.shift.dtype) - self.shift) / self.scale
+
+    def outwards(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        """Model units -> raw units."""
+        return x * self.scale + self.shift
+
+    def forward(
+        self,
+        x: Float[Tensor, "b *x"],
+        target: Float[Tensor, "b *x"],
+        generator: Generator,
+        autocast: torch.dtype | None = None,
+    ) -> Losses:
+        """What it costs to reconstruct the target from x, with the code as training draws it."""
+        code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
+        return self._losses(code, target, autocast)
+
+    def score(self, x: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Losses:
+        """What it costs with the point code: nothing is drawn."""
+        return self._losses(self.bottleneck.point(self._hidden(x), self.code_memory), target)
+
+    def encode(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *code"]:
+        """The point codes of examples in model units."""
+        return self.bottleneck.point(self._hidden(x), self.code_memory).z
+
+    def decode(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
+        """The reconstructions of codes, in model units."""
+        return self.likelihood.mean(self._output(z))
+
+    def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
+        nll = self.likelihood.nll(self._output(code.z, autocast), target, self.likelihood_memory)
+        return Losses(nll, code.penalty, code.stats)
+
+    def _hidden(self, x: Tensor, autocast: torch.dtype | None = None) -> Tensor:
+        with _casting(x, autocast):
+            hidden: Tensor = self.encoder(x)
+        return hidden.to(x.dtype)
+
+    def _output(self, z: Tensor, autocast: torch.dtype | None = None) -> Tensor:
+        with _casting(z, autocast):
+            output: Tensor = self.decoder(z)
+        return output.to(z.dtype)
+
+
+def _casting(x: Tensor, dtype: torch.dtype | None) -> AbstractContextManager[object]:
+    """Products and convolutions in another precision; the bottleneck and the likelihood stay in full."""
+    return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)

@@ -1,0 +1,53 @@
+"""Pictures of what an autoencoder learned: each name in ``__all__`` is a function ``kind(ae, X, y=None, ...)`` that returns a figure.
+
+`drawing` makes figures, `grids` lays out many examples in one; `rows` (in over out), `bottleneck` (codes as pictures), `maps` (codes
+as points), `generated` (new codes decoded), `weights` and `curves` hold the kinds. X are examples in the user's units, best ones held
+out from training, and y their labels. Matplotlib loads when the first picture is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isthmus.plots.bottleneck import codes, feature_maps
+    from isthmus.plots.curves import losses
+    from isthmus.plots.generated import manifold, samples
+    from isthmus.plots.maps import latent, tsne
+    from isthmus.plots.rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
+    from isthmus.plots.weights import filters
+
+__all__ = [
+    "codes",
+    "completion",
+    "denoising",
+    "feature_maps",
+    "filters",
+    "latent",
+    "losses",
+    "manifold",
+    "noise_levels",
+    "noisy",
+    "pca",
+    "reconstructions",
+    "samples",
+    "sheet",
+    "tsne",
+]
+
+_HOMES = {
+    "bottleneck": ("codes", "feature_maps"),
+    "curves": ("losses",),
+    "generated": ("manifold", "samples"),
+    "maps": ("latent", "tsne"),
+    "rows": ("completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"),
+    "weights": ("filters",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, kinds in _HOMES.items():
+        if name in kinds:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"no picture '{name}' in {__name__} ({', '.join(__all__)})")

@@ -1,0 +1,91 @@
+"""Figures without a window: made, laid out to the pixel and written as PNG, with no state outside the figure itself."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+__all__ = ["Picture", "blank", "chart", "frame", "png", "save_png"]
+
+DPI = 150
+MARGIN = 12  # pixels around everything
+
+Box = tuple[float, float, float, float]  # left, bottom, width, height in pixels
+
+
+class Picture(Figure):
+    """A Matplotlib figure that a notebook shows by itself; its label is a sentence that says what is to be seen (alt text)."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+def blank(alt: str) -> Picture:
+    """An empty figure whose size `frame` will set."""
+    figure = Picture(figsize=(1, 1), dpi=DPI)
+    FigureCanvasAgg(figure)
+    figure.set_label(alt)
+    return figure
+
+
+def chart(alt: str, width: float = 7, height: float = 5) -> tuple[Picture, Axes]:
+    """A figure of one pair of axes, width and height in inches, whose labels make themselves room."""
+    figure = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.set_label(alt)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def frame(figure: Figure, boxes: Mapping[Axes, Box]) -> None:
+    """Gives each axes its box of pixels and the figure the size at which no tick, label or title is cut off."""
+    right = max(left + width for left, _, width, _ in boxes.values())
+    top = max(bottom + height for _, bottom, _, height in boxes.values())
+    _place(figure, boxes, right, top, 0, 0)
+    # What hangs over is measured twice: a title is wider than its axes by as much in pixels at any size of the figure.
+    renderer = cast(FigureCanvasAgg, figure.canvas).get_renderer()
+    reach = Bbox.union([cast(Bbox, axes.get_tightbbox(renderer)) for axes in boxes])
+    left, bottom = MARGIN + math.ceil(max(0, -reach.x0)), MARGIN + math.ceil(max(0, -reach.y0))
+    _place(figure, boxes, left + max(right, reach.x1) + MARGIN, bottom + max(top, reach.y1) + MARGIN, left, bottom)
+
+
+def _place(figure: Figure, boxes: Mapping[Axes, Box], width: float, height: float, left: float, bottom: float) -> None:
+    width, height = math.ceil(width), math.ceil(height)
+    figure.set_size_inches((width + 0.01) / DPI, (height + 0.01) / DPI)  # the canvas rounds down
+    for axes, (x, y, w, h) in boxes.items():
+        axes.set_position(((left + x) / width, (bottom + y) / height, w / width, h / height))
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's bytes: equal figures give equal bytes; the figure's label is the file's description."""
+    canvas = FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    canvas.print_png(buffer, metadata={"Software": None, "Description": str(figure.get_label())})
+    return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Writes the figure as PNG and returns where; a reader meets the old file or the whole new one, never a part.
+
+    Raises `OSError` (`FileNotFoundError` for a folder that is not there) and then leaves nothing behind.
+    """
+    path = Path(path)
+    content = png(figure)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,50 @@
+"""What the encoder looks at first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import nn
+
+from isthmus.errors import NotPossibleError
+from isthmus.estimator import Autoencoder
+from isthmus.plots.grids import ImageShape, as_pictures, grid
+
+__all__ = ["filters"]
+
+
+def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image_shape: ImageShape = None) -> Figure:
+    """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero.
+
+    A dense layer: the weights from the example's numbers to each unit, shaped as an example. A convolution: its kernels. Filters of
+    three channels are drawn in color around middle grey, other channels side by side. X and y are not needed.
+    Raises `NotPossibleError` where the encoder has no such layer.
+    """
+    kernels = _first_layer(ae)
+    count = len(kernels)
+    pictures = as_pictures(kernels[:n], image_shape if kernels.shape[1:] == ae.shape_ else None)
+    reach = float(np.abs(pictures).max()) or 1.0
+    columns = min(len(pictures), 8 if pictures.ndim > 2 else 4)
+    blanks = np.full((-len(pictures) % columns, *pictures.shape[1:]), np.nan, dtype=pictures.dtype)
+    cells = np.concatenate([pictures, blanks]).reshape(-1, columns, *pictures.shape[1:])
+    title = f"first layer: {count} filters of {' × '.join(map(str, kernels.shape[1:]))}"
+    title += f", the first {n}" if count > n else ""
+    title += "; middle grey is zero" if pictures.ndim == 4 else ""
+    bar = "weight" if pictures.ndim == 3 else ""
+    return grid(cells, (-reach, reach), f"{title[0].upper()}{title[1:]}.", title=title, cmap="RdBu_r", bar=bar)
+
+
+def _first_layer(ae: Autoencoder) -> Any:
+    """The weights of the encoder's first layer, one filter (numbers, or a kernel with channels last) per row."""
+    for layer in ae.model_.encoder.modules():
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach().float().cpu().numpy()
+            return weight.reshape(-1, *ae.shape_) if weight.shape[1] == np.prod(ae.shape_) else weight
+        if isinstance(layer, nn.Conv3d):
+            break
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            weight = layer.weight.detach().float().cpu().numpy()
+            return np.moveaxis(weight, 1, -1) if weight.shape[1] > 1 else weight[:, 0]
+    raise NotPossibleError("filters needs an encoder with a dense layer or a convolution of one or two dimensions")

@@ -1,0 +1,53 @@
+"""What a person sees while training runs: a bar with the losses and the time left, on a terminal or in a notebook."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+
+from isthmus.training import Report
+
+__all__ = ["shown"]
+
+
+def shown(reports: Iterator[Report], numbers: int, title: str = "training", lines: bool = False) -> Iterator[Report]:
+    """The same reports, with a progress bar on standard error while they come.
+
+    Args:
+        reports: what training yields.
+        numbers: how many numbers an example has: the losses are also shown per number.
+        title: what stands before the bar.
+        lines: a line per epoch instead, for output that is no terminal.
+    """
+    if lines:
+        for report in reports:
+            if report.complete:
+                print(
+                    f"{title}: epoch {report.epoch}, {losses(report, numbers)}, {report.seconds:.1f} s", file=sys.stderr
+                )
+            yield report
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+        task = progress.add_task(title, total=None, losses="")
+        for report in reports:
+            progress.update(task, total=report.steps, completed=report.step, losses=losses(report, numbers))
+            yield report
+
+
+def losses(report: Report, numbers: int) -> str:
+    """The losses of a report in words: in nats per example, and per number."""
+    text = f"loss {report.loss:.2f} nats ({report.loss / numbers:.4f} per number)"
+    if report.valid is not None and math.isfinite(report.valid):
+        text += f", validation {report.valid:.2f} ({report.valid / numbers:.4f})"
+    return text

@@ -1,0 +1,162 @@
+"""What a record is: hyper-parameters as one frozen, validated value, that prints, compares, hashes, clones and travels as JSON.
+
+A record is written by the user, printed in a log, kept in a model file, varied by a grid search (``bottleneck__beta``) and
+overridden on the command line (``bottleneck.beta=4``): always the same object. It holds no weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from isthmus.errors import RecordError
+
+__all__ = ["Fraction", "Record", "describe", "nearest", "override", "parse", "read", "record"]
+
+T = TypeVar("T", bound="Record")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+_CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+class Record:
+    """The manners that every choice shares. Subclasses are made with the decorator ``record``."""
+
+    def replace(self, **fields: Any) -> Self:
+        """The same record with some fields changed; `RecordError` if that cannot be."""
+        _known(type(self).__name__, fields, field_names(self))
+        return dataclasses.replace(self, **fields)  # type: ignore[type-var]  # every subclass is a dataclass
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The fields by name, with those of nested records as ``outer__inner`` when deep: what scikit-learn asks."""
+        fields = {name: getattr(self, name) for name in field_names(self)}
+        nested = [(name, value) for name, value in fields.items() if deep and isinstance(value, Record)]
+        return fields | {f"{name}__{key}": inner for name, value in nested for key, inner in value.get_params().items()}
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, as one would write it."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        fields = {name: getattr(self, name) for name in field_names(self)}
+        shown = (f"{name}={value!r}" for name, value in fields.items() if value != defaults[name])
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __sklearn_clone__(self) -> Self:
+        return self  # a frozen value is its own clone
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, Field))
+def record(cls: type[T]) -> type[T]:
+    """Makes a class a record: a frozen dataclass whose values are checked where they are written."""
+    made: Any = dataclass(frozen=True, repr=False, config=_CONFIG)(cls)
+    build = made.__init__
+
+    @functools.wraps(build)
+    def __init__(self: T, *args: Any, **kwargs: Any) -> None:
+        try:
+            build(self, *args, **kwargs)
+        except ValidationError as error:
+            raise RecordError(_sentence(type(self), error)) from None
+
+    made.__init__ = __init__
+    return made  # type: ignore[no-any-return]
+
+
+def field_names(choice: Record | type[Record]) -> tuple[str, ...]:
+    """The names of a record's fields, in the order in which they are written: those that need their name come last."""
+    fields = dataclasses.fields(choice)  # type: ignore[arg-type]  # every subclass is a dataclass
+    return tuple(field.name for field in sorted(fields, key=lambda field: bool(field.kw_only)))
+
+
+def describe(choice: Record) -> dict[str, Any]:
+    """The record as plain JSON values: its type's name and its fields."""
+    fields = {name: getattr(choice, name) for name in field_names(choice)}
+    return {"type": type(choice).__name__} | {
+        name: describe(value) if isinstance(value, Record) else value for name, value in fields.items()
+    }
+
+
+def read(data: Mapping[str, Any], vocabulary: Mapping[str, type[Record]]) -> Record:
+    """The record that `describe` described. Only types in the vocabulary exist: nothing is imported by name."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
+        raise RecordError(f"a record is an object with a 'type', not {json.dumps(data)[:80]}")
+    kind = vocabulary.get(data["type"])
+    if kind is None:
+        raise RecordError(f"no '{data['type']}' among the records{nearest(data['type'], vocabulary)}")
+    fields = {name: read(v, vocabulary) if isinstance(v, Mapping) else v for name, v in data.items() if name != "type"}
+    return kind(**fields)
+
+
+def parse(text: str) -> Any:
+    """The value that a person types after ``field=``: a JSON value, numbers with commas as a tuple, or else a word."""
+    if text in {"none", "None"}:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass  # not JSON: a list without brackets, or a word
+    parts = text.strip("()").split(",")
+    if len(parts) > 1:
+        return tuple(parse(part.strip()) for part in parts if part.strip())
+    return {"True": True, "False": False}.get(text, text)
+
+
+def override(choice: Record, path: str, value: Any, vocabulary: Mapping[str, type[Record]]) -> Record:
+    """The record with the field at a dotted path replaced; a record's name there switches its type and keeps common fields."""
+    name, _, rest = path.partition(".")
+    _known(type(choice).__name__, [name], field_names(choice))
+    old = getattr(choice, name)
+    if rest and not isinstance(old, Record):
+        raise RecordError(f"{type(choice).__name__}.{name} is {old!r}, which has no field '{rest}'")
+    if rest:
+        value = override(old, rest, value, vocabulary)
+    elif isinstance(old, Record):
+        value = switch(old, str(value), vocabulary)
+    return choice.replace(**{name: value})
+
+
+def switch(old: Record, name: str, vocabulary: Mapping[str, type[Record]]) -> Record:
+    """A record of another type, by name, that keeps what the two have in common."""
+    kind = vocabulary.get(name)
+    if kind is None:
+        raise RecordError(f"no '{name}' to take the place of {type(old).__name__}{nearest(name, vocabulary)}")
+    return kind(**{field: getattr(old, field) for field in field_names(kind) if field in field_names(old)})
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: ``; did you mean Gaussian? (Gaussian, Identity, ...)``."""
+    names = list(names)
+    close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], n=1)
+    best = next((name for name in names if close and name.lower() == close[0]), None)
+    return (f"; did you mean {best}?" if best else ";") + f" ({', '.join(names)})"
+
+
+def _known(owner: str, given: Iterable[str], names: tuple[str, ...]) -> None:
+    for name in given:
+        if name not in names:
+            raise RecordError(f"{owner} has no field '{name}'{nearest(name, names)}")
+
+
+def _sentence(kind: type[Record], error: ValidationError) -> str:
+    """Pydantic's first complaint as one sentence of ours."""
+    first = error.errors(include_url=False)[0]
+    names, place = field_names(kind), first["loc"]
+    position = place[0] if place else None
+    field = names[position] if isinstance(position, int) and position < len(names) else position
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{kind.__name__} has no field '{field}'{nearest(str(field), names)}"
+    if first["type"] == "missing_argument":
+        return f"{kind.__name__} needs {field} ({', '.join(names)})"
+    if first["type"] == "unexpected_positional_argument":
+        return f"{kind.__name__} takes at most {len(names)} values ({', '.join(names)})"
+    reason = first["msg"].removeprefix("Value error, ")
+    if field is None:
+        return f"{kind.__name__}: {reason}"
+    return f"{kind.__name__}: {field}={first['input']!r} cannot be: {reason[0].lower()}{reason[1:]}"

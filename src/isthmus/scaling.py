@@ -1,0 +1,129 @@
+"""Raw units <-> model units: an affine map per number, found once on the training data, that travels with the model.
+
+model units = (raw - shift) / scale
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.records import Record, record
+
+__all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
+
+_BLOCK = 32 * 2**20  # bytes looked at together, so that a memory-mapped array stays where it is
+
+
+class Affine(NamedTuple):
+    """The two sides of the map, each broadcastable to (b, *shape)."""
+
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+class Range(NamedTuple):
+    """The least and the largest number of some examples, and whether all are whole."""
+
+    low: float
+    high: float
+    whole: bool
+
+
+@record
+class Scaling(Record):
+    """A way to find shift and scale."""
+
+    def fit(self, examples: NDArray[np.generic]) -> Affine:
+        """Shift and scale for examples (n, *shape)."""
+        raise NotImplementedError
+
+
+@record
+class Unscaled(Scaling):
+    """The numbers are right as they are."""
+
+    def fit(self, examples: NDArray[np.generic]) -> Affine:
+        return Affine(np.zeros(()), np.ones(()))
+
+
+@record
+class Bytes(Scaling):
+    """0 ... 255 becomes 0 ... 1."""
+
+    def fit(self, examples: NDArray[np.generic]) -> Affine:
+        return Affine(np.zeros(()), np.full((), 255.0))
+
+
+@record
+class MinMax(Scaling):
+    """The least and the largest number become 0 and 1: over all numbers, or for each feature."""
+
+    per: Literal["all", "feature"] = "all"
+
+    def fit(self, examples: NDArray[np.generic]) -> Affine:
+        axis = 0 if self.per == "feature" else None
+        lows, highs = zip(*((b.min(axis), b.max(axis)) for b in blocks(examples)), strict=True)
+        low = np.min(np.stack(lows), axis=0).astype(np.float64)
+        high = np.max(np.stack(highs), axis=0).astype(np.float64)
+        return Affine(low, np.where(high > low, high - low, 1.0))
+
+
+@record
+class Standard(Scaling):
+    """Mean 0 and standard deviation 1: for each feature, each channel (the last axis) or over all numbers; constant ones are only shifted."""
+
+    per: Literal["feature", "channel", "all"] = "feature"
+
+    def fit(self, examples: NDArray[np.generic]) -> Affine:
+        axes = {
+            "feature": (0,),
+            "channel": tuple(range(max(1, examples.ndim - 1))),
+            "all": tuple(range(examples.ndim)),
+        }[self.per]
+        count = sum(b.size / np.zeros(b.shape).sum(axes).size for b in blocks(examples))
+        mean = sum((b.sum(axes, dtype=np.float64) for b in blocks(examples)), np.zeros(())) / count
+        squares = sum((np.square(b.astype(np.float64) - mean).sum(axes) for b in blocks(examples)), np.zeros(()))
+        deviation = np.sqrt(squares / count)
+        tiny = 10 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(mean))
+        return Affine(mean, np.where(deviation > tiny, deviation, 1.0))
+
+
+def blocks(examples: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    """The examples a few at a time."""
+    rows = max(1, _BLOCK // max(1, examples[:1].nbytes))
+    for begin in range(0, len(examples), rows):
+        yield np.asarray(examples[begin : begin + rows])
+
+
+def range_of(examples: NDArray[np.generic]) -> Range:
+    """The range of examples, in one pass."""
+    low, high, whole = np.inf, -np.inf, True
+    for block in blocks(examples):
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+        whole = whole and (
+            block.dtype.kind in "ub" or block.dtype.kind == "i" or bool((np.trunc(block) == block).all())
+        )
+    return Range(low, high, whole)
+
+
+def choose(examples: NDArray[np.generic]) -> Scaling:
+    """The scaling that ``scaling="auto"`` means.
+
+    Numbers within [0, 1] stay. Whole numbers from 0 to 255 exactly, or bytes, are pictures: `Bytes`.
+    Anything else is standardized, for each column of a table and each channel of pictures.
+    """
+    low, high, whole = range_of(examples)
+    if low >= 0 and high <= 1:
+        return Unscaled()
+    if low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and low == 0 and high == 255)):
+        return Bytes()
+    return Standard(per="feature" if examples.ndim == 2 else "channel" if examples.ndim == 4 else "all")
+
+
+def within_unit(scaling: Scaling) -> bool:
+    """Whether what was scaled lies in [0, 1], as a Bernoulli likelihood wants."""
+    return isinstance(scaling, Unscaled | Bytes | MinMax)

@@ -1,0 +1,265 @@
+"""The engine: a generator of reports. The caller prints, saves, draws or stops.
+
+The order of examples is a function of (random_state, epoch) alone and all noise of (random_state, step): the global generators are
+neither read nor written, and nobody else's drawing changes anything. Losses stay on the device until a report is due.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from isthmus.corruptions import Corruption
+from isthmus.errors import DivergenceError
+from isthmus.model import Losses, Model
+from isthmus.optimizers import Optimizer
+
+__all__ = ["Plan", "Report", "Resident", "Source", "State", "Streamed", "seeded", "train", "validate"]
+
+Precision = Literal["auto", "float32", "bfloat16", "float64"]
+
+
+class Source(Protocol):
+    """Examples in raw units that can be gathered by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """The examples at some places, on the device."""
+
+
+class Resident:
+    """Examples that live on the device, in the narrowest type."""
+
+    def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
+        self.tensor = torch.from_numpy(np.require(native(examples), requirements=["C", "W"])).to(device)
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.tensor.index_select(0, index.to(self.tensor.device))
+
+
+class Streamed:
+    """Examples that stay in a file and are read a batch at a time."""
+
+    def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
+        self.examples, self.device = examples, device
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return torch.from_numpy(native(np.asarray(self.examples[index.cpu().numpy()]))).to(self.device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: what is spoilt, how weights move, how long, in batches of how many, from which random state."""
+
+    corruption: Corruption
+    optimizer: Optimizer
+    epochs: float
+    batch_size: int
+    random_state: int
+    precision: Precision = "float32"
+
+
+@dataclass
+class State:
+    """Where training stands: what another round of training goes on from."""
+
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where training is, and what it cost since the epoch began: all losses in nats per example."""
+
+    epoch: int  # epochs begun, from 1
+    step: int
+    steps: int
+    seconds: float
+    loss: float
+    nll: float
+    penalty: float
+    valid: float | None
+    lr: float
+    complete: bool  # whether the epoch, or training, is over
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+class Purpose(IntEnum):
+    """What random numbers are for: each purpose has streams of its own."""
+
+    WEIGHTS = 0
+    ORDER = 1
+    NOISE = 2
+    ONCE = 3
+    VALIDATION = 4
+    SPLIT = 5
+    SAMPLE = 6
+
+
+def seeded(device: torch.device | str, random_state: int, purpose: Purpose, number: int = 0) -> Generator:
+    """A generator of its own for one purpose and one step, epoch or example."""
+    return reseed(Generator(device), random_state, purpose, number)
+
+
+def reseed(generator: Generator, random_state: int, purpose: Purpose, number: int) -> Generator:
+    """The generator set to the beginning of a stream."""
+    generator.manual_seed(
+        int(np.random.SeedSequence((random_state, purpose, number)).generate_state(1, np.uint64)[0] >> 1)
+    )
+    return generator
+
+
+def train(
+    model: Model,
+    examples: Source,
+    plan: Plan,
+    validation: Source | None = None,
+    every: int | None = None,
+    state: State | None = None,
+) -> Iterator[Report]:
+    """Trains the model, in place, and reports at the end of each epoch and also each ``every`` steps.
+
+    With a state it goes on from there, and moves it; the schedule runs over this round's steps.
+
+    Raises:
+        DivergenceError: the loss of a report is not finite.
+    """
+    device, dtype, b = model.shift.device, autocast(plan.precision), plan.batch_size
+    state = State(plan.optimizer.build(model.parameters())) if state is None else state
+    per_epoch = math.ceil(len(examples) / b)
+    steps = max(1, round(plan.epochs * per_epoch))
+    spoil = Spoiling(model, examples, plan)
+    generator, began, order, costs = Generator(device), time.perf_counter(), torch.empty(0), Costs()
+    for step in range(steps):
+        place = step % per_epoch
+        if place == 0:
+            costs = Costs()
+            order = torch.randperm(
+                len(examples), generator=seeded("cpu", plan.random_state, Purpose.ORDER, state.epoch)
+            )
+        index = order[place * b : (place + 1) * b]
+        rate = plan.optimizer.lr * plan.optimizer.schedule(step / steps)
+        reseed(generator, plan.random_state, Purpose.NOISE, state.step)
+        x = model.inwards(examples[index])
+        losses = model.train()(spoil(x, index, generator), x, generator, dtype)
+        descend(model, state.optimizer, losses, plan.optimizer, rate)
+        costs.add(losses)
+        state.step += 1
+        complete = place == per_epoch - 1 or step == steps - 1
+        state.epoch += complete
+        if complete or (every is not None and (step + 1) % every == 0):
+            valid = validate(model, validation, plan) if complete and validation is not None else None
+            epoch = state.epoch + (not complete)
+            yield costs.report(epoch, step + 1, steps, time.perf_counter() - began, valid, rate, complete)
+
+
+def descend(model: Model, optimizer: torch.optim.Optimizer, losses: Losses, record: Optimizer, rate: float) -> None:
+    """One step against the gradient of the mean loss."""
+    loss = losses.total.mean()
+    if record.per != "example":
+        loss = loss / math.prod(model.shape) if record.per == "feature" else loss * len(losses.nll)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if record.clip is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), record.clip)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+
+
+class Spoiling:
+    """Applies the corruption: fresh in each step, or the same for an example each time."""
+
+    def __init__(self, model: Model, examples: Source, plan: Plan) -> None:
+        self.corruption, self.random_state = plan.corruption, plan.random_state
+        self.copy: Tensor | None = None
+        if plan.corruption.once and isinstance(examples, Resident):
+            everything = torch.arange(len(examples)).split(plan.batch_size)
+            self.copy = torch.cat([self._once(model.inwards(examples[index]), index) for index in everything])
+
+    def __call__(self, x: Tensor, index: Tensor, generator: Generator) -> Tensor:
+        if self.copy is not None:
+            return self.copy.index_select(0, index.to(x.device))
+        return self._once(x, index) if self.corruption.once else self.corruption(x, generator)
+
+    def _once(self, x: Tensor, index: Tensor) -> Tensor:
+        """Each example with its own stream, so that it is spoilt the same way in whatever batch it comes."""
+        generator = Generator(x.device)
+        numbers = zip(x.split(1), index.tolist(), strict=True)
+        return torch.cat(
+            [self.corruption(row, reseed(generator, self.random_state, Purpose.ONCE, i)) for row, i in numbers]
+        )
+
+
+@torch.no_grad()
+def validate(model: Model, examples: Source, plan: Plan) -> float:
+    """The mean loss on other examples, in nats; what is drawn at random is the same each time."""
+    costs, generator = Costs(), Generator(model.shift.device)
+    for number, index in enumerate(torch.arange(len(examples)).split(max(plan.batch_size, 500))):
+        reseed(generator, plan.random_state, Purpose.VALIDATION, number)
+        x = model.inwards(examples[index])
+        costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
+    return costs.means()["loss"]
+
+
+class Costs:
+    """Losses added up on the device; they are read once a report."""
+
+    def __init__(self) -> None:
+        self.count, self.batches, self.sums = 0, 0, dict[str, Tensor]()
+
+    def add(self, losses: Losses) -> None:
+        """Takes in one batch."""
+        parts = {"nll": losses.nll.detach().sum(), "penalty": losses.penalty.detach().sum()}
+        for name, value in parts.items() | losses.stats.items():
+            self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()
+        self.count, self.batches = self.count + len(losses.nll), self.batches + 1
+
+    def means(self) -> dict[str, float]:
+        """The losses per example, and the mean of each statistic over the batches."""
+        read = {name: float(value) for name, value in self.sums.items()}
+        means = {
+            name: value / (self.count if name in {"nll", "penalty"} else self.batches) for name, value in read.items()
+        }
+        return {"loss": means["nll"] + means["penalty"]} | means
+
+    def report(
+        self, epoch: int, step: int, steps: int, seconds: float, valid: float | None, lr: float, complete: bool
+    ) -> Report:
+        """The report on these losses; `DivergenceError` if they are not finite."""
+        means = self.means()
+        if not all(math.isfinite(means[name]) for name in ("loss", "nll", "penalty")):
+            raise DivergenceError(
+                f"the loss is {means['loss']} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
+                "or set optimizer.clip=1, or check the scaling"
+            )
+        nll, penalty, loss = means.pop("nll"), means.pop("penalty"), means.pop("loss")
+        return Report(epoch, step, steps, seconds, loss, nll, penalty, valid, lr, complete, means)
+
+
+def autocast(precision: Precision) -> torch.dtype | None:
+    """The type that products and convolutions are computed in, where it is not the model's own."""
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def native(examples: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The examples in a type that PyTorch computes with."""
+    wider = {"u2": np.int32, "u4": np.int64, "u8": np.float64}.get(examples.dtype.str[1:])
+    return examples if wider is None else examples.astype(wider)

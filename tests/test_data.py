@@ -1,0 +1,304 @@
+"""The built-in data sets, where their files come from, and the check of whatever a user passes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import subprocess
+import sys
+import urllib.error
+from email.message import Message
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse
+import torch
+
+from isthmus import data
+from isthmus.data import as_examples, builtin, download
+from isthmus.data.download import Content, find_or_fetch
+from isthmus.errors import DataError
+
+CONTENT = b"what was published"
+PROMISED = {"file": Content(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())}
+DEBIAN = Path(builtin._FASHION_MNIST_INSTALLED[0])
+
+
+# --- built-in ---------------------------------------------------------------------------------------------------------
+
+
+def available(name: str) -> str:
+    if name == "fashion_mnist" and not DEBIAN.is_dir():
+        pytest.skip(f"no Fashion-MNIST in {DEBIAN}; install Debian's dataset-fashion-mnist")
+    return name
+
+
+@pytest.mark.parametrize("name", data.names())
+def test_every_built_in_data_set_has_one_label_per_example_and_says_whose_it_is(name: str) -> None:
+    found = data.load(available(name))
+    assert found.name == name
+    assert found.test is not None and found.train_labels is not None and found.test_labels is not None
+    assert found.train.shape[1:] == found.test.shape[1:]
+    assert (len(found.train), len(found.test)) == (len(found.train_labels), len(found.test_labels))
+    assert set(found.train_labels.tolist()) == set(found.test_labels.tolist()) == set(range(10))
+    assert found.source and found.license and found.license in found.summary()
+    assert getattr(data, name).__doc__.partition("\n")[0].endswith((".", ")."))
+
+
+def test_the_embedded_mnist_is_the_real_one() -> None:
+    found = data.mnist()
+    assert found.train.shape == (60_000, 28, 28) and found.train.dtype == np.uint8
+    assert found.train.mean() == pytest.approx(33.318421, abs=1e-6)
+    assert found.train_labels is not None and found.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+    content = b"\0\0\x08\x03" + np.array(found.train.shape, ">u4").tobytes() + found.train.tobytes()
+    assert hashlib.sha256(content).hexdigest().startswith("ba891046e6505d7a")  # published by many
+
+
+def test_fashion_mnist_is_the_real_one() -> None:
+    found = data.load(available("fashion_mnist"))
+    assert found.train.shape == (60_000, 28, 28)
+    assert found.train.mean() / 255 == pytest.approx(0.2860, abs=1e-4)  # published by many
+    assert found.train_labels is not None and np.bincount(found.train_labels).tolist() == [6000] * 10
+
+
+def test_digits_are_split_the_same_way_whoever_draws_random_numbers() -> None:
+    np.random.seed(0)
+    first, state = data.digits(), np.random.get_state()[1]
+    np.random.seed(1)
+    second = data.digits()
+    assert (first.train == second.train).all() and first.train.max() == 1 and first.train.dtype == np.float32
+    np.random.seed(0)
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_importing_loads_no_heavy_library_and_no_data() -> None:
+    code = "import sys, isthmus.data; print(*{'torch', 'pandas', 'sklearn', 'PIL', 'rich', 'scipy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+# --- found or fetched -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(download, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.delenv("ISTHMUS_DATA", raising=False)
+    return tmp_path / "cache" / "set"
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes]) -> list[str]:
+    """Stand-ins for the mirrors; every other address has no network. Returns the list of what is asked."""
+    asked: list[str] = []
+
+    class Answer(io.BytesIO):
+        headers = Message()
+
+    def urlopen(address: str, timeout: float) -> Answer:
+        asked.append(address)
+        if address not in answers:
+            raise urllib.error.URLError("no network")
+        return Answer(answers[address])
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", urlopen)
+    return asked
+
+
+def test_a_mirror_with_other_content_is_passed_over_and_leaves_nothing(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {
+        "http://forged/file.gz": gzip.compress(b"What was published"),
+        "http://garbage/file.gz": b"<html>sorry</html>",
+        "http://bomb/file.gz": gzip.compress(bytes(10**7)),
+        "http://broken/file.gz": gzip.compress(CONTENT)[:-9],
+    }
+    right = {"http://good/file.gz": gzip.compress(CONTENT)}
+    mirrors = tuple(address.removesuffix("file.gz") for address in (wrong | right))
+    asked = serve(monkeypatch, wrong | right)
+    assert list(find_or_fetch("set", PROMISED, mirrors)) == [CONTENT]
+    assert len(asked) == 5
+    assert [path.name for path in cache.iterdir()] == ["file.gz"]
+    assert list(find_or_fetch("set", PROMISED, mirrors)) == [CONTENT] and len(asked) == 5  # now from the cache
+
+
+def test_nothing_stays_when_every_mirror_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, {"http://forged/file.gz": gzip.compress(b"other")})
+    with pytest.raises(DataError, match="not the published one"):
+        list(find_or_fetch("set", PROMISED, ("http://forged/",)))
+    assert not list(cache.iterdir())
+
+
+def test_a_mirror_cannot_fill_the_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.BytesIO):
+        headers = Message()
+        sent = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            Endless.sent += size
+            assert Endless.sent < 10 * download._BLOCK
+            return bytes(size)
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda address, timeout: Endless())
+    with pytest.raises(DataError):
+        list(find_or_fetch("set", PROMISED, ("http://endless/",)))
+
+
+def test_without_network_the_error_lists_every_place_and_the_remedy(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path / "mine"))
+    serve(monkeypatch, {})
+    with pytest.raises(DataError) as caught:
+        list(find_or_fetch("set", PROMISED, ("http://one/", "http://two/"), (str(tmp_path / "installed"),)))
+    sentence = str(caught.value)
+    for part in (tmp_path / "mine" / "set", cache, tmp_path / "installed", "http://one/", "http://two/", "no network"):
+        assert str(part) in sentence
+    assert "set ISTHMUS_DATA" in sentence
+
+
+@pytest.mark.parametrize("place", ["mine/set/file.gz", "mine/file", "cache/set/file.gz", "installed/file.gz"])
+def test_a_file_on_this_machine_is_found_packed_or_not_without_network(
+    place: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path / "mine"))
+    asked = serve(monkeypatch, {})
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(CONTENT) if path.suffix else CONTENT)
+    assert list(find_or_fetch("set", PROMISED, ("http://one/",), (str(tmp_path / "installed"),))) == [CONTENT]
+    assert not asked
+
+
+def test_a_wrong_file_on_this_machine_is_never_used(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path))
+    (tmp_path / "file.gz").write_bytes(gzip.compress(CONTENT[::-1]))
+    serve(monkeypatch, {})
+    with pytest.raises(DataError, match="as it was published"):
+        list(find_or_fetch("set", PROMISED, ("http://one/",)))
+
+
+# --- as_examples ------------------------------------------------------------------------------------------------------
+
+
+def with_value(value: object, dtype: object = float) -> np.ndarray:
+    X = np.ones((20, 5), dtype)
+    X[17, 3] = value
+    return X
+
+
+BAD = {
+    "NaN": (with_value(np.nan), ValueError, r"contains NaN: row 17, column 3"),
+    "infinity": (with_value(-np.inf, np.float32), ValueError, r"contains infinity: row 17, column 3 is -inf"),
+    "too large": (with_value(1e300), ValueError, r"too large for float32: row 17, column 3 is 1e\+300"),
+    "None": (with_value(None, object), ValueError, r"contains NaN: row 17, column 3"),
+    "text object": (with_value("a", object), ValueError, r"text: row 17, column 3 is 'a'"),
+    "object": (with_value({"a": 1}, object), TypeError, r"row 17, column 3 .*argument must be .* string.* number"),
+    "complex object": (with_value(1j, object), ValueError, "Complex data not supported"),
+    "complex": (np.ones((3, 2), complex), ValueError, "Complex data not supported"),
+    "text": (np.array([["a", "b"]]), ValueError, "text"),
+    "dates": (np.array([["2020-01-01"]], "M8[D]"), ValueError, "datetime64"),
+    "structured": (np.zeros((3, 2), [("a", float)]), ValueError, "values"),
+    "one axis": (np.ones(3), ValueError, r"Expected 2D array, got 1D array instead.*Reshape your data"),
+    "no axis": (np.float64(3), ValueError, "Expected 2D array, got scalar"),
+    "no rows": (np.ones((0, 3)), ValueError, "n_samples=0"),
+    "no features": (np.ones((12, 0)), ValueError, r"0 feature\(s\) \(shape=\(12, 0\)\) while a minimum of 1 is required."),
+    "ragged": ([[1, 2], [3]], ValueError, "same shape"),
+    "sparse": (scipy.sparse.csr_matrix(np.eye(3)), TypeError, "[Ss]parse"),
+    "sparse array": (scipy.sparse.coo_array(np.eye(3)), TypeError, "[Ss]parse"),
+    "sparse tensor": (torch.eye(3).to_sparse(), TypeError, "[Ss]parse"),
+    "masked": (np.ma.masked_equal(np.arange(6).reshape(2, 3), 4), ValueError, "NaN: row 1, column 1"),
+    "image": (np.where(np.arange(24) == 23, np.nan, 0.0).reshape(2, 3, 4), ValueError, r"row 1, position \(2, 3\)"),
+    "frame": (pd.DataFrame({"age": [1.0, None]}), ValueError, r"row 1, column 0 \(feature 'age'\)"),
+    "nullable frame": (pd.DataFrame({"age": pd.array([1, None], "Int64")}), ValueError, "NaN: row 1.*'age'"),
+    "text frame": (pd.DataFrame({"age": [1, 2], "town": ["Ulm", "Bern"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
+    "text polars": (pl.DataFrame({"age": [1, 2], "town": ["Ulm", "Bern"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
+    "polars": (pl.DataFrame({"age": [1, None]}), ValueError, "NaN: row 1.*'age'"),
+    "lazy polars": (pl.LazyFrame({"age": [1]}), ValueError, "collect"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_learnt_from_is_refused_with_its_place(kind: str) -> None:
+    X, error, sentence = BAD[kind]
+    with pytest.raises(error, match=sentence):
+        as_examples(X)
+
+
+def test_too_few_examples_are_counted() -> None:
+    with pytest.raises(DataError, match=r"n_samples=1 .*minimum of 2"):
+        as_examples(np.ones((1, 3)), minimum=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("u1", "u1"), ("i8", "i8"), ("f4", "f4"), ("f8", "f8"), ("?", "u1"),
+        ("f2", "f4"), (">f4", "f4"), (">i2", "i2"), ("O", "f8"), ("g", "f8"),
+    ],
+)  # fmt: skip
+def test_numbers_keep_their_values_in_a_type_that_models_take(given: str, kept: str) -> None:
+    X = np.array([[0, 1, 1], [1, 0, 0]], given)
+    values = as_examples(X).values
+    assert values.dtype == np.dtype(kept) and values.dtype.isnative
+    assert (values == X.astype(float)).all()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        np.asarray,
+        np.ndarray.tolist,
+        torch.tensor,
+        lambda X: torch.tensor(X, requires_grad=True) * 1,
+        lambda X: torch.tensor(X, dtype=torch.bfloat16),
+        lambda X: pd.DataFrame(X, columns=list("abc")),
+        lambda X: pd.DataFrame(X, columns=list("abc")).astype("Float64"),
+        lambda X: pl.DataFrame(X, schema=list("abc")),
+        np.asfortranarray,
+        np.matrix,
+    ],
+    ids=["array", "lists", "tensor", "gradient", "bfloat16", "pandas", "nullable", "polars", "fortran", "matrix"],
+)
+def test_every_container_gives_the_same_numbers(wrap: object) -> None:
+    X = np.array([[0, 0.5, 1], [-2, 4, 8]])
+    examples = as_examples(wrap(X))  # type: ignore[operator]
+    assert type(examples.values) is np.ndarray and (examples.values == X).all()
+    assert examples.columns in (None, ("a", "b", "c"))
+
+
+def test_a_mixed_frame_of_numbers_and_truths_is_numbers() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": [True, False]})
+    examples = as_examples(frame)
+    assert examples.values.tolist() == [[1, 1], [2, 0]] and examples.columns == ("a", "b")
+
+
+def test_sound_arrays_are_not_copied() -> None:
+    X = np.ones((3, 2), np.float32)
+    assert np.shares_memory(as_examples(X).values, X)
+
+
+def test_a_memory_map_stays_one_and_its_last_number_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.data.examples._BLOCK", 64)
+    X = np.ones((1000, 10), np.float32)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert as_examples(mapped).values is mapped and (mapped == X).all()
+    X[999, 9] = np.nan
+    np.save(tmp_path / "y.npy", X)
+    with pytest.raises(DataError, match="row 999, column 9"):
+        as_examples(np.load(tmp_path / "y.npy", mmap_mode="r"))
+
+
+def test_what_was_written_into_a_private_memory_map_survives_the_check(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((1000, 10)))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    mapped[5] = 7
+    as_examples(mapped)
+    assert (mapped[5] == 7).all()

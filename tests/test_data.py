@@ -38,7 +38,10 @@ def available(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", data.names())
-def test_every_built_in_data_set_has_one_label_per_example_and_says_whose_it_is(name: str) -> None:
+def test_every_built_in_data_set_has_one_label_per_example_and_says_whose_it_is(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, {})
     found = data.load(available(name))
     assert found.name == name
     assert found.test is not None and found.train_labels is not None and found.test_labels is not None
@@ -58,7 +61,8 @@ def test_the_embedded_mnist_is_the_real_one() -> None:
     assert hashlib.sha256(content).hexdigest().startswith("ba891046e6505d7a")  # published by many
 
 
-def test_fashion_mnist_is_the_real_one() -> None:
+def test_fashion_mnist_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, {})
     found = data.load(available("fashion_mnist"))
     assert found.train.shape == (60_000, 28, 28)
     assert found.train.mean() / 255 == pytest.approx(0.2860, abs=1e-4)  # published by many
@@ -159,6 +163,7 @@ def test_without_network_the_error_lists_every_place_and_the_remedy(
     for part in (tmp_path / "mine" / "set", cache, tmp_path / "installed", "http://one/", "http://two/", "no network"):
         assert str(part) in sentence
     assert "set ISTHMUS_DATA" in sentence
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("place", ["mine/set/file.gz", "mine/file", "cache/set/file.gz", "installed/file.gz"])
@@ -208,7 +213,7 @@ BAD = {
     "one axis": (np.ones(3), ValueError, r"Expected 2D array, got 1D array instead.*Reshape your data"),
     "no axis": (np.float64(3), ValueError, "Expected 2D array, got scalar"),
     "no rows": (np.ones((0, 3)), ValueError, "n_samples=0"),
-    "no features": (np.ones((12, 0)), ValueError, r"0 feature\(s\) \(shape=\(12, 0\)\) while a minimum of 1 is required."),
+    "no features": (np.ones((12, 0)), ValueError, r"0 feature\(s\) \(shape=\(12, 0\)\) while a minimum of 1 is req"),
     "ragged": ([[1, 2], [3]], ValueError, "same shape"),
     "sparse": (scipy.sparse.csr_matrix(np.eye(3)), TypeError, "[Ss]parse"),
     "sparse array": (scipy.sparse.coo_array(np.eye(3)), TypeError, "[Ss]parse"),
@@ -217,8 +222,8 @@ BAD = {
     "image": (np.where(np.arange(24) == 23, np.nan, 0.0).reshape(2, 3, 4), ValueError, r"row 1, position \(2, 3\)"),
     "frame": (pd.DataFrame({"age": [1.0, None]}), ValueError, r"row 1, column 0 \(feature 'age'\)"),
     "nullable frame": (pd.DataFrame({"age": pd.array([1, None], "Int64")}), ValueError, "NaN: row 1.*'age'"),
-    "text frame": (pd.DataFrame({"age": [1, 2], "town": ["Ulm", "Bern"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
-    "text polars": (pl.DataFrame({"age": [1, 2], "town": ["Ulm", "Bern"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
+    "text frame": (pd.DataFrame({"age": [1], "town": ["Ulm"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
+    "text polars": (pl.DataFrame({"age": [1], "town": ["Ulm"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
     "polars": (pl.DataFrame({"age": [1, None]}), ValueError, "NaN: row 1.*'age'"),
     "lazy polars": (pl.LazyFrame({"age": [1]}), ValueError, "collect"),
 }  # fmt: skip
@@ -262,9 +267,8 @@ def test_numbers_keep_their_values_in_a_type_that_models_take(given: str, kept: 
         lambda X: pd.DataFrame(X, columns=list("abc")).astype("Float64"),
         lambda X: pl.DataFrame(X, schema=list("abc")),
         np.asfortranarray,
-        np.matrix,
     ],
-    ids=["array", "lists", "tensor", "gradient", "bfloat16", "pandas", "nullable", "polars", "fortran", "matrix"],
+    ids=["array", "lists", "tensor", "gradient", "bfloat16", "pandas", "nullable", "polars", "fortran"],
 )
 def test_every_container_gives_the_same_numbers(wrap: object) -> None:
     X = np.array([[0, 0.5, 1], [-2, 4, 8]])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
 import struct
 import sys
+import tempfile
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from isthmus.errors import DataError
 GRAY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
 
-@contextmanager
+@contextlib.contextmanager
 def little_memory(most: int = 8 << 20) -> Iterator[None]:
     """What runs inside may not allocate more than `most` bytes."""
     tracemalloc.start()
@@ -116,6 +118,37 @@ def test_garbage_is_an_error_that_names_the_file(suffix: str, tmp_path: Path) ->
             read(path)
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz", "idx", "idx.gz", "csv", "parquet", "png", "jpg", "gif", "webp", "tiff"])
+def test_damage_anywhere_is_a_data_error_or_harmless(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{kind}"
+    write_sound_file(path, kind)
+    content = path.read_bytes()
+    for place in range(0, len(content), len(content) // 60 or 1):
+        for damaged in (content[:place], content[:place] + bytes((content[place] ^ 0x81,)) + content[place + 1 :]):
+            path.write_bytes(damaged)
+            with contextlib.suppress(DataError):
+                found = read(tmp_path if kind in ("png", "jpg", "gif", "webp", "tiff") else path)
+                assert found.train.size > 0
+
+
+def write_sound_file(path: Path, kind: str) -> None:
+    X = np.arange(24.0).reshape(6, 4)
+    if kind == "npy":
+        np.save(path, X)
+    elif kind == "npz":
+        np.savez_compressed(path, x=X)
+    elif kind.startswith("idx"):
+        content = idx(8, (6, 4), bytes(24))
+        path.write_bytes(gzip.compress(content) if kind.endswith("gz") else content)
+    elif kind == "csv":
+        np.savetxt(path, X, delimiter=",", header="a,b,c,d", comments="")
+    elif kind == "parquet":
+        pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+        pytest.importorskip("pyarrow.parquet").write_table(pa.table({"a": X[:, 0], "b": X[:, 1]}), path)
+    else:
+        Image.fromarray(GRAY).save(path)
+
+
 # --- npy and npz ------------------------------------------------------------------------------------------------------
 
 
@@ -187,8 +220,6 @@ def test_npz_sizes_that_lie_are_refused_before_anything_is_unpacked(tmp_path: Pa
 
 @given(st.data())
 def test_a_damaged_npz_gives_a_data_error_or_the_same_numbers(data: st.DataObject) -> None:
-    import tempfile
-
     X = np.arange(50.0).reshape(10, 5)
     stream = io.BytesIO()
     np.savez_compressed(stream, x=X)
@@ -199,9 +230,10 @@ def test_a_damaged_npz_gives_a_data_error_or_the_same_numbers(data: st.DataObjec
         path = Path(folder, "x.npz")
         path.write_bytes(content)
         try:
-            assert (read(path).train == X).all()
-        except DataError as error:
-            assert "x.npz" in str(error)
+            found = read(path)
+        except DataError:
+            return
+    assert (found.train == X).all()
 
 
 # --- idx --------------------------------------------------------------------------------------------------------------
@@ -227,7 +259,7 @@ def test_idx_sizes_that_lie_are_refused_before_anything_is_allocated(
     assert read(path).train.shape == (2, 3, 4)
     for shape in ((2**32 - 1,) * 3, (3, 3, 4), (1, 3, 4), (0, 3, 4)):
         path.write_bytes(pack(idx(8, shape, bytes(24))))
-        with little_memory(), pytest.raises(DataError, match="promises|longer|no numbers"):
+        with little_memory(), pytest.raises(DataError, match=r"promises|longer|no numbers"):
             read(path)
 
 
@@ -254,8 +286,6 @@ def test_a_truncated_gzip_is_named(tmp_path: Path) -> None:
     st.booleans(),
 )
 def test_csv_round_trips(X: np.ndarray, delimiter: str, named: bool) -> None:
-    import tempfile
-
     names = tuple(f"column {index}" for index in range(X.shape[1]))
     lines = ([delimiter.join(names)] if named else []) + [delimiter.join(map(repr, row)) for row in X.tolist()]
     with tempfile.TemporaryDirectory() as folder:
@@ -326,7 +356,7 @@ def test_parquet_extension_types_are_refused(tmp_path: Path) -> None:
 
     values = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", "2"]))
     pq.write_table(pa.table({"a": [1.0, 2.0], "odd": values}), tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="'odd' .* extension type"):
+    with pytest.raises(DataError, match=r"'odd' .* extension type"):
         read(tmp_path / "x.parquet", labels="odd")
 
 
@@ -402,8 +432,6 @@ def test_the_pixel_limit_is_judged_by_the_header(side: int, tmp_path: Path) -> N
     save_png(tmp_path / "x.png")
     content = bytearray((tmp_path / "x.png").read_bytes())
     content[16:24] = struct.pack(">II", side, side)
-    import zlib
-
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     (tmp_path / "x.png").write_bytes(content)
     with little_memory(), pytest.raises(DataError, match=r"x\.png has more than 64 megapixels"):
@@ -427,7 +455,7 @@ def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
     for name in ("readme.txt", ".hidden.png", "Thumbs.db", "x.xcf"):
         (tmp_path / name).touch()
     (note,) = read(tmp_path).notes
-    assert note.startswith("4 ") and "readme.txt" in note or "Thumbs.db" in note
+    assert note == "4 other entries are no images and were left out: .hidden.png, Thumbs.db, readme.txt, ..."
 
 
 def test_images_that_differ_in_size_are_named_and_may_be_resized(tmp_path: Path) -> None:

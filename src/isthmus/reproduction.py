@@ -5,9 +5,12 @@ Pixels are in [0, 1] in every figure here, whatever the units of the data.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +19,12 @@ from isthmus.data import Dataset, load
 from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
+from isthmus.runs import Origin, Split, draw, save_run
+from isthmus.storage import replace_file
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial
 
-__all__ = ["FIGURES", "Reproduction", "reproduce"]
+__all__ = ["FIGURES", "Reproduction", "keep", "kept", "machine", "markdown", "reproduce", "table"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Reproduction:
     figures: dict[str, float]
 
     @property
-    def row(self) -> dict[str, object]:
+    def row(self) -> dict[str, Any]:
         """What `isthmus reproduce` prints: plain values."""
         return {
             "id": self.tutorial.id,
@@ -105,3 +110,76 @@ FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     "given MSE": _given_error,
     "PCA's test MSE": lambda ae, data: pca_error(data.train, _test(data), math.prod(ae.code_shape_)) / 255**2,
 }
+
+
+def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) -> dict[str, Any]:
+    """Writes model, pictures and result.json into a folder of its own, and returns the row."""
+    number = result.tutorial.systems.index(result.system)
+    place = folder / result.tutorial.id / (str(number) if len(result.tutorial.systems) > 1 else "")
+    row = result.row | {"overrides": list(assignments), "machine": machine()}
+    part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
+    save_run(place, result.autoencoder, Origin(result.system.data), {"tutorial": result.tutorial.id})
+    draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part)
+    replace_file(place / "result.json", json.dumps(row, indent=2).encode())
+    return row
+
+
+def kept(tutorial: Tutorial, folder: Path, assignments: Sequence[str] = ()) -> list[dict[str, Any]] | None:
+    """The rows that an earlier run of the same tutorial with the same overrides left in a folder, if all are there."""
+    rows = []
+    for number, system in enumerate(tutorial.systems):
+        path = folder / tutorial.id / (str(number) if len(tutorial.systems) > 1 else "") / "result.json"
+        if not path.is_file():
+            return None
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["overrides"] != list(assignments) or row["system"] != system.name:
+            return None
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The header and a line for each row: id, what it is, published, ours, epochs, seconds."""
+    lines = [["id", "what it is", "published", "ours", "epochs", "seconds"]]
+    for row in rows:
+        title = f"{row['title']} ({row['system']})" if row["system"] else row["title"]
+        published = "; ".join(
+            f"{name} {number(value)}" for name, value in row["published"].items() if value is not None
+        )
+        ours = "; ".join(f"{name} {number(value)}" for name, value in row["ours"].items())
+        lines.append([row["id"], title, published or "-", ours, f"{row['epochs']}", f"{row['seconds']:.0f}"])
+    return lines
+
+
+def number(value: float) -> str:
+    """A figure with as many digits as it deserves."""
+    if float(value).is_integer() and abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}" if abs(value) >= 0.02 else f"{value:.5f}"
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table as Markdown, with the machines it was made on."""
+    header, *body = table(rows)
+    lines = [header, ["---"] * len(header), *body]
+    text = "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+    machines = "; ".join(sorted({row["machine"] for row in rows}))
+    return f"{text}\n\nMachine: {machines}.\n"
+
+
+def machine() -> str:
+    """The processor, the threads in use and the versions: what seconds depend on."""
+    import platform
+
+    import torch
+
+    from isthmus import __version__
+
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        models = [
+            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    return f"{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, isthmus {__version__}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,6 +25,7 @@ _TRAIN = ("x_train", "train_images", "train_x", "train", "x", "data", "images", 
 _TEST = ("x_test", "test_images", "test_x", "test")
 _TRAIN_LABELS = ("y_train", "train_labels", "train_y", "y", "labels", "label", "target")
 _TEST_LABELS = ("y_test", "test_labels", "test_y")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, EOFError, NotImplementedError)
 _DEFLATE_LIMIT = 1032  # the most bytes that one byte of deflate can become
 
 
@@ -70,15 +73,18 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         DataError: damaged, or it is not clear which array holds the examples (the sentence lists the names).
     """
     name = shown(path)
-    try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with open_regular(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            chosen = _choose(tuple(members), labels, name)
             train, test, train_labels, test_labels = (
-                None if key is None else _read_member(archive, members[key], f"{key} in {name}") for key in chosen
+                None if key is None else _read_member(archive, members[key], f"{key} in {name}")
+                for key in _choose(tuple(members), labels, name)
             )
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
+        except DataError:
+            raise
+        except _DAMAGED as error:
+            raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
     assert train is not None
     return Dataset(path.name, train, test, _as_labels(train_labels), _as_labels(test_labels), source=name)
 
@@ -122,7 +128,7 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
         if version != (1, 0):
             raise ValueError(f"version {version}, which only structured arrays need")
         header = _Header(*np.lib.format.read_array_header_1_0(stream))
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, tokenize.TokenError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name} is no array that NumPy wrote ({reason}): write it with numpy.save") from error
     if header.dtype.hasobject:

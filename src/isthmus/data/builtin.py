@@ -51,10 +51,10 @@ def fashion_mnist() -> Dataset:
 
 
 _FASHION_MNIST = {  # in the order of Dataset's fields
-    _FILES[0]: Content(47_040_016, "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
-    _FILES[1]: Content(7_840_016, "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
-    _FILES[2]: Content(60_008, "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
-    _FILES[3]: Content(10_008, "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
+    _FILES[0]: Content(47_040_016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    _FILES[1]: Content(7_840_016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    _FILES[2]: Content(60_008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    _FILES[3]: Content(10_008, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 }
 _FASHION_MNIST_MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

@@ -11,7 +11,7 @@ import urllib.request
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,9 +83,11 @@ def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, p
     failures = []
     for mirror in mirrors:
         try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with _temporary(cache) as temporary:
-                _copy(mirror + file, temporary, content.size)
+            with (
+                urllib.request.urlopen(mirror + file, timeout=_TIMEOUT) as answer,
+                _temporary(cache) as temporary,
+            ):
+                _copy(answer, temporary, content.size, file)
                 if data := _verified(temporary, content):
                     os.replace(temporary, cache / file)
                     return data
@@ -101,6 +103,7 @@ def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, p
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
     """A new empty file that is gone afterwards unless it was renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".fetching-")
     os.close(descriptor)
     path = Path(name)
@@ -111,19 +114,18 @@ def _temporary(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _copy(address: str, path: Path, limit: int) -> None:
-    """Fetch an address into a file, `limit` bytes at most; shows progress on stderr where that is a terminal."""
+def _copy(answer: HTTPResponse, path: Path, limit: int, name: str) -> None:
+    """Write an answer into a file, hardly more than `limit` bytes; shows progress on stderr where it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with (
-        urllib.request.urlopen(address, timeout=_TIMEOUT) as answer,
         path.open("wb") as file,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
         length = answer.headers.get("Content-Length") or ""
-        task = progress.add_task(address.rpartition("/")[2], total=int(length) if length.isdigit() else None)
+        task = progress.add_task(name, total=int(length) if length.isdigit() else None)
         while file.tell() < limit and (block := answer.read(_BLOCK)):
             progress.update(task, advance=file.write(block))

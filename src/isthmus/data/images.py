@@ -139,9 +139,9 @@ def _opened(path: Path) -> Iterator[Image]:
             raise DataError(f"{shown(path)} is larger than {_MOST_BYTES >> 20} MiB: make it smaller")
         try:
             with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # on tags that do not matter; what matters raises as well
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image = Image.open(file, formats=_FORMATS)
-            yield image
+                yield Image.open(file, formats=_FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise DataError(_too_many_pixels(path)) from None
         except DataError:

@@ -183,26 +183,29 @@ def read_parquet(path: Path, labels: str | None = None) -> Dataset:
         raise ModuleNotFoundError("reading .parquet needs pyarrow: pip install 'isthmus[parquet]'") from error
     name = shown(path)
     with open_regular(path) as file:
-        size = file.seek(0, 2)
         try:
             table = pyarrow.parquet.ParquetFile(file)
-            columns, target = _check_parquet(table, size, labels, name)
-            blocks = [_from_arrow(batch, target) for batch in table.iter_batches(_ROWS)]
-        except (pyarrow.ArrowException, OSError) as error:
+            columns, target = _check_parquet(table, labels, name)
+            blocks = [
+                _from_arrow(batch, target) for batch in table.iter_batches(_ROWS)
+            ]  # memory grows with what is there
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
+    rows = sum(len(block) for block, _ in blocks)
+    if rows != table.metadata.num_rows:
+        raise DataError(
+            f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {rows:,} are there"
+        )
     values = np.concatenate([block for block, _ in blocks])
     cells = None if target is None else _narrow(list(itertools.chain.from_iterable(part for _, part in blocks)))
     return Dataset(path.name, values, train_labels=cells, columns=columns, source=name)
 
 
-def _check_parquet(table: Any, size: int, labels: str | None, name: str) -> tuple[tuple[str, ...], int | None]:
-    """The names of the columns with numbers, and the place of the labels; sizes and types are judged before reading."""
+def _check_parquet(table: Any, labels: str | None, name: str) -> tuple[tuple[str, ...], int | None]:
+    """The names of the columns with numbers, and the place of the labels; types are judged before anything is read."""
     from pyarrow import BaseExtensionType, types
 
-    groups = [table.metadata.row_group(index) for index in range(table.metadata.num_row_groups)]
-    packed = sum(group.column(index).total_compressed_size for group in groups for index in range(group.num_columns))
-    if sum(group.num_rows for group in groups) != table.metadata.num_rows or packed > size:
-        raise DataError(f"{name} is damaged: the sizes in its footer do not agree with the file")
+    # pyarrow aborts the process when asked for the metadata of a damaged column, so only its batches are asked for
     if table.metadata.num_rows == 0:
         raise DataError(f"{name} has no rows of data: give at least one")
     columns = tuple(table.schema_arrow.names)

@@ -1,8 +1,17 @@
-"""Pictures of what an autoencoder learned: each name in ``__all__`` is a function ``kind(ae, X, y=None, ...)`` that returns a figure.
+"""Pictures of what an autoencoder learned: each name in ``__all__`` is a function kind(ae, X, y=None, ...) -> Figure.
 
-`drawing` makes figures, `grids` lays out many examples in one; `rows` (in over out), `bottleneck` (codes as pictures), `maps` (codes
-as points), `generated` (new codes decoded), `weights` and `curves` hold the kinds. X are examples in the user's units, best ones held
-out from training, and y their labels. Matplotlib loads when the first picture is asked for.
+X are examples in the user's units, best ones held out from training, and y their labels. Read in this order:
+
+    drawing       figures without a window, and their PNG files
+    grids         many examples in one picture
+    rows          what goes in over what comes out
+    bottleneck    codes as pictures
+    maps          codes as points
+    generated     new codes, decoded
+    weights       the first layer's filters
+    curves        losses
+
+Matplotlib loads when the first picture is asked for.
 """
 
 from __future__ import annotations

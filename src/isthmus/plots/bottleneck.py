@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """Codes as pictures: what stands between encoder and decoder."""
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ MAPS = 256  # as many feature maps are shown at most
 def codes(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
     """The first n examples over their codes, all codes on one scale.
 
-    Maps (h, w, d) are laid out as a picture of w·d rows and h columns, so that (4, 4, 8) is 4 wide and 32 high; if that is more than
-    8 times as high as wide, as d small maps in a near-square sheet. Flat codes are bars up to 64 numbers, else a near-square
-    picture that is read row by row.
+    Maps (h, w, d) are laid out as a picture of w·d rows and h columns, so that (4, 4, 8) is 4 wide and 32 high; if
+    that is more than 8 times as high as wide, as d small maps in a near-square sheet. Flat codes are bars up to 64
+    numbers, else a near-square picture that is read row by row.
     """
     examples = first(X, n)
     code = ae.encode(examples)
@@ -81,7 +82,7 @@ def _code_pictures(figure: Picture, boxes: dict[Axes, Box], pictures: Array) -> 
 
 
 def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, image_shape: ImageShape = None) -> Figure:
-    """The code of example number `index` as its d maps (h, w), beside the example; at most 256 maps, and the title says so.
+    """The code of example number `index` as its d maps (h, w), beside the example: at most the first 256 maps.
 
     Raises `NotPossibleError` where the code is flat and `DataError` where there is no such example.
     """
@@ -91,7 +92,9 @@ def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, imag
         )
     examples = first(X)
     if not 0 <= index < len(examples):
-        raise DataError(f"there is no example {index} among {len(examples)}: the first is 0, the last {len(examples) - 1}")
+        raise DataError(
+            f"there is no example {index} among {len(examples)}: the first is 0, the last {len(examples) - 1}"
+        )
     example = examples[index : index + 1]
     maps = np.moveaxis(ae.encode(example)[0], -1, 0)
     count, (h, w) = len(maps), maps.shape[1:]
@@ -106,7 +109,7 @@ def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, imag
     factor = zoom((height, width), widest=1000, highest=700)
     box = (0, 0, factor * width, factor * height)
     right.set_title(
-        f"{count} maps of {h} × {w}" + (f", the first {MAPS}" if count > MAPS else ""), fontsize=10, loc="left"
+        f"{count} maps of {h} x {w}" + (f", the first {MAPS}" if count > MAPS else ""), fontsize=10, loc="left"
     )
     left = figure.add_axes((0, 0, 1, 1), label="example")
     tall, wide = draw(left, as_pictures(example, image_shape)[None], limits(example, image_shape)).size
@@ -118,7 +121,7 @@ def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, imag
 
 
 def colors(values: Array) -> tuple[Limits, str]:
-    """Range and color map: dark to light from 0 for numbers of one sign, blue over white to red around 0 for both signs."""
+    """Range and color map: dark to light from 0 where nothing is negative, else blue over white to red around 0."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if low >= 0:
         return (0.0, high or 1.0), "viridis"

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """How training went."""
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
     ends = f"from {history[0].loss:.4g} to {history[-1].loss:.4g}"
     figure, axes = chart(f"The training loss against the epoch, {ends} nats per example.", 7, 4.2)
     marker = "o" if len(history) < 12 else ""
-    style = {"marker": marker, "markersize": 4}
-    axes.plot(epochs, [report.loss for report in history], color="C0", label="training", **style)
+    axes.plot(epochs, [report.loss for report in history], color="C0", label="training", marker=marker, markersize=4)
     if any(report.penalty for report in history):
         axes.plot(
             epochs,
@@ -44,10 +44,10 @@ def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
     if measured:
         epoch, least = min(measured, key=lambda pair: pair[1])
         label = f"validation, lowest {least:.4g} at epoch {epoch}"
-        axes.plot(*zip(*measured, strict=True), color="C1", label=label, **style)
+        axes.plot(*zip(*measured, strict=True), color="C1", label=label, marker=marker, markersize=4)
         axes.plot(epoch, least, "o", color="C1")
     axes.set(xlabel="epoch", ylabel="nats per example")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y", color="0.9")
     axes.legend(frameon=False, fontsize=9)
     return figure

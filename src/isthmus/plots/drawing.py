@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]  # left, bottom, width, height in pixels
 
 
 class Picture(Figure):
-    """A Matplotlib figure that a notebook shows by itself; its label is a sentence that says what is to be seen (alt text)."""
+    """A Matplotlib figure that a notebook shows by itself; its label says what is to be seen (alt text)."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -53,9 +53,8 @@ def frame(figure: Figure, boxes: Mapping[Axes, Box]) -> None:
     right = max(left + width for left, _, width, _ in boxes.values())
     top = max(bottom + height for _, bottom, _, height in boxes.values())
     _place(figure, boxes, right, top, 0, 0)
-    # What hangs over is measured twice: a title is wider than its axes by as much in pixels at any size of the figure.
-    renderer = cast(FigureCanvasAgg, figure.canvas).get_renderer()
-    reach = Bbox.union([cast(Bbox, axes.get_tightbbox(renderer)) for axes in boxes])
+    # Labels reach as many pixels beyond their axes whatever the size of the figure.
+    reach = Bbox.union([cast(Bbox, axes.get_tightbbox()) for axes in boxes])
     left, bottom = MARGIN + math.ceil(max(0, -reach.x0)), MARGIN + math.ceil(max(0, -reach.y0))
     _place(figure, boxes, left + max(right, reach.x1) + MARGIN, bottom + max(top, reach.y1) + MARGIN, left, bottom)
 
@@ -68,10 +67,11 @@ def _place(figure: Figure, boxes: Mapping[Axes, Box], width: float, height: floa
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's bytes: equal figures give equal bytes; the figure's label is the file's description."""
+    """The figure as the bytes of a PNG file, described by its label: equal figures give equal bytes."""
     canvas = FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None, "Description": str(figure.get_label())})
+    about = {"Software": None, "Description": str(figure.get_label())}
+    canvas.print_png(buffer, metadata=about)  # type: ignore[no-untyped-call]  # Matplotlib's, yet untyped
     return buffer.getvalue()
 
 

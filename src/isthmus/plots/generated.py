@@ -1,16 +1,17 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """What the decoder makes of codes that no example has."""
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.special import ndtri
 from sklearn.decomposition import PCA
 
 from isthmus.bottlenecks import Gaussian
-from isthmus.errors import NotPossibleError
+from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
 
@@ -30,7 +31,7 @@ def samples(
     random_state: int = 0,
     image_shape: ImageShape = None,
 ) -> Figure:
-    """Rows × columns new examples, decoded from codes drawn from the prior; X, if given, only says what is black and what white.
+    """Rows x columns new examples, decoded from codes drawn from the prior; X only sets what is black and what white.
 
     Raises `NotPossibleError` where the bottleneck has no prior.
     """
@@ -50,11 +51,12 @@ def manifold(
     by: Literal["quantiles", "linear"] = "quantiles",
     image_shape: ImageShape = None,
 ) -> Figure:
-    """n × n examples decoded from a grid in the plane of codes: the first number grows to the right, the second upwards.
+    """n x n examples decoded from a grid of codes: the first number grows to the right, the second upwards.
 
-    A Gaussian code of two numbers: between the 5% and 95% quantiles of the normal prior, in equal steps of probability
-    (by="quantiles"), or from -1 to 1 in equal steps of the code (by="linear"). Any other code of two numbers: the same with the
-    quantiles of the codes of X. A longer code: the plane through the mean code of X along the first two principal axes.
+    A Gaussian code of two numbers: between the 5% and 95% quantiles of the normal prior, in equal steps of
+    probability (by="quantiles"), or from -1 to 1 in equal steps of the code (by="linear"). Any other code of two
+    numbers: the same with the quantiles of the codes of X. A longer code: the plane through the mean code of X along
+    the first two principal axes.
     Raises `NotPossibleError` where a code is a single number and `DataError` where X is needed and empty.
     """
     plane = _plane(ae, X, n, by)
@@ -77,7 +79,7 @@ def manifold(
 
 
 class Plane(NamedTuple):
-    """A plane of codes: origin + steps along two axes, with a name for each and a title that says where it comes from."""
+    """A plane of codes: origin + steps along two axes, a name for each, and a title that says where it comes from."""
 
     origin: Array
     axes: Array
@@ -90,9 +92,12 @@ def _plane(ae: Autoencoder, X: Any, n: int, by: str) -> Plane:
     size = int(np.prod(ae.code_shape_))
     if size < 2:
         raise NotPossibleError("manifold needs codes of at least two numbers; this autoencoder's code is one")
+    if by not in {"quantiles", "linear"}:
+        raise DataError(f"by={by!r} is no way to space the grid: take 'quantiles' or 'linear'")
     names, levels = ("code 1", "code 2"), np.linspace(*REACH, n)
     if size == 2 and isinstance(ae.bottleneck_, Gaussian):
-        steps = ndtri(levels) if by == "quantiles" else np.linspace(-1, 1, n)
+        quantiles = np.array([NormalDist().inv_cdf(level) for level in levels])
+        steps = quantiles if by == "quantiles" else np.linspace(-1, 1, n)
         title = "5% to 95% quantiles of the normal prior" if by == "quantiles" else "codes from -1 to 1"
         return Plane(np.zeros(2), np.eye(2), (steps, steps), names, title)
     points = ae.transform(first(X))

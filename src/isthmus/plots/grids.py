@@ -45,7 +45,7 @@ def first(X: Any, n: int | None = None) -> Array:
 
 
 def limits(examples: Any, image_shape: ImageShape = None) -> Limits:
-    """What is drawn black and what white: 0 and 255 for bytes (unless all are dark), else the least and the greatest number.
+    """What is black and what white: 0 and 255 for bytes (unless all are dark), else the least and the greatest number.
 
     Curves whose columns differ more than tenfold in spread, as those of a table do, get limits for each column.
     """
@@ -64,9 +64,10 @@ def limits(examples: Any, image_shape: ImageShape = None) -> Limits:
 def as_pictures(examples: Any, image_shape: ImageShape = None) -> Array:
     """Examples (n, *shape) as grey pictures (n, h, w), pictures in color (n, h, w, 3) or curves (n, d).
 
-    Rows of 784 numbers are pictures of 28 × 28, as MNIST commonly comes; any other row of d numbers is a curve, unless image_shape
-    says which picture it is. Channels other than three are laid side by side.
-    Raises `DataError` where image_shape does not fit and `NotPossibleError` where an example is neither a row nor a picture.
+    Rows of 784 numbers are pictures of 28 x 28, as MNIST commonly comes; any other row of d numbers is a curve,
+    unless image_shape says which picture it is. Channels other than three are laid side by side.
+    Raises `DataError` where image_shape does not fit and `NotPossibleError` where an example is neither a row nor a
+    picture.
     """
     values = np.asarray(examples)
     shape = values.shape[1:]
@@ -99,7 +100,7 @@ def arrange(rows: int, columns: int, cell: tuple[int, int], group: tuple[int, in
 
 
 def draw(axes: Axes, cells: Array, shown: Limits, cmap: str = "gray", group: tuple[int, int] | None = None) -> Cells:
-    """Draws cells (rows, columns, h, w), (…, h, w, 3) or (…, d) into axes without ticks, in pixels from the upper left corner."""
+    """Draws cells (rows, columns, h, w), (…, h, w, 3) or (…, d) into axes, in pixels from the upper left corner."""
     rows, columns = cells.shape[:2]
     curves = cells.ndim == 3
     if not curves:
@@ -124,7 +125,7 @@ def draw(axes: Axes, cells: Array, shown: Limits, cmap: str = "gray", group: tup
 
 
 def _mosaic(cells: Array, shown: Limits, places: Cells) -> Array:
-    """One array of all cells: grey (height, width) with NaN between, or color (height, width, 4) transparent between."""
+    """One array of all cells: grey (height, width), NaN between, or color (height, width, 4), transparent between."""
     color = cells.ndim == 5
     if color:
         opaque = np.isfinite(cells[..., :1]).astype(np.float32)
@@ -137,7 +138,7 @@ def _mosaic(cells: Array, shown: Limits, places: Cells) -> Array:
 
 
 def _draw_curves(axes: Axes, cells: Array, shown: Limits, places: Cells) -> None:
-    """Each row of numbers as a curve in its cell; what leaves the range by more than a quarter stops at the cell's edge."""
+    """Each row of numbers as a curve in its cell; what leaves the range by more than a quarter stops at the edge."""
     (low, high), (height, width) = shown, places.cell
     slack = 0.25 * (high - low)
     rise = (np.clip(cells, low - slack, high + slack) - low + slack) / (high - low + 2 * slack)
@@ -145,17 +146,19 @@ def _draw_curves(axes: Axes, cells: Array, shown: Limits, places: Cells) -> None
     across = left + np.linspace(0, width, cells.shape[2]) + 0 * top
     down = top + (1 - rise) * height
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)])
-    boxes = [corners + (x, y) for y in places.tops for x in places.lefts]
+    boxes = [corners + np.array((x, y)) for y in places.tops for x in places.lefts]
     axes.add_collection(PolyCollection(boxes, facecolors="0.94", edgecolors="none"))
-    axes.add_collection(
-        LineCollection(np.stack([across, down], -1).reshape(-1, cells.shape[2], 2), colors="C0", linewidths=0.9)
-    )
+    curves = np.stack([across, down], axis=-1).reshape(-1, cells.shape[2], 2)
+    axes.add_collection(LineCollection(list(curves), colors="C0", linewidths=0.9))
 
 
 def zoom(size: tuple[int, int], widest: float = WIDEST, highest: float = HIGHEST) -> float:
-    """Screen pixels for one pixel of an example: a whole number wherever the examples are small enough."""
+    """Screen pixels for one pixel of an example: a whole number wherever the examples are small enough.
+
+    The bounds are kept to a tenth, so that a grid one pixel too wide is not halved.
+    """
     factor = min(highest / size[0], widest / size[1])
-    return float(int(factor)) if factor >= 1 else factor
+    return float(int(1.1 * factor)) if 1.1 * factor >= 1 else factor
 
 
 def color_bar(figure: Picture, drawn: ScalarMappable, label: str, box: Box) -> dict[Axes, Box]:
@@ -181,7 +184,7 @@ def grid(
     cmap: str = "gray",
     bar: str = "",
 ) -> Picture:
-    """A figure of cells (rows, columns, *picture): a title above, names of rows, columns and both axes, a color bar if labeled."""
+    """A figure of cells (rows, columns, *picture), with names of rows, columns and axes, and a color bar if labeled."""
     figure = blank(alt)
     axes = figure.add_axes((0, 0, 1, 1))
     places = draw(axes, cells, shown, cmap, group)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ CLASSES = 20  # labels of more kinds than this get a continuous color bar
 
 
 def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
-    """The codes of X as points, colored by the labels y; codes of more than two numbers on their first two principal components.
+    """The codes of X as points, colored by the labels y; of longer codes the first two principal components.
 
     y: one label per example: up to 20 kinds get a color and a name each, more (or fractions) a continuous color bar.
     Raises `NotPossibleError` where a code is a single number and `DataError` where y is not as long as X.
@@ -38,7 +39,10 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
         components = PCA(2, random_state=0).fit(points)
         points = components.transform(points)
         shares = components.explained_variance_ratio_
-        names = tuple(f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
+        names = (
+            f"principal component 1 ({shares[0]:.0%} of the variance)",
+            f"principal component 2 ({shares[1]:.0%} of the variance)",
+        )
         title += f", {size} numbers each, projected on two principal components"
     alt = f"Scatter of {title}{', colored by label' if y is not None else ''}."
     figure, axes = _scatter(points, y, title, alt)
@@ -51,8 +55,9 @@ def tsne(
 ) -> Figure:
     """A t-SNE map of the codes, colored by the labels y (van der Maaten & Hinton 2008, "Visualizing data using t-SNE").
 
-    Of more than `limit` examples, `limit` drawn by random_state are mapped, and the title says so. Only who is whose neighbor means
-    anything: the axes have no unit and distances between groups no scale. Raises `DataError` for fewer than four examples.
+    Of more than `limit` examples, `limit` drawn by random_state are mapped, and the title says so. Only who is whose
+    neighbor means anything: the axes have no unit and distances between groups no scale. Raises `DataError` for fewer
+    than four examples.
     """
     points = ae.transform(first(X))
     count = len(points)
@@ -89,11 +94,10 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
     color = _coloring(_labels(y, len(points)))
-    drawn = axes.scatter(
+    axes.scatter(
         points[:, 0], points[:, 1], s=size, c=color.values, cmap=color.cmap, norm=color.norm, alpha=0.7, linewidths=0
     )
-    bar = figure.colorbar(drawn, ax=axes, label="label", aspect=30, pad=0.02)
-    bar.solids.set_alpha(1)
+    bar = figure.colorbar(ScalarMappable(color.norm, color.cmap), ax=axes, label="label", aspect=30, pad=0.02)
     if color.names:
         bar.set_ticks(list(range(len(color.names))), labels=color.names)
         bar.ax.tick_params(length=0)
@@ -107,7 +111,7 @@ def _coloring(labels: Array) -> Coloring:
     if len(kinds) <= CLASSES and not (numbers and np.any(kinds % 1)):
         hues = colormaps["tab10" if len(kinds) <= 10 else "tab20"].resampled(10 if len(kinds) <= 10 else 20)
         edges = np.arange(len(kinds) + 1) - 0.5
-        names = [f"{kind:g}" if numbers else str(kind) for kind in kinds]
+        names = [str(int(kind) if numbers else kind) for kind in kinds]
         return Coloring(
             index, ListedColormap([hues(i) for i in range(len(kinds))]), BoundaryNorm(edges, len(kinds)), names
         )

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """What goes in over what comes out: rows of examples, spoilt, restored and reconstructed."""
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstru
 def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
     """The first n examples over their reconstructions.
 
-    X: examples (m, *shape) in the user's units. As in every picture of examples: the range from black to white is that of the
-    examples shown (0 to 255 for bytes) and reconstructions are clipped to it; rows of 784 numbers are shown as 28 × 28, other rows
-    as curves, unless image_shape says which picture (height, width) they are; y, the labels, changes nothing.
+    X: examples (m, *shape) in the user's units. As in every picture of examples: the range from black to white is
+    that of the examples shown (0 to 255 for bytes) and reconstructions are clipped to it; rows of 784 numbers are
+    shown as 28 x 28, other rows as curves, unless image_shape says which picture (height, width) they are; y, the
+    labels, changes nothing.
     Raises `DataError` where X is empty or image_shape does not fit.
     """
     examples = first(X, n)
@@ -67,7 +69,7 @@ def noisy(
 def sheet(
     ae: Autoencoder, X: Any, y: Any = None, *, rows: int = 10, columns: int = 10, image_shape: ImageShape = None
 ) -> Figure:
-    """A sheet of rows × columns pairs, each an original with its reconstruction to the right; fewer where X has fewer examples."""
+    """A sheet of rows x columns pairs, each an original with its reconstruction to the right; fewer if X has fewer."""
     examples = first(X, rows * columns)
     columns = min(columns, len(examples))
     examples = examples[: len(examples) // columns * columns]
@@ -91,7 +93,8 @@ def noise_levels(
 ) -> Figure:
     """The first n examples under more and more normal noise, each row over what the autoencoder restores from it.
 
-    levels: standard deviations of the noise in model units (pictures are in [0, 1]), whatever the corruption in training was.
+    levels: standard deviations of the noise in model units (pictures are in [0, 1]), whatever the corruption in
+    training was.
     """
     examples = first(X, n)
     rows: dict[str, Any] = {}
@@ -101,7 +104,8 @@ def noise_levels(
         rows |= {f"noise {level:g}": spoilt, f"restored from {level:g}": ae.reconstruct(spoilt)}
     if not rows:
         raise DataError("levels is empty: give the standard deviations of the noise, such as (0.3, 0.5)")
-    alt = f"{len(examples)} examples with noise of {', '.join(f'{level:g}' for level in scales)}, each row over what is restored."
+    named = ", ".join(f"{level:g}" for level in scales)
+    alt = f"{len(examples)} examples with noise of {named}, each row over what is restored."
     return _over(examples, rows, image_shape, alt, together=2)
 
 
@@ -110,8 +114,8 @@ def pca(
 ) -> Figure:
     """The first n examples, their reconstructions by a PCA of as many numbers as the code has, and by the autoencoder.
 
-    The PCA is fitted on train (m, *shape) if given, else on X itself, which favors it: the title says which. Each row's name holds
-    the mean squared error over all of X, in squared units of X.
+    The PCA is fitted on train (m, *shape) if given, else on X itself, which favors it: the title says which. Each
+    row's name holds the mean squared error over all of X, in squared units of X.
     """
     examples = first(X, n)
     whole = first(X).reshape(len(X), -1)
@@ -126,7 +130,7 @@ def pca(
         f"PCA, {width} numbers\nMSE {errors[0]:.4g}": by_pca[:n].reshape(examples.shape),
         f"autoencoder, {code_size(ae)} numbers\nMSE {errors[1]:.4g}": ae.reconstruct(examples),
     }
-    title = f"PCA fitted on {where}; mean squared error (MSE) over {len(whole):,} examples, in squared units of the examples"
+    title = f"PCA fitted on {where}; MSE: mean squared error over {len(whole):,} examples, in their units squared"
     alt = f"{len(examples)} examples, their reconstructions by a PCA of {width} numbers, and by the autoencoder."
     return _over(examples, rows, image_shape, alt, title=title)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """What the encoder looks at first."""
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ __all__ = ["filters"]
 def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image_shape: ImageShape = None) -> Figure:
     """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero.
 
-    A dense layer: the weights from the example's numbers to each unit, shaped as an example. A convolution: its kernels. Filters of
-    three channels are drawn in color around middle grey, other channels side by side. X and y are not needed.
+    A dense layer: the weights from the example's numbers to each unit, shaped as an example. A convolution: its
+    kernels. Filters of three channels are drawn in color around middle grey, other channels side by side. X and y are
+    not needed.
     Raises `NotPossibleError` where the encoder has no such layer.
     """
     kernels = _first_layer(ae)
@@ -29,7 +31,7 @@ def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image
     columns = min(len(pictures), 8 if pictures.ndim > 2 else 4)
     blanks = np.full((-len(pictures) % columns, *pictures.shape[1:]), np.nan, dtype=pictures.dtype)
     cells = np.concatenate([pictures, blanks]).reshape(-1, columns, *pictures.shape[1:])
-    title = f"first layer: {count} filters of {' × '.join(map(str, kernels.shape[1:]))}"
+    title = f"first layer: {count} filters of {' x '.join(map(str, kernels.shape[1:]))}"
     title += f", the first {n}" if count > n else ""
     title += "; middle grey is zero" if pictures.ndim == 4 else ""
     bar = "weight" if pictures.ndim == 3 else ""

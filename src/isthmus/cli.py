@@ -1,0 +1,404 @@
+"""The command line: verbs over runs. Each says what it wrote; each error is one sentence; nothing heavy loads before it is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from isthmus import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from isthmus.estimator import Autoencoder
+    from isthmus.runs import Origin, Split
+    from isthmus.training import Report
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="isthmus",
+    help="Autoencoders of every kind, on your own data. `isthmus train` alone trains one on MNIST and shows what it learned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+FIELDS = "field=value: any field of any record, such as epochs=30, bottleneck.beta=4, architecture.hidden=256,64, architecture=Conv"
+Settings = Annotated[
+    list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=VALUE]...", help=f"A recipe's name, then {FIELDS}.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or a model file.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="mnist, fashion_mnist, digits, or a path: .npy .npz .idx .csv .parquet or a folder of images.",
+    ),
+]
+Labels = Annotated[str | None, typer.Option(help="The column of a table that holds the labels.")]
+Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Bring the pictures of a folder to one size.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
+Json = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """The options that come before a verb."""
+    if version:
+        print(f"isthmus {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    settings: Settings = None,
+    data: Data = "mnist",
+    labels: Labels = None,
+    resize: Resize = None,
+    out: Out = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files, scalars and pictures, too.")
+    ] = False,
+) -> None:
+    """Train an autoencoder; write the model, its figures, pictures and a report."""
+    from isthmus import runs
+    from isthmus.overrides import overridden
+
+    words = settings or []
+    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    ae = overridden(_recipe(recipe).set_params(random_state=0), words)
+    origin = runs.Origin(data or "mnist", labels, _size(resize))
+    dataset = origin.read()
+    part = runs.split(dataset)
+    folder = runs.free_folder(f"{recipe}-{dataset.name}", out)
+    for note in dataset.notes:
+        _say(f"note: {note}")
+    _say(f"{recipe} on {dataset.summary()}")
+    _fit(ae, part, folder if tensorboard else None, recipe)
+    about = {"recipe": recipe, "command": " ".join(["isthmus", *sys.argv[1:]])}
+    runs.save_run(folder, ae, origin, about)
+    evaluation = _evaluated(ae, part, dataset.name)
+    _pages(folder, ae, part, evaluation, f"{recipe} on {dataset.name}", about["command"])
+    _say(
+        f"written to {folder}: model.safetensors, history.csv, report.html, {len(list(folder.glob('pictures/*.png')))} pictures"
+    )
+    nxt = (
+        "isthmus train variational bottleneck.size=2"
+        if recipe == "deep" and data == "mnist"
+        else f"isthmus plot {folder} tsne"
+    )
+    _say(f"open {folder / 'report.html'}; try next: {nxt}")
+
+
+@app.command()
+def reproduce(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID] [FIELD=VALUE]...", help=f"A tutorial's id, then {FIELDS}.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every tutorial, one after the other; what is in --out already is kept.")
+    ] = False,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Train a tutorial's systems exactly as it does; print the published figures beside ours. Without an id, list them."""
+    from isthmus import reproduction, tutorials
+
+    words = settings or []
+    if not words and not everything:
+        _table(["id", "what it is", "from"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
+        return
+    chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
+    target = out or Path("runs") / "reproduction"
+    rows: list[dict[str, Any]] = []
+    for tutorial in chosen:
+        kept = reproduction.kept(tutorial, target, words)
+        if kept is None:
+            results = reproduction.reproduce(tutorial, words, _bar(as_json))
+            kept = [reproduction.keep(result, target, words) for result in results]
+        rows += kept
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    header, *body = reproduction.table(rows)
+    _table(header, body)
+    if everything:
+        (target / "table.md").write_text(reproduction.markdown(rows), encoding="utf-8")
+    _say(f"written to {target}: a folder for each, with model, pictures and result.json")
+
+
+@app.command()
+def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, as_json: Json = False) -> None:
+    """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
+    ae, part, name = _opened(run, data, labels, resize)
+    if as_json:
+        from isthmus.evaluation import evaluate as figures
+
+        print(json.dumps(figures(ae, part.test, part.train).as_dict(), indent=2))
+        return
+    _evaluated(ae, part, name)
+
+
+@app.command()
+def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
+    """The codes of examples, as .npy: all of --data, or the run's held-out ones."""
+    ae, X = _examples(run, data, labels, resize)
+    _write_array(out or Path("codes.npy"), ae.encode(X))
+
+
+@app.command()
+def reconstruct(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
+    """Examples through the autoencoder and back, as .npy, in the units of the data; restores what a denoising one was trained to."""
+    ae, X = _examples(run, data, labels, resize)
+    _write_array(out or Path("reconstructions.npy"), ae.reconstruct(X))
+
+
+@app.command()
+def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, (n, k).")], out: Out = None) -> None:
+    """Examples from codes, as .npy."""
+    from isthmus.data import read
+
+    ae, _ = _run(run)
+    _write_array(out or Path("decoded.npy"), ae.decode(read(codes).train))
+
+
+@app.command()
+def sample(
+    run: Run,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
+    random_state: Annotated[int, typer.Option(min=0, help="Another number gives other samples.")] = 0,
+    out: Out = None,
+) -> None:
+    """New examples from the prior, as .npy."""
+    ae, _ = _run(run)
+    _write_array(out or Path("samples.npy"), ae.sample(n, random_state))
+
+
+@app.command()
+def plot(
+    run: Run,
+    kinds: Annotated[
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="reconstructions, latent, tsne, ...")
+    ] = None,
+    data: Data = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    out: Out = None,
+) -> None:
+    """Draw pictures of a run; without a kind, list them."""
+    from isthmus import plots, runs
+    from isthmus.errors import RecordError
+    from isthmus.records import nearest
+
+    if not kinds:
+        _table(["kind", "what it shows"], [[kind, _first_line(getattr(plots, kind))] for kind in plots.__all__])
+        return
+    for kind in kinds:
+        if kind not in plots.__all__:
+            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
+    ae, part, _ = _opened(run, data, labels, resize)
+    folder = out or (run if run.is_dir() else run.parent) / "pictures"
+    for _, path, _ in runs.draw(folder, ae, kinds, part, strict=True):
+        _say(f"written: {path}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes, one line each."""
+    from isthmus import recipes as module
+
+    _table(["recipe", "what it is"], [[name, _first_line(getattr(module, name))] for name in module.__all__])
+
+
+@app.command()
+def data() -> None:
+    """List the data sets that come with isthmus, and the kinds of files it reads."""
+    from isthmus import data as module
+
+    rows = []
+    for name in module.names():
+        try:
+            rows.append([name, module.load(name).summary().partition(": ")[2]])
+        except module.DataError as error:
+            rows.append([name, str(error)])
+    _table(["data", "what it is"], rows)
+    _say("or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, or a folder of images (sub-folders are labels)")
+
+
+def main() -> NoReturn:
+    """The entry point: errors that a user can cause become one sentence and exit code 1, or 2 for a mistake in the command."""
+    from isthmus.errors import RecordError
+
+    try:
+        app()
+    except RecordError as error:
+        _fail(error, 2)
+    except (ValueError, OSError, TypeError) as error:
+        if _ours(error):
+            _fail(error, 1)
+        raise
+    except KeyboardInterrupt:
+        _fail(Exception("stopped; nothing was written"), 130)
+    raise SystemExit(0)
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether an error is one that a user can cause: ours, the system's about a file, or scikit-learn's about a parameter."""
+    from isthmus.errors import IsthmusError
+
+    return isinstance(error, IsthmusError | OSError) or type(error).__name__ == "InvalidParameterError"
+
+
+def _fail(error: BaseException, code: int) -> NoReturn:
+    text = (
+        f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError) and error.filename and error.strerror
+        else str(error)
+    )
+    print(f"isthmus: {text}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _table(header: list[str], rows: list[list[str]]) -> None:
+    """A table that fits the terminal, or plain columns where there is none."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*header, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table, markup=False)
+
+
+def _recipe(name: str) -> Autoencoder:
+    from isthmus import recipes as module
+    from isthmus.errors import RecordError
+    from isthmus.records import nearest
+
+    if name not in module.__all__:
+        raise RecordError(f"no recipe '{name}'{nearest(name, module.__all__)}")
+    made: Autoencoder = getattr(module, name)()
+    return made
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    from isthmus.errors import RecordError
+
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise RecordError(f"--resize {text!r} is no size; write for example 64x64")
+    return int(height), int(width)
+
+
+def _bar(quiet: bool) -> Any:
+    """What shows the progress of a training: a bar on a terminal, a line per epoch elsewhere, nothing with --json."""
+    from isthmus.progress import shown
+
+    def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
+        return reports if quiet else shown(reports, numbers, title, lines=not sys.stderr.isatty())
+
+    return watch
+
+
+def _fit(ae: Autoencoder, part: Split, events: Path | None, title: str) -> None:
+    """Trains with a progress bar, and with event files if there is a folder for them."""
+    import math
+    from contextlib import nullcontext
+
+    reports = ae.fitting(part.train, validation=part.test, every=20)
+    if events is None:
+        writer: Any = nullcontext()
+    else:
+        from isthmus.tensorboard import EventWriter
+
+        writer = EventWriter(events)
+    with writer:
+        for report in _bar(False)(reports, title, math.prod(part.train.shape[1:])):
+            if events is not None and report.complete:
+                writer.scalars(report)
+                writer.pictures(ae, part.test[:10], report.step)
+
+
+def _evaluated(ae: Autoencoder, part: Split, name: str) -> Any:
+    """Prints the table of figures, and returns them."""
+    from isthmus.evaluation import evaluate as figures
+
+    evaluation = figures(ae, part.test, part.train)
+    _table(
+        [f"{len(part.test):,} held-out examples of {name}", "value", "unit"], [list(row) for row in evaluation.rows()]
+    )
+    return evaluation
+
+
+def _pages(folder: Path, ae: Autoencoder, part: Split, evaluation: Any, title: str, command: str) -> None:
+    from isthmus import runs
+    from isthmus.report import write_report
+
+    pictures = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), part)
+    write_report(folder, ae, evaluation, pictures, title, command)
+
+
+def _run(run: Path) -> tuple[Autoencoder, Origin | None]:
+    from isthmus import runs
+
+    return runs.open_run(run)
+
+
+def _opened(run: Path, data: str | None, labels: str | None, resize: str | None) -> tuple[Autoencoder, Split, str]:
+    """A run with examples to look at: those of --data, or the ones that it held out itself."""
+    from isthmus import runs
+    from isthmus.errors import DataError
+
+    ae, origin = runs.open_run(run)
+    if data is not None:
+        origin = runs.Origin(data, labels, _size(resize))
+    if origin is None:
+        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
+    dataset = origin.read()
+    return ae, runs.split(dataset), dataset.name
+
+
+def _examples(run: Path, data: str | None, labels: str | None, resize: str | None) -> tuple[Autoencoder, Any]:
+    """A run with all examples of --data, or the ones that it held out itself."""
+    if data is None:
+        ae, part, _ = _opened(run, data, labels, resize)
+        return ae, part.test
+    from isthmus import runs
+
+    ae, _ = runs.open_run(run)
+    return ae, runs.Origin(data, labels, _size(resize)).read().train
+
+
+def _write_array(path: Path, values: Any) -> None:
+    import io
+
+    import numpy as np
+
+    from isthmus.errors import RecordError
+    from isthmus.storage import replace_file
+
+    if path.suffix != ".npy":
+        raise RecordError(f"--out {path}: arrays are written as .npy; let the name end so")
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    replace_file(path, content.getvalue())
+    _say(f"written: {path}, {values.shape} {values.dtype}")

@@ -1,0 +1,158 @@
+"""The folder of a run: the model, its history, where its data came from, and pictures.
+
+model.safetensors   the model file, self-describing
+history.csv         a line per epoch, losses in nats per example
+run.json            recipe, data and split: what `isthmus evaluate` needs to look at the same held-out examples again
+pictures/*.png      and report.html; events.* for TensorBoard when asked
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus import data
+from isthmus.errors import DataError, IsthmusError, NotPossibleError
+from isthmus.estimator import Autoencoder, load
+from isthmus.storage import replace_file
+from isthmus.training import Report
+
+__all__ = ["Origin", "Split", "default_kinds", "draw", "free_folder", "open_run", "save_run", "split"]
+
+Array = NDArray[Any]
+_HELD_OUT = 0.1  # of data that have no test part
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run's examples came from."""
+
+    data: str
+    labels: str | None = None
+    resize: tuple[int, int] | None = None
+
+    def read(self) -> data.Dataset:
+        """The data set, anew."""
+        return data.load(self.data, resize=self.resize, labels=self.labels)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples to train on, and examples held out, with the labels of the latter."""
+
+    train: Array
+    test: Array
+    test_labels: Array | None
+
+
+def split(dataset: data.Dataset) -> Split:
+    """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time."""
+    if dataset.test is not None:
+        return Split(dataset.train, dataset.test, dataset.test_labels)
+    n = len(dataset.train)
+    held = max(1, round(n * _HELD_OUT))
+    if n - held < 2:
+        raise DataError(
+            f"{dataset.name} has {n} examples: too few to train on some and look at others; give at least 3"
+        )
+    order = np.random.default_rng(0).permutation(n)
+    keep, out = np.sort(order[held:]), np.sort(order[:held])
+    labels = None if dataset.train_labels is None else dataset.train_labels[out]
+    if isinstance(dataset.train, np.memmap):  # stays in its file: the end is held out
+        return Split(
+            dataset.train[:-held],
+            np.asarray(dataset.train[-held:]),
+            None if labels is None else dataset.train_labels[-held:],
+        )
+    return Split(dataset.train[keep], dataset.train[out], labels)
+
+
+def free_folder(name: str, out: Path | None) -> Path:
+    """The folder for a new run: the one asked for, if it holds no run yet, else runs/NAME, NAME-2, ..."""
+    if out is not None:
+        if (out / "model.safetensors").exists():
+            raise IsthmusError(f"{out} already holds a run; choose another --out, or remove it first")
+        return out
+    for number in range(1, 100_000):
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        if not folder.exists():
+            return folder
+    raise IsthmusError("runs/ is full of runs of that name; choose an --out")
+
+
+def save_run(folder: Path, ae: Autoencoder, origin: Origin, about: dict[str, Any]) -> None:
+    """Writes model, history and origin, each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / "history.csv", history_csv(ae.history_).encode())
+    replace_file(folder / "run.json", json.dumps(asdict(origin) | about, indent=2).encode())
+    ae.save(folder / "model.safetensors")
+
+
+def history_csv(history: Iterable[Report]) -> str:
+    """The reports as CSV: one column per figure."""
+    rows = [
+        {k: v for k, v in asdict(report).items() if k not in {"stats", "complete"}} | dict(report.stats)
+        for report in history
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def open_run(run: Path) -> tuple[Autoencoder, Origin | None]:
+    """The model of a run's folder, or of a model file, and where its data came from if that is known."""
+    if run.is_dir() and not (run / "model.safetensors").exists():
+        raise DataError(f"{run} holds no run (no model.safetensors); `isthmus train --out {run}` makes one")
+    ae, about = load(run), run / "run.json"
+    if not about.is_file():
+        return ae, None
+    try:
+        known = json.loads(about.read_text(encoding="utf-8"))
+        resize = None if known["resize"] is None else tuple(known["resize"])
+        return ae, Origin(known["data"], known["labels"], resize)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{about} is damaged ({error}); name the examples with --data") from None
+
+
+def default_kinds(ae: Autoencoder) -> list[str]:
+    """The pictures that suit an autoencoder."""
+    kinds = ["losses"]
+    spoils = type(ae.corruption_).__name__
+    kinds += {"Clean": ["reconstructions"], "Occlude": ["completion"]}.get(spoils, ["denoising", "noise_levels"])
+    kinds += ["pca", "latent", "codes", "filters"]
+    if hasattr(ae.bottleneck_, "beta"):
+        kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
+    return kinds + (["feature_maps"] if len(ae.code_shape_) > 1 else [])
+
+
+def draw(
+    folder: Path, ae: Autoencoder, kinds: Iterable[str], part: Split, strict: bool = False
+) -> list[tuple[str, Path, str]]:
+    """Draws kinds of pictures into a folder: title, file and description of each. What an autoencoder cannot show is left out,
+    unless strict."""
+    from isthmus import plots
+    from isthmus.plots.drawing import save_png
+
+    drawn = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        choices = {"train": part.train} if kind == "pca" else {}
+        try:
+            figure = getattr(plots, kind)(ae, part.test, part.test_labels, **choices)
+        except NotPossibleError:
+            if strict:
+                raise
+            continue
+        save_png(figure, folder / f"{kind}.png")
+        drawn.append((kind.replace("_", " "), folder / f"{kind}.png", str(figure.get_label())))
+    return drawn

@@ -123,7 +123,7 @@ def test_damage_anywhere_is_a_data_error_or_harmless(kind: str, tmp_path: Path) 
     path = tmp_path / f"x.{kind}"
     write_sound_file(path, kind)
     content = path.read_bytes()
-    for place in range(0, len(content), len(content) // 60 or 1):
+    for place in range(0, len(content), len(content) // 25 or 1):
         for damaged in (content[:place], content[:place] + bytes((content[place] ^ 0x81,)) + content[place + 1 :]):
             path.write_bytes(damaged)
             with contextlib.suppress(DataError):
@@ -157,7 +157,9 @@ def test_npy_is_mapped_not_loaded(order: str, tmp_path: Path) -> None:
     X = np.asarray(np.arange(24.0).reshape(2, 3, 4), order=order)  # type: ignore[call-overload]
     np.save(tmp_path / "x.npy", X)
     found = read(tmp_path / "x.npy").train
-    assert isinstance(found, np.memmap) and not found.flags.writeable and (found == X).all()
+    assert isinstance(found, np.memmap)
+    assert not found.flags.writeable
+    assert (found == X).all()
 
 
 def test_npy_headers_that_lie_are_refused_before_anything_is_allocated(tmp_path: Path) -> None:
@@ -185,9 +187,13 @@ def test_npz_parts_are_found_by_their_usual_names(tmp_path: Path) -> None:
     X, y = np.arange(12).reshape(4, 3), np.arange(4)
     np.savez_compressed(tmp_path / "x.npz", X_train=X, y_train=y[:, None], x_test=X[:2], y_test=y[:2])
     found = read(tmp_path / "x.npz")
-    assert found.test is not None and found.train_labels is not None and found.test_labels is not None
-    assert (found.train == X).all() and (found.test == X[:2]).all()
-    assert (found.train_labels == y).all() and (found.test_labels == y[:2]).all()
+    assert found.test is not None
+    assert found.train_labels is not None
+    assert found.test_labels is not None
+    assert (found.train == X).all()
+    assert (found.test == X[:2]).all()
+    assert (found.train_labels == y).all()
+    assert (found.test_labels == y[:2]).all()
     np.savez(tmp_path / "one.npz", anything=X, kinds=y)
     assert (read(tmp_path / "one.npz", labels="kinds").train == X).all()
 
@@ -246,7 +252,8 @@ def test_every_idx_type_round_trips(data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(list(CODES)))
     X = data.draw(hnp.arrays(dtype, hnp.array_shapes(min_dims=1, max_dims=4)))
     found = read_idx_stream(io.BytesIO(idx(CODES[dtype], X.shape, X.astype(X.dtype.newbyteorder(">")).tobytes())), "x")
-    assert found.dtype == X.dtype and found.dtype.isnative
+    assert found.dtype == X.dtype
+    assert found.dtype.isnative
     np.testing.assert_array_equal(found, X)
 
 
@@ -302,11 +309,14 @@ def test_csv_gaps_become_nan_and_labels_are_set_apart(tmp_path: Path) -> None:
     found = read(path, labels="town, or village")
     np.testing.assert_array_equal(found.train, [[1, np.nan], [2, 1.5], [np.nan, 3]])
     assert found.columns == ("age", "height")
-    assert found.train_labels is not None and found.train_labels.tolist() == ["Ulm", "Bern", "Ulm"]
+    assert found.train_labels is not None
+    assert found.train_labels.tolist() == ["Ulm", "Bern", "Ulm"]
     path.write_text("label,1x1,1x2\n7,0,255\n3,1,2\n")
     found = read(path, labels="label")
-    assert found.train_labels is not None and found.train_labels.dtype == np.int64
-    assert found.train.tolist() == [[0, 255], [1, 2]] and found.train_labels.tolist() == [7, 3]
+    assert found.train_labels is not None
+    assert found.train_labels.dtype == np.int64
+    assert found.train.tolist() == [[0, 255], [1, 2]]
+    assert found.train_labels.tolist() == [7, 3]
 
 
 @pytest.mark.parametrize(
@@ -345,7 +355,8 @@ def test_parquet_round_trips_with_nulls_as_nan(tmp_path: Path) -> None:
     found = read(tmp_path / "x.parquet", labels="town")
     np.testing.assert_array_equal(found.train, [[1, 1], [np.nan, 0], [3, np.nan]])
     assert found.columns == ("a", "b")
-    assert found.train_labels is not None and found.train_labels.tolist() == ["Ulm", "Bern", "Ulm"]
+    assert found.train_labels is not None
+    assert found.train_labels.tolist() == ["Ulm", "Bern", "Ulm"]
     with pytest.raises(DataError, match=r"column 'town' .* holds (large_)?string"):
         read(tmp_path / "x.parquet")
 
@@ -354,7 +365,7 @@ def test_parquet_extension_types_are_refused(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
     import pyarrow.parquet as pq
 
-    values = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", "2"]))
+    values = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((2, 3, 3)))
     pq.write_table(pa.table({"a": [1.0, 2.0], "odd": values}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match=r"'odd' .* extension type"):
         read(tmp_path / "x.parquet", labels="odd")
@@ -387,17 +398,24 @@ def test_sub_folders_are_labels_in_the_order_of_names(tmp_path: Path) -> None:
     for number, name in enumerate(("dog/b.png", "cat/z.png", "cat/deep/a.png", "dog/a.png")):
         save_png(tmp_path / name, GRAY + np.uint8(number))
     found = read(tmp_path)
-    assert found.train_labels is not None and found.train_labels.tolist() == ["cat", "cat", "dog", "dog"]
-    assert (found.train[:, 0, 0] == [1, 2, 3, 0]).all() and found.test is None and not found.notes
+    assert found.train_labels is not None
+    assert found.train_labels.tolist() == ["cat", "cat", "dog", "dog"]
+    assert (found.train[:, 0, 0] == [1, 2, 3, 0]).all()
+    assert found.test is None
+    assert not found.notes
 
 
 def test_train_and_test_folders_are_the_split(tmp_path: Path) -> None:
     for name in ("train/cat/1.png", "train/dog/1.png", "test/cat/1.png"):
         save_png(tmp_path / name)
     found = read(tmp_path)
-    assert found.test is not None and found.train_labels is not None and found.test_labels is not None
-    assert found.train.shape == (2, 3, 4) and found.test.shape == (1, 3, 4)
-    assert found.train_labels.tolist() == ["cat", "dog"] and found.test_labels.tolist() == ["cat"]
+    assert found.test is not None
+    assert found.train_labels is not None
+    assert found.test_labels is not None
+    assert found.train.shape == (2, 3, 4)
+    assert found.test.shape == (1, 3, 4)
+    assert found.train_labels.tolist() == ["cat", "dog"]
+    assert found.test_labels.tolist() == ["cat"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "pgm", "gif", "webp", "jpg"])
@@ -464,21 +482,24 @@ def test_images_that_differ_in_size_are_named_and_may_be_resized(tmp_path: Path)
     with pytest.raises(DataError, match=r"a\.png has 3x4 .*b\.png 6x8; .*resize=\(3, 4\)"):
         read(tmp_path)
     found = read(tmp_path, resize=(5, 7))
-    assert found.train.shape == (2, 5, 7) and (found.train[1] == 9).all()
+    assert found.train.shape == (2, 5, 7)
+    assert (found.train[1] == 9).all()
 
 
 def test_gray_among_colors_becomes_color_and_that_is_said(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png")
     save_png(tmp_path / "b.png", np.stack([GRAY, GRAY * 0, GRAY], axis=-1))
     found = read(tmp_path)
-    assert found.train.shape == (2, 3, 4, 3) and (found.train[0] == GRAY[..., None]).all()
+    assert found.train.shape == (2, 3, 4, 3)
+    assert (found.train[0] == GRAY[..., None]).all()
     assert found.notes == ("1 gray images became color like the other 1",)
 
 
 def test_transparent_pixels_lie_on_white_and_that_is_said(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", np.stack([GRAY, np.zeros_like(GRAY)], axis=-1))
     found = read(tmp_path)
-    assert (found.train == 255).all() and found.train.shape == (1, 3, 4)
+    assert (found.train == 255).all()
+    assert found.train.shape == (1, 3, 4)
     assert "white" in found.notes[0]
 
 
@@ -487,7 +508,8 @@ def test_sixteen_bits_stay_sixteen_bits(suffix: str, tmp_path: Path) -> None:
     deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     Image.fromarray(deep).save(tmp_path / f"x.{suffix}")
     found = read(tmp_path).train
-    assert found.dtype == np.uint16 and (found[0] == deep).all()
+    assert found.dtype == np.uint16
+    assert (found[0] == deep).all()
     assert read(tmp_path, resize=(2, 2)).train.max() > 255
     save_png(tmp_path / "z.png")
     with pytest.raises(DataError, match=r"depth: .*x\..* 16-bit gray .*z\.png 8-bit gray"):
@@ -500,7 +522,9 @@ def test_a_photograph_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
     lying = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 16, 0).repeat(16, 1))
     lying.save(tmp_path / "x.jpg", exif=exif)
     found = read(tmp_path).train[0]
-    assert found.shape == (32, 16) and found[:8].max() < 30 and found[-8:].min() > 225
+    assert found.shape == (32, 16)
+    assert found[:8].max() < 30
+    assert found[-8:].min() > 225
 
 
 def test_names_that_are_not_utf8_work_also_in_errors(tmp_path: Path) -> None:
@@ -509,7 +533,8 @@ def test_names_that_are_not_utf8_work_also_in_errors(tmp_path: Path) -> None:
     with open(raw, "wb") as file:
         Image.fromarray(GRAY).save(file, "PNG")
     found = read(tmp_path)
-    assert found.train_labels is not None and found.train_labels.tolist() == [r"caf\xe9"]
+    assert found.train_labels is not None
+    assert found.train_labels.tolist() == [r"caf\xe9"]
     with open(raw, "wb") as file:
         file.write(b"no image")
     with pytest.raises(DataError, match=r"caf\\xe9/\\xff\\n\.png") as caught:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import norm
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from isthmus import Autoencoder, plots
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.plots.drawing import png, save_png
-from isthmus.plots.grids import as_pictures, limits
+from isthmus.plots.drawing import png
 
 Array = np.ndarray[Any, Any]
 
@@ -58,6 +55,13 @@ def system(data: str) -> Autoencoder:
     choices: dict[str, Any] = {"architecture": Conv((5,), code="map")} if data == "color" else {}
     bottlenecks = {"digits": Gaussian(2), "flat": Identity(5), "color": Identity(4), "table": Identity(3)}
     return train(EXAMPLES[data], bottlenecks[data], **choices)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """t-SNE waits for its threads thousands of times, for long on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture
@@ -280,29 +284,6 @@ def test_losses_are_the_history_with_its_parts(ae: Autoencoder) -> None:
     assert "penalty" not in {line.get_label() for line in plots.losses(system("flat")).axes[0].lines}
 
 
-def test_image_shape_says_how_a_row_of_numbers_is_to_be_seen() -> None:
-    assert as_pictures(np.zeros((2, 20)), (4, 5)).shape == (2, 4, 5)
-    assert as_pictures(np.zeros((2, 20))).shape == (2, 20)
-    assert as_pictures(np.zeros((2, 784))).shape == (2, 28, 28)
-    with pytest.raises(DataError, match=r"image_shape=\(4, 6\)"):
-        plots.reconstructions(system("table"), EXAMPLES["table"], image_shape=(4, 6))
-    with pytest.raises(NotPossibleError, match="image_shape"):
-        as_pictures(np.zeros((2, 3, 4, 5, 6)))
-
-
-def test_channels_that_are_no_colors_lie_side_by_side() -> None:
-    image = np.arange(2 * 3 * 2).reshape(1, 2, 3, 2)
-    np.testing.assert_array_equal(as_pictures(image)[0], np.hstack([image[0, :, :, 0], image[0, :, :, 1]]))
-
-
-def test_columns_of_very_different_spread_get_scales_of_their_own() -> None:
-    table = EXAMPLES["table"] * np.where(np.arange(20) == 7, 1e6, 1)
-    low, high = limits(table)
-    np.testing.assert_array_equal(high, table.max(0))
-    assert np.ndim(limits(EXAMPLES["table"])[0]) == 0
-    np.testing.assert_array_equal(low, table.min(0))
-
-
 def test_no_examples_are_an_error_that_says_what_to_pass(ae: Autoencoder) -> None:
     with pytest.raises(DataError, match="pass X"):
         plots.reconstructions(ae, None)
@@ -310,48 +291,6 @@ def test_no_examples_are_an_error_that_says_what_to_pass(ae: Autoencoder) -> Non
         plots.reconstructions(ae, X[:0])
 
 
-def test_a_saved_picture_replaces_the_old_one_whole_and_leaves_nothing_beside_it(
-    tmp_path: Path, ae: Autoencoder
-) -> None:
-    target = tmp_path / "curves.png"
-    target.write_bytes(b"old")
-    assert save_png(plots.losses(ae), target) == target
-    assert target.read_bytes() == png(plots.losses(ae))
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
-    with pytest.raises(FileNotFoundError):
-        save_png(plots.losses(ae), tmp_path / "missing" / "curves.png")
-
-
-def test_pictures_drawn_by_many_threads_at_once_are_the_same(ae: Autoencoder) -> None:
-    expected = png(plots.reconstructions(ae, X))
-    found: list[bytes] = []
-    threads = [threading.Thread(target=lambda: found.append(png(plots.reconstructions(ae, X)))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [expected] * 4
-
-
-def test_the_names_of_the_kinds_cost_no_matplotlib_and_pictures_no_pyplot() -> None:
-    script = (
-        "import sys, numpy as np\n"
-        "from isthmus import plots\n"
-        "assert 'matplotlib' not in sys.modules and len(plots.__all__) >= 15\n"
-        "from isthmus import Autoencoder\n"
-        "X = np.random.default_rng(0).random((20, 6))\n"
-        "ae = Autoencoder(epochs=1, random_state=0).fit(X)\n"
-        "plots.reconstructions(ae, X), plots.latent(ae, X), plots.losses(ae)\n"
-        "assert 'matplotlib.pyplot' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
 def test_a_grid_spaced_in_no_known_way_is_an_error_that_lists_the_ways(ae: Autoencoder) -> None:
     with pytest.raises(DataError, match="'quantiles' or 'linear'"):
         plots.manifold(ae, X, by="log")  # type: ignore[arg-type]
-
-
-def test_an_unknown_kind_is_an_error_that_lists_the_kinds() -> None:
-    with pytest.raises(AttributeError, match=r"no picture 'scatter'.*latent"):
-        plots.scatter  # noqa: B018

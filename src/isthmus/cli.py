@@ -222,12 +222,13 @@ def recipes() -> None:
 def data() -> None:
     """List the data sets that come with isthmus, and the kinds of files it reads."""
     from isthmus import data as module
+    from isthmus.errors import IsthmusError
 
     rows = []
     for name in module.names():
         try:
             rows.append([name, module.load(name).summary().partition(": ")[2]])
-        except module.DataError as error:
+        except IsthmusError as error:
             rows.append([name, str(error)])
     _table(["data", "what it is"], rows)
     _say("or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, or a folder of images (sub-folders are labels)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import secrets
@@ -130,6 +129,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.random_state = random_state
         self.verbose = verbose
 
+    history_: tuple[Report, ...]
+    _state: State | None
+
     # Training
 
     def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
@@ -175,10 +177,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 if report.complete:
                     self.history_ = (*self.history_, report)
                     self.seconds_ = report.seconds
-                if self.early_stopping and report.valid is not None:
-                    if report.valid < best - self.tol or weights is None:
-                        best, best_epoch = report.valid, report.epoch
-                        weights = {name: value.clone() for name, value in self.model_.state_dict().items()}
+                if self.early_stopping and report.valid is not None and report.valid < best - self.tol:
+                    best, best_epoch = report.valid, report.epoch
+                    weights = {name: value.clone() for name, value in self.model_.state_dict().items()}
                 yield report
                 if self.early_stopping and report.epoch - best_epoch >= self.n_iter_no_change:
                     break
@@ -220,11 +221,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._seed = self._drawn_seed()
         self._assemble(shape, chosen, scaling.fit(values))
         self.n_features_in_ = numbers
-        for name in ("feature_names_in_", "_state"):
-            vars(self).pop(name, None)
+        self._state = None
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         if columns is not None:
             self.feature_names_in_ = np.asarray(columns, dtype=object)
-        self.history_: tuple[Report, ...] = ()
+        self.history_ = ()
         self.seconds_ = 0.0
 
     def _assemble(self, shape: tuple[int, ...], chosen: dict[str, Any], affine: Affine) -> None:
@@ -353,7 +355,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.model_.score(x, x).total
 
     def _apply(self, function: Any, values: Array) -> Array:
-        return in_batches(function, values, self.model_.shift.device)
+        rows: Array = in_batches(function, values, self.model_.shift.device)
+        return rows
 
     def _examples(self, X: Any) -> Array:
         """Checked examples of the shape that was fitted."""
@@ -467,6 +470,6 @@ def _replaced(record: records.Record, path: str, value: Any) -> records.Record:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the processor has instructions of its own for bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

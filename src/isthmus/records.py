@@ -59,7 +59,7 @@ def record(cls: type[T]) -> type[T]:
     build = made.__init__
 
     @functools.wraps(build)
-    def __init__(self: T, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: T, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it becomes the class's own
         try:
             build(self, *args, **kwargs)
         except ValidationError as error:

@@ -65,14 +65,12 @@ def split(dataset: data.Dataset) -> Split:
         )
     order = np.random.default_rng(0).permutation(n)
     keep, out = np.sort(order[held:]), np.sort(order[:held])
-    labels = None if dataset.train_labels is None else dataset.train_labels[out]
+    labels = dataset.train_labels
     if isinstance(dataset.train, np.memmap):  # stays in its file: the end is held out
         return Split(
-            dataset.train[:-held],
-            np.asarray(dataset.train[-held:]),
-            None if labels is None else dataset.train_labels[-held:],
+            dataset.train[:-held], np.asarray(dataset.train[-held:]), None if labels is None else labels[-held:]
         )
-    return Split(dataset.train[keep], dataset.train[out], labels)
+    return Split(dataset.train[keep], dataset.train[out], None if labels is None else labels[out])
 
 
 def free_folder(name: str, out: Path | None) -> Path:

@@ -74,7 +74,7 @@ class MinMax(Scaling):
 
 @record
 class Standard(Scaling):
-    """Mean 0 and standard deviation 1: for each feature, each channel (the last axis) or over all numbers; constant ones are only shifted."""
+    """Mean 0, standard deviation 1: for each feature, each channel (the last axis) or over all numbers; constant ones are only shifted."""
 
     per: Literal["feature", "channel", "all"] = "feature"
 

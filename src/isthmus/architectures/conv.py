@@ -131,9 +131,9 @@ class Conv(Architecture):
 
     def _convolution(self, a: int, b: int, dims: int, stride: int = 1, padding: int | None = None) -> nn.Module:
         """A convolution whose weights are yet to be drawn; it keeps the size unless told otherwise."""
-        return skip_init(
-            _CONV[dims], a, b, self.kernel, stride=stride, padding=self.kernel // 2 if padding is None else padding
-        )
+        padding = self.kernel // 2 if padding is None else padding
+        layer: nn.Module = skip_init(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
+        return layer
 
 
 class Inwards(nn.Module):

@@ -70,4 +70,5 @@ class Transposed(nn.Module):
 
 def dense(inputs: int, outputs: int) -> nn.Module:
     """A dense layer whose weights are yet to be drawn."""
-    return skip_init(nn.Linear, inputs, outputs)
+    layer: nn.Module = skip_init(nn.Linear, inputs, outputs)
+    return layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ __all__ = ["Activation", "Bottleneck", "Code", "activate", "per_example"]
 
 Activation = Literal["linear", "relu", "elu", "gelu", "silu", "sigmoid", "tanh"]
 
-_FUNCTIONS = {
+_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "elu": F.elu,
     "gelu": F.gelu,

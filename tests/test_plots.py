@@ -293,4 +293,4 @@ def test_no_examples_are_an_error_that_says_what_to_pass(ae: Autoencoder) -> Non
 
 def test_a_grid_spaced_in_no_known_way_is_an_error_that_lists_the_ways(ae: Autoencoder) -> None:
     with pytest.raises(DataError, match="'quantiles' or 'linear'"):
-        plots.manifold(ae, X, by="log")  # type: ignore[arg-type]
+        plots.manifold(ae, X, by="log")

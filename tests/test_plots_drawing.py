@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from isthmus import Autoencoder, plots
 from isthmus.errors import DataError, NotPossibleError
@@ -53,6 +54,8 @@ def test_a_saved_picture_replaces_the_old_one_whole_and_leaves_nothing_beside_it
     target.write_bytes(b"old")
     assert save_png(plots.losses(ae), target) == target
     assert target.read_bytes() == png(plots.losses(ae))
+    with Image.open(target) as picture:
+        assert picture.text == {"Description": plots.losses(ae).get_label()}  # type: ignore[attr-defined]  # PNG's own
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
     with pytest.raises(FileNotFoundError):
         save_png(plots.losses(ae), tmp_path / "missing" / "curves.png")

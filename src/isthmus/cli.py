@@ -236,26 +236,21 @@ def data() -> None:
 
 def main() -> NoReturn:
     """The entry point: errors that a user can cause become one sentence and exit code 1, or 2 for a mistake in the command."""
-    from isthmus.errors import RecordError
+    from isthmus.errors import IsthmusError, RecordError
 
     try:
         app()
     except RecordError as error:
         _fail(error, 2)
-    except (ValueError, OSError, TypeError) as error:
-        if _ours(error):
+    except (ValueError, OSError, ImportError) as error:
+        if type(error).__name__ == "InvalidParameterError":  # scikit-learn's, about a field of the estimator
+            _fail(error, 2)
+        if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             _fail(error, 1)
         raise
     except KeyboardInterrupt:
         _fail(Exception("stopped; nothing was written"), 130)
     raise SystemExit(0)
-
-
-def _ours(error: BaseException) -> bool:
-    """Whether an error is one that a user can cause: ours, the system's about a file, or scikit-learn's about a parameter."""
-    from isthmus.errors import IsthmusError
-
-    return isinstance(error, IsthmusError | OSError) or type(error).__name__ == "InvalidParameterError"
 
 
 def _fail(error: BaseException, code: int) -> NoReturn:

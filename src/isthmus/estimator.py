@@ -34,10 +34,10 @@ from isthmus.progress import shown
 from isthmus.scaling import Affine, Scaling, choose, within_unit
 from isthmus.training import Plan, Precision, Purpose, Report, Resident, Source, State, Streamed, seeded, train
 
-__all__ = ["Autoencoder", "load"]
+__all__ = ["SLOTS", "Autoencoder", "load"]
 
 Array = NDArray[Any]
-_SLOTS: dict[str, type[records.Record]] = {
+SLOTS: dict[str, type[records.Record]] = {
     "bottleneck": Bottleneck,
     "architecture": Architecture,
     "corruption": Corruption,
@@ -76,7 +76,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
-        **{name: [kind, StrOptions({"auto"})] for name, kind in _SLOTS.items()},
+        **{name: [kind, StrOptions({"auto"})] for name, kind in SLOTS.items()},
         "epochs": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -130,6 +130,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.verbose = verbose
 
     history_: tuple[Report, ...]
+    seconds_: float
+    feature_names_in_: NDArray[np.object_]
     _state: State | None
 
     # Training
@@ -277,10 +279,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         try:
             device = torch.device(self.device)
             torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise RecordError(
-                f"device={self.device!r} cannot be used here ({str(error).splitlines()[0]}); try device='cpu'"
-            ) from None
+        except (RuntimeError, AssertionError):
+            raise RecordError(f"device={self.device!r} cannot be used here; try device='cpu'") from None
         return device
 
     def _drawn_seed(self) -> int:
@@ -334,7 +334,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 x = self.model_.inwards(raw[torch.arange(len(raw))])
                 generator = seeded(x.device, random_state, Purpose.SAMPLE, number)
                 parts.append(self.model_.outwards(spoil(x, generator)).cpu().numpy())
-        return np.concatenate(parts)
+        spoilt: Array = np.concatenate(parts)
+        return spoilt
 
     def score_samples(self, X: Any) -> Array:
         """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data."""
@@ -347,7 +348,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_)."""
         values = self._examples(X)
-        squares = np.square(self.reconstruct(values) - values.astype(np.float64))
+        squares: Array = np.square(self.reconstruct(values) - values.astype(np.float64))
         return squares if per_feature else squares.reshape(len(squares), -1).mean(1)
 
     def _scored(self, raw: torch.Tensor) -> torch.Tensor:
@@ -406,7 +407,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             "shape": self.shape_,
             "seed": self._seed,
             "parameters": {name: _described(value) for name, value in parameters.items()},
-            "fitted": {name: _described(getattr(self, f"{name}_")) for name in _SLOTS},
+            "fitted": {name: _described(getattr(self, f"{name}_")) for name in SLOTS},
             "columns": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
             "history": [asdict(report) for report in self.history_],
         }
@@ -428,7 +429,7 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
     names = storage.vocabulary()
     try:
         parameters = {k: _reread(v, names, architecture) for k, v in header["parameters"].items()}
-        chosen = {name: _reread(header["fitted"][name], names, architecture) for name in _SLOTS}
+        chosen = {name: _reread(header["fitted"][name], names, architecture) for name in SLOTS}
         ae = Autoencoder(**parameters | {"device": device})
         ae._seed = header["seed"]
         shape = tuple(header["shape"])

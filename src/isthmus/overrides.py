@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from isthmus.errors import RecordError
-from isthmus.estimator import Autoencoder
+from isthmus.estimator import SLOTS, Autoencoder
 from isthmus.records import Record, nearest, override, parse, switch
 from isthmus.storage import vocabulary
 
@@ -28,11 +28,17 @@ def overridden(ae: Autoencoder, assignments: Iterable[str]) -> Autoencoder:
         if name not in parameters:
             raise RecordError(f"no field '{name}'{nearest(name, parameters)}")
         parameters[name] = _set(name, parameters[name], rest, text.strip())
-    return Autoencoder(**parameters)
+    changed = Autoencoder(**parameters)
+    changed._validate_params()
+    return changed
 
 
 def _set(name: str, old: Any, path: str, text: str) -> Any:
     names = vocabulary()
+    if name in SLOTS and not path:
+        names = {key: kind for key, kind in names.items() if issubclass(kind, SLOTS[name])}
+        if text not in {*names, "auto"}:
+            raise RecordError(f"{name}={text} is none of the choices{nearest(text, ['auto', *names])}")
     if path:
         if not isinstance(old, Record):
             raise RecordError(f"{name}={old!r} has no field '{path}'; choose a record first: {name}=...")

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus import data
+from isthmus.data import Dataset
+from isthmus.data import load as load_data
 from isthmus.errors import DataError, IsthmusError, NotPossibleError
 from isthmus.estimator import Autoencoder, load
 from isthmus.storage import replace_file
@@ -39,9 +40,9 @@ class Origin:
     labels: str | None = None
     resize: tuple[int, int] | None = None
 
-    def read(self) -> data.Dataset:
+    def read(self) -> Dataset:
         """The data set, anew."""
-        return data.load(self.data, resize=self.resize, labels=self.labels)
+        return load_data(self.data, resize=self.resize, labels=self.labels)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Split:
     test_labels: Array | None
 
 
-def split(dataset: data.Dataset) -> Split:
+def split(dataset: Dataset) -> Split:
     """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time."""
     if dataset.test is not None:
         return Split(dataset.train, dataset.test, dataset.test_labels)

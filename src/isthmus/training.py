@@ -176,7 +176,7 @@ def descend(model: Model, optimizer: torch.optim.Optimizer, losses: Losses, reco
     if record.per != "example":
         loss = loss / math.prod(model.shape) if record.per == "feature" else loss * len(losses.nll)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     if record.clip is not None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), record.clip)
     for group in optimizer.param_groups:

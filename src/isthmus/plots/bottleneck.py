@@ -18,7 +18,7 @@ from isthmus.plots.grids import Array, ImageShape, Limits, as_pictures, color_ba
 __all__ = ["codes", "feature_maps"]
 
 BARS = 64  # a code of more numbers is a picture, not bars
-COLUMN = 140  # pixels for one example and its code
+COLUMN = 140.0  # pixels for one example and its code
 MAPS = 256  # as many feature maps are shown at most
 
 
@@ -48,7 +48,7 @@ def _examples_above(figure: Picture, pictures: Array, shown: Limits) -> dict[Axe
         axes = figure.add_axes((0, 0, 1, 1), label=f"example {i}")
         height, width = draw(axes, picture[None, None], shown).size
         factor = zoom((height, width), widest=COLUMN, highest=2 * COLUMN)
-        boxes[axes] = (i * (COLUMN + 12) + (COLUMN - factor * width) / 2, 0, factor * width, factor * height)
+        boxes[axes] = (i * (COLUMN + 12) + (COLUMN - factor * width) / 2, 0.0, factor * width, factor * height)
     return boxes
 
 
@@ -106,14 +106,14 @@ def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, imag
     figure = blank(f"Example {index} and its code as {count} maps of {h} by {w}.")
     right = figure.add_axes((0, 0, 1, 1), label="maps")
     height, width = draw(right, cells, shown, cmap).size
-    factor = zoom((height, width), widest=1000, highest=700)
-    box = (0, 0, factor * width, factor * height)
+    factor = zoom((height, width), widest=1000.0, highest=700.0)
+    box = (0.0, 0.0, factor * width, factor * height)
     right.set_title(
         f"{count} maps of {h} x {w}" + (f", the first {MAPS}" if count > MAPS else ""), fontsize=10, loc="left"
     )
     left = figure.add_axes((0, 0, 1, 1), label="example")
     tall, wide = draw(left, as_pictures(example, image_shape)[None], limits(example, image_shape)).size
-    scale = zoom((tall, wide), widest=260, highest=box[3])
+    scale = zoom((tall, wide), widest=260.0, highest=box[3])
     left.set_title(f"example {index}", fontsize=10, loc="left")
     boxes = {right: box, left: (-scale * wide - 40, box[3] - scale * tall, scale * wide, scale * tall)}
     frame(figure, boxes | color_bar(figure, right.images[0], "code", box))

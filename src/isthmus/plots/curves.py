@@ -25,7 +25,7 @@ def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
     history = ae.history_
     epochs = [report.epoch for report in history]
     ends = f"from {history[0].loss:.4g} to {history[-1].loss:.4g}"
-    figure, axes = chart(f"The training loss against the epoch, {ends} nats per example.", 7, 4.2)
+    figure, axes = chart(f"The training loss against the epoch, {ends} nats per example.", 7.0, 4.2)
     marker = "o" if len(history) < 12 else ""
     axes.plot(epochs, [report.loss for report in history], color="C0", label="training", marker=marker, markersize=4)
     if any(report.penalty for report in history):

@@ -38,7 +38,7 @@ def blank(alt: str) -> Picture:
     return figure
 
 
-def chart(alt: str, width: float = 7, height: float = 5) -> tuple[Picture, Axes]:
+def chart(alt: str, width: float = 7.0, height: float = 5.0) -> tuple[Picture, Axes]:
     """A figure of one pair of axes, width and height in inches, whose labels make themselves room."""
     figure = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -59,8 +59,8 @@ def frame(figure: Figure, boxes: Mapping[Axes, Box]) -> None:
     _place(figure, boxes, left + max(right, reach.x1) + MARGIN, bottom + max(top, reach.y1) + MARGIN, left, bottom)
 
 
-def _place(figure: Figure, boxes: Mapping[Axes, Box], width: float, height: float, left: float, bottom: float) -> None:
-    width, height = math.ceil(width), math.ceil(height)
+def _place(figure: Figure, boxes: Mapping[Axes, Box], width: float, height: float, left: int, bottom: int) -> None:
+    width, height = float(math.ceil(width)), float(math.ceil(height))
     figure.set_size_inches((width + 0.01) / DPI, (height + 0.01) / DPI)  # the canvas rounds down
     for axes, (x, y, w, h) in boxes.items():
         axes.set_position(((left + x) / width, (bottom + y) / height, w / width, h / height))

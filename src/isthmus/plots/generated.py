@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,6 +35,8 @@ def samples(
 
     Raises `NotPossibleError` where the bottleneck has no prior.
     """
+    if rows < 1 or columns < 1:
+        raise DataError(f"{rows} rows of {columns} examples make no picture: ask for at least 1 of 1")
     drawn = ae.sample(rows * columns, random_state=random_state)
     pictures = as_pictures(drawn, image_shape)
     shown = limits(drawn if X is None else first(X, LOOKED_AT), image_shape)
@@ -48,7 +50,7 @@ def manifold(
     y: Any = None,
     *,
     n: int = 15,
-    by: Literal["quantiles", "linear"] = "quantiles",
+    by: str = "quantiles",
     image_shape: ImageShape = None,
 ) -> Figure:
     """n x n examples decoded from a grid of codes: the first number grows to the right, the second upwards.
@@ -57,7 +59,8 @@ def manifold(
     probability (by="quantiles"), or from -1 to 1 in equal steps of the code (by="linear"). Any other code of two
     numbers: the same with the quantiles of the codes of X. A longer code: the plane through the mean code of X along
     the first two principal axes.
-    Raises `NotPossibleError` where a code is a single number and `DataError` where X is needed and empty.
+    Raises `NotPossibleError` where a code is a single number and `DataError` where X is needed and missing or `by` is
+    another word.
     """
     plane = _plane(ae, X, n, by)
     across, up = (np.asarray(steps)[:, None] * axis for steps, axis in zip(plane.steps, plane.axes, strict=True))

@@ -23,7 +23,7 @@ Limits = tuple[Any, Any]  # two numbers; or two rows of d numbers, for curves wi
 
 CURVE = (84, 140)  # height and width of a cell that holds a curve
 SMALL = 16  # cells of fewer pixels are drawn with larger pixels, so that the gaps stay narrow
-WIDEST, HIGHEST = 1500, 1050  # pixels that a grid fills at most
+WIDEST, HIGHEST = 1500.0, 1050.0  # pixels that a grid fills at most
 
 
 class Cells(NamedTuple):
@@ -168,7 +168,7 @@ def color_bar(figure: Picture, drawn: ScalarMappable, label: str, box: Box) -> d
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
     left, bottom, width, height = box
-    return {axes: (left + width + 24, bottom, 20, height)}
+    return {axes: (left + width + 24.0, bottom, 20.0, height)}
 
 
 def grid(
@@ -198,7 +198,7 @@ def grid(
     if title:
         axes.set_title(title, fontsize=10, loc="left", pad=8)
     factor = zoom(places.size)
-    box = (0, 0, factor * places.size[1], factor * places.size[0])
+    box = (0.0, 0.0, factor * places.size[1], factor * places.size[0])
     boxes: dict[Axes, Box] = {axes: box}
     if bar and axes.images:
         boxes |= color_bar(figure, axes.images[0], bar, box)

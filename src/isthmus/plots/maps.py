@@ -51,7 +51,7 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
 
 
 def tsne(
-    ae: Autoencoder, X: Any, y: Any = None, *, limit: int = 5000, perplexity: float = 30, random_state: int = 0
+    ae: Autoencoder, X: Any, y: Any = None, *, limit: int = 5000, perplexity: float = 30.0, random_state: int = 0
 ) -> Figure:
     """A t-SNE map of the codes, colored by the labels y (van der Maaten & Hinton 2008, "Visualizing data using t-SNE").
 
@@ -87,7 +87,7 @@ class Coloring(NamedTuple):
 
 
 def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes]:
-    figure, axes = chart(alt, 7.5, 6)
+    figure, axes = chart(alt, 7.5, 6.0)
     axes.set_title(title, fontsize=10, loc="left")
     size = float(np.clip(20000 / len(points), 3, 30))
     if y is None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
-from isthmus.plots.grids import ImageShape, as_pictures, grid
+from isthmus.plots.grids import ImageShape, as_pictures, first, grid
 
 __all__ = ["filters"]
 
@@ -26,7 +26,7 @@ def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image
     """
     kernels = _first_layer(ae)
     count = len(kernels)
-    pictures = as_pictures(kernels[:n], image_shape if kernels.shape[1:] == ae.shape_ else None)
+    pictures = as_pictures(first(kernels, n), image_shape if kernels.shape[1:] == ae.shape_ else None)
     reach = float(np.abs(pictures).max()) or 1.0
     columns = min(len(pictures), 8 if pictures.ndim > 2 else 4)
     blanks = np.full((-len(pictures) % columns, *pictures.shape[1:]), np.nan, dtype=pictures.dtype)

@@ -1,0 +1,58 @@
+"""The code blocks of the README and the documentation run as they stand, each page in one go, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "README.zh-CN.md", "docs/tutorial.md", "docs/extending.md"]
+BLOCK = re.compile(r"<!-- executed -->\n```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: str, language: str) -> str:
+    """All executed blocks of a page in one language, one after the other."""
+    return "\n".join(text for kind, text in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")) if kind == language)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_python_block_is_executed(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert text.count("```python") == len([1 for kind, _ in BLOCK.findall(text) if kind == "python"]) > 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", blocks(page, "python")], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_shell_of_the_readme_runs(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for line in blocks("README.md", "sh").splitlines():
+        words = shlex.split(line, comments=True)
+        done = subprocess.run(words, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.stdout.strip(), f"{line} said nothing"
+
+
+def test_the_chinese_readme_shows_the_same_commands() -> None:
+    assert blocks("README.zh-CN.md", "sh").split() == blocks("README.md", "sh").split() or [
+        shlex.split(line, comments=True) for line in blocks("README.zh-CN.md", "sh").splitlines()
+    ] == [shlex.split(line, comments=True) for line in blocks("README.md", "sh").splitlines()]
+
+
+def test_the_maps_name_every_module() -> None:
+    import isthmus
+
+    modules = {p.stem for p in (ROOT / "src/isthmus").iterdir() if not p.name.startswith("_") and (p.suffix == ".py" or p.is_dir())}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for module in sorted(modules - {"py"}):
+        assert re.search(rf"^    {module}/?  ", isthmus.__doc__ or "", re.MULTILINE), f"{module} is not on the map"
+        assert re.search(rf"^  {module}(\.py|/)  ", readme, re.MULTILINE), f"{module} is not on the README's map"

@@ -24,6 +24,7 @@ Reading order, which is the way of the data; nobody imports upward:
     progress        what a person sees meanwhile
     storage         the model file
     estimator       the scikit-learn face
+    overrides       field=value onto an estimator
     recipes         named autoencoders, tuned, one expression each
     tutorials       the systems of five tutorials, exactly, with their published figures
     metrics         figures of one number each
@@ -32,6 +33,7 @@ Reading order, which is the way of the data; nobody imports upward:
     report          the page of a run
     tensorboard     event files
     runs            the folder of a run
+    reproduction    the tutorials trained and measured
     cli             verbs
 """
 

@@ -1,0 +1,143 @@
+"""The command line, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isthmus
+
+SMALL = ("epochs=1", "architecture.hidden=16")
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from isthmus.cli import main; main()", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small variational run on digits."""
+    folder = tmp_path_factory.mktemp("cli")
+    done = run("train", "variational", "bottleneck.size=2", "epochs=3", "architecture.hidden=32", "--data", "digits", "--out", "vae", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "vae" in done.stdout.splitlines()[-1]
+    return folder
+
+
+def test_a_run_holds_all_that_it_says(trained: Path) -> None:
+    run_folder = trained / "vae"
+    assert {p.name for p in run_folder.iterdir()} == {"model.safetensors", "history.csv", "run.json", "report.html", "pictures"}
+    lines = (run_folder / "history.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3
+    assert lines[0].startswith("epoch,step,steps,seconds,loss,nll,penalty,valid,lr")
+    assert {"losses.png", "reconstructions.png", "latent.png", "manifold.png", "samples.png"} <= {p.name for p in (run_folder / "pictures").iterdir()}
+    assert "data:image/png" in (run_folder / "report.html").read_text()
+
+
+def test_evaluate_prints_the_figures_of_the_model(trained: Path) -> None:
+    done = run("evaluate", "vae", "--json", cwd=trained)
+    figures = json.loads(done.stdout)
+    ae, digits = isthmus.load(trained / "vae"), isthmus.data.digits()
+    assert figures["mse"] == pytest.approx(ae.reconstruction_error(digits.test).mean(), rel=1e-5)
+
+
+def test_encode_decode_reconstruct_agree(trained: Path) -> None:
+    for words in (("encode", "vae", "--out", "z.npy"), ("decode", "vae", "z.npy", "--out", "y.npy"), ("reconstruct", "vae", "--out", "r.npy")):
+        assert run(*words, cwd=trained).returncode == 0
+    assert np.load(trained / "z.npy").shape == (360, 2)
+    np.testing.assert_array_equal(np.load(trained / "y.npy"), np.load(trained / "r.npy"))
+
+
+def test_samples_are_a_function_of_the_random_state(trained: Path) -> None:
+    for name, state in (("a", "0"), ("b", "0"), ("c", "1")):
+        assert run("sample", "vae", "-n", "5", "--random-state", state, "--out", f"{name}.npy", cwd=trained).returncode == 0
+    a, b, c = (np.load(trained / f"{name}.npy") for name in "abc")
+    assert a.shape == (5, 8, 8)
+    assert (a == b).all()
+    assert (a != c).any()
+
+
+def test_plot_draws_a_picture_and_lists_the_kinds(trained: Path) -> None:
+    done = run("plot", "vae", "sheet", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    assert (trained / "vae/pictures/sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert "manifold" in run("plot", "vae", cwd=trained).stdout
+
+
+def test_reproduce_prints_published_and_ours(tmp_path: Path) -> None:
+    done = run("reproduce", "keras-simple", "epochs=0.05", "--json", "--out", "r", cwd=tmp_path)
+    (row,) = json.loads(done.stdout)
+    assert row["published"]["test per pixel"] == 0.1022
+    assert 0.058 < row["ours"]["test per pixel"] < 0.75
+    assert (tmp_path / "r/keras-simple/model.safetensors").exists()
+    assert "keras-vae" in run("reproduce", cwd=tmp_path).stdout
+
+
+def test_own_table_with_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = "\n".join(f"{a:.3f},{a + b / 9:.3f},{'x' if a > 0 else 'y'}" for a, b in rng.normal(size=(60, 2)))
+    (tmp_path / "table.csv").write_text(f"left,right,kind\n{rows}\n")
+    done = run("train", *SMALL, "bottleneck.size=1", "--data", "table.csv", "--labels", "kind", "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert isthmus.load(tmp_path / "r").shape_ == (2,)
+
+
+WRONG = {
+    ("train", "depp"): (2, "deep"),
+    ("train", "epoch=3"): (2, "epochs"),
+    ("train", "bottleneck.siz=3"): (2, "size"),
+    ("train", "bottleneck.size=-3"): (2, "greater than 0"),
+    ("train", "bottleneck=Gausian"): (2, "Gaussian"),
+    ("train", "epochs=0"): (2, "epochs"),
+    ("train", "device=moon"): (2, "moon"),
+    ("train", "--resize", "big"): (2, "64x64"),
+    ("train", "--data", "nowhere"): (1, "nowhere"),
+    ("train", "--data", "./nowhere.npy"): (1, "nowhere.npy"),
+    ("train", "--data", "empty"): (1, "empty"),
+    ("train", "--data", "nan.npy"): (1, "row 1, column 0"),
+    ("train", "--data", "one.npy"): (1, "too few"),
+    ("reproduce", "keras-simpel"): (2, "keras-simple"),
+    ("evaluate", "nowhere"): (1, "nowhere"),
+    ("plot", "nowhere", "latemt"): (2, "latent"),
+    ("sample", "garbage.safetensors"): (1, "garbage.safetensors"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_a_wrong_command_is_one_sentence_and_changes_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "nan.npy", np.array([[1.0], [np.nan], [2.0], [3.0], [4.0]]))
+    np.save(tmp_path / "one.npy", np.ones((1, 4)))
+    (tmp_path / "garbage.safetensors").write_bytes(b"garbage")
+    before = sorted(tmp_path.rglob("*"))
+    done = run(*words, cwd=tmp_path)
+    code, word = WRONG[words]
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert done.stderr.startswith("isthmus: ")
+    assert word in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_code_of_another_width_is_refused(trained: Path) -> None:
+    np.save(trained / "wide.npy", np.zeros((3, 5)))
+    done = run("decode", "vae", "wide.npy", cwd=trained)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert not (trained / "decoded.npy").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(trained: Path) -> None:
+    before = (trained / "vae/model.safetensors").read_bytes()
+    done = run("train", *SMALL, "--data", "digits", "--out", "vae", cwd=trained)
+    assert done.returncode == 1
+    assert (trained / "vae/model.safetensors").read_bytes() == before
+
+
+def test_version(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path).stdout.strip() == f"isthmus {isthmus.__version__}"

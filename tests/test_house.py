@@ -1,0 +1,78 @@
+"""The house: nobody imports upward, importing is cheap, exported names exist, nothing unsafe is called."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isthmus
+
+SOURCE = Path(isthmus.__file__).parent
+ORDER = re.findall(r"^    (\w+)/?  ", isthmus.__doc__ or "", re.MULTILINE)  # the reading order in the map
+MODULES = [path for path in SOURCE.rglob("*.py") if path.name != "__main__.py"]
+
+
+def floor(path: Path) -> str:
+    """The part of the house that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The parts of isthmus that a file imports anywhere in it, but for types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "isthmus":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("isthmus."):
+            found.add((node.module or "").split(".")[1])
+    return found & set(ORDER)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if floor(path) in ORDER], ids=str)
+def test_nobody_imports_upward(path: Path) -> None:
+    # storage reads the choices' names, and the choices stand below it
+    above = {name for name in imported(path) if ORDER.index(name) > ORDER.index(floor(path))}
+    assert not above, f"{floor(path)} imports {above}"
+
+
+def test_the_map_is_complete() -> None:
+    assert {floor(path) for path in MODULES} - {"__init__"} == set(ORDER)
+
+
+def test_importing_is_cheap() -> None:
+    check = "import sys, isthmus; print(*[m for m in ('torch', 'matplotlib', 'sklearn', 'pandas', 'pydantic', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    check = "import sys, isthmus.cli; print(*[m for m in ('torch', 'matplotlib', 'sklearn', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_exported_names_exist(path: Path) -> None:
+    name = ".".join(("isthmus", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+    module = importlib.import_module(name)
+    for exported in getattr(module, "__all__", ()):
+        assert getattr(module, exported) is not None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_nothing_loads_code_or_seeds_the_world(path: Path) -> None:
+    banned = r"\btorch\.load\b|\bpickle\b(?!s)|\bjoblib\b|\beval\(|\bexec\(|manual_seed\((?!int)|np\.random\.seed|allow_pickle=True"
+    code = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.strip().startswith(("#", '"""')))
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    offending = [ast.unparse(call) for call in calls if re.search(banned, ast.unparse(call.func) + "(")]
+    assert not [text for text in offending if not text.endswith(".eval()")], offending

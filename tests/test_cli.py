@@ -18,14 +18,27 @@ SMALL = ("epochs=1", "architecture.hidden=16")
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from isthmus.cli import main; main()", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"}
+    )
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small variational run on digits."""
     folder = tmp_path_factory.mktemp("cli")
-    done = run("train", "variational", "bottleneck.size=2", "epochs=3", "architecture.hidden=32", "--data", "digits", "--out", "vae", cwd=folder)
+    done = run(
+        "train",
+        "variational",
+        "bottleneck.size=2",
+        "epochs=3",
+        "architecture.hidden=32",
+        "--data",
+        "digits",
+        "--out",
+        "vae",
+        cwd=folder,
+    )
     assert done.returncode == 0, done.stderr
     assert "vae" in done.stdout.splitlines()[-1]
     return folder
@@ -33,11 +46,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_holds_all_that_it_says(trained: Path) -> None:
     run_folder = trained / "vae"
-    assert {p.name for p in run_folder.iterdir()} == {"model.safetensors", "history.csv", "run.json", "report.html", "pictures"}
+    assert {p.name for p in run_folder.iterdir()} == {
+        "model.safetensors",
+        "history.csv",
+        "run.json",
+        "report.html",
+        "pictures",
+    }
     lines = (run_folder / "history.csv").read_text().splitlines()
     assert len(lines) == 1 + 3
     assert lines[0].startswith("epoch,step,steps,seconds,loss,nll,penalty,valid,lr")
-    assert {"losses.png", "reconstructions.png", "latent.png", "manifold.png", "samples.png"} <= {p.name for p in (run_folder / "pictures").iterdir()}
+    assert {"losses.png", "reconstructions.png", "latent.png", "manifold.png", "samples.png"} <= {
+        p.name for p in (run_folder / "pictures").iterdir()
+    }
     assert "data:image/png" in (run_folder / "report.html").read_text()
 
 
@@ -49,7 +70,11 @@ def test_evaluate_prints_the_figures_of_the_model(trained: Path) -> None:
 
 
 def test_encode_decode_reconstruct_agree(trained: Path) -> None:
-    for words in (("encode", "vae", "--out", "z.npy"), ("decode", "vae", "z.npy", "--out", "y.npy"), ("reconstruct", "vae", "--out", "r.npy")):
+    for words in (
+        ("encode", "vae", "--out", "z.npy"),
+        ("decode", "vae", "z.npy", "--out", "y.npy"),
+        ("reconstruct", "vae", "--out", "r.npy"),
+    ):
         assert run(*words, cwd=trained).returncode == 0
     assert np.load(trained / "z.npy").shape == (360, 2)
     np.testing.assert_array_equal(np.load(trained / "y.npy"), np.load(trained / "r.npy"))
@@ -57,7 +82,10 @@ def test_encode_decode_reconstruct_agree(trained: Path) -> None:
 
 def test_samples_are_a_function_of_the_random_state(trained: Path) -> None:
     for name, state in (("a", "0"), ("b", "0"), ("c", "1")):
-        assert run("sample", "vae", "-n", "5", "--random-state", state, "--out", f"{name}.npy", cwd=trained).returncode == 0
+        assert (
+            run("sample", "vae", "-n", "5", "--random-state", state, "--out", f"{name}.npy", cwd=trained).returncode
+            == 0
+        )
     a, b, c = (np.load(trained / f"{name}.npy") for name in "abc")
     assert a.shape == (5, 8, 8)
     assert (a == b).all()
@@ -84,7 +112,9 @@ def test_own_table_with_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = "\n".join(f"{a:.3f},{a + b / 9:.3f},{'x' if a > 0 else 'y'}" for a, b in rng.normal(size=(60, 2)))
     (tmp_path / "table.csv").write_text(f"left,right,kind\n{rows}\n")
-    done = run("train", *SMALL, "bottleneck.size=1", "--data", "table.csv", "--labels", "kind", "--out", "r", cwd=tmp_path)
+    done = run(
+        "train", *SMALL, "bottleneck.size=1", "--data", "table.csv", "--labels", "kind", "--out", "r", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert isthmus.load(tmp_path / "r").shape_ == (2,)
 

@@ -18,7 +18,9 @@ BLOCK = re.compile(r"<!-- executed -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 def blocks(page: str, language: str) -> str:
     """All executed blocks of a page in one language, one after the other."""
-    return "\n".join(text for kind, text in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")) if kind == language)
+    return "\n".join(
+        text for kind, text in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")) if kind == language
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -29,7 +31,9 @@ def test_every_python_block_is_executed(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", blocks(page, "python")], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", blocks(page, "python")], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -37,7 +41,9 @@ def test_the_shell_of_the_readme_runs(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in blocks("README.md", "sh").splitlines():
         words = shlex.split(line, comments=True)
-        done = subprocess.run(words, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout.strip(), f"{line} said nothing"
 
@@ -51,7 +57,11 @@ def test_the_chinese_readme_shows_the_same_commands() -> None:
 def test_the_maps_name_every_module() -> None:
     import isthmus
 
-    modules = {p.stem for p in (ROOT / "src/isthmus").iterdir() if not p.name.startswith("_") and (p.suffix == ".py" or p.is_dir())}
+    modules = {
+        p.stem
+        for p in (ROOT / "src/isthmus").iterdir()
+        if not p.name.startswith("_") and (p.suffix == ".py" or p.is_dir())
+    }
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for module in sorted(modules - {"py"}):
         assert re.search(rf"^    {module}/?  ", isthmus.__doc__ or "", re.MULTILINE), f"{module} is not on the map"

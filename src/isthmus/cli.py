@@ -249,7 +249,7 @@ def main() -> NoReturn:
             _fail(error, 1)
         raise
     except KeyboardInterrupt:
-        _fail(Exception("stopped; nothing was written"), 130)
+        _fail(Exception("stopped before the run was written"), 130)
     raise SystemExit(0)
 
 

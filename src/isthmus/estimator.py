@@ -34,7 +34,7 @@ from isthmus.progress import shown
 from isthmus.scaling import Affine, Scaling, choose, within_unit
 from isthmus.training import Plan, Precision, Purpose, Report, Resident, Source, State, Streamed, seeded, train
 
-__all__ = ["SLOTS", "Autoencoder", "load"]
+__all__ = ["DEFAULTS", "SLOTS", "Autoencoder", "load"]
 
 Array = NDArray[Any]
 SLOTS: dict[str, type[records.Record]] = {
@@ -44,6 +44,13 @@ SLOTS: dict[str, type[records.Record]] = {
     "likelihood": Likelihood,
     "scaling": Scaling,
     "optimizer": Optimizer,
+}
+
+
+DEFAULTS: dict[str, records.Record] = {  # what "auto" means where it does not depend on the data
+    "architecture": MLP(),
+    "corruption": Clean(),
+    "optimizer": AdamW(2e-3, schedule=OneCycle()),
 }
 
 
@@ -210,16 +217,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         shape = values.shape[1:]
         numbers = math.prod(shape)
         scaling = choose(values) if isinstance(self.scaling, str) else self.scaling
-        auto_likelihood = Bernoulli() if within_unit(scaling) else Normal("learned")
-        auto_bottleneck = Identity(max(1, min(32, (numbers + 1) // 2)))
-        chosen: dict[str, records.Record] = {
-            "bottleneck": auto_bottleneck if isinstance(self.bottleneck, str) else self.bottleneck,
-            "architecture": MLP() if isinstance(self.architecture, str) else self.architecture,
-            "corruption": Clean() if isinstance(self.corruption, str) else self.corruption,
-            "likelihood": auto_likelihood if isinstance(self.likelihood, str) else self.likelihood,
+        auto = DEFAULTS | {
+            "bottleneck": Identity(max(1, min(32, (numbers + 1) // 2))),
+            "likelihood": Bernoulli() if within_unit(scaling) else Normal("learned"),
             "scaling": scaling,
-            "optimizer": AdamW(2e-3, schedule=OneCycle()) if isinstance(self.optimizer, str) else self.optimizer,
         }
+        given = {name: getattr(self, name) for name in SLOTS}
+        chosen = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
         self._seed = self._drawn_seed()
         self._assemble(shape, chosen, scaling.fit(values))
         self.n_features_in_ = numbers
@@ -373,6 +377,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         raise DataError(
             f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}; reshape X to (n, *shape_)"
         )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # the model computes in it, unless precision says otherwise
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

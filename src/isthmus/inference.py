@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.training import native
+
 __all__ = ["BATCH", "in_batches"]
 
 BATCH = 128
@@ -24,7 +26,7 @@ def in_batches(
         part = np.asarray(rows[begin : begin + BATCH])
         batch = np.zeros((BATCH, *part.shape[1:]), part.dtype)
         batch[: len(part)] = part
-        result = function(torch.from_numpy(batch).to(device)).cpu().numpy()
+        result = function(torch.from_numpy(native(batch)).to(device)).cpu().numpy()
         if results is None:
             results = np.empty((len(rows), *result.shape[1:]), result.dtype)
         results[begin : begin + len(part)] = result[: len(part)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from isthmus.errors import RecordError
-from isthmus.estimator import SLOTS, Autoencoder
+from isthmus.estimator import DEFAULTS, SLOTS, Autoencoder
 from isthmus.records import Record, nearest, override, parse, switch
 from isthmus.storage import vocabulary
 
@@ -40,6 +40,7 @@ def _set(name: str, old: Any, path: str, text: str) -> Any:
         if text not in {*names, "auto"}:
             raise RecordError(f"{name}={text} is none of the choices{nearest(text, ['auto', *names])}")
     if path:
+        old = DEFAULTS.get(name, old) if isinstance(old, str) else old
         if not isinstance(old, Record):
             raise RecordError(f"{name}={old!r} has no field '{path}'; choose a record first: {name}=...")
         return override(old, path, parse(text), names)

@@ -1,0 +1,276 @@
+"""What an autoencoder learned, in figures: measured on held-out examples, each with its unit, and PCA of equal width beside it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.corruptions import Clean
+from isthmus.data import as_examples
+from isthmus.errors import DataError
+from isthmus.estimator import Autoencoder
+from isthmus.inference import BATCH, in_batches
+from isthmus.likelihoods import Bernoulli
+from isthmus.metrics import bernoulli_entropy, cross_entropy, psnr
+from isthmus.scaling import Bytes, Unscaled, range_of
+
+__all__ = ["PCA_ROWS", "Evaluation", "evaluate"]
+
+Array = NDArray[Any]
+Fitted = Literal["training examples", "the same examples"]
+
+PCA_ROWS = 100_000  # PCA is fitted on no more examples than these, drawn at random
+_PCA_NUMBERS = 2**27  # nor on more numbers than these, 512 MiB
+_BLOCK = 2**22  # numbers measured together
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one autoencoder on some examples.
+
+    Attributes:
+        n_examples, n_numbers: how many examples, of how many numbers each.
+        code_size: numbers in one code.
+        n_parameters: learned numbers of the model.
+        seconds: how long training took.
+        encode_per_second: examples encoded per second, measured here in batches of 128.
+        mse: mean of (x - reconstruction)², in squared units of the examples.
+        span: the range that `psnr` refers to: 255 for bytes, 1 for numbers that are in [0, 1] unscaled, else largest - least.
+        psnr: 10 log10(span² / mse), in decibels; infinite where nothing is lost, None where all numbers are equal.
+        nll, penalty: the two parts of the loss with the point code, in nats per example. The point code is not drawn at random:
+            for a variational autoencoder this is not -ELBO, whose codes are.
+        nats: nll + penalty, in nats per example.
+        nats_per_number: nats / n_numbers.
+        bce_per_pixel: binary cross-entropy in nats per number, of pixels in [0, 1]; what lies beyond, in examples that the scaling
+            has not seen, counts as the nearer end. None unless the likelihood is Bernoulli.
+        bce_floor: the least it can be for these examples, their own entropy. None likewise.
+        pca_mse, pca_psnr: what `code_size` principal components leave, as mse and psnr. None where `pca_missing` says why.
+        pca_fitted_on: what PCA was fitted on; on the same examples it has an advantage.
+        pca_missing: why there is no PCA of equal width, or "".
+        mse_spoilt: mean squared error of the spoilt examples themselves. None for an autoencoder trained on clean ones.
+        mse_restored: mean squared error of what is made of them. None likewise.
+    """
+
+    n_examples: int
+    n_numbers: int
+    code_size: int
+    n_parameters: int
+    seconds: float
+    encode_per_second: float
+    mse: float
+    span: float
+    psnr: float | None
+    nats: float
+    nll: float
+    penalty: float
+    nats_per_number: float
+    bce_per_pixel: float | None
+    bce_floor: float | None
+    pca_mse: float | None
+    pca_psnr: float | None
+    pca_fitted_on: Fitted
+    pca_missing: str
+    mse_spoilt: float | None
+    mse_restored: float | None
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, value and unit of each figure that there is, for people."""
+        fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
+        peak = f"higher is better; against a span of {_shown(self.span)}"
+        table: list[tuple[str, float | None, str]] = [
+            ("Mean squared error", self.mse, "squared units of the data"),
+            ("PCA's mean squared error", self.pca_mse, self.pca_missing or fitted),
+            ("PSNR, in dB", self.psnr, peak),
+            ("PCA's PSNR, in dB", self.pca_psnr, peak),
+            ("Cross-entropy per pixel", self.bce_per_pixel, "nats, pixels in [0, 1]"),
+            ("Least possible", self.bce_floor, "nats, the entropy of the pixels themselves"),
+            ("Error of the spoilt examples", self.mse_spoilt, "squared units of the data"),
+            ("Error of the restored ones", self.mse_restored, "squared units of the data"),
+            ("Loss", self.nats, "nats per example, with the point code"),
+            ("  reconstruction", self.nll, "nats per example"),
+            ("  penalty", self.penalty, "nats per example"),
+            ("Loss per number", self.nats_per_number, f"nats; an example has {self.n_numbers:,} numbers"),
+            ("Parameters", self.n_parameters, "learned numbers"),
+            ("Training", self.seconds, "seconds"),
+            ("Encoding", self.encode_per_second, "examples per second"),
+            ("Measured on", self.n_examples, "examples"),
+        ]
+        kept = [row for row in table if row[1] is not None or (row[0] == "PCA's mean squared error")]
+        return [(name, "none" if value is None else _shown(value), unit) for name, value, unit in kept]
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """The figures as plain JSON values; what is not finite is None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+class _Subspace(NamedTuple):
+    """The principal components of some examples: their mean (d,) and k orthonormal axes (k, d)."""
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+    def squares(self, block: Array) -> float:
+        """The sum of squared errors that the components leave."""
+        centered = block.reshape(len(block), -1) - self.mean
+        return float(np.square(centered - (centered @ self.axes.T) @ self.axes).sum())
+
+
+def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
+    """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
+
+    Memory does not grow with n: a memory map stays where it is. PCA of equal width is fitted on at most `PCA_ROWS` examples
+    (fewer where 512 MiB hold fewer), drawn at random and always the same ones.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples in the units of the training data.
+        train: examples that PCA is fitted on, (m, *shape); without them X itself, and the result says so.
+
+    Raises:
+        DataError: the examples are not of the shape that was fitted, or not finite.
+    """
+    values = _checked(ae, X, "X")
+    fitted = values if train is None else _checked(ae, train, "train")
+    size = math.prod(ae.code_shape_)
+    subspace, missing = _principal(fitted, size)
+    sums: dict[str, float] = {}
+    for begin, block in _blocks(values):
+        for name, value in _measured(ae, block, begin, subspace).items():
+            sums[name] = sums.get(name, 0.0) + value
+    mean = {name: value / values.size for name, value in sums.items()}
+    span = _span(ae, values)
+    numbers = math.prod(ae.shape_)
+    nll, penalty = mean["nll"] * numbers, mean["penalty"] * numbers
+    pca_mse = mean.get("pca")
+    return Evaluation(
+        n_examples=len(values),
+        n_numbers=numbers,
+        code_size=size,
+        n_parameters=ae.n_parameters_,
+        seconds=ae.seconds_,
+        encode_per_second=_encoding_rate(ae, values),
+        mse=mean["mse"],
+        span=span,
+        psnr=psnr(mean["mse"], span) if span else None,
+        nats=nll + penalty,
+        nll=nll,
+        penalty=penalty,
+        nats_per_number=(nll + penalty) / numbers,
+        bce_per_pixel=mean.get("bce"),
+        bce_floor=mean.get("floor"),
+        pca_mse=pca_mse,
+        pca_psnr=psnr(pca_mse, span) if span and pca_mse is not None else None,
+        pca_fitted_on="the same examples" if train is None else "training examples",
+        pca_missing=missing,
+        mse_spoilt=mean.get("spoilt"),
+        mse_restored=mean.get("restored"),
+    )
+
+
+def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
+    values = as_examples(X).values
+    if values.shape[1:] != ae.shape_:
+        raise DataError(
+            f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
+            f"reshape {name} to (n, *shape_)"
+        )
+    return values
+
+
+def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
+    """Whole batches of examples, and where they begin."""
+    rows = BATCH * max(1, _BLOCK // (BATCH * values[0].size))
+    for begin in range(0, len(values), rows):
+        yield begin, np.asarray(values[begin : begin + rows])
+
+
+def _measured(ae: Autoencoder, block: Array, begin: int, subspace: _Subspace | None) -> dict[str, float]:
+    """Sums over the numbers of some examples: of squared errors, cross-entropies and nats."""
+    model, back = ae.model_, ae.reconstruct(block)
+
+    def cost(raw: torch.Tensor) -> torch.Tensor:
+        x = model.inwards(raw)
+        losses = model.score(x, x)
+        return torch.stack([losses.nll, losses.penalty], dim=1)
+
+    nll, penalty = in_batches(cost, block, model.shift.device).sum(0, dtype=np.float64).tolist()
+    sums = {"mse": _squares(block, back), "nll": nll, "penalty": penalty}
+    if isinstance(ae.likelihood_, Bernoulli):
+        x, p = (np.clip(_inwards(ae, part), 0, 1) for part in (block, back))
+        sums |= {"bce": cross_entropy(x, p) * x.size, "floor": bernoulli_entropy(x) * x.size}
+    if subspace is not None:
+        sums["pca"] = subspace.squares(block)
+    if not isinstance(ae.corruption_, Clean):
+        spoilt = ae.corrupt(block, random_state=begin)
+        sums |= {"spoilt": _squares(block, spoilt), "restored": _squares(block, ae.reconstruct(spoilt))}
+    return sums
+
+
+def _inwards(ae: Autoencoder, raw: Array) -> NDArray[np.float64]:
+    """Raw units -> model units."""
+    shift, scale = (side.cpu().numpy().astype(np.float64) for side in (ae.model_.shift, ae.model_.scale))
+    return np.asarray((raw - shift) / scale)
+
+
+def _squares(x: Array, y: Array) -> float:
+    return float(np.square(x.astype(np.float64) - y).sum())
+
+
+def _principal(values: Array, size: int) -> tuple[_Subspace | None, str]:
+    """The first ``size`` principal components; or none, and why."""
+    from sklearn.decomposition import PCA
+
+    numbers = values[0].size
+    n = min(len(values), PCA_ROWS, _PCA_NUMBERS // numbers)
+    if size >= numbers:
+        return None, f"a code of {size:,} numbers for examples of {numbers:,}: PCA would lose nothing"
+    if size >= n:
+        return None, f"PCA with {size:,} components needs more than {size:,} examples; it has {n:,}"
+    chosen = np.arange(n) if n == len(values) else np.sort(np.random.default_rng(0).permutation(len(values))[:n])
+    runs = [slice(begin, begin + max(1, _BLOCK // numbers)) for begin in range(0, n, max(1, _BLOCK // numbers))]
+    mean = sum(values[chosen[run]].reshape(-1, numbers).sum(0, dtype=np.float64) for run in runs) / n
+    centered = np.empty((n, numbers), np.float32)
+    for run in runs:  # centered before it is rounded: columns far from zero keep their digits
+        np.subtract(values[chosen[run]].reshape(-1, numbers), mean, out=centered[run], casting="same_kind")
+    if not centered.any():
+        return None, "the examples are all the same: there are no principal components"
+    solver = "covariance_eigh" if numbers < 5000 else "randomized"
+    pca = PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
+    return _Subspace(mean, pca.components_.astype(np.float64)), ""
+
+
+def _span(ae: Autoencoder, values: Array) -> float:
+    """The range that a peak signal-to-noise ratio refers to."""
+    low, high, _ = range_of(values)
+    if isinstance(ae.scaling_, Unscaled) and low >= 0 and high <= 1:
+        return 1.0
+    return 255.0 if isinstance(ae.scaling_, Bytes) or values.dtype == np.uint8 else high - low
+
+
+def _encoding_rate(ae: Autoencoder, values: Array) -> float:
+    """Examples encoded per second, over a fifth of a second or longer."""
+    _, block = next(_blocks(values))
+    ae.encode(block[:BATCH])  # the first call is slower than those that follow
+    began, elapsed, count = time.perf_counter(), 0.0, 0
+    while elapsed < 0.2:
+        ae.encode(block)
+        count, elapsed = count + len(block), time.perf_counter() - began
+    return count / elapsed
+
+
+def _shown(value: float) -> str:
+    """Four digits; whole numbers in full."""
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else str(value)
+    whole = isinstance(value, int) or 1000 <= abs(value) < 1e9
+    return f"{value:,.0f}" if whole else f"{value:.4g}"

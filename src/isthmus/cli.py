@@ -122,7 +122,7 @@ def reproduce(
     for tutorial in chosen:
         kept = reproduction.kept(tutorial, target, words)
         if kept is None:
-            results = reproduction.reproduce(tutorial, words, _bar(as_json))
+            results = reproduction.reproduce(tutorial, words, _bar(as_json), target)
             kept = [reproduction.keep(result, target, words) for result in results]
         rows += kept
     if as_json:

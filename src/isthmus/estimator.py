@@ -50,7 +50,7 @@ SLOTS: dict[str, type[records.Record]] = {
 DEFAULTS: dict[str, records.Record] = {  # what "auto" means where it does not depend on the data
     "architecture": MLP(),
     "corruption": Clean(),
-    "optimizer": AdamW(2e-3, schedule=OneCycle()),
+    "optimizer": AdamW(3e-3, schedule=OneCycle()),
 }
 
 

@@ -83,26 +83,27 @@ class Evaluation:
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value and unit of each figure that there is, for people."""
         fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
-        peak = f"higher is better; against a span of {_shown(self.span)}"
+        peak = f"dB against a span of {_shown(self.span)}; higher is better"
+        parts = (self.nll, self.penalty) if self.penalty else (None, None)
         table: list[tuple[str, float | None, str]] = [
             ("Mean squared error", self.mse, "squared units of the data"),
             ("PCA's mean squared error", self.pca_mse, self.pca_missing or fitted),
-            ("PSNR, in dB", self.psnr, peak),
-            ("PCA's PSNR, in dB", self.pca_psnr, peak),
+            ("PSNR", self.psnr, peak),
+            ("PCA's PSNR", self.pca_psnr, peak),
             ("Cross-entropy per pixel", self.bce_per_pixel, "nats, pixels in [0, 1]"),
-            ("Least possible", self.bce_floor, "nats, the entropy of the pixels themselves"),
-            ("Error of the spoilt examples", self.mse_spoilt, "squared units of the data"),
-            ("Error of the restored ones", self.mse_restored, "squared units of the data"),
+            ("Least possible cross-entropy", self.bce_floor, "nats, the entropy of the pixels themselves"),
+            ("Spoilt examples' squared error", self.mse_spoilt, "squared units of the data"),
+            ("Restored examples' squared error", self.mse_restored, "squared units of the data"),
             ("Loss", self.nats, "nats per example, with the point code"),
-            ("  reconstruction", self.nll, "nats per example"),
-            ("  penalty", self.penalty, "nats per example"),
+            ("Reconstruction part", parts[0], "nats per example"),
+            ("Penalty part", parts[1], "nats per example"),
             ("Loss per number", self.nats_per_number, f"nats; an example has {self.n_numbers:,} numbers"),
             ("Parameters", self.n_parameters, "learned numbers"),
             ("Training", self.seconds, "seconds"),
             ("Encoding", self.encode_per_second, "examples per second"),
             ("Measured on", self.n_examples, "examples"),
         ]
-        kept = [row for row in table if row[1] is not None or (row[0] == "PCA's mean squared error")]
+        kept = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
         return [(name, "none" if value is None else _shown(value), unit) for name, value, unit in kept]
 
     def as_dict(self) -> dict[str, int | float | str | None]:
@@ -141,17 +142,11 @@ def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
     """
     values = _checked(ae, X, "X")
     fitted = values if train is None else _checked(ae, train, "train")
-    size = math.prod(ae.code_shape_)
+    size, numbers = math.prod(ae.code_shape_), math.prod(ae.shape_)
     subspace, missing = _principal(fitted, size)
-    sums: dict[str, float] = {}
-    for begin, block in _blocks(values):
-        for name, value in _measured(ae, block, begin, subspace).items():
-            sums[name] = sums.get(name, 0.0) + value
-    mean = {name: value / values.size for name, value in sums.items()}
-    span = _span(ae, values)
-    numbers = math.prod(ae.shape_)
+    mean = _means(ae, values, subspace)
     nll, penalty = mean["nll"] * numbers, mean["penalty"] * numbers
-    pca_mse = mean.get("pca")
+    span = _span(ae, values)
     return Evaluation(
         n_examples=len(values),
         n_numbers=numbers,
@@ -161,20 +156,24 @@ def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
         encode_per_second=_encoding_rate(ae, values),
         mse=mean["mse"],
         span=span,
-        psnr=psnr(mean["mse"], span) if span else None,
+        psnr=_psnr(mean["mse"], span),
         nats=nll + penalty,
         nll=nll,
         penalty=penalty,
         nats_per_number=(nll + penalty) / numbers,
         bce_per_pixel=mean.get("bce"),
         bce_floor=mean.get("floor"),
-        pca_mse=pca_mse,
-        pca_psnr=psnr(pca_mse, span) if span and pca_mse is not None else None,
+        pca_mse=mean.get("pca"),
+        pca_psnr=_psnr(mean.get("pca"), span),
         pca_fitted_on="the same examples" if train is None else "training examples",
         pca_missing=missing,
         mse_spoilt=mean.get("spoilt"),
         mse_restored=mean.get("restored"),
     )
+
+
+def _psnr(error: float | None, span: float) -> float | None:
+    return None if error is None or span == 0 else psnr(error, span)
 
 
 def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
@@ -192,6 +191,15 @@ def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
     rows = BATCH * max(1, _BLOCK // (BATCH * values[0].size))
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])
+
+
+def _means(ae: Autoencoder, values: Array, subspace: _Subspace | None) -> dict[str, float]:
+    """What `_measured` gives, for each number of the examples on average."""
+    sums: dict[str, float] = {}
+    for begin, block in _blocks(values):
+        for name, value in _measured(ae, block, begin, subspace).items():
+            sums[name] = sums.get(name, 0.0) + value
+    return {name: value / values.size for name, value in sums.items()}
 
 
 def _measured(ae: Autoencoder, block: Array, begin: int, subspace: _Subspace | None) -> dict[str, float]:

@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from isthmus import __version__
 from isthmus.data import Dataset, load
 from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
 from isthmus.runs import Origin, Split, draw, save_run
 from isthmus.storage import replace_file
+from isthmus.tensorboard import EventWriter, installed
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial
 
 __all__ = ["FIGURES", "Reproduction", "keep", "kept", "machine", "markdown", "reproduce", "table"]
+
+
+WATCHED_EPOCHS = {1, 2, 5, 10, 20, 50, 100, 200}
 
 
 @dataclass(frozen=True)
@@ -56,21 +64,45 @@ def reproduce(
     tutorial: Tutorial,
     assignments: Sequence[str] = (),
     watch: Callable[[Iterator[Report], str, int], Iterator[Report]] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Reproduction]:
     """Trains each system of a tutorial, perhaps with fields overridden, and measures it.
 
     Args:
         assignments: ``field=value``, as on the command line.
         watch: given the reports, a title and the numbers in an example, yields the reports again: a progress bar, say.
+        folder: where event files and pictures go that the tutorial writes while it trains.
     """
     for system in tutorial.systems:
         ae, dataset = overridden(system.build(), assignments), load(system.data)
         reports = ae.fitting(dataset.train, validation=dataset.test, every=50)
+        if folder is not None:
+            reports = recorded(reports, tutorial, ae, dataset, home(folder, tutorial, system))
         title = f"{tutorial.id}, {system.name}" if system.name else tutorial.id
         for _ in reports if watch is None else watch(reports, title, math.prod(dataset.train.shape[1:])):
             pass
         figures = {name: FIGURES[name](ae, dataset) for name in system.published}
         yield Reproduction(tutorial, system, ae, dataset, figures)
+
+
+def recorded(
+    reports: Iterator[Report], tutorial: Tutorial, ae: Autoencoder, dataset: Dataset, place: Path
+) -> Iterator[Report]:
+    """The same reports; on the way, event files and pictures are written where the tutorial does so."""
+    part = Split(dataset.train, _test(dataset), dataset.test_labels)
+    with EventWriter(place) if tutorial.tensorboard and installed() else nullcontext() as events:
+        for report in reports:
+            if report.complete and events is not None:
+                events.scalars(report)
+            if report.complete and tutorial.watched is not None and report.epoch in WATCHED_EPOCHS:
+                draw(place / "pictures" / f"epoch-{report.epoch:03}", ae, [tutorial.watched], part)
+            yield report
+
+
+def home(folder: Path, tutorial: Tutorial, system: System) -> Path:
+    """The folder of one system; a tutorial with several has one below it for each."""
+    several = len(tutorial.systems) > 1
+    return folder / tutorial.id / (str(tutorial.systems.index(system)) if several else "")
 
 
 def _test(dataset: Dataset) -> NDArray[np.generic]:
@@ -104,6 +136,8 @@ FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     "test per digit": lambda ae, _: _valid(ae),
     "mean code": lambda ae, data: float(ae.encode(_test(data)).mean()),
     "parameters": lambda ae, _: ae.n_parameters_,
+    "encoder parameters": lambda ae, _: sum(p.numel() for p in ae.model_.encoder.parameters()),
+    "decoder parameters": lambda ae, _: sum(p.numel() for p in ae.model_.decoder.parameters()),
     # mean squared errors on the test pictures: from clean input, and from spoilt
     "test MSE": lambda ae, data: _error(ae, _test(data), _test(data)),
     "restored MSE": lambda ae, data: _error(ae, np.asarray(ae.corrupt(_test(data))), _test(data)),
@@ -114,9 +148,8 @@ FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
 
 def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) -> dict[str, Any]:
     """Writes model, pictures and result.json into a folder of its own, and returns the row."""
-    number = result.tutorial.systems.index(result.system)
-    place = folder / result.tutorial.id / (str(number) if len(result.tutorial.systems) > 1 else "")
-    row = result.row | {"overrides": list(assignments), "machine": machine()}
+    place = home(folder, result.tutorial, result.system)
+    row = result.row | {"overrides": list(assignments), "machine": machine(), "threads": torch.get_num_threads()}
     part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
     save_run(place, result.autoencoder, Origin(result.system.data), {"tutorial": result.tutorial.id})
     draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part)
@@ -127,8 +160,8 @@ def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) ->
 def kept(tutorial: Tutorial, folder: Path, assignments: Sequence[str] = ()) -> list[dict[str, Any]] | None:
     """The rows that an earlier run of the same tutorial with the same overrides left in a folder, if all are there."""
     rows = []
-    for number, system in enumerate(tutorial.systems):
-        path = folder / tutorial.id / (str(number) if len(tutorial.systems) > 1 else "") / "result.json"
+    for system in tutorial.systems:
+        path = home(folder, tutorial, system) / "result.json"
         if not path.is_file():
             return None
         row = json.loads(path.read_text(encoding="utf-8"))
@@ -139,15 +172,17 @@ def kept(tutorial: Tutorial, folder: Path, assignments: Sequence[str] = ()) -> l
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The header and a line for each row: id, what it is, published, ours, epochs, seconds."""
-    lines = [["id", "what it is", "published", "ours", "epochs", "seconds"]]
+    """The header and a line for each row: id, what it is, published, ours, epochs, seconds, threads."""
+    lines = [["id", "what it is", "published", "ours", "epochs", "seconds", "threads"]]
     for row in rows:
         title = f"{row['title']} ({row['system']})" if row["system"] else row["title"]
         published = "; ".join(
             f"{name} {number(value)}" for name, value in row["published"].items() if value is not None
         )
         ours = "; ".join(f"{name} {number(value)}" for name, value in row["ours"].items())
-        lines.append([row["id"], title, published or "-", ours, f"{row['epochs']}", f"{row['seconds']:.0f}"])
+        lines.append(
+            [row["id"], title, published or "-", ours, f"{row['epochs']}", f"{row['seconds']:.0f}", f"{row['threads']}"]
+        )
     return lines
 
 
@@ -168,13 +203,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """The processor, the threads in use and the versions: what seconds depend on."""
-    import platform
-
-    import torch
-
-    from isthmus import __version__
-
+    """The processor and the versions: what seconds depend on."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -182,4 +211,4 @@ def machine() -> str:
             line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         name = models[0] if models else name
-    return f"{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, isthmus {__version__}"
+    return f"{name}, PyTorch {torch.__version__}, isthmus {__version__}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,12 +15,17 @@ from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import as_pictures, first, limits
 from isthmus.training import Report
 
-__all__ = ["EventWriter"]
+__all__ = ["EventWriter", "installed"]
 
 Array = NDArray[Any]
 EXAMPLES = 16  # as many examples are pictured at most
 MAPS = 64  # and as many maps of a code
 SMALLEST = 4  # pixels on the screen for one number of a flat code
+
+
+def installed() -> bool:
+    """Whether the extra is there."""
+    return find_spec("tensorboard") is not None
 
 
 class EventWriter:
@@ -34,7 +40,7 @@ class EventWriter:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise NotPossibleError("TensorBoard is not installed: pip install 'isthmus[tensorboard]'") from error
-        self._writer = SummaryWriter(os.fspath(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(os.fspath(folder))
 
     def __enter__(self) -> Self:
         return self
@@ -46,10 +52,10 @@ class EventWriter:
 
     def close(self) -> None:
         """Writes what is still held back, and ends the file."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
     def scalars(self, report: Report) -> None:
-        """A report's figures at its step: loss/train, loss/validation, loss/nll and loss/penalty in nats per example, optimizer/lr, stats/*."""
+        """A report's figures at its step: loss/train, loss/validation, loss/nll, loss/penalty (nats per example), optimizer/lr, stats/*."""
         figures = {
             "loss/train": report.loss,
             "loss/validation": report.valid,
@@ -59,18 +65,17 @@ class EventWriter:
         }
         for tag, value in (figures | {f"stats/{name}": value for name, value in report.stats.items()}).items():
             if value is not None:
-                self._writer.add_scalar(tag, value, report.step)  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(tag, value, report.step)
 
     def pictures(self, ae: Autoencoder, X: Any, step: int) -> None:
         """The first 16 examples of X (n, *shape) over their reconstructions, and their codes, as images at a step.
 
-        Examples that are rows of numbers are a row of pixels each. A flat code is a row of pixels; a code of maps is a row of
+        Examples that are no pictures are a row of pixels each. A flat code is a row of pixels; a code of maps is a row of
         its first 64 maps. Codes are drawn from the least number (black) to the largest (white). The model is left in the mode,
         training or not, in which it is found.
 
         Raises:
             DataError: X does not fit the autoencoder.
-            NotPossibleError: an example is neither a row nor a picture.
         """
         examples = first(X, EXAMPLES)
         training = ae.model_.training
@@ -79,6 +84,8 @@ class EventWriter:
             back, codes = ae.reconstruct(examples), ae.encode(examples)
         finally:
             ae.model_.train(training)
+        if examples.ndim > 4:
+            examples, back = examples.reshape(len(examples), -1), back.reshape(len(back), -1)
         low, high = limits(examples)
         cells = np.stack([gray(as_pictures(part), low, high) for part in (examples, back)])
         self._image("examples over reconstructions", sheet(cells if cells.ndim > 3 else cells[:, None]), step)
@@ -86,7 +93,7 @@ class EventWriter:
 
     def _image(self, tag: str, image: NDArray[np.uint8], step: int) -> None:
         layout = "HWC" if image.ndim == 3 else "HW"
-        self._writer.add_image(tag, image, step, dataformats=layout)  # type: ignore[no-untyped-call]
+        self._writer.add_image(tag, image, step, dataformats=layout)
 
 
 def gray(values: Array, low: Any, high: Any) -> NDArray[np.uint8]:
@@ -96,7 +103,11 @@ def gray(values: Array, low: Any, high: Any) -> NDArray[np.uint8]:
 
 
 def code_image(codes: Array) -> NDArray[np.uint8]:
-    """Codes (n, d) as n rows of pixels, (n, w, d) as n pictures, one under the other, (n, h, w, d) as n rows of maps."""
+    """Codes (n, d) as n rows of pixels, (n, w, d) as n pictures, one under the other, (n, h, w, d) as n rows of maps.
+
+    Codes of more axes are taken as flat.
+    """
+    codes = codes.reshape(len(codes), -1) if codes.ndim > 4 else codes
     low, high = float(codes.min()), float(codes.max())
     values = gray(codes, low, high if high > low else low + 1)
     if codes.ndim == 2:

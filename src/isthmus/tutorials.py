@@ -35,7 +35,11 @@ class System:
 
 @dataclass(frozen=True)
 class Tutorial:
-    """A system of a tutorial, or a few that are compared; ``pictures`` are names in `isthmus.plots`."""
+    """A system of a tutorial, or a few that are compared.
+
+    ``pictures`` are names in `isthmus.plots`; ``watched`` is one of them that is also saved as training goes; ``tensorboard`` says
+    that the tutorial watches training in TensorBoard.
+    """
 
     id: str
     title: str
@@ -43,6 +47,8 @@ class Tutorial:
     systems: tuple[System, ...]
     pictures: tuple[str, ...] = ("reconstructions", "losses")
     note: str = ""
+    watched: str | None = None
+    tensorboard: bool = False
 
 
 TF = "Autoencoders in TensorFlow (2018)"
@@ -205,6 +211,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         ),
         ("reconstructions", "codes", "losses"),
         "the tutorial's text says 0.0964, its printed history 0.0975",
+        tensorboard=True,
     ),
     Tutorial(
         "keras-denoising",
@@ -219,6 +226,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
             ),
         ),
         ("denoising", "noisy", "losses"),
+        tensorboard=True,
     ),
     Tutorial(
         "keras-vae",
@@ -279,12 +287,18 @@ TUTORIALS: tuple[Tutorial, ...] = (
         (
             System(
                 lambda: _deep(200),
-                {"parameters": 473_636, "loss per pixel": None, "test per pixel": None},
+                {
+                    "encoder parameters": 236_436,
+                    "decoder parameters": 237_200,
+                    "loss per pixel": None,
+                    "test per pixel": None,
+                },
                 "fashion_mnist",
             ),
         ),
         ("sheet", "reconstructions", "losses"),
         "the tutorial's sheet holds originals only; here each stands beside its reconstruction",
+        watched="sheet",
     ),
     Tutorial(
         "pca",

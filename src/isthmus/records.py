@@ -13,16 +13,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from isthmus.errors import RecordError
 
-__all__ = ["Fraction", "Record", "describe", "nearest", "override", "parse", "read", "record"]
+__all__ = ["Fraction", "Record", "Sizes", "describe", "nearest", "override", "parse", "read", "record"]
 
 T = TypeVar("T", bound="Record")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(lambda value: (value,) if isinstance(value, int) else value)]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -103,7 +104,7 @@ def parse(text: str) -> Any:
     except ValueError:
         pass  # not JSON: a list without brackets, or a word
     parts = text.strip("()").split(",")
-    if len(parts) > 1:
+    if len(parts) > 1 or text != text.strip("()"):
         return tuple(parse(part.strip()) for part in parts if part.strip())
     return {"True": True, "False": False}.get(text, text)
 

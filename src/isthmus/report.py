@@ -79,7 +79,7 @@ details { margin: 1rem 0; }
 summary { cursor: pointer; }
 summary:hover { color: var(--mark); }
 figure { margin: 1.5rem 0 2.25rem; }
-figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: .4rem; border: 1px solid var(--line); }
+figure img { display: block; max-width: 100%; max-height: 44rem; height: auto; background: #fff; border-radius: .4rem; border: 1px solid var(--line); }
 figcaption { margin-top: .4rem; font-size: .9rem; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 footer { margin-top: 3rem; font-size: .85rem; }

@@ -14,7 +14,7 @@ from isthmus.architectures.base import Architecture, Initialization, Pair, activ
 from isthmus.architectures.mlp import dense
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
-from isthmus.records import record
+from isthmus.records import Sizes, record
 
 __all__ = ["Conv"]
 
@@ -36,7 +36,7 @@ class Conv(Architecture):
     or "transpose" (transposed convolution). ``output`` is the activation after the last layer.
     """
 
-    channels: tuple[PositiveInt, ...] = (32, 64)
+    channels: Sizes = (32, 64)
     kernel: PositiveInt = 3
     code: Literal["vector", "map"] = "vector"
     down: Literal["pool", "stride"] = "pool"

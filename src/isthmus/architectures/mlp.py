@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
@@ -13,7 +12,7 @@ from torch.nn.utils import skip_init
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, initialize
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
-from isthmus.records import record
+from isthmus.records import Sizes, record
 
 __all__ = ["MLP"]
 
@@ -26,9 +25,9 @@ class MLP(Architecture):
     pairs that are not mirrored. ``tied``: the decoder's weights are the encoder's, transposed; its biases are its own.
     """
 
-    hidden: tuple[PositiveInt, ...] = (512, 256)
+    hidden: Sizes = (512, 256)
     activation: Activation = "relu"
-    decoder_hidden: tuple[PositiveInt, ...] | None = None
+    decoder_hidden: Sizes | None = None
     tied: bool = False
     initialization: Initialization = "glorot"
 

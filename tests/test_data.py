@@ -77,9 +77,9 @@ def test_fashion_mnist_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_digits_are_split_the_same_way_whoever_draws_random_numbers() -> None:
-    before = np.random.get_state()[1]  # noqa: NPY002  (the global generator is what must stay untouched)
+    before = np.random.get_state()[1]
     first, second = data.digits(), data.digits()
-    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == before).all()
     assert (first.train == second.train).all()
     assert (first.train_labels == second.train_labels).all()
     assert first.train.max() == 1

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
+from isthmus.architectures import Modules
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation
 from isthmus.storage import replace_file
@@ -63,7 +64,8 @@ p { margin: .5rem 0; }
 .lead { font-size: 1.1rem; }
 figcaption, .unit, footer, summary { color: var(--soft); }
 code, pre { font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-pre { margin: .5rem 0; padding: .75rem .9rem; background: var(--box); border-radius: .4rem; overflow-x: auto; }
+pre { margin: .5rem 0; padding: .75rem .9rem; background: var(--box); border-radius: .4rem; }
+pre code { white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .38rem 1rem .38rem 0; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--line); }
 th { font-weight: 500; }
@@ -79,7 +81,8 @@ details { margin: 1rem 0; }
 summary { cursor: pointer; }
 summary:hover { color: var(--mark); }
 figure { margin: 1.5rem 0 2.25rem; }
-figure img { display: block; max-width: 100%; max-height: 44rem; height: auto; background: #fff; border-radius: .4rem; border: 1px solid var(--line); }
+figure img { display: block; max-width: 100%; max-height: 44rem; height: auto; }
+figure img { background: #fff; border-radius: .4rem; border: 1px solid var(--line); }
 figcaption { margin-top: .4rem; font-size: .9rem; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 footer { margin-top: 3rem; font-size: .85rem; }
@@ -186,10 +189,9 @@ def _trained(ae: Autoencoder) -> str:
 
     names = ("corruption", "architecture", "bottleneck", "likelihood", "scaling", "optimizer")
     rows = [(name.capitalize(), f"<code>{html.escape(repr(getattr(ae, f'{name}_')))}</code>") for name in names]
-    epochs = ae.history_[-1].epoch if ae.history_ else 0
     rows += [
         ("Parameters", f"{ae.n_parameters_:,}"),
-        ("Epochs", f"{epochs:,}, in {ae.seconds_:,.1f} seconds"),
+        ("Epochs", f"{len(ae.history_):,}, in {ae.seconds_:,.1f} seconds"),
         ("Precision", html.escape(f"{ae.precision_}, on {ae.model_.shift.device}")),
         ("Versions", f"isthmus {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"),
     ]
@@ -202,11 +204,13 @@ def _training(history: Sequence[Report]) -> str:
     if not history:
         return "<p>There is no history: nothing was trained here.</p>"
     first, last = history[0], history[-1]
-    went = f"The loss went from {first.loss:.4g} in the first epoch to {last.loss:.4g} nats per example in the last"
-    went += f", on the validation examples to {last.valid:.4g}." if last.valid is not None else "."
+    went = f"The loss was {last.loss:.4g} nats per example"
+    if len(history) > 1:
+        went = f"The loss went from {first.loss:.4g} in the first epoch to {last.loss:.4g} nats per example in the last"
+    went += f"; on the validation examples it is {last.valid:.4g}." if last.valid is not None else "."
     stride = -(-len(history) // _EPOCHS)
     shown = [*history[:-1:stride], last]
-    summary = "Losses of each epoch" if stride == 1 else f"Losses of every {stride}th epoch"
+    summary = "Losses of each epoch" if stride == 1 else f"Losses of one epoch in {stride}"
     table = _losses(shown, any(r.penalty for r in history), any(r.valid is not None for r in history))
     return f"<p>{went}</p>\n<details><summary>{summary}, in nats per example</summary>\n{table}\n</details>\n"
 
@@ -242,15 +246,15 @@ def _gallery(pictures: Pictures) -> str:
 def _use(folder: Path, ae: Autoencoder) -> str:
     """Three lines of Python and three of shell."""
     run = shlex.quote(str(folder))
-    shape = ", ".join(str(side) for side in ae.shape_)
+    own = isinstance(ae.architecture_, Modules)
+    shape = ", ".join(("n", *map(str, ae.shape_)))
     python = [
-        f"ae = isthmus.load({str(folder)!r})",
-        f"codes = ae.encode(X)  # X: examples, an array (n, {shape})",
-        "back = ae.decode(codes)  # or ae.reconstruct(X)",
+        "import isthmus",
+        f"ae = isthmus.load({str(folder)!r}{', architecture=Modules(encoder, decoder)' * own})",
+        f"codes, back = ae.encode(X), ae.reconstruct(X)  # X: an array ({shape})",
     ]
     shell = [f"isthmus evaluate {run}", f"isthmus encode {run} --data mine.npy", f"isthmus plot {run} latent"]
-    blocks = (("In Python, after <code>import isthmus</code>", python), ("On the command line", shell))
-    text = "\n".join(
+    blocks = [("In Python", python)] + [("On the command line", shell)] * (not own)
+    return "\n".join(
         f"<h3>{heading}</h3>\n<pre><code>{html.escape(chr(10).join(lines))}</code></pre>" for heading, lines in blocks
     )
-    return text

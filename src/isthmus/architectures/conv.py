@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt, model_validator
@@ -46,7 +46,7 @@ class Conv(Architecture):
     initialization: Initialization = "glorot"
 
     @model_validator(mode="after")
-    def _kernel_is_odd(self) -> Self:
+    def _kernel_is_odd(self) -> Conv:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel={self.kernel} has no middle; take an odd one")
         return self

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 from torch import Generator, Tensor
@@ -37,7 +35,7 @@ class TopK(Bottleneck):
     k: PositiveInt
 
     @model_validator(mode="after")
-    def _k_fits(self) -> Self:
+    def _k_fits(self) -> TopK:
         if self.k > self.size:
             raise ValueError(f"k={self.k} is more than the {self.size} numbers of the code")
         return self

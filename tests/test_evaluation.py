@@ -1,0 +1,275 @@
+"""The figures of an evaluation are held against their definitions, computed another way."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from isthmus import Autoencoder, data, evaluation
+from isthmus.architectures import MLP, Conv, Modules
+from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.corruptions import Noise
+from isthmus.errors import DataError
+from isthmus.evaluation import evaluate
+from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.optimizers import SGD
+from isthmus.scaling import MinMax, Unscaled
+
+Array = NDArray[Any]
+
+
+def rows(n: int, seed: int = 0) -> Array:
+    """A table (n, 12) of which five directions matter, far from zero."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, 5)) @ np.random.default_rng(9).normal(size=(5, 12)) + 0.1 * random.normal(
+        size=(n, 12)
+    )
+
+
+def pixels(n: int, seed: int = 0) -> Array:
+    """Bytes (n, 6, 5)."""
+    waves = rows(n, seed) @ np.random.default_rng(8).normal(size=(12, 30))
+    return (255 / (1 + np.exp(-waves))).astype(np.uint8).reshape(n, 6, 5)
+
+
+def trained(X: Array, bottleneck: Any, **choices: Any) -> Autoencoder:
+    choices = {"architecture": MLP((16,)), "epochs": 2, "batch_size": 25, **choices}
+    return Autoencoder(bottleneck, random_state=0, device="cpu", precision="float32", **choices).fit(X)
+
+
+EXAMPLES: dict[str, Array] = {
+    "bytes": pixels(400),
+    "unit": (pixels(400).reshape(400, 30) / 255).astype(np.float32),
+    "table": rows(400) + 1e4,
+}
+SYSTEMS: dict[str, Autoencoder] = {
+    "bytes": trained(EXAMPLES["bytes"], Gaussian(3), corruption=Noise(0.3)),
+    "unit": trained(EXAMPLES["unit"], Identity(4)),
+    "table": trained(EXAMPLES["table"], Identity(2)),
+}
+HELD_OUT: dict[str, Array] = {
+    "bytes": pixels(150, 1),
+    "unit": (pixels(150, 1).reshape(150, 30) / 255).astype(np.float32),
+    "table": rows(150, 1) + 1e4,
+}
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, evaluation.Evaluation]:
+    return {name: evaluate(ae, HELD_OUT[name], EXAMPLES[name]) for name, ae in SYSTEMS.items()}
+
+
+def svd_error(train: Array, test: Array, size: int) -> float:
+    """What the first principal directions of train leave of test, by a singular value decomposition in float64."""
+    train, test = (part.reshape(len(part), -1).astype(np.float64) for part in (train, test))
+    mean = train.mean(0)
+    axes = np.linalg.svd(train - mean, full_matrices=False)[2][:size]
+    return float(np.square((test - mean) @ (np.eye(test.shape[1]) - axes.T @ axes)).mean())
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_error_is_the_mean_of_the_examples_errors(name: str, figures: Any) -> None:
+    assert figures[name].mse == pytest.approx(SYSTEMS[name].reconstruction_error(HELD_OUT[name]).mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_psnr_and_error_say_the_same(name: str, figures: Any) -> None:
+    result = figures[name]
+    assert result.mse * 10 ** (result.psnr / 10) == pytest.approx(result.span**2, rel=1e-9)
+    assert result.pca_mse * 10 ** (result.pca_psnr / 10) == pytest.approx(result.span**2, rel=1e-9)
+
+
+def test_the_span_is_that_of_the_data(figures: Any) -> None:
+    assert figures["bytes"].span == 255
+    assert figures["unit"].span == 1
+    assert figures["table"].span == pytest.approx(np.ptp(HELD_OUT["table"]))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_parts_sum_to_the_loss_that_the_score_is(name: str, figures: Any) -> None:
+    result = figures[name]
+    assert result.nll + result.penalty == pytest.approx(result.nats)
+    assert result.nats == pytest.approx(-SYSTEMS[name].score(HELD_OUT[name]), rel=1e-5)
+    assert result.nats_per_number == pytest.approx(result.nats / HELD_OUT[name][0].size)
+
+
+def test_the_penalty_of_a_variational_one_is_its_divergence(figures: Any) -> None:
+    model = SYSTEMS["bytes"].model_
+    with torch.no_grad():
+        h = model.encoder(torch.from_numpy(HELD_OUT["bytes"] / np.float32(255))).numpy().astype(np.float64)
+    mean, log_variance = h[:, :3], h[:, 3:]
+    kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(1).mean()
+    assert figures["bytes"].penalty == pytest.approx(kl, rel=1e-5)
+    assert figures["bytes"].penalty > 0
+    assert figures["unit"].penalty == 0
+
+
+@pytest.mark.parametrize("name", ["bytes", "unit"])
+def test_cross_entropy_is_the_reconstruction_part_per_pixel(name: str, figures: Any) -> None:
+    assert figures[name].bce_per_pixel == pytest.approx(figures[name].nll / figures[name].n_numbers, rel=1e-4)
+
+
+def test_cross_entropy_belongs_to_the_bernoulli_likelihood(figures: Any) -> None:
+    assert figures["table"].bce_per_pixel is None
+    assert figures["table"].bce_floor is None
+    assert not any("entropy" in name for name, _, _ in figures["table"].rows())
+
+
+@pytest.mark.parametrize("values", ["binary", "grey", "beyond"])
+def test_cross_entropy_is_never_below_its_floor(values: str) -> None:
+    X = rows(200)
+    if values != "beyond":
+        X = 1 / (1 + np.exp(-X))
+    X = (X > 0.5).astype(np.float32) if values == "binary" else X
+    ae = trained(X, Identity(11), likelihood=Bernoulli(), scaling=MinMax(), optimizer="auto", epochs=20)
+    result = evaluate(ae, 3 * rows(100, 2) if values == "beyond" else X)
+    assert result.bce_per_pixel is not None
+    assert result.bce_floor is not None
+    assert result.bce_per_pixel >= result.bce_floor >= 0
+    if values == "binary":
+        assert result.bce_floor == 0
+
+
+class Logit(nn.Module):
+    """The identity, in a decoder that ends in a sigmoid. The parameter is there for the optimizer's sake."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.logit(z + self.bias, eps=1e-6)
+
+
+def test_a_perfect_reconstruction_reaches_the_floor() -> None:
+    X = HELD_OUT["unit"].clip(0.01, 0.99)
+    choices = {"optimizer": SGD(1e-12), "scaling": Unscaled(), "likelihood": Bernoulli()}
+    ae = trained(X, Identity(30), architecture=Modules(nn.Identity(), Logit()), **choices)
+    result = evaluate(ae, X)
+    assert result.bce_per_pixel == pytest.approx(result.bce_floor, rel=1e-6)
+    assert result.psnr is not None
+    assert result.psnr > 100
+
+
+def test_the_floor_of_the_digits_is_the_known_one(mnist: data.Dataset) -> None:
+    ae = trained(mnist.train[:200], Identity(2), epochs=1)
+    assert evaluate(ae, mnist.test, mnist.train[:200]).bce_floor == pytest.approx(0.05808, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_pca_leaves_what_an_independent_decomposition_leaves(name: str, figures: Any) -> None:
+    size = math.prod(SYSTEMS[name].code_shape_)
+    assert figures[name].pca_mse == pytest.approx(svd_error(EXAMPLES[name], HELD_OUT[name], size), rel=1e-4)
+    assert figures[name].pca_fitted_on == "training examples"
+    alone = evaluate(SYSTEMS[name], HELD_OUT[name])
+    assert alone.pca_mse == pytest.approx(svd_error(HELD_OUT[name], HELD_OUT[name], size), rel=1e-4)
+    assert alone.pca_fitted_on == "the same examples"
+    assert alone.pca_mse < figures[name].pca_mse  # the advantage that the field warns of
+
+
+def test_pca_keeps_the_digits_of_columns_far_from_zero() -> None:
+    X = rows(300) + 1e7
+    assert evaluate(trained(X, Identity(3)), X).pca_mse == pytest.approx(svd_error(X, X, 3), rel=1e-3)
+
+
+def test_pca_is_as_wide_as_a_code_of_maps() -> None:
+    X = np.random.default_rng(0).random((120, 8, 8, 1), dtype=np.float32)
+    ae = trained(X, Identity(2), architecture=Conv((4, 4), code="map"), epochs=1)
+    width = math.prod(ae.code_shape_)
+    assert len(ae.code_shape_) == 3
+    assert evaluate(ae, X).pca_mse == pytest.approx(svd_error(X, X, width), rel=1e-4)
+
+
+@pytest.mark.parametrize(("n", "size", "reason"), [(50, 12, "examples of 12"), (4, 5, "it has 4"), (50, 3, "")])
+def test_where_pca_of_equal_width_cannot_be_a_reason_is_given(n: int, size: int, reason: str) -> None:
+    result = evaluate(trained(rows(200), Identity(size)), rows(n, 1))
+    assert (result.pca_mse is None) is (result.pca_psnr is None) is bool(reason)
+    assert reason in result.pca_missing
+    shown = {name: (value, unit) for name, value, unit in result.rows()}["PCA's mean squared error"]
+    assert (shown == ("none", result.pca_missing)) is bool(reason)
+
+
+def test_pca_is_fitted_on_a_limited_number_of_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "PCA_ROWS", 40)
+    ae, X = SYSTEMS["table"], HELD_OUT["table"]
+    result = evaluate(ae, X, EXAMPLES["table"])
+    best = svd_error(X, X, 2)
+    assert result.pca_mse is not None
+    assert best < result.pca_mse < 1.5 * best
+    assert result.pca_mse != pytest.approx(svd_error(EXAMPLES["table"], X, 2), rel=1e-6)
+    monkeypatch.setattr(evaluation, "PCA_ROWS", 2)
+    assert "it has 2" in evaluate(ae, X, EXAMPLES["table"]).pca_missing
+
+
+def test_a_denoiser_is_measured_from_spoilt_examples(figures: Any) -> None:
+    ae, X, result = SYSTEMS["bytes"], HELD_OUT["bytes"], figures["bytes"]
+    assert result.mse_spoilt == pytest.approx((0.3 * 255) ** 2, rel=0.05)
+    restored = ae.reconstruct(ae.corrupt(X)).astype(np.float64)
+    assert result.mse_restored == pytest.approx(np.square(restored - X).mean(), rel=1e-9)
+    assert figures["unit"].mse_spoilt is None
+    assert figures["unit"].mse_restored is None
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_blocks_and_memory_maps_change_nothing(
+    name: str, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", HELD_OUT[name])
+    monkeypatch.setattr(evaluation, "_BLOCK", 1)  # a block of 128 and one of 22
+    again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), EXAMPLES[name])
+    apart = {"encode_per_second", "mse_spoilt", "mse_restored"}
+    for field in figures[name].as_dict().keys() - apart:
+        value = getattr(figures[name], field)
+        wanted = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+        assert getattr(again, field) == wanted, field
+    if again.mse_spoilt is not None:
+        assert again.mse_spoilt == pytest.approx(figures[name].mse_spoilt, rel=0.05)
+        assert again.mse_spoilt != figures[name].mse_spoilt  # the noise of a block is its own
+
+
+def test_figures_are_plain_json_whatever_the_examples() -> None:
+    X = np.full((60, 12), 7.0)
+    result = evaluate(trained(X, Identity(2), likelihood=Normal()), X)
+    assert result.psnr is None
+    assert "all the same" in result.pca_missing
+    assert json.loads(json.dumps(result.as_dict(), allow_nan=False)) == result.as_dict()
+    lossless = evaluation.Evaluation(**(result.as_dict() | {"psnr": math.inf, "span": 1.0}))  # type: ignore[arg-type]
+    assert lossless.as_dict()["psnr"] is None
+    assert {name: value for name, value, _ in lossless.rows()}["PSNR"] == "infinite"
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_each_figure_that_there_is_has_one_row(name: str, figures: Any) -> None:
+    names = [row[0] for row in figures[name].rows()]
+    assert len(set(names)) == len(names)
+    assert all(value and unit for _, value, unit in figures[name].rows())
+    assert ("Restored examples' squared error" in names) is (name == "bytes")
+    assert ("Penalty part" in names) is (name == "bytes")
+
+
+def test_counts_are_those_of_the_autoencoder(figures: Any) -> None:
+    ae, result = SYSTEMS["bytes"], figures["bytes"]
+    assert result.n_parameters == sum(p.numel() for p in ae.model_.parameters())
+    assert (result.n_examples, result.n_numbers, result.code_size) == (150, 30, 3)
+    assert result.seconds == ae.history_[-1].seconds > 0
+    assert result.encode_per_second > 1000
+
+
+def test_examples_that_do_not_fit_are_named() -> None:
+    ae, X = SYSTEMS["table"], HELD_OUT["table"]
+    with pytest.raises(DataError, match=r"examples of X are \(11,\).*fitted on \(12,\)"):
+        evaluate(ae, X[:, 1:])
+    with pytest.raises(DataError, match="examples of train"):
+        evaluate(ae, X, X[:, 1:])
+    broken = X.copy()
+    broken[17, 3] = np.nan
+    with pytest.raises(DataError, match="row 17, column 3"):
+        evaluate(ae, broken)

@@ -47,8 +47,8 @@ def test_a_linear_autoencoder_finds_the_principal_subspace(digits: data.Dataset)
         architecture=MLP((), tied=True),
         likelihood=Normal(),
         scaling=Unscaled(),
-        optimizer=Adam(0.02, schedule=ONE_CYCLE),
-        epochs=100,
+        optimizer=Adam(0.1, schedule=ONE_CYCLE),
+        epochs=60,
         batch_size=128,
         random_state=0,
     ).fit(X)

@@ -73,6 +73,14 @@ def test_scalars_are_the_reports_figures_at_their_steps(tmp_path: Path) -> None:
         assert {event.step: event.value for event in events.Scalars(tag)} == pytest.approx(figures, rel=1e-6), tag
 
 
+def test_a_penalty_of_nothing_is_a_figure_and_a_missing_validation_is_none(tmp_path: Path) -> None:
+    with EventWriter(tmp_path) as writer:
+        writer.scalars(trained(BYTES, Identity(3)).history_[-1])
+    events = read(tmp_path)
+    assert [event.value for event in events.Scalars("loss/penalty")] == [0]
+    assert "loss/validation" not in events.Tags()["scalars"]
+
+
 def test_examples_stand_over_their_reconstructions(tmp_path: Path) -> None:
     ae, X = trained(BYTES, Identity(3)), BYTES[:5]
     events = pictured(tmp_path, ae, X)

@@ -12,6 +12,7 @@ Reading order, which is the way of the data; nobody imports upward:
     records         what a record is: a frozen, validated choice; describe, read, override
     data/           examples in: embedded MNIST, Fashion-MNIST, digits, files and folders of one's own
     scaling         raw units <-> model units
+    devices         where to compute, in which precision
     memory          what a choice must remember: learned tensors, running state
     corruptions     clean -> spoilt
     bottlenecks/    what the code may be, and what it costs

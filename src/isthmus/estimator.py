@@ -25,6 +25,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
+from isthmus.devices import choose_device, computes_bfloat16
 from isthmus.errors import DataError, ModelFileError, RecordError
 from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
@@ -32,7 +33,19 @@ from isthmus.model import Model
 from isthmus.optimizers import AdamW, Constant, OneCycle, Optimizer
 from isthmus.progress import shown
 from isthmus.scaling import Affine, Scaling, choose, within_unit
-from isthmus.training import Plan, Precision, Purpose, Report, Resident, Source, State, Streamed, seeded, train
+from isthmus.training import (
+    Plan,
+    Precision,
+    Purpose,
+    Report,
+    Resident,
+    Source,
+    State,
+    Streamed,
+    best_kept,
+    seeded,
+    train,
+)
 
 __all__ = ["DEFAULTS", "SLOTS", "Autoencoder", "load"]
 
@@ -176,25 +189,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             reports = shown(
                 reports, math.prod(self.shape_), lines=not sys.stderr.isatty() and "ipykernel" not in sys.modules
             )
-        yield from self._watched(reports)
-
-    def _watched(self, reports: Iterator[Report]) -> Iterator[Report]:
-        """Keeps the history; with early stopping ends in time, with the best weights."""
-        best, best_epoch, weights = math.inf, 0, None
+        if self.early_stopping:
+            reports = best_kept(reports, self.model_, self.n_iter_no_change, self.tol)
         try:
             for report in reports:
                 if report.complete:
                     self.history_ = (*self.history_, report)
                     self.seconds_ = report.seconds
-                if self.early_stopping and report.valid is not None and report.valid < best - self.tol:
-                    best, best_epoch = report.valid, report.epoch
-                    weights = {name: value.clone() for name, value in self.model_.state_dict().items()}
                 yield report
-                if self.early_stopping and report.epoch - best_epoch >= self.n_iter_no_change:
-                    break
         finally:
-            if weights is not None:
-                self.model_.load_state_dict(weights)
+            reports.close()
             self.model_.eval()
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -237,7 +241,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _assemble(self, shape: tuple[int, ...], chosen: dict[str, Any], affine: Affine) -> None:
         """The model of the choices, on its device, and what is known of it."""
-        device = self._device()
+        device = choose_device(self.device)
         generator = seeded("cpu", self._seed, Purpose.WEIGHTS)
         model = Model(shape, chosen["architecture"], chosen["bottleneck"], chosen["likelihood"], affine, generator)
         precision: Precision = self.precision
@@ -264,28 +268,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return Plan(self.corruption_, optimizer, epochs, batch, self._seed, self.precision_)
 
     def _split(self, values: Array) -> tuple[Array, Array]:
-        """Training and held-out examples, drawn by the random state."""
+        """Training examples, and some held out that the random state draws."""
         held = max(1, round(len(values) * self.validation_fraction))
         if held >= len(values):
             raise DataError(
                 f"{len(values)} examples leave none to train on when {held} are held out; give more, or early_stopping=False"
             )
+        if isinstance(values, np.memmap):  # it stays in its file: the end is held out
+            return values[:-held], np.asarray(values[-held:])
         order = torch.randperm(len(values), generator=seeded("cpu", self._seed, Purpose.SPLIT)).numpy()
         return values[np.sort(order[held:])], values[np.sort(order[:held])]
 
     def _source(self, values: Array) -> Source:
         kind = Streamed if isinstance(values, np.memmap) else Resident
-        return kind(values, self._device())
-
-    def _device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError):
-            raise RecordError(f"device={self.device!r} cannot be used here; try device='cpu'") from None
-        return device
+        return kind(values, choose_device(self.device))
 
     def _drawn_seed(self) -> int:
         if isinstance(self.random_state, np.random.RandomState):
@@ -360,7 +356,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.model_.score(x, x).total
 
     def _apply(self, function: Any, values: Array) -> Array:
+        training = self.model_.training  # it is, between the reports of `fitting`
+        self.model_.eval()
         rows: Array = in_batches(function, values, self.model_.shift.device)
+        self.model_.train(training)
         return rows
 
     def _examples(self, X: Any) -> Array:
@@ -398,7 +397,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                     raise RecordError(
                         f"{slot}={record!r} has no field '{path}'; give a record first, such as {slot}=..."
                     )
-                setattr(self, slot, _replaced(record, path, value))
+                setattr(self, slot, record.with_field(path, value))
             else:
                 super().set_params(**{name: value})
         return self
@@ -415,8 +414,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             "version": __version__,
             "shape": self.shape_,
             "seed": self._seed,
-            "parameters": {name: _described(value) for name, value in parameters.items()},
-            "fitted": {name: _described(getattr(self, f"{name}_")) for name in SLOTS},
+            "parameters": {name: storage.describe_value(value) for name, value in parameters.items()},
+            "fitted": {name: storage.describe_value(getattr(self, f"{name}_")) for name in SLOTS},
             "columns": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
             "history": [asdict(report) for report in self.history_],
         }
@@ -437,8 +436,8 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
     header, tensors = storage.read_file(path)
     names = storage.vocabulary()
     try:
-        parameters = {k: _reread(v, names, architecture) for k, v in header["parameters"].items()}
-        chosen = {name: _reread(header["fitted"][name], names, architecture) for name in SLOTS}
+        parameters = {k: storage.read_value(v, names, architecture) for k, v in header["parameters"].items()}
+        chosen = {name: storage.read_value(header["fitted"][name], names, architecture) for name in SLOTS}
         ae = Autoencoder(**parameters | {"device": device})
         ae._seed = header["seed"]
         shape = tuple(header["shape"])
@@ -452,34 +451,3 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
     if header["columns"] is not None:
         ae.feature_names_in_ = np.asarray(header["columns"], dtype=object)
     return ae
-
-
-def _described(value: Any) -> Any:
-    """A parameter as JSON; of own modules only that there are some."""
-    if isinstance(value, Modules):
-        return {"type": "Modules"}
-    return records.describe(value) if isinstance(value, records.Record) else value
-
-
-def _reread(value: Any, names: dict[str, type[records.Record]], modules: Modules | None) -> Any:
-    """The parameter that was described."""
-    if value == {"type": "Modules"}:
-        if modules is None:
-            raise RecordError(
-                "it has an own encoder and decoder; give them, as load(path, architecture=Modules(encoder, decoder))"
-            )
-        return modules
-    return records.read(value, names) if isinstance(value, dict) else value
-
-
-def _replaced(record: records.Record, path: str, value: Any) -> records.Record:
-    name, _, rest = path.partition("__")
-    return record.replace(**{name: _replaced(getattr(record, name), rest, value) if rest else value})
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the processor has instructions of its own for bfloat16."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

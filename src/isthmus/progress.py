@@ -6,12 +6,12 @@ import math
 import sys
 from collections.abc import Iterator
 
-from isthmus.training import Report
+from isthmus.training import Report, Reports
 
 __all__ = ["shown"]
 
 
-def shown(reports: Iterator[Report], numbers: int, title: str = "training", lines: bool = False) -> Iterator[Report]:
+def shown(reports: Iterator[Report], numbers: int, title: str = "training", lines: bool = False) -> Reports:
     """The same reports, with a progress bar on standard error while they come.
 
     Args:

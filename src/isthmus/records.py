@@ -36,6 +36,11 @@ class Record:
         _known(type(self).__name__, fields, field_names(self))
         return dataclasses.replace(self, **fields)  # type: ignore[type-var]  # every subclass is a dataclass
 
+    def with_field(self, path: str, value: Any) -> Self:
+        """The same record with one field changed, of a nested record too: ``schedule__warmup``."""
+        name, _, rest = path.partition("__")
+        return self.replace(**{name: getattr(self, name).with_field(rest, value) if rest else value})
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The fields by name, with those of nested records as ``outer__inner`` when deep: what scikit-learn asks."""
         fields = {name: getattr(self, name) for name in field_names(self)}

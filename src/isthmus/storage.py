@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from isthmus.errors import ModelFileError
-from isthmus.records import Record
+from isthmus.errors import ModelFileError, RecordError
+from isthmus.records import Record, describe, read
 
-__all__ = ["FORMAT", "read_file", "vocabulary", "write_file"]
+__all__ = ["FORMAT", "describe_value", "read_file", "read_value", "replace_file", "vocabulary", "write_file"]
 
 FORMAT = 1
 
@@ -30,6 +31,25 @@ def vocabulary() -> dict[str, type[Record]]:
 
     modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
     return {name: getattr(module, name) for module in modules for name in module.__all__}
+
+
+def describe_value(value: Any) -> Any:
+    """A parameter as JSON: a record by its name and fields, of own modules only that there are some."""
+    if type(value).__name__ == "Modules":
+        return {"type": "Modules"}
+    if isinstance(value, np.generic):
+        return value.item()
+    return describe(value) if isinstance(value, Record) else value
+
+
+def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | None) -> Any:
+    """The parameter that was described; own modules have to be given."""
+    if value == {"type": "Modules"}:
+        if modules is None:
+            how = "load(path, architecture=Modules(encoder, decoder))"
+            raise RecordError(f"it has an own encoder and decoder, which a file does not hold; give them: {how}")
+        return modules
+    return read(value, names) if isinstance(value, dict) else value
 
 
 def write_file(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -6,12 +6,13 @@ neither read nor written, and nobody else's drawing changes anything. Losses sta
 
 from __future__ import annotations
 
+import collections.abc
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -23,7 +24,19 @@ from isthmus.errors import DivergenceError
 from isthmus.model import Losses, Model
 from isthmus.optimizers import Optimizer
 
-__all__ = ["Plan", "Report", "Resident", "Source", "State", "Streamed", "seeded", "train", "validate"]
+__all__ = [
+    "Plan",
+    "Report",
+    "Reports",
+    "Resident",
+    "Source",
+    "State",
+    "Streamed",
+    "best_kept",
+    "seeded",
+    "train",
+    "validate",
+]
 
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 
@@ -101,6 +114,9 @@ class Report:
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
+Reports: TypeAlias = "collections.abc.Generator[Report, None, None]"
+
+
 class Purpose(IntEnum):
     """What random numbers are for: each purpose has streams of its own."""
 
@@ -133,7 +149,7 @@ def train(
     validation: Source | None = None,
     every: int | None = None,
     state: State | None = None,
-) -> Iterator[Report]:
+) -> Reports:
     """Trains the model, in place, and reports at the end of each epoch and also each ``every`` steps.
 
     With a state it goes on from there, and moves it; the schedule runs over this round's steps.
@@ -168,6 +184,22 @@ def train(
             valid = validate(model, validation, plan) if complete and validation is not None else None
             epoch = state.epoch + (not complete)
             yield costs.report(epoch, step + 1, steps, time.perf_counter() - began, valid, rate, complete)
+
+
+def best_kept(reports: Reports, model: Model, patience: int, tol: float) -> Reports:
+    """The same reports, until the validation loss has not improved by tol nats for some epochs; the best weights stay in the model."""
+    best, best_epoch, weights = math.inf, 0, None
+    try:
+        for report in reports:
+            if report.valid is not None and report.valid < best - tol:
+                best, best_epoch = report.valid, report.epoch
+                weights = {name: value.clone() for name, value in model.state_dict().items()}
+            yield report
+            if report.complete and report.epoch - best_epoch >= patience:
+                break
+    finally:
+        if weights is not None:
+            model.load_state_dict(weights)
 
 
 def descend(model: Model, optimizer: torch.optim.Optimizer, losses: Losses, record: Optimizer, rate: float) -> None:

@@ -40,13 +40,10 @@ def pca_reconstruction(train: Array, test: Array, size: int) -> Array:
     from sklearn.decomposition import PCA
 
     fitted, rows = train.reshape(len(train), -1), test.reshape(len(test), -1)
-    pca = PCA(
-        min(size, *fitted.shape),
-        svd_solver="covariance_eigh" if fitted.shape[1] < 5000 else "randomized",
-        random_state=0,
-    )
-    pca.fit(fitted.astype(np.float32))
-    back: Array = pca.inverse_transform(pca.transform(rows.astype(np.float32)))
+    mean = fitted.mean(axis=0, dtype=np.float64)  # taken off in full precision: columns may be far from zero
+    solver = "covariance_eigh" if fitted.shape[1] < 5000 else "randomized"
+    pca = PCA(min(size, *fitted.shape), svd_solver=solver, random_state=0).fit((fitted - mean).astype(np.float32))
+    back: Array = pca.inverse_transform(pca.transform((rows - mean).astype(np.float32))) + mean
     return back.reshape(test.shape)
 
 

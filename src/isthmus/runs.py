@@ -30,6 +30,7 @@ __all__ = ["Origin", "Split", "default_kinds", "draw", "free_folder", "open_run"
 
 Array = NDArray[Any]
 _HELD_OUT = 0.1  # of data that have no test part
+TITLES = {"pca": "PCA of equal width", "tsne": "t-SNE map of the codes", "latent": "codes as points"}
 
 
 @dataclass(frozen=True)
@@ -153,5 +154,5 @@ def draw(
                 raise
             continue
         save_png(figure, folder / f"{kind}.png")
-        drawn.append((kind.replace("_", " "), folder / f"{kind}.png", str(figure.get_label())))
+        drawn.append((TITLES.get(kind, kind.replace("_", " ")), folder / f"{kind}.png", str(figure.get_label())))
     return drawn

@@ -79,7 +79,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         likelihood: how the reconstruction is measured; auto: `Bernoulli` for numbers in [0, 1], else `Normal` with a learned scale.
         scaling: raw to model units; auto: see `isthmus.scaling.choose`.
         optimizer: optimizer and schedule; auto: `AdamW` with a one-cycle schedule.
-        epochs: passes over the data, a fraction too; auto: 10, or more for few data, so that there are at least 3,000 steps.
+        epochs: passes over the data, a fraction too; auto: about 3,000 steps, within 10 ... 50 epochs.
         batch_size: examples per step; auto: a fortieth of the data, within 16 ... 256.
         early_stopping: hold out ``validation_fraction`` of the data (unless `fit` is given a validation set), stop when
             the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
@@ -263,7 +263,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> Plan:
         batch = min(256, max(16, n // 40)) if isinstance(self.batch_size, str) else self.batch_size
         if epochs is None:
-            epochs = max(10, math.ceil(3000 / math.ceil(n / batch))) if isinstance(self.epochs, str) else self.epochs
+            wanted = math.ceil(3000 / math.ceil(n / batch))  # more epochs than 50 teach few examples by heart
+            epochs = min(50, max(10, wanted)) if isinstance(self.epochs, str) else self.epochs
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         return Plan(self.corruption_, optimizer, epochs, batch, self._seed, self.precision_)
 

@@ -51,7 +51,9 @@ class Evaluation:
         bce_per_pixel: binary cross-entropy in nats per number, of pixels in [0, 1]; what lies beyond, in examples that the scaling
             has not seen, counts as the nearer end. None unless the likelihood is Bernoulli.
         bce_floor: the least it can be for these examples, their own entropy. None likewise.
-        pca_mse, pca_psnr: what `code_size` principal components leave, as mse and psnr. None where `pca_missing` says why.
+        pca_mse, pca_psnr: what `code_size` principal components of the scaled examples leave, as mse and psnr. None where
+            `pca_missing` says why.
+        mse_scaled, pca_mse_scaled: the same errors in model units, where columns count equally. None where all have one scale.
         pca_fitted_on: what PCA was fitted on; on the same examples it has an advantage.
         pca_missing: why there is no PCA of equal width, or "".
         mse_spoilt: mean squared error of the spoilt examples themselves. None for an autoencoder trained on clean ones.
@@ -75,6 +77,8 @@ class Evaluation:
     bce_floor: float | None
     pca_mse: float | None
     pca_psnr: float | None
+    mse_scaled: float | None
+    pca_mse_scaled: float | None
     pca_fitted_on: Fitted
     pca_missing: str
     mse_spoilt: float | None
@@ -88,6 +92,8 @@ class Evaluation:
         table: list[tuple[str, float | None, str]] = [
             ("Mean squared error", self.mse, "squared units of the data"),
             ("PCA's mean squared error", self.pca_mse, self.pca_missing or fitted),
+            ("Error of scaled numbers", self.mse_scaled, "squared, after scaling: columns count equally"),
+            ("PCA's error of scaled numbers", self.pca_mse_scaled, fitted),
             ("PSNR", self.psnr, peak),
             ("PCA's PSNR", self.pca_psnr, peak),
             ("Cross-entropy per pixel", self.bce_per_pixel, "nats, pixels in [0, 1]"),
@@ -115,15 +121,16 @@ class Evaluation:
 
 
 class _Subspace(NamedTuple):
-    """The principal components of some examples: their mean (d,) and k orthonormal axes (k, d)."""
+    """The principal components of some examples in model units: mean and scale (d,) in raw units, k orthonormal axes (k, d)."""
 
     mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
     axes: NDArray[np.float64]
 
-    def squares(self, block: Array) -> float:
-        """The sum of squared errors that the components leave."""
-        centered = block.reshape(len(block), -1) - self.mean
-        return float(np.square(centered - (centered @ self.axes.T) @ self.axes).sum())
+    def errors(self, block: Array) -> NDArray[np.float64]:
+        """What the components leave of examples (n, *shape), in model units: (n, d)."""
+        centered = (block.reshape(len(block), -1) - self.mean) / self.scale
+        return np.asarray(centered - (centered @ self.axes.T) @ self.axes)
 
 
 def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
@@ -143,8 +150,10 @@ def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
     values = _checked(ae, X, "X")
     fitted = values if train is None else _checked(ae, train, "train")
     size, numbers = math.prod(ae.code_shape_), math.prod(ae.shape_)
-    subspace, missing = _principal(fitted, size)
+    scale = np.broadcast_to(ae.model_.scale.cpu().numpy().astype(np.float64), ae.shape_)
+    subspace, missing = _principal(fitted, scale.ravel(), size)
     mean = _means(ae, values, subspace)
+    uneven = bool((scale != scale.flat[0]).any())
     nll, penalty = mean["nll"] * numbers, mean["penalty"] * numbers
     span = _span(ae, values)
     return Evaluation(
@@ -165,6 +174,8 @@ def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
         bce_floor=mean.get("floor"),
         pca_mse=mean.get("pca"),
         pca_psnr=_psnr(mean.get("pca"), span),
+        mse_scaled=mean["scaled"] if uneven else None,
+        pca_mse_scaled=mean.get("pca scaled") if uneven else None,
         pca_fitted_on="the same examples" if train is None else "training examples",
         pca_missing=missing,
         mse_spoilt=mean.get("spoilt"),
@@ -212,12 +223,14 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: _Subspace | N
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
     nll, penalty = in_batches(cost, block, model.shift.device).sum(0, dtype=np.float64).tolist()
-    sums = {"mse": _squares(block, back), "nll": nll, "penalty": penalty}
+    scaled = _squares(_inwards(ae, block), _inwards(ae, back))
+    sums = {"mse": _squares(block, back), "scaled": scaled, "nll": nll, "penalty": penalty}
     if isinstance(ae.likelihood_, Bernoulli):
         x, p = (np.clip(_inwards(ae, part), 0, 1) for part in (block, back))
         sums |= {"bce": cross_entropy(x, p) * x.size, "floor": bernoulli_entropy(x) * x.size}
     if subspace is not None:
-        sums["pca"] = subspace.squares(block)
+        errors = subspace.errors(block)
+        sums |= {"pca scaled": float(np.square(errors).sum()), "pca": float(np.square(errors * subspace.scale).sum())}
     if not isinstance(ae.corruption_, Clean):
         spoilt = ae.corrupt(block, random_state=begin)
         sums |= {"spoilt": _squares(block, spoilt), "restored": _squares(block, ae.reconstruct(spoilt))}
@@ -234,8 +247,8 @@ def _squares(x: Array, y: Array) -> float:
     return float(np.square(x.astype(np.float64) - y).sum())
 
 
-def _principal(values: Array, size: int) -> tuple[_Subspace | None, str]:
-    """The first ``size`` principal components; or none, and why."""
+def _principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[_Subspace | None, str]:
+    """The first ``size`` principal components of examples in model units, as the autoencoder sees them; or none, and why."""
     from sklearn.decomposition import PCA
 
     numbers = values[0].size
@@ -250,11 +263,12 @@ def _principal(values: Array, size: int) -> tuple[_Subspace | None, str]:
     centered = np.empty((n, numbers), np.float32)
     for run in runs:  # centered before it is rounded: columns far from zero keep their digits
         np.subtract(values[chosen[run]].reshape(-1, numbers), mean, out=centered[run], casting="same_kind")
+    centered /= scale.astype(np.float32)
     if not centered.any():
         return None, "the examples are all the same: there are no principal components"
     solver = "covariance_eigh" if numbers < 5000 else "randomized"
     pca = PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
-    return _Subspace(mean, pca.components_.astype(np.float64)), ""
+    return _Subspace(mean, scale, pca.components_.astype(np.float64)), ""
 
 
 def _span(ae: Autoencoder, values: Array) -> float:

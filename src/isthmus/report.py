@@ -160,16 +160,13 @@ def _lead(ae: Autoencoder, evaluation: Evaluation) -> str:
     shape = " by ".join(str(side) for side in ae.shape_)
     code = " by ".join(str(side) for side in ae.code_shape_)
     text = f"Each example ({shape} number{'s' * (ae.shape_ != (1,))}) goes through a code of {code}"
-    if evaluation.pca_mse is None:
+    ours, theirs = evaluation.mse_scaled or evaluation.mse, evaluation.pca_mse_scaled or evaluation.pca_mse
+    if theirs is None:
         return text + "."
-    if not evaluation.pca_mse or not evaluation.mse:
-        return (
-            text
-            + f"; PCA of equal width leaves a squared error of {evaluation.pca_mse:.4g}, this {evaluation.mse:.4g}."
-        )
-    share = evaluation.mse / evaluation.pca_mse
-    ratio = f"{share:.0%} of" if share < 2 else f"{share:.1f} times"
-    return text + f" and comes back with {ratio} the squared error that PCA of equal width leaves."
+    if not theirs or not ours:
+        return f"{text}; PCA of equal width leaves a squared error of {theirs:.4g}, this {ours:.4g}."
+    ratio = f"{ours / theirs:.0%} of" if ours < 2 * theirs else f"{ours / theirs:.1f} times"
+    return f"{text} and comes back with {ratio} the squared error that PCA of equal width leaves."
 
 
 def _figures(evaluation: Evaluation) -> str:

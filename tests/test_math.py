@@ -1,0 +1,304 @@
+"""The arithmetic of the choices against independent means: torch.distributions, closed forms, NumPy by hand, counting."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import Normal as TorchNormal
+from torch.distributions import kl_divergence
+
+from isthmus import Autoencoder, data
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
+from isthmus.corruptions import Mask, Noise, Occlude, SaltAndPepper
+from isthmus.errors import DivergenceError
+from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.memory import Memory
+from isthmus.optimizers import SGD, Adadelta, Adam, OneCycle
+from isthmus.records import override, parse
+from isthmus.storage import vocabulary
+
+MANY = 200_000
+
+
+def generator(state: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(state)
+
+
+def test_bernoulli_is_a_mass() -> None:
+    y = torch.randn(1, 6, generator=generator())
+    every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)))
+    nll = Bernoulli().nll(y.expand(64, 6), every)
+    assert torch.exp(-nll).sum().item() == pytest.approx(1, rel=1e-5)
+    torch.testing.assert_close(-nll, TorchBernoulli(logits=y).log_prob(every).sum(1))
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, "learned"])
+def test_normal_is_a_density(scale: float) -> None:
+    likelihood = Normal(scale)
+    memory = likelihood.memory()
+    deviation = 1.0 if scale == "learned" else scale
+    x = torch.linspace(-12, 12, 20_001)[:, None]
+    y = torch.full_like(x, 0.7)
+    nll = likelihood.nll(y, x, memory)
+    assert torch.trapezoid(torch.exp(-nll), x[:, 0]).item() == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(-nll, TorchNormal(y, deviation).log_prob(x).sum(1))
+
+
+def test_a_learned_scale_is_the_standard_deviation_of_the_residuals() -> None:
+    likelihood, residuals = Normal("learned"), 0.2 * torch.randn(1000, 3, generator=generator())
+    memory = likelihood.memory()
+    optimizer = torch.optim.Adam(memory.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        likelihood.nll(torch.zeros(1000, 3), residuals, memory).mean().backward()
+        optimizer.step()
+    assert memory["log_scale"].exp().item() == pytest.approx(residuals.square().mean().sqrt().item(), rel=1e-3)
+
+
+def test_the_gaussian_penalty_is_the_divergence() -> None:
+    h = torch.randn(4, 6, generator=generator())
+    mean, deviation = h[:, :3], torch.exp(0.5 * h[:, 3:])
+    posterior, prior = TorchNormal(mean, deviation), TorchNormal(0.0, 1.0)
+    analytic = kl_divergence(posterior, TorchNormal(torch.zeros_like(mean), torch.ones_like(mean))).sum(1)
+    code = Gaussian(3, beta=2.5)(h, Memory(), generator(1))
+    torch.testing.assert_close(code.penalty, 2.5 * analytic)
+    z = Gaussian(3)(h.repeat(MANY // 4, 1), Memory(), generator(1)).z.reshape(-1, 4, 3)
+    estimate = (posterior.log_prob(z) - prior.log_prob(z)).sum(-1).mean(0)
+    torch.testing.assert_close(estimate, analytic, atol=0.03, rtol=0.01)
+    torch.testing.assert_close(z.mean(0), mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(z.std(0), deviation, atol=0.03, rtol=0.01)
+    assert torch.equal(Gaussian(3).point(h, Memory()).z, mean)
+
+
+@given(size=st.integers(1, 12), data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_exactly_the_k_largest_pass(size: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, size))
+    h = torch.randn(5, size, generator=generator(size * 100 + k))
+    z = TopK(size, k=k).point(h, Memory()).z
+    assert ((z != 0).sum(1) == k).all()
+    assert torch.equal(z[z != 0].sort().values, h.topk(k).values.flatten().sort().values)
+
+
+def test_l1_costs_its_weight_per_unit() -> None:
+    code = L1(3, weight=0.5)(torch.tensor([[1.0, -2.0, 3.0]]), Memory(), generator())
+    assert code.z.tolist() == [[1, 0, 3]]
+    assert code.penalty.tolist() == [2]
+
+
+def test_straight_through_is_the_identity_backwards() -> None:
+    vq = VectorQuantized(2, entries=4, commitment=0)
+    memory = vq.memory(generator()).eval()
+    h = torch.randn(7, 2, generator=generator(1), requires_grad=True)
+    weights = torch.randn(7, 2, generator=generator(2))
+    (vq(h, memory, generator()).z * weights).sum().backward()
+    torch.testing.assert_close(h.grad, weights)
+    distances = torch.cdist(h.detach(), memory["codebook"])
+    torch.testing.assert_close(vq.point(h, memory).z, memory["codebook"][distances.argmin(1)])
+
+
+def test_one_moving_average_step_without_memory_is_one_step_of_k_means() -> None:
+    vq = VectorQuantized(2, entries=3, decay=0, revive=0)
+    memory = vq.memory(generator())
+    h = torch.randn(50, 2, generator=generator(1))
+    nearest = torch.cdist(h, memory["codebook"]).argmin(1)
+    expected = torch.stack([h[nearest == i].mean(0) for i in range(3)])
+    vq(h, memory, generator(2))
+    torch.testing.assert_close(memory["codebook"], expected)
+
+
+def test_dead_entries_begin_again_at_the_data() -> None:
+    vq = VectorQuantized(2, entries=5)
+    memory = vq.memory(generator())
+    memory["codebook"].fill_(1e6)
+    h = torch.randn(50, 2, generator=generator(1))
+    for _ in range(20):
+        vq(h, memory, generator(2))
+    assert memory["codebook"].abs().max() < 10
+
+
+def test_noise_has_the_moments_it_claims() -> None:
+    x = torch.full((MANY, 1), 0.5)
+    spoilt = Noise(0.3)(x, generator())
+    assert spoilt.mean().item() == pytest.approx(0.5, abs=0.004)
+    assert spoilt.std().item() == pytest.approx(0.3, rel=0.01)
+    clipped = Noise(0.5, clip=True)(x, generator())
+    assert (clipped.min().item(), clipped.max().item()) == (0, 1)
+    torch.testing.assert_close(clipped, Noise(0.5)(x, generator()).clamp(0, 1))
+
+
+def test_clipped_noise_of_a_half_spoils_mnist_as_much_as_is_known(mnist: data.Dataset) -> None:
+    assert mnist.test is not None
+    x = torch.from_numpy(mnist.test / 255).float()
+    assert (Noise(0.5, clip=True)(x, generator()) - x).square().mean().item() == pytest.approx(0.1156, abs=2e-4)
+
+
+def test_masks_and_salt_and_pepper_have_the_rates_they_claim() -> None:
+    x = torch.full((MANY, 1), 0.5)
+    assert (Mask(0.3, value=0.1)(x, generator()) == 0.1).float().mean().item() == pytest.approx(0.3, abs=0.005)
+    spoilt = SaltAndPepper(0.4)(x, generator())
+    assert (spoilt == 1).float().mean().item() == pytest.approx(0.2, abs=0.005)
+    assert (spoilt == 0).float().mean().item() == pytest.approx(0.2, abs=0.005)
+
+
+@pytest.mark.parametrize("share", [1 / 3, 1 / 4])
+def test_occlusion_shows_just_the_share_given(share: float) -> None:
+    x = torch.ones(200, 24, 12)
+    top, left = Occlude(share)(x, generator()), Occlude(share, keep="left")(x, generator())
+    assert top[:, : round(24 * share)].all()
+    assert not top[:, round(24 * share) :].any()
+    assert left.mean().item() == pytest.approx(share)
+    window, around = (Occlude(share, keep=keep)(x, generator()) for keep in ("window", "around"))
+    assert window.mean().item() == pytest.approx(share, abs=0.05)
+    assert around.mean().item() == pytest.approx(share, abs=0.05)
+    assert window.std(0).max() > 0.3  # it moves about
+
+
+def test_adadelta_is_zeilers() -> None:
+    gradient, w, squares, steps = np.array([0.3, -2.0]), np.zeros(2), np.zeros(2), np.zeros(2)
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = Adadelta(1.0, rho=0.9, eps=1e-6).build([weight])
+    for t in range(1, 6):
+        g = gradient * t
+        squares = 0.9 * squares + 0.1 * g**2
+        move = np.sqrt(steps + 1e-6) / np.sqrt(squares + 1e-6) * g
+        steps = 0.9 * steps + 0.1 * move**2
+        w -= move
+        weight.grad = torch.from_numpy(g)
+        optimizer.step()
+    np.testing.assert_allclose(weight.detach().numpy(), w, rtol=1e-10)
+
+
+def test_per_says_what_the_gradient_is_counted_per(digits: data.Dataset) -> None:
+    X = digits.train[:32]
+
+    def weights(lr: float, per: str) -> np.ndarray:
+        optimizer = SGD(lr, momentum=0, per=per)
+        choices = {"architecture": MLP(()), "optimizer": optimizer, "precision": "float64", "random_state": 0}
+        ae = Autoencoder(Identity(2), epochs=1, batch_size=32, **choices).fit(X)
+        return ae.model_.decoder[0].weight.detach().numpy()
+
+    start = weights(1e-30, "example")
+    example = weights(1e-4, "example") - start
+    np.testing.assert_allclose((weights(1e-4, "feature") - start) * 64, example, rtol=1e-6)
+    np.testing.assert_allclose((weights(1e-4, "batch") - start) / 32, example, rtol=1e-6)
+
+
+def test_one_cycle_peaks_after_its_warmup() -> None:
+    schedule = OneCycle(warmup=0.25, start=0.1, final=0.01)
+    assert schedule(0) == pytest.approx(0.1)
+    assert schedule(0.25) == pytest.approx(1)
+    assert schedule(1 - 1e-9) == pytest.approx(0.01)
+
+
+@given(
+    sides=st.lists(st.integers(1, 20), min_size=2, max_size=2),
+    colors=st.integers(1, 4),
+    kernel=st.sampled_from([1, 3, 5]),
+    stages=st.integers(1, 3),
+    down=st.sampled_from(["pool", "stride"]),
+    up=st.sampled_from(["resize", "double", "transpose"]),
+    code=st.sampled_from(["vector", "map"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_pictures_of_any_size_come_back(
+    sides: list[int], colors: int, kernel: int, stages: int, down: str, up: str, code: str
+) -> None:
+    shape = (*sides, colors)
+    pair = Conv((4,) * stages, kernel=kernel, down=down, up=up, code=code).build(shape, 6, 3, generator())
+    h = pair.encoder(torch.rand(2, *shape))
+    assert h.shape[-1] == 6
+    assert pair.decoder(h[..., :3]).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("shape", [(17,), (6, 5, 4, 2)])
+def test_lines_and_volumes_come_back(shape: tuple[int, ...]) -> None:
+    pair = Conv((4, 6)).build(shape, 6, 3, generator())
+    assert pair.decoder(pair.encoder(torch.rand(2, *shape))[:, :3]).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "deviation"),
+    [("glorot", math.sqrt(2 / 500)), ("he", math.sqrt(2 / 300)), ("lecun", math.sqrt(1 / 300)), ("normal", 1.0)],
+)
+def test_weights_have_the_variance_they_claim(scheme: str, variance: float) -> None:
+    layer = MLP((), initialization=scheme).build((300,), 200, 200, generator()).encoder[1]
+    assert layer.weight.std().item() == pytest.approx(math.sqrt(variance), rel=0.02)
+    assert not layer.bias.any()
+
+
+def test_divergence_is_an_error_that_advises(digits: data.Dataset) -> None:
+    ae = Autoencoder(optimizer=SGD(1e12), likelihood=Normal(), epochs=5, random_state=0)
+    with pytest.raises(DivergenceError, match=r"lower optimizer\.lr"):
+        ae.fit(digits.train[:100])
+
+
+def test_early_stopping_keeps_the_best_weights(digits: data.Dataset) -> None:
+    ae = Autoencoder(early_stopping=True, n_iter_no_change=3, epochs=400, optimizer=Adam(3e-3), random_state=0)
+    ae.fit(digits.train[:100], validation=digits.test)
+    losses = [report.valid for report in ae.history_]
+    assert len(losses) < 400
+    assert min(losses) < losses[-1]
+    assert -ae.score(digits.test) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_types_and_homes_of_the_same_numbers_train_alike(
+    digits: data.Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    X = (digits.train[:200] * 255).astype(np.uint8)
+    path = tmp_path_factory.mktemp("memmap") / "x.npy"
+    np.save(path, X)
+    codes = [
+        Autoencoder(Identity(2), architecture=MLP(8), epochs=2, random_state=0).fit(x).encode(X)
+        for x in (X, X.astype(np.float32), X.astype(np.float64), np.load(path, mmap_mode="r"))
+    ]
+    for other in codes[1:]:
+        np.testing.assert_array_equal(codes[0], other)
+
+
+def test_partial_fit_and_warm_start_go_on(digits: data.Dataset) -> None:
+    ae = Autoencoder(epochs=1, warm_start=True, random_state=0)
+    scores = []
+    for _ in range(4):
+        ae.partial_fit(digits.train)
+        scores.append(ae.score(digits.test))
+    assert scores == sorted(scores)
+    before = ae.score(digits.test)
+    assert ae.fit(digits.train).score(digits.test) > before
+
+
+def test_steps_follow_fractions_of_epochs(digits: data.Dataset) -> None:
+    ae = Autoencoder(epochs=2.5, batch_size=100, random_state=0).fit(digits.train[:1000])
+    assert [(report.epoch, report.step) for report in ae.history_] == [(1, 10), (2, 20), (3, 25)]
+
+
+TYPED = {
+    "3": 3,
+    "1e-3": 1e-3,
+    "64,32": (64, 32),
+    "(64,)": (64,),
+    "()": (),
+    "[1,2]": [1, 2],
+    "none": None,
+    "True": True,
+    "relu": "relu",
+}
+
+
+@pytest.mark.parametrize(("text", "value"), TYPED.items(), ids=TYPED)
+def test_what_a_person_types_becomes_a_value(text: str, value: object) -> None:
+    assert parse(text) == value
+
+
+def test_an_override_reaches_nested_records() -> None:
+    changed = override(SGD(0.1, schedule=OneCycle()), "schedule.warmup", 0.5, vocabulary())
+    assert changed == SGD(0.1, schedule=OneCycle(warmup=0.5))

@@ -39,9 +39,7 @@ def short(rows: list[dict[str, Any]], header: list[str]) -> str:
     lines = [header, ["---"] * len(header)]
     for row in rows:
         named = [name for name, value in row["published"].items() if value is not None]
-        figure = next(
-            (name for name in named if name.startswith("test")), (named or list(row["ours"]))[0 if named else -1]
-        )
+        figure = min([*named, *row["ours"]], key=lambda name: not name.startswith(("test", "restored")))
         published = "-" if row["published"][figure] is None else number(row["published"][figure])
         title = f"{row['title']} ({row['system']})" if row["system"] else row["title"]
         lines.append([f"`{row['id']}`", title, published, f"{number(row['ours'][figure])} ({figure})"])

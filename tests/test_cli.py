@@ -114,6 +114,17 @@ def test_plot_draws_a_picture_and_lists_the_kinds(trained: Path) -> None:
     assert "manifold" in run("plot", "vae", cwd=trained).stdout
 
 
+def test_plot_passes_arguments_on(trained: Path) -> None:
+    sizes = []
+    for n in ("3", "9"):
+        assert run("plot", "vae", "manifold", f"n={n}", "by=linear", cwd=trained).returncode == 0
+        sizes.append((trained / "vae/pictures/manifold.png").stat().st_size)
+    assert sizes[0] < sizes[1]
+    wrong = run("plot", "vae", "manifold", "m=3", cwd=trained)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "by" in wrong.stderr
+
+
 def test_reproduce_prints_published_and_ours(tmp_path: Path) -> None:
     done = run("reproduce", "keras-simple", "epochs=0.05", "--json", "--out", "r", cwd=tmp_path)
     (row,) = json.loads(done.stdout)

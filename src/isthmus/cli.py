@@ -185,8 +185,9 @@ def sample(
 @app.command()
 def plot(
     run: Run,
-    kinds: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND]...", help="reconstructions, latent, tsne, ...")
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND]... [NAME=VALUE]...", help="latent, tsne, ...; and arguments: levels=0.5,0.8"),
     ] = None,
     data: Data = None,
     labels: Labels = None,
@@ -196,17 +197,19 @@ def plot(
     """Draw pictures of a run; without a kind, list them."""
     from isthmus import plots, runs
     from isthmus.errors import RecordError
-    from isthmus.records import nearest
 
+    kinds = [word for word in settings or [] if "=" not in word]
     if not kinds:
         _table(["kind", "what it shows"], [[kind, _first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
-    for kind in kinds:
-        if kind not in plots.__all__:
-            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
+    choices = _picture_choices(kinds, [word for word in settings or [] if "=" in word])
     ae, part, _ = _opened(run, data, labels, resize)
     folder = out or (run if run.is_dir() else run.parent) / "pictures"
-    for _, path, _ in runs.draw(folder, ae, kinds, part, strict=True):
+    try:
+        drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
+    except TypeError as error:
+        raise RecordError(f"{' '.join(settings or [])} cannot be drawn: {error}") from None
+    for _, path, _ in drawn:
         _say(f"written: {path}")
 
 
@@ -292,6 +295,34 @@ def _recipe(name: str) -> Autoencoder:
         raise RecordError(f"no recipe '{name}'{nearest(name, module.__all__)}")
     made: Autoencoder = getattr(module, name)()
     return made
+
+
+def _picture_choices(kinds: list[str], assignments: list[str]) -> dict[str, dict[str, Any]]:
+    """For each kind the arguments among ``name=value`` that it takes; `RecordError` for one that none takes."""
+    from inspect import signature
+
+    from isthmus import plots
+    from isthmus.errors import RecordError
+    from isthmus.records import nearest, parse
+
+    choices: dict[str, dict[str, Any]] = {}
+    for kind in kinds:
+        if kind not in plots.__all__:
+            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
+        choices[kind] = {}
+    takes = {
+        kind: [name for name in signature(getattr(plots, kind)).parameters if name not in {"ae", "X", "y"}]
+        for kind in kinds
+    }
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        takers = [kind for kind in kinds if name in takes[kind]]
+        if not takers:
+            known = [each for names in takes.values() for each in names]
+            raise RecordError(f"{' and '.join(kinds)}: no argument '{name}'{nearest(name, known)}")
+        for kind in takers:
+            choices[kind][name] = parse(text)
+    return choices
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

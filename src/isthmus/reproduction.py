@@ -152,7 +152,7 @@ def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) ->
     row = result.row | {"overrides": list(assignments), "machine": machine(), "threads": torch.get_num_threads()}
     part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
     save_run(place, result.autoencoder, Origin(result.system.data), {"tutorial": result.tutorial.id})
-    draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part)
+    draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
     replace_file(place / "result.json", json.dumps(row, indent=2).encode())
     return row
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,23 +136,33 @@ def default_kinds(ae: Autoencoder) -> list[str]:
 
 
 def draw(
-    folder: Path, ae: Autoencoder, kinds: Iterable[str], part: Split, strict: bool = False
+    folder: Path,
+    ae: Autoencoder,
+    kinds: Iterable[str],
+    part: Split,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
+    strict: bool = False,
 ) -> list[tuple[str, Path, str]]:
-    """Draws kinds of pictures into a folder: title, file and description of each. What an autoencoder cannot show is left out,
-    unless strict."""
+    """Draws kinds of pictures into a folder: title, file and description of each.
+
+    Args:
+        choices: for a kind, arguments of its function in `isthmus.plots`.
+        strict: what an autoencoder cannot show is an error, and not left out.
+    """
     from isthmus import plots
     from isthmus.plots.drawing import save_png
 
     drawn = []
     folder.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
-        choices = {"train": part.train} if kind == "pca" else {}
+        chosen = ({"train": part.train} if kind == "pca" else {}) | dict((choices or {}).get(kind, {}))
         try:
-            figure = getattr(plots, kind)(ae, part.test, part.test_labels, **choices)
+            figure = getattr(plots, kind)(ae, part.test, part.test_labels, **chosen)
         except NotPossibleError:
             if strict:
                 raise
             continue
         save_png(figure, folder / f"{kind}.png")
-        drawn.append((TITLES.get(kind, kind.replace("_", " ")), folder / f"{kind}.png", str(figure.get_label())))
+        title = TITLES.get(kind, kind.replace("_", " "))
+        drawn.append((title, folder / f"{kind}.png", str(figure.get_label())))
     return drawn

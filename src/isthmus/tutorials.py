@@ -6,9 +6,10 @@ taken and the ``note`` says so. Losses named per pixel are binary cross-entropie
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity
@@ -37,8 +38,8 @@ class System:
 class Tutorial:
     """A system of a tutorial, or a few that are compared.
 
-    ``pictures`` are names in `isthmus.plots`; ``watched`` is one of them that is also saved as training goes; ``tensorboard`` says
-    that the tutorial watches training in TensorBoard.
+    ``pictures`` are names in `isthmus.plots`, with ``choices`` for some of them; ``watched`` is one that is also saved as training
+    goes; ``tensorboard`` says that the tutorial watches training in TensorBoard.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Tutorial:
     note: str = ""
     watched: str | None = None
     tensorboard: bool = False
+    choices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 TF = "Autoencoders in TensorFlow (2018)"
@@ -240,6 +242,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         ),
         ("latent", "manifold", "samples", "losses"),
         "the tutorial draws with exp(s) but charges the divergence as if s were the log-variance; here s is the log-variance in both",
+        choices={"manifold": {"by": "linear"}},
     ),
     Tutorial(
         "keras-tsne",
@@ -326,6 +329,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         DENOISING,
         (System(lambda: _strided(0.8), {"test MSE": 0.01118}),),
         ("noise_levels", "feature_maps", "losses"),
+        choices={"noise_levels": {"levels": (0.5, 0.8, 0.9, 1.0)}},
     ),
     Tutorial(
         "dense-or-conv",

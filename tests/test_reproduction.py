@@ -1,0 +1,45 @@
+"""The tutorials in full: minutes to an hour each. `pytest -m slow` runs them, `pytest -m slow -k keras-simple` one."""
+
+from __future__ import annotations
+
+import pytest
+
+from isthmus.reproduction import kept, markdown, reproduce
+from isthmus.tutorials import TUTORIALS, Tutorial
+
+PUBLISHED = [tutorial for tutorial in TUTORIALS if any(any(system.published.values()) for system in tutorial.systems)]
+WITHIN = {"test per pixel": 0.02, "test per digit": 0.015, "test MSE": 0.1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tutorial", PUBLISHED, ids=lambda tutorial: tutorial.id)
+def test_the_published_figure_is_reached(tutorial: Tutorial) -> None:
+    result = next(reproduce(tutorial))
+    for name, published in result.system.published.items():
+        if published is not None and name in WITHIN:
+            assert result.figures[name] <= published * (1 + WITHIN[name])
+
+
+def test_a_finished_tutorial_is_kept_and_tabled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from isthmus.reproduction import keep
+
+    folder = tmp_path_factory.mktemp("reproduction")
+    tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "tf-simple")
+    assert kept(tutorial, folder) is None
+    (row,) = (keep(result, folder, ["epochs=0.01"]) for result in reproduce(tutorial, ["epochs=0.01"]))
+    assert kept(tutorial, folder, ["epochs=0.01"]) == [row]
+    assert kept(tutorial, folder) is None  # what was overridden is not the tutorial
+    assert "| tf-simple | 784-32-784, ReLU code, Adam | - | loss per pixel 0." in markdown([row])
+    assert (folder / "tf-simple/pictures/reconstructions.png").exists()
+
+
+def test_what_the_tutorial_watches_is_written_as_training_goes(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("watched")
+    watched = next(tutorial for tutorial in TUTORIALS if tutorial.id == "fashion-deep")
+    for _ in reproduce(watched, ["epochs=0.02", "architecture.hidden=4"], folder=folder):
+        pass
+    assert (folder / "fashion-deep/pictures/epoch-001/sheet.png").exists()
+    board = next(tutorial for tutorial in TUTORIALS if tutorial.id == "keras-conv")
+    for _ in reproduce(board, ["epochs=0.005"], folder=folder):
+        pass
+    assert list((folder / "keras-conv").glob("events.*"))

@@ -139,6 +139,8 @@ def switch(old: Record, name: str, vocabulary: Mapping[str, type[Record]]) -> Re
 def nearest(word: str, names: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: ``; did you mean Gaussian? (Gaussian, Identity, ...)``."""
     names = list(names)
+    if not names:
+        return "; there are none"
     close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], n=1)
     best = next((name for name in names if close and name.lower() == close[0]), None)
     return (f"; did you mean {best}?" if best else ";") + f" ({', '.join(names)})"

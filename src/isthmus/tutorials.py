@@ -241,7 +241,8 @@ TUTORIALS: tuple[Tutorial, ...] = (
             ),
         ),
         ("latent", "manifold", "samples", "losses"),
-        "the tutorial draws with exp(s) but charges the divergence as if s were the log-variance; here s is the log-variance in both",
+        "the tutorial draws with exp(s) but charges the divergence as if s were the log-variance; here s is the log-variance in both. "
+        "The tutorial's form, which is no bound, gives 146.29 in training and 149.04 on the test digits",
         choices={"manifold": {"by": "linear"}},
     ),
     Tutorial(

@@ -32,7 +32,7 @@ from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, Constant, OneCycle, Optimizer
 from isthmus.progress import shown
-from isthmus.scaling import Affine, Scaling, choose, within_unit
+from isthmus.scaling import Affine, MinMax, Scaling, choose, within_unit
 from isthmus.training import (
     Plan,
     Precision,
@@ -221,15 +221,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         shape = values.shape[1:]
         numbers = math.prod(shape)
         scaling = choose(values) if isinstance(self.scaling, str) else self.scaling
+        affine = scaling.fit(values)
+        if isinstance(self.scaling, str) and isinstance(self.likelihood, Bernoulli) and not within_unit(values, affine):
+            scaling, affine = MinMax(), MinMax().fit(values)
         auto = DEFAULTS | {
             "bottleneck": Identity(max(1, min(32, (numbers + 1) // 2))),
-            "likelihood": Bernoulli() if within_unit(scaling) else Normal("learned"),
+            "likelihood": Bernoulli() if within_unit(values, affine) else Normal("learned"),
             "scaling": scaling,
         }
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
         self._seed = self._drawn_seed()
-        self._assemble(shape, chosen, scaling.fit(values))
+        self._assemble(shape, chosen, affine)
         self.n_features_in_ = numbers
         self._state = None
         if hasattr(self, "feature_names_in_"):

@@ -16,7 +16,7 @@ import torch
 from pydantic import InstanceOf, NonNegativeFloat, PositiveFloat
 from torch import nn
 
-from isthmus.records import Fraction, Record, record
+from isthmus.records import Fraction, Record, Share, record
 
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle", "RMSprop"]
 
@@ -82,7 +82,7 @@ class Adam(Optimizer):
     """Adam (Kingma & Ba 2015)."""
 
     _: KW_ONLY
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

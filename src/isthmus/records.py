@@ -11,6 +11,7 @@ import difflib
 import functools
 import json
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
 
 from pydantic import BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
@@ -18,12 +19,15 @@ from pydantic.dataclasses import dataclass
 
 from isthmus.errors import RecordError
 
-__all__ = ["Fraction", "Record", "Sizes", "describe", "nearest", "override", "parse", "read", "record"]
+__all__ = ["Fraction", "Record", "Share", "Sizes", "describe", "nearest", "override", "parse", "read", "record"]
 
 T = TypeVar("T", bound="Record")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(lambda value: (value,) if isinstance(value, int) else value)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Sizes = Annotated[
+    tuple[PositiveInt, ...], BeforeValidator(lambda value: (int(value),) if isinstance(value, Integral) else value)
+]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -39,7 +43,11 @@ class Record:
     def with_field(self, path: str, value: Any) -> Self:
         """The same record with one field changed, of a nested record too: ``schedule__warmup``."""
         name, _, rest = path.partition("__")
-        return self.replace(**{name: getattr(self, name).with_field(rest, value) if rest else value})
+        _known(type(self).__name__, [name], field_names(self))
+        held = getattr(self, name)
+        if rest and not isinstance(held, Record):
+            raise RecordError(f"{type(self).__name__}.{name} is {held!r}, which has no field '{rest}'")
+        return self.replace(**{name: held.with_field(rest, value) if rest else value})
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The fields by name, with those of nested records as ``outer__inner`` when deep: what scikit-learn asks."""
@@ -160,7 +168,7 @@ def _sentence(kind: type[Record], error: ValidationError) -> str:
     field = names[position] if isinstance(position, int) and position < len(names) else position
     if first["type"] == "unexpected_keyword_argument":
         return f"{kind.__name__} has no field '{field}'{nearest(str(field), names)}"
-    if first["type"] == "missing_argument":
+    if first["type"] in {"missing_argument", "missing"}:
         return f"{kind.__name__} needs {field} ({', '.join(names)})"
     if first["type"] == "unexpected_positional_argument":
         return f"{kind.__name__} takes at most {len(names)} values ({', '.join(names)})"

@@ -88,7 +88,7 @@ class Standard(Scaling):
         mean = sum((b.sum(axes, dtype=np.float64) for b in blocks(examples)), np.zeros(())) / count
         squares = sum((np.square(b.astype(np.float64) - mean).sum(axes) for b in blocks(examples)), np.zeros(()))
         deviation = np.sqrt(squares / count)
-        tiny = 10 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(mean))
+        tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding alone makes of a constant
         return Affine(mean, np.where(deviation > tiny, deviation, 1.0))
 
 
@@ -113,17 +113,21 @@ def range_of(examples: NDArray[np.generic]) -> Range:
 def choose(examples: NDArray[np.generic]) -> Scaling:
     """The scaling that ``scaling="auto"`` means.
 
-    Numbers within [0, 1] stay. Whole numbers from 0 to 255 exactly, or bytes, are pictures: `Bytes`.
+    Numbers within [0, 1] that use the half of it stay. Whole numbers from 0 to 255 exactly, or bytes, are pictures: `Bytes`.
     Anything else is standardized, for each column of a table and each channel of pictures.
     """
     low, high, whole = range_of(examples)
-    if low >= 0 and high <= 1:
+    if low >= 0 and 0.5 <= high <= 1:
         return Unscaled()
     if low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and low == 0 and high == 255)):
         return Bytes()
     return Standard(per="feature" if examples.ndim == 2 else "channel" if examples.ndim == 4 else "all")
 
 
-def within_unit(scaling: Scaling) -> bool:
-    """Whether what was scaled lies in [0, 1], as a Bernoulli likelihood wants."""
-    return isinstance(scaling, Unscaled | Bytes | MinMax)
+def within_unit(examples: NDArray[np.generic], affine: Affine) -> bool:
+    """Whether scaled examples lie in [0, 1], as a Bernoulli likelihood wants them."""
+    for block in blocks(examples):
+        scaled = (block.astype(np.float64) - affine.shift) / affine.scale
+        if scaled.min() < -1e-9 or scaled.max() > 1 + 1e-9:
+            return False
+    return True

@@ -66,5 +66,7 @@ def initialize(module: nn.Module, scheme: Initialization, generator: Generator) 
         else:
             variance = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in, "lecun": 1 / fan_in}[scheme]
             weight.uniform_(-math.sqrt(3 * variance), math.sqrt(3 * variance), generator=generator)
-        if isinstance(layer.bias, nn.Parameter):
-            layer.bias.fill_(0.1 if scheme == "truncated" else 0.0)
+    for layer in module.modules():
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter) and not isinstance(layer, nn.LayerNorm):
+            bias.fill_(0.1 if scheme == "truncated" else 0.0)

@@ -1,0 +1,159 @@
+"""Encoders and decoders: mirrored, counted, drawn from their own generator, and tied where they say so."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from isthmus import Autoencoder, data, load
+from isthmus.architectures import MLP, Conv, Modules
+from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.errors import RecordError
+
+
+def generator(state: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(state)
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_known_numbers_of_parameters() -> None:
+    deep = MLP((256, 128)).build((28, 28), 20, 20, generator())
+    assert (count(deep.encoder), count(deep.decoder)) == (236_436, 237_200)
+    conv = Conv((16, 8), code="map", up="double").build((28, 28), 8, 8, generator())
+    assert count(conv.encoder) + count(conv.decoder) == 4385
+    tied = MLP((64,), tied=True).build((100,), 10, 10, generator())
+    assert count(tied.encoder) == 100 * 64 + 64 + 64 * 10 + 10
+    assert count(tied.decoder) == 64 + 100
+
+
+def test_the_decoder_runs_the_same_way_back() -> None:
+    pair = MLP((8, 5)).build((12,), 6, 3, generator())
+    sizes = [[(m.in_features, m.out_features) for m in net if isinstance(m, nn.Linear)] for net in pair]
+    assert sizes == [[(12, 8), (8, 5), (5, 6)], [(3, 5), (5, 8), (8, 12)]]
+
+
+def test_tied_weights_are_shared_through_training_copies_and_files(digits: data.Dataset, tmp_path: Path) -> None:
+    ae = Autoencoder(Identity(4), architecture=MLP((16,), tied=True), epochs=1, random_state=0).fit(digits.train[:100])
+    ae.save(tmp_path / "model.safetensors")
+    for model in (ae.model_, copy.deepcopy(ae.model_), load(tmp_path).model_):
+        encoder = [m.weight for m in model.encoder if isinstance(m, nn.Linear)]
+        with torch.no_grad():
+            z = torch.randn(3, 4, generator=generator())
+            by_hand = torch.relu(z @ encoder[1] + model.decoder[0].bias) @ encoder[0] + model.decoder[2].bias
+            torch.testing.assert_close(model.decoder(z).flatten(1), by_hand)
+            encoder[0].zero_()
+            torch.testing.assert_close(model.decoder(z).flatten(1), model.decoder[2].bias.expand(3, -1))
+
+
+def test_tied_weights_want_a_mirror() -> None:
+    for pair in (MLP((8,), tied=True, decoder_hidden=(4,)), MLP((8,), tied=True)):
+        with pytest.raises(RecordError, match="tied weights need a mirrored pair"):
+            pair.build((12,), 4, 3, generator())
+
+
+@pytest.mark.parametrize("architecture", [MLP((9, 4)), Conv((3,)), Conv((3,), up="transpose")], ids=repr)
+@pytest.mark.parametrize("scheme", ["glorot", "he", "lecun", "normal", "truncated"])
+def test_building_draws_from_its_own_generator_alone(architecture: MLP | Conv, scheme: str) -> None:
+    before = torch.get_rng_state()
+    architecture = architecture.replace(initialization=scheme)
+    one, same, other = (architecture.build((6, 6), 4, 4, generator(state)) for state in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    for net in (0, 1):
+        a, b, c = (torch.cat([p.detach().flatten() for p in pair[net].parameters()]) for pair in (one, same, other))
+        assert torch.isfinite(a).all()
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("up", ["double", "transpose", "resize"])
+def test_a_convolutions_weights_have_the_variance_of_its_fans(up: str) -> None:
+    pair = Conv((64,), kernel=5, up=up, code="map").build((16, 16), 96, 96, generator())
+    for net in pair:
+        for layer in net:
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.weight.numel() > 20_000:
+                variance = 2 / (25 * (layer.in_channels + layer.out_channels))
+                assert layer.weight.var().item() == pytest.approx(variance, rel=0.03)
+
+
+def test_he_counts_what_enters_a_transposed_convolution() -> None:
+    pair = Conv((32,), kernel=5, up="transpose", code="map", initialization="he").build((16, 16), 128, 128, generator())
+    layer = next(m for m in pair.decoder if isinstance(m, nn.ConvTranspose2d))
+    assert (layer.in_channels, layer.out_channels) == (128, 32)
+    assert layer.weight.var().item() == pytest.approx(2 / (25 * 128), rel=0.03)
+
+
+def test_truncated_weights_stay_within_two_deviations() -> None:
+    for architecture in (MLP((), initialization="truncated"), MLP((), initialization="truncated", tied=True)):
+        pair = architecture.build((300,), 200, 200, generator())
+        weight = pair.encoder[1].weight
+        assert weight.abs().max().item() <= 0.2
+        assert weight.std().item() == pytest.approx(0.088, rel=0.02)  # what cutting at two deviations leaves of 0.1
+        for net in pair:
+            (bias,) = [p for name, p in net.named_parameters() if name.endswith("bias")]
+            assert (bias == 0.1).all()
+
+
+class Backwards(nn.Module):
+    """A linear layer's weights, transposed."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z @ self.layer.weight
+
+
+def test_own_modules_stay_as_they_are_given(digits: data.Dataset) -> None:
+    X = digits.train[:50].reshape(50, -1)
+    given = Modules(nn.Linear(64, 4), nn.Linear(4, 64))
+    before = copy.deepcopy(given.encoder.state_dict())
+    one, two = (Autoencoder(Identity(4), architecture=given, epochs=2, random_state=0).fit(X) for _ in range(2))
+    assert all(torch.equal(before[name], value) for name, value in given.encoder.state_dict().items())
+    assert not torch.equal(one.model_.encoder.weight, given.encoder.weight)
+    np.testing.assert_array_equal(one.encode(X), two.encode(X))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "sentence"),
+    [
+        (
+            nn.Linear(64, 5),
+            nn.Linear(4, 64),
+            r"the encoder gives \(2, 5\) for 2 examples, but the bottleneck wants \(2, ..., 4\)",
+        ),
+        (
+            nn.Linear(64, 4),
+            nn.Linear(4, 63),
+            r"the decoder gives \(2, 63\) for 2 codes, but the examples are \(2, 64\)",
+        ),
+        (nn.Linear(60, 4), nn.Linear(4, 64), r"the encoder does not take a batch of shape \(2, 64\)"),
+        (nn.Linear(64, 4), nn.Linear(5, 64), r"the decoder does not take a batch of shape \(2, 4\)"),
+    ],
+)
+def test_own_modules_that_do_not_fit_are_refused(encoder: nn.Module, decoder: nn.Module, sentence: str) -> None:
+    with pytest.raises(RecordError, match=sentence):
+        Modules(encoder, decoder).build((64,), 4, 4, generator())
+
+
+def test_convolutions_refuse_what_they_cannot_be() -> None:
+    with pytest.raises(RecordError, match="use MLP"):
+        Conv().build((2, 3, 4, 5, 6), 4, 4, generator())
+    with pytest.raises(RecordError, match="at least one stage"):
+        Conv(()).build((8, 8), 4, 4, generator())
+
+
+def test_a_code_map_has_a_code_at_each_place(digits: data.Dataset) -> None:
+    ae = Autoencoder(Gaussian(3), architecture=Conv((4,), code="map"), epochs=1, random_state=0).fit(digits.train[:40])
+    assert ae.code_shape_ == (2, 2, 3)
+    Z = ae.encode(digits.test[:5])
+    np.testing.assert_array_equal(ae.decode(Z), ae.decode(Z.reshape(5, -1)))
+    assert ae.sample(3, random_state=0).shape == (3, 8, 8)

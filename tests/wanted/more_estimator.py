@@ -1,0 +1,283 @@
+"""The scikit-learn face: its manners, any sane data with all defaults, and a sentence for what cannot be."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+
+from isthmus import Autoencoder, data
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity, TopK
+from isthmus.corruptions import Mask, Noise, Occlude
+from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.optimizers import Adam, AdamW, OneCycle
+from isthmus.scaling import Bytes, Standard
+
+
+def quick(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
+    return Autoencoder(bottleneck, **{"architecture": MLP((16,)), "epochs": 2, "random_state": 0} | choices)
+
+
+@pytest.fixture(scope="module")
+def table() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+
+
+CHECKS = list(estimator_checks.estimator_checks_generator(Autoencoder(epochs=5, random_state=0)))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), CHECKS, ids=[getattr(check, "func", check).__name__ for _, check in CHECKS]
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_checks(estimator: Autoencoder, check: Any) -> None:
+    check(estimator)
+
+
+SANE = {
+    "iris": load_iris().data,
+    "wine": load_wine().data,
+    "digits": data.digits().train,
+    "flat digits": data.digits().train[:300].reshape(-1, 64),
+    "bytes": (data.digits().train[:300] * 255).astype(np.uint8),
+    "colors": np.stack([data.digits().train[:300] * c for c in (200, 90, 31)], -1),
+    "few": load_iris().data[::10],
+    "constant columns": np.hstack([load_iris().data, np.full((150, 2), 7.0)]),
+    "all alike": np.full((30, 4), 2.5),
+    "one column": load_iris().data[:, :1],
+    "integers": np.random.default_rng(0).poisson(50, (200, 1)) * [1, 2, 3] - 20,
+    "flags": (load_iris().data > load_iris().data.mean(0)),
+}
+
+
+def test_what_auto_chose_is_kept() -> None:
+    pictures = Autoencoder(epochs=0.01).fit((data.digits().train * 255).astype(np.uint8))
+    assert (pictures.scaling_, pictures.likelihood_, pictures.bottleneck_) == (Bytes(), Bernoulli(), Identity(32))
+    flowers = Autoencoder(epochs=1).fit(load_iris().data)
+    assert (flowers.scaling_, flowers.likelihood_, flowers.bottleneck_) == (Standard(), Normal("learned"), Identity(2))
+    assert isinstance(flowers.optimizer_, AdamW)
+    assert flowers.get_params()["bottleneck"] == "auto"
+
+
+@pytest.fixture(scope="module", params=[MLP((16,)), Conv((4,)), Conv((4, 4), code="map")], ids=repr)
+def pictures(request: pytest.FixtureRequest) -> Autoencoder:
+    return quick(TopK(4, k=2), architecture=request.param).fit(data.digits().train[:64])
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_any_grouping_and_order_gives_the_same_bits(pictures: Autoencoder, data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 300))
+    order = np.array(data.draw(st.permutations(range(n))))
+    cuts = sorted(data.draw(st.lists(st.integers(1, n), max_size=4)))
+    X = SANE["digits"][:n]
+    for method in (pictures.encode, pictures.reconstruct, pictures.score_samples):
+        whole = method(X)
+        np.testing.assert_array_equal(method(X[order]), whole[order])
+        np.testing.assert_array_equal(np.concatenate([method(p) for p in np.split(X, cuts) if len(p)]), whole)
+
+
+def test_the_ways_there_and_back_agree(pictures: Autoencoder) -> None:
+    X = SANE["digits"][:10]
+    Z = pictures.encode(X)
+    np.testing.assert_array_equal(pictures.transform(X), Z.reshape(10, -1))
+    np.testing.assert_array_equal(pictures.inverse_transform(Z), pictures.inverse_transform(Z.reshape(10, -1)))
+    np.testing.assert_array_equal(pictures.reconstruct(X), pictures.decode(Z))
+    squares = np.square(pictures.reconstruct(X).astype(np.float64) - X)
+    np.testing.assert_allclose(pictures.reconstruction_error(X), squares.mean((1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(pictures.reconstruction_error(X, per_feature=True), squares, rtol=1e-12)
+    assert pictures.score(X) == pytest.approx(pictures.score_samples(X).mean())
+
+
+def test_scores_are_minus_the_nats_that_an_example_costs(table: np.ndarray) -> None:
+    ae = quick(Identity(2), likelihood=Normal(0.7), scaling=Standard()).fit(table)
+    x, y = ((part - table.mean(0)) / table.std(0) for part in (table, ae.reconstruct(table)))
+    expected = torch.distributions.Normal(torch.from_numpy(y), 0.7).log_prob(torch.from_numpy(x)).sum(1)
+    np.testing.assert_allclose(ae.score_samples(table), expected, rtol=1e-4)
+    far = ae.score_samples(table + 30)
+    assert far.max() < ae.score_samples(table).min()
+
+
+def test_the_units_of_the_user_are_kept() -> None:
+    X = (data.digits().train[:200] * 255).astype(np.uint8)
+    ae = quick(corruption=Noise(0.2)).fit(X)
+    assert ae.reconstruct(X).max() > 100
+    assert (ae.corrupt(X, random_state=1) - X).std() == pytest.approx(0.2 * 255, rel=0.02)
+    assert (ae.corrupt(X, corruption=Mask(1.0)) == 0).all()
+    assert (ae.corrupt(X, corruption=Occlude(0.25))[:, 2:] == 0).all()
+    np.testing.assert_array_equal(ae.corrupt(X, random_state=1), ae.corrupt(X, random_state=1))
+
+
+def test_new_examples_are_drawn_from_the_prior(table: np.ndarray) -> None:
+    ae = quick(Gaussian(2)).fit(table)
+    np.testing.assert_array_equal(ae.sample(5, random_state=3), ae.sample(5, random_state=3))
+    assert not np.array_equal(ae.sample(5), ae.sample(5))
+    assert ae.sample(7).shape == (7, 5)
+    with pytest.raises(NotPossibleError, match=r"^Identity has no prior to sample from; Gaussian has$"):
+        quick(Identity(2)).fit(table).sample(3)
+
+
+def test_nested_parameters_are_set_by_replacing_the_record() -> None:
+    record = Gaussian(4)
+    ae = Autoencoder(record, optimizer=Adam(schedule=OneCycle()))
+    ae.set_params(bottleneck__beta=2, optimizer__schedule__warmup=0.5, epochs=7)
+    assert ae.bottleneck == Gaussian(4, beta=2)
+    assert record == Gaussian(4)
+    assert ae.optimizer == Adam(schedule=OneCycle(warmup=0.5))
+    assert ae.get_params()["optimizer__schedule__warmup"] == 0.5
+    assert "bottleneck__size" not in ae.get_params(deep=False)
+    copied = clone(ae)
+    assert copied.get_params() == ae.get_params()
+    copied.set_params(bottleneck__beta=9)
+    assert ae.bottleneck == Gaussian(4, beta=2)
+
+
+def test_grid_search_and_pipelines() -> None:
+    digits = data.digits()
+    X, y = digits.train[:300].reshape(300, -1), digits.train_labels[:300]  # type: ignore[index]
+    search = GridSearchCV(quick(TopK(16, k=1)), {"bottleneck__k": np.array([1, 4]), "epochs": [10]}, cv=2).fit(X)
+    assert search.best_params_["bottleneck__k"] == 4
+    pipe = make_pipeline(quick(Identity(16), epochs=10), LogisticRegression(max_iter=1000)).fit(X, y)
+    assert pipe.score(X, y) > 0.9
+    pipe.set_params(autoencoder__bottleneck__size=3).fit(X, y)
+    assert pipe[:-1].transform(X).shape == (300, 3)
+
+
+def test_data_frames_keep_their_names(table: np.ndarray) -> None:
+    frame = pd.DataFrame(table, columns=list("abcde"), index=range(100, 160))
+    ae = quick(Identity(2)).set_output(transform="pandas").fit(frame)
+    assert ae.feature_names_in_.tolist() == list("abcde")
+    codes = ae.transform(frame)
+    assert list(codes.columns) == ["autoencoder0", "autoencoder1"]
+    assert codes.index.equals(frame.index)
+    plain = quick(Identity(2)).fit(table)
+    np.testing.assert_array_equal(codes.to_numpy(), plain.transform(table))
+    assert not hasattr(ae.fit(table), "feature_names_in_")
+    polars = quick(Identity(2)).set_output(transform="polars").fit(pl.DataFrame(table, schema=list("abcde")))
+    np.testing.assert_array_equal(polars.transform(pl.DataFrame(table, schema=list("abcde"))), codes.to_numpy())
+
+
+def test_a_broken_table_is_refused_in_one_sentence(table: np.ndarray) -> None:
+    ae = quick().fit(table)
+    hole = table.copy()
+    hole[17, 3] = np.nan
+    with pytest.raises(DataError, match=r"NaN: row 17, column 3; impute it or drop the row$"):
+        ae.transform(hole)
+    with pytest.raises(DataError, match="NaN: row 17"):
+        quick().fit(hole)
+    with pytest.raises(DataError, match=r"^X has 4 features, but Autoencoder is expecting 5 features as input$"):
+        ae.transform(table[:, :4])
+    with pytest.raises(
+        DataError, match=r"^examples are \(8, 8\), but this autoencoder was fitted on \(5,\); reshape X"
+    ):
+        ae.transform(data.digits().train)
+    with pytest.raises(DataError, match="n_samples=1"):
+        quick().fit(table[:1])
+    with pytest.raises(DataError, match="leave none to train on"):
+        quick(early_stopping=True, validation_fraction=0.9).fit(table[:2])
+    with pytest.raises(DataError, match=r"codes are \(4,\), but this autoencoder's are \(3,\)"):
+        ae.decode(np.zeros((2, 4)))
+    assert ae.transform(table[:1]).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "method", ["transform", "encode", "decode", "reconstruct", "score_samples", "sample", "corrupt"]
+)
+def test_the_unfitted_say_so(method: str, table: np.ndarray) -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(Autoencoder(Gaussian(2)), method)(3 if method == "sample" else table)
+    with pytest.raises(NotFittedError):
+        Autoencoder().save("nowhere.safetensors")
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        *({"epochs": 0}, {"epochs": float("inf")}, {"batch_size": 0}, {"batch_size": 2.5}, {"bottleneck": 32}),
+        *({"tol": -1}, {"validation_fraction": 1.0}, {"precision": "half"}, {"architecture": Identity(3)}),
+        {"random_state": -1},
+    ],
+    ids=repr,
+)
+def test_a_parameter_that_cannot_be_is_refused(choices: dict[str, Any], table: np.ndarray) -> None:
+    (name,) = choices
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of Autoencoder"):
+        Autoencoder(**choices).fit(table)
+
+
+def test_a_device_that_is_not_there_is_a_sentence(table: np.ndarray) -> None:
+    with pytest.raises(RecordError, match="device='banana' cannot be used here; try device='cpu'"):
+        Autoencoder(device="banana").fit(table)
+
+
+def test_more_of_the_same_examples_lowers_the_loss(table: np.ndarray) -> None:
+    ae, scores = quick(optimizer=Adam(1e-2)), []
+    for _ in range(5):
+        scores.append(ae.partial_fit(table).score(table))
+    assert scores == sorted(scores)
+    ae.partial_fit(table[:1])
+    assert len(ae.history_) == 6
+
+
+def test_fitting_again_forgets_unless_warm(table: np.ndarray) -> None:
+    ae = quick().fit(table)
+    before = ae.transform(table)
+    np.testing.assert_array_equal(ae.fit(table).transform(table), before)
+    assert ae.set_params(warm_start=True).fit(table).score(table) > quick().fit(table).score(table)
+    assert ae.set_params(warm_start=False).fit(data.digits().train[:40]).shape_ == (8, 8)
+
+
+def test_what_is_given_is_not_touched(table: np.ndarray) -> None:
+    X = table.copy()
+    ae = quick(Gaussian(2), corruption=Noise(0.5, once=True)).fit(X)
+    Z = ae.encode(X)
+    kept = Z.copy()
+    ae.decode(Z), ae.reconstruct(X), ae.corrupt(X), ae.reconstruction_error(X), ae.partial_fit(X)
+    np.testing.assert_array_equal(X, table)
+    np.testing.assert_array_equal(Z, kept)
+    X.setflags(write=False)
+    quick().fit(X).transform(X)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda ae: pickle.loads(pickle.dumps(ae))], ids=["copy", "pickle"])
+def test_copies_answer_alike_and_are_free(again: Any, table: np.ndarray) -> None:
+    ae = quick(Identity(2), architecture=MLP((8,), tied=True)).fit(table)
+    other = again(ae)
+    np.testing.assert_array_equal(other.reconstruct(table), ae.reconstruct(table))
+    before = ae.reconstruct(table)
+    other.partial_fit(table)
+    np.testing.assert_array_equal(ae.reconstruct(table), before)
+    assert not np.array_equal(other.reconstruct(table), before)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16, np.uint32, np.int64, np.float16, np.float64, bool, ">f4"])
+def test_types_of_numbers(kind: Any) -> None:
+    X = (np.random.default_rng(0).random((40, 3)) > 0.5).astype(np.float32)
+    known = quick(Identity(2)).fit(X)
+    other = quick(Identity(2)).fit(X.astype(kind))
+    np.testing.assert_array_equal(other.reconstruct(X.astype(kind)), known.reconstruct(X))
+
+
+def test_the_random_state_of_numpy_is_drawn_from_once(table: np.ndarray) -> None:
+    state = np.random.RandomState(3)
+    one, two = quick(random_state=state).fit(table), quick(random_state=state).fit(table)
+    assert not np.array_equal(one.transform(table), two.transform(table))
+    again = quick(random_state=np.random.RandomState(3)).fit(table)
+    np.testing.assert_array_equal(one.transform(table), again.transform(table))

@@ -1,0 +1,83 @@
+"""The module that joins the four choices: its losses are per example, and its gradient does not know of batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus.architectures import MLP, Conv
+from isthmus.architectures.base import Architecture
+from isthmus.bottlenecks import L1, Gaussian, Identity, TopK
+from isthmus.bottlenecks.base import Bottleneck
+from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.model import Model
+from isthmus.scaling import Affine
+
+
+def generator(state: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(state)
+
+
+def model(
+    bottleneck: Bottleneck, likelihood: Likelihood, architecture: Architecture | None = None, scale: float = 1.0
+) -> Model:
+    affine = Affine(np.full((), 10 * (scale - 1)), np.full((), scale))
+    return Model((4, 6), architecture or MLP((8,)), bottleneck, likelihood, affine, generator()).double()
+
+
+CASES = [
+    (Identity(3), Normal(0.5), MLP((8,))),
+    (L1(5, weight=0.7), Bernoulli(), MLP((8,), tied=True)),
+    (TopK(5, k=2), Normal("learned"), Conv((3,))),
+    (Identity(2, "tanh"), Bernoulli(), Conv((3,), code="map")),
+]
+
+
+@pytest.mark.parametrize(("bottleneck", "likelihood", "architecture"), CASES)
+def test_one_large_batch_is_the_sum_of_many_small_ones(
+    bottleneck: Bottleneck, likelihood: Likelihood, architecture: Architecture
+) -> None:
+    net = model(bottleneck, likelihood, architecture)
+    x = torch.rand(12, 4, 6, generator=generator(1), dtype=torch.float64)
+
+    def gradients(size: int) -> list[torch.Tensor]:
+        net.zero_grad()
+        for part in x.split(size):
+            net(part, part, generator()).total.sum().backward()
+        return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+    whole, parts = gradients(12), gradients(5)
+    assert len(whole) == len(list(net.parameters()))
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_loss_is_likelihood_plus_penalty_with_the_clean_example_as_target() -> None:
+    net = model(L1(5, weight=0.7, activation="linear"), Normal(0.5))
+    x, spoilt = (torch.rand(7, 4, 6, generator=generator(state), dtype=torch.float64) for state in (1, 2))
+    losses = net(spoilt, x, generator())
+    z = net.encoder(spoilt)
+    nll = -torch.distributions.Normal(net.decoder(z), 0.5).log_prob(x).sum((1, 2))
+    torch.testing.assert_close(losses.nll, nll)
+    torch.testing.assert_close(losses.penalty, 0.7 * z.abs().sum(1))
+    torch.testing.assert_close(losses.total, losses.nll + losses.penalty)
+
+
+def test_units_go_in_and_come_out() -> None:
+    net = model(Identity(2), Normal(), scale=4.0)
+    raw = torch.tensor([30.0, 34.0], dtype=torch.float64)
+    assert net.inwards(raw).tolist() == [0, 1]
+    assert net.outwards(net.inwards(raw)).tolist() == [30, 34]
+    assert net.inwards(torch.tensor([38], dtype=torch.uint8)).tolist() == [2]
+
+
+def test_the_point_code_draws_nothing_and_training_draws_from_its_generator_alone() -> None:
+    net = model(Gaussian(3), Normal())
+    x = torch.rand(7, 4, 6, generator=generator(1), dtype=torch.float64)
+    before = torch.get_rng_state()
+    assert torch.equal(net.score(x, x).total, net.score(x, x).total)
+    first, same, other = (net(x, x, generator(state)).total for state in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,123 @@
+"""``field=value`` reaches every field of every record, and says what there is where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from isthmus import Autoencoder, bottlenecks, corruptions, likelihoods, optimizers, scaling
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.corruptions import Noise
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
+from isthmus.overrides import overridden
+from isthmus.records import Record
+
+SLOTS = {
+    "bottleneck": [getattr(bottlenecks, name) for name in bottlenecks.__all__],
+    "architecture": [MLP, Conv],
+    "corruption": [getattr(corruptions, name) for name in corruptions.__all__],
+    "likelihood": [getattr(likelihoods, name) for name in likelihoods.__all__],
+    "scaling": [getattr(scaling, name) for name in scaling.__all__],
+    "optimizer": [kind for kind in map(optimizers.__dict__.get, optimizers.__all__) if hasattr(kind, "build")],
+}
+NEEDED = {"size": 6, "k": 3}
+REACHED = [
+    pytest.param(slot, kind, field.name, id=f"{kind.__name__}.{field.name}")
+    for slot, kinds in SLOTS.items()
+    for kind in kinds
+    for field in fields(kind)
+]
+
+
+def typed(value: object) -> str:
+    """A value as a person would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(typed, value)) + ("," if len(value) == 1 else "") or "()"
+    return type(value).__name__ if isinstance(value, Record) else str(value)
+
+
+@pytest.mark.parametrize(("slot", "kind", "field"), REACHED)
+def test_every_field_is_reached(slot: str, kind: type[Record], field: str) -> None:
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    record = kind(**{name: value for name, value in NEEDED.items() if name in names})
+    ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={typed(getattr(record, field))}"])
+    assert getattr(ae, slot) == record
+    changed = {"size": 5, "k": 1, "schedule": "OneCycle", "tied": True, "once": True}
+    if field in changed:
+        value = changed[field]
+        ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={value}"])
+        assert getattr(getattr(ae, slot), field) == (OneCycle() if field == "schedule" else value)
+
+
+def test_values_are_read_as_they_are_typed() -> None:
+    ae = overridden(
+        Autoencoder(Gaussian(4), architecture=MLP(), optimizer=AdamW(schedule=OneCycle(), clip=1.0)),
+        [
+            "bottleneck.beta=4",
+            "architecture.hidden=64,32",
+            "architecture.activation=tanh",
+            "optimizer.lr=1e-2",
+            "optimizer.schedule.warmup=0.5",
+            "optimizer.betas=0.5, 0.9",
+            "optimizer.clip=None",
+            "epochs=2.5",
+            "warm_start=True",
+            "random_state=7",
+        ],
+    )
+    assert ae.bottleneck == Gaussian(4, beta=4)
+    assert ae.architecture == MLP((64, 32), "tanh")
+    assert ae.optimizer == AdamW(1e-2, schedule=OneCycle(warmup=0.5), betas=(0.5, 0.9))
+    assert (ae.epochs, ae.warm_start, ae.random_state) == (2.5, True, 7)
+
+
+def test_no_layers_between_can_be_typed() -> None:
+    assert overridden(Autoencoder(), ["architecture.hidden=()"]).architecture == MLP(())
+    assert overridden(Autoencoder(), ["architecture.hidden=16"]).architecture == MLP((16,))
+
+
+def test_a_record_takes_the_place_of_another_and_keeps_what_they_share() -> None:
+    ae = Autoencoder(Gaussian(7, beta=3), architecture=MLP((8,), "tanh"), optimizer=SGD(0.3, schedule=OneCycle()))
+    changed = overridden(ae, ["bottleneck=Identity", "architecture=Conv", "optimizer=Adam", "corruption=Noise"])
+    assert changed.bottleneck == Identity(7)
+    assert changed.architecture == Conv(activation="tanh")
+    assert changed.optimizer == Adam(0.3, schedule=OneCycle())
+    assert changed.corruption == Noise()
+    assert overridden(ae, ["optimizer.schedule=Constant"]).optimizer.schedule == Constant()
+    assert overridden(ae, ["bottleneck=auto"]).bottleneck == "auto"
+
+
+def test_the_given_estimator_is_left_alone() -> None:
+    ae = Autoencoder(Gaussian(4))
+    overridden(ae, ["bottleneck.beta=4", "epochs=3"])
+    assert (ae.bottleneck, ae.epochs) == (Gaussian(4), "auto")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("epoch=3", r"no field 'epoch'; did you mean epochs\?"),
+        ("bottleneck.betta=3", r"Gaussian has no field 'betta'; did you mean beta\? \(size, beta\)"),
+        ("bottleneck.beta.x=3", r"Gaussian.beta is 1.0, which has no field 'x'"),
+        ("bottleneck=Gausian", r"did you mean Gaussian\? \(auto, "),
+        ("bottleneck=Conv", r"bottleneck=Conv is none of the choices"),
+        ("bottleneck.beta=-1", r"Gaussian: beta=-1 cannot be"),
+        ("bottleneck.beta=NaN", r"beta"),
+        ("epochs", r"'epochs' is no field=value"),
+        ("epochs=-1", r"'epochs' parameter"),
+        ("epochs=many", r"'epochs' parameter"),
+        ("optimizer.schedule=Conv", r"schedule"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(assignment: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        overridden(Autoencoder(Gaussian(4), optimizer=Adam()), [assignment])
+
+
+def test_a_learned_scale_and_a_number_can_both_be_typed() -> None:
+    ae = Autoencoder(likelihood=Normal())
+    assert overridden(ae, ["likelihood.scale=learned"]).likelihood == Normal("learned")
+    assert overridden(ae, ["likelihood.scale=0.5"]).likelihood == Normal(0.5)

@@ -1,0 +1,98 @@
+"""Records: values that print as they are written, travel as JSON, and refuse what cannot be in a sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from isthmus import architectures, bottlenecks, optimizers, records
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
+from isthmus.corruptions import Noise, Occlude
+from isthmus.errors import RecordError
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
+from isthmus.records import Record
+from isthmus.storage import vocabulary
+
+WRITTEN = [
+    Gaussian(4, beta=0.5),
+    TopK(8, k=3),
+    VectorQuantized(4, entries=7, decay=0.5),
+    MLP((64,), "tanh", decoder_hidden=()),
+    Conv((8,), kernel=5, code="map"),
+    Noise(0.25, clip=True, once=True),
+    Occlude(0.25, keep="window"),
+    Normal("learned"),
+    AdamW(1e-3, schedule=OneCycle(warmup=0.5), clip=1.0, betas=(0.5, 0.9)),
+    SGD(schedule=Cosine(0.1)),
+]
+
+
+@pytest.mark.parametrize("record", WRITTEN, ids=repr)
+def test_a_record_prints_as_it_is_written(record: Record) -> None:
+    assert eval(repr(record), vars(architectures) | vars(bottlenecks) | vars(optimizers) | vocabulary()) == record
+
+
+@pytest.mark.parametrize("record", WRITTEN, ids=repr)
+def test_a_record_survives_json_and_copies(record: Record) -> None:
+    text = json.dumps(records.describe(record))
+    assert records.read(json.loads(text), vocabulary()) == record
+    assert copy.deepcopy(record) == record
+    assert hash(copy.deepcopy(record)) == hash(record)
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    record = VectorQuantized(np.int64(4), entries=np.int32(9), decay=np.float32(0.5))
+    assert record == VectorQuantized(4, entries=9, decay=0.5)
+    assert json.loads(json.dumps(records.describe(record)))["entries"] == 9
+    assert MLP(np.int64(8)) == MLP((8,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "sentence"),
+    [
+        (TopK, {"size": 4, "k": 9}, "TopK: k=9 is more than the 4 numbers of the code"),
+        (Gaussian, {"size": 4, "beta": -1}, "Gaussian: beta=-1 cannot be: input should be greater than or equal to 0"),
+        (Gaussian, {"size": 0}, "Gaussian: size=0 cannot be: input should be greater than 0"),
+        (Conv, {"kernel": 4}, "Conv: kernel=4 has no middle; take an odd one"),
+        (MLP, {"hidden": (8, 0)}, "MLP: hidden=0 cannot be: input should be greater than 0"),
+        (TopK, {"size": 4}, "TopK needs k (size, k)"),
+        (Identity, {}, "Identity needs size (size, activation)"),
+        (Identity, {"sise": 3, "size": 3}, "Identity has no field 'sise'; did you mean size? (size, activation)"),
+    ],
+)
+def test_a_wrong_record_is_refused_in_a_sentence(kind: type[Record], fields: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        kind(**fields)
+    assert str(caught.value) == sentence
+
+
+def test_only_the_vocabulary_can_be_read() -> None:
+    for text in ("os.system", "Record", "Autoencoder", "isthmus.bottlenecks.Identity", "__class__"):
+        with pytest.raises(RecordError, match="among the records"):
+            records.read({"type": text}, vocabulary())
+    for data in ({}, {"type": 3}, [], "Identity", None):
+        with pytest.raises(RecordError, match="a record is an object with a 'type'"):
+            records.read(data, vocabulary())  # type: ignore[arg-type]
+
+
+def test_fractions_that_an_optimizer_cannot_take_are_refused_where_they_are_written() -> None:
+    for betas in ((1.0, 0.9), (0.9, 1.0)):
+        with pytest.raises(RecordError, match="betas"):
+            Adam(betas=betas)
+
+
+def test_nested_parameters_are_those_that_scikit_learn_asks_for() -> None:
+    deep = Adam(schedule=OneCycle()).get_params()
+    assert deep["schedule__warmup"] == 0.2
+    assert Adam(schedule=OneCycle()).with_field("schedule__warmup", 0.5) == Adam(schedule=OneCycle(warmup=0.5))
+
+
+@pytest.mark.parametrize("path", ["nope", "nope__warmup", "lr__warmup", "schedule__nope", "schedule__warmup__deeper"])
+def test_a_path_that_leads_nowhere_is_a_record_error(path: str) -> None:
+    with pytest.raises(RecordError, match="has no field"):
+        Adam(schedule=OneCycle()).with_field(path, 1.0)

@@ -1,0 +1,99 @@
+"""Raw units and model units: what auto chooses, and that no number is lost on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from isthmus import Autoencoder
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.scaling import Bytes, MinMax, Scaling, Standard, Unscaled, choose
+
+ZERO_TO_255 = np.arange(256).reshape(32, 8)
+
+
+@pytest.mark.parametrize(
+    ("examples", "scaling"),
+    [
+        (np.linspace(0, 1, 40).reshape(8, 5), Unscaled()),
+        (np.eye(4, dtype=np.uint8), Unscaled()),
+        (ZERO_TO_255.astype(np.uint8), Bytes()),
+        (ZERO_TO_255.astype(np.float64), Bytes()),
+        (ZERO_TO_255.astype(np.uint8)[:4] + 9, Bytes()),
+        (ZERO_TO_255[:31], Standard()),
+        (ZERO_TO_255 + 0.5, Standard()),
+        (ZERO_TO_255 - 1, Standard()),
+        (np.full((4, 2, 2, 3), 7.5), Standard(per="channel")),
+        (np.full((4, 2, 2), 7.5), Standard(per="all")),
+    ],
+)
+def test_auto_looks_at_the_numbers(examples: np.ndarray, scaling: Scaling) -> None:
+    assert choose(examples) == scaling
+
+
+def test_per_feature_is_what_scikit_learn_computes(rng: np.random.Generator) -> None:
+    X = rng.gamma(2.0, 3.0, (500, 4)).astype(np.float32)
+    shift, scale = Standard().fit(X)
+    np.testing.assert_allclose((X - shift) / scale, StandardScaler().fit_transform(X.astype(np.float64)), atol=1e-9)
+    shift, scale = MinMax(per="feature").fit(X)
+    np.testing.assert_allclose((X - shift) / scale, MinMaxScaler().fit_transform(X), atol=1e-6)
+
+
+def test_channels_and_everything_are_standardized_together(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(50, 6, 5, 3)) * [1, 10, 100] + [5, 0, -7]
+    shift, scale = Standard(per="channel").fit(X)
+    np.testing.assert_allclose(shift, X.mean((0, 1, 2)))
+    np.testing.assert_allclose(scale, X.std((0, 1, 2)))
+    shift, scale = Standard(per="all").fit(X)
+    assert (shift.item(), scale.item()) == (pytest.approx(X.mean()), pytest.approx(X.std()))
+
+
+def test_a_file_is_measured_in_blocks_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(3, 5, (1000, 7))
+    whole = [scaling.fit(X) for scaling in (Standard(), MinMax(), MinMax(per="feature"))]
+    np.save(tmp_path / "x.npy", X)
+    monkeypatch.setattr("isthmus.scaling._BLOCK", 3 * X[0].nbytes)
+    parts = [
+        scaling.fit(np.load(tmp_path / "x.npy", mmap_mode="r"))
+        for scaling in (Standard(), MinMax(), MinMax(per="feature"))
+    ]
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one.shift, other.shift, rtol=1e-12)
+        np.testing.assert_allclose(one.scale, other.scale, rtol=1e-12)
+
+
+def learned(X: np.ndarray, **choices: object) -> float:
+    """The share of the variance that a wide linear autoencoder leaves."""
+    ae = Autoencoder(Identity(X.shape[1]), architecture=MLP(()), epochs=60, random_state=0, **choices).fit(X)  # type: ignore[arg-type]
+    return float((ae.reconstruction_error(X) / X.var(axis=0).mean()).mean())
+
+
+@pytest.mark.parametrize("unit", [1e-18, 1e-6, 1.0, 1e12, 1e30])
+def test_the_unit_of_a_column_does_not_matter(unit: float, rng: np.random.Generator) -> None:
+    assert learned(rng.normal(size=(200, 4)) * unit) < 0.01
+
+
+def test_an_automatic_likelihood_can_express_the_data(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(100, 4))
+    assert Autoencoder(scaling=Unscaled(), epochs=1).fit(X).likelihood_ == Normal("learned")
+    assert Autoencoder(scaling=Bytes(), epochs=1).fit(X).likelihood_ == Normal("learned")
+    assert Autoencoder(scaling=MinMax(), epochs=1).fit(X).likelihood_ == Bernoulli()
+
+
+def test_a_bernoulli_likelihood_never_sees_what_has_no_mass(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(100, 4))
+    ae = Autoencoder(likelihood=Bernoulli(), epochs=1, random_state=0).fit(X)
+    x = (X - ae.model_.shift.numpy()) / ae.model_.scale.numpy()
+    assert x.min() >= -1e-6
+    assert x.max() <= 1 + 1e-6
+
+
+def test_small_numbers_within_zero_and_one_are_learned(rng: np.random.Generator) -> None:
+    X = np.abs(rng.normal(size=(300, 2)) @ rng.normal(size=(2, 10))) * 1e-3
+    ae = Autoencoder(Identity(6), random_state=0).fit(X)
+    assert ae.reconstruction_error(X).mean() < 0.2 * X.var(axis=0).mean()

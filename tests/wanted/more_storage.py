@@ -1,0 +1,215 @@
+"""The model file: whole or not there, and a sentence that names it whatever is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from isthmus import Autoencoder, data, load
+from isthmus.architectures import MLP, Modules
+from isthmus.bottlenecks import Gaussian, Identity, TopK
+from isthmus.errors import ModelFileError
+from isthmus.optimizers import Adam, OneCycle
+from isthmus.storage import FORMAT
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Autoencoder:
+    X = np.random.default_rng(0).random((40, 6), np.float32)
+    optimizer = Adam(schedule=OneCycle(warmup=0.5))
+    return Autoencoder(TopK(4, k=2), architecture=MLP((8,)), optimizer=optimizer, epochs=2, random_state=0).fit(X)
+
+
+@pytest.fixture
+def path(fitted: Autoencoder, tmp_path: Path) -> Path:
+    fitted.save(tmp_path / "some model.safetensors")
+    return tmp_path / "some model.safetensors"
+
+
+def parts(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Our part of the header, and the tensors, read without our reader."""
+    with safetensors.safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["isthmus"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def put(path: Path, header: Any, tensors: dict[str, torch.Tensor]) -> None:
+    path.write_bytes(safetensors.torch.save(tensors, {"isthmus": json.dumps(header)}))
+
+
+def refused(path: Path) -> str:
+    """The sentence with which a file is refused; it names the file, and fits on a line."""
+    with pytest.raises(ModelFileError) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_truncated_anywhere_is_refused(path: Path) -> None:
+    content = path.read_bytes()
+    header = 8 + struct.unpack("<Q", content[:8])[0]
+    lengths = [*range(0, header, 97), header - 1, header, *range(header + 1, len(content), 211), len(content) - 1]
+    for length in lengths:
+        path.write_bytes(content[:length])
+        refused(path)
+
+
+def test_a_file_with_any_bit_of_its_header_flipped_is_refused_or_sound(path: Path) -> None:
+    content, choice = path.read_bytes(), np.random.default_rng(0)
+    header = 8 + struct.unpack("<Q", content[:8])[0]
+    for place in [*range(8), *choice.integers(8, header, 150)]:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(choice.integers(8))
+        path.write_bytes(bytes(damaged))
+        with contextlib.suppress(ModelFileError):  # some bits, such as those of the history, may be either way
+            load(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 100, b"PK\x03\x04" + b"x" * 50, b"\xff" * 64, b"\x80\x04\x95cos\nsystem\n"]
+)
+def test_garbage_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    assert "damaged or is no safetensors file" in refused(tmp_path / "x")
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(safetensors.torch.save({"w": torch.zeros(2)}, {"format": "pt"}))
+    assert "isthmus did not write it" in refused(tmp_path / "x")
+
+
+@pytest.mark.parametrize("other", [FORMAT + 1, 0, "1", None])
+def test_another_format_is_refused(other: object, path: Path) -> None:
+    header, tensors = parts(path)
+    put(path, header | {"format": other}, tensors)
+    assert f"has format {other}, and this isthmus reads format {FORMAT}" in refused(path)
+
+
+def test_what_is_not_there_or_no_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no model file at"):
+        load(tmp_path / "nothing.safetensors")
+    with pytest.raises(FileNotFoundError, match="no model file at"):
+        load(tmp_path)  # a folder without a model
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a file" in refused(tmp_path / "pipe")
+
+
+WRONG: dict[str, list[object]] = {
+    "shape": [0, -1, None, "a", [], {}, [-1], [0], [7], ["a"], [6.5], [1e400]],
+    "seed": ["a", None, -1, 1.5, []],
+    "history": [None, 5, [1], [{}], "x"],
+    "columns": [5, {}, "abc", ["a"], [1, 2, 3, 4, 5, 6]],
+    "parameters": [None, [], {"nope": 1}, {"bottleneck": 5}, {"bottleneck": {"type": "Adam"}}, {"epochs": "many"}],
+    "fitted": [None, {}, [], 5],
+}
+
+
+Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+TENSORS: dict[str, tuple[Change, str]] = {
+    "missing": (lambda held: {name: t for name, t in held.items() if name != "encoder.1.bias"}, r"encoder\.1\.bias"),
+    "more": (lambda held: held | {"../../x": torch.zeros(3)}, r"\.\./\.\./x"),
+    "shape": (lambda held: held | {"encoder.1.bias": torch.zeros(9)}, r"encoder\.1\.bias"),
+    "shift": (lambda held: held | {"shift": torch.zeros(7)}, r"shift"),
+    "type": (lambda held: held | {"encoder.1.bias": held["encoder.1.bias"].to(torch.int32)}, r"encoder\.1\.bias"),
+    "nan": (lambda held: held | {"encoder.1.bias": held["encoder.1.bias"] * float("nan")}, r"encoder\.1\.bias"),
+}
+
+
+def test_loading_runs_nothing(path: Path) -> None:
+    load(path)  # what is imported lazily is there now
+    seen: list[str] = []
+    listening = True
+
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        if listening and event in {"exec", "compile", "import", "os.system", "subprocess.Popen", "pickle.find_class"}:
+            seen.append(f"{event} {arguments[0]!r}")
+
+    sys.addaudithook(hear)
+    try:
+        load(path)
+    finally:
+        listening = False
+    assert not [event for event in seen if "pickle" in event or event.startswith(("exec", "os.", "subprocess"))]
+
+
+def test_what_was_chosen_comes_back(fitted: Autoencoder, path: Path) -> None:
+    again = load(path, device="cpu")
+    for name in ("bottleneck_", "architecture_", "corruption_", "likelihood_", "scaling_", "optimizer_", "shape_"):
+        assert getattr(again, name) == getattr(fitted, name)
+    assert (again.code_shape_, again.n_parameters_, again.n_features_in_) == ((4,), fitted.n_parameters_, 6)
+    assert again.history_ == fitted.history_
+    assert again.seconds_ == fitted.seconds_
+    assert not again.model_.training
+
+
+def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
+    X = np.random.default_rng(1).random((40, 6), np.float32)
+    ae = Autoencoder(Identity(np.int64(2)), batch_size=np.int64(8), tol=np.float32(0.5), random_state=np.int64(1))  # type: ignore[arg-type]
+    ae.set_params(epochs=np.float64(1.5), warm_start=np.bool_(True)).fit(X).save(tmp_path / "model.safetensors")
+    assert load(tmp_path).get_params()["batch_size"] == 8
+
+
+def test_column_names_come_back(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(np.random.default_rng(1).random((40, 3)), columns=["a", "b", "ü"])
+    ae = Autoencoder(epochs=1).fit(frame)
+    ae.save(tmp_path / "model.safetensors")
+    assert load(tmp_path).feature_names_in_.tolist() == ["a", "b", "ü"]
+
+
+def test_own_modules_have_to_be_given(digits: data.Dataset, tmp_path: Path) -> None:
+    X = digits.train[:40].reshape(40, -1)
+    own = Modules(nn.Linear(64, 2), nn.Linear(2, 64))
+    ae = Autoencoder(Identity(2), architecture=own, epochs=1).fit(X)
+    ae.save(tmp_path / "model.safetensors")
+    assert "architecture=Modules(encoder, decoder)" in refused(tmp_path / "model.safetensors")
+    other = Modules(nn.Linear(64, 2), nn.Linear(2, 64))
+    np.testing.assert_array_equal(load(tmp_path, architecture=other).encode(X), ae.encode(X))
+
+
+@pytest.mark.parametrize("broken", ["os.replace", "os.fsync"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    broken: str, fitted: Autoencoder, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, there = path.read_bytes(), sorted(path.parent.iterdir())
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert sorted(path.parent.iterdir()) == there
+
+
+def test_saving_replaces_in_one_piece_and_can_be_read_by_others(path: Path, fitted: Autoencoder) -> None:
+    umask = os.umask(0o022)
+    try:
+        other = Autoencoder(Gaussian(2), epochs=1, random_state=0).fit(np.random.default_rng(0).random((40, 6)))
+        other.save(path)
+    finally:
+        os.umask(umask)
+    assert load(path).bottleneck_ == Gaussian(2)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_the_same_model_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    load(path).save(tmp_path / "again")
+    one, other = path.read_bytes(), (tmp_path / "again").read_bytes()
+    assert one == other

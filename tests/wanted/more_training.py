@@ -1,0 +1,154 @@
+"""The engine: what a report says is true, whoever draws, stops or asks in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus import Autoencoder, data
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import L1, Gaussian, Identity, VectorQuantized
+from isthmus.corruptions import Noise
+from isthmus.errors import DivergenceError
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import SGD, Adam, Constant, OneCycle
+from isthmus.scaling import Unscaled
+
+
+def small(**choices: object) -> Autoencoder:
+    return Autoencoder(**{"architecture": MLP((16,)), "epochs": 3, "random_state": 0} | choices)  # type: ignore[arg-type]
+
+
+def weights(ae: Autoencoder) -> np.ndarray:
+    return torch.cat([p.detach().flatten() for p in ae.model_.parameters()]).numpy()
+
+
+@pytest.mark.parametrize("bottleneck", [L1(8), Gaussian(3), VectorQuantized(3, entries=8)], ids=repr)
+def test_a_reports_loss_is_its_parts(bottleneck: L1 | Gaussian | VectorQuantized, digits: data.Dataset) -> None:
+    for report in small(bottleneck=bottleneck).fitting(digits.train[:100], validation=digits.test, every=2):
+        assert report.loss == pytest.approx(report.nll + report.penalty, rel=1e-6)
+        assert report.penalty > 0
+        assert (report.valid is not None) == report.complete
+
+
+def test_a_report_is_the_mean_over_examples_whatever_the_batches(digits: data.Dataset) -> None:
+    X = digits.train[:70].reshape(70, -1)
+    frozen = SGD(1e-30, momentum=0)
+    reports = [
+        small(optimizer=frozen, precision="float64", epochs=1, batch_size=size).fit(X).history_[-1].loss
+        for size in (1, 32, 69, 500)
+    ]
+    np.testing.assert_allclose(reports, reports[0], rtol=1e-9)
+    ae = small(optimizer=frozen, precision="float64", epochs=1).fit(X, validation=X)
+    assert ae.history_[-1].valid == pytest.approx(reports[0], rel=1e-9)
+    assert -ae.score(X) == pytest.approx(reports[0], rel=1e-9)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 4), (0.5, 2), (1e-6, 1), (2.25, 9), (3, 12)])
+def test_epochs_are_counted_in_steps(epochs: float, steps: int, digits: data.Dataset) -> None:
+    reports = list(small(epochs=epochs, batch_size=30).fitting(digits.train[:100], every=1))
+    assert [report.step for report in reports] == list(range(1, steps + 1))
+    assert reports[-1].steps == steps
+    assert reports[-1].complete
+    assert [report.epoch for report in reports] == [step // 4 + 1 for step in range(steps)]
+
+
+def test_the_step_size_follows_the_schedule(digits: data.Dataset) -> None:
+    schedule = OneCycle(warmup=0.25)
+    reports = list(small(optimizer=Adam(0.02, schedule=schedule), batch_size=30).fitting(digits.train[:100], every=1))
+    assert [report.lr for report in reports] == pytest.approx([0.02 * schedule(step / 12) for step in range(12)])
+
+
+def test_a_step_is_along_the_gradient_of_the_mean(digits: data.Dataset) -> None:
+    X = digits.train[:8].reshape(8, -1)
+    choices = {"optimizer": SGD(0.1, momentum=0), "likelihood": Normal(), "scaling": Unscaled(), "precision": "float64"}
+    start = small(**choices | {"optimizer": SGD(1e-30, momentum=0)}, epochs=1).fit(X)
+    x = torch.from_numpy(X).double()
+    start.model_.zero_grad()
+    start.model_(x, x, torch.Generator()).total.mean().backward()
+    expected = torch.cat([(p - 0.1 * p.grad).flatten() for p in start.model_.parameters()]).detach()
+    np.testing.assert_allclose(weights(small(**choices, epochs=1).fit(X)), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_clipping_bounds_the_whole_step(digits: data.Dataset) -> None:
+    X = digits.train[:8].reshape(8, -1)
+    start, end = (weights(small(optimizer=SGD(lr, momentum=0, clip=0.5), epochs=1).fit(X)) for lr in (1e-30, 1.0))
+    assert np.linalg.norm(end - start) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_reports_in_between_change_nothing(digits: data.Dataset) -> None:
+    X = digits.train[:100]
+    choices = {"bottleneck": Gaussian(3), "corruption": Noise(0.3), "batch_size": 16}
+    watched = small(**choices)
+    for _ in watched.fitting(X, every=1, validation=digits.test[:20]):
+        watched.transform(X[:3]), watched.sample(2), watched.score(X[:3])
+    np.testing.assert_array_equal(weights(watched), weights(small(**choices).fit(X)))
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_early_stopping_is_the_same_however_often_one_looks(patience: int, rng: np.random.Generator) -> None:
+    X = rng.normal(size=(200, 6))
+    choices = {"bottleneck": Identity(3), "early_stopping": True, "n_iter_no_change": patience, "epochs": 30}
+    seldom, often = small(**choices), small(**choices)
+    for _ in seldom.fitting(X):
+        pass
+    for _ in often.fitting(X, every=1):
+        pass
+    assert len(often.history_) == len(seldom.history_) > patience
+    np.testing.assert_array_equal(weights(often), weights(seldom))
+
+
+def test_what_is_held_out_is_not_trained_on(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(60, 4))
+    choices = {"early_stopping": True, "validation_fraction": 0.25, "batch_size": 1, "optimizer": Adam(1e-30)}
+    reports = list(small(**choices, epochs=1).fitting(X))
+    assert reports[-1].steps == 45
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_who_stops_early_has_a_usable_autoencoder(after: int, digits: data.Dataset, tmp_path: Path) -> None:
+    ae = small(batch_size=16)
+    reports = ae.fitting(digits.train[:64], every=1)
+    for _ in range(after):
+        next(reports)
+    reports.close()
+    if after:
+        assert not ae.model_.training
+        np.testing.assert_array_equal(ae.transform(digits.test), ae.transform(digits.test))
+        ae.save(tmp_path / "model.safetensors")
+    assert ae.fit(digits.train[:64]).history_[-1].epoch == 3
+
+
+def test_divergence_names_the_step_and_what_to_do(digits: data.Dataset) -> None:
+    sentence = r"the loss is (inf|nan) at step \d+ of \d+: training diverged; lower optimizer\.lr \(now 1e\+06\)"
+    with pytest.raises(DivergenceError, match=sentence):
+        small(optimizer=SGD(1e6), likelihood=Normal(), epochs=20).fit(digits.train[:100])
+
+
+def test_partial_fit_keeps_the_optimizers_memory(digits: data.Dataset) -> None:
+    X, optimizer = digits.train[:64], Adam(1e-2, schedule=Constant())
+    parts = small(optimizer=optimizer, batch_size=64)
+    for _ in range(3):
+        parts.partial_fit(X)
+    whole = small(optimizer=optimizer, batch_size=64).fit(X)
+    np.testing.assert_allclose(weights(parts), weights(whole), rtol=1e-4, atol=1e-6)
+    assert [report.epoch for report in parts.history_] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_every_precision_learns(precision: str, digits: data.Dataset) -> None:
+    ae = small(precision=precision, epochs=5, optimizer=Adam(1e-2)).fit(digits.train[:300])
+    assert ae.history_[-1].loss < 0.7 * ae.history_[0].loss
+    assert ae.transform(digits.test).dtype == (np.float64 if precision == "float64" else np.float32)
+
+
+def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", digits.train[:200])
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    ae = small(early_stopping=True, epochs=1).fit(mapped)
+    training, _ = ae._split(mapped)
+    assert isinstance(training, np.memmap)
+    assert len(ae.history_) == 1

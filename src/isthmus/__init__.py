@@ -24,6 +24,7 @@ Reading order, which is the way of the data; nobody imports upward:
     inference       rows through the model, the same bits in any grouping
     progress        what a person sees meanwhile
     storage         the model file
+    choosing        what "auto" means: choices made from the data
     estimator       the scikit-learn face
     overrides       field=value onto an estimator
     recipes         named autoencoders, tuned, one expression each
@@ -35,6 +36,7 @@ Reading order, which is the way of the data; nobody imports upward:
     tensorboard     event files
     runs            the folder of a run
     reproduction    the tutorials trained and measured
+    console         what the command line says
     cli             verbs
 """
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from isthmus import __version__
+from isthmus.console import fail, first_line, say, table, watcher, write_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from numpy.typing import NDArray
 
     from isthmus.estimator import Autoencoder
     from isthmus.runs import Origin, Split
-    from isthmus.training import Report
 
 __all__ = ["app", "main"]
 
@@ -69,25 +68,26 @@ def train(
     ] = False,
 ) -> None:
     """Train an autoencoder; write the model, its figures, pictures and a report."""
+    from isthmus import recipes as recipes_module
     from isthmus import runs
     from isthmus.overrides import overridden
 
     words = settings or []
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
-    ae = overridden(_recipe(recipe).set_params(random_state=0), words)
+    ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
     origin = runs.Origin(data or "mnist", labels, _size(resize))
     dataset = origin.read()
     part = runs.split(dataset)
     folder = runs.free_folder(f"{recipe}-{dataset.name}", out)
     for note in dataset.notes:
-        _say(f"note: {note}")
-    _say(f"{recipe} on {dataset.summary()}")
+        say(f"note: {note}")
+    say(f"{recipe} on {dataset.summary()}")
     _fit(ae, part, folder if tensorboard else None, recipe)
     about = {"recipe": recipe, "command": " ".join(["isthmus", *sys.argv[1:]])}
     runs.save_run(folder, ae, origin, about)
     evaluation = _evaluated(ae, part, dataset.name)
     _pages(folder, ae, part, evaluation, f"{recipe} on {dataset.name}", about["command"])
-    _say(
+    say(
         f"written to {folder}: model.safetensors, history.csv, report.html, {len(list(folder.glob('pictures/*.png')))} pictures"
     )
     nxt = (
@@ -95,7 +95,7 @@ def train(
         if recipe == "deep" and data == "mnist"
         else f"isthmus plot {folder} tsne"
     )
-    _say(f"open {folder / 'report.html'}; try next: {nxt}")
+    say(f"open {folder / 'report.html'}; try next: {nxt}")
 
 
 @app.command()
@@ -114,7 +114,7 @@ def reproduce(
 
     words = settings or []
     if not words and not everything:
-        _table(["id", "what it is", "from"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
+        table(["id", "what it is", "from"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
         return
     chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
     target = out or Path("runs") / "reproduction"
@@ -122,23 +122,25 @@ def reproduce(
     for tutorial in chosen:
         kept = reproduction.kept(tutorial, target, words)
         if kept is None:
-            results = reproduction.reproduce(tutorial, words, _bar(as_json), target)
+            results = reproduction.reproduce(tutorial, words, watcher(as_json), target)
             kept = [reproduction.keep(result, target, words) for result in results]
         rows += kept
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     header, *body = reproduction.table(rows)
-    _table(header, body)
+    table(header, body)
     if everything:
         (target / "table.md").write_text(reproduction.markdown(rows), encoding="utf-8")
-    _say(f"written to {target}: a folder for each, with model, pictures and result.json")
+    say(f"written to {target}: a folder for each, with model, pictures and result.json")
 
 
 @app.command()
 def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, as_json: Json = False) -> None:
     """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
-    ae, part, name = _opened(run, data, labels, resize)
+    from isthmus import runs
+
+    ae, part, name = runs.examples_of(run, _origin(data, labels, resize))
     if as_json:
         from isthmus.evaluation import evaluate as figures
 
@@ -150,24 +152,25 @@ def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize 
 @app.command()
 def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
     """The codes of examples, as .npy: all of --data, or the run's held-out ones."""
-    ae, X = _examples(run, data, labels, resize)
-    _write_array(out or Path("codes.npy"), ae.encode(X))
+    ae, X = _all_examples(run, data, labels, resize)
+    write_array(out or Path("codes.npy"), ae.encode(X))
 
 
 @app.command()
 def reconstruct(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
     """Examples through the autoencoder and back, as .npy, in the units of the data; restores what a denoising one was trained to."""
-    ae, X = _examples(run, data, labels, resize)
-    _write_array(out or Path("reconstructions.npy"), ae.reconstruct(X))
+    ae, X = _all_examples(run, data, labels, resize)
+    write_array(out or Path("reconstructions.npy"), ae.reconstruct(X))
 
 
 @app.command()
 def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, (n, k).")], out: Out = None) -> None:
     """Examples from codes, as .npy."""
+    from isthmus import runs
     from isthmus.data import read
 
-    ae, _ = _run(run)
-    _write_array(out or Path("decoded.npy"), ae.decode(read(codes).train))
+    ae, _ = runs.open_run(run)
+    write_array(out or Path("decoded.npy"), ae.decode(read(codes).train))
 
 
 @app.command()
@@ -178,8 +181,10 @@ def sample(
     out: Out = None,
 ) -> None:
     """New examples from the prior, as .npy."""
-    ae, _ = _run(run)
-    _write_array(out or Path("samples.npy"), ae.sample(n, random_state))
+    from isthmus import runs
+
+    ae, _ = runs.open_run(run)
+    write_array(out or Path("samples.npy"), ae.sample(n, random_state))
 
 
 @app.command()
@@ -200,17 +205,17 @@ def plot(
 
     kinds = [word for word in settings or [] if "=" not in word]
     if not kinds:
-        _table(["kind", "what it shows"], [[kind, _first_line(getattr(plots, kind))] for kind in plots.__all__])
+        table(["kind", "what it shows"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
-    choices = _picture_choices(kinds, [word for word in settings or [] if "=" in word])
-    ae, part, _ = _opened(run, data, labels, resize)
+    choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
+    ae, part, _ = runs.examples_of(run, _origin(data, labels, resize))
     folder = out or (run if run.is_dir() else run.parent) / "pictures"
     try:
         drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
     except TypeError as error:
         raise RecordError(f"{' '.join(settings or [])} cannot be drawn: {error}") from None
     for _, path, _ in drawn:
-        _say(f"written: {path}")
+        say(f"written: {path}")
 
 
 @app.command()
@@ -218,7 +223,7 @@ def recipes() -> None:
     """List the recipes, one line each."""
     from isthmus import recipes as module
 
-    _table(["recipe", "what it is"], [[name, _first_line(getattr(module, name))] for name in module.__all__])
+    table(["recipe", "what it is"], [[name, first_line(getattr(module, name))] for name in module.__all__])
 
 
 @app.command()
@@ -233,8 +238,8 @@ def data() -> None:
             rows.append([name, module.load(name).summary().partition(": ")[2]])
         except IsthmusError as error:
             rows.append([name, str(error)])
-    _table(["data", "what it is"], rows)
-    _say("or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, or a folder of images (sub-folders are labels)")
+    table(["data", "what it is"], rows)
+    say("or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, or a folder of images (sub-folders are labels)")
 
 
 def main() -> NoReturn:
@@ -244,85 +249,41 @@ def main() -> NoReturn:
     try:
         app()
     except RecordError as error:
-        _fail(error, 2)
+        fail(error, 2)
     except (ValueError, OSError, ImportError) as error:
         if type(error).__name__ == "InvalidParameterError":  # scikit-learn's, about a field of the estimator
-            _fail(error, 2)
+            fail(error, 2)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
-            _fail(error, 1)
+            fail(error, 1)
         raise
     except KeyboardInterrupt:
-        _fail(Exception("stopped before the run was written"), 130)
+        fail(Exception("stopped before the run was written"), 130)
     raise SystemExit(0)
 
 
-def _fail(error: BaseException, code: int) -> NoReturn:
-    text = (
-        f"{error.filename}: {error.strerror}"
-        if isinstance(error, OSError) and error.filename and error.strerror
-        else str(error)
-    )
-    print(f"isthmus: {text}", file=sys.stderr)
-    raise SystemExit(code)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _first_line(thing: Any) -> str:
-    return (thing.__doc__ or "").strip().splitlines()[0]
-
-
-def _table(header: list[str], rows: list[list[str]]) -> None:
-    """A table that fits the terminal, or plain columns where there is none."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(*header, box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table, markup=False)
-
-
-def _recipe(name: str) -> Autoencoder:
-    from isthmus import recipes as module
+def _origin(data: str | None, labels: str | None, resize: str | None) -> Origin | None:
+    """The data that --data names, if it names any."""
+    from isthmus import runs
     from isthmus.errors import RecordError
-    from isthmus.records import nearest
 
-    if name not in module.__all__:
-        raise RecordError(f"no recipe '{name}'{nearest(name, module.__all__)}")
-    made: Autoencoder = getattr(module, name)()
-    return made
+    if data is not None:
+        return runs.Origin(data, labels, _size(resize))
+    if labels is not None or resize is not None:
+        raise RecordError("--labels and --resize say how to read --data; name the data too")
+    return None
 
 
-def _picture_choices(kinds: list[str], assignments: list[str]) -> dict[str, dict[str, Any]]:
-    """For each kind the arguments among ``name=value`` that it takes; `RecordError` for one that none takes."""
-    from inspect import signature
+def _all_examples(
+    run: Path, data: str | None, labels: str | None, resize: str | None
+) -> tuple[Autoencoder, NDArray[Any]]:
+    """A run with all examples of --data, or the ones that it held out itself."""
+    from isthmus import runs
 
-    from isthmus import plots
-    from isthmus.errors import RecordError
-    from isthmus.records import nearest, parse
-
-    choices: dict[str, dict[str, Any]] = {}
-    for kind in kinds:
-        if kind not in plots.__all__:
-            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
-        choices[kind] = {}
-    takes = {
-        kind: [name for name in signature(getattr(plots, kind)).parameters if name not in {"ae", "X", "y"}]
-        for kind in kinds
-    }
-    for assignment in assignments:
-        name, _, text = assignment.partition("=")
-        takers = [kind for kind in kinds if name in takes[kind]]
-        if not takers:
-            known = [each for names in takes.values() for each in names]
-            raise RecordError(f"{' and '.join(kinds)}: no argument '{name}'{nearest(name, known)}")
-        for kind in takers:
-            choices[kind][name] = parse(text)
-    return choices
+    origin = _origin(data, labels, resize)
+    if origin is not None:
+        return runs.open_run(run)[0], origin.read().train
+    ae, part, _ = runs.examples_of(run)
+    return ae, part.test
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -334,16 +295,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise RecordError(f"--resize {text!r} is no size; write for example 64x64")
     return int(height), int(width)
-
-
-def _bar(quiet: bool) -> Any:
-    """What shows the progress of a training: a bar on a terminal, a line per epoch elsewhere, nothing with --json."""
-    from isthmus.progress import shown
-
-    def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
-        return reports if quiet else shown(reports, numbers, title, lines=not sys.stderr.isatty())
-
-    return watch
 
 
 def _fit(ae: Autoencoder, part: Split, events: Path | None, title: str) -> None:
@@ -359,7 +310,7 @@ def _fit(ae: Autoencoder, part: Split, events: Path | None, title: str) -> None:
 
         writer = EventWriter(events)
     with writer:
-        for report in _bar(False)(reports, title, math.prod(part.train.shape[1:])):
+        for report in watcher(False)(reports, title, math.prod(part.train.shape[1:])):
             if events is not None and report.complete:
                 writer.scalars(report)
                 writer.pictures(ae, part.test[:10], report.step)
@@ -370,7 +321,7 @@ def _evaluated(ae: Autoencoder, part: Split, name: str) -> Any:
     from isthmus.evaluation import evaluate as figures
 
     evaluation = figures(ae, part.test, part.train)
-    _table(
+    table(
         [f"{len(part.test):,} held-out examples of {name}", "value", "unit"], [list(row) for row in evaluation.rows()]
     )
     return evaluation
@@ -382,50 +333,3 @@ def _pages(folder: Path, ae: Autoencoder, part: Split, evaluation: Any, title: s
 
     pictures = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), part)
     write_report(folder, ae, evaluation, pictures, title, command)
-
-
-def _run(run: Path) -> tuple[Autoencoder, Origin | None]:
-    from isthmus import runs
-
-    return runs.open_run(run)
-
-
-def _opened(run: Path, data: str | None, labels: str | None, resize: str | None) -> tuple[Autoencoder, Split, str]:
-    """A run with examples to look at: those of --data, or the ones that it held out itself."""
-    from isthmus import runs
-    from isthmus.errors import DataError
-
-    ae, origin = runs.open_run(run)
-    if data is not None:
-        origin = runs.Origin(data, labels, _size(resize))
-    if origin is None:
-        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
-    dataset = origin.read()
-    return ae, runs.split(dataset), dataset.name
-
-
-def _examples(run: Path, data: str | None, labels: str | None, resize: str | None) -> tuple[Autoencoder, Any]:
-    """A run with all examples of --data, or the ones that it held out itself."""
-    if data is None:
-        ae, part, _ = _opened(run, data, labels, resize)
-        return ae, part.test
-    from isthmus import runs
-
-    ae, _ = runs.open_run(run)
-    return ae, runs.Origin(data, labels, _size(resize)).read().train
-
-
-def _write_array(path: Path, values: Any) -> None:
-    import io
-
-    import numpy as np
-
-    from isthmus.errors import RecordError
-    from isthmus.storage import replace_file
-
-    if path.suffix != ".npy":
-        raise RecordError(f"--out {path}: arrays are written as .npy; let the name end so")
-    content = io.BytesIO()
-    np.save(content, values, allow_pickle=False)
-    replace_file(path, content.getvalue())
-    _say(f"written: {path}, {values.shape} {values.dtype}")

@@ -7,37 +7,36 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from isthmus import records, storage
-from isthmus.architectures import MLP, Modules
+from isthmus.architectures import Modules
 from isthmus.architectures.base import Architecture
-from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.corruptions import Clean, Corruption
+from isthmus.choosing import SLOTS, Chosen, batch_size_for, choose_all, choose_precision, epochs_for
+from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
-from isthmus.devices import choose_device, computes_bfloat16
-from isthmus.errors import DataError, ModelFileError, RecordError
+from isthmus.devices import choose_device
+from isthmus.errors import DataError, RecordError
 from isthmus.inference import in_batches
-from isthmus.likelihoods import Bernoulli, Likelihood, Normal
-from isthmus.model import Model
-from isthmus.optimizers import AdamW, Constant, OneCycle, Optimizer
+from isthmus.likelihoods import Likelihood
+from isthmus.optimizers import Constant, Optimizer
 from isthmus.progress import shown
-from isthmus.scaling import Affine, MinMax, Scaling, choose, within_unit
+from isthmus.scaling import Affine, Scaling
 from isthmus.training import (
     Plan,
     Precision,
     Purpose,
     Report,
+    Reports,
     Resident,
     Source,
     State,
@@ -47,24 +46,9 @@ from isthmus.training import (
     train,
 )
 
-__all__ = ["DEFAULTS", "SLOTS", "Autoencoder", "load"]
+__all__ = ["Autoencoder", "load"]
 
 Array = NDArray[Any]
-SLOTS: dict[str, type[records.Record]] = {
-    "bottleneck": Bottleneck,
-    "architecture": Architecture,
-    "corruption": Corruption,
-    "likelihood": Likelihood,
-    "scaling": Scaling,
-    "optimizer": Optimizer,
-}
-
-
-DEFAULTS: dict[str, records.Record] = {  # what "auto" means where it does not depend on the data
-    "architecture": MLP(),
-    "corruption": Clean(),
-    "optimizer": AdamW(3e-3, schedule=OneCycle()),
-}
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -83,7 +67,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         batch_size: examples per step; auto: a fortieth of the data, within 16 ... 256.
         early_stopping: hold out ``validation_fraction`` of the data (unless `fit` is given a validation set), stop when
             the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
-        warm_start: let `fit` go on from the weights it finds.
+        warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now.
         precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
             convolutions where the processor computes in it.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
@@ -152,7 +136,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     history_: tuple[Report, ...]
     seconds_: float
     feature_names_in_: NDArray[np.object_]
-    _state: State | None
+    _state: State
 
     # Training
 
@@ -170,104 +154,102 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def fitting(self, X: Any, *, validation: Any = None, every: int | None = None) -> Iterator[Report]:
         """`fit` as a generator: yields a `Report` after each epoch, and each ``every`` steps; the caller may stop at any."""
         self._validate_params()
-        examples = as_examples(X, minimum=2)
-        values = examples.values
-        if not (self.warm_start and hasattr(self, "model_")):
-            self._prepare(values, examples.columns)
-        else:
-            values = self._examples(X)
+        if every is not None and not (isinstance(every, Integral) and every > 0):
+            raise RecordError(f"every={every!r} cannot be: give a number of steps from 1 on, or None")
+        values = self._begun(X, anew=not self.warm_start, minimum=2)
         held: Source | None = None
         if validation is not None:
             held = self._source(self._examples(validation))
         elif self.early_stopping:
             values, rest = self._split(values)
             held = self._source(rest)
-        plan = self._plan(len(values))
-        self._state = State(plan.optimizer.build(self.model_.parameters()))
-        reports = train(self.model_, self._source(values), plan, held, every, self._state)
+        reports = train(self.model_, self._source(values), self._plan(len(values)), held, every, self._state)
         if self.verbose:
-            reports = shown(
-                reports, math.prod(self.shape_), lines=not sys.stderr.isatty() and "ipykernel" not in sys.modules
-            )
+            lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
+            reports = shown(reports, math.prod(self.shape_), lines=lines)
         if self.early_stopping:
             reports = best_kept(reports, self.model_, self.n_iter_no_change, self.tol)
+        yield from self._noted(reports)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
+        self._validate_params()
+        values = self._begun(X, anew=False, minimum=1)
+        plan = self._plan(len(values), epochs=1, schedule=False)
+        for _ in self._noted(train(self.model_, self._source(values), plan, state=self._state)):
+            pass
+        return self
+
+    def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
+        """Checked examples, and a model for them: an untrained one, or the one that is there already."""
+        if not anew and hasattr(self, "model_"):
+            values = self._examples(X, minimum)
+            self._follow_changes()
+            return values
+        examples = as_examples(X, minimum=minimum)
+        given = {name: getattr(self, name) for name in SLOTS}
+        chosen = choose_all(given, examples.values, self.precision)
+        self._assemble(chosen, self._seed_of(self.random_state))
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if examples.columns is not None:
+            self.feature_names_in_ = np.asarray(examples.columns, dtype=object)
+        return examples.values
+
+    def _assemble(self, chosen: Chosen, seed: int) -> None:
+        """The untrained model of the choices, on its device, and what is known of it."""
+        sketch = chosen.sketch()
+        self.code_shape_ = chosen.code_shape(sketch)
+        self._n_features_out = math.prod(self.code_shape_)
+        self.n_parameters_ = sum(p.numel() for p in sketch.parameters())
+        device = choose_device(self.device)
+        self.precision_ = choose_precision(self.precision, chosen.records["architecture"], device)
+        self.model_ = chosen.model(seeded("cpu", seed, Purpose.WEIGHTS)).to(device).eval()
+        for name, record in chosen.records.items():
+            setattr(self, f"{name}_", record)
+        self.shape_ = chosen.shape
+        self.n_features_in_ = math.prod(chosen.shape)
+        self.history_, self.seconds_ = (), 0.0
+        self._seed, self._state = seed, State()
+
+    def _follow_changes(self) -> None:
+        """Takes up choices that were changed since the last round of training, where the weights allow it."""
+        changed = {name: getattr(self, name) for name in SLOTS if not isinstance(getattr(self, name), str)}
+        changed = {name: record for name, record in changed.items() if record != getattr(self, f"{name}_")}
+        if "optimizer" in changed:
+            self._state.optimizer = None
+        model = self.model_
+        for name in changed.keys() - {"optimizer", "corruption"}:
+            kept = {slot: getattr(self, f"{slot}_") for slot in SLOTS} | {name: changed[name]}
+            affine = Affine(cast(Any, model.shift), cast(Any, model.scale))
+            sketch = Chosen(kept, self.shape_, affine, model.dtype).sketch()
+            sizes, wanted = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
+            if name in {"architecture", "scaling"} or sizes != wanted:
+                raise RecordError(
+                    f"training goes on with the weights there are, which {name}={changed[name]!r} would not fit; "
+                    "fit anew, with warm_start=False"
+                )
+            setattr(model, name, changed[name])
+        for name, record in changed.items():
+            setattr(self, f"{name}_", record)
+
+    def _noted(self, reports: Reports) -> Iterator[Report]:
+        """The same reports, kept in the history; whatever happens, the model is left ready for use."""
+        before = self.seconds_
         try:
             for report in reports:
                 if report.complete:
                     self.history_ = (*self.history_, report)
-                    self.seconds_ = report.seconds
+                    self.seconds_ = before + report.seconds
                 yield report
         finally:
             reports.close()
             self.model_.eval()
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
-        self._validate_params()
-        examples = as_examples(X)
-        if not hasattr(self, "model_"):
-            self._prepare(examples.values, examples.columns)
-        values = self._examples(X)
-        plan = self._plan(len(values), epochs=1, schedule=False)
-        if getattr(self, "_state", None) is None:
-            self._state = State(plan.optimizer.build(self.model_.parameters()))
-        for report in train(self.model_, self._source(values), plan, state=self._state):
-            self.history_ = (*self.history_, report)
-        self.model_.eval()
-        return self
-
-    def _prepare(self, values: Array, columns: tuple[str, ...] | None) -> None:
-        """Makes the choices left to the data, and an untrained model."""
-        shape = values.shape[1:]
-        numbers = math.prod(shape)
-        scaling = choose(values) if isinstance(self.scaling, str) else self.scaling
-        affine = scaling.fit(values)
-        if isinstance(self.scaling, str) and isinstance(self.likelihood, Bernoulli) and not within_unit(values, affine):
-            scaling, affine = MinMax(), MinMax().fit(values)
-        auto = DEFAULTS | {
-            "bottleneck": Identity(max(1, min(32, (numbers + 1) // 2))),
-            "likelihood": Bernoulli() if within_unit(values, affine) else Normal("learned"),
-            "scaling": scaling,
-        }
-        given = {name: getattr(self, name) for name in SLOTS}
-        chosen = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
-        self._seed = self._drawn_seed()
-        self._assemble(shape, chosen, affine)
-        self.n_features_in_ = numbers
-        self._state = None
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        if columns is not None:
-            self.feature_names_in_ = np.asarray(columns, dtype=object)
-        self.history_ = ()
-        self.seconds_ = 0.0
-
-    def _assemble(self, shape: tuple[int, ...], chosen: dict[str, Any], affine: Affine) -> None:
-        """The model of the choices, on its device, and what is known of it."""
-        device = choose_device(self.device)
-        generator = seeded("cpu", self._seed, Purpose.WEIGHTS)
-        model = Model(shape, chosen["architecture"], chosen["bottleneck"], chosen["likelihood"], affine, generator)
-        precision: Precision = self.precision
-        if precision == "auto":
-            precision = (
-                "bfloat16" if chosen["architecture"].prefers_bfloat16 and computes_bfloat16(device) else "float32"
-            )
-        for name, record in chosen.items():
-            setattr(self, f"{name}_", record)
-        self.precision_ = precision
-        self.model_ = model.to(device, torch.float64 if precision == "float64" else torch.float32).eval()
-        self.shape_ = shape
-        self.n_parameters_ = sum(p.numel() for p in model.parameters())
-        with torch.no_grad():
-            code = self.model_.encode(torch.zeros(1, *shape, device=device, dtype=self.model_.shift.dtype))
-        self.code_shape_ = tuple(code.shape[1:])
-        self._n_features_out = math.prod(self.code_shape_)
-
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> Plan:
-        batch = min(256, max(16, n // 40)) if isinstance(self.batch_size, str) else self.batch_size
+        batch = batch_size_for(n) if isinstance(self.batch_size, str) else self.batch_size
         if epochs is None:
-            wanted = math.ceil(3000 / math.ceil(n / batch))  # more epochs than 50 teach few examples by heart
-            epochs = min(50, max(10, wanted)) if isinstance(self.epochs, str) else self.epochs
+            epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         return Plan(self.corruption_, optimizer, epochs, batch, self._seed, self.precision_)
 
@@ -287,10 +269,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         kind = Streamed if isinstance(values, np.memmap) else Resident
         return kind(values, choose_device(self.device))
 
-    def _drawn_seed(self) -> int:
-        if isinstance(self.random_state, np.random.RandomState):
-            return int(self.random_state.randint(2**31))
-        return secrets.randbits(31) if self.random_state is None else int(self.random_state)
+    @staticmethod
+    def _seed_of(random_state: int | np.random.RandomState | None) -> int:
+        if isinstance(random_state, np.random.RandomState):
+            return int(random_state.randint(2**31))
+        if random_state is None:
+            return secrets.randbits(31)
+        if not isinstance(random_state, Integral) or random_state < 0:
+            raise RecordError(f"random_state={random_state!r} cannot be: give a whole number from 0 on, or None")
+        return int(random_state)
 
     # Use
 
@@ -305,12 +292,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def decode(self, Z: ArrayLike) -> Array:
         """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
         check_is_fitted(self)
-        codes = as_examples(Z).values
-        if math.prod(codes.shape[1:]) != self._n_features_out:
+        codes, model = as_examples(Z).values, self.model_
+        if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        dtype = self.model_.shift.dtype
-        return self._apply(lambda z: self.model_.outwards(self.model_.decode(z.to(dtype))), codes)
+        return self._apply(lambda z: model.outwards(model.decode(z.to(model.dtype))), codes)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """`decode`."""
@@ -318,25 +304,26 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def reconstruct(self, X: Any) -> Array:
         """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples."""
-        values, model = self._examples(X), self.model_
-        return self._apply(lambda raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
+        return self._reconstructed(self._examples(X))
 
     def sample(self, n: int = 1, random_state: int | None = None) -> Array:
         """New examples (n, *shape_) decoded from the bottleneck's prior; `NotPossibleError` where it has none."""
         check_is_fitted(self)
-        seed = secrets.randbits(31) if random_state is None else random_state
-        codes = self.bottleneck_.sample((n, *self.code_shape_), seeded("cpu", seed, Purpose.SAMPLE))
+        if not isinstance(n, Integral) or n < 1:
+            raise RecordError(f"n={n!r} cannot be: give a whole number of examples from 1 on")
+        generator = seeded("cpu", self._seed_of(random_state), Purpose.SAMPLE)
+        codes = self.bottleneck_.sample((int(n), *self.code_shape_), generator)
         return self.decode(codes.numpy())
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
         """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""
-        values = self._examples(X)
+        values, seed = self._examples(X), self._seed_of(random_state)
         spoil, parts = corruption or self.corruption_, []
         with torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 raw = self._source(np.asarray(values[begin : begin + 1024]))
                 x = self.model_.inwards(raw[torch.arange(len(raw))])
-                generator = seeded(x.device, random_state, Purpose.SAMPLE, number)
+                generator = seeded(x.device, seed, Purpose.SAMPLE, number)
                 parts.append(self.model_.outwards(spoil(x, generator)).cpu().numpy())
         spoilt: Array = np.concatenate(parts)
         return spoilt
@@ -352,7 +339,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_)."""
         values = self._examples(X)
-        squares: Array = np.square(self.reconstruct(values) - values.astype(np.float64))
+        squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
         return squares if per_feature else squares.reshape(len(squares), -1).mean(1)
 
     def _scored(self, raw: torch.Tensor) -> torch.Tensor:
@@ -366,10 +353,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.model_.train(training)
         return rows
 
-    def _examples(self, X: Any) -> Array:
-        """Checked examples of the shape that was fitted."""
+    def _reconstructed(self, values: Array) -> Array:
+        model = self.model_
+        return self._apply(lambda raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
+
+    def _examples(self, X: Any, minimum: int = 1) -> Array:
+        """Checked examples of the shape that was fitted, their columns in the same order."""
         check_is_fitted(self)
-        values = as_examples(X).values
+        if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
+            _check_feature_names(self, X, reset=False)
+        values = as_examples(X, minimum=minimum).values
         if values.shape[1:] == self.shape_:
             return values
         if values.ndim == 2 and len(self.shape_) == 1:
@@ -393,17 +386,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def set_params(self, **params: Any) -> Self:
         """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with that field changed."""
-        for name, value in params.items():
+        for name, value in sorted(params.items(), key=lambda item: item[0].count("__")):  # records before their fields
             slot, _, path = name.partition("__")
-            if path:
-                record = getattr(self, slot, None)
-                if not isinstance(record, records.Record):
-                    raise RecordError(
-                        f"{slot}={record!r} has no field '{path}'; give a record first, such as {slot}=..."
-                    )
+            record = getattr(self, slot, None)
+            if not path or slot not in self._get_param_names():
+                super().set_params(**{name: value})
+            elif isinstance(record, records.Record):
                 setattr(self, slot, record.with_field(path, value))
             else:
-                super().set_params(**{name: value})
+                raise RecordError(f"{slot}={record!r} has no field '{path}'; give a record first, such as {slot}=...")
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -414,15 +405,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
-        header = {
-            "version": __version__,
-            "shape": self.shape_,
-            "seed": self._seed,
-            "parameters": {name: storage.describe_value(value) for name, value in parameters.items()},
-            "fitted": {name: storage.describe_value(getattr(self, f"{name}_")) for name in SLOTS},
-            "columns": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
-            "history": [asdict(report) for report in self.history_],
-        }
+        header = storage.Header(
+            version=__version__,
+            shape=self.shape_,
+            seed=self._seed,
+            epoch=self._state.epoch,
+            step=self._state.step,
+            seconds=self.seconds_,
+            parameters={name: storage.describe_value(value) for name, value in parameters.items()},
+            fitted={name: storage.describe_value(getattr(self, f"{name}_")) for name in SLOTS},
+            columns=list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
+            history=list(self.history_),
+        )
         storage.write_file(path, header, self.model_.state_dict())
 
 
@@ -437,21 +431,38 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
         ModelFileError: the file is damaged, or not of isthmus.
     """
     path = os.path.join(path, "model.safetensors") if os.path.isdir(path) else path
-    header, tensors = storage.read_file(path)
-    names = storage.vocabulary()
-    try:
-        parameters = {k: storage.read_value(v, names, architecture) for k, v in header["parameters"].items()}
-        chosen = {name: storage.read_value(header["fitted"][name], names, architecture) for name in SLOTS}
-        ae = Autoencoder(**parameters | {"device": device})
-        ae._seed = header["seed"]
-        shape = tuple(header["shape"])
-        ae._assemble(shape, chosen, Affine(tensors["shift"].numpy(), tensors["scale"].numpy()))
-        ae.model_.load_state_dict(tensors)
-        ae.history_ = tuple(Report(**report) for report in header["history"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, RecordError) as error:
-        raise ModelFileError(f"{path} does not agree with itself: {str(error).splitlines()[0]}") from error
-    ae.n_features_in_ = math.prod(shape)
-    ae.seconds_ = ae.history_[-1].seconds if ae.history_ else 0.0
-    if header["columns"] is not None:
-        ae.feature_names_in_ = np.asarray(header["columns"], dtype=object)
+
+    def expected(header: storage.Header, tensors: storage.Tensors) -> storage.Tensors:
+        return _described(header, tensors, architecture)[1].sketch().state_dict()
+
+    header, tensors = storage.read_file(path, expected)
+    ae, chosen = _described(header, tensors, architecture)
+    ae.device = device
+    ae._assemble(chosen, header.seed)
+    ae.model_.load_state_dict(tensors)
+    ae.history_, ae.seconds_, ae._state = tuple(header.history), header.seconds, State(header.epoch, header.step)
+    if header.columns is not None:
+        ae.feature_names_in_ = np.asarray(header.columns, dtype=object)
     return ae
+
+
+def _described(
+    header: storage.Header, tensors: storage.Tensors, architecture: Modules | None
+) -> tuple[Autoencoder, Chosen]:
+    """The autoencoder that a header describes, unfitted, and its choices; ValueError or the like if it describes none."""
+    names, shape = storage.vocabulary(), header.shape
+    ae = Autoencoder(**{k: storage.read_value(v, names, architecture) for k, v in header.parameters.items()})
+    ae._validate_params()
+    fitted = {slot: storage.read_value(header.fitted[slot], names, architecture) for slot in SLOTS}
+    for slot, kind in SLOTS.items():
+        if not isinstance(fitted[slot], kind):
+            raise RecordError(f"{fitted[slot]!r} is no {slot}")
+    if header.columns is not None and shape != (len(header.columns),):
+        raise RecordError(f"columns has {len(header.columns)} names for examples of shape {shape}")
+    for side in ("shift", "scale"):
+        own = tuple(tensors[side].shape)
+        fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
+        if not fits or not tensors[side].is_floating_point():
+            raise RecordError(f"{side} of shape {own} does not fit {shape}")
+    affine = Affine(tensors["shift"].numpy(), tensors["scale"].numpy())
+    return ae, Chosen(fitted, shape, affine, torch.float64 if ae.precision == "float64" else torch.float32)

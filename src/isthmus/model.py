@@ -5,8 +5,8 @@ It knows nothing of corruption, devices, epochs or logging: training calls ``mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -40,8 +40,9 @@ class Model(nn.Module):
     Args:
         shape: the shape of one example.
         architecture, bottleneck, likelihood: the choices.
-        affine: raw -> model units.
+        affine: raw -> model units; its type is the one that examples are scaled in, and come back in.
         generator: draws the first weights; the global generators are left alone.
+        dtype: the type of the weights, and of everything in model units.
     """
 
     shift: Tensor
@@ -55,22 +56,26 @@ class Model(nn.Module):
         likelihood: Likelihood,
         affine: Affine,
         generator: Generator,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
+        self.dtype, self.draws = dtype, architecture.draws
         self.encoder, self.decoder = architecture.build(shape, bottleneck.width, bottleneck.size, generator)
         self.code_memory = bottleneck.memory(generator)
         self.likelihood_memory = likelihood.memory()
-        self.register_buffer("shift", torch.as_tensor(affine.shift, dtype=torch.float32))
-        self.register_buffer("scale", torch.as_tensor(affine.scale, dtype=torch.float32))
+        for part in self.children():
+            part.to(dtype)
+        self.register_buffer("shift", torch.as_tensor(affine.shift))
+        self.register_buffer("scale", torch.as_tensor(affine.scale))
 
     def inwards(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Raw units -> model units."""
-        return (raw.to(self.shift.dtype) - self.shift) / self.scale
+        return ((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype)
 
     def outwards(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Model units -> raw units."""
-        return x * self.scale + self.shift
+        return x.to(self.shift.dtype) * self.scale + self.shift
 
     def forward(
         self,
@@ -80,8 +85,9 @@ class Model(nn.Module):
         autocast: torch.dtype | None = None,
     ) -> Losses:
         """What it costs to reconstruct the target from x, with the code as training draws it."""
-        code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
-        return self._losses(code, target, autocast)
+        with _seeded_by(generator, x.device) if self.draws else nullcontext():
+            code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
+            return self._losses(code, target, autocast)
 
     def score(self, x: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Losses:
         """What it costs with the point code: nothing is drawn."""
@@ -94,6 +100,10 @@ class Model(nn.Module):
     def decode(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in model units."""
         return self.likelihood.mean(self._output(z))
+
+    def is_finite(self) -> bool:
+        """Whether every number that it has learned is finite."""
+        return all(bool(torch.isfinite(t).all()) for t in self.state_dict().values() if t.is_floating_point())
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         nll = self.likelihood.nll(self._output(code.z, autocast), target, self.likelihood_memory)
@@ -113,3 +123,13 @@ class Model(nn.Module):
 def _casting(x: Tensor, dtype: torch.dtype | None) -> AbstractContextManager[object]:
     """Products and convolutions in another precision; the bottleneck and the likelihood stay in full."""
     return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)
+
+
+@contextmanager
+def _seeded_by(generator: Generator, device: torch.device) -> Iterator[None]:
+    """The global generators within: set from ours, and put back after. What layers such as dropout draw is repeatable so."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        world = torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
+        world.manual_seed(generator.initial_seed() ^ 1)  # another stream than the noise's
+        yield

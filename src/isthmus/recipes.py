@@ -9,9 +9,11 @@ from __future__ import annotations
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Noise, Occlude
+from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.records import nearest
 
 __all__ = [
     "completing",
@@ -82,3 +84,11 @@ def convolutional_variational(size: int = 16) -> Autoencoder:
 def quantized(size: int = 16) -> Autoencoder:
     """A small map of codes, each an entry of a learned codebook: for pictures."""
     return Autoencoder(VectorQuantized(size, entries=256), architecture=Conv((32,), code="map"))
+
+
+def find(name: str) -> Autoencoder:
+    """The recipe of that name, with its own sizes; `RecordError` names the nearest."""
+    if name not in __all__:
+        raise RecordError(f"no recipe '{name}'{nearest(name, __all__)}")
+    made: Autoencoder = globals()[name]()
+    return made

@@ -136,12 +136,36 @@ def override(choice: Record, path: str, value: Any, vocabulary: Mapping[str, typ
     return choice.replace(**{name: value})
 
 
-def switch(old: Record, name: str, vocabulary: Mapping[str, type[Record]]) -> Record:
-    """A record of another type, by name, that keeps what the two have in common."""
+def switch(
+    old: object,
+    name: str,
+    vocabulary: Mapping[str, type[Record]],
+    fields: Mapping[str, Any] | None = None,
+    at: str = "",
+) -> Record:
+    """A record by name that keeps what it has in common with the old one, if that is a record.
+
+    Args:
+        fields: values for those of its fields that have no default.
+        at: what stands before the name of a field where the user writes it, such as ``bottleneck.``.
+    """
     kind = vocabulary.get(name)
     if kind is None:
         raise RecordError(f"no '{name}' to take the place of {type(old).__name__}{nearest(name, vocabulary)}")
-    return kind(**{field: getattr(old, field) for field in field_names(kind) if field in field_names(old)})
+    held = {field: getattr(old, field) for field in field_names(old)} if isinstance(old, Record) else {}
+    known = {field: value for field, value in held.items() if field in field_names(kind)}
+    needed = [field.name for field in dataclasses.fields(kind) if _has_no_default(field)]  # type: ignore[arg-type]
+    known |= {field: value for field, value in (fields or {}).items() if field in needed}
+    missing = [field for field in needed if field not in known]
+    if missing:
+        raise RecordError(
+            f"{name} needs {' and '.join(missing)}: give {', '.join(f'{at}{field}=...' for field in missing)} too"
+        )
+    return kind(**known)
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def nearest(word: str, names: Iterable[str]) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,24 @@ from numpy.typing import NDArray
 
 from isthmus.data import Dataset
 from isthmus.data import load as load_data
-from isthmus.errors import DataError, IsthmusError, NotPossibleError
+from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder, load
+from isthmus.records import nearest, parse
 from isthmus.storage import replace_file
 from isthmus.training import Report
 
-__all__ = ["Origin", "Split", "default_kinds", "draw", "free_folder", "open_run", "save_run", "split"]
+__all__ = [
+    "Origin",
+    "Split",
+    "default_kinds",
+    "draw",
+    "examples_of",
+    "free_folder",
+    "open_run",
+    "picture_choices",
+    "save_run",
+    "split",
+]
 
 Array = NDArray[Any]
 _HELD_OUT = 0.1  # of data that have no test part
@@ -124,6 +137,16 @@ def open_run(run: Path) -> tuple[Autoencoder, Origin | None]:
         raise DataError(f"{about} is damaged ({error}); name the examples with --data") from None
 
 
+def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Split, str]:
+    """A run, examples to look at, and their name: those given, or the ones that it held out itself."""
+    ae, origin = open_run(run)
+    origin = origin if given is None else given
+    if origin is None:
+        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
+    dataset = origin.read()
+    return ae, split(dataset), dataset.name
+
+
 def default_kinds(ae: Autoencoder) -> list[str]:
     """The pictures that suit an autoencoder."""
     kinds = ["losses"]
@@ -133,6 +156,26 @@ def default_kinds(ae: Autoencoder) -> list[str]:
     if hasattr(ae.bottleneck_, "beta"):
         kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
     return kinds + (["feature_maps"] if len(ae.code_shape_) > 1 else [])
+
+
+def picture_choices(kinds: Sequence[str], assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """For each kind of picture the arguments among ``name=value`` that it takes; `RecordError` for one that none takes."""
+    from isthmus import plots
+
+    for kind in kinds:
+        if kind not in plots.__all__:
+            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
+    takes = {kind: signature(getattr(plots, kind)).parameters.keys() - {"ae", "X", "y"} for kind in kinds}
+    choices: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        takers = [kind for kind in kinds if name in takes[kind]]
+        if not takers:
+            known = sorted({each for names in takes.values() for each in names})
+            raise RecordError(f"{' and '.join(kinds)}: no argument '{name}'{nearest(name, known)}")
+        for kind in takers:
+            choices[kind][name] = parse(text)
+    return choices
 
 
 def draw(

@@ -6,7 +6,7 @@ model units = (raw - shift) / scale
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,12 @@ _BLOCK = 32 * 2**20  # bytes looked at together, so that a memory-mapped array s
 class Affine(NamedTuple):
     """The two sides of the map, each broadcastable to (b, *shape)."""
 
-    shift: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    shift: NDArray[np.floating[Any]]
+    scale: NDArray[np.floating[Any]]
+
+    def astype(self, dtype: np.dtype[Any]) -> Affine:
+        """The same map in another type of number."""
+        return Affine(self.shift.astype(dtype), self.scale.astype(dtype))
 
 
 class Range(NamedTuple):
@@ -122,6 +126,15 @@ def choose(examples: NDArray[np.generic]) -> Scaling:
     if low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and low == 0 and high == 255)):
         return Bytes()
     return Standard(per="feature" if examples.ndim == 2 else "channel" if examples.ndim == 4 else "all")
+
+
+def wide_enough(examples: NDArray[np.generic]) -> np.dtype[Any]:
+    """The narrowest type, float32 or float64, that holds every number of the examples exactly."""
+    dtype = np.promote_types(examples.dtype, np.float32)
+    if examples.dtype.kind in "iu" and dtype == np.float64:
+        low, high, _ = range_of(examples)
+        return np.dtype(np.float32 if low >= -(2**24) and high <= 2**24 else np.float64)
+    return dtype
 
 
 def within_unit(examples: NDArray[np.generic], affine: Affine) -> bool:

@@ -90,11 +90,11 @@ class Plan:
 
 @dataclass
 class State:
-    """Where training stands: what another round of training goes on from."""
+    """Where training stands: what another round of training goes on from. A missing optimizer is built anew."""
 
-    optimizer: torch.optim.Optimizer
     epoch: int = 0
     step: int = 0
+    optimizer: torch.optim.Optimizer | None = None
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,12 @@ def train(
     With a state it goes on from there, and moves it; the schedule runs over this round's steps.
 
     Raises:
-        DivergenceError: the loss of a report is not finite.
+        DivergenceError: the loss of a report, or the one that the last step leaves, is not finite.
     """
     device, dtype, b = model.shift.device, autocast(plan.precision), plan.batch_size
-    state = State(plan.optimizer.build(model.parameters())) if state is None else state
+    state = State() if state is None else state
+    if state.optimizer is None:
+        state.optimizer = plan.optimizer.build(model.parameters())
     per_epoch = math.ceil(len(examples) / b)
     steps = max(1, round(plan.epochs * per_epoch))
     spoil = Spoiling(model, examples, plan)
@@ -181,16 +183,20 @@ def train(
         complete = place == per_epoch - 1 or step == steps - 1
         state.epoch += complete
         if complete or (every is not None and (step + 1) % every == 0):
+            means = costs.means()
+            check_sound(model, x, means, step + 1, steps, rate)
             valid = validate(model, validation, plan) if complete and validation is not None else None
-            epoch = state.epoch + (not complete)
-            yield costs.report(epoch, step + 1, steps, time.perf_counter() - began, valid, rate, complete)
+            nll, penalty, loss = means.pop("nll"), means.pop("penalty"), means.pop("loss")
+            epoch, seconds = state.epoch + (not complete), time.perf_counter() - began
+            yield Report(epoch, step + 1, steps, seconds, loss, nll, penalty, valid, rate, complete, means)
 
 
 def best_kept(reports: Reports, model: Model, patience: int, tol: float) -> Reports:
     """The same reports, until the validation loss has not improved by tol nats for some epochs; the best weights stay in the model."""
-    best, best_epoch, weights = math.inf, 0, None
+    best, best_epoch, weights = math.inf, -1, None
     try:
         for report in reports:
+            best_epoch = report.epoch - 1 if best_epoch < 0 else best_epoch  # a warm start does not begin at 1
             if report.valid is not None and report.valid < best - tol:
                 best, best_epoch = report.valid, report.epoch
                 weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -272,18 +278,19 @@ class Costs:
         }
         return {"loss": means["nll"] + means["penalty"]} | means
 
-    def report(
-        self, epoch: int, step: int, steps: int, seconds: float, valid: float | None, lr: float, complete: bool
-    ) -> Report:
-        """The report on these losses; `DivergenceError` if they are not finite."""
-        means = self.means()
-        if not all(math.isfinite(means[name]) for name in ("loss", "nll", "penalty")):
-            raise DivergenceError(
-                f"the loss is {means['loss']} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
-                "or set optimizer.clip=1, or check the scaling"
-            )
-        nll, penalty, loss = means.pop("nll"), means.pop("penalty"), means.pop("loss")
-        return Report(epoch, step, steps, seconds, loss, nll, penalty, valid, lr, complete, means)
+
+@torch.no_grad()
+def check_sound(model: Model, x: Tensor, losses: Mapping[str, float], step: int, steps: int, lr: float) -> None:
+    """`DivergenceError` if the losses are not finite; what the last step of all leaves behind shows in none of them, and is measured."""
+    seen = [losses["loss"], losses["nll"], losses["penalty"]]
+    if step == steps:
+        seen.append(float(model.eval().score(x, x).total.mean()))
+    wrong = next((loss for loss in seen if not math.isfinite(loss)), None)
+    if wrong is not None:
+        raise DivergenceError(
+            f"the loss is {wrong} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
+            "or set optimizer.clip=1, or check the scaling"
+        )
 
 
 def autocast(precision: Precision) -> torch.dtype | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, nn
+from torch.nn.utils import skip_init
 
 from isthmus.bottlenecks.base import Activation
 from isthmus.records import Record
 
-__all__ = ["Architecture", "Initialization", "Pair", "activation_layers", "initialize"]
+__all__ = ["Architecture", "Initialization", "Pair", "activation_layers", "blank", "initialize"]
 
 Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
 
@@ -37,10 +38,21 @@ class Architecture(Record):
         """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
         return False
 
+    @property
+    def draws(self) -> bool:
+        """Whether its layers may draw random numbers of their own in training, as dropout does."""
+        return False
+
 
 def activation_layers(activation: Activation) -> list[nn.Module]:
     """The layer of an activation function; none where it is linear."""
     return [] if activation == "linear" else [_LAYERS[activation]()]
+
+
+def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    """A layer whose weights are yet to be drawn, on the default device: on "meta" it takes no memory."""
+    layer: nn.Module = skip_init(kind, *args, device=torch.get_default_device(), **kwargs)
+    return layer
 
 
 @torch.no_grad()
@@ -53,7 +65,7 @@ def initialize(module: nn.Module, scheme: Initialization, generator: Generator) 
     """
     for layer in module.modules():
         weight = getattr(layer, "weight", None)
-        if not isinstance(weight, nn.Parameter) or weight.ndim < 2:
+        if not isinstance(weight, nn.Parameter) or weight.ndim < 2 or weight.is_meta:
             continue
         field = math.prod(weight.shape[2:])
         fans = weight.shape[1] * field, weight.shape[0] * field

@@ -8,10 +8,8 @@ from typing import Literal
 import torch
 from pydantic import PositiveInt, model_validator
 from torch import Generator, Tensor, nn
-from torch.nn.utils import skip_init
 
-from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, initialize
-from isthmus.architectures.mlp import dense
+from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
 from isthmus.records import Sizes, record
@@ -78,9 +76,9 @@ class Conv(Architecture):
             encoder, decoder = [*encoder, FeaturesLast()], [FeaturesFirst(), *decoder]
         else:
             inner = torch.Size((stages[-1], *sizes[-1]))
-            encoder = [*encoder, nn.Flatten(), dense(inner.numel(), width)]
+            encoder = [*encoder, nn.Flatten(), blank(nn.Linear, inner.numel(), width)]
             decoder = [
-                dense(size, inner.numel()),
+                blank(nn.Linear, size, inner.numel()),
                 *activation_layers(self.activation),
                 nn.Unflatten(1, inner),
                 *decoder,
@@ -123,17 +121,14 @@ class Conv(Architecture):
         dims, layers = len(sizes[0]), list[nn.Module]()
         for a, b, small, large in zip(stages, (*stages[1:], colors), sizes, sizes[1:], strict=False):
             over = tuple(1 - (2 * s - to) for s, to in zip(small, large, strict=True))  # an odd side needs no extra row
-            layer = skip_init(
-                _TRANSPOSED[dims], a, b, self.kernel, stride=2, padding=self.kernel // 2, output_padding=over
-            )
+            layer = blank(_TRANSPOSED[dims], a, b, self.kernel, stride=2, padding=self.kernel // 2, output_padding=over)
             layers += [layer, *activation_layers(self.activation)]
         return layers[: len(layers) - len(activation_layers(self.activation))]
 
     def _convolution(self, a: int, b: int, dims: int, stride: int = 1, padding: int | None = None) -> nn.Module:
         """A convolution whose weights are yet to be drawn; it keeps the size unless told otherwise."""
         padding = self.kernel // 2 if padding is None else padding
-        layer: nn.Module = skip_init(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
-        return layer
+        return blank(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
 
 
 class Inwards(nn.Module):

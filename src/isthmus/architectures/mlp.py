@@ -7,9 +7,8 @@ from itertools import pairwise
 
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import skip_init
 
-from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, initialize
+from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
 from isthmus.records import Sizes, record
@@ -39,9 +38,9 @@ class MLP(Architecture):
             raise RecordError(
                 f"MLP: tied weights need a mirrored pair, but the layers are {down} and {up}; use tied=False"
             )
-        encoders = [dense(a, b) for a, b in pairwise(down)]
+        encoders = [blank(nn.Linear, a, b) for a, b in pairwise(down)]
         decoders: list[nn.Module] = (
-            [Transposed(e) for e in encoders[::-1]] if self.tied else [dense(a, b) for a, b in pairwise(up)]
+            [Transposed(e) for e in encoders[::-1]] if self.tied else [blank(nn.Linear, a, b) for a, b in pairwise(up)]
         )
         encoder = nn.Sequential(nn.Flatten(), *self._between(encoders))
         decoder = nn.Sequential(*self._between(decoders), nn.Unflatten(1, shape))
@@ -65,9 +64,3 @@ class Transposed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self._of[0].weight.T, self.bias)
-
-
-def dense(inputs: int, outputs: int) -> nn.Module:
-    """A dense layer whose weights are yet to be drawn."""
-    layer: nn.Module = skip_init(nn.Linear, inputs, outputs)
-    return layer

@@ -26,8 +26,13 @@ class Modules(Architecture):
     encoder: InstanceOf[nn.Module]
     decoder: InstanceOf[nn.Module]
 
+    @property
+    def draws(self) -> bool:
+        return True
+
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
-        pair = Pair(deepcopy(self.encoder), deepcopy(self.decoder))
+        encoder, decoder = deepcopy((self.encoder, self.decoder))  # together: what they share stays shared
+        pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
         h = _run("encoder", pair.encoder, torch.zeros(2, *shape))
         if h.shape[0] != 2 or h.shape[-1] != width:
             raise RecordError(

@@ -97,3 +97,17 @@ def test_small_numbers_within_zero_and_one_are_learned(rng: np.random.Generator)
     X = np.abs(rng.normal(size=(300, 2)) @ rng.normal(size=(2, 10))) * 1e-3
     ae = Autoencoder(Identity(6), random_state=0).fit(X)
     assert ae.reconstruction_error(X).mean() < 0.2 * X.var(axis=0).mean()
+
+
+def test_a_small_spread_far_from_zero_is_not_lost(rng: np.random.Generator) -> None:
+    X = 1.7e9 + 1000 * rng.normal(size=(200, 4))  # seconds since 1970
+    Z = Autoencoder(Identity(4), architecture=MLP(()), epochs=1, random_state=0).fit(X).encode(X)
+    moved = Autoencoder(Identity(4), architecture=MLP(()), epochs=1, random_state=0).fit(X - 1.7e9).encode(X - 1.7e9)
+    np.testing.assert_allclose(Z, moved, atol=1e-4)
+
+
+def test_double_precision_is_double_in_the_scaling_too(rng: np.random.Generator) -> None:
+    X = 0.1 + rng.normal(size=(50, 3))
+    ae = Autoencoder(Identity(2), precision="float64", epochs=1, random_state=0).fit(X)
+    np.testing.assert_array_equal(ae.model_.shift.numpy(), Standard().fit(X).shift)
+    np.testing.assert_array_equal(ae.model_.scale.numpy(), Standard().fit(X).scale)

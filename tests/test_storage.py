@@ -96,7 +96,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_another_format_is_refused(other: object, path: Path) -> None:
     header, tensors = parts(path)
     put(path, header | {"format": other}, tensors)
-    assert f"has format {other}, and this isthmus reads format {FORMAT}" in refused(path)
+    assert f"has format {other!r}, and this isthmus reads format {FORMAT}" in refused(path)
 
 
 def test_what_is_not_there_or_no_file_is_said_so(tmp_path: Path) -> None:
@@ -213,3 +213,65 @@ def test_the_same_model_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
     load(path).save(tmp_path / "again")
     one, other = path.read_bytes(), (tmp_path / "again").read_bytes()
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in WRONG.items() for value in values], ids=repr
+)
+def test_a_header_that_does_not_agree_with_itself_is_refused(key: str, value: object, path: Path) -> None:
+    header, tensors = parts(path)
+    put(path, header | {key: value}, tensors)
+    refused(path)
+    header.pop(key)
+    put(path, header, tensors)
+    refused(path)
+
+
+@pytest.mark.parametrize("slot", ["bottleneck", "architecture", "corruption", "likelihood", "scaling", "optimizer"])
+@pytest.mark.parametrize(
+    "value", [None, 5, {}, {"type": "os.system"}, {"type": "Constant"}, {"type": "Modules"}], ids=repr
+)
+def test_a_record_in_the_wrong_place_is_refused(slot: str, value: object, path: Path) -> None:
+    header, tensors = parts(path)
+    header["fitted"][slot] = value
+    put(path, header, tensors)
+    refused(path)
+
+
+def test_an_unknown_entry_is_refused_by_its_name(path: Path) -> None:
+    header, tensors = parts(path)
+    put(path, header | {"surprise": 1}, tensors)
+    assert "surprise" in refused(path)
+
+
+@pytest.mark.parametrize("change", TENSORS)
+def test_tensors_that_are_not_the_records_are_refused_by_name(change: str, path: Path) -> None:
+    header, tensors = parts(path)
+    changed, name = TENSORS[change]
+    put(path, header, changed(tensors))
+    with pytest.raises(ModelFileError, match=name):
+        load(path)
+
+
+def test_a_files_sizes_cannot_make_us_allocate(path: Path) -> None:
+    header, tensors = parts(path)
+    header["fitted"]["architecture"]["hidden"] = [10**12]  # 24 TB, which the file does not hold
+    put(path, header, tensors)
+    assert "memory" not in refused(path)
+
+
+def test_a_loaded_one_can_be_trained_and_fitted_again(path: Path) -> None:
+    X = np.random.default_rng(1).random((40, 6), np.float32)
+    again = load(path)
+    before = again.score(X)
+    for _ in range(20):
+        again.partial_fit(X)
+    assert again.score(X) > before
+    assert [report.epoch for report in again.history_] == list(range(1, 23))
+    assert len(again.fit(X).history_) == 2
+
+
+def test_a_missing_folder_is_named(fitted: Autoencoder, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere") as caught:
+        fitted.save(tmp_path / "nowhere" / "model.safetensors")
+    assert ".part" not in str(caught.value)

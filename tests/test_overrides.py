@@ -8,7 +8,7 @@ import pytest
 
 from isthmus import Autoencoder, bottlenecks, corruptions, likelihoods, optimizers, scaling
 from isthmus.architectures import MLP, Conv
-from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.corruptions import Noise
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
@@ -121,3 +121,9 @@ def test_a_learned_scale_and_a_number_can_both_be_typed() -> None:
     ae = Autoencoder(likelihood=Normal())
     assert overridden(ae, ["likelihood.scale=learned"]).likelihood == Normal("learned")
     assert overridden(ae, ["likelihood.scale=0.5"]).likelihood == Normal(0.5)
+
+
+@pytest.mark.parametrize("start", ["auto", Identity(8)], ids=repr)
+def test_a_record_with_needed_fields_can_be_chosen(start: Identity | str) -> None:
+    assignments = ["bottleneck=TopK", "bottleneck.size=8", "bottleneck.k=2"]
+    assert overridden(Autoencoder(start), assignments).bottleneck == TopK(8, k=2)  # type: ignore[arg-type]

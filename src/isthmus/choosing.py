@@ -1,0 +1,110 @@
+"""What "auto" means: the choices that are made from the data, and how long to train on how many examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.architectures import MLP, Modules
+from isthmus.architectures.base import Architecture
+from isthmus.bottlenecks import Identity
+from isthmus.bottlenecks.base import Bottleneck
+from isthmus.corruptions import Clean, Corruption
+from isthmus.devices import computes_bfloat16
+from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.model import Model
+from isthmus.optimizers import AdamW, OneCycle, Optimizer
+from isthmus.records import Record
+from isthmus.scaling import Affine, MinMax, Scaling, Standard, choose, wide_enough, within_unit
+from isthmus.training import Precision
+
+__all__ = ["DEFAULTS", "SLOTS", "Chosen", "batch_size_for", "choose_all", "choose_precision", "epochs_for"]
+
+SLOTS: dict[str, type[Record]] = {
+    "bottleneck": Bottleneck,
+    "architecture": Architecture,
+    "corruption": Corruption,
+    "likelihood": Likelihood,
+    "scaling": Scaling,
+    "optimizer": Optimizer,
+}
+
+DEFAULTS: dict[str, Record] = {  # what "auto" means where it does not depend on the data
+    "architecture": MLP(),
+    "corruption": Clean(),
+    "optimizer": AdamW(3e-3, schedule=OneCycle()),
+}
+
+
+class Chosen(NamedTuple):
+    """Everything that makes a model: a record for each slot, the shape of an example, the map to model units, the weights' type."""
+
+    records: Mapping[str, Any]
+    shape: tuple[int, ...]
+    affine: Affine
+    dtype: torch.dtype
+
+    def model(self, generator: torch.Generator) -> Model:
+        """An untrained model, on the default device."""
+        architecture, bottleneck = self.records["architecture"], self.records["bottleneck"]
+        return Model(
+            self.shape, architecture, bottleneck, self.records["likelihood"], self.affine, generator, self.dtype
+        )
+
+    def sketch(self) -> Model:
+        """The model without memory for its weights, so that sizes can be known before any is taken."""
+        own = isinstance(self.records["architecture"], Modules)  # code of the user's, which may not run on "meta"
+        with torch.device("cpu" if own else "meta"):
+            return self.model(torch.Generator("cpu"))
+
+    @torch.no_grad()
+    def code_shape(self, sketch: Model) -> tuple[int, ...]:
+        """The shape of one code."""
+        device = next((p.device for p in sketch.parameters()), "cpu")
+        h = sketch.encoder.eval()(torch.zeros(1, *self.shape, dtype=self.dtype, device=device))
+        return (*h.shape[1:-1], self.records["bottleneck"].size)
+
+
+def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision: Precision) -> Chosen:
+    """The choices for examples (n, *shape): those given, and for "auto" what suits the data."""
+    numbers = math.prod(values.shape[1:])
+    scaling = choose(values) if isinstance(given["scaling"], str) else given["scaling"]
+    affine = scaling.fit(values)
+    if (
+        isinstance(given["scaling"], str)
+        and isinstance(given["likelihood"], Bernoulli)
+        and not within_unit(values, affine)
+    ):
+        scaling, affine = MinMax(), MinMax().fit(values)
+    spans_unit = not isinstance(scaling, Standard) and within_unit(values, affine)  # what is all alike is not a share
+    auto = DEFAULTS | {
+        "bottleneck": Identity(max(1, min(32, (numbers + 1) // 2))),
+        "likelihood": Bernoulli() if spans_unit else Normal("learned"),
+        "scaling": scaling,
+    }
+    records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
+    double = precision == "float64"
+    affine = affine.astype(np.dtype(np.float64) if double else wide_enough(values))
+    return Chosen(records, values.shape[1:], affine, torch.float64 if double else torch.float32)
+
+
+def choose_precision(given: Precision, architecture: Architecture, device: torch.device) -> Precision:
+    """The precision that is meant: bfloat16 where it was measured to be as good and the device computes in it."""
+    if given != "auto":
+        return given
+    return "bfloat16" if architecture.prefers_bfloat16 and computes_bfloat16(device) else "float32"
+
+
+def batch_size_for(n: int) -> int:
+    """A fortieth of the examples, within 16 ... 256."""
+    return min(256, max(16, n // 40))
+
+
+def epochs_for(n: int, batch_size: int) -> int:
+    """About 3,000 steps, within 10 ... 50 epochs: more of them teach few examples by heart."""
+    return min(50, max(10, math.ceil(3000 / math.ceil(n / batch_size))))

@@ -1,0 +1,75 @@
+"""What the command line says: sentences, tables, progress, and the arrays it writes. Nothing heavy loads before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from isthmus.training import Report
+
+__all__ = ["fail", "first_line", "say", "table", "watcher", "write_array"]
+
+
+def say(text: str) -> None:
+    """One line, at once."""
+    print(text, flush=True)
+
+
+def table(header: list[str], rows: list[list[str]]) -> None:
+    """A table that fits the terminal, or plain columns where there is none."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*header, box=box.SIMPLE_HEAD)
+    for row in rows:
+        shown.add_row(*row)
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(shown, markup=False)
+
+
+def first_line(thing: Any) -> str:
+    """What something is, as its docstring begins."""
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def watcher(quiet: bool) -> Any:
+    """What shows the progress of a training: a bar on a terminal, a line per epoch elsewhere, nothing with --json."""
+    from isthmus.progress import shown
+
+    def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
+        return reports if quiet else shown(reports, numbers, title, lines=not sys.stderr.isatty())
+
+    return watch
+
+
+def write_array(path: Path, values: Any) -> None:
+    """An array as a .npy file, whole or not at all, and a line that says so."""
+    import io
+
+    import numpy as np
+
+    from isthmus.errors import RecordError
+    from isthmus.storage import replace_file
+
+    if path.suffix != ".npy":
+        raise RecordError(f"--out {path}: arrays are written as .npy; let the name end so")
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    replace_file(path, content.getvalue())
+    say(f"written: {path}, {values.shape} {values.dtype}")
+
+
+def fail(error: BaseException, code: int) -> NoReturn:
+    """Ends with one sentence on standard error and an exit code: 1 for a failure, 2 for a mistake in the command."""
+    text = (
+        f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError) and error.filename and error.strerror
+        else str(error)
+    )
+    print(f"isthmus: {text}", file=sys.stderr)
+    raise SystemExit(code)

@@ -6,7 +6,7 @@ import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: scikit-learn's array checks then run too
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
 SHAPED = ["corruptions", "bottlenecks", "architectures", "likelihoods", "model"]  # where shapes stand in signatures
 install_import_hook([f"isthmus.{name}" for name in SHAPED], "beartype.beartype")

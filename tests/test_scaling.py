@@ -111,3 +111,19 @@ def test_double_precision_is_double_in_the_scaling_too(rng: np.random.Generator)
     ae = Autoencoder(Identity(2), precision="float64", epochs=1, random_state=0).fit(X)
     np.testing.assert_array_equal(ae.model_.shift.numpy(), Standard().fit(X).shift)
     np.testing.assert_array_equal(ae.model_.scale.numpy(), Standard().fit(X).scale)
+
+
+def test_numbers_come_back_as_wide_as_they_went_in(rng: np.random.Generator) -> None:
+    X = 1.7e9 + 1000 * rng.normal(size=(200, 4))
+    far, near = (
+        Autoencoder(Identity(3), architecture=MLP(()), epochs=2, random_state=0).fit(x) for x in (X, X - 1.7e9)
+    )
+    np.testing.assert_allclose(far.reconstruct(X) - 1.7e9, near.reconstruct(X - 1.7e9), atol=0.1)  # float32: 64
+    assert Autoencoder(epochs=1).fit(X.astype(np.float32)).reconstruct(X).dtype == np.float32
+
+
+@pytest.mark.parametrize(("most", "dtype"), [(255, np.float32), (2**24, np.float32), (2**24 + 1, np.float64)])
+def test_whole_numbers_are_scaled_in_double_only_where_they_need_it(most: int, dtype: type) -> None:
+    X = np.arange(40).reshape(10, 4)
+    X[0, 0] = most
+    assert Autoencoder(epochs=1).fit(X).reconstruct(X).dtype == dtype

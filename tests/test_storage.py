@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import math
 import os
 import stat
 import struct
 import sys
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +24,9 @@ import torch
 from torch import nn
 
 from isthmus import Autoencoder, data, load
-from isthmus.architectures import MLP, Modules
+from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK
-from isthmus.errors import ModelFileError
+from isthmus.errors import DivergenceError, ModelFileError
 from isthmus.optimizers import Adam, OneCycle
 from isthmus.storage import FORMAT
 
@@ -253,11 +257,52 @@ def test_tensors_that_are_not_the_records_are_refused_by_name(change: str, path:
         load(path)
 
 
-def test_a_files_sizes_cannot_make_us_allocate(path: Path) -> None:
+HUGE: dict[str, dict[str, Any]] = {  # terabytes, which the file does not hold
+    "hidden": {"architecture": {"type": "MLP", "hidden": [10**12]}},
+    "channels": {"architecture": {"type": "Conv", "channels": [10**6, 10**6]}},
+    "entries": {"bottleneck": {"type": "VectorQuantized", "size": 4, "entries": 10**12}},
+    "size": {"bottleneck": {"type": "Identity", "size": 10**12}},
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_a_files_sizes_cannot_make_us_allocate(name: str, path: Path) -> None:
     header, tensors = parts(path)
-    header["fitted"]["architecture"]["hidden"] = [10**12]  # 24 TB, which the file does not hold
+    header["fitted"] |= HUGE[name]
     put(path, header, tensors)
-    assert "memory" not in refused(path)
+    _, before = tracemalloc.start(), tracemalloc.get_traced_memory()[1]
+    sentence = refused(path)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert "allocate" not in sentence
+    assert peak < 2**24
+
+
+def test_a_shape_cannot_make_us_allocate(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).random((10, 8, 8))
+    Autoencoder(Identity(2), architecture=Conv((2,), code="map"), epochs=1).fit(pictures).save(tmp_path / "x")
+    header, tensors = parts(tmp_path / "x")
+    put(tmp_path / "x", header | {"shape": [10**6, 10**6]}, tensors)
+    assert load(tmp_path / "x").code_shape_ == (250_000, 250_000, 2)  # the same weights suit any picture
+
+
+def test_what_is_not_finite_is_not_written(fitted: Autoencoder, path: Path) -> None:
+    broken, before = copy.deepcopy(fitted), path.read_bytes()
+    with torch.no_grad():
+        next(broken.model_.parameters())[0, 0] = float("inf")
+    with pytest.raises(DivergenceError, match=r"encoder\.1\.weight is not finite"):
+        broken.save(path)
+    assert path.read_bytes() == before
+
+
+def test_a_history_may_hold_any_figure(fitted: Autoencoder, tmp_path: Path) -> None:
+    odd = copy.deepcopy(fitted)
+    odd.history_ = (replace(odd.history_[0], valid=float("nan"), stats={"ratio": float("inf")}), *odd.history_[1:])
+    odd.save(tmp_path / "x")
+    first, second = load(tmp_path / "x").history_
+    assert math.isnan(first.valid or 0)
+    assert first.stats == {"ratio": float("inf")}
+    assert second == odd.history_[1]
 
 
 def test_a_loaded_one_can_be_trained_and_fitted_again(path: Path) -> None:

@@ -12,7 +12,7 @@ from isthmus import Autoencoder, data
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import L1, Gaussian, Identity, VectorQuantized
 from isthmus.corruptions import Noise
-from isthmus.errors import DivergenceError
+from isthmus.errors import DivergenceError, RecordError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import Unscaled
@@ -184,3 +184,44 @@ def test_a_warm_start_heeds_a_new_optimizer(digits: data.Dataset) -> None:
     before = weights(ae)
     ae.set_params(optimizer__lr=1e-30).fit(X)
     np.testing.assert_allclose(weights(ae), before, atol=1e-12)
+
+
+def test_a_warm_start_takes_up_what_the_weights_allow(digits: data.Dataset) -> None:
+    X = digits.train[:64]
+    ae = small(bottleneck=Gaussian(3), warm_start=True).fit(X)
+    before = weights(ae)
+    ae.set_params(bottleneck__beta=50.0, optimizer=SGD(1e-30, momentum=0), corruption=Noise(1.0)).fit(X)
+    np.testing.assert_array_equal(weights(ae), before)
+    assert ae.bottleneck_ == Gaussian(3, beta=50)
+    assert ae.corruption_ == Noise(1.0)
+    assert ae.history_[-1].penalty > 10 * ae.history_[0].penalty
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"bottleneck": Gaussian(4)}, {"bottleneck": Identity(3)}, {"architecture": MLP((17,))}, {"scaling": Unscaled()}],
+    ids=repr,
+)
+def test_a_warm_start_refuses_what_the_weights_do_not_fit(change: dict[str, object], digits: data.Dataset) -> None:
+    X = digits.train[:64] * 5
+    ae = small(bottleneck=Gaussian(3)).fit(X)
+    before, Z = weights(ae), ae.encode(X)
+    ae.set_params(**change)
+    with pytest.raises(RecordError, match="fit anew, with warm_start=False"):
+        ae.partial_fit(X)
+    np.testing.assert_array_equal(weights(ae), before)
+    np.testing.assert_array_equal(ae.encode(X), Z)
+    assert ae.fit(X).shape_ == (8, 8)
+
+
+def test_patience_is_counted_from_where_a_warm_start_begins(digits: data.Dataset) -> None:
+    ae = small(early_stopping=True, n_iter_no_change=3, epochs=5, warm_start=True, optimizer=Adam(1e-2))
+    assert len(ae.fit(digits.train[:200]).history_) == 5
+    assert len(ae.fit(digits.train[:200]).history_) >= 8
+
+
+def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
+    ae = small(epochs=1).fit(digits.train[:100])
+    once = ae.seconds_
+    ae.partial_fit(digits.train[:100])
+    assert ae.seconds_ == pytest.approx(once + ae.history_[-1].seconds)

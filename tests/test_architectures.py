@@ -128,15 +128,15 @@ def test_own_modules_stay_as_they_are_given(digits: data.Dataset) -> None:
         (
             nn.Linear(64, 5),
             nn.Linear(4, 64),
-            r"the encoder gives \(2, 5\) for 2 examples, but the bottleneck wants \(2, ..., 4\)",
+            r"the encoder gives \(3, 5\) for 3 examples, but the bottleneck wants \(3, ..., 4\)",
         ),
         (
             nn.Linear(64, 4),
             nn.Linear(4, 63),
-            r"the decoder gives \(2, 63\) for 2 codes, but the examples are \(2, 64\)",
+            r"the decoder gives \(3, 63\) for 3 codes, but the examples are \(3, 64\)",
         ),
-        (nn.Linear(60, 4), nn.Linear(4, 64), r"the encoder does not take a batch of shape \(2, 64\)"),
-        (nn.Linear(64, 4), nn.Linear(5, 64), r"the decoder does not take a batch of shape \(2, 4\)"),
+        (nn.Linear(60, 4), nn.Linear(4, 64), r"the encoder does not take a batch of shape \(3, 64\)"),
+        (nn.Linear(64, 4), nn.Linear(5, 64), r"the decoder does not take a batch of shape \(3, 4\)"),
     ],
 )
 def test_own_modules_that_do_not_fit_are_refused(encoder: nn.Module, decoder: nn.Module, sentence: str) -> None:
@@ -178,3 +178,41 @@ def test_own_modules_that_draw_are_repeatable_and_leave_the_world_alone(digits: 
         np.testing.assert_array_equal(ae.transform(X), ae.transform(X))  # between reports too, nothing is dropped
     assert torch.equal(torch.get_rng_state(), before)
     np.testing.assert_array_equal(ae.encode(X), again.fit(X).encode(X))
+
+
+class Masked(nn.Module):
+    """A layer with a buffer that is not finite, as the mask of an attention has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 4)
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layer(x)
+        return y
+
+
+def test_buffers_of_own_modules_may_hold_anything(digits: data.Dataset, tmp_path: Path) -> None:
+    X, given = digits.train[:50].reshape(50, -1), Modules(Masked(), nn.Linear(4, 64))
+    ae = Autoencoder(Identity(4), architecture=given, epochs=1).fit(X)
+    ae.save(tmp_path / "x")
+    np.testing.assert_array_equal(load(tmp_path / "x", architecture=given).encode(X), ae.encode(X))
+
+
+def test_own_modules_may_be_double(digits: data.Dataset) -> None:
+    X = digits.train[:50].reshape(50, -1)
+    given = Modules(nn.Linear(64, 4).double(), nn.Linear(4, 64).double())
+    ae = Autoencoder(Identity(4), architecture=given, precision="float64", epochs=1).fit(X)
+    assert ae.encode(X).dtype == np.float64
+    assert Autoencoder(Identity(4), architecture=given, epochs=1).fit(X).encode(X).dtype == np.float32
+
+
+@pytest.mark.parametrize("result", [(torch.zeros(3, 4), None), torch.zeros(3)], ids=["tuple", "flat"])
+def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset) -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> object:
+            return result
+
+    with pytest.raises(RecordError, match="the encoder gives"):
+        Autoencoder(Identity(3), architecture=Modules(Odd(), nn.Linear(3, 64)), epochs=1).fit(digits.train[:50])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -197,3 +198,51 @@ def test_a_folder_that_holds_a_run_is_not_written_over(trained: Path) -> None:
 
 def test_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout.strip() == f"isthmus {isthmus.__version__}"
+
+
+def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    np.savetxt(tmp_path / "x.csv", rows, delimiter=",", header="a,b,c", comments="")
+    np.savetxt(tmp_path / "y.csv", rows[:, [1, 0, 2]], delimiter=",", header="b,a,c", comments="")
+    assert run("train", "-d", "x.csv", "epochs=1", "--out", "r", cwd=tmp_path).returncode == 0
+    for verb in ("encode", "reconstruct", "evaluate"):
+        done = run(verb, "r", "-d", "y.csv", cwd=tmp_path)
+        assert done.returncode == 1
+        assert "y.csv has other columns than the data of r: column 'b' stands where 'a' did (a, b, c)" in done.stderr
+    assert run("encode", "r", "-d", "x.csv", cwd=tmp_path).returncode == 0
+
+
+def test_a_wrong_number_is_named_by_its_row_in_the_file(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    rows[17, 1] = np.nan
+    np.savetxt(tmp_path / "x.csv", rows, delimiter=",", header="a,b,c", comments="")
+    done = run("train", "-d", "x.csv", "--out", "r", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "r").exists()) == (1, False)
+    assert "NaN: row 17, column 1 (feature 'b')" in done.stderr
+
+
+def test_a_damaged_origin_blocks_only_what_needs_it(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "vae", tmp_path / "vae")
+    for text in ("[", '{"data": 5, "labels": null, "resize": null}', "[" * 100_000):
+        (tmp_path / "vae/run.json").write_text(text)
+        done = run("evaluate", "vae", cwd=tmp_path)
+        assert done.returncode == 1
+        assert "run.json is damaged; name the examples with --data" in done.stderr
+        assert run("evaluate", "vae", "-d", "digits", cwd=tmp_path).returncode == 0
+        assert run("sample", "vae", cwd=tmp_path).returncode == 0
+
+
+def test_what_cannot_be_written_is_known_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/sub", "x" * 300):
+        done = run("train", "-d", "digits", "epochs=1000", "--out", out, cwd=tmp_path)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_three_rows_make_a_whole_run(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n5,7\n")
+    done = run("train", "-d", "x.csv", "epochs=1", "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r/report.html").is_file()

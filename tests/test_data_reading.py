@@ -84,9 +84,9 @@ def test_choices_that_do_not_apply_are_errors(tmp_path: Path) -> None:
         load("digits", labels="y")
     with pytest.raises(DataError, match="labels='y'"):
         read(tmp_path / "x.npy", labels="y")
-    with pytest.raises(DataError, match="resize="):
+    with pytest.raises(DataError, match="resize"):
         read(tmp_path / "x.npy", resize=(2, 2))
-    with pytest.raises(DataError, match="resize="):
+    with pytest.raises(DataError, match="resize"):
         read(tmp_path, resize=(0, 2))
 
 
@@ -105,7 +105,9 @@ def test_links_pipes_and_empty_files_are_refused(suffix: str, tmp_path: Path) ->
 
 def test_an_unknown_kind_of_file_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "x.doc").write_text("x")
-    with pytest.raises(DataError, match=r"\.npy, \.npz, \.idx, \.idx\.gz, \.csv, \.parquet or a folder of images"):
+    with pytest.raises(
+        DataError, match=r"\.npy, \.npz, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet or a folder of images"
+    ):
         read(tmp_path / "x.doc")
 
 

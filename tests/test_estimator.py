@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
-from isthmus import Autoencoder, data
+from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.corruptions import Mask, Noise, Occlude
@@ -184,9 +185,7 @@ def test_a_broken_table_is_refused_in_one_sentence(table: np.ndarray) -> None:
         quick().fit(hole)
     with pytest.raises(DataError, match=r"^X has 4 features, but Autoencoder is expecting 5 features as input$"):
         ae.transform(table[:, :4])
-    with pytest.raises(
-        DataError, match=r"^examples are \(8, 8\), but this autoencoder was fitted on \(5,\); reshape X"
-    ):
+    with pytest.raises(DataError, match=r"^examples are \(8, 8\), but this autoencoder was fitted on \(5,\)$"):
         ae.transform(data.digits().train)
     with pytest.raises(DataError, match="n_samples=1"):
         quick().fit(table[:1])
@@ -356,3 +355,29 @@ def test_columns_in_another_order_are_refused(table: np.ndarray) -> None:
 def test_looking_never_is_refused(every: int, table: np.ndarray) -> None:
     with pytest.raises(ValueError, match="every"):
         next(iter(quick().fitting(table, every=every)))
+
+
+def test_fields_of_one_record_are_set_together() -> None:
+    ae = Autoencoder(TopK(256, k=16))
+    assert ae.set_params(bottleneck__size=8, bottleneck__k=4).bottleneck == TopK(8, k=4)
+    assert ae.set_params(bottleneck__k=30, bottleneck__size=64).bottleneck == TopK(64, k=30)
+    ae.set_params(optimizer=Adam(schedule=OneCycle()), optimizer__schedule__warmup=0.5, optimizer__lr=1.0)
+    assert ae.optimizer == Adam(1.0, schedule=OneCycle(warmup=0.5))
+
+
+def test_what_is_saved_can_be_loaded_whatever_was_set_since(table: np.ndarray, tmp_path: Path) -> None:
+    ae = quick(Identity(2)).fit(table)
+    ae.set_params(precision="float64", bottleneck=Gaussian(4)).save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    np.testing.assert_array_equal(again.encode(table), ae.encode(table))
+    assert again.bottleneck == Gaussian(4)
+    with pytest.raises(ValueError, match="epochs"):
+        ae.set_params(epochs=-1).save(tmp_path / "y")
+    assert not (tmp_path / "y").exists()
+
+
+def test_an_example_is_given_where_a_record_is_wanted(table: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"Write for example bottleneck=Identity\(16\)\."):
+        Autoencoder(16).fit(table)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"the data set 'digits': pass its examples, X\.train"):
+        Autoencoder().fit(data.digits())

@@ -300,5 +300,5 @@ def test_what_a_person_types_becomes_a_value(text: str, value: object) -> None:
 
 
 def test_an_override_reaches_nested_records() -> None:
-    changed = override(SGD(0.1, schedule=OneCycle()), "schedule.warmup", 0.5, vocabulary())
+    changed = override(SGD(0.1, schedule=OneCycle()), {"schedule.warmup": 0.5}, vocabulary(), ".")
     assert changed == SGD(0.1, schedule=OneCycle(warmup=0.5))

@@ -15,7 +15,7 @@ from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import RecordError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
-from isthmus.records import Record
+from isthmus.records import Record, override
 from isthmus.storage import vocabulary
 
 WRITTEN = [
@@ -89,10 +89,10 @@ def test_fractions_that_an_optimizer_cannot_take_are_refused_where_they_are_writ
 def test_nested_parameters_are_those_that_scikit_learn_asks_for() -> None:
     deep = Adam(schedule=OneCycle()).get_params()
     assert deep["schedule__warmup"] == 0.2
-    assert Adam(schedule=OneCycle()).with_field("schedule__warmup", 0.5) == Adam(schedule=OneCycle(warmup=0.5))
+    assert override(Adam(schedule=OneCycle()), {"schedule__warmup": 0.5}) == Adam(schedule=OneCycle(warmup=0.5))
 
 
 @pytest.mark.parametrize("path", ["nope", "nope__warmup", "lr__warmup", "schedule__nope", "schedule__warmup__deeper"])
 def test_a_path_that_leads_nowhere_is_a_record_error(path: str) -> None:
     with pytest.raises(RecordError, match="has no field"):
-        Adam(schedule=OneCycle()).with_field(path, 1.0)
+        override(Adam(schedule=OneCycle()), {path: 1.0})

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 
 from isthmus import Autoencoder, data
-from isthmus.architectures import MLP
+from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, VectorQuantized
 from isthmus.corruptions import Noise
-from isthmus.errors import DivergenceError, RecordError
-from isthmus.likelihoods import Normal
+from isthmus.errors import DataError, DivergenceError, RecordError
+from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
-from isthmus.scaling import Unscaled
+from isthmus.scaling import Standard, Unscaled
 
 
 def small(**choices: object) -> Autoencoder:
@@ -160,11 +161,94 @@ def test_divergence_in_the_last_step_is_not_silent(rng: np.random.Generator) -> 
         small(optimizer=SGD(1e30), epochs=1, batch_size=20).fit(X)
 
 
-def test_divergence_of_more_examples_leaves_the_model_at_rest(digits: data.Dataset) -> None:
-    ae = small(optimizer=SGD(1e12), likelihood=Normal(), batch_size=16)
+def test_divergence_loses_nothing(digits: data.Dataset) -> None:
+    X, wild = digits.train[:100], SGD(1e12)
+    ae = small(likelihood=Normal(), batch_size=16)
     with pytest.raises(DivergenceError):
-        ae.partial_fit(digits.train[:100])
-    assert not ae.model_.training
+        ae.set_params(optimizer=wild).partial_fit(X)
+    with pytest.raises(NotFittedError):
+        ae.transform(X)
+    ae.set_params(optimizer=Adam()).fit(X)
+    before, Z = weights(ae), ae.encode(X)
+    for way in (ae.partial_fit, ae.fit, ae.set_params(warm_start=True).fit):
+        ae.set_params(optimizer=wild)
+        with pytest.raises(DivergenceError):
+            way(X)
+        np.testing.assert_array_equal(weights(ae), before)
+        np.testing.assert_array_equal(ae.encode(X), Z)
+        assert [report.epoch for report in ae.history_] == [1, 2, 3]
+        assert not ae.model_.training
+    assert ae.set_params(optimizer=Adam()).partial_fit(X).history_[-1].epoch == 4
+
+
+def test_a_fit_that_cannot_begin_changes_nothing(digits: data.Dataset) -> None:
+    X = digits.train[:60]
+    ae = small()
+    with pytest.raises(DataError, match="examples are"):
+        ae.fit(X, validation=X[:, :3])
+    with pytest.raises(NotFittedError):
+        ae.encode(X)
+    Z = ae.fit(X).encode(X)
+    for choices in (
+        {"device": "banana", "bottleneck": Identity(2)},
+        {"early_stopping": True, "validation_fraction": 0.999},
+    ):
+        before = ae.get_params(deep=False)
+        with pytest.raises(ValueError, match=r"banana|none to train on"):
+            ae.set_params(**choices).fit(X)
+        np.testing.assert_array_equal(ae.transform(X), Z)
+        ae.set_params(**{name: before[name] for name in choices})
+
+
+def test_a_warm_start_keeps_the_best_weights_there_were(digits: data.Dataset) -> None:
+    X, V = digits.train[:300], digits.test
+    ae = small(epochs=30, optimizer=Adam(3e-3)).fit(X)
+    before = ae.score(V)
+    ae.set_params(warm_start=True, early_stopping=True, epochs=2, optimizer=Adam(0.5)).fit(X, validation=V)
+    assert ae.score(V) >= before
+
+
+def test_a_round_that_nobody_finished_reaches_into_no_other(digits: data.Dataset) -> None:
+    X = digits.train[:60]
+    ae = small(early_stopping=True, warm_start=True)
+    left = ae.fitting(X)
+    next(left)
+    ae.fit(X)
+    Z, history = ae.encode(X), ae.history_
+    assert list(left) == []
+    left.close()
+    np.testing.assert_array_equal(ae.encode(X), Z)
+    assert ae.history_ == history
+
+
+@pytest.mark.parametrize(
+    ("shape", "architecture"),
+    [
+        ((4, 4, 4, 1), Conv()),
+        ((9, 1), Conv()),
+        ((8, 8), Conv((8, 16, 32, 32), down="stride", up="transpose")),
+        ((5, 3, 2), Conv(down="stride")),
+    ],
+    ids=repr,
+)
+def test_convolutions_are_repeatable_where_bfloat16_is_not(
+    shape: tuple[int, ...], architecture: Conv, rng: np.random.Generator
+) -> None:
+    X = rng.random((60, *shape), np.float32)
+    fits = [small(bottleneck=Identity(4), architecture=architecture).fit(X) for _ in range(3)]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(weights(other), weights(fits[0]))
+    if not architecture.bears_bfloat16(shape):
+        with pytest.raises(RecordError, match="gradients are wrong there; take 'float32'"):
+            small(architecture=architecture, precision="bfloat16").fit(X)
+
+
+def test_a_bernoulli_likelihood_refuses_what_is_no_share(digits: data.Dataset, rng: np.random.Generator) -> None:
+    ae = small().fit(digits.train[:60])
+    with pytest.raises(DataError, match=r"not within \[0, 1\]"):
+        ae.partial_fit(digits.train[:60] * 50)
+    with pytest.raises(DataError, match=r"not within \[0, 1\]"):
+        small(likelihood=Bernoulli(), scaling=Standard()).fit(rng.normal(size=(50, 4)))
 
 
 def test_a_warm_start_sees_other_noise_and_counts_on(digits: data.Dataset) -> None:

@@ -16,6 +16,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption
 from isthmus.devices import computes_bfloat16
+from isthmus.errors import DataError, RecordError
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
@@ -23,7 +24,16 @@ from isthmus.records import Record
 from isthmus.scaling import Affine, MinMax, Scaling, Standard, choose, wide_enough, within_unit
 from isthmus.training import Precision
 
-__all__ = ["DEFAULTS", "SLOTS", "Chosen", "batch_size_for", "choose_all", "choose_precision", "epochs_for"]
+__all__ = [
+    "DEFAULTS",
+    "SLOTS",
+    "Chosen",
+    "batch_size_for",
+    "check_shares",
+    "choose_all",
+    "choose_precision",
+    "epochs_for",
+]
 
 SLOTS: dict[str, type[Record]] = {
     "bottleneck": Bottleneck,
@@ -80,7 +90,8 @@ def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision:
         and isinstance(given["likelihood"], Bernoulli)
         and not within_unit(values, affine)
     ):
-        scaling, affine = MinMax(), MinMax().fit(values)
+        scaling = MinMax(per="feature" if values.ndim == 2 else "all")
+        affine = scaling.fit(values)
     spans_unit = not isinstance(scaling, Standard) and within_unit(values, affine)  # what is all alike is not a share
     auto = DEFAULTS | {
         "bottleneck": Identity(max(1, min(32, (numbers + 1) // 2))),
@@ -88,16 +99,35 @@ def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision:
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
+    if isinstance(records["likelihood"], Bernoulli):
+        check_shares(values, affine)
     double = precision == "float64"
     affine = affine.astype(np.dtype(np.float64) if double else wide_enough(values))
     return Chosen(records, values.shape[1:], affine, torch.float64 if double else torch.float32)
 
 
-def choose_precision(given: Precision, architecture: Architecture, device: torch.device) -> Precision:
+def check_shares(values: NDArray[np.generic], affine: Affine) -> None:
+    """`DataError` if examples are not within [0, 1] in model units, where a Bernoulli likelihood would have no floor."""
+    if not within_unit(values, affine):
+        raise DataError(
+            "examples are not within [0, 1] after scaling, where the Bernoulli likelihood has no meaning; take "
+            "likelihood=Normal('learned'), or scaling=MinMax()"
+        )
+
+
+def choose_precision(
+    given: Precision, architecture: Architecture, shape: tuple[int, ...], device: torch.device
+) -> Precision:
     """The precision that is meant: bfloat16 where it was measured to be as good and the device computes in it."""
+    bears = architecture.bears_bfloat16(shape)
+    if given == "bfloat16" and not bears:
+        raise RecordError(
+            f"precision='bfloat16' cannot be for {architecture!r} on examples of shape {shape}: PyTorch's gradients are "
+            "wrong there; take 'float32'"
+        )
     if given != "auto":
         return given
-    return "bfloat16" if architecture.prefers_bfloat16 and computes_bfloat16(device) else "float32"
+    return "bfloat16" if bears and architecture.prefers_bfloat16 and computes_bfloat16(device) else "float32"
 
 
 def batch_size_for(n: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from isthmus import __version__
-from isthmus.console import fail, first_line, say, table, watcher, write_array
+from isthmus.console import counted, fail, first_line, say, table, watcher, write_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,6 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="isthmus",
     help="Autoencoders of every kind, on your own data. `isthmus train` alone trains one on MNIST and shows what it learned.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -49,11 +48,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     """The options that come before a verb."""
     if version:
-        print(f"isthmus {__version__}")
+        say(f"isthmus {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
 
 
 @app.command()
@@ -82,9 +86,10 @@ def train(
     for note in dataset.notes:
         say(f"note: {note}")
     say(f"{recipe} on {dataset.summary()}")
-    _fit(ae, part, folder if tensorboard else None, recipe)
     about = {"recipe": recipe, "command": " ".join(["isthmus", *sys.argv[1:]])}
-    runs.save_run(folder, ae, origin, about)
+    with runs.claimed(folder):
+        _fit(ae, part, dataset.columns, folder if tensorboard else None, recipe)
+        runs.save_run(folder, ae, origin, about)
     evaluation = _evaluated(ae, part, dataset.name)
     _pages(folder, ae, part, evaluation, f"{recipe} on {dataset.name}", about["command"])
     say(
@@ -140,13 +145,14 @@ def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize 
     """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
     from isthmus import runs
 
-    ae, part, name = runs.examples_of(run, _origin(data, labels, resize))
+    ae, dataset = runs.examples_of(run, _origin(data, labels, resize))
+    part = runs.split(dataset)
     if as_json:
         from isthmus.evaluation import evaluate as figures
 
         print(json.dumps(figures(ae, part.test, part.train).as_dict(), indent=2))
         return
-    _evaluated(ae, part, name)
+    _evaluated(ae, part, dataset.name)
 
 
 @app.command()
@@ -169,7 +175,7 @@ def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, 
     from isthmus import runs
     from isthmus.data import read
 
-    ae, _ = runs.open_run(run)
+    ae = runs.open_run(run)
     write_array(out or Path("decoded.npy"), ae.decode(read(codes).train))
 
 
@@ -183,7 +189,7 @@ def sample(
     """New examples from the prior, as .npy."""
     from isthmus import runs
 
-    ae, _ = runs.open_run(run)
+    ae = runs.open_run(run)
     write_array(out or Path("samples.npy"), ae.sample(n, random_state))
 
 
@@ -203,12 +209,15 @@ def plot(
     from isthmus import plots, runs
     from isthmus.errors import RecordError
 
+    if out is not None and out.suffix.lower() == ".png":
+        raise RecordError(f"--out {out}: pictures go into a folder, one file for each kind; give the folder's name")
     kinds = [word for word in settings or [] if "=" not in word]
     if not kinds:
         table(["kind", "what it shows"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
     choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
-    ae, part, _ = runs.examples_of(run, _origin(data, labels, resize))
+    ae, dataset = runs.examples_of(run, _origin(data, labels, resize))
+    part = runs.split(dataset)
     folder = out or (run if run.is_dir() else run.parent) / "pictures"
     try:
         drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
@@ -247,17 +256,19 @@ def main() -> NoReturn:
     from isthmus.errors import IsthmusError, RecordError
 
     try:
-        app()
-    except RecordError as error:
-        fail(error, 2)
-    except (ValueError, OSError, ImportError) as error:
-        if type(error).__name__ == "InvalidParameterError":  # scikit-learn's, about a field of the estimator
-            fail(error, 2)
+        app(standalone_mode=False)
+    except KeyboardInterrupt:
+        fail(Exception("stopped before the run was written"), 130)
+    except Exception as error:
+        said = getattr(error, "format_message", None)  # the parser's own
+        kind = type(error).__name__
+        if said or isinstance(error, RecordError) or kind == "InvalidParameterError":  # scikit-learn's, about a field
+            fail(Exception(said()) if said else error, 2)
+        if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error).lower():
+            fail(Exception("there is not enough memory for that; take smaller sizes, or fewer examples at a time"), 1)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             fail(error, 1)
         raise
-    except KeyboardInterrupt:
-        fail(Exception("stopped before the run was written"), 130)
     raise SystemExit(0)
 
 
@@ -279,11 +290,8 @@ def _all_examples(
     """A run with all examples of --data, or the ones that it held out itself."""
     from isthmus import runs
 
-    origin = _origin(data, labels, resize)
-    if origin is not None:
-        return runs.open_run(run)[0], origin.read().train
-    ae, part, _ = runs.examples_of(run)
-    return ae, part.test
+    ae, dataset = runs.examples_of(run, _origin(data, labels, resize))
+    return ae, runs.split(dataset).test if data is None else dataset.train
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -297,12 +305,14 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _fit(ae: Autoencoder, part: Split, events: Path | None, title: str) -> None:
+def _fit(ae: Autoencoder, part: Split, columns: tuple[str, ...] | None, events: Path | None, title: str) -> None:
     """Trains with a progress bar, and with event files if there is a folder for them."""
     import math
     from contextlib import nullcontext
 
-    reports = ae.fitting(part.train, validation=part.test, every=20)
+    from isthmus.data.examples import Examples
+
+    reports = ae.fitting(Examples(part.train, columns), validation=part.test, every=20)
     if events is None:
         writer: Any = nullcontext()
     else:
@@ -322,7 +332,8 @@ def _evaluated(ae: Autoencoder, part: Split, name: str) -> Any:
 
     evaluation = figures(ae, part.test, part.train)
     table(
-        [f"{len(part.test):,} held-out examples of {name}", "value", "unit"], [list(row) for row in evaluation.rows()]
+        [f"{counted(len(part.test), 'held-out example')} of {name}", "value", "unit"],
+        [list(row) for row in evaluation.rows()],
     )
     return evaluation
 

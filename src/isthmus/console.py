@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from isthmus.training import Report
 
-__all__ = ["fail", "first_line", "say", "table", "watcher", "write_array"]
+__all__ = ["counted", "fail", "first_line", "say", "table", "watcher", "write_array"]
 
 
 def say(text: str) -> None:
@@ -30,6 +30,11 @@ def table(header: list[str], rows: list[list[str]]) -> None:
         shown.add_row(*row)
     console = Console()
     (console if console.is_terminal else Console(width=160)).print(shown, markup=False)
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things: 1 example, 2 examples."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def first_line(thing: Any) -> str:

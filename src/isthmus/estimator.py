@@ -7,27 +7,39 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from isthmus import records, storage
 from isthmus.architectures import Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.choosing import SLOTS, Chosen, batch_size_for, choose_all, choose_precision, epochs_for
+from isthmus.choosing import (
+    DEFAULTS,
+    SLOTS,
+    Chosen,
+    batch_size_for,
+    check_shares,
+    choose_all,
+    choose_precision,
+    epochs_for,
+)
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.devices import choose_device
-from isthmus.errors import DataError, RecordError
+from isthmus.errors import DataError, DivergenceError, ModelFileError, RecordError
 from isthmus.inference import in_batches
-from isthmus.likelihoods import Likelihood
+from isthmus.likelihoods import Bernoulli, Likelihood
 from isthmus.optimizers import Constant, Optimizer
 from isthmus.progress import shown
 from isthmus.scaling import Affine, Scaling
@@ -42,13 +54,24 @@ from isthmus.training import (
     State,
     Streamed,
     best_kept,
+    copied,
     seeded,
     train,
+    validate,
 )
 
 __all__ = ["Autoencoder", "load"]
 
 Array = NDArray[Any]
+_EXAMPLES = {  # of what a record is, for those who give something else
+    "bottleneck": "Write for example bottleneck=Identity(16).",
+    "architecture": "Write for example architecture=MLP((256, 64)).",
+    "corruption": "Write for example corruption=Noise(0.3).",
+    "likelihood": "Write for example likelihood=Normal().",
+    "scaling": "Write for example scaling=Standard().",
+    "optimizer": "Write for example optimizer=Adam(1e-3).",
+}
+_RUNNING: WeakKeyDictionary[Autoencoder, Reports] = WeakKeyDictionary()  # rounds of training that are not over
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -67,7 +90,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         batch_size: examples per step; auto: a fortieth of the data, within 16 ... 256.
         early_stopping: hold out ``validation_fraction`` of the data (unless `fit` is given a validation set), stop when
             the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
-        warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now.
+        warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now, and with the
+            random numbers that follow those it has used.
         precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
             convolutions where the processor computes in it.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
@@ -156,35 +180,69 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._validate_params()
         if every is not None and not (isinstance(every, Integral) and every > 0):
             raise RecordError(f"every={every!r} cannot be: give a number of steps from 1 on, or None")
-        values = self._begun(X, anew=not self.warm_start, minimum=2)
-        held: Source | None = None
-        if validation is not None:
-            held = self._source(self._examples(validation))
-        elif self.early_stopping:
-            values, rest = self._split(values)
-            held = self._source(rest)
-        reports = train(self.model_, self._source(values), self._plan(len(values)), held, every, self._state)
-        if self.verbose:
-            lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
-            reports = shown(reports, math.prod(self.shape_), lines=lines)
-        if self.early_stopping:
-            reports = best_kept(reports, self.model_, self.n_iter_no_change, self.tol)
-        yield from self._noted(reports)
+        with self._unchanged_if_it_fails():
+            values = self._begun(X, anew=not self.warm_start, minimum=2)
+            model, held, best = self.model_, None, math.inf
+            if validation is not None:
+                held = self._source(self._examples(validation))
+            elif self.early_stopping:
+                values, rest = self._split(values)
+                held = self._source(rest)
+            plan = self._plan(len(values))
+            if held is not None and self._state.step > 0:  # a warm start has weights worth keeping
+                best = validate(model, held, plan)
+            reports = train(model, self._source(values), plan, held, every, self._state)
+            if self.verbose:
+                lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
+                reports = shown(reports, math.prod(self.shape_), lines=lines)
+            if self.early_stopping:
+                reports = best_kept(reports, model, self.n_iter_no_change, self.tol, best)
+            yield from self._noted(reports)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
         self._validate_params()
-        values = self._begun(X, anew=False, minimum=1)
-        plan = self._plan(len(values), epochs=1, schedule=False)
-        for _ in self._noted(train(self.model_, self._source(values), plan, state=self._state)):
-            pass
+        with self._unchanged_if_it_fails():
+            values = self._begun(X, anew=False, minimum=1)
+            plan = self._plan(len(values), epochs=1, schedule=False)
+            for _ in self._noted(train(self.model_, self._source(values), plan, state=self._state)):
+                pass
         return self
+
+    @contextmanager
+    def _unchanged_if_it_fails(self) -> Iterator[None]:
+        """After an error within, what was fitted is what it was before: nothing is lost, and nothing is left half made."""
+        before = {name: value for name, value in vars(self).items() if name.endswith("_") or name.startswith("_")}
+        weights, state = (copied(self.model_), replace(self._state)) if hasattr(self, "model_") else ({}, State())
+        try:
+            yield
+        except Exception:
+            for name in [name for name in vars(self) if name.endswith("_") or name.startswith("_")]:
+                delattr(self, name)
+            self.__dict__.update(before)
+            if weights:
+                self.model_.load_state_dict(weights)
+                self.model_.bottleneck, self.model_.likelihood = self.bottleneck_, self.likelihood_
+                self._state = State(state.epoch, state.step)  # the optimizer is built anew
+            raise
+
+    def _validate_params(self) -> None:
+        """scikit-learn's check, with an example where a record is wanted."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            slot = next((name for name in SLOTS if f"The '{name}' parameter" in str(error)), None)
+            raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
 
     def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
         """Checked examples, and a model for them: an untrained one, or the one that is there already."""
+        if self in _RUNNING:  # a round that nobody finished must not reach into this one
+            _RUNNING.pop(self).close()
         if not anew and hasattr(self, "model_"):
             values = self._examples(X, minimum)
             self._follow_changes()
+            if isinstance(self.likelihood_, Bernoulli):
+                check_shares(values, self._affine())
             return values
         examples = as_examples(X, minimum=minimum)
         given = {name: getattr(self, name) for name in SLOTS}
@@ -203,7 +261,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._n_features_out = math.prod(self.code_shape_)
         self.n_parameters_ = sum(p.numel() for p in sketch.parameters())
         device = choose_device(self.device)
-        self.precision_ = choose_precision(self.precision, chosen.records["architecture"], device)
+        self.precision_ = choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device)
         self.model_ = chosen.model(seeded("cpu", seed, Purpose.WEIGHTS)).to(device).eval()
         for name, record in chosen.records.items():
             setattr(self, f"{name}_", record)
@@ -212,30 +270,38 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.history_, self.seconds_ = (), 0.0
         self._seed, self._state = seed, State()
 
+    def _affine(self) -> Affine:
+        """The map from raw to model units that was fitted."""
+        return Affine(*(side.numpy(force=True) for side in (self.model_.shift, self.model_.scale)))
+
     def _follow_changes(self) -> None:
         """Takes up choices that were changed since the last round of training, where the weights allow it."""
-        changed = {name: getattr(self, name) for name in SLOTS if not isinstance(getattr(self, name), str)}
-        changed = {name: record for name, record in changed.items() if record != getattr(self, f"{name}_")}
+        model, changed = self.model_, dict[str, Any]()
+        for name in SLOTS:
+            wanted = getattr(self, name)
+            if isinstance(wanted, str):  # what the data decided stays
+                wanted = DEFAULTS[name] if name in {"optimizer", "corruption"} else getattr(self, f"{name}_")
+            if wanted != getattr(self, f"{name}_"):
+                changed[name] = wanted
+        records = {slot: getattr(self, f"{slot}_") for slot in SLOTS} | changed
+        for name in changed.keys() - {"optimizer", "corruption"}:
+            sketch = Chosen(records, self.shape_, self._affine(), model.dtype).sketch()
+            sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
+            if name in {"architecture", "scaling"} or sizes != asked:
+                raise _does_not_fit(f"{name}={changed[name]!r}")
+        precision = choose_precision(self.precision, self.architecture_, self.shape_, model.shift.device)
+        if (precision == "float64") != (model.dtype == torch.float64):
+            raise _does_not_fit(f"precision={precision!r}")
         if "optimizer" in changed:
             self._state.optimizer = None
-        model = self.model_
-        for name in changed.keys() - {"optimizer", "corruption"}:
-            kept = {slot: getattr(self, f"{slot}_") for slot in SLOTS} | {name: changed[name]}
-            affine = Affine(cast(Any, model.shift), cast(Any, model.scale))
-            sketch = Chosen(kept, self.shape_, affine, model.dtype).sketch()
-            sizes, wanted = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
-            if name in {"architecture", "scaling"} or sizes != wanted:
-                raise RecordError(
-                    f"training goes on with the weights there are, which {name}={changed[name]!r} would not fit; "
-                    "fit anew, with warm_start=False"
-                )
-            setattr(model, name, changed[name])
         for name, record in changed.items():
             setattr(self, f"{name}_", record)
+        self.precision_ = precision
+        model.bottleneck, model.likelihood = self.bottleneck_, self.likelihood_
 
     def _noted(self, reports: Reports) -> Iterator[Report]:
         """The same reports, kept in the history; whatever happens, the model is left ready for use."""
-        before = self.seconds_
+        _RUNNING[self], before, model = reports, self.seconds_, self.model_
         try:
             for report in reports:
                 if report.complete:
@@ -244,10 +310,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 yield report
         finally:
             reports.close()
-            self.model_.eval()
+            model.eval()
 
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> Plan:
-        batch = batch_size_for(n) if isinstance(self.batch_size, str) else self.batch_size
+        batch = batch_size_for(n) if isinstance(self.batch_size, str) else min(self.batch_size, n)
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
@@ -267,7 +333,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _source(self, values: Array) -> Source:
         kind = Streamed if isinstance(values, np.memmap) else Resident
-        return kind(values, choose_device(self.device))
+        return kind(values, self.model_.shift.device)
 
     @staticmethod
     def _seed_of(random_state: int | np.random.RandomState | None) -> int:
@@ -318,6 +384,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
         """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""
         values, seed = self._examples(X), self._seed_of(random_state)
+        if corruption is not None and not isinstance(corruption, Corruption):
+            raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
         spoil, parts = corruption or self.corruption_, []
         with torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
@@ -349,7 +417,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _apply(self, function: Any, values: Array) -> Array:
         training = self.model_.training  # it is, between the reports of `fitting`
         self.model_.eval()
-        rows: Array = in_batches(function, values, self.model_.shift.device)
+        rows: Array = in_batches(function, values, self.model_.shift.device, self.shape_)
         self.model_.train(training)
         return rows
 
@@ -370,8 +438,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise DataError(
                 f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
             )
+        same = math.prod(values.shape[1:]) == math.prod(self.shape_)
         raise DataError(
-            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}; reshape X to (n, *shape_)"
+            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}"
+            + ("; reshape X to (n, *shape_)" if same else "")
         )
 
     def __sklearn_tags__(self) -> Any:
@@ -386,15 +456,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def set_params(self, **params: Any) -> Self:
         """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with that field changed."""
-        for name, value in sorted(params.items(), key=lambda item: item[0].count("__")):  # records before their fields
+        fields: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
             slot, _, path = name.partition("__")
-            record = getattr(self, slot, None)
-            if not path or slot not in self._get_param_names():
-                super().set_params(**{name: value})
-            elif isinstance(record, records.Record):
-                setattr(self, slot, record.with_field(path, value))
+            if path and slot in self._get_param_names():
+                fields.setdefault(slot, {})[path] = value
             else:
-                raise RecordError(f"{slot}={record!r} has no field '{path}'; give a record first, such as {slot}=...")
+                super().set_params(**{name: value})
+        for slot, values in fields.items():  # after the records that they belong to
+            held = getattr(self, slot)
+            if not isinstance(held, records.Record):
+                raise RecordError(
+                    f"{slot}={held!r} has no field '{next(iter(values))}'; give a record first, such as {slot}=..."
+                )
+            setattr(self, slot, records.override(held, values))
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -402,11 +477,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         from isthmus import __version__
 
         check_is_fitted(self)
+        self._validate_params()
+        broken = self.model_.broken()
+        if broken is not None:
+            raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
         parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
         header = storage.Header(
             version=__version__,
+            dtype="float64" if self.model_.dtype == torch.float64 else "float32",
             shape=self.shape_,
             seed=self._seed,
             epoch=self._state.epoch,
@@ -440,6 +520,9 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
     ae.device = device
     ae._assemble(chosen, header.seed)
     ae.model_.load_state_dict(tensors)
+    broken = ae.model_.broken()
+    if broken is not None:
+        raise ModelFileError(f"{path} is damaged: {broken} is not finite")
     ae.history_, ae.seconds_, ae._state = tuple(header.history), header.seconds, State(header.epoch, header.step)
     if header.columns is not None:
         ae.feature_names_in_ = np.asarray(header.columns, dtype=object)
@@ -462,7 +545,15 @@ def _described(
     for side in ("shift", "scale"):
         own = tuple(tensors[side].shape)
         fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
-        if not fits or not tensors[side].is_floating_point():
+        if not fits or tensors[side].dtype not in {torch.float32, torch.float64}:
             raise RecordError(f"{side} of shape {own} does not fit {shape}")
+    if not (tensors["scale"] > 0).all():
+        raise RecordError("scale has to be greater than 0")
     affine = Affine(tensors["shift"].numpy(), tensors["scale"].numpy())
-    return ae, Chosen(fitted, shape, affine, torch.float64 if ae.precision == "float64" else torch.float32)
+    return ae, Chosen(fitted, shape, affine, torch.float64 if header.dtype == "float64" else torch.float32)
+
+
+def _does_not_fit(change: str) -> RecordError:
+    return RecordError(
+        f"training goes on with the weights there are, which {change} would not fit; fit anew, with warm_start=False"
+    )

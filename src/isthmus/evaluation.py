@@ -222,7 +222,7 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: _Subspace | N
         losses = model.score(x, x)
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
-    nll, penalty = in_batches(cost, block, model.shift.device).sum(0, dtype=np.float64).tolist()
+    nll, penalty = in_batches(cost, block, model.shift.device, model.shape).sum(0, dtype=np.float64).tolist()
     scaled = _squares(_inwards(ae, block), _inwards(ae, back))
     sums = {"mse": _squares(block, back), "scaled": scaled, "nll": nll, "penalty": penalty}
     if isinstance(ae.likelihood_, Bernoulli):

@@ -1,4 +1,7 @@
-"""Rows through the model in batches of one fixed size, padded: any grouping or order of rows gives the same bits."""
+"""Rows through the model in batches of one fixed size, padded: any grouping or order of rows gives the same bits.
+
+The size depends on the shape of an example alone: BATCH, and fewer where examples are so large that their layers would not fit.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isthmus.training import native
+from isthmus.training import native, rows_within
 
 __all__ = ["BATCH", "in_batches"]
 
@@ -18,13 +21,17 @@ BATCH = 128
 
 @torch.inference_mode()
 def in_batches(
-    function: Callable[[Tensor], Tensor], rows: NDArray[np.generic], device: torch.device
+    function: Callable[[Tensor], Tensor],
+    rows: NDArray[np.generic],
+    device: torch.device,
+    shape: tuple[int, ...],
 ) -> NDArray[np.generic]:
-    """What a function of (128, *shape) -> (128, *result) gives for rows (n, *shape): (n, *result)."""
+    """What a function of (size, *row) -> (size, *result) gives for rows (n, *row), of examples of a shape: (n, *result)."""
     results: NDArray[np.generic] | None = None
-    for begin in range(0, len(rows), BATCH):
-        part = np.asarray(rows[begin : begin + BATCH])
-        batch = np.zeros((BATCH, *part.shape[1:]), part.dtype)
+    size = rows_within(BATCH, shape)
+    for begin in range(0, len(rows), size):
+        part = np.asarray(rows[begin : begin + size])
+        batch = np.zeros((size, *part.shape[1:]), part.dtype)
         batch[: len(part)] = part
         result = function(torch.from_numpy(native(batch)).to(device)).cpu().numpy()
         if results is None:

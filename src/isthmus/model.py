@@ -101,9 +101,11 @@ class Model(nn.Module):
         """The reconstructions of codes, in model units."""
         return self.likelihood.mean(self._output(z))
 
-    def is_finite(self) -> bool:
-        """Whether every number that it has learned is finite."""
-        return all(bool(torch.isfinite(t).all()) for t in self.state_dict().values() if t.is_floating_point())
+    def broken(self) -> str | None:
+        """The name of a number that is not finite: a weight, or what a choice remembers; own modules' buffers may hold anything."""
+        own = (name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder.")))
+        learned = self.state_dict().keys() - set(own)
+        return next((name for name in sorted(learned) if not torch.isfinite(self.state_dict()[name]).all()), None)
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         nll = self.likelihood.nll(self._output(code.z, autocast), target, self.likelihood_memory)

@@ -14,19 +14,32 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
 
-from pydantic import BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from isthmus.errors import RecordError
 
-__all__ = ["Fraction", "Record", "Share", "Sizes", "describe", "nearest", "override", "parse", "read", "record"]
+__all__ = [
+    "Count",
+    "Fraction",
+    "Record",
+    "Share",
+    "Sizes",
+    "describe",
+    "nearest",
+    "override",
+    "parse",
+    "read",
+    "record",
+]
 
 T = TypeVar("T", bound="Record")
 
+Count = Annotated[int, Field(gt=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[
-    tuple[PositiveInt, ...], BeforeValidator(lambda value: (int(value),) if isinstance(value, Integral) else value)
+    tuple[Count, ...], BeforeValidator(lambda value: (int(value),) if isinstance(value, Integral) else value)
 ]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -39,15 +52,6 @@ class Record:
         """The same record with some fields changed; `RecordError` if that cannot be."""
         _known(type(self).__name__, fields, field_names(self))
         return dataclasses.replace(self, **fields)  # type: ignore[type-var]  # every subclass is a dataclass
-
-    def with_field(self, path: str, value: Any) -> Self:
-        """The same record with one field changed, of a nested record too: ``schedule__warmup``."""
-        name, _, rest = path.partition("__")
-        _known(type(self).__name__, [name], field_names(self))
-        held = getattr(self, name)
-        if rest and not isinstance(held, Record):
-            raise RecordError(f"{type(self).__name__}.{name} is {held!r}, which has no field '{rest}'")
-        return self.replace(**{name: held.with_field(rest, value) if rest else value})
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The fields by name, with those of nested records as ``outer__inner`` when deep: what scikit-learn asks."""
@@ -114,7 +118,7 @@ def parse(text: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # not JSON: a list without brackets, or a word
     parts = text.strip("()").split(",")
     if len(parts) > 1 or text != text.strip("()"):
@@ -122,18 +126,30 @@ def parse(text: str) -> Any:
     return {"True": True, "False": False}.get(text, text)
 
 
-def override(choice: Record, path: str, value: Any, vocabulary: Mapping[str, type[Record]]) -> Record:
-    """The record with the field at a dotted path replaced; a record's name there switches its type and keeps common fields."""
-    name, _, rest = path.partition(".")
-    _known(type(choice).__name__, [name], field_names(choice))
-    old = getattr(choice, name)
-    if rest and not isinstance(old, Record):
-        raise RecordError(f"{type(choice).__name__}.{name} is {old!r}, which has no field '{rest}'")
-    if rest:
-        value = override(old, rest, value, vocabulary)
-    elif isinstance(old, Record):
-        value = switch(old, str(value), vocabulary)
-    return choice.replace(**{name: value})
+def override(
+    choice: T, fields: Mapping[str, Any], vocabulary: Mapping[str, type[Record]] | None = None, separator: str = "__"
+) -> T:
+    """The record with some fields changed at once, those of nested records too: ``{"schedule__warmup": 0.1}``.
+
+    Args:
+        vocabulary: where given, the name of a record in it switches the type of a nested record, which keeps common fields.
+    """
+    direct = {path: value for path, value in fields.items() if separator not in path}
+    nested: dict[str, dict[str, Any]] = {}
+    for path, value in fields.items():
+        name, found, rest = path.partition(separator)
+        if found:
+            nested.setdefault(name, {})[rest] = value
+    _known(type(choice).__name__, [*direct, *nested], field_names(choice))
+    for name in direct:
+        if vocabulary is not None and isinstance(getattr(choice, name), Record):
+            direct[name] = switch(getattr(choice, name), str(direct[name]), vocabulary)
+    for name, inner in nested.items():
+        held = direct.get(name, getattr(choice, name))
+        if not isinstance(held, Record):
+            raise RecordError(f"{type(choice).__name__}.{name} is {held!r}, which has no field '{next(iter(inner))}'")
+        direct[name] = override(held, inner, vocabulary, separator)
+    return choice.replace(**direct)
 
 
 def switch(
@@ -175,7 +191,9 @@ def nearest(word: str, names: Iterable[str]) -> str:
         return "; there are none"
     close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], n=1)
     best = next((name for name in names if close and name.lower() == close[0]), None)
-    return (f"; did you mean {best}?" if best else ";") + f" ({', '.join(names)})"
+    return (f"; did you mean {best}? " if best else "; there are ") + (
+        f"({', '.join(names)})" if best else ", ".join(names)
+    )
 
 
 def _known(owner: str, given: Iterable[str], names: tuple[str, ...]) -> None:

@@ -83,10 +83,12 @@ summary:hover { color: var(--mark); }
 figure { margin: 1.5rem 0 2.25rem; }
 figure img { display: block; max-width: 100%; max-height: 44rem; height: auto; }
 figure img { background: #fff; border-radius: .4rem; border: 1px solid var(--line); }
+.picture { overflow-x: auto; }
 figcaption { margin-top: .4rem; font-size: .9rem; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 footer { margin-top: 3rem; font-size: .85rem; }
 @media (max-width: 40rem) {
+  .picture img { max-width: max(100%, 40rem); max-height: none; }
   main { padding-top: 1.5rem; }
   h1 { font-size: 1.5rem; }
   .choices tr, .figures tr { display: block; padding: .45rem 0; border-bottom: 1px solid var(--line); }
@@ -235,7 +237,7 @@ def _gallery(pictures: Pictures) -> str:
     for title, path, alt in pictures:
         data = base64.b64encode(path.read_bytes()).decode("ascii")
         named = f"<strong>{html.escape(title[:1].upper() + title[1:])}.</strong> {html.escape(alt)}"
-        image = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
+        image = f'<div class="picture"><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"></div>'
         figures.append(f"<figure>\n{image}\n<figcaption>{named}</figcaption>\n</figure>")
     return "\n".join(figures)
 

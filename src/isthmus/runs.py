@@ -9,9 +9,12 @@ pictures/*.png      and report.html; events.* for TensorBoard when asked
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from inspect import signature
 from pathlib import Path
@@ -19,9 +22,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from isthmus.data import Dataset
+from isthmus.data import Dataset, as_examples
 from isthmus.data import load as load_data
+from isthmus.data.examples import Examples
 from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder, load
 from isthmus.records import nearest, parse
@@ -31,11 +36,13 @@ from isthmus.training import Report
 __all__ = [
     "Origin",
     "Split",
+    "claimed",
     "default_kinds",
     "draw",
     "examples_of",
     "free_folder",
     "open_run",
+    "origin_of",
     "picture_choices",
     "save_run",
     "split",
@@ -59,6 +66,9 @@ class Origin:
         return load_data(self.data, resize=self.resize, labels=self.labels)
 
 
+_ORIGIN = TypeAdapter(Origin)
+
+
 @dataclass(frozen=True)
 class Split:
     """Examples to train on, and examples held out, with the labels of the latter."""
@@ -70,6 +80,7 @@ class Split:
 
 def split(dataset: Dataset) -> Split:
     """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time."""
+    as_examples(Examples(dataset.train, dataset.columns))  # a wrong number is named by its row in the file
     if dataset.test is not None:
         return Split(dataset.train, dataset.test, dataset.test_labels)
     n = len(dataset.train)
@@ -122,29 +133,54 @@ def history_csv(history: Iterable[Report]) -> str:
     return text.getvalue()
 
 
-def open_run(run: Path) -> tuple[Autoencoder, Origin | None]:
-    """The model of a run's folder, or of a model file, and where its data came from if that is known."""
+def open_run(run: Path) -> Autoencoder:
+    """The model of a run's folder, or of a model file."""
     if run.is_dir() and not (run / "model.safetensors").exists():
         raise DataError(f"{run} holds no run (no model.safetensors); `isthmus train --out {run}` makes one")
-    ae, about = load(run), run / "run.json"
+    return load(run)
+
+
+def origin_of(run: Path) -> Origin:
+    """Where a run's data came from; `DataError` if it does not say."""
+    about = run / "run.json"
     if not about.is_file():
-        return ae, None
+        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
     try:
         known = json.loads(about.read_text(encoding="utf-8"))
-        resize = None if known["resize"] is None else tuple(known["resize"])
-        return ae, Origin(known["data"], known["labels"], resize)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{about} is damaged ({error}); name the examples with --data") from None
+        return _ORIGIN.validate_python({name: known[name] for name in ("data", "labels", "resize")})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise DataError(f"{about} is damaged; name the examples with --data") from None
 
 
-def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Split, str]:
-    """A run, examples to look at, and their name: those given, or the ones that it held out itself."""
-    ae, origin = open_run(run)
-    origin = origin if given is None else given
-    if origin is None:
-        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
-    dataset = origin.read()
-    return ae, split(dataset), dataset.name
+def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Dataset]:
+    """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
+    ae, dataset = open_run(run), (origin_of(run) if given is None else given).read()
+    names = tuple(getattr(ae, "feature_names_in_", ()))
+    if names and dataset.columns is not None and dataset.columns != names:
+        wrong = next(((a, b) for a, b in zip(names, dataset.columns, strict=False) if a != b), None)
+        reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
+        raise DataError(f"{dataset.name} has other columns than the data of {run}: {reason} ({', '.join(names)})")
+    if dataset.train.shape[1:] != ae.shape_:
+        raise DataError(
+            f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}"
+        )
+    return ae, dataset
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Makes a folder before the work that is to fill it, and removes it again if nothing came of that."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "nothing can be written into this folder", str(folder))
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+        raise
 
 
 def default_kinds(ae: Autoencoder) -> list[str]:
@@ -196,7 +232,6 @@ def draw(
     from isthmus.plots.drawing import save_png
 
     drawn = []
-    folder.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
         chosen = ({"train": part.train} if kind == "pca" else {}) | dict((choices or {}).get(kind, {}))
         try:
@@ -205,6 +240,7 @@ def draw(
             if strict:
                 raise
             continue
+        folder.mkdir(parents=True, exist_ok=True)
         save_png(figure, folder / f"{kind}.png")
         title = TITLES.get(kind, kind.replace("_", " "))
         drawn.append((title, folder / f"{kind}.png", str(figure.get_label())))

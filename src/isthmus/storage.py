@@ -14,14 +14,14 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 from torch import Tensor
 
-from isthmus.errors import DivergenceError, ModelFileError, RecordError
+from isthmus.errors import ModelFileError, RecordError
 from isthmus.records import Record, describe, read
 from isthmus.training import Report
 
@@ -38,6 +38,7 @@ class Header(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     version: str  # of the isthmus that wrote it
+    dtype: Literal["float32", "float64"]  # of the weights
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]  # of one example
     seed: NonNegativeInt
     epoch: NonNegativeInt  # trained so far, in all rounds
@@ -77,16 +78,9 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
 
 
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a model file in one piece: the old file stays until the new one is whole.
-
-    Raises:
-        DivergenceError: a weight is not finite; nothing is written.
-    """
+    """Writes a model file in one piece: the old file stays until the new one is whole."""
     import safetensors.torch
 
-    broken = next((name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()), None)
-    if broken is not None:
-        raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
     metadata = {"isthmus": json.dumps({"format": FORMAT} | header.model_dump(mode="json"))}
     own = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}  # shared ones once each
     replace_file(Path(path), safetensors.torch.save(own, metadata))
@@ -148,10 +142,7 @@ def read_file(path: str | os.PathLike[str], expected: Sketch) -> tuple[Header, T
             _agree(path, there, wanted)
             tensors = {name: file.get_tensor(name) for name in there}
     except (safetensors.SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path} is damaged or is no safetensors file: {error}") from None
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ModelFileError(f"{path} is damaged: {name} is not finite")
+        raise ModelFileError(f"{path} is damaged or is no model file: it cannot be read as safetensors") from error
     return header, tensors
 
 
@@ -164,7 +155,7 @@ def _header(path: Path, text: str | None) -> Header:
         version = entry.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelFileError(f"{path} is damaged: the header's 'isthmus' cannot be read") from None
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise ModelFileError(
             f"{path} has format {version!r}, and this isthmus reads format {FORMAT}; install a newer isthmus"
         )

@@ -33,10 +33,14 @@ __all__ = [
     "State",
     "Streamed",
     "best_kept",
+    "copied",
+    "rows_within",
     "seeded",
     "train",
     "validate",
 ]
+
+_TOGETHER = 2**21  # numbers of examples that pass through a model at once, whose layers make many of each
 
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 
@@ -191,21 +195,29 @@ def train(
             yield Report(epoch, step + 1, steps, seconds, loss, nll, penalty, valid, rate, complete, means)
 
 
-def best_kept(reports: Reports, model: Model, patience: int, tol: float) -> Reports:
-    """The same reports, until the validation loss has not improved by tol nats for some epochs; the best weights stay in the model."""
-    best, best_epoch, weights = math.inf, -1, None
+def best_kept(reports: Reports, model: Model, patience: int, tol: float, best: float = math.inf) -> Reports:
+    """The same reports, until the validation loss has not improved by tol nats for some epochs; the best weights stay in the model.
+
+    ``best`` is the loss to improve on: of the weights that are there, if they are worth keeping.
+    """
+    best_epoch, weights = -1, copied(model) if math.isfinite(best) else None
     try:
         for report in reports:
             best_epoch = report.epoch - 1 if best_epoch < 0 else best_epoch  # a warm start does not begin at 1
             if report.valid is not None and report.valid < best - tol:
                 best, best_epoch = report.valid, report.epoch
-                weights = {name: value.clone() for name, value in model.state_dict().items()}
+                weights = copied(model)
             yield report
             if report.complete and report.epoch - best_epoch >= patience:
                 break
     finally:
         if weights is not None:
             model.load_state_dict(weights)
+
+
+def copied(model: Model) -> dict[str, Tensor]:
+    """The numbers of a model as they are now."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def descend(model: Model, optimizer: torch.optim.Optimizer, losses: Losses, record: Optimizer, rate: float) -> None:
@@ -250,7 +262,9 @@ class Spoiling:
 def validate(model: Model, examples: Source, plan: Plan) -> float:
     """The mean loss on other examples, in nats; what is drawn at random is the same each time."""
     costs, generator = Costs(), Generator(model.shift.device)
-    for number, index in enumerate(torch.arange(len(examples)).split(max(plan.batch_size, 500))):
+    for number, index in enumerate(
+        torch.arange(len(examples)).split(max(plan.batch_size, rows_within(500, model.shape)))
+    ):
         reseed(generator, plan.random_state, Purpose.VALIDATION, number)
         x = model.inwards(examples[index])
         costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
@@ -282,15 +296,21 @@ class Costs:
 @torch.no_grad()
 def check_sound(model: Model, x: Tensor, losses: Mapping[str, float], step: int, steps: int, lr: float) -> None:
     """`DivergenceError` if the losses are not finite; what the last step of all leaves behind shows in none of them, and is measured."""
-    seen = [losses["loss"], losses["nll"], losses["penalty"]]
+    seen = {name: losses[name] for name in ("loss", "nll", "penalty")}
     if step == steps:
-        seen.append(float(model.eval().score(x, x).total.mean()))
-    wrong = next((loss for loss in seen if not math.isfinite(loss)), None)
+        seen["loss that is left"] = float(model.eval().score(x, x).total.mean())
+        seen["weight " + (model.broken() or "")] = math.nan if model.broken() else 0.0
+    wrong = next((f"the {name} is {value}" for name, value in seen.items() if not math.isfinite(value)), None)
     if wrong is not None:
         raise DivergenceError(
-            f"the loss is {wrong} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
+            f"{wrong} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
             "or set optimizer.clip=1, or check the scaling"
         )
+
+
+def rows_within(most: int, shape: tuple[int, ...]) -> int:
+    """How many examples of a shape to look at together: as many as asked for, but of large ones only so many as memory bears."""
+    return max(1, min(most, _TOGETHER // math.prod(shape)))
 
 
 def autocast(precision: Precision) -> torch.dtype | None:

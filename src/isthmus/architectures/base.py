@@ -38,6 +38,10 @@ class Architecture(Record):
         """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
         return False
 
+    def bears_bfloat16(self, shape: tuple[int, ...]) -> bool:
+        """Whether PyTorch computes its gradients rightly in bfloat16, for examples of a shape."""
+        return True
+
     @property
     def draws(self) -> bool:
         """Whether its layers may draw random numbers of their own in training, as dropout does."""

@@ -6,13 +6,13 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
-from isthmus.records import Sizes, record
+from isthmus.records import Count, Sizes, record
 
 __all__ = ["Conv"]
 
@@ -35,7 +35,7 @@ class Conv(Architecture):
     """
 
     channels: Sizes = (32, 64)
-    kernel: PositiveInt = 3
+    kernel: Count = 3
     code: Literal["vector", "map"] = "vector"
     down: Literal["pool", "stride"] = "pool"
     up: Literal["resize", "double", "transpose"] = "resize"
@@ -52,6 +52,11 @@ class Conv(Architecture):
     @property
     def prefers_bfloat16(self) -> bool:
         return True
+
+    def bears_bfloat16(self, shape: tuple[int, ...]) -> bool:
+        """Not in volumes, and not where a stage's last side is 1: oneDNN's weight gradients are then different at each call."""
+        sides = shape if len(shape) <= 2 else shape[:-1]
+        return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
         sides, colors = (shape, 1) if len(shape) <= 2 else (shape[:-1], shape[-1])

@@ -33,28 +33,30 @@ class Modules(Architecture):
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together: what they share stays shared
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
-        h = _run("encoder", pair.encoder, torch.zeros(2, *shape))
-        if h.shape[0] != 2 or h.shape[-1] != width:
+        h = _run("encoder", pair.encoder, (3, *shape))
+        if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != width:
             raise RecordError(
-                f"Modules: the encoder gives {tuple(h.shape)} for 2 examples, but the bottleneck wants (2, ..., {width})"
+                f"Modules: the encoder gives {tuple(h.shape)} for 3 examples, but the bottleneck wants (3, ..., {width})"
             )
-        y = _run("decoder", pair.decoder, torch.zeros(*h.shape[:-1], size))
-        if y.shape != (2, *shape):
+        y = _run("decoder", pair.decoder, (*h.shape[:-1], size))
+        if y.shape != (3, *shape):
             raise RecordError(
-                f"Modules: the decoder gives {tuple(y.shape)} for 2 codes, but the examples are {(2, *shape)}"
+                f"Modules: the decoder gives {tuple(y.shape)} for 3 codes, but the examples are {(3, *shape)}"
             )
         return pair
 
 
-def _run(name: str, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    training = module.training
+def _run(name: str, module: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
+    """What a module makes of zeros of a shape, in the type of its own weights."""
+    training, weights = module.training, (p.dtype for p in module.parameters() if p.is_floating_point())
     try:
         with torch.no_grad():
-            result = module.eval()(x)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise RecordError(f"Modules: the {name} does not take a batch of shape {tuple(x.shape)}: {reason}") from error
+            result = module.eval()(torch.zeros(shape, dtype=next(weights, torch.float32)))
+    except Exception as error:  # the user's code: whatever it raises
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RecordError(f"Modules: the {name} does not take a batch of shape {shape}: {reason}") from error
     finally:
         module.train(training)
-    assert isinstance(result, torch.Tensor)
+    if not isinstance(result, torch.Tensor):
+        raise RecordError(f"Modules: the {name} gives a {type(result).__name__}, but a tensor is wanted")
     return result

@@ -7,13 +7,12 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveInt
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from isthmus.errors import NotPossibleError
 from isthmus.memory import Memory
-from isthmus.records import Record, record
+from isthmus.records import Count, Record, record
 
 __all__ = ["Activation", "Bottleneck", "Code", "activate", "per_example"]
 
@@ -41,7 +40,7 @@ class Code(NamedTuple):
 class Bottleneck(Record):
     """Says what the code may be and what it costs. ``size`` numbers reach the decoder."""
 
-    size: PositiveInt
+    size: Count
 
     @property
     def width(self) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from isthmus.bottlenecks.base import Bottleneck, Code, per_example
 from isthmus.memory import Memory
-from isthmus.records import Fraction, record
+from isthmus.records import Count, Fraction, record
 
 __all__ = ["VectorQuantized"]
 
@@ -24,7 +24,7 @@ class VectorQuantized(Bottleneck):
     step fills the whole codebook in this way. The penalty is ``commitment`` times the squared distance to the entry.
     """
 
-    entries: PositiveInt = 512
+    entries: Count = 512
     commitment: NonNegativeFloat = 0.25
     decay: Fraction = 0.99
     revive: NonNegativeFloat = 0.01

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, model_validator
 from torch import Generator, Tensor
 
 from isthmus.bottlenecks.base import Activation, Bottleneck, Code, activate, per_example
 from isthmus.memory import Memory
-from isthmus.records import record
+from isthmus.records import Count, record
 
 __all__ = ["L1", "TopK"]
 
@@ -32,7 +32,7 @@ class L1(Bottleneck):
 class TopK(Bottleneck):
     """The ``k`` largest numbers of a code pass, the others are zero (Makhzani & Frey 2013, "k-Sparse autoencoders")."""
 
-    k: PositiveInt
+    k: Count
 
     @model_validator(mode="after")
     def _k_fits(self) -> TopK:

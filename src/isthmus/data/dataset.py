@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Dataset"]
@@ -40,8 +41,11 @@ class Dataset:
 
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""
-        counts = f"{len(self.train):,} examples" if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
+        one = "1 example" if len(self.train) == 1 else f"{len(self.train):,} examples"
+        counts = one if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
         shape = "x".join(str(size) for size in self.train.shape[1:])
-        classes = "no labels" if self.train_labels is None else f"{len(set(self.train_labels.tolist()))} classes"
+        classes = (
+            "no labels" if self.train_labels is None else f"{len(np.unique(self.train_labels.astype(str)))} classes"
+        )
         origin = ", ".join(part for part in (self.source, self.license) if part)
         return f"{self.name}: {counts}, {shape} {self.train.dtype}, {classes}" + (f" ({origin})" if origin else "")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.dataset import Dataset
 from isthmus.errors import DataError
 
 __all__ = ["Examples", "as_examples"]
@@ -60,6 +61,10 @@ def as_examples(X: Any, *, minimum: int = 1) -> Examples:
 
 def _unwrap(X: Any) -> tuple[Array, tuple[str, ...] | None]:
     """The array within X and the names of its columns; libraries that X cannot come from are not imported."""
+    if isinstance(X, Examples):
+        return X.values, X.columns
+    if isinstance(X, Dataset):
+        raise DataError(f"X is the data set {X.name!r}: pass its examples, X.train or X.test")
     if _is_a(X, "scipy.sparse", "spmatrix", "sparray"):
         raise TypeError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
     if _is_a(X, "torch", "Tensor"):

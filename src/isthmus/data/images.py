@@ -177,7 +177,7 @@ def _agree(paths: list[Path], headers: list[_Header], resize: tuple[int, int] | 
             (a, b), (c, d) = headers[0].size, header.size
             raise DataError(
                 f"images differ in size (height x width): {shown(paths[0])} has {a}x{b} pixels and {shown(path)} "
-                f"{c}x{d}; choose one size with resize=({a}, {b})"
+                f"{c}x{d}; choose one size: resize=({a}, {b}), or --resize {a}x{b} on the command line"
             )
         if (header.kind == _GRAY16) != (headers[0].kind == _GRAY16):
             raise DataError(
@@ -219,10 +219,13 @@ def _pixels(image: Image, kind: str, resize: tuple[int, int] | None) -> Array:
 
 def _left_out(found: _Found) -> list[str]:
     notes = []
-    for paths, what in ((found.others, "no images and were left out"), (found.links, "links and were not followed")):
+    for paths, what, plural in (
+        (found.others, "entry is no image and was left out", "entries are no images and were left out"),
+        (found.links, "entry is a link and was not followed", "entries are links and were not followed"),
+    ):
         if paths:
             names = ", ".join(shown(path.name) for path in paths[:_LISTED]) + (", ..." if paths[_LISTED:] else "")
-            notes.append(f"{len(paths):,} other {'entry is' if len(paths) == 1 else 'entries are'} {what}: {names}")
+            notes.append(f"{len(paths):,} other {what if len(paths) == 1 else plural}: {names}")
     return notes
 
 

@@ -18,7 +18,8 @@ from isthmus.errors import DataError
 
 __all__ = ["load", "names", "read"]
 
-_KINDS = ".npy, .npz, .idx, .idx.gz, .csv, .parquet or a folder of images"
+_SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
+_KINDS = ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet or a folder of images"
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
 
@@ -73,22 +74,22 @@ def read(path: str | os.PathLike[str], *, resize: tuple[int, int] | None = None,
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
     folder, suffix = path.is_dir(), path.suffix.lower()
     if resize is not None and (not folder or len(resize) != 2 or min(resize) < 1):
-        raise DataError(f"resize={resize} cannot be: it is (height, width) in pixels, for folders of images")
-    if labels is not None and (folder or suffix not in (".npz", ".csv", ".parquet")):
+        raise DataError(f"a resize to {resize} cannot be: it is (height, width) in pixels, for folders of images")
+    if not folder and suffix not in _SUFFIXES and not _IDX.search(path.name.lower()):
+        raise DataError(f"{shown(path)} is of no known kind: give {_KINDS}")
+    if labels is not None and (folder or suffix not in (".npz", ".csv", ".tsv", ".parquet")):
         raise DataError(f"labels={labels!r} cannot be: it names a column of .csv and .parquet, or an array of .npz")
     if folder:
         return read_images(path, resize)
     if suffix == ".npz":
         return _checked(read_npz(path, labels))
-    if suffix == ".csv":
+    if suffix in (".csv", ".tsv"):
         return read_csv(path, labels)
     if suffix == ".parquet":
         return read_parquet(path, labels)
     if suffix == ".npy":
         return Dataset(path.name, read_npy(path), source=shown(path))
-    if _IDX.search(path.name.lower()):
-        return Dataset(path.name, read_idx(path), source=shown(path))
-    raise DataError(f"{shown(path)} is of no known kind: give {_KINDS}")
+    return Dataset(path.name, read_idx(path), source=shown(path))
 
 
 def _checked(data: Dataset) -> Dataset:

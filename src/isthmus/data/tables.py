@@ -20,6 +20,7 @@ __all__ = ["read_csv", "read_parquet"]
 
 Array = npt.NDArray[Any]
 
+_NO_LABEL = "(none)"
 _MISSING = ("", "na", "n/a", "null", "none", "?")  # beside nan, which float reads
 _ROWS = 10_000  # rows read together
 _LISTED = 10  # names in a message
@@ -46,7 +47,17 @@ def read_csv(path: Path, labels: str | None = None) -> Dataset:
             raise DataError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
         except csv.Error as error:
             raise DataError(f"{name} cannot be read as a table ({error}): save it as plain CSV") from error
-    return Dataset(path.name, values, train_labels=target, columns=columns, source=name)
+    return Dataset(path.name, values, train_labels=target, columns=columns, source=name, notes=_notes(target))
+
+
+def _notes(labels: Array | None) -> tuple[str, ...]:
+    """What a user should hear of the labels."""
+    count = 0 if labels is None or labels.dtype.kind != "U" else int((labels == _NO_LABEL).sum())
+    return (
+        (f"{count:,} {'row has' if count == 1 else 'rows have'} no label, and {_NO_LABEL} stands for it",)
+        if count
+        else ()
+    )
 
 
 def _read_text(file: TextIO, name: str, labels: str | None) -> tuple[tuple[str, ...] | None, Array, Array | None]:
@@ -149,18 +160,21 @@ def _text_error(row: list[str], columns: tuple[str, ...], target: int | None, wh
             _number(cell)
         except ValueError:
             return DataError(
-                f"column {column!r} holds text ({where} has {cell!r}): drop it, turn it into numbers, "
-                f"or name it with labels={column!r}"
+                f"column {column!r} holds text ({where} has {cell!r}): drop it, turn it into numbers"
+                + ("" if target is not None else f", or name it as the labels: labels={column!r}, or --labels {column}")
             )
     raise AssertionError("every cell is a number")
 
 
-def _narrow(cells: Array | list[str]) -> Array:
-    """Labels as whole numbers where they are, else as numbers, else as text."""
+def _narrow(cells: Array | list[Any]) -> Array:
+    """Labels as whole numbers where they are, else as numbers, else as text; where there is none, the text (none)."""
+    gaps = [cell is None or str(cell).strip().lower() in _MISSING for cell in cells]
     try:
-        numbers = np.asarray(cells, np.float64)
+        numbers = np.asarray([cell for cell, gap in zip(cells, gaps, strict=True) if not gap], np.float64)
     except (TypeError, ValueError):
-        return np.asarray([str(cell) for cell in cells])
+        numbers = None
+    if numbers is None or any(gaps):
+        return np.asarray([_NO_LABEL if gap else str(cell) for cell, gap in zip(cells, gaps, strict=True)])
     whole = (np.abs(numbers) < 2**53).all() and (numbers == np.round(numbers)).all()
     return numbers.astype(np.int64) if whole else numbers
 
@@ -198,7 +212,7 @@ def read_parquet(path: Path, labels: str | None = None) -> Dataset:
         )
     values = np.concatenate([block for block, _ in blocks])
     cells = None if target is None else _narrow(list(itertools.chain.from_iterable(part for _, part in blocks)))
-    return Dataset(path.name, values, train_labels=cells, columns=columns, source=name)
+    return Dataset(path.name, values, train_labels=cells, columns=columns, source=name, notes=_notes(cells))
 
 
 def _check_parquet(table: Any, labels: str | None, name: str) -> tuple[tuple[str, ...], int | None]:
@@ -217,8 +231,12 @@ def _check_parquet(table: Any, labels: str | None, name: str) -> tuple[tuple[str
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
         if index != target and not number:
             raise DataError(
-                f"column {field.name!r} of {name} holds {kind}: drop it, turn it into numbers, "
-                f"or name it with labels={field.name!r}"
+                f"column {field.name!r} of {name} holds {kind}: drop it, turn it into numbers"
+                + (
+                    ""
+                    if target is not None
+                    else f", or name it as the labels: labels={field.name!r}, or --labels {field.name}"
+                )
             )
     return tuple(column for index, column in enumerate(columns) if index != target), target
 

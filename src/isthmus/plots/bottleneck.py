@@ -71,7 +71,7 @@ def _bars(figure: Picture, boxes: dict[Axes, Box], code: Array) -> None:
 def _code_pictures(figure: Picture, boxes: dict[Axes, Box], pictures: Array) -> None:
     shown, cmap = colors(pictures)
     size = (pictures.shape[1], pictures.shape[2])
-    factor = zoom(size, widest=COLUMN, highest=3 * COLUMN)
+    factor = zoom(size, widest=COLUMN - 28, highest=3 * COLUMN)  # what belongs to one example stands apart
     for i, picture in enumerate(pictures):
         axes = figure.add_axes((0, 0, 1, 1), label=f"code {i}")
         draw(axes, picture[None, None], shown, cmap)

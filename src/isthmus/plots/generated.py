@@ -62,6 +62,8 @@ def manifold(
     Raises `NotPossibleError` where a code is a single number and `DataError` where X is needed and missing or `by` is
     another word.
     """
+    if n < 1:
+        raise DataError(f"n={n} by {n} examples make no picture: ask for at least 1")
     plane = _plane(ae, X, n, by)
     across, up = (np.asarray(steps)[:, None] * axis for steps, axis in zip(plane.steps, plane.axes, strict=True))
     codes = plane.origin + across[None, :, :] + up[::-1, None, :]
@@ -104,6 +106,8 @@ def _plane(ae: Autoencoder, X: Any, n: int, by: str) -> Plane:
         title = "5% to 95% quantiles of the normal prior" if by == "quantiles" else "codes from -1 to 1"
         return Plane(np.zeros(2), np.eye(2), (steps, steps), names, title)
     points = ae.transform(first(X))
+    if len(points) < 2:
+        raise NotPossibleError("manifold needs at least two examples to span a plane; there is one")
     origin, axes = np.zeros(2), np.eye(2)
     title = f"5% to 95% quantiles of the codes of {len(points):,} examples"
     if size > 2:

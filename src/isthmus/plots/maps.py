@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,17 +22,21 @@ from isthmus.plots.grids import Array, first
 
 __all__ = ["latent", "tsne"]
 
+NAME = 24  # letters of a label that are shown
 CLASSES = 20  # labels of more kinds than this get a continuous color bar
 
 
 def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
     """The codes of X as points, colored by the labels y; of longer codes the first two principal components.
 
-    y: one label per example: up to 20 kinds get a color and a name each, more (or fractions) a continuous color bar.
+    y: one label per example: up to 20 kinds get a color and a name each, more numbers (or fractions) a continuous color
+    bar; more names than that are not colored.
     Raises `NotPossibleError` where a code is a single number and `DataError` where y is not as long as X.
     """
     points = ae.transform(first(X))
     count, size = points.shape
+    if count < 2:
+        raise NotPossibleError("latent needs at least two examples; there is one")
     if size < 2:
         raise NotPossibleError("latent needs codes of at least two numbers; this autoencoder's code is one")
     names, title = ("code 1", "code 2"), f"codes of {count:,} examples"
@@ -93,7 +98,12 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     if y is None:
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
-    color = _coloring(_labels(y, len(points)))
+    labels = _labels(y, len(points))
+    color = _coloring(labels)
+    if color is None:
+        axes.set_title(f"{title}; {len(np.unique(labels))} kinds of label, too many to color", fontsize=10, loc="left")
+        axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
+        return figure, axes
     axes.scatter(
         points[:, 0], points[:, 1], s=size, c=color.values, cmap=color.cmap, norm=color.norm, alpha=0.7, linewidths=0
     )
@@ -105,18 +115,20 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     return figure, axes
 
 
-def _coloring(labels: Array) -> Coloring:
+def _coloring(labels: Array) -> Coloring | None:
+    """How points are colored by their labels; None for more names than can be told apart."""
     kinds, index = np.unique(labels, return_inverse=True)
     numbers = np.issubdtype(kinds.dtype, np.number)
     if len(kinds) <= CLASSES and not (numbers and np.any(kinds % 1)):
         hues = colormaps["tab10" if len(kinds) <= 10 else "tab20"].resampled(10 if len(kinds) <= 10 else 20)
         edges = np.arange(len(kinds) + 1) - 0.5
-        names = [str(int(kind) if numbers else kind) for kind in kinds]
+        names = [shorten(str(int(kind) if numbers else kind), NAME, placeholder=" ...") for kind in kinds]
         return Coloring(
             index, ListedColormap([hues(i) for i in range(len(kinds))]), BoundaryNorm(edges, len(kinds)), names
         )
-    values = labels if numbers else index
-    return Coloring(values, colormaps["viridis"], Normalize(values.min(), values.max()), [])
+    if not numbers:  # a bar would give an order and a distance to names that have none
+        return None
+    return Coloring(labels, colormaps["viridis"], Normalize(labels.min(), labels.max()), [])
 
 
 def _labels(y: Any, count: int) -> Array:

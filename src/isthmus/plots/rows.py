@@ -98,7 +98,10 @@ def noise_levels(
     """
     examples = first(X, n)
     rows: dict[str, Any] = {}
-    scales = [float(level) for level in np.atleast_1d(levels)]
+    try:
+        scales = [float(level) for level in np.atleast_1d(levels)]
+    except ValueError:
+        raise DataError(f"levels={levels!r} are no numbers: give standard deviations, such as (0.3, 0.5)") from None
     for level in scales:
         spoilt = ae.corrupt(examples, random_state=random_state, corruption=Noise(level, clip=False))
         rows |= {f"noise {level:g}": spoilt, f"restored from {level:g}": ae.reconstruct(spoilt)}
@@ -120,6 +123,11 @@ def pca(
     examples = first(X, n)
     whole = first(X).reshape(len(X), -1)
     basis = whole if train is None else first(train).reshape(len(train), -1)
+    if code_size(ae) >= basis.shape[1]:
+        raise NotPossibleError(
+            f"PCA of a code's {code_size(ae)} numbers would lose nothing of examples of {basis.shape[1]}: "
+            "there is nothing to compare with"
+        )
     width = min(code_size(ae), *basis.shape)
     linear = PCA(width, random_state=0).fit(basis.astype(np.float32, copy=False))
     by_pca = linear.inverse_transform(linear.transform(whole.astype(np.float32, copy=False)))

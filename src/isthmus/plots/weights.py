@@ -17,7 +17,7 @@ __all__ = ["filters"]
 
 
 def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image_shape: ImageShape = None) -> Figure:
-    """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero.
+    """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero; curves for rows of numbers.
 
     A dense layer: the weights from the example's numbers to each unit, shaped as an example. A convolution: its
     kernels. Filters of three channels are drawn in color around middle grey, other channels side by side. X and y are
@@ -34,6 +34,7 @@ def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image
     title = f"first layer: {count} filters of {' x '.join(map(str, kernels.shape[1:]))}"
     title += f", the first {n}" if count > n else ""
     title += "; middle grey is zero" if pictures.ndim == 4 else ""
+    title += f"; from -{reach:.2g} to {reach:.2g}" if pictures.ndim == 2 else ""
     bar = "weight" if pictures.ndim == 3 else ""
     return grid(cells, (-reach, reach), f"{title[0].upper()}{title[1:]}.", title=title, cmap="RdBu_r", bar=bar)
 

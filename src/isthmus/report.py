@@ -7,6 +7,7 @@ import html
 import os
 import platform
 import shlex
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
@@ -88,7 +89,7 @@ figcaption { margin-top: .4rem; font-size: .9rem; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 footer { margin-top: 3rem; font-size: .85rem; }
 @media (max-width: 40rem) {
-  .picture img { max-width: max(100%, 40rem); max-height: none; }
+  .long img { max-width: max(100%, 40rem); max-height: none; }
   main { padding-top: 1.5rem; }
   h1 { font-size: 1.5rem; }
   .choices tr, .figures tr { display: block; padding: .45rem 0; border-bottom: 1px solid var(--line); }
@@ -235,9 +236,13 @@ def _gallery(pictures: Pictures) -> str:
     """Each picture, inside the page, with its title and description."""
     figures = []
     for title, path, alt in pictures:
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        content = path.read_bytes()
+        data = base64.b64encode(content).decode("ascii")
         named = f"<strong>{html.escape(title[:1].upper() + title[1:])}.</strong> {html.escape(alt)}"
-        image = f'<div class="picture"><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"></div>'
+        # a picture that is much wider than high is scrolled on a narrow page, and not made too small to read
+        width, height = struct.unpack(">II", content[16:24])
+        kind = "picture long" if width > 2 * height else "picture"
+        image = f'<div class="{kind}"><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"></div>'
         figures.append(f"<figure>\n{image}\n<figcaption>{named}</figcaption>\n</figure>")
     return "\n".join(figures)
 

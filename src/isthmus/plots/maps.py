@@ -22,7 +22,7 @@ from isthmus.plots.grids import Array, first
 
 __all__ = ["latent", "tsne"]
 
-NAME = 24  # letters of a label that are shown
+NAME = 18  # letters of a label that are shown
 CLASSES = 20  # labels of more kinds than this get a continuous color bar
 
 
@@ -49,6 +49,8 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
             f"principal component 2 ({shares[1]:.0%} of the variance)",
         )
         title += f", {size} numbers each, projected on two principal components"
+    places = len(np.unique(points, axis=0))
+    title += f";\nmany coincide: there are {places:,} different" if places <= count / 2 else ""
     alt = f"Scatter of {title}{', colored by label' if y is not None else ''}."
     figure, axes = _scatter(points, y, title, alt)
     axes.set(xlabel=names[0], ylabel=names[1])
@@ -101,13 +103,14 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     labels = _labels(y, len(points))
     color = _coloring(labels)
     if color is None:
-        axes.set_title(f"{title}; {len(np.unique(labels))} kinds of label, too many to color", fontsize=10, loc="left")
+        axes.set_title(f"{title};\n{len(np.unique(labels))} kinds of label, too many to color", fontsize=10, loc="left")
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
     axes.scatter(
         points[:, 0], points[:, 1], s=size, c=color.values, cmap=color.cmap, norm=color.norm, alpha=0.7, linewidths=0
     )
-    bar = figure.colorbar(ScalarMappable(color.norm, color.cmap), ax=axes, label="label", aspect=30, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(color.norm, color.cmap), ax=axes, aspect=30, pad=0.02)
+    bar.ax.set_xlabel("label", loc="left")
     if color.names:
         bar.set_ticks(list(range(len(color.names))), labels=color.names)
         bar.ax.tick_params(length=0)

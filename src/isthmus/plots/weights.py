@@ -17,25 +17,26 @@ __all__ = ["filters"]
 
 
 def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image_shape: ImageShape = None) -> Figure:
-    """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero; curves for rows of numbers.
+    """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero.
 
-    A dense layer: the weights from the example's numbers to each unit, shaped as an example. A convolution: its
-    kernels. Filters of three channels are drawn in color around middle grey, other channels side by side. X and y are
+    A dense layer: the weights from the example's numbers to each unit, shaped as an example; for a table, a column each. A
+    convolution: its kernels. Filters of three channels are drawn in color around middle grey, other channels side by side. X and y are
     not needed.
     Raises `NotPossibleError` where the encoder has no such layer.
     """
     kernels = _first_layer(ae)
-    count = len(kernels)
-    pictures = as_pictures(first(kernels, n), image_shape if kernels.shape[1:] == ae.shape_ else None)
-    reach = float(np.abs(pictures).max()) or 1.0
-    columns = min(len(pictures), 8 if pictures.ndim > 2 else 4)
-    blanks = np.full((-len(pictures) % columns, *pictures.shape[1:]), np.nan, dtype=pictures.dtype)
-    cells = np.concatenate([pictures, blanks]).reshape(-1, columns, *pictures.shape[1:])
+    count, reach = len(kernels), float(np.abs(kernels[:n]).max()) or 1.0
     title = f"first layer: {count} filters of {' x '.join(map(str, kernels.shape[1:]))}"
     title += f", the first {n}" if count > n else ""
+    pictures = as_pictures(first(kernels, n), image_shape if kernels.shape[1:] == ae.shape_ else None)
+    if pictures.ndim == 2:
+        cells, title = pictures.T[None, None], f"{title}: one in each column"
+    else:
+        columns = min(len(pictures), 8)
+        blanks = np.full((-len(pictures) % columns, *pictures.shape[1:]), np.nan, dtype=pictures.dtype)
+        cells = np.concatenate([pictures, blanks]).reshape(-1, columns, *pictures.shape[1:])
     title += "; middle grey is zero" if pictures.ndim == 4 else ""
-    title += f"; from -{reach:.2g} to {reach:.2g}" if pictures.ndim == 2 else ""
-    bar = "weight" if pictures.ndim == 3 else ""
+    bar = "" if pictures.ndim == 4 else "weight"
     return grid(cells, (-reach, reach), f"{title[0].upper()}{title[1:]}.", title=title, cmap="RdBu_r", bar=bar)
 
 

@@ -127,7 +127,7 @@ def choose_precision(
         )
     if given != "auto":
         return given
-    return "bfloat16" if bears and architecture.prefers_bfloat16 and computes_bfloat16(device) else "float32"
+    return "bfloat16" if bears and architecture.prefers_bfloat16(shape) and computes_bfloat16(device) else "float32"
 
 
 def batch_size_for(n: int) -> int:

@@ -93,7 +93,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now, and with the
             random numbers that follow those it has used.
         precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
-            convolutions where the processor computes in it.
+            convolutions and large dense layers where the processor computes in it.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
         random_state: an int makes everything repeatable; None draws fresh. The global generators are never touched.
         verbose: 1 shows progress.

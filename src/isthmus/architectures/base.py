@@ -33,8 +33,7 @@ class Architecture(Record):
         """The pair, its weights drawn from the generator; `RecordError` if it cannot be built for this shape."""
         raise NotImplementedError
 
-    @property
-    def prefers_bfloat16(self) -> bool:
+    def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
         return False
 

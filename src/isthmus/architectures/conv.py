@@ -49,8 +49,7 @@ class Conv(Architecture):
             raise ValueError(f"kernel={self.kernel} has no middle; take an odd one")
         return self
 
-    @property
-    def prefers_bfloat16(self) -> bool:
+    def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         return True
 
     def bears_bfloat16(self, shape: tuple[int, ...]) -> bool:

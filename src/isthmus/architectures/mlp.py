@@ -15,6 +15,8 @@ from isthmus.records import Sizes, record
 
 __all__ = ["MLP"]
 
+_LARGE = 2**18  # weights
+
 
 @record
 class MLP(Architecture):
@@ -29,6 +31,10 @@ class MLP(Architecture):
     decoder_hidden: Sizes | None = None
     tied: bool = False
     initialization: Initialization = "glorot"
+
+    def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
+        """Where the first layer is so large that its products are most of the work."""
+        return bool(self.hidden) and math.prod(shape) * self.hidden[0] >= _LARGE
 
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
         d = math.prod(shape)

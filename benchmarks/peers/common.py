@@ -1,0 +1,56 @@
+"""What every peer's script shares: the digits, a clock, and a line of JSON at the end."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from works import WORKS, Work  # noqa: E402  # the path has to be set first
+
+__all__ = ["WORKS", "Timer", "Work", "data", "main", "spoilt"]
+
+
+class Timer:
+    """Wall time of each epoch; what happens before `begin` does not count."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.last = time.perf_counter()
+
+    def begin(self) -> None:
+        """Training begins."""
+        self.last = time.perf_counter()
+
+    def epoch(self) -> None:
+        """An epoch is over."""
+        now = time.perf_counter()
+        self.seconds.append(now - self.last)
+        self.last = now
+
+
+def data() -> np.ndarray[Any, Any]:
+    """60,000 digits (n, 28, 28) as bytes, from the file that the second argument names."""
+    return np.load(sys.argv[2])
+
+
+def spoilt(X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Digits in [0, 1] with noise of 0.5, clipped, drawn once."""
+    rng = np.random.default_rng(0)
+    return np.clip(X + 0.5 * rng.standard_normal(X.shape, np.float32), 0, 1)
+
+
+def main(train: Callable[[Work, Timer], float]) -> None:
+    """Trains the work that the first argument names, and prints seconds of each epoch, loss and memory."""
+    timer = Timer()
+    loss = train(WORKS[sys.argv[1]], timer)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": timer.seconds, "loss": float(loss), "memory": peak}))

@@ -1,0 +1,54 @@
+"""isthmus, by its estimator, with its own defaults for everything that is not the work itself."""
+
+from __future__ import annotations
+
+from common import Timer, Work, data, main
+
+from isthmus import Autoencoder
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.corruptions import Clean, Noise
+from isthmus.likelihoods import Bernoulli
+from isthmus.optimizers import Adadelta, Adam, RMSprop
+from isthmus.scaling import Bytes
+
+
+def autoencoder(work: Work) -> Autoencoder:
+    """The work as an estimator."""
+    optimizers = {
+        "adam": Adam(work.lr, per="feature"),
+        "rmsprop": RMSprop(work.lr, rho=0.9, eps=1e-7),
+        "adadelta": Adadelta(work.lr, eps=1e-7, per="feature"),
+    }
+    architectures = {
+        "dense": MLP(work.hidden),
+        "variational": MLP(work.hidden),
+        "conv": Conv(work.hidden, code="map", up="double"),
+        "denoising": Conv(work.hidden, code="map"),
+    }
+    noise = Noise(0.5, clip=True, once=True)
+    return Autoencoder(
+        Gaussian(work.code) if work.kind == "variational" else Identity(work.code, work.activation),
+        architecture=architectures[work.kind],
+        corruption=noise if work.kind == "denoising" else Clean(),
+        likelihood=Bernoulli(),
+        scaling=Bytes(),
+        optimizer=optimizers[work.optimizer],
+        epochs=work.epochs,
+        batch_size=work.batch,
+        random_state=0,
+    )
+
+
+def train(work: Work, timer: Timer) -> float:
+    """Trains; the loss of the last epoch, per pixel."""
+    ae, X = autoencoder(work), data()
+    timer.begin()
+    for report in ae.fitting(X):
+        if report.complete:
+            timer.epoch()
+    return ae.history_[-1].loss / 784
+
+
+if __name__ == "__main__":
+    main(train)

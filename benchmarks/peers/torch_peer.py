@@ -1,0 +1,36 @@
+"""Plain PyTorch, as the tutorials write it: tensors in [0, 1], a DataLoader, a loop."""
+
+from __future__ import annotations
+
+import torch
+from common import Timer, Work, data, main, spoilt
+from nets import Net, cross_entropy, optimizer
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def train(work: Work, timer: Timer) -> float:
+    """Trains; the loss of the last epoch, per pixel."""
+    torch.manual_seed(0)
+    X = data()[:, None].astype("float32") / 255
+    given = spoilt(X) if work.kind == "denoising" else X
+    loader = DataLoader(TensorDataset(torch.from_numpy(given), torch.from_numpy(X)), work.batch, shuffle=True)
+    net = Net(work)
+    steps = optimizer(net, work)
+    mean = 0.0
+    timer.begin()
+    for _ in range(work.epochs):
+        total = 0.0
+        for x, clean in loader:
+            y, kl = net(x)
+            loss = cross_entropy(y, clean) * (784 if work.kind == "variational" else 1) + kl
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+            total += loss.item() * len(x)
+        mean = total / len(X) / (784 if work.kind == "variational" else 1)
+        timer.epoch()
+    return mean
+
+
+if __name__ == "__main__":
+    main(train)

@@ -27,9 +27,19 @@ class Work:
 WORKS = {
     "dense": Work("784-32-784, Adam", (), 32, 256, "adam", 1e-3, activation="relu", epochs=6),
     "keras-vae": Work("variational 784-256-2, RMSprop", (256,), 2, 100, "rmsprop", 1e-3, "variational"),
-    "keras-conv": Work("convolutions to a code of 4x4x8, Adadelta", (16, 8), 8, 128, "adadelta", 1.0, "conv", "relu", 2),
+    "keras-conv": Work(
+        "convolutions to a code of 4x4x8, Adadelta", (16, 8), 8, 128, "adadelta", 1.0, "conv", "relu", 2
+    ),
     "keras-denoising": Work(
-        "convolutions to a code of 7x7x32, noise of 0.5, Adadelta", (32,), 32, 128, "adadelta", 1.0, "denoising", "relu", 2
+        "convolutions to a code of 7x7x32, noise of 0.5, Adadelta",
+        (32,),
+        32,
+        128,
+        "adadelta",
+        1.0,
+        "denoising",
+        "relu",
+        2,
     ),
     "fashion-deep": Work("784-256-128-20, Adam", (256, 128), 20, 512, "adam", 1e-3),
     "hinton": Work("784-1000-500-250-30, Adam", (1000, 500, 250), 30, 256, "adam", 1e-3, epochs=3),

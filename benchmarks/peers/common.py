@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from works import WORKS, Work  # noqa: E402  # the path has to be set first
+from works import WORKS, Work  # the path has to be set first
 
 __all__ = ["WORKS", "Timer", "Work", "data", "main", "spoilt"]
 

@@ -47,7 +47,12 @@ def train(work: Work, timer: Timer) -> float:
     given = spoilt(X) if work.kind == "denoising" else X
     loader = DataLoader(TensorDataset(torch.from_numpy(given), torch.from_numpy(X)), work.batch, shuffle=True)
     module = Module(work, timer)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     lightning.Trainer(max_epochs=work.epochs, accelerator="cpu", **quiet).fit(module, loader)
     return module.mean
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from common import Work
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ __all__ = ["Net", "cross_entropy", "dense", "optimizer"]
 def dense(sizes: tuple[int, ...]) -> nn.Sequential:
     """Dense layers with ReLU between."""
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -27,6 +27,11 @@ class Corruption(Record):
     _: KW_ONLY
     once: bool = False
 
+    @property
+    def draws(self) -> bool:
+        """Whether it draws random numbers; False saves the seeding of a step."""
+        return True
+
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         """The spoilt examples: a new tensor, or x itself where nothing is to be done."""
         raise NotImplementedError
@@ -35,6 +40,10 @@ class Corruption(Record):
 @record
 class Clean(Corruption):
     """Nothing is spoilt: the plain autoencoder."""
+
+    @property
+    def draws(self) -> bool:
+        return False
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         return x

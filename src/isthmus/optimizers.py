@@ -8,17 +8,21 @@ For optimizers that divide by the gradient's size only their epsilon notices, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import InstanceOf, NonNegativeFloat, PositiveFloat
-from torch import nn
+from torch import Tensor, nn
 
 from isthmus.records import Fraction, Record, Share, record
 
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle", "RMSprop"]
+
+
+Tensors = list[Tensor]
+_TINY = 1e-30
 
 
 class Schedule(Record):
@@ -60,6 +64,31 @@ class OneCycle(Schedule):
             return 1 + (self.start - 1) * 0.5 * (1 + math.cos(math.pi * progress / self.warmup))
         share = (progress - self.warmup) / (1 - self.warmup)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class InPlace(torch.optim.Optimizer):
+    """A rule of ours as PyTorch's optimizers are used: all parameters in one call each, nothing allocated in a step.
+
+    Args:
+        held: the names of the tensors like the parameters that the rule keeps, zero at first.
+        rule: (parameters, gradients, held tensors, step size) -> None, in place.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, held: Iterable[str], rule: Callable[..., None]):
+        super().__init__(parameters, {"lr": lr})
+        self.rule = rule
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p] = {name: torch.zeros_like(p) for name in held}
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closure is used here
+        for group in self.param_groups:
+            moved = [p for p in group["params"] if p.grad is not None]
+            states = [self.state[p] for p in moved]
+            memory = {name: [state[name] for state in states] for name in (states[0] if states else {})}
+            if moved:
+                self.rule(moved, [p.grad for p in moved], memory, group["lr"])
 
 
 @record
@@ -111,7 +140,22 @@ class Adadelta(Optimizer):
     eps: PositiveFloat = 1e-7
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adadelta(parameters, lr=self.lr, rho=self.rho, eps=self.eps, foreach=True)
+        return InPlace(parameters, self.lr, ("squares", "deltas", "scratch", "change"), self._step)
+
+    def _step(self, p: Tensors, g: Tensors, memory: Mapping[str, Tensors], lr: float) -> None:
+        squares, deltas, scratch, change = memory.values()
+        torch._foreach_mul_(squares, self.rho)
+        torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
+        torch._foreach_copy_(change, deltas)
+        torch._foreach_copy_(scratch, squares)
+        for root in (change, scratch):
+            torch._foreach_add_(root, self.eps)
+            torch._foreach_sqrt_(root)
+        torch._foreach_div_(change, scratch)
+        torch._foreach_mul_(change, g)
+        torch._foreach_mul_(deltas, self.rho)
+        torch._foreach_addcmul_(deltas, change, change, 1 - self.rho)
+        torch._foreach_add_(p, change, alpha=-lr)
 
 
 @record
@@ -124,9 +168,25 @@ class RMSprop(Optimizer):
     momentum: Fraction = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
-            parameters, lr=self.lr, alpha=self.rho, eps=self.eps, momentum=self.momentum, foreach=True
-        )
+        held = ("squares", "scratch", *(["velocity"] if self.momentum else []))
+        return InPlace(parameters, self.lr, held, self._step)
+
+    def _step(self, p: Tensors, g: Tensors, memory: Mapping[str, Tensors], lr: float) -> None:
+        squares, scratch = memory["squares"], memory["scratch"]
+        torch._foreach_mul_(squares, self.rho)
+        torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
+        torch._foreach_copy_(scratch, squares)
+        torch._foreach_clamp_min_(
+            scratch, _TINY
+        )  # far below eps**2; the root of a denormal number takes thirty times as long
+        torch._foreach_sqrt_(scratch)
+        torch._foreach_add_(scratch, self.eps)
+        if self.momentum:
+            torch._foreach_mul_(memory["velocity"], self.momentum)
+            torch._foreach_addcdiv_(memory["velocity"], g, scratch)
+            torch._foreach_add_(p, memory["velocity"], alpha=-lr)
+        else:
+            torch._foreach_addcdiv_(p, g, scratch, -lr)
 
 
 @record

@@ -140,7 +140,7 @@ def wide_enough(examples: NDArray[np.generic]) -> np.dtype[Any]:
 def within_unit(examples: NDArray[np.generic], affine: Affine) -> bool:
     """Whether scaled examples lie in [0, 1], as a Bernoulli likelihood wants them."""
     for block in blocks(examples):
-        scaled = (block.astype(np.float64) - affine.shift) / affine.scale
-        if scaled.min() < -1e-9 or scaled.max() > 1 + 1e-9:
+        low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in (block.min(0), block.max(0)))
+        if low.min() < -1e-9 or high.max() > 1 + 1e-9:
             return False
     return True

@@ -15,7 +15,7 @@ from isthmus.records import Sizes, record
 
 __all__ = ["MLP"]
 
-_LARGE = 2**18  # weights
+_LARGE = 2**17  # weights
 
 
 @record

@@ -47,6 +47,11 @@ class Bottleneck(Record):
         """How many numbers are wanted from the encoder."""
         return self.size
 
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random numbers for it; False saves the seeding of a step."""
+        return True
+
     def memory(self, generator: Generator) -> Memory:
         """The tensors that this bottleneck learns or keeps."""
         return Memory()

@@ -18,6 +18,10 @@ class Identity(Bottleneck):
 
     activation: Activation = "linear"
 
+    @property
+    def draws(self) -> bool:
+        return False
+
     def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
         return self.point(h, memory)
 

@@ -20,6 +20,10 @@ class L1(Bottleneck):
     weight: NonNegativeFloat = 0.1
     activation: Activation = "relu"
 
+    @property
+    def draws(self) -> bool:
+        return False
+
     def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
         return self.point(h, memory)
 
@@ -39,6 +43,10 @@ class TopK(Bottleneck):
         if self.k > self.size:
             raise ValueError(f"k={self.k} is more than the {self.size} numbers of the code")
         return self
+
+    @property
+    def draws(self) -> bool:
+        return False
 
     def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
         return self.point(h, memory)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from isthmus.corruptions import Mask, Noise, Occlude, SaltAndPepper
 from isthmus.errors import DivergenceError
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.memory import Memory
-from isthmus.optimizers import SGD, Adadelta, Adam, OneCycle
+from isthmus.optimizers import SGD, Adadelta, Adam, OneCycle, Optimizer, RMSprop
 from isthmus.records import override, parse
 from isthmus.storage import vocabulary
 
@@ -302,3 +304,27 @@ def test_what_a_person_types_becomes_a_value(text: str, value: object) -> None:
 def test_an_override_reaches_nested_records() -> None:
     changed = override(SGD(0.1, schedule=OneCycle()), {"schedule.warmup": 0.5}, vocabulary(), ".")
     assert changed == SGD(0.1, schedule=OneCycle(warmup=0.5))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (RMSprop(0.01, rho=0.8, eps=1e-6), partial(torch.optim.RMSprop, lr=0.01, alpha=0.8, eps=1e-6)),
+        (RMSprop(0.01, momentum=0.9), partial(torch.optim.RMSprop, lr=0.01, alpha=0.9, eps=1e-7, momentum=0.9)),
+        (Adadelta(1.0, rho=0.9, eps=1e-6), partial(torch.optim.Adadelta, lr=1.0, rho=0.9, eps=1e-6)),
+    ],
+    ids=["RMSprop", "RMSprop with momentum", "Adadelta"],
+)
+def test_our_optimizers_step_as_pytorchs_do(ours: Optimizer, theirs: Callable[..., torch.optim.Optimizer]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=draw) for shape in ((4, 3), (5,))]
+    here, there = ([torch.nn.Parameter(w.clone()) for w in weights] for _ in range(2))
+    mine, reference = ours.build(here), theirs(there)
+    for step in range(20):
+        for a, b in zip(here, there, strict=True):
+            a.grad = torch.randn(a.shape, generator=draw) * 10.0 ** -(step % 4)
+            b.grad = a.grad.clone()
+        mine.step()
+        reference.step()
+    for a, b in zip(here, there, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)

@@ -23,6 +23,7 @@ class Timer:
     """Wall time of each epoch; what happens before `begin` does not count."""
 
     def __init__(self) -> None:
+        self.precision = "float32"
         self.seconds: list[float] = []
         self.last = time.perf_counter()
 
@@ -53,4 +54,4 @@ def main(train: Callable[[Work, Timer], float]) -> None:
     timer = Timer()
     loss = train(WORKS[sys.argv[1]], timer)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": timer.seconds, "loss": float(loss), "memory": peak}))
+    print(json.dumps({"seconds": timer.seconds, "loss": float(loss), "memory": peak, "precision": timer.precision}))

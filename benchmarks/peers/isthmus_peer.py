@@ -47,6 +47,7 @@ def train(work: Work, timer: Timer) -> float:
     for report in ae.fitting(X):
         if report.complete:
             timer.epoch()
+    timer.precision = ae.precision_
     return ae.history_[-1].loss / 784
 
 

@@ -13,7 +13,14 @@ def train(work: Work, timer: Timer) -> float:
     warnings.simplefilter("ignore")
     X = data().reshape(-1, 784).astype("float32") / 255
     sizes = (*work.hidden, work.code, *work.hidden[::-1])
-    net = MLPRegressor(sizes, batch_size=work.batch, learning_rate_init=work.lr, max_iter=1, warm_start=True, alpha=0.0)
+    net = MLPRegressor(
+        hidden_layer_sizes=sizes,
+        batch_size=work.batch,
+        learning_rate_init=work.lr,
+        max_iter=1,
+        warm_start=True,
+        alpha=0.0,
+    )
     timer.begin()
     for _ in range(work.epochs):
         net.fit(X, X)

@@ -313,7 +313,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             model.eval()
 
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> Plan:
-        batch = batch_size_for(n) if isinstance(self.batch_size, str) else min(self.batch_size, n)
+        batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())

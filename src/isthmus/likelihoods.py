@@ -7,7 +7,7 @@ summed over an example's numbers, and ``mean(y)`` is the reconstruction. Both ar
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,20 @@ class Likelihood(Record):
         raise NotImplementedError
 
 
+class CrossEntropy(torch.autograd.Function):
+    """PyTorch's cross-entropy of logits, summed over each example, with a gradient that is made in one piece of memory."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(y, x)
+        return F.binary_cross_entropy_with_logits(y, x, reduction="none").flatten(1).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        y, x = ctx.saved_tensors
+        return torch.sigmoid(y).sub_(x).mul_(grad.reshape(-1, *[1] * (y.ndim - 1))), None
+
+
 @record
 class Bernoulli(Likelihood):
     """Binary cross-entropy with logits: a mass for examples of zeros and ones, the customary score for grey levels in [0, 1].
@@ -47,7 +61,8 @@ class Bernoulli(Likelihood):
     """
 
     def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
-        return F.binary_cross_entropy_with_logits(y, x, reduction="none").flatten(1).sum(1)
+        nll: Tensor = CrossEntropy.apply(y, x)  # type: ignore[no-untyped-call]  # PyTorch's
+        return nll
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         return torch.sigmoid(y)

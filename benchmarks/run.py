@@ -1,0 +1,165 @@
+"""Measures isthmus and its peers on the same works, in turns, and writes docs/performance.md.
+
+benchmarks/install.sh FOLDER
+python benchmarks/run.py FOLDER [--rounds 3] [--works dense,hinton]
+
+Every measurement is a process of its own. In each round all peers come one after the other, so that a change in the machine's speed
+meets all of them; what is printed are medians over the rounds, and ratios of medians. Let nothing else run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from works import WORKS, Work
+
+from isthmus import data
+from isthmus.reproduction import machine
+
+HERE = Path(__file__).parent
+PEERS = {  # script, environment, works; None: all of them
+    "isthmus": ("isthmus_peer.py", None, None),
+    "plain PyTorch": ("torch_peer.py", "torch", None),
+    "Keras / TensorFlow": ("keras_peer.py", "keras", None),
+    "Lightning": ("lightning_peer.py", "torch", ("dense", "keras-vae", "hinton")),
+    "Pythae": ("pythae_peer.py", "pythae", ("dense", "keras-vae")),
+    "PyOD": ("pyod_peer.py", "torch", ("dense", "fashion-deep", "hinton")),
+    "scikit-learn": ("sklearn_peer.py", "torch", ("dense", "hinton")),
+}
+OTHER_LOSS = {"PyOD", "scikit-learn"}  # squared error instead of cross-entropy
+Results = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def main() -> None:
+    """Reads the command line, measures, writes."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("environments", type=Path, help="where install.sh put the virtual environments")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--works", default=",".join(WORKS))
+    parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
+    given = parser.parse_args()
+    top = ceilings()
+    results: Results = {}
+    for name in given.works.split(","):
+        results[name] = measured(name, given.environments, given.rounds)
+    given.out.write_text(page(results, top, given.rounds), encoding="utf-8")
+    print(f"written: {given.out}")
+
+
+def measured(work: str, environments: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """What every peer's process printed, round by round."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        digits = Path(folder) / "digits.npy"
+        np.save(digits, data.mnist().train)
+        for number in range(rounds):
+            for peer, (script, environment, works) in PEERS.items():
+                if works is not None and work not in works:
+                    continue
+                python = sys.executable if environment is None else str(environments / environment / "bin" / "python")
+                command = [python, str(HERE / "peers" / script), work, str(digits)]
+                done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+                if done.returncode:
+                    sys.exit(f"{peer} failed at {work}:\n{done.stderr[-2000:]}")
+                row = json.loads(done.stdout.splitlines()[-1])
+                found.setdefault(peer, []).append(row)
+                print(
+                    f"{work}, round {number + 1}, {peer}: {epoch(row):.3f} s an epoch, loss {row['loss']:.4f}",
+                    flush=True,
+                )
+    return found
+
+
+def epoch(row: dict[str, Any]) -> float:
+    """The median epoch but for the first, in seconds."""
+    return statistics.median(row["seconds"][1:])
+
+
+def ceilings() -> dict[str, float]:
+    """What the machine can do: products of large matrices in FLOP/s, copies in bytes/s."""
+    top: dict[str, float] = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        a, b = (torch.rand(2048, 2048).to(dtype) for _ in range(2))
+        top[name] = 2 * 2048**3 / min(timed(lambda a=a, b=b: a @ b))  # type: ignore[misc]
+    x, y = torch.rand(2**26), torch.empty(2**26)
+    top["copy"] = 2 * x.nbytes / min(timed(lambda: y.copy_(x)))
+    return top
+
+
+def timed(call: Any, times: int = 15) -> Iterator[float]:
+    """Seconds of each of some calls."""
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        yield time.perf_counter() - began
+
+
+def flops(work: Work) -> float:
+    """The arithmetic of one epoch: each weight's product forwards, and twice backwards but for the first layer's input."""
+    if work.kind in {"dense", "variational"}:
+        width = work.code * (2 if work.kind == "variational" else 1)
+        down, up = (784, *work.hidden, width), (work.code, *work.hidden[::-1], 784)
+        layers = [a * b for sizes in (down, up) for a, b in pairwise(sizes)]
+    elif work.kind == "conv":
+        layers = [9 * places * a * b for places, a, b in CONV]
+    else:
+        layers = [9 * places * a * b for places, a, b in DENOISING]
+    return 60_000 * 2.0 * (3 * sum(layers) - layers[0])
+
+
+CONV = [(784, 1, 16), (196, 16, 8), (49, 8, 8), (16, 8, 8), (64, 8, 8), (196, 8, 16), (784, 16, 1)]
+DENOISING = [(784, 1, 32), (196, 32, 32), (49, 32, 32), (196, 32, 32), (784, 32, 1)]
+
+
+def page(results: Results, top: dict[str, float], rounds: int) -> str:
+    """The page, with a table for each work."""
+    lines = [
+        "# Speed",
+        "",
+        f"Written by `python benchmarks/run.py`: {rounds} rounds in turns, medians; {machine()}, {torch.get_num_threads()} threads.",
+        "An epoch is 60,000 digits; the first one is not counted. *Times isthmus* is the peer's median over ours. *Share* is the part of",
+        "the seconds that the epoch's arithmetic would take at the speed of the machine's best matrix product in the precision used.",
+        "Memory is the process's peak, imports included. Losses are cross-entropies in nats per pixel in the last epoch (with the",
+        "divergence, where the code is drawn), so that nobody wins by learning less; those in brackets are squared errors.",
+        "",
+        f"The machine's best: products {top['float32'] / 1e9:.0f} GFLOP/s in float32 and {top['bfloat16'] / 1e9:.0f} in bfloat16, "
+        f"copies {top['copy'] / 1e9:.0f} GB/s.",
+    ]
+    for name, found in results.items():
+        work = WORKS[name]
+        lines += ["", f"## {name}", "", f"{work.title}, batch {work.batch}.", ""]
+        lines += [
+            "| | seconds an epoch | times isthmus | examples/s | share | loss | memory, MiB |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        ours = statistics.median(map(epoch, found["isthmus"]))
+        for peer, rows in found.items():
+            seconds = statistics.median(map(epoch, rows))
+            spread = f"{min(map(epoch, rows)):.2f} - {max(map(epoch, rows)):.2f}"
+            loss = f"{rows[-1]['loss']:.4f}"
+            precision = rows[-1].get("precision", "float32")
+            share = flops(work) / top[precision] / seconds
+            memory = statistics.median(row["memory"] for row in rows)
+            lines.append(
+                f"| {peer} | {seconds:.2f} ({spread}) | {seconds / ours:.1f} | {60_000 / seconds:,.0f} | {share:.0%} {precision} | "
+                + (f"({loss})" if peer in OTHER_LOSS else loss)
+                + f" | {memory:,.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -39,7 +39,11 @@ PEERS = {  # script, environment, works; None: all of them
     "PyOD": ("pyod_peer.py", "torch", ("dense", "fashion-deep", "hinton")),
     "scikit-learn": ("sklearn_peer.py", "torch", ("dense", "hinton")),
 }
-OTHER_LOSS = {"PyOD", "scikit-learn"}  # squared error instead of cross-entropy
+OTHER_LOSS = {  # squared error instead of cross-entropy
+    *[("PyOD", work) for work in WORKS],
+    *[("scikit-learn", work) for work in WORKS],
+    ("Pythae", "dense"),
+}
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -155,7 +159,7 @@ def page(results: Results, top: dict[str, float], rounds: int) -> str:
             memory = statistics.median(row["memory"] for row in rows)
             lines.append(
                 f"| {peer} | {seconds:.2f} ({spread}) | {seconds / ours:.1f} | {60_000 / seconds:,.0f} | {share:.0%} {precision} | "
-                + (f"({loss})" if peer in OTHER_LOSS else loss)
+                + (f"({loss})" if (peer, name) in OTHER_LOSS else loss)
                 + f" | {memory:,.0f} |"
             )
     return "\n".join(lines) + "\n"

@@ -285,3 +285,9 @@ def test_a_tutorial_trains_and_is_measured(tutorial: Any, mnist: data.Dataset) -
 def test_a_tutorials_net_has_the_parameters_it_should(name: str, count: int, mnist: data.Dataset) -> None:
     (system,) = next(tutorial for tutorial in TUTORIALS if tutorial.id == name).systems
     assert overridden(system.build(), ["epochs=0.01"]).fit(mnist.train[:300]).n_parameters_ == count
+
+
+def test_the_default_recipe_compresses_narrow_tables_too(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(40, 9))
+    assert recipes.deep().set_params(epochs=1).fit(X).code_shape_ == (5,)
+    assert overridden(recipes.deep(), ["bottleneck.size=3"]).bottleneck == Identity(3)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,18 +41,16 @@ def test_the_known_figures_of_mnist(mnist: data.Dataset) -> None:
     assert bernoulli_entropy(mnist.test / 255) == pytest.approx(0.05808, abs=5e-6)
 
 
+def linear(bottleneck: Bottleneck, lr: float, epochs: int, batch_size: int, **choices: Any) -> Autoencoder:
+    """A linear autoencoder of numbers as they are."""
+    fixed = {"architecture": MLP(()), "likelihood": Normal(), "scaling": Unscaled(), "random_state": 0}
+    optimizer = Adam(lr, schedule=ONE_CYCLE)
+    return Autoencoder(bottleneck, optimizer=optimizer, epochs=epochs, batch_size=batch_size, **fixed | choices)
+
+
 def test_a_linear_autoencoder_finds_the_principal_subspace(digits: data.Dataset) -> None:
     X = digits.train.reshape(len(digits.train), -1)
-    ae = Autoencoder(
-        Identity(4),
-        architecture=MLP((), tied=True),
-        likelihood=Normal(),
-        scaling=Unscaled(),
-        optimizer=Adam(0.1, schedule=ONE_CYCLE),
-        epochs=60,
-        batch_size=128,
-        random_state=0,
-    ).fit(X)
+    ae = linear(Identity(4), 0.1, 60, 128, architecture=MLP((), tied=True)).fit(X)
     pca = PCA(4).fit(X)
     best = np.square(X - pca.inverse_transform(pca.transform(X))).mean()
     assert best <= ae.reconstruction_error(X).mean() * (1 + 1e-6)
@@ -63,17 +62,7 @@ def test_a_linear_autoencoder_finds_the_principal_subspace(digits: data.Dataset)
 
 def test_a_linear_denoiser_is_the_ridge_map(rng: np.random.Generator) -> None:
     X, s = correlated(rng), 0.7
-    ae = Autoencoder(
-        Identity(5),
-        architecture=MLP(()),
-        corruption=Noise(s),
-        likelihood=Normal(),
-        scaling=Unscaled(),
-        optimizer=Adam(0.01, schedule=ONE_CYCLE),
-        epochs=60,
-        batch_size=50,
-        random_state=0,
-    ).fit(X)
+    ae = linear(Identity(5), 0.01, 60, 50, corruption=Noise(s)).fit(X)
     covariance = X.T @ X / len(X)
     ridge = np.linalg.solve(covariance + s**2 * np.eye(5), covariance)
     np.testing.assert_allclose(ae.reconstruct(X), X @ ridge, atol=0.12)
@@ -83,16 +72,7 @@ def test_a_linear_denoiser_is_the_ridge_map(rng: np.random.Generator) -> None:
 
 def test_a_linear_variational_autoencoder_is_probabilistic_pca(rng: np.random.Generator) -> None:
     X = correlated(rng)
-    ae = Autoencoder(
-        Gaussian(2),
-        architecture=MLP(()),
-        likelihood=Normal("learned"),
-        scaling=Unscaled(),
-        optimizer=Adam(0.1, schedule=ONE_CYCLE),
-        epochs=80,
-        batch_size=100,
-        random_state=0,
-    ).fit(X)
+    ae = linear(Gaussian(2), 0.1, 80, 100, likelihood=Normal("learned")).fit(X)
     likelihood = PCA(2).fit(X).score(X)  # Tipping & Bishop 1999, in nats per example
     elbo = -np.mean([report.loss for report in ae.history_[-5:]])  # each is a Monte-Carlo estimate
     assert elbo == pytest.approx(likelihood, abs=0.05)

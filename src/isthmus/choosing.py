@@ -44,7 +44,8 @@ SLOTS: dict[str, type[Record]] = {
     "optimizer": Optimizer,
 }
 
-DEFAULTS: dict[str, Record] = {  # what "auto" means where it does not depend on the data
+DEFAULTS: dict[str, Record] = {  # what "auto" means, as far as that does not depend on the data
+    "bottleneck": Identity(32),
     "architecture": MLP(),
     "corruption": Clean(),
     "optimizer": AdamW(3e-3, schedule=OneCycle()),
@@ -99,7 +100,7 @@ def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision:
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
-    if isinstance(records["likelihood"], Bernoulli):
+    if isinstance(given["likelihood"], Bernoulli):  # one that was chosen has been looked at
         check_shares(values, affine)
     double = precision == "float64"
     affine = affine.astype(np.dtype(np.float64) if double else wide_enough(values))

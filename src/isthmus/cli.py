@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from isthmus import __version__
-from isthmus.console import counted, fail, first_line, say, table, watcher, write_array
+from isthmus.console import array_path, counted, fail, first_line, say, table, watcher, write_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,15 +158,17 @@ def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize 
 @app.command()
 def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
     """The codes of examples, as .npy: all of --data, or the run's held-out ones."""
+    path = array_path(out, "codes.npy")
     ae, X = _all_examples(run, data, labels, resize)
-    write_array(out or Path("codes.npy"), ae.encode(X))
+    write_array(path, ae.encode(X))
 
 
 @app.command()
 def reconstruct(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
     """Examples through the autoencoder and back, as .npy, in the units of the data; restores what a denoising one was trained to."""
+    path = array_path(out, "reconstructions.npy")
     ae, X = _all_examples(run, data, labels, resize)
-    write_array(out or Path("reconstructions.npy"), ae.reconstruct(X))
+    write_array(path, ae.reconstruct(X))
 
 
 @app.command()
@@ -175,8 +177,9 @@ def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, 
     from isthmus import runs
     from isthmus.data import read
 
+    path = array_path(out, "decoded.npy")
     ae = runs.open_run(run)
-    write_array(out or Path("decoded.npy"), ae.decode(read(codes).train))
+    write_array(path, ae.decode(read(codes).train))
 
 
 @app.command()
@@ -189,8 +192,9 @@ def sample(
     """New examples from the prior, as .npy."""
     from isthmus import runs
 
+    path = array_path(out, "samples.npy")
     ae = runs.open_run(run)
-    write_array(out or Path("samples.npy"), ae.sample(n, random_state))
+    write_array(path, ae.sample(n, random_state))
 
 
 @app.command()
@@ -258,14 +262,14 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=False)
     except KeyboardInterrupt:
-        fail(Exception("stopped before the run was written"), 130)
+        fail("stopped before the run was written", 130)
     except Exception as error:
         said = getattr(error, "format_message", None)  # the parser's own
         kind = type(error).__name__
         if said or isinstance(error, RecordError) or kind == "InvalidParameterError":  # scikit-learn's, about a field
-            fail(Exception(said()) if said else error, 2)
+            fail(said() if said else error, 2)
         if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error).lower():
-            fail(Exception("there is not enough memory for that; take smaller sizes, or fewer examples at a time"), 1)
+            fail("there is not enough memory for that; take smaller sizes, or fewer examples at a time", 1)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             fail(error, 1)
         raise

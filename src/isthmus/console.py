@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from isthmus.training import Report
 
-__all__ = ["counted", "fail", "first_line", "say", "table", "watcher", "write_array"]
+__all__ = ["array_path", "counted", "fail", "first_line", "say", "table", "watcher", "write_array"]
 
 
 def say(text: str) -> None:
@@ -52,24 +52,33 @@ def watcher(quiet: bool) -> Any:
     return watch
 
 
+def array_path(out: Path | None, usual: str) -> Path:
+    """Where an array is to be written; known to be possible before the work that makes it."""
+    from isthmus.errors import DataError, RecordError
+
+    path = Path(usual) if out is None else out
+    if path.suffix != ".npy":
+        raise RecordError(f"--out {path}: arrays are written as .npy; let the name end so")
+    if not path.parent.is_dir():
+        raise DataError(f"--out {path}: there is no folder {path.parent}; make it first")
+    return path
+
+
 def write_array(path: Path, values: Any) -> None:
     """An array as a .npy file, whole or not at all, and a line that says so."""
     import io
 
     import numpy as np
 
-    from isthmus.errors import RecordError
     from isthmus.storage import replace_file
 
-    if path.suffix != ".npy":
-        raise RecordError(f"--out {path}: arrays are written as .npy; let the name end so")
     content = io.BytesIO()
     np.save(content, values, allow_pickle=False)
     replace_file(path, content.getvalue())
     say(f"written: {path}, {values.shape} {values.dtype}")
 
 
-def fail(error: BaseException, code: int) -> NoReturn:
+def fail(error: BaseException | str, code: int) -> NoReturn:
     """Ends with one sentence on standard error and an exit code: 1 for a failure, 2 for a mistake in the command."""
     text = (
         f"{error.filename}: {error.strerror}"

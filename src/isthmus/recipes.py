@@ -6,6 +6,8 @@ A recipe returns an unfitted `Autoencoder`; what it leaves at "auto" is chosen f
 
 from __future__ import annotations
 
+from typing import Literal
+
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Noise, Occlude
@@ -30,9 +32,9 @@ __all__ = [
 ]
 
 
-def deep(size: int = 32) -> Autoencoder:
-    """Dense layers 512 and 256 each way: the default for any data."""
-    return Autoencoder(Identity(size), architecture=MLP())
+def deep(size: int | Literal["auto"] = "auto") -> Autoencoder:
+    """Dense layers 512 and 256 each way: the default for any data; the code has 32 numbers, or half as many as the data have."""
+    return Autoencoder("auto" if size == "auto" else Identity(size), architecture=MLP())
 
 
 def simple(size: int = 32) -> Autoencoder:

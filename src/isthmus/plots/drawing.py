@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -14,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+
+from isthmus.storage import replace_file
 
 __all__ = ["Picture", "blank", "chart", "frame", "png", "save_png"]
 
@@ -81,11 +82,5 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
     Raises `OSError` (`FileNotFoundError` for a folder that is not there) and then leaves nothing behind.
     """
     path = Path(path)
-    content = png(figure)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace_file(path, png(figure))
     return path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from isthmus import Autoencoder
@@ -127,3 +128,14 @@ def test_whole_numbers_are_scaled_in_double_only_where_they_need_it(most: int, d
     X = np.arange(40).reshape(10, 4)
     X[0, 0] = most
     assert Autoencoder(epochs=1).fit(X).reconstruct(X).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("scaling", [Standard(), MinMax(), Bytes(), Unscaled()], ids=repr)
+def test_model_units_are_what_the_scaling_says(scaling: Scaling, dtype: type, rng: np.random.Generator) -> None:
+    X = rng.integers(3, 250, (50, 4)).astype(dtype)
+    model = Autoencoder(Identity(2), scaling=scaling, likelihood=Normal(), epochs=1).fit(X).model_
+    shift, scale = scaling.fit(X)
+    x = model.inwards(torch.from_numpy(X))
+    np.testing.assert_allclose(x.numpy(), (X - shift) / scale, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.outwards(x).numpy(), X, rtol=1e-5)

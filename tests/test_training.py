@@ -17,6 +17,7 @@ from isthmus.errors import DataError, DivergenceError, RecordError
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import Standard, Unscaled
+from isthmus.training import Resident, gathered
 
 
 def small(**choices: object) -> Autoencoder:
@@ -309,3 +310,21 @@ def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
     once = ae.seconds_
     ae.partial_fit(digits.train[:100])
     assert ae.seconds_ == pytest.approx(once + ae.history_[-1].seconds)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (5000, 7), (5000, 4096), (2048, 2048)])
+def test_every_batch_comes_with_its_own_places(n: int, batch_size: int) -> None:
+    X, order = np.arange(n, dtype=np.float32)[:, None], torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    batches = list(gathered(Resident(X, torch.device("cpu")), order, batch_size))
+    assert torch.equal(torch.cat([index for _, index in batches]), order)
+    assert all(len(raw) == batch_size for raw, _ in batches[:-1])
+    for raw, index in batches:
+        assert torch.equal(raw[:, 0].long(), index)
+
+
+def test_what_is_drawn_once_stays_with_its_example(digits: data.Dataset, tmp_path: Path) -> None:
+    frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": Noise(1.0, once=True), "likelihood": Normal()}
+    np.save(tmp_path / "x.npy", digits.train[:100])
+    for X in (digits.train[:100], np.load(tmp_path / "x.npy", mmap_mode="r")):
+        first, second = small(**frozen, epochs=2, batch_size=16).fit(X).history_
+        assert second.loss == pytest.approx(first.loss, rel=1e-6)  # in another order, but with the same noise

@@ -24,7 +24,7 @@ from isthmus.corruptions import Mask, Noise, Occlude, SaltAndPepper
 from isthmus.errors import DivergenceError
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.memory import Memory
-from isthmus.optimizers import SGD, Adadelta, Adam, OneCycle, Optimizer, RMSprop
+from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, OneCycle, Optimizer, RMSprop
 from isthmus.records import override, parse
 from isthmus.storage import vocabulary
 
@@ -176,7 +176,7 @@ def test_adadelta_is_zeilers() -> None:
         steps = 0.9 * steps + 0.1 * move**2
         w -= move
         weight.grad = torch.from_numpy(g)
-        optimizer.step()
+        optimizer.step(1.0)
     np.testing.assert_allclose(weight.detach().numpy(), w, rtol=1e-10)
 
 
@@ -312,8 +312,12 @@ def test_an_override_reaches_nested_records() -> None:
         (RMSprop(0.01, rho=0.8, eps=1e-6), partial(torch.optim.RMSprop, lr=0.01, alpha=0.8, eps=1e-6)),
         (RMSprop(0.01, momentum=0.9), partial(torch.optim.RMSprop, lr=0.01, alpha=0.9, eps=1e-7, momentum=0.9)),
         (Adadelta(1.0, rho=0.9, eps=1e-6), partial(torch.optim.Adadelta, lr=1.0, rho=0.9, eps=1e-6)),
+        (Adam(0.01, betas=(0.8, 0.99), eps=1e-6), partial(torch.optim.Adam, lr=0.01, betas=(0.8, 0.99), eps=1e-6)),
+        (AdamW(0.01, weight_decay=0.2), partial(torch.optim.AdamW, lr=0.01, weight_decay=0.2)),
+        (SGD(0.01, momentum=0.0, weight_decay=0.1), partial(torch.optim.SGD, lr=0.01, weight_decay=0.1)),
+        (SGD(0.01), partial(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True)),
     ],
-    ids=["RMSprop", "RMSprop with momentum", "Adadelta"],
+    ids=["RMSprop", "RMSprop with momentum", "Adadelta", "Adam", "AdamW", "SGD without momentum", "SGD"],
 )
 def test_our_optimizers_step_as_pytorchs_do(ours: Optimizer, theirs: Callable[..., torch.optim.Optimizer]) -> None:
     draw = torch.Generator().manual_seed(0)
@@ -324,7 +328,7 @@ def test_our_optimizers_step_as_pytorchs_do(ours: Optimizer, theirs: Callable[..
         for a, b in zip(here, there, strict=True):
             a.grad = torch.randn(a.shape, generator=draw) * 10.0 ** -(step % 4)
             b.grad = a.grad.clone()
-        mine.step()
+        mine.step(ours.lr)
         reference.step()
     for a, b in zip(here, there, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)

@@ -1,12 +1,24 @@
-"""Where to compute, and in which precision."""
+"""Where to compute, in which precision, and what the machine is told so that it computes fast."""
 
 from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
 
 from isthmus.errors import RecordError
 
-__all__ = ["choose_device", "computes_bfloat16"]
+__all__ = ["choose_device", "computes_bfloat16", "fast_products", "give_memory_back", "keep_memory"]
+
+_KEPT = 2**30  # bytes
+_LARGEST = 2**25  # bytes, the most that the C library allows
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # in glibc's malloc.h
+_USERS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def choose_device(name: str) -> torch.device:
@@ -27,3 +39,59 @@ def computes_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def fast_products() -> Iterator[None]:
+    """Within, oneDNN computes float32 products if it does so in float32: twice as fast as MKL on AMD's processors.
+
+    A setting that the user made for PyTorch stands.
+    """
+    products: Any = getattr(torch.backends.mkldnn, "matmul", None) if _exact_in_onednn() else None
+    if products is None or products.fp32_precision != "none":
+        yield
+        return
+    products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = "none"
+
+
+@cache
+def _exact_in_onednn() -> bool:
+    """Whether oneDNN, allowed to take bfloat16, keeps to float32: it does where the processor has no tiles for it."""
+    products: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    if not torch.backends.mkldnn.is_available() or not hasattr(products, "fp32_precision"):
+        return False
+    before = products.fp32_precision
+    x = torch.linspace(1, 2, 2**14).reshape(128, 128)
+    products.fp32_precision = "bf16"
+    try:
+        return torch.allclose((x @ x).double(), x.double() @ x.double(), rtol=1e-5, atol=0)
+    finally:
+        products.fp32_precision = before
+
+
+@cache
+def keep_memory() -> None:
+    """Asks the C library to keep what a step frees for the next one; otherwise each step asks the system for every page anew.
+
+    Only glibc has the setting, and one that the user made stands. Nothing more is kept than was once in use.
+    """
+    if not any(name in os.environ for name in _USERS):
+        _told("mallopt", _MMAP_THRESHOLD, _LARGEST)
+        _told("mallopt", _TRIM_THRESHOLD, _KEPT)
+
+
+def give_memory_back() -> None:
+    """Asks the C library to return what it keeps to the system."""
+    _told("malloc_trim", 0)
+
+
+def _told(function: str, *numbers: int) -> None:
+    """Calls a function of the C library, if it has it."""
+    try:
+        getattr(ctypes.CDLL(None), function)(*numbers)
+    except (OSError, AttributeError, TypeError):  # another system, or another C library
+        return

@@ -7,13 +7,13 @@ summed over an example's numbers, and ``mean(y)`` is the reconstruction. Both ar
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import PositiveFloat
 from torch import Tensor
-from torch.nn import functional as F
 
 from isthmus.memory import Memory
 from isthmus.records import Record, record
@@ -21,6 +21,7 @@ from isthmus.records import Record, record
 __all__ = ["Bernoulli", "Normal"]
 
 NOTHING = Memory()
+_LONGEST = 100  # 2**-100 is far from the least that float32 holds
 
 
 class Likelihood(Record):
@@ -40,17 +41,31 @@ class Likelihood(Record):
 
 
 class CrossEntropy(torch.autograd.Function):
-    """PyTorch's cross-entropy of logits, summed over each example, with a gradient that is made in one piece of memory."""
+    """The cross-entropy of logits y, summed over each example, with its gradient, from one sigmoid.
+
+    It is max(y, 0) - x y - log sigmoid(abs(y)); the logarithms of a run of sigmoids, none below 1/2, are taken as one, of their product.
+    """
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
-        ctx.save_for_backward(y, x)
-        return F.binary_cross_entropy_with_logits(y, x, reduction="none").flatten(1).sum(1)
+        share = torch.sigmoid(y)
+        scratch = 1 - share
+        runs = torch.maximum(scratch, share, out=scratch).reshape(len(y), -1, _run(math.prod(y.shape[1:])))
+        logs = runs.prod(-1).log_().sum(1)
+        nll = torch.clamp(y, min=0, out=scratch).addcmul_(x, y, value=-1).flatten(1).sum(1).sub_(logs)
+        ctx.save_for_backward(share.sub_(x))
+        return nll
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        y, x = ctx.saved_tensors
-        return torch.sigmoid(y).sub_(x).mul_(grad.reshape(-1, *[1] * (y.ndim - 1))), None
+        (slope,) = ctx.saved_tensors
+        return slope * grad.reshape(-1, *[1] * (slope.ndim - 1)), None
+
+
+@lru_cache
+def _run(numbers: int) -> int:
+    """How many sigmoids to multiply: a divisor of their number, and so few that their product has all its digits."""
+    return max(run for run in range(1, _LONGEST + 1) if numbers % run == 0)
 
 
 @record

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import torch
 from pydantic import InstanceOf, NonNegativeFloat, PositiveFloat
@@ -21,8 +21,10 @@ from isthmus.records import Fraction, Record, Share, record
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle", "RMSprop"]
 
 
-Tensors = list[Tensor]
-_TINY = 1e-30
+Tensors: TypeAlias = list[Tensor]
+Held: TypeAlias = Mapping[str, Tensors]
+_TINY = 1e-30  # far below the square of any epsilon; the root of a denormal number takes thirty times as long as that of another
+_ENDLESS = 1e9  # steps, after which no mean remembers that it began at zero
 
 
 class Schedule(Record):
@@ -66,29 +68,35 @@ class OneCycle(Schedule):
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class InPlace(torch.optim.Optimizer):
-    """A rule of ours as PyTorch's optimizers are used: all parameters in one call each, nothing allocated in a step.
+class Stepping:
+    """An optimizer at work: the parameters, and what its rule keeps for each. Nothing is allocated in a step.
 
     Args:
         held: the names of the tensors like the parameters that the rule keeps, zero at first.
-        rule: (parameters, gradients, held tensors, step size) -> None, in place.
+        rule: (parameters, gradients, held tensors, steps, step size) -> None, in place; steps counts from 1, for each parameter.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, held: Iterable[str], rule: Callable[..., None]):
-        super().__init__(parameters, {"lr": lr})
-        self.rule = rule
-        for group in self.param_groups:
-            for p in group["params"]:
-                self.state[p] = {name: torch.zeros_like(p) for name in held}
+    def __init__(self, parameters: Iterable[nn.Parameter], held: Iterable[str], rule: Callable[..., None]) -> None:
+        self.parameters, self.rule = list(parameters), rule
+        self.held = {name: [torch.zeros_like(p, requires_grad=False) for p in self.parameters] for name in held}
+        self.steps = [p.new_zeros((), dtype=torch.float32, requires_grad=False) for p in self.parameters]
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        for p in self.parameters:
+            p.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closure is used here
-        for group in self.param_groups:
-            moved = [p for p in group["params"] if p.grad is not None]
-            states = [self.state[p] for p in moved]
-            memory = {name: [state[name] for state in states] for name in (states[0] if states else {})}
-            if moved:
-                self.rule(moved, [p.grad for p in moved], memory, group["lr"])
+    def step(self, lr: float) -> None:
+        """Moves every parameter that has a gradient."""
+        p, held, steps = self.parameters, self.held, self.steps
+        if any(parameter.grad is None for parameter in p):
+            moved = [i for i, parameter in enumerate(p) if parameter.grad is not None]
+            p, steps = [p[i] for i in moved], [steps[i] for i in moved]
+            held = {name: [tensors[i] for i in moved] for name, tensors in held.items()}
+        if p:
+            torch._foreach_add_(steps, 1)
+            self.rule(p, [parameter.grad for parameter in p], held, steps, lr)
 
 
 @record
@@ -101,8 +109,8 @@ class Optimizer(Record):
     per: Literal["example", "feature", "batch"] = "example"
     clip: PositiveFloat | None = None  # the largest norm of the whole gradient
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """PyTorch's optimizer of this kind over the parameters."""
+    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
+        """The optimizer at work on the parameters."""
         raise NotImplementedError
 
 
@@ -114,8 +122,11 @@ class Adam(Optimizer):
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
+        return Stepping(parameters, ("means", "squares"), self._step)
+
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+        _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, 0.0)
 
 
 @record
@@ -125,9 +136,8 @@ class AdamW(Adam):
     _: KW_ONLY
     weight_decay: NonNegativeFloat = 0.01
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        decay = self.weight_decay
-        return torch.optim.AdamW(parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=decay, fused=True)
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+        _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, self.weight_decay)
 
 
 @record
@@ -139,11 +149,11 @@ class Adadelta(Optimizer):
     rho: Fraction = 0.95
     eps: PositiveFloat = 1e-7
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return InPlace(parameters, self.lr, ("squares", "deltas", "scratch", "change"), self._step)
+    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
+        return Stepping(parameters, ("squares", "deltas", "scratch", "change"), self._step)
 
-    def _step(self, p: Tensors, g: Tensors, memory: Mapping[str, Tensors], lr: float) -> None:
-        squares, deltas, scratch, change = memory.values()
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+        squares, deltas, scratch, change = held.values()
         torch._foreach_mul_(squares, self.rho)
         torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
         torch._foreach_copy_(change, deltas)
@@ -167,26 +177,26 @@ class RMSprop(Optimizer):
     eps: PositiveFloat = 1e-7
     momentum: Fraction = 0.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
         held = ("squares", "scratch", *(["velocity"] if self.momentum else []))
-        return InPlace(parameters, self.lr, held, self._step)
+        return Stepping(parameters, held, self._step)
 
-    def _step(self, p: Tensors, g: Tensors, memory: Mapping[str, Tensors], lr: float) -> None:
-        squares, scratch = memory["squares"], memory["scratch"]
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+        squares, scratch = held["squares"], held["scratch"]
+        if not self.momentum:  # then it is Adam that keeps no mean, long after its beginning: one pass instead of seven
+            endless = [torch.full_like(steps[0], _ENDLESS)] * len(steps)
+            torch._foreach_clamp_min_(squares, _TINY)
+            _adam(p, g, scratch, squares, endless, lr, (0.0, self.rho), self.eps, 0.0)
+            return
         torch._foreach_mul_(squares, self.rho)
         torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
         torch._foreach_copy_(scratch, squares)
-        torch._foreach_clamp_min_(
-            scratch, _TINY
-        )  # far below eps**2; the root of a denormal number takes thirty times as long
+        torch._foreach_clamp_min_(scratch, _TINY)
         torch._foreach_sqrt_(scratch)
         torch._foreach_add_(scratch, self.eps)
-        if self.momentum:
-            torch._foreach_mul_(memory["velocity"], self.momentum)
-            torch._foreach_addcdiv_(memory["velocity"], g, scratch)
-            torch._foreach_add_(p, memory["velocity"], alpha=-lr)
-        else:
-            torch._foreach_addcdiv_(p, g, scratch, -lr)
+        torch._foreach_mul_(held["velocity"], self.momentum)
+        torch._foreach_addcdiv_(held["velocity"], g, scratch)
+        torch._foreach_add_(p, held["velocity"], alpha=-lr)
 
 
 @record
@@ -198,9 +208,48 @@ class SGD(Optimizer):
     momentum: Fraction = 0.9
     weight_decay: NonNegativeFloat = 0.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        nesterov = self.momentum > 0
-        decay, momentum = self.weight_decay, self.momentum
-        return torch.optim.SGD(
-            parameters, lr=self.lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=True
+    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
+        return Stepping(parameters, ["velocity"] if self.momentum else [], self._step)
+
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+        torch._fused_sgd_(
+            p,
+            g,
+            held.get("velocity", []),
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=self.momentum > 0,
+            maximize=False,
+            is_first_step=False,
         )
+
+
+def _adam(
+    p: Tensors,
+    g: Tensors,
+    means: Tensors,
+    squares: Tensors,
+    steps: Tensors,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """PyTorch's fused step of Adam, with decoupled weight decay: one pass over everything."""
+    torch._fused_adamw_(
+        p,
+        g,
+        means,
+        squares,
+        [],
+        steps,
+        lr=lr,
+        beta1=betas[0],
+        beta2=betas[1],
+        weight_decay=weight_decay,
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+    )

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from isthmus.corruptions import Corruption
+from isthmus.devices import fast_products, keep_memory
 from isthmus.errors import DivergenceError
 from isthmus.model import Losses, Model
-from isthmus.optimizers import Optimizer
+from isthmus.optimizers import Optimizer, Stepping
 
 __all__ = [
     "Plan",
@@ -99,7 +100,7 @@ class State:
 
     epoch: int = 0
     step: int = 0
-    optimizer: torch.optim.Optimizer | None = None
+    optimizer: Stepping | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def train(
         state.optimizer = plan.optimizer.build(model.parameters())
     per_epoch = math.ceil(len(examples) / b)
     steps = max(1, round(plan.epochs * per_epoch))
+    keep_memory()
     spoil = Spoiling(model, examples, plan)
     draws = spoil.draws or model.bottleneck.draws or model.draws
     generator, began, costs = Generator(device), time.perf_counter(), Costs()
@@ -181,11 +183,12 @@ def train(
         rate = plan.optimizer.lr * plan.optimizer.schedule(step / steps)
         if draws:
             reseed(generator, plan.random_state, Purpose.NOISE, state.step)
-        x = model.inwards(raw)
         if not model.training:  # a report may have been looked at
             model.train()
-        losses = model(spoil(x, index, generator), x, generator, dtype)
-        descend(model, state.optimizer, losses, plan.optimizer, rate)
+        with fast_products():
+            x = model.inwards(raw)
+            losses = model(spoil(x, index, generator), x, generator, dtype)
+            descend(model, state.optimizer, losses, plan.optimizer, rate)
         costs.add(losses)
         state.step += 1
         complete = place == per_epoch - 1 or step == steps - 1
@@ -231,19 +234,16 @@ def copied(model: Model) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def descend(model: Model, optimizer: torch.optim.Optimizer, losses: Losses, record: Optimizer, rate: float) -> None:
+def descend(model: Model, optimizer: Stepping, losses: Losses, record: Optimizer, rate: float) -> None:
     """One step against the gradient of the mean loss."""
-    loss = losses.total.mean()
-    if record.per != "example":
-        loss = loss / math.prod(model.shape) if record.per == "feature" else loss * len(losses.nll)
-    for p in model.parameters():
-        p.grad = None
-    loss.backward()
+    count = len(losses.nll)
+    weight = {"example": 1 / count, "feature": 1 / (count * math.prod(model.shape)), "batch": 1.0}[record.per]
+    optimizer.zero_grad()
+    parts = [part for part in (losses.nll, losses.penalty) if part.requires_grad]
+    torch.autograd.backward(parts, [torch.full_like(part, weight) for part in parts])
     if record.clip is not None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), record.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
+    optimizer.step(rate)
 
 
 class Spoiling:
@@ -285,24 +285,24 @@ def validate(model: Model, examples: Source, plan: Plan) -> float:
 
 
 class Costs:
-    """Losses added up on the device; they are read once a report."""
+    """Losses added up on the device, in double precision; they are read once a report."""
 
     def __init__(self) -> None:
         self.count, self.batches, self.sums = 0, 0, dict[str, Tensor]()
 
     def add(self, losses: Losses) -> None:
-        """Takes in one batch."""
-        parts = {"nll": losses.nll.detach().sum(), "penalty": losses.penalty.detach().sum()}
-        for name, value in parts.items() | losses.stats.items():
-            self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()
+        """Takes in one batch, none larger than the first."""
+        for name, cost in {"nll": losses.nll, "penalty": losses.penalty, **losses.stats}.items():
+            if name not in self.sums:
+                self.sums[name] = torch.zeros_like(cost, dtype=torch.float64, requires_grad=False)
+            total = self.sums[name]
+            (total if total.shape == cost.shape else total[: len(cost)]).add_(cost.detach())
         self.count, self.batches = self.count + len(losses.nll), self.batches + 1
 
     def means(self) -> dict[str, float]:
         """The losses per example, and the mean of each statistic over the batches."""
-        read = {name: float(value) for name, value in self.sums.items()}
-        means = {
-            name: value / (self.count if name in {"nll", "penalty"} else self.batches) for name, value in read.items()
-        }
+        counts = {"nll": self.count, "penalty": self.count}
+        means = {name: float(sums.sum()) / counts.get(name, self.batches) for name, sums in self.sums.items()}
         return {"loss": means["nll"] + means["penalty"]} | means
 
 

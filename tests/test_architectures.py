@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
+from isthmus.architectures.layers import Doubled, Thin
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.errors import RecordError
 
@@ -216,3 +218,48 @@ def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset
 
     with pytest.raises(RecordError, match="the encoder gives"):
         Autoencoder(Identity(3), architecture=Modules(Odd(), nn.Linear(3, 64)), epochs=1).fit(digits.train[:50])
+
+
+@pytest.mark.parametrize("sides", [(4, 4), (5, 8), (14, 14)], ids=str)
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 1), (3, 0), (5, 2), (5, 0), (7, 3)], ids=str)
+def test_the_convolution_of_what_was_doubled_needs_no_doubling(
+    kernel: int, padding: int, sides: tuple[int, int]
+) -> None:
+    layer = Doubled(3, 2, kernel, padding=padding).double()
+    x = torch.randn(2, 3, *sides, dtype=torch.float64, generator=generator()).requires_grad_()
+    doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
+    _same(layer(x), F.conv2d(doubled, layer.weight, layer.bias, padding=padding), x, *layer.parameters())
+
+
+@pytest.mark.parametrize("sides", [(1, 2), (5, 8), (28, 28)], ids=str)
+@pytest.mark.parametrize("features", [1, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_thin_convolution_is_a_convolution(kernel: int, features: int, sides: tuple[int, int]) -> None:
+    layer = Thin(6, features, kernel, padding=kernel // 2).double()
+    x = torch.randn(2, 6, *sides, dtype=torch.float64, generator=generator()).requires_grad_()
+    _same(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=kernel // 2), x, *layer.parameters())
+
+
+def _same(ours: Tensor, theirs: Tensor, *variables: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs)
+    slope = torch.randn(theirs.shape, dtype=theirs.dtype, generator=generator(1))
+    mine, reference = (torch.autograd.grad(y, variables, slope) for y in (ours, theirs))
+    for a, b in zip(mine, reference, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("up", ["resize", "double"])
+def test_large_maps_take_the_faster_layers_with_the_same_result(up: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = Conv((16, 8), code="map", up=up)
+    ours = architecture.build((28, 28), 4, 4, generator())
+    assert any(isinstance(layer, Doubled | Thin) for layer in ours.decoder)
+    monkeypatch.setattr("isthmus.architectures.conv._LARGE", 2**40)
+    plain = architecture.build((28, 28), 4, 4, generator())
+    assert not any(isinstance(layer, Doubled | Thin) for layer in plain.decoder)
+    x = torch.rand(5, 28, 28, generator=generator())
+    for a, b in zip(ours.decoder.parameters(), plain.decoder.parameters(), strict=True):
+        assert torch.equal(a, b)
+    torch.testing.assert_close(ours.decoder(ours.encoder(x)), plain.decoder(plain.encoder(x)))
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = ours.decoder(ours.encoder(x))
+    assert (coarse - plain.decoder(plain.encoder(x))).abs().mean() < 0.02 * coarse.abs().mean()

@@ -74,12 +74,17 @@ class Stepping:
     Args:
         held: the names of the tensors like the parameters that the rule keeps, zero at first.
         rule: (parameters, gradients, held tensors, steps, step size) -> None, in place; steps counts from 1, for each parameter.
+        joined: whether the rule sees all parameters as one, which saves a rule of many calls most of them.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], held: Iterable[str], rule: Callable[..., None]) -> None:
-        self.parameters, self.rule = list(parameters), rule
-        self.held = {name: [torch.zeros_like(p, requires_grad=False) for p in self.parameters] for name in held}
-        self.steps = [p.new_zeros((), dtype=torch.float32, requires_grad=False) for p in self.parameters]
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], held: Iterable[str], rule: Callable[..., None], joined: bool = False
+    ) -> None:
+        self.parameters: Tensors = list(parameters)
+        self.rule, self.joined = rule, joined
+        like = [_joined(self.parameters)] if joined else [p.detach() for p in self.parameters]
+        self.held = {name: [torch.zeros_like(p) for p in like] for name in held}
+        self.steps = [p.new_zeros((), dtype=torch.float32) for p in like]
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
@@ -90,6 +95,14 @@ class Stepping:
     def step(self, lr: float) -> None:
         """Moves every parameter that has a gradient."""
         p, held, steps = self.parameters, self.held, self.steps
+        if self.joined:
+            torch._foreach_add_(steps, 1)
+            weights = _joined(p)
+            gradient = _joined([torch.zeros_like(q) if q.grad is None else q.grad for q in p])
+            self.rule([weights], [gradient], held, steps, lr)
+            moved = weights.split([q.numel() for q in p])
+            torch._foreach_copy_(p, [new.reshape(q.shape) for new, q in zip(moved, p, strict=True)])
+            return
         if any(parameter.grad is None for parameter in p):
             moved = [i for i, parameter in enumerate(p) if parameter.grad is not None]
             p, steps = [p[i] for i in moved], [steps[i] for i in moved]
@@ -97,6 +110,11 @@ class Stepping:
         if p:
             torch._foreach_add_(steps, 1)
             self.rule(p, [parameter.grad for parameter in p], held, steps, lr)
+
+
+def _joined(tensors: Iterable[Tensor]) -> Tensor:
+    """All numbers of some tensors in one."""
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
 @record
@@ -150,7 +168,7 @@ class Adadelta(Optimizer):
     eps: PositiveFloat = 1e-7
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
-        return Stepping(parameters, ("squares", "deltas", "scratch", "change"), self._step)
+        return Stepping(parameters, ("squares", "deltas", "scratch", "change"), self._step, joined=True)
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
         squares, deltas, scratch, change = held.values()
@@ -179,7 +197,7 @@ class RMSprop(Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
         held = ("squares", "scratch", *(["velocity"] if self.momentum else []))
-        return Stepping(parameters, held, self._step)
+        return Stepping(parameters, held, self._step, joined=self.momentum > 0)
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
         squares, scratch = held["squares"], held["scratch"]

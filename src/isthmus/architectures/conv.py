@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Literal
 
 import torch
 from pydantic import model_validator
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
+from isthmus.architectures.layers import Crop, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
 from isthmus.records import Count, Sizes, record
@@ -19,6 +21,9 @@ __all__ = ["Conv"]
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_LARGE = 2**13  # numbers of a map, from which on layers of our own are faster than PyTorch's
+_THIN = 4  # features
+_RISING = {"linear", "relu", "elu", "sigmoid", "tanh"}  # of the maximum it is the maximum, at a quarter of the work
 
 
 @record
@@ -98,28 +103,34 @@ class Conv(Architecture):
         for i, (a, b) in enumerate(pairwise(channels)):
             makes_code = self.code == "map" and i == len(channels) - 2
             layers.append(self._convolution(a, b, dims, stride=2 if self.down == "stride" else 1))
+            layers += (
+                [_POOL[dims](2, ceil_mode=True)] if self.down == "pool" else []
+            )  # monotone functions may come after it
             layers += [] if makes_code else activation_layers(self.activation)
-            layers += [_POOL[dims](2, ceil_mode=True)] if self.down == "pool" else []
         return layers
 
     def _resized(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
-        dims, layers = len(sizes[0]), list[nn.Module]()
-        for a, b, to in zip((stages[0], *stages), stages, sizes[1:], strict=False):
-            layers += [
-                nn.Upsample(to, mode="nearest"),
-                self._convolution(a, b, dims),
-                *activation_layers(self.activation),
-            ]
-        return [*layers, self._convolution(stages[-1], colors, dims)]
+        layers, padding = list[nn.Module](), self.kernel // 2
+        for a, b, small, large in zip((stages[0], *stages), stages, sizes, sizes[1:], strict=False):
+            exact = large == tuple(2 * side for side in small)
+            layers += [*self._enlarged(a, b, large, exact, padding), *activation_layers(self.activation)]
+        return [*layers, self._same(stages[-1], colors, sizes[-1], padding)]
 
     def _doubled(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
-        dims, here, layers = len(sizes[0]), sizes[0], list[nn.Module]()
-        for a, b, mirrored in zip((stages[0], *stages), stages, sizes, strict=False):
+        here, layers, half = sizes[0], list[nn.Module](), self.kernel // 2
+        for i, (a, b, mirrored) in enumerate(zip((stages[0], *stages), stages, sizes, strict=False)):
             shed = self.kernel - 1 if all(h - self.kernel + 1 >= m for h, m in zip(here, mirrored, strict=True)) else 0
-            convolution = self._convolution(a, b, dims, padding=0 if shed else self.kernel // 2)
-            layers += [convolution, *activation_layers(self.activation), nn.Upsample(scale_factor=2, mode="nearest")]
+            padding = 0 if shed else half
+            layers += (
+                [self._same(a, b, here, padding)] if i == 0 else self._enlarged(a, b, here, exact=True, padding=padding)
+            )
+            layers += activation_layers(self.activation)
             here = tuple(2 * (side - shed) for side in here)
-        return [*layers, Crop(sizes[-1]), self._convolution(stages[-1], colors, dims)]
+        if here == sizes[-1]:
+            double, last = self._enlarged(stages[-1], colors, here, exact=True, padding=half)
+            return [*layers, double, nn.Identity(), last]
+        double, last = nn.Upsample(here, mode="nearest"), self._same(stages[-1], colors, sizes[-1], half)
+        return [*layers, double, Crop(sizes[-1]), last]
 
     def _transposed(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
         dims, layers = len(sizes[0]), list[nn.Module]()
@@ -129,56 +140,19 @@ class Conv(Architecture):
             layers += [layer, *activation_layers(self.activation)]
         return layers[: len(layers) - len(activation_layers(self.activation))]
 
+    def _enlarged(self, a: int, b: int, large: tuple[int, ...], exact: bool, padding: int) -> list[nn.Module]:
+        """A convolution of a map that is first brought to a larger size: exactly each number twice, or nearly so."""
+        if exact and len(large) == 2 and a * math.prod(large) >= _LARGE:
+            return [nn.Identity(), blank(Doubled, a, b, self.kernel, padding=padding)]  # the same names in a model file
+        return [nn.Upsample(large, mode="nearest"), self._same(a, b, large, padding)]
+
+    def _same(self, a: int, b: int, sides: tuple[int, ...], padding: int) -> nn.Module:
+        """A convolution of stride 1, perhaps to very few features."""
+        if len(sides) == 2 and padding == self.kernel // 2 and b <= _THIN and a * math.prod(sides) >= _LARGE:
+            return blank(Thin, a, b, self.kernel, padding=padding)
+        return self._convolution(a, b, len(sides), padding=padding)
+
     def _convolution(self, a: int, b: int, dims: int, stride: int = 1, padding: int | None = None) -> nn.Module:
         """A convolution whose weights are yet to be drawn; it keeps the size unless told otherwise."""
         padding = self.kernel // 2 if padding is None else padding
         return blank(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
-
-
-class Inwards(nn.Module):
-    """Examples as they are to the (b, colors, *sides) of convolutions: a view, whose memory is channels last."""
-
-    def __init__(self, sides: tuple[int, ...], colors: int) -> None:
-        super().__init__()
-        self.shape = (*sides, colors)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(-1, *self.shape).movedim(-1, 1)
-
-
-class Outwards(nn.Module):
-    """The way back from (b, colors, *sides) to the examples' own shape."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, y: Tensor) -> Tensor:
-        return y.movedim(1, -1).reshape(-1, *self.shape)
-
-
-class FeaturesLast(nn.Module):
-    """(b, features, *places) -> (b, *places, features), as bottlenecks want them."""
-
-    def forward(self, h: Tensor) -> Tensor:
-        return h.movedim(1, -1)
-
-
-class FeaturesFirst(nn.Module):
-    """(b, *places, features) -> (b, features, *places), as convolutions want them."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z.movedim(-1, 1)
-
-
-class Crop(nn.Module):
-    """The middle of what doubling made, at the size wanted."""
-
-    def __init__(self, sides: tuple[int, ...]) -> None:
-        super().__init__()
-        self.sides = sides
-
-    def forward(self, y: Tensor) -> Tensor:
-        for axis, side in enumerate(self.sides, start=2):
-            y = y.narrow(axis, (y.shape[axis] - side) // 2, side)
-        return y

@@ -27,6 +27,7 @@ import torch
 from works import WORKS, Work
 
 from isthmus import data
+from isthmus.devices import fast_products
 from isthmus.reproduction import machine
 
 HERE = Path(__file__).parent
@@ -97,7 +98,8 @@ def ceilings() -> dict[str, float]:
     top: dict[str, float] = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         a, b = (torch.rand(2048, 2048).to(dtype) for _ in range(2))
-        top[name] = 2 * 2048**3 / min(timed(lambda a=a, b=b: a @ b))  # type: ignore[misc]
+        with fast_products():
+            top[name] = 2 * 2048**3 / min(timed(lambda a=a, b=b: a @ b))  # type: ignore[misc]
     x, y = torch.rand(2**26), torch.empty(2**26)
     top["copy"] = 2 * x.nbytes / min(timed(lambda: y.copy_(x)))
     return top
@@ -125,7 +127,7 @@ def flops(work: Work) -> float:
 
 
 CONV = [(784, 1, 16), (196, 16, 8), (49, 8, 8), (16, 8, 8), (64, 8, 8), (196, 8, 16), (784, 16, 1)]
-DENOISING = [(784, 1, 32), (196, 32, 32), (49, 32, 32), (196, 32, 32), (784, 32, 1)]
+DENOISING = [(784, 1, 32), (196, 32, 32), (196, 32, 32), (784, 32, 32), (784, 32, 1)]
 
 
 def page(results: Results, top: dict[str, float], rounds: int) -> str:

@@ -63,7 +63,7 @@ def net(work: Work) -> keras.Model:
         for size in (32, 32):
             x = layers.MaxPooling2D(2, padding="same")(layers.Conv2D(size, 3, padding="same", activation="relu")(x))
         for size in (32, 32):
-            x = layers.UpSampling2D(2)(layers.Conv2D(size, 3, padding="same", activation="relu")(x))
+            x = layers.Conv2D(size, 3, padding="same", activation="relu")(layers.UpSampling2D(2)(x))
     return keras.Model(inputs, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x))
 
 

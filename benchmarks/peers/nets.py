@@ -46,11 +46,10 @@ class Net(nn.Module):
             self.encoder = nn.Sequential(
                 nn.Conv2d(1, 32, 3, padding=1), *stage, nn.Conv2d(32, 32, 3, padding=1), *stage
             )
-            up = [nn.ReLU(), nn.Upsample(scale_factor=2)]
-            self.decoder = nn.Sequential(
-                *[nn.Conv2d(32, 32, 3, padding=1), *up, nn.Conv2d(32, 32, 3, padding=1), *up],
-                nn.Conv2d(32, 1, 3, padding=1),
-            )
+            layers: list[nn.Module] = []
+            for _ in range(2):
+                layers += [nn.Upsample(scale_factor=2), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()]
+            self.decoder = nn.Sequential(*layers, nn.Conv2d(32, 1, 3, padding=1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.encoder(x)

@@ -36,7 +36,7 @@ from isthmus.choosing import (
 )
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
-from isthmus.devices import choose_device
+from isthmus.devices import choose_device, give_memory_back
 from isthmus.errors import DataError, DivergenceError, ModelFileError, RecordError
 from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli, Likelihood
@@ -198,6 +198,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             if self.early_stopping:
                 reports = best_kept(reports, model, self.n_iter_no_change, self.tol, best)
             yield from self._noted(reports)
+        give_memory_back()
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""

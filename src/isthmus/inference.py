@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.devices import fast_products, keep_memory
 from isthmus.training import native, rows_within
 
 __all__ = ["BATCH", "in_batches"]
@@ -27,13 +28,15 @@ def in_batches(
     shape: tuple[int, ...],
 ) -> NDArray[np.generic]:
     """What a function of (size, *row) -> (size, *result) gives for rows (n, *row), of examples of a shape: (n, *result)."""
+    keep_memory()
     results: NDArray[np.generic] | None = None
     size = rows_within(BATCH, shape)
     for begin in range(0, len(rows), size):
         part = np.asarray(rows[begin : begin + size])
         batch = np.zeros((size, *part.shape[1:]), part.dtype)
         batch[: len(part)] = part
-        result = function(torch.from_numpy(native(batch)).to(device)).cpu().numpy()
+        with fast_products():
+            result = function(torch.from_numpy(native(batch)).to(device)).cpu().numpy()
         if results is None:
             results = np.empty((len(rows), *result.shape[1:]), result.dtype)
         results[begin : begin + len(part)] = result[: len(part)]

@@ -279,8 +279,9 @@ def validate(model: Model, examples: Source, plan: Plan) -> float:
         torch.arange(len(examples)).split(max(plan.batch_size, rows_within(500, model.shape)))
     ):
         reseed(generator, plan.random_state, Purpose.VALIDATION, number)
-        x = model.inwards(examples[index])
-        costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
+        with fast_products():
+            x = model.inwards(examples[index])
+            costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
     return costs.means()["loss"]
 
 

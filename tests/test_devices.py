@@ -1,0 +1,91 @@
+"""What the machine is told so that it computes fast changes no result, stands back before the user's own settings, and is put back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from isthmus import devices
+from isthmus.devices import fast_products
+
+products = getattr(torch.backends.mkldnn, "matmul", None)
+needs_setting = pytest.mark.skipif(
+    not hasattr(products, "fp32_precision"), reason="this PyTorch has no such setting for oneDNN"
+)
+
+
+def test_fast_products_are_float32_products() -> None:
+    draw = torch.Generator().manual_seed(0)
+    for m, k, n in ((256, 784, 32), (1, 5, 3), (100, 1000, 257)):
+        a, b = torch.randn(m, k, generator=draw), torch.randn(k, n, generator=draw)
+        with fast_products():
+            fast = a @ b
+        torch.testing.assert_close(fast.double(), a.double() @ b.double(), rtol=1e-5, atol=1e-4)
+
+
+@needs_setting
+def test_the_setting_is_put_back_even_after_an_error() -> None:
+    before = products.fp32_precision
+    with pytest.raises(ZeroDivisionError), fast_products():
+        _ = 1 / 0
+    assert products.fp32_precision == before
+
+
+@needs_setting
+def test_a_setting_of_the_users_stands() -> None:
+    products.fp32_precision = "ieee"
+    try:
+        with fast_products():
+            assert products.fp32_precision == "ieee"
+        assert products.fp32_precision == "ieee"
+    finally:
+        products.fp32_precision = "none"
+
+
+@needs_setting
+def test_where_onednn_would_round_to_bfloat16_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "allclose", lambda *_, **__: False)
+    devices._exact_in_onednn.cache_clear()
+    try:
+        with fast_products():
+            assert products.fp32_precision == "none"
+    finally:
+        devices._exact_in_onednn.cache_clear()
+
+
+FAULTS = """
+import resource, torch
+from isthmus.devices import give_memory_back, keep_memory
+def step():
+    return [torch.ones(2**18) for _ in range(8)]
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+keep_memory()
+step()
+kept = faults()
+give_memory_back()
+print(kept, faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
+def test_memory_of_a_step_is_kept_for_the_next_unless_the_user_set_it_otherwise() -> None:
+    def faults(**settings: str) -> list[int]:
+        environment = {k: v for k, v in os.environ.items() if k not in devices._USERS} | settings
+        command = [sys.executable, "-c", FAULTS]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return [int(word) for word in done.stdout.split()]
+
+    pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")
+    kept, after = faults()
+    assert kept < pages  # of twenty times as many that twenty steps touch
+    assert after > pages / 2  # what was kept had been given back
+    theirs, _ = faults(MALLOC_TRIM_THRESHOLD_="0", MALLOC_MMAP_THRESHOLD_="65536")
+    assert theirs > 10 * pages

@@ -319,3 +319,31 @@ def test_what_was_written_into_a_private_memory_map_survives_the_check(tmp_path:
     mapped[5] = 7
     as_examples(mapped)
     assert (mapped[5] == 7).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
+def test_a_file_larger_than_the_memory_it_may_take(tmp_path: Path) -> None:
+    """Training, encoding and measuring 200 MB that stay in their file take far less memory than they."""
+    X = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (250_000, 800))
+    X[:] = np.random.default_rng(0).integers(0, 255, (50, 800), np.uint8).repeat(5000, 0)
+    del X
+    program = f"""
+import re, numpy as np
+from isthmus import Autoencoder
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.evaluation import evaluate
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+def trained(X):
+    ae = Autoencoder(Identity(2), architecture=MLP((8,)), epochs=0.05, batch_size=64, random_state=0).fit(X)
+    ae.encode(X)
+    evaluate(ae, X[:20_000])
+X = np.load({str(tmp_path / "x.npy")!r}, mmap_mode="r")
+trained(np.array(X[:20_000]))
+before = peak()
+trained(X)
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.corruptions import Clean
 from isthmus.data import as_examples
+from isthmus.data.examples import blocks, give_pages_back
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.inference import BATCH, in_batches
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 Fitted = Literal["training examples", "the same examples"]
 
 PCA_ROWS = 100_000  # PCA is fitted on no more examples than these, drawn at random
-_PCA_NUMBERS = 2**27  # nor on more numbers than these, 512 MiB
+_PCA_NUMBERS = 2**26  # nor on more numbers than these, 256 MiB
 _BLOCK = 2**22  # numbers measured together
 
 
@@ -137,7 +137,7 @@ def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
 
     Memory does not grow with n: a memory map stays where it is. PCA of equal width is fitted on at most `PCA_ROWS` examples
-    (fewer where 512 MiB hold fewer), drawn at random and always the same ones.
+    (fewer where 256 MiB hold fewer), drawn at random and always the same ones.
 
     Args:
         ae: a fitted autoencoder.
@@ -197,17 +197,10 @@ def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
     return values
 
 
-def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
-    """Whole batches of examples, and where they begin."""
-    rows = BATCH * max(1, _BLOCK // (BATCH * values[0].size))
-    for begin in range(0, len(values), rows):
-        yield begin, np.asarray(values[begin : begin + rows])
-
-
 def _means(ae: Autoencoder, values: Array, subspace: _Subspace | None) -> dict[str, float]:
     """What `_measured` gives, for each number of the examples on average."""
     sums: dict[str, float] = {}
-    for begin, block in _blocks(values):
+    for begin, block in blocks(values, BATCH):
         for name, value in _measured(ae, block, begin, subspace).items():
             sums[name] = sums.get(name, 0.0) + value
     return {name: value / values.size for name, value in sums.items()}
@@ -259,10 +252,14 @@ def _principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[_S
         return None, f"PCA with {size:,} components needs more than {size:,} examples; it has {n:,}"
     chosen = np.arange(n) if n == len(values) else np.sort(np.random.default_rng(0).permutation(len(values))[:n])
     runs = [slice(begin, begin + max(1, _BLOCK // numbers)) for begin in range(0, n, max(1, _BLOCK // numbers))]
-    mean = sum(values[chosen[run]].reshape(-1, numbers).sum(0, dtype=np.float64) for run in runs) / n
+    mean = np.zeros(numbers)
+    for run in runs:
+        mean += values[chosen[run]].reshape(-1, numbers).sum(0, dtype=np.float64) / n
+        give_pages_back(values)
     centered = np.empty((n, numbers), np.float32)
     for run in runs:  # centered before it is rounded: columns far from zero keep their digits
         np.subtract(values[chosen[run]].reshape(-1, numbers), mean, out=centered[run], casting="same_kind")
+        give_pages_back(values)
     centered /= scale.astype(np.float32)
     if not centered.any():
         return None, "the examples are all the same: there are no principal components"
@@ -281,7 +278,7 @@ def _span(ae: Autoencoder, values: Array) -> float:
 
 def _encoding_rate(ae: Autoencoder, values: Array) -> float:
     """Examples encoded per second, over a fifth of a second or longer."""
-    _, block = next(_blocks(values))
+    _, block = next(blocks(values, BATCH))
     ae.encode(block[:BATCH])  # the first call is slower than those that follow
     began, elapsed, count = time.perf_counter(), 0.0, 0
     while elapsed < 0.2:

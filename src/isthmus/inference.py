@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.data.examples import give_pages_back
 from isthmus.devices import fast_products, keep_memory
 from isthmus.training import native, rows_within
 
 __all__ = ["BATCH", "in_batches"]
 
 BATCH = 128
+_BATCHES = 100  # between givings back
 
 
 @torch.inference_mode()
@@ -40,5 +42,7 @@ def in_batches(
         if results is None:
             results = np.empty((len(rows), *result.shape[1:]), result.dtype)
         results[begin : begin + len(part)] = result[: len(part)]
+        if (begin // size + 1) % _BATCHES == 0:
+            give_pages_back(rows)
     assert results is not None, "no rows"
     return results

@@ -5,17 +5,15 @@ model units = (raw - shift) / scale
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.examples import blocks
 from isthmus.records import Record, record
 
 __all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
-
-_BLOCK = 32 * 2**20  # bytes looked at together, so that a memory-mapped array stays where it is
 
 
 class Affine(NamedTuple):
@@ -70,7 +68,7 @@ class MinMax(Scaling):
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         axis = 0 if self.per == "feature" else None
-        lows, highs = zip(*((b.min(axis), b.max(axis)) for b in blocks(examples)), strict=True)
+        lows, highs = zip(*((b.min(axis), b.max(axis)) for _, b in blocks(examples)), strict=True)
         low = np.min(np.stack(lows), axis=0).astype(np.float64)
         high = np.max(np.stack(highs), axis=0).astype(np.float64)
         return Affine(low, np.where(high > low, high - low, 1.0))
@@ -88,25 +86,18 @@ class Standard(Scaling):
             "channel": tuple(range(max(1, examples.ndim - 1))),
             "all": tuple(range(examples.ndim)),
         }[self.per]
-        count = sum(b.size / np.zeros(b.shape).sum(axes).size for b in blocks(examples))
-        mean = sum((b.sum(axes, dtype=np.float64) for b in blocks(examples)), np.zeros(())) / count
-        squares = sum((np.square(b.astype(np.float64) - mean).sum(axes) for b in blocks(examples)), np.zeros(()))
+        count = sum(b.size / np.zeros(b.shape).sum(axes).size for _, b in blocks(examples))
+        mean = sum((b.sum(axes, dtype=np.float64) for _, b in blocks(examples)), np.zeros(())) / count
+        squares = sum((np.square(b.astype(np.float64) - mean).sum(axes) for _, b in blocks(examples)), np.zeros(()))
         deviation = np.sqrt(squares / count)
         tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding alone makes of a constant
         return Affine(mean, np.where(deviation > tiny, deviation, 1.0))
 
 
-def blocks(examples: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
-    """The examples a few at a time."""
-    rows = max(1, _BLOCK // max(1, examples[:1].nbytes))
-    for begin in range(0, len(examples), rows):
-        yield np.asarray(examples[begin : begin + rows])
-
-
 def range_of(examples: NDArray[np.generic]) -> Range:
     """The range of examples, in one pass."""
     low, high, whole = np.inf, -np.inf, True
-    for block in blocks(examples):
+    for _, block in blocks(examples):
         low, high = min(low, float(block.min())), max(high, float(block.max()))
         whole = whole and (
             block.dtype.kind in "ub" or block.dtype.kind == "i" or bool((np.trunc(block) == block).all())
@@ -139,7 +130,7 @@ def wide_enough(examples: NDArray[np.generic]) -> np.dtype[Any]:
 
 def within_unit(examples: NDArray[np.generic], affine: Affine) -> bool:
     """Whether scaled examples lie in [0, 1], as a Bernoulli likelihood wants them."""
-    for block in blocks(examples):
+    for _, block in blocks(examples):
         low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in (block.min(0), block.max(0)))
         if low.min() < -1e-9 or high.max() > 1 + 1e-9:
             return False

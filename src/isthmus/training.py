@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from isthmus.corruptions import Corruption
+from isthmus.data.examples import give_pages_back
 from isthmus.devices import fast_products, keep_memory
 from isthmus.errors import DivergenceError
 from isthmus.model import Losses, Model
@@ -79,7 +80,9 @@ class Streamed:
         return len(self.examples)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        return torch.from_numpy(native(np.asarray(self.examples[index.cpu().numpy()]))).to(self.device)
+        rows = np.asarray(self.examples[index.cpu().numpy()])
+        give_pages_back(self.examples)
+        return torch.from_numpy(native(rows)).to(self.device)
 
 
 @dataclass(frozen=True)

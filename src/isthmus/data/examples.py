@@ -14,7 +14,7 @@ import numpy.typing as npt
 from isthmus.data.dataset import Dataset
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "as_examples"]
+__all__ = ["Examples", "as_examples", "blocks", "give_pages_back"]
 
 Array = npt.NDArray[Any]
 
@@ -164,7 +164,7 @@ def _check_shape(values: Array, minimum: int) -> None:
 
 def _check_finite(values: Array, columns: tuple[str, ...] | None) -> None:
     """Find the first NaN, infinity or number beyond float32; a block without any costs its minimum and maximum."""
-    for start, block in _blocks(values):
+    for start, block in blocks(values):
         with np.errstate(invalid="ignore"):
             sound = block.min() >= -_LARGEST and block.max() <= _LARGEST  # false for NaN too
         if sound:
@@ -179,14 +179,19 @@ def _check_finite(values: Array, columns: tuple[str, ...] | None) -> None:
         raise DataError(f"Input X contains a number too large for float32: {where} is {value:g}; rescale that feature")
 
 
-def _blocks(values: Array) -> Iterator[tuple[int, Array]]:
-    """Runs of rows; pages of a read-only memory map are given back to the system after each."""
-    mapping = values.base if isinstance(values, np.memmap) and values.mode == "r" else None
-    rows = max(1, _BLOCK * len(values) // values.size)
-    for start in range(0, len(values), rows):
-        yield start, np.asarray(values[start : start + rows])
-        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            mapping.madvise(mmap.MADV_DONTNEED)
+def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
+    """Runs of rows, each a multiple of some number but the last, and where they begin; pages of a memory map are given back after each."""
+    rows = multiple * max(1, _BLOCK * len(values) // (values.size * multiple))
+    for begin in range(0, len(values), rows):
+        yield begin, np.asarray(values[begin : begin + rows])
+        give_pages_back(values)
+
+
+def give_pages_back(values: Array) -> None:
+    """Lets the system take back what was read of a read-only memory map: it stays in the file, and need not fill memory."""
+    mapping = getattr(values, "_mmap", None)
+    if isinstance(mapping, mmap.mmap) and not values.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _place(place: tuple[int, ...], columns: tuple[str, ...] | None) -> str:

@@ -45,6 +45,7 @@ OTHER_LOSS = {  # squared error instead of cross-entropy
     *[("scikit-learn", work) for work in WORKS],
     ("Pythae", "dense"),
 }
+QUALITY = {"keras-simple", "keras-deep"}  # only for benchmarks/quality.py
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environments", type=Path, help="where install.sh put the virtual environments")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--works", default=",".join(WORKS))
+    parser.add_argument("--works", default=",".join(name for name in WORKS if name not in QUALITY))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
     given = parser.parse_args()
     top = ceilings()

@@ -26,6 +26,8 @@ class Work:
 
 WORKS = {
     "dense": Work("784-32-784, Adam", (), 32, 256, "adam", 1e-3, activation="relu", epochs=6),
+    "keras-simple": Work("784-32-784, Adadelta", (), 32, 256, "adadelta", 1.0, activation="relu", epochs=6),
+    "keras-deep": Work("784-128-64-32, Adadelta", (128, 64), 32, 256, "adadelta", 1.0, activation="relu", epochs=4),
     "keras-vae": Work("variational 784-256-2, RMSprop", (256,), 2, 100, "rmsprop", 1e-3, "variational"),
     "keras-conv": Work(
         "convolutions to a code of 4x4x8, Adadelta", (16, 8), 8, 128, "adadelta", 1.0, "conv", "relu", 2

@@ -103,7 +103,8 @@ def test_a_corruption_keeps_shape_and_input_and_is_a_function_of_its_generator(n
 
 @every(corruptions)
 def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: data.Dataset) -> None:
-    from isthmus.training import Plan, Resident, Spoiling, Streamed
+    from isthmus.sources import Resident, Streamed
+    from isthmus.steps import Plan, Spoiling
 
     corruption = made(corruptions, name).replace(once=True)
     X = digits.train[:40]

@@ -17,7 +17,7 @@ from isthmus.errors import DataError, DivergenceError, RecordError
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import Standard, Unscaled
-from isthmus.training import Resident, gathered
+from isthmus.sources import Resident, gathered
 
 
 def small(**choices: object) -> Autoencoder:

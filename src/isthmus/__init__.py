@@ -20,6 +20,9 @@ Reading order, which is the way of the data; nobody imports upward:
     likelihoods     how far a reconstruction is from an example
     optimizers      optimizer and schedule
     model           the nn.Module that joins the four
+    randomness      a stream of random numbers for each purpose and step
+    sources         where training takes examples from
+    steps           one step of training; on a GPU recorded and replayed
     training        the engine, a generator of reports
     inference       rows through the model, the same bits in any grouping
     progress        what a person sees meanwhile

@@ -22,7 +22,7 @@ from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.records import Record
 from isthmus.scaling import Affine, MinMax, Scaling, Standard, choose, wide_enough, within_unit
-from isthmus.training import Precision
+from isthmus.steps import Precision
 
 __all__ = [
     "DEFAULTS",

@@ -42,23 +42,11 @@ from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli, Likelihood
 from isthmus.optimizers import Constant, Optimizer
 from isthmus.progress import shown
+from isthmus.randomness import Purpose, seeded
 from isthmus.scaling import Affine, Scaling
-from isthmus.training import (
-    Plan,
-    Precision,
-    Purpose,
-    Report,
-    Reports,
-    Resident,
-    Source,
-    State,
-    Streamed,
-    best_kept,
-    copied,
-    seeded,
-    train,
-    validate,
-)
+from isthmus.sources import Resident, Source, Streamed
+from isthmus.steps import Plan, Precision
+from isthmus.training import Report, Reports, State, best_kept, copied, train, validate
 
 __all__ = ["Autoencoder", "load"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from isthmus.data.examples import give_pages_back
 from isthmus.devices import fast_products, keep_memory
-from isthmus.training import native, rows_within
+from isthmus.sources import native, rows_within
 
 __all__ = ["BATCH", "in_batches"]
 

@@ -61,7 +61,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
-        self.dtype, self.draws = dtype, architecture.draws
+        self.dtype, self.architecture, self.draws = dtype, architecture, architecture.draws
         self.encoder, self.decoder = architecture.build(shape, bottleneck.width, bottleneck.size, generator)
         self.code_memory = bottleneck.memory(generator)
         self.likelihood_memory = likelihood.memory()

@@ -22,6 +22,7 @@ __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle",
 
 
 Tensors: TypeAlias = list[Tensor]
+Rate: TypeAlias = float | Tensor  # a tensor where a step is recorded and replayed
 Held: TypeAlias = Mapping[str, Tensors]
 _TINY = 1e-30  # far below the square of any epsilon; the root of a denormal number takes thirty times as long as that of another
 _ENDLESS = 1e9  # steps, after which no mean remembers that it began at zero
@@ -92,7 +93,7 @@ class Stepping:
             p.grad = None
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
+    def step(self, lr: Rate) -> None:
         """Moves every parameter that has a gradient."""
         p, held, steps = self.parameters, self.held, self.steps
         if self.joined:
@@ -143,7 +144,7 @@ class Adam(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
         return Stepping(parameters, ("means", "squares"), self._step)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, 0.0)
 
 
@@ -154,7 +155,7 @@ class AdamW(Adam):
     _: KW_ONLY
     weight_decay: NonNegativeFloat = 0.01
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, self.weight_decay)
 
 
@@ -170,7 +171,7 @@ class Adadelta(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
         return Stepping(parameters, ("squares", "deltas", "scratch", "change"), self._step, joined=True)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         squares, deltas, scratch, change = held.values()
         torch._foreach_mul_(squares, self.rho)
         torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
@@ -183,7 +184,7 @@ class Adadelta(Optimizer):
         torch._foreach_mul_(change, g)
         torch._foreach_mul_(deltas, self.rho)
         torch._foreach_addcmul_(deltas, change, change, 1 - self.rho)
-        torch._foreach_add_(p, change, alpha=-lr)
+        _against(p, change, lr)
 
 
 @record
@@ -199,7 +200,7 @@ class RMSprop(Optimizer):
         held = ("squares", "scratch", *(["velocity"] if self.momentum else []))
         return Stepping(parameters, held, self._step, joined=self.momentum > 0)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         squares, scratch = held["squares"], held["scratch"]
         if not self.momentum:  # then it is Adam that keeps no mean, long after its beginning: one pass instead of seven
             endless = [torch.full_like(steps[0], _ENDLESS)] * len(steps)
@@ -214,7 +215,7 @@ class RMSprop(Optimizer):
         torch._foreach_add_(scratch, self.eps)
         torch._foreach_mul_(held["velocity"], self.momentum)
         torch._foreach_addcdiv_(held["velocity"], g, scratch)
-        torch._foreach_add_(p, held["velocity"], alpha=-lr)
+        _against(p, held["velocity"], lr)
 
 
 @record
@@ -229,7 +230,7 @@ class SGD(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
         return Stepping(parameters, ["velocity"] if self.momentum else [], self._step)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: float) -> None:
+    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         torch._fused_sgd_(
             p,
             g,
@@ -244,13 +245,21 @@ class SGD(Optimizer):
         )
 
 
+def _against(p: Tensors, change: Tensors, lr: Rate) -> None:
+    """p - lr change, in place."""
+    if isinstance(lr, Tensor):
+        torch._foreach_sub_(p, torch._foreach_mul(change, lr))
+    else:
+        torch._foreach_add_(p, change, alpha=-lr)
+
+
 def _adam(
     p: Tensors,
     g: Tensors,
     means: Tensors,
     squares: Tensors,
     steps: Tensors,
-    lr: float,
+    lr: Rate,
     betas: tuple[float, float],
     eps: float,
     weight_decay: float,

@@ -1,7 +1,7 @@
 """The engine: a generator of reports. The caller prints, saves, draws or stops.
 
-The order of examples is a function of (random_state, epoch) alone and all noise of (random_state, step): the global generators are
-neither read nor written, and nobody else's drawing changes anything. Losses stay on the device until a report is due.
+The order of examples is a function of (random_state, epoch) alone and all noise of (random_state, step). Losses stay on the device
+until a report is due.
 """
 
 from __future__ import annotations
@@ -9,92 +9,22 @@ from __future__ import annotations
 import collections.abc
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from isthmus.corruptions import Corruption
-from isthmus.data.examples import give_pages_back
 from isthmus.devices import fast_products, keep_memory
 from isthmus.errors import DivergenceError
 from isthmus.model import Losses, Model
-from isthmus.optimizers import Optimizer, Stepping
+from isthmus.optimizers import Stepping
+from isthmus.randomness import Purpose, reseed, seeded
+from isthmus.sources import Source, gathered, rows_within
+from isthmus.steps import Plan, Step, autocast
 
-__all__ = [
-    "Plan",
-    "Report",
-    "Reports",
-    "Resident",
-    "Source",
-    "State",
-    "Streamed",
-    "best_kept",
-    "copied",
-    "rows_within",
-    "seeded",
-    "train",
-    "validate",
-]
-
-_FETCHED = 2048  # examples
-_TOGETHER = 2**21  # numbers of examples that pass through a model at once, whose layers make many of each
-
-Precision = Literal["auto", "float32", "bfloat16", "float64"]
-
-
-class Source(Protocol):
-    """Examples in raw units that can be gathered by index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        """The examples at some places, on the device."""
-
-
-class Resident:
-    """Examples that live on the device, in the narrowest type."""
-
-    def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
-        self.tensor = torch.from_numpy(np.require(native(examples), requirements=["C", "W"])).to(device)
-
-    def __len__(self) -> int:
-        return len(self.tensor)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.tensor.index_select(0, index.to(self.tensor.device))
-
-
-class Streamed:
-    """Examples that stay in a file and are read a batch at a time."""
-
-    def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
-        self.examples, self.device = examples, device
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        rows = np.asarray(self.examples[index.cpu().numpy()])
-        give_pages_back(self.examples)
-        return torch.from_numpy(native(rows)).to(self.device)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train: what is spoilt, how weights move, how long, in batches of how many, from which random state."""
-
-    corruption: Corruption
-    optimizer: Optimizer
-    epochs: float
-    batch_size: int
-    random_state: int
-    precision: Precision = "float32"
+__all__ = ["Report", "Reports", "State", "best_kept", "copied", "train", "validate"]
 
 
 @dataclass
@@ -126,31 +56,6 @@ class Report:
 Reports: TypeAlias = "collections.abc.Generator[Report, None, None]"
 
 
-class Purpose(IntEnum):
-    """What random numbers are for: each purpose has streams of its own."""
-
-    WEIGHTS = 0
-    ORDER = 1
-    NOISE = 2
-    ONCE = 3
-    VALIDATION = 4
-    SPLIT = 5
-    SAMPLE = 6
-
-
-def seeded(device: torch.device | str, random_state: int, purpose: Purpose, number: int = 0) -> Generator:
-    """A generator of its own for one purpose and one step, epoch or example."""
-    return reseed(Generator(device), random_state, purpose, number)
-
-
-def reseed(generator: Generator, random_state: int, purpose: Purpose, number: int) -> Generator:
-    """The generator set to the beginning of a stream."""
-    generator.manual_seed(
-        int(np.random.SeedSequence((random_state, purpose, number)).generate_state(1, np.uint64)[0] >> 1)
-    )
-    return generator
-
-
 def train(
     model: Model,
     examples: Source,
@@ -166,50 +71,34 @@ def train(
     Raises:
         DivergenceError: the loss of a report, or the one that the last step leaves, is not finite.
     """
-    device, dtype, b = model.shift.device, autocast(plan.precision), plan.batch_size
     state = State() if state is None else state
     if state.optimizer is None:
         state.optimizer = plan.optimizer.build(model.parameters())
-    per_epoch = math.ceil(len(examples) / b)
+    per_epoch = math.ceil(len(examples) / plan.batch_size)
     steps = max(1, round(plan.epochs * per_epoch))
     keep_memory()
-    spoil = Spoiling(model, examples, plan)
-    draws = spoil.draws or model.bottleneck.draws or model.draws
-    generator, began, costs = Generator(device), time.perf_counter(), Costs()
+    descend, began, costs = Step(model, examples, plan, state.optimizer), time.perf_counter(), Costs()
     for step in range(steps):
         place = step % per_epoch
         if place == 0:
             costs = Costs()
             order = seeded("cpu", plan.random_state, Purpose.ORDER, state.epoch)
-            batches = gathered(examples, torch.randperm(len(examples), generator=order), b)
+            batches = gathered(examples, torch.randperm(len(examples), generator=order), plan.batch_size)
         raw, index = next(batches)
         rate = plan.optimizer.lr * plan.optimizer.schedule(step / steps)
-        if draws:
-            reseed(generator, plan.random_state, Purpose.NOISE, state.step)
         if not model.training:  # a report may have been looked at
             model.train()
-        with fast_products():
-            x = model.inwards(raw)
-            losses = model(spoil(x, index, generator), x, generator, dtype)
-            descend(model, state.optimizer, losses, plan.optimizer, rate)
-        costs.add(losses)
+        costs.add(descend(raw, index, state.step, rate))
         state.step += 1
         complete = place == per_epoch - 1 or step == steps - 1
         state.epoch += complete
         if complete or (every is not None and (step + 1) % every == 0):
             means = costs.means()
-            check_sound(model, x, means, step + 1, steps, rate)
+            check_sound(model, raw, means, step + 1, steps, rate)
             valid = validate(model, validation, plan) if complete and validation is not None else None
             nll, penalty, loss = means.pop("nll"), means.pop("penalty"), means.pop("loss")
             epoch, seconds = state.epoch + (not complete), time.perf_counter() - began
             yield Report(epoch, step + 1, steps, seconds, loss, nll, penalty, valid, rate, complete, means)
-
-
-def gathered(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The examples in an order, batch by batch, with their places; some batches are fetched together, which is faster."""
-    together = batch_size * max(1, _FETCHED // batch_size)
-    for places in order.split(together):
-        yield from zip(examples[places].split(batch_size), places.split(batch_size), strict=True)
 
 
 def best_kept(reports: Reports, model: Model, patience: int, tol: float, best: float = math.inf) -> Reports:
@@ -235,43 +124,6 @@ def best_kept(reports: Reports, model: Model, patience: int, tol: float, best: f
 def copied(model: Model) -> dict[str, Tensor]:
     """The numbers of a model as they are now."""
     return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def descend(model: Model, optimizer: Stepping, losses: Losses, record: Optimizer, rate: float) -> None:
-    """One step against the gradient of the mean loss."""
-    count = len(losses.nll)
-    weight = {"example": 1 / count, "feature": 1 / (count * math.prod(model.shape)), "batch": 1.0}[record.per]
-    optimizer.zero_grad()
-    parts = [part for part in (losses.nll, losses.penalty) if part.requires_grad]
-    torch.autograd.backward(parts, [torch.full_like(part, weight) for part in parts])
-    if record.clip is not None:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), record.clip)
-    optimizer.step(rate)
-
-
-class Spoiling:
-    """Applies the corruption: fresh in each step, or the same for an example each time."""
-
-    def __init__(self, model: Model, examples: Source, plan: Plan) -> None:
-        self.corruption, self.random_state = plan.corruption, plan.random_state
-        self.copy: Tensor | None = None
-        self.draws = plan.corruption.draws and not plan.corruption.once
-        if plan.corruption.once and isinstance(examples, Resident):
-            everything = torch.arange(len(examples)).split(plan.batch_size)
-            self.copy = torch.cat([self._once(model.inwards(examples[index]), index) for index in everything])
-
-    def __call__(self, x: Tensor, index: Tensor, generator: Generator) -> Tensor:
-        if self.copy is not None:
-            return self.copy.index_select(0, index.to(x.device))
-        return self._once(x, index) if self.corruption.once else self.corruption(x, generator)
-
-    def _once(self, x: Tensor, index: Tensor) -> Tensor:
-        """Each example with its own stream, so that it is spoilt the same way in whatever batch it comes."""
-        generator = Generator(x.device)
-        numbers = zip(x.split(1), index.tolist(), strict=True)
-        return torch.cat(
-            [self.corruption(row, reseed(generator, self.random_state, Purpose.ONCE, i)) for row, i in numbers]
-        )
 
 
 @torch.no_grad()
@@ -311,10 +163,11 @@ class Costs:
 
 
 @torch.no_grad()
-def check_sound(model: Model, x: Tensor, losses: Mapping[str, float], step: int, steps: int, lr: float) -> None:
+def check_sound(model: Model, raw: Tensor, losses: Mapping[str, float], step: int, steps: int, lr: float) -> None:
     """`DivergenceError` if the losses are not finite; what the last step of all leaves behind shows in none of them, and is measured."""
     seen = {name: losses[name] for name in ("loss", "nll", "penalty")}
     if step == steps:
+        x = model.inwards(raw)
         seen["loss that is left"] = float(model.eval().score(x, x).total.mean())
         seen["weight " + (model.broken() or "")] = math.nan if model.broken() else 0.0
     wrong = next((f"the {name} is {value}" for name, value in seen.items() if not math.isfinite(value)), None)
@@ -323,19 +176,3 @@ def check_sound(model: Model, x: Tensor, losses: Mapping[str, float], step: int,
             f"{wrong} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
             "or set optimizer.clip=1, or check the scaling"
         )
-
-
-def rows_within(most: int, shape: tuple[int, ...]) -> int:
-    """How many examples of a shape to look at together: as many as asked for, but of large ones only so many as memory bears."""
-    return max(1, min(most, _TOGETHER // math.prod(shape)))
-
-
-def autocast(precision: Precision) -> torch.dtype | None:
-    """The type that products and convolutions are computed in, where it is not the model's own."""
-    return torch.bfloat16 if precision == "bfloat16" else None
-
-
-def native(examples: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The examples in a type that PyTorch computes with."""
-    wider = {"u2": np.int32, "u4": np.int64, "u8": np.float64}.get(examples.dtype.str[1:])
-    return examples if wider is None else examples.astype(wider)

@@ -1,0 +1,74 @@
+"""Where training takes examples from, in raw units: all of them on the device, or from a file a few batches at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.data.examples import give_pages_back
+
+__all__ = ["Resident", "Source", "Streamed", "gathered", "native", "rows_within"]
+
+_FETCHED = 2048  # examples
+_TOGETHER = 2**21  # numbers of examples that pass through a model at once, whose layers make many of each
+
+
+class Source(Protocol):
+    """Examples in raw units that can be gathered by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """The examples at some places, on the device."""
+
+
+class Resident:
+    """Examples that live on the device, in the narrowest type."""
+
+    def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
+        self.tensor = torch.from_numpy(np.require(native(examples), requirements=["C", "W"])).to(device)
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.tensor.index_select(0, index.to(self.tensor.device))
+
+
+class Streamed:
+    """Examples that stay in a file and are read a few batches at a time."""
+
+    def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
+        self.examples, self.device = examples, device
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        rows = np.asarray(self.examples[index.cpu().numpy()])
+        give_pages_back(self.examples)
+        return torch.from_numpy(native(rows)).to(self.device)
+
+
+def gathered(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The examples in an order, batch by batch, with their places; some batches are fetched together, which is faster."""
+    together = batch_size * max(1, _FETCHED // batch_size)
+    for places in order.split(together):
+        yield from zip(examples[places].split(batch_size), places.split(batch_size), strict=True)
+
+
+def rows_within(most: int, shape: tuple[int, ...]) -> int:
+    """How many examples of a shape to look at together: as many as asked for, but of large ones only so many as memory bears."""
+    return max(1, min(most, _TOGETHER // math.prod(shape)))
+
+
+def native(examples: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The examples in a type that PyTorch computes with."""
+    wider = {"u2": np.int32, "u4": np.int64, "u8": np.float64}.get(examples.dtype.str[1:])
+    return examples if wider is None else examples.astype(wider)

@@ -1,0 +1,123 @@
+"""A step that is recorded and replayed does what the same step does when it is done anew; on a GPU, and with a recording made up here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus import Autoencoder, data, steps
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.corruptions import Noise
+from isthmus.optimizers import SGD, Adadelta, AdamW, OneCycle, Optimizer, RMSprop
+
+OPTIMIZERS = [
+    AdamW(3e-3, schedule=OneCycle()),
+    SGD(1e-3, clip=1.0),
+    RMSprop(1e-3),
+    RMSprop(1e-3, momentum=0.5),
+    Adadelta(0.5),
+]
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+
+
+class MadeUp(steps.Recording):
+    """A recording as far as a processor can have one: the same fixed tensors, and the work done anew from them at each replay."""
+
+    def __init__(self, work: Any, raw: torch.Tensor, index: torch.Tensor, generator: torch.Generator) -> None:
+        self.raw, self.index, self.rate = raw.clone(), index.clone(), torch.zeros((), dtype=torch.float64)
+        self.work, self.graph = work, self
+
+    def replay(self) -> None:
+        self.losses = self.work(self.raw, self.index, self.rate)
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[steps.Recording]:
+    """Steps are recorded though no GPU is here; the recordings that were made."""
+    made: list[steps.Recording] = []
+
+    def record(*given: Any) -> steps.Recording:
+        made.append(MadeUp(*given))
+        return made[-1]
+
+    monkeypatch.setattr(steps, "recordable", lambda _: True)
+    monkeypatch.setattr(steps, "Recording", record)
+    return made
+
+
+def trained(X: np.ndarray, optimizer: Optimizer, device: str = "cpu", **choices: Any) -> Autoencoder:
+    choices = {"architecture": MLP((16,)), "epochs": 2, "batch_size": 32, "random_state": 0} | choices
+    return Autoencoder(Gaussian(3), corruption=Noise(0.1), optimizer=optimizer, device=device, **choices).fit(X)
+
+
+def weights(ae: Autoencoder) -> torch.Tensor:
+    return torch.cat([p.detach().reshape(-1).cpu() for p in ae.model_.parameters()])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_a_replayed_step_is_the_step(
+    optimizer: Optimizer, digits: data.Dataset, recorded: list[steps.Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = digits.train[:330]  # the last batch of an epoch is smaller, and is not replayed
+    replayed = trained(X, optimizer)
+    assert len(recorded) == 1
+    monkeypatch.undo()
+    anew = trained(X, optimizer)
+    assert not torch.equal(weights(anew), weights(trained(X, optimizer.replace(lr=optimizer.lr * 1.01))))
+    torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-7)
+    assert replayed.history_[-1].loss == pytest.approx(anew.history_[-1].loss, rel=1e-6)
+
+
+def test_noise_drawn_once_is_replayed_for_its_own_examples(
+    digits: data.Dataset, recorded: list[steps.Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = {"architecture": MLP((16,)), "corruption": Noise(0.3, once=True), "epochs": 2, "batch_size": 32}
+    replayed = Autoencoder(Identity(3), random_state=0, **choices).fit(digits.train[:320])
+    assert len(recorded) == 1
+    monkeypatch.undo()
+    anew = Autoencoder(Identity(3), random_state=0, **choices).fit(digits.train[:320])
+    torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-7)
+
+
+def test_what_cannot_be_recorded_is_done_anew(digits: data.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refuse(*given: Any) -> steps.Recording:
+        tried.append(given)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(steps, "recordable", lambda _: True)
+    monkeypatch.setattr(steps, "Recording", refuse)
+    X = digits.train[:320]
+    refused = trained(X, OPTIMIZERS[0])
+    assert len(tried) == 1
+    monkeypatch.undo()
+    assert torch.equal(weights(refused), weights(trained(X, OPTIMIZERS[0])))
+
+
+@gpu
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_on_a_gpu_a_replayed_step_is_the_step(
+    optimizer: Optimizer, digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = digits.train[:330]
+    replayed = trained(X, optimizer, "cuda")
+    monkeypatch.setattr(steps, "recordable", lambda _: False)
+    anew = trained(X, optimizer, "cuda")
+    torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-4, atol=1e-5)
+
+
+@gpu
+@pytest.mark.parametrize("architecture", [MLP((64, 32)), Conv((8, 16)), Conv((8,), code="map")], ids=str)
+def test_on_a_gpu_training_is_repeatable_and_as_good(architecture: Any, digits: data.Dataset) -> None:
+    optimizer = AdamW(3e-3, schedule=OneCycle())
+    there, again, here = (
+        trained(digits.train, optimizer, device, architecture=architecture) for device in ("cuda", "cuda", "cpu")
+    )
+    torch.testing.assert_close(weights(there), weights(again), rtol=1e-3, atol=1e-4)
+    assert there.score(digits.test) == pytest.approx(here.score(digits.test), rel=0.05)
+    np.testing.assert_allclose(there.reconstruct(digits.test[:9]), here.reconstruct(digits.test[:9]), atol=12)

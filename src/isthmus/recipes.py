@@ -39,7 +39,7 @@ def deep(size: int | Literal["auto"] = "auto") -> Autoencoder:
 
 def simple(size: int = 32) -> Autoencoder:
     """One dense layer each way, a code of non-negative numbers: the smallest autoencoder there is."""
-    return Autoencoder(Identity(size, "relu"), architecture=MLP(()), optimizer=AdamW(5e-3, schedule=OneCycle()))
+    return Autoencoder(Identity(size, "relu"), architecture=MLP(()), optimizer=AdamW(1e-2, schedule=OneCycle()))
 
 
 def linear(size: int = 32) -> Autoencoder:

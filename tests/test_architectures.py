@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.architectures.layers import Doubled, Thin
 from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.bottlenecks.base import Activation, activate
 from isthmus.errors import RecordError
 
 
@@ -263,3 +265,13 @@ def test_large_maps_take_the_faster_layers_with_the_same_result(up: str, monkeyp
     with torch.autocast("cpu", torch.bfloat16):
         coarse = ours.decoder(ours.encoder(x))
     assert (coarse - plain.decoder(plain.encoder(x))).abs().mean() < 0.02 * coarse.abs().mean()
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_pooling_takes_the_maximum_of_what_was_activated(activation: Activation) -> None:
+    """Whichever of the two is computed first: GELU and SiLU fall before they rise, and have to be the first."""
+    encoder = Conv((3,), activation=activation).build((6, 6), 4, 4, generator()).encoder
+    x = torch.randn(5, 6, 6, generator=generator(1))
+    convolution, dense = (layer for layer in encoder if isinstance(layer, nn.Conv2d | nn.Linear))
+    wanted = F.max_pool2d(activate(convolution(x[:, None]), activation), 2)
+    torch.testing.assert_close(encoder(x), dense(wanted.flatten(1)))

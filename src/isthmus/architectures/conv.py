@@ -103,10 +103,9 @@ class Conv(Architecture):
         for i, (a, b) in enumerate(pairwise(channels)):
             makes_code = self.code == "map" and i == len(channels) - 2
             layers.append(self._convolution(a, b, dims, stride=2 if self.down == "stride" else 1))
-            layers += (
-                [_POOL[dims](2, ceil_mode=True)] if self.down == "pool" else []
-            )  # monotone functions may come after it
-            layers += [] if makes_code else activation_layers(self.activation)
+            activation = [] if makes_code else activation_layers(self.activation)
+            pool = [_POOL[dims](2, ceil_mode=True)] if self.down == "pool" else []
+            layers += [*pool, *activation] if self.activation in _RISING else [*activation, *pool]
         return layers
 
     def _resized(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:

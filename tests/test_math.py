@@ -332,3 +332,14 @@ def test_our_optimizers_step_as_pytorchs_do(ours: Optimizer, theirs: Callable[..
         reference.step()
     for a, b in zip(here, there, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_rmsprop_keeps_no_denormal_numbers() -> None:
+    """Their roots take thirty times as long; a pixel that is never lit has gradients that shrink without end."""
+    weight = nn.Parameter(torch.zeros(3))
+    optimizer = RMSprop(1e-3).build([weight])
+    for step in range(1500):
+        weight.grad = torch.full((3,), 0.9**step)
+        optimizer.step(1e-3)
+    assert (optimizer.held["squares"][0] > torch.finfo(torch.float32).tiny).all()
+    assert weight.isfinite().all()

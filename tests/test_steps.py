@@ -99,6 +99,32 @@ def test_what_cannot_be_recorded_is_done_anew(digits: data.Dataset, monkeypatch:
     assert torch.equal(weights(refused), weights(trained(X, OPTIMIZERS[0])))
 
 
+def test_noise_is_a_function_of_the_random_state_and_the_step(
+    digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[float] = []
+    spoil = Noise.__call__
+
+    def watched(self: Noise, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        spoilt = spoil(self, x, generator)
+        drawn.append(float((spoilt - x).flatten()[0]))
+        return spoilt
+
+    monkeypatch.setattr(Noise, "__call__", watched)
+
+    def noise(random_state: int, *rounds: float) -> list[float]:
+        drawn.clear()
+        ae = Autoencoder(Identity(3), architecture=MLP(()), corruption=Noise(0.1), batch_size=32, warm_start=True)
+        for epochs in rounds:
+            ae.set_params(random_state=random_state, epochs=epochs).fit(digits.train[:320])
+        return list(drawn)
+
+    whole = noise(0, 2)
+    assert len(set(whole)) == 20
+    assert noise(0, 1, 1) == whole  # what comes later does not begin anew
+    assert not set(noise(1, 2)) & set(whole)
+
+
 @gpu
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_on_a_gpu_a_replayed_step_is_the_step(

@@ -328,3 +328,9 @@ def test_what_is_drawn_once_stays_with_its_example(digits: data.Dataset, tmp_pat
     for X in (digits.train[:100], np.load(tmp_path / "x.npy", mmap_mode="r")):
         first, second = small(**frozen, epochs=2, batch_size=16).fit(X).history_
         assert second.loss == pytest.approx(first.loss, rel=1e-6)  # in another order, but with the same noise
+
+
+def test_a_statistic_is_the_mean_over_batches_and_agrees_with_the_penalty(digits: data.Dataset) -> None:
+    ae = Autoencoder(Gaussian(3, beta=2.0), architecture=MLP((16,)), epochs=2, batch_size=64, random_state=0)
+    for report in ae.fit(digits.train[:320]).history_:
+        assert 2.0 * report.stats["kl"] == pytest.approx(report.penalty, rel=1e-5)

@@ -18,7 +18,9 @@ import pytest
 import scipy.sparse
 import torch
 
-from isthmus import data
+from isthmus import Autoencoder, data
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
 from isthmus.data import as_examples, builtin, download
 from isthmus.data.download import Content, find_or_fetch
 from isthmus.errors import DataError
@@ -319,6 +321,16 @@ def test_what_was_written_into_a_private_memory_map_survives_the_check(tmp_path:
     mapped[5] = 7
     as_examples(mapped)
     assert (mapped[5] == 7).all()
+
+
+def test_changes_of_a_copy_on_write_map_are_not_lost(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((100, 10), np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    mapped[:] = 2
+    mapped.flags.writeable = False
+    assert (as_examples(mapped).values == 2).all()
+    Autoencoder(Identity(2), architecture=MLP(()), epochs=1).fit(mapped)
+    assert (mapped == 2).all()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")

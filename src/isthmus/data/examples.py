@@ -190,7 +190,8 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
 def give_pages_back(values: Array) -> None:
     """Lets the system take back what was read of a read-only memory map: it stays in the file, and need not fill memory."""
     mapping = getattr(values, "_mmap", None)
-    if isinstance(mapping, mmap.mmap) and not values.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+    shared = getattr(values, "mode", None) == "r"  # of a copy-on-write map the changes would be lost
+    if shared and isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
 
 

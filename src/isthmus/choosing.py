@@ -73,12 +73,9 @@ class Chosen(NamedTuple):
         with torch.device("cpu" if own else "meta"):
             return self.model(torch.Generator("cpu"))
 
-    @torch.no_grad()
-    def code_shape(self, sketch: Model) -> tuple[int, ...]:
+    def code_shape(self) -> tuple[int, ...]:
         """The shape of one code."""
-        device = next((p.device for p in sketch.parameters()), "cpu")
-        h = sketch.encoder.eval()(torch.zeros(1, *self.shape, dtype=self.dtype, device=device))
-        return (*h.shape[1:-1], self.records["bottleneck"].size)
+        return (*self.records["architecture"].places(self.shape), self.records["bottleneck"].size)
 
 
 def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision: Precision) -> Chosen:

@@ -245,13 +245,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _assemble(self, chosen: Chosen, seed: int) -> None:
         """The untrained model of the choices, on its device, and what is known of it."""
-        sketch = chosen.sketch()
-        self.code_shape_ = chosen.code_shape(sketch)
-        self._n_features_out = math.prod(self.code_shape_)
-        self.n_parameters_ = sum(p.numel() for p in sketch.parameters())
         device = choose_device(self.device)
         self.precision_ = choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device)
         self.model_ = chosen.model(seeded("cpu", seed, Purpose.WEIGHTS)).to(device).eval()
+        self.code_shape_ = chosen.code_shape()
+        self._n_features_out = math.prod(self.code_shape_)
+        self.n_parameters_ = sum(p.numel() for p in self.model_.parameters())
         for name, record in chosen.records.items():
             setattr(self, f"{name}_", record)
         self.shape_ = chosen.shape

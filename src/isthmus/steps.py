@@ -83,7 +83,8 @@ class Step:
         weight = {"example": 1 / count, "feature": 1 / (count * math.prod(self.model.shape)), "batch": 1.0}[record.per]
         self.optimizer.zero_grad()
         parts = [part for part in (losses.nll, losses.penalty) if part.requires_grad]
-        torch.autograd.backward(parts, [torch.full_like(part, weight) for part in parts])
+        if parts:  # as one number: for gradients of its own, PyTorch imports half a second of symbols
+            torch.dot(sum(parts[1:], parts[0]), torch.full_like(parts[0], weight)).backward()
         if record.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), record.clip)
         self.optimizer.step(rate)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Generator, nn
-from torch.nn.utils import skip_init
 
 from isthmus.bottlenecks.base import Activation
 from isthmus.records import Record
@@ -33,6 +33,10 @@ class Architecture(Record):
         """The pair, its weights drawn from the generator; `RecordError` if it cannot be built for this shape."""
         raise NotImplementedError
 
+    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The axes of a code before its features, for examples of a shape: none where it is a vector."""
+        return ()
+
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
         return False
@@ -53,9 +57,23 @@ def activation_layers(activation: Activation) -> list[nn.Module]:
 
 
 def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-    """A layer whose weights are yet to be drawn, on the default device: on "meta" it takes no memory."""
-    layer: nn.Module = skip_init(kind, *args, device=torch.get_default_device(), **kwargs)
+    """A layer whose weights are yet to be drawn, on the default device: on "meta" it takes no memory.
+
+    PyTorch's own `skip_init` draws them on "meta", for which half a second of PyTorch is imported.
+    """
+    layer: nn.Module = _undrawn(kind)(*args, **kwargs)  # type: ignore[arg-type]  # mypy looks at the instances' __hash__
+    layer.__class__ = kind
     return layer
+
+
+@cache
+def _undrawn(kind: Any) -> Any:
+    """The same layer, which draws no weights when it is made."""
+
+    class Undrawn(kind):  # type: ignore[misc]
+        def reset_parameters(self) -> None: ...
+
+    return Undrawn
 
 
 @torch.no_grad()

@@ -54,16 +54,20 @@ class Conv(Architecture):
             raise ValueError(f"kernel={self.kernel} has no middle; take an odd one")
         return self
 
+    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return _halved(_sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
+
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         return True
 
     def bears_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Not in volumes, and not where a stage's last side is 1: oneDNN's weight gradients are then different at each call."""
-        sides = shape if len(shape) <= 2 else shape[:-1]
+        sides = _sides(shape)
         return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
-        sides, colors = (shape, 1) if len(shape) <= 2 else (shape[:-1], shape[-1])
+        sides = _sides(shape)
+        colors = math.prod(shape[len(sides) :])
         if len(sides) > 3:
             raise RecordError(f"Conv takes lines, pictures and volumes, not examples of shape {shape}; use MLP")
         maps = self.code == "map"
@@ -71,9 +75,7 @@ class Conv(Architecture):
         stages = (*self.channels, *([size] if maps else []))
         if not stages:
             raise RecordError("Conv: channels=() leaves nothing to build; give at least one stage")
-        sizes = [sides]
-        for _ in stages:
-            sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+        sizes = _halved(sides, len(stages))
         back = {"resize": self._resized, "double": self._doubled, "transpose": self._transposed}[self.up]
         encoder: list[nn.Module] = [Inwards(sides, colors), *self._down(down, len(sides))]
         decoder: list[nn.Module] = [
@@ -155,3 +157,16 @@ class Conv(Architecture):
         """A convolution whose weights are yet to be drawn; it keeps the size unless told otherwise."""
         padding = self.kernel // 2 if padding is None else padding
         return blank(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
+
+
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sides of examples of a shape, whose last axis may be channels."""
+    return shape if len(shape) <= 2 else shape[:-1]
+
+
+def _halved(sides: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
+    """The sides, and what each halving leaves of them."""
+    sizes = [sides]
+    for _ in range(times):
+        sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+    return sizes

@@ -30,6 +30,9 @@ class Modules(Architecture):
     def draws(self) -> bool:
         return True
 
+    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(_run("encoder", self.encoder, (3, *shape)).shape[1:-1])
+
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together: what they share stays shared
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))

@@ -64,6 +64,21 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
+def test_training_asks_pytorch_for_no_compiler() -> None:
+    """It takes longer to import than everything else together."""
+    check = (
+        "import sys, numpy, isthmus\n"
+        "from isthmus.architectures import MLP, Conv\n"
+        "from isthmus.bottlenecks import Gaussian\n"
+        "X = numpy.random.default_rng(0).random((40, 8, 8))\n"
+        "for architecture in (MLP(8), Conv((2, 4)), Conv((2,), code='map', up='transpose', down='stride')):\n"
+        "    isthmus.Autoencoder(Gaussian(2), architecture=architecture, epochs=1).fit(X).encode(X)\n"
+        "print(*[m for m in ('torch._dynamo', 'torch._inductor', 'sympy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_exported_names_exist(path: Path) -> None:
     name = ".".join(("isthmus", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")

@@ -46,3 +46,11 @@ def test_what_pca_leaves_is_the_sum_of_the_small_singular_values(
     assert pca_reconstruction(X, X, 5).shape == X.shape
     assert pca_error(X, X, 5) == pytest.approx((values[5:] ** 2).sum() / X.size, rel=1e-4)
     assert pca_error(X, X, 99) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [3, 70])
+def test_components_of_wide_examples_are_those_of_the_singular_values(size: int, rng: np.random.Generator) -> None:
+    """One by one where they are few, all at once where they are many: what they leave is the same."""
+    X = rng.normal(size=(80, 1200)) * np.geomspace(10, 0.1, 1200) + 5
+    _, values, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    assert pca_error(X, X, size) == pytest.approx((values[size:] ** 2).sum() / X.size, rel=1e-3)

@@ -18,7 +18,7 @@ from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.inference import BATCH, in_batches
 from isthmus.likelihoods import Bernoulli
-from isthmus.metrics import bernoulli_entropy, cross_entropy, psnr
+from isthmus.metrics import bernoulli_entropy, cross_entropy, principal_components, psnr
 from isthmus.scaling import Bytes, Unscaled, range_of
 
 __all__ = ["PCA_ROWS", "Evaluation", "evaluate"]
@@ -242,8 +242,6 @@ def _squares(x: Array, y: Array) -> float:
 
 def _principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[_Subspace | None, str]:
     """The first ``size`` principal components of examples in model units, as the autoencoder sees them; or none, and why."""
-    from sklearn.decomposition import PCA
-
     numbers = values[0].size
     n = min(len(values), PCA_ROWS, _PCA_NUMBERS // numbers)
     if size >= numbers:
@@ -263,9 +261,7 @@ def _principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[_S
     centered /= scale.astype(np.float32)
     if not centered.any():
         return None, "the examples are all the same: there are no principal components"
-    solver = "covariance_eigh" if numbers < 5000 else "randomized"
-    pca = PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
-    return _Subspace(mean, scale, pca.components_.astype(np.float64)), ""
+    return _Subspace(mean, scale, principal_components(centered, size).components_.astype(np.float64)), ""
 
 
 def _span(ae: Autoencoder, values: Array) -> float:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bernoulli_entropy", "cross_entropy", "mean_squared_error", "pca_error", "pca_reconstruction", "psnr"]
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
+__all__ = [
+    "bernoulli_entropy",
+    "cross_entropy",
+    "mean_squared_error",
+    "pca_error",
+    "pca_reconstruction",
+    "principal_components",
+    "psnr",
+]
 
 Array = NDArray[Any]
+_WIDE, _WIDER = 1000, 5000  # numbers, from which on all components of a covariance take seconds, and minutes
+_FEW = 64  # components that are faster found one by one
 
 
 def mean_squared_error(x: Array, y: Array) -> float:
@@ -35,14 +48,28 @@ def bernoulli_entropy(x: Array) -> float:
     return float(-(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).sum() / x.size)
 
 
-def pca_reconstruction(train: Array, test: Array, size: int) -> Array:
-    """The test examples from their first ``size`` principal components of the training examples, in the same units (n, *shape)."""
+def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
+    """The first ``size`` principal components of centered examples (n, d), whose memory it takes.
+
+    They are exact, but for those of many components of very wide examples.
+    """
     from sklearn.decomposition import PCA
 
+    numbers = centered.shape[1]
+    if numbers < _WIDE or size >= min(centered.shape):
+        solver = "covariance_eigh"
+    elif size <= _FEW:
+        solver = "arpack"
+    else:
+        solver = "covariance_eigh" if numbers < _WIDER else "randomized"
+    return PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
+
+
+def pca_reconstruction(train: Array, test: Array, size: int) -> Array:
+    """The test examples from their first ``size`` principal components of the training examples, in the same units (n, *shape)."""
     fitted, rows = train.reshape(len(train), -1), test.reshape(len(test), -1)
     mean = fitted.mean(axis=0, dtype=np.float64)  # taken off in full precision: columns may be far from zero
-    solver = "covariance_eigh" if fitted.shape[1] < 5000 else "randomized"
-    pca = PCA(min(size, *fitted.shape), svd_solver=solver, random_state=0).fit((fitted - mean).astype(np.float32))
+    pca = principal_components((fitted - mean).astype(np.float32), min(size, *fitted.shape))
     back: Array = pca.inverse_transform(pca.transform((rows - mean).astype(np.float32))) + mean
     return back.reshape(test.shape)
 

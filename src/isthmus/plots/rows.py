@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
 
 from isthmus.corruptions import Clean, Noise
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
+from isthmus.metrics import pca_reconstruction
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
@@ -129,8 +129,7 @@ def pca(
             "there is nothing to compare with"
         )
     width = min(code_size(ae), *basis.shape)
-    linear = PCA(width, random_state=0).fit(basis.astype(np.float32, copy=False))
-    by_pca = linear.inverse_transform(linear.transform(whole.astype(np.float32, copy=False)))
+    by_pca = pca_reconstruction(basis, whole, width)
     errors = (np.mean((by_pca - whole) ** 2), np.mean(ae.reconstruction_error(X)))
     where = "these same examples" if train is None else f"{len(basis):,} training examples"
     rows = {

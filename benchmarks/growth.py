@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def page(rows: dict[str, list[dict[str, Any]]], large: dict[str, Any]) -> str:
     lines = [
         "# Growth",
         "",
-        f"Written by `python benchmarks/growth.py`; {machine()}. Made-up bytes in a file that is mapped",
+        f"Written by `python benchmarks/growth.py` on {datetime.now(UTC):%Y-%m-%d}; {machine()}. Made-up bytes in a file that is mapped",
         "into memory; one epoch in batches of 256. *fit* is all of `fit`, with the looks at the data that it takes;",
         "memory is the most that the process had at once, above its imports.",
         "",

@@ -18,14 +18,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 from run import HERE, epoch
 
 from isthmus import Autoencoder, data, recipes
-from isthmus.architectures import Conv
-from isthmus.bottlenecks import Identity
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.reproduction import machine
@@ -43,8 +45,11 @@ def per_pixel(ae: Autoencoder, X: np.ndarray) -> float:
 
 
 def per_digit(ae: Autoencoder, X: np.ndarray) -> float:
-    """-ELBO in nats, the code being its mean."""
-    return -float(ae.score(X))
+    """-ELBO in nats, of drawn codes."""
+    x = ae.model_.inwards(torch.from_numpy(X))
+    with torch.inference_mode():
+        losses = ae.model_.eval()(x, x, torch.Generator().manual_seed(1))
+    return float(losses.total.mean())
 
 
 def squares(ae: Autoencoder, X: np.ndarray) -> float:
@@ -79,6 +84,12 @@ def restoring() -> Autoencoder:
     return Autoencoder(Identity(32), architecture=architecture, corruption=noise, optimizer=optimizer, batch_size=128)
 
 
+def drawn() -> Autoencoder:
+    """Two numbers, drawn; `recipes.variational` takes smaller steps, which small tables need."""
+    architecture, optimizer = MLP((256, 128)), AdamW(6e-3, schedule=OneCycle())
+    return Autoencoder(Gaussian(2), architecture=architecture, optimizer=optimizer, batch_size=100)
+
+
 TARGETS = {
     "keras-simple": Target(
         "784-32-784", 0.1022, per_pixel, lambda: recipes.simple(32).set_params(epochs=3), "keras-simple", 50
@@ -97,9 +108,7 @@ TARGETS = {
         "keras-denoising",
         100,
     ),
-    "keras-vae": Target(
-        "code of 2, drawn", 150.38, per_digit, lambda: recipes.variational(2).set_params(epochs=3), "keras-vae", 50
-    ),
+    "keras-vae": Target("code of 2, drawn", 150.38, per_digit, lambda: drawn().set_params(epochs=3.7), "keras-vae", 50),
     "simple": Target("784-32-784, further", 0.0915, per_pixel, lambda: recipes.simple(32).set_params(epochs=30)),
     "half-of-pca": Target(
         "half of the error of PCA, 30 numbers", 6.93, squares, lambda: recipes.deep(30).set_params(epochs=4)
@@ -162,7 +171,8 @@ def page(lines: list[str], seeds: int) -> str:
         [
             "# Seconds to quality",
             "",
-            f"Written by `python benchmarks/quality.py`; {machine()}. {seeds} random states each: all of them have to",
+            f"Written by `python benchmarks/quality.py` on {datetime.now(UTC):%Y-%m-%d}; {machine()}.",
+            f"{seeds} random states each: all of them have to",
             "pass. *Seconds* are of `fit` on the 60,000 digits, the median; the figure is of the 10,000 test digits. *Keras* is the",
             "tutorial's own code: seconds of an epoch, measured here, times the epochs after which it printed that figure.",
             "",

@@ -1,4 +1,4 @@
-"""Measures isthmus and its peers on the same works, in turns, and writes docs/performance.md.
+"""Measures isthmus and its peers on the same works, in turns: training, use, start; and writes docs/performance.md.
 
 benchmarks/install.sh FOLDER
 python benchmarks/run.py FOLDER [--rounds 3] [--works dense,hinton]
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,31 @@ PEERS = {  # script, environment, works; None: all of them
     "PyOD": ("pyod_peer.py", "torch", ("dense", "fashion-deep", "hinton")),
     "scikit-learn": ("sklearn_peer.py", "torch", ("dense", "hinton")),
 }
+USED = ("isthmus", "plain PyTorch", "Keras / TensorFlow")  # those that are also asked to encode, reconstruct and score
+FIRST_STEP = """
+import os, sys
+from isthmus import cli, steps
+step = steps.Step.__call__
+def first(*given):
+    step(*given)
+    os._exit(0)
+steps.Step.__call__ = first
+sys.argv = ["isthmus", "train", "--out", sys.argv[1]]
+cli.main()
+"""
+STARTS = {  # environment, and what Python is told
+    "`import isthmus`": (None, ["-c", "import isthmus"]),
+    "`isthmus --help`": (
+        None,
+        ["-c", "import sys; sys.argv = ['isthmus', '--help']; from isthmus.cli import main; main()"],
+    ),
+    "`isthmus train`, to the end of its first step": (None, ["-c", FIRST_STEP, "{folder}"]),
+    "`import torch, sklearn.base`": (None, ["-c", "import torch, sklearn.base"]),
+    "`import torch`": ("torch", ["-c", "import torch"]),
+    "`import lightning`": ("torch", ["-c", "import lightning"]),
+    "`import keras` (TensorFlow)": ("keras", ["-c", "import keras"]),
+    "`import pythae.models`": ("pythae", ["-c", "import pythae.models"]),
+}
 OTHER_LOSS = {  # squared error instead of cross-entropy
     *[("PyOD", work) for work in WORKS],
     *[("scikit-learn", work) for work in WORKS],
@@ -58,35 +84,69 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
     given = parser.parse_args()
     top = ceilings()
+    starts = started(given.environments, given.rounds)
     results: Results = {}
     for name in given.works.split(","):
         results[name] = measured(name, given.environments, given.rounds)
-    given.out.write_text(page(results, top, given.rounds), encoding="utf-8")
+    used = {name: uses(name, given.environments) for name in results}
+    given.out.write_text(page(results, top, given.rounds, starts, used), encoding="utf-8")
     print(f"written: {given.out}")
 
 
 def measured(work: str, environments: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """What every peer's process printed, round by round."""
+    """What every peer's process printed of its training, round by round."""
     found: dict[str, list[dict[str, Any]]] = {}
+    for number in range(rounds):
+        for peer, (_, _, works) in PEERS.items():
+            if works is not None and work not in works:
+                continue
+            row = asked(peer, environments, work)
+            found.setdefault(peer, []).append(row)
+            print(
+                f"{work}, round {number + 1}, {peer}: {epoch(row):.3f} s an epoch, loss {row['loss']:.4f}", flush=True
+            )
+    return found
+
+
+def uses(work: str, environments: Path) -> dict[str, dict[str, list[float]]]:
+    """Seconds of encoding, reconstructing and scoring 1, 64 and all digits, for each of those that are used."""
+    found = {peer: asked(peer, environments, work, "uses") for peer in USED}
+    print(work, found, flush=True)
+    return found
+
+
+def asked(peer: str, environments: Path, work: str, *more: str) -> dict[str, Any]:
+    """What a peer's process prints at its end."""
+    script, environment, _ = PEERS[peer]
     with tempfile.TemporaryDirectory() as folder:
         digits = Path(folder) / "digits.npy"
         np.save(digits, data.mnist().train)
-        for number in range(rounds):
-            for peer, (script, environment, works) in PEERS.items():
-                if works is not None and work not in works:
-                    continue
-                python = sys.executable if environment is None else str(environments / environment / "bin" / "python")
-                command = [python, str(HERE / "peers" / script), work, str(digits)]
-                done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
-                if done.returncode:
-                    sys.exit(f"{peer} failed at {work}:\n{done.stderr[-2000:]}")
-                row = json.loads(done.stdout.splitlines()[-1])
-                found.setdefault(peer, []).append(row)
-                print(
-                    f"{work}, round {number + 1}, {peer}: {epoch(row):.3f} s an epoch, loss {row['loss']:.4f}",
-                    flush=True,
-                )
-    return found
+        command = [python(environment, environments), str(HERE / "peers" / script), work, str(digits), *more]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    if done.returncode:
+        sys.exit(f"{peer} failed at {work}:\n{done.stderr[-2000:]}")
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def started(environments: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each of `STARTS`, in turns; a first round, which reads the files from the disk, does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in STARTS}
+    for number in range(2 * rounds + 1):
+        for name, (environment, told) in STARTS.items():
+            with tempfile.TemporaryDirectory() as folder:
+                command = [python(environment, environments), *(part.format(folder=f"{folder}/run") for part in told)]
+                began = time.perf_counter()
+                subprocess.run(command, capture_output=True, check=True)
+                if number:
+                    seconds[name].append(time.perf_counter() - began)
+    print({name: statistics.median(times) for name, times in seconds.items()}, flush=True)
+    return seconds
+
+
+def python(environment: str | None, environments: Path) -> str:
+    """The interpreter of an environment; None is this one."""
+    return sys.executable if environment is None else str(environments / environment / "bin" / "python")
 
 
 def epoch(row: dict[str, Any]) -> float:
@@ -131,12 +191,19 @@ CONV = [(784, 1, 16), (196, 16, 8), (49, 8, 8), (16, 8, 8), (64, 8, 8), (196, 8,
 DENOISING = [(784, 1, 32), (196, 32, 32), (196, 32, 32), (784, 32, 32), (784, 32, 1)]
 
 
-def page(results: Results, top: dict[str, float], rounds: int) -> str:
+def page(
+    results: Results,
+    top: dict[str, float],
+    rounds: int,
+    starts: dict[str, list[float]],
+    used: dict[str, dict[str, dict[str, list[float]]]],
+) -> str:
     """The page, with a table for each work."""
     lines = [
         "# Speed",
         "",
-        f"Written by `python benchmarks/run.py`: {rounds} rounds in turns, medians; {machine()}, {torch.get_num_threads()} threads.",
+        f"Written by `python benchmarks/run.py` on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC: {rounds} rounds in turns, medians;",
+        f"{machine()}, {torch.get_num_threads()} threads.",
         "An epoch is 60,000 digits; the first one is not counted. *Times isthmus* is the peer's median over ours. *Share* is the part of",
         "the seconds that the epoch's arithmetic would take at the speed of the machine's best matrix product in the precision used.",
         "Memory is the process's peak, imports included. Losses are cross-entropies in nats per pixel in the last epoch (with the",
@@ -146,26 +213,65 @@ def page(results: Results, top: dict[str, float], rounds: int) -> str:
         f"copies {top['copy'] / 1e9:.0f} GB/s.",
     ]
     for name, found in results.items():
-        work = WORKS[name]
-        lines += ["", f"## {name}", "", f"{work.title}, batch {work.batch}.", ""]
         lines += [
-            "| | seconds an epoch | times isthmus | examples/s | share | loss | memory, MiB |",
-            "|---|---|---|---|---|---|---|",
+            "",
+            f"## {name}",
+            "",
+            f"{WORKS[name].title}, batch {WORKS[name].batch}.",
+            "",
+            *training(name, found, top),
         ]
-        ours = statistics.median(map(epoch, found["isthmus"]))
-        for peer, rows in found.items():
-            seconds = statistics.median(map(epoch, rows))
-            spread = f"{min(map(epoch, rows)):.2f} - {max(map(epoch, rows)):.2f}"
-            loss = f"{rows[-1]['loss']:.4f}"
-            precision = rows[-1].get("precision", "float32")
-            share = flops(work) / top[precision] / seconds
-            memory = statistics.median(row["memory"] for row in rows)
-            lines.append(
-                f"| {peer} | {seconds:.2f} ({spread}) | {seconds / ours:.1f} | {60_000 / seconds:,.0f} | {share:.0%} {precision} | "
-                + (f"({loss})" if (peer, name) in OTHER_LOSS else loss)
-                + f" | {memory:,.0f} |"
-            )
+    lines += ["", "## Use", "", *USE]
+    for name, found in used.items():
+        for use in ("encode", "reconstruct", "score"):
+            lines += [using(f"{name}: {use}", peer, rows[use], found["isthmus"][use]) for peer, rows in found.items()]
+    lines += ["", "## Start", "", "Seconds of the whole process, the files being in memory already.", ""]
+    lines += ["| | seconds |", "|---|---|"]
+    for name, seconds in starts.items():
+        lines.append(f"| {name} | {statistics.median(seconds):.2f} ({min(seconds):.2f} - {max(seconds):.2f}) |")
     return "\n".join(lines) + "\n"
+
+
+USE = [
+    "Milliseconds of a call on 1, 64 and 60,000 digits, given as bytes; in brackets how many times as long as isthmus. isthmus passes",
+    "examples on in batches of one size, padded, so that a row's result is the same to the last bit in whatever company it comes:",
+    "for one digit alone that costs up to a millisecond or a few, which the others do not spend and do not promise.",
+    "PyTorch and Keras take 1,000 digits at a time.",
+    "",
+    "| | | 1 | 64 | 60,000 |",
+    "|---|---|---|---|---|",
+]
+
+
+def using(what: str, peer: str, seconds: list[float], ours: list[float]) -> str:
+    """A line of the table of use."""
+    cells = [
+        f"{1000 * a:,.2f} ({a / b:.1f})" if a < 1 else f"{1000 * a:,.0f} ({a / b:.1f})"
+        for a, b in zip(seconds, ours, strict=True)
+    ]
+    return f"| {what} | {peer} | {' | '.join(cells)} |"
+
+
+def training(name: str, found: dict[str, list[dict[str, Any]]], top: dict[str, float]) -> list[str]:
+    """The table of a work's training."""
+    lines = [
+        "| | seconds an epoch | times isthmus | examples/s | share | loss | memory, MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ours = statistics.median(map(epoch, found["isthmus"]))
+    for peer, rows in found.items():
+        seconds = statistics.median(map(epoch, rows))
+        spread = f"{min(map(epoch, rows)):.2f} - {max(map(epoch, rows)):.2f}"
+        loss = f"{rows[-1]['loss']:.4f}"
+        precision = rows[-1].get("precision", "float32")
+        share = flops(WORKS[name]) / top[precision] / seconds
+        memory = statistics.median(row["memory"] for row in rows)
+        lines.append(
+            f"| {peer} | {seconds:.2f} ({spread}) | {seconds / ours:.1f} | {60_000 / seconds:,.0f} | {share:.0%} {precision} | "
+            + (f"({loss})" if (peer, name) in OTHER_LOSS else loss)
+            + f" | {memory:,.0f} |"
+        )
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
-"""What every peer's script shares: the digits, a clock, and a line of JSON at the end."""
+"""What every peer's script shares: the digits, a clock, and a line of JSON at the end.
+
+python SCRIPT WORK DIGITS         trains, and prints seconds of each epoch, loss and memory
+python SCRIPT WORK DIGITS uses    prints seconds of a call, for each use and number of digits in `COUNTS`
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from works import WORKS, Work  # the path has to be set first
 
-__all__ = ["WORKS", "Timer", "Work", "data", "main", "spoilt"]
+__all__ = ["COUNTS", "WORKS", "Timer", "Uses", "Work", "data", "main", "spoilt"]
+
+COUNTS = (1, 64, 60_000)
+Uses = dict[str, Callable[[np.ndarray[Any, Any]], object]]  # digits as bytes (n, 28, 28) -> codes, pictures or scores
 
 
 class Timer:
@@ -49,9 +57,28 @@ def spoilt(X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.clip(X + 0.5 * rng.standard_normal(X.shape, np.float32), 0, 1)
 
 
-def main(train: Callable[[Work, Timer], float]) -> None:
-    """Trains the work that the first argument names, and prints seconds of each epoch, loss and memory."""
+def main(train: Callable[[Work, Timer], float], uses: Callable[[Work], Uses] | None = None) -> None:
+    """Does what the arguments ask for."""
+    work = WORKS[sys.argv[1]]
+    if sys.argv[3:] == ["uses"]:
+        assert uses is not None, "this peer is not asked for that"
+        X = data()
+        print(json.dumps({use: [median(call, X[:n]) for n in COUNTS] for use, call in uses(work).items()}))
+        return
     timer = Timer()
-    loss = train(WORKS[sys.argv[1]], timer)
+    loss = train(work, timer)
     peak = int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # of this program alone
     print(json.dumps({"seconds": timer.seconds, "loss": float(loss), "memory": peak, "precision": timer.precision}))
+
+
+def median(call: Callable[[np.ndarray[Any, Any]], object], X: np.ndarray[Any, Any]) -> float:
+    """Seconds of a call: of as many as a second holds, after a first one that counts only where it took five."""
+    seconds, warm = list[float](), False
+    while sum(seconds) < 1:
+        began = time.perf_counter()
+        call(X)
+        seconds.append(time.perf_counter() - began)
+        if len(seconds) == 1 and seconds[0] < 5 and not warm:
+            seconds.clear()
+            warm = True
+    return statistics.median(seconds)

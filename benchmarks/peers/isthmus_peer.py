@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common import Timer, Work, data, main
+from common import Timer, Uses, Work, data, main
 
 from isthmus import Autoencoder
 from isthmus.architectures import MLP, Conv
@@ -51,5 +51,11 @@ def train(work: Work, timer: Timer) -> float:
     return ae.history_[-1].loss / 784
 
 
+def uses(work: Work) -> Uses:
+    """What a trained one is used for."""
+    ae = autoencoder(work).set_params(epochs=1).fit(data()[: 2 * work.batch])
+    return {"encode": ae.encode, "reconstruct": ae.reconstruct, "score": ae.score_samples}
+
+
 if __name__ == "__main__":
-    main(train)
+    main(train, uses)

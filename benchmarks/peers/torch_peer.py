@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
-from common import Timer, Work, data, main, spoilt
+from common import Timer, Uses, Work, data, main, spoilt
 from nets import Net, cross_entropy, optimizer
+from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 
@@ -32,5 +37,23 @@ def train(work: Work, timer: Timer) -> float:
     return mean
 
 
+def uses(work: Work) -> Uses:
+    """What a net is used for, a thousand digits at a time."""
+    net = Net(work).eval()
+
+    def over(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
+        @torch.inference_mode()
+        def call(X: np.ndarray) -> np.ndarray:
+            blocks = torch.from_numpy(X)[:, None].split(1000)
+            return torch.cat([function(block.float() / 255) for block in blocks]).numpy()
+
+        return call
+
+    def score(x: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(net(x)[0], x, reduction="none").flatten(1).sum(1)
+
+    return {"encode": over(net.encoder), "reconstruct": over(lambda x: torch.sigmoid(net(x)[0])), "score": over(score)}
+
+
 if __name__ == "__main__":
-    main(train)
+    main(train, uses)

@@ -405,7 +405,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _apply(self, function: Any, values: Array) -> Array:
         training = self.model_.training  # it is, between the reports of `fitting`
         self.model_.eval()
-        rows: Array = in_batches(function, values, self.model_.shift.device, self.shape_)
+        rows: Array = in_batches(function, values, self.model_)
         self.model_.train(training)
         return rows
 

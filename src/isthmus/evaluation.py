@@ -16,7 +16,7 @@ from isthmus.data import as_examples
 from isthmus.data.examples import blocks, give_pages_back
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
-from isthmus.inference import BATCH, in_batches
+from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli
 from isthmus.metrics import bernoulli_entropy, cross_entropy, principal_components, psnr
 from isthmus.scaling import Bytes, Unscaled, range_of
@@ -29,6 +29,7 @@ Fitted = Literal["training examples", "the same examples"]
 PCA_ROWS = 100_000  # PCA is fitted on no more examples than these, drawn at random
 _PCA_NUMBERS = 2**26  # nor on more numbers than these, 256 MiB
 _BLOCK = 2**22  # numbers measured together
+_TOGETHER = 128  # examples, of which blocks hold whole numbers
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Evaluation:
         code_size: numbers in one code.
         n_parameters: learned numbers of the model.
         seconds: how long training took.
-        encode_per_second: examples encoded per second, measured here in batches of 128.
+        encode_per_second: examples encoded per second, measured here.
         mse: mean of (x - reconstruction)², in squared units of the examples.
         span: the range that `psnr` refers to: 255 for bytes, 1 for numbers that are in [0, 1] unscaled, else largest - least.
         psnr: 10 log10(span² / mse), in decibels; infinite where nothing is lost, None where all numbers are equal.
@@ -200,7 +201,7 @@ def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
 def _means(ae: Autoencoder, values: Array, subspace: _Subspace | None) -> dict[str, float]:
     """What `_measured` gives, for each number of the examples on average."""
     sums: dict[str, float] = {}
-    for begin, block in blocks(values, BATCH):
+    for begin, block in blocks(values, _TOGETHER):
         for name, value in _measured(ae, block, begin, subspace).items():
             sums[name] = sums.get(name, 0.0) + value
     return {name: value / values.size for name, value in sums.items()}
@@ -215,7 +216,7 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: _Subspace | N
         losses = model.score(x, x)
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
-    nll, penalty = in_batches(cost, block, model.shift.device, model.shape).sum(0, dtype=np.float64).tolist()
+    nll, penalty = in_batches(cost, block, model).sum(0, dtype=np.float64).tolist()
     scaled = _squares(_inwards(ae, block), _inwards(ae, back))
     sums = {"mse": _squares(block, back), "scaled": scaled, "nll": nll, "penalty": penalty}
     if isinstance(ae.likelihood_, Bernoulli):
@@ -274,8 +275,8 @@ def _span(ae: Autoencoder, values: Array) -> float:
 
 def _encoding_rate(ae: Autoencoder, values: Array) -> float:
     """Examples encoded per second, over a fifth of a second or longer."""
-    _, block = next(blocks(values, BATCH))
-    ae.encode(block[:BATCH])  # the first call is slower than those that follow
+    _, block = next(blocks(values, _TOGETHER))
+    ae.encode(block[:_TOGETHER])  # the first call is slower than those that follow
     began, elapsed, count = time.perf_counter(), 0.0, 0
     while elapsed < 0.2:
         ae.encode(block)

@@ -1,6 +1,6 @@
 """Rows through the model in batches of one fixed size, padded: any grouping or order of rows gives the same bits.
 
-The size depends on the shape of an example alone: BATCH, and fewer where examples are so large that their layers would not fit.
+The size depends on the model alone: what its architecture says, and fewer where examples are so large that their layers would not fit.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from isthmus.data.examples import give_pages_back
 from isthmus.devices import fast_products, keep_memory
+from isthmus.model import Model
 from isthmus.sources import native, rows_within
 
-__all__ = ["BATCH", "in_batches"]
+__all__ = ["in_batches"]
 
-BATCH = 128
 _BATCHES = 100  # between givings back
 
 
@@ -26,13 +26,12 @@ _BATCHES = 100  # between givings back
 def in_batches(
     function: Callable[[Tensor], Tensor],
     rows: NDArray[np.generic],
-    device: torch.device,
-    shape: tuple[int, ...],
+    model: Model,
 ) -> NDArray[np.generic]:
-    """What a function of (size, *row) -> (size, *result) gives for rows (n, *row), of examples of a shape: (n, *result)."""
+    """What a function of a model, (size, *row) -> (size, *result), gives for rows (n, *row): (n, *result)."""
     keep_memory()
     results: NDArray[np.generic] | None = None
-    size = rows_within(BATCH, shape)
+    size, device = rows_within(model.architecture.at_once, model.shape), model.shift.device
     for begin in range(0, len(rows), size):
         part = np.asarray(rows[begin : begin + size])
         batch = np.zeros((size, *part.shape[1:]), part.dtype)

@@ -46,6 +46,11 @@ class Architecture(Record):
         return True
 
     @property
+    def at_once(self) -> int:
+        """How many examples it is given at once when it is used: so many that many are quick, so few that one is."""
+        return 128
+
+    @property
     def draws(self) -> bool:
         """Whether its layers may draw random numbers of their own in training, as dropout does."""
         return False

@@ -65,6 +65,10 @@ class Conv(Architecture):
         sides = _sides(shape)
         return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 
+    @property
+    def at_once(self) -> int:
+        return 32
+
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
         sides = _sides(shape)
         colors = math.prod(shape[len(sides) :])

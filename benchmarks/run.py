@@ -3,6 +3,7 @@
 benchmarks/install.sh FOLDER
 python benchmarks/run.py FOLDER [--rounds 3] [--works dense,hinton]
 
+With --works the page keeps what it says of the other works.
 Every measurement is a process of its own. In each round all peers come one after the other, so that a change in the machine's speed
 meets all of them; what is printed are medians over the rounds, and ratios of medians. Let nothing else run meanwhile.
 """
@@ -32,8 +33,9 @@ from isthmus.devices import fast_products
 from isthmus.reproduction import machine
 
 HERE = Path(__file__).parent
-PEERS = {  # script, environment, works; None: all of them
+PEERS = {  # script and what it is told besides, environment, works; None: all of them
     "isthmus": ("isthmus_peer.py", None, None),
+    "isthmus, in float32": ("isthmus_peer.py float32", None, ("keras-vae", "hinton")),
     "plain PyTorch": ("torch_peer.py", "torch", None),
     "Keras / TensorFlow": ("keras_peer.py", "keras", None),
     "Lightning": ("lightning_peer.py", "torch", ("dense", "keras-vae", "hinton")),
@@ -89,7 +91,9 @@ def main() -> None:
     for name in given.works.split(","):
         results[name] = measured(name, given.environments, given.rounds)
     used = {name: uses(name, given.environments) for name in results}
-    given.out.write_text(page(results, top, given.rounds, starts, used), encoding="utf-8")
+    text = page(results, top, given.rounds, starts, used)
+    known = given.out.read_text(encoding="utf-8") if given.out.exists() else ""
+    given.out.write_text(merged(text, known), encoding="utf-8")
     print(f"written: {given.out}")
 
 
@@ -121,7 +125,8 @@ def asked(peer: str, environments: Path, work: str, *more: str) -> dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         digits = Path(folder) / "digits.npy"
         np.save(digits, data.mnist().train)
-        command = [python(environment, environments), str(HERE / "peers" / script), work, str(digits), *more]
+        file, *told = script.split()
+        command = [python(environment, environments), str(HERE / "peers" / file), work, str(digits), *told, *more]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     if done.returncode:
         sys.exit(f"{peer} failed at {work}:\n{done.stderr[-2000:]}")
@@ -230,6 +235,22 @@ def page(
     for name, seconds in starts.items():
         lines.append(f"| {name} | {statistics.median(seconds):.2f} ({min(seconds):.2f} - {max(seconds):.2f}) |")
     return "\n".join(lines) + "\n"
+
+
+def merged(new: str, old: str) -> str:
+    """The new page, with what the old one says of works that were not measured now."""
+    parts = [{part.splitlines()[0]: part for part in text.split("\n## ")} for text in (new, old) if text]
+    now, before = parts[0], parts[-1]
+    head, *_ = now
+    works = [work for work in WORKS if work in now or work in before]
+    lines = now["Use"].rstrip().splitlines()
+    kept = [
+        line
+        for line in before.get("Use", "").splitlines()
+        if (named := line[2:].partition(":")[0]) in works and named not in now
+    ]
+    now["Use"] = "\n".join([*lines, *kept]) + "\n"
+    return "\n## ".join([now[head], *(now.get(work, before.get(work, "")) for work in works), now["Use"], now["Start"]])
 
 
 USE = [

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import scipy.sparse
 import torch
@@ -121,6 +123,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes]) -> list[st
     return asked
 
 
+@pytest.mark.promise(19)
 def test_a_mirror_with_other_content_is_passed_over_and_leaves_nothing(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +143,7 @@ def test_a_mirror_with_other_content_is_passed_over_and_leaves_nothing(
     assert len(asked) == 5
 
 
+@pytest.mark.promise(19)
 def test_nothing_stays_when_every_mirror_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, {"http://forged/file.gz": gzip.compress(b"other")})
     with pytest.raises(DataError, match="not the published one"):
@@ -147,6 +151,7 @@ def test_nothing_stays_when_every_mirror_lies(cache: Path, monkeypatch: pytest.M
     assert not list(cache.iterdir())
 
 
+@pytest.mark.promise(19)
 def test_a_mirror_cannot_fill_the_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(io.BytesIO):
         headers = Message()
@@ -190,6 +195,7 @@ def test_a_file_on_this_machine_is_found_packed_or_not_without_network(
     assert not asked
 
 
+@pytest.mark.promise(19)
 def test_a_wrong_file_on_this_machine_is_never_used(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +246,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.promise(16)
 @pytest.mark.parametrize("kind", BAD)
 def test_what_cannot_be_learnt_from_is_refused_with_its_place(kind: str) -> None:
     X, error, sentence = BAD[kind]
@@ -247,11 +254,13 @@ def test_what_cannot_be_learnt_from_is_refused_with_its_place(kind: str) -> None
         as_examples(X)
 
 
+@pytest.mark.promise(16)
 def test_too_few_examples_are_counted() -> None:
     with pytest.raises(DataError, match=r"n_samples=1 .*minimum of 2"):
         as_examples(np.ones((1, 3)), minimum=2)
 
 
+@pytest.mark.promise(16)
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -333,6 +342,7 @@ def test_changes_of_a_copy_on_write_map_are_not_lost(tmp_path: Path) -> None:
     assert (mapped == 2).all()
 
 
+@pytest.mark.promise(13)
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
 def test_a_file_larger_than_the_memory_it_may_take(tmp_path: Path) -> None:
     """Training, encoding and measuring 200 MB that stay in their file take far less memory than they."""
@@ -359,3 +369,47 @@ print(peak() - before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 100
+
+
+LARGE = """
+import re, sys, numpy as np
+from isthmus import Autoencoder, data
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.evaluation import evaluate
+import pyarrow.parquet
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+def trained(X):
+    Autoencoder(Identity(2), architecture=MLP((8,)), epochs=20_000 / len(X), batch_size=256, random_state=0).fit(X)
+trained(np.random.default_rng(0).integers(0, 255, (5_000, 784), np.uint8))
+before = peak()
+X = data.read(sys.argv[1]).train
+assert X.nbytes > 2e9, X.nbytes
+trained(X)
+print(peak() - before)
+"""
+
+
+@pytest.mark.promise(13)
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_two_gigabytes_train_within_600_mebibytes(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{kind}"
+    rng = np.random.default_rng(0)
+    if kind == "npy":
+        X = np.lib.format.open_memmap(
+            path, "w+", np.uint8, (2_600_000, 784)
+        )  # where nothing is written it takes no disk
+        X[::1000] = rng.integers(0, 255, (2600, 784), np.uint8)
+        del X
+    else:
+        columns = {f"c{i}": np.tile(rng.random(1000), 260) for i in range(100)}
+        table = pa.table(columns)
+        with pyarrow.parquet.ParquetWriter(path, table.schema, compression="zstd") as writer:
+            for _ in range(10):
+                writer.write_table(table)
+        del table, columns
+    done = subprocess.run([sys.executable, "-c", LARGE, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 600

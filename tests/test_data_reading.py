@@ -90,6 +90,7 @@ def test_choices_that_do_not_apply_are_errors(tmp_path: Path) -> None:
         read(tmp_path, resize=(0, 2))
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".idx", ".idx.gz", ".csv", ".parquet"])
 def test_links_pipes_and_empty_files_are_refused(suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"empty{suffix}").touch()
@@ -120,6 +121,7 @@ def test_garbage_is_an_error_that_names_the_file(suffix: str, tmp_path: Path) ->
             read(path)
 
 
+@pytest.mark.promise(18)
 @pytest.mark.parametrize("kind", ["npy", "npz", "idx", "idx.gz", "csv", "parquet", "png", "jpg", "gif", "webp", "tiff"])
 def test_damage_anywhere_is_a_data_error_or_harmless(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
@@ -164,6 +166,7 @@ def test_npy_is_mapped_not_loaded(order: str, tmp_path: Path) -> None:
     assert (found == X).all()
 
 
+@pytest.mark.promise(18)
 def test_npy_headers_that_lie_are_refused_before_anything_is_allocated(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     for shape in ("(500_000_000_000, 8)", "(3, 8)", "(1, 8)", "(0, 8)", "(-1, 8)", "()", f"({2**62}, {2**62})"):
@@ -172,6 +175,7 @@ def test_npy_headers_that_lie_are_refused_before_anything_is_allocated(tmp_path:
             read(path)
 
 
+@pytest.mark.promise(18)
 def test_pickled_arrays_are_never_unpickled(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
@@ -211,6 +215,7 @@ def test_an_unclear_npz_is_an_error_that_lists_its_arrays(tmp_path: Path) -> Non
         read(tmp_path / "y.npz")
 
 
+@pytest.mark.promise(18)
 def test_npz_sizes_that_lie_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     header = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (500_000_000_000, 8), }")
@@ -259,6 +264,7 @@ def test_every_idx_type_round_trips(data: st.DataObject) -> None:
     np.testing.assert_array_equal(found, X)
 
 
+@pytest.mark.promise(18)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_idx_sizes_that_lie_are_refused_before_anything_is_allocated(
     pack: Callable[[bytes], bytes], tmp_path: Path
@@ -272,6 +278,7 @@ def test_idx_sizes_that_lie_are_refused_before_anything_is_allocated(
             read(path)
 
 
+@pytest.mark.promise(18)
 def test_a_gzip_bomb_is_not_unpacked_beyond_its_header(tmp_path: Path) -> None:
     path = tmp_path / "x.idx.gz"
     path.write_bytes(gzip.compress(idx(8, (2, 3), bytes(10**8)), 1))
@@ -363,6 +370,7 @@ def test_parquet_round_trips_with_nulls_as_nan(tmp_path: Path) -> None:
         read(tmp_path / "x.parquet")
 
 
+@pytest.mark.promise(18)
 def test_parquet_extension_types_are_refused(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
     import pyarrow.parquet as pq
@@ -373,6 +381,7 @@ def test_parquet_extension_types_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "x.parquet", labels="odd")
 
 
+@pytest.mark.promise(18)
 def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
     import pyarrow.parquet as pq
@@ -420,6 +429,7 @@ def test_train_and_test_folders_are_the_split(tmp_path: Path) -> None:
     assert found.test_labels.tolist() == ["cat"]
 
 
+@pytest.mark.promise(17)
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "pgm", "gif", "webp", "jpg"])
 def test_every_image_format_is_read(suffix: str, tmp_path: Path) -> None:
     options = {"lossless": True} if suffix == "webp" else {}
@@ -429,6 +439,7 @@ def test_every_image_format_is_read(suffix: str, tmp_path: Path) -> None:
     assert np.abs(found.astype(int) - GRAY).max() <= (30 if suffix == "jpg" else 0)
 
 
+@pytest.mark.promise(17)
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "pgm", "gif", "webp", "jpg"])
 def test_a_truncated_image_is_an_error_that_names_it(suffix: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
@@ -441,12 +452,14 @@ def test_a_truncated_image_is_an_error_that_names_it(suffix: str, tmp_path: Path
             read(tmp_path)
 
 
+@pytest.mark.promise(17)
 def test_an_image_of_another_format_is_refused_whatever_its_name(tmp_path: Path) -> None:
     Image.fromarray(GRAY).save(tmp_path / "x.png", format="ICO")
     with pytest.raises(DataError, match=r"x\.png .*unknown format"):
         read(tmp_path)
 
 
+@pytest.mark.promise(17)
 @pytest.mark.parametrize("side", [8_001, 10_000, 60_000])
 def test_the_pixel_limit_is_judged_by_the_header(side: int, tmp_path: Path) -> None:
     save_png(tmp_path / "x.png")
@@ -458,6 +471,7 @@ def test_the_pixel_limit_is_judged_by_the_header(side: int, tmp_path: Path) -> N
         read(tmp_path)
 
 
+@pytest.mark.promise(17)
 def test_links_out_of_the_folder_are_counted_not_followed(tmp_path: Path) -> None:
     save_png(tmp_path / "outside" / "secret.png")
     save_png(tmp_path / "inside" / "x.png")
@@ -470,6 +484,7 @@ def test_links_out_of_the_folder_are_counted_not_followed(tmp_path: Path) -> Non
     assert any("pipe.png" in note for note in found.notes)
 
 
+@pytest.mark.promise(17)
 def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
     save_png(tmp_path / "x.png")
     for name in ("readme.txt", ".hidden.png", "Thumbs.db", "x.xcf"):
@@ -478,6 +493,7 @@ def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
     assert note == "4 other entries are no images and were left out: .hidden.png, Thumbs.db, readme.txt, ..."
 
 
+@pytest.mark.promise(17)
 def test_images_that_differ_in_size_are_named_and_may_be_resized(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png")
     save_png(tmp_path / "b.png", np.full((6, 8), 9, np.uint8))
@@ -529,6 +545,7 @@ def test_a_photograph_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
     assert found[-8:].min() > 225
 
 
+@pytest.mark.promise(17)
 def test_names_that_are_not_utf8_work_also_in_errors(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/caf\xe9/\xff\n.png"
     os.mkdir(os.path.dirname(raw))

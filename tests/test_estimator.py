@@ -21,10 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
+from torch import nn
 
 from isthmus import Autoencoder, data, load
-from isthmus.architectures import MLP, Conv
-from isthmus.bottlenecks import Gaussian, Identity, TopK
+from isthmus.architectures import MLP, Conv, Modules
+from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Mask, Noise, Occlude
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.likelihoods import Bernoulli, Normal
@@ -41,11 +42,20 @@ def table() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 
 
-CHECKS = list(estimator_checks.estimator_checks_generator(Autoencoder(epochs=5, random_state=0)))
+CHECKS = [
+    (ae, check)
+    for precision in ("float32", "float64")
+    for ae, check in estimator_checks.estimator_checks_generator(
+        Autoencoder(epochs=5, random_state=0, precision=precision)
+    )
+]
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize(
-    ("estimator", "check"), CHECKS, ids=[getattr(check, "func", check).__name__ for _, check in CHECKS]
+    ("estimator", "check"),
+    CHECKS,
+    ids=[f"{ae.precision}-{getattr(check, 'func', check).__name__}" for ae, check in CHECKS],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learns_checks(estimator: Autoencoder, check: Any) -> None:
@@ -77,11 +87,30 @@ def test_what_auto_chose_is_kept() -> None:
     assert flowers.get_params()["bottleneck"] == "auto"
 
 
-@pytest.fixture(scope="module", params=[MLP((16,)), Conv((4,)), Conv((4, 4), code="map")], ids=repr)
+def own() -> Modules:
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4))
+    return Modules(encoder, nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, (8, 8))))
+
+
+KINDS: list[dict[str, Any]] = [
+    {"architecture": MLP((16,))},
+    {"architecture": MLP((300, 200)), "bottleneck": Gaussian(3)},
+    {"architecture": MLP((16,)), "bottleneck": VectorQuantized(4, entries=8)},
+    {"architecture": MLP((16,)), "precision": "float64"},
+    {"architecture": MLP((16,), tied=True), "likelihood": Normal("learned")},
+    {"architecture": Conv((4,))},
+    {"architecture": Conv((4, 4), code="map")},
+    {"architecture": Conv((4, 4), down="stride", up="transpose"), "precision": "bfloat16"},
+    {"architecture": own()},
+]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def pictures(request: pytest.FixtureRequest) -> Autoencoder:
-    return quick(TopK(4, k=2), architecture=request.param).fit(data.digits().train[:64])
+    return quick(**{"bottleneck": TopK(4, k=2)} | request.param).fit(data.digits().train[:64])
 
 
+@pytest.mark.promise(15)
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
 def test_any_grouping_and_order_gives_the_same_bits(pictures: Autoencoder, data: st.DataObject) -> None:
@@ -175,6 +204,7 @@ def test_data_frames_keep_their_names(table: np.ndarray) -> None:
     np.testing.assert_array_equal(polars.transform(pl.DataFrame(table, schema=list("abcde"))), codes.to_numpy())
 
 
+@pytest.mark.promise(16)
 def test_a_broken_table_is_refused_in_one_sentence(table: np.ndarray) -> None:
     ae = quick().fit(table)
     hole = table.copy()
@@ -282,6 +312,7 @@ def test_the_random_state_of_numpy_is_drawn_from_once(table: np.ndarray) -> None
     np.testing.assert_array_equal(one.transform(table), again.transform(table))
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize(
     "name",
     [
@@ -298,6 +329,7 @@ def test_scikit_learns_further_checks(name: str) -> None:
     getattr(estimator_checks, name)("Autoencoder", Autoencoder(epochs=1, random_state=0))
 
 
+@pytest.mark.promise(16)
 @pytest.mark.parametrize("name", SANE)
 def test_all_defaults_learn_any_sane_data(name: str) -> None:
     X = SANE[name]
@@ -342,6 +374,7 @@ def test_a_parameter_that_is_not_there_is_a_sentence(name: str, sentence: str) -
         Autoencoder(Gaussian(4), optimizer=Adam()).set_params(**{name: 1})
 
 
+@pytest.mark.promise(16)
 def test_columns_in_another_order_are_refused(table: np.ndarray) -> None:
     frame = pd.DataFrame(table, columns=list("abcde"))
     ae = quick(Identity(2)).fit(frame)

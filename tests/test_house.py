@@ -101,6 +101,7 @@ BANNED_CALLS = {
 BANNED_MODULES = {"pickle", "joblib", "marshal", "shelve", "dill", "cloudpickle"}
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_nothing_loads_code_or_seeds_the_world(path: Path) -> None:
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -112,3 +113,32 @@ def test_nothing_loads_code_or_seeds_the_world(path: Path) -> None:
     names = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {(node.module or "").split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
     assert not BANNED_MODULES & names
+
+
+QUIET = """
+import sys
+talked = []
+def hear(event, arguments):
+    if event.startswith("socket.") or event in {"urllib.Request", "ftplib.connect", "http.client.connect"}:
+        talked.append((event, arguments[1:]))
+sys.addaudithook(hear)
+import pkgutil, importlib, isthmus
+for module in pkgutil.walk_packages(isthmus.__path__, "isthmus."):
+    importlib.import_module(module.name)
+from isthmus import data, load, recipes
+from isthmus.evaluation import evaluate
+X = data.mnist().train[:200]
+for recipe in recipes.__all__:
+    ae = getattr(recipes, recipe)().set_params(epochs=1, random_state=0).fit(X)
+    ae.save(sys.argv[1])
+    load(sys.argv[1]).reconstruct(X)
+evaluate(ae, X)
+print(talked)
+"""
+
+
+@pytest.mark.promise(20)
+def test_importing_and_training_talk_to_nobody(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", QUIET, tmp_path / "model.safetensors"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

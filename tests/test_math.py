@@ -238,6 +238,7 @@ def test_weights_have_the_variance_they_claim(scheme: str, variance: float) -> N
     assert not layer.bias.any()
 
 
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
 def test_divergence_is_an_error_that_advises(digits: data.Dataset) -> None:
     ae = Autoencoder(optimizer=SGD(1e12), likelihood=Normal(), epochs=5, random_state=0)
     with pytest.raises(DivergenceError, match=r"lower optimizer\.lr"):

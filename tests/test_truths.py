@@ -150,6 +150,7 @@ assert torch.equal(first, weights(1, disturb=True)), "somebody else's drawing ch
 """
 
 
+@pytest.mark.promise(9)
 def test_same_random_state_same_bits_and_the_world_is_left_alone() -> None:
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -26,9 +26,13 @@ Reading order, which is the way of the data; nobody imports upward:
     training        the engine, a generator of reports
     inference       rows through the model, the same bits in any grouping
     progress        what a person sees meanwhile
+    container       safetensors files, read with suspicion and written in one piece
     storage         the model file
     choosing        what "auto" means: choices made from the data
+    checkpoints     what training goes on from, as a part of a model file
+    fitted          what a fitted autoencoder does
     estimator       the scikit-learn face
+    loading         from a model file to an autoencoder
     overrides       field=value onto an estimator
     recipes         named autoencoders, tuned, one expression each
     tutorials       the systems of five tutorials, exactly, with their published figures
@@ -39,7 +43,9 @@ Reading order, which is the way of the data; nobody imports upward:
     tensorboard     event files
     runs            the folder of a run
     reproduction    the tutorials trained and measured
+    signals         being asked to stop
     console         what the command line says
+    runner          a run from its beginning to its end
     cli             verbs
 """
 
@@ -61,9 +67,10 @@ if TYPE_CHECKING:
         scaling,
         tutorials,
     )
-    from isthmus.estimator import Autoencoder, load
+    from isthmus.estimator import Autoencoder
+    from isthmus.loading import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Autoencoder",
@@ -87,7 +94,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'isthmus' has no attribute '{name}'")
     if name in {"Autoencoder", "load"}:
-        return getattr(import_module("isthmus.estimator"), name)
+        return getattr(import_module("isthmus.estimator" if name == "Autoencoder" else "isthmus.loading"), name)
     return import_module(f"isthmus.{name}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from isthmus.estimator import Autoencoder
-    from isthmus.runs import Origin, Split
+    from isthmus.runs import Origin
 
 __all__ = ["app", "main"]
 
@@ -44,6 +45,14 @@ Data = Annotated[
 Labels = Annotated[str | None, typer.Option(help="The column of a table that holds the labels.")]
 Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Bring the pictures of a folder to one size.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
+Every = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="STEPS",
+        help="Write a checkpoint each so many steps; else at the end of an epoch, when the last is ten seconds old.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
 
 
@@ -70,37 +79,44 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files, scalars and pictures, too.")
     ] = False,
+    checkpoint_every: Every = None,
 ) -> None:
     """Train an autoencoder; write the model, its figures, pictures and a report."""
     from isthmus import recipes as recipes_module
     from isthmus import runs
     from isthmus.overrides import overridden
+    from isthmus.runner import Training, trained
 
     words = settings or []
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
     origin = runs.Origin(data or "mnist", labels, _size(resize))
     dataset = origin.read()
-    part = runs.split(dataset)
     folder = runs.free_folder(f"{recipe}-{dataset.name}", out)
     for note in dataset.notes:
         say(f"note: {note}")
     say(f"{recipe} on {dataset.summary()}")
-    about = {"recipe": recipe, "command": " ".join(["isthmus", *sys.argv[1:]])}
-    with runs.claimed(folder):
-        _fit(ae, part, dataset.columns, folder if tensorboard else None, recipe)
-        runs.save_run(folder, ae, origin, about)
-    evaluation = _evaluated(ae, part, dataset.name)
-    _pages(folder, ae, part, evaluation, f"{recipe} on {dataset.name}", about["command"])
-    say(
-        f"written to {folder}: model.safetensors, history.csv, report.html, {len(list(folder.glob('pictures/*.png')))} pictures"
-    )
-    nxt = (
-        "isthmus train variational bottleneck.size=2"
-        if recipe == "deep" and data == "mnist"
-        else f"isthmus plot {folder} tsne"
-    )
-    say(f"open {folder / 'report.html'}; try next: {nxt}")
+    about = runs.About(recipe, " ".join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
+    trained(Training(folder, ae, origin, dataset, about), begun=False)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that was cut off.")],
+    data: Data = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    checkpoint_every: Every = None,
+) -> None:
+    """Go on with a training that was stopped or killed, from its last checkpoint, as if nothing had been."""
+    from isthmus import runs
+    from isthmus.runner import Training, trained
+
+    ae, origin, about = runs.interrupted(run, _origin(data, labels, resize))
+    if checkpoint_every is not None:
+        about = replace(about, checkpoint_every=checkpoint_every)
+    say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
+    trained(Training(run, ae, origin, origin.read(), about), begun=True)
 
 
 @app.command()
@@ -144,6 +160,7 @@ def reproduce(
 def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, as_json: Json = False) -> None:
     """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
     from isthmus import runs
+    from isthmus.runner import evaluated
 
     ae, dataset = runs.examples_of(run, _origin(data, labels, resize))
     part = runs.split(dataset)
@@ -152,7 +169,7 @@ def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize 
 
         print(json.dumps(figures(ae, part.test, part.train).as_dict(), indent=2))
         return
-    _evaluated(ae, part, dataset.name)
+    evaluated(ae, part, dataset.name)
 
 
 @app.command()
@@ -262,7 +279,7 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=False)
     except KeyboardInterrupt:
-        fail("stopped before the run was written", 130)
+        fail("stopped", 130)
     except Exception as error:
         said = getattr(error, "format_message", None)  # the parser's own
         kind = type(error).__name__
@@ -307,44 +324,3 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise RecordError(f"--resize {text!r} is no size; write for example 64x64")
     return int(height), int(width)
-
-
-def _fit(ae: Autoencoder, part: Split, columns: tuple[str, ...] | None, events: Path | None, title: str) -> None:
-    """Trains with a progress bar, and with event files if there is a folder for them."""
-    import math
-    from contextlib import nullcontext
-
-    from isthmus.data.examples import Examples
-
-    reports = ae.fitting(Examples(part.train, columns), validation=part.test, every=20)
-    if events is None:
-        writer: Any = nullcontext()
-    else:
-        from isthmus.tensorboard import EventWriter
-
-        writer = EventWriter(events)
-    with writer:
-        for report in watcher(False)(reports, title, math.prod(part.train.shape[1:])):
-            if events is not None and report.complete:
-                writer.scalars(report)
-                writer.pictures(ae, part.test[:10], report.step)
-
-
-def _evaluated(ae: Autoencoder, part: Split, name: str) -> Any:
-    """Prints the table of figures, and returns them."""
-    from isthmus.evaluation import evaluate as figures
-
-    evaluation = figures(ae, part.test, part.train)
-    table(
-        [f"{counted(len(part.test), 'held-out example')} of {name}", "value", "unit"],
-        [list(row) for row in evaluation.rows()],
-    )
-    return evaluation
-
-
-def _pages(folder: Path, ae: Autoencoder, part: Split, evaluation: Any, title: str, command: str) -> None:
-    from isthmus import runs
-    from isthmus.report import write_report
-
-    pictures = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), part)
-    write_report(folder, ae, evaluation, pictures, title, command)

@@ -15,6 +15,10 @@ from isthmus.errors import RecordError
 
 __all__ = ["choose_device", "computes_bfloat16", "fast_products", "give_memory_back", "keep_memory"]
 
+# A forked process has none of the threads that its parent computed with, and would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 _KEPT = 2**30  # bytes
 _LARGEST = 2**25  # bytes, the most that the C library allows
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # in glibc's malloc.h

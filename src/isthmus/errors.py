@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["DataError", "DivergenceError", "IsthmusError", "ModelFileError", "NotPossibleError", "RecordError"]
+import warnings
+
+__all__ = [
+    "DataError",
+    "DivergenceError",
+    "DivergenceWarning",
+    "IsthmusError",
+    "IsthmusWarning",
+    "ModelFileError",
+    "NotPossibleError",
+    "RecordError",
+]
 
 
 class IsthmusError(ValueError):
@@ -25,5 +36,17 @@ class DivergenceError(IsthmusError):
     """Training left the finite numbers."""
 
 
+class IsthmusWarning(UserWarning):
+    """What a user should hear of, and isthmus went on with."""
+
+
+class DivergenceWarning(IsthmusWarning):
+    """Training left the finite numbers, and went back to take smaller steps."""
+
+
 class NotPossibleError(IsthmusError):
     """The autoencoder is of a kind that cannot do this."""
+
+
+# each time, and not only the first: the second fold of a cross-validation may diverge at the same step
+warnings.simplefilter("always", IsthmusWarning, append=True)

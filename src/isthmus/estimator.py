@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.validation import _check_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus import records, storage
-from isthmus.architectures import Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck
+from isthmus.checkpoints import Interrupted, Seen, round_of, tensors_of
 from isthmus.choosing import (
     DEFAULTS,
     SLOTS,
@@ -34,21 +35,22 @@ from isthmus.choosing import (
     choose_precision,
     epochs_for,
 )
+from isthmus.container import check_writable
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.devices import choose_device, give_memory_back
-from isthmus.errors import DataError, DivergenceError, ModelFileError, RecordError
-from isthmus.inference import in_batches
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.fitted import Fitted, seed_of
 from isthmus.likelihoods import Bernoulli, Likelihood
 from isthmus.optimizers import Constant, Optimizer
 from isthmus.progress import shown
 from isthmus.randomness import Purpose, seeded
 from isthmus.scaling import Affine, Scaling
-from isthmus.sources import Resident, Source, Streamed
+from isthmus.sources import Selected, Source
 from isthmus.steps import Plan, Precision
-from isthmus.training import Report, Reports, State, best_kept, copied, train, validate
+from isthmus.training import Due, Report, Reports, State, copied, train
 
-__all__ = ["Autoencoder", "load"]
+__all__ = ["Autoencoder"]
 
 Array = NDArray[Any]
 _EXAMPLES = {  # of what a record is, for those who give something else
@@ -62,7 +64,7 @@ _EXAMPLES = {  # of what a record is, for those who give something else
 _RUNNING: WeakKeyDictionary[Autoencoder, Reports] = WeakKeyDictionary()  # rounds of training that are not over
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An autoencoder for arrays of any shape: four choices, and how to train them.
 
     Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
@@ -147,46 +149,103 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     history_: tuple[Report, ...]
     seconds_: float
-    feature_names_in_: NDArray[np.object_]
     _state: State
+    _seen: Seen | None
+    _interrupted: Interrupted | None
 
     # Training
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, validation: Any = None, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Trains on examples X (n, *shape); y is ignored.
 
         Args:
             X: arrays, memory maps, tensors, data frames, of any numeric type; uint8 pictures stay bytes.
             validation: other examples whose loss is to be reported, and watched by early stopping.
+            checkpoint: a file to write after each epoch; should training be cut off, ``load(checkpoint).resume(X)`` ends it.
         """
+        if checkpoint is not None:
+            check_writable(Path(checkpoint))
         for _ in self.fitting(X, validation=validation):
+            if checkpoint is not None:
+                try:
+                    self.checkpoint(checkpoint)
+                except OSError as error:  # a disk that is full now is no reason to lose what was trained
+                    warnings.warn(
+                        f"no checkpoint could be written ({error}); training goes on", IsthmusWarning, stacklevel=2
+                    )
+        return self
+
+    def fitting(self, X: Any, *, validation: Any = None, every: Due = None) -> Reports:
+        """`fit` as a generator: yields a `Report` after each epoch; the caller may look, save a `checkpoint`, or stop at any.
+
+        Args:
+            X, validation: as for `fit`.
+            every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
+        """
+        self._validate_params()
+        self._check_every(every)
+        with self._unchanged_if_it_fails():
+            values = self._begun(X, anew=not self.warm_start, minimum=2)
+            yield from self._round(self._looked_at(values, validation), every)
+        give_memory_back()
+
+    def resume(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
+        """Goes on with the training that a checkpoint was taken of, to its end, on the same examples.
+
+        With the same versions, number of threads and kind of processor the weights become, to the last bit, what they would have been.
+
+        Raises:
+            NotPossibleError: this autoencoder was not loaded from a checkpoint.
+            DataError: the examples are not those of then.
+        """
+        for _ in self.resuming(X, validation=validation):
             pass
         return self
 
-    def fitting(self, X: Any, *, validation: Any = None, every: int | None = None) -> Iterator[Report]:
-        """`fit` as a generator: yields a `Report` after each epoch, and each ``every`` steps; the caller may stop at any."""
+    def resuming(self, X: Any, *, validation: Any = None, every: Due = None) -> Reports:
+        """`resume` as a generator of reports, as `fitting` is of `fit`."""
+        check_is_fitted(self)
+        self._check_every(every)
         self._validate_params()
-        if every is not None and not (isinstance(every, Integral) and every > 0):
-            raise RecordError(f"every={every!r} cannot be: give a number of steps from 1 on, or None")
+        if self._interrupted is None:
+            raise NotPossibleError(
+                "there is nothing to resume, which takes an autoencoder loaded from a checkpoint; call fit"
+            )
+        seen = self._looked_at(self._examples(X), validation)
+        self._interrupted.check(seen, self.get_params(deep=False))
+        state, self._interrupted = self._interrupted.state, None  # what fails from here on leaves it half used
         with self._unchanged_if_it_fails():
-            values = self._begun(X, anew=not self.warm_start, minimum=2)
-            model, held, best = self.model_, None, math.inf
-            if validation is not None:
-                held = self._source(self._examples(validation))
-            elif self.early_stopping:
-                values, rest = self._split(values)
-                held = self._source(rest)
-            plan = self._plan(len(values))
-            if held is not None and self._state.step > 0:  # a warm start has weights worth keeping
-                best = validate(model, held, plan)
-            reports = train(model, self._source(values), plan, held, every, self._state)
-            if self.verbose:
-                lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
-                reports = shown(reports, math.prod(self.shape_), lines=lines)
-            if self.early_stopping:
-                reports = best_kept(reports, model, self.n_iter_no_change, self.tol, best)
-            yield from self._noted(reports)
+            self._state = state
+            yield from self._round(seen, every)
         give_memory_back()
+
+    def _looked_at(self, values: Array, validation: Any) -> Seen:
+        """The examples of a round, checked."""
+        return Seen(values, None if validation is None else self._examples(validation))
+
+    def _round(self, seen: Seen, every: Due) -> Reports:
+        """A round of training, begun or gone on with."""
+        model, held, examples = self.model_, None, self._source(seen.examples)
+        self._seen = seen
+        if seen.validation is not None:
+            held = self._source(seen.validation)
+        elif self.early_stopping:
+            examples, held = self._split(seen.examples)
+        plan = self._plan(len(examples))
+        if self.early_stopping:
+            plan = replace(plan, patience=self.n_iter_no_change, tol=self.tol)
+        reports = train(model, examples, plan, held, every, self._state)
+        if self.verbose:
+            lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
+            reports = shown(reports, math.prod(self.shape_), lines=lines)
+        yield from self._noted(reports)
+
+    @staticmethod
+    def _check_every(every: Due) -> None:
+        if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
+            raise RecordError(f"every={every!r} cannot be: give a number of steps from 1 on, a function of it, or None")
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
@@ -229,6 +288,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             _RUNNING.pop(self).close()
         if not anew and hasattr(self, "model_"):
             values = self._examples(X, minimum)
+            self._state = State(self._state.epoch, self._state.step, self._state.optimizer)
+            self._interrupted = self._seen = None  # of a copy that was made within a round, or of a checkpoint
             self._follow_changes()
             if isinstance(self.likelihood_, Bernoulli):
                 check_shares(values, self._affine())
@@ -236,7 +297,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         examples = as_examples(X, minimum=minimum)
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = choose_all(given, examples.values, self.precision)
-        self._assemble(chosen, self._seed_of(self.random_state))
+        self._assemble(chosen, seed_of(self.random_state))
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         if examples.columns is not None:
@@ -256,7 +317,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.shape_ = chosen.shape
         self.n_features_in_ = math.prod(chosen.shape)
         self.history_, self.seconds_ = (), 0.0
-        self._seed, self._state = seed, State()
+        self._seed, self._state, self._interrupted, self._seen = seed, State(), None, None
 
     def _affine(self) -> Affine:
         """The map from raw to model units that was fitted."""
@@ -289,16 +350,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _noted(self, reports: Reports) -> Iterator[Report]:
         """The same reports, kept in the history; whatever happens, the model is left ready for use."""
-        _RUNNING[self], before, model = reports, self.seconds_, self.model_
+        _RUNNING[self], model = reports, self.model_
+        before = self.seconds_ - self._state.seconds
         try:
             for report in reports:
                 if report.complete:
                     self.history_ = (*self.history_, report)
-                    self.seconds_ = before + report.seconds
+                self.seconds_ = before + report.seconds
                 yield report
         finally:
             reports.close()
             model.eval()
+            if _RUNNING.get(self) is reports:
+                self._seen = None
 
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> Plan:
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
@@ -307,134 +371,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         return Plan(self.corruption_, optimizer, epochs, batch, self._seed, self.precision_)
 
-    def _split(self, values: Array) -> tuple[Array, Array]:
-        """Training examples, and some held out that the random state draws."""
+    def _split(self, values: Array) -> tuple[Source, Source]:
+        """Training examples, and some held out that the random state draws; a memory map stays in its file."""
         held = max(1, round(len(values) * self.validation_fraction))
         if held >= len(values):
             raise DataError(
                 f"{len(values)} examples leave none to train on when {held} are held out; give more, or early_stopping=False"
             )
-        if isinstance(values, np.memmap):  # it stays in its file: the end is held out
-            return values[:-held], np.asarray(values[-held:])
-        order = torch.randperm(len(values), generator=seeded("cpu", self._seed, Purpose.SPLIT)).numpy()
-        return values[np.sort(order[held:])], values[np.sort(order[:held])]
+        order = torch.randperm(len(values), generator=seeded("cpu", self._seed, Purpose.SPLIT))
+        source = self._source(values)
+        return Selected(source, order[held:].sort().values), Selected(source, order[:held].sort().values)
 
-    def _source(self, values: Array) -> Source:
-        kind = Streamed if isinstance(values, np.memmap) else Resident
-        return kind(values, self.model_.shift.device)
-
-    @staticmethod
-    def _seed_of(random_state: int | np.random.RandomState | None) -> int:
-        if isinstance(random_state, np.random.RandomState):
-            return int(random_state.randint(2**31))
-        if random_state is None:
-            return secrets.randbits(31)
-        if not isinstance(random_state, Integral) or random_state < 0:
-            raise RecordError(f"random_state={random_state!r} cannot be: give a whole number from 0 on, or None")
-        return int(random_state)
-
-    # Use
-
-    def encode(self, X: Any) -> Array:
-        """The codes of examples: (n, *code_shape_), the same each time."""
-        return self._apply(lambda raw: self.model_.encode(self.model_.inwards(raw)), self._examples(X))
-
-    def transform(self, X: Any) -> Array:
-        """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it."""
-        return self.encode(X).reshape(-1, self._n_features_out)
-
-    def decode(self, Z: ArrayLike) -> Array:
-        """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
-        check_is_fitted(self)
-        codes, model = as_examples(Z).values, self.model_
-        if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
-            raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
-        codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda z: model.outwards(model.decode(z.to(model.dtype))), codes)
-
-    def inverse_transform(self, X: ArrayLike) -> Array:
-        """`decode`."""
-        return self.decode(X)
-
-    def reconstruct(self, X: Any) -> Array:
-        """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples."""
-        return self._reconstructed(self._examples(X))
-
-    def sample(self, n: int = 1, random_state: int | None = None) -> Array:
-        """New examples (n, *shape_) decoded from the bottleneck's prior; `NotPossibleError` where it has none."""
-        check_is_fitted(self)
-        if not isinstance(n, Integral) or n < 1:
-            raise RecordError(f"n={n!r} cannot be: give a whole number of examples from 1 on")
-        generator = seeded("cpu", self._seed_of(random_state), Purpose.SAMPLE)
-        codes = self.bottleneck_.sample((int(n), *self.code_shape_), generator)
-        return self.decode(codes.numpy())
-
-    def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
-        """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""
-        values, seed = self._examples(X), self._seed_of(random_state)
-        if corruption is not None and not isinstance(corruption, Corruption):
-            raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
-        spoil, parts = corruption or self.corruption_, []
-        with torch.inference_mode():
-            for number, begin in enumerate(range(0, len(values), 1024)):
-                raw = self._source(np.asarray(values[begin : begin + 1024]))
-                x = self.model_.inwards(raw[torch.arange(len(raw))])
-                generator = seeded(x.device, seed, Purpose.SAMPLE, number)
-                parts.append(self.model_.outwards(spoil(x, generator)).cpu().numpy())
-        spoilt: Array = np.concatenate(parts)
-        return spoilt
-
-    def score_samples(self, X: Any) -> Array:
-        """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data."""
-        return self._apply(lambda raw: -self._scored(raw), self._examples(X))
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`."""
-        return float(self.score_samples(X).mean())
-
-    def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
-        """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_)."""
-        values = self._examples(X)
-        squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
-        return squares if per_feature else squares.reshape(len(squares), -1).mean(1)
-
-    def _scored(self, raw: torch.Tensor) -> torch.Tensor:
-        x = self.model_.inwards(raw)
-        return self.model_.score(x, x).total
-
-    def _apply(self, function: Any, values: Array) -> Array:
-        training = self.model_.training  # it is, between the reports of `fitting`
-        self.model_.eval()
-        rows: Array = in_batches(function, values, self.model_)
-        self.model_.train(training)
-        return rows
-
-    def _reconstructed(self, values: Array) -> Array:
-        model = self.model_
-        return self._apply(lambda raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
-
-    def _examples(self, X: Any, minimum: int = 1) -> Array:
-        """Checked examples of the shape that was fitted, their columns in the same order."""
-        check_is_fitted(self)
-        if hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
-            _check_feature_names(self, X, reset=False)
-        values = as_examples(X, minimum=minimum).values
-        if values.shape[1:] == self.shape_:
-            return values
-        if values.ndim == 2 and len(self.shape_) == 1:
-            found, wanted = values.shape[1], self.shape_[0]
-            raise DataError(
-                f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
-            )
-        same = math.prod(values.shape[1:]) == math.prod(self.shape_)
-        raise DataError(
-            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}"
-            + ("; reshape X to (n, *shape_)" if same else "")
-        )
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: not the examples of a round that runs."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        return state | {"_seen": None} if "_seen" in state else state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]  # the model computes in it, unless precision says otherwise
+        tags.transformer_tags.preserves_dtype = ["float64" if self.precision == "float64" else "float32"]
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -462,9 +417,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it."""
+        check_is_fitted(self)
+        self._write(path, None, {})
+
+    def checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Between two reports of `fitting`: writes a model file that training can go on from, with `load` and `resume`.
+
+        Raises:
+            NotPossibleError: no training is under way.
+        """
+        check_is_fitted(self)
+        if self._seen is None or self._state.optimizer is None:
+            raise NotPossibleError("no training is under way; call checkpoint between the reports of fitting")
+        self._write(
+            path, round_of(self._state, self._seen, self.precision_, self.model_.shift.device), tensors_of(self._state)
+        )
+
+    def _write(self, path: str | os.PathLike[str], stands: storage.Round | None, more: storage.Tensors) -> None:
         from isthmus import __version__
 
-        check_is_fitted(self)
         self._validate_params()
         broken = self.model_.broken()
         if broken is not None:
@@ -472,6 +443,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
+        statistics, notes = storage.notes(self.history_, getattr(self, "feature_names_in_", None))
         header = storage.Header(
             version=__version__,
             dtype="float64" if self.model_.dtype == torch.float64 else "float32",
@@ -482,63 +454,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             seconds=self.seconds_,
             parameters={name: storage.describe_value(value) for name, value in parameters.items()},
             fitted={name: storage.describe_value(getattr(self, f"{name}_")) for name in SLOTS},
-            columns=list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
-            history=list(self.history_),
+            statistics=statistics,
+            round=stands,
         )
-        storage.write_file(path, header, self.model_.state_dict())
-
-
-def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, device: str = "auto") -> Autoencoder:
-    """The autoencoder of a model file, ready to use.
-
-    Args:
-        path: the file, or the folder of a run.
-        architecture: the code of own modules, which a file does not hold.
-
-    Raises:
-        ModelFileError: the file is damaged, or not of isthmus.
-    """
-    path = os.path.join(path, "model.safetensors") if os.path.isdir(path) else path
-
-    def expected(header: storage.Header, tensors: storage.Tensors) -> storage.Tensors:
-        return _described(header, tensors, architecture)[1].sketch().state_dict()
-
-    header, tensors = storage.read_file(path, expected)
-    ae, chosen = _described(header, tensors, architecture)
-    ae.device = device
-    ae._assemble(chosen, header.seed)
-    ae.model_.load_state_dict(tensors)
-    broken = ae.model_.broken()
-    if broken is not None:
-        raise ModelFileError(f"{path} is damaged: {broken} is not finite")
-    ae.history_, ae.seconds_, ae._state = tuple(header.history), header.seconds, State(header.epoch, header.step)
-    if header.columns is not None:
-        ae.feature_names_in_ = np.asarray(header.columns, dtype=object)
-    return ae
-
-
-def _described(
-    header: storage.Header, tensors: storage.Tensors, architecture: Modules | None
-) -> tuple[Autoencoder, Chosen]:
-    """The autoencoder that a header describes, unfitted, and its choices; ValueError or the like if it describes none."""
-    names, shape = storage.vocabulary(), header.shape
-    ae = Autoencoder(**{k: storage.read_value(v, names, architecture) for k, v in header.parameters.items()})
-    ae._validate_params()
-    fitted = {slot: storage.read_value(header.fitted[slot], names, architecture) for slot in SLOTS}
-    for slot, kind in SLOTS.items():
-        if not isinstance(fitted[slot], kind):
-            raise RecordError(f"{fitted[slot]!r} is no {slot}")
-    if header.columns is not None and shape != (len(header.columns),):
-        raise RecordError(f"columns has {len(header.columns)} names for examples of shape {shape}")
-    for side in ("shift", "scale"):
-        own = tuple(tensors[side].shape)
-        fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
-        if not fits or tensors[side].dtype not in {torch.float32, torch.float64}:
-            raise RecordError(f"{side} of shape {own} does not fit {shape}")
-    if not (tensors["scale"] > 0).all():
-        raise RecordError("scale has to be greater than 0")
-    affine = Affine(tensors["shift"].numpy(), tensors["scale"].numpy())
-    return ae, Chosen(fitted, shape, affine, torch.float64 if header.dtype == "float64" else torch.float32)
+        storage.write_file(path, header, self.model_.state_dict() | notes | more)
 
 
 def _does_not_fit(change: str) -> RecordError:

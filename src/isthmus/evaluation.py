@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from isthmus.corruptions import Clean
 from isthmus.data import as_examples
-from isthmus.data.examples import blocks, give_pages_back
+from isthmus.data.examples import blocks
+from isthmus.data.mapped import Rows
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli
-from isthmus.metrics import bernoulli_entropy, cross_entropy, principal_components, psnr
+from isthmus.metrics import principal_components, psnr
 from isthmus.scaling import Bytes, Unscaled, range_of
 
 __all__ = ["PCA_ROWS", "Evaluation", "evaluate"]
@@ -29,6 +31,8 @@ Fitted = Literal["training examples", "the same examples"]
 PCA_ROWS = 100_000  # PCA is fitted on no more examples than these, drawn at random
 _PCA_NUMBERS = 2**26  # nor on more numbers than these, 256 MiB
 _BLOCK = 2**22  # numbers measured together
+_CACHED = 2**18  # numbers compared together
+_TINY = 1e-300  # whose logarithm is finite: 0 log 0 is 0
 _TOGETHER = 128  # examples, of which blocks hold whole numbers
 
 
@@ -124,14 +128,14 @@ class Evaluation:
 class _Subspace(NamedTuple):
     """The principal components of some examples in model units: mean and scale (d,) in raw units, k orthonormal axes (k, d)."""
 
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    axes: NDArray[np.float64]
+    mean: torch.Tensor
+    scale: torch.Tensor
+    axes: torch.Tensor
 
-    def errors(self, block: Array) -> NDArray[np.float64]:
+    def errors(self, raw: torch.Tensor) -> torch.Tensor:
         """What the components leave of examples (n, *shape), in model units: (n, d)."""
-        centered = (block.reshape(len(block), -1) - self.mean) / self.scale
-        return np.asarray(centered - (centered @ self.axes.T) @ self.axes)
+        centered = (raw.reshape(len(raw), -1) - self.mean) / self.scale
+        return centered - (centered @ self.axes.T) @ self.axes
 
 
 def evaluate(ae: Autoencoder, X: Any, train: Any = None) -> Evaluation:
@@ -217,28 +221,50 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: _Subspace | N
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
     nll, penalty = in_batches(cost, block, model).sum(0, dtype=np.float64).tolist()
-    scaled = _squares(_inwards(ae, block), _inwards(ae, back))
-    sums = {"mse": _squares(block, back), "scaled": scaled, "nll": nll, "penalty": penalty}
-    if isinstance(ae.likelihood_, Bernoulli):
-        x, p = (np.clip(_inwards(ae, part), 0, 1) for part in (block, back))
-        sums |= {"bce": cross_entropy(x, p) * x.size, "floor": bernoulli_entropy(x) * x.size}
-    if subspace is not None:
-        errors = subspace.errors(block)
-        sums |= {"pca scaled": float(np.square(errors).sum()), "pca": float(np.square(errors * subspace.scale).sum())}
+    sums = {"nll": nll, "penalty": penalty} | _compared(ae, block, back, subspace)
     if not isinstance(ae.corruption_, Clean):
         spoilt = ae.corrupt(block, random_state=begin)
         sums |= {"spoilt": _squares(block, spoilt), "restored": _squares(block, ae.reconstruct(spoilt))}
     return sums
 
 
-def _inwards(ae: Autoencoder, raw: Array) -> NDArray[np.float64]:
-    """Raw units -> model units."""
-    shift, scale = (side.cpu().numpy().astype(np.float64) for side in (ae.model_.shift, ae.model_.scale))
-    return np.asarray((raw - shift) / scale)
+def _compared(ae: Autoencoder, block: Array, back: Array, subspace: _Subspace | None) -> dict[str, float]:
+    """Sums over the numbers of examples and their reconstructions, in double precision, a cache full at a time."""
+    shift, scale = (side.cpu().double() for side in (ae.model_.shift, ae.model_.scale))
+    sums: dict[str, float] = {}
+
+    def add(name: str, values: torch.Tensor) -> None:
+        sums[name] = sums.get(name, 0.0) + float(values.sum())
+
+    for raw, made in zip(_cached(block), _cached(back), strict=True):
+        apart = made - raw
+        add("mse", apart.square())
+        add("scaled", (apart / scale).square())
+        if isinstance(ae.likelihood_, Bernoulli):
+            x, p = ((raw - shift) / scale).clamp_(0, 1), ((made - shift) / scale).clamp_(1e-7, 1 - 1e-7)
+            add("bce", -(x * p.log() + (1 - x) * torch.log1p(-p)))
+            add("floor", _entropy_of(x) + _entropy_of(1 - x))
+        if subspace is not None:
+            errors = subspace.errors(raw)
+            add("pca scaled", errors.square())
+            add("pca", (errors * subspace.scale).square())
+    return sums
+
+
+def _entropy_of(share: torch.Tensor) -> torch.Tensor:
+    """-x log x, which is 0 at 0."""
+    return -share * share.clamp_min(_TINY).log()
+
+
+def _cached(values: Array) -> Iterator[torch.Tensor]:
+    """Examples in double precision, so many at a time that passes over them stay in the processor's cache."""
+    rows = max(1, _CACHED // values[0].size)
+    for begin in range(0, len(values), rows):
+        yield torch.from_numpy(np.require(values[begin : begin + rows], np.float64, ["C", "W"]))
 
 
 def _squares(x: Array, y: Array) -> float:
-    return float(np.square(x.astype(np.float64) - y).sum())
+    return sum(float((b - a).square().sum()) for a, b in zip(_cached(x), _cached(y), strict=True))
 
 
 def _principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[_Subspace | None, str]:
@@ -252,17 +278,17 @@ def _principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[_S
     chosen = np.arange(n) if n == len(values) else np.sort(np.random.default_rng(0).permutation(len(values))[:n])
     runs = [slice(begin, begin + max(1, _BLOCK // numbers)) for begin in range(0, n, max(1, _BLOCK // numbers))]
     mean = np.zeros(numbers)
+    rows = Rows(values)
     for run in runs:
-        mean += values[chosen[run]].reshape(-1, numbers).sum(0, dtype=np.float64) / n
-        give_pages_back(values)
+        mean += rows(chosen[run]).reshape(-1, numbers).sum(0, dtype=np.float64) / n
     centered = np.empty((n, numbers), np.float32)
     for run in runs:  # centered before it is rounded: columns far from zero keep their digits
-        np.subtract(values[chosen[run]].reshape(-1, numbers), mean, out=centered[run], casting="same_kind")
-        give_pages_back(values)
+        np.subtract(rows(chosen[run]).reshape(-1, numbers), mean, out=centered[run], casting="same_kind")
     centered /= scale.astype(np.float32)
     if not centered.any():
         return None, "the examples are all the same: there are no principal components"
-    return _Subspace(mean, scale, principal_components(centered, size).components_.astype(np.float64)), ""
+    axes = principal_components(centered, size).components_.astype(np.float64)
+    return _Subspace(*(torch.tensor(part) for part in (mean, scale, axes))), ""
 
 
 def _span(ae: Autoencoder, values: Array) -> float:

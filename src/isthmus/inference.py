@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isthmus.data.examples import give_pages_back
+from isthmus.data.mapped import give_pages_back
 from isthmus.devices import fast_products, keep_memory
 from isthmus.model import Model
 from isthmus.sources import native, rows_within

@@ -109,9 +109,9 @@ class Model(nn.Module):
 
     def broken(self) -> str | None:
         """The name of a number that is not finite: a weight, or what a choice remembers; own modules' buffers may hold anything."""
-        own = (name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder.")))
-        learned = self.state_dict().keys() - set(own)
-        return next((name for name in sorted(learned) if not torch.isfinite(self.state_dict()[name]).all()), None)
+        own = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
+        learned = sorted(item for item in self.state_dict().items() if item[0] not in own)
+        return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         nll = self.likelihood.nll(self._output(code.z, autocast), target, self.likelihood_memory)

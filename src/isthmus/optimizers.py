@@ -87,6 +87,11 @@ class Stepping:
         self.held = {name: [torch.zeros_like(p) for p in like] for name in held}
         self.steps = [p.new_zeros((), dtype=torch.float32) for p in like]
 
+    def numbers(self) -> dict[str, Tensor]:
+        """All that the rule remembers, by name; not copies."""
+        named = {f"{name}.{i}": tensor for name, tensors in self.held.items() for i, tensor in enumerate(tensors)}
+        return named | {f"steps.{i}": tensor for i, tensor in enumerate(self.steps)}
+
     def zero_grad(self) -> None:
         """Forgets the gradients."""
         for p in self.parameters:

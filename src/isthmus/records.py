@@ -39,7 +39,9 @@ Count = Annotated[int, Field(gt=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Sizes = Annotated[
-    tuple[Count, ...], BeforeValidator(lambda value: (int(value),) if isinstance(value, Integral) else value)
+    tuple[Count, ...],
+    Field(max_length=256, fail_fast=True),
+    BeforeValidator(lambda value: (int(value),) if isinstance(value, Integral) else value),
 ]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -109,6 +111,7 @@ def read(data: Mapping[str, Any], vocabulary: Mapping[str, type[Record]]) -> Rec
     if kind is None:
         raise RecordError(f"no '{data['type']}' among the records{nearest(data['type'], vocabulary)}")
     fields = {name: read(v, vocabulary) if isinstance(v, Mapping) else v for name, v in data.items() if name != "type"}
+    _known(kind.__name__, fields, field_names(kind))
     return kind(**fields)
 
 

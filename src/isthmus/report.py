@@ -13,9 +13,9 @@ from pathlib import Path
 from string import Template
 
 from isthmus.architectures import Modules
+from isthmus.container import replace_file
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation
-from isthmus.storage import replace_file
 from isthmus.training import Report
 
 __all__ = ["write_report"]

@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus import __version__
+from isthmus.container import replace_file
 from isthmus.data import Dataset, load
 from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
-from isthmus.runs import Origin, Split, draw, save_run
-from isthmus.storage import replace_file
+from isthmus.runs import About, Origin, Split, draw, save_run
 from isthmus.tensorboard import EventWriter, installed
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial
@@ -75,7 +75,7 @@ def reproduce(
     """
     for system in tutorial.systems:
         ae, dataset = overridden(system.build(), assignments), load(system.data)
-        reports = ae.fitting(dataset.train, validation=dataset.test, every=50)
+        reports: Iterator[Report] = ae.fitting(dataset.train, validation=dataset.test, every=50)
         if folder is not None:
             reports = recorded(reports, tutorial, ae, dataset, home(folder, tutorial, system))
         title = f"{tutorial.id}, {system.name}" if system.name else tutorial.id
@@ -151,7 +151,7 @@ def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) ->
     place = home(folder, result.tutorial, result.system)
     row = result.row | {"overrides": list(assignments), "machine": machine(), "threads": torch.get_num_threads()}
     part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
-    save_run(place, result.autoencoder, Origin(result.system.data), {"tutorial": result.tutorial.id})
+    save_run(place, result.autoencoder, Origin(result.system.data), About(result.tutorial.id))
     draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
     replace_file(place / "result.json", json.dumps(row, indent=2).encode())
     return row

@@ -1,9 +1,10 @@
 """The folder of a run: the model, its history, where its data came from, and pictures.
 
-model.safetensors   the model file, self-describing
-history.csv         a line per epoch, losses in nats per example
-run.json            recipe, data and split: what `isthmus evaluate` needs to look at the same held-out examples again
-pictures/*.png      and report.html; events.* for TensorBoard when asked
+model.safetensors       the model file, self-describing
+checkpoint.safetensors  while training runs, or after it was cut off: what `isthmus resume` goes on from
+history.csv             a line per epoch, losses in nats per example
+run.json                recipe, data and split: what `isthmus evaluate` needs to look at the same held-out examples again
+pictures/*.png          and report.html; events.* for TensorBoard when asked
 """
 
 from __future__ import annotations
@@ -15,25 +16,28 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from isthmus.container import replace_file
 from isthmus.data import Dataset, as_examples
 from isthmus.data import load as load_data
 from isthmus.data.examples import Examples
+from isthmus.data.files import open_regular
 from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
-from isthmus.estimator import Autoencoder, load
+from isthmus.estimator import Autoencoder
+from isthmus.loading import load
 from isthmus.records import nearest, parse
-from isthmus.storage import replace_file
 from isthmus.training import Report
 
 __all__ = [
+    "About",
     "Origin",
     "Split",
     "claimed",
@@ -41,14 +45,18 @@ __all__ = [
     "draw",
     "examples_of",
     "free_folder",
+    "interrupted",
     "open_run",
     "origin_of",
     "picture_choices",
+    "save_checkpoint",
     "save_run",
     "split",
 ]
 
 Array = NDArray[Any]
+MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+_MOST = 1 << 20  # bytes of a run.json
 _HELD_OUT = 0.1  # of data that have no test part
 TITLES = {"pca": "PCA of equal width", "tsne": "t-SNE map of the codes", "latent": "codes as points"}
 
@@ -66,7 +74,17 @@ class Origin:
         return load_data(self.data, resize=self.resize, labels=self.labels)
 
 
-_ORIGIN = TypeAdapter(Origin)
+@dataclass(frozen=True)
+class About:
+    """What a run was told, beside its data."""
+
+    recipe: str = "a model"
+    command: str = ""
+    tensorboard: bool = False
+    checkpoint_every: Annotated[int, Field(gt=0)] | None = None
+
+
+T = TypeVar("T", Origin, About)
 
 
 @dataclass(frozen=True)
@@ -102,8 +120,12 @@ def split(dataset: Dataset) -> Split:
 def free_folder(name: str, out: Path | None) -> Path:
     """The folder for a new run: the one asked for, if it holds no run yet, else runs/NAME, NAME-2, ..."""
     if out is not None:
-        if (out / "model.safetensors").exists():
+        if (out / MODEL).exists():
             raise IsthmusError(f"{out} already holds a run; choose another --out, or remove it first")
+        if (out / CHECKPOINT).exists():
+            raise IsthmusError(
+                f"{out} holds a training that was cut off; go on with it: isthmus resume {out}, or choose another --out"
+            )
         return out
     for number in range(1, 100_000):
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
@@ -112,12 +134,34 @@ def free_folder(name: str, out: Path | None) -> Path:
     raise IsthmusError("runs/ is full of runs of that name; choose an --out")
 
 
-def save_run(folder: Path, ae: Autoencoder, origin: Origin, about: dict[str, Any]) -> None:
-    """Writes model, history and origin, each file whole or not at all."""
+def save_run(folder: Path, ae: Autoencoder, origin: Origin, about: About) -> None:
+    """Writes model, history and origin, each file whole or not at all; the checkpoint is of no more use then."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "history.csv", history_csv(ae.history_).encode())
-    replace_file(folder / "run.json", json.dumps(asdict(origin) | about, indent=2).encode())
-    ae.save(folder / "model.safetensors")
+    _write_run(folder, origin, about)
+    ae.save(folder / MODEL)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin, about: About) -> None:
+    """Writes what `isthmus resume` needs, while training runs."""
+    _write_run(folder, origin, about)
+    ae.checkpoint(folder / CHECKPOINT)
+
+
+def _write_run(folder: Path, origin: Origin, about: About) -> None:
+    path, content = folder / "run.json", json.dumps(asdict(origin) | asdict(about), indent=2).encode()
+    if not path.is_file() or path.read_bytes() != content:
+        replace_file(path, content)
+
+
+def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Origin, About]:
+    """A training that was cut off, its data (or where these lie now), and what it was told besides."""
+    if not (run / CHECKPOINT).exists():
+        if (run / MODEL).exists():
+            raise DataError(f"{run} is complete, and there is nothing to resume")
+        raise DataError(f"{run} holds no training that was cut off (no {CHECKPOINT}); isthmus train begins one")
+    return load(run / CHECKPOINT), origin_of(run) if given is None else given, _read_run(run, About)
 
 
 def history_csv(history: Iterable[Report]) -> str:
@@ -135,31 +179,38 @@ def history_csv(history: Iterable[Report]) -> str:
 
 def open_run(run: Path) -> Autoencoder:
     """The model of a run's folder, or of a model file."""
-    if run.is_dir() and not (run / "model.safetensors").exists():
+    if run.is_dir() and not (run / MODEL).exists():
+        if (run / CHECKPOINT).exists():
+            raise DataError(f"{run} was cut off while it trained; go on with it: isthmus resume {run}")
         raise DataError(f"{run} holds no run (no model.safetensors); `isthmus train --out {run}` makes one")
     return load(run)
 
 
 def origin_of(run: Path) -> Origin:
     """Where a run's data came from; `DataError` if it does not say."""
-    about = run / "run.json"
-    if not about.is_file():
+    return _read_run(run, Origin)
+
+
+def _read_run(run: Path, kind: type[T]) -> T:
+    """One side of what run.json says."""
+    path = run / "run.json"
+    if not path.is_file():
         raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
     try:
-        known = json.loads(about.read_text(encoding="utf-8"))
-        return _ORIGIN.validate_python({name: known[name] for name in ("data", "labels", "resize")})
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise DataError(f"{about} is damaged; name the examples with --data") from None
+        with open_regular(path) as file:
+            known = json.loads(file.read(_MOST))
+        wanted = {field.name for field in fields(kind)}
+        return TypeAdapter(kind).validate_python({name: value for name, value in known.items() if name in wanted})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DataError(f"{path} is damaged; name the examples with --data") from None
 
 
 def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Dataset]:
     """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
     ae, dataset = open_run(run), (origin_of(run) if given is None else given).read()
-    names = tuple(getattr(ae, "feature_names_in_", ()))
-    if names and dataset.columns is not None and dataset.columns != names:
-        wrong = next(((a, b) for a, b in zip(names, dataset.columns, strict=False) if a != b), None)
-        reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
-        raise DataError(f"{dataset.name} has other columns than the data of {run}: {reason} ({', '.join(names)})")
+    wrong = ae.wrong_columns(dataset.columns)
+    if wrong is not None:
+        raise DataError(f"{dataset.name} has other columns than the data of {run}: {wrong}")
     if dataset.train.shape[1:] != ae.shape_:
         raise DataError(
             f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}"
@@ -171,12 +222,15 @@ def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Da
 def claimed(folder: Path) -> Iterator[None]:
     """Makes a folder before the work that is to fill it, and removes it again if nothing came of that."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
+    described = (folder / "run.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, "nothing can be written into this folder", str(folder))
         yield
     except BaseException:
+        if not described and not any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
+            (folder / "run.json").unlink(missing_ok=True)
         for path in made:
             with suppress(OSError):  # it holds something
                 path.rmdir()

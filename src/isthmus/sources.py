@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isthmus.data.examples import give_pages_back
+from isthmus.data.mapped import Rows
 
-__all__ = ["Resident", "Source", "Streamed", "gathered", "native", "rows_within"]
+__all__ = ["Resident", "Selected", "Source", "Streamed", "gathered", "native", "rows_within"]
 
 _FETCHED = 2048  # examples
 _TOGETHER = 2**21  # numbers of examples that pass through a model at once, whose layers make many of each
@@ -45,15 +45,27 @@ class Streamed:
     """Examples that stay in a file and are read a few batches at a time."""
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
-        self.examples, self.device = examples, device
+        self.rows, self.device = Rows(examples), device
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.rows.values)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        rows = np.asarray(self.examples[index.cpu().numpy()])
-        give_pages_back(self.examples)
+        rows = self.rows(index.cpu().numpy())
         return torch.from_numpy(native(rows)).to(self.device)
+
+
+class Selected:
+    """Some examples of a source."""
+
+    def __init__(self, source: Source, places: Tensor) -> None:
+        self.source, self.places = source, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.source[self.places[index.cpu()]]
 
 
 def gathered(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

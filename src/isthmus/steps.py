@@ -36,6 +36,8 @@ class Plan:
     batch_size: int
     random_state: int
     precision: Precision = "float32"
+    patience: int | None = None  # epochs without an improvement by ``tol`` nats, after which it stops
+    tol: float = 0.0
 
 
 class Step:
@@ -59,6 +61,8 @@ class Step:
         if self.draws:
             reseed(self.generator, self.plan.random_state, Purpose.NOISE, number)
         index = index.to(self.device)
+        if self.eager < math.inf and self.recording is None:  # as it will be given to the recording, to the last bit
+            rate = torch.full((), rate, device=self.device)  # type: ignore[assignment]
         if self.eager <= 0 and self.recording is None and len(raw) == self.plan.batch_size:
             self._record(raw, index)
         if self.recording is not None and len(raw) == self.plan.batch_size:

@@ -1,53 +1,99 @@
-"""The model file: one safetensors file, weights plus a header that says in JSON what they are. Nothing in it can run.
+"""The model file: one safetensors file, weights plus a header that says in JSON what they are (docs/model-file.md).
 
-The header's entry "isthmus" holds the format's number, the shape of an example, the records, the history and the versions. It is
-checked as a whole, and the tensors' names, shapes and types against what the records ask for, before any tensor is read.
-A file is written beside its target, flushed, and renamed: there is never half a file.
+The header's text "isthmus" holds the format's number, the shape of an example, the records and the versions. It is checked as a whole, and
+the tensors' names, shapes and types against what the records ask for, before any tensor is read. What may be long, history and names of
+columns, lies in tensors too. A checkpoint is a model file that holds, besides, all that training goes on from.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Never
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 from torch import Tensor
 
+from isthmus.container import CHECKSUM, opened, packed, replace_file, unique_json
+from isthmus.data.files import shown
 from isthmus.errors import ModelFileError, RecordError
-from isthmus.records import Record, describe, read
+from isthmus.records import Count, Record, describe, read
 from isthmus.training import Report
 
-__all__ = ["FORMAT", "Header", "describe_value", "read_file", "read_value", "replace_file", "vocabulary", "write_file"]
+__all__ = [
+    "FORMAT",
+    "File",
+    "Header",
+    "Round",
+    "Sketch",
+    "Tensors",
+    "agreeing",
+    "describe_value",
+    "notes",
+    "read_file",
+    "read_value",
+    "vocabulary",
+    "write_file",
+]
 
-FORMAT = 1
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
-_DTYPES |= {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8}
+FORMAT = 2
+_KNOWN = (1, 2)  # formats that are read; the files of each are kept in tests/files
+_FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
+Sketch = Callable[["Header", Tensors], Tensors]
+
+
+class Round(BaseModel):
+    """Of a checkpoint: where a round of training stands, beside what its tensors hold."""
+
+    model_config = _STRICT
+
+    done: NonNegativeInt  # steps
+    seconds: NonNegativeFloat
+    retries: Annotated[int, Field(ge=0, le=3)]  # after divergences
+    examples: str  # a hash of those it is trained on, and one of those it is validated on
+    validation: str | None = None
+    counts: tuple[NonNegativeInt, NonNegativeInt]  # of examples and batches since the epoch began
+    stopping: bool  # whether early stopping looks back
+    best: float | None = None  # at this loss, of the weights kept
+    best_epoch: NonNegativeInt  # or at this epoch, before there was any
+    precision: Literal["float32", "float64", "bfloat16"]
+    device: str
+    threads: PositiveInt
+    torch: str
 
 
 class Header(BaseModel):
     """What a model file says of its weights."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = _STRICT
 
     version: str  # of the isthmus that wrote it
     dtype: Literal["float32", "float64"]  # of the weights
-    shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]  # of one example
+    shape: Annotated[tuple[Count, ...], Field(min_length=1, max_length=32, fail_fast=True)]  # of one example
     seed: NonNegativeInt
     epoch: NonNegativeInt  # trained so far, in all rounds
     step: NonNegativeInt
     seconds: NonNegativeFloat
     parameters: dict[str, Any]  # what the user chose
     fitted: dict[str, dict[str, Any]]  # what was made of it
-    columns: list[str] | None
-    history: list[Report]
+    statistics: Annotated[list[str], Field(max_length=100, fail_fast=True)] = []  # the history's, beside its losses
+    round: Round | None = None
 
 
 def vocabulary() -> dict[str, type[Record]]:
@@ -77,105 +123,206 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
     return read(value, names) if isinstance(value, dict) else value
 
 
+# What may be long, as tensors
+
+
+def notes(history: Sequence[Report], columns: Iterable[str] | None) -> tuple[list[str], Tensors]:
+    """The names of the history's statistics; the history (epochs, figures) with what of it there is; the names of columns, if any."""
+    names = list(dict.fromkeys(name for report in history for name in report.stats))
+    rows = [[getattr(report, name) for name in _FIGURES] + [report.stats.get(n) for n in names] for report in history]
+    wide = len(_FIGURES) + len(names)
+    tensors = {
+        "history": torch.tensor([[0.0 if v is None else float(v) for v in row] for row in rows], dtype=torch.float64),
+        "history.there": torch.tensor([[v is not None for v in row] for row in rows], dtype=torch.bool),
+    }
+    tensors = {name: tensor.reshape(len(rows), wide) for name, tensor in tensors.items()}
+    if columns is not None:
+        text = "\n".join(json.dumps(name) for name in columns)
+        tensors["columns"] = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+    return names, tensors
+
+
+def _history(header: Header, tensors: Tensors) -> tuple[Report, ...]:
+    """The reports that `notes` made tensors of; ValueError if they are none."""
+    values, there = tensors.pop("history").tolist(), tensors.pop("history.there").tolist()
+    names = (*_FIGURES, *header.statistics)
+    rows = [{n: v for n, v, known in zip(names, *row, strict=True) if known} for row in zip(values, there, strict=True)]
+    return tuple(map(_report, rows))
+
+
+def _report(row: Mapping[str, float]) -> Report:
+    figures: dict[str, Any] = {name: row.get(name) for name in _FIGURES}
+    for name in ("epoch", "step", "steps"):
+        if figures[name] is None or not figures[name].is_integer() or figures[name] < 0:
+            raise ValueError(f"the history has the {name} {figures[name]}")
+        figures[name] = int(figures[name])
+    lacks = next((name for name, value in figures.items() if value is None and name != "valid"), None)
+    if lacks is not None:
+        raise ValueError(f"the history lacks the {lacks} of an epoch")
+    figures["complete"] = bool(figures["complete"])
+    return Report(**figures, stats={name: value for name, value in row.items() if name not in _FIGURES})
+
+
+def _columns(tensors: Tensors, shape: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The names of columns; ValueError unless there is one for each number of an example."""
+    if "columns" not in tensors:
+        return None
+    content = tensors.pop("columns")
+    count = int((content == ord("\n")).sum()) + 1
+    if shape != (count,):
+        raise ValueError(f"columns has {count} names for examples of shape {shape}")
+    return tuple(_text(line) for line in content.numpy().tobytes().decode().split("\n"))
+
+
+def _text(line: str) -> str:
+    """A JSON text; what does not begin and end as one is not looked at."""
+    if not (len(line) > 1 and line[0] == line[-1] == '"'):
+        raise ValueError("columns has a name that is no text")
+    return str(json.loads(line))
+
+
+def _notes_asked(header: Header, there: Tensors) -> Tensors:
+    """What the notes have to look like: as long as they are, and as wide as the header says."""
+    wide = len(_FIGURES) + len(header.statistics)
+    rows = len(there["history"]) if there["history"].ndim else 0
+    asked = {
+        "history": torch.empty(rows, wide, dtype=torch.float64, device="meta"),
+        "history.there": torch.empty(rows, wide, dtype=torch.bool, device="meta"),
+    }
+    if "columns" in there:
+        asked["columns"] = torch.empty(there["columns"].numel(), dtype=torch.uint8, device="meta")
+    return asked
+
+
+# Files
+
+
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Writes a model file in one piece: the old file stays until the new one is whole."""
-    import safetensors.torch
-
-    metadata = {"isthmus": json.dumps({"format": FORMAT} | header.model_dump(mode="json"))}
-    own = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}  # shared ones once each
-    replace_file(Path(path), safetensors.torch.save(own, metadata))
+    entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
+    replace_file(Path(path), packed({"isthmus": json.dumps(entry)}, tensors))
 
 
-def replace_file(target: Path, content: bytes) -> None:
-    """Puts a whole file in the place of the old one, durably; nothing is left behind if that fails."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write into", str(target.parent))
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        raise
+class File(NamedTuple):
+    """What a model file holds: its header, the tensors of the model and those of a round, and the notes."""
+
+    header: Header
+    tensors: Tensors
+    history: tuple[Report, ...]
+    columns: tuple[str, ...] | None
 
 
-Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
-Sketch = Callable[[Header, Tensors], Tensors]
-
-
-def read_file(path: str | os.PathLike[str], expected: Sketch) -> tuple[Header, Tensors]:
-    """Header and tensors of a model file.
+def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
+    """The contents of a model file.
 
     Args:
         expected: from the header, the map to model units (`shift` and `scale`), and sketches of the other tensors that are
-            there, the sketches of all that there must be.
+            there, the sketches of all that there must be beside the notes.
 
     Raises:
+        FileNotFoundError: there is nothing.
         ModelFileError: it is no model file of isthmus, is damaged, does not agree with itself, or has a format that this
             version does not know.
     """
-    import safetensors
-
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no model file at {path}; `isthmus train` writes one, and so does Autoencoder.save")
-    if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; a run's model is the file model.safetensors in its folder")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = _header(path, (file.metadata() or {}).get("isthmus"))
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-            there = {
-                name: torch.empty(part.get_shape(), dtype=_DTYPES.get(part.get_dtype(), torch.complex64), device="meta")
-                for name, part in slices.items()
-            }
-            scaling = {name: file.get_tensor(name) for name in there.keys() & {"shift", "scale"}}
-            try:
-                wanted = expected(header, there | scaling)
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-                raise ModelFileError(f"{path} does not agree with itself: {reason}") from error
-            _agree(path, there, wanted)
-            tensors = {name: file.get_tensor(name) for name in there}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path} is damaged or is no model file: it cannot be read as safetensors") from error
-    return header, tensors
+    if not os.path.lexists(path):
+        raise FileNotFoundError(
+            f"no model file at {shown(path)}; `isthmus train` writes one, and so does Autoencoder.save"
+        )
+    if path.is_dir():
+        raise ModelFileError(f"{shown(path)} is not a file; a run's model is the file model.safetensors in its folder")
+    with opened(path) as contents, agreeing(path):
+        header, notes = _header(path, contents.texts)
+        there = contents.sketches()
+        affine = {name: contents.tensor(name) for name in there.keys() & {"shift", "scale"}}
+        _agree(there, expected(header, there | affine) | ({} if notes else _notes_asked(header, there)))
+        tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
+        history, columns = _history(header, tensors), _columns(tensors, header.shape)
+    return File(header, tensors, history, columns)
 
 
-def _header(path: Path, text: str | None) -> Header:
-    """The header's entry, checked."""
-    if text is None:
-        raise ModelFileError(f"{path} is a safetensors file, but isthmus did not write it: the header has no 'isthmus'")
+@contextmanager
+def agreeing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What goes wrong within is a `ModelFileError`: the parts of the file do not fit each other."""
     try:
-        entry = json.loads(text)
-        version = entry.pop("format")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ModelFileError(f"{path} is damaged: the header's 'isthmus' cannot be read") from None
-    if type(version) is not int or version != FORMAT:
+        yield
+    except ModelFileError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+        _disagrees(path, reason)
+
+
+def _disagrees(path: str | os.PathLike[str], reason: str) -> Never:
+    raise ModelFileError(f"{shown(path)} does not agree with itself: {_short(reason)}") from None
+
+
+def _short(reason: str) -> str:
+    """A part of a sentence that a file had a hand in."""
+    return shown(reason if len(reason) < 300 else f"{reason[:280]} ...")
+
+
+def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
+    """The header's entry, checked; and of a file of the first format, which had them here, the notes."""
+    if "isthmus" not in texts:
         raise ModelFileError(
-            f"{path} has format {version!r}, and this isthmus reads format {FORMAT}; install a newer isthmus"
+            f"{shown(path)} is a safetensors file, but isthmus did not write it: the header has no 'isthmus'"
         )
     try:
-        return Header.model_validate_json(json.dumps(entry), strict=True)
+        entry = unique_json(texts["isthmus"])
+        version = entry.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelFileError(f"{shown(path)} is damaged: the header's 'isthmus' cannot be read") from None
+    if type(version) is not int or version not in _KNOWN:
+        says = _short(str(version)[:20])
+        raise ModelFileError(
+            f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; install a newer isthmus"
+        )
+    first = version == 1
+    names = (
+        Header.model_fields.keys() - {"round", "statistics"} | _First.model_fields.keys()
+        if first
+        else Header.model_fields.keys()
+    )
+    stands = entry.get("round") if isinstance(entry.get("round"), dict) else {}
+    others = texts.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM})
+    for unknown in (entry.keys() - names, stands.keys() - Round.model_fields.keys(), others):
+        if unknown:
+            _disagrees(path, f"the header's {min(unknown)} is unknown")
+    try:
+        if first:
+            old = _First.model_validate_json(
+                json.dumps({name: entry.pop(name, ()) for name in _First.model_fields}), strict=True
+            )
+            statistics, tensors = notes(old.history, old.columns)
+            return Header.model_validate_json(json.dumps(entry | {"statistics": statistics}), strict=True), tensors
+        return Header.model_validate_json(json.dumps(entry), strict=True), {}
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ModelFileError(f"{path} is damaged: the header's {place} cannot be: {first['msg'].lower()}") from None
+        wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place, reason = ".".join(map(str, wrong["loc"])), wrong["msg"].lower()
+        raise ModelFileError(
+            f"{shown(path)} is damaged: the header's {_short(f'{place} cannot be: {reason}')}"
+        ) from None
 
 
-def _agree(path: Path, there: Tensors, wanted: Tensors) -> None:
-    """`ModelFileError` for the first tensor that is missing, too many, or of another shape or type than the records ask for."""
+class _First(BaseModel):
+    """What only headers of the first format hold."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    history: Annotated[list[Report], Field(fail_fast=True)]
+    columns: Annotated[list[str], Field(fail_fast=True)] | None
+
+
+def _agree(there: Tensors, wanted: Tensors) -> None:
+    """ValueError for the first tensor that is missing, too many, or of another shape or type than the records ask for."""
     for name, tensor in wanted.items():
         if name not in there:
-            raise ModelFileError(f"{path} is damaged: it has no {name}")
+            raise ValueError(f"it has no {name}")
         found = there[name]
         if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
             says, asks = (f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (found, tensor))
-            raise ModelFileError(f"{path} does not agree with itself: {name} is {says}, and its records ask for {asks}")
+            raise ValueError(f"{name} is {says}, and its records ask for {asks}")
     for name in there:
         if name not in wanted:
-            raise ModelFileError(f"{path} does not agree with itself: its records ask for no {name!r}")
+            raise ValueError(f"its records ask for no {name[:60]!r}")

@@ -31,16 +31,19 @@ def installed() -> bool:
 class EventWriter:
     """Writes event files into a folder, which is made if it is not there; close it, or use it in ``with``.
 
+    Args:
+        since: of a training that goes on: what earlier files say of this step and those after it counts no more.
+
     Raises:
         NotPossibleError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], since: int | None = None) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise NotPossibleError("TensorBoard is not installed: pip install 'isthmus[tensorboard]'") from error
-        self._writer = SummaryWriter(os.fspath(folder))
+        self._writer = SummaryWriter(os.fspath(folder), purge_step=since)
 
     def __enter__(self) -> Self:
         return self

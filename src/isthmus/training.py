@@ -1,7 +1,8 @@
 """The engine: a generator of reports. The caller prints, saves, draws or stops.
 
 The order of examples is a function of (random_state, epoch) alone and all noise of (random_state, step). Losses stay on the device
-until a report is due.
+until a report is due. At a report the `State` and the model hold everything that decides how training goes on: kept in a file and read
+again, they go on as if nothing had been.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import collections.abc
 import math
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,23 +19,17 @@ import torch
 from torch import Generator, Tensor
 
 from isthmus.devices import fast_products, keep_memory
-from isthmus.errors import DivergenceError
+from isthmus.errors import DivergenceError, DivergenceWarning
 from isthmus.model import Losses, Model
 from isthmus.optimizers import Stepping
 from isthmus.randomness import Purpose, reseed, seeded
 from isthmus.sources import Source, gathered, rows_within
 from isthmus.steps import Plan, Step, autocast
 
-__all__ = ["Report", "Reports", "State", "best_kept", "copied", "train", "validate"]
+__all__ = ["Best", "Costs", "Due", "Report", "Reports", "State", "copied", "train", "validate"]
 
-
-@dataclass
-class State:
-    """Where training stands: what another round of training goes on from. A missing optimizer is built anew."""
-
-    epoch: int = 0
-    step: int = 0
-    optimizer: Stepping | None = None
+_RETRIES = 3  # after divergences, each with a fifth of the step size
+_FIFTH = 0.2
 
 
 @dataclass(frozen=True)
@@ -54,97 +50,14 @@ class Report:
 
 
 Reports: TypeAlias = "collections.abc.Generator[Report, None, None]"
-
-
-def train(
-    model: Model,
-    examples: Source,
-    plan: Plan,
-    validation: Source | None = None,
-    every: int | None = None,
-    state: State | None = None,
-) -> Reports:
-    """Trains the model, in place, and reports at the end of each epoch and also each ``every`` steps.
-
-    With a state it goes on from there, and moves it; the schedule runs over this round's steps.
-
-    Raises:
-        DivergenceError: the loss of a report, or the one that the last step leaves, is not finite.
-    """
-    state = State() if state is None else state
-    if state.optimizer is None:
-        state.optimizer = plan.optimizer.build(model.parameters())
-    per_epoch = math.ceil(len(examples) / plan.batch_size)
-    steps = max(1, round(plan.epochs * per_epoch))
-    keep_memory()
-    descend, began, costs = Step(model, examples, plan, state.optimizer), time.perf_counter(), Costs()
-    for step in range(steps):
-        place = step % per_epoch
-        if place == 0:
-            costs = Costs()
-            order = seeded("cpu", plan.random_state, Purpose.ORDER, state.epoch)
-            batches = gathered(examples, torch.randperm(len(examples), generator=order), plan.batch_size)
-        raw, index = next(batches)
-        rate = plan.optimizer.lr * plan.optimizer.schedule(step / steps)
-        if not model.training:  # a report may have been looked at
-            model.train()
-        costs.add(descend(raw, index, state.step, rate))
-        state.step += 1
-        complete = place == per_epoch - 1 or step == steps - 1
-        state.epoch += complete
-        if complete or (every is not None and (step + 1) % every == 0):
-            means = costs.means()
-            check_sound(model, raw, means, step + 1, steps, rate)
-            valid = validate(model, validation, plan) if complete and validation is not None else None
-            nll, penalty, loss = means.pop("nll"), means.pop("penalty"), means.pop("loss")
-            epoch, seconds = state.epoch + (not complete), time.perf_counter() - began
-            yield Report(epoch, step + 1, steps, seconds, loss, nll, penalty, valid, rate, complete, means)
-
-
-def best_kept(reports: Reports, model: Model, patience: int, tol: float, best: float = math.inf) -> Reports:
-    """The same reports, until the validation loss has not improved by tol nats for some epochs; the best weights stay in the model.
-
-    ``best`` is the loss to improve on: of the weights that are there, if they are worth keeping.
-    """
-    best_epoch, weights = -1, copied(model) if math.isfinite(best) else None
-    try:
-        for report in reports:
-            best_epoch = report.epoch - 1 if best_epoch < 0 else best_epoch  # a warm start does not begin at 1
-            if report.valid is not None and report.valid < best - tol:
-                best, best_epoch = report.valid, report.epoch
-                weights = copied(model)
-            yield report
-            if report.complete and report.epoch - best_epoch >= patience:
-                break
-    finally:
-        if weights is not None:
-            model.load_state_dict(weights)
-
-
-def copied(model: Model) -> dict[str, Tensor]:
-    """The numbers of a model as they are now."""
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-@torch.no_grad()
-def validate(model: Model, examples: Source, plan: Plan) -> float:
-    """The mean loss on other examples, in nats; what is drawn at random is the same each time."""
-    costs, generator = Costs(), Generator(model.shift.device)
-    for number, index in enumerate(
-        torch.arange(len(examples)).split(max(plan.batch_size, rows_within(500, model.shape)))
-    ):
-        reseed(generator, plan.random_state, Purpose.VALIDATION, number)
-        with fast_products():
-            x = model.inwards(examples[index])
-            costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
-    return costs.means()["loss"]
+Due: TypeAlias = "int | Callable[[int], bool] | None"  # each so many steps, or a question asked after each
 
 
 class Costs:
     """Losses added up on the device, in double precision; they are read once a report."""
 
-    def __init__(self) -> None:
-        self.count, self.batches, self.sums = 0, 0, dict[str, Tensor]()
+    def __init__(self, count: int = 0, batches: int = 0, sums: Mapping[str, Tensor] | None = None) -> None:
+        self.count, self.batches, self.sums = count, batches, dict(sums or {})
 
     def add(self, losses: Losses) -> None:
         """Takes in one batch, none larger than the first."""
@@ -162,17 +75,187 @@ class Costs:
         return {"loss": means["nll"] + means["penalty"]} | means
 
 
+@dataclass
+class Best:
+    """What early stopping looks back at: the least validation loss, the epoch after which it was, and the weights that had it."""
+
+    loss: float
+    epoch: int
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """Where training stands: what another round goes on from, and where in a round it is. A missing optimizer is built anew."""
+
+    epoch: int = 0  # epochs and steps of all rounds
+    step: int = 0
+    optimizer: Stepping | None = None
+    done: int = 0  # from here on of the round that runs: steps
+    seconds: float = 0.0
+    retries: int = 0  # divergences that it has come back from
+    costs: Costs = field(default_factory=Costs)  # since the epoch began
+    good: dict[str, Tensor] = field(default_factory=dict)  # all numbers as they were when the epoch began
+    best: Best | None = None
+
+
+def train(
+    model: Model,
+    examples: Source,
+    plan: Plan,
+    validation: Source | None = None,
+    every: Due = None,
+    state: State | None = None,
+) -> Reports:
+    """Trains the model, in place, and reports at the end of each epoch and also each ``every`` steps, or when that says so.
+
+    With a state it goes on from there, and moves it; the schedule runs over this round's steps. A round that was left goes on where it was.
+    With a plan's patience it ends when the validation loss has not improved for so many epochs; however it ends, the best weights stay.
+    Where losses are not finite it goes back to where the epoch began, three times at most, and takes a fifth of the step size from there.
+
+    Raises:
+        DivergenceError: smaller steps did not help either.
+    """
+    state = State() if state is None else state
+    if state.optimizer is None:
+        state.optimizer = plan.optimizer.build(model.parameters())
+    if plan.patience is not None and state.best is None:  # a warm start has weights worth keeping
+        known = state.step > 0 and validation is not None
+        loss = validate(model, validation, plan) if known and validation is not None else math.inf
+        state.best = Best(loss, state.epoch, copied(model) if math.isfinite(loss) else {})
+    per_epoch = math.ceil(len(examples) / plan.batch_size)
+    steps = max(1, round(plan.epochs * per_epoch))
+    keep_memory()
+    descend, began = Step(model, examples, plan, state.optimizer), time.perf_counter() - state.seconds
+    batches: Iterator[tuple[Tensor, Tensor]] | None = None
+    try:
+        while state.done < steps and not out_of_patience(state, plan):
+            place = state.done % per_epoch
+            if place == 0:
+                batches = None
+                keep(state.good, numbers(model, state.optimizer))
+            if batches is None:
+                batches = epoch_from(place, examples, plan, state.epoch)
+            raw, index = next(batches)
+            rate = plan.optimizer.lr * plan.optimizer.schedule(state.done / steps) * _FIFTH**state.retries
+            if not model.training:  # a report may have been looked at
+                model.train()
+            state.costs.add(descend(raw, index, state.step, rate))
+            state.step, state.done = state.step + 1, state.done + 1
+            complete = place == per_epoch - 1 or state.done == steps
+            if not complete and not due(every, state.done):
+                continue
+            means = state.costs.means()
+            wrong = unsound(model, raw, means, last=state.done == steps)
+            if wrong is not None:
+                go_back(model, state, place, f"{wrong} at step {state.done} of {steps}: training diverged", plan)
+                batches = None
+                continue
+            if complete:
+                state.epoch, state.costs = state.epoch + 1, Costs()
+            valid = validate(model, validation, plan) if complete and validation is not None else None
+            if valid is not None:
+                state.best = better(state, valid, model, plan)
+            nll, penalty, loss = means.pop("nll"), means.pop("penalty"), means.pop("loss")
+            epoch, state.seconds = state.epoch + (not complete), time.perf_counter() - began
+            yield Report(epoch, state.done, steps, state.seconds, loss, nll, penalty, valid, rate, complete, means)
+    finally:
+        if state.best is not None and state.best.weights:
+            model.load_state_dict(state.best.weights)
+        state.done, state.seconds, state.retries = 0, 0.0, 0
+        state.costs, state.good, state.best = Costs(), {}, None
+
+
+def better(state: State, valid: float, model: Model, plan: Plan) -> Best | None:
+    """What early stopping looks back at now; a loss that is not finite is no improvement, and is said."""
+    if not math.isfinite(valid):
+        warnings.warn(f"the validation loss after epoch {state.epoch} is {valid}", DivergenceWarning, stacklevel=3)
+    elif state.best is not None and valid < state.best.loss - plan.tol:
+        return Best(valid, state.epoch, copied(model))
+    return state.best
+
+
+def out_of_patience(state: State, plan: Plan) -> bool:
+    """Whether early stopping has seen enough."""
+    return state.best is not None and plan.patience is not None and state.epoch - state.best.epoch >= plan.patience
+
+
+def epoch_from(place: int, examples: Source, plan: Plan, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch, without those that were there already."""
+    generator = seeded("cpu", plan.random_state, Purpose.ORDER, epoch)
+    order = torch.randperm(len(examples), generator=generator)
+    return gathered(examples, order[place * plan.batch_size :], plan.batch_size)
+
+
+def due(every: Due, done: int) -> bool:
+    """Whether a report is wanted after so many steps."""
+    if callable(every):
+        return every(done)
+    return every is not None and done % every == 0
+
+
+def copied(model: Model) -> dict[str, Tensor]:
+    """The numbers of a model as they are now."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def numbers(model: Model, optimizer: Stepping) -> dict[str, Tensor]:
+    """All that a step moves: what changes there changes in the model and the optimizer."""
+    moments = {f"optimizer.{name}": tensor for name, tensor in optimizer.numbers().items()}
+    return dict(model.state_dict()) | moments
+
+
+def keep(kept: dict[str, Tensor], now: Mapping[str, Tensor]) -> None:
+    """Copies all numbers into the copies that are there, or into new ones."""
+    if kept:
+        for name, value in now.items():
+            kept[name].copy_(value)
+    else:
+        kept.update({name: value.detach().clone() for name, value in now.items()})
+
+
+def go_back(model: Model, state: State, place: int, what: str, plan: Plan) -> None:
+    """To where the epoch began, to go on with smaller steps; `DivergenceError` if that was tried often enough."""
+    if state.retries >= _RETRIES:
+        raise DivergenceError(
+            f"{what}, with a {_FIFTH**-_RETRIES:.0f}th of the step size too; lower optimizer.lr "
+            f"(now {plan.optimizer.lr:.3g}), or set optimizer.clip=1, or check the scaling"
+        )
+    assert state.optimizer is not None
+    with torch.no_grad():
+        for name, value in numbers(model, state.optimizer).items():
+            value.copy_(state.good[name])
+    state.step, state.done = state.step - place - 1, state.done - place - 1
+    state.retries, state.costs = state.retries + 1, Costs()
+    warnings.warn(
+        f"{what}; it went back to step {state.done} and takes a fifth of the step size from there; lower optimizer.lr "
+        f"(now {plan.optimizer.lr:.3g}), or set optimizer.clip=1",
+        DivergenceWarning,
+        stacklevel=2,
+    )
+
+
 @torch.no_grad()
-def check_sound(model: Model, raw: Tensor, losses: Mapping[str, float], step: int, steps: int, lr: float) -> None:
-    """`DivergenceError` if the losses are not finite; what the last step of all leaves behind shows in none of them, and is measured."""
+def validate(model: Model, examples: Source, plan: Plan) -> float:
+    """The mean loss on other examples, in nats; what is drawn at random is the same each time."""
+    costs, generator = Costs(), Generator(model.shift.device)
+    for number, index in enumerate(
+        torch.arange(len(examples)).split(max(plan.batch_size, rows_within(500, model.shape)))
+    ):
+        reseed(generator, plan.random_state, Purpose.VALIDATION, number)
+        with fast_products():
+            x = model.inwards(examples[index])
+            costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
+    return costs.means()["loss"]
+
+
+@torch.no_grad()
+def unsound(model: Model, raw: Tensor, losses: Mapping[str, float], last: bool) -> str | None:
+    """What is not finite, of losses and weights; what the last step of all leaves behind shows in no loss, and is measured."""
     seen = {name: losses[name] for name in ("loss", "nll", "penalty")}
-    if step == steps:
+    if last:
         x = model.inwards(raw)
         seen["loss that is left"] = float(model.eval().score(x, x).total.mean())
-        seen["weight " + (model.broken() or "")] = math.nan if model.broken() else 0.0
     wrong = next((f"the {name} is {value}" for name, value in seen.items() if not math.isfinite(value)), None)
-    if wrong is not None:
-        raise DivergenceError(
-            f"{wrong} at step {step} of {steps}: training diverged; lower optimizer.lr (now {lr:.3g}), "
-            "or set optimizer.clip=1, or check the scaling"
-        )
+    broken = model.broken() if wrong is None else None
+    return wrong if broken is None else f"the weight {broken} is not finite"

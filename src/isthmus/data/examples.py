@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
+from isthmus.data.mapped import give_pages_back
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "as_examples", "blocks", "give_pages_back"]
+__all__ = ["Examples", "as_examples", "blocks"]
 
 Array = npt.NDArray[Any]
 
@@ -185,14 +185,6 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])
         give_pages_back(values)
-
-
-def give_pages_back(values: Array) -> None:
-    """Lets the system take back what was read of a read-only memory map: it stays in the file, and need not fill memory."""
-    mapping = getattr(values, "_mmap", None)
-    shared = getattr(values, "mode", None) == "r"  # of a copy-on-write map the changes would be lost
-    if shared and isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _place(place: tuple[int, ...], columns: tuple[str, ...] | None) -> str:

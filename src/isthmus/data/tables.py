@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import os
+import tempfile
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +27,7 @@ Array = npt.NDArray[Any]
 _NO_LABEL = "(none)"
 _MISSING = ("", "na", "n/a", "null", "none", "?")  # beside nan, which float reads
 _ROWS = 10_000  # rows read together
+_IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
 _LISTED = 10  # names in a message
 
 
@@ -182,6 +187,8 @@ def _narrow(cells: Array | list[Any]) -> Array:
 def read_parquet(path: Path, labels: str | None = None) -> Dataset:
     """A table of numbers from a Parquet file, in the type that holds all its columns; nulls become NaN.
 
+    Of more than 256 MiB the numbers go into a temporary file, and stay there: the result is a memory map.
+
     Args:
         path: the file.
         labels: the column that holds the labels.
@@ -197,22 +204,69 @@ def read_parquet(path: Path, labels: str | None = None) -> Dataset:
         raise ModuleNotFoundError("reading .parquet needs pyarrow: pip install 'isthmus[parquet]'") from error
     name = shown(path)
     with open_regular(path) as file:
-        try:
+        with _undamaged(name):
             table = pyarrow.parquet.ParquetFile(file)
             columns, target = _check_parquet(table, labels, name)
-            blocks = [
-                _from_arrow(batch, target) for batch in table.iter_batches(_ROWS)
-            ]  # memory grows with what is there
-        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
-    rows = sum(len(block) for block, _ in blocks)
-    if rows != table.metadata.num_rows:
+        cells: list[Any] = []
+        if table.metadata.num_rows * len(columns) * 8 > _IN_MEMORY:
+            kinds = {block.dtype for block in _blocks(table, target, name, [])} or {np.dtype(np.float64)}
+            values = _in_a_file(_blocks(table, target, name, cells), np.result_type(*kinds), len(columns), name)
+        else:
+            blocks = list(_blocks(table, target, name, cells))
+            values = np.concatenate(blocks) if blocks else np.empty((0, len(columns)))
+    if len(values) != table.metadata.num_rows:
         raise DataError(
-            f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {rows:,} are there"
+            f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {len(values):,} are there"
         )
-    values = np.concatenate([block for block, _ in blocks])
-    cells = None if target is None else _narrow(list(itertools.chain.from_iterable(part for _, part in blocks)))
-    return Dataset(path.name, values, train_labels=cells, columns=columns, source=name, notes=_notes(cells))
+    found = None if target is None else _narrow(cells)
+    return Dataset(path.name, values, train_labels=found, columns=columns, source=name, notes=_notes(found))
+
+
+@contextmanager
+def _undamaged(name: str) -> Iterator[None]:
+    """What pyarrow complains of within is a `DataError`."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
+
+
+def _blocks(table: Any, target: int | None, name: str, cells: list[Any]) -> Iterator[Array]:
+    """The numbers, some rows at a time, so that memory grows with what is there; the labels join the cells."""
+    batches = table.iter_batches(_ROWS)
+    while True:
+        with _undamaged(name):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            block, labels = _from_arrow(batch, target)
+        cells += labels
+        yield block
+
+
+def _in_a_file(blocks: Iterator[Array], dtype: np.dtype[Any], width: int, name: str) -> Array:
+    """Blocks of rows as one array in a temporary file, mapped into memory; the file has no name, and is gone with the array."""
+    rows = 0
+    with tempfile.TemporaryFile(prefix="isthmus-") as file:
+        for block in blocks:
+            rows += len(block)
+            try:
+                file.write(np.ascontiguousarray(block, dtype).data)
+                file.flush()
+            except OSError as error:
+                place = f"a temporary file in {tempfile.gettempdir()}"
+                raise DataError(
+                    f"{name} is read through {place}, which failed ({error}); set TMPDIR to another folder"
+                ) from error
+        if not rows:
+            return np.empty((0, width), dtype)
+        values: Any = np.memmap(file, dtype, "r", shape=(rows, width))
+        descriptor = os.dup(file.fileno())  # under which rows can be read as long as the map is there
+        weakref.finalize(values._mmap, os.close, descriptor)
+        values.filename = f"/dev/fd/{descriptor}"
+        return np.asanyarray(values)
 
 
 def _check_parquet(table: Any, labels: str | None, name: str) -> tuple[tuple[str, ...], int | None]:

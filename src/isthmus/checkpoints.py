@@ -1,0 +1,170 @@
+"""What training goes on from, as a part of a model file, and back again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.choosing import SLOTS
+from isthmus.data.examples import blocks
+from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.model import Model
+from isthmus.optimizers import Optimizer
+from isthmus.steps import Precision
+from isthmus.storage import Header, Round, Tensors
+from isthmus.training import Best, Costs, State
+
+__all__ = ["Interrupted", "Seen", "asked", "round_of", "tensors_of"]
+
+Array = NDArray[Any]
+_PARTS = ("optimizer", "costs", "best", "good")
+_DECIDING = ("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "precision")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The examples of a round of training, as far as one has to know them again."""
+
+    examples: Array
+    validation: Array | None
+
+    @cached_property
+    def hashes(self) -> tuple[str, str | None]:
+        """Of everything; computed when first asked for."""
+        return hashed(self.examples), None if self.validation is None else hashed(self.validation)
+
+
+def hashed(values: Array) -> str:
+    """A hash of shape, type and bytes."""
+    found = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
+    for _, block in blocks(values):
+        found.update(np.ascontiguousarray(block).data)
+    return found.hexdigest()
+
+
+def round_of(state: State, seen: Seen, precision: Precision, device: torch.device) -> Round:
+    """Where the round stands, as a header says it."""
+    examples, validation = seen.hashes
+    best = state.best
+    return Round(
+        done=state.done,
+        seconds=state.seconds,
+        retries=state.retries,
+        examples=examples,
+        validation=validation,
+        counts=(state.costs.count, state.costs.batches),
+        stopping=best is not None,
+        best=None if best is None or not math.isfinite(best.loss) else best.loss,
+        best_epoch=0 if best is None else best.epoch,
+        precision=precision,  # type: ignore[arg-type]  # "auto" has been decided
+        device=device.type,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+    )
+
+
+def tensors_of(state: State) -> Tensors:
+    """What the optimizer remembers; within an epoch its costs so far, and all numbers as they were when it began; the best weights."""
+    assert state.optimizer is not None
+    parts = {"optimizer": state.optimizer.numbers(), "best": {} if state.best is None else state.best.weights}
+    if state.costs.count:
+        parts |= {"costs": state.costs.sums, "good": state.good}
+    return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+
+def asked(header: Header, there: Tensors, sketch: Model, optimizer: Optimizer) -> Tensors:
+    """Sketches of the tensors that a checkpoint has to hold beside its model's; ValueError where it cannot be one."""
+    stands = header.round
+    if stands is None:
+        return {}
+    own = dict(sketch.state_dict())
+    moments = {f"optimizer.{name}": t for name, t in optimizer.build(sketch.parameters()).numbers().items()}
+    wanted = dict(moments)
+    if stands.best is not None:
+        wanted |= {f"best.{name}": t for name, t in own.items()}
+    if stands.counts[0]:
+        wanted |= {f"good.{name}": t for name, t in (own | moments).items()}
+        costs = {name: t for name, t in there.items() if name.startswith("costs.")}
+        if not {"costs.nll", "costs.penalty"} <= costs.keys():
+            raise ValueError("it lacks the costs of its epoch so far")
+        batch = costs["costs.nll"].shape
+        for name, t in costs.items():
+            shapes = {batch} if name in {"costs.nll", "costs.penalty"} else {batch, torch.Size([])}
+            if len(batch) != 1 or t.shape not in shapes or t.dtype != torch.float64:
+                raise ValueError(f"{name} cannot be what an epoch cost so far")
+        wanted |= costs
+    return wanted
+
+
+class Interrupted:
+    """A round of training that a checkpoint was taken of.
+
+    Args:
+        header, tensors: of the checkpoint.
+        model: with its weights.
+        optimizer: the record that it was trained with.
+        parameters: what the user chose.
+    """
+
+    def __init__(
+        self, header: Header, tensors: Tensors, model: Model, optimizer: Optimizer, parameters: Mapping[str, Any]
+    ) -> None:
+        assert header.round is not None
+        self.round: Round = header.round
+        self.parameters = {name: parameters[name] for name in (*SLOTS, *_DECIDING)}
+        device, stepping = model.shift.device, optimizer.build(model.parameters())
+        self.device = device.type
+        parts: dict[str, Tensors] = {part: {} for part in _PARTS}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part][rest] = tensor.to(device)
+        for name, tensor in stepping.numbers().items():
+            tensor.copy_(parts["optimizer"][name])
+        best = math.inf if self.round.best is None else self.round.best
+        self.state = State(
+            epoch=header.epoch,
+            step=header.step,
+            optimizer=stepping,
+            done=self.round.done,
+            seconds=self.round.seconds,
+            retries=self.round.retries,
+            costs=Costs(*self.round.counts, parts["costs"]),
+            good=parts["good"],
+            best=Best(best, self.round.best_epoch, parts["best"]) if self.round.stopping else None,
+        )
+
+    def check(self, seen: Seen, parameters: Mapping[str, Any]) -> None:
+        """An error unless examples and parameters are those of then; a warning where the last bits may come out otherwise."""
+        changed = next((name for name, value in self.parameters.items() if parameters[name] != value), None)
+        if changed is not None:
+            raise RecordError(
+                f"{changed}={parameters[changed]!r} was {self.parameters[changed]!r} when training was interrupted, and it "
+                "goes on as it began; set it back, or fit with warm_start=True"
+            )
+        for now, then, what in zip(
+            seen.hashes, (self.round.examples, self.round.validation), ("examples", "validation examples"), strict=True
+        ):
+            if now != then:
+                how = "there were none" if then is None else "give those" if now is None else "these differ"
+                raise DataError(f"training was interrupted on other {what}, and goes on with the same alone: {how}")
+        made = (self.round.torch, self.round.threads, self.round.device)
+        here = (str(torch.__version__), torch.get_num_threads(), self.device)
+        if made != here:
+            said, says = (
+                f"PyTorch {version} on {threads} threads ({device})" for version, threads, device in (made, here)
+            )
+            warnings.warn(
+                f"the checkpoint was made with {said}, and this is {says}: the last bits may come out otherwise",
+                IsthmusWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,165 @@
+"""What a fitted autoencoder does: encode, decode, reconstruct, sample, spoil, score."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+
+from isthmus.bottlenecks.base import Bottleneck
+from isthmus.corruptions import Corruption
+from isthmus.data import as_examples
+from isthmus.data.examples import Examples
+from isthmus.errors import DataError, RecordError
+from isthmus.inference import in_batches
+from isthmus.model import Model
+from isthmus.randomness import Purpose, seeded
+from isthmus.sources import Resident, Source, Streamed
+
+__all__ = ["Fitted", "seed_of"]
+
+Array = NDArray[Any]
+
+
+class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
+    """The use of a model that is there, in the units of the data."""
+
+    model_: Model
+    shape_: tuple[int, ...]
+    code_shape_: tuple[int, ...]
+    bottleneck_: Bottleneck
+    corruption_: Corruption
+    feature_names_in_: NDArray[np.object_]
+    _n_features_out: int
+
+    def encode(self, X: Any) -> Array:
+        """The codes of examples: (n, *code_shape_), the same each time."""
+        return self._apply(lambda raw: self.model_.encode(self.model_.inwards(raw)), self._examples(X))
+
+    def transform(self, X: Any) -> Array:
+        """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it."""
+        return self.encode(X).reshape(-1, self._n_features_out)
+
+    def decode(self, Z: ArrayLike) -> Array:
+        """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
+        check_is_fitted(self)
+        codes, model = as_examples(Z).values, self.model_
+        if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
+            raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
+        codes = codes.reshape(-1, *self.code_shape_)
+        return self._apply(lambda z: model.outwards(model.decode(z.to(model.dtype))), codes)
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """`decode`."""
+        return self.decode(X)
+
+    def reconstruct(self, X: Any) -> Array:
+        """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples."""
+        return self._reconstructed(self._examples(X))
+
+    def sample(self, n: int = 1, random_state: int | None = None) -> Array:
+        """New examples (n, *shape_) decoded from the bottleneck's prior; `NotPossibleError` where it has none."""
+        check_is_fitted(self)
+        if not isinstance(n, Integral) or n < 1:
+            raise RecordError(f"n={n!r} cannot be: give a whole number of examples from 1 on")
+        generator = seeded("cpu", seed_of(random_state), Purpose.SAMPLE)
+        codes = self.bottleneck_.sample((int(n), *self.code_shape_), generator)
+        return self.decode(codes.numpy())
+
+    def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
+        """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""
+        values, seed = self._examples(X), seed_of(random_state)
+        if corruption is not None and not isinstance(corruption, Corruption):
+            raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
+        spoil, parts = corruption or self.corruption_, []
+        with torch.inference_mode():
+            for number, begin in enumerate(range(0, len(values), 1024)):
+                raw = self._source(np.asarray(values[begin : begin + 1024]))
+                x = self.model_.inwards(raw[torch.arange(len(raw))])
+                generator = seeded(x.device, seed, Purpose.SAMPLE, number)
+                parts.append(self.model_.outwards(spoil(x, generator)).cpu().numpy())
+        spoilt: Array = np.concatenate(parts)
+        return spoilt
+
+    def score_samples(self, X: Any) -> Array:
+        """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data."""
+        return self._apply(lambda raw: -self._scored(raw), self._examples(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
+        """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_)."""
+        values = self._examples(X)
+        squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
+        return squares if per_feature else squares.reshape(len(squares), -1).mean(1)
+
+    def _scored(self, raw: torch.Tensor) -> torch.Tensor:
+        x = self.model_.inwards(raw)
+        return self.model_.score(x, x).total
+
+    def _apply(self, function: Any, values: Array) -> Array:
+        training = self.model_.training  # it is, between the reports of `fitting`
+        self.model_.eval()
+        rows: Array = in_batches(function, values, self.model_)
+        self.model_.train(training)
+        return rows
+
+    def _reconstructed(self, values: Array) -> Array:
+        model = self.model_
+        return self._apply(lambda raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
+
+    def _examples(self, X: Any, minimum: int = 1) -> Array:
+        """Checked examples of the shape that was fitted, their columns in the same order."""
+        check_is_fitted(self)
+        if isinstance(X, Examples):
+            wrong = self.wrong_columns(X.columns)
+            if wrong is not None:
+                raise DataError(f"these are other columns than it was fitted on: {wrong}")
+        elif hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
+            _check_feature_names(self, X, reset=False)
+        values = as_examples(X, minimum=minimum).values
+        if values.shape[1:] == self.shape_:
+            return values
+        if values.ndim == 2 and len(self.shape_) == 1:
+            found, wanted = values.shape[1], self.shape_[0]
+            raise DataError(
+                f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
+            )
+        same = math.prod(values.shape[1:]) == math.prod(self.shape_)
+        raise DataError(
+            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}"
+            + ("; reshape X to (n, *shape_)" if same else "")
+        )
+
+    def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:
+        """How names of columns differ from those that it was fitted on, if they do."""
+        known = tuple(getattr(self, "feature_names_in_", ()))
+        if not known or columns is None or columns == known:
+            return None
+        wrong = next(((a, b) for a, b in zip(known, columns, strict=False) if a != b), None)
+        reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
+        return f"{reason} ({', '.join(known)})"
+
+    def _source(self, values: Array) -> Source:
+        kind = Streamed if isinstance(values, np.memmap) else Resident
+        return kind(values, self.model_.shift.device)
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """A whole number from 0 on: the one given, or one drawn."""
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if random_state is None:
+        return secrets.randbits(31)
+    if not isinstance(random_state, Integral) or random_state < 0:
+        raise RecordError(f"random_state={random_state!r} cannot be: give a whole number from 0 on, or None")
+    return int(random_state)

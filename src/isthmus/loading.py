@@ -1,0 +1,114 @@
+"""From a model file to an autoencoder."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+
+from isthmus import storage
+from isthmus.architectures import Modules
+from isthmus.checkpoints import Interrupted, asked
+from isthmus.choosing import SLOTS, Chosen
+from isthmus.data.files import shown
+from isthmus.devices import choose_device
+from isthmus.errors import ModelFileError, RecordError
+from isthmus.estimator import Autoencoder
+from isthmus.records import Record
+from isthmus.scaling import Affine
+from isthmus.training import State
+
+__all__ = ["load"]
+
+
+def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, device: str = "auto") -> Autoencoder:
+    """The autoencoder of a model file, ready to use.
+
+    Args:
+        path: the file, or the folder of a run.
+        architecture: the code of own modules, which a file does not hold.
+
+    Of a checkpoint it is as far as training had come, and `Autoencoder.resume` goes on with that.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ModelFileError: the file is damaged, or not of isthmus, or no file but a link, a pipe, a device.
+    """
+    path = os.path.join(path, "model.safetensors") if os.path.isdir(path) else path
+
+    def expected(header: storage.Header, tensors: storage.Tensors) -> storage.Tensors:
+        chosen = _described(header, tensors, architecture)[1]
+        sketch = chosen.sketch()
+        return dict(sketch.state_dict()) | asked(header, tensors, sketch, chosen.records["optimizer"])
+
+    header, tensors, history, columns = storage.read_file(path, expected)
+    with storage.agreeing(path):
+        ae, chosen = _described(header, tensors, architecture)
+        own = isinstance(chosen.records["architecture"], Modules)
+        broken = next((name for name, value in tensors.items() if not _sound(name, value, own)), None)
+        if broken is None:
+            ae.device = _usable(header, device)
+            ae._assemble(chosen, header.seed)
+            ae.model_.load_state_dict({name: tensors[name] for name in ae.model_.state_dict()})
+            broken = ae.model_.broken()  # of own modules: their weights, but not their buffers
+    if broken is not None:
+        raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
+    ae.history_, ae.seconds_, ae._state = history, header.seconds, State(header.epoch, header.step)
+    if columns is not None:
+        ae.feature_names_in_ = np.asarray(columns, dtype=object)
+    if header.round is not None:
+        optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
+        ae._interrupted = Interrupted(header, tensors, ae.model_, optimizer, parameters)
+        ae.precision_ = header.round.precision
+    return ae
+
+
+def _described(
+    header: storage.Header, tensors: storage.Tensors, architecture: Modules | None
+) -> tuple[Autoencoder, Chosen]:
+    """The autoencoder that a header describes, unfitted, and its choices; ValueError or the like if it describes none."""
+    names, shape = storage.vocabulary(), header.shape
+    ae = Autoencoder(**{k: storage.read_value(v, names, architecture) for k, v in header.parameters.items()})
+    ae._validate_params()
+    fitted = {slot: storage.read_value(header.fitted[slot], names, architecture) for slot in SLOTS}
+    for slot, kind in SLOTS.items():
+        if not isinstance(fitted[slot], kind):
+            raise RecordError(f"{fitted[slot]!r} is no {slot}")
+    deep = next(
+        (n for record in fitted.values() for n in record.get_params() if _layers(record, n) > len(tensors)), None
+    )
+    if deep is not None:
+        raise RecordError(f"{deep} asks for more layers than there are tensors")
+    for side in ("shift", "scale"):
+        own = tuple(tensors[side].shape)
+        fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
+        if not fits or tensors[side].dtype not in {torch.float32, torch.float64}:
+            raise RecordError(f"{side} of shape {own} does not fit {shape}")
+    if not (tensors["scale"] > 0).all():
+        raise RecordError("scale has to be greater than 0")
+    affine = Affine(tensors["shift"].numpy(), tensors["scale"].numpy())
+    return ae, Chosen(fitted, shape, affine, torch.float64 if header.dtype == "float64" else torch.float32)
+
+
+def _sound(name: str, value: torch.Tensor, own: bool) -> bool:
+    """Whether a tensor may be: weights have to be finite, but in buffers of own modules there may be anything."""
+    if name == "history" or name.startswith(("costs.", "optimizer.", "good.optimizer.")):
+        return True
+    theirs = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))
+    return (own and theirs) or bool(torch.isfinite(value).all())
+
+
+def _usable(header: storage.Header, device: str) -> str:
+    """The device that is asked for; for a checkpoint the one that it was made on, if it is here."""
+    if device == "auto" and header.round is not None:
+        try:
+            return choose_device(header.round.device).type
+        except RecordError:
+            return device
+    return device
+
+
+def _layers(record: Record, name: str) -> int:
+    value = record.get_params()[name]
+    return len(value) if isinstance(value, tuple) else 0

@@ -1,0 +1,143 @@
+"""A run from its beginning to its end: trained, kept while it is, measured, drawn."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from isthmus import runs
+from isthmus.console import counted, fail, say, table, watcher
+from isthmus.data import Dataset
+from isthmus.data.examples import Examples
+from isthmus.errors import IsthmusWarning
+from isthmus.estimator import Autoencoder
+from isthmus.evaluation import Evaluation, evaluate
+from isthmus.report import write_report
+from isthmus.runs import About, Origin, Split
+from isthmus.signals import Caught
+
+__all__ = ["Training", "evaluated", "trained"]
+
+_SECONDS = 10  # between two checkpoints, unless steps are counted
+_LOOKED = 20  # steps after which the progress bar moves
+
+
+class Training(NamedTuple):
+    """A run that is to be trained: where it is written, of what, from which data, and what it was told."""
+
+    folder: Path
+    ae: Autoencoder
+    origin: Origin
+    dataset: Dataset
+    about: About
+
+
+def trained(run: Training, begun: bool) -> None:
+    """Trains to the end, or until a signal; writes the run, its figures and its pages."""
+    part = runs.split(run.dataset)
+    with runs.claimed(run.folder), Caught() as caught:
+        _fit(run, part, begun, caught)
+        runs.save_run(run.folder, run.ae, run.origin, run.about)
+    if caught.signal:
+        fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
+    evaluation = evaluated(run.ae, part, run.dataset.name)
+    title = f"{run.about.recipe} on {run.dataset.name}"
+    _pages(run.folder, run.ae, part, evaluation, title, run.about.command)
+    pictures = len(list(run.folder.glob("pictures/*.png")))
+    say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
+    first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
+    nxt = "isthmus train variational bottleneck.size=2" if first else f"isthmus plot {run.folder} tsne"
+    say(f"open {run.folder / 'report.html'}; try next: {nxt}")
+
+
+def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
+    """Trains with a progress bar, checkpoints, and event files if they are wanted; on a signal it keeps a checkpoint and exits."""
+    writer: Any = nullcontext()
+    if run.about.tensorboard:
+        from isthmus.tensorboard import EventWriter
+
+        writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
+    X, ae, kept = Examples(part.train, run.dataset.columns), run.ae, Kept(run.about.checkpoint_every)
+    with writer, _sentences():
+
+        def due(step: int) -> bool:
+            return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
+
+        train = ae.resuming if begun else ae.fitting
+        reports = train(X, validation=part.test, every=due)
+        for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
+            if run.about.tensorboard and report.complete:
+                writer.scalars(report)
+                writer.pictures(ae, part.test[:10], report.step)
+            if caught.signal or kept.due(report.step, report.complete):
+                _keep(run, needed=bool(caught.signal))
+                kept.now()
+            if caught.signal:
+                reports.close()
+                stopped = f"stopped after step {report.step:,} of {report.steps:,}"
+                fail(f"{stopped}; go on with: isthmus resume {run.folder}", 128 + caught.signal)
+
+
+def _keep(run: Training, needed: bool) -> None:
+    """Writes a checkpoint; where that fails, training goes on, unless it was to be the last thing."""
+    try:
+        runs.save_checkpoint(run.folder, run.ae, run.origin, run.about)
+    except OSError as error:
+        if needed:
+            raise
+        say(f"note: no checkpoint could be written ({error}); training goes on")
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Warnings of ours within are said as notes."""
+    before = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *more: Any) -> None:
+        if issubclass(category, IsthmusWarning):
+            say(f"note: {message}")
+        else:
+            before(message, category, *more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note  # type: ignore[assignment]
+        yield
+
+
+class Kept:
+    """When a checkpoint is due: at the first look, then each so many steps, or at the end of an epoch when the last is old enough."""
+
+    def __init__(self, every: int | None) -> None:
+        self.every, self.last = every, -math.inf
+
+    def due(self, step: int, complete: bool = False) -> bool:
+        """Whether one is to be written now."""
+        if self.last == -math.inf:
+            return step % _LOOKED == 0 or complete
+        if self.every is None:
+            return complete and time.monotonic() - self.last > _SECONDS
+        return step % self.every == 0
+
+    def now(self) -> None:
+        """One was written."""
+        self.last = time.monotonic()
+
+
+def evaluated(ae: Autoencoder, part: Split, name: str) -> Evaluation:
+    """Prints the table of figures, and returns them."""
+    evaluation = evaluate(ae, part.test, part.train)
+    table(
+        [f"{counted(len(part.test), 'held-out example')} of {name}", "value", "unit"],
+        [list(row) for row in evaluation.rows()],
+    )
+    return evaluation
+
+
+def _pages(folder: Path, ae: Autoencoder, part: Split, evaluation: Evaluation, title: str, command: str) -> None:
+    pictures = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), part)
+    write_report(folder, ae, evaluation, pictures, title, command)

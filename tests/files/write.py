@@ -1,0 +1,53 @@
+"""Writes the files of this format, and what they give, which every later version has to give too: python tests/files/write.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from isthmus import Autoencoder
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, TopK, VectorQuantized
+from isthmus.corruptions import Noise
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import Adam, OneCycle
+from isthmus.storage import FORMAT
+
+HERE = Path(__file__).parent
+
+
+def examples(pictures: bool) -> np.ndarray:
+    """Numbers that no library's generator has a hand in."""
+    table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
+    return np.abs(np.sin(np.arange(60 * 64).reshape(60, 8, 8) * 0.37)).astype(np.float32) if pictures else table
+
+
+KINDS = {
+    "table": Autoencoder(TopK(4, k=2), architecture=MLP((8,)), likelihood=Normal("learned"), epochs=2),
+    "drawn": Autoencoder(Gaussian(2, beta=2.0), architecture=MLP((8,)), corruption=Noise(0.1), epochs=1.5),
+    "quantized": Autoencoder(
+        VectorQuantized(2, entries=4), architecture=MLP((8,)), optimizer=Adam(schedule=OneCycle(warmup=0.5)), epochs=1
+    ),
+    "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), epochs=1),
+}
+
+
+def main() -> None:
+    """Writes them all."""
+    torch.set_num_threads(1)
+    for name, ae in KINDS.items():
+        X = examples(name == "pictures")
+        ae.set_params(random_state=0, batch_size=16).fit(X).save(HERE / f"format-{FORMAT}-{name}.safetensors")
+        np.save(HERE / f"format-{FORMAT}-{name}.npy", ae.reconstruct(X))
+    if FORMAT > 1:
+        ae, X = KINDS["drawn"].set_params(epochs=3), examples(False)
+        for report in ae.fitting(X, every=1):
+            if report.step == 6:
+                ae.checkpoint(HERE / f"format-{FORMAT}-checkpoint.safetensors")
+        np.save(HERE / f"format-{FORMAT}-checkpoint.npy", ae.reconstruct(X))
+
+
+if __name__ == "__main__":
+    main()

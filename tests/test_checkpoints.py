@@ -1,0 +1,378 @@
+"""A training that is cut off anywhere goes on as if nothing had been: the same numbers, to the last bit."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import pickle
+import random
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import victims
+from victims import CASES, built, examples, own, weights_hash
+
+from isthmus import Autoencoder, load
+from isthmus.errors import DataError, DivergenceError, DivergenceWarning, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import SGD
+from isthmus.training import Report
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["victims", "isthmus.estimator", "isthmus.loading", "safetensors.torch"])
+KILLS = 6
+
+
+def alone(function: Callable[..., None], *given: Any) -> Any:
+    """A process of its own that does something."""
+    process = FORKED.Process(target=function, args=given, daemon=True)
+    process.start()
+    return process
+
+
+def through(process: Any) -> None:
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def modules(case: str) -> Any:
+    return own() if CASES[case].get("architecture") == "own" else None
+
+
+@pytest.mark.promise(10, cases=KILLS)
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(case: str, tmp_path: Path) -> None:
+    through(alone(victims.undisturbed, case, tmp_path))
+    checkpoint, model, chance = tmp_path / "checkpoint.safetensors", tmp_path / "model.safetensors", random.Random(case)
+    for _ in range(KILLS):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        victim = alone(victims.trained, case, tmp_path)
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:  # until it has gone on
+            assert time.monotonic() < deadline
+            if not victim.is_alive():
+                break
+        time.sleep(chance.random() * 0.03)
+        victim.kill()
+        victim.join()
+        if model.exists():
+            break
+    through(alone(victims.trained, case, tmp_path))
+    assert weights_hash(model, modules(case)) == weights_hash(tmp_path / "whole.safetensors", modules(case))
+    assert {path.name for path in tmp_path.iterdir()} <= {p.name for p in (checkpoint, model)} | {
+        "whole.safetensors",
+        "x.npy",
+    }
+
+
+def numbers(ae: Autoencoder) -> list[np.ndarray[Any, Any]]:
+    return [tensor.numpy() for tensor in ae.model_.state_dict().values()]
+
+
+@pytest.mark.promise(10)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
+def test_every_checkpoint_of_a_training_leads_to_the_same_end(case: str, tmp_path: Path) -> None:
+    X = examples(case, tmp_path)
+    whole, looked = built(case).fit(X), built(case)
+    files = []
+    for number, _ in enumerate(looked.fitting(X, every=1)):
+        files.append(tmp_path / f"{number}")
+        looked.checkpoint(files[-1])
+    for file in {files[0], files[1], files[len(files) // 2], files[-2], files[-1]}:
+        again = load(file, architecture=modules(case)).resume(X)
+        for a, b in zip(numbers(again), numbers(whole), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert [(r.loss, r.valid, r.step, r.epoch) for r in again.history_] == [
+            (r.loss, r.valid, r.step, r.epoch) for r in whole.history_
+        ]
+
+
+def test_a_checkpoint_is_a_model_as_far_as_it_came(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    for report in ae.fitting(X, every=3):
+        ae.checkpoint(tmp_path / "x")
+        codes = ae.encode(X)
+        if report.epoch == 2:
+            break
+    then = load(tmp_path / "x")
+    np.testing.assert_array_equal(then.encode(X), codes)
+    assert then.history_ == ae.history_
+
+
+def test_what_came_before_the_round_counts_on(tmp_path: Path) -> None:
+    X = examples("noise", tmp_path)
+
+    def twice() -> Autoencoder:
+        return built("noise").set_params(warm_start=True).fit(X)
+
+    whole, cut = twice().fit(X), twice()
+    reports = cut.fitting(X, every=5)
+    next(reports), next(reports)
+    cut.checkpoint(tmp_path / "x")
+    reports.close()
+    again = load(tmp_path / "x").resume(X)
+    for a, b in zip(numbers(again), numbers(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [r.epoch for r in again.history_] == [r.epoch for r in whole.history_]
+    assert again.partial_fit(X).history_[-1].epoch == 9
+
+
+def test_after_the_end_nothing_is_left_to_resume(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    with pytest.raises(NotPossibleError, match="no training is under way"):
+        ae.fit(X).checkpoint(tmp_path / "x")
+    with pytest.raises(NotPossibleError, match="nothing to resume"):
+        ae.resume(X)
+    ae.fit(X, checkpoint=tmp_path / "x")
+    again = load(tmp_path / "x").resume(X)
+    np.testing.assert_array_equal(again.encode(X), ae.encode(X))
+    with pytest.raises(NotPossibleError, match="nothing to resume"):
+        again.resume(X)
+
+
+def test_other_examples_are_refused_and_the_checkpoint_stays_good(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    validation = X[:50] * 0.5
+    for report in ae.fitting(X, validation=validation, every=4):
+        ae.checkpoint(tmp_path / "x")
+        if report.step == 20:
+            break
+    cut = load(tmp_path / "x")
+    changed = X.copy()
+    changed[3, 4] += 1e-3
+    for other in (changed, X[:-1], X.astype(np.float64)):
+        with pytest.raises(DataError, match="interrupted on other examples"):
+            cut.resume(other, validation=validation)
+    with pytest.raises(DataError, match=r"other validation examples, .*: give those"):
+        cut.resume(X)
+    whole = built("plain").fit(X, validation=validation)
+    np.testing.assert_array_equal(cut.resume(X, validation=validation).encode(X), whole.encode(X))
+
+
+def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    reports = ae.fitting(X, every=3)
+    next(reports)
+    ae.checkpoint(tmp_path / "x")
+    np.testing.assert_array_equal(load(tmp_path / "x").fit(X).encode(X), built("plain").fit(X).encode(X))
+
+
+def test_other_threads_are_said(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    reports = ae.fitting(X, every=3)
+    next(reports)
+    ae.checkpoint(tmp_path / "x")
+    reports.close()
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        with pytest.warns(UserWarning, match=rf"on {before} threads \(cpu\), and this is .* on {before + 1} threads"):
+            load(tmp_path / "x").resume(X)
+    finally:
+        torch.set_num_threads(before)
+
+
+def cut(ae: Autoencoder, X: Any, at: int, path: Path, **given: Any) -> Autoencoder:
+    """The autoencoder of a checkpoint that was taken after a step."""
+    reports = ae.fitting(X, every=1, **given)
+    for report in reports:
+        if report.step == at:
+            ae.checkpoint(path)
+            break
+    reports.close()
+    return load(path)
+
+
+STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "tol": 0.01, "epochs": 6}
+
+
+@pytest.mark.promise(10)
+@pytest.mark.parametrize("at", [3, 11, 12, 30])
+@pytest.mark.parametrize("way", ["warm", "validation", "mapped", "partial", "frame"])
+def test_rounds_of_every_kind_go_on(way: str, at: int, tmp_path: Path) -> None:
+    X: Any = examples("mapped" if way == "mapped" else "plain", tmp_path)
+    given: dict[str, Any] = {"validation": X[:40] * 0.9} if way == "validation" else {}
+    if way == "frame":
+        X = pd.DataFrame(X, columns=list("abcdef"))
+
+    def before() -> Autoencoder:
+        ae = built("noise").set_params(**STOPPING)
+        if way == "warm":
+            ae.set_params(warm_start=True).fit(X)
+        return ae.partial_fit(X).set_params(warm_start=True) if way == "partial" else ae
+
+    whole, then = before().fit(X, **given), before()
+    again = cut(then, X, at, tmp_path / "x", **given).resume(np.array(X) if way == "mapped" else X, **given)
+    for a, b in zip(numbers(again), numbers(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [(r.epoch, r.loss, r.valid) for r in again.history_] == [(r.epoch, r.loss, r.valid) for r in whole.history_]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch_size": 32}, {"epochs": 9}, {"early_stopping": True}, {"optimizer": SGD()}, {"precision": "float64"}],
+    ids=str,
+)
+def test_what_was_changed_since_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    X = examples("plain", tmp_path)
+    ae = cut(built("plain"), X, 5, tmp_path / "x")
+    before = ae.get_params(deep=False)
+    with pytest.raises(RecordError, match=f"{next(iter(change))}=.* when training was interrupted"):
+        ae.set_params(**change).resume(X)
+    np.testing.assert_array_equal(
+        ae.set_params(**{name: before[name] for name in change}).resume(X).encode(X), built("plain").fit(X).encode(X)
+    )
+
+
+def test_a_copy_made_within_a_round_begins_rounds_of_its_own(tmp_path: Path) -> None:
+    X, ae, copies = examples("plain", tmp_path), built("plain"), list[Autoencoder]()
+    for report in ae.fitting(X, every=5):
+        if report.step == 20:
+            copies = [copy.deepcopy(ae), pickle.loads(pickle.dumps(ae))]
+    for each in copies:
+        assert each._seen is None
+        assert each.partial_fit(X).history_[-1].steps == 14
+        assert len(each.set_params(warm_start=True).fit(X).history_) == len(each.history_)
+        assert each.history_[-1].steps == 56
+
+
+@pytest.mark.parametrize("first", ["partial_fit", "fit"])
+def test_other_training_of_a_checkpoint_ends_what_could_be_resumed(first: str, tmp_path: Path) -> None:
+    X = examples("plain", tmp_path)
+    ae = cut(built("plain"), X, 20, tmp_path / "x").set_params(warm_start=True)
+    getattr(ae, first)(X)
+    with pytest.raises(NotPossibleError, match="nothing to resume"):
+        ae.resume(X)
+
+
+def test_a_round_that_somebody_else_ends_late_disturbs_none(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    first = ae.fitting(X)
+    next(first)
+    second = ae.fitting(X)
+    next(second)
+    first.close()
+    ae.checkpoint(tmp_path / "x")
+    second.close()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_known_before_or_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, ae = examples("plain", tmp_path), built("plain").fit(examples("plain", tmp_path))
+    codes = ae.encode(X)
+    with pytest.raises(OSError, match="nowhere"):
+        ae.fit(X * 0.5, checkpoint=tmp_path / "nowhere" / "x")
+    np.testing.assert_array_equal(ae.encode(X), codes)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.warns(IsthmusWarning, match="no checkpoint could be written"):
+        again = built("plain").fit(X, checkpoint=tmp_path / "x")
+    np.testing.assert_array_equal(again.encode(X), codes)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.promise(12)
+def test_a_validation_loss_that_is_not_finite_is_said(tmp_path: Path) -> None:
+    X = examples("plain", tmp_path)
+    ae = built("plain").set_params(likelihood=Normal(1e-3), **STOPPING)
+    far = np.full((20, 6), 3e38, np.float32)
+    with pytest.warns(DivergenceWarning, match="the validation loss after epoch . is nan"):
+        ae.fit(X, validation=far)
+    assert len(ae.history_) == 2
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, "often"])
+def test_how_often_must_be_a_number_or_a_question(every: Any, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="every="):
+        next(built("plain").fitting(examples("plain", tmp_path), every=every))
+
+
+def test_a_question_decides_when_a_report_comes(tmp_path: Path) -> None:
+    X = examples("plain", tmp_path)
+    asked: list[int] = []
+
+    def due(step: int) -> bool:
+        asked.append(step)
+        return step in {2, 17}
+
+    steps = [report.step for report in built("plain").fitting(X, every=due)]
+    assert steps == [2, 14, 17, 28, 42, 56]
+    assert asked == [step for step in range(1, 57) if step % 14]  # the end of an epoch is one anyway
+
+
+@pytest.mark.promise(12)
+def test_after_a_divergence_it_goes_back_and_takes_smaller_steps(tmp_path: Path) -> None:
+    X = examples("divergence", tmp_path)
+    ae = Autoencoder(optimizer=SGD(1.0), likelihood=Normal(), epochs=6, batch_size=16, random_state=0)
+    with pytest.warns(
+        DivergenceWarning, match=r"training diverged; it went back to step \d+ and takes a fifth"
+    ) as seen:
+        ae.fit(X)
+    assert [report.epoch for report in ae.history_] == list(range(1, 7))
+    assert ae.history_[-1].lr == pytest.approx(0.2 ** len(seen))
+    assert ae.history_[-1].loss < ae.history_[0].loss
+    assert ae._state.step == ae.history_[-1].steps
+
+
+@pytest.mark.promise(12)
+def test_a_divergence_is_the_same_however_often_one_looks(tmp_path: Path) -> None:
+    X = examples("divergence", tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        seldom, often = built("divergence").fit(X), built("divergence")
+        for _ in often.fitting(X, every=1):
+            pass
+    for a, b in zip(numbers(often), numbers(seldom), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.promise(12)
+def test_when_small_steps_do_not_help_it_is_an_error_and_nothing_is_lost(tmp_path: Path) -> None:
+    X = examples("plain", tmp_path)
+    ae = built("plain").fit(X)
+    codes, history = ae.encode(X), ae.history_
+    sentence = r"training diverged, with a 125th of the step size too; lower optimizer\.lr \(now 1e\+12\)"
+    ae.set_params(optimizer=SGD(1e12))
+    with pytest.warns(DivergenceWarning) as seen, pytest.raises(DivergenceError, match=sentence):
+        ae.fit(X)
+    assert len(seen) == 3
+    np.testing.assert_array_equal(ae.encode(X), codes)
+    assert ae.history_ == history
+    assert (ae._state.epoch, ae._state.step, ae._state.done, ae._state.optimizer) == (4, 56, 0, None)
+
+
+@pytest.mark.promise(12)
+def test_weights_that_are_not_finite_are_seen_at_the_next_report(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        reports = list(poisoned_once(ae, X))
+    assert [re.sub("loss|weight \\S+", "thing", str(warning.message))[:60] for warning in seen] == [
+        "the thing is nan at step 2 of 56: training diverged; it went"
+    ]
+    assert reports[-1].complete
+    assert ae.model_.broken() is None
+
+
+def poisoned_once(ae: Autoencoder, X: np.ndarray[Any, Any]) -> Iterator[Report]:
+    """The reports of a training whose first step leaves a weight that is not finite."""
+    poisoned = False
+    for report in ae.fitting(X, every=1):
+        if not poisoned:
+            poisoned = True
+            with torch.no_grad():
+                next(ae.model_.parameters())[0, 0] = float("nan")
+        yield report

@@ -1,0 +1,125 @@
+"""What a person or a system that stops a training gets: a checkpoint, an exit code, a sentence; and the same model in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from victims import weights_hash
+
+from isthmus.cli import main
+from isthmus.runs import CHECKPOINT, MODEL
+
+COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
+TRAIN = ("train", "denoising", "--data", "digits", "epochs=60", "architecture.hidden=16", "bottleneck.size=2")
+
+
+def begun(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """A command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *words], cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def stopped(process: subprocess.Popen[str], number: int, epoch: int) -> str:
+    """Sends the signal when an epoch is over; what was said last."""
+    assert process.stderr is not None
+    while line := process.stderr.readline():
+        if f"epoch {epoch}," in line:
+            process.send_signal(number)
+            break
+    lines = process.stderr.read().strip().splitlines()
+    process.wait(60)
+    process.stderr.close()
+    return lines[-1] if lines else ""
+
+
+@pytest.mark.promise(11)
+@pytest.mark.promise(10)
+def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    first = begun(*TRAIN, "--out", "a", cwd=tmp_path)
+    said = stopped(first, signal.SIGTERM, 3)
+    assert first.returncode == 143
+    assert said.startswith("isthmus: stopped after step ")
+    assert said.endswith("go on with: isthmus resume a")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [CHECKPOINT, "run.json"]
+    second = begun("resume", "a", "--checkpoint-every", "7", cwd=tmp_path)
+    said = stopped(second, signal.SIGINT, 20)
+    assert second.returncode == 130
+    assert said.endswith("go on with: isthmus resume a")
+    third = begun("resume", "a", cwd=tmp_path)
+    stopped(third, signal.SIGKILL, 40)
+    assert third.returncode == -signal.SIGKILL
+    for words in (("resume", "a"), (*TRAIN, "--out", "b")):
+        with begun(*words, cwd=tmp_path) as last:
+            said = last.communicate(timeout=120)[1]
+        assert last.returncode == 0, said
+    assert weights_hash(tmp_path / "a" / MODEL) == weights_hash(tmp_path / "b" / MODEL)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {path.name for path in (tmp_path / "b").iterdir()}
+    assert CHECKPOINT not in {path.name for path in (tmp_path / "a").iterdir()}
+
+
+TWICE = """
+import os, signal, time
+from isthmus.signals import Caught
+with Caught() as caught:
+    os.kill(os.getpid(), signal.{first})
+    assert caught.signal == signal.{first}
+    os.kill(os.getpid(), signal.{second})
+    time.sleep(60)
+"""
+
+
+@pytest.mark.promise(11)
+@pytest.mark.parametrize(
+    ("first", "second", "code"), [("SIGINT", "SIGINT", 130), ("SIGTERM", "SIGTERM", 143), ("SIGINT", "SIGTERM", 143)]
+)
+def test_a_second_signal_ends_at_once(first: str, second: str, code: int) -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", TWICE.format(first=first, second=second)], check=False)
+    assert done.returncode == code
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.promise(11)
+def test_only_the_command_line_listens() -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    check = "import signal, isthmus.runner; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("resume", "nowhere"), "holds no training that was cut off"),
+        (("resume", "whole"), "is complete, and there is nothing to resume"),
+        (("evaluate", "cut"), "go on with it: isthmus resume cut"),
+        (("train", "--data", "digits", "--out", "cut"), "go on with it: isthmus resume cut, or choose another --out"),
+        (("resume", "cut"), "damaged"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_go_on_is_said(
+    words: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, file in (("whole", MODEL), ("cut", CHECKPOINT)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).touch()
+    monkeypatch.setattr(sys, "argv", ["isthmus", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert said in capsys.readouterr().err

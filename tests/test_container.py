@@ -153,6 +153,29 @@ def test_any_damage_is_refused_by_name_in_time(kind: str, request: pytest.Fixtur
     assert cases > 1_000
 
 
+@pytest.mark.promise(2, cases=300)
+@given(
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=4),
+    kind=st.sampled_from(["model", "checkpoint"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_cut_out_and_put_in_is_noticed(
+    edits: list[tuple[float, int, bytes]], kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = (
+        Path(__file__).parent / "files" / f"format-2-{'drawn' if kind == 'model' else kind}.safetensors"
+    ).read_bytes()
+    damaged = content
+    for place, length, put in edits:
+        begin = int(place * len(damaged))
+        damaged = damaged[:begin] + put + damaged[begin + length :]
+    target = tmp_path_factory.getbasetemp() / "damaged"
+    target.write_bytes(damaged)
+    if damaged != content:
+        with pytest.raises(ModelFileError):
+            load(target)
+
+
 MEASURE = """
 import sys
 from pathlib import Path

@@ -171,6 +171,9 @@ def draw(rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
         axes[1, column].plot(x, [row["memory"] for row in rows[name]], "o-", color="C3")
         for row in (0, 1):
             axes[row, column].set(xscale="log", xlabel=label)
+            axes[row, column].set_xticks(x, [f"{n:,}" for n in x], minor=False)
+            axes[row, column].minorticks_off()
+            axes[row, column].tick_params(axis="x", labelsize=8)
             axes[row, column].grid(alpha=0.3)
         axes[0, column].set(yscale="log", ylabel="seconds")
         axes[0, column].legend(frameon=False)

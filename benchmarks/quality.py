@@ -88,8 +88,8 @@ def restoring() -> Autoencoder:
 
 def drawn() -> Autoencoder:
     """Two numbers, drawn; `recipes.variational` takes smaller steps, which small tables need."""
-    architecture, optimizer = MLP((256, 128)), AdamW(6e-3, schedule=OneCycle())
-    return Autoencoder(Gaussian(2), architecture=architecture, optimizer=optimizer, batch_size=100)
+    architecture, optimizer = MLP((256, 128)), AdamW(8e-3, schedule=OneCycle())
+    return Autoencoder(Gaussian(2), architecture=architecture, optimizer=optimizer, batch_size=128)
 
 
 TARGETS = {
@@ -110,7 +110,7 @@ TARGETS = {
         "keras-denoising",
         100,
     ),
-    "keras-vae": Target("code of 2, drawn", 150.38, per_digit, lambda: drawn().set_params(epochs=3.7), "keras-vae", 50),
+    "keras-vae": Target("code of 2, drawn", 150.38, per_digit, lambda: drawn().set_params(epochs=3.5), "keras-vae", 50),
     "simple": Target("784-32-784, further", 0.0915, per_pixel, lambda: recipes.simple(32).set_params(epochs=30)),
     "half-of-pca": Target(
         "half of the error of PCA, 30 numbers", 6.93, squares, lambda: recipes.deep(30).set_params(epochs=4)

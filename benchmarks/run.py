@@ -35,7 +35,7 @@ from isthmus.reproduction import machine
 HERE = Path(__file__).parent
 PEERS = {  # script and what it is told besides, environment, works; None: all of them
     "isthmus": ("isthmus_peer.py", None, None),
-    "isthmus, in float32": ("isthmus_peer.py float32", None, ("keras-vae", "hinton")),
+    "isthmus, in float32": ("isthmus_peer.py float32", None, ("hinton",)),
     "plain PyTorch": ("torch_peer.py", "torch", None),
     "Keras / TensorFlow": ("keras_peer.py", "keras", None),
     "Lightning": ("lightning_peer.py", "torch", ("dense", "keras-vae", "hinton")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from common import Timer, Uses, Work, data, main
 
 from isthmus import Autoencoder
@@ -36,6 +38,7 @@ def autoencoder(work: Work) -> Autoencoder:
         optimizer=optimizers[work.optimizer],
         epochs=work.epochs,
         batch_size=work.batch,
+        precision="float32" if "float32" in sys.argv[3:] else "auto",
         random_state=0,
     )
 

@@ -36,7 +36,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
         ],
     ),
     "checkpoints": (["checkpoints", "training"], ["test_checkpoints.py -k 'not killed'", "test_training.py"]),
-    "likelihoods": (["likelihoods"], ["test_choices.py", "test_math.py", "test_truths.py", "test_evaluation.py"]),
+    "likelihoods": (["likelihoods"], ["test_math.py", "test_truths.py", "test_evaluation.py", "test_choices.py"]),
     "bottlenecks": (
         [
             "bottlenecks/base",
@@ -45,12 +45,16 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "bottlenecks/variational",
             "bottlenecks/quantized",
         ],
-        ["test_choices.py", "test_math.py", "test_truths.py"],
+        ["test_math.py", "test_truths.py", "test_choices.py"],
     ),
-    "corruptions": (["corruptions"], ["test_choices.py", "test_math.py", "test_truths.py"]),
+    "corruptions": (["corruptions"], ["test_math.py", "test_truths.py", "test_choices.py"]),
     "input": (["data/examples", "fitted"], ["test_data.py -k 'not gigabytes'", "test_estimator.py"]),
     "signals": (["signals"], ["test_signals.py"]),
 }
+PRELOADED = (
+    "torch numpy sklearn.utils.estimator_checks sklearn.decomposition sklearn.datasets scipy.sparse pandas polars pyarrow.parquet "
+    "pydantic pytest hypothesis.extra.numpy beartype jaxtyping safetensors.torch"
+)
 SWAPS: dict[type, list[type]] = {
     ast.Lt: [ast.LtE, ast.GtE],
     ast.LtE: [ast.Lt, ast.Gt],
@@ -156,26 +160,7 @@ def preload() -> None:
     """Everything that takes long to import, but isthmus itself and PyTorch's threads."""
     os.environ |= {"OMP_NUM_THREADS": "1", "SCIPY_ARRAY_API": "1"}
     sys.path[:0] = [str(ROOT / "tests")]
-    for name in (
-        "torch",
-        "numpy",
-        "sklearn.utils.estimator_checks",
-        "sklearn.decomposition",
-        "pandas",
-        "polars",
-        "hypothesis.extra.numpy",
-    ):
-        importlib.import_module(name)
-    for name in (
-        "pytest",
-        "beartype",
-        "jaxtyping",
-        "safetensors.torch",
-        "scipy.sparse",
-        "sklearn.datasets",
-        "pyarrow.parquet",
-        "pydantic",
-    ):
+    for name in PRELOADED.split():
         importlib.import_module(name)
 
 
@@ -234,19 +219,10 @@ def run(source: str, text: str | None, words: str) -> int:
         name = "isthmus." + source.replace("/", ".")
         sys.meta_path.insert(0, Planting(name.removesuffix(".__init__"), text))
     file, *more = shlex.split(words)
-    options = [
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "--rootdir",
-        str(ROOT),
-        "-c",
-        str(ROOT / "pyproject.toml"),
-    ]
-    return int(pytest.main([str(ROOT / "tests" / file), *more, *options]))
+    options = (
+        f"-x -q -p no:cacheprovider -p no:randomly -o filterwarnings=ignore --rootdir {ROOT} -c {ROOT}/pyproject.toml"
+    )
+    return int(pytest.main([str(ROOT / "tests" / file), *more, *options.split()]))
 
 
 if __name__ == "__main__":

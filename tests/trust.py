@@ -43,7 +43,7 @@ def page(found: Found) -> str:
     lines = [
         "# What isthmus promises, and what proves it",
         "",
-        f"Written by `pytest --trust docs/trust.md` on {datetime.now(UTC):%Y-%m-%d}: Python {platform.python_version()} on",
+        f"Written by `pytest --trust=docs/trust.md` on {datetime.now(UTC):%Y-%m-%d}: Python {platform.python_version()} on",
         f"{platform.system()} ({platform.machine()}), PyTorch {torch.__version__}, NumPy {numpy.__version__}, scikit-learn "
         f"{sklearn.__version__}, {sys.byteorder}-endian.",
         "",

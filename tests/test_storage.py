@@ -269,6 +269,15 @@ def test_an_unknown_entry_is_refused_by_its_name(path: Path) -> None:
 
 
 @pytest.mark.promise(4)
+def test_an_unknown_text_is_refused_by_its_name(path: Path) -> None:
+    header, tensors = parts(path)
+    path.write_bytes(b"".join(packed({"isthmus": json.dumps(header), "surprise": "1"}, tensors)))
+    assert "surprise is unknown" in refused(path)
+    put(path, header | {"round": {"surprise": 1}}, tensors)
+    assert "surprise is unknown" in refused(path)
+
+
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("change", TENSORS)
 def test_tensors_that_are_not_the_records_are_refused_by_name(change: str, path: Path) -> None:
     header, tensors = parts(path)

@@ -433,3 +433,15 @@ def test_an_error_of_the_system_keeps_its_kind(tmp_path: Path, monkeypatch: pyte
         replace_file(tmp_path / "x", b"1")
     assert caught.value.filename == str(tmp_path / "x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists what is open")
+def test_nothing_stays_open(path: Path, fitted: Autoencoder, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(ModelFileError):
+            load(tmp_path / "pipe")
+        fitted.save(path)
+        load(path)
+    assert len(os.listdir("/proc/self/fd")) == before

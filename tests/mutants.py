@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 240  # for the tests of one bug
 PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
     "storage": (
-        ["container", "storage", "loading"],
+        ["container", "writing", "storage", "loading"],
         [
             "test_storage.py",
             "test_container.py -k 'not killed and not two_processes and not memory and not nothing_can'",

@@ -33,8 +33,9 @@ import isthmus
 from isthmus import Autoencoder, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, TopK
-from isthmus.container import opened, packed, replace_file
+from isthmus.container import opened, packed
 from isthmus.errors import IsthmusError, ModelFileError
+from isthmus.writing import replace_file
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["victims", "isthmus.estimator", "isthmus.loading", "safetensors.torch"])

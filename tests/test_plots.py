@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy.stats import norm
+from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +20,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import DataError, NotPossibleError
+from isthmus.evaluation import evaluate
 from isthmus.plots.drawing import png
 
 Array = np.ndarray[Any, Any]
@@ -198,6 +201,15 @@ def test_the_points_of_latent_are_the_codes(ae: Autoencoder) -> None:
     colors = drawn.get_facecolors()
     assert len(np.unique(colors, axis=0)) == 3
     np.testing.assert_array_equal(colors[0], colors[3])
+
+
+def test_the_picture_of_pca_says_what_the_figures_say() -> None:
+    X = load_iris().data * [1, 10, 100, 1000]
+    ae = Autoencoder(Identity(2), epochs=2, random_state=0).fit(X)
+    figures, picture = evaluate(ae, X[:50], X[50:]), plots.pca(ae, X[:50], train=X[50:])
+    said = " ".join(text.get_text() for text in picture.findobj(Text))
+    assert f"PCA, 2 numbers\nMSE {figures.pca_mse:.4g}" in said
+    assert f"autoencoder, 2 numbers\nMSE {figures.mse:.4g}" in said
 
 
 def test_longer_codes_are_projected_on_principal_components_and_the_axes_say_so() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from victims import weights_hash
 
@@ -94,6 +95,24 @@ def test_only_the_command_line_listens() -> None:
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_data_that_lie_elsewhere_now_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("here.csv", np.random.default_rng(0).random((40, 3)), delimiter=",")
+    monkeypatch.setattr(sys, "argv", ["isthmus", "train", "--data", "here.csv", "--out", "a", "epochs=1"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    (tmp_path / "here.csv").rename(tmp_path / "there.csv")
+    for words, code in ((["evaluate", "a"], 1), (["evaluate", "a", "--data", "there.csv"], 0)):
+        monkeypatch.setattr(sys, "argv", ["isthmus", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert (end.value.code or 0) == code
+    assert "here.csv: check the path; a goes with these data: name them with --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

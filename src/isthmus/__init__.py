@@ -26,7 +26,8 @@ Reading order, which is the way of the data; nobody imports upward:
     training        the engine, a generator of reports
     inference       rows through the model, the same bits in any grouping
     progress        what a person sees meanwhile
-    container       safetensors files, read with suspicion and written in one piece
+    writing         a file in one piece, or the old one
+    container       safetensors files, read with suspicion
     storage         the model file
     choosing        what "auto" means: choices made from the data
     checkpoints     what training goes on from, as a part of a model file

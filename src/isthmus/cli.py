@@ -116,7 +116,7 @@ def resume(
     if checkpoint_every is not None:
         about = replace(about, checkpoint_every=checkpoint_every)
     say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
-    trained(Training(run, ae, origin, origin.read(), about), begun=True)
+    trained(Training(run, ae, origin, runs.read_again(run, origin), about), begun=True)
 
 
 @app.command()

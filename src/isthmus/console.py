@@ -70,7 +70,7 @@ def write_array(path: Path, values: Any) -> None:
 
     import numpy as np
 
-    from isthmus.container import replace_file
+    from isthmus.writing import replace_file
 
     content = io.BytesIO()
     np.save(content, values, allow_pickle=False)

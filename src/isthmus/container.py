@@ -1,39 +1,31 @@
-"""The safetensors file: read with suspicion, written in one piece. Nothing in it can run.
+"""The safetensors file, read with suspicion. Nothing in it can run.
 
 Eight bytes hold the length of the header; the header, in JSON, names each tensor with its type, shape and place; then come the numbers.
 A reader asks for nothing that the file has not shown to hold: the header is short, its places fill the rest of the file exactly, and
-only then is memory taken. The text "sha256" in the header is of everything else, so that not one bit can turn unseen. A writer makes a
-file beside its target, flushes it to the disk, and renames it: there is never half a file.
+only then is memory taken. The text "sha256" in the header is of everything else, so that not one bit can turn unseen.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import math
 import os
-import secrets
-import stat
 import struct
-import sys
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Never, TypeAlias
+from typing import Any, NamedTuple, Never
 
 import torch
 from torch import Tensor
 
-from isthmus.data.files import shown
+from isthmus.data.files import regular, shown
 from isthmus.errors import ModelFileError
+from isthmus.writing import Bytes
 
-__all__ = ["CHECKSUM", "Contents", "check_writable", "opened", "packed", "replace_file", "unique_json"]
-
-Bytes: TypeAlias = bytes | memoryview
+__all__ = ["CHECKSUM", "Contents", "opened", "packed", "unique_json"]
 
 _MOST_HEADER = 2 << 20  # bytes; what JSON makes of them in memory is thirty times as much at worst
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
@@ -117,25 +109,12 @@ def _filled(file: FileIO, room: memoryview) -> int:
 
 
 def _regular(path: Path) -> FileIO:
-    """The open file; a link, pipe, socket or device is refused before a byte of it is read."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in {errno.ELOOP, errno.EMLINK} or path.is_symlink():
-            raise ModelFileError(f"{shown(path)} is a symbolic link; give the file it points to") from None
-        if error.errno == errno.ENXIO:
-            raise ModelFileError(f"{shown(path)} is not a file") from None
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ModelFileError(f"{shown(path)} is not a file")
-        return FileIO(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    file = regular(path)
+    if file == "link":
+        raise ModelFileError(f"{shown(path)} is a symbolic link; give the file it points to")
+    if isinstance(file, str):
+        raise ModelFileError(f"{shown(path)} is not a file")
+    return file
 
 
 def _header(path: Path, content: bytearray, begin: int, size: int) -> tuple[dict[str, str], dict[str, Held]]:
@@ -248,95 +227,3 @@ def _bytes(tensor: Tensor) -> memoryview:
     """The numbers of a tensor as they lie in memory."""
     content: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
     return content
-
-
-def replace_file(target: Path, content: Bytes | Iterable[Bytes]) -> None:
-    """Puts a whole file in the place of the old one, durably; nothing is left behind if that fails.
-
-    What other writers left there when they were killed is removed; two writers at once leave the file of one of them.
-    """
-    check_writable(target)
-    start = f".isthmus-{zlib.crc32(os.fsencode(target.name)):08x}-"  # short, whatever the name
-    _sweep(target.parent, start)
-    beside = target
-    try:
-        while True:
-            beside = target.with_name(f"{start}{secrets.token_hex(4)}.part")
-            with open(beside, "xb") as file:
-                _lock(file, wait=True)
-                if os.fstat(file.fileno()).st_nlink:  # else another writer swept it before it was ours
-                    _fill(file, content)
-                    if sys.platform == "win32":  # where an open file keeps its name
-                        file.close()
-                    os.replace(beside, target)
-                    break
-    except OSError as error:
-        _unlink(beside, target)
-        if error.filename in {str(beside), None}:  # the name that the user knows
-            raise type(error)(error.errno, error.strerror or str(error), str(target)) from None
-        raise
-    except BaseException:
-        _unlink(beside, target)
-        raise
-    _flush(target.parent)
-
-
-def check_writable(target: Path) -> None:
-    """`OSError` where a file could not be put, or ought not to be."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write into", str(target.parent))
-    try:
-        mode = target.lstat().st_mode
-    except FileNotFoundError:
-        return
-    kind = "a folder" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "no file"
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EISDIR, f"this is {kind}; give the name of a file to write", str(target))
-    if not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, "this file may not be written", str(target))
-
-
-def _fill(file: BinaryIO, content: Bytes | Iterable[Bytes]) -> None:
-    for part in [content] if isinstance(content, bytes | memoryview) else content:
-        file.write(part)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _unlink(beside: Path, target: Path) -> None:
-    if beside != target:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-
-
-def _sweep(folder: Path, start: str) -> None:
-    """Removes unfinished files of writers that are no more: nobody holds these."""
-    for left in folder.glob(f"{start}????????.part"):
-        with contextlib.suppress(OSError, ModelFileError), _regular(left) as file:
-            if _lock(file):
-                left.unlink()
-
-
-def _lock(file: BinaryIO | FileIO, wait: bool = False) -> bool:
-    """Whether nobody else holds the file; it is ours then until it is closed, or we are killed."""
-    if sys.platform == "win32":
-        return False
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        return False
-    return True
-
-
-def _flush(folder: Path) -> None:
-    """Asks the system to keep what was renamed in a folder, where it can be asked."""
-    if sys.platform == "win32":
-        return
-    with contextlib.suppress(OSError):  # some file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

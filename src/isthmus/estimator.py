@@ -35,7 +35,6 @@ from isthmus.choosing import (
     choose_precision,
     epochs_for,
 )
-from isthmus.container import check_writable
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.devices import choose_device, give_memory_back
@@ -49,6 +48,7 @@ from isthmus.scaling import Affine, Scaling
 from isthmus.sources import Selected, Source
 from isthmus.steps import Plan, Precision
 from isthmus.training import Due, Report, Reports, State, copied, train
+from isthmus.writing import check_writable
 
 __all__ = ["Autoencoder"]
 

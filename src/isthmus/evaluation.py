@@ -20,7 +20,7 @@ from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli
-from isthmus.metrics import principal_components, psnr
+from isthmus.metrics import cross_entropies, entropies, principal_components, psnr
 from isthmus.scaling import Bytes, Unscaled, range_of
 
 __all__ = ["PCA_ROWS", "Evaluation", "evaluate"]
@@ -32,7 +32,6 @@ PCA_ROWS = 100_000  # PCA is fitted on no more examples than these, drawn at ran
 _PCA_NUMBERS = 2**26  # nor on more numbers than these, 256 MiB
 _BLOCK = 2**22  # numbers measured together
 _CACHED = 2**18  # numbers compared together
-_TINY = 1e-300  # whose logarithm is finite: 0 log 0 is 0
 _TOGETHER = 128  # examples, of which blocks hold whole numbers
 
 
@@ -241,19 +240,14 @@ def _compared(ae: Autoencoder, block: Array, back: Array, subspace: _Subspace | 
         add("mse", apart.square())
         add("scaled", (apart / scale).square())
         if isinstance(ae.likelihood_, Bernoulli):
-            x, p = ((raw - shift) / scale).clamp_(0, 1), ((made - shift) / scale).clamp_(1e-7, 1 - 1e-7)
-            add("bce", -(x * p.log() + (1 - x) * torch.log1p(-p)))
-            add("floor", _entropy_of(x) + _entropy_of(1 - x))
+            x = ((raw - shift) / scale).clamp_(0, 1)
+            add("bce", cross_entropies(x, (made - shift) / scale))
+            add("floor", entropies(x))
         if subspace is not None:
             errors = subspace.errors(raw)
             add("pca scaled", errors.square())
             add("pca", (errors * subspace.scale).square())
     return sums
-
-
-def _entropy_of(share: torch.Tensor) -> torch.Tensor:
-    """-x log x, which is 0 at 0."""
-    return -share * share.clamp_min(_TINY).log()
 
 
 def _cached(values: Array) -> Iterator[torch.Tensor]:

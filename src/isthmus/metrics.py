@@ -6,14 +6,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
 __all__ = [
     "bernoulli_entropy",
+    "cross_entropies",
     "cross_entropy",
+    "entropies",
     "mean_squared_error",
     "pca_error",
     "pca_reconstruction",
@@ -23,6 +27,8 @@ __all__ = [
 
 Array = NDArray[Any]
 _WIDE, _WIDER = 1000, 5000  # numbers, from which on all components of a covariance take seconds, and minutes
+_OFF = 1e-7  # how far from 0 and 1 a probability is kept
+_TINY = 1e-300  # whose logarithm is finite: 0 log 0 is 0
 _FEW = 64  # components that are faster found one by one
 
 
@@ -36,16 +42,25 @@ def psnr(error: float, span: float) -> float:
     return math.inf if error == 0 else 10 * math.log10(span**2 / error)
 
 
+def cross_entropies(x: Tensor, p: Tensor) -> Tensor:
+    """-(x log p + (1 - x) log(1 - p)) of each number, in nats; x and p lie in [0, 1], p is kept 1e-7 off the ends."""
+    p = p.clamp(_OFF, 1 - _OFF)
+    return -(x * p.log() + (1 - x) * torch.log1p(-p))
+
+
+def entropies(x: Tensor) -> Tensor:
+    """The least that `cross_entropies` can be, at p = x."""
+    return -sum((share * share.clamp_min(_TINY).log() for share in (x, 1 - x)), torch.zeros_like(x))
+
+
 def cross_entropy(x: Array, p: Array) -> float:
-    """The mean over all numbers of -(x log p + (1 - x) log(1 - p)), in nats; x and p lie in [0, 1], p is kept 1e-7 off the ends."""
-    p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-(x * np.log(p) + (1 - x) * np.log1p(-p)).mean())
+    """The mean of `cross_entropies` over all numbers."""
+    return float(cross_entropies(*(torch.tensor(side, dtype=torch.float64) for side in (x, p))).mean())
 
 
 def bernoulli_entropy(x: Array) -> float:
-    """The least that `cross_entropy` can be for these x: at p = x."""
-    inside = x[(x > 0) & (x < 1)].astype(np.float64)
-    return float(-(inside * np.log(inside) + (1 - inside) * np.log1p(-inside)).sum() / x.size)
+    """The mean of `entropies`: the least that `cross_entropy` can be for these x."""
+    return float(entropies(torch.tensor(x, dtype=torch.float64)).mean())
 
 
 def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
@@ -65,12 +80,16 @@ def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
     return PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
 
 
-def pca_reconstruction(train: Array, test: Array, size: int) -> Array:
-    """The test examples from their first ``size`` principal components of the training examples, in the same units (n, *shape)."""
-    fitted, rows = train.reshape(len(train), -1), test.reshape(len(test), -1)
+def pca_reconstruction(train: Array, test: Array, size: int, scale: Array | float = 1.0) -> Array:
+    """The test examples from their first ``size`` principal components of the training examples, in the same units (n, *shape).
+
+    Args:
+        scale: what numbers are divided by before components are looked for: one for all, or one for each of an example's.
+    """
+    fitted, rows, unit = train.reshape(len(train), -1), test.reshape(len(test), -1), np.reshape(scale, -1)
     mean = fitted.mean(axis=0, dtype=np.float64)  # taken off in full precision: columns may be far from zero
-    pca = principal_components((fitted - mean).astype(np.float32), min(size, *fitted.shape))
-    back: Array = pca.inverse_transform(pca.transform((rows - mean).astype(np.float32))) + mean
+    pca = principal_components(((fitted - mean) / unit).astype(np.float32), min(size, *fitted.shape))
+    back: Array = pca.inverse_transform(pca.transform(((rows - mean) / unit).astype(np.float32))) * unit + mean
     return back.reshape(test.shape)
 
 

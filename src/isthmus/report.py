@@ -13,10 +13,10 @@ from pathlib import Path
 from string import Template
 
 from isthmus.architectures import Modules
-from isthmus.container import replace_file
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation
 from isthmus.training import Report
+from isthmus.writing import replace_file
 
 __all__ = ["write_report"]
 

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus import __version__
-from isthmus.container import replace_file
 from isthmus.data import Dataset, load
 from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
@@ -28,6 +27,7 @@ from isthmus.runs import About, Origin, Split, draw, save_run
 from isthmus.tensorboard import EventWriter, installed
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial
+from isthmus.writing import replace_file
 
 __all__ = ["FIGURES", "Reproduction", "keep", "kept", "machine", "markdown", "reproduce", "table"]
 

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from isthmus.container import replace_file
 from isthmus.data import Dataset, as_examples
 from isthmus.data import load as load_data
 from isthmus.data.examples import Examples
@@ -35,6 +34,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.loading import load
 from isthmus.records import nearest, parse
 from isthmus.training import Report
+from isthmus.writing import replace_file
 
 __all__ = [
     "About",
@@ -49,6 +49,7 @@ __all__ = [
     "open_run",
     "origin_of",
     "picture_choices",
+    "read_again",
     "save_checkpoint",
     "save_run",
     "split",
@@ -164,6 +165,14 @@ def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Or
     return load(run / CHECKPOINT), origin_of(run) if given is None else given, _read_run(run, About)
 
 
+def read_again(run: Path, origin: Origin) -> Dataset:
+    """The data of a run; where they lie no more, the error says how to name them."""
+    try:
+        return origin.read()
+    except FileNotFoundError as error:
+        raise DataError(f"{error}; {run} goes with these data: name them with --data where they lie now") from None
+
+
 def history_csv(history: Iterable[Report]) -> str:
     """The reports as CSV: one column per figure."""
     rows = [
@@ -207,7 +216,7 @@ def _read_run(run: Path, kind: type[T]) -> T:
 
 def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Dataset]:
     """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
-    ae, dataset = open_run(run), (origin_of(run) if given is None else given).read()
+    ae, dataset = open_run(run), read_again(run, origin_of(run)) if given is None else given.read()
     wrong = ae.wrong_columns(dataset.columns)
     if wrong is not None:
         raise DataError(f"{dataset.name} has other columns than the data of {run}: {wrong}")

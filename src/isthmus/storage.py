@@ -27,11 +27,12 @@ from pydantic import (
 )
 from torch import Tensor
 
-from isthmus.container import CHECKSUM, opened, packed, replace_file, unique_json
+from isthmus.container import CHECKSUM, opened, packed, unique_json
 from isthmus.data.files import shown
 from isthmus.errors import ModelFileError, RecordError
 from isthmus.records import Count, Record, describe, read
 from isthmus.training import Report
+from isthmus.writing import replace_file
 
 __all__ = [
     "FORMAT",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from isthmus.errors import DataError
 
-__all__ = ["Readable", "open_regular", "read_exactly", "shown"]
+__all__ = ["Readable", "open_regular", "read_exactly", "regular", "shown"]
 
 _BLOCK = 1 << 20  # bytes
 
@@ -28,22 +30,40 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; a link, pipe, socket or device is refused before a byte of it is read.
+    """Open a file with data for reading; a link, pipe, socket or device is refused before a byte of it is read.
 
     Raises:
         FileNotFoundError, PermissionError: as the system says.
         DataError: the path is no regular file, or the file is empty.
     """
-    if path.is_symlink():
+    file = regular(path)
+    if file == "link":
         raise DataError(f"{shown(path)} is a symbolic link: give the file it points to")
+    if isinstance(file, str):
+        raise DataError(f"{shown(path)} is not a regular file: give a file with data")
+    if os.fstat(file.fileno()).st_size == 0:
+        file.close()
+        raise DataError(f"{shown(path)} is empty: give a file with data")
+    return BufferedReader(file)
+
+
+def regular(path: Path) -> FileIO | Literal["link", "other"]:
+    """A file opened for reading, without following a link and without waiting; or what it is instead, of which nothing was read."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_size > 0:
-        return os.fdopen(descriptor, "rb")
+    if path.is_symlink():
+        return "link"
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EMLINK}:  # a link since a moment
+            return "link"
+        if error.errno == errno.ENXIO:  # a socket
+            return "other"
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return FileIO(descriptor, "rb")
     os.close(descriptor)
-    reason = "is empty" if stat.S_ISREG(status.st_mode) else "is not a regular file"
-    raise DataError(f"{shown(path)} {reason}: give a file with data")
+    return "other"
 
 
 def read_exactly(stream: Readable, size: int, name: str) -> bytearray:

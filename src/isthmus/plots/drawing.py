@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from isthmus.container import replace_file
+from isthmus.writing import replace_file
 
 __all__ = ["Picture", "blank", "chart", "frame", "png", "save_png"]
 

@@ -117,8 +117,8 @@ def pca(
 ) -> Figure:
     """The first n examples, their reconstructions by a PCA of as many numbers as the code has, and by the autoencoder.
 
-    The PCA is fitted on train (m, *shape) if given, else on X itself, which favors it: the title says which. Each
-    row's name holds the mean squared error over all of X, in squared units of X.
+    The PCA is fitted on train (m, *shape) if given, else on X itself, which favors it: the title says which. It sees
+    scaled numbers, as the autoencoder and `evaluate` do. Each row's name holds the mean squared error over all of X, in squared units of X.
     """
     examples = first(X, n)
     whole = first(X).reshape(len(X), -1)
@@ -129,7 +129,8 @@ def pca(
             "there is nothing to compare with"
         )
     width = min(code_size(ae), *basis.shape)
-    by_pca = pca_reconstruction(basis, whole, width)
+    scale = np.broadcast_to(ae.model_.scale.numpy(force=True), ae.shape_)
+    by_pca = pca_reconstruction(basis, whole, width, scale)
     errors = (np.mean((by_pca - whole) ** 2), np.mean(ae.reconstruction_error(X)))
     where = "these same examples" if train is None else f"{len(basis):,} training examples"
     rows = {

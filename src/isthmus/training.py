@@ -119,10 +119,8 @@ def train(
     state = State() if state is None else state
     if state.optimizer is None:
         state.optimizer = plan.optimizer.build(model.parameters())
-    if plan.patience is not None and state.best is None:  # a warm start has weights worth keeping
-        known = state.step > 0 and validation is not None
-        loss = validate(model, validation, plan) if known and validation is not None else math.inf
-        state.best = Best(loss, state.epoch, copied(model) if math.isfinite(loss) else {})
+    if plan.patience is not None and state.best is None:
+        state.best = found(model, validation, plan, state)
     per_epoch = math.ceil(len(examples) / plan.batch_size)
     steps = max(1, round(plan.epochs * per_epoch))
     keep_memory()
@@ -160,10 +158,21 @@ def train(
             epoch, state.seconds = state.epoch + (not complete), time.perf_counter() - began
             yield Report(epoch, state.done, steps, state.seconds, loss, nll, penalty, valid, rate, complete, means)
     finally:
-        if state.best is not None and state.best.weights:
-            model.load_state_dict(state.best.weights)
-        state.done, state.seconds, state.retries = 0, 0.0, 0
-        state.costs, state.good, state.best = Costs(), {}, None
+        end_round(model, state)
+
+
+def found(model: Model, validation: Source | None, plan: Plan, state: State) -> Best:
+    """What there is to look back at before the first epoch of a round: the weights of a warm start are worth keeping."""
+    loss = validate(model, validation, plan) if state.step > 0 and validation is not None else math.inf
+    return Best(loss, state.epoch, copied(model) if math.isfinite(loss) else {})
+
+
+def end_round(model: Model, state: State) -> None:
+    """Leaves the best weights in the model, and of the state what the next round goes on from."""
+    if state.best is not None and state.best.weights:
+        model.load_state_dict(state.best.weights)
+    state.done, state.seconds, state.retries = 0, 0.0, 0
+    state.costs, state.good, state.best = Costs(), {}, None
 
 
 def better(state: State, valid: float, model: Model, plan: Plan) -> Best | None:

@@ -61,7 +61,9 @@ class Step:
         if self.draws:
             reseed(self.generator, self.plan.random_state, Purpose.NOISE, number)
         index = index.to(self.device)
-        if self.eager < math.inf and self.recording is None:  # as it will be given to the recording, to the last bit
+        if (
+            self.device.type == "cuda" and self.eager < math.inf and self.recording is None
+        ):  # as the recording will have it
             rate = torch.full((), rate, device=self.device)  # type: ignore[assignment]
         if self.eager <= 0 and self.recording is None and len(raw) == self.plan.batch_size:
             self._record(raw, index)

@@ -47,7 +47,7 @@ Reading order, which is the way of the data; nobody imports upward:
     signals         being asked to stop
     console         what the command line says
     runner          a run from its beginning to its end
-    cli             verbs
+    cli/            verbs
 """
 
 from __future__ import annotations
@@ -90,12 +90,15 @@ __all__ = [
 ]
 
 
+_HOMES = {"Autoencoder": "estimator", "load": "loading"}  # names that are no modules, and where they live
+
+
 def __getattr__(name: str) -> Any:
     """Loads a part when it is first used: importing isthmus alone stays cheap."""
     if name not in __all__:
         raise AttributeError(f"module 'isthmus' has no attribute '{name}'")
-    if name in {"Autoencoder", "load"}:
-        return getattr(import_module("isthmus.estimator" if name == "Autoencoder" else "isthmus.loading"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"isthmus.{_HOMES[name]}"), name)
     return import_module(f"isthmus.{name}")
 
 

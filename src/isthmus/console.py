@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,12 +12,17 @@ if TYPE_CHECKING:
 
     from isthmus.training import Report
 
-__all__ = ["array_path", "counted", "fail", "first_line", "say", "table", "watcher", "write_array"]
+__all__ = ["array_path", "counted", "fail", "first_line", "say", "say_json", "table", "watcher", "write_array"]
 
 
 def say(text: str) -> None:
     """One line, at once."""
     print(text, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Plain JSON, for programs."""
+    say(json.dumps(value, indent=2))
 
 
 def table(header: list[str], rows: list[list[str]]) -> None:

@@ -1,0 +1,66 @@
+"""The command line: verbs over runs. Each says what it wrote; each error is one sentence; nothing heavy loads before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+from isthmus import __version__
+from isthmus.cli import looking, training, using
+from isthmus.console import fail, say
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="isthmus",
+    help="Autoencoders of every kind, on your own data. `isthmus train` alone trains one on MNIST and shows what it learned.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """The options that come before a verb."""
+    if version:
+        say(f"isthmus {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+VERBS: dict[str, list[Callable[..., None]]] = {
+    "Train": [training.train, training.resume, training.reproduce],
+    "Look": [looking.evaluate, looking.plot, looking.recipes, looking.data],
+    "Use": [using.encode, using.decode, using.reconstruct, using.sample],
+}
+for panel, verbs in VERBS.items():
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
+
+
+def main() -> NoReturn:
+    """The entry point: errors that a user can cause become one sentence and exit code 1, or 2 for a mistake in the command."""
+    from isthmus.errors import IsthmusError, RecordError
+
+    try:
+        app(standalone_mode=False)
+    except KeyboardInterrupt:
+        fail("stopped", 130)
+    except Exception as error:
+        said = getattr(error, "format_message", None)  # the parser's own
+        kind = type(error).__name__
+        if said or isinstance(error, RecordError) or kind == "InvalidParameterError":  # scikit-learn's, about a field
+            fail(said() if said else error, 2)
+        if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error).lower():
+            fail("there is not enough memory for that; take smaller sizes, or fewer examples at a time", 1)
+        if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
+            fail(error, 1)
+        raise
+    raise SystemExit(0)

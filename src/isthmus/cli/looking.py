@@ -1,0 +1,82 @@
+"""Verbs that show what a run learned, and what there is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, origin_of
+from isthmus.console import first_line, say, say_json, table
+
+__all__ = ["data", "evaluate", "plot", "recipes"]
+
+
+def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, as_json: Json = False) -> None:
+    """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
+    from isthmus import runs
+    from isthmus.runner import evaluated
+
+    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
+    part = runs.split(dataset)
+    if as_json:
+        from isthmus.evaluation import evaluate as figures
+
+        say_json(figures(ae, part.test, part.train).as_dict())
+        return
+    evaluated(ae, part, dataset.name)
+
+
+def plot(
+    run: Run,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND]... [NAME=VALUE]...", help="latent, tsne, ...; and arguments: levels=0.5,0.8"),
+    ] = None,
+    data: Data = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    out: Out = None,
+) -> None:
+    """Draw pictures of a run; without a kind, list them."""
+    from isthmus import plots, runs
+    from isthmus.errors import RecordError
+
+    if out is not None and out.suffix.lower() == ".png":
+        raise RecordError(f"--out {out}: pictures go into a folder, one file for each kind; give the folder's name")
+    kinds = [word for word in settings or [] if "=" not in word]
+    if not kinds:
+        table(["kind", "what it shows"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
+        return
+    choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
+    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
+    part = runs.split(dataset)
+    folder = out or (run if run.is_dir() else run.parent) / "pictures"
+    try:
+        drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
+    except TypeError as error:
+        raise RecordError(f"{' '.join(settings or [])} cannot be drawn: {error}") from None
+    for _, path, _ in drawn:
+        say(f"written: {path}")
+
+
+def recipes() -> None:
+    """List the recipes, one line each."""
+    from isthmus import recipes as module
+
+    table(["recipe", "what it is"], [[name, first_line(getattr(module, name))] for name in module.__all__])
+
+
+def data() -> None:
+    """List the data sets that come with isthmus, and the kinds of files it reads."""
+    from isthmus import data as module
+    from isthmus.errors import IsthmusError
+
+    rows = []
+    for name in module.names():
+        try:
+            rows.append([name, module.load(name).summary().partition(": ")[2]])
+        except IsthmusError as error:
+            rows.append([name, str(error)])
+    table(["data", "what it is"], rows)
+    say("or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, or a folder of images (sub-folders are labels)")

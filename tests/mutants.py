@@ -2,8 +2,8 @@
 
 python tests/mutants.py storage [--limit 200] [--workers 2] [--from 0]
 
-A name is a part of the house with the tests that are to notice: see PARTS. Every bug is planted in memory, in a process of its own which
-is forked from one that has loaded everything else. Prints each survivor as a changed line; ends with exit code 1 if there are any.
+A name is a part of the house with the tests that are to notice: see PARTS. Every bug is planted in a copy of the sources, and
+the tests run in a process of their own, forked from one that has loaded everything else. Prints each survivor as a changed line; ends with exit code 1 if there are any.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
-import importlib.abc
-import importlib.util
+import importlib
 import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -164,28 +163,21 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-class Planting(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module another source."""
-
-    def __init__(self, name: str, source: str) -> None:
-        self.name, self.source = name, source
-
-    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != self.name:
-            return None
-        return importlib.util.spec_from_loader(name, self)
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__file__ = str(ROOT / "src" / Path(*self.name.split(".")).with_suffix(".py"))
-        exec(compile(self.source, self.name, "exec"), module.__dict__)
-
-
 def noticed(source: str, text: str | None, tests: list[str]) -> bool:
     """Whether the tests fail with a bug; each file of tests in a process of its own, until one does."""
     return any(failed(source, text, words) for words in tests)
 
 
 def failed(source: str, text: str | None, words: str) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        overlay = Path(folder) / "src"  # what the tests import, the processes that they start as well
+        shutil.copytree(ROOT / "src", overlay, ignore=shutil.ignore_patterns("__pycache__"))
+        if text is not None:
+            (overlay / "isthmus" / f"{source}.py").write_text(text, encoding="utf-8")
+        return ended_badly(overlay, words)
+
+
+def ended_badly(overlay: Path, words: str) -> bool:
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -194,7 +186,7 @@ def failed(source: str, text: str | None, words: str) -> bool:
             os.dup2(quiet, descriptor)
         code = 1
         try:
-            code = run(source, text, words)
+            code = run(overlay, words)
         finally:
             os._exit(code)
     end = time.monotonic() + SECONDS
@@ -208,16 +200,15 @@ def failed(source: str, text: str | None, words: str) -> bool:
     return True
 
 
-def run(source: str, text: str | None, words: str) -> int:
+def run(overlay: Path, words: str) -> int:
     """The tests, with the bug in place."""
     import shlex
 
     import pytest
 
-    sys.path.insert(0, str(ROOT / "src"))
-    if text is not None:
-        name = "isthmus." + source.replace("/", ".")
-        sys.meta_path.insert(0, Planting(name.removesuffix(".__init__"), text))
+    sys.path.insert(0, str(overlay))
+    os.environ["PYTHONPATH"] = str(overlay)
+    sys.dont_write_bytecode = True
     file, *more = shlex.split(words)
     options = (
         f"-x -q -p no:cacheprovider -p no:randomly -o filterwarnings=ignore --rootdir {ROOT} -c {ROOT}/pyproject.toml"

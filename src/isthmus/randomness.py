@@ -34,6 +34,6 @@ def seeded(device: torch.device | str, random_state: int, purpose: Purpose, numb
 def reseed(generator: Generator, random_state: int, purpose: Purpose, number: int) -> Generator:
     """The generator set to the beginning of a stream."""
     generator.manual_seed(
-        int(np.random.SeedSequence((random_state, purpose, number)).generate_state(1, np.uint64)[0] >> 1)
+        int(np.random.SeedSequence((random_state, purpose, number)).generate_state(1, np.uint64)[0]) >> 1
     )
     return generator

@@ -3,7 +3,8 @@
 python tests/mutants.py storage [--limit 200] [--workers 2] [--from 0]
 
 A name is a part of the house with the tests that are to notice: see PARTS. Every bug is planted in a copy of the sources, and
-the tests run in a process of their own, forked from one that has loaded everything else. Prints each survivor as a changed line; ends with exit code 1 if there are any.
+the tests run in a process of their own, forked from one that has loaded everything else.
+Prints each survivor as a changed line; ends with exit code 1 if there are any.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from victims import weights_hash
 
 from isthmus.cli import main
 from isthmus.runs import CHECKPOINT, MODEL
+from isthmus.signals import Caught
 
 COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
 TRAIN = ("train", "denoising", "--data", "digits", "epochs=60", "architecture.hidden=16", "bottleneck.size=2")
@@ -142,3 +143,10 @@ def test_what_cannot_go_on_is_said(
         main()
     assert end.value.code == 1
     assert said in capsys.readouterr().err
+
+
+def test_whoever_listened_before_listens_again() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with Caught():
+        assert signal.getsignal(signal.SIGTERM) not in before.values()
+    assert {number: signal.getsignal(number) for number in before} == before

@@ -27,7 +27,10 @@ __all__ = ["Interrupted", "Seen", "asked", "round_of", "tensors_of"]
 
 Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
-_DECIDING = ("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol", "precision")
+_DECIDING = (
+    *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
+    *("missing", "precision"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,9 @@ from isthmus.architectures import MLP, Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.corruptions import Clean, Corruption
+from isthmus.corruptions import Clean, Corruption, Mask
+from isthmus.data.examples import Examples, Missing
+from isthmus.data.observed import means
 from isthmus.devices import computes_bfloat16
 from isthmus.errors import DataError, RecordError
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
@@ -32,6 +34,7 @@ __all__ = [
     "check_shares",
     "choose_all",
     "choose_precision",
+    "defaults",
     "epochs_for",
 ]
 
@@ -50,21 +53,43 @@ DEFAULTS: dict[str, Record] = {  # what "auto" means, as far as that does not de
     "corruption": Clean(),
     "optimizer": AdamW(3e-3, schedule=OneCycle()),
 }
+COMPLETING: dict[
+    str, Record
+] = {  # and where numbers may be missing: others are hidden, to learn to complete and not to copy
+    "architecture": MLP((128,)),
+    "corruption": Mask(0.3, value="missing"),
+}
+
+
+def defaults(missing: Missing) -> dict[str, Record]:
+    """What "auto" means, as far as that does not depend on the data."""
+    return DEFAULTS | (COMPLETING if missing == "mask" else {})
 
 
 class Chosen(NamedTuple):
-    """Everything that makes a model: a record for each slot, the shape of an example, the map to model units, the weights' type."""
+    """Everything that makes a model: a record for each slot, the shape of an example, the map to model units, the weights' type.
+
+    Where numbers may be missing, what stands for them at first too, in model units.
+    """
 
     records: Mapping[str, Any]
     shape: tuple[int, ...]
     affine: Affine
     dtype: torch.dtype
+    fill: NDArray[np.floating[Any]] | None = None
 
     def model(self, generator: torch.Generator) -> Model:
         """An untrained model, on the default device."""
         architecture, bottleneck = self.records["architecture"], self.records["bottleneck"]
         return Model(
-            self.shape, architecture, bottleneck, self.records["likelihood"], self.affine, generator, self.dtype
+            self.shape,
+            architecture,
+            bottleneck,
+            self.records["likelihood"],
+            self.affine,
+            generator,
+            self.dtype,
+            self.fill,
         )
 
     def sketch(self) -> Model:
@@ -78,8 +103,9 @@ class Chosen(NamedTuple):
         return (*self.records["architecture"].places(self.shape), self.records["bottleneck"].size)
 
 
-def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision: Precision) -> Chosen:
+def choose_all(given: Mapping[str, Any], examples: Examples, precision: Precision, missing: Missing) -> Chosen:
     """The choices for examples (n, *shape): those given, and for "auto" what suits the data."""
+    values, middle = examples.values, means(examples) if missing == "mask" else None
     numbers = math.prod(values.shape[1:])
     scaling = choose(values) if isinstance(given["scaling"], str) else given["scaling"]
     affine = scaling.fit(values)
@@ -91,8 +117,9 @@ def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision:
         scaling = MinMax(per="feature" if values.ndim == 2 else "all")
         affine = scaling.fit(values)
     spans_unit = not isinstance(scaling, Standard) and within_unit(values, affine)  # what is all alike is not a share
-    auto = DEFAULTS | {
-        "bottleneck": Identity(max(1, min(32, (numbers + 1) // 2))),
+    hides = missing == "mask" and isinstance(given["corruption"], str)  # what is hidden no wide code can copy
+    auto = defaults(missing) | {
+        "bottleneck": Identity(min(32, numbers if hides else (numbers + 1) // 2)),
         "likelihood": Bernoulli() if spans_unit else Normal("learned"),
         "scaling": scaling,
     }
@@ -101,7 +128,8 @@ def choose_all(given: Mapping[str, Any], values: NDArray[np.generic], precision:
         check_shares(values, affine)
     double = precision == "float64"
     affine = affine.astype(np.dtype(np.float64) if double else wide_enough(values))
-    return Chosen(records, values.shape[1:], affine, torch.float64 if double else torch.float32)
+    fill = None if middle is None else (middle - affine.shift) / affine.scale
+    return Chosen(records, values.shape[1:], affine, torch.float64 if double else torch.float32, fill)
 
 
 def check_shares(values: NDArray[np.generic], affine: Affine) -> None:

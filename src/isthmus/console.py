@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
     from isthmus.training import Report
 
-__all__ = ["array_path", "counted", "fail", "first_line", "say", "say_json", "table", "watcher", "write_array"]
+__all__ = [
+    "array_path",
+    "counted",
+    "fail",
+    "first_line",
+    "say",
+    "say_json",
+    "table",
+    "watcher",
+    "write_array",
+    "write_table",
+]
 
 
 def say(text: str) -> None:
@@ -58,13 +69,13 @@ def watcher(quiet: bool) -> Any:
     return watch
 
 
-def array_path(out: Path | None, usual: str) -> Path:
+def array_path(out: Path | None, usual: str, kinds: tuple[str, ...] = (".npy",)) -> Path:
     """Where an array is to be written; known to be possible before the work that makes it."""
     from isthmus.errors import DataError, RecordError
 
     path = Path(usual) if out is None else out
-    if path.suffix != ".npy":
-        raise RecordError(f"--out {path}: arrays are written as .npy; let the name end so")
+    if path.suffix not in kinds:
+        raise RecordError(f"--out {path}: arrays are written as {' or '.join(kinds)}; let the name end so")
     if not path.parent.is_dir():
         raise DataError(f"--out {path}: there is no folder {path.parent}; make it first")
     return path
@@ -81,6 +92,29 @@ def write_array(path: Path, values: Any) -> None:
     content = io.BytesIO()
     np.save(content, values, allow_pickle=False)
     replace_file(path, content.getvalue())
+    say(f"written: {path}, {values.shape} {values.dtype}")
+
+
+def write_table(path: Path, header: list[str] | None, values: Any, labels: Any = None) -> None:
+    """A table (n, d) as a .csv file, whole or not at all, and a line that says so; read again, every number is the same to the last bit.
+
+    Args:
+        header: the names of the columns, if they have any, that of the labels last.
+        labels: (n,), a column behind the numbers.
+    """
+    import csv
+    import io
+
+    from isthmus.writing import replace_file
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header is not None:
+        writer.writerow(header)
+    for number, row in enumerate(values):
+        cells = [str(value).removesuffix(".0") for value in row.tolist()]
+        writer.writerow(cells if labels is None else [*cells, labels[number]])
+    replace_file(path, text.getvalue().encode())
     say(f"written: {path}, {values.shape} {values.dtype}")
 
 

@@ -32,6 +32,11 @@ class Corruption(Record):
         """Whether it draws random numbers; False saves the seeding of a step."""
         return True
 
+    @property
+    def hides(self) -> bool:
+        """Whether it makes numbers missing, which takes an autoencoder that knows of such."""
+        return False
+
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         """The spoilt examples: a new tensor, or x itself where nothing is to be done."""
         raise NotImplementedError
@@ -64,14 +69,22 @@ class Noise(Corruption):
 
 @record
 class Mask(Corruption):
-    """Each number is set to ``value`` with probability ``rate``, independently (Vincent et al. 2008, masking noise)."""
+    """Each number is set to ``value`` with probability ``rate``, independently (Vincent et al. 2008, masking noise).
+
+    With the value "missing" the encoder sees in its place what it sees for a number that is missing; this takes
+    an autoencoder with ``missing="mask"``.
+    """
 
     rate: Fraction = 0.5
-    value: float = 0.0
+    value: float | Literal["missing"] = 0.0
+
+    @property
+    def hides(self) -> bool:
+        return self.value == "missing"
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         hidden = torch.empty_like(x).uniform_(generator=generator) < self.rate
-        return x.masked_fill(hidden, self.value)
+        return x.masked_fill(hidden, math.nan if self.value == "missing" else self.value)
 
 
 @record

@@ -26,17 +26,18 @@ from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.checkpoints import Interrupted, Seen, round_of, tensors_of
 from isthmus.choosing import (
-    DEFAULTS,
     SLOTS,
     Chosen,
     batch_size_for,
     check_shares,
     choose_all,
     choose_precision,
+    defaults,
     epochs_for,
 )
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
+from isthmus.data.examples import Missing
 from isthmus.devices import choose_device, give_memory_back
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.fitted import Fitted, seed_of
@@ -82,6 +83,10 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
             the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
         warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now, and with the
             random numbers that follow those it has used.
+        missing: what NaN is: "refuse" makes it an error; with "mask" it stands for a number that is missing, in all that is given.
+            The loss is then of the numbers observed alone, scaling looks at those alone, the encoder sees their mean in place of
+            the others, and `impute` completes them. corruption="auto" hides three tenths of the observed
+            ones too, to be completed; the code may then be as wide as the data, since nothing can be copied.
         precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
             convolutions and large dense layers where the processor computes in it.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
@@ -102,6 +107,7 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
+        "missing": [StrOptions({"refuse", "mask"})],
         "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "device": [str],
         "random_state": ["random_state"],
@@ -124,6 +130,7 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
+        missing: Missing = "refuse",
         precision: Precision = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -142,6 +149,7 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.missing = missing
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -281,6 +289,8 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
         except InvalidParameterError as error:
             slot = next((name for name in SLOTS if f"The '{name}' parameter" in str(error)), None)
             raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
+        if self.missing == "refuse" and isinstance(self.corruption, Corruption) and self.corruption.hides:
+            raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='mask'")
 
     def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
         """Checked examples, and a model for them: an untrained one, or the one that is there already."""
@@ -294,9 +304,9 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
             if isinstance(self.likelihood_, Bernoulli):
                 check_shares(values, self._affine())
             return values
-        examples = as_examples(X, minimum=minimum)
+        examples = as_examples(X, minimum=minimum, missing=self.missing)
         given = {name: getattr(self, name) for name in SLOTS}
-        chosen = choose_all(given, examples.values, self.precision)
+        chosen = choose_all(given, examples, self.precision, self.missing)
         self._assemble(chosen, seed_of(self.random_state))
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
@@ -326,15 +336,19 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
     def _follow_changes(self) -> None:
         """Takes up choices that were changed since the last round of training, where the weights allow it."""
         model, changed = self.model_, dict[str, Any]()
+        if (self.missing == "mask") != (model.fill is not None):
+            raise _does_not_fit(f"missing={self.missing!r}")
+        free = defaults(self.missing)
         for name in SLOTS:
             wanted = getattr(self, name)
             if isinstance(wanted, str):  # what the data decided stays
-                wanted = DEFAULTS[name] if name in {"optimizer", "corruption"} else getattr(self, f"{name}_")
+                wanted = free[name] if name in {"optimizer", "corruption"} else getattr(self, f"{name}_")
             if wanted != getattr(self, f"{name}_"):
                 changed[name] = wanted
         records = {slot: getattr(self, f"{slot}_") for slot in SLOTS} | changed
         for name in changed.keys() - {"optimizer", "corruption"}:
-            sketch = Chosen(records, self.shape_, self._affine(), model.dtype).sketch()
+            fill = None if model.fill is None else model.fill.numpy(force=True)
+            sketch = Chosen(records, self.shape_, self._affine(), model.dtype, fill).sketch()
             sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
             if name in {"architecture", "scaling"} or sizes != asked:
                 raise _does_not_fit(f"{name}={changed[name]!r}")
@@ -389,6 +403,7 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "mask"
         tags.transformer_tags.preserves_dtype = ["float64" if self.precision == "float64" else "float32"]
         return tags
 

@@ -17,7 +17,9 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples
-from isthmus.errors import DataError, RecordError
+from isthmus.data.frames import like
+from isthmus.data.observed import row_means
+from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.inference import in_batches
 from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
@@ -64,6 +66,24 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples."""
         return self._reconstructed(self._examples(X))
 
+    def impute(self, X: Any) -> Any:
+        """X with its reconstruction where numbers are missing, NaN; what was observed comes back to the last bit.
+
+        Returns:
+            (n, *shape_) in the units and of the type of X: an array, or of a data frame a data frame of the same kind with
+            the same columns and index, whatever `set_output` says of `transform`. An example of which nothing is known is
+            what the autoencoder makes of the mean.
+
+        Raises:
+            NotPossibleError: it was not fitted with missing="mask".
+        """
+        check_is_fitted(self)
+        if self.model_.fill is None:
+            raise NotPossibleError("impute takes an autoencoder that was fitted with missing='mask'; fit one")
+        values = self._examples(X)
+        made = self._reconstructed(values)
+        return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
+
     def sample(self, n: int = 1, random_state: int | None = None) -> Array:
         """New examples (n, *shape_) decoded from the bottleneck's prior; `NotPossibleError` where it has none."""
         check_is_fitted(self)
@@ -89,7 +109,10 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         return spoilt
 
     def score_samples(self, X: Any) -> Array:
-        """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data."""
+        """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data.
+
+        Where numbers are missing it is of those observed alone: examples of which less is known lose less.
+        """
         return self._apply(lambda raw: -self._scored(raw), self._examples(X))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -97,10 +120,13 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         return float(self.score_samples(X).mean())
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
-        """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_)."""
+        """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_).
+
+        The error of a number that is missing is not known, and NaN; means are of the numbers observed, and of none NaN.
+        """
         values = self._examples(X)
         squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
-        return squares if per_feature else squares.reshape(len(squares), -1).mean(1)
+        return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
     def _scored(self, raw: torch.Tensor) -> torch.Tensor:
         x = self.model_.inwards(raw)
@@ -126,7 +152,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
                 raise DataError(f"these are other columns than it was fitted on: {wrong}")
         elif hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
             _check_feature_names(self, X, reset=False)
-        values = as_examples(X, minimum=minimum).values
+        values = as_examples(X, minimum=minimum, missing="refuse" if self.model_.fill is None else "mask").values
         if values.shape[1:] == self.shape_:
             return values
         if values.ndim == 2 and len(self.shape_) == 1:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import PositiveFloat
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from isthmus.records import Record, record
 __all__ = ["Bernoulli", "Normal"]
 
 NOTHING = Memory()
+_CERTAIN = 200.0  # a logit whose sigmoid is 1 exactly, in double precision too
 _LONGEST = 100  # 2**-100 is far from the least that float32 holds
 
 
@@ -31,13 +32,24 @@ class Likelihood(Record):
         """The tensors that training is to learn for this likelihood."""
         return Memory()
 
-    def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
-        """-log p(x | y), in nats per example."""
+    def nll(
+        self,
+        y: Float[Tensor, "b *x"],
+        x: Float[Tensor, "b *x"],
+        memory: Memory = NOTHING,
+        observed: Bool[Tensor, "b *x"] | None = None,
+    ) -> Float[Tensor, "b"]:
+        """-log p(x | y), in nats per example: of all its numbers, or of those observed, whatever finite x holds elsewhere."""
         raise NotImplementedError
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """The reconstruction: the distribution's mean, in model units."""
         raise NotImplementedError
+
+
+def only(values: Tensor, observed: Tensor | None) -> Tensor:
+    """Values of numbers that were observed, and 0 for the others, whose gradients are then 0 too."""
+    return values if observed is None else torch.where(observed, values, 0)
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -75,7 +87,15 @@ class Bernoulli(Likelihood):
     For grey levels it is not a density: the least it can reach is the entropy of the pixels, not zero.
     """
 
-    def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
+    def nll(
+        self,
+        y: Float[Tensor, "b *x"],
+        x: Float[Tensor, "b *x"],
+        memory: Memory = NOTHING,
+        observed: Bool[Tensor, "b *x"] | None = None,
+    ) -> Float[Tensor, "b"]:
+        if observed is not None:  # of what is certain and true the cost and the gradient are exactly zero
+            y, x = y.masked_fill(~observed, _CERTAIN), x.masked_fill(~observed, 1.0)
         nll: Tensor = CrossEntropy.apply(y, x)  # type: ignore[no-untyped-call]  # PyTorch's
         return nll
 
@@ -97,13 +117,21 @@ class Normal(Likelihood):
     def memory(self) -> Memory:
         return Memory(parameters={"log_scale": torch.zeros(())} if self.scale == "learned" else {})
 
-    def nll(self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], memory: Memory = NOTHING) -> Float[Tensor, "b"]:
+    def nll(
+        self,
+        y: Float[Tensor, "b *x"],
+        x: Float[Tensor, "b *x"],
+        memory: Memory = NOTHING,
+        observed: Bool[Tensor, "b *x"] | None = None,
+    ) -> Float[Tensor, "b"]:
+        errors = only(x - y, observed)
+        numbers = math.prod(y.shape[1:]) if observed is None else observed.flatten(1).sum(1).to(y.dtype)
         if self.scale == "learned":
             log_scale = memory["log_scale"].clamp(min=math.log(1e-3))
-            squares = (((x - y) * torch.exp(-log_scale)) ** 2).flatten(1)
-            return 0.5 * squares.sum(1) + squares.shape[1] * (log_scale + 0.5 * math.log(2 * math.pi))
-        squares = (((x - y) / self.scale) ** 2).flatten(1)
-        return 0.5 * squares.sum(1) + squares.shape[1] * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
+            squares = ((errors * torch.exp(-log_scale)) ** 2).flatten(1)
+            return 0.5 * squares.sum(1) + numbers * (log_scale + 0.5 * math.log(2 * math.pi))
+        squares = ((errors / self.scale) ** 2).flatten(1)
+        return 0.5 * squares.sum(1) + numbers * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         return y

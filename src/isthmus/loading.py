@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from isthmus import storage
 from isthmus.architectures import Modules
@@ -87,8 +89,20 @@ def _described(
             raise RecordError(f"{side} of shape {own} does not fit {shape}")
     if not (tensors["scale"] > 0).all():
         raise RecordError("scale has to be greater than 0")
-    affine = Affine(tensors["shift"].numpy(), tensors["scale"].numpy())
-    return ae, Chosen(fitted, shape, affine, torch.float64 if header.dtype == "float64" else torch.float32)
+    affine, dtype = Affine(tensors["shift"].numpy(), tensors["scale"].numpy()), getattr(torch, header.dtype)
+    return ae, Chosen(fitted, shape, affine, dtype, _fill(header, tensors))
+
+
+def _fill(header: storage.Header, tensors: storage.Tensors) -> NDArray[Any] | None:
+    """What stands for missing numbers, if they may be missing; ValueError unless it is of the shape of an example."""
+    fill = tensors.get("fill")
+    if fill is None:
+        return None
+    if "missing" not in header.parameters:
+        raise RecordError("its parameters do not say what is done with missing numbers, and yet it has a fill")
+    if fill.shape != header.shape or fill.dtype not in {torch.float32, torch.float64}:
+        raise RecordError(f"fill of shape {tuple(fill.shape)} does not fit {header.shape}")
+    return fill.numpy()
 
 
 def _sound(name: str, value: torch.Tensor, own: bool) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Num
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture
@@ -20,6 +21,8 @@ from isthmus.likelihoods import Likelihood
 from isthmus.scaling import Affine
 
 __all__ = ["Losses", "Model"]
+
+_ROUNDS = 2  # of filling in, after the fill: a part of the format of model files
 
 
 class Losses(NamedTuple):
@@ -44,10 +47,13 @@ class Model(nn.Module):
         affine: raw -> model units; its type is the one that examples are scaled in, and come back in.
         generator: draws the first weights; the global generators are left alone.
         dtype: the type of the weights, and of everything in model units.
+        fill: what the encoder sees of a number that is missing, in model units (*shape). With it NaN stands for a number that is
+            missing, in what goes in and in targets; without, there must be none.
     """
 
     shift: Tensor
     scale: Tensor
+    fill: Tensor | None
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class Model(nn.Module):
         affine: Affine,
         generator: Generator,
         dtype: torch.dtype = torch.float32,
+        fill: NDArray[np.floating[Any]] | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
@@ -72,6 +79,7 @@ class Model(nn.Module):
         )  # as bytes do: one pass, not three
         self.register_buffer("shift", torch.as_tensor(affine.shift))
         self.register_buffer("scale", torch.as_tensor(affine.scale))
+        self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
 
     def inwards(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Raw units -> model units."""
@@ -82,6 +90,20 @@ class Model(nn.Module):
     def outwards(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Model units -> raw units."""
         return x.to(self.shift.dtype) * self.scale + self.shift
+
+    def filled(self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None) -> Float[Tensor, "b *x"]:
+        """Examples with something where numbers are missing: the fill at first, then, round by round, what the model makes of the whole.
+
+        Training goes through all rounds, so that what is filled in is of use to the next, and the last is the best.
+        """
+        if self.fill is None:
+            return x
+        missing = x.isnan()
+        whole = torch.where(missing, self.fill, x)
+        for _ in range(_ROUNDS):
+            code = self.bottleneck.point(self._through(self.encoder, whole, autocast), self.code_memory)
+            whole = torch.where(missing, self.likelihood.mean(self._through(self.decoder, code.z, autocast)), x)
+        return whole
 
     def forward(
         self,
@@ -114,18 +136,25 @@ class Model(nn.Module):
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
-        nll = self.likelihood.nll(self._output(code.z, autocast), target, self.likelihood_memory)
+        y, memory = self._output(code.z, autocast), self.likelihood_memory
+        if self.fill is None:
+            nll = self.likelihood.nll(y, target, memory)
+        else:
+            observed = ~target.isnan()
+            nll = self.likelihood.nll(y, target.where(observed, self.fill), memory, observed)
         return Losses(nll, code.penalty, code.stats)
 
     def _hidden(self, x: Tensor, autocast: torch.dtype | None = None) -> Tensor:
-        with _casting(x, autocast):
-            hidden: Tensor = self.encoder(x)
-        return hidden.to(x.dtype)
+        return self._through(self.encoder, self.filled(x, autocast), autocast)
 
     def _output(self, z: Tensor, autocast: torch.dtype | None = None) -> Tensor:
-        with _casting(z, autocast):
-            output: Tensor = self.decoder(z)
-        return output.to(z.dtype)
+        return self._through(self.decoder, z, autocast)
+
+    @staticmethod
+    def _through(part: nn.Module, x: Tensor, autocast: torch.dtype | None) -> Tensor:
+        with _casting(x, autocast):
+            output: Tensor = part(x)
+        return output.to(x.dtype)
 
 
 def _casting(x: Tensor, dtype: torch.dtype | None) -> AbstractContextManager[object]:

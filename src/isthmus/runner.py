@@ -21,7 +21,7 @@ from isthmus.report import write_report
 from isthmus.runs import About, Origin, Split
 from isthmus.signals import Caught
 
-__all__ = ["Training", "evaluated", "trained"]
+__all__ = ["Training", "evaluated", "trained", "whole"]
 
 _SECONDS = 10  # between two checkpoints, unless steps are counted
 _LOOKED = 20  # steps after which the progress bar moves
@@ -39,14 +39,15 @@ class Training(NamedTuple):
 
 def trained(run: Training, begun: bool) -> None:
     """Trains to the end, or until a signal; writes the run, its figures and its pages."""
-    part = runs.split(run.dataset)
+    part = runs.split(run.dataset, run.ae.missing)
     with runs.claimed(run.folder), Caught() as caught:
         _fit(run, part, begun, caught)
         runs.save_run(run.folder, run.ae, run.origin, run.about)
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
-    evaluation = evaluated(run.ae, part, run.dataset.name)
-    title = f"{run.about.recipe} on {run.dataset.name}"
+    part, name = whole(run.ae, part, run.dataset.name)
+    evaluation = evaluated(run.ae, part, name)
+    title = f"{run.about.recipe} on {name}"
     _pages(run.folder, run.ae, part, evaluation, title, run.about.command)
     pictures = len(list(run.folder.glob("pictures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
@@ -63,6 +64,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
 
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
     X, ae, kept = Examples(part.train, run.dataset.columns), run.ae, Kept(run.about.checkpoint_every)
+    seen = part.test[:10]
     with writer, _sentences():
 
         def due(step: int) -> bool:
@@ -73,7 +75,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if run.about.tensorboard and report.complete:
                 writer.scalars(report)
-                writer.pictures(ae, part.test[:10], report.step)
+                writer.pictures(ae, seen if ae.missing == "refuse" else ae.impute(seen), report.step)
             if caught.signal or kept.due(report.step, report.complete):
                 _keep(run, needed=bool(caught.signal))
                 kept.now()
@@ -126,6 +128,12 @@ class Kept:
     def now(self) -> None:
         """One was written."""
         self.last = time.monotonic()
+
+
+def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
+    """Examples that figures and pictures can be made of, and their name, which says if numbers were missing."""
+    completed = runs.completed(ae, part)
+    return completed, name if completed is part else f"{name}, as completed by the autoencoder"
 
 
 def evaluated(ae: Autoencoder, part: Split, name: str) -> Evaluation:

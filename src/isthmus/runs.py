@@ -27,8 +27,9 @@ from pydantic import Field, TypeAdapter
 
 from isthmus.data import Dataset, as_examples
 from isthmus.data import load as load_data
-from isthmus.data.examples import Examples
+from isthmus.data.examples import Examples, Missing
 from isthmus.data.files import open_regular
+from isthmus.data.observed import gaps
 from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
@@ -41,6 +42,7 @@ __all__ = [
     "Origin",
     "Split",
     "claimed",
+    "completed",
     "default_kinds",
     "draw",
     "examples_of",
@@ -59,6 +61,7 @@ Array = NDArray[Any]
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 _MOST = 1 << 20  # bytes of a run.json
 _HELD_OUT = 0.1  # of data that have no test part
+_COMPLETED = 100_000  # examples to train on, at most, that figures and pictures look at
 TITLES = {"pca": "PCA of equal width", "tsne": "t-SNE map of the codes", "latent": "codes as points"}
 
 
@@ -97,9 +100,11 @@ class Split:
     test_labels: Array | None
 
 
-def split(dataset: Dataset) -> Split:
+def split(dataset: Dataset, missing: Missing = "refuse") -> Split:
     """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time."""
-    as_examples(Examples(dataset.train, dataset.columns))  # a wrong number is named by its row in the file
+    as_examples(
+        Examples(dataset.train, dataset.columns), missing=missing
+    )  # a wrong number is named by its row in the file
     if dataset.test is not None:
         return Split(dataset.train, dataset.test, dataset.test_labels)
     n = len(dataset.train)
@@ -116,6 +121,15 @@ def split(dataset: Dataset) -> Split:
             dataset.train[:-held], np.asarray(dataset.train[-held:]), None if labels is None else labels[-held:]
         )
     return Split(dataset.train[keep], dataset.train[out], None if labels is None else labels[out])
+
+
+def completed(ae: Autoencoder, part: Split) -> Split:
+    """The same examples as the autoencoder completes them (of very many to train on some, drawn at random), if any lacks a number."""
+    if not gaps(part.train) + gaps(part.test):
+        return part
+    n = min(len(part.train), _COMPLETED)
+    some = np.sort(np.random.default_rng(0).permutation(len(part.train))[:n])
+    return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels)
 
 
 def free_folder(name: str, out: Path | None) -> Path:

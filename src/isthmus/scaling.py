@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.examples import blocks
+from isthmus.data.observed import count, largest, least, total
 from isthmus.records import Record, record
 
 __all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
@@ -68,9 +69,8 @@ class MinMax(Scaling):
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         axis = 0 if self.per == "feature" else None
-        lows, highs = zip(*((b.min(axis), b.max(axis)) for _, b in blocks(examples)), strict=True)
-        low = np.min(np.stack(lows), axis=0).astype(np.float64)
-        high = np.max(np.stack(highs), axis=0).astype(np.float64)
+        lows, highs = zip(*((least(b, axis), largest(b, axis)) for _, b in blocks(examples)), strict=True)
+        low, high = (side.astype(np.float64) for side in (least(np.stack(lows), 0), largest(np.stack(highs), 0)))
         return Affine(low, np.where(high > low, high - low, 1.0))
 
 
@@ -86,10 +86,10 @@ class Standard(Scaling):
             "channel": tuple(range(max(1, examples.ndim - 1))),
             "all": tuple(range(examples.ndim)),
         }[self.per]
-        count = sum(b.size / np.zeros(b.shape).sum(axes).size for _, b in blocks(examples))
-        mean = sum((b.sum(axes, dtype=np.float64) for _, b in blocks(examples)), np.zeros(())) / count
-        squares = sum((np.square(b.astype(np.float64) - mean).sum(axes) for _, b in blocks(examples)), np.zeros(()))
-        deviation = np.sqrt(squares / count)
+        n = sum(count(b, axes) for _, b in blocks(examples))
+        mean = sum((total(b, axes) for _, b in blocks(examples)), np.zeros(())) / n
+        squares = sum((total(np.square(b.astype(np.float64) - mean), axes) for _, b in blocks(examples)), np.zeros(()))
+        deviation = np.sqrt(squares / n)
         tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding alone makes of a constant
         return Affine(mean, np.where(deviation > tiny, deviation, 1.0))
 
@@ -98,10 +98,10 @@ def range_of(examples: NDArray[np.generic]) -> Range:
     """The range of examples, in one pass."""
     low, high, whole = np.inf, -np.inf, True
     for _, block in blocks(examples):
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-        whole = whole and (
-            block.dtype.kind in "ub" or block.dtype.kind == "i" or bool((np.trunc(block) == block).all())
-        )
+        low, high = min(low, float(least(block))), max(high, float(largest(block)))
+        if whole and block.dtype.kind == "f":
+            floor = np.floor(block)
+            whole = not bool((floor < block).any())  # what is missing is neither whole nor not
     return Range(low, high, whole)
 
 
@@ -131,7 +131,9 @@ def wide_enough(examples: NDArray[np.generic]) -> np.dtype[Any]:
 def within_unit(examples: NDArray[np.generic], affine: Affine) -> bool:
     """Whether scaled examples lie in [0, 1], as a Bernoulli likelihood wants them."""
     for _, block in blocks(examples):
-        low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in (block.min(0), block.max(0)))
-        if low.min() < -1e-9 or high.max() > 1 + 1e-9:
+        low, high = (
+            (side.astype(np.float64) - affine.shift) / affine.scale for side in (least(block, 0), largest(block, 0))
+        )
+        if (low < -1e-9).any() or (high > 1 + 1e-9).any():
             return False
     return True

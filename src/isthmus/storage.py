@@ -50,8 +50,8 @@ __all__ = [
     "write_file",
 ]
 
-FORMAT = 2
-_KNOWN = (1, 2)  # formats that are read; the files of each are kept in tests/files
+FORMAT = 3
+_KNOWN = (1, 2, 3)  # formats that are read; the files of each are kept in tests/files
 _FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -217,8 +217,8 @@ def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
     """The contents of a model file.
 
     Args:
-        expected: from the header, the map to model units (`shift` and `scale`), and sketches of the other tensors that are
-            there, the sketches of all that there must be beside the notes.
+        expected: from the header, the map to model units (`shift` and `scale`), the `fill` if there is one, and sketches of the other
+            tensors that are there, the sketches of all that there must be beside the notes.
 
     Raises:
         FileNotFoundError: there is nothing.
@@ -235,7 +235,7 @@ def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
     with opened(path) as contents, agreeing(path):
         header, notes = _header(path, contents.texts)
         there = contents.sketches()
-        affine = {name: contents.tensor(name) for name in there.keys() & {"shift", "scale"}}
+        affine = {name: contents.tensor(name) for name in there.keys() & {"shift", "scale", "fill"}}
         _agree(there, expected(header, there | affine) | ({} if notes else _notes_asked(header, there)))
         tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
         history, columns = _history(header, tensors), _columns(tensors, header.shape)
@@ -290,6 +290,8 @@ def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
     for unknown in (entry.keys() - names, stands.keys() - Round.model_fields.keys(), others):
         if unknown:
             _disagrees(path, f"the header's {min(unknown)} is unknown")
+    if version < 3 and "missing" in (entry.get("parameters") or ()):
+        _disagrees(path, f"format {version} has no parameter missing")
     try:
         if first:
             old = _First.model_validate_json(

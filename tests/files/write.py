@@ -18,10 +18,14 @@ from isthmus.storage import FORMAT
 HERE = Path(__file__).parent
 
 
-def examples(pictures: bool) -> np.ndarray:
+def examples(name: str) -> np.ndarray:
     """Numbers that no library's generator has a hand in."""
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
-    return np.abs(np.sin(np.arange(60 * 64).reshape(60, 8, 8) * 0.37)).astype(np.float32) if pictures else table
+    if name == "missing":
+        table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
+    return (
+        np.abs(np.sin(np.arange(60 * 64).reshape(60, 8, 8) * 0.37)).astype(np.float32) if name == "pictures" else table
+    )
 
 
 KINDS = {
@@ -30,6 +34,7 @@ KINDS = {
     "quantized": Autoencoder(
         VectorQuantized(2, entries=4), architecture=MLP((8,)), optimizer=Adam(schedule=OneCycle(warmup=0.5)), epochs=1
     ),
+    "missing": Autoencoder(Gaussian(2), architecture=MLP((8,)), missing="mask", epochs=2),
     "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), epochs=1),
 }
 
@@ -38,11 +43,11 @@ def main() -> None:
     """Writes them all."""
     torch.set_num_threads(1)
     for name, ae in KINDS.items():
-        X = examples(name == "pictures")
+        X = examples(name)
         ae.set_params(random_state=0, batch_size=16).fit(X).save(HERE / f"format-{FORMAT}-{name}.safetensors")
         np.save(HERE / f"format-{FORMAT}-{name}.npy", ae.reconstruct(X))
     if FORMAT > 1:
-        ae, X = KINDS["drawn"].set_params(epochs=3), examples(False)
+        ae, X = KINDS["drawn"].set_params(epochs=3), examples("drawn")
         for report in ae.fitting(X, every=1):
             if report.step == 6:
                 ae.checkpoint(HERE / f"format-{FORMAT}-checkpoint.safetensors")

@@ -15,16 +15,16 @@ __all__ = ["data", "evaluate", "plot", "recipes"]
 def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, as_json: Json = False) -> None:
     """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
     from isthmus import runs
-    from isthmus.runner import evaluated
+    from isthmus.runner import evaluated, whole
 
     ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
-    part = runs.split(dataset)
+    part, name = whole(ae, runs.split(dataset, ae.missing), dataset.name)
     if as_json:
         from isthmus.evaluation import evaluate as figures
 
         say_json(figures(ae, part.test, part.train).as_dict())
         return
-    evaluated(ae, part, dataset.name)
+    evaluated(ae, part, name)
 
 
 def plot(
@@ -50,7 +50,7 @@ def plot(
         return
     choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
     ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
-    part = runs.split(dataset)
+    part = runs.completed(ae, runs.split(dataset, ae.missing))
     folder = out or (run if run.is_dir() else run.parent) / "pictures"
     try:
         drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)

@@ -74,7 +74,7 @@ def all_examples(
     from isthmus import runs
 
     ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
-    return ae, runs.split(dataset).test if data is None else dataset.train
+    return ae, runs.split(dataset, ae.missing).test if data is None else dataset.train
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.options import Data, Labels, Out, Resize, Run, all_examples
-from isthmus.console import array_path, write_array
+from isthmus.cli.options import Data, Labels, Out, Resize, Run, all_examples, origin_of
+from isthmus.console import array_path, counted, say, write_array, write_table
 
-__all__ = ["decode", "encode", "reconstruct", "sample"]
+__all__ = ["decode", "encode", "impute", "reconstruct", "sample"]
 
 
 def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
@@ -25,6 +25,30 @@ def reconstruct(run: Run, data: Data = None, out: Out = None, labels: Labels = N
     path = array_path(out, "reconstructions.npy")
     ae, X = all_examples(run, data, labels, resize)
     write_array(path, ae.reconstruct(X))
+
+
+def impute(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
+    """Missing numbers completed, of --data or of all the run's own: tables as .csv with their names, the labels last; or .npy."""
+    from isthmus import runs
+    from isthmus.data.examples import Examples
+    from isthmus.data.observed import gaps
+    from isthmus.errors import RecordError
+
+    if out is not None:
+        array_path(out, "", (".csv", ".npy"))
+    origin = origin_of(data, labels, resize) or runs.origin_of(run)
+    ae, dataset = runs.examples_of(run, origin)
+    table = dataset.train.ndim == 2
+    path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
+    if path.suffix == ".csv" and not table:
+        raise RecordError(f"--out {path}: a .csv file holds tables, and these examples are {ae.shape_}; write .npy")
+    whole = ae.impute(Examples(dataset.train, dataset.columns))
+    if path.suffix == ".npy":
+        write_array(path, whole)
+    else:
+        names = None if dataset.columns is None else [*dataset.columns, *([origin.labels] if origin.labels else [])]
+        write_table(path, names, whole, dataset.train_labels)
+    say(f"{counted(gaps(dataset.train), 'missing number')} of {whole.size:,} completed")
 
 
 def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, (n, k).")], out: Out = None) -> None:

@@ -4,6 +4,8 @@ Read in this order:
 
     dataset.py    Dataset: examples, labels, split, source and license
     examples.py   as_examples: arrays, tensors and data frames as one checked array
+    frames.py     like: arrays back into data frames
+    observed.py   ranges and sums where numbers are missing
     builtin.py    mnist (embedded), fashion_mnist, digits; a new data set is one function more
     download.py   files of public data sets: looked for on this machine, else fetched and checked
     reading.py    load and read: from a name or a path to the reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,10 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.mapped import give_pages_back
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "as_examples", "blocks"]
+__all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "position"]
 
 Array = npt.NDArray[Any]
+Missing = Literal["refuse", "mask"]  # what a number that is missing, NaN, is to an autoencoder
 
 _BLOCK = 1 << 22  # numbers looked at together
 _LARGEST = float(np.finfo(np.float32).max)
@@ -27,7 +28,7 @@ class Examples:
     """Checked examples.
 
     Attributes:
-        values: (n, *shape) with at least one axis in shape; real, finite, in native byte order.
+        values: (n, *shape) with at least one axis in shape; real, finite or, where that is allowed, NaN; in native byte order.
         columns: the names of the features when a data frame brought them, else None.
     """
 
@@ -35,7 +36,7 @@ class Examples:
     columns: tuple[str, ...] | None = None
 
 
-def as_examples(X: Any, *, minimum: int = 1) -> Examples:
+def as_examples(X: Any, *, minimum: int = 1, missing: Missing | None = None) -> Examples:
     """Check what a user passes as examples, once, and hand it on as an array.
 
     Takes NumPy arrays, memory maps, torch tensors, pandas and polars frames, and nested lists. Integers, float32 and
@@ -45,6 +46,7 @@ def as_examples(X: Any, *, minimum: int = 1) -> Examples:
     Args:
         X: (n, *shape) examples, at least two axes.
         minimum: how many examples there must be.
+        missing: "mask" lets NaN through, which stands for a number that is missing; "refuse" says that there is such a choice.
 
     Raises:
         TypeError: X is sparse, or holds objects that are no numbers.
@@ -55,7 +57,7 @@ def as_examples(X: Any, *, minimum: int = 1) -> Examples:
     values = _numeric(raw, columns)
     _check_shape(values, minimum)
     if values.dtype.kind == "f":
-        _check_finite(values, columns)
+        _check_finite(values, columns, missing)
     return Examples(values, columns)
 
 
@@ -65,18 +67,18 @@ def _unwrap(X: Any) -> tuple[Array, tuple[str, ...] | None]:
         return X.values, X.columns
     if isinstance(X, Dataset):
         raise DataError(f"X is the data set {X.name!r}: pass its examples, X.train or X.test")
-    if _is_a(X, "scipy.sparse", "spmatrix", "sparray"):
+    if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
         raise TypeError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
-    if _is_a(X, "torch", "Tensor"):
+    if is_a(X, "torch", "Tensor"):
         return _from_torch(X), None
-    if _is_a(X, "pandas", "DataFrame"):
+    if is_a(X, "pandas", "DataFrame"):
         values = X.to_numpy()
         if values.dtype == object and all(dtype.kind in "biuf" for dtype in X.dtypes):
             values = X.to_numpy(dtype=np.float64, na_value=np.nan)
         return values, _names(X)
-    if _is_a(X, "polars", "LazyFrame"):
+    if is_a(X, "polars", "LazyFrame"):
         raise DataError("X is a lazy polars frame: call X.collect() first")
-    if _is_a(X, "polars", "DataFrame"):
+    if is_a(X, "polars", "DataFrame"):
         return X.to_numpy(), _names(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         return np.ma.filled(X.astype(np.float64), np.nan), None
@@ -88,7 +90,8 @@ def _unwrap(X: Any) -> tuple[Array, tuple[str, ...] | None]:
         raise DataError(f"X cannot be made one array ({error}): give every example the same shape") from error
 
 
-def _is_a(X: Any, module: str, *classes: str) -> bool:
+def is_a(X: Any, module: str, *classes: str) -> bool:
+    """Whether X is of a class of a library, which has been imported if it is."""
     library = sys.modules.get(module)
     return library is not None and any(isinstance(X, getattr(library, name, ())) for name in classes)
 
@@ -136,14 +139,14 @@ def _from_objects(values: Array, columns: tuple[str, ...] | None) -> Array:
         if value is None or value is missing:
             numbers[place] = np.nan
         elif isinstance(value, complex | np.complexfloating):
-            raise DataError(f"Complex data not supported: {_place(place, columns)} of X is {value}")
+            raise DataError(f"Complex data not supported: {position(place, columns)} of X is {value}")
         elif isinstance(value, str | bytes):
-            raise DataError(f"X holds text: {_place(place, columns)} is {value!r}; turn it into numbers or drop it")
+            raise DataError(f"X holds text: {position(place, columns)} is {value!r}; turn it into numbers or drop it")
         else:
             try:
                 numbers[place] = value
             except (TypeError, ValueError) as error:
-                what = f"{_place(place, columns)} of X is a {type(value).__name__}"
+                what = f"{position(place, columns)} of X is a {type(value).__name__}"
                 raise TypeError(f"{what}: an argument must be neither an object nor a string but a number") from error
     return numbers
 
@@ -162,18 +165,22 @@ def _check_shape(values: Array, minimum: int) -> None:
         raise DataError(f"X has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def _check_finite(values: Array, columns: tuple[str, ...] | None) -> None:
+def _check_finite(values: Array, columns: tuple[str, ...] | None, missing: Missing | None) -> None:
     """Find the first NaN, infinity or number beyond float32; a block without any costs its minimum and maximum."""
     for start, block in blocks(values):
         with np.errstate(invalid="ignore"):
             sound = block.min() >= -_LARGEST and block.max() <= _LARGEST  # false for NaN too
         if sound:
             continue
-        wrong = np.argwhere(~(np.abs(block) <= _LARGEST))[0]
+        unsound = np.abs(block) > _LARGEST if missing == "mask" else ~(np.abs(block) <= _LARGEST)
+        if not unsound.any():
+            continue
+        wrong = np.argwhere(unsound)[0]
         value = block[tuple(wrong)]
-        where = _place((start + int(wrong[0]), *wrong[1:]), columns)
+        where = position((start + int(wrong[0]), *wrong[1:]), columns)
         if np.isnan(value):
-            raise DataError(f"Input X contains NaN: {where}; impute it or drop the row")
+            choices = "impute it, drop the row, or pass missing='mask'" if missing else "impute it or drop the row"
+            raise DataError(f"Input X contains NaN: {where}; {choices}")
         if np.isinf(value):
             raise DataError(f"Input X contains infinity: {where} is {value}; replace it or drop the row")
         raise DataError(f"Input X contains a number too large for float32: {where} is {value:g}; rescale that feature")
@@ -187,11 +194,11 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
         give_pages_back(values)
 
 
-def _place(place: tuple[int, ...], columns: tuple[str, ...] | None) -> str:
+def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:
     """Where a value stands, as a person counts from zero: row 17, column 3 (feature 'age')."""
-    if not place:
+    if not index:
         return "the only value"
-    row, *rest = (int(index) for index in place)
+    row, *rest = (int(each) for each in index)
     if len(rest) != 1:
         return f"row {row}" + (f", position {tuple(rest)}" if rest else "")
     return f"row {row}, column {rest[0]}" + (f" (feature {columns[rest[0]]!r})" if columns else "")

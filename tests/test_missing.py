@@ -1,0 +1,406 @@
+"""Missing values: what is not there costs nothing, moves nothing, and is completed; what is there stays as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.utils import estimator_checks
+from test_cli import run
+from test_storage import parts, put, refused
+
+from isthmus import Autoencoder, corruptions, data, likelihoods, load
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
+from isthmus.corruptions import Clean, Mask, Noise
+from isthmus.data import as_examples
+from isthmus.data.observed import means
+from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.evaluation import evaluate
+from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.memory import Memory
+from isthmus.optimizers import AdamW, OneCycle
+from isthmus.scaling import Bytes, MinMax, Standard, Unscaled, choose, range_of, within_unit
+
+
+def quick(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
+    usual = {"architecture": MLP((16,)), "epochs": 2, "random_state": 0, "missing": "mask"}
+    return Autoencoder(bottleneck, **usual | choices)
+
+
+def holes(X: np.ndarray, share: float, state: int = 0) -> np.ndarray:
+    """The same with NaN in a share of the places."""
+    return np.where(np.random.default_rng(state).random(X.shape) < share, np.nan, X).astype(X.dtype)
+
+
+@pytest.fixture(scope="module")
+def table() -> np.ndarray:
+    return holes(np.random.default_rng(1).normal(5, 3, (60, 5)).astype(np.float32), 0.3)
+
+
+@pytest.fixture(scope="module")
+def fitted(table: np.ndarray) -> Autoencoder:
+    return quick(Identity(3)).fit(table)
+
+
+LIKELIHOODS = [*(getattr(likelihoods, name)() for name in likelihoods.__all__), Normal(0.3), Normal("learned")]
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_missing_numbers_cost_nothing_and_move_nothing(likelihood: Likelihood) -> None:
+    rng = torch.Generator().manual_seed(0)
+    y, x = torch.randn(4, 3, 5, generator=rng, dtype=torch.float64), torch.rand(4, 3, 5, generator=rng).double()
+    observed = torch.rand(4, 3, 5, generator=rng) < 0.6
+    observed[3] = False
+    found, memory = y.clone().requires_grad_(), likelihood.memory().double()
+    nll = likelihood.nll(found, x, memory, observed)
+    nll.sum().backward()
+    assert found.grad is not None
+    assert (found.grad[~observed] == 0).all()
+    elsewhere = likelihood.nll(y, torch.where(observed, x, 1e6), memory, observed)
+    assert torch.equal(nll, elsewhere)
+    slope = [p.grad.clone() for p in memory.parameters() if p.grad is not None]
+    memory.zero_grad()
+    for row in range(3):  # the same with those numbers dropped
+        few = y[row][observed[row]][None].clone().requires_grad_()
+        alone = likelihood.nll(few, x[row][observed[row]][None], memory)
+        alone.sum().backward()
+        assert few.grad is not None
+        torch.testing.assert_close(nll[row], alone[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found.grad[row][observed[row]], few.grad[0], rtol=1e-12, atol=1e-12)
+    assert nll[3] == 0
+    for now, then in zip([p.grad for p in memory.parameters()], slope, strict=True):
+        torch.testing.assert_close(now, then)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "architecture"),
+    [(Bernoulli(), MLP((8,))), (Normal("learned"), MLP((8,))), (Normal(), Conv((4,)))],
+    ids=repr,
+)
+def test_where_nothing_is_missing_nothing_changes(likelihood: Likelihood, architecture: Any) -> None:
+    X = np.random.default_rng(0).random((40, 6, 5), np.float32)
+    choices = {"likelihood": likelihood, "architecture": architecture, "scaling": Unscaled(), "corruption": Clean()}
+    one, two = (quick(Gaussian(2), missing=missing, **choices).fit(X) for missing in ("refuse", "mask"))
+    np.testing.assert_allclose([r.loss for r in one.history_], [r.loss for r in two.history_], rtol=1e-6)
+    for name, weight in one.model_.state_dict().items():
+        assert torch.equal(weight, two.model_.state_dict()[name])
+    np.testing.assert_allclose(one.score_samples(X), two.score_samples(X), rtol=1e-6)
+
+
+def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> None:
+    """The likelihood of an autoencoder that refuses NaN is not told what was observed: one of the user's need not know."""
+    seen = []
+
+    class Spy(Normal):
+        def nll(self, y: Any, x: Any, memory: Memory = likelihoods.NOTHING) -> Any:  # type: ignore[override]
+            seen.append(len(y))
+            return super().nll(y, x, memory)
+
+    quick(likelihood=Spy(), missing="refuse").fit(np.nan_to_num(table))
+    assert seen
+
+
+def low_rank(n: int = 400) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 2)) @ rng.normal(size=(2, 12))
+
+
+def test_a_linear_autoencoder_completes_what_is_of_low_rank() -> None:
+    X = low_rank()
+    given = X.copy()
+    given[np.arange(400), np.random.default_rng(0).integers(0, 12, 400)] = np.nan
+    optimizer = AdamW(1e-2, weight_decay=0, schedule=OneCycle())
+    linear = {"architecture": MLP(()), "corruption": Clean(), "optimizer": optimizer, "epochs": 80}
+    ae = quick(Identity(2), **linear).fit(given[:300])
+    gone = np.isnan(given[300:])
+    left = ((ae.impute(given[300:]) - X[300:]) / X.std(0))[gone]
+    assert np.sqrt(np.square(left).mean()) < 0.03
+    filled = (np.broadcast_to(np.nanmean(given[:300], axis=0), gone.shape) - X[300:]) / X.std(0)
+    assert np.sqrt(np.square(filled[gone]).mean()) > 0.9
+
+
+def test_the_default_completes_better_than_the_mean_and_hides_to_learn_it() -> None:
+    X = low_rank(300)
+    given = holes(X, 0.3)
+    ae = Autoencoder(missing="mask", random_state=0, epochs=30).fit(given[:200])
+    assert isinstance(ae.corruption_, Mask)
+    assert ae.corruption_.hides
+    gone = np.isnan(given[200:])
+    error = np.square((ae.impute(given[200:]) - X[200:]) / X.std(0))[gone].mean()
+    assert error < 0.25
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_what_was_observed_comes_back_to_the_last_bit(kind: Any, fitted: Autoencoder, table: np.ndarray) -> None:
+    X = table.astype(kind)
+    X[0, 0] = -0.0
+    kept = X.copy()
+    whole, there = fitted.impute(X), ~np.isnan(X)
+    assert whole.dtype == kind
+    assert whole[there].tobytes() == X[there].tobytes()
+    assert np.isfinite(whole).all()
+    assert X.tobytes() == kept.tobytes()
+    if kind != np.float16:
+        np.testing.assert_array_equal(whole[~there], fitted.reconstruct(X)[~there].astype(kind))
+    order = np.random.default_rng(0).permutation(60)
+    np.testing.assert_array_equal(fitted.impute(X[order]), whole[order])
+    assert fitted.impute(np.arange(10).reshape(2, 5)).tolist() == np.arange(10).reshape(2, 5).tolist()
+
+
+def test_data_frames_come_back_as_they_were(table: np.ndarray) -> None:
+    frame = pd.DataFrame(table, columns=list("abcde"), index=[f"row {i}" for i in range(60)])
+    frame["a"] = np.arange(60, dtype=np.int16)
+    frame["b"] = pd.array([None, *range(59)], dtype="Int64")
+    ae = quick(Identity(3)).fit(frame)
+    whole = ae.impute(frame)
+    assert not whole.isna().any().any()
+    assert whole.index.equals(frame.index)
+    assert list(whole.columns) == list("abcde")
+    assert (whole["a"].dtype, whole["b"].dtype, whole["c"].dtype) == (np.int16, np.float64, np.float32)
+    known = frame.notna()
+    pd.testing.assert_frame_equal(whole.where(known).astype(float), frame.where(known).astype(float))
+    with pytest.raises(ValueError, match="order"):
+        ae.impute(frame[list("bacde")])
+    odd = pl.DataFrame({name: pl.Series(name, frame[name].astype(float).tolist()) for name in "abcde"})
+    odd = odd.with_columns(pl.col("a").cast(pl.Int16), pl.col("c").fill_nan(None))
+    back = ae.impute(odd)
+    assert back.columns == list("abcde")
+    assert back["a"].dtype == pl.Int16
+    np.testing.assert_allclose(back.to_numpy(), whole.to_numpy(), rtol=1e-6)
+    names = ae.set_output(transform="pandas").transform(frame)
+    assert names.index.equals(frame.index)
+    assert names.notna().all().all()
+
+
+def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, table: np.ndarray) -> None:
+    where = r"row \d+, column \d"
+    with pytest.raises(DataError, match=rf"NaN: {where}; impute it, drop the row, or pass missing='mask'$"):
+        quick(missing="refuse").fit(table)
+    whole = np.nan_to_num(table)
+    plain = quick(missing="refuse").fit(whole)
+    with pytest.raises(DataError, match="missing='mask'"):
+        plain.transform(table)
+    with pytest.raises(NotPossibleError, match="impute takes an autoencoder that was fitted with missing='mask'"):
+        plain.impute(whole)
+    far = table.copy()
+    far[7, 2] = np.inf
+    for use in (fitted.transform, fitted.impute, quick().fit):
+        with pytest.raises(DataError, match="infinity: row 7, column 2"):
+            use(far)
+    far[7, 2] = -1e300 if far.dtype == np.float64 else -np.inf
+    with pytest.raises(DataError, match="row 7, column 2"):
+        fitted.score_samples(far)
+    with pytest.raises(DataError, match="NaN"):
+        fitted.decode(np.full((2, 3), np.nan))
+    with pytest.raises(DataError, match="Input X contains NaN: row"):
+        evaluate(fitted, table)
+    assert np.isfinite(evaluate(fitted, fitted.impute(table)).mse)
+    with pytest.raises(RecordError, match="missing='refuse' would not fit"):
+        fitted.set_params(missing="refuse").partial_fit(whole)
+    fitted.set_params(missing="mask")
+    with pytest.raises(RecordError, match="makes numbers missing, which takes missing='mask'"):
+        quick(missing="refuse", corruption=Mask(0.1, value="missing")).fit(whole)
+    with pytest.raises(ValueError, match="The 'missing' parameter of Autoencoder"):
+        quick(missing="drop").fit(table)
+
+
+def test_a_column_of_which_nothing_is_known_is_named(table: np.ndarray) -> None:
+    X = table.copy()
+    X[:, 3] = np.nan
+    with pytest.raises(DataError, match=r"^column 3 of X is missing in every row: drop it$"):
+        quick().fit(X)
+    with pytest.raises(DataError, match=r"^column 3 \(feature 'd'\) of X is missing in every row"):
+        quick().fit(pd.DataFrame(X, columns=list("abcde")))
+    pictures = np.random.default_rng(0).random((20, 4, 4))
+    pictures[:, 2, 1] = np.nan
+    with pytest.raises(DataError, match=r"^position \(2, 1\) of X is missing in every row"):
+        quick().fit(pictures)
+
+
+def test_a_row_of_which_nothing_is_known_is_what_is_made_of_the_mean(fitted: Autoencoder, table: np.ndarray) -> None:
+    nothing, middle = np.full((1, 5), np.nan, np.float32), np.nanmean(table, axis=0, keepdims=True)
+    assert fitted.score_samples(nothing)[0] == 0
+    assert np.isnan(fitted.reconstruction_error(nothing)).all()
+    assert np.isfinite(fitted.impute(nothing)).all()
+    first = fitted.model_.inwards(torch.from_numpy(middle))
+    with torch.no_grad():  # the mean, and then what is made of what was made
+        for _ in range(3):
+            first = fitted.model_.decode(fitted.model_.encode(first))
+    np.testing.assert_allclose(fitted.impute(nothing), fitted.model_.outwards(first), rtol=1e-4)
+    X = np.vstack([table, nothing])
+    assert np.isfinite(quick().fit(X).score_samples(X)).all()
+
+
+def test_scores_and_errors_are_of_what_was_observed(table: np.ndarray) -> None:
+    ae = quick(Identity(2), likelihood=Normal(0.7)).fit(table)
+    there, back = ~np.isnan(table), ae.reconstruct(table)
+    middle, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
+    x, y = (torch.from_numpy((part - middle) / spread) for part in (np.nan_to_num(table), back))
+    expected = (torch.distributions.Normal(y, 0.7).log_prob(x) * torch.from_numpy(there)).sum(1)
+    np.testing.assert_allclose(ae.score_samples(table), expected, rtol=1e-4)
+    errors = ae.reconstruction_error(table, per_feature=True)
+    np.testing.assert_array_equal(np.isnan(errors), ~there)
+    np.testing.assert_allclose(ae.reconstruction_error(table), np.nanmean(errors, axis=1), rtol=1e-6)
+
+
+def test_hidden_and_missing_numbers_look_the_same(fitted: Autoencoder, table: np.ndarray) -> None:
+    x = fitted.model_.inwards(torch.from_numpy(np.nan_to_num(table)))
+    spoilt = Mask(0.4, value="missing")(x, torch.Generator().manual_seed(0))
+    given = np.where(spoilt.isnan(), np.nan, np.nan_to_num(table)).astype(np.float32)
+    with torch.inference_mode():
+        np.testing.assert_allclose(fitted.model_.encode(spoilt), fitted.encode(given), rtol=1e-4, atol=1e-5)
+    assert np.isnan(fitted.corrupt(table, corruption=Mask(1.0, value="missing"))).all()
+
+
+@pytest.mark.parametrize("name", corruptions.__all__)
+@pytest.mark.parametrize("once", [False, True])
+def test_every_corruption_bears_missing_numbers(name: str, once: bool, table: np.ndarray) -> None:
+    ae = quick(VectorQuantized(2, entries=4), corruption=getattr(corruptions, name)(once=once), epochs=1).fit(table)
+    assert np.isfinite([report.loss for report in ae.history_]).all()
+
+
+@pytest.mark.parametrize("seen", [np.random.default_rng(3).normal(40, 9, (50, 4)), np.full((50, 4), 7.0)])
+def test_scaling_looks_at_what_was_observed(seen: np.ndarray) -> None:
+    X = holes(seen, 0.4)
+    for found, middle, spread in (
+        (Standard().fit(X), np.nanmean(X, axis=0), np.nanstd(X, axis=0)),
+        (MinMax("feature").fit(X), np.nanmin(X, axis=0), np.nanmax(X, axis=0) - np.nanmin(X, axis=0)),
+        (MinMax().fit(X), np.nanmin(X), np.nanmax(X) - np.nanmin(X)),
+        (Standard("all").fit(X), np.nanmean(X), np.nanstd(X)),
+    ):
+        np.testing.assert_allclose(found.shift, middle, rtol=1e-12)
+        np.testing.assert_allclose(found.scale, np.where(spread > 1e-9, spread, 1), rtol=1e-12)
+    np.testing.assert_allclose(means(as_examples(X, missing="mask")), np.nanmean(X, axis=0), rtol=1e-14)
+    assert range_of(X)[:2] == (np.nanmin(X), np.nanmax(X))
+
+
+def test_what_is_chosen_is_chosen_by_what_was_observed() -> None:
+    rng = np.random.default_rng(0)
+    pictures = holes(rng.integers(0, 256, (30, 4, 4)).astype(np.float32), 0.2)
+    pictures[0, 0, :2] = 0, 255
+    assert choose(pictures) == Bytes()
+    assert range_of(pictures).whole
+    assert not range_of(pictures + 0.5).whole
+    shares = holes(rng.random((30, 4)), 0.2)
+    assert choose(shares) == Unscaled()
+    assert within_unit(shares, Unscaled().fit(shares))
+    assert not within_unit(shares + 0.9, Unscaled().fit(shares))
+    ae = quick(epochs=1).fit(shares)
+    assert isinstance(ae.likelihood_, Bernoulli)
+    assert ae.model_.fill is not None
+    np.testing.assert_allclose(ae.model_.fill, np.nanmean(shares, axis=0), rtol=1e-6)
+
+
+CHECKS = [
+    (ae, check)
+    for precision in ("float32", "float64")
+    for ae, check in estimator_checks.estimator_checks_generator(
+        Autoencoder(epochs=2, random_state=0, precision=precision, missing="mask", architecture=MLP((16,)))
+    )
+]
+
+
+@pytest.mark.promise(14)
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    CHECKS,
+    ids=[f"{ae.precision}-{getattr(check, 'func', check).__name__}" for ae, check in CHECKS],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learns_checks_where_numbers_may_be_missing(estimator: Autoencoder, check: Any) -> None:
+    assert estimator.__sklearn_tags__().input_tags.allow_nan
+    check(estimator)
+
+
+def test_a_map_of_a_file_with_missing_numbers_trains_to_the_same_bits(table: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", table)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    held, from_file = (quick(Gaussian(2), corruption=Noise(0.1)).fit(X) for X in (table, mapped))
+    np.testing.assert_array_equal(held.impute(table), from_file.impute(mapped))
+
+
+def test_training_that_was_cut_off_goes_on_to_the_same_bits(table: np.ndarray, tmp_path: Path) -> None:
+    whole = quick(Gaussian(2), early_stopping=True, epochs=4)
+    for report in whole.fitting(table, every=1):
+        if report.step == 7:
+            whole.checkpoint(tmp_path / "c")
+    again = load(tmp_path / "c")
+    assert again.missing == "mask"
+    again.resume(table)
+    for name, value in whole.model_.state_dict().items():
+        assert torch.equal(value, again.model_.state_dict()[name]), name
+    moved = holes(np.nan_to_num(table), 0.3, state=5)
+    with pytest.raises(DataError, match="other examples"):
+        load(tmp_path / "c").resume(moved)
+
+
+def test_the_model_file_holds_the_fill_and_is_read_with_suspicion(fitted: Autoencoder, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    X = np.full((3, 5), np.nan, np.float32)
+    np.testing.assert_array_equal(load(path).impute(X), fitted.impute(X))
+    header, mapped = parts(path)
+    tensors = {name: tensor.clone() for name, tensor in mapped.items()}
+    assert tensors["fill"].shape == (5,)
+    for wrong, says in (
+        (torch.full((5,), torch.nan), "fill is not finite"),
+        (torch.zeros(4), r"fill of shape \(4,\) does not fit \(5,\)"),
+        (torch.zeros(()), "does not fit"),
+        (torch.zeros(5, dtype=torch.float64), "fill is float64"),
+        (torch.zeros(5, dtype=torch.int32), "does not fit"),
+    ):
+        put(path, header, tensors | {"fill": wrong})
+        assert re.search(says, refused(path))
+    bare = {name: tensor for name, tensor in tensors.items() if name != "fill"}
+    put(path, header, bare)
+    with pytest.raises(NotPossibleError):
+        load(path).impute(X)
+    silent = json.loads(json.dumps(header))
+    del silent["parameters"]["missing"]
+    put(path, silent, tensors)
+    assert "yet it has a fill" in refused(path)
+    put(path, header | {"format": 2}, tensors)
+    assert "format 2 has no parameter missing" in refused(path)
+
+
+def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(1e5, 3, (50, 2)) @ rng.normal(size=(2, 4))
+    rows = [[*map(repr, row), ["oak", "elm"][i % 2]] for i, row in enumerate(values.tolist())]
+    for i, word in ((0, ""), (3, "NA"), (7, "null"), (9, "nan")):
+        rows[i][i % 4] = word
+    lines = ["a,b,c,d,tree", *(",".join(row) for row in rows)]
+    (tmp_path / "holes.csv").write_text("\n".join(lines), encoding="utf-8")
+    given = ("--data", "holes.csv", "--labels", "tree")
+    refusal = run("train", "epochs=1", *given, cwd=tmp_path)
+    assert refusal.returncode == 1
+    assert "row 0, column 0 (feature 'a')" in refusal.stderr
+    assert "missing='mask'" in refusal.stderr
+    small = ("missing=mask", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
+    done = run("train", *small, *given, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "as completed by the autoencoder" in done.stdout
+    for verb in ("encode", "reconstruct", "evaluate"):
+        assert run(verb, "run", *(given if verb != "evaluate" else ()), cwd=tmp_path).returncode == 0
+    assert np.isfinite(np.load(tmp_path / "codes.npy")).all()
+    done = run("impute", "run", *given, "--out", "whole.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 missing numbers of 200 completed" in done.stdout
+    back = pd.read_csv(tmp_path / "whole.csv")
+    assert list(back.columns) == ["a", "b", "c", "d", "tree"]
+    assert back["tree"].tolist() == ["oak", "elm"] * 25
+    there = np.array([[word not in {"", "NA", "null", "nan"} for word in row[:4]] for row in rows])
+    whole = data.read(tmp_path / "whole.csv", labels="tree")
+    assert (whole.train[there] == values[there]).all()
+    assert back.notna().all().all()
+    done = run("impute", "run", *given, "--out", "whole.npy", cwd=tmp_path)
+    assert np.load(tmp_path / "whole.npy").shape == (50, 4), done.stderr
+    assert run("impute", "run", "--out", "whole.txt", cwd=tmp_path).returncode == 2

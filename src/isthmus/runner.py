@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,6 +140,8 @@ def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
 def evaluated(ae: Autoencoder, part: Split, name: str) -> Evaluation:
     """Prints the table of figures, and returns them."""
     evaluation = evaluate(ae, part.test, part.train)
+    if ae.corruption_.hides:  # numbers that are not there have no error
+        evaluation = replace(evaluation, mse_spoilt=None)
     table(
         [f"{counted(len(part.test), 'held-out example')} of {name}", "value", "unit"],
         [list(row) for row in evaluation.rows()],

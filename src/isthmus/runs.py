@@ -263,7 +263,7 @@ def claimed(folder: Path) -> Iterator[None]:
 def default_kinds(ae: Autoencoder) -> list[str]:
     """The pictures that suit an autoencoder."""
     kinds = ["losses"]
-    spoils = type(ae.corruption_).__name__
+    spoils = "Clean" if ae.corruption_.hides else type(ae.corruption_).__name__
     kinds += {"Clean": ["reconstructions"], "Occlude": ["completion"]}.get(spoils, ["denoising", "noise_levels"])
     kinds += ["pca", "latent", "codes", "filters"]
     if hasattr(ae.bottleneck_, "beta"):

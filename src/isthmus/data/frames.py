@@ -33,8 +33,7 @@ def _pandas(frame: Any, values: Array) -> Any:
     import pandas
 
     columns = [frame.iloc[:, place] for place in range(frame.shape[1])]  # names may come twice
-    whole = [_column(column, new) for column, new in zip(columns, values.T, strict=True)]
-    made = pandas.concat([pandas.Series(column, index=frame.index) for column in whole], axis=1)
+    made = pandas.concat([_column(column, new) for column, new in zip(columns, values.T, strict=True)], axis=1)
     made.columns = frame.columns
     return made
 
@@ -43,7 +42,8 @@ def _column(column: Any, new: Array) -> Any:
     """A column as it is, unless numbers of it are missing; their type stays if it has room for fractions."""
     if not column.isna().any():
         return column
-    return new.astype(column.dtype) if column.dtype.kind == "f" and isinstance(column.dtype, np.dtype) else new
+    real = isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
+    return type(column)(new.astype(column.dtype) if real else new, index=column.index)
 
 
 def _polars(frame: Any, values: Array) -> Any:

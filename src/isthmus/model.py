@@ -20,7 +20,7 @@ from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.likelihoods import Likelihood
 from isthmus.scaling import Affine
 
-__all__ = ["Losses", "Model"]
+__all__ = ["Losses", "Model", "Trainable"]
 
 _ROUNDS = 2  # of filling in, after the fill: a part of the format of model files
 
@@ -38,7 +38,48 @@ class Losses(NamedTuple):
         return self.nll + self.penalty
 
 
-class Model(nn.Module):
+class Trainable(nn.Module):
+    """What the engine trains: it brings raw examples to its own units, and says what a batch of them costs, in nats per example.
+
+    An autoencoder is one, whose target is the example itself; a layer of it is another, and a classifier, whose target is a label.
+    """
+
+    shape: tuple[int, ...]  # of one example in its units
+
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers live."""
+        raise NotImplementedError
+
+    @property
+    def draws(self) -> bool:
+        """Whether a step draws random numbers within; False saves their seeding."""
+        return False
+
+    @property
+    def records(self) -> bool:
+        """Whether a step may be recorded and replayed on a GPU: all its parts are known, and none draws from the global generators."""
+        return True
+
+    def inwards(self, raw: Tensor) -> Tensor:
+        """Raw examples (b, *x) -> (b, *shape), without a gradient."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """What x (b, *shape), spoilt perhaps, costs against its target, as training draws it."""
+        raise NotImplementedError
+
+    def score(self, x: Tensor, target: Tensor) -> Losses:
+        """What it costs where nothing is drawn."""
+        raise NotImplementedError
+
+    def broken(self) -> str | None:
+        """The name of a number that is not finite, if there is one."""
+        learned = sorted(self.state_dict().items())
+        return next((name for name, value in learned if not torch.isfinite(value).all()), None)
+
+
+class Model(Trainable):
     """An autoencoder: encoder, bottleneck, decoder, likelihood, and the map between raw and model units.
 
     Args:
@@ -68,7 +109,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
-        self.dtype, self.architecture, self.draws = dtype, architecture, architecture.draws
+        self.dtype, self.architecture = dtype, architecture
         self.encoder, self.decoder = architecture.build(shape, bottleneck.width, bottleneck.size, generator)
         self.code_memory = bottleneck.memory(generator)
         self.likelihood_memory = likelihood.memory()
@@ -80,6 +121,18 @@ class Model(nn.Module):
         self.register_buffer("shift", torch.as_tensor(affine.shift))
         self.register_buffer("scale", torch.as_tensor(affine.scale))
         self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
+
+    @property
+    def device(self) -> torch.device:
+        return self.shift.device
+
+    @property
+    def draws(self) -> bool:
+        return self.bottleneck.draws or self.architecture.draws
+
+    @property
+    def records(self) -> bool:
+        return not self.architecture.draws
 
     def inwards(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Raw units -> model units."""
@@ -113,13 +166,20 @@ class Model(nn.Module):
         autocast: torch.dtype | None = None,
     ) -> Losses:
         """What it costs to reconstruct the target from x, with the code as training draws it."""
-        with _seeded_by(generator, x.device) if self.draws else nullcontext():
+        with self._drawing(generator):
             code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
             return self._losses(code, target, autocast)
 
     def score(self, x: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Losses:
         """What it costs with the point code: nothing is drawn."""
         return self._losses(self.bottleneck.point(self._hidden(x), self.code_memory), target)
+
+    def represent(
+        self, x: Float[Tensor, "b *x"], generator: Generator, autocast: torch.dtype | None = None
+    ) -> Float[Tensor, "b *code"]:
+        """The point codes while something behind them is trained: layers of the user's may draw."""
+        with self._drawing(generator):
+            return self.bottleneck.point(self._hidden(x, autocast), self.code_memory).z
 
     def encode(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *code"]:
         """The point codes of examples in model units."""
@@ -134,6 +194,10 @@ class Model(nn.Module):
         own = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
         learned = sorted(item for item in self.state_dict().items() if item[0] not in own)
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
+
+    def _drawing(self, generator: Generator) -> AbstractContextManager[object]:
+        """Within, layers that draw from the global generators draw from ours."""
+        return _seeded_by(generator, self.device) if self.architecture.draws else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         y, memory = self._output(code.z, autocast), self.likelihood_memory

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isthmus.data.mapped import Rows
 
-__all__ = ["Resident", "Selected", "Source", "Streamed", "gathered", "native", "rows_within"]
+__all__ = ["Labelled", "Resident", "Selected", "Source", "Streamed", "gathered", "native", "rows_within"]
 
 _FETCHED = 2048  # examples
 _TOGETHER = 2**21  # numbers of examples that pass through a model at once, whose layers make many of each
@@ -27,8 +27,12 @@ class Source(Protocol):
     def __getitem__(self, index: Tensor) -> Tensor:
         """The examples at some places, on the device."""
 
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        """What is to be said of the examples x in model units that are at some places: they themselves."""
+        return x
 
-class Resident:
+
+class Resident(Source):
     """Examples that live on the device, in the narrowest type."""
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
@@ -41,7 +45,7 @@ class Resident:
         return self.tensor.index_select(0, index.to(self.tensor.device))
 
 
-class Streamed:
+class Streamed(Source):
     """Examples that stay in a file and are read a few batches at a time."""
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
@@ -55,7 +59,7 @@ class Streamed:
         return torch.from_numpy(native(rows)).to(self.device)
 
 
-class Selected:
+class Selected(Source):
     """Some examples of a source."""
 
     def __init__(self, source: Source, places: Tensor) -> None:
@@ -66,6 +70,22 @@ class Selected:
 
     def __getitem__(self, index: Tensor) -> Tensor:
         return self.source[self.places[index.cpu()]]
+
+
+class Labelled(Source):
+    """Examples of a source, and what is to be said of each instead: labels (n,) on the device."""
+
+    def __init__(self, source: Source, labels: Tensor) -> None:
+        self.source, self.labels = source, labels
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.source[index]
+
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.labels.index_select(0, index.to(self.labels.device))
 
 
 def gathered(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

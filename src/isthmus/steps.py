@@ -10,10 +10,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Generator, Tensor
 
-from isthmus.architectures import Modules
 from isthmus.corruptions import Corruption
 from isthmus.devices import fast_products
-from isthmus.model import Losses, Model
+from isthmus.model import Losses, Trainable
 from isthmus.optimizers import Optimizer, Stepping
 from isthmus.randomness import Purpose, reseed
 from isthmus.sources import Resident, Source
@@ -47,12 +46,12 @@ class Step:
     of another size, layers that draw from the global generators, modules of the user's) is done as on any other device.
     """
 
-    def __init__(self, model: Model, examples: Source, plan: Plan, optimizer: Stepping) -> None:
-        self.model, self.plan, self.optimizer = model, plan, optimizer
-        self.device = model.shift.device
+    def __init__(self, model: Trainable, examples: Source, plan: Plan, optimizer: Stepping) -> None:
+        self.model, self.examples, self.plan, self.optimizer = model, examples, plan, optimizer
+        self.device = model.device
         self.generator = Generator(self.device)
         self.spoil = Spoiling(model, examples, plan)
-        self.draws = self.spoil.draws or model.bottleneck.draws or model.draws
+        self.draws = self.spoil.draws or model.draws
         self.recording: Recording | None = None
         self.eager = _EAGER if self.spoil.records and recordable(model) else math.inf
 
@@ -76,9 +75,8 @@ class Step:
         model = self.model
         with fast_products():
             x = model.inwards(raw)
-            losses: Losses = model(
-                self.spoil(x, index, self.generator), x, self.generator, autocast(self.plan.precision)
-            )
+            spoilt, target = self.spoil(x, index, self.generator), self.examples.target(x, index)
+            losses: Losses = model(spoilt, target, self.generator, autocast(self.plan.precision))
             self._descend(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)
@@ -126,15 +124,15 @@ class Recording:
         return self.losses
 
 
-def recordable(model: Model) -> bool:
+def recordable(model: Trainable) -> bool:
     """Whether a step of the model may be recorded: on CUDA, and of parts that we know."""
-    return model.shift.device.type == "cuda" and not model.draws and not isinstance(model.architecture, Modules)
+    return model.device.type == "cuda" and model.records
 
 
 class Spoiling:
     """Applies the corruption: fresh in each step, or the same for an example each time."""
 
-    def __init__(self, model: Model, examples: Source, plan: Plan) -> None:
+    def __init__(self, model: Trainable, examples: Source, plan: Plan) -> None:
         self.corruption, self.random_state = plan.corruption, plan.random_state
         self.copy: Tensor | None = None
         self.draws = plan.corruption.draws and not plan.corruption.once

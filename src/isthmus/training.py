@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from isthmus.devices import fast_products, keep_memory
 from isthmus.errors import DivergenceError, DivergenceWarning
-from isthmus.model import Losses, Model
+from isthmus.model import Losses, Trainable
 from isthmus.optimizers import Stepping
 from isthmus.randomness import Purpose, reseed, seeded
 from isthmus.sources import Source, gathered, rows_within
@@ -100,7 +100,7 @@ class State:
 
 
 def train(
-    model: Model,
+    model: Trainable,
     examples: Source,
     plan: Plan,
     validation: Source | None = None,
@@ -144,7 +144,7 @@ def train(
             if not complete and not due(every, state.done):
                 continue
             means = state.costs.means()
-            wrong = unsound(model, raw, means, last=state.done == steps)
+            wrong = unsound(model, examples, raw, index, means, last=state.done == steps)
             if wrong is not None:
                 go_back(model, state, place, f"{wrong} at step {state.done} of {steps}: training diverged", plan)
                 batches = None
@@ -161,13 +161,13 @@ def train(
         end_round(model, state)
 
 
-def found(model: Model, validation: Source | None, plan: Plan, state: State) -> Best:
+def found(model: Trainable, validation: Source | None, plan: Plan, state: State) -> Best:
     """What there is to look back at before the first epoch of a round: the weights of a warm start are worth keeping."""
     loss = validate(model, validation, plan) if state.step > 0 and validation is not None else math.inf
     return Best(loss, state.epoch, copied(model) if math.isfinite(loss) else {})
 
 
-def end_round(model: Model, state: State) -> None:
+def end_round(model: Trainable, state: State) -> None:
     """Leaves the best weights in the model, and of the state what the next round goes on from."""
     if state.best is not None and state.best.weights:
         model.load_state_dict(state.best.weights)
@@ -175,7 +175,7 @@ def end_round(model: Model, state: State) -> None:
     state.costs, state.good, state.best = Costs(), {}, None
 
 
-def better(state: State, valid: float, model: Model, plan: Plan) -> Best | None:
+def better(state: State, valid: float, model: Trainable, plan: Plan) -> Best | None:
     """What early stopping looks back at now; a loss that is not finite is no improvement, and is said."""
     if not math.isfinite(valid):
         warnings.warn(f"the validation loss after epoch {state.epoch} is {valid}", DivergenceWarning, stacklevel=3)
@@ -203,12 +203,12 @@ def due(every: Due, done: int) -> bool:
     return every is not None and done % every == 0
 
 
-def copied(model: Model) -> dict[str, Tensor]:
+def copied(model: Trainable) -> dict[str, Tensor]:
     """The numbers of a model as they are now."""
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def numbers(model: Model, optimizer: Stepping) -> dict[str, Tensor]:
+def numbers(model: Trainable, optimizer: Stepping) -> dict[str, Tensor]:
     """All that a step moves: what changes there changes in the model and the optimizer."""
     moments = {f"optimizer.{name}": tensor for name, tensor in optimizer.numbers().items()}
     return dict(model.state_dict()) | moments
@@ -223,7 +223,7 @@ def keep(kept: dict[str, Tensor], now: Mapping[str, Tensor]) -> None:
         kept.update({name: value.detach().clone() for name, value in now.items()})
 
 
-def go_back(model: Model, state: State, place: int, what: str, plan: Plan) -> None:
+def go_back(model: Trainable, state: State, place: int, what: str, plan: Plan) -> None:
     """To where the epoch began, to go on with smaller steps; `DivergenceError` if that was tried often enough."""
     if state.retries >= _RETRIES:
         raise DivergenceError(
@@ -245,26 +245,29 @@ def go_back(model: Model, state: State, place: int, what: str, plan: Plan) -> No
 
 
 @torch.no_grad()
-def validate(model: Model, examples: Source, plan: Plan) -> float:
+def validate(model: Trainable, examples: Source, plan: Plan) -> float:
     """The mean loss on other examples, in nats; what is drawn at random is the same each time."""
-    costs, generator = Costs(), Generator(model.shift.device)
+    costs, generator = Costs(), Generator(model.device)
     for number, index in enumerate(
         torch.arange(len(examples)).split(max(plan.batch_size, rows_within(500, model.shape)))
     ):
         reseed(generator, plan.random_state, Purpose.VALIDATION, number)
         with fast_products():
             x = model.inwards(examples[index])
-            costs.add(model.eval()(plan.corruption(x, generator), x, generator, autocast(plan.precision)))
+            target = examples.target(x, index)
+            costs.add(model.eval()(plan.corruption(x, generator), target, generator, autocast(plan.precision)))
     return costs.means()["loss"]
 
 
 @torch.no_grad()
-def unsound(model: Model, raw: Tensor, losses: Mapping[str, float], last: bool) -> str | None:
+def unsound(
+    model: Trainable, examples: Source, raw: Tensor, index: Tensor, losses: Mapping[str, float], last: bool
+) -> str | None:
     """What is not finite, of losses and weights; what the last step of all leaves behind shows in no loss, and is measured."""
     seen = {name: losses[name] for name in ("loss", "nll", "penalty")}
     if last:
         x = model.inwards(raw)
-        seen["loss that is left"] = float(model.eval().score(x, x).total.mean())
+        seen["loss that is left"] = float(model.eval().score(x, examples.target(x, index)).total.mean())
     wrong = next((f"the {name} is {value}" for name, value in seen.items() if not math.isfinite(value)), None)
     broken = model.broken() if wrong is None else None
     return wrong if broken is None else f"the weight {broken} is not finite"

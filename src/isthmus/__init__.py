@@ -32,7 +32,9 @@ Reading order, which is the way of the data; nobody imports upward:
     choosing        what "auto" means: choices made from the data
     checkpoints     what training goes on from, as a part of a model file
     fitted          what a fitted autoencoder does
+    pretraining     layer by layer, from the example inwards
     estimator       the scikit-learn face
+    finetuning      labels learned from codes
     loading         from a model file to an autoencoder
     overrides       field=value onto an estimator
     recipes         named autoencoders, tuned, one expression each
@@ -69,17 +71,20 @@ if TYPE_CHECKING:
         tutorials,
     )
     from isthmus.estimator import Autoencoder
+    from isthmus.finetuning import Classifier, finetune
     from isthmus.loading import load
 
 __version__ = "0.2.0"
 
 __all__ = [
     "Autoencoder",
+    "Classifier",
     "__version__",
     "architectures",
     "bottlenecks",
     "corruptions",
     "data",
+    "finetune",
     "likelihoods",
     "load",
     "optimizers",
@@ -90,7 +95,12 @@ __all__ = [
 ]
 
 
-_HOMES = {"Autoencoder": "estimator", "load": "loading"}  # names that are no modules, and where they live
+_HOMES = {
+    "Autoencoder": "estimator",
+    "Classifier": "finetuning",
+    "finetune": "finetuning",
+    "load": "loading",
+}  # names that are no modules, and where they live
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus import records, storage
+from isthmus import storage
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.checkpoints import Interrupted, Seen, round_of, tensors_of
@@ -40,9 +40,10 @@ from isthmus.data import as_examples
 from isthmus.data.examples import Missing
 from isthmus.devices import choose_device, give_memory_back
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
-from isthmus.fitted import Fitted, seed_of
+from isthmus.fitted import Fitted, Settable, seed_of
 from isthmus.likelihoods import Bernoulli, Likelihood
 from isthmus.optimizers import Constant, Optimizer
+from isthmus.pretraining import pretrain
 from isthmus.progress import shown
 from isthmus.randomness import Purpose, seeded
 from isthmus.scaling import Affine, Scaling
@@ -65,7 +66,7 @@ _EXAMPLES = {  # of what a record is, for those who give something else
 _RUNNING: WeakKeyDictionary[Autoencoder, Reports] = WeakKeyDictionary()  # rounds of training that are not over
 
 
-class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An autoencoder for arrays of any shape: four choices, and how to train them.
 
     Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
@@ -164,7 +165,13 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
     # Training
 
     def fit(
-        self, X: Any, y: Any = None, *, validation: Any = None, checkpoint: str | os.PathLike[str] | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        layerwise: bool = False,
     ) -> Self:
         """Trains on examples X (n, *shape); y is ignored.
 
@@ -172,11 +179,16 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
             X: arrays, memory maps, tensors, data frames, of any numeric type; uint8 pictures stay bytes.
             validation: other examples whose loss is to be reported, and watched by early stopping.
             checkpoint: a file to write after each epoch; should training be cut off, ``load(checkpoint).resume(X)`` ends it.
+            layerwise: first train each layer and its mirror image alone, from the example inwards, for as many epochs all together as
+                the training of the whole that follows (Bengio et al. 2007; `isthmus.pretraining`). What is cut off meanwhile begins anew.
+
+        Raises:
+            NotPossibleError: layerwise, and the decoder does not undo the encoder layer by layer.
         """
         if checkpoint is not None:
             check_writable(Path(checkpoint))
-        for _ in self.fitting(X, validation=validation):
-            if checkpoint is not None:
+        for report in self.fitting(X, validation=validation, layerwise=layerwise):
+            if checkpoint is not None and report.layer is None:
                 try:
                     self.checkpoint(checkpoint)
                 except OSError as error:  # a disk that is full now is no reason to lose what was trained
@@ -185,18 +197,21 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
                     )
         return self
 
-    def fitting(self, X: Any, *, validation: Any = None, every: Due = None) -> Reports:
+    def fitting(self, X: Any, *, validation: Any = None, every: Due = None, layerwise: bool = False) -> Reports:
         """`fit` as a generator: yields a `Report` after each epoch; the caller may look, save a `checkpoint`, or stop at any.
 
         Args:
-            X, validation: as for `fit`.
+            X, validation, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
             every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
         """
         self._validate_params()
         self._check_every(every)
         with self._unchanged_if_it_fails():
             values = self._begun(X, anew=not self.warm_start, minimum=2)
-            yield from self._round(self._looked_at(values, validation), every)
+            seen = self._looked_at(values, validation)
+            if layerwise:
+                yield from self._layers(seen, every)
+            yield from self._round(seen, every)
         give_memory_back()
 
     def resume(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
@@ -233,27 +248,47 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
         """The examples of a round, checked."""
         return Seen(values, None if validation is None else self._examples(validation))
 
+    def _layers(self, seen: Seen, every: Due) -> Reports:
+        """The layers one after the other, on what the training of the whole will see."""
+        if self._state.step:
+            raise NotPossibleError(
+                "layers are trained alone before the whole has been; take layerwise=False, or warm_start=False"
+            )
+        examples, _ = self._parts(seen)
+        yield from self._noted(self._shown(pretrain(self.model_, examples, self._plan(len(examples)), every)))
+
+    def _parts(self, seen: Seen) -> tuple[Source, Source | None]:
+        """The examples of a round to train on, and those to measure on, if any."""
+        if seen.validation is not None:
+            return self._source(seen.examples), self._source(seen.validation)
+        return self._split(seen.examples) if self.early_stopping else (self._source(seen.examples), None)
+
     def _round(self, seen: Seen, every: Due) -> Reports:
         """A round of training, begun or gone on with."""
-        model, held, examples = self.model_, None, self._source(seen.examples)
-        self._seen = seen
-        if seen.validation is not None:
-            held = self._source(seen.validation)
-        elif self.early_stopping:
-            examples, held = self._split(seen.examples)
-        plan = self._plan(len(examples))
+        examples, held = self._parts(seen)
+        self._seen, plan = seen, self._plan(len(examples))
         if self.early_stopping:
             plan = replace(plan, patience=self.n_iter_no_change, tol=self.tol)
-        reports = train(model, examples, plan, held, every, self._state)
-        if self.verbose:
-            lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
-            reports = shown(reports, math.prod(self.shape_), lines=lines)
-        yield from self._noted(reports)
+        yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, self._state)))
+
+    def _shown(self, reports: Reports) -> Reports:
+        """The reports, with a progress bar where one is wanted."""
+        if not self.verbose:
+            return reports
+        lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
+        return shown(reports, math.prod(self.shape_), lines=lines)
 
     @staticmethod
     def _check_every(every: Due) -> None:
         if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
             raise RecordError(f"every={every!r} cannot be: give a number of steps from 1 on, a function of it, or None")
+
+    def untrained(self, X: Any) -> Self:
+        """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
+        self._validate_params()
+        with self._unchanged_if_it_fails():
+            self._begun(X, anew=True, minimum=1)
+        return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
@@ -368,7 +403,7 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
         before = self.seconds_ - self._state.seconds
         try:
             for report in reports:
-                if report.complete:
+                if report.complete and report.layer is None:
                     self.history_ = (*self.history_, report)
                 self.seconds_ = before + report.seconds
                 yield report
@@ -410,25 +445,7 @@ class Autoencoder(Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # ty
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
-    # Parameters and files
-
-    def set_params(self, **params: Any) -> Self:
-        """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with that field changed."""
-        fields: dict[str, dict[str, Any]] = {}
-        for name, value in params.items():
-            slot, _, path = name.partition("__")
-            if path and slot in self._get_param_names():
-                fields.setdefault(slot, {})[path] = value
-            else:
-                super().set_params(**{name: value})
-        for slot, values in fields.items():  # after the records that they belong to
-            held = getattr(self, slot)
-            if not isinstance(held, records.Record):
-                raise RecordError(
-                    f"{slot}={held!r} has no field '{next(iter(values))}'; give a record first, such as {slot}=..."
-                )
-            setattr(self, slot, records.override(held, values))
-        return self
+    # Files
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it."""

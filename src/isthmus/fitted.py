@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import secrets
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
+from isthmus import records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
@@ -25,7 +26,7 @@ from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
 
-__all__ = ["Fitted", "seed_of"]
+__all__ = ["Fitted", "Settable", "seed_of"]
 
 Array = NDArray[Any]
 
@@ -178,6 +179,31 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     def _source(self, values: Array) -> Source:
         kind = Streamed if isinstance(values, np.memmap) else Resident
         return kind(values, self.model_.shift.device)
+
+
+class Settable(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """An estimator among whose parameters are records, which are replaced when a field of theirs is set, and estimators."""
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with that field changed."""
+        fields: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
+            slot, _, path = name.partition("__")
+            if path and slot in self._get_param_names():
+                fields.setdefault(slot, {})[path] = value
+            else:
+                super().set_params(**{name: value})
+        for slot, values in fields.items():  # after the records that they belong to
+            held = getattr(self, slot)
+            if isinstance(held, BaseEstimator):
+                held.set_params(**values)
+                continue
+            if not isinstance(held, records.Record):
+                raise RecordError(
+                    f"{slot}={held!r} has no field '{next(iter(values))}'; give a record first, such as {slot}=..."
+                )
+            setattr(self, slot, records.override(held, values))
+        return self
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     VALIDATION = 4
     SPLIT = 5
     SAMPLE = 6
+    LAYER = 7
 
 
 def seeded(device: torch.device | str, random_state: int, purpose: Purpose, number: int = 0) -> Generator:

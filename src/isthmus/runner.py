@@ -36,6 +36,7 @@ class Training(NamedTuple):
     origin: Origin
     dataset: Dataset
     about: About
+    layerwise: bool = False  # each layer alone first
 
 
 def trained(run: Training, begun: bool) -> None:
@@ -71,9 +72,16 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         def due(step: int) -> bool:
             return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
 
-        train = ae.resuming if begun else ae.fitting
-        reports = train(X, validation=part.test, every=due)
+        if begun:
+            reports = ae.resuming(X, validation=part.test, every=due)
+        else:
+            reports = ae.fitting(X, validation=part.test, every=due, layerwise=run.layerwise)
         for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
+            if report.layer is not None:
+                if caught.signal:
+                    reports.close()
+                    fail(f"stopped while layer {report.layer} was trained alone; begin anew", 128 + caught.signal)
+                continue
             if run.about.tensorboard and report.complete:
                 writer.scalars(report)
                 writer.pictures(ae, seen if ae.missing == "refuse" else ae.impute(seen), report.step)

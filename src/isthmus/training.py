@@ -47,6 +47,7 @@ class Report:
     lr: float
     complete: bool  # whether the epoch, or training, is over
     stats: Mapping[str, float] = field(default_factory=dict)
+    layer: int | None = None  # that is trained alone, from 1; None where all are
 
 
 Reports: TypeAlias = "collections.abc.Generator[Report, None, None]"

@@ -25,6 +25,9 @@ def train(
         bool, typer.Option("--tensorboard", help="Write event files, scalars and pictures, too.")
     ] = False,
     checkpoint_every: Every = None,
+    layerwise: Annotated[
+        bool, typer.Option("--layerwise", help="Train each layer and its mirror image alone first, then the whole.")
+    ] = False,
 ) -> None:
     """Train an autoencoder; write the model, its figures, pictures and a report."""
     from isthmus import recipes as recipes_module
@@ -42,7 +45,7 @@ def train(
         say(f"note: {note}")
     say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, " ".join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
-    trained(Training(folder, ae, origin, dataset, about), begun=False)
+    trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
 
 
 def resume(

@@ -1,0 +1,344 @@
+"""Labels learned from codes: a linear softmax on an autoencoder's codes, then the encoder together with it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from copy import deepcopy
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import assert_all_finite
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from isthmus.architectures.base import blank
+from isthmus.corruptions import Clean, Corruption
+from isthmus.data import as_examples
+from isthmus.data.examples import Examples
+from isthmus.errors import DataError, RecordError
+from isthmus.estimator import Autoencoder
+from isthmus.fitted import Settable, seed_of
+from isthmus.inference import in_batches
+from isthmus.model import Losses, Model, Trainable
+from isthmus.optimizers import AdamW, OneCycle, Optimizer
+from isthmus.progress import shown
+from isthmus.sources import Labelled, Resident, Source
+from isthmus.steps import Plan
+from isthmus.training import Report, State, train
+
+__all__ = ["Classifier", "Head", "Net", "finetune"]
+
+Array = NDArray[Any]
+_STEPS = 1000  # of a round where nobody says how long
+_ON_CODES = AdamW(1e-2, schedule=OneCycle())
+_ON_ALL = AdamW(1e-3, schedule=OneCycle())
+
+
+class Head(Trainable):
+    """A linear softmax on codes: its units are codes less their mean, over the deviation of all their numbers together.
+
+    Args:
+        codes: (n, k) codes that mean and deviation are taken of.
+        classes: how many labels there are.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, codes: Array, classes: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.shape = codes.shape[1:]
+        mean = codes.mean(0, dtype=np.float64)
+        deviation = math.sqrt(
+            np.square(codes - mean).mean()
+        )  # of all: what hardly varies among few must not be blown up
+        self.register_buffer("shift", torch.as_tensor(mean, dtype=dtype))
+        self.register_buffer("scale", torch.as_tensor(deviation or 1.0, dtype=dtype))
+        self.linear = blank(nn.Linear, codes.shape[1], classes).to(dtype)
+        for parameter in self.linear.parameters():
+            nn.init.zeros_(parameter)  # all labels alike: there is a single optimum, and nothing to draw
+
+    @property
+    def device(self) -> torch.device:
+        return self.shift.device
+
+    def inwards(self, raw: Tensor) -> Tensor:
+        return (raw.to(self.shift.dtype) - self.shift) / self.scale
+
+    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """-log p(label), in nats, of codes x (b, k) and the numbers of their labels (b,)."""
+        return self.score(x, target)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(b, classes), the same bits wherever in a batch a code stands, as a matrix product of few numbers would not have it."""
+        return torch.stack([(x * weight).sum(1) for weight in self.linear.weight], 1) + self.linear.bias
+
+    def score(self, x: Tensor, target: Tensor) -> Losses:
+        logits = self.linear(x)
+        right = (logits.detach().argmax(1) == target).to(x.dtype).mean()
+        return Losses(F.cross_entropy(logits, target, reduction="none"), x.new_zeros(len(x)), {"accuracy": right})
+
+
+class Net(Trainable):
+    """An encoder and the head on its point codes, as one; the decoder stays out of it."""
+
+    def __init__(self, model: Model, head: Head) -> None:
+        super().__init__()
+        self.encoder, self.code_memory, self.head = model.encoder, model.code_memory, head
+        self.shape, self._of = model.shape, (model,)  # in a tuple, so that the decoder is none of its parts
+
+    @property
+    def model(self) -> Model:
+        """The autoencoder whose encoder it is."""
+        return self._of[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def draws(self) -> bool:
+        return self.model.architecture.draws
+
+    @property
+    def records(self) -> bool:
+        return self.model.records
+
+    def inwards(self, raw: Tensor) -> Tensor:
+        return self.model.inwards(raw)
+
+    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """-log p(label), in nats, of examples x (b, *shape) in model units and the numbers of their labels (b,)."""
+        return self._scored(self.model.represent(x, generator, autocast), target)
+
+    def score(self, x: Tensor, target: Tensor) -> Losses:
+        return self._scored(self.model.encode(x), target)
+
+    def logits(self, raw: Tensor) -> Tensor:
+        """What is said of raw examples (b, *x): (b, classes)."""
+        return self.head.logits(self.head.inwards(self.model.encode(self.inwards(raw)).flatten(1)))
+
+    def _scored(self, z: Tensor, target: Tensor) -> Losses:
+        return self.head.score(self.head.inwards(z.flatten(1)), target)
+
+
+class Classifier(Settable, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Tells labels by an autoencoder's encoder and a linear softmax on its codes; the loss is cross-entropy, in nats per example.
+
+    The encoder has learned without labels (on the same examples, or on many more that have none), so that few labels go a long way
+    (Hinton & Salakhutdinov 2006; Erhan et al. 2010, "Why does unsupervised pre-training help deep learning?"). First the softmax learns
+    on the codes as they are, then the encoder with it. Device and precision are the autoencoder's.
+
+    Args:
+        autoencoder: a fitted one is copied, and its encoder the beginning; one that is not fitted is first trained on the examples;
+            auto: `Autoencoder()`. scikit-learn's `clone`, in a cross-validation say, forgets what an estimator has learned: wrap a fitted
+            one in `sklearn.frozen.FrozenEstimator` to keep it. It is never changed itself.
+        frozen: leave the encoder as it is: a linear probe.
+        pretrain: False begins with drawn weights, even where the autoencoder is fitted: the same net from scratch, for comparison.
+        corruption: what spoils examples while the encoder learns labels (`isthmus.corruptions`), against overfitting;
+            auto: nothing.
+        optimizer: of both rounds; auto: `AdamW` with a one-cycle schedule, of step size 1e-2 for the softmax and 1e-3 for all.
+        epochs: passes over the labeled examples in each of both rounds; auto: about 1,000 steps, within 10 ... 100 epochs.
+        batch_size: examples per step; auto: a fortieth of the labeled ones, within 16 ... 256.
+        random_state: an int makes everything repeatable, the training of an autoencoder without a random state too.
+        verbose: 1 shows progress.
+
+    Attributes:
+        classes_: the labels, sorted. autoencoder_: the copy, whose encoder has moved and whose decoder has not.
+        net_: encoder and softmax, an nn.Module. history_: a `Report` for each epoch, the softmax's alone and then all's.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
+        "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
+        "frozen": ["boolean"],
+        "pretrain": ["boolean"],
+        "corruption": [Corruption, StrOptions({"auto"})],
+        "optimizer": [Optimizer, StrOptions({"auto"})],
+        "epochs": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder | FrozenEstimator | Literal["auto"] = "auto",
+        *,
+        frozen: bool = False,
+        pretrain: bool = True,
+        corruption: Corruption | Literal["auto"] = "auto",
+        optimizer: Optimizer | Literal["auto"] = "auto",
+        epochs: float | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.frozen = frozen
+        self.pretrain = pretrain
+        self.corruption = corruption
+        self.optimizer = optimizer
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.verbose = verbose
+
+    autoencoder_: Autoencoder
+    net_: Net
+    classes_: Array
+    history_: tuple[Report, ...]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    def fit(self, X: Any, y: ArrayLike, *, unlabeled: Any = None) -> Self:
+        """Learns the labels y (n,) of examples X (n, *shape); labels are numbers, strings, anything that can be sorted.
+
+        Args:
+            unlabeled: more examples (m, *shape), which an autoencoder that is not fitted is trained on too. There is no label
+                that means "none": -1 is as good as any other.
+        """
+        self._validate_params()
+        seed = seed_of(self.random_state)
+        examples = as_examples(X)
+        classes, numbers = _labels(examples.values, y)
+        ae = self._encoder(examples, unlabeled, seed)
+        values = ae._examples(examples)
+        codes, model = ae.transform(values), ae.model_
+        head = Head(codes, len(classes), model.dtype).to(model.device)
+        net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
+        history, state = list[Report](), State()
+        rounds: list[tuple[Trainable, Source, Plan]] = [
+            (head, Resident(codes, model.device), self._plan(len(values), _ON_CODES, Clean(), ae, seed))
+        ]
+        if not self.frozen:
+            spoilt = Clean() if isinstance(self.corruption, str) else self.corruption
+            rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, spoilt, ae, seed)))
+        for number, (part, source, plan) in enumerate(rounds):
+            reports = train(part, Labelled(source, labels), plan, state=state)
+            title = ("softmax", "all")[number]
+            history += shown(reports, None, title, lines=_no_terminal()) if self.verbose else reports
+            state = State(state.epoch, state.step)
+        net.eval()
+        self.autoencoder_, self.net_, self.classes_, self.history_ = ae, net, classes, tuple(history)
+        self.n_features_in_ = ae.n_features_in_
+        return self._named(ae)
+
+    def decision_function(self, X: Any) -> Array:
+        """The softmax's arguments (n, classes); of two labels their difference (n,), above 0 where the second is likelier."""
+        logits = self._applied(X, lambda raw: self.net_.logits(raw))
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """The logarithms of the probabilities, in nats: (n, classes), float64."""
+        return self._applied(X, lambda raw: torch.log_softmax(self.net_.logits(raw).double(), 1))
+
+    def predict_proba(self, X: Any) -> Array:
+        """The probability of each label of `classes_`: (n, classes), float64."""
+        return self._applied(X, lambda raw: torch.softmax(self.net_.logits(raw).double(), 1))
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest label of each example: (n,)."""
+        logits = self._applied(X, lambda raw: self.net_.logits(raw))
+        labels: Array = self.classes_[logits.argmax(1)]
+        return labels
+
+    def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
+        """An autoencoder of its own, trained unless it was to be drawn."""
+        given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
+        given = Autoencoder() if isinstance(given, str) else given
+        if not isinstance(given, Autoencoder):
+            raise RecordError(f"autoencoder={self.autoencoder!r} holds no isthmus.Autoencoder")
+        if given.__sklearn_is_fitted__() and self.pretrain:
+            if unlabeled is not None:
+                raise RecordError("unlabeled is for an autoencoder that is not fitted, and this one is; leave one out")
+            return deepcopy(given)
+        ae: Autoencoder = clone(given)
+        if ae.random_state is None:
+            ae.set_params(random_state=seed)
+        return ae.fit(_together(X, unlabeled)) if self.pretrain else ae.untrained(_together(X, unlabeled))
+
+    def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> Plan:
+        optimizer = auto if isinstance(self.optimizer, str) else self.optimizer
+        batch = min(256, max(16, n // 40), n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
+        usual = min(100, max(10, math.ceil(_STEPS / math.ceil(n / batch))))
+        epochs = usual if isinstance(self.epochs, str) else self.epochs
+        return Plan(corruption, optimizer, epochs, batch, seed, ae.precision_)
+
+    def _named(self, ae: Autoencoder) -> Self:
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if hasattr(ae, "feature_names_in_"):
+            self.feature_names_in_ = ae.feature_names_in_
+        return self
+
+    def _applied(self, X: Any, function: Any) -> Array:
+        check_is_fitted(self)
+        rows: Array = in_batches(function, self.autoencoder_._examples(X), self.autoencoder_.model_)
+        return rows
+
+
+def _no_terminal() -> bool:
+    return not sys.stderr.isatty() and "ipykernel" not in sys.modules
+
+
+def _labels(X: Array, y: Any) -> tuple[Array, NDArray[np.int64]]:
+    """The labels that there are, sorted, and the number of each example's."""
+    if y is None:
+        raise DataError("Classifier requires y to be passed, but the target y is None: give a label for each example")
+    labels = column_or_1d(y, warn=True)
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    check_consistent_length(X, labels)
+    classes, numbers = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"y has one class alone, {classes.tolist()[0]!r}; there is nothing to tell apart")
+    return classes, numbers.astype(np.int64)
+
+
+def _together(first: Examples, unlabeled: Any) -> Examples:
+    """Labeled and unlabeled examples in one."""
+    if unlabeled is None:
+        return first
+    second = as_examples(unlabeled)
+    if first.values.shape[1:] != second.values.shape[1:] or first.columns != second.columns:
+        raise DataError(
+            f"the unlabeled examples are {second.values.shape[1:]}, and the labeled ones {first.values.shape[1:]}; "
+            "give both in one shape, with the same columns"
+        )
+    return Examples(np.concatenate([first.values, second.values]), first.columns)
+
+
+def finetune(
+    ae: Autoencoder,
+    X: Any,
+    y: ArrayLike,
+    *,
+    frozen: bool = False,
+    epochs: float | Literal["auto"] = "auto",
+    optimizer: Optimizer | Literal["auto"] = "auto",
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
+) -> Classifier:
+    """A `Classifier` fitted on labels y (n,) of examples X (n, *shape), whose beginning is the encoder of an autoencoder.
+
+    Args:
+        ae: fitted, on as many examples as there are, with labels or without; it is not changed.
+        frozen, epochs, optimizer, random_state, verbose: as `Classifier` has them.
+
+    Raises:
+        NotFittedError: the autoencoder has learned nothing yet.
+    """
+    check_is_fitted(ae)
+    classifier = Classifier(
+        ae, frozen=frozen, epochs=epochs, optimizer=optimizer, random_state=random_state, verbose=verbose
+    )
+    return classifier.fit(X, y)

@@ -1,0 +1,161 @@
+"""Layer by layer, from the example inwards: each encoder layer and its mirror image are an autoencoder of what the layers below give.
+
+The layers are the model's own, trained where they are: when all have been, the whole goes on from there. Hinton & Salakhutdinov 2006
+began so with restricted Boltzmann machines, Bengio et al. 2007 with autoencoders; with a corruption each layer restores its own spoilt
+input (Vincent et al. 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor, nn
+
+from isthmus.architectures import Modules
+from isthmus.architectures.layers import FeaturesFirst, Inwards
+from isthmus.bottlenecks import Identity
+from isthmus.bottlenecks.base import Bottleneck
+from isthmus.errors import NotPossibleError
+from isthmus.likelihoods import Likelihood, Normal
+from isthmus.memory import Memory
+from isthmus.model import Losses, Model, Trainable
+from isthmus.randomness import Purpose, seeded
+from isthmus.sources import Source
+from isthmus.steps import Plan
+from isthmus.training import Due, Reports, State, train
+
+__all__ = ["Layer", "layers", "pretrain"]
+
+_LEADING = (nn.Flatten, nn.Identity, nn.Upsample, Inwards, FeaturesFirst)  # what belongs to the layer that follows
+
+
+class Layer(Trainable):
+    """One layer each way, of a model's own: an autoencoder of what the layers below it make of clean examples.
+
+    The first one has the model's likelihood, the others the squared error, whose scale is learned; the last has the model's bottleneck.
+
+    Args:
+        model: that it is of.
+        below: the encoder's layers before it.
+        encoder, decoder: the pair.
+        shape: of its examples.
+        last: whether its code is the model's.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        below: nn.Sequential,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        shape: tuple[int, ...],
+        last: bool,
+    ) -> None:
+        super().__init__()
+        first = not len(below)
+        self.encoder, self.decoder, self.shape = encoder, decoder, shape
+        self.bottleneck: Bottleneck = model.bottleneck if last else Identity(1)
+        self.code_memory = model.code_memory if last else Memory()
+        self.likelihood: Likelihood = model.likelihood if first else Normal("learned")
+        self.likelihood_memory = (
+            model.likelihood_memory if first else self.likelihood.memory().to(model.device, model.dtype)
+        )
+        self._outside = (model, below)  # in a tuple: neither is part of it
+
+    @property
+    def device(self) -> torch.device:
+        return self._outside[0].device
+
+    @property
+    def draws(self) -> bool:
+        return self.bottleneck.draws
+
+    @torch.no_grad()
+    def inwards(self, raw: Tensor) -> Tensor:
+        model, below = self._outside
+        found: Tensor = below(model.inwards(raw))
+        return found
+
+    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """What it costs to restore the target (b, *shape) from x, in nats."""
+        with torch.autocast(x.device.type, dtype=autocast, enabled=autocast is not None):
+            hidden = self.encoder(x)
+        code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
+        with torch.autocast(x.device.type, dtype=autocast, enabled=autocast is not None):
+            output = self.decoder(code.z)
+        nll = self.likelihood.nll(output.to(x.dtype), target, self.likelihood_memory)
+        return Losses(nll, code.penalty, code.stats)
+
+    def score(self, x: Tensor, target: Tensor) -> Losses:
+        code = self.bottleneck.point(self.encoder(x), self.code_memory)
+        return Losses(
+            self.likelihood.nll(self.decoder(code.z), target, self.likelihood_memory), code.penalty, code.stats
+        )
+
+
+def layers(model: Model) -> list[Layer]:
+    """The model's layers as autoencoders, the one next to the examples first.
+
+    Raises:
+        NotPossibleError: the decoder does not undo the encoder layer by layer.
+    """
+    encoders, decoders = _stages(model.encoder), _stages(model.decoder)[::-1]
+    if isinstance(model.architecture, Modules) or len(encoders) != len(decoders):
+        raise _not_mirrored(model)
+    found, below, x = (
+        list[Layer](),
+        nn.Sequential(),
+        torch.zeros(3, *model.shape, dtype=model.dtype, device=model.device),
+    )
+    for number, (encoder, decoder) in enumerate(zip(encoders, decoders, strict=True), 1):
+        last = number == len(encoders)
+        found.append(Layer(model, below, encoder, decoder, tuple(x.shape[1:]), last))
+        with torch.no_grad():
+            h = encoder(x)
+            z = model.bottleneck.point(h, model.code_memory).z if last else h
+            try:
+                mirrored = decoder(z).shape == x.shape
+            except RuntimeError:
+                mirrored = False
+        if not mirrored:
+            raise _not_mirrored(model)
+        below, x = nn.Sequential(*below, *encoder), h
+    return found
+
+
+def pretrain(model: Model, examples: Source, plan: Plan, every: Due = None) -> Reports:
+    """Trains a model's layers one after the other, in place, for equal shares of the plan's epochs; reports say which layer it is.
+
+    Raises:
+        NotPossibleError: the decoder does not undo the encoder layer by layer.
+        DivergenceError: a layer's training left the finite numbers.
+    """
+    stack, state, seconds = layers(model), State(), 0.0
+    for number, layer in enumerate(stack, 1):
+        seed = seeded("cpu", plan.random_state, Purpose.LAYER, number).initial_seed()
+        share = replace(plan, epochs=plan.epochs / len(stack), random_state=seed, patience=None)
+        spent = 0.0
+        for report in train(layer, examples, share, every=every, state=state):
+            spent = seconds + report.seconds
+            yield replace(report, seconds=spent, layer=number)
+            layer.train()  # who looked at the model in between has put the layers to rest
+        state, seconds = State(state.epoch, state.step), spent
+
+
+def _stages(module: nn.Module) -> list[nn.Sequential]:
+    """The parts of a chain of layers: one that has weights each, with what prepares its input and what follows."""
+    stages, before, weighs = list[nn.Sequential](), list[nn.Module](), False
+    for layer in module if isinstance(module, nn.Sequential) else [module]:
+        own = next(layer.parameters(), None) is not None
+        if weighs and (own or isinstance(layer, _LEADING)):
+            stages, before, weighs = [*stages, nn.Sequential(*before)], [], False
+        before, weighs = [*before, layer], weighs or own
+    return [*stages, nn.Sequential(*before)]
+
+
+def _not_mirrored(model: Model) -> NotPossibleError:
+    return NotPossibleError(
+        f"{model.architecture!r} cannot be trained layer by layer: that takes a decoder that undoes the encoder layer by layer, as "
+        "MLP's does without decoder_hidden, and Conv's with up='transpose'"
+    )

@@ -63,8 +63,10 @@ class Head(Trainable):
         )  # of all: what hardly varies among few must not be blown up
         self.register_buffer("shift", torch.as_tensor(mean, dtype=dtype))
         self.register_buffer("scale", torch.as_tensor(deviation or 1.0, dtype=dtype))
-        self.linear = blank(nn.Linear, codes.shape[1], classes).to(dtype)
-        for parameter in self.linear.parameters():
+        linear = blank(nn.Linear, codes.shape[1], classes).to(dtype)
+        assert isinstance(linear, nn.Linear)
+        self.linear = linear
+        for parameter in linear.parameters():
             nn.init.zeros_(parameter)  # all labels alike: there is a single optimum, and nothing to draw
 
     @property

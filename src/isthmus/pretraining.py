@@ -54,7 +54,10 @@ class Layer(Trainable):
     ) -> None:
         super().__init__()
         first = not len(below)
-        self.encoder, self.decoder, self.shape = encoder, decoder, shape
+        rising = [
+            part for part in decoder.children() if not isinstance(part, nn.ReLU)
+        ]  # at 0 it would stay there for ever
+        self.encoder, self.decoder, self.shape = encoder, nn.Sequential(*rising), shape
         self.bottleneck: Bottleneck = model.bottleneck if last else Identity(1)
         self.code_memory = model.code_memory if last else Memory()
         self.likelihood: Likelihood = model.likelihood if first else Normal("learned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ HELD_OUT: dict[str, Array] = {
 
 @pytest.fixture(scope="module")
 def figures() -> dict[str, evaluation.Evaluation]:
-    return {name: evaluate(ae, HELD_OUT[name], EXAMPLES[name]) for name, ae in SYSTEMS.items()}
+    return {name: evaluate(ae, HELD_OUT[name], train=EXAMPLES[name]) for name, ae in SYSTEMS.items()}
 
 
 def svd_error(train: Array, test: Array, size: int, scale: Any = 1.0, shown_scale: Any = None) -> float:
@@ -182,7 +183,7 @@ def test_a_perfect_reconstruction_reaches_the_floor() -> None:
 
 def test_the_floor_of_the_digits_is_the_known_one(mnist: data.Dataset) -> None:
     ae = trained(mnist.train[:200], Identity(2), epochs=1)
-    assert evaluate(ae, mnist.test, mnist.train[:200]).bce_floor == pytest.approx(0.05808, abs=1e-5)
+    assert evaluate(ae, mnist.test, train=mnist.train[:200]).bce_floor == pytest.approx(0.05808, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -233,15 +234,15 @@ def test_where_pca_of_equal_width_cannot_be_a_reason_is_given(n: int, size: int,
 
 
 def test_pca_is_fitted_on_a_limited_number_of_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "PCA_ROWS", 40)
+    monkeypatch.setattr(evaluation.subspace, "PCA_ROWS", 40)
     ae, X = SYSTEMS["table"], HELD_OUT["table"]
-    result = evaluate(ae, X, EXAMPLES["table"])
+    result = evaluate(ae, X, train=EXAMPLES["table"])
     best = svd_error(X, X, 2)
     assert result.pca_mse is not None
     assert best < result.pca_mse < 1.5 * best
     assert result.pca_mse != pytest.approx(svd_error(EXAMPLES["table"], X, 2), rel=1e-6)
-    monkeypatch.setattr(evaluation, "PCA_ROWS", 2)
-    assert "it has 2" in evaluate(ae, X, EXAMPLES["table"]).pca_missing
+    monkeypatch.setattr(evaluation.subspace, "PCA_ROWS", 2)
+    assert "it has 2" in evaluate(ae, X, train=EXAMPLES["table"]).pca_missing
 
 
 def test_a_denoiser_is_measured_from_spoilt_examples(figures: Any) -> None:
@@ -259,8 +260,8 @@ def test_blocks_and_memory_maps_change_nothing(
 ) -> None:
     np.save(tmp_path / "x.npy", HELD_OUT[name])
     monkeypatch.setattr("isthmus.data.examples._BLOCK", 1)  # a block of 128 and one of 22
-    again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), EXAMPLES[name])
-    apart = {"encode_per_second", "mse_spoilt", "mse_restored"}
+    again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), train=EXAMPLES[name])
+    apart = {"encode_per_second", "reconstruct_per_second", "mse_spoilt", "mse_restored", "codes"}
     for field in figures[name].as_dict().keys() - apart:
         value = getattr(figures[name], field)
         wanted = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
@@ -283,7 +284,7 @@ def test_figures_are_plain_json_whatever_the_examples() -> None:
     assert result.psnr is None
     assert "all the same" in result.pca_missing
     assert json.loads(json.dumps(result.as_dict(), allow_nan=False)) == result.as_dict()
-    lossless = evaluation.Evaluation(**(result.as_dict() | {"psnr": math.inf, "span": 1.0}))  # type: ignore[arg-type]
+    lossless = replace(result, psnr=math.inf, span=1.0)
     assert lossless.as_dict()["psnr"] is None
     assert {name: value for name, value, _ in lossless.rows()}["PSNR"] == "infinite"
 
@@ -310,7 +311,7 @@ def test_examples_that_do_not_fit_are_named() -> None:
     with pytest.raises(DataError, match=r"examples of X are \(11,\).*fitted on \(12,\)"):
         evaluate(ae, X[:, 1:])
     with pytest.raises(DataError, match="examples of train"):
-        evaluate(ae, X, X[:, 1:])
+        evaluate(ae, X, train=X[:, 1:])
     broken = X.copy()
     broken[17, 3] = np.nan
     with pytest.raises(DataError, match="row 17, column 3"):

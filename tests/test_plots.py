@@ -206,7 +206,7 @@ def test_the_points_of_latent_are_the_codes(ae: Autoencoder) -> None:
 def test_the_picture_of_pca_says_what_the_figures_say() -> None:
     X = load_iris().data * [1, 10, 100, 1000]
     ae = Autoencoder(Identity(2), epochs=2, random_state=0).fit(X)
-    figures, picture = evaluate(ae, X[:50], X[50:]), plots.pca(ae, X[:50], train=X[50:])
+    figures, picture = evaluate(ae, X[:50], train=X[50:]), plots.pca(ae, X[:50], train=X[50:])
     said = " ".join(text.get_text() for text in picture.findobj(Text))
     assert f"PCA, 2 numbers\nMSE {figures.pca_mse:.4g}" in said
     assert f"autoencoder, 2 numbers\nMSE {figures.mse:.4g}" in said

@@ -40,14 +40,15 @@ Reading order, which is the way of the data; nobody imports upward:
     recipes         named autoencoders, tuned, one expression each
     tutorials       the systems of five tutorials, exactly, with their published figures
     metrics         figures of one number each
-    evaluation      what it learned, in figures
+    evaluation/     what it learned, in figures: errors, codes, labels, advice
     plots/          what it learned, in pictures
-    report          the page of a run
+    report/         the page of a run
     tensorboard     event files
     runs            the folder of a run
     reproduction    the tutorials trained and measured
     signals         being asked to stop
     console         what the command line says
+    review          a trained run looked at: tables, JSON, its page
     runner          a run from its beginning to its end
     cli/            verbs
 """
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     )
     from isthmus.estimator import Autoencoder
     from isthmus.finetuning import Classifier, finetune
+    from isthmus.evaluation import evaluate
     from isthmus.loading import load
 
 __version__ = "0.2.0"
@@ -85,6 +87,7 @@ __all__ = [
     "corruptions",
     "data",
     "finetune",
+    "evaluate",
     "likelihoods",
     "load",
     "optimizers",
@@ -99,6 +102,7 @@ _HOMES = {
     "Autoencoder": "estimator",
     "Classifier": "finetuning",
     "finetune": "finetuning",
+    "evaluate": "evaluation",
     "load": "loading",
 }  # names that are no modules, and where they live
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
 __all__ = [
+    "WINDOW",
     "bernoulli_entropy",
     "cross_entropies",
     "cross_entropy",
@@ -23,12 +24,14 @@ __all__ = [
     "pca_reconstruction",
     "principal_components",
     "psnr",
+    "structural_similarities",
 ]
 
 Array = NDArray[Any]
 _WIDE, _WIDER = 1000, 5000  # numbers, from which on all components of a covariance take seconds, and minutes
 _OFF = 1e-7  # how far from 0 and 1 a probability is kept
 _TINY = 1e-300  # whose logarithm is finite: 0 log 0 is 0
+WINDOW, _SIGMA = 11, 1.5  # pixels: width and deviation of the window of a structural similarity
 _FEW = 64  # components that are faster found one by one
 
 
@@ -40,6 +43,35 @@ def mean_squared_error(x: Array, y: Array) -> float:
 def psnr(error: float, span: float) -> float:
     """Peak signal-to-noise ratio in decibels: 10 log10(span² / mean squared error); infinite where there is no error."""
     return math.inf if error == 0 else 10 * math.log10(span**2 / error)
+
+
+def structural_similarities(x: Tensor, y: Tensor, span: float) -> Tensor:
+    """SSIM of pictures (n, h, w) or (n, h, w, c): (n,), 1 for equal ones, without unit (Wang, Bovik, Sheikh & Simoncelli 2004).
+
+    Means, variances and covariance are those within a Gaussian window of 11 x 11 pixels and a deviation of 1.5, wherever it lies
+    within the picture; the mean is over all such places, and over the channels.
+    """
+    n = len(x)
+    x, y = (side.movedim(-1, 1).flatten(0, 1) if side.ndim == 4 else side for side in (x, y))
+    mean_x, mean_y = _windowed(x), _windowed(y)
+    product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+    covariance = _windowed(x * y) - product
+    variances = _windowed(x.square() + y.square()) - squares
+    light, contrast = (0.01 * span) ** 2, (0.03 * span) ** 2
+    places = (2 * product + light) * (2 * covariance + contrast) / ((squares + light) * (variances + contrast))
+    return places.flatten(1).mean(1).reshape(n, -1).mean(1)
+
+
+def _windowed(x: Tensor) -> Tensor:
+    """The weighted mean in the window around each place where it fits: (n, h, w) -> (n, h - 10, w - 10)."""
+    weights = [math.exp(-0.5 * ((i - WINDOW // 2) / _SIGMA) ** 2) for i in range(WINDOW)]
+    for axis in (1, 2):
+        length = x.shape[axis] - WINDOW + 1
+        total = x.narrow(axis, 0, length) * (weights[0] / sum(weights))
+        for i in range(1, WINDOW):
+            total.add_(x.narrow(axis, i, length), alpha=weights[i] / sum(weights))
+        x = total
+    return x
 
 
 def cross_entropies(x: Tensor, p: Tensor) -> Tensor:

@@ -7,22 +7,19 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from isthmus import runs
-from isthmus.console import counted, fail, say, table, watcher
+from isthmus import review, runs
+from isthmus.console import fail, say, watcher
 from isthmus.data import Dataset
 from isthmus.data.examples import Examples
 from isthmus.errors import IsthmusWarning
 from isthmus.estimator import Autoencoder
-from isthmus.evaluation import Evaluation, evaluate
-from isthmus.report import write_report
 from isthmus.runs import About, Origin, Split
 from isthmus.signals import Caught
 
-__all__ = ["Training", "evaluated", "trained", "whole"]
+__all__ = ["Training", "trained"]
 
 _SECONDS = 10  # between two checkpoints, unless steps are counted
 _LOOKED = 20  # steps after which the progress bar moves
@@ -47,10 +44,9 @@ def trained(run: Training, begun: bool) -> None:
         runs.save_run(run.folder, run.ae, run.origin, run.about)
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
-    part, name = whole(run.ae, part, run.dataset.name)
-    evaluation = evaluated(run.ae, part, name)
-    title = f"{run.about.recipe} on {name}"
-    _pages(run.folder, run.ae, part, evaluation, title, run.about.command)
+    found = review.Review(run.ae, review.seen(run.ae, part, run.dataset.name))
+    review.say_briefly(found.own)
+    review.pages(run.folder, run.folder, found)
     pictures = len(list(run.folder.glob("pictures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
     first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
@@ -137,26 +133,3 @@ class Kept:
     def now(self) -> None:
         """One was written."""
         self.last = time.monotonic()
-
-
-def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
-    """Examples that figures and pictures can be made of, and their name, which says if numbers were missing."""
-    completed = runs.completed(ae, part)
-    return completed, name if completed is part else f"{name}, as completed by the autoencoder"
-
-
-def evaluated(ae: Autoencoder, part: Split, name: str) -> Evaluation:
-    """Prints the table of figures, and returns them."""
-    evaluation = evaluate(ae, part.test, part.train)
-    if ae.corruption_.hides:  # numbers that are not there have no error
-        evaluation = replace(evaluation, mse_spoilt=None)
-    table(
-        [f"{counted(len(part.test), 'held-out example')} of {name}", "value", "unit"],
-        [list(row) for row in evaluation.rows()],
-    )
-    return evaluation
-
-
-def _pages(folder: Path, ae: Autoencoder, part: Split, evaluation: Evaluation, title: str, command: str) -> None:
-    pictures = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), part)
-    write_report(folder, ae, evaluation, pictures, title, command)

@@ -41,6 +41,7 @@ __all__ = [
     "About",
     "Origin",
     "Split",
+    "about_of",
     "claimed",
     "completed",
     "default_kinds",
@@ -55,6 +56,7 @@ __all__ = [
     "save_checkpoint",
     "save_run",
     "split",
+    "title_of",
 ]
 
 Array = NDArray[Any]
@@ -93,11 +95,12 @@ T = TypeVar("T", Origin, About)
 
 @dataclass(frozen=True)
 class Split:
-    """Examples to train on, and examples held out, with the labels of the latter."""
+    """Examples to train on, and examples held out, with their labels, if they have any."""
 
     train: Array
     test: Array
-    test_labels: Array | None
+    test_labels: Array | None = None
+    train_labels: Array | None = None
 
 
 def split(dataset: Dataset, missing: Missing = "refuse") -> Split:
@@ -106,7 +109,7 @@ def split(dataset: Dataset, missing: Missing = "refuse") -> Split:
         Examples(dataset.train, dataset.columns), missing=missing
     )  # a wrong number is named by its row in the file
     if dataset.test is not None:
-        return Split(dataset.train, dataset.test, dataset.test_labels)
+        return Split(dataset.train, dataset.test, dataset.test_labels, dataset.train_labels)
     n = len(dataset.train)
     held = max(1, round(n * _HELD_OUT))
     if n - held < 2:
@@ -117,10 +120,11 @@ def split(dataset: Dataset, missing: Missing = "refuse") -> Split:
     keep, out = np.sort(order[held:]), np.sort(order[:held])
     labels = dataset.train_labels
     if isinstance(dataset.train, np.memmap):  # stays in its file: the end is held out
-        return Split(
-            dataset.train[:-held], np.asarray(dataset.train[-held:]), None if labels is None else labels[-held:]
-        )
-    return Split(dataset.train[keep], dataset.train[out], None if labels is None else labels[out])
+        first, last = slice(n - held), slice(n - held, n)
+        test, kept = np.asarray(dataset.train[last]), dataset.train[first]
+        return Split(kept, test) if labels is None else Split(kept, test, labels[last], labels[first])
+    test, kept = dataset.train[out], dataset.train[keep]
+    return Split(kept, test) if labels is None else Split(kept, test, labels[out], labels[keep])
 
 
 def completed(ae: Autoencoder, part: Split) -> Split:
@@ -214,6 +218,14 @@ def origin_of(run: Path) -> Origin:
     return _read_run(run, Origin)
 
 
+def about_of(run: Path) -> About:
+    """What a run was told; nothing where it does not say."""
+    try:
+        return _read_run(run, About)
+    except DataError:
+        return About()
+
+
 def _read_run(run: Path, kind: type[T]) -> T:
     """One side of what run.json says."""
     path = run / "run.json"
@@ -291,6 +303,11 @@ def picture_choices(kinds: Sequence[str], assignments: Iterable[str]) -> dict[st
     return choices
 
 
+def title_of(kind: str) -> str:
+    """What a kind of picture is called on a page."""
+    return TITLES.get(kind, kind.replace("_", " "))
+
+
 def draw(
     folder: Path,
     ae: Autoencoder,
@@ -319,6 +336,5 @@ def draw(
             continue
         folder.mkdir(parents=True, exist_ok=True)
         save_png(figure, folder / f"{kind}.png")
-        title = TITLES.get(kind, kind.replace("_", " "))
-        drawn.append((title, folder / f"{kind}.png", str(figure.get_label())))
+        drawn.append((title_of(kind), folder / f"{kind}.png", str(figure.get_label())))
     return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -12,19 +13,24 @@ from isthmus.console import first_line, say, say_json, table
 __all__ = ["data", "evaluate", "plot", "recipes"]
 
 
-def evaluate(run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, as_json: Json = False) -> None:
-    """Figures on held-out examples: errors, nats, and PCA of equal width beside them."""
-    from isthmus import runs
-    from isthmus.runner import evaluated, whole
+def evaluate(
+    run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, out: Out = None, as_json: Json = False
+) -> None:
+    """What it learned, and whether that is any good: errors, codes, labels, advice; with --data on other data, side by side."""
+    from contextlib import nullcontext
 
-    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
-    part, name = whole(ae, runs.split(dataset, ae.missing), dataset.name)
-    if as_json:
-        from isthmus.evaluation import evaluate as figures
+    from isthmus import review, runs
 
-        say_json(figures(ae, part.test, part.train).as_dict())
-        return
-    evaluated(ae, part, name)
+    folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
+    with nullcontext() if out is None else runs.claimed(out):
+        found = review.review(run, origin_of(data, labels, resize))
+        if as_json:
+            say_json(found.as_dict())
+        else:
+            review.say_tables(found)
+        path = None if folder is None else review.pages(folder, run, found)
+    if not as_json:
+        say("no page: name a folder for it with --out" if path is None else f"written: {path}")
 
 
 def plot(

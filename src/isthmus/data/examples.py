@@ -14,7 +14,7 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.mapped import give_pages_back
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "position"]
+__all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "picture_shape", "position"]
 
 Array = npt.NDArray[Any]
 Missing = Literal["refuse", "mask"]  # what a number that is missing, NaN, is to an autoencoder
@@ -192,6 +192,14 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])
         give_pages_back(values)
+
+
+def picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Height, width (and channels) of the picture in an example of a shape; the shape as it is where there is none.
+
+    Rows of 784 numbers are pictures of 28 x 28, as MNIST commonly comes.
+    """
+    return (28, 28) if shape == (784,) else shape
 
 
 def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:

@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
+from isthmus.data.examples import picture_shape
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.plots.drawing import Box, Picture, blank, frame
 
@@ -72,7 +73,7 @@ def as_pictures(examples: Any, image_shape: ImageShape = None) -> Array:
     values = np.asarray(examples)
     shape = values.shape[1:]
     if image_shape is None:
-        image_shape = (28, 28) if shape == (784,) else shape
+        image_shape = picture_shape(shape)
     if np.prod(image_shape) != np.prod(shape):
         raise DataError(
             f"image_shape={image_shape} does not fit examples of shape {shape}: give height, width (and channels)"

@@ -1,0 +1,21 @@
+"""What an autoencoder learned, in figures: measured on held-out examples, each with its unit, and PCA of equal width beside it.
+
+Read in this order:
+
+    subspace      PCA of equal width, and which examples are drawn where not all are taken
+    comparing     examples and reconstructions: errors, nats, likeness of pictures
+    codes         the health of the codes: what is used, and how much of it
+    labels        what the codes know of labels that training never saw
+    figures       Evaluation, and evaluate: everything about some examples
+    advice        what to do about it, in words, by stated rules
+    specificity   other data side by side with its own
+"""
+
+from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.codes import Codes
+from isthmus.evaluation.figures import Evaluation, evaluate
+from isthmus.evaluation.labels import Labels
+from isthmus.evaluation.specificity import Specificity
+from isthmus.evaluation.subspace import PCA_ROWS
+
+__all__ = ["PCA_ROWS", "Advice", "Codes", "Evaluation", "Labels", "Specificity", "evaluate"]

@@ -1,0 +1,156 @@
+# ruff: noqa: ARG001  (every rule takes an autoencoder and its figures, so that one loop asks all)
+"""What to do about it, in words: a sentence for each rule that speaks. Each rule has a threshold with a name, and reads figures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from isthmus.bottlenecks import L1, Gaussian, TopK, VectorQuantized
+from isthmus.corruptions import Clean
+from isthmus.estimator import Autoencoder
+
+if TYPE_CHECKING:
+    from isthmus.evaluation.figures import Evaluation
+
+__all__ = ["Advice", "advised"]
+
+UNUSED = 0.25  # share of a Gaussian's units that are not active, from which on it is said
+DEAD = 0.1  # share of units that never differ, from which on it is said
+COLLAPSED = 0.1  # perplexity as a share of the entries that could be chosen, below which a codebook has collapsed
+SMALL = 0.5  # effective rank as a share of the size, up to which fewer numbers are tried
+NEARLY = 1.05  # times the error, up to which fewer numbers do nearly as well
+WORSE = 1.05  # times PCA's error, from which on PCA is better
+RISEN = 0.1  # of what the validation loss fell after the first epoch, the share by which it has risen again
+NOTED = 0.01  # and the share of its least by which it has risen at least
+GAP = 1.5  # times the error on training examples, from which on that on others is much worse
+FEW = 20  # examples, below which nothing is said by comparing others with those of training
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A sentence, and the name of the rule that says it."""
+
+    rule: str
+    text: str
+
+
+Rule = Callable[[Autoencoder, "Evaluation"], str]
+
+
+def advised(ae: Autoencoder, found: Evaluation) -> tuple[Advice, ...]:
+    """What the rules say about an autoencoder, most grave first."""
+    said = ((name, rule(ae, found)) for name, rule in RULES.items())
+    return tuple(Advice(name, text) for name, text in said if text)
+
+
+def _unused(ae: Autoencoder, found: Evaluation) -> str:
+    """A quarter or more of a Gaussian's units have a posterior mean that hardly differs: they cost nothing, and say nothing."""
+    active, size = found.codes.active_units, found.codes.size
+    if active is None or size - active < UNUSED * size:
+        return ""
+    beta = getattr(ae.bottleneck_, "beta", 1)
+    warm = "or warm it up: train with a small one first, then go on with this one and warm_start=True"
+    what = "The decoder ignores the code: all" if active == 0 else f"{size - active:,} of {size:,}"
+    return f"{what} units are unused: lower bottleneck.beta={beta:g}, {warm}; or take {max(1, active)} numbers."
+
+
+def _dead(ae: Autoencoder, found: Evaluation) -> str:
+    """A tenth or more of the units never differ over the examples."""
+    dead, size = found.codes.dead, found.codes.size
+    bottleneck = ae.bottleneck_
+    if dead < DEAD * size or isinstance(bottleneck, Gaussian | VectorQuantized):
+        return ""
+    if isinstance(bottleneck, L1):
+        remedy = f"lower bottleneck.weight={bottleneck.weight:g}, or take a smaller bottleneck.size"
+    elif isinstance(bottleneck, TopK):
+        remedy = f"raise bottleneck.k={bottleneck.k}, lower optimizer.lr, or take a smaller bottleneck.size"
+    else:
+        remedy = "lower optimizer.lr, or take a smaller bottleneck.size"
+    return f"{dead:,} of {size:,} units are dead, the same for every example: {remedy}."
+
+
+def _collapsed(ae: Autoencoder, found: Evaluation) -> str:
+    """A codebook is used as if it had less than a tenth of its entries, and there were places enough to choose them all."""
+    codes = found.codes
+    if codes.entries is None or codes.perplexity is None:
+        return ""
+    if codes.perplexity >= COLLAPSED * min(codes.entries, found.n_examples * codes.places):
+        return ""
+    used = codes.entries - (codes.unused_entries or 0)
+    return (
+        f"The codebook has collapsed: {used:,} of {codes.entries:,} entries are chosen, and they count as "
+        f"{codes.perplexity:.3g} used equally often: raise bottleneck.revive, train longer, or take fewer bottleneck.entries."
+    )
+
+
+def _larger(ae: Autoencoder, found: Evaluation) -> str:
+    """The effective rank is at most half the size, and codes projected on so many directions reconstruct nearly as well."""
+    codes = found.codes
+    if isinstance(ae.bottleneck_, L1 | TopK) or codes.enough is None or codes.effective_rank is None:
+        return ""
+    if codes.mse_projected is None or codes.mse_unprojected is None or codes.effective_rank > SMALL * codes.size:
+        return ""
+    if codes.mse_projected > NEARLY * codes.mse_unprojected:
+        return ""
+    numbers = "1 number" if codes.enough == 1 else f"{codes.enough:,} numbers"
+    return (
+        f"The code is larger than needed: {numbers} of {codes.size:,} would do nearly as well "
+        f"(the effective rank is {codes.effective_rank:.3g}): take a smaller bottleneck.size."
+    )
+
+
+def _behind(ae: Autoencoder, found: Evaluation) -> str:
+    """PCA of equal width leaves a smaller error; sparse codes and codebooks hold less than as many free numbers, and are not compared."""
+    if (
+        found.pca_error is None
+        or found.error <= WORSE * found.pca_error
+        or isinstance(ae.bottleneck_, L1 | TopK | VectorQuantized)
+    ):
+        return ""
+    remedy = "train longer (epochs), or take a larger architecture"
+    if _by_heart(ae, found):
+        remedy = "it knows training examples by heart instead"
+    elif isinstance(ae.bottleneck_, Gaussian):
+        remedy = f"lower bottleneck.beta={ae.bottleneck_.beta:g}, which buys a smooth code with error, or train longer (epochs)"
+    elif not isinstance(ae.corruption_, Clean):
+        remedy = f"it was trained to restore what {ae.corruption_!r} spoils, which has its price; else {remedy}"
+    times = "" if found.pca_error == 0 else f" by {1 - found.pca_error / found.error:.0%}"
+    return f"PCA of equal width is better: its squared error is smaller{times}: {remedy}."
+
+
+def _overfitted(ae: Autoencoder, found: Evaluation) -> str:
+    """The validation loss has risen well above its least, and the weights are those of the end."""
+    losses = [report.valid for report in ae.history_ if report.valid is not None]
+    if len(losses) < 2 or ae.early_stopping:
+        return ""
+    least, rise = min(losses), losses[-1] - min(losses)
+    if rise <= RISEN * (losses[0] - least) or rise <= NOTED * abs(least):
+        return ""
+    epoch = next(report.epoch for report in ae.history_ if report.valid == least)
+    return (
+        f"It overfits: the validation loss has risen from {least:.4g} after epoch {epoch} to {losses[-1]:.4g} nats: "
+        "take early_stopping=true, fewer epochs, or more examples."
+    )
+
+
+def _by_heart(ae: Autoencoder, found: Evaluation) -> str:
+    """The error on held-out examples is much larger than on those of training."""
+    learned = found.training_error
+    if learned is None or found.n_examples < FEW or found.error <= GAP * learned or learned == 0:
+        return ""
+    times = f"{found.error / learned:.2g} times as large on these examples as on those of training"
+    remedy = "more examples help, a smaller bottleneck.size, fewer epochs, or a corruption such as corruption=Noise"
+    return f"It knows training examples by heart: the squared error is {times}: {remedy}."
+
+
+RULES: dict[str, Rule] = {
+    "unused units": _unused,
+    "dead units": _dead,
+    "codebook collapse": _collapsed,
+    "worse than PCA": _behind,
+    "overfitting": _overfitted,
+    "worse than in training": _by_heart,
+    "code larger than needed": _larger,
+}

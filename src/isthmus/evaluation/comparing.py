@@ -1,0 +1,142 @@
+"""Examples beside what is made of them, looked at in blocks: squared errors, nats, and the likeness of pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.corruptions import Clean
+from isthmus.data.examples import blocks, picture_shape
+from isthmus.estimator import Autoencoder
+from isthmus.evaluation.subspace import Subspace
+from isthmus.inference import in_batches
+from isthmus.likelihoods import Bernoulli
+from isthmus.metrics import WINDOW, cross_entropies, entropies, structural_similarities
+from isthmus.scaling import Bytes, Unscaled, range_of
+
+__all__ = ["TOGETHER", "error_of", "means", "no_likeness", "rate", "span_of"]
+
+Array = NDArray[Any]
+
+TOGETHER = 128  # examples, of which blocks hold whole numbers
+_CACHED = 2**18  # numbers compared together
+
+
+def means(ae: Autoencoder, values: Array, subspace: Subspace, span: float) -> dict[str, float]:
+    """What `_measured` gives, for each number of the examples on average."""
+    sums: dict[str, float] = {}
+    for begin, block in blocks(values, TOGETHER):
+        for name, value in _measured(ae, block, begin, subspace, span).items():
+            sums[name] = sums.get(name, 0.0) + value
+    return {name: value / values.size for name, value in sums.items()}
+
+
+def error_of(ae: Autoencoder, values: Array) -> tuple[float, float]:
+    """The mean squared error of examples: in squared units of theirs, and in squared model units."""
+    scale, plain, scaled = ae.model_.scale.cpu().double(), 0.0, 0.0
+    for _, block in blocks(values, TOGETHER):
+        for raw, made in zip(_cached(block), _cached(ae.reconstruct(block)), strict=True):
+            apart = made - raw
+            plain, scaled = plain + float(apart.square().sum()), scaled + float((apart / scale).square().sum())
+    return plain / values.size, scaled / values.size
+
+
+def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, span: float) -> dict[str, float]:
+    """Sums over the numbers of some examples: of squared errors, cross-entropies and nats."""
+    model, back = ae.model_, ae.reconstruct(block)
+
+    def cost(raw: torch.Tensor) -> torch.Tensor:
+        x = model.inwards(raw)
+        losses = model.score(x, x)
+        return torch.stack([losses.nll, losses.penalty], dim=1)
+
+    nll, penalty = in_batches(cost, block, model).sum(0, dtype=np.float64).tolist()
+    sums = {"nll": nll, "penalty": penalty} | _compared(ae, block, back, subspace, span)
+    if not isinstance(ae.corruption_, Clean):
+        spoilt = ae.corrupt(block, random_state=begin)
+        sums["restored"] = _squares(block, ae.reconstruct(spoilt))
+        if not ae.corruption_.hides:  # numbers that are not there have no error
+            sums["spoilt"] = _squares(block, spoilt)
+    return sums
+
+
+def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, span: float) -> dict[str, float]:
+    """Sums over the numbers of examples and their reconstructions, in double precision, a cache full at a time."""
+    shift, scale = (side.cpu().double() for side in (ae.model_.shift, ae.model_.scale))
+    pictures, by_pca = not no_likeness(ae.shape_, span), len(subspace.axes) > 0
+    sums: dict[str, float] = {}
+
+    def add(name: str, values: torch.Tensor) -> None:
+        sums[name] = sums.get(name, 0.0) + float(values.sum())
+
+    for raw, made in zip(_cached(block), _cached(back), strict=True):
+        apart = made - raw
+        add("mse", apart.square())
+        add("scaled", (apart / scale).square())
+        if isinstance(ae.likelihood_, Bernoulli):
+            x = ((raw - shift) / scale).clamp_(0, 1)
+            add("bce", cross_entropies(x, (made - shift) / scale))
+            add("floor", entropies(x))
+        centered = subspace.centered(raw)
+        add("variance", centered.square())
+        if pictures:
+            add("ssim", _likeness(raw, made, span) * raw[0].numel())
+        if by_pca:
+            errors = subspace.errors(centered)
+            add("pca scaled", errors.square())
+            errors = errors.mul_(subspace.scale).reshape(raw.shape)
+            add("pca", errors.square())
+            if pictures:
+                add("pca ssim", _likeness(raw, raw - errors, span) * raw[0].numel())
+    return sums
+
+
+def _likeness(x: torch.Tensor, y: torch.Tensor, span: float) -> torch.Tensor:
+    """The structural similarity of examples that are pictures, or rows that hold one: (n,)."""
+    shape = (len(x), *picture_shape(tuple(x.shape[1:])))
+    return structural_similarities(x.reshape(shape), y.reshape(shape), span)
+
+
+def no_likeness(shape: tuple[int, ...], span: float) -> str:
+    """Why examples of a shape have no structural similarity, or ""."""
+    sides = picture_shape(shape)
+    if len(sides) not in {2, 3}:
+        return "the examples are no pictures"
+    if min(sides[:2]) < WINDOW:
+        return f"pictures of {sides[0]} x {sides[1]} are smaller than its window of {WINDOW} x {WINDOW}"
+    return "" if span else "the numbers of the examples are all equal"
+
+
+def _cached(values: Array) -> Iterator[torch.Tensor]:
+    """Examples in double precision, so many at a time that passes over them stay in the processor's cache."""
+    rows = max(1, _CACHED // values[0].size)
+    for begin in range(0, len(values), rows):
+        yield torch.from_numpy(np.require(values[begin : begin + rows], np.float64, ["C", "W"]))
+
+
+def _squares(x: Array, y: Array) -> float:
+    return sum(float((b - a).square().sum()) for a, b in zip(_cached(x), _cached(y), strict=True))
+
+
+def span_of(ae: Autoencoder, values: Array) -> float:
+    """The range that a peak signal-to-noise ratio refers to."""
+    low, high, _ = range_of(values)
+    if isinstance(ae.scaling_, Unscaled) and low >= 0 and high <= 1:
+        return 1.0
+    return 255.0 if isinstance(ae.scaling_, Bytes) or values.dtype == np.uint8 else high - low
+
+
+def rate(function: Callable[[Array], Array], values: Array) -> float:
+    """Examples per second that a function takes, over a fifth of a second or longer."""
+    _, block = next(blocks(values, TOGETHER))
+    function(block[:TOGETHER])  # the first call is slower than those that follow
+    began, elapsed, count = time.perf_counter(), 0.0, 0
+    while elapsed < 0.2:
+        function(block)
+        count, elapsed = count + len(block), time.perf_counter() - began
+    return count / elapsed

@@ -1,0 +1,268 @@
+"""All figures of one autoencoder on some examples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data import as_examples
+from isthmus.errors import DataError
+from isthmus.estimator import Autoencoder
+from isthmus.evaluation.advice import Advice, advised
+from isthmus.evaluation.codes import Codes, health
+from isthmus.evaluation.comparing import error_of, means, no_likeness, rate, span_of
+from isthmus.evaluation.labels import Labels, as_labels, probed
+from isthmus.evaluation.subspace import principal, sample
+from isthmus.metrics import psnr
+
+__all__ = ["Evaluation", "evaluate", "plain"]
+
+Array = NDArray[Any]
+Fitted = Literal["training examples", "the same examples"]
+
+LEARNED = 10_000  # training examples that the error in training is measured on at most
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one autoencoder on some examples.
+
+    Attributes:
+        n_examples, n_numbers: how many examples, of how many numbers each.
+        code_size: numbers in one code.
+        n_parameters: learned numbers of the model.
+        seconds: how long training took.
+        encode_per_second, reconstruct_per_second: examples encoded, and encoded and decoded, per second, measured here.
+        mse: mean of (x - reconstruction)², in squared units of the examples.
+        span: the range that `psnr` refers to: 255 for bytes, 1 for numbers that are in [0, 1] unscaled, else largest - least.
+        psnr: 10 log10(span² / mse), in decibels; infinite where nothing is lost, None where all numbers are equal.
+        ssim: structural similarity of examples that are pictures, 1 where nothing is lost, the mean over them
+            (`isthmus.metrics.structural_similarities`, with ``span``). None where `ssim_missing` says why.
+        ssim_missing: why there is no structural similarity, or "".
+        explained: 1 - squared error / squared distance from the mean of the training examples, sums over all numbers in model units:
+            1 where nothing is lost, 0 for who always says the mean. None where no number differs from that mean.
+        nll, penalty: the two parts of the loss with the point code, in nats per example. The point code is not drawn at random:
+            for a variational autoencoder this is not -ELBO, whose codes are.
+        nats: nll + penalty, in nats per example.
+        nats_per_number: nats / n_numbers.
+        bce_per_pixel: binary cross-entropy in nats per number, of pixels in [0, 1]; what lies beyond, in examples that the scaling
+            has not seen, counts as the nearer end. None unless the likelihood is Bernoulli.
+        bce_floor: the least it can be for these examples, their own entropy. None likewise.
+        pca_mse, pca_psnr, pca_ssim, pca_explained: what `code_size` principal components of the scaled examples leave, as mse, psnr,
+            ssim and explained. None where `pca_missing` says why.
+        mse_scaled, pca_mse_scaled: the same errors in model units, where columns count equally. None where all have one scale.
+        pca_fitted_on: what PCA, and the mean in `explained`, was fitted on; on the same examples it has an advantage.
+        mse_train, mse_train_scaled: mse and mse_scaled on at most 10,000 training examples. None where they are not known.
+        pca_missing: why there is no PCA of equal width, or "".
+        mse_spoilt: mean squared error of the spoilt examples themselves. None for an autoencoder trained on clean ones.
+        mse_restored: mean squared error of what is made of them. None likewise.
+        codes: the health of the codes.
+        labels: how well labels can be read from the codes. None where `labels_missing` says why, and where there are none.
+        labels_missing: why labels that there are cannot score, or "".
+        advice: what to do about it, most grave first.
+    """
+
+    n_examples: int
+    n_numbers: int
+    code_size: int
+    n_parameters: int
+    seconds: float
+    encode_per_second: float
+    reconstruct_per_second: float
+    mse: float
+    span: float
+    psnr: float | None
+    ssim: float | None
+    ssim_missing: str
+    explained: float | None
+    nats: float
+    nll: float
+    penalty: float
+    nats_per_number: float
+    bce_per_pixel: float | None
+    bce_floor: float | None
+    pca_mse: float | None
+    pca_psnr: float | None
+    pca_ssim: float | None
+    pca_explained: float | None
+    mse_scaled: float | None
+    pca_mse_scaled: float | None
+    pca_fitted_on: Fitted
+    pca_missing: str
+    mse_train: float | None
+    mse_train_scaled: float | None
+    mse_spoilt: float | None
+    mse_restored: float | None
+    codes: Codes
+    labels: Labels | None
+    labels_missing: str
+    advice: tuple[Advice, ...] = ()
+
+    @property
+    def error(self) -> float:
+        """The mean squared error in which columns count equally: mse_scaled, or mse where all have one scale."""
+        return self.mse if self.mse_scaled is None else self.mse_scaled
+
+    @property
+    def pca_error(self) -> float | None:
+        """PCA's, likewise."""
+        return self.pca_mse if self.mse_scaled is None else self.pca_mse_scaled
+
+    @property
+    def training_error(self) -> float | None:
+        """That on training examples, likewise."""
+        return self.mse_train if self.mse_scaled is None else self.mse_train_scaled
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, value and unit of each figure that there is, for people."""
+        fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
+        peak = f"dB against a span of {_shown(self.span)}; higher is better"
+        parts = (self.nll, self.penalty) if self.penalty else (None, None)
+        table: list[tuple[str, float | None, str]] = [
+            ("Mean squared error", self.mse, "squared units of the data"),
+            ("PCA's mean squared error", self.pca_mse, self.pca_missing or fitted),
+            ("Error of scaled numbers", self.mse_scaled, "squared, after scaling: columns count equally"),
+            ("PCA's error of scaled numbers", self.pca_mse_scaled, fitted),
+            ("Error on training examples", self.training_error, "squared, as above; on 10,000 at most"),
+            ("Explained variance", self.explained, "1 - error / distance from the mean, both squared"),
+            ("PCA's explained variance", self.pca_explained, "likewise"),
+            ("PSNR", self.psnr, peak),
+            ("PCA's PSNR", self.pca_psnr, peak),
+            ("SSIM", self.ssim, "structural similarity of pictures; 1 is the best"),
+            ("PCA's SSIM", self.pca_ssim, "likewise"),
+            ("Cross-entropy per pixel", self.bce_per_pixel, "nats, pixels in [0, 1]"),
+            ("Least possible cross-entropy", self.bce_floor, "nats, the entropy of the pixels themselves"),
+            ("Spoilt examples' squared error", self.mse_spoilt, "squared units of the data"),
+            ("Restored examples' squared error", self.mse_restored, "squared units of the data"),
+            ("Loss", self.nats, "nats per example, with the point code"),
+            ("Reconstruction part", parts[0], "nats per example"),
+            ("Penalty part", parts[1], "nats per example"),
+            ("Loss per number", self.nats_per_number, f"nats; an example has {self.n_numbers:,} numbers"),
+            ("Parameters", self.n_parameters, "learned numbers"),
+            ("Training", self.seconds, "seconds"),
+            ("Encoding", self.encode_per_second, "examples per second"),
+            ("Reconstructing", self.reconstruct_per_second, "examples per second"),
+            ("Measured on", self.n_examples, "examples"),
+        ]
+        kept = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
+        return [(name, "none" if value is None else _shown(value), unit) for name, value, unit in kept]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON values, those of the codes and labels and the advice within; what is not finite is None."""
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+
+def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
+    """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
+
+    Memory does not grow with n: a memory map stays where it is. PCA of equal width is fitted on at most `PCA_ROWS` examples
+    (fewer where 256 MiB hold fewer), drawn at random and always the same ones.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples in the units of the training data.
+        y: their labels (n,), of any kind, if they have any: the codes are scored by them.
+        train: the examples that it was trained on, (m, *shape), for PCA and the error in training; without them PCA is fitted on X
+            itself, and the result says so.
+        train_labels: their labels (m,), for probes to be fitted on; without them probes are cross-validated within X.
+
+    Raises:
+        DataError: the examples are not of the shape that was fitted, or not finite, or labels are not as many as examples.
+    """
+    values = _checked(ae, X, "X")
+    fitted = values if train is None else _checked(ae, train, "train")
+    if train is None and train_labels is not None:
+        raise DataError("train_labels are those of train: give train too")
+    labels = None if y is None else as_labels(y, len(values), "y")
+    known = (
+        None if y is None or train_labels is None else (fitted, as_labels(train_labels, len(fitted), "train_labels"))
+    )
+    scale = np.broadcast_to(ae.model_.scale.cpu().numpy().astype(np.float64), ae.shape_)
+    subspace, pca_missing = principal(fitted, scale.ravel(), math.prod(ae.code_shape_))
+    span = span_of(ae, values)
+    learned = None if train is None else sample(fitted, LEARNED)[0]
+    scores, missing = (None, "") if labels is None else probed(ae, subspace, (values, labels), known)
+    found = Evaluation(
+        n_examples=len(values),
+        n_numbers=math.prod(ae.shape_),
+        code_size=math.prod(ae.code_shape_),
+        n_parameters=ae.n_parameters_,
+        seconds=ae.seconds_,
+        encode_per_second=rate(ae.encode, values),
+        reconstruct_per_second=rate(ae.reconstruct, values),
+        span=span,
+        **_errors(means(ae, values, subspace, span), span, bool((scale != scale.flat[0]).any()), ae, learned),
+        ssim_missing=no_likeness(ae.shape_, span),
+        pca_fitted_on="the same examples" if train is None else "training examples",
+        pca_missing=pca_missing,
+        codes=health(ae, values, learned),
+        labels=scores,
+        labels_missing=missing,
+    )
+    return replace(found, advice=advised(ae, found))
+
+
+def _errors(
+    mean: dict[str, float], span: float, uneven: bool, ae: Autoencoder, learned: Array | None
+) -> dict[str, Any]:
+    """The figures that follow from means over the numbers of the examples, and the error in training."""
+    numbers, total = math.prod(ae.shape_), mean["variance"]
+    nll, penalty = mean["nll"] * numbers, mean["penalty"] * numbers
+    trained = (None, None) if learned is None else error_of(ae, learned)
+    return {
+        "mse": mean["mse"],
+        "psnr": _psnr(mean["mse"], span),
+        "ssim": mean.get("ssim"),
+        "explained": 1 - mean["scaled"] / total if total else None,
+        "nats": nll + penalty,
+        "nll": nll,
+        "penalty": penalty,
+        "nats_per_number": (nll + penalty) / numbers,
+        "bce_per_pixel": mean.get("bce"),
+        "bce_floor": mean.get("floor"),
+        "pca_mse": mean.get("pca"),
+        "pca_psnr": _psnr(mean.get("pca"), span),
+        "pca_ssim": mean.get("pca ssim"),
+        "pca_explained": 1 - mean["pca scaled"] / total if total and "pca scaled" in mean else None,
+        "mse_scaled": mean["scaled"] if uneven else None,
+        "pca_mse_scaled": mean.get("pca scaled") if uneven else None,
+        "mse_train": trained[0],
+        "mse_train_scaled": trained[1] if uneven else None,
+        "mse_spoilt": mean.get("spoilt"),
+        "mse_restored": mean.get("restored"),
+    }
+
+
+def plain(value: Any) -> Any:
+    """The same as plain JSON values; what is not finite is None."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _psnr(error: float | None, span: float) -> float | None:
+    return None if error is None or span == 0 else psnr(error, span)
+
+
+def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
+    values = as_examples(X).values
+    if values.shape[1:] != ae.shape_:
+        raise DataError(
+            f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
+            f"reshape {name} to (n, *shape_)"
+        )
+    return values
+
+
+def _shown(value: float) -> str:
+    """Four digits; whole numbers in full."""
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else str(value)
+    whole = isinstance(value, int) or 1000 <= abs(value) < 1e9
+    return f"{value:,.0f}" if whole else f"{value:.4g}"

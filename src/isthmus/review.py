@@ -1,0 +1,180 @@
+"""A trained run looked at: what it learned and whether that is any good, as tables, as JSON, as a page."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from isthmus import runs
+from isthmus.console import counted, say, table
+from isthmus.data import names
+from isthmus.errors import DataError
+from isthmus.estimator import Autoencoder
+from isthmus.evaluation import Evaluation, Specificity, evaluate
+from isthmus.report import write_report
+from isthmus.report.measured import beside, remark
+from isthmus.report.page import Pictures
+from isthmus.runs import Origin, Split
+
+__all__ = ["Review", "Seen", "pages", "review", "say_briefly", "say_tables", "seen", "whole"]
+
+_SHOWN = 5  # examples in each of the two pictures that stand next to each other
+
+
+class Seen(NamedTuple):
+    """What the data are called, their two parts, and the figures on the held-out one."""
+
+    name: str
+    part: Split
+    figures: Evaluation
+
+
+class Review(NamedTuple):
+    """An autoencoder on its own data, on other data beside them if asked, and a sentence where its own cannot be read."""
+
+    ae: Autoencoder
+    own: Seen
+    other: Seen | None = None
+    note: str = ""
+
+    def specificity(self) -> Specificity | None:
+        """Both sides of it, where there are two."""
+        if self.other is None:
+            return None
+        return Specificity(self.own.name, self.other.name, self.own.figures, self.other.figures)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values: the figures on the data that were asked for, and its own beside them where these are others."""
+        asked, both = self.other or self.own, self.specificity()
+        told = {"data": asked.name, **asked.figures.as_dict()}
+        return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.as_dict())
+
+
+def seen(ae: Autoencoder, part: Split, name: str) -> Seen:
+    """Figures on the held-out part of the autoencoder's own data."""
+    part, name = whole(ae, part, name)
+    figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels)
+    return Seen(name, part, figures)
+
+
+def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
+    """Examples that figures and pictures can be made of, and their name, which says if numbers were missing."""
+    completed = runs.completed(ae, part)
+    return completed, name if completed is part else f"{name}, as completed by the autoencoder"
+
+
+def review(run: Path, given: Origin | None = None) -> Review:
+    """Looks at a run's own held-out examples, and at other data if they are given.
+
+    Where its own data cannot be read any more, the ones given are taken for them, and the note says so.
+
+    Raises:
+        DataError: no data are given and its own cannot be read, or those given do not fit.
+    """
+    if given is None:
+        ae, dataset = runs.examples_of(run)
+        return Review(ae, seen(ae, runs.split(dataset, ae.missing), dataset.name))
+    ae, dataset = runs.examples_of(run, given)
+    part, note = runs.split(dataset, ae.missing), ""
+    try:
+        origin = runs.origin_of(run)
+        if _same(origin, given):
+            return Review(ae, seen(ae, part, dataset.name))
+        _, trained = runs.examples_of(run)
+        own = seen(ae, runs.split(trained, ae.missing), trained.name)
+    except (DataError, OSError, ModuleNotFoundError) as error:
+        note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
+        return Review(ae, seen(ae, part, dataset.name), note=note)
+    part, name = whole(ae, part, dataset.name)
+    figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
+    figures = replace(figures, advice=own.figures.advice)  # rules are about the data that it was trained on
+    return Review(ae, own, Seen(name, part, figures))
+
+
+def _same(a: Origin, b: Origin) -> bool:
+    """Whether two origins are one: the same name, or the same file read in the same way."""
+
+    def place(origin: Origin) -> str:
+        known = origin.data.lower().replace("-", "_")
+        return known if known in names() else os.path.realpath(origin.data)
+
+    return (place(a), a.labels, a.resize) == (place(b), b.labels, b.resize)
+
+
+def say_briefly(found: Seen) -> None:
+    """The table of errors, and the advice."""
+    header = [f"{counted(len(found.part.test), 'held-out example')} of {found.name}", "value", "unit"]
+    table(header, [list(row) for row in found.figures.rows()])
+    for advice in found.figures.advice:
+        say(f"advice: {advice.text}")
+
+
+def say_tables(found: Review) -> None:
+    """The tables of errors, codes, labels and other data, and the advice."""
+    own, both = found.own, found.specificity()
+    if found.note:
+        say(f"note: {found.note}")
+    if both is None:
+        header = [f"{counted(len(own.part.test), 'held-out example')} of {own.name}", "value", "unit"]
+        table(header, [list(row) for row in own.figures.rows()])
+    else:
+        table(["held-out examples of", own.name, both.other_name, "unit"], [list(row) for row in both.rows()])
+    table([f"codes of {own.name}", "value", "unit"], [list(row) for row in own.figures.codes.rows()])
+    _say_labels(own)
+    for advice in own.figures.advice:
+        say(f"advice: {advice.text}")
+    if both is not None:
+        say(both.sentence())
+
+
+def _say_labels(found: Seen) -> None:
+    labels = found.figures.labels
+    if labels is None:
+        if found.figures.labels_missing:
+            say(f"note: labels are left out: {found.figures.labels_missing}")
+        return
+    table([f"labels of {found.name}", "codes", "PCA codes", "examples"], [list(row) for row in labels.rows()])
+    say(labels.how())
+
+
+def pages(folder: Path, run: Path, found: Review) -> Path:
+    """Draws a run's pictures and writes its page into a folder, which is the run's own or another."""
+    ae, own, about = found.ae, found.own, runs.about_of(run)
+    pictures = _kept(run)
+    if not (found.note and pictures):  # pictures of other data do not take the place of its own
+        drawn = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), own.part)
+        pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
+    sections = [remark("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
+    both = found.specificity()
+    if both is not None and found.other is not None:
+        sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
+    title = f"{about.recipe} on {own.name}"
+    command = about.command or None
+    return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
+
+
+def _kept(run: Path) -> Pictures:
+    """The pictures of known kinds that a run has, as they describe themselves."""
+    from PIL import Image
+
+    from isthmus import plots
+
+    kept = []
+    for path in sorted(run.glob("pictures/*.png")) if run.is_dir() else []:
+        if path.stem in plots.__all__:
+            with Image.open(path) as image:
+                kept.append((runs.title_of(path.stem), path, str(image.info.get("Description", path.stem))))
+    return kept
+
+
+def _side(folder: Path, ae: Autoencoder, found: Seen, role: str) -> Pictures:
+    """The reconstructions of a few examples of one side of the comparison, drawn into the folder."""
+    from isthmus import plots
+    from isthmus.plots.drawing import save_png
+
+    figure = plots.reconstructions(ae, found.part.test, n=_SHOWN)
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    path = save_png(figure, folder / "pictures" / f"beside_{role}.png")
+    return [(found.name, path, str(figure.get_label()))]

@@ -21,6 +21,7 @@ from isthmus.corruptions import Noise
 from isthmus.errors import DataError
 from isthmus.evaluation import evaluate
 from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.metrics import structural_similarities
 from isthmus.optimizers import SGD
 from isthmus.scaling import MinMax, Standard, Unscaled
 
@@ -316,3 +317,27 @@ def test_examples_that_do_not_fit_are_named() -> None:
     broken[17, 3] = np.nan
     with pytest.raises(DataError, match="row 17, column 3"):
         evaluate(ae, broken)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_explained_variance_is_of_the_distance_from_the_training_mean(name: str, figures: Any) -> None:
+    ae, X, train = SYSTEMS[name], HELD_OUT[name].astype(np.float64), EXAMPLES[name].astype(np.float64)
+    scale = deviations(ae, EXAMPLES[name])
+    apart, far = ((X - side).reshape(len(X), -1) / scale for side in (ae.reconstruct(HELD_OUT[name]), train.mean(0)))
+    assert figures[name].explained == pytest.approx(1 - np.square(apart).sum() / np.square(far).sum(), rel=1e-4)
+    assert figures[name].pca_explained < 1
+
+
+def test_likeness_is_of_pictures_large_enough(mnist: data.Dataset, figures: Any) -> None:
+    X = mnist.test[:40]
+    ae = trained(X.reshape(40, 784), Identity(2), epochs=1)
+    result = evaluate(ae, X.reshape(40, 784))
+    x, y = (
+        torch.from_numpy(side.reshape(40, 28, 28).astype(np.float64))
+        for side in (X, ae.reconstruct(X.reshape(40, 784)))
+    )
+    assert result.ssim == pytest.approx(float(structural_similarities(x, y, 255.0).mean()), rel=1e-6)
+    assert result.pca_ssim is not None
+    assert figures["bytes"].ssim is None
+    assert "6 x 5 are smaller than its window of 11 x 11" in figures["bytes"].ssim_missing
+    assert "no pictures" in figures["table"].ssim_missing

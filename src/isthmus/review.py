@@ -20,7 +20,7 @@ from isthmus.runs import Origin, Split
 
 __all__ = ["Review", "Seen", "pages", "review", "say_briefly", "say_tables", "seen", "whole"]
 
-_SHOWN = 5  # examples in each of the two pictures that stand next to each other
+_SHOWN = 4  # examples in each of the two pictures that stand next to each other
 
 
 class Seen(NamedTuple):
@@ -177,4 +177,4 @@ def _side(folder: Path, ae: Autoencoder, found: Seen, role: str) -> Pictures:
     figure = plots.reconstructions(ae, found.part.test, n=_SHOWN)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     path = save_png(figure, folder / "pictures" / f"beside_{role}.png")
-    return [(found.name, path, str(figure.get_label()))]
+    return [(f"on {found.name}", path, str(figure.get_label()))]

@@ -86,9 +86,14 @@ def _collapsed(ae: Autoencoder, found: Evaluation) -> str:
 
 
 def _larger(ae: Autoencoder, found: Evaluation) -> str:
-    """The effective rank is at most half the size, and codes projected on so many directions reconstruct nearly as well."""
+    """The effective rank is at most half the size, and codes of so many directions do as well; sparse ones are wide on purpose."""
     codes = found.codes
-    if isinstance(ae.bottleneck_, L1 | TopK) or codes.enough is None or codes.effective_rank is None:
+    if (
+        isinstance(ae.bottleneck_, L1 | TopK)
+        or _unused(ae, found)
+        or codes.enough is None
+        or codes.effective_rank is None
+    ):
         return ""
     if codes.mse_projected is None or codes.mse_unprojected is None or codes.effective_rank > SMALL * codes.size:
         return ""

@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 TOGETHER = 128  # examples, of which blocks hold whole numbers
 _CACHED = 2**18  # numbers compared together
+_LONG = 0.2  # seconds that a rate is measured for, or longer
 
 
 def means(ae: Autoencoder, values: Array, subspace: Subspace, span: float) -> dict[str, float]:
@@ -136,7 +137,7 @@ def rate(function: Callable[[Array], Array], values: Array) -> float:
     _, block = next(blocks(values, TOGETHER))
     function(block[:TOGETHER])  # the first call is slower than those that follow
     began, elapsed, count = time.perf_counter(), 0.0, 0
-    while elapsed < 0.2:
+    while elapsed < _LONG:
         function(block)
         count, elapsed = count + len(block), time.perf_counter() - began
     return count / elapsed

@@ -69,4 +69,4 @@ class Specificity:
 
 
 def _times(value: float) -> str:
-    return f"{value:,.2f} times" if value < 10 else f"{value:,.3g} times"
+    return f"{value:,.2f} times" if value < 10 else f"{value:,.0f} times"

@@ -48,9 +48,9 @@ def _labels(evaluation: Evaluation) -> str:
     if evaluation.labels is None:
         reason = evaluation.labels_missing
         return f"<p>Labels are left out: {html.escape(reason)}.</p>" if reason else ""
-    said = f"{evaluation.labels.how()} Training never saw labels; each figure is between 0 and 1, which is best."
+    said = f"{evaluation.labels.how()} Training never saw labels; 1 is the best."
     header = ("", "codes", "PCA codes", "examples")
-    scores = table("figures beside", evaluation.labels.rows(), header, units=False)
+    scores = table("beside", evaluation.labels.rows(), header, units=False)
     return f"<p>{html.escape(said)}</p>\n{scores}"
 
 
@@ -59,7 +59,7 @@ def beside(found: Specificity, pictures: tuple[Pictures, Pictures]) -> tuple[str
     header = ("", found.own_name, found.other_name, "unit")
     sides = "\n".join(f"<div>{gallery(side, whole=True)}</div>" for side in pictures)
     content = f'<p>{html.escape(found.sentence())}</p>\n<div class="pair">\n{sides}\n</div>\n'
-    return "On other data", content + table("figures beside", found.rows(), header)
+    return "On other data", content + table("beside", found.rows(), header)
 
 
 def remark(heading: str, text: str) -> tuple[str, str]:

@@ -89,7 +89,8 @@ footer { margin-top: 3rem; font-size: .85rem; }
 .pair > * { min-width: 0; }
 @media (max-width: 40rem) {
   .pair { grid-template-columns: 1fr; gap: 0; }
-  .beside tr { display: grid; grid-template-columns: 1fr repeat(auto-fit, 4.4rem); column-gap: .5rem; }
+  .beside .unit { display: none; }
+  .beside th, .beside td { padding-right: .6rem; }
   .long img { max-width: max(100%, 40rem); max-height: none; }
   main { padding-top: 1.5rem; }
   h1 { font-size: 1.5rem; }

@@ -1,0 +1,141 @@
+"""Each rule of advice speaks where what it is about really happened in training, and is silent where it did not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from isthmus import Autoencoder, evaluate
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
+from isthmus.evaluation import Evaluation, advice, comparing
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import Adam
+from isthmus.scaling import Standard
+
+Array = NDArray[Any]
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speed is not what is looked at here."""
+    monkeypatch.setattr(comparing, "_LONG", 1e-9)
+
+
+def rows(n: int, directions: int, seed: int = 0) -> Array:
+    """A table (n, 12) of so many directions."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, directions)) @ np.random.default_rng(9).normal(size=(directions, 12))
+
+
+def found(bottleneck: Any, n: int = 400, directions: int = 4, noise: float = 0.05, **choices: Any) -> Evaluation:
+    """An autoencoder really trained, and looked at on 200 other examples."""
+    X, new = (rows(count, directions, seed) for count, seed in ((n, 0), (200, 1)))
+    X, new = (part + noise * np.random.default_rng(7).normal(size=part.shape) for part in (X, new))
+    choices = {"architecture": MLP((32,)), "epochs": 40, "batch_size": 32, "optimizer": Adam(3e-3), **choices}
+    settings = {"scaling": Standard(), "likelihood": Normal(), "random_state": 0, "device": "cpu", **choices}
+    return evaluate(Autoencoder(bottleneck, **settings).fit(X, validation=new), new, train=X)
+
+
+def said(result: Evaluation) -> dict[str, str]:
+    return {each.rule: each.text for each in result.advice}
+
+
+LINEAR = {"architecture": MLP(()), "optimizer": Adam(1e-2)}
+LARGE = {"architecture": MLP((128, 128)), "optimizer": Adam(1e-2), "likelihood": Normal("learned")}
+BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
+
+
+@pytest.mark.parametrize(
+    ("rule", "ill", "words", "well"),
+    [
+        ("unused units", (Gaussian(8, beta=50), {}), ("all units", "beta=50"), (Gaussian(4, beta=0.05), {})),
+        (
+            "dead units",
+            (L1(16, weight=30), {}),
+            ("16 of 16", "weight=30"),
+            (L1(8, weight=1e-3, activation="linear"), {"epochs": 20}),
+        ),
+        ("dead units", (TopK(64, k=1), {}), ("of 64", "k=1"), (TopK(6, k=4), {})),
+        (
+            "codebook collapse",
+            (VectorQuantized(12, entries=64, revive=0, commitment=25), {"epochs": 5}),
+            ("of 64 entries", "revive"),
+            (VectorQuantized(2, entries=8), {"epochs": 20}),
+        ),
+        (
+            "worse than PCA",
+            (Identity(4), {"epochs": 1}),
+            ("PCA of equal width", "epochs"),
+            (Identity(4), {**LINEAR, "noise": 0.3, "epochs": 80}),
+        ),
+        (
+            "overfitting",
+            (Identity(8), BY_HEART),
+            ("early_stopping",),
+            (Identity(4), {"n": 2000, "epochs": 10}),
+        ),
+        (
+            "worse than in training",
+            (Identity(8), BY_HEART),
+            ("times as large", "corruption"),
+            (Identity(4), {"n": 2000, "epochs": 10}),
+        ),
+        (
+            "code larger than needed",
+            (Identity(10), {"directions": 2, "noise": 0.0, **LINEAR}),
+            ("2 numbers of 10",),
+            (Identity(2), {"directions": 2, "noise": 0.0, **LINEAR}),
+        ),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_rule_speaks_of_what_happened_and_of_nothing_else(rule: str, ill: Any, words: Any, well: Any) -> None:
+    bottleneck, choices = ill
+    text = said(found(bottleneck, **choices)).get(rule, "")
+    assert all(word in text for word in words), text or f"{rule} is silent"
+    bottleneck, choices = well
+    assert rule not in said(found(bottleneck, **choices))
+
+
+def test_a_quarter_of_unused_units_is_said_and_fewer_are_not() -> None:
+    result = found(Gaussian(8, beta=0.05), epochs=2)
+    ae = Autoencoder(Gaussian(8), epochs=1, random_state=0).fit(rows(100, 4))
+    for active, speaks in ((6, True), (7, False), (8, False)):
+        again = replace(result, codes=replace(result.codes, active_units=active))
+        assert bool(advice.RULES["unused units"](ae, again)) is speaks
+
+
+def test_fewer_numbers_are_only_advised_where_they_do() -> None:
+    """The spectrum alone does not decide: a direction of little variance may matter to the decoder."""
+    result = found(Identity(10), directions=2, noise=0.0, epochs=60, **LINEAR)
+    ae = Autoencoder(Identity(10), epochs=1, random_state=0).fit(rows(100, 2))
+    codes = result.codes
+    assert codes.mse_unprojected is not None
+    worse = replace(codes, mse_projected=codes.mse_unprojected * (advice.NEARLY + 0.01))
+    assert advice.RULES["code larger than needed"](ae, result)
+    assert not advice.RULES["code larger than needed"](ae, replace(result, codes=worse))
+
+
+def test_what_early_stopping_kept_is_not_called_overfitted() -> None:
+    kept = {"early_stopping": True, "n_iter_no_change": 200}
+    assert "overfitting" not in said(found(Identity(8), **BY_HEART, **kept))
+
+
+def test_without_training_examples_nothing_is_said_about_them() -> None:
+    X = rows(30, 4) + np.random.default_rng(0).normal(size=(30, 12))
+    ae = Autoencoder(Identity(11), architecture=MLP((64,)), epochs=100, random_state=0).fit(X)
+    assert evaluate(ae, X).mse_train is None
+    assert "worse than in training" not in said(evaluate(ae, rows(200, 4, 1)))
+
+
+def test_the_error_in_training_is_that_of_the_training_examples() -> None:
+    X, new = rows(100, 4), rows(50, 4, 1)
+    ae = Autoencoder(Identity(3), architecture=MLP((8,)), epochs=3, random_state=0, scaling=Standard()).fit(X)
+    result = evaluate(ae, new, train=X)
+    assert result.mse_train == pytest.approx(ae.reconstruction_error(X).mean(), rel=1e-6)
+    assert result.mse_train_scaled == pytest.approx(np.square((ae.reconstruct(X) - X) / X.std(0)).mean(), rel=1e-5)

@@ -72,8 +72,8 @@ if TYPE_CHECKING:
         tutorials,
     )
     from isthmus.estimator import Autoencoder
-    from isthmus.finetuning import Classifier, finetune
     from isthmus.evaluation import evaluate
+    from isthmus.finetuning import Classifier, finetune
     from isthmus.loading import load
 
 __version__ = "0.2.0"
@@ -86,8 +86,8 @@ __all__ = [
     "bottlenecks",
     "corruptions",
     "data",
-    "finetune",
     "evaluate",
+    "finetune",
     "likelihoods",
     "load",
     "optimizers",

@@ -133,7 +133,8 @@ def completed(ae: Autoencoder, part: Split) -> Split:
         return part
     n = min(len(part.train), _COMPLETED)
     some = np.sort(np.random.default_rng(0).permutation(len(part.train))[:n])
-    return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels)
+    known = None if part.train_labels is None else np.asarray(part.train_labels)[some]
+    return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels, known)
 
 
 def free_folder(name: str, out: Path | None) -> Path:

@@ -45,6 +45,12 @@ Reading order, which is the way of the data; nobody imports upward:
     report/         the page of a run
     tensorboard     event files
     runs            the folder of a run
+    columns         autoencoders side by side: which figures, and when one is better
+    comparing       which of several to take
+    selecting       which of several values to take: the elbow, the one-standard-error rule, the best
+    trials          one training of a sweep
+    swept           what a sweep found
+    sweeping        a training for each value of a field, chosen by validation examples
     reproduction    the tutorials trained and measured
     signals         being asked to stop
     console         what the command line says
@@ -71,10 +77,12 @@ if TYPE_CHECKING:
         scaling,
         tutorials,
     )
+    from isthmus.comparing import compare
     from isthmus.estimator import Autoencoder
     from isthmus.evaluation import evaluate
     from isthmus.finetuning import Classifier, finetune
     from isthmus.loading import load
+    from isthmus.sweeping import sweep
 
 __version__ = "0.2.0"
 
@@ -84,6 +92,7 @@ __all__ = [
     "__version__",
     "architectures",
     "bottlenecks",
+    "compare",
     "corruptions",
     "data",
     "evaluate",
@@ -94,6 +103,7 @@ __all__ = [
     "plots",
     "recipes",
     "scaling",
+    "sweep",
     "tutorials",
 ]
 
@@ -101,9 +111,11 @@ __all__ = [
 _HOMES = {
     "Autoencoder": "estimator",
     "Classifier": "finetuning",
-    "finetune": "finetuning",
+    "compare": "comparing",
     "evaluate": "evaluation",
+    "finetune": "finetuning",
     "load": "loading",
+    "sweep": "sweeping",
 }  # names that are no modules, and where they live
 
 

@@ -145,7 +145,8 @@ def override(
             nested.setdefault(name, {})[rest] = value
     _known(type(choice).__name__, [*direct, *nested], field_names(choice))
     for name in direct:
-        if vocabulary is not None and isinstance(getattr(choice, name), Record):
+        given = isinstance(direct[name], Record)
+        if vocabulary is not None and isinstance(getattr(choice, name), Record) and not given:
             direct[name] = switch(getattr(choice, name), str(direct[name]), vocabulary)
     for name, inner in nested.items():
         held = direct.get(name, getattr(choice, name))

@@ -154,8 +154,8 @@ def free_folder(name: str, out: Path | None) -> Path:
     raise IsthmusError("runs/ is full of runs of that name; choose an --out")
 
 
-def save_run(folder: Path, ae: Autoencoder, origin: Origin, about: About) -> None:
-    """Writes model, history and origin, each file whole or not at all; the checkpoint is of no more use then."""
+def save_run(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
+    """Writes model, history and origin, if it has one, each file whole or not at all; the checkpoint is of no more use then."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "history.csv", history_csv(ae.history_).encode())
     _write_run(folder, origin, about)
@@ -163,13 +163,15 @@ def save_run(folder: Path, ae: Autoencoder, origin: Origin, about: About) -> Non
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin, about: About) -> None:
+def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
     """Writes what `isthmus resume` needs, while training runs."""
     _write_run(folder, origin, about)
     ae.checkpoint(folder / CHECKPOINT)
 
 
-def _write_run(folder: Path, origin: Origin, about: About) -> None:
+def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
+    if origin is None:  # arrays, of which nobody knows where they lie
+        return
     path, content = folder / "run.json", json.dumps(asdict(origin) | asdict(about), indent=2).encode()
     if not path.is_file() or path.read_bytes() != content:
         replace_file(path, content)

@@ -36,8 +36,8 @@ def root(
 
 
 VERBS: dict[str, list[Callable[..., None]]] = {
-    "Train": [training.train, training.resume, training.reproduce],
-    "Look": [looking.evaluate, looking.plot, looking.recipes, looking.data],
+    "Train": [training.train, training.resume, training.sweep, training.reproduce],
+    "Look": [looking.evaluate, looking.compare, looking.plot, looking.recipes, looking.data],
     "Use": [using.encode, using.decode, using.reconstruct, using.impute, using.sample],
 }
 for panel, verbs in VERBS.items():

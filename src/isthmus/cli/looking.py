@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, origin_of
-from isthmus.console import first_line, say, say_json, table
+from isthmus.console import counted, first_line, say, say_json, table
 
-__all__ = ["data", "evaluate", "plot", "recipes"]
+__all__ = ["compare", "data", "evaluate", "plot", "recipes"]
 
 
 def evaluate(
     run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, out: Out = None, as_json: Json = False
 ) -> None:
     """What it learned, and whether that is any good: errors, codes, labels, advice; with --data on other data, side by side."""
-    from contextlib import nullcontext
-
     from isthmus import review, runs
 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
@@ -31,6 +31,39 @@ def evaluate(
         path = None if folder is None else review.pages(folder, run, found)
     if not as_json:
         say("no page: name a folder for it with --out" if path is None else f"written: {path}")
+
+
+def compare(
+    run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs, or model files.")],
+    data: Data = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Several runs on the same held-out examples: their figures, what differs between them, and which to take."""
+    from isthmus.comparing import compare as compared
+    from isthmus.comparing import write
+    from isthmus.runs import claimed
+
+    with claimed(out) if out is not None else nullcontext():
+        found = compared(run, origin=origin_of(data, labels, resize))
+        written = [] if out is None else write(found, out)
+    if as_json:
+        say_json(found.as_dict())
+        return
+    for note in found.notes:
+        say(f"note: {note}")
+    header, lines = found.table()
+    table([f"{counted(len(found.examples), 'held-out example')}", *header[1:]], lines)
+    say("* best in its column")
+    differences = found.differences()
+    say("what differs:" if differences else "nothing differs in what they were made and trained by")
+    for path, values in differences.items():
+        say(f"  {path}: {' | '.join(values)}")
+    say(found.verdict())
+    for file in written:
+        say(f"written: {file}")
 
 
 def plot(

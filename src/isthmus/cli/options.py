@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIELDS",
+    "SEVERAL",
     "Data",
     "Every",
     "Json",
@@ -29,6 +30,11 @@ __all__ = [
 ]
 
 FIELDS = "field=value: any field of any record, such as epochs=30, bottleneck.beta=4, architecture.hidden=256,64, architecture=Conv"
+SEVERAL = (
+    "A recipe's name, then field=value as for train, and fields of several values: bottleneck.size=4,8,16, "
+    "bottleneck=Identity,Gaussian. In a field of several numbers a comma belongs to the value, and | stands between values, "
+    "or each has brackets: 'architecture.hidden=256,64|128' or 'architecture.hidden=[256,64],[128]'."
+)
 Settings = Annotated[
     list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=VALUE]...", help=f"A recipe's name, then {FIELDS}.")
 ]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.options import FIELDS, Data, Every, Json, Labels, Out, Resize, Settings, origin_of, size_of
-from isthmus.console import counted, say, say_json, table, watcher
+from isthmus.cli.options import FIELDS, SEVERAL, Data, Every, Json, Labels, Out, Resize, Settings, origin_of, size_of
+from isthmus.console import counted, fail, say, say_json, table, watcher
 
-__all__ = ["reproduce", "resume", "train"]
+if TYPE_CHECKING:
+    from isthmus.estimator import Autoencoder
+    from isthmus.runs import Origin
+
+__all__ = ["reproduce", "resume", "sweep", "train"]
 
 
 def train(
@@ -64,6 +71,95 @@ def resume(
         about = replace(about, checkpoint_every=checkpoint_every)
     say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
     trained(Training(run, ae, origin, runs.read_again(run, origin), about), begun=True)
+
+
+def sweep(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=V1,V2,...] [FIELD=VALUE]...", help=SEVERAL)
+    ] = None,
+    data: Data = "mnist",
+    labels: Labels = None,
+    resize: Resize = None,
+    out: Out = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Train each with so many random states: 0, 1, ... (or random_state=3,4).")
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="FIGURE", help="Choose by mse, psnr, nats, ... instead.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="Refuse more trainings than these.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Train once for each value of a field, and recommend one, by examples held out of the training examples.
+
+    Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
+    on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
+    """
+    from isthmus import runs, sweeping
+    from isthmus.columns import text_of
+    from isthmus.data.examples import Examples
+
+    recipe, ae, fixed, grid = _words(settings or [], seeds)
+    origin = runs.Origin(data or "mnist", labels, size_of(resize))
+    dataset = origin.read()
+    part = runs.split(dataset)
+    key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, by]).encode())
+    folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
+    if not as_json:
+        for note in dataset.notes:
+            say(f"note: {note}")
+        say(f"{recipe} on {dataset.summary()}")
+    about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
+    X, test = (Examples(values, dataset.columns) for values in (part.train, part.test))
+    try:
+        found = sweeping.sweep(
+            ae, X, grid, test=test, by=by, folder=folder, most=most, watch=watcher(as_json), origin=origin, about=about
+        )
+    except KeyboardInterrupt:
+        fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", 130)
+    if as_json:
+        say_json(found.as_dict())
+        return
+    header, lines = found.table()
+    table(header, lines)
+    for sentence in found.sentences():
+        say(sentence)
+    new = sum(each.new for each in found.trials)
+    say(
+        f"written to {folder}: sweep.csv, sweep.json, sweep.png, {counted(len(found.trials), 'run')} ({new} trained now)"
+    )
+    words = [recipe, *fixed, *(f"{path}={text_of(value)}" for path, value in found.values.items())]
+    say(f"train it on all training examples: {shlex.join(['isthmus', 'train', *words, *_options(origin)])}")
+
+
+def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
+    """Of what is typed after the verb: the recipe, its autoencoder with the fields of one value, these as typed, and those of several."""
+    from isthmus import recipes
+    from isthmus.errors import RecordError
+    from isthmus.overrides import alternatives, assigned, overridden
+    from isthmus.sweeping import SIZE
+
+    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    ae, fixed, grid = recipes.find(recipe).set_params(random_state=0), list[str](), dict[str, list[Any]]()
+    for word in words:
+        path, text = assigned(word)
+        values = alternatives(path, text)
+        if len(values) > 1:
+            grid[path] = values
+        else:
+            fixed.append(word)
+    if seeds is not None:
+        if "random_state" in grid or any(word.startswith("random_state=") for word in fixed):
+            raise RecordError("--seeds and random_state=... say the same; give one of them")
+        grid["random_state"] = list(range(seeds))
+    if not grid.keys() - {"random_state"} and any(word.startswith(f"{SIZE}=") for word in fixed):
+        raise RecordError(f"a sweep takes several values of a field: {SIZE}=8,16,32")
+    return recipe, overridden(ae, fixed), fixed, grid
+
+
+def _options(origin: Origin) -> list[str]:
+    """The data as options of the command line."""
+    words = [] if origin.data == "mnist" else ["--data", origin.data]
+    words += [] if origin.labels is None else ["--labels", origin.labels]
+    return words + ([] if origin.resize is None else ["--resize", f"{origin.resize[0]}x{origin.resize[1]}"])
 
 
 def reproduce(

@@ -13,9 +13,22 @@ Read in this order:
 
 from isthmus.evaluation.advice import Advice
 from isthmus.evaluation.codes import Codes
-from isthmus.evaluation.figures import Evaluation, evaluate
+from isthmus.evaluation.comparing import span_of
+from isthmus.evaluation.figures import Evaluation, checked, evaluate, shown
 from isthmus.evaluation.labels import Labels
 from isthmus.evaluation.specificity import Specificity
-from isthmus.evaluation.subspace import PCA_ROWS
+from isthmus.evaluation.subspace import PCA_ROWS, principal
 
-__all__ = ["PCA_ROWS", "Advice", "Codes", "Evaluation", "Labels", "Specificity", "evaluate"]
+__all__ = [
+    "PCA_ROWS",
+    "Advice",
+    "Codes",
+    "Evaluation",
+    "Labels",
+    "Specificity",
+    "checked",
+    "evaluate",
+    "principal",
+    "shown",
+    "span_of",
+]

@@ -19,7 +19,7 @@ from isthmus.evaluation.labels import Labels, as_labels, probed
 from isthmus.evaluation.subspace import principal, sample
 from isthmus.metrics import psnr
 
-__all__ = ["Evaluation", "evaluate", "plain"]
+__all__ = ["Evaluation", "checked", "evaluate", "plain", "shown"]
 
 Array = NDArray[Any]
 Fitted = Literal["training examples", "the same examples"]
@@ -120,7 +120,7 @@ class Evaluation:
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value and unit of each figure that there is, for people."""
         fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
-        peak = f"dB against a span of {_shown(self.span)}; higher is better"
+        peak = f"dB against a span of {shown(self.span)}; higher is better"
         parts = (self.nll, self.penalty) if self.penalty else (None, None)
         table: list[tuple[str, float | None, str]] = [
             ("Mean squared error", self.mse, "squared units of the data"),
@@ -149,7 +149,7 @@ class Evaluation:
             ("Measured on", self.n_examples, "examples"),
         ]
         kept = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
-        return [(name, "none" if value is None else _shown(value), unit) for name, value, unit in kept]
+        return [(name, "none" if value is None else shown(value), unit) for name, value, unit in kept]
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, those of the codes and labels and the advice within; what is not finite is None."""
@@ -173,8 +173,8 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
     Raises:
         DataError: the examples are not of the shape that was fitted, or not finite, or labels are not as many as examples.
     """
-    values = _checked(ae, X, "X")
-    fitted = values if train is None else _checked(ae, train, "train")
+    values = checked(ae, X, "X")
+    fitted = values if train is None else checked(ae, train, "train")
     if train is None and train_labels is not None:
         raise DataError("train_labels are those of train: give train too")
     labels = None if y is None else as_labels(y, len(values), "y")
@@ -250,7 +250,7 @@ def _psnr(error: float | None, span: float) -> float | None:
     return None if error is None or span == 0 else psnr(error, span)
 
 
-def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
+def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     values = as_examples(X).values
     if values.shape[1:] != ae.shape_:
         raise DataError(
@@ -260,7 +260,7 @@ def _checked(ae: Autoencoder, X: Any, name: str) -> Array:
     return values
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
     """Four digits; whole numbers in full."""
     if not math.isfinite(value):
         return "infinite" if value > 0 else str(value)

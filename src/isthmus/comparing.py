@@ -1,0 +1,266 @@
+"""Which one should I take? Fitted autoencoders side by side: their figures on the same held-out examples, and what differs between them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from isthmus import runs
+from isthmus.columns import COLUMNS, Column, differing
+from isthmus.data import as_examples
+from isthmus.data.examples import Examples
+from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.estimator import Autoencoder
+from isthmus.evaluation import Evaluation, evaluate, shown
+from isthmus.loading import load
+from isthmus.plots.compared import tradeoff, under_each_other
+from isthmus.plots.drawing import save_png
+from isthmus.runs import Origin
+from isthmus.writing import replace_file
+
+__all__ = ["Comparison", "compare", "write"]
+
+Array = NDArray[Any]
+Model = Autoencoder | str | os.PathLike[str]
+
+_NOISE = 1.1  # times as fast is faster: seconds are measured, and vary
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Figures of several autoencoders on the same examples.
+
+    Attributes:
+        names, autoencoders, evaluations: of each.
+        examples: (n, *shape) that all were measured on.
+        notes: what one should know of the examples, a sentence each.
+    """
+
+    names: tuple[str, ...]
+    autoencoders: tuple[Autoencoder, ...] = field(repr=False)
+    evaluations: tuple[Evaluation, ...]
+    examples: Array = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    def columns(self) -> list[Column]:
+        """The figures that there are."""
+        return [column for column in COLUMNS if any(value is not None for value in self.values(column))]
+
+    def values(self, column: Column) -> list[float | None]:
+        """One figure of each, None where it has none."""
+        return [getattr(evaluation, column.name, None) for evaluation in self.evaluations]
+
+    def best(self, column: Column) -> list[str]:
+        """Who is best in a column, all of them on a tie to four digits; nobody where all are alike, or measured differently."""
+        there = {name: v for name, v in zip(self.names, self.values(column), strict=True) if v is not None}
+        if column.better is None or len(there) < 2 or not column.comparable(self.autoencoders):
+            return []
+        top = shown((min if column.better == "less" else max)(there.values()))
+        found = [name for name, value in there.items() if shown(value) == top]
+        return [] if len(found) == len(there) else found
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header, and a line for each autoencoder; a star behind what is best in its column."""
+        columns = self.columns()
+        marked = [(self.values(column), self.best(column)) for column in columns]
+        lines = [
+            [name, *(_cell(values[row], name in best) for values, best in marked)]
+            for row, name in enumerate(self.names)
+        ]
+        return ["", *(column.title for column in columns)], lines
+
+    def differences(self) -> dict[str, tuple[str, ...]]:
+        """The fields in which the records differ, as the command line writes them, with the value of each autoencoder; "-" for none."""
+        return differing(self.autoencoders)
+
+    def beaten(self) -> list[tuple[str, str, str]]:
+        """Who beats whom, and in what: worse in nothing (code, parameters, squared error; speed to a tenth), better in something."""
+        pairs = [(a, b) for a in range(len(self.names)) for b in range(len(self.names)) if a != b]
+        ahead = [(a, b, _ahead(self.evaluations[a], self.evaluations[b])) for a, b in pairs]
+        return [(self.names[a], self.names[b], " and ".join(how)) for a, b, how in ahead if how]
+
+    def verdict(self) -> str:
+        """Who beats whom; and who is beaten by nobody: the choice is among these."""
+        beaten = self.beaten()
+        losers = {loser for _, loser, _ in beaten}
+        free = [name for name in self.names if name not in losers]
+        first = {loser: f"{winner} is {how} than {loser}" for winner, loser, how in beaten if winner in free}
+        if not first:
+            return "None is beaten: each is ahead of every other in size, speed or squared error."
+        unbeaten = f"; beaten by nobody: {', '.join(free)}" if len(self.names) > 2 else ""
+        return f"{'; '.join(first.values())}, and in nothing worse{unbeaten}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {
+            "models": [
+                {"name": name} | each.as_dict() for name, each in zip(self.names, self.evaluations, strict=True)
+            ],
+            "best": {column.name: self.best(column) for column in self.columns() if column.better},
+            "differences": {path: list(values) for path, values in self.differences().items()},
+            "beaten": [{"winner": winner, "loser": loser, "how": how} for winner, loser, how in self.beaten()],
+            "verdict": self.verdict(),
+            "notes": list(self.notes),
+        }
+
+    def reconstructions(self, n: int = 10, image_shape: tuple[int, ...] | None = None) -> Figure:
+        """The first n examples, and under them what each autoencoder makes of them."""
+        examples = self.examples[:n]
+        pairs = zip(self.names, self.autoencoders, self.evaluations, strict=True)
+        rows = {f"{name}\nMSE {each.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs}
+        return under_each_other(examples, rows, image_shape)
+
+    def chart(self) -> Figure:
+        """The squared error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""
+        same = len({each.code_size for each in self.evaluations}) == 1
+        xs = [each.n_parameters if same else each.code_size for each in self.evaluations]
+        points = [(name, float(x), e.mse) for name, x, e in zip(self.names, xs, self.evaluations, strict=True)]
+        pca = sorted(
+            {(float(x), e.pca_mse) for x, e in zip(xs, self.evaluations, strict=True) if e.pca_mse is not None}
+        )
+        what = "parameters" if same else "numbers in a code"
+        return tradeoff(
+            points, pca, what, f"mean squared error on {len(self.examples):,} examples, in their units squared"
+        )
+
+
+def compare(
+    models: Sequence[Model] | Mapping[str, Model], X: Any = None, train: Any = None, *, origin: Origin | None = None
+) -> Comparison:
+    """Measures several autoencoders on the same held-out examples.
+
+    That none of them was trained on these examples cannot be seen from outside; where the folders of runs name other data, a note says so.
+
+    Args:
+        models: fitted autoencoders, folders of runs and model files, mixed; under names of one's own where it is a mapping.
+        X: examples (n, *shape) in the units of the training data. Without them what the runs held out of their common data.
+        train: examples that PCA of equal width is fitted on; without them X itself.
+        origin: which data X and train were read from, or, without X, are to be.
+
+    Raises:
+        RecordError: there are fewer than two models.
+        DataError: they were trained on different data and no examples are given, or the examples do not fit all of them.
+    """
+    if len(models) < 2:
+        raise RecordError("to compare takes two autoencoders or more; name the folders of runs, or model files")
+    given = list(models.values()) if isinstance(models, Mapping) else list(models)
+    loaded = [each if isinstance(each, Autoencoder) else _opened(Path(each)) for each in given]
+    names = tuple(models) if isinstance(models, Mapping) else _names(given, loaded)
+    known = [None if isinstance(each, Autoencoder) else _origin(Path(each)) for each in given]
+    if X is None:
+        origin = origin or _common(names, known)
+        part_of = origin.read()
+        part = runs.split(part_of)
+        X, train = Examples(part.test, part_of.columns), Examples(part.train, part_of.columns)
+    examples = as_examples(X)
+    for name, ae in zip(names, loaded, strict=True):
+        _check_fit(name, ae, examples)
+    evaluations = tuple(evaluate(ae, X, train=train) for ae in loaded)
+    files = [not isinstance(each, Autoencoder) for each in given]
+    return Comparison(names, tuple(loaded), evaluations, examples.values, tuple(_notes(names, files, known, origin)))
+
+
+def write(found: Comparison, folder: Path) -> list[Path]:
+    """Writes comparison.json and the two pictures into a folder that is there; returns the files."""
+    replace_file(folder / "comparison.json", json.dumps(found.as_dict(), indent=2).encode())
+    written = [folder / "comparison.json", save_png(found.chart(), folder / "errors.png")]
+    with suppress(NotPossibleError):  # what neither is a picture nor a row
+        written.append(save_png(found.reconstructions(), folder / "reconstructions.png"))
+    return written
+
+
+def _cell(value: float | None, best: bool) -> str:
+    return "-" if value is None else shown(value) + " *" * best
+
+
+def _opened(path: Path) -> Autoencoder:
+    return runs.open_run(path) if path.is_dir() else load(path)
+
+
+def _origin(path: Path) -> Origin | None:
+    """Where the data of a run came from, if that is known."""
+    folder = path.parent if path.name == runs.MODEL else path
+    return runs.origin_of(folder) if (folder / "run.json").is_file() else None
+
+
+def _names(given: Sequence[Model], loaded: Sequence[Autoencoder]) -> tuple[str, ...]:
+    """The name of each run's folder, or its whole path where two have the same; of an autoencoder its bottleneck."""
+    paths = [None if isinstance(each, Autoencoder) else Path(each) for each in given]
+    short = [
+        repr(ae.bottleneck_) if path is None else (path.parent if path.name == runs.MODEL else path).resolve().name
+        for ae, path in zip(loaded, paths, strict=True)
+    ]
+    full = [
+        str(path) if path is not None and short.count(name) > 1 else name
+        for name, path in zip(short, paths, strict=True)
+    ]
+    return tuple(
+        name if full.count(name) == 1 else f"{name} ({full[: place + 1].count(name)})"
+        for place, name in enumerate(full)
+    )
+
+
+def _common(names: Sequence[str], known: Sequence[Origin | None]) -> Origin:
+    """The data that all runs were trained on."""
+    there = {_place(origin): (name, origin) for name, origin in zip(names, known, strict=True) if origin is not None}
+    if not there:
+        raise DataError(
+            f"{names[0]} does not say which data it was trained on; give the examples to compare on: X, --data"
+        )
+    if len(there) > 1:
+        said = " and ".join(f"{name} on {origin.data}" for name, origin in there.values())
+        raise DataError(
+            f"{said}: trained on different data, they compare only on the same examples; name those: X, --data"
+        )
+    return next(iter(there.values()))[1]
+
+
+def _place(origin: Origin) -> tuple[str, tuple[int, int] | None]:
+    """What makes data the same: a path by where it leads."""
+    return os.path.realpath(origin.data) if os.path.exists(origin.data) else origin.data, origin.resize
+
+
+def _notes(
+    names: Sequence[str], files: Sequence[bool], known: Sequence[Origin | None], origin: Origin | None
+) -> list[str]:
+    """A sentence for each model file that may have seen the examples in training, as far as its run says on what it was trained."""
+    notes = []
+    for name, file, own in zip(names, files, known, strict=True):
+        if file and own is None:
+            notes.append(f"{name} does not say which data it was trained on: it may have seen these examples")
+        elif own is not None and origin is not None and _place(own) != _place(origin):
+            notes.append(
+                f"{name} was trained on {own.data}, not on {origin.data}: whether it saw these examples is not known"
+            )
+    return notes
+
+
+def _check_fit(name: str, ae: Autoencoder, examples: Examples) -> None:
+    if examples.values.shape[1:] != ae.shape_:
+        raise DataError(
+            f"{name} was trained on examples of shape {ae.shape_}, and these are {examples.values.shape[1:]}: only "
+            "autoencoders for examples of one shape compare"
+        )
+    wrong = ae.wrong_columns(examples.columns)
+    if wrong is not None:
+        raise DataError(f"the examples have other columns than the data of {name}: {wrong}")
+
+
+def _ahead(one: Evaluation, other: Evaluation) -> list[str]:
+    """In what one is ahead of another; nothing where it is behind in anything."""
+    sizes = [(one.code_size, other.code_size), (one.n_parameters, other.n_parameters)]
+    errors = float(shown(one.mse).replace(",", "")), float(shown(other.mse).replace(",", ""))
+    rate = one.encode_per_second / other.encode_per_second
+    if any(a > b for a, b in sizes) or errors[0] > errors[1] or rate * _NOISE < 1:
+        return []
+    how = ["smaller"] if any(a < b for a, b in sizes) else []
+    how += ["faster"] if rate > _NOISE else []
+    return how + (["better"] if errors[0] < errors[1] else [])

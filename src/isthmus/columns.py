@@ -9,10 +9,13 @@ import numpy as np
 
 from isthmus.choosing import SLOTS
 from isthmus.estimator import Autoencoder
+from isthmus.evaluation import shown
 from isthmus.storage import describe_value
 
-__all__ = ["COLUMNS", "Column", "differing", "text_of"]
+__all__ = ["COLUMNS", "NOISE", "PRICES", "Column", "differing", "text_of"]
 
+NOISE = 1.1  # times as many seconds are as many: they are measured, and vary
+PRICES = {"beta", "weight", "commitment"}  # fields that say what a code costs
 Needs = Literal["", "units", "loss", "corruption"]
 
 
@@ -27,6 +30,13 @@ class Column(NamedTuple):
     title: str
     better: Literal["less", "more"] | None = None
     needs: Needs = ""
+    timed: bool = False
+
+    def ties(self, one: float, other: float) -> bool:
+        """Whether two values are as good: alike to the four digits that are shown; what was timed, within a tenth."""
+        if self.timed:
+            return max(one, other) <= NOISE * min(one, other)
+        return shown(one) == shown(other)
 
     def comparable(self, autoencoders: Iterable[Autoencoder]) -> bool:
         """Whether the figure means the same for all of them."""
@@ -36,7 +46,7 @@ class Column(NamedTuple):
 COLUMNS = (  # a figure that nobody has is left out
     Column("code_size", "code", "less"),
     Column("n_parameters", "parameters", "less"),
-    Column("seconds", "training s", "less"),
+    Column("seconds", "training s", "less", timed=True),
     Column("mse", "MSE", "less"),
     Column("pca_mse", "PCA's MSE"),
     Column("mse_scaled", "scaled MSE", "less", "units"),
@@ -48,7 +58,7 @@ COLUMNS = (  # a figure that nobody has is left out
     Column("explained", "explained", "more"),
     Column("bce_per_pixel", "BCE", "less", "units"),
     Column("nats", "nats", "less", "loss"),
-    Column("encode_per_second", "encoded/s", "more"),
+    Column("encode_per_second", "encoded/s", "more", timed=True),
 )
 
 
@@ -59,9 +69,7 @@ def _measured_in(ae: Autoencoder, needs: Needs) -> Any:
     units = tuple(side.cpu().numpy().astype(np.float64).tobytes() for side in (ae.model_.shift, ae.model_.scale))
     if needs == "units":
         return units
-    priced = {
-        key: value for key, value in ae.bottleneck_.get_params().items() if key in {"beta", "weight", "commitment"}
-    }
+    priced = {key: value for key, value in ae.bottleneck_.get_params().items() if key in PRICES}
     return (*units, type(ae.likelihood_), *sorted(priced.items())) if needs == "loss" else ""
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from isthmus import runs
-from isthmus.columns import COLUMNS, Column, differing
+from isthmus.columns import COLUMNS, NOISE, Column, differing
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -30,8 +30,6 @@ __all__ = ["Comparison", "compare", "write"]
 
 Array = NDArray[Any]
 Model = Autoencoder | str | os.PathLike[str]
-
-_NOISE = 1.1  # times as fast is faster: seconds are measured, and vary
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +57,12 @@ class Comparison:
         return [getattr(evaluation, column.name, None) for evaluation in self.evaluations]
 
     def best(self, column: Column) -> list[str]:
-        """Who is best in a column, all of them on a tie to four digits; nobody where all are alike, or measured differently."""
+        """Who is best in a column, all of them on a tie; nobody where all are alike, or measured differently."""
         there = {name: v for name, v in zip(self.names, self.values(column), strict=True) if v is not None}
         if column.better is None or len(there) < 2 or not column.comparable(self.autoencoders):
             return []
-        top = shown((min if column.better == "less" else max)(there.values()))
-        found = [name for name, value in there.items() if shown(value) == top]
+        top = (min if column.better == "less" else max)(there.values())
+        found = [name for name, value in there.items() if column.ties(value, top)]
         return [] if len(found) == len(there) else found
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -85,14 +83,15 @@ class Comparison:
         """Who beats whom, and in what: worse in nothing (code, parameters, squared error; speed to a tenth), better in something."""
         pairs = [(a, b) for a in range(len(self.names)) for b in range(len(self.names)) if a != b]
         ahead = [(a, b, _ahead(self.evaluations[a], self.evaluations[b])) for a, b in pairs]
-        return [(self.names[a], self.names[b], " and ".join(how)) for a, b, how in ahead if how]
+        return [(self.names[a], self.names[b], _listed(how)) for a, b, how in ahead if how]
 
     def verdict(self) -> str:
         """Who beats whom; and who is beaten by nobody: the choice is among these."""
         beaten = self.beaten()
         losers = {loser for _, loser, _ in beaten}
         free = [name for name in self.names if name not in losers]
-        first = {loser: f"{winner} is {how} than {loser}" for winner, loser, how in beaten if winner in free}
+        ranked = sorted(beaten, key=lambda each: len(each[2]))  # in most ways last
+        first = {loser: f"{winner} is {how} than {loser}" for winner, loser, how in ranked if winner in free}
         if not first:
             return "None is beaten: each is ahead of every other in size, speed or squared error."
         unbeaten = f"; beaten by nobody: {', '.join(free)}" if len(self.names) > 2 else ""
@@ -127,9 +126,7 @@ class Comparison:
             {(float(x), e.pca_mse) for x, e in zip(xs, self.evaluations, strict=True) if e.pca_mse is not None}
         )
         what = "parameters" if same else "numbers in a code"
-        return tradeoff(
-            points, pca, what, f"mean squared error on {len(self.examples):,} examples, in their units squared"
-        )
+        return tradeoff(points, pca, what, f"MSE on {len(self.examples):,} held-out examples")
 
 
 def compare(
@@ -254,13 +251,17 @@ def _check_fit(name: str, ae: Autoencoder, examples: Examples) -> None:
         raise DataError(f"the examples have other columns than the data of {name}: {wrong}")
 
 
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def _ahead(one: Evaluation, other: Evaluation) -> list[str]:
     """In what one is ahead of another; nothing where it is behind in anything."""
     sizes = [(one.code_size, other.code_size), (one.n_parameters, other.n_parameters)]
     errors = float(shown(one.mse).replace(",", "")), float(shown(other.mse).replace(",", ""))
     rate = one.encode_per_second / other.encode_per_second
-    if any(a > b for a, b in sizes) or errors[0] > errors[1] or rate * _NOISE < 1:
+    if any(a > b for a, b in sizes) or errors[0] > errors[1] or rate * NOISE < 1:
         return []
     how = ["smaller"] if any(a < b for a, b in sizes) else []
-    how += ["faster"] if rate > _NOISE else []
+    how += ["faster"] if rate > NOISE else []
     return how + (["better"] if errors[0] < errors[1] else [])

@@ -38,19 +38,17 @@ def select(values: Sequence[Any], errors: ArrayLike, *, size: bool = False) -> C
     if size:
         bend = elbow(values, means)
         if bend is not None:
-            return Choice(bend, "elbow", f"{values[bend]} is the elbow: {_pace(values, means, bend)}")
-        straight = "there is no elbow: " + _straightness(values, means)
-        if table.shape[1] > 1:
-            why = (
-                f"{straight}; {values[close[0]]} is the smallest within one standard error of the best, {values[best]}"
-            )
+            return Choice(bend, "elbow", f"the elbow: {_pace(values, means, bend)}")
+        straight = f"no elbow, {_straightness(values, means)}"
+        if close[0] != best:
+            why = f"the smallest within one standard error of the best, {values[best]}; {straight}"
             return Choice(close[0], "one standard error", why)
-        return Choice(best, "best", f"{straight}; {values[best]} has the least error: take fewer where room is dear")
+        return Choice(best, "best", f"the least error; {straight}: take fewer where room is dear")
     others = [values[place] for place in close if place != best]
     shared = (
         f"; within one standard error of it: {', '.join(map(str, others))}" if others and table.shape[1] > 1 else ""
     )
-    return Choice(best, "best", f"{values[best]} has the least error on the validation examples{shared}")
+    return Choice(best, "best", f"the least error{shared}")
 
 
 def elbow(values: Sequence[float], errors: ArrayLike) -> int | None:

@@ -36,7 +36,7 @@ FILE = "sweep.json"  # what a sweep found; from its beginning on, a hash of its 
 _MOST = 1 << 24  # bytes of it
 MOST = 64  # trainings, unless more are asked for
 _LARGEST = 64  # numbers of a code, where nobody says which sizes
-_BY = {column.name: column for column in COLUMNS if column.better}
+_BY = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
 _ERRORS = ("mse_restored", "mse_scaled", "mse")  # the first that means the same for all trainings
 _SKETCHED = 100  # examples that tell whether a net can be built
 
@@ -180,6 +180,8 @@ def _sketch(ae: Autoencoder, values: Any) -> None:
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:
+    if trials[-1].figures and trials[-1].figures.get(column.name) is None:
+        raise NotPossibleError(f"these trainings have no {column.name} to choose by: choose by mse")
     if not column.comparable([each.autoencoder for each in trials if each.autoencoder is not None]):
         names = ", ".join(trials[0].values)
         raise NotPossibleError(f"{column.name} means something else with each value of {names}: choose by mse")

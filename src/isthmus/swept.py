@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from isthmus.columns import COLUMNS, Column, text_of
+from isthmus.columns import COLUMNS, PRICES, Column, text_of
 from isthmus.errors import DivergenceError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, shown
@@ -64,7 +64,7 @@ class Sweep:
     def errors(self) -> NDArray[np.float64]:
         """What was chosen by (combinations, random states), less being better; infinite where training diverged."""
         sign = 1 if self.column.better == "less" else -1
-        return np.nan_to_num(sign * self.figures(self.column.name), nan=math.inf)
+        return np.nan_to_num(sign * self.figures(self.column.name), nan=math.inf, posinf=math.inf, neginf=-math.inf)
 
     @cached_property
     def choice(self) -> Choice:
@@ -120,8 +120,13 @@ class Sweep:
 
     def sentences(self) -> list[str]:
         """What is recommended and why, what was not finite, and the figures of the recommended one on the test examples."""
-        said = f"* recommended: {self._assigned()} ({self.choice.why})"
-        lines = [f"{said}; by {self.column.title} on {self.n_validation:,} examples held out of the training examples"]
+        where = f"{self.column.title} on {self.n_validation:,} examples held out of the training examples"
+        lines = [f"* recommended: {self._assigned()} - {self.choice.why} ({where})"]
+        priced = [path for path in self.axes if path.rpartition(".")[2] in PRICES or path.startswith("corruption")]
+        if priced:
+            lines.append(
+                f"note: the less of {' and '.join(priced)}, the less error there is bound to be; what a code is for decides"
+            )
         lines += [f"diverged: {self._label(each.values)}: {each.diverged}" for each in self.trials if each.diverged]
         if self.test is not None:
             name, value = self.column.title, getattr(self.test, self.column.name)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ __all__ = ["Line", "against", "tradeoff", "under_each_other"]
 
 Texts = list[tuple[float, float, str, str]]  # at x and y what to write, in which color
 
-_DECADE = 8.0  # values that differ more than so many times get a logarithmic axis
+_WIDE = 4.0  # values that differ more than so many times get a logarithmic axis
 _GREY = "0.45"  # of PCA
 _PLACES = [
     (side, up) for up in (0, 1, -1, 2, -2, 3, -3, 4, -4) for side in (1, -1)
@@ -124,7 +125,7 @@ def _scale_x(axes: Axes, xs: Sequence[float] | None, texts: Texts, ticks: Sequen
         axes.set_xlim(-0.5, len(ticks) - 1 + max(0.5, right * len(ticks)))
         return
     low, high = min(xs), max(xs)
-    if low > 0 and high / low >= _DECADE:
+    if low > 0 and high / low >= _WIDE:
         axes.set_xscale("log", base=2)
         axes.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** right)
     else:
@@ -138,7 +139,7 @@ def _scale_x(axes: Axes, xs: Sequence[float] | None, texts: Texts, ticks: Sequen
 
 def _scale_y(axes: Axes, ys: Sequence[float]) -> None:
     """A logarithmic axis where the errors ask for it."""
-    if min(ys) > 0 and max(ys) / min(ys) >= _DECADE:
+    if min(ys) > 0 and max(ys) / min(ys) >= _WIDE:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -162,7 +163,8 @@ def _label(figure: Figure, axes: Axes, texts: Texts) -> None:
         def box(place: tuple[int, int], note: Any = note) -> Bbox:
             note.set_position((9 * place[0], 13 * place[1]))
             note.set_horizontalalignment("left" if place[0] > 0 else "right")
-            found: Bbox = note.get_window_extent(canvas.get_renderer())
+            note.update_positions(canvas.get_renderer())
+            found: Bbox = Text.get_window_extent(note, canvas.get_renderer())  # without its arrow
             return found
 
         def crossed(place: tuple[int, int], box: Any = box) -> float:

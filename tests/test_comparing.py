@@ -1,0 +1,157 @@
+"""Autoencoders side by side: the best is marked rightly, what differs is named, and examples have to be the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_cli import run
+
+from isthmus import Autoencoder, compare
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.columns import COLUMNS
+from isthmus.comparing import Comparison
+from isthmus.errors import DataError, RecordError
+from isthmus.evaluation import Evaluation, evaluate
+from isthmus.likelihoods import Normal
+from isthmus.runs import About, Origin, save_run
+
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.normal(size=(300, 3)) @ RANDOM.normal(size=(3, 8)) + 0.1 * RANDOM.normal(size=(300, 8))
+MORE = {column.name: column for column in COLUMNS}
+
+
+def fitted(bottleneck: Any, X: Any = ROWS, **choices: Any) -> Autoencoder:
+    choices = {"architecture": MLP((8,)), "epochs": 3, "random_state": 0} | choices
+    return Autoencoder(bottleneck, **choices).fit(X)
+
+
+SMALL, LARGE = fitted(Identity(1)), fitted(Identity(3))
+
+
+def planted(**figures: list[Any]) -> Comparison:
+    """A comparison with some figures set by hand; all else equal."""
+    one = replace(evaluate(SMALL, ROWS[:20]), encode_per_second=1000.0, seconds=1.0)
+    count = len(next(iter(figures.values())))
+    each = [replace(one, **{name: values[i] for name, values in figures.items()}) for i in range(count)]
+    return Comparison(tuple("ABCDE"[:count]), (SMALL,) * count, tuple(each), ROWS[:20])
+
+
+def test_the_figures_are_those_of_evaluate_and_none_is_lost() -> None:
+    found = compare([SMALL, LARGE], ROWS[:50], ROWS[50:])
+    timed = {"encode_per_second"}
+    for ae, each in zip((SMALL, LARGE), found.evaluations, strict=True):
+        alone = evaluate(ae, ROWS[:50], ROWS[50:]).as_dict()
+        assert {k: v for k, v in each.as_dict().items() if k not in timed} == {
+            k: v for k, v in alone.items() if k not in timed
+        }
+    assert found.names == ("Identity(size=1)", "Identity(size=3)")
+    assert found.best(MORE["mse"]) == ["Identity(size=3)"]
+    assert found.best(MORE["code_size"]) == ["Identity(size=1)"]
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_ties_are_all_best_and_none_is_where_all_are_alike_or_nothing_is_known() -> None:
+    found = planted(mse=[0.12341, 0.12344, 0.2], psnr=[None, 30.0, 31.0], bce_per_pixel=[None, None, None])
+    assert found.best(MORE["mse"]) == ["A", "B"]  # to the four digits that are shown
+    assert found.best(MORE["psnr"]) == ["C"]  # more is better
+    assert found.best(MORE["code_size"]) == []
+    header, lines = found.table()
+    assert "BCE" not in header
+    assert [line[header.index("MSE")] for line in lines] == ["0.1234 *", "0.1234 *", "0.2"]
+    assert [line[header.index("PSNR")] for line in lines] == ["-", "30", "31 *"]
+    assert planted(encode_per_second=[100.0, 109.0, 50.0]).best(MORE["encode_per_second"]) == ["A", "B"]
+    assert planted(psnr=[None, 30.0]).best(MORE["psnr"]) == []
+
+
+def test_nats_of_other_likelihoods_scales_and_prices_are_not_ranked() -> None:
+    X = ROWS[:50]
+    for other in (
+        fitted(Identity(3), X=ROWS * 3),
+        fitted(Identity(3), likelihood=Normal(), X=(ROWS > 0) * 1.0),
+    ):
+        assert compare([SMALL, other], X).best(MORE["nats"]) == []
+    drawn = compare([fitted(Gaussian(3, beta=0.1)), fitted(Gaussian(3, beta=4.0))], X)
+    assert drawn.best(MORE["nats"]) == []
+    assert drawn.best(MORE["mse"]) != []
+    assert compare([SMALL, LARGE], X).best(MORE["nats"]) == ["Identity(size=3)"]
+
+
+def test_only_what_differs_is_listed() -> None:
+    found = compare({"a": SMALL, "b": fitted(Gaussian(1, beta=2.0), epochs=2)}, ROWS[:50])
+    assert found.differences() == {
+        "bottleneck": ("Identity", "Gaussian"),
+        "bottleneck.activation": ("linear", "-"),
+        "bottleneck.beta": ("-", "2"),
+        "epochs": ("3", "2"),
+    }
+    assert list(compare([SMALL, LARGE], ROWS[:50]).differences()) == ["bottleneck.size"]
+
+
+def test_who_beats_whom() -> None:
+    found = planted(code_size=[2, 4, 4], mse=[0.1, 0.2, 0.05], encode_per_second=[2000.0, 1000.0, 1000.0])
+    assert ("A", "B", "smaller, faster and better") in found.beaten()
+    assert {(winner, loser) for winner, loser, _ in found.beaten()} == {("A", "B"), ("C", "B")}
+    assert found.verdict() == "A is smaller, faster and better than B, and in nothing worse; beaten by nobody: A, C."
+    trade = planted(code_size=[2, 4], mse=[0.2, 0.1])
+    assert trade.beaten() == []
+    assert trade.verdict().startswith("None is beaten")
+    assert planted(encode_per_second=[1000.0, 1050.0]).beaten() == []  # within what measuring varies
+
+
+def test_wrong_examples_are_sentences() -> None:
+    with pytest.raises(RecordError, match="two autoencoders or more"):
+        compare([SMALL], ROWS)
+    with pytest.raises(DataError, match=r"Identity\(size=2\) was trained on examples of shape \(4,\)"):
+        compare([SMALL, fitted(Identity(2), X=ROWS[:, :4])], ROWS[:50])
+    with pytest.raises(DataError, match="does not say which data"):
+        compare([SMALL, LARGE])
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    np.save(tmp_path / "x.npy", ROWS)
+    np.save(tmp_path / "y.npy", ROWS + 1)
+    for name, ae, data in (("a", SMALL, "x.npy"), ("b", LARGE, "./x.npy"), ("c", LARGE, "y.npy")):
+        save_run(tmp_path / name, ae, Origin(data), About("deep"))
+    LARGE.save(tmp_path / "alone.safetensors")
+    return tmp_path
+
+
+def test_runs_are_compared_on_what_they_held_out(folders: Path) -> None:
+    done = run("compare", "a", "b", "alone.safetensors", "--json", "--out", "out", cwd=folders)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    held = [json.loads(run("evaluate", name, "--json", cwd=folders).stdout)["mse"] for name in "ab"]
+    assert [each["mse"] for each in found["models"]] == [*held, held[1]]
+    assert found["best"]["mse"] == ["b", "alone.safetensors"]
+    assert found["differences"] == {"bottleneck.size": ["1", "3", "3"]}
+    assert len(found["notes"]) == 1
+    assert found["notes"][0].startswith("alone.safetensors does not say")
+    assert {path.name for path in (folders / "out").iterdir()} == {
+        "comparison.json",
+        "errors.png",
+        "reconstructions.png",
+    }
+
+
+def test_runs_of_other_data_are_refused_or_noted(folders: Path) -> None:
+    done = run("compare", "a", "c", cwd=folders)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a on x.npy and c on y.npy" in done.stderr
+    said = run("compare", "a", "c", "--data", "x.npy", cwd=folders)
+    assert said.returncode == 0
+    assert "note: c was trained on y.npy, not on x.npy" in said.stdout
+    assert "note: a" not in said.stdout
+    assert "bottleneck.size: 1 | 3" in said.stdout
+    assert run("compare", "a", cwd=folders).returncode == 2
+
+
+def test_a_column_names_a_figure_or_one_to_come() -> None:
+    known = set(Evaluation.__dataclass_fields__)
+    assert {column.name for column in COLUMNS} - known <= {"ssim", "explained_variance"}

@@ -1,0 +1,247 @@
+"""A sweep chooses by examples that were neither trained on nor held out for the end, repeats, goes on, and says what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from test_cli import run
+
+from isthmus import Autoencoder, load, sweep
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian, Identity, TopK
+from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.evaluation import evaluate
+from isthmus.optimizers import SGD, AdamW
+from isthmus.overrides import alternatives
+from isthmus.training import Report
+
+RANDOM = np.random.default_rng(0)
+MIX = RANDOM.normal(size=(4, 16))
+
+
+def rows(n: int, seed: int) -> Any:
+    """A table of four directions and a little noise."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, 4)) @ MIX + 0.03 * random.normal(size=(n, 16))
+
+
+X, TEST = rows(200, 1), rows(60, 2)
+LINEAR = Autoencoder(architecture=MLP((), tied=True), epochs=1, random_state=0)
+SIZES = {"bottleneck__size": [1, 2, 4]}
+
+
+def weights(ae: Autoencoder) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for tensor in ae.model_.state_dict().values())
+
+
+def test_it_chooses_on_validation_and_not_on_the_test_part() -> None:
+    """Planted: a test part of the examples that the worse autoencoder loses less of."""
+    grid = {"epochs": [1, 20]}
+    honest = sweep(LINEAR, X, grid, test=TEST)
+    candidates = np.random.default_rng(3).normal(size=(3000, 16))
+    lost = [t.autoencoder.reconstruction_error(candidates) for t in honest.trials if t.autoencoder]
+    against = candidates[np.argsort(lost[0] - lost[1])[:50]]
+    found = sweep(LINEAR, X, grid, test=against)
+    assert found.values == honest.values == {"epochs": 20}
+    assert found.trials[0].figures["mse"] > found.trials[1].figures["mse"]
+    scores = [evaluate(t.autoencoder, against).mse for t in found.trials if t.autoencoder]
+    assert scores[0] < scores[1]  # the test part does contradict
+    assert found.test is not None
+    assert found.test.mse == scores[1]
+
+
+def test_the_validation_examples_are_a_tenth_and_nobody_trained_on_them() -> None:
+    found = sweep(LINEAR, X, {"bottleneck__size": [2]})
+    assert (found.n_train, found.n_validation) == (180, 20)
+    given = sweep(LINEAR, X, {"bottleneck__size": [2]}, validation=TEST)
+    assert (given.n_train, given.n_validation) == (200, 60)
+    ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=1, random_state=0)
+    assert weights(given.autoencoder) == weights(ae.fit(X))
+    assert given.trials[0].figures["mse"] == evaluate(ae, TEST, X).mse
+
+
+def test_a_sweep_repeats_bit_for_bit_and_leaves_the_estimator_alone() -> None:
+    one, two = (sweep(LINEAR, X, SIZES | {"random_state": [0, 5]}) for _ in range(2))
+    assert [weights(t.autoencoder) for t in one.trials if t.autoencoder] == [
+        weights(t.autoencoder) for t in two.trials if t.autoencoder
+    ]
+    assert (one.errors == two.errors).all()
+    assert one.errors.shape == (3, 2)
+    assert [t.random_state for t in one.trials] == [0, 5] * 3
+    assert not hasattr(LINEAR, "model_")
+    assert LINEAR.bottleneck == "auto"
+
+
+def test_the_intrinsic_dimension_is_the_elbow() -> None:
+    steps = {"epochs": 30, "batch_size": 16, "optimizer": AdamW(3e-2)}
+    ae = Autoencoder(architecture=MLP((), tied=True), random_state=0, **steps)
+    found = sweep(ae, X, {"bottleneck__size": [8, 1, 2, 4]}, test=TEST)
+    assert found.axes == {"bottleneck.size": (1, 2, 4, 8)}
+    assert found.choice.rule == "elbow"
+    assert found.values == {"bottleneck.size": 4}
+    assert "elbow" in str(found.picture().get_label())
+
+
+def test_a_second_call_trains_nothing_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
+        begun.append(title)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        yield from reports
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(LINEAR, X, SIZES, folder=tmp_path / "s", watch=watch)
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {"sweep.json", "size-1", "size-2"}
+    found = sweep(LINEAR, X, SIZES, folder=tmp_path / "s", watch=watch)
+    assert [t.new for t in found.trials] == [False, False, True]
+    written = {path: path.read_bytes() for path in sorted((tmp_path / "s").rglob("*")) if path.is_file()}
+    again = sweep(LINEAR, X, SIZES, folder=tmp_path / "s", watch=watch)
+    assert [t.new for t in again.trials] == [False] * 3
+    assert len(begun) == 4
+    assert written == {path: path.read_bytes() for path in sorted((tmp_path / "s").rglob("*")) if path.is_file()}
+    assert [weights(t.autoencoder) for t in again.trials if t.autoencoder] == [
+        weights(t.autoencoder) for t in sweep(LINEAR, X, SIZES).trials if t.autoencoder
+    ]
+
+
+def test_a_training_cut_off_within_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=4, random_state=0)
+    done = sweep(ae, X, {"bottleneck.size": [2]}, validation=TEST, folder=tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/size-2").mkdir()
+    for report in ae.fitting(X, validation=TEST):
+        if report.epoch == 2:
+            ae.checkpoint(tmp_path / "cut/size-2/checkpoint.safetensors")
+    found = sweep(ae, X, {"bottleneck.size": [2]}, validation=TEST, folder=tmp_path / "cut")
+    resumed = load(tmp_path / "cut/size-2")
+    assert [report.epoch for report in resumed.history_] == [1, 2, 3, 4]
+    assert weights(resumed) == weights(found.autoencoder) == weights(done.autoencoder)
+
+
+def test_what_diverges_is_said_and_not_taken(tmp_path: Path) -> None:
+    ae = Autoencoder(Identity(2), architecture=MLP((8,)), optimizer=SGD(), epochs=2, random_state=0)
+    with pytest.warns(UserWarning, match="training diverged"):
+        found = sweep(ae, X, {"optimizer__lr": [1e30, 1e-3]}, folder=tmp_path / "s")
+    assert found.values == {"optimizer.lr": 1e-3}
+    assert np.isinf(found.errors[0, 0])
+    assert any(sentence.startswith("diverged: 1e+30") for sentence in found.sentences())
+    again = sweep(ae, X, {"optimizer__lr": [1e30, 1e-3]}, folder=tmp_path / "s")
+    assert not any(t.new for t in again.trials)
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_default_sizes_are_powers_of_two_that_suit() -> None:
+    assert sweep(LINEAR, X).axes == {"bottleneck.size": (2, 4, 8)}
+    assert sweep(LINEAR, X[:, :5]).axes == {"bottleneck.size": (1, 2)}
+    topk = Autoencoder(TopK(16, k=3), architecture=MLP(()), epochs=1, random_state=0)
+    assert sweep(topk, X).axes == {"bottleneck.size": (4, 8)}
+
+
+def test_words_records_and_grids() -> None:
+    grid = {"bottleneck": ["Identity", Gaussian(3)], "architecture.hidden": [(8,), (8, 4)]}
+    found = sweep(Autoencoder(Identity(3), epochs=1, random_state=0), X, grid)
+    assert len(found.trials) == 4
+    assert [type(t.autoencoder.bottleneck_).__name__ for t in found.trials if t.autoencoder] == ["Identity"] * 2 + [
+        "Gaussian"
+    ] * 2
+    lines = list(csv.reader(io.StringIO(found.csv())))
+    assert lines[0][:3] == ["bottleneck", "architecture.hidden", "random_state"]
+    assert [line[1] for line in lines[1:]] == ["8", "8,4"] * 2
+    found.picture()
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "values"),
+    [
+        ("bottleneck.size", "2,4,8", [2, 4, 8]),
+        ("bottleneck.size", "2|4", [2, 4]),
+        ("bottleneck.size", "2", [2]),
+        ("bottleneck", "Identity,Gaussian", ["Identity", "Gaussian"]),
+        ("architecture.hidden", "256,64", [(256, 64)]),
+        ("architecture.hidden", "256", [256]),
+        ("architecture.hidden", "256,64|128", [(256, 64), 128]),
+        ("architecture.hidden", "[256,64],[128]", [(256, 64), (128,)]),
+        ("architecture.hidden", "(256,64),(128,32)", [(256, 64), (128, 32)]),
+        ("architecture.hidden", "[256,64]", [(256, 64)]),
+        ("architecture.hidden", "[]|[64]", [(), (64,)]),
+        ("architecture.channels", "8,16", [(8, 16)]),
+        ("optimizer.betas", "0.9,0.99", [(0.9, 0.99)]),
+        ("optimizer.schedule", "Constant,OneCycle", ["Constant", "OneCycle"]),
+    ],
+)
+def test_a_comma_is_within_a_value_only_where_values_have_commas(path: str, text: str, values: list[Any]) -> None:
+    assert alternatives(path, text) == values
+
+
+def test_wrong_sweeps_are_sentences(tmp_path: Path) -> None:
+    for grid, word in (
+        ({"bottleneck__siz": [1]}, "did you mean size"),
+        ({"bottleneck__size": 4}, "no list of values"),
+        ({"bottleneck": "Identity"}, "no list of values"),
+        ({"bottleneck__size": [2, -1]}, "greater than 0"),
+        ({"epochs": range(1, 20), "bottleneck__size": [1, 2, 3, 4]}, "76 trainings, and more than 64"),
+    ):
+        with pytest.raises(RecordError, match=word):
+            sweep(LINEAR, X, grid, folder=tmp_path / "s")  # type: ignore[arg-type]
+    with pytest.raises(RecordError, match="no figure 'mze'"):
+        sweep(LINEAR, X, SIZES, by="mze")
+    assert not (tmp_path / "s").exists()
+    with pytest.raises(NotPossibleError, match=r"nats means something else with each value of bottleneck\.beta"):
+        sweep(Autoencoder(Gaussian(2), epochs=1, random_state=0), X, {"bottleneck.beta": [1.0, 2.0]}, by="nats")
+    sweep(LINEAR, X, {"bottleneck.size": [2]}, folder=tmp_path / "s")
+    with pytest.raises(DataError, match="on other examples"):
+        sweep(LINEAR, X + 1, {"bottleneck.size": [2]}, folder=tmp_path / "s")
+    with pytest.raises(DataError, match="epochs=1, and epochs=2 is asked for"):
+        sweep(clone(LINEAR).set_params(epochs=2), X, {"bottleneck.size": [2]}, folder=tmp_path / "s")
+    with pytest.raises(DataError, match="holds a run"):
+        sweep(LINEAR, X, SIZES, folder=tmp_path / "s/size-2")
+
+
+def test_the_command_line_sweeps_a_table_and_trains_what_it_recommends(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "x.csv", X, delimiter=",", header=",".join(f"c{i}" for i in range(16)), comments="")
+    words = ("sweep", "linear", "epochs=1", "bottleneck.size=4,2", "--seeds", "2", "-d", "x.csv")
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 runs (4 trained now)" in done.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {"sweep.csv", "sweep.json", "sweep.png", "size-2_state-0", "size-4_state-1"} <= {
+        p.name for p in folder.iterdir()
+    }
+    found = json.loads((folder / "sweep.json").read_text())
+    assert found["fields"] == {"bottleneck.size": [2, 4]}
+    assert "4 runs (0 trained now)" in run(*words, cwd=tmp_path).stdout
+    best = next(t for t in found["trainings"] if t["values"] == found["recommended"])
+    told = json.loads(run("evaluate", str(folder / best["folder"]), "--json", cwd=tmp_path).stdout)
+    assert found["test"]["n_examples"] == told["n_examples"] == 20
+    command = done.stdout.strip().splitlines()[-1].partition("examples: isthmus ")[2].split()
+    assert run(*command, "--out", "full", cwd=tmp_path).returncode == 0
+    assert load(tmp_path / "full").bottleneck_.size == found["recommended"]["bottleneck.size"]
+
+
+WRONG = {
+    ("sweep", "bottleneck.size=4"): "several values",
+    ("sweep", "bottleneck.size=4,,8"): "no value on one side",
+    ("sweep", "bottleneck.siz=4,8"): "size",
+    ("sweep", "--by", "mze"): "mse",
+    ("sweep", "random_state=1,2", "--seeds", "2"): "one of them",
+    ("sweep", "epochs=1,2,3", "--most", "2"): "3 trainings",
+    ("sweep", "linaer"): "linear",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_a_wrong_sweep_is_one_sentence_and_writes_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(*words, "-d", "digits", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert WRONG[words] in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox, BboxBase
@@ -154,6 +155,7 @@ def _label(figure: Figure, axes: Axes, texts: Texts) -> None:
     canvas.draw()
     dots = [axes.transData.transform((x, y)) for x, y, *_ in texts]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
+    taken += [Bbox.from_extents(x - 2, y - 2, x + 2, y + 2) for line in axes.lines for x, y in _along(line)]
     for x, y, text, color in texts:
         note = axes.annotate(
             text, (x, y), (0, 0), textcoords="offset points", color=color, fontsize=9, va="center", in_layout=False,
@@ -174,6 +176,15 @@ def _label(figure: Figure, axes: Axes, texts: Texts) -> None:
         best = min(_PLACES, key=crossed)
         taken.append(box(best))
         note.arrow_patch.set_visible(abs(best[1]) > 1)  # type: ignore[union-attr]  # it has one
+
+
+def _along(line: Line2D) -> Array:
+    """Pixels (n, 2) along what is drawn of a curve."""
+    corners: Array = line.get_transform().transform(line.get_xydata())
+    if line.get_linestyle() == "None" or len(corners) < 2:
+        return corners
+    steps = np.linspace(0, 1, 40)[:, None, None]
+    return np.concatenate(corners[:-1] + steps * (corners[1:] - corners[:-1]))
 
 
 def _shared(a: BboxBase, b: BboxBase) -> float:

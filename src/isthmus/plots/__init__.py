@@ -10,6 +10,7 @@ X are examples in the user's units, best ones held out from training, and y thei
     generated     new codes, decoded
     weights       the first layer's filters
     curves        losses
+    compared      several autoencoders: their reconstructions, their errors against what they cost
 
 Matplotlib loads when the first picture is asked for.
 """

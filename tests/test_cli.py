@@ -246,3 +246,15 @@ def test_three_rows_make_a_whole_run(tmp_path: Path) -> None:
     done = run("train", "-d", "x.csv", "epochs=1", "--out", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r/report.html").is_file()
+
+
+def test_samples_come_from_a_mixture_fitted_to_the_training_examples(trained: Path) -> None:
+    done = run("sample", "vae", "-n", "5", "--method", "gmm", "--out", "mixed.npy", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    ae, digits = isthmus.load(trained / "vae"), isthmus.data.digits()
+    np.testing.assert_array_equal(np.load(trained / "mixed.npy"), ae.sample(5, 0, method="gmm", X=digits.train))
+    for words, code, word in ((("--method", "kde"), 2, "'prior' or 'gmm'"), (("--data", "digits"), 2, "method='gmm'")):
+        wrong = run("sample", "vae", *words, "--out", "no.npy", cwd=trained)
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (code, 1)
+        assert word in wrong.stderr
+    assert not (trained / "no.npy").exists()

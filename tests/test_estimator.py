@@ -160,7 +160,9 @@ def test_new_examples_are_drawn_from_the_prior(table: np.ndarray) -> None:
     np.testing.assert_array_equal(ae.sample(5, random_state=3), ae.sample(5, random_state=3))
     assert not np.array_equal(ae.sample(5), ae.sample(5))
     assert ae.sample(7).shape == (7, 5)
-    with pytest.raises(NotPossibleError, match=r"^Identity has no prior to sample from; Gaussian has$"):
+    with pytest.raises(
+        NotPossibleError, match=r"^Identity has no prior to sample from, Gaussian has; method='gmm' fits"
+    ):
         quick(Identity(2)).fit(table).sample(3)
 
 

@@ -47,9 +47,8 @@ EXAMPLES: dict[str, Array] = {
 }
 X = EXAMPLES["digits"]
 THREE = np.arange(120) % 3  # labels
-IMPOSSIBLE = {("feature_maps", data) for data in ("digits", "flat", "table")} | {
-    ("samples", data) for data in ("flat", "color", "table")
-}
+IMPOSSIBLE = {("feature_maps", data) for data in ("digits", "flat", "table")}
+KINDS = sorted(set(plots.__all__) - {"umap"})  # whose compiler takes a minute: test_walks.py
 
 
 @cache
@@ -92,7 +91,7 @@ def row_names(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("data", EXAMPLES)
-@pytest.mark.parametrize("kind", plots.__all__)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_is_drawn_of_any_data_or_says_why_not(kind: str, data: str) -> None:
     draw, ae, examples = getattr(plots, kind), system(data), EXAMPLES[data]
     if (kind, data) in IMPOSSIBLE:
@@ -104,7 +103,7 @@ def test_every_picture_is_drawn_of_any_data_or_says_why_not(kind: str, data: str
     assert figure.get_label().endswith("."), "the sentence that tells what is to be seen"
 
 
-@pytest.mark.parametrize("kind", sorted(set(plots.__all__) - {"feature_maps", "tsne"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "tsne"}))
 def test_no_name_or_number_is_cut_off(kind: str, ae: Autoencoder) -> None:
     figure = getattr(plots, kind)(ae, X, THREE)
     figure.canvas.draw()
@@ -114,7 +113,7 @@ def test_no_name_or_number_is_cut_off(kind: str, ae: Autoencoder) -> None:
         assert (box.max <= figure.bbox.max).all()
 
 
-@pytest.mark.parametrize("kind", sorted(set(plots.__all__) - {"feature_maps"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps"}))
 def test_equal_calls_give_equal_files(kind: str, ae: Autoencoder) -> None:
     first, again = (png(getattr(plots, kind)(ae, X[:40], THREE[:40])) for _ in range(2))
     assert first == again

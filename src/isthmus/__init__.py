@@ -31,6 +31,7 @@ Reading order, which is the way of the data; nobody imports upward:
     storage         the model file
     choosing        what "auto" means: choices made from the data
     checkpoints     what training goes on from, as a part of a model file
+    mixtures        a density for codes that have no prior
     fitted          what a fitted autoencoder does
     pretraining     layer by layer, from the example inwards
     estimator       the scikit-learn face
@@ -41,6 +42,8 @@ Reading order, which is the way of the data; nobody imports upward:
     tutorials       the systems of five tutorials, exactly, with their published figures
     metrics         figures of one number each
     evaluation/     what it learned, in figures: errors, codes, labels, advice
+    evaluation      what it learned, in figures
+    walks           ways through the codes: traversals, interpolations, neighbors
     plots/          what it learned, in pictures
     report/         the page of a run
     tensorboard     event files
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
         recipes,
         scaling,
         tutorials,
+        walks,
     )
     from isthmus.comparing import compare
     from isthmus.estimator import Autoencoder
@@ -105,6 +109,7 @@ __all__ = [
     "scaling",
     "sweep",
     "tutorials",
+    "walks",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
-from isthmus import records
+from isthmus import mixtures, records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples
 from isthmus.data.frames import like
+from isthmus.data.mapped import some_rows
 from isthmus.data.observed import row_means
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.inference import in_batches
@@ -85,14 +86,47 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         made = self._reconstructed(values)
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
-    def sample(self, n: int = 1, random_state: int | None = None) -> Array:
-        """New examples (n, *shape_) decoded from the bottleneck's prior; `NotPossibleError` where it has none."""
+    def sample(
+        self,
+        n: int = 1,
+        random_state: int | None = None,
+        *,
+        method: Literal["prior", "gmm"] = "prior",
+        X: Any = None,
+    ) -> Array:
+        """New examples (n, *shape_), decoded from codes that are drawn at random.
+
+        Args:
+            method: "prior", the bottleneck's own; or "gmm", a mixture of normals fitted to the codes of X (Ghosh et al. 2020), for
+                codes of any kind but a codebook's entries. It is fitted anew each time, always in the same way: random_state only draws.
+            X: for "gmm" the examples, best those of the training; of more than 5,000, as many drawn at random, always the same ones.
+
+        Raises:
+            NotPossibleError: the bottleneck has no prior, or codes that have no density.
+        """
         check_is_fitted(self)
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"n={n!r} cannot be: give a whole number of examples from 1 on")
-        generator = seeded("cpu", seed_of(random_state), Purpose.SAMPLE)
-        codes = self.bottleneck_.sample((int(n), *self.code_shape_), generator)
+        if method not in {"prior", "gmm"}:
+            raise RecordError(f"method={method!r} cannot be: give 'prior' or 'gmm'")
+        if method == "prior" and X is not None:
+            raise RecordError("X is of use to method='gmm' alone: the prior asks for no examples")
+        seed = seed_of(random_state)
+        if method == "gmm":
+            return self.decode(self._mixture(X).draw(int(n), seed).reshape(-1, *self.code_shape_))
+        codes = self.bottleneck_.sample((int(n), *self.code_shape_), seeded("cpu", seed, Purpose.SAMPLE))
         return self.decode(codes.numpy())
+
+    def _mixture(self, X: Any) -> mixtures.Mixture:
+        """The density of the codes of examples."""
+        if self.bottleneck_.discrete:
+            name = type(self.bottleneck_).__name__
+            raise NotPossibleError(
+                f"{name}'s codes are entries of a codebook, to which normals do not fit; Gaussian's do"
+            )
+        if X is None:
+            raise DataError("method='gmm' fits a mixture to the codes of examples: pass X, best those of the training")
+        return mixtures.fit(self.transform(some_rows(self._examples(X), mixtures.ROWS)))
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
         """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""

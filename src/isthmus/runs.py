@@ -64,7 +64,15 @@ MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 _MOST = 1 << 20  # bytes of a run.json
 _HELD_OUT = 0.1  # of data that have no test part
 _COMPLETED = 100_000  # examples to train on, at most, that figures and pictures look at
-TITLES = {"pca": "PCA of equal width", "tsne": "t-SNE map of the codes", "latent": "codes as points"}
+TITLES = {
+    "pca": "PCA of equal width",
+    "tsne": "t-SNE map of the codes",
+    "umap": "UMAP map of the codes",
+    "latent": "codes as points",
+    "neighbors": "nearest neighbors",
+    "traversal": "one number of the code at a time",
+    "interpolation": "between two examples",
+}
 
 
 @dataclass(frozen=True)
@@ -280,9 +288,11 @@ def default_kinds(ae: Autoencoder) -> list[str]:
     kinds = ["losses"]
     spoils = "Clean" if ae.corruption_.hides else type(ae.corruption_).__name__
     kinds += {"Clean": ["reconstructions"], "Occlude": ["completion"]}.get(spoils, ["denoising", "noise_levels"])
-    kinds += ["pca", "latent", "codes", "filters"]
-    if hasattr(ae.bottleneck_, "beta"):
-        kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
+    kinds += ["pca", "latent", "neighbors", "codes", "filters"]
+    if not ae.bottleneck_.discrete:
+        kinds += ["samples", "traversal", "interpolation"]
+    if hasattr(ae.bottleneck_, "beta") and ae.code_shape_ == (2,):
+        kinds += ["manifold"]
     return kinds + (["feature_maps"] if len(ae.code_shape_) > 1 else [])
 
 
@@ -330,9 +340,11 @@ def draw(
 
     drawn = []
     for kind in kinds:
-        chosen = ({"train": part.train} if kind == "pca" else {}) | dict((choices or {}).get(kind, {}))
+        function = getattr(plots, kind)
+        compared = {"train": part.train} if "train" in signature(function).parameters else {}
+        chosen = compared | dict((choices or {}).get(kind, {}))
         try:
-            figure = getattr(plots, kind)(ae, part.test, part.test_labels, **chosen)
+            figure = function(ae, part.test, part.test_labels, **chosen)
         except NotPossibleError:
             if strict:
                 raise

@@ -52,6 +52,11 @@ class Bottleneck(Record):
         """Whether training draws random numbers for it; False saves the seeding of a step."""
         return True
 
+    @property
+    def discrete(self) -> bool:
+        """Whether codes are some of finitely many, so that nothing lies between two of them."""
+        return False
+
     def memory(self, generator: Generator) -> Memory:
         """The tensors that this bottleneck learns or keeps."""
         return Memory()
@@ -66,7 +71,8 @@ class Bottleneck(Record):
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
         """Codes of a shape (n, *places, size) drawn from the prior; `NotPossibleError` if there is none."""
-        raise NotPossibleError(f"{type(self).__name__} has no prior to sample from; Gaussian has")
+        more = "" if self.discrete else "; method='gmm' fits a density to the codes of examples instead"
+        raise NotPossibleError(f"{type(self).__name__} has no prior to sample from, Gaussian has{more}")
 
 
 def activate(h: Tensor, activation: Activation) -> Tensor:

@@ -29,6 +29,10 @@ class VectorQuantized(Bottleneck):
     decay: Fraction = 0.99
     revive: NonNegativeFloat = 0.01
 
+    @property
+    def discrete(self) -> bool:
+        return True
+
     def memory(self, generator: Generator) -> Memory:
         codebook = torch.empty(self.entries, self.size).normal_(generator=generator)
         return Memory(

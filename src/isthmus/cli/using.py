@@ -65,11 +65,23 @@ def sample(
     run: Run,
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     random_state: Annotated[int, typer.Option(min=0, help="Another number gives other samples.")] = 0,
+    method: Annotated[
+        str,
+        typer.Option(help="prior; or gmm, a mixture fitted to the codes of --data, or of the run's training examples."),
+    ] = "prior",
+    data: Data = None,
     out: Out = None,
+    labels: Labels = None,
+    resize: Resize = None,
 ) -> None:
-    """New examples from the prior, as .npy."""
+    """New examples from the prior, or from a mixture fitted to codes, as .npy."""
     from isthmus import runs
 
     path = array_path(out, "samples.npy")
-    ae = runs.open_run(run)
-    write_array(path, ae.sample(n, random_state))
+    origin = origin_of(data, labels, resize)
+    if method != "gmm" and origin is None:
+        write_array(path, runs.open_run(run).sample(n, random_state, method=method))  # type: ignore[arg-type]  # it is checked
+        return
+    ae, dataset = runs.examples_of(run, origin)
+    X = runs.split(dataset).train if origin is None else dataset.train
+    write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]

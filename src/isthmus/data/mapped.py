@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from isthmus.errors import DataError
 
-__all__ = ["Rows", "give_pages_back"]
+__all__ = ["Rows", "give_pages_back", "some_rows"]
 
 Array = npt.NDArray[Any]
 
@@ -70,6 +70,13 @@ def _in_a_file(values: Array) -> bool:
     if not isinstance(mapping, mmap.mmap) or getattr(values, "mode", None) != "r" or not hasattr(os, "preadv"):
         return False
     return len(values) > 0 and values.strides[0] > 0 and values[:1].flags.c_contiguous
+
+
+def some_rows(values: Array, most: int, random_state: int = 0) -> Array:
+    """All rows of an array, or where there are more, ``most`` of them drawn at random, in their order."""
+    if len(values) <= most:
+        return np.asarray(values)
+    return Rows(values)(np.sort(np.random.default_rng(random_state).permutation(len(values))[:most]))
 
 
 def give_pages_back(values: Array) -> None:

@@ -7,7 +7,9 @@ X are examples in the user's units, best ones held out from training, and y thei
     rows          what goes in over what comes out
     bottleneck    codes as pictures
     maps          codes as points
+    hover         codes as points that show their examples, as HTML
     generated     new codes, decoded
+    walks         ways through the codes, decoded
     weights       the first layer's filters
     curves        losses
     compared      several autoencoders: their reconstructions, their errors against what they cost
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from isthmus.plots.bottleneck import codes, feature_maps
     from isthmus.plots.curves import losses
     from isthmus.plots.generated import manifold, samples
-    from isthmus.plots.maps import latent, tsne
+    from isthmus.plots.maps import latent, tsne, umap
     from isthmus.plots.rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
+    from isthmus.plots.walks import interpolation, neighbors, traversal
     from isthmus.plots.weights import filters
 
 __all__ = [
@@ -34,24 +37,29 @@ __all__ = [
     "denoising",
     "feature_maps",
     "filters",
+    "interpolation",
     "latent",
     "losses",
     "manifold",
+    "neighbors",
     "noise_levels",
     "noisy",
     "pca",
     "reconstructions",
     "samples",
     "sheet",
+    "traversal",
     "tsne",
+    "umap",
 ]
 
 _HOMES = {
     "bottleneck": ("codes", "feature_maps"),
     "curves": ("losses",),
     "generated": ("manifold", "samples"),
-    "maps": ("latent", "tsne"),
+    "maps": ("latent", "tsne", "umap"),
     "rows": ("completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"),
+    "walks": ("interpolation", "neighbors", "traversal"),
     "weights": ("filters",),
 }
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
+from isthmus.mixtures import ROWS
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
 
 __all__ = ["manifold", "samples"]
@@ -28,20 +29,40 @@ def samples(
     *,
     rows: int = 8,
     columns: int = 8,
+    method: Literal["auto", "prior", "gmm"] = "auto",
+    train: Any = None,
     random_state: int = 0,
     image_shape: ImageShape = None,
 ) -> Figure:
-    """Rows x columns new examples, decoded from codes drawn from the prior; X only sets what is black and what white.
+    """Rows x columns new examples, decoded from codes drawn from the prior, or from a mixture of normals fitted to codes.
 
-    Raises `NotPossibleError` where the bottleneck has no prior.
+    method: "prior"; "gmm", a mixture fitted to the codes of train (of X if that is not given; the title says which);
+    or "auto", the prior where there is one. X otherwise only sets what is black and what white.
+    Raises `NotPossibleError` where the bottleneck has no prior that was asked for, or its codes have no density.
     """
     if rows < 1 or columns < 1:
         raise DataError(f"{rows} rows of {columns} examples make no picture: ask for at least 1 of 1")
-    drawn = ae.sample(rows * columns, random_state=random_state)
+    drawn, source = _drawn(ae, rows * columns, method, X if train is None else train, random_state)
+    if source and train is None:
+        source += ", these same ones"
     pictures = as_pictures(drawn, image_shape)
     shown = limits(drawn if X is None else first(X, LOOKED_AT), image_shape)
-    alt = f"{rows * columns} new examples decoded from codes drawn from the prior."
-    return grid(pictures.reshape(rows, columns, *pictures.shape[1:]), shown, alt)
+    alt = f"{rows * columns} new examples decoded from codes drawn from {source or 'the prior'}."
+    title = f"codes drawn from {source}" if source else ""
+    return grid(pictures.reshape(rows, columns, *pictures.shape[1:]), shown, alt, title=title)
+
+
+def _drawn(ae: Autoencoder, n: int, method: str, examples: Any, random_state: int) -> tuple[Array, str]:
+    """New examples, and the mixture that their codes are from, if they are from one."""
+    if method != "gmm":
+        try:
+            return ae.sample(n, random_state, method="prior" if method == "auto" else method), ""  # type: ignore[arg-type]
+        except NotPossibleError:
+            if method == "prior" or examples is None:
+                raise
+    count = len(first(examples))
+    fitted = f"{min(count, ROWS):,} of {count:,} examples" if count > ROWS else f"{count:,} examples"
+    return ae.sample(n, random_state, method="gmm", X=examples), f"a mixture of normals fitted to the codes of {fitted}"
 
 
 def manifold(

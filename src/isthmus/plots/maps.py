@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from textwrap import shorten
 from typing import Any, NamedTuple
 
@@ -13,17 +14,26 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
+from sklearn.manifold import TSNE, trustworthiness
 
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Picture, chart
 from isthmus.plots.grids import Array, first
 
-__all__ = ["latent", "tsne"]
+__all__ = ["coloring", "drawn_places", "labels_of", "latent", "project", "tsne", "umap"]
 
 NAME = 18  # letters of a label that are shown
+TRUSTED = 1000  # points that say how far a map is to be trusted
 CLASSES = 20  # labels of more kinds than this get a continuous color bar
+
+
+class Projection(NamedTuple):
+    """Codes in the plane: points (n, 2), names of the axes (none: they have no unit), and what a title says of it."""
+
+    points: Array
+    names: tuple[str, str]
+    said: str
 
 
 def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
@@ -33,27 +43,14 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
     bar; more names than that are not colored.
     Raises `NotPossibleError` where a code is a single number and `DataError` where y is not as long as X.
     """
-    points = ae.transform(first(X))
-    count, size = points.shape
-    if count < 2:
-        raise NotPossibleError("latent needs at least two examples; there is one")
-    if size < 2:
-        raise NotPossibleError("latent needs codes of at least two numbers; this autoencoder's code is one")
-    names, title = ("code 1", "code 2"), f"codes of {count:,} examples"
-    if size > 2:
-        components = PCA(2, random_state=0).fit(points)
-        points = components.transform(points)
-        shares = components.explained_variance_ratio_
-        names = (
-            f"principal component 1 ({shares[0]:.0%} of the variance)",
-            f"principal component 2 ({shares[1]:.0%} of the variance)",
-        )
-        title += f", {size} numbers each, projected on two principal components"
-    places = len(np.unique(points, axis=0))
-    title += f";\nmany coincide: there are {places:,} different" if places <= count / 2 else ""
+    codes = ae.transform(first(X))
+    found = project(codes, "latent")
+    title = f"codes of {len(codes):,} examples{found.said}"
+    places = len(np.unique(found.points, axis=0))
+    title += f";\nmany coincide: there are {places:,} different" if places <= len(codes) / 2 else ""
     alt = f"Scatter of {title}{', colored by label' if y is not None else ''}."
-    figure, axes = _scatter(points, y, title, alt)
-    axes.set(xlabel=names[0], ylabel=names[1])
+    figure, axes = _scatter(found.points, y, title, alt)
+    axes.set(xlabel=found.names[0], ylabel=found.names[1])
     return figure
 
 
@@ -63,25 +60,112 @@ def tsne(
     """A t-SNE map of the codes, colored by the labels y (van der Maaten & Hinton 2008, "Visualizing data using t-SNE").
 
     Of more than `limit` examples, `limit` drawn by random_state are mapped, and the title says so. Only who is whose
-    neighbor means anything: the axes have no unit and distances between groups no scale. Raises `DataError` for fewer
-    than four examples.
+    neighbor means anything: the axes have no unit and distances between groups no scale. The title holds the map's
+    `trust`. Raises `DataError` for fewer than four examples.
     """
-    points = ae.transform(first(X))
-    count = len(points)
-    if count < 4:
-        raise DataError(f"a t-SNE map needs at least four examples, not {count}")
-    title = f"t-SNE map of the codes of {count:,} examples"
-    if count > limit:
-        chosen = np.sort(np.random.default_rng(random_state).choice(count, limit, replace=False))
-        points, y = points[chosen], None if y is None else _labels(y, count)[chosen]
-        title = f"t-SNE map of the codes of {limit:,} of {count:,} examples (limit={limit})"
-    perplexity = min(perplexity, (len(points) - 1) / 3)
-    start: Any = "pca" if points.shape[1] >= 2 else "random"
-    mapped = TSNE(init=start, perplexity=perplexity, random_state=random_state).fit_transform(points)
-    figure, axes = _scatter(mapped, y, title, f"{title}{', colored by label' if y is not None else ''}.")
+    return _mapped(ae, X, y, "t-SNE", limit, random_state, perplexity=perplexity)
+
+
+def umap(
+    ae: Autoencoder,
+    X: Any,
+    y: Any = None,
+    *,
+    limit: int = 4000,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    random_state: int = 0,
+) -> Figure:
+    """A UMAP map of the codes, colored by the labels y (McInnes, Healy & Melville 2018), to be read as `tsne` is.
+
+    Needs umap-learn, whose first map in a process takes some ten seconds more, for its compiler. Of more than `limit` examples,
+    `limit` drawn by random_state are mapped. Raises `DataError` for fewer than four, `ModuleNotFoundError` without umap-learn.
+    """
+    return _mapped(ae, X, y, "UMAP", limit, random_state, n_neighbors=n_neighbors, min_dist=min_dist)
+
+
+def _mapped(ae: Autoencoder, X: Any, y: Any, name: str, limit: int, random_state: int, **choices: float) -> Figure:
+    """The map of some examples' codes, and how far it is to be trusted."""
+    codes = ae.transform(first(X))
+    count, title = len(codes), f"{name} map of the codes of {len(codes):,} examples"
+    chosen = drawn_places(count, limit, random_state)
+    if len(chosen) < count:
+        title = f"{name} map of the codes of {limit:,} of {count:,} examples (limit={limit})"
+        y = None if y is None else labels_of(y, count)[chosen]
+    found = project(codes[chosen], "tsne" if name == "t-SNE" else "umap", random_state, **choices)
+    alt = f"{title}{', colored by label' if y is not None else ''}."
+    figure, axes = _scatter(found.points, y, f"{title}{found.said}", alt)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return figure
+
+
+def drawn_places(count: int, limit: int, random_state: int) -> Array:
+    """The places of all of `count` examples, or of `limit` of them drawn at random, in their order."""
+    if limit < 1:
+        raise DataError(f"limit={limit} examples make no map: ask for at least 4")
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(random_state).choice(count, limit, replace=False))
+
+
+def project(codes: Array, kind: str, random_state: int = 0, **choices: float) -> Projection:
+    """Codes (n, d) brought into the plane, as `latent`, `tsne` or `umap` do."""
+    count, size = codes.shape
+    if kind == "latent":
+        return _principal(codes)
+    if count < 4:
+        raise DataError(f"a {'t-SNE' if kind == 'tsne' else 'UMAP'} map needs at least four examples, not {count}")
+    if kind == "tsne":
+        start: Any = "pca" if size >= 2 else "random"
+        perplexity = min(choices.get("perplexity", 30.0), (count - 1) / 3)
+        points = TSNE(init=start, perplexity=perplexity, random_state=random_state).fit_transform(codes)
+    else:
+        points = _umap(codes, random_state, choices)
+    return Projection(points, ("", ""), trust(codes, points))
+
+
+def _principal(codes: Array) -> Projection:
+    count, size = codes.shape
+    if count < 2:
+        raise NotPossibleError("latent needs at least two examples; there is one")
+    if size < 2:
+        raise NotPossibleError("latent needs codes of at least two numbers; this autoencoder's code is one")
+    if size == 2:
+        return Projection(codes, ("code 1", "code 2"), "")
+    components = PCA(2, random_state=0).fit(codes)
+    points, shares = components.transform(codes), components.explained_variance_ratio_
+    one, two = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
+    said = f", {size} numbers each, projected on two principal components{trust(codes, points)}"
+    return Projection(points, (one, two), said)
+
+
+def _umap(codes: Array, random_state: int, choices: dict[str, float]) -> Array:
+    """umap-learn's map; what it warns of is its own business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from umap import UMAP
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("a UMAP map needs umap-learn: pip install 'isthmus[umap]'") from error
+        near = int(min(choices.get("n_neighbors", 15), len(codes) - 1))
+        start = "pca" if codes.shape[1] >= 2 else "random"
+        settings = {"init": start, "n_jobs": 1, "random_state": random_state}
+        mapped = UMAP(n_neighbors=near, min_dist=choices.get("min_dist", 0.1), **settings).fit_transform(codes)
+    return np.asarray(mapped)
+
+
+def trust(codes: Array, points: Array) -> str:
+    """The trustworthiness of a map, for its title: 1 where all neighbors on the map are neighbors by code (Venna & Kaski 2001).
+
+    Measured on at most 1,000 of the points; empty where there are too few.
+    """
+    near = min(10, (len(codes) - 1) // 2)
+    if near < 1:
+        return ""
+    some = drawn_places(len(codes), TRUSTED, 0)
+    share = trustworthiness(codes[some], points[some], n_neighbors=near)
+    return f";\ntrustworthiness {share:.2f} ({near} neighbors among {len(some):,} points)"
 
 
 class Coloring(NamedTuple):
@@ -100,8 +184,8 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     if y is None:
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
-    labels = _labels(y, len(points))
-    color = _coloring(labels)
+    labels = labels_of(y, len(points))
+    color = coloring(labels)
     if color is None:
         axes.set_title(f"{title};\n{len(np.unique(labels))} kinds of label, too many to color", fontsize=10, loc="left")
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
@@ -118,7 +202,7 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     return figure, axes
 
 
-def _coloring(labels: Array) -> Coloring | None:
+def coloring(labels: Array) -> Coloring | None:
     """How points are colored by their labels; None for more names than can be told apart."""
     kinds, index = np.unique(labels, return_inverse=True)
     numbers = np.issubdtype(kinds.dtype, np.number)
@@ -134,7 +218,7 @@ def _coloring(labels: Array) -> Coloring | None:
     return Coloring(labels, colormaps["viridis"], Normalize(labels.min(), labels.max()), [])
 
 
-def _labels(y: Any, count: int) -> Array:
+def labels_of(y: Any, count: int) -> Array:
     labels = np.asarray(y)
     if labels.shape != (count,):
         raise DataError(f"y holds labels of shape {labels.shape} for {count} examples: give one label for each")

@@ -42,7 +42,6 @@ Reading order, which is the way of the data; nobody imports upward:
     tutorials       the systems of five tutorials, exactly, with their published figures
     metrics         figures of one number each
     evaluation/     what it learned, in figures: errors, codes, labels, advice
-    evaluation      what it learned, in figures
     walks           ways through the codes: traversals, interpolations, neighbors
     plots/          what it learned, in pictures
     report/         the page of a run

@@ -43,6 +43,8 @@ Reading order, which is the way of the data; nobody imports upward:
     metrics         figures of one number each
     evaluation/     what it learned, in figures: errors, codes, labels, advice
     walks           ways through the codes: traversals, interpolations, neighbors
+    densities       how likely codes and errors are
+    anomalies       which examples are anomalous, and why
     plots/          what it learned, in pictures
     report/         the page of a run
     tensorboard     event files
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
         tutorials,
         walks,
     )
+    from isthmus.anomalies import OutlierDetector
     from isthmus.comparing import compare
     from isthmus.estimator import Autoencoder
     from isthmus.evaluation import evaluate
@@ -92,6 +95,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Autoencoder",
     "Classifier",
+    "OutlierDetector",
     "__version__",
     "architectures",
     "bottlenecks",
@@ -115,6 +119,7 @@ __all__ = [
 _HOMES = {
     "Autoencoder": "estimator",
     "Classifier": "finetuning",
+    "OutlierDetector": "anomalies",
     "compare": "comparing",
     "evaluate": "evaluation",
     "finetune": "finetuning",

@@ -1,0 +1,246 @@
+"""Which examples are anomalous, how sure that is, and which of their numbers are to blame."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from numbers import Real
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.data import as_examples
+from isthmus.data.examples import Examples, blocks
+from isthmus.densities import Kind, Scorer, feature_errors, squares
+from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.estimator import Autoencoder
+from isthmus.fitted import seed_of
+
+__all__ = ["Cause", "OutlierDetector"]
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+Measure = Kind | Literal["auto"]
+
+USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is asked for
+_LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
+
+
+class Cause(NamedTuple):
+    """A number of an example, and its share of the example's standardized squared errors."""
+
+    feature: str | int | tuple[int, ...]  # the name of a column, its number, or a place in a picture
+    share: float
+
+
+class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Finds anomalous examples with an autoencoder; scores, signs and `predict` are scikit-learn's, and no label is needed.
+
+    A share of the examples, ``calibration_fraction``, is held out from everything that is fitted. With a ``false_alarm_rate`` of α the
+    threshold ``offset_`` is the k-th lowest of their n scores, k = ⌊α (n + 1)⌋, and what scores below is anomalous: a new normal example,
+    drawn as they were, is called anomalous with a probability of at most k / (n + 1) ≤ α, whatever the distribution, the autoencoder and n
+    (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
+    p-values"). The probability is over the draw of the calibrating examples too. If those are themselves partly anomalous, there are fewer
+    alarms, not more. With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
+    scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
+
+    Args:
+        autoencoder: an `Autoencoder`, which is cloned and trained; "auto": one with all defaults; a scikit-learn ``FrozenEstimator`` of a
+            fitted one, which is used as it is: examples given to `fit` should then be others than it was trained on (see `around`).
+        measure: what makes an example anomalous; all but "error" in nats.
+            "combined", which "auto" means: minus the log-densities of its code (a mixture, `densities.CodeDensity`) and of
+            its standardized error (`densities.ErrorDensity`), as if they were independent. It was the best of these on
+            held-out training digits. "code", "whitened": only the one, or only the other.
+            "error": mean squared error in model units. "nats": the autoencoder's own loss, `Autoencoder.score_samples`.
+        contamination: the share of the examples given to `fit` that is believed to be anomalous, in (0, 0.5].
+        false_alarm_rate: how often a normal example may be called anomalous; 0.05 if neither is given.
+        calibration_fraction: the share of examples held out to calibrate on. A quarter as many more are kept from the training of the
+            autoencoder, to learn how large errors are on examples that it has not seen.
+        random_state: an int makes everything repeatable, the training of an autoencoder without a random state of its own too.
+
+    Attributes:
+        autoencoder_: the fitted one. offset_: the threshold of `score_samples`; -inf if too few examples calibrate for the rate.
+        calibration_scores_: of the examples held out to calibrate on, ascending.
+        feature_errors_: mean squared error of each number (*shape) on held-out examples, in squared model units.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
+        "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
+        "measure": [StrOptions({"auto", "combined", "code", "error", "whitened", "nats"})],
+        "contamination": [Interval(Real, 0, 0.5, closed="right"), None],
+        "false_alarm_rate": [Interval(Real, 0, 1, closed="neither"), None],
+        "calibration_fraction": [Interval(Real, 0, 0.75, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder | Any | Literal["auto"] = "auto",
+        *,
+        measure: Measure = "auto",
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        calibration_fraction: float = 0.2,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.measure = measure
+        self.contamination = contamination
+        self.false_alarm_rate = false_alarm_rate
+        self.calibration_fraction = calibration_fraction
+        self.random_state = random_state
+
+    autoencoder_: Autoencoder
+    offset_: float
+    calibration_scores_: Doubles
+    feature_errors_: Doubles
+    _scorer: Scorer
+
+    @classmethod
+    def around(cls, ae: Autoencoder, X_normal: Any, **choices: Any) -> Self:
+        """A detector around a fitted autoencoder, which stays as it is; `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
+
+        X_normal: normal examples (n, *shape) that ``ae`` was not trained on; of the others there is less error than of new ones.
+        """
+        return cls(FrozenEstimator(ae), **choices).fit(X_normal)
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains on examples X (n, *shape), most of them normal, and finds the threshold; y is ignored."""
+        self._validate_params()
+        if self.contamination is not None and self.false_alarm_rate is not None:
+            raise RecordError("contamination and false_alarm_rate are two ways to a threshold; give one of them")
+        examples, seed = as_examples(X, minimum=_LEAST), seed_of(self.random_state)
+        frozen = isinstance(self.autoencoder, FrozenEstimator)
+        calibrate, measure, train = self._split(len(examples.values), frozen, seed)
+        values = examples.values
+        self.autoencoder_ = self._fitted(Examples(values if frozen else values[train], examples.columns), seed)
+        self.n_features_in_ = math.prod(self.autoencoder_.shape_)
+        self.__dict__.pop("feature_names_in_", None)
+        if hasattr(self.autoencoder_, "feature_names_in_"):
+            self.feature_names_in_ = self.autoencoder_.feature_names_in_
+        known = np.sort(np.concatenate([measure, train]))
+        kind = "combined" if self.measure == "auto" else self.measure
+        self._scorer = Scorer.fit(self.autoencoder_, kind, values[known], values[measure], seed)
+        self.feature_errors_ = feature_errors(self.autoencoder_, values[np.sort(np.concatenate([measure, calibrate]))])
+        self.calibration_scores_ = np.sort(self._scorer(self.autoencoder_, values[calibrate]))
+        self.offset_ = self._threshold(values)
+        return self
+
+    def score_samples(self, X: Any) -> Doubles:
+        """How normal examples are (n,): higher is more so; minus the measure that was chosen."""
+        check_is_fitted(self)
+        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X))
+
+    def decision_function(self, X: Any) -> Doubles:
+        """score_samples - offset_ (n,): below 0 is anomalous."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """-1 for anomalous examples and 1 for normal ones, (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> Doubles:
+        """Conformal p-values (n,): (1 + how many of n calibrating examples score as low or lower) / (n + 1).
+
+        A new normal example has one of α or less with a probability of at most α.
+        """
+        lower = np.searchsorted(self.calibration_scores_, self.score_samples(X), side="right")
+        return (1.0 + lower) / (1.0 + len(self.calibration_scores_))
+
+    def contributions(self, X: Any) -> Doubles:
+        """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well."""
+        check_is_fitted(self)
+        values = self.autoencoder_._examples(X)
+        usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
+        return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
+
+    def causes(self, X: Any, n: int = 3) -> list[list[Cause]]:
+        """For each example the n numbers with the largest `contributions`, the largest first, and their shares of the sum of all."""
+        check_is_fitted(self)
+        names, shape, found = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_, []
+        if n < 1:
+            raise RecordError(f"n={n} cannot be: ask for at least 1 cause")
+        for _, block in blocks(self.autoencoder_._examples(X)):
+            parts = self.contributions(block).reshape(len(block), -1)
+            order = np.argsort(-parts, axis=1, kind="stable")[:, :n]
+            shares = np.take_along_axis(parts, order, 1) / np.maximum(parts.sum(1, keepdims=True), 1e-300)
+            for places, share in zip(order.tolist(), shares.tolist(), strict=True):
+                features = [_feature(place, shape, names) for place in places]
+                found.append([Cause(*pair) for pair in zip(features, share, strict=True)])
+        return found
+
+    def guarantee(self) -> str:
+        """What the threshold promises, in one sentence."""
+        n = len(self.calibration_scores_)
+        if self.contamination is not None:
+            return f"{self.contamination:.4g} of the examples it was found on lie below; nothing is promised for others"
+        k = self._rank()
+        return (
+            f"a normal example is called anomalous with a probability of at most {k / (n + 1):.4g}, "
+            f"calibrated on {n:,} examples that nothing was fitted on"
+        )
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an `Autoencoder` of "auto" first."""
+        if any(name.startswith("autoencoder__") for name in params) and "autoencoder" not in params:
+            self.autoencoder = Autoencoder() if isinstance(self.autoencoder, str) else self.autoencoder
+        super().set_params(**params)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "offset_")
+
+    def _rate(self) -> float:
+        return USUAL_RATE if self.false_alarm_rate is None else self.false_alarm_rate
+
+    def _split(self, n: int, frozen: bool, seed: int) -> tuple[Array, Array, Array]:
+        """The rows to calibrate on, those to measure errors on, and those to train on; none of the last if trained already."""
+        order = np.random.default_rng(seed).permutation(n)
+        held = max(1, round(n * self.calibration_fraction))
+        measured = n if frozen else held + max(1, held // 4)
+        return tuple(np.sort(part) for part in np.split(order, [held, measured]))  # type: ignore[return-value]
+
+    def _fitted(self, examples: Examples, seed: int) -> Autoencoder:
+        if isinstance(self.autoencoder, FrozenEstimator):
+            ae = self.autoencoder.estimator
+            if not isinstance(ae, Autoencoder):
+                raise RecordError(
+                    f"FrozenEstimator({type(ae).__name__}) is no autoencoder; freeze an isthmus.Autoencoder"
+                )
+            ae._examples(examples)
+            return ae
+        ae = Autoencoder() if isinstance(self.autoencoder, str) else clone(self.autoencoder)
+        if ae.random_state is None:
+            ae.set_params(random_state=seed)
+        return ae.fit(examples)
+
+    def _rank(self) -> int:
+        """Which of the calibrating scores, from the lowest on, is the threshold; 0 if there are too few."""
+        # what rounding alone takes from a whole number is given back
+        return math.floor(self._rate() * (len(self.calibration_scores_) + 1) * (1 + 1e-12))
+
+    def _threshold(self, values: Array) -> float:
+        if self.contamination is not None:
+            return float(np.quantile(self._scorer(self.autoencoder_, values), self.contamination))
+        n, k = len(self.calibration_scores_), self._rank()
+        if k == 0:
+            warnings.warn(
+                f"{n} calibrating examples are too few for a false-alarm rate of {self._rate():g}, and nothing will be called anomalous: "
+                f"it takes {math.ceil(1 / self._rate()) - 1:,}; give more examples, a larger calibration_fraction, or a larger rate",
+                IsthmusWarning,
+                stacklevel=3,
+            )
+            return -math.inf
+        return float(self.calibration_scores_[k - 1])
+
+
+def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:
+    """How a number of an example is called."""
+    if names is not None:
+        return str(names[place])
+    return place if len(shape) == 1 else tuple(int(index) for index in np.unravel_index(place, shape))

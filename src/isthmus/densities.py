@@ -1,0 +1,165 @@
+"""How likely the codes and the errors of examples are, in nats: densities learned from normal examples, and the score they add up to."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.data.examples import blocks
+from isthmus.estimator import Autoencoder
+from isthmus.inference import in_batches
+
+__all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "squares"]
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+Kind = Literal["combined", "code", "error", "whitened", "nats"]
+
+MOST_ROWS = 20_000  # codes that a mixture is fitted on, drawn at random
+_MOST_AXES, _MOST_PARTS = 64, 20
+_ROWS = 10  # for each number that is learned of an axis
+_RIDGE = 0.01  # added to every variance of whitened codes
+_FLOOR = 0.1  # of the mean error, added to that of each number: one that is nearly always right must not drown the rest
+
+
+@dataclass(frozen=True, eq=False)
+class CodeDensity:
+    """A mixture of normal densities of whitened codes, each with a covariance of its own.
+
+    Codes are centered and brought to unit variance along their principal axes, at most 64 and no more than a tenth of the rows.
+    The mixture has a part for each ten rows per axis, within 1 ... 20. It sees at most `MOST_ROWS` codes.
+    """
+
+    mean: Doubles
+    axes: Doubles
+    mixture: Any
+
+    @classmethod
+    def fit(cls, codes: Doubles, seed: int) -> Self:
+        """The density of codes (n, k)."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        if len(codes) > MOST_ROWS:
+            codes = codes[np.random.default_rng(seed).permutation(len(codes))[:MOST_ROWS]]
+        n, mean = len(codes), codes.mean(0)
+        _, lengths, directions = np.linalg.svd(codes - mean, full_matrices=False)
+        deviations = lengths / math.sqrt(n)
+        most = min(_MOST_AXES, max(1, n // _ROWS))
+        kept = np.flatnonzero(deviations > 1e-6 * max(float(deviations[0]), 1e-30))[:most]
+        axes = (directions[kept] / deviations[kept, None]).T
+        if not kept.size:  # all alike: how far from that is all there is to say
+            axes = directions[:1].T
+        parts = min(_MOST_PARTS, max(1, n // (_ROWS * axes.shape[1])))
+        mixture = GaussianMixture(parts, reg_covar=_RIDGE, random_state=seed % 2**32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # one that has not come to rest is a density too
+            mixture.fit((codes - mean) @ axes)
+        return cls(mean, axes, mixture)
+
+    def nats(self, codes: Doubles) -> Doubles:
+        """Minus the logarithm of the density of codes (n, k), whitened: (n,)."""
+        nats: Doubles = -self.mixture.score_samples((codes - self.mean) @ self.axes)
+        return nats
+
+
+@dataclass(frozen=True)
+class ErrorDensity:
+    """A gamma density of errors over their mean: what a sum of squares of so many independent normal errors has.
+
+    Its shape is half their number, mean² / variance (Box 1954), and at most half of the numbers that an example has.
+    """
+
+    mean: float
+    shape: float
+
+    @classmethod
+    def fit(cls, errors: Doubles, numbers: int) -> Self:
+        """The density of squared errors (n,) of examples of so many numbers."""
+        mean, variance = max(float(errors.mean()), 1e-30), float(errors.var())
+        shape = mean**2 / variance if variance > 0 else math.inf
+        return cls(mean, min(max(shape, 0.5), max(0.5, numbers / 2)))
+
+    def nats(self, errors: Doubles) -> Doubles:
+        """Minus the logarithm of the density of errors (n,) over their mean."""
+        a, relative = self.shape, np.maximum(errors / self.mean, 1e-6)
+        nats: Doubles = a * relative - (a - 1) * np.log(relative) + math.lgamma(a) - a * math.log(a)
+        return nats
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """How normal examples are, by one measure, for an autoencoder: the same bits however they are grouped."""
+
+    kind: Kind
+    weights: Doubles | None = None
+    code: CodeDensity | None = None
+    error: ErrorDensity | None = None
+
+    @classmethod
+    def fit(cls, ae: Autoencoder, kind: Kind, known: Array, unseen: Array, seed: int) -> Self:
+        """What is usual for examples: for known ones, and the size of the error for those that ``ae`` was not trained on."""
+        weights, error, code = None, None, None
+        if kind in {"combined", "whitened"}:
+            usual = feature_errors(ae, known).reshape(-1)
+            weights = 1 / np.maximum(usual + _FLOOR * usual.mean(), 1e-30)
+            error = ErrorDensity.fit(cls(kind, weights)._each(ae, unseen, errors_of), usual.size)
+        if kind in {"combined", "code"}:
+            code = CodeDensity.fit(ae.transform(known).astype(np.float64), seed)
+        return cls(kind, weights, code, error)
+
+    def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
+        """The scores of checked examples (n, *shape), higher is more normal: (n,)."""
+        if self.kind == "nats":
+            return ae.score_samples(values).astype(np.float64)
+        return -self._each(ae, values, self._surprise)
+
+    def _surprise(self, codes: Doubles, errors: Doubles) -> Doubles:
+        if self.code is None and self.error is None:
+            return errors
+        nats = np.zeros(len(codes))
+        if self.code is not None:
+            nats += self.code.nats(codes)
+        if self.error is not None:
+            nats += self.error.nats(errors)
+        return nats
+
+    def _each(self, ae: Autoencoder, values: Array, function: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
+        """A function of codes (b, k) and mean squared errors (b,), the latter weighted and in model units."""
+        model = ae.model_
+        weights = None if self.weights is None else torch.from_numpy(self.weights).to(model.shift.device)
+
+        def batch(raw: torch.Tensor) -> torch.Tensor:
+            x = model.inwards(raw)
+            z = model.encode(x)
+            apart = (model.decode(z).double() - x.double()).square().flatten(1)
+            errors = apart.mean(1) if weights is None else (apart * weights).mean(1)
+            return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
+
+        found: Doubles = in_batches(batch, values, model)  # type: ignore[assignment]  # doubles, as made above
+        return found
+
+
+def errors_of(codes: Doubles, errors: Doubles) -> Doubles:
+    """The errors alone."""
+    return errors
+
+
+def squares(ae: Autoencoder, values: Array) -> Doubles:
+    """Squared errors of each number in squared model units, (n, *shape)."""
+    scale = ae.model_.scale.numpy(force=True).astype(np.float64)
+    found: Doubles = ae.reconstruction_error(values, per_feature=True) / np.square(scale)
+    return found
+
+
+def feature_errors(ae: Autoencoder, values: Array) -> Doubles:
+    """The mean of `squares` over examples: (*shape)."""
+    total: Doubles = sum((squares(ae, block).sum(0) for _, block in blocks(values)), np.zeros(ae.shape_))
+    return total / len(values)

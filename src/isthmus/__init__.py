@@ -55,6 +55,7 @@ Reading order, which is the way of the data; nobody imports upward:
     trials          one training of a sweep
     swept           what a sweep found
     sweeping        a training for each value of a field, chosen by validation examples
+    verdicts        what a detector says of examples, as a table and a picture
     reproduction    the tutorials trained and measured
     signals         being asked to stop
     console         what the command line says

@@ -150,7 +150,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         A new normal example has one of α or less with a probability of at most α.
         """
         lower = np.searchsorted(self.calibration_scores_, self.score_samples(X), side="right")
-        return (1.0 + lower) / (1.0 + len(self.calibration_scores_))
+        share: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
+        return share
 
     def contributions(self, X: Any) -> Doubles:
         """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well."""

@@ -44,6 +44,7 @@ class CodeDensity:
     @classmethod
     def fit(cls, codes: Doubles, seed: int) -> Self:
         """The density of codes (n, k)."""
+        from sklearn import config_context
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
@@ -59,7 +60,7 @@ class CodeDensity:
             axes = directions[:1].T
         parts = min(_MOST_PARTS, max(1, n // (_ROWS * axes.shape[1])))
         mixture = GaussianMixture(parts, reg_covar=_RIDGE, random_state=seed % 2**32)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), config_context(array_api_dispatch=False):  # under which there is no k-means
             warnings.simplefilter("ignore", ConvergenceWarning)  # one that has not come to rest is a density too
             mixture.fit((codes - mean) @ axes)
         return cls(mean, axes, mixture)
@@ -110,7 +111,7 @@ class Scorer:
         if kind in {"combined", "whitened"}:
             usual = feature_errors(ae, known).reshape(-1)
             weights = 1 / np.maximum(usual + _FLOOR * usual.mean(), 1e-30)
-            error = ErrorDensity.fit(cls(kind, weights)._each(ae, unseen, errors_of), usual.size)
+            error = ErrorDensity.fit(cls(kind, weights)._each(ae, unseen, lambda _, errors: errors), usual.size)
         if kind in {"combined", "code"}:
             code = CodeDensity.fit(ae.transform(known).astype(np.float64), seed)
         return cls(kind, weights, code, error)
@@ -145,11 +146,6 @@ class Scorer:
 
         found: Doubles = in_batches(batch, values, model)  # type: ignore[assignment]  # doubles, as made above
         return found
-
-
-def errors_of(codes: Doubles, errors: Doubles) -> Doubles:
-    """The errors alone."""
-    return errors
 
 
 def squares(ae: Autoencoder, values: Array) -> Doubles:

@@ -1,4 +1,4 @@
-"""Verbs that put a run to use: arrays in, arrays out."""
+"""Verbs that put a run to use: arrays in, arrays and verdicts out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.options import Data, Labels, Out, Resize, Run, all_examples, origin_of
-from isthmus.console import array_path, counted, say, write_array, write_table
+from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, all_examples, origin_of
+from isthmus.console import array_path, counted, say, say_json, table, write_array, write_table
 
-__all__ = ["decode", "encode", "impute", "reconstruct", "sample"]
+__all__ = ["decode", "detect", "encode", "impute", "reconstruct", "sample"]
 
 
 def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
@@ -85,3 +85,55 @@ def sample(
     ae, dataset = runs.examples_of(run, origin)
     X = runs.split(dataset).train if origin is None else dataset.train
     write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]
+
+
+def detect(
+    run: Run,
+    data: Data = None,
+    false_alarm_rate: Annotated[
+        float | None, typer.Option(help="How often a normal example may be called anomalous; 0.05 if nothing is said.")
+    ] = None,
+    contamination: Annotated[
+        float | None, typer.Option(help="Instead: the share of the calibrating examples that is believed anomalous.")
+    ] = None,
+    normal: Annotated[
+        str | None,
+        typer.Option(help="Normal examples to calibrate on; without it, those that the run held out itself."),
+    ] = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Which examples of --data are anomalous, how sure that is, and which of their numbers are to blame: a table as .csv."""
+    from isthmus import runs, verdicts
+    from isthmus.anomalies import OutlierDetector
+    from isthmus.errors import RecordError
+
+    given = origin_of(data, labels, resize)
+    if given is None:
+        raise RecordError("--data is missing: name the examples to look at")
+    path = verdicts.csv_path(out)
+    ae, dataset = runs.examples_of(run, given)
+    reference = runs.examples_of(run, None if normal is None else runs.Origin(normal, labels, given.resize))[1]
+    held = runs.split(reference).test if normal is None else reference.train
+    detector = OutlierDetector.around(
+        ae,
+        held,
+        false_alarm_rate=false_alarm_rate,
+        contamination=contamination,
+        calibration_fraction=0.5,
+        random_state=0,
+    )
+    found = verdicts.verdicts(detector, dataset.train)
+    verdicts.write(path, found)
+    picture = verdicts.draw(path, detector, dataset.train)
+    if as_json:
+        say_json(found.as_dict())
+        return
+    say(f"{counted(found.anomalous, 'example')} of {len(found.scores):,} anomalous: score below {detector.offset_:.6g}")
+    say(f"guarantee: {detector.guarantee()}")
+    table(*found.table())
+    for written in (path, picture):
+        if written is not None:
+            say(f"written: {written}")

@@ -10,6 +10,7 @@ X are examples in the user's units, best ones held out from training, and y thei
     hover         codes as points that show their examples, as HTML
     generated     new codes, decoded
     walks         ways through the codes, decoded
+    anomalous     what does not belong, and where
     weights       the first layer's filters
     curves        losses
     compared      several autoencoders: their reconstructions, their errors against what they cost
@@ -23,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isthmus.plots.anomalous import anomalies, anomaly_scores
     from isthmus.plots.bottleneck import codes, feature_maps
     from isthmus.plots.curves import losses
     from isthmus.plots.generated import manifold, samples
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from isthmus.plots.weights import filters
 
 __all__ = [
+    "anomalies",
+    "anomaly_scores",
     "codes",
     "completion",
     "denoising",
@@ -54,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "anomalous": ("anomalies", "anomaly_scores"),
     "bottleneck": ("codes", "feature_maps"),
     "curves": ("losses",),
     "generated": ("manifold", "samples"),

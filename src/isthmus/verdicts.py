@@ -1,0 +1,132 @@
+"""What a detector says of examples, as a table and a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.anomalies import Cause, OutlierDetector
+from isthmus.errors import DataError, RecordError
+from isthmus.writing import check_writable, replace_file
+
+__all__ = ["Verdicts", "csv_path", "draw", "verdicts", "write"]
+
+_CAUSES = 3
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """Scores (n,), conformal p-values (n,), which are anomalous (n,), the causes of each, and the threshold with what it promises."""
+
+    scores: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+    alarms: NDArray[np.bool_]
+    causes: list[list[Cause]]
+    threshold: float
+    guarantee: str
+
+    @property
+    def anomalous(self) -> int:
+        """How many."""
+        return int(self.alarms.sum())
+
+    def lines(self) -> list[list[str]]:
+        """A line for each example, after the names of the columns."""
+        n = max(map(len, self.causes))
+        header = ["row", "score", "p_value", "verdict"]
+        header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
+        lines = [header]
+        for row in range(len(self.scores)):
+            blame = [text for cause in self.causes[row] for text in (_safe(cause), f"{cause.share:.4g}")]
+            lines.append([*self._first(row), *blame])
+        return lines
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """The most anomalous examples, for people."""
+        header = ["row", "score", "p-value", "verdict", "causes, with their share"]
+        return header, [
+            [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.causes[row])] for row in self._top()
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; the most anomalous examples alone."""
+        top = [
+            {
+                "row": row,
+                "score": float(self.scores[row]),
+                "p_value": float(self.p_values[row]),
+                "anomalous": bool(self.alarms[row]),
+                "causes": [{"feature": c.feature, "share": c.share} for c in self.causes[row]],
+            }
+            for row in self._top()
+        ]
+        threshold = self.threshold if math.isfinite(self.threshold) else None
+        return {
+            "examples": len(self.scores),
+            "anomalous": self.anomalous,
+            "threshold": threshold,
+            "guarantee": self.guarantee,
+            "most_anomalous": top,
+        }
+
+    def _first(self, row: int) -> list[str]:
+        verdict = "anomalous" if self.alarms[row] else "normal"
+        return [str(row), f"{self.scores[row]:.6g}", f"{self.p_values[row]:.4g}", verdict]
+
+    def _top(self) -> list[int]:
+        order: list[int] = np.argsort(self.scores, kind="stable")[:_SHOWN].tolist()
+        return order
+
+
+def verdicts(detector: OutlierDetector, X: NDArray[Any]) -> Verdicts:
+    """What a detector says of examples (n, *shape)."""
+    scores = detector.score_samples(X)
+    causes = detector.causes(X, min(_CAUSES, detector.n_features_in_))
+    threshold = detector.offset_
+    return Verdicts(scores, detector.p_values(X), scores < threshold, causes, threshold, detector.guarantee())
+
+
+def csv_path(out: Path | None) -> Path:
+    """Where the table is to be written; known to be possible before the work that makes it."""
+    path = Path("anomalies.csv") if out is None else out
+    if path.suffix != ".csv":
+        raise RecordError(f"--out {path}: the table is written as .csv; let the name end so")
+    if not path.parent.is_dir():
+        raise DataError(f"--out {path}: there is no folder {path.parent}; make it first")
+    check_writable(path)
+    return path
+
+
+def write(path: Path, found: Verdicts) -> None:
+    """A line for each example, the whole file or the old one."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(found.lines())
+    replace_file(path, text.getvalue().encode())
+
+
+def draw(path: Path, detector: OutlierDetector, X: NDArray[Any]) -> Path | None:
+    """Beside the table, the most anomalous pictures and where they are; None where examples are no pictures."""
+    if len(detector.autoencoder_.shape_) not in {2, 3}:
+        return None
+    from isthmus import plots
+    from isthmus.plots.drawing import save_png
+
+    return save_png(plots.anomalies(detector, X), path.with_suffix(".png"))
+
+
+def _name(cause: Cause) -> str:
+    return " ".join(map(str, cause.feature)) if isinstance(cause.feature, tuple) else str(cause.feature)
+
+
+def _safe(cause: Cause) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    name = _name(cause)
+    return f"'{name}" if name.lstrip()[:1] in {"=", "+", "-", "@"} or name[:1] in {"\t", "\r"} else name

@@ -1,0 +1,335 @@
+"""Anomalies: ranks against scikit-learn's, the promised rate by simulation, planted causes, signs, and untouched autoencoders."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.utils import estimator_checks
+from test_cli import run
+
+from isthmus import Autoencoder, OutlierDetector, plots, recipes
+from isthmus.architectures import MLP, Conv
+from isthmus.bottlenecks import Identity
+from isthmus.densities import CodeDensity, ErrorDensity, Scorer, squares
+from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.likelihoods import Normal
+from isthmus.plots.drawing import png
+from isthmus.scaling import Standard
+
+Array = NDArray[Any]
+NAMES = ["left", "right", "=up", "down", "in", "out"]
+
+
+def rows(n: int, seed: int = 0) -> Array:
+    """A table (n, 6): two numbers say all six, but for some noise."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(n, 2)) @ np.random.default_rng(9).normal(size=(2, 6)) + 0.1 * random.normal(size=(n, 6))
+
+
+def quick(**choices: Any) -> Autoencoder:
+    return Autoencoder(Identity(2), **{"architecture": MLP((16,)), "epochs": 20, "random_state": 0} | choices)
+
+
+@pytest.fixture(scope="module")
+def linear() -> Autoencoder:
+    """A cheap one, trained on other rows than any test looks at."""
+    return recipes.linear(2).set_params(epochs=30, random_state=0).fit(rows(400, 100))
+
+
+CHECKS = [
+    (precision, detector, check)
+    for precision in ("float32", "float64")
+    for detector, check in estimator_checks.estimator_checks_generator(
+        OutlierDetector(Autoencoder(architecture=MLP((16,)), epochs=5, precision=precision), random_state=0)
+    )
+]
+
+
+@pytest.mark.promise(14)
+@pytest.mark.parametrize(
+    ("precision", "detector", "check"),
+    CHECKS,
+    ids=[f"{precision}-{getattr(check, 'func', check).__name__}" for precision, _, check in CHECKS],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning", "ignore::isthmus.errors.IsthmusWarning")
+def test_scikit_learns_checks(precision: str, detector: OutlierDetector, check: Any) -> None:
+    check(detector)
+
+
+def test_planted_anomalies_are_told_as_well_as_scikit_learn_tells_them() -> None:
+    train, normal, wrong = rows(400), rows(200, 1), rows(200, 2)
+    wrong[np.arange(200), np.random.default_rng(3).integers(0, 6, 200)] += 2.0
+    test, anomalous = np.concatenate([normal, wrong]), np.arange(400) >= 200
+    ours = roc_auc_score(~anomalous, OutlierDetector(quick(), random_state=0).fit(train).score_samples(test))
+    theirs = roc_auc_score(~anomalous, LocalOutlierFactor(novelty=True).fit(train).score_samples(test))
+    assert ours > max(theirs, 0.95)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2])
+def test_a_normal_example_is_called_anomalous_no_more_often_than_promised(linear: Autoencoder, rate: float) -> None:
+    """Over 300 draws of the calibrating rows; n = 29 of them make k / (n + 1) = 1/30 and 6/30."""
+    alarms, least = [], []
+    for seed in range(300):
+        draw = rows(78, 1000 + seed)
+        scorer = OutlierDetector(FrozenEstimator(linear), measure="error", random_state=seed)
+        scorer.set_params(false_alarm_rate=rate, calibration_fraction=29 / 58)
+        detector = scorer.fit(draw[:58])
+        assert len(detector.calibration_scores_) == 29
+        alarms.append((detector.predict(draw[58:]) == -1).mean())
+        least.append((detector.p_values(draw[58:]) <= rate).mean())
+    assert alarms == least
+    exact, error = np.floor(rate * 30) / 30, np.std(alarms) / np.sqrt(300)
+    assert abs(np.mean(alarms) - exact) < 4 * error
+    assert exact <= rate
+
+
+def test_p_values_count_the_calibrating_examples(linear: Autoencoder) -> None:
+    detector = OutlierDetector.around(linear, rows(100, 5), random_state=0)
+    X = rows(40, 6) * 1.3
+    scores, known = detector.score_samples(X), detector.calibration_scores_
+    assert len(known) == 20
+    np.testing.assert_allclose(detector.p_values(X), [(1 + sum(k <= s for k in known)) / 21 for s in scores])
+
+
+def test_the_share_believed_anomalous_is_that_of_the_examples_given() -> None:
+    X = rows(200)
+    assert (OutlierDetector(quick(), contamination=0.1, random_state=0).fit_predict(X) == -1).sum() == 20
+
+
+def test_the_signs_are_scikit_learns(linear: Autoencoder) -> None:
+    detector = OutlierDetector.around(linear, rows(300, 5), random_state=0)
+    X = np.concatenate([rows(50, 6), rows(5, 7) + 9 * np.eye(5, 6)])
+    np.testing.assert_array_equal(detector.decision_function(X), detector.score_samples(X) - detector.offset_)
+    np.testing.assert_array_equal(detector.predict(X), np.where(detector.score_samples(X) < detector.offset_, -1, 1))
+    assert (detector.predict(X[-5:]) == -1).all()
+    assert detector.score_samples(X[-5:]).max() < detector.score_samples(X[:50]).min()
+
+
+def test_a_planted_wrong_column_is_the_first_cause() -> None:
+    table = pd.DataFrame(rows(400), columns=NAMES)
+    detector = OutlierDetector(quick(epochs=60), random_state=0).fit(table)
+    for column, name in enumerate(NAMES):
+        wrong = table[:20].copy()
+        wrong.iloc[:, column] += 6 * wrong.iloc[:, column].std()
+        first = [causes[0].feature for causes in detector.causes(wrong)]
+        assert first.count(name) >= 14, (name, first)
+    (causes,) = detector.causes(table[:1], n=6)
+    assert sum(cause.share for cause in causes) == pytest.approx(1)
+    assert [c.share for c in causes] == sorted((c.share for c in causes), reverse=True)
+
+
+def test_contributions_are_about_one_on_held_out_examples(linear: Autoencoder) -> None:
+    X = rows(100, 5)
+    detector = OutlierDetector.around(linear, X, random_state=0)
+    np.testing.assert_allclose(detector.contributions(X).mean(0), 1, rtol=0.01)
+    scaled = (linear.reconstruct(X) - X) / linear.model_.scale.numpy()
+    np.testing.assert_allclose(squares(linear, X), scaled**2, rtol=1e-4, atol=1e-9)
+
+
+def test_a_place_in_a_picture_is_a_cause() -> None:
+    random = np.random.default_rng(0)
+    X = np.broadcast_to(random.random((60, 1, 1)), (60, 4, 5)) + 0.01 * random.random((60, 4, 5))
+    detector = OutlierDetector(quick(), random_state=0, false_alarm_rate=0.2).fit(X)
+    wrong = X[:1].copy()
+    wrong[0, 2, 3] += 1
+    assert detector.causes(wrong)[0][0].feature == (2, 3)
+
+
+def test_a_frozen_autoencoder_is_left_as_it_is(linear: Autoencoder) -> None:
+    before, state = copy.deepcopy(linear.model_.state_dict()), copy.deepcopy(linear.get_params())
+    detector = OutlierDetector.around(linear, rows(100, 5), random_state=0)
+    detector.predict(rows(20, 6)), detector.causes(rows(3, 6))
+    assert detector.autoencoder_ is linear
+    assert linear.get_params() == state
+    assert all(torch.equal(value, before[name]) for name, value in linear.model_.state_dict().items())
+    same = OutlierDetector(FrozenEstimator(linear), random_state=0).fit(rows(100, 5))
+    np.testing.assert_array_equal(same.score_samples(rows(9, 6)), detector.score_samples(rows(9, 6)))
+
+
+def test_the_given_autoencoder_is_cloned_and_nothing_is_drawn_from_the_world() -> None:
+    given, X = quick(random_state=None), rows(60)
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()  # type: ignore[union-attr]
+    one, two = (OutlierDetector(given, random_state=1, false_alarm_rate=0.2).fit(X) for _ in range(2))
+    assert not hasattr(given, "model_")
+    np.testing.assert_array_equal(one.score_samples(X), two.score_samples(X))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+@pytest.mark.parametrize("measure", ["combined", "code", "error", "whitened", "nats"])
+def test_each_measure_gives_the_same_bits_in_any_grouping(linear: Autoencoder, measure: Any) -> None:
+    detector = OutlierDetector.around(linear, rows(100, 5), measure=measure, random_state=0)
+    X = rows(300, 6)
+    whole = detector.score_samples(X)
+    assert whole.dtype == np.float64
+    np.testing.assert_array_equal(np.concatenate([detector.score_samples(part) for part in (X[:7], X[7:])]), whole)
+    far = detector.score_samples(X + 30)
+    assert far.max() < whole.min()
+
+
+def test_the_densities_are_densities() -> None:
+    random = np.random.default_rng(0)
+    errors = random.gamma(3.0, 0.5, 5000)
+    known = ErrorDensity.fit(errors, 100)
+    u = np.array([0.3, 1.0, 2.5])
+    expected = -stats.gamma(known.shape, scale=1 / known.shape).logpdf(u)
+    np.testing.assert_allclose(known.nats(u * known.mean), expected, rtol=1e-9)
+    assert known.shape == pytest.approx(3, rel=0.1)
+    codes = random.normal(size=(5000, 2)) @ np.array([[3.0, 1.0], [0.0, 0.5]])
+    density = CodeDensity.fit(codes, 0)
+    places = np.array([[0.0, 0.0], [3.0, 1.0], [-9.0, 0.0]])
+    apart = density.nats(places) - density.nats(places[:1])
+    normal = stats.multivariate_normal(np.zeros(2), np.cov(codes.T))
+    np.testing.assert_allclose(apart[1], normal.logpdf(places[0]) - normal.logpdf(places[1]), atol=0.3)
+    assert apart[2] > 10
+
+
+def test_the_combined_score_is_the_sum_of_its_parts(linear: Autoencoder) -> None:
+    X = rows(50, 6)
+    scores = {
+        m: Scorer.fit(linear, m, rows(90, 5), rows(90, 5), 0)(linear, X)  # type: ignore[arg-type]
+        for m in ("combined", "code", "whitened")
+    }
+    np.testing.assert_allclose(scores["combined"], scores["code"] + scores["whitened"])
+
+
+def test_parameters_nest_and_grid_search_works() -> None:
+    detector = OutlierDetector().set_params(autoencoder__epochs=2, autoencoder__architecture=MLP((4,)))
+    assert detector.autoencoder.epochs == 2
+    X, y = np.concatenate([rows(80), rows(20, 1) * 5]), np.repeat([1, -1], [80, 20])
+    search = GridSearchCV(
+        OutlierDetector(quick(epochs=2), false_alarm_rate=0.3, random_state=0),
+        {"autoencoder__bottleneck__size": [1, 2]},
+        cv=StratifiedKFold(2),
+        scoring="roc_auc",
+    )
+    assert search.fit(X, y).best_params_["autoencoder__bottleneck__size"] in {1, 2}
+    assert clone(search.best_estimator_).autoencoder.bottleneck.size in {1, 2}
+
+
+def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
+    X = rows(60)
+    with pytest.raises(RecordError, match="two ways to a threshold"):
+        OutlierDetector(contamination=0.1, false_alarm_rate=0.1).fit(X)
+    with pytest.raises(ValueError, match="'autoencoder' parameter"):
+        OutlierDetector(5).fit(X)
+    with pytest.raises(RecordError, match="no autoencoder"):
+        OutlierDetector(FrozenEstimator(LocalOutlierFactor())).fit(X)
+    with pytest.raises(DataError, match="minimum of 5"):
+        OutlierDetector().fit(X[:4])
+    with pytest.raises(DataError, match="expecting 6 features"):
+        OutlierDetector.around(linear, X[:, :5])
+    with pytest.raises(RecordError, match="at least 1 cause"):
+        OutlierDetector.around(linear, X, false_alarm_rate=0.2).causes(X, n=0)
+    with pytest.warns(IsthmusWarning, match="12 calibrating examples are too few .* it takes 99;"):
+        detector = OutlierDetector.around(linear, X, false_alarm_rate=0.01)
+    assert (detector.predict(X) == 1).all()
+
+
+def test_odd_data_are_borne() -> None:
+    for X in (
+        np.full((30, 4), 2.5),
+        rows(30)[:, :1],
+        np.random.default_rng(0).integers(0, 255, (30, 5, 5, 3), np.uint8),
+    ):
+        detector = OutlierDetector(quick(epochs=1), false_alarm_rate=0.2, random_state=0).fit(X)
+        assert np.isfinite(detector.score_samples(X)).all()
+        assert np.isfinite(detector.contributions(X)).all()
+    maps = quick(architecture=Conv((4,), code="map"), epochs=1).fit(np.random.default_rng(0).random((30, 8, 8)))
+    detector = OutlierDetector.around(
+        maps, np.random.default_rng(1).random((60, 8, 8)), random_state=0, false_alarm_rate=0.2
+    )
+    assert np.isfinite(detector.score_samples(np.random.default_rng(2).random((1, 8, 8)))).all()
+
+
+def test_the_most_anomalous_is_drawn_first() -> None:
+    X = np.random.default_rng(0).random((60, 6, 7)) * 0.1
+    detector = OutlierDetector(quick(epochs=1), random_state=0, false_alarm_rate=0.2).fit(X)
+    X[17, 3, 2] = 9
+    figure = plots.anomalies(detector, X, n=3)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert len(labels) == 6
+    assert labels[0].startswith("row 17\n")
+    assert png(figure) == png(plots.anomalies(detector, X, n=3))
+    scores = plots.anomaly_scores(detector, X)
+    assert f"{(detector.predict(X) == -1).sum()} lie above the threshold" in scores.get_label()
+
+
+@pytest.fixture(scope="module")
+def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detect")
+    pd.DataFrame(rows(500), columns=NAMES).to_csv(folder / "x.csv", index=False)
+    wrong = pd.DataFrame(rows(30, 1), columns=NAMES)
+    wrong.loc[4, "=up"] += 6 * wrong["=up"].std()
+    wrong.to_csv(folder / "new.csv", index=False)
+    words = ("bottleneck.size=2", "architecture.hidden=16", "epochs=20", "--data", "x.csv", "--out", "r")
+    done = run("train", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_detect_names_the_row_and_the_column(table_run: Path) -> None:
+    done = run("detect", "r", "--data", "new.csv", cwd=table_run)
+    assert done.returncode == 0, done.stderr
+    assert "probability of at most 0.03846, calibrated on 25 examples" in done.stdout
+    with open(table_run / "anomalies.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 30
+    assert (lines[4]["verdict"], lines[4]["row"]) == ("anomalous", "4")
+    assert "'=up" in {lines[4][f"cause_{i}"] for i in (1, 2, 3)}  # as text: a spreadsheet would run =up
+    as_json = json.loads(run("detect", "r", "--data", "new.csv", "--json", cwd=table_run).stdout)
+    top = as_json["most_anomalous"][0]
+    assert (top["row"], top["anomalous"]) == (4, True)
+    assert "=up" in {cause["feature"] for cause in top["causes"]}
+    assert as_json["anomalous"] == sum(line["verdict"] == "anomalous" for line in lines)
+
+
+def test_detect_draws_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((300, 6, 6)).astype(np.float32))
+    words = ("bottleneck.size=2", "architecture.hidden=16", "epochs=1", "--data", "x.npy", "--out", "r")
+    assert run("train", *words, cwd=tmp_path).returncode == 0
+    done = run("detect", "r", "-d", "x.npy", "--contamination", "0.1", "--out", "a.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+WRONG = {
+    ("detect", "r"): (2, "--data is missing"),
+    ("detect", "r", "-d", "new.csv", "--out", "a.txt"): (2, ".csv"),
+    ("detect", "r", "-d", "new.csv", "--out", "no/a.csv"): (1, "no"),
+    ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "2"): (2, "false_alarm_rate"),
+    ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "0.1", "--contamination", "0.1"): (2, "two ways"),
+    ("detect", "r", "-d", "digits"): (1, "shape"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_a_wrong_detect_is_one_sentence(words: tuple[str, ...], table_run: Path) -> None:
+    done = run(*words, cwd=table_run)
+    code, word = WRONG[words]
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert word in done.stderr
+
+
+def test_the_default_standardizes_so_that_columns_count_equally() -> None:
+    X = rows(300) * [1, 1, 1, 1, 1, 1e6]
+    ae = quick(likelihood=Normal(), scaling=Standard()).fit(X[:200])
+    wrong = X[200:220].copy()
+    wrong[:, 0] += 6 * X[:, 0].std()
+    causes = OutlierDetector.around(ae, X[200:], random_state=0).causes(wrong)
+    assert sum(found[0].feature == 0 for found in causes) >= 14

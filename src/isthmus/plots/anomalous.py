@@ -71,7 +71,9 @@ def anomaly_scores(ae: Autoencoder | OutlierDetector, X: Any, y: Any = None, *, 
     if np.isfinite(offset):
         axes.axvline(offset, color="0.2", linewidth=1, linestyle="--", label=f"threshold {offset:.4g}")
     if beyond:
-        axes.set_title(f"{beyond:,} scores beyond the right end are counted in the last bar", fontsize=9, loc="left")
+        axes.set_title(
+            f"what lies beyond the right end, {beyond:,}, is counted in the last bar", fontsize=9, loc="left"
+        )
     axes.set(xlabel="anomaly score, -score_samples", ylabel="examples")
     axes.legend(frameon=False, fontsize=9)
     return figure

@@ -45,8 +45,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     threshold ``offset_`` is the k-th lowest of their n scores, k = ⌊α (n + 1)⌋, and what scores below is anomalous: a new normal example,
     drawn as they were, is called anomalous with a probability of at most k / (n + 1) ≤ α, whatever the distribution, the autoencoder and n
     (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
-    p-values"). The probability is over the draw of the calibrating examples too. If those are themselves partly anomalous, there are fewer
-    alarms, not more. With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
+    p-values"). The probability is over the draw of the calibrating examples too. It does not hold if those are not drawn as the new
+    normal ones are; anomalies among them that score low make alarms rarer. With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
     scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
 
     Args:

@@ -45,8 +45,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     threshold ``offset_`` is the k-th lowest of their n scores, k = ⌊α (n + 1)⌋, and what scores below is anomalous: a new normal example,
     drawn as they were, is called anomalous with a probability of at most k / (n + 1) ≤ α, whatever the distribution, the autoencoder and n
     (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
-    p-values"). The probability is over the draw of the calibrating examples too. It does not hold if those are not drawn as the new
-    normal ones are; anomalies among them that score low make alarms rarer. With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
+    p-values"). The probability is over the draw of the calibrating examples too.
+    It does not hold if those are not drawn as the new normal ones are; anomalies among them that score low make alarms rarer. With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
     scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
 
     Args:
@@ -54,8 +54,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             fitted one, which is used as it is: examples given to `fit` should then be others than it was trained on (see `around`).
         measure: what makes an example anomalous; all but "error" in nats.
             "combined", which "auto" means: minus the log-densities of its code (a mixture, `densities.CodeDensity`) and of
-            its standardized error (`densities.ErrorDensity`), as if they were independent. It was the best of these on
-            held-out training digits. "code", "whitened": only the one, or only the other.
+            its standardized error (`densities.ErrorDensity`), as if they were independent. On training digits held
+            out it ranked far above the error and the nats, and above the code alone or level with it. "code", "whitened": only the one, or only the other.
             "error": mean squared error in model units. "nats": the autoencoder's own loss, `Autoencoder.score_samples`.
         contamination: the share of the examples given to `fit` that is believed to be anomalous, in (0, 0.5].
         false_alarm_rate: how often a normal example may be called anomalous; 0.05 if neither is given.

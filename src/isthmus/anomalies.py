@@ -46,7 +46,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     drawn as they were, is called anomalous with a probability of at most k / (n + 1) ≤ α, whatever the distribution, the autoencoder and n
     (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
     p-values"). The probability is over the draw of the calibrating examples too.
-    It does not hold if those are not drawn as the new normal ones are; anomalies among them that score low make alarms rarer. With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
+    It does not hold if those are not drawn as the new normal ones are; anomalies among them that score low make alarms rarer.
+    With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
     scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
 
     Args:
@@ -55,7 +56,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         measure: what makes an example anomalous; all but "error" in nats.
             "combined", which "auto" means: minus the log-densities of its code (a mixture, `densities.CodeDensity`) and of
             its standardized error (`densities.ErrorDensity`), as if they were independent. On training digits held
-            out it ranked far above the error and the nats, and above the code alone or level with it. "code", "whitened": only the one, or only the other.
+            out it ranked far above the error and the nats, and above the code alone or level with it.
+            "code", "whitened": only the one, or only the other.
             "error": mean squared error in model units. "nats": the autoencoder's own loss, `Autoencoder.score_samples`.
         contamination: the share of the examples given to `fit` that is believed to be anomalous, in (0, 0.5].
         false_alarm_rate: how often a normal example may be called anomalous; 0.05 if neither is given.

@@ -45,6 +45,7 @@ Reading order, which is the way of the data; nobody imports upward:
     walks           ways through the codes: traversals, interpolations, neighbors
     densities       how likely codes and errors are
     anomalies       which examples are anomalous, and why
+    compression/    examples as small files, and rate against distortion
     plots/          what it learned, in pictures
     report/         the page of a run
     tensorboard     event files
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from isthmus import (
         architectures,
         bottlenecks,
+        compression,
         corruptions,
         data,
         likelihoods,
@@ -101,6 +103,7 @@ __all__ = [
     "architectures",
     "bottlenecks",
     "compare",
+    "compression",
     "corruptions",
     "data",
     "evaluate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "table",
     "watcher",
     "write_array",
+    "write_blocks",
     "write_table",
 ]
 
@@ -69,13 +71,13 @@ def watcher(quiet: bool) -> Any:
     return watch
 
 
-def array_path(out: Path | None, usual: str, kinds: tuple[str, ...] = (".npy",)) -> Path:
+def array_path(out: Path | None, usual: str, endings: tuple[str, ...] = (".npy",)) -> Path:
     """Where an array is to be written; known to be possible before the work that makes it."""
     from isthmus.errors import DataError, RecordError
 
     path = Path(usual) if out is None else out
-    if path.suffix not in kinds:
-        raise RecordError(f"--out {path}: arrays are written as {' or '.join(kinds)}; let the name end so")
+    if path.suffix not in endings:
+        raise RecordError(f"--out {path}: arrays are written as {' or '.join(endings)}; let the name end so")
     if not path.parent.is_dir():
         raise DataError(f"--out {path}: there is no folder {path.parent}; make it first")
     return path
@@ -116,6 +118,31 @@ def write_table(path: Path, header: list[str] | None, values: Any, labels: Any =
         writer.writerow(cells if labels is None else [*cells, labels[number]])
     replace_file(path, text.getvalue().encode())
     say(f"written: {path}, {values.shape} {values.dtype}")
+
+
+def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterator[Any], names: Any) -> None:
+    """An array that comes block by block, as .npy or, if it is a table, .csv, whole or not at all; and a line that says so."""
+    import io
+
+    import numpy as np
+
+    from isthmus.writing import replace_file
+
+    def parts() -> Iterator[bytes]:
+        head = io.BytesIO()
+        if path.suffix == ".npy":
+            np.lib.format.write_array_header_1_0(head, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+        else:
+            writer = csv.writer(text := io.StringIO(), lineterminator="\n")
+            writer.writerow(names)
+            head.write(text.getvalue().encode())
+        yield head.getvalue()
+        for block in blocks:
+            rows = (",".join(map(repr, row)) for row in block.tolist()) if path.suffix == ".csv" else ()
+            yield block.tobytes() if path.suffix == ".npy" else "".join(f"{row}\n" for row in rows).encode()
+
+    replace_file(path, parts())
+    say(f"written: {path}, {shape} {dtype}")
 
 
 def fail(error: BaseException | str, code: int) -> NoReturn:

@@ -72,6 +72,7 @@ TITLES = {
     "neighbors": "nearest neighbors",
     "traversal": "one number of the code at a time",
     "interpolation": "between two examples",
+    "rate_distortion": "bits against error",
 }
 
 

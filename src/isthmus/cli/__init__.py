@@ -38,7 +38,16 @@ def root(
 VERBS: dict[str, list[Callable[..., None]]] = {
     "Train": [training.train, training.resume, training.sweep, training.reproduce],
     "Look": [looking.evaluate, looking.compare, looking.plot, looking.recipes, looking.data],
-    "Use": [using.encode, using.decode, using.reconstruct, using.impute, using.sample, using.detect],
+    "Use": [
+        using.encode,
+        using.decode,
+        using.reconstruct,
+        using.impute,
+        using.sample,
+        using.detect,
+        using.compress,
+        using.decompress,
+    ],
 }
 for panel, verbs in VERBS.items():
     for verb in verbs:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, all_examples, origin_of
-from isthmus.console import array_path, counted, say, say_json, table, write_array, write_table
+from isthmus.console import array_path, counted, say, say_json, table, write_array, write_blocks, write_table
 
-__all__ = ["decode", "detect", "encode", "impute", "reconstruct", "sample"]
+__all__ = ["compress", "decode", "decompress", "detect", "encode", "impute", "reconstruct", "sample"]
 
 
 def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
@@ -137,3 +137,50 @@ def detect(
     for written in (path, picture):
         if written is not None:
             say(f"written: {written}")
+
+
+def compress(
+    run: Run,
+    data: Data = None,
+    out: Out = None,
+    step: Annotated[
+        float | None, typer.Option(help="How far a reconstruction moves by one step of the code, in model units.")
+    ] = None,
+    bits: Annotated[float | None, typer.Option(help="Bits for each example, of the whole file.")] = None,
+    error: Annotated[
+        float | None, typer.Option(help="The share by which the mean squared error may grow; 0.05 if nothing is said.")
+    ] = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    as_json: Json = False,
+) -> None:
+    """Examples as a small file: their codes, rounded and entropy-coded; and what gzip, LZMA and PNG make of the same examples."""
+    from isthmus import compression
+
+    path = Path("compressed.isthmus") if out is None else out
+    ae, X = all_examples(run, data, labels, resize)
+    found = compression.compress(ae, X, path, step=step, bits=bits, error=error)
+    others = compression.lossless(X)
+    if as_json:
+        say_json(found.as_dict() | {"lossless_bytes": others})
+        return
+    table(["figure", "value", "unit"], [list(row) for row in found.rows(others)])
+    say(f"written: {path}, {found.bytes:,} bytes; isthmus decompress {run} {path}")
+
+
+def decompress(
+    run: Run,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What isthmus compress wrote.")],
+    out: Out = None,
+) -> None:
+    """The examples of a compressed file, as .npy, or a table as .csv: in their order and type, as the decoder has them."""
+    from isthmus import compression, runs
+    from isthmus.errors import RecordError
+
+    path = array_path(out, "decompressed.npy", (".npy", ".csv"))
+    ae = runs.open_run(run)
+    shape, dtype, blocks = compression.decompressing(ae, file)
+    if path.suffix == ".csv" and len(shape) != 2:
+        raise RecordError(f"--out {path}: these examples are no table; let the name end with .npy")
+    names = getattr(ae, "feature_names_in_", [f"column {number}" for number in range(shape[1])])
+    write_blocks(path, shape, dtype, blocks, names)

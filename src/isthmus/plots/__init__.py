@@ -14,6 +14,7 @@ X are examples in the user's units, best ones held out from training, and y thei
     weights       the first layer's filters
     curves        losses
     compared      several autoencoders: their reconstructions, their errors against what they cost
+    rate          bits against what comes back
 
 Matplotlib loads when the first picture is asked for.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from isthmus.plots.curves import losses
     from isthmus.plots.generated import manifold, samples
     from isthmus.plots.maps import latent, tsne, umap
+    from isthmus.plots.rate import rate_distortion
     from isthmus.plots.rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
     from isthmus.plots.walks import interpolation, neighbors, traversal
     from isthmus.plots.weights import filters
@@ -49,6 +51,7 @@ __all__ = [
     "noise_levels",
     "noisy",
     "pca",
+    "rate_distortion",
     "reconstructions",
     "samples",
     "sheet",
@@ -63,6 +66,7 @@ _HOMES = {
     "curves": ("losses",),
     "generated": ("manifold", "samples"),
     "maps": ("latent", "tsne", "umap"),
+    "rate": ("rate_distortion",),
     "rows": ("completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"),
     "walks": ("interpolation", "neighbors", "traversal"),
     "weights": ("filters",),

@@ -1,0 +1,212 @@
+"""The compressed file, read with suspicion: docs/compressed-file.md says byte by byte what is in it. Nothing in it can run."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.compression import coding
+from isthmus.compression.tables import MOST, SHIFTS, Table, fitted
+from isthmus.data.files import open_regular, read_exactly, shown
+from isthmus.errors import DataError
+
+__all__ = ["DTYPES", "Contents", "damaged", "packed", "read"]
+
+DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
+_MAGIC, _VERSION, _CHECK = b"isthmus\x1a", 1, 8
+_HEAD = struct.Struct("<8s4BQ3I16s")
+_PER_BYTE = 1024  # examples, and numbers of their codes, that a byte of the file stands for at most
+_ENTRIES = 2 * MOST
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a compressed file holds.
+
+    Attributes:
+        model: 16 bytes that name the model.
+        dtype: of the examples, one of `DTYPES`.
+        numbers: whole numbers (n, places, channels).
+        steps: (channels,) what one stands for; None where the numbers are entries of a codebook.
+    """
+
+    model: bytes
+    dtype: str
+    numbers: NDArray[np.int32]
+    steps: NDArray[np.float32] | None
+
+
+def packed(contents: Contents) -> bytes:
+    """The bytes of a compressed file. One table serves all channels where that is smaller."""
+    n, places, channels = contents.numbers.shape
+    columns = contents.numbers.reshape(-1, channels)
+    own = [fitted(column) for column in columns.T]
+    one = fitted(columns.reshape(-1))
+    shared = channels > 1 and one[1] < sum(bits for _, bits in own)
+    tables = [one[0]] if shared else [table for table, _ in own]
+    words = coding.encoded(columns.reshape(-1, len(tables)), tables)
+    kind, dtype = int(contents.steps is None), DTYPES.index(contents.dtype)
+    counts = (n, places, channels, len(words))
+    parts = [_HEAD.pack(_MAGIC, _VERSION, kind, dtype, shared, *counts, contents.model)]
+    parts += [] if contents.steps is None else [contents.steps.astype("<f4").tobytes()]
+    parts += [_table(table) for table in tables] + [words.astype("<u4").tobytes()]
+    length = sum(map(len, parts)) + _CHECK
+    parts.append(bytes(max(0, math.ceil(max(n, _coded(n * places, channels, tables)) / _PER_BYTE) - length)))
+    whole = b"".join(parts)
+    return whole + _checksum(whole)
+
+
+def _checksum(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=_CHECK).digest()
+
+
+def _coded(rows: int, channels: int, tables: Sequence[Table]) -> int:
+    """How many numbers there are, unless none takes a bit."""
+    return rows * channels if any(len(table.roots) > 1 or table.shift > 0 for table in tables) else 0
+
+
+def _table(table: Table) -> bytes:
+    bits = table.roots[:, None] >> np.arange(table.width) & 1
+    low = 2 * table.low if table.low >= 0 else -2 * table.low - 1
+    head = _varint(low) + _varint(len(table.roots)) + bytes([table.shift, table.width])
+    return head + np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    said = bytearray()
+    while value > 127:
+        said.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*said, value])
+
+
+def read(path: str | os.PathLike[str], model: bytes, places: int, channels: int) -> Contents:
+    """The contents of a compressed file.
+
+    Args:
+        model: the 16 bytes that name the model that is there.
+        places, channels: whole numbers of one of its codes.
+
+    Raises:
+        FileNotFoundError, PermissionError: as the system says.
+        DataError: it is a link or no file, it is damaged in which way ever, or another model made it.
+    """
+    path = Path(path)
+    with open_regular(path) as file:
+        content = bytes(read_exactly(file, os.fstat(file.fileno()).st_size, shown(path)))
+    try:
+        return _Reader(content).contents(model, places, channels)
+    except _OtherModelError as error:
+        raise DataError(f"{shown(path)} {error}") from None
+    except (DataError, ValueError, IndexError) as error:
+        raise damaged(path, str(error)) from None
+
+
+def damaged(path: str | os.PathLike[str], reason: str) -> DataError:
+    """What to raise for a file that is not what it ought to be."""
+    return DataError(f"{shown(path)} is damaged or is no compressed file: {reason}")
+
+
+class _OtherModelError(Exception):
+    """A sound file of another model."""
+
+
+class _Reader:
+    """Takes a file apart from its beginning on; asks for no memory that the file has not shown to need."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.place, self.end = content, 0, len(content) - _CHECK
+
+    def contents(self, model: bytes, places: int, channels: int) -> Contents:
+        head = self._head()
+        kind, dtype, shared, n, own_places, own_channels, count, own_model = head
+        if own_model != model:
+            raise _OtherModelError(f"was made by another model ({own_model.hex()}): open the run that made it")
+        if (own_places, own_channels) != (places, channels):
+            raise DataError(
+                f"its codes are {own_places} x {own_channels} numbers, and the model's {places} x {channels}"
+            )
+        steps = None if kind else np.frombuffer(self._take(4 * channels), "<f4").astype(np.float32)
+        if steps is not None and not (np.isfinite(steps) & (steps > 0)).all():
+            raise DataError("a step is no number greater than 0")
+        tables = [self._table() for _ in range(1 if shared else channels)]
+        if max(n, _coded(n * places, channels, tables)) > _PER_BYTE * len(self.content):
+            raise DataError(f"{n:,} examples are more than its {len(self.content):,} bytes can hold")
+        words = np.frombuffer(self._take(4 * count), "<u4").astype(np.uint32)
+        if any(self._take(self.end - self.place)):
+            raise DataError("something follows its words")
+        numbers = _numbers(words, (n, places, channels), tables)
+        return Contents(model, DTYPES[dtype], numbers, steps)
+
+    def _head(self) -> tuple[Any, ...]:
+        magic, version, *head = _HEAD.unpack(self._take(_HEAD.size))
+        if magic != _MAGIC:
+            raise DataError("it does not begin as one")
+        if version != _VERSION:
+            raise DataError(
+                f"it has version {version}, and this isthmus reads version {_VERSION}; install a newer isthmus"
+            )
+        if _checksum(memoryview(self.content)[: self.end]) != self.content[self.end :]:
+            raise DataError("its checksum is not that of its content")
+        kind, dtype, shared, n, places, channels, *_ = head
+        if max(kind, shared) > 1 or dtype >= len(DTYPES) or min(n, places, channels) == 0:
+            raise DataError("its header says what cannot be")
+        return tuple(head)
+
+    def _take(self, size: int) -> bytes:
+        if size > self.end - self.place:
+            raise DataError(f"it is cut short: {size:,} bytes are missing at byte {self.place:,}")
+        self.place += size
+        return self.content[self.place - size : self.place]
+
+    def _varint(self) -> int:
+        value = 0
+        for shift in range(0, 28, 7):
+            byte = self._take(1)[0]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise DataError(f"the number at byte {self.place - 4:,} is too long")
+
+    def _table(self) -> Table:
+        low, entries = self._varint(), self._varint()
+        low = -(low + 1 >> 1) if low & 1 else low >> 1
+        shift, width = self._take(2)
+        if not (0 < entries <= _ENTRIES and shift <= SHIFTS and 0 < width <= 16):
+            raise DataError(f"the table before byte {self.place:,} cannot be")
+        if low << shift < -2 * MOST or (low + entries) << shift > 2 * MOST:
+            raise DataError(f"the table before byte {self.place:,} has numbers that are too large")
+        bits = np.frombuffer(self._take((entries * width + 7) // 8), np.uint8)
+        flat = np.unpackbits(bits, count=entries * width, bitorder="little").reshape(entries, width)
+        roots = (flat.astype(np.int64) << np.arange(width)).sum(1)
+        if not (roots[0] and roots[-1]):
+            raise DataError(f"the table before byte {self.place:,} does not end where it ought to")
+        return Table(low, shift, roots)
+
+
+def _numbers(words: NDArray[np.uint32], shape: tuple[int, int, int], tables: list[Table]) -> NDArray[np.int32]:
+    """The numbers (n, places, channels); columns that never change take no memory but once."""
+    rows, channels = shape[0] * shape[1], shape[2]
+    rows = rows * channels // len(tables)
+    fixed = [len(table.roots) == 1 and not table.shift for table in tables]
+    moving = coding.decoded(words, rows, [table for table, still in zip(tables, fixed, strict=True) if not still])
+    if not any(fixed):
+        return moving.reshape(shape)
+    if all(fixed):
+        row = np.array([table.low for table in tables], np.int32)
+        return np.broadcast_to(row, shape)
+    columns = np.empty((rows, len(tables)), np.int32)
+    columns[:, np.flatnonzero(~np.array(fixed))] = moving
+    for number in np.flatnonzero(fixed):
+        columns[:, number] = tables[number].low
+    return columns.reshape(shape)

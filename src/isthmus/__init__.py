@@ -46,6 +46,9 @@ Reading order, which is the way of the data; nobody imports upward:
     densities       how likely codes and errors are
     anomalies       which examples are anomalous, and why
     compression/    examples as small files, and rate against distortion
+    spoiling        kinds of corruption and their levels
+    baselines       what restores without a net
+    robustness      how well it restores as the spoiling grows
     plots/          what it learned, in pictures
     report/         the page of a run
     tensorboard     event files

@@ -10,7 +10,8 @@ import dataclasses
 import difflib
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from numbers import Integral
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
 
@@ -25,6 +26,7 @@ __all__ = [
     "Record",
     "Share",
     "Sizes",
+    "arguments",
     "describe",
     "nearest",
     "override",
@@ -127,6 +129,22 @@ def parse(text: str) -> Any:
     if len(parts) > 1 or text != text.strip("()"):
         return tuple(parse(part.strip()) for part in parts if part.strip())
     return {"True": True, "False": False}.get(text, text)
+
+
+def arguments(functions: Mapping[str, Callable[..., Any]], assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """For each named function the arguments among ``name=value`` that it takes; `RecordError` for one that none takes."""
+    given = {"ae", "X", "y", "train"}  # by the run
+    takes = {name: signature(function).parameters.keys() - given for name, function in functions.items()}
+    choices: dict[str, dict[str, Any]] = {name: {} for name in functions}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        takers = [each for each in functions if name in takes[each]]
+        if not takers:
+            known = sorted({each for names in takes.values() for each in names})
+            raise RecordError(f"{' and '.join(functions)}: no argument '{name}'{nearest(name, known)}")
+        for each in takers:
+            choices[each][name] = parse(text)
+    return choices
 
 
 def override(

@@ -19,11 +19,14 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus import __version__
+from isthmus.corruptions import Noise
 from isthmus.data import Dataset, load
 from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
+from isthmus.robustness import robustness
 from isthmus.runs import About, Origin, Split, draw, save_run
+from isthmus.spoiling import LEVELS
 from isthmus.tensorboard import EventWriter, installed
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial
@@ -127,6 +130,23 @@ def _given_error(ae: Autoencoder, dataset: Dataset) -> float:
     return float(np.square((ae.corrupt(test) - test.astype(np.float32)) / 255, dtype=np.float64).mean())
 
 
+def _baseline_error(name: str) -> Callable[[Autoencoder, Dataset], float]:
+    """What a baseline leaves of the test pictures, spoilt as in training, once."""
+
+    def error(ae: Autoencoder, data: Dataset) -> float:
+        level = getattr(ae.corruption_, LEVELS[type(ae.corruption_)].field)
+        only: dict[str, Any] = {"levels": level, "baselines": [name], "draws": 1, "n": len(_test(data))}
+        result = robustness(ae, _test(data), train=data.train, **only)
+        return next(each.mse for each in result.figures if each.method == name) / 255**2
+
+    return error
+
+
+def _error_at(scale: float) -> Callable[[Autoencoder, Dataset], float]:
+    """The error of what is made of test pictures with normal noise of another scale."""
+    return lambda ae, data: _error(ae, ae.corrupt(_test(data), corruption=Noise(scale)), _test(data))
+
+
 FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     # the running mean over the last epoch, as Keras reports it
     "loss per pixel": lambda ae, _: ae.history_[-1].loss / math.prod(ae.shape_),
@@ -141,7 +161,12 @@ FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     # mean squared errors on the test pictures: from clean input, and from spoilt
     "test MSE": lambda ae, data: _error(ae, _test(data), _test(data)),
     "restored MSE": lambda ae, data: _error(ae, np.asarray(ae.corrupt(_test(data))), _test(data)),
+    **{f"restored MSE at {scale}": _error_at(scale) for scale in (0.3, 0.7, 1.0)},
+    # and of the spoilt pictures themselves, and what is made of them without a net
+    "spoilt MSE": _given_error,
     "given MSE": _given_error,
+    "mean picture's MSE": _baseline_error("mean example"),
+    "linear map's MSE": _baseline_error("linear map"),
     "PCA's test MSE": lambda ae, data: pca_error(data.train, _test(data), math.prod(ae.code_shape_)) / 255**2,
 }
 

@@ -33,7 +33,7 @@ from isthmus.data.observed import gaps
 from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
-from isthmus.records import nearest, parse
+from isthmus.records import arguments, nearest
 from isthmus.training import Report
 from isthmus.writing import replace_file
 
@@ -47,6 +47,7 @@ __all__ = [
     "default_kinds",
     "draw",
     "examples_of",
+    "folder_of",
     "free_folder",
     "interrupted",
     "open_run",
@@ -56,6 +57,7 @@ __all__ = [
     "save_checkpoint",
     "save_run",
     "split",
+    "table_csv",
     "title_of",
 ]
 
@@ -209,6 +211,11 @@ def history_csv(history: Iterable[Report]) -> str:
         {k: v for k, v in asdict(report).items() if k not in {"stats", "complete"}} | dict(report.stats)
         for report in history
     ]
+    return table_csv(rows)
+
+
+def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same names as CSV, with a line of the names."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -223,6 +230,11 @@ def open_run(run: Path) -> Autoencoder:
             raise DataError(f"{run} was cut off while it trained; go on with it: isthmus resume {run}")
         raise DataError(f"{run} holds no run (no model.safetensors); `isthmus train --out {run}` makes one")
     return load(run)
+
+
+def folder_of(run: Path) -> Path:
+    """Where things about a run are written: its folder, or that of a model file."""
+    return run if run.is_dir() else run.parent
 
 
 def origin_of(run: Path) -> Origin:
@@ -304,17 +316,7 @@ def picture_choices(kinds: Sequence[str], assignments: Iterable[str]) -> dict[st
     for kind in kinds:
         if kind not in plots.__all__:
             raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
-    takes = {kind: signature(getattr(plots, kind)).parameters.keys() - {"ae", "X", "y"} for kind in kinds}
-    choices: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
-    for assignment in assignments:
-        name, _, text = assignment.partition("=")
-        takers = [kind for kind in kinds if name in takes[kind]]
-        if not takers:
-            known = sorted({each for names in takes.values() for each in names})
-            raise RecordError(f"{' and '.join(kinds)}: no argument '{name}'{nearest(name, known)}")
-        for kind in takers:
-            choices[kind][name] = parse(text)
-    return choices
+    return arguments({kind: getattr(plots, kind) for kind in kinds}, assignments)
 
 
 def title_of(kind: str) -> str:

@@ -133,6 +133,17 @@ def _restoring(
     )
 
 
+_RESTORED = (
+    "restored MSE",
+    "spoilt MSE",
+    "linear map's MSE",
+    "restored MSE at 0.3",
+    "restored MSE at 0.7",
+    "restored MSE at 1.0",
+    "parameters",
+)
+_COMPLETED = ("restored MSE", "given MSE", "mean picture's MSE", "linear map's MSE")
+
 CONV_CODE = Conv((16,), kernel=5, code="map", down="stride", up="transpose")
 
 TUTORIALS: tuple[Tutorial, ...] = (
@@ -339,16 +350,18 @@ TUTORIALS: tuple[Tutorial, ...] = (
         (
             System(
                 lambda: _restoring(MLP((512,)), 128, Noise(0.5), Normal()),
-                {"restored MSE": None, "parameters": None},
+                dict.fromkeys(_RESTORED),
                 name="dense",
             ),
             System(
                 lambda: _restoring(CONV_CODE, 32, Noise(0.5), Normal()),
-                {"restored MSE": None, "parameters": None},
+                dict.fromkeys(_RESTORED),
                 name="conv",
             ),
         ),
-        ("denoising", "losses"),
+        ("denoising", "restorations", "robustness", "losses"),
+        "the same noise, steps and loss for both; the error at other noise than in training shows what each makes of what it never saw",
+        choices={"restorations": {"levels": (0.3, 0.5, 0.7, 1.0)}, "robustness": {"n": 200, "draws": 1}},
     ),
     Tutorial(
         "occluded",
@@ -357,12 +370,14 @@ TUTORIALS: tuple[Tutorial, ...] = (
         tuple(
             System(
                 partial(_restoring, MLP((512, 256)), 64, Occlude(share), Bernoulli()),
-                {"restored MSE": None, "given MSE": None},
+                dict.fromkeys(_COMPLETED),
                 name=name,
             )
             for name, share in (("a third given", 1 / 3), ("a quarter given", 1 / 4))
         ),
-        ("completion", "losses"),
+        ("completion", "robustness", "losses"),
+        "beside it what the mean of the training pictures leaves, and the best linear map from what is given to the whole",
+        choices={"robustness": {"baselines": ("mean example", "linear map")}},
     ),
 )
 

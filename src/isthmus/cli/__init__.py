@@ -37,7 +37,7 @@ def root(
 
 VERBS: dict[str, list[Callable[..., None]]] = {
     "Train": [training.train, training.resume, training.sweep, training.reproduce],
-    "Look": [looking.evaluate, looking.compare, looking.plot, looking.recipes, looking.data],
+    "Look": [looking.evaluate, looking.robustness, looking.compare, looking.plot, looking.recipes, looking.data],
     "Use": [
         using.encode,
         using.decode,

@@ -12,7 +12,7 @@ import typer
 from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, origin_of
 from isthmus.console import counted, first_line, say, say_json, table
 
-__all__ = ["compare", "data", "evaluate", "plot", "recipes"]
+__all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
 
 def evaluate(
@@ -66,6 +66,45 @@ def compare(
         say(f"written: {file}")
 
 
+def robustness(
+    run: Run,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=VALUE]...", help="kinds=noise,mask levels=0.3,0.5,0.7 draws=3 n=500 random_state=0"
+        ),
+    ] = None,
+    data: Data = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """How well a run restores as the spoiling grows, beside doing nothing, filters and the best linear map."""
+    from isthmus import runs
+    from isthmus.plots.restoring import save
+    from isthmus.records import arguments
+    from isthmus.robustness import robustness as measured
+    from isthmus.writing import check_writable, replace_file
+
+    choices = arguments({"robustness": measured}, settings or [])["robustness"]
+    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
+    part = runs.completed(ae, runs.split(dataset, ae.missing))
+    folder = out or runs.folder_of(run)
+    with runs.claimed(folder):
+        check_writable(folder / "robustness.csv")
+        result = measured(ae, part.test, train=part.train, **choices)
+        replace_file(folder / "robustness.csv", runs.table_csv([each.as_dict() for each in result.figures]).encode())
+        pictures = save(result, folder / "pictures")
+    if as_json:
+        say_json(result.as_dict())
+        return
+    table([f"{counted(result.n_examples, 'example')} of {dataset.name}, spoilt by", *result.methods], result.rows())
+    for note in result.notes():
+        say(note)
+    say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *pictures))}")
+
+
 def plot(
     run: Run,
     settings: Annotated[
@@ -90,7 +129,7 @@ def plot(
     choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
     ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
     part = runs.completed(ae, runs.split(dataset, ae.missing))
-    folder = out or (run if run.is_dir() else run.parent) / "pictures"
+    folder = out or runs.folder_of(run) / "pictures"
     try:
         drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
     except TypeError as error:

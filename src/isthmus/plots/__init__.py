@@ -15,6 +15,7 @@ X are examples in the user's units, best ones held out from training, and y thei
     curves        losses
     compared      several autoencoders: their reconstructions, their errors against what they cost
     rate          bits against what comes back
+    restoring     errors and examples as the spoiling grows
 
 Matplotlib loads when the first picture is asked for.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from isthmus.plots.generated import manifold, samples
     from isthmus.plots.maps import latent, tsne, umap
     from isthmus.plots.rate import rate_distortion
+    from isthmus.plots.restoring import restorations, robustness
     from isthmus.plots.rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
     from isthmus.plots.walks import interpolation, neighbors, traversal
     from isthmus.plots.weights import filters
@@ -53,6 +55,8 @@ __all__ = [
     "pca",
     "rate_distortion",
     "reconstructions",
+    "restorations",
+    "robustness",
     "samples",
     "sheet",
     "traversal",
@@ -67,6 +71,7 @@ _HOMES = {
     "generated": ("manifold", "samples"),
     "maps": ("latent", "tsne", "umap"),
     "rate": ("rate_distortion",),
+    "restoring": ("restorations", "robustness"),
     "rows": ("completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"),
     "walks": ("interpolation", "neighbors", "traversal"),
     "weights": ("filters",),

@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 
 from isthmus.writing import replace_file
 
-__all__ = ["Picture", "blank", "chart", "frame", "png", "save_png"]
+__all__ = ["Picture", "blank", "chart", "frame", "panels", "png", "save_png"]
 
 DPI = 150
 MARGIN = 12  # pixels around everything
@@ -41,12 +41,19 @@ def blank(alt: str) -> Picture:
 
 def chart(alt: str, width: float = 7.0, height: float = 5.0) -> tuple[Picture, Axes]:
     """A figure of one pair of axes, width and height in inches, whose labels make themselves room."""
-    figure = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure, (axes,) = panels(alt, 1, width, height)
+    return figure, axes
+
+
+def panels(alt: str, n: int, width: float, height: float) -> tuple[Picture, list[Axes]]:
+    """A figure of n pairs of axes side by side, width and height of each in inches, whose labels make themselves room."""
+    figure = Picture(figsize=(n * width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     figure.set_label(alt)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    all_axes = [figure.add_subplot(1, n, i + 1) for i in range(n)]
+    for axes in all_axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, all_axes
 
 
 def frame(figure: Figure, boxes: Mapping[Axes, Box]) -> None:

@@ -23,9 +23,9 @@ from sklearn.utils import estimator_checks
 from test_cli import run
 
 from isthmus import Autoencoder, OutlierDetector, plots, recipes
+from isthmus.anomalies.densities import CodeDensity, ErrorDensity, Scorer, squares
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
-from isthmus.densities import CodeDensity, ErrorDensity, Scorer, squares
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.likelihoods import Normal
 from isthmus.plots.drawing import png

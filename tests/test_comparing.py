@@ -14,8 +14,8 @@ from test_cli import run
 from isthmus import Autoencoder, compare
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.columns import COLUMNS
 from isthmus.comparing import Comparison
+from isthmus.comparing.columns import COLUMNS
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import Evaluation, evaluate
 from isthmus.likelihoods import Normal

@@ -19,7 +19,6 @@ from test_cli import run
 
 from isthmus import Autoencoder, baselines, data, plots
 from isthmus.architectures import MLP
-from isthmus.baselines import Pairs, chosen, linear_map, ridge, suited
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean, Corruption, Mask, Noise, Occlude, SaltAndPepper
 from isthmus.errors import DataError, RecordError
@@ -27,7 +26,8 @@ from isthmus.evaluation import evaluate
 from isthmus.likelihoods import Normal
 from isthmus.plots.restoring import curves, examples
 from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness, robustness
-from isthmus.spoiling import spoilings
+from isthmus.robustness.baselines import Pairs, chosen, linear_map, ridge, suited
+from isthmus.robustness.spoiling import spoilings
 
 Array = NDArray[Any]
 PLAIN = ("mean example", "linear map")  # the quick ones

@@ -43,22 +43,15 @@ Reading order, which is the way of the data; nobody imports upward:
     metrics         figures of one number each
     evaluation/     what it learned, in figures: errors, codes, labels, advice
     walks           ways through the codes: traversals, interpolations, neighbors
-    densities       how likely codes and errors are
-    anomalies       which examples are anomalous, and why
+    anomalies/      which examples are anomalous, and why
     compression/    examples as small files, and rate against distortion
-    spoiling        kinds of corruption and their levels
-    baselines       what restores without a net
-    robustness      how well it restores as the spoiling grows
+    robustness/     how well it restores as the spoiling grows, beside what needs no net
     plots/          what it learned, in pictures
     report/         the page of a run
     tensorboard     event files
     runs            the folder of a run
-    columns         autoencoders side by side: which figures, and when one is better
-    comparing       which of several to take
-    selecting       which of several values to take: the elbow, the one-standard-error rule, the best
-    trials          one training of a sweep
-    swept           what a sweep found
-    sweeping        a training for each value of a field, chosen by validation examples
+    comparing/      which of several to take: their figures side by side
+    sweeping/       a training for each value of a field, chosen by examples held out
     verdicts        what a detector says of examples, as a table and a picture
     reproduction    the tutorials trained and measured
     signals         being asked to stop

@@ -25,8 +25,8 @@ from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
 from isthmus.robustness import robustness
+from isthmus.robustness.spoiling import LEVELS
 from isthmus.runs import About, Origin, Split, draw, save_run
-from isthmus.spoiling import LEVELS
 from isthmus.tensorboard import EventWriter, installed
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial

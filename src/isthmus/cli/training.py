@@ -94,7 +94,7 @@ def sweep(
     on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
     """
     from isthmus import runs, sweeping
-    from isthmus.columns import text_of
+    from isthmus.comparing.columns import text_of
     from isthmus.data.examples import Examples
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)

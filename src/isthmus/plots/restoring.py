@@ -20,7 +20,7 @@ from isthmus.plots.drawing import panels, save_png
 from isthmus.plots.grids import ImageShape, as_pictures, grid, limits
 from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness
 from isthmus.robustness import robustness as measured
-from isthmus.spoiling import Kinds, Levels
+from isthmus.robustness.spoiling import Kinds, Levels
 
 __all__ = ["curves", "examples", "restorations", "robustness", "save"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import runs
-from isthmus.columns import text_of
+from isthmus.comparing.columns import text_of
 from isthmus.data.examples import Examples
 from isthmus.data.files import open_regular
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, ModelFileError

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from isthmus import runs
-from isthmus.columns import COLUMNS, NOISE, Column, differing
+from isthmus.comparing.columns import COLUMNS, NOISE, Column, differing
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples
 from isthmus.errors import DataError, NotPossibleError, RecordError

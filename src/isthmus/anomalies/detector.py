@@ -14,9 +14,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus.anomalies.densities import Kind, Scorer, feature_errors, squares
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, blocks
-from isthmus.densities import Kind, Scorer, feature_errors, squares
 from isthmus.errors import IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.fitted import seed_of

@@ -15,7 +15,7 @@ import numpy as np
 from isthmus import runs
 from isthmus.checkpoints import Seen
 from isthmus.choosing import SLOTS, choose_all
-from isthmus.columns import COLUMNS, Column, text_of
+from isthmus.comparing.columns import COLUMNS, Column, text_of
 from isthmus.data import Dataset, as_examples
 from isthmus.data.examples import Examples
 from isthmus.data.files import open_regular
@@ -26,8 +26,8 @@ from isthmus.overrides import changed
 from isthmus.plots.drawing import save_png
 from isthmus.records import Record, nearest
 from isthmus.runs import About, Origin
-from isthmus.swept import SIZE, Sweep
-from isthmus.trials import Room, Trial, Watch, trial
+from isthmus.sweeping.found import SIZE, Sweep
+from isthmus.sweeping.trials import Room, Trial, Watch, trial
 from isthmus.writing import replace_file
 
 __all__ = ["MOST", "SIZE", "sweep"]
@@ -57,8 +57,8 @@ def sweep(
 ) -> Sweep:
     """Trains an autoencoder once for each value of a field, or each combination of several fields' values, and recommends one.
 
-    The choice is by the validation examples alone (`isthmus.selecting`): of several sizes of the code the elbow of the error, or the
-    smallest within one standard error of the best; of any other field's values the best, on average over random states.
+    The choice is by the validation examples alone (`isthmus.sweeping.selecting`): of several sizes of the code the elbow of the error,
+    or the smallest within one standard error of the best; of any other field's values the best, on average over random states.
 
     Args:
         ae: unfitted; what the grid does not name is as it is here.

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.baselines import Pairs, chosen, suited
 from isthmus.corruptions import Corruption
 from isthmus.data.mapped import Rows
 from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import checked, shown, span_of
 from isthmus.metrics import mean_squared_error, psnr
-from isthmus.spoiling import Kinds, Levels, Spoiling, spoilings
+from isthmus.robustness.baselines import Pairs, chosen, suited
+from isthmus.robustness.spoiling import Kinds, Levels, Spoiling, spoilings
 
 __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
 
@@ -43,7 +43,7 @@ class Restored:
 
     Attributes:
         kind, level, unit, trained: as in `Spoiling`.
-        method: "doing nothing", "autoencoder" or a name in `isthmus.baselines.BASELINES`.
+        method: "doing nothing", "autoencoder" or a name in `isthmus.robustness.baselines.BASELINES`.
         setting: what was chosen on training examples, or "".
         mse: mean squared error against the clean examples, in squared units of the data: the mean over the draws.
         mse_scaled: the same in model units, where columns count equally. None where all numbers have one scale.

@@ -14,13 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from isthmus.columns import COLUMNS, PRICES, Column, text_of
+from isthmus.comparing.columns import COLUMNS, PRICES, Column, text_of
 from isthmus.errors import DivergenceError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, shown
 from isthmus.plots.compared import Line, against
-from isthmus.selecting import Choice, select
-from isthmus.trials import Trial
+from isthmus.sweeping.selecting import Choice, select
+from isthmus.sweeping.trials import Trial
 
 __all__ = ["SIZE", "Sweep"]
 

@@ -1,0 +1,11 @@
+"""Which examples are anomalous, how sure that is, and which of their numbers are to blame.
+
+Read in this order:
+
+    densities    how likely codes and errors are
+    detector     an estimator around an autoencoder, whose threshold keeps its false-alarm rate
+"""
+
+from isthmus.anomalies.detector import Cause, OutlierDetector
+
+__all__ = ["Cause", "OutlierDetector"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 from typing import get_args
 
@@ -14,9 +15,10 @@ from torch.nn import functional as F
 
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
-from isthmus.architectures.layers import Doubled, Thin
+from isthmus.architectures.layers import Doubled, Thin, dense
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.bottlenecks.base import Activation, activate
+from isthmus.devices import fast_products
 from isthmus.errors import RecordError
 
 
@@ -275,3 +277,20 @@ def test_pooling_takes_the_maximum_of_what_was_activated(activation: Activation)
     convolution, dense = (layer for layer in encoder if isinstance(layer, nn.Conv2d | nn.Linear))
     wanted = F.max_pool2d(activate(convolution(x[:, None]), activation), 2)
     torch.testing.assert_close(encoder(x), dense(wanted.flatten(1)))
+
+
+@pytest.mark.promise(15)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_row_has_the_same_bits_wherever_it_stands(dtype: torch.dtype) -> None:
+    """PyTorch's own product of 128 rows of 5 to 15 numbers gives the last rows other bits than the first ones."""
+    order = torch.randperm(128, generator=torch.Generator().manual_seed(0))
+    for inner, outer in itertools.product((1, 5, 7, 9, 10, 15, 30), (1, 2, 4, 6, 11)):
+        generator = torch.Generator().manual_seed(inner)
+        x, weight, bias = (
+            torch.randn(sides, generator=generator, dtype=dtype) for sides in ((128, inner), (outer, inner), (outer,))
+        )
+        for weights in (weight, weight.T.contiguous().T):
+            with torch.inference_mode(), fast_products():
+                there, moved = dense(x, weights, bias), dense(x[order], weights, bias)
+            assert torch.equal(moved, there[order]), (inner, outer)
+            torch.testing.assert_close(there, x @ weight.T + bias)

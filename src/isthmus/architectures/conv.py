@@ -11,7 +11,7 @@ from pydantic import model_validator
 from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
-from isthmus.architectures.layers import Crop, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
+from isthmus.architectures.layers import Crop, Dense, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
 from isthmus.records import Count, Sizes, record
@@ -91,9 +91,9 @@ class Conv(Architecture):
             encoder, decoder = [*encoder, FeaturesLast()], [FeaturesFirst(), *decoder]
         else:
             inner = torch.Size((stages[-1], *sizes[-1]))
-            encoder = [*encoder, nn.Flatten(), blank(nn.Linear, inner.numel(), width)]
+            encoder = [*encoder, nn.Flatten(), blank(Dense, inner.numel(), width)]
             decoder = [
-                blank(nn.Linear, size, inner.numel()),
+                blank(Dense, size, inner.numel()),
                 *activation_layers(self.activation),
                 nn.Unflatten(1, inner),
                 *decoder,

@@ -9,7 +9,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Crop", "Doubled", "FeaturesFirst", "FeaturesLast", "Inwards", "Outwards", "Thin"]
+__all__ = ["Crop", "Dense", "Doubled", "FeaturesFirst", "FeaturesLast", "Inwards", "Outwards", "Thin", "dense"]
+
+_SMALL = 2**14  # weights whose products with a batch of rows are cheaper one by one than row by row
+
+
+class Dense(nn.Linear):
+    """A dense layer which, when it is used, gives a row the same bits wherever in a batch it stands."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dense(x, self.weight, self.bias)
+
+
+def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Rows (b, k) times weights (n, k), and a bias (n,). In inference mode a row's bits do not depend on where it stands.
+
+    Matrix products of few numbers are not so by themselves: the first rows of a batch and the last ones meet other instructions.
+    """
+    if not torch.is_inference_mode_enabled() or x.ndim != 2 or _steady(*_product(x, weight)):
+        return F.linear(x, weight, bias)
+    if weight.numel() <= _SMALL:
+        return (x[:, None] * weight).sum(-1) + bias
+    return torch.cat([F.linear(row, weight, bias) for row in x.split(1)])
+
+
+def _product(x: Tensor, weight: Tensor) -> tuple[Any, ...]:
+    """All that decides how a product is computed: sizes, type, order in memory, device, threads and library."""
+    library = getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", "")  # see isthmus.devices
+    return *x.shape, len(weight), weight.is_contiguous(), x.dtype, x.device, torch.get_num_threads(), library
+
+
+@cache
+def _steady(rows: int, k: int, n: int, in_order: bool, dtype: torch.dtype, device: torch.device, *_: Any) -> bool:
+    """Whether such a product gives a row the same bits in other places: tried."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (
+        torch.randn(sides, generator=generator, dtype=dtype).to(device) for sides in ((rows, k), (n, k), n)
+    )
+    weight = weight if in_order else weight.T.contiguous().T
+    there = F.linear(x, weight, bias)
+    return all(torch.equal(F.linear(x.roll(by, 0), weight, bias), there.roll(by, 0)) for by in {1, 3, rows // 2})
 
 
 class Inwards(nn.Module):

@@ -6,9 +6,9 @@ import math
 from itertools import pairwise
 
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
+from isthmus.architectures.layers import Dense, dense
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
 from isthmus.records import Sizes, record
@@ -44,9 +44,9 @@ class MLP(Architecture):
             raise RecordError(
                 f"MLP: tied weights need a mirrored pair, but the layers are {down} and {up}; use tied=False"
             )
-        encoders = [blank(nn.Linear, a, b) for a, b in pairwise(down)]
+        encoders = [blank(Dense, a, b) for a, b in pairwise(down)]
         decoders: list[nn.Module] = (
-            [Transposed(e) for e in encoders[::-1]] if self.tied else [blank(nn.Linear, a, b) for a, b in pairwise(up)]
+            [Transposed(e) for e in encoders[::-1]] if self.tied else [blank(Dense, a, b) for a, b in pairwise(up)]
         )
         encoder = nn.Sequential(nn.Flatten(), *self._between(encoders))
         decoder = nn.Sequential(*self._between(decoders), nn.Unflatten(1, shape))
@@ -69,4 +69,4 @@ class Transposed(nn.Module):
         self.bias = nn.Parameter(layer.weight.new_zeros(layer.in_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self._of[0].weight.T, self.bias)
+        return dense(x, self._of[0].weight.T, self.bias)

@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from isthmus.loading import load
     from isthmus.sweeping import sweep
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Autoencoder",

@@ -17,7 +17,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from sklearn.linear_model import Ridge
 from test_cli import run
 
-from isthmus import Autoencoder, baselines, data, plots
+from isthmus import Autoencoder, data, plots
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean, Corruption, Mask, Noise, Occlude, SaltAndPepper
@@ -25,7 +25,7 @@ from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import evaluate
 from isthmus.likelihoods import Normal
 from isthmus.plots.restoring import curves, examples
-from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness, robustness
+from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness, baselines, robustness
 from isthmus.robustness.baselines import Pairs, chosen, linear_map, ridge, suited
 from isthmus.robustness.spoiling import spoilings
 

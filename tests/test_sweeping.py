@@ -65,7 +65,7 @@ def test_the_validation_examples_are_a_tenth_and_nobody_trained_on_them() -> Non
     assert (given.n_train, given.n_validation) == (200, 60)
     ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=1, random_state=0)
     assert weights(given.autoencoder) == weights(ae.fit(X))
-    assert given.trials[0].figures["mse"] == evaluate(ae, TEST, X).mse
+    assert given.trials[0].figures["mse"] == evaluate(ae, TEST, train=X).mse
 
 
 def test_a_sweep_repeats_bit_for_bit_and_leaves_the_estimator_alone() -> None:

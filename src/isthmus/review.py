@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from isthmus import runs
 from isthmus.console import counted, say, table
 from isthmus.data import names
-from isthmus.errors import DataError
+from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, Specificity, evaluate
 from isthmus.report import write_report
@@ -150,9 +151,21 @@ def pages(folder: Path, run: Path, found: Review) -> Path:
     both = found.specificity()
     if both is not None and found.other is not None:
         sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
+    sections += _map(ae, own.part)
     title = f"{about.recipe} on {own.name}"
     command = about.command or None
     return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
+
+
+def _map(ae: Autoencoder, part: Split) -> list[tuple[str, str]]:
+    """A map of the codes whose points show their examples; none where codes make no map."""
+    from isthmus.plots.hover import hover_map
+
+    kind: Literal["tsne", "latent"] = "tsne" if math.prod(ae.code_shape_) > 2 else "latent"
+    try:
+        return [("A map of the codes", hover_map(ae, part.test, part.test_labels, kind=kind))]
+    except (DataError, NotPossibleError):
+        return []
 
 
 def _kept(run: Path) -> Pictures:

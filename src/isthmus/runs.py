@@ -65,6 +65,7 @@ Array = NDArray[Any]
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 _MOST = 1 << 20  # bytes of a run.json
 _HELD_OUT = 0.1  # of data that have no test part
+_TAKEN = 256 << 20  # bytes of a file that are taken into memory, so that a tenth can be drawn from them
 _COMPLETED = 100_000  # examples to train on, at most, that figures and pictures look at
 TITLES = {
     "pca": "PCA of equal width",
@@ -127,14 +128,14 @@ def split(dataset: Dataset, missing: Missing = "refuse") -> Split:
         raise DataError(
             f"{dataset.name} has {n} examples: too few to train on some and look at others; give at least 3"
         )
+    labels, examples = dataset.train_labels, dataset.train
+    if isinstance(examples, np.memmap) and examples.nbytes > _TAKEN:  # stays in its file: the end is held out
+        first, last = slice(n - held), slice(n - held, n)
+        test, kept = np.asarray(examples[last]), examples[first]
+        return Split(kept, test) if labels is None else Split(kept, test, labels[last], labels[first])
     order = np.random.default_rng(0).permutation(n)
     keep, out = np.sort(order[held:]), np.sort(order[:held])
-    labels = dataset.train_labels
-    if isinstance(dataset.train, np.memmap):  # stays in its file: the end is held out
-        first, last = slice(n - held), slice(n - held, n)
-        test, kept = np.asarray(dataset.train[last]), dataset.train[first]
-        return Split(kept, test) if labels is None else Split(kept, test, labels[last], labels[first])
-    test, kept = dataset.train[out], dataset.train[keep]
+    test, kept = np.asarray(examples[out]), np.asarray(examples[keep])
     return Split(kept, test) if labels is None else Split(kept, test, labels[out], labels[keep])
 
 
@@ -302,10 +303,10 @@ def default_kinds(ae: Autoencoder) -> list[str]:
     spoils = "Clean" if ae.corruption_.hides else type(ae.corruption_).__name__
     kinds += {"Clean": ["reconstructions"], "Occlude": ["completion"]}.get(spoils, ["denoising", "noise_levels"])
     kinds += ["pca", "latent", "neighbors", "codes", "filters"]
+    if hasattr(ae.bottleneck_, "beta"):
+        kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
     if not ae.bottleneck_.discrete:
-        kinds += ["samples", "traversal", "interpolation"]
-    if hasattr(ae.bottleneck_, "beta") and ae.code_shape_ == (2,):
-        kinds += ["manifold"]
+        kinds += ["traversal", "interpolation"]
     return kinds + (["feature_maps"] if len(ae.code_shape_) > 1 else [])
 
 

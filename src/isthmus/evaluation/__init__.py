@@ -13,7 +13,7 @@ Read in this order:
 
 from isthmus.evaluation.advice import Advice
 from isthmus.evaluation.codes import Codes
-from isthmus.evaluation.comparing import span_of
+from isthmus.evaluation.comparing import likeness, no_likeness, span_of
 from isthmus.evaluation.figures import Evaluation, checked, evaluate, shown
 from isthmus.evaluation.labels import Labels
 from isthmus.evaluation.specificity import Specificity
@@ -28,6 +28,8 @@ __all__ = [
     "Specificity",
     "checked",
     "evaluate",
+    "likeness",
+    "no_likeness",
     "principal",
     "shown",
     "span_of",

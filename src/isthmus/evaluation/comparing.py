@@ -19,7 +19,7 @@ from isthmus.likelihoods import Bernoulli
 from isthmus.metrics import WINDOW, cross_entropies, entropies, structural_similarities
 from isthmus.scaling import Bytes, Unscaled, range_of
 
-__all__ = ["TOGETHER", "error_of", "means", "no_likeness", "rate", "span_of"]
+__all__ = ["TOGETHER", "error_of", "likeness", "means", "no_likeness", "rate", "span_of"]
 
 Array = NDArray[Any]
 
@@ -86,18 +86,18 @@ def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, sp
         centered = subspace.centered(raw)
         add("variance", centered.square())
         if pictures:
-            add("ssim", _likeness(raw, made, span) * raw[0].numel())
+            add("ssim", likeness(raw, made, span) * raw[0].numel())
         if by_pca:
             errors = subspace.errors(centered)
             add("pca scaled", errors.square())
             errors = errors.mul_(subspace.scale).reshape(raw.shape)
             add("pca", errors.square())
             if pictures:
-                add("pca ssim", _likeness(raw, raw - errors, span) * raw[0].numel())
+                add("pca ssim", likeness(raw, raw - errors, span) * raw[0].numel())
     return sums
 
 
-def _likeness(x: torch.Tensor, y: torch.Tensor, span: float) -> torch.Tensor:
+def likeness(x: torch.Tensor, y: torch.Tensor, span: float) -> torch.Tensor:
     """The structural similarity of examples that are pictures, or rows that hold one: (n,)."""
     shape = (len(x), *picture_shape(tuple(x.shape[1:])))
     return structural_similarities(x.reshape(shape), y.reshape(shape), span)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from isthmus.corruptions import Clean, Noise
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
-from isthmus.metrics import pca_reconstruction
+from isthmus.evaluation import principal
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
@@ -128,9 +129,11 @@ def pca(
             f"PCA of a code's {code_size(ae)} numbers would lose nothing of examples of {basis.shape[1]}: "
             "there is nothing to compare with"
         )
-    width = min(code_size(ae), *basis.shape)
-    scale = np.broadcast_to(ae.model_.scale.numpy(force=True), ae.shape_)
-    by_pca = pca_reconstruction(basis, whole, width, scale)
+    width = min(code_size(ae), len(basis) - 1)
+    scale = np.broadcast_to(ae.model_.scale.numpy(force=True).astype(np.float64), ae.shape_)
+    subspace, _ = principal(basis, scale.ravel(), width)
+    lost = subspace.errors(subspace.centered(torch.from_numpy(np.asarray(whole, np.float64)))) * subspace.scale
+    by_pca = whole - lost.numpy()
     errors = (np.mean((by_pca - whole) ** 2), np.mean(ae.reconstruction_error(X)))
     where = "these same examples" if train is None else f"{len(basis):,} training examples"
     rows = {

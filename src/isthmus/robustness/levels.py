@@ -13,6 +13,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +21,7 @@ from isthmus.corruptions import Corruption
 from isthmus.data.mapped import Rows
 from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
-from isthmus.evaluation import checked, shown, span_of
+from isthmus.evaluation import checked, likeness, no_likeness, shown, span_of
 from isthmus.metrics import mean_squared_error, psnr
 from isthmus.robustness.baselines import Pairs, chosen, suited
 from isthmus.robustness.spoiling import Kinds, Levels, Spoiling, spoilings
@@ -49,6 +50,8 @@ class Restored:
         mse_scaled: the same in model units, where columns count equally. None where all numbers have one scale.
         spread: standard deviation of `error` over the draws, None where there is one draw.
         psnr: 10 log10(span² / mse) in decibels; infinite without an error, None where all numbers are equal.
+        ssim: structural similarity of pictures (`isthmus.metrics.structural_similarities`), 1 where nothing is lost: the mean over
+            examples and draws. None where examples are no pictures, or smaller than its window.
         sample: the first few examples of the first draw as the method leaves them, (k, *shape).
     """
 
@@ -62,6 +65,7 @@ class Restored:
     mse_scaled: float | None
     spread: float | None
     psnr: float | None
+    ssim: float | None
     sample: Array = field(repr=False, compare=False)
 
     @property
@@ -134,7 +138,8 @@ class Robustness:
         apart = f", which differ by {max(spreads):.1%} at most (one standard deviation)" if spreads else ""
         draws = f"means of {self.draws} draws of the spoiling{apart}" if self.draws > 1 else "one draw of the spoiling"
         notes = [
-            f"{self.unit}; {draws}; * the least error",
+            f"{self.unit}; {draws}; * the least error"
+            + ("; behind the decibels SSIM" if any(each.ssim is not None for each in self.figures) else ""),
             f"measured on {self.n_examples:,} of {self.n_given:,} examples"
             + (f", drawn with random state {self.random_state}" if self.n_examples < self.n_given else ""),
             f"the autoencoder was trained with {self.trained_with}",
@@ -164,7 +169,8 @@ def _cell(figure: Restored) -> str:
     """Error over decibels, where there are any and they belong to it."""
     if figure.psnr is None or not math.isfinite(figure.psnr) or figure.mse_scaled is not None:
         return shown(figure.error)
-    return f"{shown(figure.error)}\n{figure.psnr:.1f} dB"
+    alike = "" if figure.ssim is None else f", {figure.ssim:.2f}"
+    return f"{shown(figure.error)}\n{figure.psnr:.1f} dB{alike}"
 
 
 def robustness(
@@ -302,8 +308,14 @@ def _figure(
         mse=mse,
         mse_scaled=float(np.mean(errors)) if uneven else None,
         spread=float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
-        psnr=psnr(mse, span)
-        if span > 0
-        else None,  # ssim of pictures, measured of restored and clean, belongs beside it
+        psnr=psnr(mse, span) if span > 0 else None,
+        ssim=None
+        if no_likeness(clean.shape[1:], span)
+        else float(np.mean([_likeness(clean, each, span) for each in restored])),
         sample=np.array(restored[0][:_SHOWN]),
     )
+
+
+def _likeness(x: Array, y: Array, span: float) -> float:
+    clean, restored = (torch.from_numpy(np.asarray(side, np.float64)) for side in (x, y))
+    return float(likeness(clean, restored, span).mean())

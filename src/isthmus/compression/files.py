@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.compression import coding
-from isthmus.compression.tables import MOST, SHIFTS, Table, fitted
+from isthmus.compression.tables import MOST, MOST_BITS, ROOTS, SHIFTS, Rice, Table, coded, fitted, uncoded
 from isthmus.data.files import open_regular, read_exactly, shown
 from isthmus.errors import DataError
 
@@ -75,10 +75,15 @@ def _coded(rows: int, channels: int, tables: Sequence[Table]) -> int:
 
 
 def _table(table: Table) -> bytes:
-    bits = table.roots[:, None] >> np.arange(table.width) & 1
     low = 2 * table.low if table.low >= 0 else -2 * table.low - 1
-    head = _varint(low) + _varint(len(table.roots)) + bytes([table.shift, table.width])
-    return head + np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
+    rice = coded(table.roots)
+    ends = np.cumsum(rice.quotients + 1) - 1
+    unary = np.ones(ends[-1] + 1, np.uint8)
+    unary[ends] = 0
+    rests = (rice.rests[:, None] >> np.arange(rice.bits) & 1).astype(np.uint8)
+    said, rest = (np.packbits(bits.reshape(-1), bitorder="little").tobytes() for bits in (unary, rests))
+    head = _varint(low) + _varint(len(table.roots)) + bytes([table.shift, rice.bits]) + _varint(len(said))
+    return head + said + rest
 
 
 def _varint(value: int) -> bytes:
@@ -181,16 +186,21 @@ class _Reader:
     def _table(self) -> Table:
         low, entries = self._varint(), self._varint()
         low = -(low + 1 >> 1) if low & 1 else low >> 1
-        shift, width = self._take(2)
-        if not (0 < entries <= _ENTRIES and shift <= SHIFTS and 0 < width <= 16):
+        shift, bits = self._take(2)
+        if not (0 < entries <= _ENTRIES and shift <= SHIFTS and bits <= MOST_BITS):
             raise DataError(f"the table before byte {self.place:,} cannot be")
         if low << shift < -2 * MOST or (low + entries) << shift > 2 * MOST:
             raise DataError(f"the table before byte {self.place:,} has numbers that are too large")
-        bits = np.frombuffer(self._take((entries * width + 7) // 8), np.uint8)
-        flat = np.unpackbits(bits, count=entries * width, bitorder="little").reshape(entries, width)
-        roots = (flat.astype(np.int64) << np.arange(width)).sum(1)
-        if not (roots[0] and roots[-1]):
-            raise DataError(f"the table before byte {self.place:,} does not end where it ought to")
+        unary = np.frombuffer(self._take(self._varint()), np.uint8)
+        ends = np.flatnonzero(np.unpackbits(unary, bitorder="little") == 0)
+        rest = np.frombuffer(self._take((entries * bits + 7) // 8), np.uint8)
+        if len(ends) < entries or ends[entries - 1] // 8 + 1 != len(unary):
+            raise DataError(f"the table before byte {self.place:,} has not as many entries as it says")
+        flat = np.unpackbits(rest, count=entries * bits, bitorder="little").reshape(entries, bits)
+        quotients = np.diff(ends[:entries], prepend=-1) - 1
+        roots = uncoded(Rice(bits, quotients, (flat.astype(np.int64) << np.arange(bits)).sum(1)))
+        if not (roots[0] and roots[-1]) or roots.min() < 0 or roots.max() > ROOTS:
+            raise DataError(f"the table before byte {self.place:,} has entries that cannot be")
         return Table(low, shift, roots)
 
 

@@ -12,12 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST", "PRECISION", "SHIFTS", "Table", "fitted", "frequencies"]
+__all__ = [
+    "MOST",
+    "MOST_BITS",
+    "PRECISION",
+    "ROOTS",
+    "SHIFTS",
+    "Rice",
+    "Table",
+    "coded",
+    "fitted",
+    "frequencies",
+    "uncoded",
+]
 
 PRECISION = 24  # frequencies add up to 2^24
 SHIFTS = 16  # cells have 2^16 numbers at most
 MOST = 1 << 20  # numbers lie within -MOST ... MOST
-_ROOTS = (1 << 16) - 1
+ROOTS = (1 << 16) - 1  # the largest entry
+MOST_BITS = 16
 _HEAD = 40  # bits of a table beside its entries, about
 
 
@@ -28,10 +41,32 @@ class Table(NamedTuple):
     shift: int
     roots: NDArray[np.int64]
 
+
+class Rice(NamedTuple):
+    """Whole numbers from 0 on, as quotients by 2^bits, which are mostly small, and what is left of each (Rice 1979)."""
+
+    bits: int
+    quotients: NDArray[np.int64]
+    rests: NDArray[np.int64]
+
     @property
-    def width(self) -> int:
-        """Bits of an entry."""
-        return int(self.roots.max()).bit_length()
+    def size(self) -> int:
+        """Bits of all: a quotient takes itself and one, a rest its bits."""
+        return int(self.quotients.sum()) + len(self.quotients) * (1 + self.bits)
+
+
+def coded(roots: NDArray[np.int64]) -> Rice:
+    """Entries as the differences of neighbors, which are small in a smooth table and where nothing occurs."""
+    steps = np.diff(roots, prepend=0)
+    folded = np.where(steps < 0, -2 * steps - 1, 2 * steps)
+    ways = (Rice(bits, folded >> bits, folded & ((1 << bits) - 1)) for bits in range(MOST_BITS + 1))
+    return min(ways, key=lambda way: way.size)
+
+
+def uncoded(rice: Rice) -> NDArray[np.int64]:
+    """The entries again."""
+    folded = (rice.quotients << rice.bits) + rice.rests
+    return np.cumsum(np.where(folded & 1, -(folded + 1 >> 1), folded >> 1))
 
 
 def fitted(numbers: NDArray[Any]) -> tuple[Table, float]:
@@ -44,8 +79,8 @@ def fitted(numbers: NDArray[Any]) -> tuple[Table, float]:
     counts = np.bincount((numbers.astype(np.int64) >> first) - low)
     best, least = None, np.inf
     for shift in range(first, SHIFTS + 1):
-        table = Table(low, shift, np.where(counts > 0, np.sqrt(counts).round().clip(1, _ROOTS), 0).astype(np.int64))
-        bits = _HEAD + len(counts) * table.width + _payload(counts, table) + shift * len(numbers)
+        table = Table(low, shift, np.where(counts > 0, np.sqrt(counts).round().clip(1, ROOTS), 0).astype(np.int64))
+        bits = _HEAD + coded(table.roots).size + _payload(counts, table) + shift * len(numbers)
         if bits < least:
             best, least = table, bits
         if len(counts) == 1:

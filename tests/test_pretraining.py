@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_cli import run
 
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv
@@ -185,3 +186,22 @@ def test_layers_are_seen_while_they_learn(digits: data.Dataset, capsys: pytest.C
     said = capsys.readouterr().err
     assert [f"layer {n}: epoch" in said for n in (1, 2, 3, 4)] == [True, True, True, False]
     assert "training: epoch 3" in said
+
+
+def test_the_command_line_trains_layers_first(tmp_path: Path) -> None:
+    words = (
+        "train",
+        "deep",
+        "-d",
+        "digits",
+        "epochs=2",
+        "architecture.hidden=8,6",
+        "bottleneck.size=3",
+        "batch_size=100",
+    )
+    done = run(*words, "--layerwise", "--out", "a", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "layer 3" in done.stderr
+    assert run(*words, "--out", "b", cwd=tmp_path).returncode == 0
+    assert len(load(tmp_path / "a").history_) == len(load(tmp_path / "b").history_) == 2
+    assert load(tmp_path / "a").history_[0].loss < load(tmp_path / "b").history_[0].loss

@@ -102,6 +102,8 @@ def test_a_second_call_trains_nothing_and_an_interrupted_one_goes_on(tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         sweep(LINEAR, X, SIZES, folder=tmp_path / "s", watch=watch)
     assert {path.name for path in (tmp_path / "s").iterdir()} == {"sweep.json", "size-1", "size-2"}
+    refused = run("resume", "s/size-2", cwd=tmp_path)
+    assert (refused.returncode, refused.stderr.startswith("isthmus: s/size-2 is a part of a sweep")) == (1, True)
     found = sweep(LINEAR, X, SIZES, folder=tmp_path / "s", watch=watch)
     assert [t.new for t in found.trials] == [False, False, True]
     written = {path: path.read_bytes() for path in sorted((tmp_path / "s").rglob("*")) if path.is_file()}

@@ -63,6 +63,7 @@ __all__ = [
 
 Array = NDArray[Any]
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+SWEEP = "sweep.json"  # in a folder whose folders are the runs of a sweep
 _MOST = 1 << 20  # bytes of a run.json
 _HELD_OUT = 0.1  # of data that have no test part
 _TAKEN = 256 << 20  # bytes of a file that are taken into memory, so that a tenth can be drawn from them
@@ -191,6 +192,9 @@ def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
 
 def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Origin, About]:
     """A training that was cut off, its data (or where these lie now), and what it was told besides."""
+    if (run.parent / SWEEP).exists():
+        command = _read_run(run, About).command if (run / "run.json").is_file() else "isthmus sweep"
+        raise DataError(f"{run} is a part of a sweep, which goes on as a whole: {command or 'isthmus sweep'}")
     if not (run / CHECKPOINT).exists():
         if (run / MODEL).exists():
             raise DataError(f"{run} is complete, and there is nothing to resume")

@@ -32,7 +32,6 @@ from isthmus.writing import replace_file
 
 __all__ = ["MOST", "SIZE", "sweep"]
 
-FILE = "sweep.json"  # what a sweep found; from its beginning on, a hash of its examples
 _MOST = 1 << 24  # bytes of it
 MOST = 64  # trainings, unless more are asked for
 _LARGEST = 64  # numbers of a code, where nobody says which sizes
@@ -201,7 +200,7 @@ def _begin(folder: Path, seen: Seen) -> None:
     """Makes the folder of a sweep; `DataError` if it is that of another."""
     if (folder / runs.MODEL).exists() or (folder / runs.CHECKPOINT).exists():
         raise DataError(f"{folder} holds a run; choose another folder for the sweep (--out)")
-    hashes, path = list(seen.hashes), folder / FILE
+    hashes, path = list(seen.hashes), folder / runs.SWEEP
     if path.is_file():
         try:
             with open_regular(path) as file:
@@ -219,7 +218,9 @@ def _begin(folder: Path, seen: Seen) -> None:
 
 def _write(folder: Path, made: Sweep, origin: dict[str, Any] | None) -> None:
     """What was found, as sweep.json, sweep.csv and sweep.png."""
-    there = json.loads((folder / FILE).read_bytes())["examples"]
-    replace_file(folder / FILE, json.dumps({"examples": there, "origin": origin} | made.as_dict(), indent=2).encode())
+    there = json.loads((folder / runs.SWEEP).read_bytes())["examples"]
+    replace_file(
+        folder / runs.SWEEP, json.dumps({"examples": there, "origin": origin} | made.as_dict(), indent=2).encode()
+    )
     replace_file(folder / "sweep.csv", made.csv().encode())
     save_png(made.picture(), folder / "sweep.png")

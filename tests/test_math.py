@@ -344,3 +344,13 @@ def test_rmsprop_keeps_no_denormal_numbers() -> None:
         optimizer.step(1e-3)
     assert (optimizer.held["squares"][0] > torch.finfo(torch.float32).tiny).all()
     assert weight.isfinite().all()
+
+
+@pytest.mark.parametrize("numbers", [1, 2, 97, 101, 202])
+def test_cross_entropy_is_pytorchs_however_many_numbers_there_are(numbers: int) -> None:
+    """Also of a prime number of them, whose sigmoids cannot be multiplied in runs."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(5, numbers, generator=generator, dtype=torch.float64) * 4
+    x = torch.rand(5, numbers, generator=generator, dtype=torch.float64)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(y, x, reduction="none").sum(1)
+    torch.testing.assert_close(Bernoulli().nll(y, x), expected)

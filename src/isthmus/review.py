@@ -21,6 +21,7 @@ from isthmus.runs import Origin, Split
 
 __all__ = ["Review", "Seen", "pages", "review", "say_briefly", "say_tables", "seen", "whole"]
 
+MapOf = Literal["tsne", "latent"]  # neighbors kept together, or two principal components at once
 _SHOWN = 4  # examples in each of the two pictures that stand next to each other
 
 
@@ -140,8 +141,8 @@ def _say_labels(found: Seen) -> None:
     say(labels.how())
 
 
-def pages(folder: Path, run: Path, found: Review) -> Path:
-    """Draws a run's pictures and writes its page into a folder, which is the run's own or another."""
+def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Path:
+    """Draws a run's pictures and writes its page into a folder, which is the run's own or another; ``map_of`` is the map's kind."""
     ae, own, about = found.ae, found.own, runs.about_of(run)
     pictures = _kept(run)
     if not (found.note and pictures):  # pictures of other data do not take the place of its own
@@ -151,19 +152,19 @@ def pages(folder: Path, run: Path, found: Review) -> Path:
     both = found.specificity()
     if both is not None and found.other is not None:
         sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
-    sections += _map(ae, own.part)
+    sections += _map(ae, own.part, map_of)
     title = f"{about.recipe} on {own.name}"
     command = about.command or None
     return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
 
 
-def _map(ae: Autoencoder, part: Split) -> list[tuple[str, str]]:
+def _map(ae: Autoencoder, part: Split, kind: MapOf) -> list[tuple[str, str]]:
     """A map of the codes whose points show their examples; none where codes make no map."""
     from isthmus.plots.hover import hover_map
 
-    kind: Literal["tsne", "latent"] = "tsne" if math.prod(ae.code_shape_) > 2 else "latent"
+    plain = math.prod(ae.code_shape_) <= 2
     try:
-        return [("A map of the codes", hover_map(ae, part.test, part.test_labels, kind=kind))]
+        return [("A map of the codes", hover_map(ae, part.test, part.test_labels, kind="latent" if plain else kind))]
     except (DataError, NotPossibleError):
         return []
 

@@ -46,7 +46,7 @@ def trained(run: Training, begun: bool) -> None:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
     found = review.Review(run.ae, review.seen(run.ae, part, run.dataset.name))
     review.say_briefly(found.own)
-    review.pages(run.folder, run.folder, found)
+    review.pages(run.folder, run.folder, found, map_of="latent")
     pictures = len(list(run.folder.glob("pictures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
     first = (run.about.recipe, run.origin.data) == ("deep", "mnist")

@@ -35,7 +35,7 @@ Reading order, which is the way of the data; nobody imports upward:
     fitted          what a fitted autoencoder does
     pretraining     layer by layer, from the example inwards
     estimator       the scikit-learn face
-    finetuning      labels learned from codes
+    finetuning/     labels learned from codes
     loading         from a model file to an autoencoder
     overrides       field=value onto an estimator
     recipes         named autoencoders, tuned, one expression each

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from isthmus.training import Report
 
@@ -20,6 +21,7 @@ __all__ = [
     "first_line",
     "say",
     "say_json",
+    "sentences",
     "table",
     "watcher",
     "write_array",
@@ -143,6 +145,27 @@ def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterato
 
     replace_file(path, parts())
     say(f"written: {path}, {shape} {dtype}")
+
+
+@contextmanager
+def sentences(tell: Callable[[str], None] = say) -> Iterator[None]:
+    """Warnings of ours within are told as notes."""
+    import warnings
+
+    from isthmus.errors import IsthmusWarning
+
+    before = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *more: Any) -> None:
+        if issubclass(category, IsthmusWarning):
+            tell(f"note: {message}")
+        else:
+            before(message, category, *more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", IsthmusWarning)
+        warnings.showwarning = note  # type: ignore[assignment]
+        yield
 
 
 def fail(error: BaseException | str, code: int) -> NoReturn:

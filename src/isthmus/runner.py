@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus import review, runs
-from isthmus.console import fail, say, watcher
+from isthmus.console import fail, say, sentences, watcher
 from isthmus.data import Dataset
 from isthmus.data.examples import Examples
-from isthmus.errors import IsthmusWarning
 from isthmus.estimator import Autoencoder
 from isthmus.runs import About, Origin, Split
 from isthmus.signals import Caught
@@ -63,7 +60,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
     X, ae, kept = Examples(part.train, run.dataset.columns), run.ae, Kept(run.about.checkpoint_every)
     seen = part.test[:10]
-    with writer, _sentences():
+    with writer, sentences():
 
         def due(step: int) -> bool:
             return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
@@ -98,22 +95,6 @@ def _keep(run: Training, needed: bool) -> None:
         if needed:
             raise
         say(f"note: no checkpoint could be written ({error}); training goes on")
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Warnings of ours within are said as notes."""
-    before = warnings.showwarning
-
-    def note(message: Warning | str, category: type[Warning], *more: Any) -> None:
-        if issubclass(category, IsthmusWarning):
-            say(f"note: {message}")
-        else:
-            before(message, category, *more)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = note  # type: ignore[assignment]
-        yield
 
 
 class Kept:

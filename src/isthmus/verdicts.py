@@ -38,6 +38,11 @@ class Verdicts:
         """How many."""
         return int(self.alarms.sum())
 
+    @property
+    def decided(self) -> bool:
+        """Whether there were calibrating examples enough to call any example anomalous."""
+        return math.isfinite(self.threshold)
+
     def lines(self) -> list[list[str]]:
         """A line for each example, after the names of the columns."""
         n = max(map(len, self.causes))
@@ -63,7 +68,7 @@ class Verdicts:
                 "row": row,
                 "score": float(self.scores[row]),
                 "p_value": float(self.p_values[row]),
-                "anomalous": bool(self.alarms[row]),
+                "anomalous": bool(self.alarms[row]) if self.decided else None,
                 "causes": [{"feature": c.feature, "share": c.share} for c in self.causes[row]],
             }
             for row in self._top()
@@ -71,14 +76,14 @@ class Verdicts:
         threshold = self.threshold if math.isfinite(self.threshold) else None
         return {
             "examples": len(self.scores),
-            "anomalous": self.anomalous,
+            "anomalous": self.anomalous if self.decided else None,
             "threshold": threshold,
             "guarantee": self.guarantee,
             "most_anomalous": top,
         }
 
     def _first(self, row: int) -> list[str]:
-        verdict = "anomalous" if self.alarms[row] else "normal"
+        verdict = ("anomalous" if self.alarms[row] else "normal") if self.decided else "undecided"
         return [str(row), f"{self.scores[row]:.6g}", f"{self.p_values[row]:.4g}", verdict]
 
     def _top(self) -> list[int]:

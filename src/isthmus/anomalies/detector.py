@@ -183,6 +183,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if self.contamination is not None:
             return f"{self.contamination:.4g} of the examples it was found on lie below; nothing is promised for others"
         k = self._rank()
+        if not k:
+            return f"nothing is called anomalous: {n:,} calibrating examples are too few for so small a rate of false alarms"
         return (
             f"a normal example is called anomalous with a probability of at most {k / (n + 1):.4g}, "
             f"calibrated on {n:,} examples that nothing was fitted on"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, all_examples, origin_of
-from isthmus.console import array_path, counted, say, say_json, table, write_array, write_blocks, write_table
+from isthmus.console import array_path, counted, say, say_json, sentences, table, write_array, write_blocks, write_table
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "impute", "reconstruct", "sample"]
 
@@ -117,22 +117,28 @@ def detect(
     ae, dataset = runs.examples_of(run, given)
     reference = runs.examples_of(run, None if normal is None else runs.Origin(normal, labels, given.resize))[1]
     held = runs.split(reference).test if normal is None else reference.train
-    detector = OutlierDetector.around(
-        ae,
-        held,
-        false_alarm_rate=false_alarm_rate,
-        contamination=contamination,
-        calibration_fraction=0.5,
-        random_state=0,
-    )
+    with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
+        detector = OutlierDetector.around(
+            ae,
+            held,
+            false_alarm_rate=false_alarm_rate,
+            contamination=contamination,
+            calibration_fraction=0.5,
+            random_state=0,
+        )
     found = verdicts.verdicts(detector, dataset.train)
     verdicts.write(path, found)
     picture = verdicts.draw(path, detector, dataset.train)
     if as_json:
         say_json(found.as_dict())
         return
-    say(f"{counted(found.anomalous, 'example')} of {len(found.scores):,} anomalous: score below {detector.offset_:.6g}")
-    say(f"guarantee: {detector.guarantee()}")
+    if found.decided:
+        say(
+            f"{counted(found.anomalous, 'example')} of {len(found.scores):,} anomalous: score below {detector.offset_:.6g}"
+        )
+        say(f"guarantee: {detector.guarantee()}")
+    else:
+        say(f"undecided: {detector.guarantee()}; name more normal examples with --normal")
     table(*found.table())
     for written in (path, picture):
         if written is not None:

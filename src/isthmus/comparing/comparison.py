@@ -215,7 +215,7 @@ def _common(names: Sequence[str], known: Sequence[Origin | None]) -> Origin:
     if len(there) > 1:
         said = " and ".join(f"{name} on {origin.data}" for name, origin in there.values())
         raise DataError(
-            f"{said}: trained on different data, they compare only on the same examples; name those: X, --data"
+            f"{said}: trained on different data, they compare only on the same examples; name these with --data (X in Python)"
         )
     return next(iter(there.values()))[1]
 

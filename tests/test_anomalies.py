@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -131,6 +132,41 @@ def test_a_planted_wrong_column_is_the_first_cause() -> None:
     (causes,) = detector.causes(table[:1], n=6)
     assert sum(cause.share for cause in causes) == pytest.approx(1)
     assert [c.share for c in causes] == sorted((c.share for c in causes), reverse=True)
+
+
+def test_a_number_far_off_is_blamed_and_not_its_neighbors() -> None:
+    """It spoils the reconstruction of those that go with it, whose errors may be larger than its own."""
+    X = load_breast_cancer().data
+    detector = OutlierDetector(random_state=0).fit(X[:340])
+    wrong, columns = X[340:].copy(), np.random.default_rng(3).integers(0, X.shape[1], len(X) - 340)
+    wrong[np.arange(len(wrong)), columns] += 10 * X.std(0)[columns]
+    by_error = detector.contributions(wrong).argmax(1) == columns
+    blamed = np.array([found[0].feature for found in detector.causes(wrong)]) == columns
+    assert blamed.mean() > 0.97 > by_error.mean()
+
+
+def test_numbers_that_are_missing_are_neither_usual_nor_to_blame() -> None:
+    table = pd.DataFrame(rows(500), columns=NAMES).mask(np.random.default_rng(4).random((500, 6)) < 0.1)
+    detector = OutlierDetector(quick(epochs=60, missing="mask"), random_state=0).fit(table[:400])
+    assert detector.__sklearn_tags__().input_tags.allow_nan
+    new = table[400:].copy()
+    rate = (detector.predict(new) == -1).mean()
+    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 * (1 / 80 + 1 / 100)), rate
+    new.iloc[:, 2] = new.iloc[:, 2] + 8 * new.iloc[:, 2].std()
+    seen = new.iloc[:, 2].notna().to_numpy()
+    assert (detector.predict(new)[seen] == -1).mean() > 0.9
+    blamed = np.array([found[0].feature for found in detector.causes(new)]) == NAMES[2]
+    assert blamed[seen].mean() > 0.8
+    assert not blamed[~seen].any()
+    new.iloc[0] = np.nan  # of which nothing is known
+    assert np.isfinite(detector.score_samples(new)).all()
+
+
+def test_numbers_are_missing_only_for_an_autoencoder_that_knows_of_such() -> None:
+    X = rows(100)
+    X[3, 1] = np.nan
+    with pytest.raises(DataError, match="row 3, column 1"):
+        OutlierDetector(quick(), random_state=0).fit(X)
 
 
 def test_contributions_are_about_one_on_held_out_examples(linear: Autoencoder) -> None:

@@ -76,7 +76,7 @@ class Chosen(NamedTuple):
     shape: tuple[int, ...]
     affine: Affine
     dtype: torch.dtype
-    fill: NDArray[np.floating[Any]] | None = None
+    fill: NDArray[Any] | None = None
 
     def model(self, generator: torch.Generator) -> Model:
         """An untrained model, on the default device."""

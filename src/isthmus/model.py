@@ -105,7 +105,7 @@ class Model(Trainable):
         affine: Affine,
         generator: Generator,
         dtype: torch.dtype = torch.float32,
-        fill: NDArray[np.floating[Any]] | None = None,
+        fill: NDArray[Any] | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood

@@ -20,8 +20,8 @@ __all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
 class Affine(NamedTuple):
     """The two sides of the map, each broadcastable to (b, *shape)."""
 
-    shift: NDArray[np.floating[Any]]
-    scale: NDArray[np.floating[Any]]
+    shift: NDArray[Any]
+    scale: NDArray[Any]
 
     def astype(self, dtype: np.dtype[Any]) -> Affine:
         """The same map in another type of number."""

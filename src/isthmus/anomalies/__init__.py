@@ -3,9 +3,11 @@
 Read in this order:
 
     densities    how likely codes and errors are
+    causes       which numbers are to blame
     detector     an estimator around an autoencoder, whose threshold keeps its false-alarm rate
 """
 
-from isthmus.anomalies.detector import Cause, OutlierDetector
+from isthmus.anomalies.causes import Cause
+from isthmus.anomalies.detector import OutlierDetector
 
 __all__ = ["Cause", "OutlierDetector"]

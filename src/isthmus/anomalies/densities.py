@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.examples import blocks
+from isthmus.data.observed import count, total
 from isthmus.estimator import Autoencoder
 from isthmus.inference import in_batches
 
@@ -76,6 +77,7 @@ class ErrorDensity:
     """A gamma density of errors over their mean: what a sum of squares of so many independent normal errors has.
 
     Its shape is half their number, mean² / variance (Box 1954), and at most half of the numbers that an example has.
+    The error of an example of which nothing is known is NaN, and as likely as the mean.
     """
 
     mean: float
@@ -84,13 +86,14 @@ class ErrorDensity:
     @classmethod
     def fit(cls, errors: Doubles, numbers: int) -> Self:
         """The density of squared errors (n,) of examples of so many numbers."""
+        errors = errors[~np.isnan(errors)]
         mean, variance = max(float(errors.mean()), 1e-30), float(errors.var())
         shape = mean**2 / variance if variance > 0 else math.inf
         return cls(mean, min(max(shape, 0.5), max(0.5, numbers / 2)))
 
     def nats(self, errors: Doubles) -> Doubles:
         """Minus the logarithm of the density of errors (n,) over their mean."""
-        a, relative = self.shape, np.maximum(errors / self.mean, 1e-6)
+        a, relative = self.shape, np.maximum(np.where(np.isnan(errors), 1.0, errors / self.mean), 1e-6)
         nats: Doubles = a * relative - (a - 1) * np.log(relative) + math.lgamma(a) - a * math.log(a)
         return nats
 
@@ -124,7 +127,7 @@ class Scorer:
 
     def _surprise(self, codes: Doubles, errors: Doubles) -> Doubles:
         if self.code is None and self.error is None:
-            return errors
+            return np.nan_to_num(errors)
         nats = np.zeros(len(codes))
         if self.code is not None:
             nats += self.code.nats(codes)
@@ -133,7 +136,7 @@ class Scorer:
         return nats
 
     def _each(self, ae: Autoencoder, values: Array, function: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
-        """A function of codes (b, k) and mean squared errors (b,), the latter weighted and in model units."""
+        """A function of codes (b, k) and mean squared errors (b,), the latter weighted, in model units, and of the numbers observed."""
         model = ae.model_
         weights = None if self.weights is None else torch.from_numpy(self.weights).to(model.shift.device)
 
@@ -141,7 +144,8 @@ class Scorer:
             x = model.inwards(raw)
             z = model.encode(x)
             apart = (model.decode(z).double() - x.double()).square().flatten(1)
-            errors = apart.mean(1) if weights is None else (apart * weights).mean(1)
+            apart = apart if weights is None else apart * weights
+            errors = apart.mean(1) if model.fill is None else apart.nanmean(1)
             return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
 
         found: Doubles = in_batches(batch, values, model)  # type: ignore[assignment]  # doubles, as made above
@@ -156,6 +160,9 @@ def squares(ae: Autoencoder, values: Array) -> Doubles:
 
 
 def feature_errors(ae: Autoencoder, values: Array) -> Doubles:
-    """The mean of `squares` over examples: (*shape)."""
-    total: Doubles = sum((squares(ae, block).sum(0) for _, block in blocks(values)), np.zeros(ae.shape_))
-    return total / len(values)
+    """The mean of `squares` over the examples that have a number: (*shape); 0 where none has."""
+    sums, counts = np.zeros(ae.shape_), np.zeros(ae.shape_)
+    for _, block in blocks(values):
+        here = squares(ae, block)
+        sums, counts = sums + total(here, 0), counts + count(here, 0)
+    return sums / np.maximum(counts, 1)

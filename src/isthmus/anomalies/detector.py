@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from numbers import Real
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,15 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus.anomalies.causes import Blame, Cause, largest, mended
 from isthmus.anomalies.densities import Kind, Scorer, feature_errors, squares
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples, blocks
+from isthmus.data.examples import Examples, Missing, blocks
 from isthmus.errors import IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.fitted import seed_of
 
-__all__ = ["Cause", "OutlierDetector"]
+__all__ = ["OutlierDetector"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -29,13 +30,6 @@ Measure = Kind | Literal["auto"]
 
 USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is asked for
 _LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
-
-
-class Cause(NamedTuple):
-    """A number of an example, and its share of the example's standardized squared errors."""
-
-    feature: str | int | tuple[int, ...]  # the name of a column, its number, or a place in a picture
-    share: float
 
 
 class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -116,7 +110,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
             raise RecordError("contamination and false_alarm_rate are two ways to a threshold; give one of them")
-        examples, seed = as_examples(X, minimum=_LEAST), seed_of(self.random_state)
+        examples, seed = as_examples(X, minimum=_LEAST, missing=self._missing), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibrate, measure, train = self._split(len(examples.values), frozen, seed)
         values = examples.values
@@ -163,19 +157,27 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
 
     def causes(self, X: Any, n: int = 3) -> list[list[Cause]]:
-        """For each example the n numbers with the largest `contributions`, the largest first, and their shares of the sum of all."""
+        """For each example the n numbers most to blame, the worst first, with their shares.
+
+        Of a row of columns those which, each alone replaced by its reconstruction, let the score rise most, and their shares of the rises
+        of all that were tried (`causes.mended`). In pictures those with the largest `contributions`, and their shares of the sum of all.
+        """
         check_is_fitted(self)
         names, shape, found = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_, []
         if n < 1:
             raise RecordError(f"n={n} cannot be: ask for at least 1 cause")
         for _, block in blocks(self.autoencoder_._examples(X)):
-            parts = self.contributions(block).reshape(len(block), -1)
-            order = np.argsort(-parts, axis=1, kind="stable")[:, :n]
-            shares = np.take_along_axis(parts, order, 1) / np.maximum(parts.sum(1, keepdims=True), 1e-300)
-            for places, share in zip(order.tolist(), shares.tolist(), strict=True):
+            blamed = self._blame(block, min(n, math.prod(shape)))
+            for places, shares in zip(*(part.tolist() for part in blamed), strict=True):
                 features = [_feature(place, shape, names) for place in places]
-                found.append([Cause(*pair) for pair in zip(features, share, strict=True)])
+                found.append([Cause(*pair) for pair in zip(features, shares, strict=True)])
         return found
+
+    def _blame(self, values: Array, n: int) -> Blame:
+        errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
+        if len(ae.shape_) > 1:
+            return largest(errors, n)
+        return mended(lambda rows: self._scorer(ae, rows), values, ae.reconstruct(values), errors, n)
 
     def guarantee(self) -> str:
         """What the threshold promises, in one sentence."""
@@ -199,6 +201,18 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._missing == "mask"
+        return tags
+
+    @property
+    def _missing(self) -> Missing:
+        """What NaN is to the autoencoder."""
+        held = getattr(self.autoencoder, "estimator", self.autoencoder)
+        missing: Missing = getattr(held, "missing", "refuse")
+        return missing
 
     def _rate(self) -> float:
         return USUAL_RATE if self.false_alarm_rate is None else self.false_alarm_rate

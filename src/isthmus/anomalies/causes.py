@@ -1,0 +1,52 @@
+"""Which numbers of an example are to blame for its score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Cause", "largest", "mended"]
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+Blame = tuple[NDArray[np.int64], Doubles]  # places in the flat example (b, n) and shares (b, n), the largest first
+
+_TRIED = 16  # numbers of a row, those with the largest errors
+
+
+class Cause(NamedTuple):
+    """A number of an example, and its share of what is unusual about the example."""
+
+    feature: str | int | tuple[int, ...]  # the name of a column, its number, or a place in a picture
+    share: float
+
+
+def largest(errors: Doubles, n: int) -> Blame:
+    """The numbers with the largest standardized squared errors (b, d), and their shares of the sum."""
+    parts = np.nan_to_num(errors)
+    places = np.argsort(-parts, axis=1, kind="stable")[:, :n]
+    return places, _shares(np.take_along_axis(parts, places, 1), parts.sum(1))
+
+
+def mended(score: Callable[[Array], Doubles], rows: Array, expected: Array, errors: Doubles, n: int) -> Blame:
+    """The numbers of rows (b, d) that, each alone replaced by what is expected there, let the score rise most.
+
+    One number that is far off spoils the code, and with it the reconstruction of others: their errors are large, but it is to blame.
+    Tried are the `_TRIED` numbers of each row with the largest errors, n if that is more; shares are of the sum of their rises.
+    """
+    tried, _ = largest(errors, max(_TRIED, n))
+    rows = rows.astype(np.result_type(rows, np.float32), copy=False)
+    before, rises, at = score(rows), np.empty(tried.shape), np.arange(len(rows))
+    for number, places in enumerate(tried.T):
+        other = rows.copy()
+        other[at, places] = np.where(np.isnan(rows[at, places]), np.nan, expected[at, places])
+        rises[:, number] = np.maximum(score(other) - before, 0)
+    order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
+    return np.take_along_axis(tried, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+
+
+def _shares(parts: Doubles, whole: Doubles) -> Doubles:
+    return parts / np.maximum(whole, 1e-300)[:, None]

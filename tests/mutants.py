@@ -3,7 +3,8 @@
 python tests/mutants.py storage [--limit 200] [--workers 2] [--from 0]
 
 A name is a part of the house with the tests that are to notice: see PARTS. Every bug is planted in a copy of the sources, and
-the tests run in a process of their own, forked from one that has loaded everything else.
+the tests run in a process of their own, forked from one that has loaded everything else: those that call the
+function with the bug, themselves or in a fixture of theirs, the quickest of them first; all, where none does.
 Prints each survivor as a changed line; ends with exit code 1 if there are any.
 """
 
@@ -13,8 +14,10 @@ import argparse
 import ast
 import copy
 import importlib
+import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
@@ -25,8 +28,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-SECONDS = 240  # for the tests of one bug
+SECONDS = 400  # for the tests of one bug
+Calls = dict[
+    str, tuple[float, dict[str, list[int]]]
+]  # of each test its seconds, and the functions of each source by their first lines
 PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
     "storage": (
         ["container", "writing", "storage", "loading"],
@@ -36,7 +44,10 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
         ],
     ),
     "checkpoints": (["checkpoints", "training"], ["test_checkpoints.py -k 'not killed'", "test_training.py"]),
-    "likelihoods": (["likelihoods"], ["test_math.py", "test_truths.py", "test_evaluation.py", "test_choices.py"]),
+    "likelihoods": (
+        ["likelihoods"],
+        ["test_math.py", "test_missing.py", "test_evaluation.py", "test_choices.py", "test_truths.py"],
+    ),
     "bottlenecks": (
         [
             "bottlenecks/base",
@@ -45,10 +56,19 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "bottlenecks/variational",
             "bottlenecks/quantized",
         ],
-        ["test_math.py", "test_truths.py", "test_choices.py"],
+        ["test_math.py", "test_choices.py", "test_codes.py", "test_truths.py"],
     ),
-    "corruptions": (["corruptions"], ["test_math.py", "test_truths.py", "test_choices.py"]),
-    "input": (["data/examples", "fitted"], ["test_data.py -k 'not gigabytes'", "test_estimator.py"]),
+    "corruptions": (["corruptions"], ["test_math.py", "test_missing.py", "test_choices.py", "test_truths.py"]),
+    "input": (
+        ["data/examples", "fitted"],
+        [
+            "test_data.py -k 'not gigabytes'",
+            "test_missing.py",
+            "test_data_reading.py",
+            "test_codes.py",
+            "test_estimator.py",
+        ],
+    ),
     "signals": (["signals"], ["test_signals.py"]),
 }
 PRELOADED = (
@@ -92,14 +112,16 @@ def main() -> None:
     random.Random(0).shuffle(bugs)
     bugs = bugs[: given.limit]
     preload()
-    if noticed("", None, tests):
-        sys.exit("the tests fail without any bug")
-    survivors = []
+    calls = called(tests)
+    survivors, began = [], time.monotonic()
     with ThreadPoolExecutor(given.workers) as workers:
-        for bug, found in zip(bugs, workers.map(lambda bug: noticed(bug[0], bug[1], tests), bugs), strict=True):
+        answers = workers.map(lambda bug: noticed(*bug[:3], tests, calls), bugs)
+        for number, (bug, found) in enumerate(zip(bugs, answers, strict=True), 1):
             if not found:
                 survivors.append(bug)
                 print(f"survived: {bug[0]}.py, line {bug[2]}: {bug[3]}", flush=True)
+            if number % 20 == 0:
+                print(f"{number} of {len(bugs)}, {time.monotonic() - began:.0f} s", flush=True)
     print(f"{given.part}: {len(bugs)} bugs, {len(survivors)} survived")
     sys.exit(bool(survivors))
 
@@ -164,21 +186,97 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def noticed(source: str, text: str | None, tests: list[str]) -> bool:
-    """Whether the tests fail with a bug; each file of tests in a process of its own, until one does."""
-    return any(failed(source, text, words) for words in tests)
+def noticed(source: str, text: str, line: int, tests: list[str], calls: Calls) -> bool:
+    """Whether the tests fail with a bug: those that call the function around the line, or each file of tests if none does."""
+    first, last = around(ROOT / "src" / "isthmus" / f"{source}.py", line)
+    near = [
+        (seconds, test)
+        for test, (seconds, code) in calls.items()
+        if any(first <= at <= last for at in code.get(source, []))
+    ]
+    nearest = [str(ROOT / test) for _, test in sorted(near)]
+    return any(failed(source, text, words) for words in ([nearest] if nearest else map(arguments, tests)))
 
 
-def failed(source: str, text: str | None, words: str) -> bool:
+def around(path: Path, line: int) -> tuple[int, int]:
+    """First and last line of the innermost function around a line; of none, nothing."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds)]
+    spans = [(min([f.lineno, *(d.lineno for d in f.decorator_list)]), f.end_lineno or f.lineno) for f in functions]
+    return max((span for span in spans if span[0] <= line <= span[1]), default=(1, 0))
+
+
+def called(tests: list[str]) -> Calls:
+    """Of each test its seconds, and of each source where the functions begin that it calls; that all pass without a bug is seen too."""
+    with tempfile.TemporaryDirectory() as folder:
+        calls: Calls = {}
+        for number, words in enumerate(tests):
+            path = Path(folder) / f"{number}.json"
+            if failed("", None, arguments(words), path):
+                sys.exit(f"{words}: fails without any bug")
+            calls |= json.loads(path.read_text(encoding="utf-8"))
+        return calls
+
+
+class Watch:
+    """A plugin of pytest that writes down which functions of the sources each test and its fixtures call, and how long it takes."""
+
+    def __init__(self, overlay: Path, path: Path) -> None:
+        self.root, self.path = f"{overlay / 'isthmus'}{os.sep}", path
+        self.calls: Calls = {}
+        self.fixtures: dict[Any, dict[str, list[int]]] = {}
+        self.seen: dict[str, list[int]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Function) -> Iterator[None]:
+        """A test, with what it sets up."""
+        began, self.seen = time.monotonic(), {}
+        sys.setprofile(self.call)
+        result = yield
+        sys.setprofile(None)
+        for definitions in item._fixtureinfo.name2fixturedefs.values():
+            for source, lines in self.fixtures.get(definitions[-1], {}).items():
+                self.seen[source] = [*self.seen.get(source, []), *lines]
+        self.calls[item.nodeid] = (time.monotonic() - began, self.seen)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        """What is set up for other tests too counts for each of them."""
+        before, self.seen = self.seen, {}
+        result = yield
+        self.fixtures[fixturedef], self.seen = self.seen, before
+        return result
+
+    def pytest_sessionfinish(self) -> None:
+        """All end."""
+        self.path.write_text(json.dumps(self.calls), encoding="utf-8")
+
+    def call(self, frame: Any, event: str, _: Any) -> None:
+        """A function begins, ours or another."""
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith(self.root):
+            lines = self.seen.setdefault(name[len(self.root) :].removesuffix(".py"), [])
+            if frame.f_code.co_firstlineno not in lines:
+                lines.append(frame.f_code.co_firstlineno)
+
+
+def arguments(words: str) -> list[str]:
+    """What pytest is to be told."""
+    file, *more = shlex.split(words)
+    return [str(ROOT / "tests" / file), *more]
+
+
+def failed(source: str, text: str | None, words: list[str], watch: Path | None = None) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         overlay = Path(folder) / "src"  # what the tests import, the processes that they start as well
         shutil.copytree(ROOT / "src", overlay, ignore=shutil.ignore_patterns("__pycache__"))
         if text is not None:
             (overlay / "isthmus" / f"{source}.py").write_text(text, encoding="utf-8")
-        return ended_badly(overlay, words)
+        return ended_badly(overlay, words, watch)
 
 
-def ended_badly(overlay: Path, words: str) -> bool:
+def ended_badly(overlay: Path, words: list[str], watch: Path | None) -> bool:
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -187,7 +285,7 @@ def ended_badly(overlay: Path, words: str) -> bool:
             os.dup2(quiet, descriptor)
         code = 1
         try:
-            code = run(overlay, words)
+            code = run(overlay, words, watch)
         finally:
             os._exit(code)
     end = time.monotonic() + SECONDS
@@ -201,20 +299,15 @@ def ended_badly(overlay: Path, words: str) -> bool:
     return True
 
 
-def run(overlay: Path, words: str) -> int:
+def run(overlay: Path, words: list[str], watch: Path | None) -> int:
     """The tests, with the bug in place."""
-    import shlex
-
-    import pytest
-
     sys.path.insert(0, str(overlay))
     os.environ["PYTHONPATH"] = str(overlay)
     sys.dont_write_bytecode = True
-    file, *more = shlex.split(words)
     options = (
         f"-x -q -p no:cacheprovider -p no:randomly -o filterwarnings=ignore --rootdir {ROOT} -c {ROOT}/pyproject.toml"
     )
-    return int(pytest.main([str(ROOT / "tests" / file), *more, *options.split()]))
+    return int(pytest.main([*words, *options.split()], plugins=[Watch(overlay, watch)] if watch else []))
 
 
 if __name__ == "__main__":

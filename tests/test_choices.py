@@ -102,6 +102,30 @@ def test_a_corruption_keeps_shape_and_input_and_is_a_function_of_its_generator(n
 
 
 @every(corruptions)
+def test_a_corruption_draws_if_it_says_so(name: str) -> None:
+    for corruption in [made(corruptions, name)] + [
+        corruptions.Occlude(keep=keep) for keep in ("left", "window", "around") if name == "Occlude"
+    ]:
+        used = generator(2)
+        corruption(torch.rand(50, 6, 6), used)
+        assert corruption.draws == (not torch.equal(used.get_state(), generator(2).get_state()))
+
+
+@every(bottlenecks)
+def test_a_bottleneck_draws_if_it_says_so(name: str) -> None:
+    bottleneck, used = made(bottlenecks, name), generator(2)
+    bottleneck(torch.randn(50, bottleneck.width), bottleneck.memory(generator()).train(), used)
+    assert bottleneck.draws == (not torch.equal(used.get_state(), generator(2).get_state()))
+
+
+@every(bottlenecks)
+def test_codes_of_discrete_bottlenecks_are_entries_alone(name: str) -> None:
+    bottleneck = made(bottlenecks, name)
+    z = bottleneck.point(torch.randn(5000, bottleneck.width), bottleneck.memory(generator()).eval()).z
+    assert bottleneck.discrete == (len(z.unique(dim=0)) < 1000)
+
+
+@every(corruptions)
 def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: data.Dataset) -> None:
     from isthmus.sources import Resident, Streamed
     from isthmus.steps import Plan, Spoiling

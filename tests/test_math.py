@@ -118,6 +118,35 @@ def test_one_moving_average_step_without_memory_is_one_step_of_k_means() -> None
     torch.testing.assert_close(memory["codebook"], expected)
 
 
+def test_entries_follow_what_is_assigned_to_them_as_a_running_mean() -> None:
+    """Sums and counts of each entry decay alike; few rows, so that counts are below 1 too."""
+    vq = VectorQuantized(2, entries=4, decay=0.8, revive=0)
+    memory, steps = vq.memory(generator()), [torch.randn(3, 2, generator=generator(state)) for state in range(1, 12)]
+    entries, counts, sums = memory["codebook"].numpy().copy(), np.zeros(4), np.zeros((4, 2))
+    for h in steps:
+        nearest = np.square(h.numpy()[:, None] - entries).sum(2).argmin(1)
+        counts, sums = 0.8 * counts, 0.8 * sums
+        np.add.at(counts, nearest, 0.2)
+        np.add.at(sums, nearest, 0.2 * h.numpy())
+        entries[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
+        vq(h, memory, generator(2))
+        np.testing.assert_allclose(memory["codebook"], entries, rtol=1e-4, atol=1e-6)
+    assert 0 < counts.min() < 0.2 < counts.max()
+
+
+def test_bottlenecks_report_what_they_say() -> None:
+    """The share of numbers that are active, the perplexity of entries, nats to the prior."""
+    h = torch.randn(40, 3, generator=generator())
+    assert L1(3).point(h, Memory()).stats["active"].item() == pytest.approx((h > 0).float().mean().item())
+    vq = VectorQuantized(3, entries=6)
+    memory = vq.memory(generator()).eval()
+    shares = np.unique(vq.point(h, memory).z.numpy(), axis=0, return_counts=True)[1] / 40
+    assert len(shares) > 3
+    assert vq.point(h, memory).stats["perplexity"].item() == pytest.approx(np.exp(scipy.stats.entropy(shares)), rel=1e-5)
+    code = Gaussian(3, beta=0.5).point(torch.randn(40, 6, generator=generator()), Memory())
+    assert code.stats["kl"].item() == pytest.approx(2 * code.penalty.mean().item())
+
+
 def test_dead_entries_begin_again_at_the_data() -> None:
     vq = VectorQuantized(2, entries=5)
     memory = vq.memory(generator())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from isthmus import architectures, bottlenecks, optimizers, records
+from isthmus import Autoencoder, Classifier, OutlierDetector, architectures, bottlenecks, optimizers, records
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Noise, Occlude
@@ -18,6 +20,7 @@ from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
 from isthmus.records import Record, override
 from isthmus.storage import vocabulary
 
+GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 WRITTEN = [
     Gaussian(4, beta=0.5),
     TopK(8, k=3),
@@ -35,6 +38,17 @@ WRITTEN = [
 @pytest.mark.parametrize("record", WRITTEN, ids=repr)
 def test_a_record_prints_as_it_is_written(record: Record) -> None:
     assert eval(repr(record), vars(architectures) | vars(bottlenecks) | vars(optimizers) | vocabulary()) == record
+
+
+def test_what_is_left_out_means_what_it_meant() -> None:
+    """A default that changes changes everybody's models: it is written down, and a change of it is a decision."""
+    kinds = [*vocabulary().values(), Autoencoder, Classifier, OutlierDetector]
+    parameters = {kind.__name__: inspect.signature(kind).parameters.items() for kind in kinds}
+    defaults = {
+        kind: {name: repr(parameter.default) for name, parameter in found if parameter.default is not parameter.empty}
+        for kind, found in parameters.items()
+    }
+    assert defaults == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("record", WRITTEN, ids=repr)

@@ -113,9 +113,13 @@ class Occlude(Corruption):
     keep: Literal["top", "left", "window", "around"] = "top"
     value: float = 0.0
 
+    @property
+    def draws(self) -> bool:
+        return self.keep in {"window", "around"}
+
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         sides = x.shape[1:3]
-        if self.keep in {"top", "left"}:
+        if not self.draws:
             axis = 0 if self.keep == "top" or len(sides) == 1 else 1
             seen = self._block(x, axis, torch.zeros(len(x), device=x.device), self.given)
         else:

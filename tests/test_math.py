@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,7 +143,9 @@ def test_bottlenecks_report_what_they_say() -> None:
     memory = vq.memory(generator()).eval()
     shares = np.unique(vq.point(h, memory).z.numpy(), axis=0, return_counts=True)[1] / 40
     assert len(shares) > 3
-    assert vq.point(h, memory).stats["perplexity"].item() == pytest.approx(np.exp(scipy.stats.entropy(shares)), rel=1e-5)
+    assert vq.point(h, memory).stats["perplexity"].item() == pytest.approx(
+        np.exp(scipy.stats.entropy(shares)), rel=1e-5
+    )
     code = Gaussian(3, beta=0.5).point(torch.randn(40, 6, generator=generator()), Memory())
     assert code.stats["kl"].item() == pytest.approx(2 * code.penalty.mean().item())
 

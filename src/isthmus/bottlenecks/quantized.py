@@ -56,7 +56,7 @@ class VectorQuantized(Bottleneck):
         e = memory["codebook"][index].reshape(h.shape)
         share = torch.bincount(index, minlength=self.entries) / len(index)
         perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
-        z = h + (e - h).detach()  # straight through: e forwards, the identity backwards
+        z = e + (h - h.detach())  # straight through: e forwards, to the last bit, the identity backwards
         return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})
 
     @torch.no_grad()

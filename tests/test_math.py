@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -195,6 +196,26 @@ def test_occlusion_shows_just_the_share_given(share: float) -> None:
     assert window.mean().item() == pytest.approx(share, abs=0.05)
     assert around.mean().item() == pytest.approx(share, abs=0.05)
     assert window.std(0).max() > 0.3  # it moves about
+
+
+@pytest.mark.parametrize("keep", ["window", "around"])
+def test_every_place_of_a_window_is_as_likely(keep: Literal["window", "around"]) -> None:
+    """A quarter of 8 x 6 is a block of 4 x 3, at one of 5 x 4 places; none of the 20 is favored."""
+    x = torch.ones(20_000, 8, 6, 2)
+    seen = Occlude(1 / 4 if keep == "window" else 3 / 4, keep=keep)(x, generator())[..., 0].bool()
+    block = seen if keep == "window" else ~seen
+    assert (block.sum((1, 2)) == 12).all()
+    top, left = block.any(2).int().argmax(1), block.any(1).int().argmax(1)
+    assert (block.any(2).sum(1) == 4).all()
+    counts = torch.bincount(4 * top + left, minlength=20)
+    assert len(counts) == 20
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_of_a_row_the_beginning_is_shown_whichever_side_is_asked_for() -> None:
+    x = torch.arange(1.0, 13.0).expand(3, 12)
+    for keep in ("top", "left"):
+        assert Occlude(1 / 4, keep=keep, value=-1.0)(x, generator()).tolist() == [[1, 2, 3] + 9 * [-1]] * 3
 
 
 def test_adadelta_is_zeilers() -> None:

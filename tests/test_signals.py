@@ -21,11 +21,16 @@ COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; ma
 TRAIN = ("train", "denoising", "--data", "digits", "epochs=60", "architecture.hidden=16", "bottleneck.size=2")
 
 
+def heeding() -> None:
+    """In a process about to start: Ctrl-C is heard, although a shell's job in the background has been told to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def begun(*words: str, cwd: Path) -> subprocess.Popen[str]:
     """A command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *words], cwd=cwd, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, preexec_fn=heeding,
     )  # fmt: skip
 
 
@@ -84,7 +89,8 @@ with Caught() as caught:
 )
 def test_a_second_signal_ends_at_once(first: str, second: str, code: int) -> None:
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", TWICE.format(first=first, second=second)], check=False)
+    program = TWICE.format(first=first, second=second)
+    done = subprocess.run([sys.executable, "-c", program], preexec_fn=heeding, check=False)
     assert done.returncode == code
     assert time.monotonic() - began < 30
 

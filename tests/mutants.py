@@ -46,7 +46,14 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
     "checkpoints": (["checkpoints", "training"], ["test_checkpoints.py -k 'not killed'", "test_training.py"]),
     "likelihoods": (
         ["likelihoods"],
-        ["test_math.py", "test_missing.py", "test_evaluation.py", "test_choices.py", "test_truths.py"],
+        [
+            "test_math.py",
+            "test_missing.py",
+            "test_evaluation.py",
+            "test_choices.py",
+            "test_records.py",
+            "test_truths.py",
+        ],
     ),
     "bottlenecks": (
         [
@@ -56,9 +63,12 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "bottlenecks/variational",
             "bottlenecks/quantized",
         ],
-        ["test_math.py", "test_choices.py", "test_codes.py", "test_truths.py"],
+        ["test_math.py", "test_choices.py", "test_codes.py", "test_records.py", "test_walks.py", "test_truths.py"],
     ),
-    "corruptions": (["corruptions"], ["test_math.py", "test_missing.py", "test_choices.py", "test_truths.py"]),
+    "corruptions": (
+        ["corruptions"],
+        ["test_math.py", "test_missing.py", "test_choices.py", "test_records.py", "test_truths.py"],
+    ),
     "input": (
         ["data/examples", "fitted"],
         [

@@ -1,6 +1,6 @@
 """Plants bugs in the sources, one at a time, and lists those that no test notices.
 
-python tests/mutants.py storage [--limit 200] [--workers 2] [--from 0]
+python tests/mutants.py storage [--limit 200] [--workers 2] [--again LOG]
 
 A name is a part of the house with the tests that are to notice: see PARTS. Every bug is planted in a copy of the sources, and
 the tests run in a process of their own, forked from one that has loaded everything else: those that call the
@@ -75,6 +75,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "test_data.py -k 'not gigabytes'",
             "test_missing.py",
             "test_data_reading.py",
+            "test_walks.py",
             "test_codes.py",
             "test_estimator.py",
         ],
@@ -116,10 +117,14 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--limit", type=int, default=10**9, help="bugs at most, drawn at random")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--again", type=Path, help="only bugs that survived in what was printed into this file")
     given = parser.parse_args()
     sources, tests = PARTS[given.part]
     bugs = [(source, *bug) for source in sources for bug in planted(ROOT / "src" / "isthmus" / f"{source}.py")]
     random.Random(0).shuffle(bugs)
+    if given.again is not None:
+        survived = set(given.again.read_text(encoding="utf-8").splitlines())
+        bugs = [bug for bug in bugs if told(bug) in survived]
     bugs = bugs[: given.limit]
     preload()
     calls = called(tests)
@@ -129,11 +134,16 @@ def main() -> None:
         for number, (bug, found) in enumerate(zip(bugs, answers, strict=True), 1):
             if not found:
                 survivors.append(bug)
-                print(f"survived: {bug[0]}.py, line {bug[2]}: {bug[3]}", flush=True)
+                print(told(bug), flush=True)
             if number % 20 == 0:
                 print(f"{number} of {len(bugs)}, {time.monotonic() - began:.0f} s", flush=True)
     print(f"{given.part}: {len(bugs)} bugs, {len(survivors)} survived")
     sys.exit(bool(survivors))
+
+
+def told(bug: tuple[str, str, int, str]) -> str:
+    """A bug that survived, on a line."""
+    return f"survived: {bug[0]}.py, line {bug[2]}: {bug[3]}"
 
 
 def planted(path: Path) -> Iterator[tuple[str, int, str]]:

@@ -77,6 +77,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "test_data_reading.py",
             "test_walks.py",
             "test_codes.py",
+            "test_architectures.py",
             "test_estimator.py",
         ],
     ),

@@ -232,6 +232,8 @@ BAD = {
     "no rows": (np.ones((0, 3)), ValueError, "n_samples=0"),
     "no features": (np.ones((12, 0)), ValueError, r"0 feature\(s\) \(shape=\(12, 0\)\) while a minimum of 1 is req"),
     "ragged": ([[1, 2], [3]], ValueError, "same shape"),
+    "ragged objects": (np.array([np.ones(2), np.ones(3)], object), ValueError, "arrays of different shapes"),
+    "one axis of objects": (np.array([1, 2], object), ValueError, "Expected 2D array, got 1D"),
     "sparse": (scipy.sparse.csr_matrix(np.eye(3)), TypeError, "[Ss]parse"),
     "sparse array": (scipy.sparse.coo_array(np.eye(3)), TypeError, "[Ss]parse"),
     "sparse tensor": (torch.eye(3).to_sparse(), TypeError, "[Ss]parse"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,20 @@ def test_the_units_of_the_user_are_kept() -> None:
     np.testing.assert_array_equal(ae.corrupt(X, random_state=1), ae.corrupt(X, random_state=1))
 
 
+def test_names_that_only_one_side_has_say_nothing(table: np.ndarray) -> None:
+    frame = pd.DataFrame(table, columns=list("abcde"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given, used in ((table, frame), (frame, table)):
+            np.testing.assert_array_equal(quick().fit(given).encode(used), quick().fit(given).encode(given))
+
+
 def test_new_examples_are_drawn_from_the_prior(table: np.ndarray) -> None:
     ae = quick(Gaussian(2)).fit(table)
     np.testing.assert_array_equal(ae.sample(5, random_state=3), ae.sample(5, random_state=3))
     assert not np.array_equal(ae.sample(5), ae.sample(5))
     assert ae.sample(7).shape == (7, 5)
+    assert ae.sample().shape == ae.sample(1).shape == (1, 5)
     with pytest.raises(
         NotPossibleError, match=r"^Identity has no prior to sample from, Gaussian has; method='gmm' fits"
     ):

@@ -10,6 +10,7 @@ figure is the area under the ROC curve. What "auto" means was chosen on training
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 import warnings
@@ -31,6 +32,7 @@ from isthmus.metrics import pca_reconstruction
 from isthmus.reproduction import machine
 
 HERE = Path(__file__).parent
+KEPT = HERE / "measured" / "anomalies.json"  # what benchmarks/results.py reads
 Array = np.ndarray[Any, Any]
 
 
@@ -232,6 +234,8 @@ def main() -> None:
     figures = measured(given.sets.split(","), given.seeds, given.classes.split(",") if given.classes else None)
     only = f" --classes {given.classes}" if given.classes else ""
     command = f"python benchmarks/anomalies.py --seeds {given.seeds} --sets {given.sets}{only}"
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps([f._asdict() for f in figures], indent=1), encoding="utf-8")
     given.out.write_text(page(figures, given.seeds, command), encoding="utf-8")
     print(f"written: {given.out}")
 

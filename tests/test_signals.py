@@ -72,6 +72,15 @@ def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) 
     assert CHECKPOINT not in {path.name for path in (tmp_path / "a").iterdir()}
 
 
+@pytest.mark.promise(11)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp_path: Path) -> None:
+    process = begun("sweep", *TRAIN[1:-1], "bottleneck.size=2,3", "--out", "s", cwd=tmp_path)
+    said = stopped(process, number, 3)
+    assert process.returncode == code
+    assert said == "isthmus: stopped; what was trained is in s, and the same command goes on from there"
+
+
 TWICE = """
 import os, signal, time
 from isthmus.signals import Caught

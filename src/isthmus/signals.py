@@ -5,10 +5,32 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["Caught"]
+__all__ = ["Caught", "Terminated", "terminable"]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised as Ctrl-C is."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within, SIGTERM raises `Terminated`, for work whose finished parts are kept anyway."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    here = threading.current_thread() is threading.main_thread()  # elsewhere Python allows none
+    before = signal.signal(signal.SIGTERM, end) if here else None
+    try:
+        yield
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
 
 
 class Caught:

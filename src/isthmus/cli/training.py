@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 import zlib
 from dataclasses import replace
@@ -14,6 +15,7 @@ import typer
 
 from isthmus.cli.options import FIELDS, SEVERAL, Data, Every, Json, Labels, Out, Resize, Settings, origin_of, size_of
 from isthmus.console import counted, fail, say, say_json, table, watcher
+from isthmus.signals import Terminated, terminable
 
 if TYPE_CHECKING:
     from isthmus.estimator import Autoencoder
@@ -110,11 +112,22 @@ def sweep(
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
     X, test = (Examples(values, dataset.columns) for values in (part.train, part.test))
     try:
-        found = sweeping.sweep(
-            ae, X, grid, test=test, by=by, folder=folder, most=most, watch=watcher(as_json), origin=origin, about=about
-        )
-    except KeyboardInterrupt:
-        fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", 130)
+        with terminable():
+            found = sweeping.sweep(
+                ae,
+                X,
+                grid,
+                test=test,
+                by=by,
+                folder=folder,
+                most=most,
+                watch=watcher(as_json),
+                origin=origin,
+                about=about,
+            )
+    except KeyboardInterrupt as stop:
+        code = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", code)
     if as_json:
         say_json(found.as_dict())
         return

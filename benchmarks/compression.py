@@ -204,6 +204,12 @@ def answer(name: str, table: dict[str, list[Measured]]) -> list[str]:
         else:
             more = "does not reach that"
         lines.append(f"{method} {more}.")
+    linear = [at_bits(run.points, "PCA", ours(run).bits) for run in table[best]]
+    known_linear = [value for value in linear if value is not None]
+    if known_linear:
+        there = statistics.median(known_linear)
+        apart = f"{abs(quality - there):.1f} dB {'less' if there < quality else 'more'}"
+        lines.append(f"PCA of equal width, through the same coder, comes to {there:.1f} dB at these bits, {apart}.")
     least = {method: min(point.bits for point in points if point.method == method) for method in SHEETS}
     beaten = [method for method in SHEETS if (at_psnr(points, method, quality) or least[method]) > rates[best]]
     with_model = statistics.median(ours(run, "with its model").bits for run in table[best])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +45,14 @@ class Trained:
 
     def errors(self, level: float, method: str = AUTOENCODER) -> list[float]:
         """The error with each random state, pixels in [0, 1]; of a baseline the one there is."""
-        measured = [figure for sweep in self.sweeps for figure in sweep.figures if figure.level == level]
-        found = [figure.mse / BYTE for figure in measured if figure.method == method]
+        return [figure.mse / BYTE for figure in self._measured(level, method)]
+
+    def similarities(self, level: float, method: str = AUTOENCODER) -> list[float]:
+        """The structural similarity, in the same way."""
+        return [figure.ssim for figure in self._measured(level, method) if figure.ssim is not None]
+
+    def _measured(self, level: float, method: str) -> list[Restored]:
+        found = [f for sweep in self.sweeps for f in sweep.figures if (f.level, f.method) == (level, method)]
         return found if method == AUTOENCODER else found[:1]
 
 
@@ -157,6 +163,10 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
             "",
             *noise_table(noisy),
             "",
+            "The structural similarity (SSIM, 1 where nothing differs) of the same:",
+            "",
+            *noise_table(noisy, Trained.similarities),
+            "",
             dense_or_conv(*noisy),
             "",
             "![Error against noise](pictures/robustness.png)",
@@ -178,19 +188,26 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
     )
 
 
-def noise_table(noisy: list[Trained]) -> list[str]:
-    """Parameters and seconds, then a line per level."""
+def noise_table(noisy: list[Trained], figures: Callable[..., list[float]] = Trained.errors) -> list[str]:
+    """Parameters and seconds, then a line of figures per level."""
     names = [name for name in noisy[0].sweeps[0].methods if name not in {NOTHING, AUTOENCODER}]
     lines = [["noise", NOTHING, *(f"{s.name} autoencoder" for s in noisy), *names]]
     lines.append(["---"] * len(lines[0]))
-    lines.append(["parameters", "-", *(f"{s.parameters:,}" for s in noisy), *["-"] * len(names)])
-    lines.append(["seconds of training", "-", *(f"{mean(s.seconds):.0f}" for s in noisy), *["-"] * len(names)])
+    if figures is Trained.errors:
+        lines += _sizes(noisy, len(names))
     for level in LEVELS:
-        own = [spread(system.errors(level)) for system in noisy]
-        rest = [f"{noisy[0].errors(level, name)[0]:.4f}" for name in (NOTHING, *names)]
+        own = [spread(figures(system, level)) for system in noisy]
+        rest = [f"{figures(noisy[0], level, name)[0]:.4f}" for name in (NOTHING, *names)]
         trained_at = " (as trained)" if noisy[0].sweeps[0].at("Noise", level)[NOTHING].trained else ""
         lines.append([f"{level:g}{trained_at}", rest[0], *own, *rest[1:]])
     return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _sizes(noisy: list[Trained], others: int) -> list[list[str]]:
+    return [
+        ["parameters", "-", *(f"{s.parameters:,}" for s in noisy), *["-"] * others],
+        ["seconds of training", "-", *(f"{mean(s.seconds):.0f}" for s in noisy), *["-"] * others],
+    ]
 
 
 def occluded_table(occluded: list[Trained]) -> list[str]:

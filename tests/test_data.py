@@ -301,6 +301,13 @@ def test_every_container_gives_the_same_numbers(wrap: object) -> None:
     assert examples.columns in (None, ("a", "b", "c"))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64, torch.float32, torch.float64])
+def test_tensors_keep_the_types_that_models_take(dtype: torch.dtype) -> None:
+    """Bytes are pictures of 256 levels, which floats are not."""
+    given = torch.ones(2, 3, dtype=dtype)
+    assert as_examples(given).values.dtype == given.numpy().dtype
+
+
 def test_a_mixed_frame_of_numbers_and_truths_is_numbers() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": [True, False]})
     examples = as_examples(frame)

@@ -156,6 +156,16 @@ def test_the_units_of_the_user_are_kept() -> None:
     np.testing.assert_array_equal(ae.corrupt(X, random_state=1), ae.corrupt(X, random_state=1))
 
 
+def test_many_examples_are_spoilt_each_in_its_place() -> None:
+    """In blocks: each row once, in order, and no two blocks alike."""
+    X = np.arange(2100.0)[:, None] * np.ones(3)
+    spoilt = quick(corruption=Noise(1e-3)).fit(X).corrupt(X, random_state=1)
+    assert spoilt.shape == X.shape
+    assert np.abs(spoilt - X).max() < 10
+    noise = spoilt - X
+    assert len(np.unique(noise[:, 0].round(6))) > 2000
+
+
 def test_names_that_only_one_side_has_say_nothing(table: np.ndarray) -> None:
     frame = pd.DataFrame(table, columns=list("abcde"))
     with warnings.catch_warnings():

@@ -25,6 +25,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data import as_examples, builtin, download
 from isthmus.data.download import Content, find_or_fetch
+from isthmus.data.examples import blocks, picture_shape
 from isthmus.errors import DataError
 
 CONTENT = b"what was published"
@@ -215,6 +216,13 @@ def with_value(value: object, dtype: object = float) -> np.ndarray:
     return X
 
 
+def one_array() -> np.ndarray:
+    """An array of one object, which is an array."""
+    X = np.empty(1, object)
+    X[0] = np.ones(2)
+    return X
+
+
 BAD = {
     "NaN": (with_value(np.nan), ValueError, r"contains NaN: row 17, column 3"),
     "infinity": (with_value(-np.inf, np.float32), ValueError, r"contains infinity: row 17, column 3 is -inf"),
@@ -224,7 +232,7 @@ BAD = {
     "object": (with_value({"a": 1}, object), TypeError, r"row 17, column 3 .*argument must be .* string.* number"),
     "complex object": (with_value(1j, object), ValueError, "Complex data not supported"),
     "complex": (np.ones((3, 2), complex), ValueError, "Complex data not supported"),
-    "text": (np.array([["a", "b"]]), ValueError, "text"),
+    "text": (np.array([["a", "b"]]), ValueError, "text .the first value is 'a'"),
     "dates": (np.array([["2020-01-01"]], "M8[D]"), ValueError, "datetime64"),
     "structured": (np.zeros((3, 2), [("a", float)]), ValueError, "values"),
     "one axis": (np.ones(3), ValueError, r"Expected 2D array, got 1D array instead.*Reshape your data"),
@@ -233,6 +241,7 @@ BAD = {
     "no features": (np.ones((12, 0)), ValueError, r"0 feature\(s\) \(shape=\(12, 0\)\) while a minimum of 1 is req"),
     "ragged": ([[1, 2], [3]], ValueError, "same shape"),
     "ragged objects": (np.array([np.ones(2), np.ones(3)], object), ValueError, "arrays of different shapes"),
+    "one array in an array": (one_array(), ValueError, "arrays of different shapes"),
     "one axis of objects": (np.array([1, 2], object), ValueError, "Expected 2D array, got 1D"),
     "sparse": (scipy.sparse.csr_matrix(np.eye(3)), TypeError, "[Ss]parse"),
     "sparse array": (scipy.sparse.coo_array(np.eye(3)), TypeError, "[Ss]parse"),
@@ -254,6 +263,25 @@ def test_what_cannot_be_learnt_from_is_refused_with_its_place(kind: str) -> None
     X, error, sentence = BAD[kind]
     with pytest.raises(error, match=sentence):
         as_examples(X)
+
+
+@pytest.mark.promise(16)
+def test_the_largest_number_is_not_too_large() -> None:
+    X = np.array([[np.finfo(np.float32).max], [-np.finfo(np.float32).max], [np.nan]])
+    as_examples(X[:2])
+    as_examples(X, missing="mask")
+    with pytest.raises(DataError, match="NaN: row 2"):
+        as_examples(X)
+
+
+@pytest.mark.promise(13)
+def test_blocks_are_of_whole_rows_and_bounded() -> None:
+    for wide, multiple in ((2**12, 1), (2**12 + 1, 1), (2**12 + 1, 32), (2**22 // 3, 1), (2**23, 1)):
+        values = np.broadcast_to(np.float32(0), (2**24 // wide + 2, wide))
+        found = [(begin, len(block)) for begin, block in blocks(values, multiple)]
+        rows = found[0][1]
+        assert rows == multiple * max(1, 2**22 // (wide * multiple))
+        assert found == [(begin, min(rows, len(values) - begin)) for begin in range(0, len(values), rows)]
 
 
 @pytest.mark.promise(16)
@@ -299,6 +327,17 @@ def test_every_container_gives_the_same_numbers(wrap: object) -> None:
     assert type(examples.values) is np.ndarray
     assert (examples.values == X).all()
     assert examples.columns in (None, ("a", "b", "c"))
+
+
+def test_rows_of_mnist_are_pictures() -> None:
+    assert picture_shape((784,)) == (28, 28)
+    assert picture_shape((64,)) == (64,)
+    assert picture_shape((28, 28, 1)) == (28, 28, 1)
+
+
+def test_a_mask_that_hides_nothing_changes_nothing() -> None:
+    X = np.ma.masked_array(np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert as_examples(X).values.dtype == np.uint8
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64, torch.float32, torch.float64])

@@ -28,7 +28,9 @@ from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Mask, Noise, Occlude
+from isthmus.data.examples import Examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.fitted import seed_of
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import Adam, AdamW, OneCycle
 from isthmus.scaling import Bytes, Standard
@@ -151,6 +153,7 @@ def test_the_units_of_the_user_are_kept() -> None:
     ae = quick(corruption=Noise(0.2)).fit(X)
     assert ae.reconstruct(X).max() > 100
     assert (ae.corrupt(X, random_state=1) - X).std() == pytest.approx(0.2 * 255, rel=0.02)
+    np.testing.assert_array_equal(ae.corrupt(X), ae.corrupt(X, random_state=0))
     assert (ae.corrupt(X, corruption=Mask(1.0)) == 0).all()
     assert (ae.corrupt(X, corruption=Occlude(0.25))[:, 2:] == 0).all()
     np.testing.assert_array_equal(ae.corrupt(X, random_state=1), ae.corrupt(X, random_state=1))
@@ -164,6 +167,37 @@ def test_many_examples_are_spoilt_each_in_its_place() -> None:
     assert np.abs(spoilt - X).max() < 10
     noise = spoilt - X
     assert len(np.unique(noise[:, 0].round(6))) > 2000
+
+
+def test_checked_examples_of_other_columns_are_refused(table: np.ndarray) -> None:
+    """As the command line passes them: values and the names that a file gave them."""
+    ae = quick().fit(pd.DataFrame(table, columns=list("abcde")))
+    ae.encode(Examples(table, tuple("abcde")))
+    ae.encode(Examples(table))
+    with pytest.raises(DataError, match=r"column 'b' stands where 'a' did \(a, b, c, d, e\)"):
+        ae.encode(Examples(table, tuple("bacde")))
+    with pytest.raises(DataError, match="their number differs"):
+        ae.encode(Examples(table, tuple("abcd")))
+
+
+def test_a_shape_that_would_fit_is_said_to() -> None:
+    ae = quick().fit(np.random.default_rng(0).random((20, 4, 6)))
+    with pytest.raises(DataError, match=r"examples are \(24,\), but .* \(4, 6\); reshape X"):
+        ae.encode(np.ones((3, 24)))
+    with pytest.raises(DataError, match=r"examples are \(6, 6\), but this autoencoder was fitted on \(4, 6\)$"):
+        ae.encode(np.ones((4, 6, 6)))
+
+
+def test_what_transform_did_inverse_transform_undoes_as_decode_does(table: np.ndarray) -> None:
+    ae = quick().fit(table)
+    np.testing.assert_array_equal(ae.inverse_transform(ae.transform(table)), ae.reconstruct(table))
+
+
+def test_seeds_of_a_generator_are_many_and_fit_everywhere() -> None:
+    state = np.random.RandomState(0)
+    seeds = {seed_of(state) for _ in range(300)}
+    assert len(seeds) == 300
+    assert max(seeds) < 2**31
 
 
 def test_names_that_only_one_side_has_say_nothing(table: np.ndarray) -> None:

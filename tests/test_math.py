@@ -45,6 +45,14 @@ def test_bernoulli_is_a_mass() -> None:
     torch.testing.assert_close(-nll, TorchBernoulli(logits=y).log_prob(every).sum(1))
 
 
+@pytest.mark.parametrize("numbers", [1, 101, 784, 12_544, 100 * 199])
+def test_bernoulli_takes_examples_of_any_number_of_numbers(numbers: int) -> None:
+    """Sigmoids are multiplied in runs, whose products have to stay within what a float holds."""
+    y, x = torch.randn(3, numbers, generator=generator()), torch.rand(3, numbers, generator=generator(1))
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(y.double(), x.double(), reduction="none").sum(1)
+    torch.testing.assert_close(Bernoulli().nll(y, x).double(), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0, "learned"])
 def test_normal_is_a_density(scale: float) -> None:
     likelihood = Normal(scale)

@@ -1,6 +1,6 @@
 """Plants bugs in the sources, one at a time, and lists those that no test notices.
 
-python tests/mutants.py storage [--limit 200] [--workers 2] [--again LOG]
+python tests/mutants.py storage [--limit 200] [--skip 0] [--workers 2] [--again LOG]
 
 A name is a part of the house with the tests that are to notice: see PARTS. Every bug is planted in a copy of the sources, and
 the tests run in a process of their own, forked from one that has loaded everything else: those that call the
@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--limit", type=int, default=10**9, help="bugs at most, drawn at random")
+    parser.add_argument("--skip", type=int, default=0, help="bugs that were tried before, of the same order")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", type=Path, help="only bugs that survived in what was printed into this file")
     given = parser.parse_args()
@@ -126,7 +127,7 @@ def main() -> None:
     if given.again is not None:
         survived = set(given.again.read_text(encoding="utf-8").splitlines())
         bugs = [bug for bug in bugs if told(bug) in survived]
-    bugs = bugs[: given.limit]
+    bugs = bugs[given.skip :][: given.limit]
     preload()
     calls = called(tests)
     survivors, began = [], time.monotonic()

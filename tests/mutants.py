@@ -43,7 +43,10 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "test_container.py -k 'not killed and not two_processes and not memory and not nothing_can'",
         ],
     ),
-    "checkpoints": (["checkpoints", "training"], ["test_checkpoints.py -k 'not killed'", "test_training.py"]),
+    "checkpoints": (
+        ["checkpoints", "training"],
+        ["test_checkpoints.py -k 'not killed'", "test_training.py", "test_storage.py"],
+    ),
     "likelihoods": (
         ["likelihoods"],
         [

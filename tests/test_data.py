@@ -228,6 +228,7 @@ BAD = {
     "infinity": (with_value(-np.inf, np.float32), ValueError, r"contains infinity: row 17, column 3 is -inf"),
     "too large": (with_value(1e300), ValueError, r"too large for float32: row 17, column 3 is 1e\+300"),
     "None": (with_value(None, object), ValueError, r"contains NaN: row 17, column 3"),
+    "pandas' NA": (with_value(pd.NA, object), ValueError, r"contains NaN: row 17, column 3"),
     "text object": (with_value("a", object), ValueError, r"text: row 17, column 3 is 'a'"),
     "object": (with_value({"a": 1}, object), TypeError, r"row 17, column 3 .*argument must be .* string.* number"),
     "complex object": (with_value(1j, object), ValueError, "Complex data not supported"),

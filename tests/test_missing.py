@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
 from test_cli import run
 from test_storage import parts, put, refused
@@ -93,6 +94,11 @@ def test_where_nothing_is_missing_nothing_changes(likelihood: Likelihood, archit
     for name, weight in one.model_.state_dict().items():
         assert torch.equal(weight, two.model_.state_dict()[name])
     np.testing.assert_allclose(one.score_samples(X), two.score_samples(X), rtol=1e-6)
+
+
+def test_who_is_not_fitted_cannot_complete() -> None:
+    with pytest.raises(NotFittedError):
+        Autoencoder(missing="mask").impute(np.ones((3, 2)))
 
 
 def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> None:

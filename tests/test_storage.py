@@ -146,6 +146,31 @@ TENSORS: dict[str, tuple[Change, str]] = {
 }
 
 
+COSTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "another length": lambda t: torch.zeros(len(t) + 1, dtype=torch.float64),
+    "another type": lambda t: t.float(),
+    "two axes": lambda t: t[:, None],
+    "no axis": lambda t: t.sum(),
+}
+
+
+@pytest.mark.promise(4)
+@pytest.mark.parametrize("name", ["costs.nll", "costs.penalty"])
+@pytest.mark.parametrize("kind", COSTS)
+def test_costs_that_no_epoch_can_have_are_refused_by_name(kind: str, name: str, tmp_path: Path) -> None:
+    ae = Autoencoder(TopK(4, k=2), architecture=MLP((8,)), epochs=3, batch_size=8, random_state=0)
+    reports = ae.fitting(np.random.default_rng(0).random((40, 6), np.float32), every=2)
+    next(reports)
+    ae.checkpoint(tmp_path / "x")
+    reports.close()
+    header, tensors = parts(tmp_path / "x")
+    changed = tensors | {name: COSTS[kind](tensors[name])}
+    if name == "costs.nll" and kind == "two axes":  # so that all agree
+        changed = {other: t[:, None] if other in {name, "costs.penalty"} else t for other, t in tensors.items()}
+    put(tmp_path / "x", header, changed)
+    assert "costs." in refused(tmp_path / "x")
+
+
 @pytest.mark.promise(1)
 def test_loading_runs_nothing(path: Path) -> None:
     load(path)  # what is imported lazily is there now

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 from isthmus import Autoencoder, data
-from isthmus.architectures import MLP, Conv
+from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import L1, Gaussian, Identity, VectorQuantized
 from isthmus.corruptions import Noise
 from isthmus.errors import DataError, DivergenceError, RecordError
@@ -26,6 +28,11 @@ def small(**choices: object) -> Autoencoder:
 
 def weights(ae: Autoencoder) -> np.ndarray:
     return torch.cat([p.detach().flatten() for p in ae.model_.parameters()]).numpy()
+
+
+def own() -> Modules:
+    torch.manual_seed(0)
+    return Modules(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 2)), nn.Linear(2, 6))
 
 
 @pytest.mark.parametrize("bottleneck", [L1(8), Gaussian(3), VectorQuantized(3, entries=8)], ids=repr)
@@ -101,6 +108,21 @@ def test_early_stopping_is_the_same_however_often_one_looks(patience: int, rng: 
         pass
     assert len(often.history_) == len(seldom.history_) > patience
     np.testing.assert_array_equal(weights(often), weights(seldom))
+
+
+def test_early_stopping_asks_for_more_than_its_tolerance(rng: np.random.Generator) -> None:
+    """No improvement is as large as that: the first epoch is the best one."""
+    choices = {"bottleneck": Identity(3), "early_stopping": True, "n_iter_no_change": 2, "epochs": 30}
+    assert len(small(**choices, tol=1e6).fit(rng.normal(size=(200, 6))).history_) == 3
+
+
+def test_who_sets_a_model_to_use_between_reports_does_not_change_its_training(rng: np.random.Generator) -> None:
+    """Its own layers drop in training alone."""
+    X = rng.normal(size=(200, 6))
+    plain, used = (small(bottleneck=Identity(2), architecture=own()) for _ in range(2))
+    for _ in used.fitting(X, every=3):
+        used.model_.eval()
+    torch.testing.assert_close(weights(used), weights(plain.fit(X)), rtol=0, atol=0)
 
 
 def test_what_is_held_out_is_not_trained_on(rng: np.random.Generator) -> None:
@@ -319,7 +341,9 @@ def test_patience_is_counted_from_where_a_warm_start_begins(digits: data.Dataset
 def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
     ae = small(epochs=1).fit(digits.train[:100])
     once = ae.seconds_
+    began = time.perf_counter()
     ae.partial_fit(digits.train[:100])
+    assert ae.history_[-1].seconds < time.perf_counter() - began
     assert ae.seconds_ == pytest.approx(once + ae.history_[-1].seconds)
 
 

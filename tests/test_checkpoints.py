@@ -108,6 +108,18 @@ def test_a_checkpoint_is_a_model_as_far_as_it_came(tmp_path: Path) -> None:
     assert then.history_ == ae.history_
 
 
+def test_seconds_count_on(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    reports = ae.fitting(X)
+    before = [next(reports), next(reports)][-1].seconds
+    ae.checkpoint(tmp_path / "x")
+    reports.close()
+    began = time.perf_counter()
+    again = load(tmp_path / "x").resume(X)
+    assert before < again.history_[-1].seconds < before + time.perf_counter() - began
+    assert again.seconds_ == pytest.approx(again.history_[-1].seconds)
+
+
 def test_what_came_before_the_round_counts_on(tmp_path: Path) -> None:
     X = examples("noise", tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import multiprocessing
 import pickle
 import random
@@ -337,6 +338,23 @@ def test_after_a_divergence_it_goes_back_and_takes_smaller_steps(tmp_path: Path)
     assert ae.history_[-1].lr == pytest.approx(0.2 ** len(seen))
     assert ae.history_[-1].loss < ae.history_[0].loss
     assert ae._state.step == ae.history_[-1].steps
+
+
+@pytest.mark.promise(12)
+def test_a_late_divergence_costs_an_epoch_and_not_the_training(tmp_path: Path) -> None:
+    X, ae = examples("plain", tmp_path), built("plain")
+    reports = ae.fitting(X, every=1)
+    while not (report := next(reports)).complete or report.epoch < 3:
+        pass
+    then = [tensor.copy() for tensor in numbers(ae)]
+    next(reports), next(reports)
+    with torch.no_grad():
+        next(ae.model_.parameters()).fill_(torch.nan)
+    with pytest.warns(DivergenceWarning, match=f"it went back to step {report.step} and"):
+        assert next(reports).step == report.step + 1
+    farthest = 0.2 * 1e-2 * math.sqrt(10)  # that one step of Adam can go with these rates: (1 - 0.9) / sqrt(1 - 0.999)
+    assert max(np.abs(now - before).max() for now, before in zip(numbers(ae), then, strict=True)) <= farthest
+    assert [each.epoch for each in (*reports,)][-1] == 4
 
 
 @pytest.mark.promise(12)

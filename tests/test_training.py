@@ -30,9 +30,9 @@ def weights(ae: Autoencoder) -> np.ndarray:
     return torch.cat([p.detach().flatten() for p in ae.model_.parameters()]).numpy()
 
 
-def own() -> Modules:
+def own(rate: float = 0.5) -> Modules:
     torch.manual_seed(0)
-    return Modules(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 2)), nn.Linear(2, 6))
+    return Modules(nn.Sequential(nn.Linear(6, 8), nn.Dropout(rate), nn.Linear(8, 2)), nn.Linear(2, 6))
 
 
 @pytest.mark.parametrize("bottleneck", [L1(8), Gaussian(3), VectorQuantized(3, entries=8)], ids=repr)
@@ -119,10 +119,11 @@ def test_early_stopping_asks_for_more_than_its_tolerance(rng: np.random.Generato
 def test_who_sets_a_model_to_use_between_reports_does_not_change_its_training(rng: np.random.Generator) -> None:
     """Its own layers drop in training alone."""
     X = rng.normal(size=(200, 6))
-    plain, used = (small(bottleneck=Identity(2), architecture=own()) for _ in range(2))
+    plain, used, whole = (small(bottleneck=Identity(2), architecture=own(rate)) for rate in (0.5, 0.5, 0.0))
     for _ in used.fitting(X, every=3):
         used.model_.eval()
     torch.testing.assert_close(weights(used), weights(plain.fit(X)), rtol=0, atol=0)
+    assert not np.allclose(weights(plain), weights(whole.fit(X)))
 
 
 def test_what_is_held_out_is_not_trained_on(rng: np.random.Generator) -> None:

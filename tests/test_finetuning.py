@@ -86,6 +86,11 @@ def same(ae: Autoencoder, before: dict[str, torch.Tensor], part: str = "") -> bo
     return all(torch.equal(now[name], value) for name, value in before.items() if name.startswith(part))
 
 
+def test_parameters_within_parameters_are_set() -> None:
+    classifier = quick(small(Identity(4))).set_params(autoencoder__bottleneck__size=3, autoencoder__epochs=7)
+    assert (classifier.autoencoder.bottleneck, classifier.autoencoder.epochs) == (Identity(3), 7)
+
+
 def test_the_softmax_on_codes_is_logistic_regression(rng: np.random.Generator) -> None:
     """Three labels that overlap, so that there is an optimum: scikit-learn finds the same one."""
     X = rng.normal(size=(240, 3))

@@ -110,6 +110,17 @@ def test_early_stopping_is_the_same_however_often_one_looks(patience: int, rng: 
     np.testing.assert_array_equal(weights(often), weights(seldom))
 
 
+def test_validation_draws_the_same_numbers_each_time(digits: data.Dataset) -> None:
+    """Else early stopping would look at luck: weights that stand still have one validation loss."""
+    ae = small(bottleneck=Gaussian(3), corruption=Noise(0.5), optimizer=SGD(1e-30, momentum=0))
+    losses = {report.valid for report in ae.fitting(digits.train[:64], validation=digits.test[:600])}
+    assert len(losses) == 1
+    other = small(bottleneck=Gaussian(3), corruption=Noise(0.5), optimizer=SGD(1e-30, momentum=0), random_state=1)
+    assert {report.valid for report in other.fitting(digits.train[:64], validation=digits.test[:600])}.isdisjoint(
+        losses
+    )
+
+
 def test_early_stopping_asks_for_more_than_its_tolerance(rng: np.random.Generator) -> None:
     """No improvement is as large as that: the first epoch is the best one."""
     choices = {"bottleneck": Identity(3), "early_stopping": True, "n_iter_no_change": 2, "epochs": 30}

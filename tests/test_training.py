@@ -350,6 +350,14 @@ def test_patience_is_counted_from_where_a_warm_start_begins(digits: data.Dataset
     assert len(ae.fit(digits.train[:200]).history_) >= 8
 
 
+def test_another_round_is_as_long_as_the_first_and_steps_as_far(digits: data.Dataset) -> None:
+    ae = small(epochs=2, batch_size=16, warm_start=True, optimizer=Adam(1e-2))
+    for _ in range(3):
+        reports = list(ae.fitting(digits.train[:64], every=1))
+        assert [report.step for report in reports] == list(range(1, 9))
+        assert {report.lr for report in reports} == {1e-2}
+
+
 def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
     ae = small(epochs=1).fit(digits.train[:100])
     once = ae.seconds_

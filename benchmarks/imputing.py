@@ -154,7 +154,7 @@ def page(lines: list[str], states: int, seconds: float) -> str:
             "# Completing missing numbers",
             "",
             f"Written by `python benchmarks/imputing.py` on {datetime.now(UTC):%Y-%m-%d} in {seconds / 60:.0f} minutes; "
-            f"{machine()}, one thread.",
+            f"{machine()}.",
             "",
             "Root mean squared error of the completed numbers, in standard deviations of their columns: the mean over",
             f"{states} random states, which draw holes and first weights, and the least and largest. Everybody is fitted on the same seven",

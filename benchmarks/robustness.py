@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-import torch
 
 from isthmus import Autoencoder, data, tutorials
 from isthmus.plots.drawing import save_png
@@ -148,7 +147,7 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
             "# How well is restored",
             "",
             f"Written by `python benchmarks/robustness.py` on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes; "
-            f"{machine()}, {torch.get_num_threads()} threads.",
+            f"{machine()}.",
             f"MNIST; {states}, the mean and in brackets the least and the largest. Errors are mean squared errors of pixels in [0, 1] on",
             f"{sweep.n_examples:,} of the test digits, each spoilt {sweep.draws} times. Baselines are fitted anew at each level on "
             f"{sweep.n_fitted:,} training digits spoilt in the same way,",

@@ -208,7 +208,7 @@ def page(
         "# Speed",
         "",
         f"Written by `python benchmarks/run.py` on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC: {rounds} rounds in turns, medians;",
-        f"{machine()}, {torch.get_num_threads()} threads.",
+        f"{machine()}.",
         "An epoch is 60,000 digits; the first one is not counted. *Times isthmus* is the peer's median over ours. *Share* is the part of",
         "the seconds that the epoch's arithmetic would take at the speed of the machine's best matrix product in the precision used.",
         "Memory is the process's peak, imports included. Losses are cross-entropies in nats per pixel in the last epoch (with the",

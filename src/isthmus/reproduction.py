@@ -228,7 +228,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """The processor and the versions: what seconds depend on."""
+    """The processor, the threads that work on it, and the versions: what seconds depend on."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -236,4 +236,5 @@ def machine() -> str:
             line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         name = models[0] if models else name
-    return f"{name}, PyTorch {torch.__version__}, isthmus {__version__}"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} thread{'s' * (threads > 1)}, PyTorch {torch.__version__}, isthmus {__version__}"

@@ -22,6 +22,7 @@ def main() -> None:
     print(
         f"# For Python {platform.python_version()} on {platform.system()} ({platform.machine()}); written by .ci/lock.py."
     )
+    print("# torch is the build without CUDA, which PyTorch keeps in an index of its own.")
     for item in sorted(report["install"], key=lambda item: item["metadata"]["name"].lower()):
         name, version = item["metadata"]["name"], item["metadata"]["version"]
         if name == "isthmus":

@@ -100,7 +100,7 @@ def test_who_beats_whom() -> None:
     assert found.verdict() == "A is smaller, faster and better than B, and in nothing worse; beaten by nobody: A, C."
     trade = planted(code_size=[2, 4], mse=[0.2, 0.1])
     assert trade.beaten() == []
-    assert trade.verdict().startswith("None is beaten")
+    assert trade.verdict().startswith("None beats another")
     assert planted(encode_per_second=[1000.0, 1050.0]).beaten() == []  # within what measuring varies
 
 

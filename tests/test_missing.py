@@ -17,9 +17,11 @@ from sklearn.utils import estimator_checks
 from test_cli import run
 from test_storage import parts, put, refused
 
-from isthmus import Autoencoder, corruptions, data, likelihoods, load
+from isthmus import Autoencoder, OutlierDetector, compare, corruptions, data, likelihoods, load, plots, sweep
+from isthmus.anomalies.densities import ErrorDensity
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
+from isthmus.compression import compress
 from isthmus.corruptions import Clean, Mask, Noise
 from isthmus.data import as_examples
 from isthmus.data.observed import means
@@ -28,6 +30,7 @@ from isthmus.evaluation import evaluate
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.memory import Memory
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.robustness import robustness
 from isthmus.scaling import Bytes, MinMax, Standard, Unscaled, choose, range_of, within_unit
 
 
@@ -207,8 +210,7 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
     with pytest.raises(DataError, match="NaN"):
         fitted.decode(np.full((2, 3), np.nan))
     with pytest.raises(DataError, match="Input X contains NaN: row"):
-        evaluate(fitted, table)
-    assert np.isfinite(evaluate(fitted, fitted.impute(table)).mse)
+        evaluate(plain, table)
     with pytest.raises(RecordError, match="missing='refuse' would not fit"):
         fitted.set_params(missing="refuse").partial_fit(whole)
     fitted.set_params(missing="mask")
@@ -377,6 +379,42 @@ def test_the_model_file_holds_the_fill_and_is_read_with_suspicion(fitted: Autoen
     assert "format 2 has no parameter missing" in refused(path)
 
 
+def test_every_question_is_answered_where_numbers_are_missing(
+    fitted: Autoencoder, table: np.ndarray, tmp_path: Path
+) -> None:
+    figures = evaluate(fitted, table, train=table)
+    whole = fitted.impute(table)
+    assert figures.mse == evaluate(fitted, whole, train=whole).mse
+    both = compare({"one": fitted, "other": quick(Identity(2)).fit(table)}, table, table)
+    assert both.evaluations[0].mse == figures.mse
+    assert np.array_equal(both.examples, whole)
+    assert "completes the numbers that are missing" in both.notes[-1]
+    assert np.isfinite([each.mse for each in robustness(fitted, table, train=table).figures]).all()
+    found = sweep(quick(Identity(2), epochs=1), table, {"bottleneck__size": [1, 2, 3]}, test=table)
+    assert all(np.isfinite(each.figures["mse"]) for each in found.trials)
+    detector = OutlierDetector.around(fitted, table, calibration_fraction=0.5, random_state=0)
+    assert np.isnan(detector.contributions(table)).sum() == np.isnan(table).sum()
+    for figure in (plots.anomalies(detector, table), plots.anomaly_scores(fitted, table)):
+        assert figure.axes
+    with pytest.raises(DataError, match=r"contains NaN.*impute it"):
+        compress(fitted, table, tmp_path / "codes.isthmus")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoencoder) -> None:
+    X = np.random.default_rng(2).normal(5, 3, (400, 5)).astype(np.float32)
+    ae = quick(Identity(3), corruption=Mask(0.3, value="missing")).fit(X)
+    found = robustness(ae, X, train=X, levels=[0.5], baselines=["mean example"])
+    assert "a missing number is the mean" in " ".join(found.notes())
+    (here,) = (found.at(each.kind, each.level) for each in found.figures[:1])
+    assert here["doing nothing"].error == pytest.approx(0.5 * here["mean example"].error, rel=0.05)
+
+
+def test_errors_of_which_none_is_known_are_all_as_likely() -> None:
+    density = ErrorDensity.fit(np.full(3, np.nan), 5)
+    assert np.isfinite(density.nats(np.array([np.nan, 0.5, 2.0]))).all()
+
+
 def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(1e5, 3, (50, 2)) @ rng.normal(size=(2, 4))
@@ -395,8 +433,18 @@ def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path:
     assert done.returncode == 0, done.stderr
     assert "as completed by the autoencoder" in done.stdout
     assert " nan " not in done.stdout
-    for verb in ("encode", "reconstruct", "evaluate"):
-        assert run(verb, "run", *(given if verb != "evaluate" else ()), cwd=tmp_path).returncode == 0
+    for words in (
+        ("encode", "run", *given),
+        ("reconstruct", "run", *given),
+        ("evaluate", "run"),
+        ("detect", "run", *given, "--false-alarm-rate", "0.4"),
+        ("compare", "run", "run/model.safetensors"),
+        ("robustness", "run"),
+        ("sample", "run", "-n", "2", "--method", "gmm"),
+        ("sweep", *small[:3], "bottleneck.size=1,2", *given),
+    ):
+        done = run(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     assert np.isfinite(np.load(tmp_path / "codes.npy")).all()
     done = run("impute", "run", *given, "--out", "whole.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

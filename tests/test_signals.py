@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from victims import weights_hash
 
 from isthmus.cli import main
 from isthmus.runs import CHECKPOINT, MODEL
-from isthmus.signals import Caught
+from isthmus.signals import Caught, terminable
 
 COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
 TRAIN = ("train", "denoising", "--data", "digits", "epochs=60", "architecture.hidden=16", "bottleneck.size=2")
@@ -160,8 +163,21 @@ def test_what_cannot_go_on_is_said(
     assert said in capsys.readouterr().err
 
 
-def test_whoever_listened_before_listens_again() -> None:
+@pytest.mark.parametrize("listening", [Caught, terminable])
+def test_whoever_listened_before_listens_again(listening: Callable[[], AbstractContextManager[Any]]) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with Caught():
+    with listening():
         assert signal.getsignal(signal.SIGTERM) not in before.values()
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize("listening", [Caught, terminable])
+def test_a_signal_that_is_ignored_stays_so(listening: Callable[[], AbstractContextManager[Any]]) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with listening():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -116,8 +116,11 @@ class Split:
     train_labels: Array | None = None
 
 
-def split(dataset: Dataset, missing: Missing = "refuse") -> Split:
-    """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time."""
+def split(dataset: Dataset, missing: Missing) -> Split:
+    """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time.
+
+    missing: what NaN is to the autoencoder they are for.
+    """
     as_examples(
         Examples(dataset.train, dataset.columns), missing=missing
     )  # a wrong number is named by its row in the file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
@@ -17,6 +17,25 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, raised as Ctrl-C is."""
 
 
+class Caught:
+    """Within, SIGTERM and Ctrl-C are noted, so that what is under way can be kept; the second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0  # the number of the one that came
+
+    def __enter__(self) -> Self:
+        self._before = _listen(self._note, signal.SIGINT, signal.SIGTERM)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _listen_no_more(self._before)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.signal:
+            os._exit(128 + number)
+        self.signal = number
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """Within, SIGTERM raises `Terminated`, for work whose finished parts are kept anyway."""
@@ -24,34 +43,22 @@ def terminable() -> Iterator[None]:
     def end(*_: object) -> None:
         raise Terminated
 
-    here = threading.current_thread() is threading.main_thread()  # elsewhere Python allows none
-    before = signal.signal(signal.SIGTERM, end) if here else None
+    before = _listen(end, signal.SIGTERM)
     try:
         yield
     finally:
-        if here:
-            signal.signal(signal.SIGTERM, before)
+        _listen_no_more(before)
 
 
-class Caught:
-    """Within, SIGTERM and Ctrl-C are noted, so that what is under way can be kept; the second one ends the process at once."""
+def _listen(answer: Callable[[int, FrameType | None], None], *numbers: int) -> dict[int, Any]:
+    """Lets a function answer these signals; returns who answered those that it answers now."""
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python allows none
+        return {}
+    # one that is ignored stays so: somebody wants the process to live on; None is a library's, which Python cannot put back
+    heard = [number for number in numbers if signal.getsignal(number) not in {signal.SIG_IGN, None}]
+    return {number: signal.signal(number, answer) for number in heard}
 
-    def __init__(self) -> None:
-        self.signal = 0  # the number of the one that came
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows none
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:  # somebody wants it to live on
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal:
-            os._exit(128 + number)
-        self.signal = number
+def _listen_no_more(before: dict[int, Any]) -> None:
+    for number, answer in before.items():
+        signal.signal(number, answer)

@@ -87,6 +87,8 @@ class ErrorDensity:
     def fit(cls, errors: Doubles, numbers: int) -> Self:
         """The density of squared errors (n,) of examples of so many numbers."""
         errors = errors[~np.isnan(errors)]
+        if not errors.size:  # nothing is known of any: all are as likely
+            errors = np.ones(1)
         mean, variance = max(float(errors.mean()), 1e-30), float(errors.var())
         shape = mean**2 / variance if variance > 0 else math.inf
         return cls(mean, min(max(shape, 0.5), max(0.5, numbers / 2)))

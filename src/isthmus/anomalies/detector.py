@@ -150,7 +150,10 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return share
 
     def contributions(self, X: Any) -> Doubles:
-        """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well."""
+        """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well.
+
+        NaN where a number is missing, as missing="mask" allows.
+        """
         check_is_fitted(self)
         values = self.autoencoder_._examples(X)
         usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()

@@ -83,7 +83,7 @@ def sample(
         write_array(path, runs.open_run(run).sample(n, random_state, method=method))  # type: ignore[arg-type]  # it is checked
         return
     ae, dataset = runs.examples_of(run, origin)
-    X = runs.split(dataset).train if origin is None else dataset.train
+    X = runs.split(dataset, ae.missing).train if origin is None else dataset.train
     write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]
 
 
@@ -116,7 +116,7 @@ def detect(
     path = verdicts.csv_path(out)
     ae, dataset = runs.examples_of(run, given)
     reference = runs.examples_of(run, None if normal is None else runs.Origin(normal, labels, given.resize))[1]
-    held = runs.split(reference).test if normal is None else reference.train
+    held = runs.split(reference, ae.missing).test if normal is None else reference.train
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
         detector = OutlierDetector.around(
             ae,

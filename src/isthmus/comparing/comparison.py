@@ -17,9 +17,10 @@ from isthmus import runs
 from isthmus.comparing.columns import COLUMNS, NOISE, Column, differing
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples
+from isthmus.data.observed import gaps
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
-from isthmus.evaluation import Evaluation, evaluate, shown
+from isthmus.evaluation import Evaluation, checked, evaluate, shown
 from isthmus.loading import load
 from isthmus.plots.compared import tradeoff, under_each_other
 from isthmus.plots.drawing import save_png
@@ -38,7 +39,7 @@ class Comparison:
 
     Attributes:
         names, autoencoders, evaluations: of each.
-        examples: (n, *shape) that all were measured on.
+        examples: (n, *shape) that all were measured on, completed by the first of them where numbers are missing.
         notes: what one should know of the examples, a sentence each.
     """
 
@@ -93,7 +94,7 @@ class Comparison:
         ranked = sorted(beaten, key=lambda each: len(each[2]))  # in most ways last
         first = {loser: f"{winner} is {how} than {loser}" for winner, loser, how in ranked if winner in free}
         if not first:
-            return "None is beaten: each is ahead of every other in size, speed or squared error."
+            return "None beats another: whoever is ahead in size, speed or squared error is behind in one of these."
         unbeaten = f"; beaten by nobody: {', '.join(free)}" if len(self.names) > 2 else ""
         return f"{'; '.join(first.values())}, and in nothing worse{unbeaten}."
 
@@ -155,14 +156,17 @@ def compare(
     if X is None:
         origin = origin or _common(names, known)
         part_of = origin.read()
-        part = runs.split(part_of)
+        part = runs.split(part_of, loaded[0].missing)
         X, train = Examples(part.test, part_of.columns), Examples(part.train, part_of.columns)
-    examples = as_examples(X)
+    examples = as_examples(X, missing=loaded[0].missing)
     for name, ae in zip(names, loaded, strict=True):
         _check_fit(name, ae, examples)
     evaluations = tuple(evaluate(ae, X, train=train) for ae in loaded)
     files = [not isinstance(each, Autoencoder) for each in given]
-    return Comparison(names, tuple(loaded), evaluations, examples.values, tuple(_notes(names, files, known, origin)))
+    notes = _notes(names, files, known, origin)
+    if gaps(examples.values):
+        notes.append("each completes the numbers that are missing itself, and its error is about the others")
+    return Comparison(names, tuple(loaded), evaluations, checked(loaded[0], X, "X"), tuple(notes))
 
 
 def write(found: Comparison, folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from isthmus.bottlenecks import VectorQuantized
 from isthmus.compression import files
 from isthmus.compression.quantizers import Entries, Quantizer, Steps, integers_shape
 from isthmus.compression.targets import Work, Written, codebook, name_of, restored
+from isthmus.data import as_examples
 from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import span_of
@@ -147,7 +148,7 @@ def compress(
     check_is_fitted(ae)
     asked = {"step": step, "bits": bits, "error": error}
     _check(ae, {name: value for name, value in asked.items() if value is not None})
-    values = ae._examples(X)
+    values = as_examples(ae._examples(X)).values  # what is missing could not come back
     work = Work(ae, values, ae.encode(values))
     written = work.written(step, bits, error)
     replace_file(path, written.content)
@@ -168,7 +169,7 @@ def _check(ae: Autoencoder, given: dict[str, float]) -> None:
 
 def with_step(ae: Autoencoder, X: Any) -> Callable[[float | None], Compressed]:
     """What compressing examples X gives for a step, without a file: encoded once, for as many steps as are asked for."""
-    values = ae._examples(X)
+    values = as_examples(ae._examples(X)).values
     work = Work(ae, values, ae.encode(values))
     return lambda step: _figures(work, work.written(step))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
+from isthmus.data.observed import gaps
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation.advice import Advice, advised
@@ -159,8 +160,9 @@ class Evaluation:
 def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
 
-    Memory does not grow with n: a memory map stays where it is. PCA of equal width is fitted on at most `PCA_ROWS` examples
-    (fewer where 256 MiB hold fewer), drawn at random and always the same ones.
+    Where numbers are missing, as missing="mask" allows, the autoencoder completes them first: errors are about the others.
+    Memory does not grow with n where none is missing: a memory map stays where it is. PCA of equal width is fitted on at most
+    `PCA_ROWS` examples (fewer where 256 MiB hold fewer), drawn at random and always the same ones.
 
     Args:
         ae: a fitted autoencoder.
@@ -251,13 +253,14 @@ def _psnr(error: float | None, span: float) -> float | None:
 
 
 def checked(ae: Autoencoder, X: Any, name: str) -> Array:
-    values = as_examples(X).values
+    """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used."""
+    values = as_examples(X, missing=ae.missing).values
     if values.shape[1:] != ae.shape_:
         raise DataError(
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
             f"reshape {name} to (n, *shape_)"
         )
-    return values
+    return ae.impute(values) if ae.missing == "mask" and gaps(values) else values
 
 
 def shown(value: float) -> str:

@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from isthmus.anomalies import OutlierDetector
+from isthmus.data.observed import gaps
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import chart
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
@@ -24,15 +25,18 @@ def anomalies(
 
     ae: a detector; or an autoencoder, around which one is put that is calibrated on half of X. The heat is the root of an example's
     standardized squared errors (`OutlierDetector.contributions`), each example on its own scale: it shows where, not how much.
+    Where numbers are missing, as missing="mask" allows, the autoencoder's are shown, without heat.
     """
-    detector, examples = _detector(ae, X), first(X)
+    detector, examples = _detected(ae, X)
     order = np.argsort(detector.score_samples(examples), kind="stable")
     n = min(max(1, n), (len(order) + 1) // 2)
     picked = np.concatenate([order[:n], order[n:][::-1][:n]])
     shown = examples[np.sort(picked)][np.argsort(np.argsort(picked))]  # read in order, as a memory map wants it
-    heat = np.sqrt(detector.contributions(shown))
+    heat, p = np.sqrt(np.nan_to_num(detector.contributions(shown))), detector.p_values(shown)
     peaks = heat.reshape(len(heat), -1).max(1).reshape(-1, *[1] * (heat.ndim - 1))
     heat = heat / np.where(peaks > 0, peaks, 1.0)
+    if gaps(shown):
+        shown = detector.autoencoder_.impute(shown)
     low, high = range_ = limits(shown, image_shape)
     rows = [
         as_pictures(part, image_shape).astype(np.float64) for part in (shown, detector.autoencoder_.reconstruct(shown))
@@ -44,7 +48,6 @@ def anomalies(
         rows = [_colored(np.clip((row - low) / (high - low), 0, 1), "gray") for row in rows]
         rows.append(_colored(hot.max(-1) if hot.ndim == 4 else hot, "inferno"))
         range_ = (0.0, 1.0)
-    p = detector.p_values(shown)
     columns = [f"row {row}\np {value:.2g}" for row, value in zip(picked, p, strict=True)]
     alt = f"The {n} most anomalous and the {len(picked) - n} most normal of {len(examples)} examples, their reconstructions and errors."
     names = ("original", "reconstruction", "heat of the error")
@@ -54,7 +57,7 @@ def anomalies(
 
 def anomaly_scores(ae: Autoencoder | OutlierDetector, X: Any, y: Any = None, *, bins: int = 60) -> Figure:
     """How many examples have which anomaly score, and the threshold; ae as for `anomalies`."""
-    detector, examples = _detector(ae, X), first(X)
+    detector, examples = _detected(ae, X)
     scores, offset = -detector.score_samples(examples), -detector.offset_
     alarms = int((scores > offset).sum())
     alt = f"A histogram of {len(scores)} anomaly scores; {alarms} lie above the threshold of {offset:.4g}."
@@ -79,10 +82,12 @@ def anomaly_scores(ae: Autoencoder | OutlierDetector, X: Any, y: Any = None, *, 
     return figure
 
 
-def _detector(ae: Autoencoder | OutlierDetector, X: Any) -> OutlierDetector:
+def _detected(ae: Autoencoder | OutlierDetector, X: Any) -> tuple[OutlierDetector, Array]:
+    """The detector, or one around the autoencoder, and the checked examples."""
     if isinstance(ae, OutlierDetector):
-        return ae
-    return OutlierDetector.around(ae, first(X), calibration_fraction=0.5, random_state=0)
+        return ae, first(X, missing=ae.autoencoder_.missing)
+    examples = first(X, missing=ae.missing)
+    return OutlierDetector.around(ae, examples, calibration_fraction=0.5, random_state=0), examples
 
 
 def _colored(values: Array, name: str) -> Array:

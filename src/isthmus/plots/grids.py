@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
-from isthmus.data.examples import picture_shape
+from isthmus.data.examples import Missing, picture_shape
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.plots.drawing import Box, Picture, blank, frame
 
@@ -36,13 +36,13 @@ class Cells(NamedTuple):
     size: tuple[int, int]
 
 
-def first(X: Any, n: int | None = None) -> Array:
+def first(X: Any, n: int | None = None, missing: Missing | None = None) -> Array:
     """The first n examples (all without n) as a checked array. Raises `DataError` where there is none to draw."""
     if X is None:
         raise DataError("this picture is drawn from examples: pass X, an array (n, *shape)")
     if n is not None and n < 1:
         raise DataError(f"{n} examples make no picture: ask for at least 1")
-    return as_examples(X[:n]).values
+    return as_examples(X[:n], missing=missing).values
 
 
 def limits(examples: Any, image_shape: ImageShape = None) -> Limits:

@@ -153,6 +153,8 @@ class Robustness:
         for name, reason in self.left_out.items():
             reasons.setdefault(reason, []).append(name)
         notes += [f"without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        if any("missing" in each.kind for each in self.figures):
+            notes.append("to all but the autoencoder a missing number is the mean of the training examples")
         if "total variation" in self.methods:
             notes.append("BM3D, stronger than these filters, is not in scikit-image and was not measured")
         return notes
@@ -214,7 +216,7 @@ def robustness(
     span, scale = span_of(ae, values), ae.model_.scale.cpu().double().numpy()
     figures: list[Restored] = []
     for way in ways:
-        methods = {NOTHING: ("", _same), AUTOENCODER: ("", ae.reconstruct)}
+        methods = {NOTHING: ("", _filling(ae)), AUTOENCODER: ("", ae.reconstruct)}
         methods |= _baselines(ae, names, fitted_on, way.corruption, random_state)
         spoilt = [ae.corrupt(clean, random_state + draw, way.corruption) for draw in range(draws)]
         figures += [_figure(way, name, *method, spoilt, clean, (span, scale)) for name, method in methods.items()]
@@ -254,8 +256,12 @@ def _training(values: Array | None, random_state: int) -> tuple[Array, Array]:
     return rows(np.sort(order[other:])), rows(np.sort(order[:other]))
 
 
-def _same(x: Array) -> Array:
-    return x
+def _filling(ae: Autoencoder) -> Callable[[Array], Array]:
+    """Examples with what the encoder begins with, the mean, where numbers are missing; as they are where none can be."""
+    if ae.model_.fill is None:
+        return lambda x: x
+    shift, scale, fill = (side.cpu().double().numpy() for side in (ae.model_.shift, ae.model_.scale, ae.model_.fill))
+    return lambda x: np.where(np.isnan(x), (fill * scale + shift).astype(x.dtype), x)
 
 
 def _baselines(
@@ -265,9 +271,10 @@ def _baselines(
     if not names:
         return {}
     shift, scale = (side.cpu().double().numpy() for side in (ae.model_.shift, ae.model_.scale))
+    filled = _filling(ae)
 
     def inwards(x: Array) -> Array:
-        scaled: Array = ((x - shift) / scale).astype(np.float32)
+        scaled: Array = ((filled(x) - shift) / scale).astype(np.float32)
         return scaled
 
     fit, other = (

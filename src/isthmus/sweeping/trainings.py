@@ -17,7 +17,7 @@ from isthmus.checkpoints import Seen
 from isthmus.choosing import SLOTS, choose_all
 from isthmus.comparing.columns import COLUMNS, Column, text_of
 from isthmus.data import Dataset, as_examples
-from isthmus.data.examples import Examples
+from isthmus.data.examples import Examples, Missing
 from isthmus.data.files import open_regular
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
@@ -81,11 +81,11 @@ def sweep(
     """
     if by is not None and by not in _BY:
         raise RecordError(f"no figure '{by}' to choose by{nearest(by, _BY)}")
-    examples, held = _parts(X, validation)
+    examples, held = _parts(X, validation, ae.missing)
     room = Room(examples, held, None if folder is None else Path(folder), origin, about or About(), watch)
     axes, states = _axes(ae, grid, examples.values)
     planned = _planned(ae, axes, states, most, examples.values)
-    tested = None if test is None else as_examples(test)
+    tested = None if test is None else as_examples(test, missing=ae.missing)
     if room.folder is not None:
         _begin(room.folder, Seen(examples.values, held.values))
     trials: list[Trial] = []
@@ -104,12 +104,12 @@ def sweep(
     return made
 
 
-def _parts(X: Any, validation: Any) -> tuple[Examples, Examples]:
+def _parts(X: Any, validation: Any, missing: Missing) -> tuple[Examples, Examples]:
     """Examples to train on, and others to choose by: those given, or a tenth of X, the same tenth each time."""
-    examples = as_examples(X)
+    examples = as_examples(X, missing=missing)
     if validation is not None:
-        return examples, as_examples(validation)
-    part = runs.split(Dataset("X", examples.values, columns=examples.columns))
+        return examples, as_examples(validation, missing=missing)
+    part = runs.split(Dataset("X", examples.values, columns=examples.columns), missing)
     return Examples(part.train, examples.columns), Examples(part.test, examples.columns)
 
 

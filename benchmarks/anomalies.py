@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -235,7 +236,10 @@ def main() -> None:
     only = f" --classes {given.classes}" if given.classes else ""
     command = f"python benchmarks/anomalies.py --seeds {given.seeds} --sets {given.sets}{only}"
     KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps([f._asdict() for f in figures], indent=1), encoding="utf-8")
+    KEPT.write_text(
+        json.dumps({"threads": torch.get_num_threads(), "figures": [f._asdict() for f in figures]}, indent=1),
+        encoding="utf-8",
+    )
     given.out.write_text(page(figures, given.seeds, command), encoding="utf-8")
     print(f"written: {given.out}")
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
@@ -276,7 +277,8 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=60_000)
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    for kind in (ConvergenceWarning, FutureWarning):  # the latter: of options that scikit-learn will read differently
+        warnings.simplefilter("ignore", kind)
     digits, n, kept = (
         data.mnist(),
         given.examples,
@@ -292,7 +294,7 @@ def main() -> None:
     kept.parent.mkdir(exist_ok=True)
     for name in given.parts.split(","):
         began = time.perf_counter()
-        found[name] = work[name]()
+        found[name] = work[name]() | {"threads": torch.get_num_threads()}
         of = "" if name == "digits" or n == 60_000 else f" Of the first {n:,} training digits alone."
         found[name]["note"] = f"Measured on {datetime.now(UTC):%Y-%m-%d} in {time.perf_counter() - began:,.0f} s.{of}"
         kept.write_text(json.dumps(found, indent=1), encoding="utf-8")

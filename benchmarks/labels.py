@@ -5,7 +5,8 @@ python benchmarks/labels.py [--parts labels,svm,digits] [--draws 3] [--examples 
 `labels`: test accuracy on MNIST against the number of labels. `svm`: frozen codes of all 60,000 digits and scikit-learn's LinearSVC.
 `digits`: the same on scikit-learn's 8x8 digits, on many random splits. Every autoencoder sees training examples alone, and never a label;
 what there is to choose (the C of a linear machine) is chosen by cross-validation among the labeled training examples. The
-configurations for MNIST were chosen on 10,000 of the training digits, by what a linear machine tells of 5,000 others of the 60,000; that of the 8x8 digits on the training parts of five of its splits, among them examples that other splits test on.
+configurations for MNIST were chosen on 10,000 of the training digits, by what a linear machine tells of 5,000 others of the 60,000; that of
+the 8x8 digits on the training parts of five of its splits, among them examples that other splits test on.
 A part that is not asked for stays as it is.
 --examples takes the first so many training digits, to see that all runs.
 """

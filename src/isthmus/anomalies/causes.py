@@ -15,6 +15,7 @@ Doubles = NDArray[np.float64]
 Blame = tuple[NDArray[np.int64], Doubles]  # places in the flat example (b, n) and shares (b, n), the largest first
 
 _TRIED = 16  # numbers of a row, those with the largest errors
+_FARTHEST = 1000.0  # steps: a number that hardly moves its reconstruction's error tells too little of where that ends
 
 
 class Cause(NamedTuple):
@@ -31,21 +32,41 @@ def largest(errors: Doubles, n: int) -> Blame:
     return places, _shares(np.take_along_axis(parts, places, 1), parts.sum(1))
 
 
-def mended(score: Callable[[Array], Doubles], rows: Array, expected: Array, errors: Doubles, n: int) -> Blame:
-    """The numbers of rows (b, d) that, each alone replaced by what is expected there, let the score rise most.
+def mended(
+    score: Callable[[Array], Doubles], reconstruct: Callable[[Array], Array], rows: Array, errors: Doubles, n: int
+) -> Blame:
+    """The numbers of rows (b, d) that, each alone replaced by what would be expected there, let the score rise most.
 
     One number that is far off spoils the code, and with it the reconstruction of others: their errors are large, but it is to blame.
+    It spoils its own reconstruction too. Expected is therefore what comes back as it goes in: the number that is its own reconstruction,
+    found by one step of the secant method, exact where the autoencoder is linear; or the reconstruction itself, where that mends more.
     Tried are the `_TRIED` numbers of each row with the largest errors, n if that is more; shares are of the sum of their rises.
     """
     tried, _ = largest(errors, max(_TRIED, n))
     rows = rows.astype(np.result_type(rows, np.float32), copy=False)
     before, rises, at = score(rows), np.empty(tried.shape), np.arange(len(rows))
+    apart = reconstruct(rows) - rows
     for number, places in enumerate(tried.T):
-        other = rows.copy()
-        other[at, places] = np.where(np.isnan(rows[at, places]), np.nan, expected[at, places])
-        rises[:, number] = np.maximum(score(other) - before, 0)
+
+        def moved(by: Array, places: Array = places) -> Array:
+            other = rows.copy()
+            other[at, places] += by
+            return other
+
+        step = apart[at, places]
+        nearer = moved(step)
+        left = (reconstruct(nearer) - nearer)[at, places]
+        further = moved(_secant(step, left))
+        rises[:, number] = np.maximum(np.maximum(score(nearer), score(further)) - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(tried, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+
+
+def _secant(step: Array, left: Array) -> Array:
+    """How far to go until nothing is left, if so much is after a step; that step where this is nowhere, or beyond `_FARTHEST` steps."""
+    slower = step - left
+    there = np.abs(slower) * _FARTHEST > np.abs(step)
+    return np.where(there, step * np.divide(step, slower, out=np.ones_like(step), where=there), step)
 
 
 def _shares(parts: Doubles, whole: Doubles) -> Doubles:

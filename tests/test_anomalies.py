@@ -23,7 +23,8 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.utils import estimator_checks
 from test_cli import run
 
-from isthmus import Autoencoder, OutlierDetector, plots, recipes
+from isthmus import Autoencoder, OutlierDetector, data, plots, recipes
+from isthmus.anomalies.causes import mended
 from isthmus.anomalies.densities import CodeDensity, ErrorDensity, Scorer, squares
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
@@ -132,6 +133,34 @@ def test_a_planted_wrong_column_is_the_first_cause() -> None:
     (causes,) = detector.causes(table[:1], n=6)
     assert sum(cause.share for cause in causes) == pytest.approx(1)
     assert [c.share for c in causes] == sorted((c.share for c in causes), reverse=True)
+
+
+def test_blame_is_what_the_best_number_in_its_place_would_mend_where_the_net_is_linear() -> None:
+    random = np.random.default_rng(0)
+    axes = np.linalg.qr(random.normal(size=(6, 3)))[0]
+    rows, left = random.normal(size=(20, 6)).astype(np.float32), np.eye(6) - axes @ axes.T
+    places, shares = mended(
+        lambda x: -np.square(x @ left).sum(1), lambda x: x @ axes @ axes.T, rows, np.square(rows @ left), 6
+    )
+    best = np.square(rows @ left) / np.diag(left)  # how much less the least squares leave without a number
+    assert np.array_equal(places, np.argsort(-best, axis=1))
+    np.testing.assert_allclose(shares, -np.sort(-best / best.sum(1, keepdims=True), axis=1), rtol=1e-4)
+
+
+def test_of_a_table_the_autoencoder_that_errs_less_on_examples_held_out_is_taken() -> None:
+    random = np.random.default_rng(0)
+    flat = random.normal(size=(300, 4)) @ random.normal(size=(4, 8)) + 0.01 * random.normal(size=(300, 8))
+    t = random.uniform(-3, 3, (600, 1))
+    bent = np.hstack([np.sin(k * t) for k in (0.5, 1, 1.5)] + [t**2])
+    linear, deep = (OutlierDetector(random_state=0).fit(X) for X in (flat, bent))
+    assert linear.autoencoder_.architecture_ == MLP(())
+    assert deep.autoencoder_.architecture_ != MLP(())
+    for detector, X in ((linear, flat), (deep, bent)):
+        error = np.square((detector.autoencoder_.reconstruct(X) - X) / X.std(0)).mean(1)
+        assert np.corrcoef(-detector.score_samples(X), error)[0, 1] > 0.99
+    pictures = OutlierDetector(Autoencoder(epochs=1), random_state=0).fit(data.digits().train[:60])
+    assert pictures._scorer.kind == "combined"
+    assert linear._scorer.kind == deep._scorer.kind == "error"
 
 
 def test_a_number_far_off_is_blamed_and_not_its_neighbors() -> None:

@@ -170,8 +170,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def causes(self, X: Any, n: int = 3) -> list[list[Cause]]:
         """For each example the n numbers most to blame, the worst first, with their shares.
 
-        Of a row of columns those which, each alone replaced by what would be expected, let the score rise most, and their shares of the
-        rises of all that were tried (`causes.mended`). In pictures those with the largest `contributions`, and their shares of the sum of all.
+        Of a row of columns those which, each alone replaced by what would be expected, let the score rise most, and their shares of
+        the rises of all that were tried (`causes.mended`). In pictures those with the largest `contributions`, and their shares of
+        the sum of all.
         """
         check_is_fitted(self)
         names, shape, found = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_, []

@@ -158,7 +158,7 @@ def test_of_a_table_the_autoencoder_that_errs_less_on_examples_held_out_is_taken
     for detector, X in ((linear, flat), (deep, bent)):
         error = np.square((detector.autoencoder_.reconstruct(X) - X) / X.std(0)).mean(1)
         assert np.corrcoef(-detector.score_samples(X), error)[0, 1] > 0.99
-    pictures = OutlierDetector(Autoencoder(epochs=1), random_state=0).fit(data.digits().train[:60])
+    pictures = OutlierDetector(Autoencoder(epochs=1), random_state=0).fit(data.digits().train[:200])
     assert pictures._scorer.kind == "combined"
     assert linear._scorer.kind == deep._scorer.kind == "error"
 

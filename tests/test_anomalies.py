@@ -417,3 +417,22 @@ def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
     enough = run("detect", "r", "-d", "far.csv", "--normal", "x.csv", "--out", "enough.csv", cwd=tmp_path)
     assert enough.returncode == 0
     assert (tmp_path / "enough.csv").read_text().splitlines()[-1].split(",")[3] == "anomalous"
+
+
+@pytest.mark.parametrize("measure", ["error", "combined", "whitened", "code"])
+def test_what_leads_out_of_the_finite_numbers_is_anomalous(measure: Any) -> None:
+    table = rows(300)
+    detector = OutlierDetector(quick(), measure=measure, random_state=0).fit(table)
+    far = table[:3].astype(np.float32)
+    far[1, 2] = -np.finfo(np.float32).max
+    assert np.isfinite(detector.score_samples(far)).all()
+    assert detector.score_samples(far).argmin() == 1
+    assert detector.predict(far)[1] == -1
+    assert len(detector.causes(far)) == 3
+
+
+def test_what_nothing_is_known_of_is_neither_usual_nor_anomalous() -> None:
+    table = rows(300)
+    detector = OutlierDetector(quick(missing="mask"), random_state=0).fit(table)
+    empty = np.full((1, 6), np.nan)
+    assert np.median(detector.score_samples(table)) > detector.score_samples(empty)[0] > detector.offset_

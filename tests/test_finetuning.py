@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
+from test_cli import run as cli
 
 from isthmus import Autoencoder, Classifier, data, finetune
 from isthmus.architectures import MLP, Conv
@@ -295,3 +298,37 @@ def test_what_cannot_be_is_a_sentence(table: Any, learned: Autoencoder) -> None:
         finetune(Autoencoder(), X, y)
     with pytest.raises(ValueError, match="The 'epochs' parameter of Classifier"):
         quick(epochs=0).fit(X, y)
+
+
+def test_labels_of_examples_with_missing_numbers_are_learned(table: Any) -> None:
+    X, y = table
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+    ae = small(Identity(12), epochs=10, missing="mask").fit(holes)
+    classifier = finetune(ae, holes, y, random_state=0)
+    assert classifier.score(holes, y) > 0.8
+    with pytest.raises(DataError, match="contains NaN"):
+        finetune(small(Identity(12), epochs=1).fit(X), holes, y)
+
+
+def test_the_command_line_learns_labels_and_tells_them(tmp_path: Path) -> None:
+    train = ("train", "--data", "digits", "epochs=10", "architecture.hidden=64", "bottleneck.size=16", "--out", "run")
+    assert cli(*train, cwd=tmp_path).returncode == 0
+    done = cli("finetune", "run", "--labeled", "200", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    right = found["accuracies"]
+    assert (found["n_learned"], found["n_tested"], found["classes"]) == (200, 360, list(range(10)))
+    assert right["fine-tuned"] > right["frozen codes"] > 2 * right["the most frequent label"]
+    lines = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(lines.columns) == ["row", "label", "probability", "truth"]
+    assert (lines["label"] == lines["truth"]).mean() == pytest.approx(right["fine-tuned"])
+    assert lines["probability"].between(0.1, 1).all()
+    np.save(tmp_path / "new.npy", data.digits().test[:7])
+    told = cli("finetune", "run", "--labeled", "200", "--predict", "new.npy", "--out", "new.csv", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "from scratch" in told.stdout
+    assert pd.read_csv(tmp_path / "new.csv")["label"].tolist() == lines["label"][:7].tolist()
+    none = cli("finetune", "run", "--data", "new.npy", cwd=tmp_path)
+    assert none.returncode == 1
+    assert "new.npy has no labels to learn; name labeled data" in none.stderr
+    assert cli("finetune", "run", "--out", "x.txt", cwd=tmp_path).returncode == 2

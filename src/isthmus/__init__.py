@@ -53,6 +53,7 @@ Reading order, which is the way of the data; nobody imports upward:
     comparing/      which of several to take: their figures side by side
     sweeping/       a training for each value of a field, chosen by examples held out
     verdicts        what a detector says of examples, as a table and a picture
+    predictions     labels learned from a run, how well, and those of other examples
     reproduction    the tutorials trained and measured
     signals         being asked to stop
     console         what the command line says

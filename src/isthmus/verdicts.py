@@ -16,7 +16,7 @@ from isthmus.anomalies import Cause, OutlierDetector
 from isthmus.errors import DataError, RecordError
 from isthmus.writing import check_writable, replace_file
 
-__all__ = ["Verdicts", "csv_path", "draw", "verdicts", "write"]
+__all__ = ["Verdicts", "csv_path", "draw", "safe", "verdicts", "write"]
 
 _CAUSES = 3
 _SHOWN = 5
@@ -50,7 +50,7 @@ class Verdicts:
         header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
         lines = [header]
         for row in range(len(self.scores)):
-            blame = [text for cause in self.causes[row] for text in (_safe(cause), f"{cause.share:.4g}")]
+            blame = [text for cause in self.causes[row] for text in (safe(_name(cause)), f"{cause.share:.4g}")]
             lines.append([*self._first(row), *blame])
         return lines
 
@@ -99,9 +99,9 @@ def verdicts(detector: OutlierDetector, X: NDArray[Any]) -> Verdicts:
     return Verdicts(scores, detector.p_values(X), scores < threshold, causes, threshold, detector.guarantee())
 
 
-def csv_path(out: Path | None) -> Path:
+def csv_path(out: Path | None, usual: str) -> Path:
     """Where the table is to be written; known to be possible before the work that makes it."""
-    path = Path("anomalies.csv") if out is None else out
+    path = Path(usual) if out is None else out
     if path.suffix != ".csv":
         raise RecordError(f"--out {path}: the table is written as .csv; let the name end so")
     if not path.parent.is_dir():
@@ -131,7 +131,6 @@ def _name(cause: Cause) -> str:
     return " ".join(map(str, cause.feature)) if isinstance(cause.feature, tuple) else str(cause.feature)
 
 
-def _safe(cause: Cause) -> str:
+def safe(name: str) -> str:
     """A name that no spreadsheet takes for a formula."""
-    name = _name(cause)
     return f"'{name}" if name.lstrip()[:1] in {"=", "+", "-", "@"} or name[:1] in {"\t", "\r"} else name

@@ -45,7 +45,7 @@ def mended(
     tried, _ = largest(errors, max(_TRIED, n))
     rows = rows.astype(np.result_type(rows, np.float32), copy=False)
     before, rises, at = score(rows), np.empty(tried.shape), np.arange(len(rows))
-    apart = reconstruct(rows) - rows
+    apart = _finite(reconstruct(rows) - rows, rows)
     for number, places in enumerate(tried.T):
 
         def moved(by: Array, places: Array = places) -> Array:
@@ -55,11 +55,16 @@ def mended(
 
         step = apart[at, places]
         nearer = moved(step)
-        left = (reconstruct(nearer) - nearer)[at, places]
+        left = _finite(reconstruct(nearer) - nearer, rows)[at, places]
         further = moved(_secant(step, left))
         rises[:, number] = np.maximum(np.maximum(score(nearer), score(further)) - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(tried, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+
+
+def _finite(apart: Array, rows: Array) -> Array:
+    """Steps, none where they would lead nowhere; what is missing stays so."""
+    return np.where(np.isfinite(apart) | np.isnan(rows), apart, 0)
 
 
 def _secant(step: Array, left: Array) -> Array:

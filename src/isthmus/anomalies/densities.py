@@ -27,6 +27,7 @@ MOST_ROWS = 20_000  # codes that a mixture is fitted on, drawn at random
 _MOST_AXES, _MOST_PARTS = 64, 20
 _ROWS = 10  # for each number that is learned of an axis
 _RIDGE = 0.01  # added to every variance of whitened codes
+_FARTHEST = float(np.finfo(np.float32).max)  # how anomalous an example is that leads out of the finite numbers
 _FLOOR = 0.1  # of the mean error, added to that of each number: one that is nearly always right must not drown the rest
 
 
@@ -108,6 +109,7 @@ class Scorer:
     weights: Doubles | None = None
     code: CodeDensity | None = None
     error: ErrorDensity | None = None
+    usual: float = 0.0  # mean squared error of an example of which nothing is known
 
     @classmethod
     def fit(cls, ae: Autoencoder, kind: Kind, known: Array, unseen: Array, seed: int) -> Self:
@@ -116,9 +118,12 @@ class Scorer:
         if kind in {"combined", "whitened"}:
             usual = feature_errors(ae, known).reshape(-1)
             weights = 1 / np.maximum(usual + _FLOOR * usual.mean(), 1e-30)
-            error = ErrorDensity.fit(cls(kind, weights)._each(ae, unseen, lambda _, errors: errors), usual.size)
+            error = ErrorDensity.fit(cls(kind, weights)._errors(ae, unseen), usual.size)
         if kind in {"combined", "code"}:
             code = CodeDensity.fit(ae.transform(known).astype(np.float64), seed)
+        if kind == "error":
+            errors = cls(kind)._errors(ae, unseen)
+            return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count(errors))))
         return cls(kind, weights, code, error)
 
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
@@ -128,14 +133,21 @@ class Scorer:
         return -self._each(ae, values, self._surprise)
 
     def _surprise(self, codes: Doubles, errors: Doubles) -> Doubles:
+        out = np.isinf(errors) | ~np.isfinite(codes).all(1)
+        codes, errors = np.where(out[:, None], 0.0, codes), np.where(out, 0.0, errors)
         if self.code is None and self.error is None:
-            return np.nan_to_num(errors)
-        nats = np.zeros(len(codes))
-        if self.code is not None:
-            nats += self.code.nats(codes)
-        if self.error is not None:
-            nats += self.error.nats(errors)
-        return nats
+            surprise = np.where(np.isnan(errors), self.usual, errors)
+        else:
+            surprise = np.zeros(len(codes))
+            if self.code is not None:
+                surprise += self.code.nats(codes)
+            if self.error is not None:
+                surprise += self.error.nats(errors)
+        return np.where(out, _FARTHEST, np.minimum(surprise, _FARTHEST))
+
+    def _errors(self, ae: Autoencoder, values: Array) -> Doubles:
+        """The mean squared error of each example (n,), NaN where nothing of it is known, infinite where it is no finite number."""
+        return self._each(ae, values, lambda _, errors: errors)
 
     def _each(self, ae: Autoencoder, values: Array, function: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
         """A function of codes (b, k) and mean squared errors (b,), the latter weighted, in model units, and of the numbers observed."""
@@ -147,7 +159,9 @@ class Scorer:
             z = model.encode(x)
             apart = (model.decode(z).double() - x.double()).square().flatten(1)
             apart = apart if weights is None else apart * weights
-            errors = apart.mean(1) if model.fill is None else apart.nanmean(1)
+            known = ~x.flatten(1).isnan()  # all are, unless numbers may be missing
+            errors = torch.where(known, apart, 0).sum(1) / known.sum(1)
+            errors = torch.where(errors.isnan() & known.any(1), torch.inf, errors)
             return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
 
         found: Doubles = in_batches(batch, values, model)  # type: ignore[assignment]  # doubles, as made above

@@ -18,8 +18,8 @@ from isthmus.anomalies.causes import Blame, Cause, largest, mended
 from isthmus.anomalies.densities import Kind, Scorer, feature_errors, squares
 from isthmus.architectures import MLP
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples, Missing, blocks
-from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.data.examples import Examples, Missing, blocks, picture_shape
+from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.fitted import seed_of
 from isthmus.optimizers import AdamW, OneCycle
@@ -47,9 +47,10 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
 
     Args:
-        autoencoder: an `Autoencoder`, which is cloned and trained; "auto": one with all defaults, or, of rows of columns, this or a linear
-            one of equal width, whichever errs less on examples that neither was trained on; a scikit-learn ``FrozenEstimator`` of a
-            fitted one, which is used as it is: examples given to `fit` should then be others than it was trained on (see `around`).
+        autoencoder: an `Autoencoder`, which is cloned and trained; "auto": one with all defaults, or, of rows of columns, this or one
+            of equal width without hidden layers, whichever errs less on examples that neither was trained on; a scikit-learn
+            ``FrozenEstimator`` of a fitted one, which is used as it is: examples given to `fit` should then be others than it was
+            trained on (see `around`).
         measure: what makes an example anomalous; all but "error" in nats.
             "combined", which "auto" means of pictures and the like: minus the log-densities of its code (a mixture,
             `densities.CodeDensity`) and of its standardized error (`densities.ErrorDensity`), as if they were independent. On training
@@ -128,7 +129,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         known = np.sort(np.concatenate([measure, train]))
         kind = self.measure
         if kind == "auto":
-            kind = "combined" if len(self.autoencoder_.shape_) > 1 else "error"
+            kind = "error" if _is_row(self.autoencoder_.shape_) else "combined"
         self._scorer = Scorer.fit(self.autoencoder_, kind, values[known], values[measure], seed)
         self.feature_errors_ = feature_errors(self.autoencoder_, values[np.sort(np.concatenate([measure, calibrate]))])
         self.calibration_scores_ = np.sort(self._scorer(self.autoencoder_, values[calibrate]))
@@ -189,7 +190,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
         if len(ae.shape_) > 1:
             return largest(errors, n)
-        return mended(lambda rows: self._scorer(ae, rows), ae.reconstruct, values, errors, n)
+        return mended(lambda rows: self._scorer(ae, rows), ae._reconstructed, values, errors, n)
 
     def guarantee(self) -> str:
         """What the threshold promises, in one sentence."""
@@ -273,13 +274,23 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
 
 def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
-    """An autoencoder with all defaults; of rows of columns a linear one, if it errs less on examples held out from both."""
+    """An autoencoder with all defaults; of rows of columns one without hidden layers, if it errs less on examples held out from both."""
     ae = Autoencoder(random_state=seed).fit(examples)
-    if examples.values.ndim > 2:
+    if not _is_row(ae.shape_):
         return ae
     optimizer = AdamW(1e-2, schedule=OneCycle())  # there is one layer to train, and it bears long steps
-    linear = Autoencoder(architecture=MLP(()), optimizer=optimizer, random_state=seed).fit(examples)
-    return min((ae, linear), key=lambda each: float(feature_errors(each, held).mean()))
+    shallow = Autoencoder(architecture=MLP(()), optimizer=optimizer, random_state=seed)
+    try:
+        shallow.fit(examples)
+    except DivergenceError:
+        return ae
+    error = Scorer("error")  # the median, for some of them may be anomalous
+    return max((ae, shallow), key=lambda each: float(np.median(error(each, held))))
+
+
+def _is_row(shape: tuple[int, ...]) -> bool:
+    """Whether examples are rows of columns, and neither pictures nor what is commonly flattened of them."""
+    return len(picture_shape(shape)) == 1
 
 
 def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:

@@ -45,6 +45,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         using.impute,
         using.sample,
         using.detect,
+        using.finetune,
         using.compress,
         using.decompress,
     ],

@@ -84,12 +84,13 @@ def robustness(
     from isthmus import runs
     from isthmus.plots.restoring import save
     from isthmus.records import arguments
+    from isthmus.review import whole
     from isthmus.robustness import robustness as measured
     from isthmus.writing import check_writable, replace_file
 
     choices = arguments({"robustness": measured}, settings or [])["robustness"]
     ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
-    part = runs.completed(ae, runs.split(dataset, ae.missing))
+    part, name = whole(ae, runs.split(dataset, ae.missing), dataset.name)
     folder = out or runs.folder_of(run)
     with runs.claimed(folder):
         check_writable(folder / "robustness.csv")
@@ -99,7 +100,7 @@ def robustness(
     if as_json:
         say_json(result.as_dict())
         return
-    table([f"{counted(result.n_examples, 'example')} of {dataset.name}, spoilt by", *result.methods], result.rows())
+    table([f"{counted(result.n_examples, 'example')} of {name}, spoilt by", *result.methods], result.rows())
     for note in result.notes():
         say(note)
     say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *pictures))}")

@@ -10,7 +10,7 @@ import typer
 from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, all_examples, origin_of
 from isthmus.console import array_path, counted, say, say_json, sentences, table, write_array, write_blocks, write_table
 
-__all__ = ["compress", "decode", "decompress", "detect", "encode", "impute", "reconstruct", "sample"]
+__all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
 
 
 def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
@@ -113,7 +113,7 @@ def detect(
     given = origin_of(data, labels, resize)
     if given is None:
         raise RecordError("--data is missing: name the examples to look at")
-    path = verdicts.csv_path(out)
+    path = verdicts.csv_path(out, "anomalies.csv")
     ae, dataset = runs.examples_of(run, given)
     reference = runs.examples_of(run, None if normal is None else runs.Origin(normal, labels, given.resize))[1]
     held = runs.split(reference, ae.missing).test if normal is None else reference.train
@@ -143,6 +143,45 @@ def detect(
     for written in (path, picture):
         if written is not None:
             say(f"written: {written}")
+
+
+def finetune(
+    run: Run,
+    data: Data = None,
+    labels: Labels = None,
+    resize: Resize = None,
+    predict: Annotated[
+        str | None, typer.Option(help="Examples without labels, to tell them; without it the held-out ones are told.")
+    ] = None,
+    labeled: Annotated[
+        int | None, typer.Option(min=2, help="Learn from so many labels alone, drawn at random.")
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Leave the encoder as it is: a softmax on its codes.")
+    ] = False,
+    random_state: Annotated[int, typer.Option(min=0, help="Another number draws other labels and batches.")] = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Learn labels from a run's encoder: how well, beside the same net from scratch; the label of each example as .csv."""
+    from isthmus import predictions, runs, verdicts
+
+    path = verdicts.csv_path(out, "predictions.csv")
+    origin = origin_of(data, labels, resize)
+    ae, dataset = runs.examples_of(run, origin)
+    size = (origin or runs.origin_of(run)).resize
+    others = None if predict is None else runs.examples_of(run, runs.Origin(predict, None, size))[1]
+    part = runs.split(dataset, ae.missing)
+    found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
+    if others is None:
+        predictions.write(path, found.classifier, part.test, part.test_labels)
+    else:
+        predictions.write(path, found.classifier, others.train)
+    if as_json:
+        say_json(found.as_dict())
+        return
+    table(*found.table())
+    say(f"written: {path}")
 
 
 def compress(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isthmus import runs
 from isthmus.comparing.columns import COLUMNS, NOISE, Column, differing
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples
+from isthmus.data.examples import Examples, Missing
 from isthmus.data.observed import gaps
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
@@ -153,19 +153,21 @@ def compare(
     loaded = [each if isinstance(each, Autoencoder) else _opened(Path(each)) for each in given]
     names = tuple(models) if isinstance(models, Mapping) else _names(given, loaded)
     known = [None if isinstance(each, Autoencoder) else _origin(Path(each)) for each in given]
+    missing: Missing = "mask" if any(ae.missing == "mask" for ae in loaded) else "refuse"
     if X is None:
         origin = origin or _common(names, known)
         part_of = origin.read()
-        part = runs.split(part_of, loaded[0].missing)
+        part = runs.split(part_of, missing)
         X, train = Examples(part.test, part_of.columns), Examples(part.train, part_of.columns)
-    examples = as_examples(X, missing=loaded[0].missing)
+    examples = as_examples(X, missing=missing)
+    holes = gaps(examples.values)
     for name, ae in zip(names, loaded, strict=True):
-        _check_fit(name, ae, examples)
+        _check_fit(name, ae, examples, holes)
     evaluations = tuple(evaluate(ae, X, train=train) for ae in loaded)
     files = [not isinstance(each, Autoencoder) for each in given]
     notes = _notes(names, files, known, origin)
-    if gaps(examples.values):
-        notes.append("each completes the numbers that are missing itself, and its error is about the others")
+    if holes:
+        notes.append("each completes the numbers that are missing itself; they count, with next to no error")
     return Comparison(names, tuple(loaded), evaluations, checked(loaded[0], X, "X"), tuple(notes))
 
 
@@ -244,7 +246,7 @@ def _notes(
     return notes
 
 
-def _check_fit(name: str, ae: Autoencoder, examples: Examples) -> None:
+def _check_fit(name: str, ae: Autoencoder, examples: Examples, holes: int) -> None:
     if examples.values.shape[1:] != ae.shape_:
         raise DataError(
             f"{name} was trained on examples of shape {ae.shape_}, and these are {examples.values.shape[1:]}: only "
@@ -253,6 +255,10 @@ def _check_fit(name: str, ae: Autoencoder, examples: Examples) -> None:
     wrong = ae.wrong_columns(examples.columns)
     if wrong is not None:
         raise DataError(f"the examples have other columns than the data of {name}: {wrong}")
+    if holes and ae.missing != "mask":
+        raise DataError(
+            f"{name} takes no missing numbers, and the examples lack {holes:,}: leave it out, or complete them (impute)"
+        )
 
 
 def _listed(words: list[str]) -> str:

@@ -160,7 +160,7 @@ class Evaluation:
 def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
 
-    Where numbers are missing, as missing="mask" allows, the autoencoder completes them first: errors are about the others.
+    Where numbers are missing, as missing="mask" allows, the autoencoder completes them first, and they count, with next to no error.
     Memory does not grow with n where none is missing: a memory map stays where it is. PCA of equal width is fitted on at most
     `PCA_ROWS` examples (fewer where 256 MiB hold fewer), drawn at random and always the same ones.
 
@@ -254,7 +254,10 @@ def _psnr(error: float | None, span: float) -> float | None:
 
 def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used."""
-    values = as_examples(X, missing=ae.missing).values
+    examples = as_examples(X, missing=ae.missing)
+    values, wrong = examples.values, ae.wrong_columns(examples.columns)
+    if wrong is not None:
+        raise DataError(f"the examples of {name} have other columns than it was fitted on: {wrong}")
     if values.shape[1:] != ae.shape_:
         raise DataError(
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples
+from isthmus.data.examples import Examples, Missing
 from isthmus.errors import DataError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning.head import Head, Net
@@ -118,7 +118,7 @@ class Classifier(Settable, ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         self._validate_params()
         seed = seed_of(self.random_state)
-        examples = as_examples(X)
+        examples = as_examples(X, missing=self._missing)
         classes, numbers = _labels(examples.values, y)
         ae = self._encoder(examples, unlabeled, seed)
         values = ae._examples(examples)
@@ -161,6 +161,18 @@ class Classifier(Settable, ClassifierMixin, BaseEstimator):  # type: ignore[misc
         labels: Array = self.classes_[logits.argmax(1)]
         return labels
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._missing == "mask"
+        return tags
+
+    @property
+    def _missing(self) -> Missing:
+        """What NaN is to the autoencoder."""
+        held = getattr(self.autoencoder, "estimator", self.autoencoder)
+        missing: Missing = getattr(held, "missing", "refuse")
+        return missing
+
     def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
         """An autoencoder of its own, trained unless it was to be drawn."""
         given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
@@ -174,7 +186,11 @@ class Classifier(Settable, ClassifierMixin, BaseEstimator):  # type: ignore[misc
         ae: Autoencoder = clone(given)
         if ae.random_state is None:
             ae.set_params(random_state=seed)
-        return ae.fit(_together(X, unlabeled)) if self.pretrain else ae.untrained(_together(X, unlabeled))
+        return (
+            ae.fit(_together(X, unlabeled, self._missing))
+            if self.pretrain
+            else ae.untrained(_together(X, unlabeled, self._missing))
+        )
 
     def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> Plan:
         optimizer = auto if isinstance(self.optimizer, str) else self.optimizer
@@ -214,11 +230,11 @@ def _labels(X: Array, y: Any) -> tuple[Array, NDArray[np.int64]]:
     return classes, numbers.astype(np.int64)
 
 
-def _together(first: Examples, unlabeled: Any) -> Examples:
+def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
     """Labeled and unlabeled examples in one."""
     if unlabeled is None:
         return first
-    second = as_examples(unlabeled)
+    second = as_examples(unlabeled, missing=missing)
     if first.values.shape[1:] != second.values.shape[1:] or first.columns != second.columns:
         raise DataError(
             f"the unlabeled examples are {second.values.shape[1:]}, and the labeled ones {first.values.shape[1:]}; "

@@ -35,12 +35,11 @@ def anomalies(
     heat, p = np.sqrt(np.nan_to_num(detector.contributions(shown))), detector.p_values(shown)
     peaks = heat.reshape(len(heat), -1).max(1).reshape(-1, *[1] * (heat.ndim - 1))
     heat = heat / np.where(peaks > 0, peaks, 1.0)
+    back = detector.autoencoder_.reconstruct(shown)
     if gaps(shown):
         shown = detector.autoencoder_.impute(shown)
     low, high = range_ = limits(shown, image_shape)
-    rows = [
-        as_pictures(part, image_shape).astype(np.float64) for part in (shown, detector.autoencoder_.reconstruct(shown))
-    ]
+    rows = [as_pictures(part, image_shape).astype(np.float64) for part in (shown, back)]
     hot = as_pictures(heat, image_shape)
     if hot.ndim == 2:  # curves
         rows.append(low + hot * (high - low))

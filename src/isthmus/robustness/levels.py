@@ -191,7 +191,8 @@ def robustness(
 
     Args:
         ae: a fitted autoencoder.
-        X: clean examples in the units of the training data, held out from training.
+        X: clean examples in the units of the training data, held out from training. Where numbers are missing, as missing="mask"
+            allows, what the autoencoder completes is taken for the truth: to its advantage.
         train: training examples, on which baselines are fitted; without them there are none.
         kinds, levels: how to spoil, see `spoilings`.
         baselines: names of those that are wanted; without it all that suit the examples, and the result says why others do not.

@@ -3,8 +3,8 @@
 python benchmarks/results.py [--seeds 3] [--rows map,restoring]
 
 With --rows the page keeps what it says of the others. Rows that have a page of their own, of anomalies and of labels, are taken from what
-`benchmarks/anomalies.py` and `benchmarks/labels.py` measured last. Every choice was made on 10,000 of the training digits; test digits
-are looked at once, by these scripts.
+`benchmarks/anomalies.py` and `benchmarks/labels.py` measured last. Every choice was made on training digits, by what comes of others of
+them; test digits are looked at once, by these scripts.
 """
 
 from __future__ import annotations
@@ -236,8 +236,9 @@ def page(lines: list[str]) -> str:
         [
             "# Results beside published figures",
             "",
-            f"Written by `python benchmarks/results.py`; {machine()}. Every choice was made on 10,000 of the 60,000 training",
-            "digits, or by cross-validation within them; no test label chose anything, and nothing was trained on other data.",
+            f"Written by `python benchmarks/results.py`; {machine()}. Every choice was made on training digits, by what",
+            "comes of others of them; no test label chose anything, and nothing was trained on other data. The 8x8 digits have",
+            "one set for all splits: theirs were made on the training parts of five, in which are examples that other splits test on.",
             "The figure is the mean over random states, with the least and the most; *reached* means that all of them did;",
             "seconds are of training and measuring together, for each, on so many threads.",
             "",

@@ -392,6 +392,12 @@ def test_every_question_is_answered_where_numbers_are_missing(
     assert np.isfinite([each.mse for each in robustness(fitted, table, train=table).figures]).all()
     found = sweep(quick(Identity(2), epochs=1), table, {"bottleneck__size": [1, 2, 3]}, test=table)
     assert all(np.isfinite(each.figures["mse"]) for each in found.trials)
+    chosen = sweep(quick(Identity(2), epochs=1, missing="refuse"), table, {"missing": ["mask"], "random_state": [0, 1]})
+    assert chosen.autoencoder.missing == "mask"
+    with pytest.raises(
+        DataError, match=f"plain takes no missing numbers, and the examples lack {np.isnan(table).sum()}: leave"
+    ):
+        compare({"fitted": fitted, "plain": quick(missing="refuse").fit(whole)}, table)
     detector = OutlierDetector.around(fitted, table, calibration_fraction=0.5, random_state=0)
     assert np.isnan(detector.contributions(table)).sum() == np.isnan(table).sum()
     for figure in (plots.anomalies(detector, table), plots.anomaly_scores(fitted, table)):
@@ -399,6 +405,16 @@ def test_every_question_is_answered_where_numbers_are_missing(
     with pytest.raises(DataError, match=r"contains NaN.*impute it"):
         compress(fitted, table, tmp_path / "codes.isthmus")
     assert not list(tmp_path.iterdir())
+
+
+def test_figures_are_of_the_columns_that_were_fitted() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
+    ae = quick(Identity(2)).fit(frame)
+    assert evaluate(ae, frame).mse > 0
+    with pytest.raises(
+        DataError, match="the examples of X have other columns than it was fitted on: column 'c' stands where 'a' did"
+    ):
+        evaluate(ae, frame[list("cba")])
 
 
 def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoencoder) -> None:

@@ -102,7 +102,7 @@ def sweep(
     recipe, ae, fixed, grid = _words(settings or [], seeds)
     origin = runs.Origin(data or "mnist", labels, size_of(resize))
     dataset = origin.read()
-    part = runs.split(dataset, ae.missing)
+    part = runs.split(dataset, "mask" if "mask" in grid.get("missing", [ae.missing]) else "refuse")
     key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, by]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
     if not as_json:

@@ -81,11 +81,12 @@ def sweep(
     """
     if by is not None and by not in _BY:
         raise RecordError(f"no figure '{by}' to choose by{nearest(by, _BY)}")
-    examples, held = _parts(X, validation, ae.missing)
+    missing: Missing = "mask" if "mask" in (ae.missing, *(grid or {}).get("missing", ())) else "refuse"
+    examples, held = _parts(X, validation, missing)
     room = Room(examples, held, None if folder is None else Path(folder), origin, about or About(), watch)
     axes, states = _axes(ae, grid, examples.values)
     planned = _planned(ae, axes, states, most, examples.values)
-    tested = None if test is None else as_examples(test, missing=ae.missing)
+    tested = None if test is None else as_examples(test, missing=missing)
     if room.folder is not None:
         _begin(room.folder, Seen(examples.values, held.values))
     trials: list[Trial] = []

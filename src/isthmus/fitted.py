@@ -17,7 +17,7 @@ from isthmus import mixtures, records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples
+from isthmus.data.examples import Examples, Missing
 from isthmus.data.frames import like
 from isthmus.data.mapped import some_rows
 from isthmus.data.observed import row_means
@@ -27,7 +27,7 @@ from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
 
-__all__ = ["Fitted", "Settable", "seed_of"]
+__all__ = ["Around", "Fitted", "Settable", "seed_of"]
 
 Array = NDArray[Any]
 
@@ -238,6 +238,24 @@ class Settable(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
                 )
             setattr(self, slot, records.override(held, values))
         return self
+
+
+class Around:
+    """An estimator around an autoencoder: its parameter, bare, frozen or "auto". It takes missing numbers where that does."""
+
+    autoencoder: Any
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]  # scikit-learn's, which comes after it
+        tags.input_tags.allow_nan = self._missing == "mask"
+        return tags
+
+    @property
+    def _missing(self) -> Missing:
+        """What NaN is to the autoencoder."""
+        held = getattr(self.autoencoder, "estimator", self.autoencoder)
+        missing: Missing = getattr(held, "missing", "refuse")
+        return missing
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -18,10 +18,10 @@ from isthmus.anomalies.causes import Blame, Cause, largest, mended
 from isthmus.anomalies.densities import Kind, Scorer, feature_errors, squares
 from isthmus.architectures import MLP
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples, Missing, blocks, picture_shape
+from isthmus.data.examples import Examples, blocks, picture_shape
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
-from isthmus.fitted import seed_of
+from isthmus.fitted import Around, seed_of
 from isthmus.optimizers import AdamW, OneCycle
 
 __all__ = ["OutlierDetector"]
@@ -34,7 +34,7 @@ USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is as
 _LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
 
 
-class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Finds anomalous examples with an autoencoder; scores, signs and `predict` are scikit-learn's, and no label is needed.
 
     A share of the examples, ``calibration_fraction``, is held out from everything that is fitted. With a ``false_alarm_rate`` of α the
@@ -214,18 +214,6 @@ class OutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._missing == "mask"
-        return tags
-
-    @property
-    def _missing(self) -> Missing:
-        """What NaN is to the autoencoder."""
-        held = getattr(self.autoencoder, "estimator", self.autoencoder)
-        missing: Missing = getattr(held, "missing", "refuse")
-        return missing
 
     def _rate(self) -> float:
         return USUAL_RATE if self.false_alarm_rate is None else self.false_alarm_rate

@@ -24,7 +24,7 @@ from isthmus.data.examples import Examples, Missing
 from isthmus.errors import DataError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning.head import Head, Net
-from isthmus.fitted import Settable, seed_of
+from isthmus.fitted import Around, Settable, seed_of
 from isthmus.inference import in_batches
 from isthmus.model import Trainable
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
@@ -41,7 +41,7 @@ _ON_CODES = AdamW(1e-2, schedule=OneCycle())
 _ON_ALL = AdamW(1e-3, schedule=OneCycle())
 
 
-class Classifier(Settable, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Tells labels by an autoencoder's encoder and a linear softmax on its codes; the loss is cross-entropy, in nats per example.
 
     The encoder has learned without labels (on the same examples, or on many more that have none), so that few labels go a long way
@@ -160,18 +160,6 @@ class Classifier(Settable, ClassifierMixin, BaseEstimator):  # type: ignore[misc
         logits = self._applied(X, lambda raw: self.net_.logits(raw))
         labels: Array = self.classes_[logits.argmax(1)]
         return labels
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._missing == "mask"
-        return tags
-
-    @property
-    def _missing(self) -> Missing:
-        """What NaN is to the autoencoder."""
-        held = getattr(self.autoencoder, "estimator", self.autoencoder)
-        missing: Missing = getattr(held, "missing", "refuse")
-        return missing
 
     def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
         """An autoencoder of its own, trained unless it was to be drawn."""

@@ -319,6 +319,7 @@ def test_the_command_line_learns_labels_and_tells_them(tmp_path: Path) -> None:
     right = found["accuracies"]
     assert (found["n_learned"], found["n_tested"], found["classes"]) == (200, 360, list(range(10)))
     assert right["fine-tuned"] > right["frozen codes"] > 2 * right["the most frequent label"]
+    assert right["fine-tuned"] > right["from scratch"] > 2 * right["the most frequent label"]
     lines = pd.read_csv(tmp_path / "predictions.csv")
     assert list(lines.columns) == ["row", "label", "probability", "truth"]
     assert (lines["label"] == lines["truth"]).mean() == pytest.approx(right["fine-tuned"])

@@ -33,6 +33,14 @@ PROMISES = {
     18: "IDX, npy, npz, Parquet: declared sizes are checked against real ones; pickles and extension types are refused.",
     19: "A download is checked against its hash, lands under a temporary name, and is never executed.",
     20: "Installing, importing and training touch no network; what is tested is locked with hashes.",
+    21: "Text from data or files reaches no terminal, page, figure or CSV raw: control characters, markup and formulas are inert.",
+    22: "What a valid file makes us compute is bounded: memory is estimated before the work starts, and refused out of proportion.",
+    23: "A run folder of a stranger is read like a model file: no links, regular files, bounded sizes, no network.",
+    24: "A value that cannot be computed with is an error or an ordered result, the same in every method: never a silent NaN.",
+    25: "Held-out examples stay held out, whatever was appended, sorted or added since.",
+    26: "Labels, ids, types and missing cells come out as they went in; a row without a label is never a class.",
+    27: "What was guessed (header, delimiter, kind, split, scaling) is printed, and can be said instead.",
+    28: "Every column counts: scaling and the figures shown do not let one column hide another.",
 }
 
 Found = dict[tuple[int, str], list[tuple[int, str]]]

@@ -16,7 +16,7 @@ from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning import Classifier
 from isthmus.runs import Split
-from isthmus.verdicts import safe
+from isthmus.text import csv_safe
 from isthmus.writing import replace_file
 
 __all__ = ["Taught", "taught", "write"]
@@ -87,6 +87,6 @@ def write(path: Path, classifier: Classifier, X: Array, truth: Array | None = No
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "label", "probability", *([] if truth is None else ["truth"])])
     for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True)):
-        own = [] if truth is None else [safe(str(truth[row]))]
-        writer.writerow([row, safe(str(label)), f"{chance:.4g}", *own])
+        own = [] if truth is None else [csv_safe(str(truth[row]))]
+        writer.writerow([row, csv_safe(str(label)), f"{chance:.4g}", *own])
     replace_file(path, text.getvalue().encode())

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from isthmus.anomalies import Cause, OutlierDetector
 from isthmus.errors import DataError, RecordError
+from isthmus.text import csv_safe
 from isthmus.writing import check_writable, replace_file
 
-__all__ = ["Verdicts", "csv_path", "draw", "safe", "verdicts", "write"]
+__all__ = ["Verdicts", "csv_path", "draw", "verdicts", "write"]
 
 _CAUSES = 3
 _SHOWN = 5
@@ -50,7 +51,7 @@ class Verdicts:
         header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
         lines = [header]
         for row in range(len(self.scores)):
-            blame = [text for cause in self.causes[row] for text in (safe(_name(cause)), f"{cause.share:.4g}")]
+            blame = [text for cause in self.causes[row] for text in (csv_safe(_name(cause)), f"{cause.share:.4g}")]
             lines.append([*self._first(row), *blame])
         return lines
 
@@ -129,8 +130,3 @@ def draw(path: Path, detector: OutlierDetector, X: NDArray[Any]) -> Path | None:
 
 def _name(cause: Cause) -> str:
     return " ".join(map(str, cause.feature)) if isinstance(cause.feature, tuple) else str(cause.feature)
-
-
-def safe(name: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name.lstrip()[:1] in {"=", "+", "-", "@"} or name[:1] in {"\t", "\r"} else name

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "Kind"]
 
 Array = npt.NDArray[Any]
+Kind = Literal["table", "images", "windows"]  # what the axes of examples mean; windows are (n, time, channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Dataset:
         source: who made it, or the path it was read from.
         license: its license, or "" where the source does not say.
         notes: what a user should hear about the reading, such as files left out: one sentence each.
+        kind: what the axes mean, where the source says so; never guessed from the range of the values.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Dataset:
     source: str = ""
     license: str = ""
     notes: tuple[str, ...] = ()
+    kind: Kind | None = None
 
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from isthmus.errors import DataError
+from isthmus.text import printable
 
 __all__ = ["Readable", "open_regular", "read_exactly", "regular", "shown"]
 
@@ -25,8 +26,7 @@ class Readable(Protocol):
 
 def shown(path: str | os.PathLike[str]) -> str:
     """The path as text that any terminal can print: bytes that are not UTF-8 and control characters are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"), None)
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -200,16 +200,42 @@ def test_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout.strip() == f"isthmus {isthmus.__version__}"
 
 
-def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
+def test_columns_of_other_data_are_taken_by_name(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 3))
+    more = np.column_stack([rows[:, [1, 0]], np.arange(40), rows[:, 2]])
     np.savetxt(tmp_path / "x.csv", rows, delimiter=",", header="a,b,c", comments="")
-    np.savetxt(tmp_path / "y.csv", rows[:, [1, 0, 2]], delimiter=",", header="b,a,c", comments="")
+    np.savetxt(tmp_path / "y.csv", more, delimiter=",", header="b,a,extra,c", comments="")
+    np.savetxt(tmp_path / "z.csv", rows[:, :2], delimiter=",", header="a,b", comments="")
     assert run("train", "-d", "x.csv", "epochs=1", "--out", "r", cwd=tmp_path).returncode == 0
+    assert run("encode", "r", "-d", "x.csv", "--out", "x.npy", cwd=tmp_path).returncode == 0
+    done = run("encode", "r", "-d", "y.csv", "--out", "y.npy", cwd=tmp_path)
+    assert "1 column of y.csv (extra)" in done.stdout
+    assert "another order than in the run: they are taken by name" in done.stdout
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), np.load(tmp_path / "y.npy"))
     for verb in ("encode", "reconstruct", "evaluate"):
-        done = run(verb, "r", "-d", "y.csv", cwd=tmp_path)
-        assert done.returncode == 1
-        assert "y.csv has other columns than the data of r: column 'b' stands where 'a' did (a, b, c)" in done.stderr
-    assert run("encode", "r", "-d", "x.csv", cwd=tmp_path).returncode == 0
+        done = run(verb, "r", "-d", "z.csv", cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "z.csv lacks 1 of the 3 columns that the run was trained on (c); it has a, b" in done.stderr
+
+
+@pytest.mark.promise(26)
+def test_columns_that_cannot_be_used_are_chosen_away_and_the_run_knows_it(tmp_path: Path) -> None:
+    """Every verb applies again, without being told, what the run was trained with."""
+    rng = np.random.default_rng(0)
+    rows = [f"p{i},{a:.3f},{b:.3f},free text,{'xy'[i % 2]}" for i, (a, b) in enumerate(rng.normal(size=(40, 2)))]
+    (tmp_path / "x.csv").write_text("\n".join(["patient,age,height,remark,kind", *rows]))
+    told = run("train", *SMALL, "-d", "x.csv", "--out", "r", cwd=tmp_path)
+    assert told.returncode == 1
+    for option in ("--drop patient", "--id patient", "--labels patient"):
+        assert option in told.stderr
+    words = ("--id", "patient", "--drop", "rem*", "--labels", "kind")
+    done = run("train", *SMALL, "bottleneck.size=1", "-d", "x.csv", *words, "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "left out as asked: 1 of 5 columns (remark)" in done.stdout
+    assert isthmus.load(tmp_path / "r").feature_names_in_.tolist() == ["age", "height"]
+    for words in (("evaluate", "r"), ("evaluate", "r", "-d", "x.csv"), ("detect", "r", "-d", "x.csv")):
+        done = run(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_wrong_number_is_named_by_its_row_in_the_file(tmp_path: Path) -> None:

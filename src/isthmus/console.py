@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from isthmus.training import Report
 
@@ -21,6 +21,7 @@ __all__ = [
     "first_line",
     "say",
     "say_json",
+    "say_notes",
     "sentences",
     "table",
     "watcher",
@@ -33,6 +34,12 @@ __all__ = [
 def say(text: str) -> None:
     """One line, at once."""
     print(text, flush=True)
+
+
+def say_notes(notes: Sequence[str], quiet: bool = False) -> None:
+    """What a user should hear about reading, a line each; on standard error where standard output is JSON."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr if quiet else sys.stdout, flush=True)
 
 
 def say_json(value: Any) -> None:

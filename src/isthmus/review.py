@@ -82,7 +82,7 @@ def review(run: Path, given: Origin | None = None) -> Review:
     part, note = runs.split(dataset, ae.missing), ""
     try:
         origin = runs.origin_of(run)
-        if _same(origin, given):
+        if _same(origin, replace(given, options=given.options.over(origin.options))):
             return Review(ae, seen(ae, part, dataset.name))
         _, trained = runs.examples_of(run)
         own = seen(ae, runs.split(trained, ae.missing), trained.name)
@@ -102,7 +102,7 @@ def _same(a: Origin, b: Origin) -> bool:
         known = origin.data.lower().replace("-", "_")
         return known if known in names() else os.path.realpath(origin.data)
 
-    return (place(a), a.labels, a.resize) == (place(b), b.labels, b.resize)
+    return (place(a), a.options) == (place(b), b.options)
 
 
 def say_briefly(found: Seen) -> None:

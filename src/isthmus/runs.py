@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -30,6 +30,7 @@ from isthmus.data import load as load_data
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.files import open_regular
 from isthmus.data.observed import gaps
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
@@ -49,8 +50,10 @@ __all__ = [
     "examples_of",
     "folder_of",
     "free_folder",
+    "held_out",
     "interrupted",
     "open_run",
+    "options_of",
     "origin_of",
     "picture_choices",
     "read_again",
@@ -85,12 +88,15 @@ class Origin:
     """Where a run's examples came from."""
 
     data: str
-    labels: str | None = None
-    resize: tuple[int, int] | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
 
-    def read(self) -> Dataset:
-        """The data set, anew."""
-        return load_data(self.data, resize=self.resize, labels=self.labels)
+    def read(self, reused: Reused | None = None) -> Dataset:
+        """The data set, anew; for a run that was trained on others, in the way that it read these."""
+        return load_data(self.data, self.options, reused=reused)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values on one level, for run.json."""
+        return {"data": self.data} | self.options.given()
 
 
 @dataclass(frozen=True)
@@ -103,17 +109,28 @@ class About:
     checkpoint_every: Annotated[int, Field(gt=0)] | None = None
 
 
-T = TypeVar("T", Origin, About)
+@dataclass(frozen=True)
+class Place:
+    """The part of `Origin` that run.json keeps beside the options."""
+
+    data: str
+
+
+T = TypeVar("T", Place, ReadOptions, About)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples to train on, and examples held out, with their labels, if they have any."""
+    """Examples to train on, and examples held out, with their labels, if they have any.
+
+    test_rows: where the held-out examples stand among the data set's training examples; None where it has a test part of its own.
+    """
 
     train: Array
     test: Array
     test_labels: Array | None = None
     train_labels: Array | None = None
+    test_rows: Array | None = None
 
 
 def split(dataset: Dataset, missing: Missing) -> Split:
@@ -132,15 +149,32 @@ def split(dataset: Dataset, missing: Missing) -> Split:
         raise DataError(
             f"{dataset.name} has {n} examples: too few to train on some and look at others; give at least 3"
         )
-    labels, examples = dataset.train_labels, dataset.train
+    examples = dataset.train
     if isinstance(examples, np.memmap) and examples.nbytes > _TAKEN:  # stays in its file: the end is held out
-        first, last = slice(n - held), slice(n - held, n)
-        test, kept = np.asarray(examples[last]), examples[first]
-        return Split(kept, test) if labels is None else Split(kept, test, labels[last], labels[first])
+        rows = np.arange(n - held, n)
+        return Split(examples[: n - held], np.asarray(examples[n - held :]), *_labels(dataset, rows), rows)
     order = np.random.default_rng(0).permutation(n)
     keep, out = np.sort(order[held:]), np.sort(order[:held])
-    test, kept = np.asarray(examples[out]), np.asarray(examples[keep])
-    return Split(kept, test) if labels is None else Split(kept, test, labels[out], labels[keep])
+    return Split(np.asarray(examples[keep]), np.asarray(examples[out]), *_labels(dataset, out), out)
+
+
+def _labels(dataset: Dataset, out: Array) -> tuple[Array | None, Array | None]:
+    """The labels of the examples that are held out, and of the others."""
+    labels = dataset.train_labels
+    return (None, None) if labels is None else (labels[out], np.delete(labels, out))
+
+
+def held_out(dataset: Dataset, missing: Missing) -> Dataset:
+    """The examples that a run holds out of a data set, with what is known about them, as a data set without a test part."""
+    part = split(dataset, missing)
+
+    def some(values: Array | None) -> Array | None:
+        return None if values is None or part.test_rows is None else values[part.test_rows]
+
+    ids, lines = some(dataset.ids), some(dataset.lines)
+    return replace(
+        dataset, train=part.test, test=None, train_labels=part.test_labels, test_labels=None, ids=ids, lines=lines
+    )
 
 
 def completed(ae: Autoencoder, part: Split) -> Split:
@@ -150,7 +184,7 @@ def completed(ae: Autoencoder, part: Split) -> Split:
     n = min(len(part.train), _COMPLETED)
     some = np.sort(np.random.default_rng(0).permutation(len(part.train))[:n])
     known = None if part.train_labels is None else np.asarray(part.train_labels)[some]
-    return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels, known)
+    return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels, known, part.test_rows)
 
 
 def free_folder(name: str, out: Path | None) -> Path:
@@ -188,7 +222,7 @@ def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin | None, about:
 def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
     if origin is None:  # arrays, of which nobody knows where they lie
         return
-    path, content = folder / "run.json", json.dumps(asdict(origin) | asdict(about), indent=2).encode()
+    path, content = folder / "run.json", json.dumps(origin.as_dict() | asdict(about), indent=2).encode()
     if not path.is_file() or path.read_bytes() != content:
         replace_file(path, content)
 
@@ -205,10 +239,10 @@ def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Or
     return load(run / CHECKPOINT), origin_of(run) if given is None else given, _read_run(run, About)
 
 
-def read_again(run: Path, origin: Origin) -> Dataset:
+def read_again(run: Path, origin: Origin, features: tuple[str, ...] | None = None) -> Dataset:
     """The data of a run; where they lie no more, the error says how to name them."""
     try:
-        return origin.read()
+        return origin.read(Reused(origin.options, features))
     except FileNotFoundError as error:
         raise DataError(f"{error}; {run} goes with these data: name them with --data where they lie now") from None
 
@@ -247,7 +281,15 @@ def folder_of(run: Path) -> Path:
 
 def origin_of(run: Path) -> Origin:
     """Where a run's data came from; `DataError` if it does not say."""
-    return _read_run(run, Origin)
+    return Origin(_read_run(run, Place).data, _read_run(run, ReadOptions))
+
+
+def options_of(run: Path) -> ReadOptions:
+    """How a run read its data; nothing where it does not say."""
+    try:
+        return origin_of(run).options
+    except DataError:
+        return ReadOptions()
 
 
 def about_of(run: Path) -> About:
@@ -266,7 +308,7 @@ def _read_run(run: Path, kind: type[T]) -> T:
     try:
         with open_regular(path) as file:
             known = json.loads(file.read(_MOST))
-        wanted = {field.name for field in fields(kind)}
+        wanted = {each.name for each in fields(kind)}
         return TypeAdapter(kind).validate_python({name: value for name, value in known.items() if name in wanted})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"{path} is damaged; name the examples with --data") from None
@@ -274,7 +316,10 @@ def _read_run(run: Path, kind: type[T]) -> T:
 
 def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Dataset]:
     """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
-    ae, dataset = open_run(run), read_again(run, origin_of(run)) if given is None else given.read()
+    ae = open_run(run)
+    features = tuple(getattr(ae, "feature_names_in_", ())) or None
+    reused = Reused(options_of(run), features)
+    dataset = read_again(run, origin_of(run), features) if given is None else given.read(reused)
     wrong = ae.wrong_columns(dataset.columns)
     if wrong is not None:
         raise DataError(f"{dataset.name} has other columns than the data of {run}: {wrong}")

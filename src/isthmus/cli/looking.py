@@ -9,21 +9,20 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, origin_of
-from isthmus.console import counted, first_line, say, say_json, table
+from isthmus.cli.options import Given, Json, Out, Run, takes_data
+from isthmus.console import counted, first_line, say, say_json, say_notes, table
 
 __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
 
-def evaluate(
-    run: Run, data: Data = None, labels: Labels = None, resize: Resize = None, out: Out = None, as_json: Json = False
-) -> None:
+@takes_data
+def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> None:
     """What it learned, and whether that is any good: errors, codes, labels, advice; with --data on other data, side by side."""
     from isthmus import review, runs
 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
     with nullcontext() if out is None else runs.claimed(out):
-        found = review.review(run, origin_of(data, labels, resize))
+        found = review.review(run, given.origin)
         if as_json:
             say_json(found.as_dict())
         else:
@@ -33,11 +32,10 @@ def evaluate(
         say("no page: name a folder for it with --out" if path is None else f"written: {path}")
 
 
+@takes_data
 def compare(
     run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs, or model files.")],
-    data: Data = None,
-    labels: Labels = None,
-    resize: Resize = None,
+    given: Given,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
@@ -47,7 +45,7 @@ def compare(
     from isthmus.runs import claimed
 
     with claimed(out) if out is not None else nullcontext():
-        found = compared(run, origin=origin_of(data, labels, resize))
+        found = compared(run, origin=given.origin)
         written = [] if out is None else write(found, out)
     if as_json:
         say_json(found.as_dict())
@@ -66,17 +64,16 @@ def compare(
         say(f"written: {file}")
 
 
+@takes_data
 def robustness(
     run: Run,
+    given: Given,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[NAME=VALUE]...", help="kinds=noise,mask levels=0.3,0.5,0.7 draws=3 n=500 random_state=0"
         ),
     ] = None,
-    data: Data = None,
-    labels: Labels = None,
-    resize: Resize = None,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
@@ -89,7 +86,8 @@ def robustness(
     from isthmus.writing import check_writable, replace_file
 
     choices = arguments({"robustness": measured}, settings or [])["robustness"]
-    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
+    ae, dataset = runs.examples_of(run, given.origin)
+    say_notes(dataset.notes, as_json)
     part, name = whole(ae, runs.split(dataset, ae.missing), dataset.name)
     folder = out or runs.folder_of(run)
     with runs.claimed(folder):
@@ -106,15 +104,14 @@ def robustness(
     say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *pictures))}")
 
 
+@takes_data
 def plot(
     run: Run,
+    given: Given,
     settings: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KIND]... [NAME=VALUE]...", help="latent, tsne, ...; and arguments: levels=0.5,0.8"),
     ] = None,
-    data: Data = None,
-    labels: Labels = None,
-    resize: Resize = None,
     out: Out = None,
 ) -> None:
     """Draw pictures of a run; without a kind, list them."""
@@ -128,7 +125,8 @@ def plot(
         table(["kind", "what it shows"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
     choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
-    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
+    ae, dataset = runs.examples_of(run, given.origin)
+    say_notes(dataset.notes, False)
     part = runs.completed(ae, runs.split(dataset, ae.missing))
     folder = out or runs.folder_of(run) / "pictures"
     try:

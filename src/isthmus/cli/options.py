@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from isthmus.console import say_notes
 
+if TYPE_CHECKING:
+    from isthmus.data import Dataset
+    from isthmus.data.options import ReadOptions
     from isthmus.estimator import Autoencoder
     from isthmus.runs import Origin
 
@@ -18,15 +23,15 @@ __all__ = [
     "SEVERAL",
     "Data",
     "Every",
+    "Given",
     "Json",
-    "Labels",
     "Out",
-    "Resize",
     "Run",
     "Settings",
     "all_examples",
-    "origin_of",
     "size_of",
+    "takes_data",
+    "words_of",
 ]
 
 FIELDS = "field=value: any field of any record, such as epochs=30, bottleneck.beta=4, architecture.hidden=256,64, architecture=Conv"
@@ -47,8 +52,6 @@ Data = Annotated[
         help="mnist, fashion_mnist, digits, or a path: .npy .npz .idx .csv .parquet or a folder of images.",
     ),
 ]
-Labels = Annotated[str | None, typer.Option(help="The column of a table that holds the labels.")]
-Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Bring the pictures of a folder to one size.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
 Every = Annotated[
     int | None,
@@ -61,26 +64,130 @@ Every = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
 
 
-def origin_of(data: str | None, labels: str | None, resize: str | None) -> Origin | None:
-    """The data that --data names, if it names any."""
-    from isthmus import runs
+class Given(NamedTuple):
+    """What a verb is told of the examples: where they are, and how to read them. A verb that takes it is decorated with `takes_data`."""
+
+    data: str | None
+    options: ReadOptions
+
+    @property
+    def origin(self) -> Origin | None:
+        """The data that --data names, if it names any."""
+        from isthmus import runs
+        from isthmus.errors import RecordError
+
+        if self.data is not None:
+            return runs.Origin(self.data, self.options)
+        if self.options.given():
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in self.options.given())
+            raise RecordError(
+                f"{flags} {'says' if ' and ' not in flags else 'say'} how to read --data; name the data too"
+            )
+        return None
+
+    def at(self, data: str) -> Origin:
+        """Other data, read in the same way."""
+        from isthmus import runs
+
+        return runs.Origin(data, self.options)
+
+
+_PANEL = "How to read the data"
+
+
+def _option(what: str, metavar: str | None = None) -> Any:
+    return typer.Option(help=what, metavar=metavar, rich_help_panel=_PANEL)
+
+
+# One line for each field of data.ReadOptions, under its name: what the command line takes for it.
+READ = {
+    "labels": Annotated[str | None, _option("The column of a table that holds the labels.")],
+    "columns": Annotated[
+        list[str] | None, _option("The columns of a table to learn: names or patterns, a,b or 'gene_*'.", "NAMES")
+    ],
+    "drop": Annotated[list[str] | None, _option("The columns of a table to leave out, likewise.", "NAMES")],
+    "id": Annotated[
+        str | None, _option("The column of a table that names its rows: carried to every output, never learned.")
+    ],
+    "header": Annotated[
+        str | None, _option("Whether the first row of a table holds the names of its columns.", "yes|no")
+    ],
+    "na_values": Annotated[list[str] | None, _option("A further mark of a missing value, such as -999.", "MARK")],
+    "delimiter": Annotated[
+        str | None, _option("What stands between the cells of a text file: one character, tab or blanks.", "MARK")
+    ],
+    "decimal": Annotated[str | None, _option("The decimal mark of a text file.", ".|,")],
+    "encoding": Annotated[str | None, _option("The encoding of a text file, such as cp1252.")],
+    "sheet": Annotated[str | None, _option("The sheet of an Excel file; else its first.")],
+    "resize": Annotated[str | None, _option("Bring the images of a folder to one size.", "HxW")],
+}
+
+
+def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb --data and all options of reading, which reach it as its argument `given`.
+
+    Where `given` has a default, it is the name of the data that are taken if none are named.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    own = signature(verb).parameters
+    usual = None if own["given"].default is Parameter.empty else own["given"].default
+
+    @wraps(verb)
+    def typed(**words: Any) -> None:
+        told = {name: words.pop(name) for name in READ}
+        verb(given=Given(words.pop("data"), _options(told)), **words)
+
+    words = {"data": (Data, usual)} | {name: (kind, None) for name, kind in READ.items()}
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=d, annotation=kind) for name, (kind, d) in words.items()]
+    kept = [
+        each.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
+        for name, each in own.items()
+        if name != "given"
+    ]
+    before = [each for each in kept if each.name in {"run", "settings"}]
+    after = [each for each in kept if each.name not in {"run", "settings"}]
+    all_of_them = [*before, added[0], *after, *added[1:]]
+    typed.__signature__ = Signature(all_of_them)  # type: ignore[attr-defined]
+    typed.__annotations__ = {each.name: each.annotation for each in all_of_them}
+    return typed
+
+
+def _options(told: dict[str, Any]) -> ReadOptions:
+    """What was typed, as a record."""
+    from isthmus.data.options import ReadOptions
     from isthmus.errors import RecordError
 
-    if data is not None:
-        return runs.Origin(data, labels, size_of(resize))
-    if labels is not None or resize is not None:
-        raise RecordError("--labels and --resize say how to read --data; name the data too")
-    return None
+    header = told["header"]
+    if header is not None and header.lower() not in {"yes", "no"}:
+        raise RecordError(f"--header {header!r} cannot be: say yes or no")
+    told = told | {
+        "resize": size_of(told["resize"]),
+        "header": None if header is None else header.lower() == "yes",
+    }
+    return ReadOptions(**{name: value for name, value in told.items() if value is not None})
 
 
-def all_examples(
-    run: Path, data: str | None, labels: str | None, resize: str | None
-) -> tuple[Autoencoder, NDArray[Any]]:
-    """A run with all examples of --data, or the ones that it held out itself."""
+def words_of(origin: Origin) -> list[str]:
+    """Data and the options of reading as one types them."""
+    words = [] if origin.data == "mnist" else ["--data", origin.data]
+    for name, value in origin.options.given().items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "resize":
+            words += [flag, "x".join(map(str, value))]
+        elif isinstance(value, bool):
+            words += [flag, "yes" if value else "no"] if name == "header" else [flag]
+        else:
+            words += [part for each in (value if isinstance(value, tuple) else (value,)) for part in (flag, str(each))]
+    return words
+
+
+def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoencoder, Dataset]:
+    """A run with all examples of --data, or those that it held out itself, as a data set without a test part."""
     from isthmus import runs
 
-    ae, dataset = runs.examples_of(run, origin_of(data, labels, resize))
-    return ae, runs.split(dataset, ae.missing).test if data is None else dataset.train
+    ae, dataset = runs.examples_of(run, given.origin)
+    say_notes(dataset.notes, quiet)
+    return ae, runs.held_out(dataset, ae.missing) if given.data is None else dataset
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

@@ -13,22 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.options import FIELDS, SEVERAL, Data, Every, Json, Labels, Out, Resize, Settings, origin_of, size_of
-from isthmus.console import counted, fail, say, say_json, table, watcher
+from isthmus.cli.options import FIELDS, SEVERAL, Every, Given, Json, Out, Settings, takes_data, words_of
+from isthmus.console import counted, fail, say, say_json, say_notes, table, watcher
 from isthmus.signals import Terminated, terminable
 
 if TYPE_CHECKING:
     from isthmus.estimator import Autoencoder
-    from isthmus.runs import Origin
 
 __all__ = ["reproduce", "resume", "sweep", "train"]
 
 
+@takes_data
 def train(
+    given: Given = "mnist",  # type: ignore[assignment]  # the data that are taken if none are named
     settings: Settings = None,
-    data: Data = "mnist",
-    labels: Labels = None,
-    resize: Resize = None,
     out: Out = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files, scalars and pictures, too.")
@@ -47,41 +45,38 @@ def train(
     words = settings or []
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
-    origin = runs.Origin(data or "mnist", labels, size_of(resize))
+    origin = runs.Origin(given.data or "mnist", given.options)
     dataset = origin.read()
     folder = runs.free_folder(f"{recipe}-{dataset.name}", out)
-    for note in dataset.notes:
-        say(f"note: {note}")
+    say_notes(dataset.notes)
     say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, " ".join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
     trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
 
 
+@takes_data
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that was cut off.")],
-    data: Data = None,
-    labels: Labels = None,
-    resize: Resize = None,
+    given: Given,
     checkpoint_every: Every = None,
 ) -> None:
     """Go on with a training that was stopped or killed, from its last checkpoint, as if nothing had been."""
     from isthmus import runs
     from isthmus.runner import Training, trained
 
-    ae, origin, about = runs.interrupted(run, origin_of(data, labels, resize))
+    ae, origin, about = runs.interrupted(run, given.origin)
     if checkpoint_every is not None:
         about = replace(about, checkpoint_every=checkpoint_every)
     say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
     trained(Training(run, ae, origin, runs.read_again(run, origin), about), begun=True)
 
 
+@takes_data
 def sweep(
+    given: Given = "mnist",  # type: ignore[assignment]  # likewise
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=V1,V2,...] [FIELD=VALUE]...", help=SEVERAL)
     ] = None,
-    data: Data = "mnist",
-    labels: Labels = None,
-    resize: Resize = None,
     out: Out = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Train each with so many random states: 0, 1, ... (or random_state=3,4).")
@@ -100,14 +95,13 @@ def sweep(
     from isthmus.data.examples import Examples
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
-    origin = runs.Origin(data or "mnist", labels, size_of(resize))
+    origin = runs.Origin(given.data or "mnist", given.options)
     dataset = origin.read()
     part = runs.split(dataset, "mask" if "mask" in grid.get("missing", [ae.missing]) else "refuse")
     key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, by]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
+    say_notes(dataset.notes, as_json)
     if not as_json:
-        for note in dataset.notes:
-            say(f"note: {note}")
         say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
     X, test = (Examples(values, dataset.columns) for values in (part.train, part.test))
@@ -140,7 +134,7 @@ def sweep(
         f"written to {folder}: sweep.csv, sweep.json, sweep.png, {counted(len(found.trials), 'run')} ({new} trained now)"
     )
     words = [recipe, *fixed, *(f"{path}={text_of(value)}" for path, value in found.values.items())]
-    say(f"train it on all training examples: {shlex.join(['isthmus', 'train', *words, *_options(origin)])}")
+    say(f"train it on all training examples: {shlex.join(['isthmus', 'train', *words, *words_of(origin)])}")
 
 
 def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
@@ -166,13 +160,6 @@ def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[
     if not grid.keys() - {"random_state"} and any(word.startswith(f"{SIZE}=") for word in fixed):
         raise RecordError(f"a sweep takes several values of a field: {SIZE}=8,16,32")
     return recipe, overridden(ae, fixed), fixed, grid
-
-
-def _options(origin: Origin) -> list[str]:
-    """The data as options of the command line."""
-    words = [] if origin.data == "mnist" else ["--data", origin.data]
-    words += [] if origin.labels is None else ["--labels", origin.labels]
-    return words + ([] if origin.resize is None else ["--resize", f"{origin.resize[0]}x{origin.resize[1]}"])
 
 
 def reproduce(

@@ -7,27 +7,41 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.options import Data, Json, Labels, Out, Resize, Run, all_examples, origin_of
-from isthmus.console import array_path, counted, say, say_json, sentences, table, write_array, write_blocks, write_table
+from isthmus.cli.options import Given, Json, Out, Run, all_examples, takes_data
+from isthmus.console import (
+    array_path,
+    counted,
+    say,
+    say_json,
+    say_notes,
+    sentences,
+    table,
+    write_array,
+    write_blocks,
+    write_table,
+)
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
 
 
-def encode(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
+@takes_data
+def encode(run: Run, given: Given, out: Out = None) -> None:
     """The codes of examples, as .npy: all of --data, or the run's held-out ones."""
     path = array_path(out, "codes.npy")
-    ae, X = all_examples(run, data, labels, resize)
-    write_array(path, ae.encode(X))
+    ae, dataset = all_examples(run, given)
+    write_array(path, ae.encode(dataset.train))
 
 
-def reconstruct(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
+@takes_data
+def reconstruct(run: Run, given: Given, out: Out = None) -> None:
     """Examples through the autoencoder and back, as .npy, in the units of the data; restores what a denoising one was trained to."""
     path = array_path(out, "reconstructions.npy")
-    ae, X = all_examples(run, data, labels, resize)
-    write_array(path, ae.reconstruct(X))
+    ae, dataset = all_examples(run, given)
+    write_array(path, ae.reconstruct(dataset.train))
 
 
-def impute(run: Run, data: Data = None, out: Out = None, labels: Labels = None, resize: Resize = None) -> None:
+@takes_data
+def impute(run: Run, given: Given, out: Out = None) -> None:
     """Missing numbers completed, of --data or of all the run's own: tables as .csv with their names, the labels last; or .npy."""
     from isthmus import runs
     from isthmus.data.examples import Examples
@@ -36,8 +50,9 @@ def impute(run: Run, data: Data = None, out: Out = None, labels: Labels = None, 
 
     if out is not None:
         array_path(out, "", (".csv", ".npy"))
-    origin = origin_of(data, labels, resize) or runs.origin_of(run)
+    origin = given.origin or runs.origin_of(run)
     ae, dataset = runs.examples_of(run, origin)
+    say_notes(dataset.notes)
     table = dataset.train.ndim == 2
     path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not table:
@@ -46,7 +61,11 @@ def impute(run: Run, data: Data = None, out: Out = None, labels: Labels = None, 
     if path.suffix == ".npy":
         write_array(path, whole)
     else:
-        names = None if dataset.columns is None else [*dataset.columns, *([origin.labels] if origin.labels else [])]
+        names = (
+            None
+            if dataset.columns is None
+            else [*dataset.columns, *([dataset.label_name] if dataset.label_name else [])]
+        )
         write_table(path, names, whole, dataset.train_labels)
     say(f"{counted(gaps(dataset.train), 'missing number')} of {whole.size:,} completed")
 
@@ -61,35 +80,36 @@ def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, 
     write_array(path, ae.decode(read(codes).train))
 
 
+@takes_data
 def sample(
     run: Run,
+    given: Given,
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     random_state: Annotated[int, typer.Option(min=0, help="Another number gives other samples.")] = 0,
     method: Annotated[
         str,
         typer.Option(help="prior; or gmm, a mixture fitted to the codes of --data, or of the run's training examples."),
     ] = "prior",
-    data: Data = None,
     out: Out = None,
-    labels: Labels = None,
-    resize: Resize = None,
 ) -> None:
     """New examples from the prior, or from a mixture fitted to codes, as .npy."""
     from isthmus import runs
 
     path = array_path(out, "samples.npy")
-    origin = origin_of(data, labels, resize)
+    origin = given.origin
     if method != "gmm" and origin is None:
         write_array(path, runs.open_run(run).sample(n, random_state, method=method))  # type: ignore[arg-type]  # it is checked
         return
     ae, dataset = runs.examples_of(run, origin)
+    say_notes(dataset.notes)
     X = runs.split(dataset, ae.missing).train if origin is None else dataset.train
     write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]
 
 
+@takes_data
 def detect(
     run: Run,
-    data: Data = None,
+    given: Given,
     false_alarm_rate: Annotated[
         float | None, typer.Option(help="How often a normal example may be called anomalous; 0.05 if nothing is said.")
     ] = None,
@@ -100,8 +120,6 @@ def detect(
         str | None,
         typer.Option(help="Normal examples to calibrate on; without it, those that the run held out itself."),
     ] = None,
-    labels: Labels = None,
-    resize: Resize = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -110,12 +128,12 @@ def detect(
     from isthmus.anomalies import OutlierDetector
     from isthmus.errors import RecordError
 
-    given = origin_of(data, labels, resize)
-    if given is None:
+    if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
     path = verdicts.csv_path(out, "anomalies.csv")
-    ae, dataset = runs.examples_of(run, given)
-    reference = runs.examples_of(run, None if normal is None else runs.Origin(normal, labels, given.resize))[1]
+    ae, dataset = runs.examples_of(run, given.origin)
+    say_notes(dataset.notes, as_json)
+    reference = runs.examples_of(run, None if normal is None else given.at(normal))[1]
     held = runs.split(reference, ae.missing).test if normal is None else reference.train
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
         detector = OutlierDetector.around(
@@ -145,11 +163,10 @@ def detect(
             say(f"written: {written}")
 
 
+@takes_data
 def finetune(
     run: Run,
-    data: Data = None,
-    labels: Labels = None,
-    resize: Resize = None,
+    given: Given,
     predict: Annotated[
         str | None, typer.Option(help="Examples without labels, to tell them; without it the held-out ones are told.")
     ] = None,
@@ -167,10 +184,10 @@ def finetune(
     from isthmus import predictions, runs, verdicts
 
     path = verdicts.csv_path(out, "predictions.csv")
-    origin = origin_of(data, labels, resize)
+    origin = given.origin
     ae, dataset = runs.examples_of(run, origin)
-    size = (origin or runs.origin_of(run)).resize
-    others = None if predict is None else runs.examples_of(run, runs.Origin(predict, None, size))[1]
+    say_notes(dataset.notes, as_json)
+    others = None if predict is None else runs.examples_of(run, given.at(predict))[1]
     part = runs.split(dataset, ae.missing)
     found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
     if others is None:
@@ -184,9 +201,10 @@ def finetune(
     say(f"written: {path}")
 
 
+@takes_data
 def compress(
     run: Run,
-    data: Data = None,
+    given: Given,
     out: Out = None,
     step: Annotated[
         float | None, typer.Option(help="How far a reconstruction moves by one step of the code, in model units.")
@@ -195,15 +213,14 @@ def compress(
     error: Annotated[
         float | None, typer.Option(help="The share by which the mean squared error may grow; 0.05 if nothing is said.")
     ] = None,
-    labels: Labels = None,
-    resize: Resize = None,
     as_json: Json = False,
 ) -> None:
     """Examples as a small file: their codes, rounded and entropy-coded; and what gzip, LZMA and PNG make of the same examples."""
     from isthmus import compression
 
     path = Path("compressed.isthmus") if out is None else out
-    ae, X = all_examples(run, data, labels, resize)
+    ae, dataset = all_examples(run, given, as_json)
+    X = dataset.train
     found = compression.compress(ae, X, path, step=step, bits=bits, error=error)
     others = compression.lossless(X)
     if as_json:

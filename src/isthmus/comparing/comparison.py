@@ -18,6 +18,7 @@ from isthmus.comparing.columns import COLUMNS, NOISE, Column, differing
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.observed import gaps
+from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, checked, evaluate, shown
@@ -226,9 +227,10 @@ def _common(names: Sequence[str], known: Sequence[Origin | None]) -> Origin:
     return next(iter(there.values()))[1]
 
 
-def _place(origin: Origin) -> tuple[str, tuple[int, int] | None]:
-    """What makes data the same: a path by where it leads."""
-    return os.path.realpath(origin.data) if os.path.exists(origin.data) else origin.data, origin.resize
+def _place(origin: Origin) -> tuple[str, ReadOptions]:
+    """What makes examples the same: a path by where it leads, and how they are read but for labels and id."""
+    path = os.path.realpath(origin.data) if os.path.exists(origin.data) else origin.data
+    return path, origin.options.replace(labels=None, id=None)
 
 
 def _notes(

@@ -28,6 +28,10 @@ class Dataset:
         source: who made it, or the path it was read from.
         license: its license, or "" where the source does not say.
         notes: what a user should hear about the reading, such as files left out: one sentence each.
+        ids: (n,) what names each row of a table, as it stood there, or None.
+        id_name: the name of the column that they come from, or None.
+        lines: (n,) the line of each example in its text file, counted from 1, or None.
+        label_name: the name of the column or array that the labels come from, or None.
         kind: what the axes mean, where the source says so; never guessed from the range of the values.
     """
 
@@ -41,6 +45,10 @@ class Dataset:
     license: str = ""
     notes: tuple[str, ...] = ()
     kind: Kind | None = None
+    ids: Array | None = None
+    id_name: str | None = None
+    label_name: str | None = None
+    lines: Array | None = None
 
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""

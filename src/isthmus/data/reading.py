@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from isthmus.data import builtin
 from isthmus.data.arrays import read_npy, read_npz
@@ -13,12 +14,28 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.files import shown
 from isthmus.data.idx import read_idx
 from isthmus.data.images import read_images
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables import read_csv, read_parquet
 from isthmus.errors import DataError
 
 __all__ = ["load", "names", "read"]
 
-_SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
+_SUFFIXES = {".npy": "npy", ".npz": "npz", ".csv": "text", ".tsv": "text", ".parquet": "parquet"}
+_TABLE = {"labels", "columns", "drop", "id", "na_values"}
+_TAKES = {  # the options that make sense for a kind
+    "folder": {"resize"},
+    "npy": set[str](),
+    "npz": {"labels"},
+    "idx": set[str](),
+    "text": {*_TABLE, "header", "delimiter", "decimal", "encoding"},
+    "parquet": _TABLE,
+}
+_FOR = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") | {  # what an option is for
+    "labels": "table and no .npz file",
+    "resize": "folder of images",
+    "sheet": "Excel file",
+    **dict.fromkeys(("delimiter", "decimal", "encoding"), "text file"),
+}
 _KINDS = ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet or a folder of images"
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
@@ -29,27 +46,31 @@ def names() -> tuple[str, ...]:
 
 
 def load(
-    name_or_path: str | os.PathLike[str], *, resize: tuple[int, int] | None = None, labels: str | None = None
+    name_or_path: str | os.PathLike[str],
+    options: ReadOptions | None = None,
+    *,
+    reused: Reused | None = None,
+    **named: Any,
 ) -> Dataset:
     """A data set by its name (mnist, fashion-mnist, ...), or else from a file or folder; ./mnist is always a path.
 
     Args:
         name_or_path: one of `names()`, or what `read` takes.
-        resize: see `read`.
-        labels: see `read`.
+        options, reused, named: see `read`.
 
     Raises:
         FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
     """
+    options = (options or ReadOptions()).replace(**named)
     text = os.fspath(name_or_path)
     known = text.lower().replace("-", "_")
     if known in names():
-        if resize is not None or labels is not None:
-            raise DataError(f"{known} comes as it is: resize= and labels= are for files and folders")
+        if options.given():
+            raise DataError(f"{known} comes as it is: {'= and '.join(options.given())}= are for files and folders")
         dataset: Dataset = getattr(builtin, known)()
         return dataset
     if os.path.lexists(text):
-        return read(text, resize=resize, labels=labels)
+        return read(text, options, reused=reused)
     if os.sep in text or Path(text).suffix:
         raise FileNotFoundError(f"there is no file or folder {shown(text)}: check the path")
     near = difflib.get_close_matches(known, names(), n=1)
@@ -57,39 +78,60 @@ def load(
     raise DataError(f"no data set, file or folder {shown(text)!r}{hint} ({', '.join(names())}, or a path)")
 
 
-def read(path: str | os.PathLike[str], *, resize: tuple[int, int] | None = None, labels: str | None = None) -> Dataset:
+def read(
+    path: str | os.PathLike[str],
+    options: ReadOptions | None = None,
+    *,
+    reused: Reused | None = None,
+    **named: Any,
+) -> Dataset:
     """Your own data: .npy (memory-mapped), .npz, IDX or gzipped IDX, .csv, .parquet, or a folder of images.
 
     Args:
         path: a regular file, not a link to one; or a folder.
-        resize: (height, width) of every image of a folder.
-        labels: the column of a table, or the array of a .npz file, that holds the labels.
+        options: how to read it, where the file does not say so.
+        reused: the run that the examples are for: its columns are taken by name, its options hold where nothing else is said.
+        named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
 
     Raises:
         FileNotFoundError: there is nothing at the path.
         DataError: the file or folder cannot be used, with the reason.
+        RecordError: there is no such option.
     """
-    path = Path(path)
+    path, options = Path(path), (options or ReadOptions()).replace(**named)
     if not os.path.lexists(path):
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
-    folder, suffix = path.is_dir(), path.suffix.lower()
-    if resize is not None and (not folder or len(resize) != 2 or min(resize) < 1):
-        raise DataError(f"a resize to {resize} cannot be: it is (height, width) in pixels, for folders of images")
-    if not folder and suffix not in _SUFFIXES and not _IDX.search(path.name.lower()):
-        raise DataError(f"{shown(path)} is of no known kind: give {_KINDS}")
-    if labels is not None and (folder or suffix not in (".npz", ".csv", ".tsv", ".parquet")):
-        raise DataError(f"labels={labels!r} cannot be: it names a column of .csv and .parquet, or an array of .npz")
-    if folder:
-        return read_images(path, resize)
-    if suffix == ".npz":
-        return _checked(read_npz(path, labels))
-    if suffix in (".csv", ".tsv"):
-        return read_csv(path, labels)
-    if suffix == ".parquet":
-        return read_parquet(path, labels)
-    if suffix == ".npy":
+    kind = _kind(path)
+    if options.resize is not None and (kind != "folder" or min(options.resize) < 1):
+        raise DataError(
+            f"a resize to {options.resize} cannot be: it is (height, width) in pixels, for folders of images"
+        )
+    for name, value in options.given().items():
+        if name not in _TAKES[kind]:
+            raise DataError(f"{name}={value!r} cannot be: {shown(path)} is no {_FOR[name]}")
+    if reused is not None:  # whose labels and id the readers of tables look for themselves
+        options = options.over(reused.options.replace(labels=None, id=None))
+    if kind == "folder":
+        return read_images(path, options.resize)
+    if kind == "npz":
+        return _checked(read_npz(path, options.labels))
+    if kind == "text":
+        return read_csv(path, options, reused)
+    if kind == "parquet":
+        return read_parquet(path, options, reused)
+    if kind == "npy":
         return Dataset(path.name, read_npy(path), source=shown(path))
     return Dataset(path.name, read_idx(path), source=shown(path))
+
+
+def _kind(path: Path) -> str:
+    """The kind of reader for a path."""
+    if path.is_dir():
+        return "folder"
+    kind = _SUFFIXES.get(path.suffix.lower()) or ("idx" if _IDX.search(path.name.lower()) else None)
+    if kind is None:
+        raise DataError(f"{shown(path)} is of no known kind: give {_KINDS}")
+    return kind
 
 
 def _checked(data: Dataset) -> Dataset:

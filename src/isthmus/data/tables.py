@@ -6,18 +6,22 @@ import csv
 import io
 import itertools
 import os
+import shlex
 import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.columns import Chosen, choose
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import open_regular, shown
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 
 __all__ = ["read_csv", "read_parquet"]
@@ -28,10 +32,9 @@ _NO_LABEL = "(none)"
 _MISSING = ("", "na", "n/a", "null", "none", "?")  # beside nan, which float reads
 _ROWS = 10_000  # rows read together
 _IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
-_LISTED = 10  # names in a message
 
 
-def read_csv(path: Path, labels: str | None = None) -> Dataset:
+def read_csv(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
     """A table of numbers, float64, from a text file with commas, semicolons or tabs between its cells.
 
     The first row is taken for names if none of its cells is a number, or if one of its words stands above a number.
@@ -39,7 +42,8 @@ def read_csv(path: Path, labels: str | None = None) -> Dataset:
 
     Args:
         path: the file, UTF-8.
-        labels: the column that holds the labels, by name, or by number counted from 0 where there are no names.
+        options: which columns, and how the file is to be read.
+        reused: the run that the examples are for.
 
     Raises:
         DataError: a column other than the labels holds text, a row has too few or too many cells, or nothing is there.
@@ -47,12 +51,12 @@ def read_csv(path: Path, labels: str | None = None) -> Dataset:
     name = shown(path)
     with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
         try:
-            columns, values, target = _read_text(file, name, labels)
+            found = _read_text(file, name, options, reused)
         except UnicodeDecodeError as error:
             raise DataError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
         except csv.Error as error:
             raise DataError(f"{name} cannot be read as a table ({error}): save it as plain CSV") from error
-    return Dataset(path.name, values, train_labels=target, columns=columns, source=name, notes=_notes(target))
+    return replace(found, name=path.name, source=name)
 
 
 def _notes(labels: Array | None) -> tuple[str, ...]:
@@ -65,36 +69,34 @@ def _notes(labels: Array | None) -> tuple[str, ...]:
     )
 
 
-def _read_text(file: TextIO, name: str, labels: str | None) -> tuple[tuple[str, ...] | None, Array, Array | None]:
-    """The names of the columns if there are any, the numbers, and the labels if wanted."""
+def _read_text(file: TextIO, name: str, options: ReadOptions, reused: Reused | None) -> Dataset:
+    """The names of the columns if there are any, the numbers, labels and ids if wanted."""
     delimiter = max(",;\t", key=file.readline().count)
     file.seek(0)
     rows = _rows(file, delimiter)
     first, second = next(rows, []), next(rows, [])
-    named = _is_header(first, second)
+    named = _is_header(first, second) if options.header is None else options.header
     if not (second if named else first):
         raise DataError(f"{name} has no rows of data: give at least one")
     columns = tuple(first) if named else tuple(map(str, range(len(first))))
-    target = _find_column(labels, columns, name)
+    chosen = choose(columns, named, options, reused, name)
     file.seek(0)
     if named:
         next(_rows(file, delimiter))
-    try:
-        table = np.loadtxt(file, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
-        if table.shape[1] != len(columns):
-            raise DataError(
-                f"the rows of {name} have {table.shape[1]} cells and its first row {len(columns)}: even them"
-            )
-        cells: Array | list[str] = table[:, target] if target is not None else []
-        values = np.delete(table, target, axis=1) if target is not None else table
-    except (DataError, UnicodeDecodeError):
-        raise
-    except ValueError:  # text or gaps somewhere: the slower reader knows gaps, and says where text is
-        file.seek(0)
-        rows = itertools.islice(_rows(file, delimiter), int(named), None)
-        values, cells = _parse(rows, columns, target, name)
-    kept = tuple(column for index, column in enumerate(columns) if index != target)
-    return kept if named else None, values, None if target is None else _narrow(cells)
+    rows = _rows(file, delimiter)
+    values, labels, ids = _parse(rows, columns, chosen, name)
+    target = None if chosen.labels is None else _narrow(labels)
+    return Dataset(
+        name,
+        values,
+        train_labels=target,
+        columns=tuple(columns[place] for place in chosen.features) if named else None,
+        notes=(*chosen.notes, *_notes(target)),
+        kind="table",
+        ids=None if chosen.id is None else np.asarray(ids),
+        id_name=None if chosen.id is None else columns[chosen.id],
+        label_name=None if chosen.labels is None else columns[chosen.labels],
+    )
 
 
 def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
@@ -124,51 +126,50 @@ def _is_header(first: list[str], second: list[str]) -> bool:
     return any(is_word(above) and is_number(below) for above, below in zip(first, second, strict=False))
 
 
-def _find_column(labels: str | None, columns: tuple[str, ...], name: str) -> int | None:
-    if labels is None:
-        return None
-    if labels not in columns:
-        listed = ", ".join(columns[:_LISTED]) + (", ..." if len(columns) > _LISTED else "")
-        raise DataError(f"{name} has no column {labels!r} for the labels; it has {listed}")
-    if len(columns) == 1:
-        raise DataError(f"{name} has no column beside the labels: give at least one with numbers")
-    return columns.index(labels)
-
-
 def _parse(
-    rows: Iterator[list[str]], columns: tuple[str, ...], target: int | None, name: str
-) -> tuple[Array, list[str]]:
-    """Numbers with NaN for gaps, and the cells of the labels; the first text elsewhere is named."""
-    blocks, labels, count = [], [], 0
+    rows: Iterator[list[str]], columns: tuple[str, ...], chosen: Chosen, name: str
+) -> tuple[Array, list[str], list[str]]:
+    """Numbers with NaN for gaps, the cells of the labels and of the ids; the first text elsewhere is named."""
+    blocks, labels, ids, count = [], [], [], 0
     while block := list(itertools.islice(rows, _ROWS)):
-        values = np.empty((len(block), len(columns) - (target is not None)))
+        values = np.empty((len(block), len(chosen.features)))
         for index, row in enumerate(block):
             if len(row) != len(columns):
                 raise DataError(
                     f"row {count + index} of {name} has {len(row)} cells and the first row {len(columns)}: even them"
                 )
-            if target is not None:
-                labels.append(row.pop(target))
+            if chosen.labels is not None:
+                labels.append(row[chosen.labels])
+            if chosen.id is not None:
+                ids.append(row[chosen.id])
             try:
-                values[index] = [_number(cell) for cell in row]
+                values[index] = [_number(row[place]) for place in chosen.features]
             except ValueError:
-                raise _text_error(row, columns, target, f"row {count + index} of {name}") from None
+                raise _text_error(row, columns, chosen, f"row {count + index} of {name}") from None
         blocks.append(values)
         count += len(block)
-    return np.concatenate(blocks), labels
+    return np.concatenate(blocks), labels, ids
 
 
-def _text_error(row: list[str], columns: tuple[str, ...], target: int | None, where: str) -> DataError:
-    names = [column for index, column in enumerate(columns) if index != target]
-    for column, cell in zip(names, row, strict=True):
+def _text_error(row: list[str], columns: tuple[str, ...], chosen: Chosen, where: str) -> DataError:
+    for place in chosen.features:
         try:
-            _number(cell)
+            _number(row[place])
         except ValueError:
             return DataError(
-                f"column {column!r} holds text ({where} has {cell!r}): drop it, turn it into numbers"
-                + ("" if target is not None else f", or name it as the labels: labels={column!r}, or --labels {column}")
+                f"column {columns[place]!r} holds text ({where} has {row[place]!r}): {_remedy(columns[place], chosen)}"
             )
     raise AssertionError("every cell is a number")
+
+
+def _remedy(column: str, chosen: Chosen) -> str:
+    """What to do with a column that holds no numbers."""
+    said = f"leave it out (--drop {shlex.quote(column)}, in Python drop={column!r})"
+    if chosen.labels is None:
+        said += f", or name it as the labels (--labels {shlex.quote(column)}, labels={column!r})"
+    if chosen.id is None:
+        said += f", or as what names the rows (--id {shlex.quote(column)}, id={column!r})"
+    return said
 
 
 def _narrow(cells: Array | list[Any]) -> Array:
@@ -184,14 +185,15 @@ def _narrow(cells: Array | list[Any]) -> Array:
     return numbers.astype(np.int64) if whole else numbers
 
 
-def read_parquet(path: Path, labels: str | None = None) -> Dataset:
+def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
     """A table of numbers from a Parquet file, in the type that holds all its columns; nulls become NaN.
 
     Of more than 256 MiB the numbers go into a temporary file, and stay there: the result is a memory map.
 
     Args:
         path: the file.
-        labels: the column that holds the labels.
+        options: which columns.
+        reused: the run that the examples are for.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
@@ -206,20 +208,34 @@ def read_parquet(path: Path, labels: str | None = None) -> Dataset:
     with open_regular(path) as file:
         with _undamaged(name):
             table = pyarrow.parquet.ParquetFile(file)
-            columns, target = _check_parquet(table, labels, name)
+            columns, chosen = _check_parquet(table, options, reused, name)
         cells: list[Any] = []
-        if table.metadata.num_rows * len(columns) * 8 > _IN_MEMORY:
-            kinds = {block.dtype for block in _blocks(table, target, name, [])} or {np.dtype(np.float64)}
-            values = _in_a_file(_blocks(table, target, name, cells), np.result_type(*kinds), len(columns), name)
+        ids: list[Any] = []
+        if table.metadata.num_rows * len(chosen.features) * 8 > _IN_MEMORY:
+            kinds = {block.dtype for block in _blocks(table, chosen, name, [], [])} or {np.dtype(np.float64)}
+            values = _in_a_file(
+                _blocks(table, chosen, name, cells, ids), np.result_type(*kinds), len(chosen.features), name
+            )
         else:
-            blocks = list(_blocks(table, target, name, cells))
-            values = np.concatenate(blocks) if blocks else np.empty((0, len(columns)))
+            blocks = list(_blocks(table, chosen, name, cells, ids))
+            values = np.concatenate(blocks) if blocks else np.empty((0, len(chosen.features)))
     if len(values) != table.metadata.num_rows:
         raise DataError(
             f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {len(values):,} are there"
         )
-    found = None if target is None else _narrow(cells)
-    return Dataset(path.name, values, train_labels=found, columns=columns, source=name, notes=_notes(found))
+    found = None if chosen.labels is None else _narrow(cells)
+    return Dataset(
+        path.name,
+        values,
+        train_labels=found,
+        columns=tuple(columns[place] for place in chosen.features),
+        source=name,
+        notes=(*chosen.notes, *_notes(found)),
+        kind="table",
+        ids=None if chosen.id is None else np.asarray([str(each) for each in ids]),
+        id_name=None if chosen.id is None else columns[chosen.id],
+        label_name=None if chosen.labels is None else columns[chosen.labels],
+    )
 
 
 @contextmanager
@@ -233,7 +249,7 @@ def _undamaged(name: str) -> Iterator[None]:
         raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
 
 
-def _blocks(table: Any, target: int | None, name: str, cells: list[Any]) -> Iterator[Array]:
+def _blocks(table: Any, chosen: Chosen, name: str, cells: list[Any], ids: list[Any]) -> Iterator[Array]:
     """The numbers, some rows at a time, so that memory grows with what is there; the labels join the cells."""
     batches = table.iter_batches(_ROWS)
     while True:
@@ -241,8 +257,9 @@ def _blocks(table: Any, target: int | None, name: str, cells: list[Any]) -> Iter
             batch = next(batches, None)
             if batch is None:
                 return
-            block, labels = _from_arrow(batch, target)
+            block, labels, named = _from_arrow(batch, chosen)
         cells += labels
+        ids += named
         yield block
 
 
@@ -269,33 +286,29 @@ def _in_a_file(blocks: Iterator[Array], dtype: np.dtype[Any], width: int, name: 
         return np.asanyarray(values)
 
 
-def _check_parquet(table: Any, labels: str | None, name: str) -> tuple[tuple[str, ...], int | None]:
-    """The names of the columns with numbers, and the place of the labels; types are judged before anything is read."""
+def _check_parquet(
+    table: Any, options: ReadOptions, reused: Reused | None, name: str
+) -> tuple[tuple[str, ...], Chosen]:
+    """The names of all columns, and which are for what; types are judged before anything is read."""
     from pyarrow import BaseExtensionType, types
 
     # pyarrow aborts the process when asked for the metadata of a damaged column, so only its batches are asked for
     if table.metadata.num_rows == 0:
         raise DataError(f"{name} has no rows of data: give at least one")
     columns = tuple(table.schema_arrow.names)
-    target = _find_column(labels, columns, name)
+    chosen = choose(columns, True, options, reused, name)
     for index, field in enumerate(table.schema_arrow):
         kind = field.type
         if isinstance(kind, BaseExtensionType):
             raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-        if index != target and not number:
-            raise DataError(
-                f"column {field.name!r} of {name} holds {kind}: drop it, turn it into numbers"
-                + (
-                    ""
-                    if target is not None
-                    else f", or name it as the labels: labels={field.name!r}, or --labels {field.name}"
-                )
-            )
-    return tuple(column for index, column in enumerate(columns) if index != target), target
+        if index in chosen.features and not number:
+            raise DataError(f"column {field.name!r} of {name} holds {kind}: {_remedy(field.name, chosen)}")
+    return columns, chosen
 
 
-def _from_arrow(batch: Any, target: int | None) -> tuple[Array, list[Any]]:
-    columns = [column.to_numpy(zero_copy_only=False) for index, column in enumerate(batch.columns) if index != target]
+def _from_arrow(batch: Any, chosen: Chosen) -> tuple[Array, list[Any], list[Any]]:
+    columns = [batch.column(place).to_numpy(zero_copy_only=False) for place in chosen.features]
     plain = [column.astype(np.float64) if column.dtype == object else column for column in columns]  # bool with nulls
-    return np.column_stack(plain), [] if target is None else batch.column(target).to_pylist()
+    rest = [[] if place is None else batch.column(place).to_pylist() for place in (chosen.labels, chosen.id)]
+    return np.column_stack(plain), rest[0], rest[1]

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def sweep(
     if tested is not None:
         made = replace(made, test=evaluate(made.autoencoder, tested, train=examples))
     if room.folder is not None:
-        _write(room.folder, made, asdict(origin) if origin else None)
+        _write(room.folder, made, origin.as_dict() if origin else None)
     return made
 
 

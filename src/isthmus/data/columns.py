@@ -1,0 +1,137 @@
+"""Which columns of a table are learned, which one holds the labels, which one names the rows, and which are left out."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.errors import DataError
+from isthmus.text import printable
+
+__all__ = ["Chosen", "choose", "listed"]
+
+_LISTED = 10  # names in a message
+
+
+class Chosen(NamedTuple):
+    """Places of columns: the features in their order, the labels, the id; and what a user should hear."""
+
+    features: tuple[int, ...]
+    labels: int | None
+    id: int | None
+    notes: tuple[str, ...]
+
+
+def choose(columns: tuple[str, ...], named: bool, options: ReadOptions, reused: Reused | None, where: str) -> Chosen:
+    """The columns of a table that options ask for, or that a run was trained on.
+
+    Args:
+        columns: the names of all of them; their numbers from 0 where there are no names.
+        named: whether they are names.
+        options: what was asked for.
+        reused: the run for which the table is read, if there is one: its features are taken by name, its labels and its id where they are.
+        where: the table's name.
+
+    Raises:
+        DataError: a column is not there, or none is left to learn.
+    """
+    usual = ReadOptions() if reused is None else reused.options
+    labels = _place(options.labels, usual.labels, columns, "the labels", where)
+    key = _place(options.id, usual.id, columns, "the id", where)
+    if labels is not None and labels == key:
+        raise DataError(
+            f"column {printable(columns[key])!r} of {where} is both labels and id; name another column for one of them"
+        )
+    left = [place for place in range(len(columns)) if place not in (labels, key)]
+    asked = options if reused is None else options.over(usual)
+    kept, notes = _asked(left, columns, asked, where, strict=reused is None)
+    if reused is not None and reused.features is not None and named:
+        wanted = _features(reused.features, columns, kept, where)
+        notes = _told(wanted, left, columns, where)
+        kept = wanted
+    if not kept:
+        beside = " beside its labels and id" if labels is not None or key is not None else ""
+        raise DataError(f"{where} has no column{beside} to learn: give at least one with numbers")
+    return Chosen(tuple(kept), labels, key, tuple(notes))
+
+
+def listed(names: list[str] | tuple[str, ...]) -> str:
+    """Some names, safe to print; of many the first ten."""
+    return ", ".join(printable(name, 60) for name in names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+
+
+def _place(asked: str | None, usual: str | None, columns: tuple[str, ...], what: str, where: str) -> int | None:
+    """The place of a column that was asked for by name, which must be there, or that a run used, which may be."""
+    if asked is None:
+        return columns.index(usual) if usual is not None and usual in columns else None
+    if asked not in columns:
+        raise DataError(f"{where} has no column {printable(asked)!r} for {what}; it has {listed(columns)}")
+    return columns.index(asked)
+
+
+def _asked(
+    left: list[int], columns: tuple[str, ...], options: ReadOptions, where: str, strict: bool
+) -> tuple[list[int], list[str]]:
+    """The places that columns= and drop= leave, and a sentence about those that they do not."""
+    kept = left
+    if options.columns:
+        wanted = _matched(options.columns, columns, "columns", where, strict)
+        kept = [place for place in kept if place in wanted]
+    if options.drop:
+        unwanted = _matched(options.drop, columns, "drop", where, strict)
+        kept = [place for place in kept if place not in unwanted]
+    out = [columns[place] for place in left if place not in set(kept)]
+    if not out:
+        return kept, []
+    return kept, [f"left out as asked: {_counted(len(out))} of {len(columns):,} columns ({listed(out)})"]
+
+
+def _matched(patterns: tuple[str, ...], columns: tuple[str, ...], option: str, where: str, strict: bool) -> set[int]:
+    """The places of the columns that any of several names or patterns means."""
+    found: set[int] = set()
+    for pattern in patterns:
+        places = _one(pattern, columns)
+        for part in [] if places else pattern.split(","):  # no column has that whole name: several names
+            some = _one(part.strip(), columns)
+            if not some and strict:
+                raise DataError(
+                    f"{where} has no column {printable(part.strip())!r} ({option}={printable(pattern)!r}); it has {listed(columns)}"
+                )
+            places |= some
+        found |= places
+    return found
+
+
+def _one(pattern: str, columns: tuple[str, ...]) -> set[int]:
+    exact = {place for place, name in enumerate(columns) if name == pattern}
+    return exact or {place for place, name in enumerate(columns) if fnmatchcase(name, pattern)}
+
+
+def _features(features: tuple[str, ...], columns: tuple[str, ...], kept: list[int], where: str) -> list[int]:
+    """The places of the columns that a run was trained on."""
+    places = {columns[place]: place for place in reversed(kept)}
+    missing = [name for name in features if name not in places]
+    if missing:
+        raise DataError(
+            f"{where} lacks {_counted(len(missing))} of the {len(features):,} columns that the run was trained on "
+            f"({listed(missing)}); it has {listed(columns)}"
+        )
+    return [places[name] for name in features]
+
+
+def _told(wanted: list[int], left: list[int], columns: tuple[str, ...], where: str) -> list[str]:
+    """A sentence where the run's columns are not simply those of the table."""
+    notes = []
+    others = [columns[place] for place in left if place not in set(wanted)]
+    if others:
+        notes.append(
+            f"left out, as the run was not trained on them: {_counted(len(others), 'column')} of {where} ({listed(others)})"
+        )
+    if wanted != sorted(wanted):
+        notes.append(f"the columns of {where} have another order than in the run: they are taken by name")
+    return notes
+
+
+def _counted(n: int, what: str = "") -> str:
+    return f"{n:,}" + (f" {what}{'' if n == 1 else 's'}" if what else "")

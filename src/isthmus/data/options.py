@@ -1,0 +1,84 @@
+"""How examples are read, where their file does not say it: one record for every reader, run and verb.
+
+To add an option: a field here, and on the command line its line in `cli/options.py`. Nothing between has to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator
+
+from isthmus.records import Record, field_names, record
+
+__all__ = ["ReadOptions", "Reused"]
+
+
+def _words(value: Any) -> Any:
+    """One name as a tuple of one; names that are numbers as text."""
+    if isinstance(value, str | int):
+        return (str(value),)
+    return tuple(map(str, value)) if isinstance(value, Iterable) else value
+
+
+def _word(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Word = Annotated[str | None, BeforeValidator(_word)]
+
+
+@record
+class ReadOptions(Record):
+    """How to read examples. What is left at None or empty is found out from the file, and told.
+
+    Attributes:
+        labels: the column of a table, or the array of a .npz file, that holds the labels.
+        resize: (height, width) of every image of a folder.
+        columns: the columns of a table to learn: names, patterns such as "gene_*", or several with commas; the others are left out.
+        drop: the columns of a table to leave out, written in the same way.
+        id: the column of a table that names its rows: carried to every output, never learned.
+        header: whether the first row of a table holds the names of its columns.
+        na_values: further marks of a missing value, such as "-999".
+        delimiter: what stands between the cells of a text file: one character, or "blanks" for any number of blanks.
+        decimal: the decimal mark of a text file, "." or ",".
+        encoding: the encoding of a text file, such as "utf-8" or "cp1252".
+        sheet: the sheet of an Excel file; else its first.
+    """
+
+    labels: Word = None
+    resize: tuple[int, int] | None = None
+    columns: Words = ()
+    drop: Words = ()
+    id: Word = None
+    header: bool | None = None
+    na_values: Words = ()
+    delimiter: str | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
+    sheet: Word = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that differ from their defaults, by name."""
+        defaults = ReadOptions()
+        return {
+            name: getattr(self, name) for name in field_names(self) if getattr(self, name) != getattr(defaults, name)
+        }
+
+    def over(self, usual: ReadOptions) -> ReadOptions:
+        """These options, and where they say nothing, the usual ones."""
+        return usual.replace(**self.given())
+
+
+class Reused(NamedTuple):
+    """What a run brings along when other data are read for it.
+
+    Attributes:
+        options: how it read its own data; its labels and id are looked for, and need not be there.
+        features: the names of the columns it was trained on, which are taken by name; None where they have none.
+    """
+
+    options: ReadOptions
+    features: tuple[str, ...] | None = None

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from isthmus.choosing import SLOTS
 from isthmus.data.examples import blocks
-from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.model import Model
-from isthmus.optimizers import Optimizer
-from isthmus.steps import Precision
+from isthmus.optimizers import Optimizer, broken
+from isthmus.steps import Plan, Precision
 from isthmus.storage import Header, Round, Tensors
 from isthmus.training import Best, Costs, State
 
-__all__ = ["Interrupted", "Seen", "asked", "round_of", "tensors_of"]
+__all__ = ["Interrupted", "Seen", "asked", "check_values", "round_of", "tensors_of"]
 
 Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
@@ -108,6 +108,41 @@ def asked(header: Header, there: Tensors, sketch: Model, optimizer: Optimizer) -
     return wanted
 
 
+def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> None:
+    """ValueError that names what no training leads to, of what a checkpoint says beside its weights.
+
+    Args:
+        tensors: all of them, of the shapes that were asked for.
+        ae: the parameters of the autoencoder.
+    """
+    stands = header.round
+    if stands is None:
+        return
+    count, batches = stands.counts
+    wrong = {
+        "round.done": stands.done > header.step or batches > stands.done,
+        "round.best_epoch": stands.best_epoch > header.epoch,
+        "round.best": stands.best is not None and not stands.stopping,
+        "round.stopping": stands.stopping != ae["early_stopping"],
+        "round.seconds": stands.seconds > header.seconds + 1e-3,
+        "round.precision": (stands.precision == "float64") != (header.dtype == "float64"),
+        "round.counts": (count == 0) != (batches == 0),
+    }
+    if count:
+        size = len(tensors["costs.nll"])
+        wrong["costs.nll"] = count != batches * size
+        if not isinstance(ae["batch_size"], str):
+            wrong["round.counts"] |= size > ae["batch_size"]
+        for name in ("costs.nll", "costs.penalty"):
+            wrong[name] = wrong.get(name, False) or not bool(torch.isfinite(tensors[name]).all())
+    for part in ("optimizer.", "good.optimizer."):
+        moments = {name.removeprefix(part): t for name, t in tensors.items() if name.startswith(part)}
+        wrong[f"{part}{broken(moments)}"] = broken(moments) is not None
+    first = next((name for name, is_so in wrong.items() if is_so), None)
+    if first is not None:
+        raise ValueError(f"no training leads to its {first}")
+
+
 class Interrupted:
     """A round of training that a checkpoint was taken of.
 
@@ -145,6 +180,20 @@ class Interrupted:
             good=parts["good"],
             best=Best(best, self.round.best_epoch, parts["best"]) if self.round.stopping else None,
         )
+
+    def check_place(self, n: int, plan: Plan) -> None:
+        """`ModelFileError` unless a training of n examples by a plan comes to where this one stands."""
+        per_epoch = math.ceil(n / plan.batch_size)
+        steps, (count, batches) = plan.steps(n), self.round.counts
+        if self.round.done > steps:
+            reason = f"it stands after step {self.round.done:,} of {steps:,}"
+        elif self.round.done < steps and self.round.done % per_epoch != batches:
+            reason = f"after {self.round.done:,} steps of {per_epoch:,} an epoch, it counts {batches:,} since one began"
+        elif batches and count != batches * plan.batch_size:
+            reason = f"its sums are of batches of {count // batches:,} examples, and training takes {plan.batch_size:,}"
+        else:
+            return
+        raise ModelFileError(f"the checkpoint does not agree with itself: {reason}; fit anew")
 
     def check(self, seen: Seen, parameters: Mapping[str, Any]) -> None:
         """An error unless examples and parameters are those of then; a warning where the last bits may come out otherwise."""

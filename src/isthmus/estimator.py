@@ -238,6 +238,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             )
         seen = self._looked_at(self._examples(X), validation)
         self._interrupted.check(seen, self.get_params(deep=False))
+        n = len(self._parts(seen)[0])
+        self._interrupted.check_place(n, self._plan(n))
         state, self._interrupted = self._interrupted.state, None  # what fails from here on leaves it half used
         with self._unchanged_if_it_fails():
             self._state = state

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isthmus import storage
 from isthmus.architectures import Modules
-from isthmus.checkpoints import Interrupted, asked
+from isthmus.checkpoints import Interrupted, asked, check_values
 from isthmus.choosing import SLOTS, Chosen
 from isthmus.data.files import shown
 from isthmus.devices import choose_device
@@ -54,15 +54,16 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
             ae._assemble(chosen, header.seed)
             ae.model_.load_state_dict({name: tensors[name] for name in ae.model_.state_dict()})
             broken = ae.model_.broken()  # of own modules: their weights, but not their buffers
+        if broken is None and header.round is not None:
+            optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
+            check_values(header, tensors, parameters)
+            ae._interrupted = Interrupted(header, tensors, ae.model_, optimizer, parameters)
+            ae.precision_ = header.round.precision
     if broken is not None:
         raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
     ae.history_, ae.seconds_, ae._state = history, header.seconds, State(header.epoch, header.step)
     if columns is not None:
         ae.feature_names_in_ = np.asarray(columns, dtype=object)
-    if header.round is not None:
-        optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
-        ae._interrupted = Interrupted(header, tensors, ae.model_, optimizer, parameters)
-        ae.precision_ = header.round.precision
     return ae
 
 
@@ -106,7 +107,10 @@ def _fill(header: storage.Header, tensors: storage.Tensors) -> NDArray[Any] | No
 
 
 def _sound(name: str, value: torch.Tensor, own: bool) -> bool:
-    """Whether a tensor may be: weights have to be finite, but in buffers of own modules there may be anything."""
+    """Whether a tensor may be: weights have to be finite, but in buffers of own modules there may be anything.
+
+    What a checkpoint holds beside weights is looked at for itself.
+    """
     if name == "history" or name.startswith(("costs.", "optimizer.", "good.optimizer.")):
         return True
     theirs = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))

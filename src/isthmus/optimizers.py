@@ -25,6 +25,7 @@ Tensors: TypeAlias = list[Tensor]
 Rate: TypeAlias = float | Tensor  # a tensor where a step is recorded and replayed
 Held: TypeAlias = Mapping[str, Tensors]
 _TINY = 1e-30  # far below the square of any epsilon; the root of a denormal number takes thirty times as long as that of another
+_NOT_BELOW_0 = ("squares.", "deltas.", "steps.")  # means of squares and counts, among what rules keep
 _ENDLESS = 1e9  # steps, after which no mean remembers that it began at zero
 
 
@@ -92,6 +93,10 @@ class Stepping:
         named = {f"{name}.{i}": tensor for name, tensors in self.held.items() for i, tensor in enumerate(tensors)}
         return named | {f"steps.{i}": tensor for i, tensor in enumerate(self.steps)}
 
+    def broken(self) -> str | None:
+        """The name of a number that no training leads to, if there is one."""
+        return broken(self.numbers())
+
     def zero_grad(self) -> None:
         """Forgets the gradients."""
         for p in self.parameters:
@@ -116,6 +121,16 @@ class Stepping:
         if p:
             torch._foreach_add_(steps, 1)
             self.rule(p, [parameter.grad for parameter in p], held, steps, lr)
+
+
+def broken(remembered: Mapping[str, Tensor]) -> str | None:
+    """The name of what no training leads to, among what rules remember: not finite, or a mean of squares below 0."""
+    for name, tensor in remembered.items():
+        least, largest = (float(end) for end in torch.aminmax(tensor))  # one pass, and NaN wherever there is one
+        lowest = 0 if name.startswith(_NOT_BELOW_0) else -math.inf
+        if not (math.isfinite(least) and math.isfinite(largest) and least >= lowest):
+            return name
+    return None
 
 
 def _joined(tensors: Iterable[Tensor]) -> Tensor:

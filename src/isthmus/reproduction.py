@@ -74,7 +74,7 @@ def reproduce(
     Args:
         assignments: ``field=value``, as on the command line.
         watch: given the reports, a title and the numbers in an example, yields the reports again: a progress bar, say.
-        folder: where event files and pictures go that the tutorial writes while it trains.
+        folder: where the runs are kept, with the event files and pictures that the tutorial writes while it trains.
     """
     for system in tutorial.systems:
         ae, dataset = overridden(system.build(), assignments), load(system.data)
@@ -84,6 +84,8 @@ def reproduce(
         title = f"{tutorial.id}, {system.name}" if system.name else tutorial.id
         for _ in reports if watch is None else watch(reports, title, math.prod(dataset.train.shape[1:])):
             pass
+        if folder is not None:  # before anything else can fail
+            save_run(home(folder, tutorial, system), ae, Origin(system.data), About(tutorial.id))
         figures = {name: FIGURES[name](ae, dataset) for name in system.published}
         yield Reproduction(tutorial, system, ae, dataset, figures)
 

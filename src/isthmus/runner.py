@@ -38,12 +38,17 @@ def trained(run: Training, begun: bool) -> None:
     part = runs.split(run.dataset, run.ae.missing)
     with runs.claimed(run.folder), Caught() as caught:
         _fit(run, part, begun, caught)
-        runs.save_run(run.folder, run.ae, run.origin, run.about)
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
-    found = review.Review(run.ae, review.seen(run.ae, part, run.dataset.name))
-    review.say_briefly(found.own)
-    review.pages(run.folder, run.folder, found, map_of="latent")
+    try:
+        found = review.Review(run.ae, review.seen(run.ae, part, run.dataset.name))
+        review.say_briefly(found.own)
+        review.pages(run.folder, run.folder, found, map_of="latent")
+    except Exception:
+        say(
+            f"note: trained, and the model is in {run.folder}; its report could not be made: isthmus evaluate {run.folder}"
+        )
+        raise
     pictures = len(list(run.folder.glob("pictures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
     first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
@@ -52,7 +57,10 @@ def trained(run: Training, begun: bool) -> None:
 
 
 def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
-    """Trains with a progress bar, checkpoints, and event files if they are wanted; on a signal it keeps a checkpoint and exits."""
+    """Trains with a progress bar, checkpoints, and event files if they are wanted, and writes the run before these are closed.
+
+    On a signal it keeps a checkpoint and exits.
+    """
     writer: Any = nullcontext()
     if run.about.tensorboard:
         from isthmus.tensorboard import EventWriter
@@ -85,6 +93,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
                 fail(f"{stopped}; go on with: isthmus resume {run.folder}", 128 + caught.signal)
+        runs.save_run(run.folder, run.ae, run.origin, run.about)
 
 
 def _keep(run: Training, needed: bool) -> None:

@@ -207,10 +207,12 @@ def free_folder(name: str, out: Path | None) -> Path:
 def save_run(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
     """Writes model, history and origin, if it has one, each file whole or not at all; the checkpoint is of no more use then."""
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "history.csv", history_csv(ae.history_).encode())
-    _write_run(folder, origin, about)
-    ae.save(folder / MODEL)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    try:
+        _write_run(folder, origin, about)
+        replace_file(folder / "history.csv", history_csv(ae.history_).encode())
+    finally:  # whatever fails beside it, what was trained is kept
+        ae.save(folder / MODEL)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
@@ -257,9 +259,9 @@ def history_csv(history: Iterable[Report]) -> str:
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same names as CSV, with a line of the names."""
+    """Rows as CSV, with a line of all names; what a row has not stays empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -38,6 +38,10 @@ class Plan:
     patience: int | None = None  # epochs without an improvement by ``tol`` nats, after which it stops
     tol: float = 0.0
 
+    def steps(self, n: int) -> int:
+        """Of a round on n examples."""
+        return max(1, round(self.epochs * math.ceil(n / self.batch_size)))
+
 
 class Step:
     """Steps of one round of training, each on a batch; the noise of a step is a function of (random_state, its number) alone.

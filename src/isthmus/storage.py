@@ -20,9 +20,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
 )
 from torch import Tensor
@@ -53,7 +50,14 @@ __all__ = [
 FORMAT = 3
 _KNOWN = (1, 2, 3)  # formats that are read; the files of each are kept in tests/files
 _FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
-_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+_MOST_HISTORY = 2**18  # numbers; of a history of more, rows that are evenly spaced are kept
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+Epochs = Annotated[int, Field(ge=0, lt=2**31)]
+Steps = Annotated[int, Field(ge=0, lt=2**53)]  # a float64 holds each of them
+Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
+Statistic = Annotated[str, Field(max_length=200)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
 
 Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
 Sketch = Callable[["Header", Tensors], Tensors]
@@ -64,19 +68,19 @@ class Round(BaseModel):
 
     model_config = _STRICT
 
-    done: NonNegativeInt  # steps
-    seconds: NonNegativeFloat
+    done: Steps
+    seconds: Seconds
     retries: Annotated[int, Field(ge=0, le=3)]  # after divergences
-    examples: str  # a hash of those it is trained on, and one of those it is validated on
-    validation: str | None = None
-    counts: tuple[NonNegativeInt, NonNegativeInt]  # of examples and batches since the epoch began
+    examples: Hash  # of those it is trained on, and of those it is validated on
+    validation: Hash | None = None
+    counts: tuple[Steps, Steps]  # of examples and batches since the epoch began
     stopping: bool  # whether early stopping looks back
     best: float | None = None  # at this loss, of the weights kept
-    best_epoch: NonNegativeInt  # or at this epoch, before there was any
+    best_epoch: Epochs  # or at this epoch, before there was any
     precision: Literal["float32", "float64", "bfloat16"]
-    device: str
-    threads: PositiveInt
-    torch: str
+    device: Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
+    threads: Annotated[int, Field(gt=0, lt=2**31)]
+    torch: Version
 
 
 class Header(BaseModel):
@@ -84,16 +88,18 @@ class Header(BaseModel):
 
     model_config = _STRICT
 
-    version: str  # of the isthmus that wrote it
+    version: Version  # of the isthmus that wrote it
     dtype: Literal["float32", "float64"]  # of the weights
     shape: Annotated[tuple[Count, ...], Field(min_length=1, max_length=32, fail_fast=True)]  # of one example
-    seed: NonNegativeInt
-    epoch: NonNegativeInt  # trained so far, in all rounds
-    step: NonNegativeInt
-    seconds: NonNegativeFloat
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    epoch: Epochs  # trained so far, in all rounds
+    step: Steps
+    seconds: Seconds
     parameters: dict[str, Any]  # what the user chose
     fitted: dict[str, dict[str, Any]]  # what was made of it
-    statistics: Annotated[list[str], Field(max_length=100, fail_fast=True)] = []  # the history's, beside its losses
+    statistics: Annotated[
+        list[Statistic], Field(max_length=100, fail_fast=True)
+    ] = []  # the history's, beside its losses
     round: Round | None = None
 
 
@@ -130,6 +136,7 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
 def notes(history: Sequence[Report], columns: Iterable[str] | None) -> tuple[list[str], Tensors]:
     """The names of the history's statistics; the history (epochs, figures) with what of it there is; the names of columns, if any."""
     names = list(dict.fromkeys(name for report in history for name in report.stats))
+    history = _thinned(history, len(_FIGURES) + len(names))
     rows = [[getattr(report, name) for name in _FIGURES] + [report.stats.get(n) for n in names] for report in history]
     wide = len(_FIGURES) + len(names)
     tensors = {
@@ -143,20 +150,34 @@ def notes(history: Sequence[Report], columns: Iterable[str] | None) -> tuple[lis
     return names, tensors
 
 
+def _thinned(rows: Any, wide: int) -> Any:
+    """All rows, or of very many as many as a file's history holds: evenly spaced, the first and the last among them."""
+    most = max(2, _MOST_HISTORY // wide)
+    if len(rows) <= most:
+        return rows
+    places = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
+    return rows[torch.from_numpy(places)] if isinstance(rows, Tensor) else [rows[place] for place in places]
+
+
 def _history(header: Header, tensors: Tensors) -> tuple[Report, ...]:
     """The reports that `notes` made tensors of; ValueError if they are none."""
-    values, there = tensors.pop("history").tolist(), tensors.pop("history.there").tolist()
     names = (*_FIGURES, *header.statistics)
+    values, there = (_thinned(tensors.pop(name), len(names)).tolist() for name in ("history", "history.there"))
     rows = [{n: v for n, v, known in zip(names, *row, strict=True) if known} for row in zip(values, there, strict=True)]
-    return tuple(map(_report, rows))
+    reports = tuple(map(_report, rows))
+    if any(report.epoch > header.epoch for report in reports):
+        raise ValueError(f"the history has an epoch after {header.epoch}, which is the last")
+    return reports
 
 
 def _report(row: Mapping[str, float]) -> Report:
     figures: dict[str, Any] = {name: row.get(name) for name in _FIGURES}
-    for name in ("epoch", "step", "steps"):
-        if figures[name] is None or not figures[name].is_integer() or figures[name] < 0:
+    for name, most in (("epoch", 2.0**31), ("step", 2.0**53), ("steps", 2.0**53)):
+        if figures[name] is None or not figures[name].is_integer() or not 0 <= figures[name] < most:
             raise ValueError(f"the history has the {name} {figures[name]}")
         figures[name] = int(figures[name])
+    if figures["seconds"] is not None and not 0 <= figures["seconds"] < 1e10:
+        raise ValueError(f"the history has the seconds {figures['seconds']}")
     lacks = next((name for name, value in figures.items() if value is None and name != "valid"), None)
     if lacks is not None:
         raise ValueError(f"the history lacks the {lacks} of an epoch")

@@ -123,7 +123,7 @@ def train(
     if plan.patience is not None and state.best is None:
         state.best = found(model, validation, plan, state)
     per_epoch = math.ceil(len(examples) / plan.batch_size)
-    steps = max(1, round(plan.epochs * per_epoch))
+    steps = plan.steps(len(examples))
     keep_memory()
     descend, began = Step(model, examples, plan, state.optimizer), time.perf_counter() - state.seconds
     batches: Iterator[tuple[Tensor, Tensor]] | None = None
@@ -145,7 +145,7 @@ def train(
             if not complete and not due(every, state.done):
                 continue
             means = state.costs.means()
-            wrong = unsound(model, examples, raw, index, means, last=state.done == steps)
+            wrong = unsound(model, state.optimizer, examples, raw, index, means, last=state.done == steps)
             if wrong is not None:
                 go_back(model, state, place, f"{wrong} at step {state.done} of {steps}: training diverged", plan)
                 batches = None
@@ -262,13 +262,24 @@ def validate(model: Trainable, examples: Source, plan: Plan) -> float:
 
 @torch.no_grad()
 def unsound(
-    model: Trainable, examples: Source, raw: Tensor, index: Tensor, losses: Mapping[str, float], last: bool
+    model: Trainable,
+    optimizer: Stepping,
+    examples: Source,
+    raw: Tensor,
+    index: Tensor,
+    losses: Mapping[str, float],
+    last: bool,
 ) -> str | None:
-    """What is not finite, of losses and weights; what the last step of all leaves behind shows in no loss, and is measured."""
+    """What is not finite, of losses, weights and moments; what the last step of all leaves behind shows in no loss, and is measured.
+
+    A moment that is infinite would hold its weight still for ever, in silence.
+    """
     seen = {name: losses[name] for name in ("loss", "nll", "penalty")}
     if last:
         x = model.inwards(raw)
         seen["loss that is left"] = float(model.eval().score(x, examples.target(x, index)).total.mean())
     wrong = next((f"the {name} is {value}" for name, value in seen.items() if not math.isfinite(value)), None)
-    broken = model.broken() if wrong is None else None
-    return wrong if broken is None else f"the weight {broken} is not finite"
+    if wrong is not None:
+        return wrong
+    weight, moment = model.broken(), optimizer.broken()
+    return f"the weight {weight} is not finite" if weight else moment and f"the optimizer's {moment} is not finite"

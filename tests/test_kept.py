@@ -1,0 +1,87 @@
+"""Whatever fails beside a training or after it, what was trained is kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isthmus import Autoencoder, load, reproduction, runner, runs, sweep
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian
+from isthmus.data import Dataset
+from isthmus.tutorials import TUTORIALS
+
+X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+
+
+class BrokenError(Exception):
+    """Something that nobody foresaw."""
+
+
+def fails(*_: Any, **__: Any) -> Any:
+    raise BrokenError
+
+
+def small(**choices: Any) -> Autoencoder:
+    return Autoencoder(Gaussian(2), architecture=MLP((4,)), epochs=2, random_state=0, device="cpu", **choices)
+
+
+@pytest.mark.parametrize("part", ["history_csv", "_write_run", "review.seen", "review.say_briefly", "review.pages"])
+@pytest.mark.parametrize("layerwise", [False, True])
+def test_a_run_is_kept_whatever_fails(
+    part: str, layerwise: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, _, name = part.rpartition(".")
+    run = runner.Training(
+        tmp_path / "run", small(), runs.Origin("x.npy"), Dataset("x", X), runs.About(), layerwise=layerwise
+    )
+    monkeypatch.setattr(runs, "save_checkpoint", lambda *_: None)  # it must not be what is loaded
+    monkeypatch.setattr(runner.review if where else runs, name, fails)
+    with pytest.raises(BrokenError):
+        runner.trained(run, begun=False)
+    np.testing.assert_array_equal(load(tmp_path / "run").encode(X), run.ae.encode(X))
+
+
+def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isthmus import tensorboard
+
+    about = runs.About(tensorboard=True)
+    monkeypatch.setattr(tensorboard.EventWriter, "close", fails)
+    with pytest.raises(BrokenError):
+        runner.trained(
+            runner.Training(tmp_path / "run", small(), runs.Origin("x.npy"), Dataset("x", X), about), begun=False
+        )
+    assert len(load(tmp_path / "run").history_) == 2
+
+
+def test_a_trial_of_a_sweep_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.sweeping.trials.evaluate", fails)
+    with pytest.raises(BrokenError):
+        sweep(small(), X, {"bottleneck__size": [2, 3]}, folder=tmp_path)
+    assert load(tmp_path / "size-2").code_shape_ == (2,)
+
+
+def test_a_tutorial_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "tf-simple")
+    monkeypatch.setitem(reproduction.FIGURES, "loss per pixel", fails)
+    with pytest.raises(BrokenError):
+        list(reproduction.reproduce(tutorial, ["epochs=0.005"], folder=tmp_path))
+    assert load(tmp_path / "tf-simple").shape_ == (28, 28)
+
+
+def test_statistics_that_the_first_epoch_lacks_get_a_column(tmp_path: Path) -> None:
+    ae = small().fit(X)
+    first, last = ae.history_
+    ae.history_ = (replace(first, stats={}), replace(last, stats={"perplexity": 3.5}))
+    runs.save_run(tmp_path, ae, None, runs.About())
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "history.csv").read_text())))
+    assert [row["perplexity"] for row in rows] == ["", "3.5"]
+    assert load(tmp_path).history_ == ae.history_
+    assert all(math.isfinite(float(row["loss"])) for row in rows)

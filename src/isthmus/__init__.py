@@ -8,8 +8,9 @@ An autoencoder is what it is by four choices that do not know each other:
 
 Reading order, which is the way of the data; nobody imports upward:
 
-    errors          what can go wrong because of what a user gave, in one sentence each
     text            text of strangers made safe to print and to write
+    errors          what can go wrong because of what a user gave, in one sentence each
+    terminal        the one door to standard output and standard error
     records         what a record is: a frozen, validated choice; describe, read, override
     data/           examples in: embedded MNIST, Fashion-MNIST, digits, files and folders of one's own
     scaling         raw units <-> model units

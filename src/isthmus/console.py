@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from isthmus.terminal import complain, drawn_table, put, rich_console
+from isthmus.text import as_json, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +34,8 @@ __all__ = [
 
 
 def say(text: str) -> None:
-    """One line, at once."""
-    print(text, flush=True)
+    """One line of bounded length, at once."""
+    put(sentence(text))
 
 
 def say_notes(notes: Sequence[str], quiet: bool = False) -> None:
@@ -44,20 +46,13 @@ def say_notes(notes: Sequence[str], quiet: bool = False) -> None:
 
 def say_json(value: Any) -> None:
     """Plain JSON, for programs."""
-    say(json.dumps(value, indent=2))
+    put(*as_json(value).split("\n"))
 
 
 def table(header: list[str], rows: list[list[str]]) -> None:
     """A table that fits the terminal, or plain columns where there is none."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(*header, box=box.SIMPLE_HEAD)
-    for row in rows:
-        shown.add_row(*row)
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(shown, markup=False)
+    console = rich_console()
+    (console if console.is_terminal else rich_console(width=160)).print(drawn_table(header, rows))
 
 
 def counted(n: int, what: str) -> str:
@@ -156,18 +151,16 @@ def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterato
 
 @contextmanager
 def sentences(tell: Callable[[str], None] = say) -> Iterator[None]:
-    """Warnings of ours within are told as notes."""
+    """Warnings of ours within are told as notes, and those of others on standard error."""
     import warnings
 
     from isthmus.errors import IsthmusWarning
 
-    before = warnings.showwarning
-
-    def note(message: Warning | str, category: type[Warning], *more: Any) -> None:
+    def note(message: Warning | str, category: type[Warning], *_: Any) -> None:
         if issubclass(category, IsthmusWarning):
             tell(f"note: {message}")
         else:
-            before(message, category, *more)
+            complain(f"{category.__name__}: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", IsthmusWarning)
@@ -182,5 +175,5 @@ def fail(error: BaseException | str, code: int) -> NoReturn:
         if isinstance(error, OSError) and error.filename and error.strerror
         else str(error)
     )
-    print(f"isthmus: {text}", file=sys.stderr)
+    complain(f"isthmus: {text}")
     raise SystemExit(code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+from isthmus.text import sentence
+
 __all__ = [
     "DataError",
     "DivergenceError",
@@ -17,7 +19,13 @@ __all__ = [
 
 
 class IsthmusError(ValueError):
-    """The family of errors that isthmus raises itself; a ValueError, so that ordinary handlers catch it."""
+    """The family of errors that isthmus raises itself; a ValueError, so that ordinary handlers catch it.
+
+    Its message is one printable line of bounded length, whatever names it quotes.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*map(_printable, arguments))
 
 
 class RecordError(IsthmusError):
@@ -37,7 +45,10 @@ class DivergenceError(IsthmusError):
 
 
 class IsthmusWarning(UserWarning):
-    """What a user should hear of, and isthmus went on with."""
+    """What a user should hear of, and isthmus went on with; one printable line, like the errors."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*map(_printable, arguments))
 
 
 class DivergenceWarning(IsthmusWarning):
@@ -46,6 +57,10 @@ class DivergenceWarning(IsthmusWarning):
 
 class NotPossibleError(IsthmusError):
     """The autoencoder is of a kind that cannot do this."""
+
+
+def _printable(argument: object) -> object:
+    return sentence(argument) if isinstance(argument, str) else argument
 
 
 # each time, and not only the first: the second fold of a cross-validation may diverge at the same step

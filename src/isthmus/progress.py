@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 
+from isthmus.terminal import put, rich_console
+from isthmus.text import printable
 from isthmus.training import Report, Reports
 
 __all__ = ["shown"]
@@ -26,10 +27,9 @@ def shown(reports: Iterator[Report], numbers: int | None, title: str = "training
                 said = (
                     f"{named(title, report)}: epoch {report.epoch}, {losses(report, numbers)}, {report.seconds:.1f} s"
                 )
-                print(said, file=sys.stderr)
+                put(said, error=True)
             yield report
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -37,10 +37,10 @@ def shown(reports: Iterator[Report], numbers: int | None, title: str = "training
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[losses]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
-        task = progress.add_task(title, total=None, losses="")
+    with Progress(*columns, console=rich_console(error=True), transient=False) as progress:
+        task = progress.add_task(printable(title), total=None, losses="")
         for report in reports:
             fields = {"description": named(title, report), "losses": losses(report, numbers)}
             progress.update(task, total=report.steps, completed=report.step, **fields)  # type: ignore[arg-type]  # all texts
@@ -49,6 +49,7 @@ def shown(reports: Iterator[Report], numbers: int | None, title: str = "training
 
 def named(title: str, report: Report) -> str:
     """What is trained: all of it, or a layer."""
+    title = printable(title)
     return title if report.layer is None else f"{title}, layer {report.layer}"
 
 

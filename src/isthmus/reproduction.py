@@ -28,6 +28,7 @@ from isthmus.robustness import robustness
 from isthmus.robustness.spoiling import LEVELS
 from isthmus.runs import About, Origin, Split, draw, save_run
 from isthmus.tensorboard import EventWriter, installed
+from isthmus.text import as_json
 from isthmus.training import Report
 from isthmus.tutorials import System, Tutorial
 from isthmus.writing import replace_file
@@ -180,7 +181,7 @@ def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) ->
     part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
     save_run(place, result.autoencoder, Origin(result.system.data), About(result.tutorial.id))
     draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
-    replace_file(place / "result.json", json.dumps(row, indent=2).encode())
+    replace_file(place / "result.json", as_json(row).encode())
     return row
 
 

@@ -154,7 +154,7 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
         sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
     sections += _map(ae, own.part, map_of)
     title = f"{about.recipe} on {own.name}"
-    command = about.command or None
+    command = about.typed or None
     return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
 
 

@@ -15,6 +15,7 @@ from isthmus.data.examples import Examples
 from isthmus.estimator import Autoencoder
 from isthmus.runs import About, Origin, Split
 from isthmus.signals import Caught
+from isthmus.text import command
 
 __all__ = ["Training", "trained"]
 
@@ -52,7 +53,7 @@ def trained(run: Training, begun: bool) -> None:
     pictures = len(list(run.folder.glob("pictures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
     first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
-    nxt = "isthmus train variational bottleneck.size=2" if first else f"isthmus plot {run.folder} tsne"
+    nxt = "isthmus train variational bottleneck.size=2" if first else command("isthmus", "plot", run.folder, "tsne")
     say(f"open {run.folder / 'report.html'}; try next: {nxt}")
 
 
@@ -92,7 +93,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
             if caught.signal:
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
-                fail(f"{stopped}; go on with: isthmus resume {run.folder}", 128 + caught.signal)
+                fail(f"{stopped}; go on with: {command('isthmus', 'resume', run.folder)}", 128 + caught.signal)
         runs.save_run(run.folder, run.ae, run.origin, run.about)
 
 

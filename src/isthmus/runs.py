@@ -14,6 +14,7 @@ import errno
 import io
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -35,6 +36,7 @@ from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordErro
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
 from isthmus.records import arguments, nearest
+from isthmus.text import as_json, command
 from isthmus.training import Report
 from isthmus.writing import replace_file
 
@@ -107,6 +109,15 @@ class About:
     command: str = ""
     tensorboard: bool = False
     checkpoint_every: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def typed(self) -> str:
+        """The command again, quoted anew, for people to read and to repeat; "" where it is none of isthmus."""
+        try:
+            words = shlex.split(self.command)
+        except ValueError:  # quotes that do not close
+            return ""
+        return command(*words) if words[:1] == ["isthmus"] else ""
 
 
 @dataclass(frozen=True)
@@ -194,7 +205,7 @@ def free_folder(name: str, out: Path | None) -> Path:
             raise IsthmusError(f"{out} already holds a run; choose another --out, or remove it first")
         if (out / CHECKPOINT).exists():
             raise IsthmusError(
-                f"{out} holds a training that was cut off; go on with it: isthmus resume {out}, or choose another --out"
+                f"{out} holds a training that was cut off; go on with it: {command('isthmus', 'resume', out)}, or choose another --out"
             )
         return out
     for number in range(1, 100_000):
@@ -224,7 +235,7 @@ def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin | None, about:
 def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
     if origin is None:  # arrays, of which nobody knows where they lie
         return
-    path, content = folder / "run.json", json.dumps(origin.as_dict() | asdict(about), indent=2).encode()
+    path, content = folder / "run.json", as_json(origin.as_dict() | asdict(about)).encode()
     if not path.is_file() or path.read_bytes() != content:
         replace_file(path, content)
 
@@ -232,8 +243,9 @@ def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
 def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Origin, About]:
     """A training that was cut off, its data (or where these lie now), and what it was told besides."""
     if (run.parent / SWEEP).exists():
-        command = _read_run(run, About).command if (run / "run.json").is_file() else "isthmus sweep"
-        raise DataError(f"{run} is a part of a sweep, which goes on as a whole: {command or 'isthmus sweep'}")
+        raise DataError(
+            f"{run} is a part of a sweep, which goes on as a whole: {about_of(run).typed or 'isthmus sweep'}"
+        )
     if not (run / CHECKPOINT).exists():
         if (run / MODEL).exists():
             raise DataError(f"{run} is complete, and there is nothing to resume")
@@ -271,8 +283,9 @@ def open_run(run: Path) -> Autoencoder:
     """The model of a run's folder, or of a model file."""
     if run.is_dir() and not (run / MODEL).exists():
         if (run / CHECKPOINT).exists():
-            raise DataError(f"{run} was cut off while it trained; go on with it: isthmus resume {run}")
-        raise DataError(f"{run} holds no run (no model.safetensors); `isthmus train --out {run}` makes one")
+            raise DataError(f"{run} was cut off while it trained; go on with it: {command('isthmus', 'resume', run)}")
+        trained = command("isthmus", "train", "--out", run)
+        raise DataError(f"{run} holds no run (no model.safetensors); this makes one: {trained}")
     return load(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn
 
@@ -9,7 +10,8 @@ import typer
 
 from isthmus import __version__
 from isthmus.cli import looking, training, using
-from isthmus.console import fail, say
+from isthmus.console import fail, say, sentences
+from isthmus.terminal import complain, put, show_traceback, tolerant
 
 __all__ = ["app", "main"]
 
@@ -32,7 +34,7 @@ def root(
         say(f"isthmus {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        put(*context.get_help().split("\n"))
 
 
 VERBS: dict[str, list[Callable[..., None]]] = {
@@ -59,8 +61,10 @@ def main() -> NoReturn:
     """The entry point: errors that a user can cause become one sentence and exit code 1, or 2 for a mistake in the command."""
     from isthmus.errors import IsthmusError, RecordError
 
+    tolerant()
     try:
-        app(standalone_mode=False)
+        with sentences(complain):
+            app(standalone_mode=False)
     except KeyboardInterrupt:
         fail("stopped", 130)
     except Exception as error:
@@ -72,5 +76,6 @@ def main() -> NoReturn:
             fail("there is not enough memory for that; take smaller sizes, or fewer examples at a time", 1)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             fail(error, 1)
+        sys.excepthook = show_traceback
         raise
     raise SystemExit(0)

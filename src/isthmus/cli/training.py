@@ -16,6 +16,7 @@ import typer
 from isthmus.cli.options import FIELDS, SEVERAL, Every, Given, Json, Out, Settings, takes_data, words_of
 from isthmus.console import counted, fail, say, say_json, say_notes, table, watcher
 from isthmus.signals import Terminated, terminable
+from isthmus.text import command
 
 if TYPE_CHECKING:
     from isthmus.estimator import Autoencoder
@@ -50,7 +51,7 @@ def train(
     folder = runs.free_folder(f"{recipe}-{dataset.name}", out)
     say_notes(dataset.notes)
     say(f"{recipe} on {dataset.summary()}")
-    about = runs.About(recipe, " ".join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
+    about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
     trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
 
 
@@ -134,7 +135,7 @@ def sweep(
         f"written to {folder}: sweep.csv, sweep.json, sweep.png, {counted(len(found.trials), 'run')} ({new} trained now)"
     )
     words = [recipe, *fixed, *(f"{path}={text_of(value)}" for path, value in found.values.items())]
-    say(f"train it on all training examples: {shlex.join(['isthmus', 'train', *words, *words_of(origin)])}")
+    say(f"train it on all training examples: {command('isthmus', 'train', *words, *words_of(origin))}")
 
 
 def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:

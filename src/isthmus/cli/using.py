@@ -217,6 +217,7 @@ def compress(
 ) -> None:
     """Examples as a small file: their codes, rounded and entropy-coded; and what gzip, LZMA and PNG make of the same examples."""
     from isthmus import compression
+    from isthmus.text import command
 
     path = Path("compressed.isthmus") if out is None else out
     ae, dataset = all_examples(run, given, as_json)
@@ -227,7 +228,7 @@ def compress(
         say_json(found.as_dict() | {"lossless_bytes": others})
         return
     table(["figure", "value", "unit"], [list(row) for row in found.rows(others)])
-    say(f"written: {path}, {found.bytes:,} bytes; isthmus decompress {run} {path}")
+    say(f"written: {path}, {found.bytes:,} bytes; {command('isthmus', 'decompress', run, path)}")
 
 
 def decompress(

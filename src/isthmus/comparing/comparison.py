@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from isthmus.loading import load
 from isthmus.plots.compared import tradeoff, under_each_other
 from isthmus.plots.drawing import save_png
 from isthmus.runs import Origin
+from isthmus.text import as_json
 from isthmus.writing import replace_file
 
 __all__ = ["Comparison", "compare", "write"]
@@ -174,7 +174,7 @@ def compare(
 
 def write(found: Comparison, folder: Path) -> list[Path]:
     """Writes comparison.json and the two pictures into a folder that is there; returns the files."""
-    replace_file(folder / "comparison.json", json.dumps(found.as_dict(), indent=2).encode())
+    replace_file(folder / "comparison.json", as_json(found.as_dict()).encode())
     written = [folder / "comparison.json", save_png(found.chart(), folder / "errors.png")]
     with suppress(NotPossibleError):  # what neither is a picture nor a row
         written.append(save_png(found.reconstructions(), folder / "reconstructions.png"))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from isthmus.data.files import read_exactly, shown
 from isthmus.errors import DataError
+from isthmus.terminal import rich_console
 
 __all__ = ["Content", "find_or_fetch"]
 
@@ -116,10 +117,9 @@ def _temporary(folder: Path) -> Iterator[Path]:
 
 def _copy(answer: HTTPResponse, path: Path, limit: int, name: str) -> None:
     """Write an answer into a file, hardly more than `limit` bytes; shows progress on stderr where it is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = rich_console(error=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with (
         path.open("wb") as file,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
 import math
 from typing import Any, Literal, NamedTuple
@@ -20,6 +19,7 @@ from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import Array, as_pictures, first, limits
 from isthmus.plots.maps import Coloring, coloring, drawn_places, labels_of, project
+from isthmus.text import html_safe, printable
 
 __all__ = ["BYTES", "POINTS", "hover_map"]
 
@@ -122,7 +122,7 @@ class _Shown(NamedTuple):
         if self.lines:
             lines = [self.names[i], *self.lines[i]]
             return "".join(
-                f'<text x="{_EDGE}" y="{top + 27 + 25 * k}">{html.escape(t)}</text>' for k, t in enumerate(lines)
+                f'<text x="{_EDGE}" y="{top + 27 + 25 * k}">{html_safe(t)}</text>' for k, t in enumerate(lines)
             )
         width, height = self.cell
         factor = min((_PANEL - 20) / height, 400 / width)
@@ -132,7 +132,7 @@ class _Shown(NamedTuple):
         left = round(_EDGE + factor * width + 20)
         who, _, label = self.names[i].partition(", ")
         said = f'<text x="{left}" y="{top + 60}">{who}</text>'
-        said += f'<text class="b" x="{left}" y="{top + 92}">{html.escape(label)}</text>' if label else ""
+        said += f'<text class="b" x="{left}" y="{top + 92}">{html_safe(label)}</text>' if label else ""
         return f'<svg {place} viewBox="{view}"><use href="#{mark}"/></svg>{said}'
 
 
@@ -212,7 +212,7 @@ def _lines(ae: Autoencoder, examples: Array, places: Array, back: Array) -> tupl
 
 def _text(value: Any) -> str:
     """A name of at most 24 letters."""
-    text = " ".join(str(value).split())
+    text = printable(" ".join(str(value).split()), 400)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
@@ -233,7 +233,7 @@ def _group(point: Array, name: str, card: str, fill: str) -> str:
     """One point, its name for those who do not see it, and what it shows."""
     style = f' style="--c:{fill}"' if fill else ""
     dot = f'<circle cx="{point[0]:.0f}" cy="{point[1]:.0f}" r="5"/>'
-    return f'<g class="p" tabindex="0" role="img"{style}><title>{html.escape(name)}</title>{dot}<g>{card}</g></g>'
+    return f'<g class="p" tabindex="0" role="img"{style}><title>{html_safe(name)}</title>{dot}<g>{card}</g></g>'
 
 
 def _legend(color: Coloring | None) -> str:
@@ -242,7 +242,7 @@ def _legend(color: Coloring | None) -> str:
         return ""
     if color.names:
         hues = [to_hex(color.cmap(color.norm(i))) for i in range(len(color.names))]
-        items = (f'<li style="--c:{hue}">{html.escape(name)}</li>' for hue, name in zip(hues, color.names, strict=True))
+        items = (f'<li style="--c:{hue}">{html_safe(name)}</li>' for hue, name in zip(hues, color.names, strict=True))
         return f"<ul>{''.join(items)}</ul>"
     stops = ",".join(to_hex(color.cmap(share)) for share in np.linspace(0, 1, 6))
     low, high = float(np.min(color.values)), float(np.max(color.values))
@@ -268,7 +268,7 @@ def _figure(mark: str, title: str, shown: _Shown, groups: list[str], legend: str
     return (
         f'<figure class="isthmus-map"><style>{_STYLE}</style>\n'
         f'<a class="skip" href="#{mark}-end">Skip the {len(groups):,} dots of this map</a>\n'
-        f'<svg viewBox="0 0 {_WIDTH} {top + _PANEL}" role="group" aria-label="{html.escape(title)}">{sheet}'
+        f'<svg viewBox="0 0 {_WIDTH} {top + _PANEL}" role="group" aria-label="{html_safe(title)}">{sheet}'
         f'<rect y="{top}" width="{_WIDTH}" height="{_PANEL}" rx="6"/>{hint}\n' + "\n".join(groups) + "\n</svg>\n"
-        f'{legend}<figcaption id="{mark}-end"><strong>{html.escape(title)}.</strong> A dot shows {how}.</figcaption></figure>\n'
+        f'{legend}<figcaption id="{mark}-end"><strong>{html_safe(title)}.</strong> A dot shows {how}.</figcaption></figure>\n'
     )

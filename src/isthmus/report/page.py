@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
+
+from isthmus.text import html_safe
 
 __all__ = ["Pictures", "gallery", "page", "section", "table"]
 
@@ -109,12 +110,12 @@ def page(title: str, lead: str, command: str | None, sections: Sequence[str]) ->
     from isthmus import __version__
 
     return _PAGE.substitute(
-        title=html.escape(title),
+        title=html_safe(title),
         style=_STYLE,
-        lead=html.escape(lead),
-        command="" if command is None else f"<pre><code>{html.escape(command)}</code></pre>",
+        lead=html_safe(lead),
+        command="" if command is None else f"<pre><code>{html_safe(command)}</code></pre>",
         sections="\n".join(sections),
-        version=html.escape(__version__),
+        version=html_safe(__version__),
     )
 
 
@@ -133,7 +134,7 @@ def table(kind: str, rows: Iterable[Sequence[str]], header: Sequence[str] = (), 
         tags = [tag or ("th" if place == 0 else "td") for place in range(len(row))]
         scopes = [(' scope="col"' if tag else ' scope="row"') if name == "th" else "" for name in tags]
         parts = zip(tags, scopes, marks, row, strict=True)
-        return "".join(f"<{name}{scope}{mark}>{html.escape(text)}</{name}>" for name, scope, mark, text in parts)
+        return "".join(f"<{name}{scope}{mark}>{html_safe(text)}</{name}>" for name, scope, mark, text in parts)
 
     head = f"<thead><tr>{cells(header, 'th')}</tr></thead>" if header else ""
     body = "\n".join(f"<tr>{cells(row, '')}</tr>" for row in rows)
@@ -146,10 +147,10 @@ def gallery(pictures: Pictures, whole: bool = False) -> str:
     for title, path, alt in pictures:
         content = path.read_bytes()
         data = base64.b64encode(content).decode("ascii")
-        named = f"<strong>{html.escape(title[:1].upper() + title[1:])}.</strong> {html.escape(alt)}"
+        named = f"<strong>{html_safe(title[:1].upper() + title[1:])}.</strong> {html_safe(alt)}"
         # a picture that is much wider than high is scrolled on a narrow page, and not made too small to read
         width, height = struct.unpack(">II", content[16:24])
         kind = "picture long" if width > 2 * height and not whole else "picture"
-        image = f'<div class="{kind}"><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"></div>'
+        image = f'<div class="{kind}"><img src="data:image/png;base64,{data}" alt="{html_safe(alt)}"></div>'
         figures.append(f"<figure>\n{image}\n<figcaption>{named}</figcaption>\n</figure>")
     return "\n".join(figures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from isthmus.evaluation import Evaluation
 from isthmus.report.measured import advice, lead, measured
 from isthmus.report.page import Pictures, gallery, page, section
 from isthmus.report.trained import choices, course, use
+from isthmus.text import html_safe
 from isthmus.writing import replace_file
 
 __all__ = ["write_report"]
@@ -53,12 +53,12 @@ def write_report(
     content = [
         advice(evaluation),
         *measured(evaluation, data),
-        *(section(html.escape(heading), ready) for heading, ready in sections),
+        *(section(html_safe(heading), ready) for heading, ready in sections),
         section("What was trained", choices(ae)),
         section("How training went", course(ae.history_) + gallery(curves)),
         section("Pictures", gallery(others)),
         section("Use it", use(run or folder, ae)),
     ]
     whole = page(title, lead(ae, evaluation), command, content)
-    replace_file(folder / "report.html", whole.encode("utf-8", "replace"))  # a name of a file may not be Unicode
+    replace_file(folder / "report.html", whole.encode())
     return folder / "report.html"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import platform
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from isthmus.architectures import Modules
 from isthmus.estimator import Autoencoder
+from isthmus.text import command, html_safe
 from isthmus.training import Report
 
 __all__ = ["choices", "course", "use"]
@@ -24,11 +23,11 @@ def choices(ae: Autoencoder) -> str:
     from isthmus import __version__
 
     names = ("corruption", "architecture", "bottleneck", "likelihood", "scaling", "optimizer")
-    rows = [(name.capitalize(), f"<code>{html.escape(repr(getattr(ae, f'{name}_')))}</code>") for name in names]
+    rows = [(name.capitalize(), f"<code>{html_safe(repr(getattr(ae, f'{name}_')))}</code>") for name in names]
     rows += [
         ("Parameters", f"{ae.n_parameters_:,}"),
         ("Epochs", f"{len(ae.history_):,}, in {ae.seconds_:,.1f} seconds"),
-        ("Precision", html.escape(f"{ae.precision_}, on {ae.model_.shift.device}")),
+        ("Precision", html_safe(f"{ae.precision_}, on {ae.model_.shift.device}")),
         ("Versions", f"isthmus {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"),
     ]
     lines = (f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in rows)
@@ -70,7 +69,6 @@ def _losses(reports: Iterable[Report], parts: bool, valid: bool) -> str:
 
 def use(folder: Path, ae: Autoencoder) -> str:
     """Three lines of Python and three of shell."""
-    run = shlex.quote(str(folder))
     own = isinstance(ae.architecture_, Modules)
     shape = ", ".join(("n", *map(str, ae.shape_)))
     python = [
@@ -78,8 +76,11 @@ def use(folder: Path, ae: Autoencoder) -> str:
         f"ae = isthmus.load({str(folder)!r}{', architecture=Modules(encoder, decoder)' * own})",
         f"codes, back = ae.encode(X), ae.reconstruct(X)  # X: an array ({shape})",
     ]
-    shell = [f"isthmus evaluate {run}", f"isthmus encode {run} --data mine.npy", f"isthmus plot {run} latent"]
+    shell = [
+        command("isthmus", *words)
+        for words in (("evaluate", folder), ("encode", folder, "--data", "mine.npy"), ("plot", folder, "latent"))
+    ]
     blocks = [("In Python", python)] + [("On the command line", shell)] * (not own)
     return "\n".join(
-        f"<h3>{heading}</h3>\n<pre><code>{html.escape(chr(10).join(lines))}</code></pre>" for heading, lines in blocks
+        f"<h3>{heading}</h3>\n<pre><code>{html_safe(chr(10).join(lines))}</code></pre>" for heading, lines in blocks
     )

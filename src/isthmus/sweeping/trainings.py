@@ -28,6 +28,7 @@ from isthmus.records import Record, nearest
 from isthmus.runs import About, Origin
 from isthmus.sweeping.found import SIZE, Sweep
 from isthmus.sweeping.trials import Room, Trial, Watch, trial
+from isthmus.text import as_json
 from isthmus.writing import replace_file
 
 __all__ = ["MOST", "SIZE", "sweep"]
@@ -220,8 +221,6 @@ def _begin(folder: Path, seen: Seen) -> None:
 def _write(folder: Path, made: Sweep, origin: dict[str, Any] | None) -> None:
     """What was found, as sweep.json, sweep.csv and sweep.png."""
     there = json.loads((folder / runs.SWEEP).read_bytes())["examples"]
-    replace_file(
-        folder / runs.SWEEP, json.dumps({"examples": there, "origin": origin} | made.as_dict(), indent=2).encode()
-    )
+    replace_file(folder / runs.SWEEP, as_json({"examples": there, "origin": origin} | made.as_dict()).encode())
     replace_file(folder / "sweep.csv", made.csv().encode())
     save_png(made.picture(), folder / "sweep.png")

@@ -21,6 +21,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.evaluation import evaluate
 from isthmus.loading import load
 from isthmus.runs import About, Origin
+from isthmus.text import as_json
 from isthmus.training import Report
 from isthmus.writing import replace_file
 
@@ -164,7 +165,7 @@ def _known(home: Path) -> Figures | None:
 
 def _write(home: Path, figures: Figures) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    replace_file(home / FIGURES, json.dumps(figures, indent=2).encode())
+    replace_file(home / FIGURES, as_json(figures).encode())
 
 
 def _name(values: Mapping[str, Any], state: int | None) -> str:

@@ -489,8 +489,10 @@ def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
     save_png(tmp_path / "x.png")
     for name in ("readme.txt", ".hidden.png", "Thumbs.db", "x.xcf"):
         (tmp_path / name).touch()
-    (note,) = read(tmp_path).notes
-    assert note == "4 other entries are no images and were left out: .hidden.png, Thumbs.db, readme.txt, ..."
+    assert read(tmp_path).notes == (
+        "3 other entries are no images and were left out: .hidden.png, Thumbs.db, readme.txt",
+        "images of another kind (1 .xcf) were left out: convert them to PNG",
+    )
 
 
 @pytest.mark.promise(17)
@@ -510,7 +512,7 @@ def test_gray_among_colors_becomes_color_and_that_is_said(tmp_path: Path) -> Non
     found = read(tmp_path)
     assert found.train.shape == (2, 3, 4, 3)
     assert (found.train[0] == GRAY[..., None]).all()
-    assert found.notes == ("1 gray images became color like the other 1",)
+    assert found.notes == ("1 image was turned from gray into color, like the others",)
 
 
 def test_transparent_pixels_lie_on_white_and_that_is_said(tmp_path: Path) -> None:

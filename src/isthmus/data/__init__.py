@@ -13,7 +13,7 @@ Read in this order:
     idx.py        IDX, plain and gzipped
     arrays.py     .npy, memory-mapped, and .npz
     tables.py     .csv and .parquet
-    images.py     folders of images
+    images/       an image, or a folder of images
 """
 
 from isthmus.data.builtin import *  # noqa: F403  (a data set's name is kept in one place, builtin.__all__)

@@ -1,0 +1,16 @@
+"""Images in: one file, or a folder of them, looked through by headers, judged, and only then decoded.
+
+Read in this order:
+
+    formats.py    which endings and formats are read, and which images are of another kind
+    folders.py    what lies in a folder: images, other files, links
+    layout.py     what the names of folders mean: parts of a split, masks, classes
+    headers.py    what a file says before it is decoded, and whether that is in proportion
+    pixels.py     one image as an array; what was rewritten is counted
+    reading.py    from a path to a data set, with a sentence for all that was guessed or left out
+"""
+
+from isthmus.data.images.formats import ENDINGS
+from isthmus.data.images.reading import Pages, read_images
+
+__all__ = ["ENDINGS", "Pages", "read_images"]

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from isthmus.data.options import ReadOptions, Reused
+
 __all__ = ["CASES", "Case", "bomb", "flat", "tree"]
 
 Array = npt.NDArray[Any]
@@ -514,13 +516,13 @@ PIXELS: dict[str, Case] = {
     "volumes that differ": Case(mixed_pages, {"pages": "volume"}, error="a.tif has 1 and"),
     "gray wanted": Case(
         saved(COLORS, "x.png"),
-        {"channels": "gray"},
+        {"reused": Reused(ReadOptions(), shape=(3, 4))},
         pixels=np.asarray(Image.fromarray(COLORS).convert("L")),
         notes=("1 image was turned from color into gray",),
     ),
     "color wanted": Case(
         saved(RAMP, "x.png"),
-        {"channels": "color"},
+        {"reused": Reused(ReadOptions(), shape=(3, 4, 3))},
         pixels=np.stack([RAMP] * 3, axis=-1),
         notes=("1 image was turned from gray into color",),
     ),

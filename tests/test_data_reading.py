@@ -107,7 +107,7 @@ def test_links_pipes_and_empty_files_are_refused(suffix: str, tmp_path: Path) ->
 def test_an_unknown_kind_of_file_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "x.doc").write_text("x")
     with pytest.raises(
-        DataError, match=r"\.npy, \.npz, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet or a folder of images"
+        DataError, match=r"\.npy, \.npz, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet, an image or a folder of images"
     ):
         read(tmp_path / "x.doc")
 
@@ -512,7 +512,7 @@ def test_gray_among_colors_becomes_color_and_that_is_said(tmp_path: Path) -> Non
     found = read(tmp_path)
     assert found.train.shape == (2, 3, 4, 3)
     assert (found.train[0] == GRAY[..., None]).all()
-    assert found.notes == ("1 image was turned from gray into color, like the others",)
+    assert found.notes == ("1 image was turned from gray into color",)
 
 
 def test_transparent_pixels_lie_on_white_and_that_is_said(tmp_path: Path) -> None:

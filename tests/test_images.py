@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hostile_images import CASES, Case, bomb, flat, tree
 
-from isthmus.data.images import read_images, reading
+from isthmus.data import read
+from isthmus.data.images import reading
 from isthmus.errors import DataError
 
 
@@ -32,11 +33,11 @@ def test_a_hostile_folder_is_read_right_or_refused_in_a_sentence(case: Case, tmp
     path = case.make(folder) or folder
     if case.error:
         with pytest.raises(DataError) as caught:
-            read_images(path, **case.options)
+            read(path, **case.options)
         assert case.error in str(caught.value)
         assert len(str(caught.value)) < 1000
         return
-    found = read_images(path, **case.options)
+    found = read(path, **case.options)
     assert found.kind == "images"
     assert listed(found.train_labels) == case.labels
     assert listed(found.test_labels) == case.test_labels
@@ -65,12 +66,12 @@ def test_an_image_that_is_swapped_after_its_header_was_read_is_noticed(
 
     monkeypatch.setattr(reading, "_check_memory", swap)
     if skip:
-        found = read_images(tmp_path, skip_broken=True)
+        found = read(tmp_path, skip_broken=True)
         assert first_pixels(found.train) == [1, 3]
         assert "1 image that is damaged or too large was left out: b.png" in found.notes
     else:
         with pytest.raises(DataError, match=r"b\.png has changed while the images were read"):
-            read_images(tmp_path)
+            read(tmp_path)
 
 
 @pytest.mark.promise(17)
@@ -85,19 +86,19 @@ def test_an_image_that_becomes_a_link_after_its_header_was_read_is_refused(
 
     monkeypatch.setattr(reading, "_check_memory", swap)
     with pytest.raises(DataError, match=r"b\.png is a symbolic link"):
-        read_images(tmp_path / "in")
+        read(tmp_path / "in")
 
 
 MEASURE = """
 import resource, sys
 import numpy, PIL.Image, PIL.ImageOps
 from pathlib import Path
-from isthmus.data.images import read_images
+from isthmus.data import read
 from isthmus.errors import DataError
 PIL.Image.init()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    read_images(Path(sys.argv[1]))
+    read(Path(sys.argv[1]))
 except DataError:
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
@@ -120,7 +121,7 @@ def test_an_image_of_one_color_is_in_proportion(fill: str, tmp_path: Path) -> No
         Image.new("RGB", (4000, 3000), (90, 130, 200)).save(tmp_path / "x.png")
     else:
         Image.new("1", (2480, 3508), 1).save(tmp_path / "x.tif", compression="group4")
-    assert read_images(tmp_path, (30, 40)).train.shape[:3] == (1, 30, 40)
+    assert read(tmp_path, resize=(30, 40)).train.shape[:3] == (1, 30, 40)
 
 
 @pytest.mark.promise(17)
@@ -137,7 +138,7 @@ def test_paths_that_no_system_opens_are_a_bounded_sentence(tmp_path: Path) -> No
         os.chdir(before)
     try:
         with pytest.raises(DataError, match="lies too deep") as caught:
-            read_images(root)
+            read(root)
         assert len(str(caught.value)) < 500
     finally:
         subprocess.run(["rm", "-rf", root], check=True)  # which pytest cannot remove
@@ -152,7 +153,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(
     with pytest.raises(
         DataError, match=r"the 2 images .* take 2,6\d\d\.\d GiB, more than this machine has: .*--resize"
     ):
-        read_images(tmp_path, (1_000_000, 1_400_000))
+        read(tmp_path, resize=(1_000_000, 1_400_000))
 
 
 @pytest.mark.promise(17)
@@ -160,7 +161,7 @@ def test_thousands_of_broken_images_are_one_bounded_sentence(tmp_path: Path) -> 
     tree("a.png")(tmp_path)
     for number in range(300):
         (tmp_path / f"{'x' * 200}{number}.png").write_bytes(b"no")
-    (note,) = read_images(tmp_path, skip_broken=True).notes
+    (note,) = read(tmp_path, skip_broken=True).notes
     assert note.startswith("300 images that are damaged")
     assert note.endswith(", ...")
     assert len(note) < 1500
@@ -170,4 +171,4 @@ def test_a_folder_may_be_named_by_a_link(tmp_path: Path) -> None:
     """Whoever names it decides; what lies in it does not."""
     tree("real/cat/a.png")(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert listed(read_images(tmp_path / "link").train_labels) == ["cat"]
+    assert listed(read(tmp_path / "link").train_labels) == ["cat"]

@@ -333,14 +333,16 @@ def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Da
     """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
     ae = open_run(run)
     features = tuple(getattr(ae, "feature_names_in_", ())) or None
-    reused = Reused(options_of(run), features)
+    reused = Reused(options_of(run), features, ae.shape_)
     dataset = read_again(run, origin_of(run), features) if given is None else given.read(reused)
     wrong = ae.wrong_columns(dataset.columns)
     if wrong is not None:
         raise DataError(f"{dataset.name} has other columns than the data of {run}: {wrong}")
     if dataset.train.shape[1:] != ae.shape_:
+        images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
+        hint = f"; bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
         raise DataError(
-            f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}"
+            f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}{hint}"
         )
     return ae, dataset
 

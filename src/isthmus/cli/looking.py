@@ -156,4 +156,6 @@ def data() -> None:
         except IsthmusError as error:
             rows.append([name, str(error)])
     table(["data", "what it is"], rows)
-    say("or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, or a folder of images (sub-folders are labels)")
+    say(
+        "or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, an image, or a folder of images (sub-folders are labels)"
+    )

@@ -49,7 +49,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="mnist, fashion_mnist, digits, or a path: .npy .npz .idx .csv .parquet or a folder of images.",
+        help="mnist, fashion_mnist, digits, or a path: .npy .npz .idx .csv .parquet, an image or a folder of images.",
     ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
@@ -119,7 +119,17 @@ READ = {
     "decimal": Annotated[str | None, _option("The decimal mark of a text file.", ".|,")],
     "encoding": Annotated[str | None, _option("The encoding of a text file, such as cp1252.")],
     "sheet": Annotated[str | None, _option("The sheet of an Excel file; else its first.")],
-    "resize": Annotated[str | None, _option("Bring the images of a folder to one size.", "HxW")],
+    "resize": Annotated[str | None, _option("Stretch or shrink all images to one size.", "HxW")],
+    "split": Annotated[
+        str | None, _option("Of a folder of images; none: train, test and ground_truth are classes too.", "auto|none")
+    ],
+    "pages": Annotated[
+        str | None, _option("What to take of images with several pages or frames.", "first|examples|volume")
+    ],
+    "skip_broken": Annotated[
+        bool | None,
+        typer.Option("--skip-broken", help="Leave out images that are damaged or too large.", rich_help_panel=_PANEL),
+    ],
 }
 
 

@@ -36,7 +36,12 @@ class ReadOptions(Record):
 
     Attributes:
         labels: the column of a table, or the array of a .npz file, that holds the labels.
-        resize: (height, width) of every image of a folder.
+        resize: (height, width) to which every image is stretched or shrunk.
+        split: whether names of folders such as train, test and ground_truth say which images are parts of a split and which
+            are masks ("auto"), or every folder is a class and every image an example ("none").
+        pages: of an image file with several pages or frames the "first"; all as "examples"; or each file a "volume",
+            (pages, height, width, channels).
+        skip_broken: whether images that are damaged or too large are left out, and named; else the first one is an error.
         columns: the columns of a table to learn: names, patterns such as "gene_*", or several with commas; the others are left out.
         drop: the columns of a table to leave out, written in the same way.
         id: the column of a table that names its rows: carried to every output, never learned.
@@ -50,6 +55,9 @@ class ReadOptions(Record):
 
     labels: Word = None
     resize: tuple[int, int] | None = None
+    split: Literal["auto", "none"] = "auto"
+    pages: Literal["first", "examples", "volume"] = "first"
+    skip_broken: bool = False
     columns: Words = ()
     drop: Words = ()
     id: Word = None
@@ -78,7 +86,9 @@ class Reused(NamedTuple):
     Attributes:
         options: how it read its own data; its labels and id are looked for, and need not be there.
         features: the names of the columns it was trained on, which are taken by name; None where they have none.
+        shape: of one of its examples, which says whether its images are gray; None where it is not known.
     """
 
     options: ReadOptions
     features: tuple[str, ...] | None = None
+    shape: tuple[int, ...] | None = None

@@ -13,7 +13,7 @@ from isthmus.data.arrays import read_npy, read_npz
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import shown
 from isthmus.data.idx import read_idx
-from isthmus.data.images import read_images
+from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables import read_csv, read_parquet
 from isthmus.errors import DataError
@@ -23,7 +23,7 @@ __all__ = ["load", "names", "read"]
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".csv": "text", ".tsv": "text", ".parquet": "parquet"}
 _TABLE = {"labels", "columns", "drop", "id", "na_values"}
 _TAKES = {  # the options that make sense for a kind
-    "folder": {"resize"},
+    "images": {"resize", "split", "pages", "skip_broken"},
     "npy": set[str](),
     "npz": {"labels"},
     "idx": set[str](),
@@ -32,11 +32,11 @@ _TAKES = {  # the options that make sense for a kind
 }
 _FOR = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") | {  # what an option is for
     "labels": "table and no .npz file",
-    "resize": "folder of images",
+    **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "image or folder of images"),
     "sheet": "Excel file",
     **dict.fromkeys(("delimiter", "decimal", "encoding"), "text file"),
 }
-_KINDS = ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet or a folder of images"
+_KINDS = ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images"
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
 
@@ -85,7 +85,7 @@ def read(
     reused: Reused | None = None,
     **named: Any,
 ) -> Dataset:
-    """Your own data: .npy (memory-mapped), .npz, IDX or gzipped IDX, .csv, .parquet, or a folder of images.
+    """Your own data: .npy (memory-mapped), .npz, IDX or gzipped IDX, .csv, .parquet, an image, or a folder of images.
 
     Args:
         path: a regular file, not a link to one; or a folder.
@@ -102,17 +102,15 @@ def read(
     if not os.path.lexists(path):
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
     kind = _kind(path)
-    if options.resize is not None and (kind != "folder" or min(options.resize) < 1):
-        raise DataError(
-            f"a resize to {options.resize} cannot be: it is (height, width) in pixels, for folders of images"
-        )
+    if options.resize is not None and (kind != "images" or min(options.resize) < 1):
+        raise DataError(f"a resize to {options.resize} cannot be: it is (height, width) in pixels, for images")
     for name, value in options.given().items():
         if name not in _TAKES[kind]:
             raise DataError(f"{name}={value!r} cannot be: {shown(path)} is no {_FOR[name]}")
     if reused is not None:  # whose labels and id the readers of tables look for themselves
-        options = options.over(reused.options.replace(labels=None, id=None))
-    if kind == "folder":
-        return read_images(path, options.resize)
+        options = options.over(reused.options.replace(labels=None, id=None, skip_broken=False))
+    if kind == "images":
+        return read_images(path, options, reused)
     if kind == "npz":
         return _checked(read_npz(path, options.labels))
     if kind == "text":
@@ -126,9 +124,11 @@ def read(
 
 def _kind(path: Path) -> str:
     """The kind of reader for a path."""
-    if path.is_dir():
-        return "folder"
+    if path.is_dir() or path.suffix.lower() in ENDINGS:
+        return "images"
     kind = _SUFFIXES.get(path.suffix.lower()) or ("idx" if _IDX.search(path.name.lower()) else None)
+    if kind is None and path.suffix.lower() in OTHER_KINDS:
+        raise DataError(f"{shown(path)} is an image of another kind ({path.suffix.lower()}): convert it to PNG")
     if kind is None:
         raise DataError(f"{shown(path)} is of no known kind: give {_KINDS}")
     return kind

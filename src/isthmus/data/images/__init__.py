@@ -10,7 +10,7 @@ Read in this order:
     reading.py    from a path to a data set, with a sentence for all that was guessed or left out
 """
 
-from isthmus.data.images.formats import ENDINGS
-from isthmus.data.images.reading import Pages, read_images
+from isthmus.data.images.formats import ENDINGS, OTHER_KINDS
+from isthmus.data.images.reading import read_images
 
-__all__ = ["ENDINGS", "Pages", "read_images"]
+__all__ = ["ENDINGS", "OTHER_KINDS", "read_images"]

@@ -18,9 +18,8 @@ from isthmus.data.files import shown
 from isthmus.data.images.folders import Folder, some
 from isthmus.errors import DataError
 
-__all__ = ["Layout", "Split", "understood"]
+__all__ = ["Example", "Layout", "understood"]
 
-Split = Literal["auto", "none"]  # what the names of folders decide: parts of a split and masks, or nothing but classes
 Part = Literal["train", "validation", "test"]
 Example = tuple[Path, str]  # an image with its label, or ""
 
@@ -65,7 +64,7 @@ class Layout:
         return bool(self.test)
 
 
-def understood(tree: Folder, split: Split = "auto") -> Layout:
+def understood(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
     """The parts of a folder of images, by the names of its folders.
 
     Args:
@@ -130,7 +129,7 @@ def _groups(tree: Folder, layout: Layout, prefix: str = "", depth: int = 0) -> I
             other = next(name for name, groups in inner.items() if not groups)
             raise DataError(
                 f"{shown(tree.path / name)} has folders for training and test, {shown(other)} beside it has none: "
-                "name one of them as the data, or choose split none, and every folder is a class"
+                "name one of them as the data, or choose --split none, and every folder is a class"
             )
 
 
@@ -154,7 +153,7 @@ def _split_of(tree: Folder, layout: Layout) -> list[tuple[Part, Folder]]:
     if tree.images:
         raise DataError(
             f"{shown(tree.images[0])} lies beside the folder {shown(parts[0][1].path.name)}, which is a part of a split: "
-            "move it into one of the folders, or choose split none, and every folder is a class"
+            "move it into one of the folders, or choose --split none, and every folder is a class"
         )
     _set_aside(layout, masks)
     layout.left_out += [path for folder in rest for path in folder.all_images()]
@@ -241,7 +240,7 @@ def _arrange(layout: Layout, found: dict[Part, list[Example]]) -> None:
         said.append(f"{len(layout.masks):,} {'mask' if len(layout.masks) == 1 else 'masks'} set aside")
     if layout.left_out:
         said.append(f"{len(layout.left_out):,} images in other folders left out ({_folders_of(layout.left_out)})")
-    layout.notes.append(f"{', '.join(said)} (by the names of folders; with split none every folder is a class)")
+    layout.notes.append(f"{', '.join(said)} (by the names of folders; with --split none every folder is a class)")
 
 
 def _folders_of(paths: list[Path]) -> str:
@@ -252,7 +251,7 @@ def _say_masks(layout: Layout) -> None:
     if layout.masks:
         what = "mask was" if len(layout.masks) == 1 else "masks were"
         layout.notes.append(
-            f"{len(layout.masks):,} {what} set aside ({some(layout.masks)}); with split none every image is an example"
+            f"{len(layout.masks):,} {what} set aside ({some(layout.masks)}); with --split none every image is an example"
         )
 
 

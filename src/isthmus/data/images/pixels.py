@@ -28,16 +28,18 @@ REWRITTEN = {  # in the order in which it is said
     "white": "laid on white where they are transparent",
     "opaque": "read without their alpha channel, which is opaque everywhere",
     "ignored transparency": "read without their transparent color, because they have 16 bits",
-    "colored": "turned from gray into color, like the others",
+    "resized": "resized to {size}",
+    "colored": "turned from gray into color",
     "grayed": "turned from color into gray",
 }
 
 
-def rewritten(counts: Counter[str], kind: Kind) -> list[str]:
+def rewritten(counts: Counter[str], kind: Kind, size: tuple[int, int] | None) -> list[str]:
     """A sentence for each way in which images were changed."""
+    height, width = size or (0, 0)
     target = "RGB" if kind == "color" else "gray"
     return [
-        f"{counts[what]:,} {'image was' if counts[what] == 1 else 'images were'} {text.format(kind=target)}"
+        f"{counts[what]:,} {'image was' if counts[what] == 1 else 'images were'} {text.format(kind=target, size=f'{height}x{width}')}"
         for what, text in REWRITTEN.items()
         if counts[what]
     ]
@@ -56,6 +58,8 @@ def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | 
 
     changed = set(header.rewritten)
     image.load()
+    if resize is not None and resize != header.size:
+        changed.add("resized")
     if kind == "16-bit gray":
         return _deep(image, header, resize), changed
     if has_alpha(image):

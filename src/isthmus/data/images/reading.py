@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,15 @@ from isthmus.data.files import shown
 from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.headers import Header, Kind, header, headers, opened
-from isthmus.data.images.layout import Example, Layout, Split, understood
+from isthmus.data.images.layout import Example, Layout, understood
 from isthmus.data.images.pixels import decoded, rewritten
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 
-__all__ = ["Channels", "Pages", "read_images"]
+__all__ = ["read_images"]
 
 Array = npt.NDArray[Any]
-Pages = Literal["first", "examples", "volume"]
-Channels = Literal["gray", "color"]
 _LISTED = 10  # names of broken images
-_KINDS: dict[Channels | None, Kind] = {"gray": "8-bit gray", "color": "color"}
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,15 @@ class _Reading:
     """What was asked for, and what is noticed on the way."""
 
     root: Path
-    resize: tuple[int, int] | None
-    pages: Pages
-    skip_broken: bool
+    options: ReadOptions
+    run: Reused | None
     changed: Counter[str] = field(default_factory=Counter)
     broken: list[Path] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)
 
     def fails(self, path: Path, error: Exception) -> None:
         """Remembers a broken image where these are to be left out; else it is an error."""
-        if self.skip_broken:
+        if self.options.skip_broken:
             self.broken.append(path)
         elif isinstance(error, DataError) and self.root != path:
             raise DataError(f"{error}; or leave out what is broken: --skip-broken, skip_broken=True") from error
@@ -62,15 +59,7 @@ class _Reading:
             raise error
 
 
-def read_images(
-    path: Path,
-    resize: tuple[int, int] | None = None,
-    *,
-    split: Split = "auto",
-    pages: Pages = "first",
-    skip_broken: bool = False,
-    channels: Channels | None = None,
-) -> Dataset:
+def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> Dataset:
     """An image, or the images of a folder: PNG, JPEG, BMP, GIF, WebP, TIFF, PPM, TGA, JPEG 2000, QOI, and AVIF where Pillow has it.
 
     Folders called train, test or validation (in any usual way) are the parts of a split; masks beside them are set aside.
@@ -80,24 +69,21 @@ def read_images(
 
     Args:
         path: an image, or a folder, which itself may be a link.
-        resize: (height, width) to which every image is stretched or shrunk, needed if they differ in size.
-        split: "none" takes every folder for a class, whatever it is called, and every image for an example.
-        pages: of a file with several pages or frames: the "first"; all as "examples"; or each file a "volume", (pages, h, w, c).
-        skip_broken: leave out images that are damaged or too large, and say which; else the first is an error.
-        channels: bring 8-bit images to "gray" or "color"; None leaves what all have, or color.
+        options: how to read them; without a size for all, images that differ in size are an error.
+        run: the run that they are for: 8-bit images become gray or color as its own are.
 
     Raises:
         FileNotFoundError: no such file or folder.
         DataError: no images, sizes that differ, or an image that is damaged, too large, or of an unknown kind.
     """
-    reading = _Reading(path, resize, pages, skip_broken)
+    reading = _Reading(path, options, run)
     left_out = LeftOut()
-    layout = understood(walk(path, left_out), split) if path.is_dir() else Layout([(path, "")])
+    layout = understood(walk(path, left_out), options.split) if path.is_dir() else Layout([(path, "")])
     parts = [_looked_at(reading, part) for part in (layout.train, layout.test)]
     if not parts[0]:
         raise _nothing(path, left_out, reading)
     files = [file for part in parts for file in part]
-    shape, kind = _agree(files, reading, channels)
+    shape, kind = _agree(files, reading)
     _check_memory(files, reading, shape, kind)
     arrays, labels = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
     if not len(arrays[0]):
@@ -114,7 +100,7 @@ def read_images(
             *layout.notes,
             *left_out.sentences(),
             *_notes(reading, [file for file in files if file.path not in set(reading.broken)]),
-            *rewritten(reading.changed, kind),
+            *rewritten(reading.changed, kind, options.resize),
         ),
         kind="images",
     )
@@ -136,8 +122,8 @@ def _looked_at(reading: _Reading, examples: list[Example]) -> list[_File]:
     found = []
     for path, label in examples:
         try:
-            file = _File(path, label, tuple(headers(path, every_page=reading.pages != "first")))
-            if reading.skip_broken:  # whatever cannot be decoded has no say in what all have in common
+            file = _File(path, label, tuple(headers(path, every_page=reading.options.pages != "first")))
+            if reading.options.skip_broken:  # whatever cannot be decoded has no say in what all have in common
                 for _ in _decode_pages(file, None, None):
                     pass
         except (DataError, OSError) as error:
@@ -149,13 +135,13 @@ def _looked_at(reading: _Reading, examples: list[Example]) -> list[_File]:
     return found
 
 
-def _agree(files: list[_File], reading: _Reading, channels: Channels | None) -> tuple[tuple[int, ...], Kind]:
+def _agree(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind]:
     """The shape and kind of every page, or the error that names two images which differ."""
     first, kinds = files[0], set[Kind]()
     for file in files:
         for page in file.pages:
             kinds.add(page.kind)
-            if reading.resize is None and page.size != first.pages[0].size:
+            if reading.options.resize is None and page.size != first.pages[0].size:
                 (a, b), (c, d) = first.pages[0].size, page.size
                 raise DataError(
                     f"images differ in size (height x width): {shown(first.path)} has {a}x{b} pixels and "
@@ -166,16 +152,25 @@ def _agree(files: list[_File], reading: _Reading, channels: Channels | None) -> 
                     f"images differ in depth: {shown(first.path)} is {first.pages[0].kind} and {shown(file.path)} "
                     f"{page.kind}; save all with 8 or all with 16 bits"
                 )
-        if reading.pages == "volume" and len(file.pages) != len(first.pages):
+        if reading.options.pages == "volume" and len(file.pages) != len(first.pages):
             raise DataError(
                 f"volumes differ in pages: {shown(first.path)} has {len(first.pages):,} and {shown(file.path)} "
-                f"{len(file.pages):,}; give all the same number, or choose pages examples"
+                f"{len(file.pages):,}; give all the same number, or choose --pages examples"
             )
     kind: Kind = kinds.pop() if len(kinds) == 1 else "color"
     if kind != "16-bit gray":
-        kind = _KINDS.get(channels, kind)
-    size = reading.resize or first.pages[0].size
+        kind = _wanted(reading.run) or kind
+    size = reading.options.resize or first.pages[0].size
     return ((*size, 3) if kind == "color" else size), kind
+
+
+def _wanted(run: Reused | None) -> Kind | None:
+    """The kind of images that a run takes, where its shape says it."""
+    if run is None or run.shape is None or len(run.shape) not in (2, 3, 4):
+        return None
+    if len(run.shape) > 2 and run.shape[-1] == 3:
+        return "color"
+    return "8-bit gray" if len(run.shape) == 2 or run.shape[-1] == 1 else None
 
 
 def _check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
@@ -200,7 +195,7 @@ def _decode(
     for file in files:
         try:
             changed: Counter[str] = Counter()
-            for number, (pixels, ways) in enumerate(_decode_pages(file, kind, reading.resize)):
+            for number, (pixels, ways) in enumerate(_decode_pages(file, kind, reading.options.resize)):
                 values[filled + number] = pixels
                 changed.update(ways)
         except (DataError, OSError) as error:
@@ -210,7 +205,7 @@ def _decode(
         filled += len(file.pages)
         labels += [file.label] * len(file.pages)
     values = values[:filled]
-    if reading.pages == "volume" and files:
+    if reading.options.pages == "volume" and files:
         values = values.reshape(-1, len(files[0].pages), *(shape if kind == "color" else (*shape, 1)))
         labels = labels[:: len(files[0].pages)]
     return values, np.asarray(labels) if any(labels) else None
@@ -253,15 +248,15 @@ def _notes(reading: _Reading, files: list[_File]) -> list[str]:
             f"{len(reading.misnamed):,} {what} read by content, not by ending: {', '.join(reading.misnamed[:3])}{more}"
         )
     several = [file for file in files if file.pages[0].more]
-    if several and reading.pages == "first":
+    if several and reading.options.pages == "first":
         what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
         notes.append(
             f"{len(several):,} {what} ({shown(several[0].path.name)}): only the first is taken; "
-            "choose pages examples or volume to take all"
+            "choose --pages examples or volume to take all"
         )
-    elif reading.pages != "first":
+    elif reading.options.pages != "first":
         count = sum(len(file.pages) for file in files)
         notes.append(
-            f"{count:,} pages of {len(files):,} files are {'examples' if reading.pages == 'examples' else 'volumes'}"
+            f"{count:,} pages of {len(files):,} files are {'examples' if reading.options.pages == 'examples' else 'volumes'}"
         )
     return notes

@@ -11,6 +11,7 @@ Reading order, which is the way of the data; nobody imports upward:
     text            text of strangers made safe to print and to write
     errors          what can go wrong because of what a user gave, in one sentence each
     terminal        the one door to standard output and standard error
+    limits          memory: what the machine has left, what is in proportion, and a person's word
     records         what a record is: a frozen, validated choice; describe, read, override
     data/           examples in: embedded MNIST, Fashion-MNIST, digits, files and folders of one's own
     scaling         raw units <-> model units

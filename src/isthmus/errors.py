@@ -12,6 +12,7 @@ __all__ = [
     "DivergenceWarning",
     "IsthmusError",
     "IsthmusWarning",
+    "MemoryLimitError",
     "ModelFileError",
     "NotPossibleError",
     "RecordError",
@@ -34,6 +35,10 @@ class RecordError(IsthmusError):
 
 class DataError(IsthmusError):
     """The examples cannot be used as they are."""
+
+
+class MemoryLimitError(DataError):
+    """The work would take more memory than there is, or than is in proportion to what was given."""
 
 
 class ModelFileError(IsthmusError):

@@ -365,6 +365,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         self.n_features_in_ = math.prod(chosen.shape)
         self.history_, self.seconds_ = (), 0.0
         self._seed, self._state, self._interrupted, self._seen = seed, State(), None, None
+        self._loaded, self._max_memory = False, None
 
     def _affine(self) -> Affine:
         """The map from raw to model units that was fitted."""

@@ -42,6 +42,8 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     corruption_: Corruption
     feature_names_in_: NDArray[np.object_]
     _n_features_out: int
+    _loaded: bool = False  # by a file: others may have chosen how much memory it asks for
+    _max_memory: int | None = None  # bytes that a person allowed it then
 
     def encode(self, X: Any) -> Array:
         """The codes of examples: (n, *code_shape_), the same each time."""

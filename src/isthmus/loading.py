@@ -17,6 +17,7 @@ from isthmus.data.files import shown
 from isthmus.devices import choose_device
 from isthmus.errors import ModelFileError, RecordError
 from isthmus.estimator import Autoencoder
+from isthmus.limits import parse_size
 from isthmus.records import Record
 from isthmus.scaling import Affine
 from isthmus.training import State
@@ -24,12 +25,20 @@ from isthmus.training import State
 __all__ = ["load"]
 
 
-def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, device: str = "auto") -> Autoencoder:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    architecture: Modules | None = None,
+    device: str = "auto",
+    max_memory: int | str | None = None,
+) -> Autoencoder:
     """The autoencoder of a model file, ready to use.
 
     Args:
         path: the file, or the folder of a run.
         architecture: the code of own modules, which a file does not hold.
+        max_memory: how much its methods may take, in bytes or such as "4GB". Without it half a gigabyte, or a thousand times the
+            bytes of the examples that are given, whichever is more: a file of a stranger may ask for any size.
 
     Of a checkpoint it is as far as training had come, and `Autoencoder.resume` goes on with that.
 
@@ -37,6 +46,7 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
         FileNotFoundError: there is no such file.
         ModelFileError: the file is damaged, or not of isthmus, or no file but a link, a pipe, a device.
     """
+    allowed = None if max_memory is None else parse_size(max_memory)
     path = os.path.join(path, "model.safetensors") if os.path.isdir(path) else path
 
     def expected(header: storage.Header, tensors: storage.Tensors) -> storage.Tensors:
@@ -61,6 +71,7 @@ def load(path: str | os.PathLike[str], *, architecture: Modules | None = None, d
             ae.precision_ = header.round.precision
     if broken is not None:
         raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
+    ae._loaded, ae._max_memory = True, allowed
     ae.history_, ae.seconds_, ae._state = history, header.seconds, State(header.epoch, header.step)
     if columns is not None:
         ae.feature_names_in_ = np.asarray(columns, dtype=object)

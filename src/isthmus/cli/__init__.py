@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from isthmus import __version__
+from isthmus import __version__, limits
 from isthmus.cli import looking, training, using
 from isthmus.console import fail, say, sentences
 from isthmus.terminal import complain, put, show_traceback, tolerant
@@ -28,8 +28,13 @@ app = typer.Typer(
 def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="What a file may ask for, such as 4GB; else what is in proportion to it."),
+    ] = None,
 ) -> None:
     """The options that come before a verb."""
+    limits.insist(max_memory)
     if version:
         say(f"isthmus {__version__}")
         raise typer.Exit

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isthmus.compression.tables import Table, frequencies
 from isthmus.errors import DataError
 
-__all__ = ["decoded", "encoded"]
+__all__ = ["Blocks", "encoded"]
 
 
 def _library() -> Any:
@@ -44,20 +44,64 @@ def encoded(columns: NDArray[Any], tables: Sequence[Table]) -> NDArray[np.uint32
     return np.asarray(coder.get_compressed(), np.uint32)
 
 
-def decoded(words: NDArray[np.uint32], n: int, tables: Sequence[Table]) -> NDArray[np.int32]:
-    """The numbers (n, columns) of words; `DataError` if these are not exactly that many numbers."""
-    stream = _library()
-    coder = stream.stack.AnsCoder(words) if len(words) else stream.stack.AnsCoder()
-    columns = np.empty((len(tables), n), np.int32)
-    for column, table in zip(columns, tables, strict=True):
-        cells, model = _model(stream, table)
-        places = 0 if model is None else coder.decode(model, n)
-        column[:] = (cells[places] + table.low) << table.shift
-        if table.shift:
-            column += coder.decode(stream.model.Uniform(1 << table.shift), n)
-    if not coder.is_empty():
-        raise DataError("its words hold more than its numbers")
-    return columns.T
+class Blocks:
+    """The numbers (n, columns) of words, some rows at a time; `DataError` if the words are not exactly that many numbers.
+
+    Columns lie one behind the other, so that rows come from many places: a first pass over all words, which keeps no number, marks
+    for each column where each block of rows begins.
+
+    Args:
+        size: rows of a block.
+    """
+
+    def __init__(self, words: NDArray[np.uint32], n: int, tables: Sequence[Table], size: int) -> None:
+        self._stream, self._words, self._n, self._size = _library(), words, n, size
+        self._tables, self._models = tables, [_model(self._stream, table) for table in tables]
+        coder = self._coder(len(words), None)
+        self._marks = [[self._passed(coder, law) for law in self._laws(column)] for column in range(len(tables))]
+        if not coder.is_empty():
+            raise DataError("its words hold more than its numbers")
+
+    def __len__(self) -> int:
+        return -(-self._n // self._size)
+
+    def __getitem__(self, number: int) -> NDArray[np.int32]:
+        """The rows of a block, (rows, columns)."""
+        columns = np.empty((len(self._tables), self._rows(number)), np.int32)
+        for column, table in enumerate(self._tables):
+            cells, model = self._models[column]
+            parts = [
+                self._coder(*map(int, marks[number])).decode(law, self._rows(number))
+                for law, marks in zip(self._laws(column), self._marks[column], strict=True)
+            ]
+            columns[column] = (cells[0 if model is None else parts[0]] + table.low) << table.shift
+            if table.shift:
+                columns[column] += parts[-1]
+        return columns.T
+
+    def _rows(self, number: int) -> int:
+        return min(self._size, self._n - number * self._size)
+
+    def _laws(self, column: int) -> list[Any]:
+        """What a column is drawn from, one after the other: cells that vary, and numbers within a cell."""
+        model, shift = self._models[column][1], self._tables[column].shift
+        return [*([] if model is None else [model]), *([self._stream.model.Uniform(1 << shift)] if shift else [])]
+
+    def _passed(self, coder: Any, law: Any) -> NDArray[np.uint64]:
+        """Where each block of a column begins (blocks, 2): words that are left, and the state of the coder."""
+        marks = np.empty((len(self), 2), np.uint64)
+        for number in range(len(self)):
+            marks[number] = coder.pos()
+            coder.decode(law, self._rows(number))
+        return marks
+
+    def _coder(self, left: int, state: int | None) -> Any:
+        """A coder at a mark. A number takes a word at most: words far below the mark need not be copied."""
+        words = self._words if state is None else self._words[max(0, left - self._size - 2) : left]
+        if state is not None:
+            held = np.array([state & 0xFFFFFFFF, state >> 32], np.uint32)
+            words = np.concatenate([words, held[: 2 if held[1] else 1 if held[0] else 0]])
+        return self._stream.stack.AnsCoder(words) if len(words) else self._stream.stack.AnsCoder()
 
 
 def _model(stream: Any, table: Table) -> tuple[NDArray[np.int64], Any]:

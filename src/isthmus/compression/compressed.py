@@ -21,6 +21,7 @@ from isthmus.data import as_examples
 from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import span_of
+from isthmus.limits import check_memory
 from isthmus.metrics import psnr
 from isthmus.writing import check_writable, replace_file
 
@@ -197,14 +198,16 @@ def _figures(work: Work, written: Written) -> Compressed:
 def decompressing(
     ae: Autoencoder, path: str | os.PathLike[str]
 ) -> tuple[tuple[int, ...], np.dtype[Any], Iterator[Array]]:
-    """The shape and type of the examples of a compressed file, and the examples block by block: memory holds their codes, and one block.
+    """The shape and type of the examples of a compressed file, and the examples block by block: memory holds the file and one block.
 
     Raises:
         DataError: the file is damaged, or another model made it.
+        MemoryLimitError: the examples are far more than in proportion to the file; `isthmus.load(..., max_memory=)` allows them.
     """
     check_is_fitted(ae)
-    contents = files.read(path, name_of(ae), *integers_shape(ae))
-    dtype, n = np.dtype(contents.dtype), len(contents.numbers)
+    numbers = math.prod(ae.shape_)
+    contents = files.read(path, name_of(ae), *integers_shape(ae), numbers, ae._max_memory)
+    dtype, n = np.dtype(contents.dtype), contents.shape[0]
     entries = isinstance(ae.bottleneck_, VectorQuantized)
     if entries != (contents.steps is None):
         raise files.damaged(path, "its codes are of another kind than the model's")
@@ -213,9 +216,9 @@ def decompressing(
     else:
         own = np.dtype(str(ae.model_.dtype).removeprefix("torch."))
         quantizer = Steps(contents.steps, ae.code_shape_, own)
-    rows = max(1, _DECODED // math.prod(ae.shape_))
-    numbers = (contents.numbers[begin : begin + rows] for begin in range(0, n, rows))
-    return (n, *ae.shape_), dtype, (restored(ae, quantizer.codes(block), dtype) for block in numbers)
+    rows = max(1, _DECODED // numbers)
+    parts = (block[begin : begin + rows] for block in contents.blocks() for begin in range(0, len(block), rows))
+    return (n, *ae.shape_), dtype, (restored(ae, quantizer.codes(part), dtype) for part in parts)
 
 
 def decompress(ae: Autoencoder, path: str | os.PathLike[str]) -> Array:
@@ -226,8 +229,10 @@ def decompress(ae: Autoencoder, path: str | os.PathLike[str]) -> Array:
 
     Raises:
         DataError: the file is damaged, or another model made it.
+        MemoryLimitError: see `decompressing`, which takes a file block by block.
     """
     shape, dtype, parts = decompressing(ae, path)
+    check_memory(math.prod(shape) * dtype.itemsize, f"unpacking {shape[0]:,} examples", max_memory=ae._max_memory)
     back = np.empty(shape, dtype)
     begin = 0
     for part in parts:

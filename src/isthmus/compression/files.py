@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from isthmus.compression import coding
 from isthmus.compression.tables import MOST, MOST_BITS, ROOTS, SHIFTS, Rice, Table, coded, fitted, uncoded
 from isthmus.data.files import open_regular, read_exactly, shown
-from isthmus.errors import DataError
+from isthmus.errors import DataError, MemoryLimitError
+from isthmus.limits import check_memory
 
-__all__ = ["DTYPES", "Contents", "damaged", "packed", "read"]
+__all__ = ["DTYPES", "Contents", "Packed", "damaged", "packed", "read"]
 
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
 _MAGIC, _VERSION, _CHECK = b"isthmus\x1a", 1, 8
 _HEAD = struct.Struct("<8s4BQ3I16s")
 _PER_BYTE = 1024  # examples, and numbers of their codes, that a byte of the file stands for at most
 _ENTRIES = 2 * MOST
+_TOGETHER, _FEWEST = 1 << 20, 64  # numbers of a block, and its fewest examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,46 @@ class Contents:
     dtype: str
     numbers: NDArray[np.int32]
     steps: NDArray[np.float32] | None
+
+
+class Packed:
+    """A compressed file that was read: what its header says, and its whole numbers, some examples at a time.
+
+    Attributes:
+        dtype, steps: as of `Contents`.
+        shape: of all its numbers (n, places, channels).
+    """
+
+    def __init__(
+        self,
+        dtype: str,
+        steps: NDArray[np.float32] | None,
+        shape: tuple[int, int, int],
+        words: NDArray[np.uint32],
+        tables: list[Table],
+    ) -> None:
+        self.dtype, self.steps, self.shape, self._tables = dtype, steps, shape, tables
+        n, places, channels = shape
+        self._rows = max(_FEWEST, _TOGETHER // (places * channels))  # examples of a block
+        self._still = [len(table.roots) == 1 and not table.shift for table in tables]
+        moving = [table for table, still in zip(tables, self._still, strict=True) if not still]
+        each = places * channels // len(tables)  # numbers of an example in a column
+        self._moving = coding.Blocks(words, n * each, moving, self._rows * each)
+
+    def blocks(self) -> Iterator[NDArray[np.int32]]:
+        """The numbers (k, places, channels) of some examples after others; what never changes takes memory but once."""
+        n, places, channels = self.shape
+        for number, begin in enumerate(range(0, n, self._rows)):
+            count = min(self._rows, n - begin)
+            if all(self._still):
+                row = np.array([table.low for table in self._tables], np.int32)
+                yield np.broadcast_to(row, (count, places, channels))
+                continue
+            columns = np.empty((count * places * channels // len(self._tables), len(self._tables)), np.int32)
+            columns[:, np.flatnonzero(~np.array(self._still))] = self._moving[number]
+            for column in np.flatnonzero(self._still):
+                columns[:, column] = self._tables[column].low
+            yield columns.reshape(count, places, channels)
 
 
 def packed(contents: Contents) -> bytes:
@@ -95,24 +137,36 @@ def _varint(value: int) -> bytes:
     return bytes([*said, value])
 
 
-def read(path: str | os.PathLike[str], model: bytes, places: int, channels: int) -> Contents:
-    """The contents of a compressed file.
+def read(
+    path: str | os.PathLike[str],
+    model: bytes,
+    places: int,
+    channels: int,
+    numbers: int = 0,
+    max_memory: int | None = None,
+) -> Packed:
+    """What a compressed file holds, known to be sound.
 
     Args:
         model: the 16 bytes that name the model that is there.
         places, channels: whole numbers of one of its codes.
+        numbers: of one example.
+        max_memory: bytes that the examples may take together; None for what is in proportion to the file.
 
     Raises:
         FileNotFoundError, PermissionError: as the system says.
         DataError: it is a link or no file, it is damaged in which way ever, or another model made it.
+        MemoryLimitError: it promises more examples than are in proportion to it.
     """
     path = Path(path)
     with open_regular(path) as file:
         content = bytes(read_exactly(file, os.fstat(file.fileno()).st_size, shown(path)))
     try:
-        return _Reader(content).contents(model, places, channels)
+        return _Reader(content).contents(model, places, channels, numbers, max_memory)
     except _OtherModelError as error:
         raise DataError(f"{shown(path)} {error}") from None
+    except MemoryLimitError as error:
+        raise MemoryLimitError(f"{shown(path)}: {error}") from None
     except (DataError, ValueError, IndexError) as error:
         raise damaged(path, str(error)) from None
 
@@ -132,7 +186,7 @@ class _Reader:
     def __init__(self, content: bytes) -> None:
         self.content, self.place, self.end = content, 0, len(content) - _CHECK
 
-    def contents(self, model: bytes, places: int, channels: int) -> Contents:
+    def contents(self, model: bytes, places: int, channels: int, numbers: int, max_memory: int | None) -> Packed:
         head = self._head()
         kind, dtype, shared, n, own_places, own_channels, count, own_model = head
         if own_model != model:
@@ -147,11 +201,13 @@ class _Reader:
         tables = [self._table() for _ in range(1 if shared else channels)]
         if max(n, _coded(n * places, channels, tables)) > _PER_BYTE * len(self.content):
             raise DataError(f"{n:,} examples are more than its {len(self.content):,} bytes can hold")
+        asked = n * max(numbers * np.dtype(DTYPES[dtype]).itemsize, 4 * places * channels)
+        what = f"unpacking {n:,} examples from {len(self.content):,} bytes"
+        check_memory(asked, what, given=len(self.content), max_memory=max_memory)
         words = np.frombuffer(self._take(4 * count), "<u4").astype(np.uint32)
         if any(self._take(self.end - self.place)):
             raise DataError("something follows its words")
-        numbers = _numbers(words, (n, places, channels), tables)
-        return Contents(model, DTYPES[dtype], numbers, steps)
+        return Packed(DTYPES[dtype], steps, (n, places, channels), words, tables)
 
     def _head(self) -> tuple[Any, ...]:
         magic, version, *head = _HEAD.unpack(self._take(_HEAD.size))
@@ -202,21 +258,3 @@ class _Reader:
         if not (roots[0] and roots[-1]) or roots.min() < 0 or roots.max() > ROOTS:
             raise DataError(f"the table before byte {self.place:,} has entries that cannot be")
         return Table(low, shift, roots)
-
-
-def _numbers(words: NDArray[np.uint32], shape: tuple[int, int, int], tables: list[Table]) -> NDArray[np.int32]:
-    """The numbers (n, places, channels); columns that never change take no memory but once."""
-    rows, channels = shape[0] * shape[1], shape[2]
-    rows = rows * channels // len(tables)
-    fixed = [len(table.roots) == 1 and not table.shift for table in tables]
-    moving = coding.decoded(words, rows, [table for table, still in zip(tables, fixed, strict=True) if not still])
-    if not any(fixed):
-        return moving.reshape(shape)
-    if all(fixed):
-        row = np.array([table.low for table in tables], np.int32)
-        return np.broadcast_to(row, shape)
-    columns = np.empty((rows, len(tables)), np.int32)
-    columns[:, np.flatnonzero(~np.array(fixed))] = moving
-    for number in np.flatnonzero(fixed):
-        columns[:, number] = tables[number].low
-    return columns.reshape(shape)

@@ -220,7 +220,7 @@ def test_longer_codes_are_projected_on_principal_components_and_the_axes_say_so(
 
 
 def test_labels_of_another_length_are_an_error_that_counts_them(ae: Autoencoder) -> None:
-    with pytest.raises(DataError, match=r"\(5,\) for 120 examples"):
+    with pytest.raises(DataError, match=r"\(5,\), but there are 120 examples"):
         plots.latent(ae, X, np.arange(5))
 
 

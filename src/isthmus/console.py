@@ -111,6 +111,7 @@ def write_table(path: Path, header: list[str] | None, values: Any, labels: Any =
     import csv
     import io
 
+    from isthmus.data.labels import cell
     from isthmus.writing import replace_file
 
     text = io.StringIO()
@@ -119,7 +120,7 @@ def write_table(path: Path, header: list[str] | None, values: Any, labels: Any =
         writer.writerow(header)
     for number, row in enumerate(values):
         cells = [str(value).removesuffix(".0") for value in row.tolist()]
-        writer.writerow(cells if labels is None else [*cells, labels[number]])
+        writer.writerow(cells if labels is None else [*cells, cell(labels[number])])
     replace_file(path, text.getvalue().encode())
     say(f"written: {path}, {values.shape} {values.dtype}")
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.labels import cell, class_labels, numbered, plain
+from isthmus.data.mapped import Rows
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning import Classifier
@@ -32,24 +34,35 @@ class Taught:
         classifier: the fine-tuned one, or that on frozen codes, whichever was asked for.
         accuracies: the share of the held-out examples that each way of learning tells right, between 0 and 1.
         n_learned, n_tested: how many labeled examples were learned from, and held out.
+        n_unlabeled: how many examples to learn from, and how many held-out ones, have no label, and were left out.
     """
 
     classifier: Classifier
     accuracies: dict[str, float]
     n_learned: int
     n_tested: int
+    n_unlabeled: tuple[int, int] = (0, 0)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The accuracies, for people."""
         header = [f"learned from {self.n_learned:,} labels", f"right of {self.n_tested:,} held-out examples"]
         return header, [[name, f"{share:.2%}"] for name, share in self.accuracies.items()]
 
+    def note(self) -> str:
+        """What was left out, in a sentence; "" if nothing was."""
+        if not any(self.n_unlabeled):
+            return ""
+        learned, tested = self.n_unlabeled
+        parts = [f"{learned:,} training examples and {tested:,} held-out examples have no label"]
+        return f"{parts[0]}: not learned from, not scored; a label is predicted for each"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
-            "classes": self.classifier.classes_.tolist(),
+            "classes": plain(self.classifier.classes_),
             "n_learned": self.n_learned,
             "n_tested": self.n_tested,
+            "n_unlabeled": sum(self.n_unlabeled),
             "accuracies": self.accuracies,
         }
 
@@ -59,34 +72,46 @@ def taught(
 ) -> Taught:
     """Learns the labels of a run's training examples, or of so many of them drawn at random, and tells those of the held-out ones.
 
+    Examples without a label are left out of both, and counted.
+
     name: of the data, for the sentence where labels are missing (`DataError`).
     """
     if part.train_labels is None or part.test_labels is None:
         raise DataError(f"{name} has no labels to learn; name labeled data, with --labels the column that holds them")
-    X, y = part.train, np.asarray(part.train_labels)
-    if labeled is not None and labeled < len(y):
-        some = np.sort(np.random.default_rng(random_state).permutation(len(y))[:labeled])
-        X, y = np.asarray(X[some]), y[some]
+    y, truth = class_labels(part.train_labels, len(part.train)), class_labels(part.test_labels, len(part.test))
+    for what, labels in (("training", y), ("held-out", truth)):
+        if labels.n_unlabeled == len(labels):
+            raise DataError(f"none of the {len(labels):,} {what} examples of {name} has a label: give some a label")
+    some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
+    if labeled is not None and labeled < len(some):
+        some = np.sort(some[np.random.default_rng(random_state).permutation(len(some))[:labeled]])
+    X, y = part.train if len(some) == len(y) else Rows(part.train)(some), y[some]
     ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
     found = {
         way: Classifier(ae, frozen=still, pretrain=begun, random_state=random_state).fit(X, y)
         for way, (still, begun) in ways.items()
     }
-    truth = np.asarray(part.test_labels)
-    right = {way: float((each.predict(part.test) == truth).mean()) for way, each in found.items()}
-    most = Counter(y.tolist()).most_common(1)[0][0]
-    right["the most frequent label"] = float((truth == most).mean())
-    return Taught(found["frozen codes" if frozen else "fine-tuned"], right, len(y), len(truth))
+    there = np.flatnonzero(truth.labeled)
+    test, truth = part.test[there], truth[there]
+    right = {way: each.score(test, truth) for way, each in found.items()}
+    own, theirs = numbered([y, truth])
+    right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())
+    return Taught(found["frozen codes" if frozen else "fine-tuned"], right, len(y), len(truth), without)
 
 
 def write(path: Path, classifier: Classifier, X: Array, truth: Array | None = None) -> None:
     """A line for each example, its likeliest label and how likely it is, and its own label if it has one: the whole file or the old one."""
     chances = classifier.predict_proba(X)
-    labels = classifier.classes_[chances.argmax(1)].tolist()
+    labels = classifier.classes_[chances.argmax(1)]
+    own = None if truth is None else class_labels(truth, len(X))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "label", "probability", *([] if truth is None else ["truth"])])
     for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True)):
-        own = [] if truth is None else [csv_safe(str(truth[row]))]
-        writer.writerow([row, csv_safe(str(label)), f"{chance:.4g}", *own])
+        known = [] if own is None else [_cell(own.one(row))]
+        writer.writerow([row, _cell(label), f"{chance:.4g}", *known])
     replace_file(path, text.getvalue().encode())
+
+
+def _cell(label: Any) -> str:
+    return csv_safe(cell(label)) if isinstance(label, str) else cell(label)

@@ -198,6 +198,8 @@ def finetune(
         say_json(found.as_dict())
         return
     table(*found.table())
+    if found.note():
+        say(f"note: {found.note()}")
     say(f"written: {path}")
 
 

@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    labels.py     labels of any type, and what has none
     dataset.py    Dataset: examples, labels, split, source and license
     examples.py   as_examples: arrays, tensors and data frames as one checked array
     frames.py     like: arrays back into data frames

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import open_regular, read_exactly, shown
+from isthmus.data.labels import labels_from_values, unlabeled
 from isthmus.errors import DataError
 
 __all__ = ["read_npy", "read_npz"]
@@ -139,5 +140,8 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
 
 
 def _as_labels(labels: Array | None) -> Array | None:
-    """Labels with one axis; a column of them counts as one."""
-    return labels.reshape(-1) if labels is not None and labels.ndim == 2 and labels.shape[1] == 1 else labels
+    """Labels with one axis; a column of them counts as one. None stands where there is none."""
+    if labels is None or labels.ndim not in {1, 2} or labels.dtype.kind in "SVcO":
+        return labels
+    labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    return labels_from_values(list(labels)) if labels.ndim == 1 and unlabeled(labels) else labels

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
+
+from isthmus.data.labels import class_labels
 
 __all__ = ["Dataset", "Kind"]
 
@@ -22,8 +23,8 @@ class Dataset:
         name: the built-in name, or the file's or folder's.
         train: (n, *shape), in the units of the source.
         test: (m, *shape), or None where the source has no split.
-        train_labels: (n,) class numbers or names, or None.
-        test_labels: (m,), or None.
+        train_labels: (n,) class numbers or names, None in the place of one that is missing; or None.
+        test_labels: (m,) likewise, or None.
         columns: the names of a table's columns, or None.
         source: who made it, or the path it was read from.
         license: its license, or "" where the source does not say.
@@ -55,8 +56,10 @@ class Dataset:
         one = "1 example" if len(self.train) == 1 else f"{len(self.train):,} examples"
         counts = one if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
         shape = "x".join(str(size) for size in self.train.shape[1:])
-        classes = (
-            "no labels" if self.train_labels is None else f"{len(np.unique(self.train_labels.astype(str)))} classes"
-        )
+        classes = "no labels"
+        if self.train_labels is not None:
+            labels = class_labels(self.train_labels, len(self.train))
+            classes = f"{len(labels.classes)} classes"
+            classes += f", {labels.n_unlabeled:,} without a label" if labels.n_unlabeled else ""
         origin = ", ".join(part for part in (self.source, self.license) if part)
         return f"{self.name}: {counts}, {shape} {self.train.dtype}, {classes}" + (f" ({origin})" if origin else "")

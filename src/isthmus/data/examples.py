@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
+from isthmus.data.labels import is_a
 from isthmus.data.mapped import give_pages_back
 from isthmus.errors import DataError
 
@@ -88,12 +89,6 @@ def _unwrap(X: Any) -> tuple[Array, tuple[str, ...] | None]:
         return np.asarray(X), None
     except ValueError as error:
         raise DataError(f"X cannot be made one array ({error}): give every example the same shape") from error
-
-
-def is_a(X: Any, module: str, *classes: str) -> bool:
-    """Whether X is of a class of a library, which has been imported if it is."""
-    library = sys.modules.get(module)
-    return library is not None and any(isinstance(X, getattr(library, name, ())) for name in classes)
 
 
 def _names(frame: Any) -> tuple[str, ...] | None:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from isthmus.data.columns import Chosen, choose
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import open_regular, shown
+from isthmus.data.labels import labels_from_cells, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 
@@ -28,7 +29,6 @@ __all__ = ["read_csv", "read_parquet"]
 
 Array = npt.NDArray[Any]
 
-_NO_LABEL = "(none)"
 _MISSING = ("", "na", "n/a", "null", "none", "?")  # beside nan, which float reads
 _ROWS = 10_000  # rows read together
 _IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
@@ -59,16 +59,6 @@ def read_csv(path: Path, options: ReadOptions, reused: Reused | None = None) -> 
     return replace(found, name=path.name, source=name)
 
 
-def _notes(labels: Array | None) -> tuple[str, ...]:
-    """What a user should hear of the labels."""
-    count = 0 if labels is None or labels.dtype.kind != "U" else int((labels == _NO_LABEL).sum())
-    return (
-        (f"{count:,} {'row has' if count == 1 else 'rows have'} no label, and {_NO_LABEL} stands for it",)
-        if count
-        else ()
-    )
-
-
 def _read_text(file: TextIO, name: str, options: ReadOptions, reused: Reused | None) -> Dataset:
     """The names of the columns if there are any, the numbers, labels and ids if wanted."""
     delimiter = max(",;\t", key=file.readline().count)
@@ -85,13 +75,13 @@ def _read_text(file: TextIO, name: str, options: ReadOptions, reused: Reused | N
         next(_rows(file, delimiter))
     rows = _rows(file, delimiter)
     values, labels, ids = _parse(rows, columns, chosen, name)
-    target = None if chosen.labels is None else _narrow(labels)
+    target, said = (None, ()) if chosen.labels is None else labels_from_cells(labels, _MISSING)
     return Dataset(
         name,
         values,
         train_labels=target,
         columns=tuple(columns[place] for place in chosen.features) if named else None,
-        notes=(*chosen.notes, *_notes(target)),
+        notes=(*chosen.notes, *said),
         kind="table",
         ids=None if chosen.id is None else np.asarray(ids),
         id_name=None if chosen.id is None else columns[chosen.id],
@@ -172,19 +162,6 @@ def _remedy(column: str, chosen: Chosen) -> str:
     return said
 
 
-def _narrow(cells: Array | list[Any]) -> Array:
-    """Labels as whole numbers where they are, else as numbers, else as text; where there is none, the text (none)."""
-    gaps = [cell is None or str(cell).strip().lower() in _MISSING for cell in cells]
-    try:
-        numbers = np.asarray([cell for cell, gap in zip(cells, gaps, strict=True) if not gap], np.float64)
-    except (TypeError, ValueError):
-        numbers = None
-    if numbers is None or any(gaps):
-        return np.asarray([_NO_LABEL if gap else str(cell) for cell, gap in zip(cells, gaps, strict=True)])
-    whole = (np.abs(numbers) < 2**53).all() and (numbers == np.round(numbers)).all()
-    return numbers.astype(np.int64) if whole else numbers
-
-
 def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
     """A table of numbers from a Parquet file, in the type that holds all its columns; nulls become NaN.
 
@@ -223,14 +200,14 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         raise DataError(
             f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {len(values):,} are there"
         )
-    found = None if chosen.labels is None else _narrow(cells)
+    found, said = (None, ()) if chosen.labels is None else labels_from_column(cells)
     return Dataset(
         path.name,
         values,
         train_labels=found,
         columns=tuple(columns[place] for place in chosen.features),
         source=name,
-        notes=(*chosen.notes, *_notes(found)),
+        notes=(*chosen.notes, *said),
         kind="table",
         ids=None if chosen.id is None else np.asarray([str(each) for each in ids]),
         id_name=None if chosen.id is None else columns[chosen.id],

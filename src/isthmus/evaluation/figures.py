@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
+from isthmus.data.labels import class_labels
 from isthmus.data.observed import gaps
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation.advice import Advice, advised
 from isthmus.evaluation.codes import Codes, health
 from isthmus.evaluation.comparing import error_of, means, no_likeness, rate, span_of
-from isthmus.evaluation.labels import Labels, as_labels, probed
+from isthmus.evaluation.labels import Labels, probed
 from isthmus.evaluation.subspace import principal, sample
 from isthmus.metrics import psnr
 
@@ -167,7 +168,8 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
     Args:
         ae: a fitted autoencoder.
         X: examples in the units of the training data.
-        y: their labels (n,), of any kind, if they have any: the codes are scored by them.
+        y: their labels (n,), of any kind, if they have any: the codes are scored by them. None, NaN, NaT, pandas.NA and empty text
+            mean that an example has no label: it is left out of these scores, and they say how many are.
         train: the examples that it was trained on, (m, *shape), for PCA and the error in training; without them PCA is fitted on X
             itself, and the result says so.
         train_labels: their labels (m,), for probes to be fitted on; without them probes are cross-validated within X.
@@ -179,9 +181,9 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
     fitted = values if train is None else checked(ae, train, "train")
     if train is None and train_labels is not None:
         raise DataError("train_labels are those of train: give train too")
-    labels = None if y is None else as_labels(y, len(values), "y")
+    labels = None if y is None else class_labels(y, len(values))
     known = (
-        None if y is None or train_labels is None else (fitted, as_labels(train_labels, len(fitted), "train_labels"))
+        None if y is None or train_labels is None else (fitted, class_labels(train_labels, len(fitted), "train_labels"))
     )
     scale = np.broadcast_to(ae.model_.scale.cpu().numpy().astype(np.float64), ae.shape_)
     subspace, pca_missing = principal(fitted, scale.ravel(), math.prod(ae.code_shape_))

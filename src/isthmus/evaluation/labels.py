@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.errors import DataError
+from isthmus.data.labels import ClassLabels, numbered
+from isthmus.data.mapped import Rows
 from isthmus.estimator import Autoencoder
-from isthmus.evaluation.subspace import Subspace, sample
+from isthmus.evaluation.subspace import Subspace, drawn, most_of, sample
 
-__all__ = ["FITTED", "SCORED", "Labels", "as_labels", "probed"]
+__all__ = ["FITTED", "SCORED", "Labels", "probed"]
 
 Array = NDArray[Any]
 Split = tuple[Array, Array]  # places of examples to fit on, and to score
@@ -40,6 +41,7 @@ class Labels:
         n_classes: kinds of labels.
         n_scored, n_fitted: on how many examples scores are taken, and on how many training examples probes were fitted; 0 where the
             training labels are not known, and probes are fitted on four fifths of the scored examples, five times.
+        n_unlabeled: how many examples have no label, and are no part of any score.
         most_frequent: what the most frequent label alone gets right.
         linear, linear_pca, linear_raw: a logistic regression on standardized numbers (scikit-learn's, C=1).
         neighbors, neighbors_pca, neighbors_raw: the vote of the 5 nearest, by Euclidean distance in model units.
@@ -64,10 +66,12 @@ class Labels:
     clusters: float
     mutual_information: float
     rand: float
+    n_unlabeled: int = 0
 
     def how(self) -> str:
         """How probes were fitted and scored, in a sentence."""
         base = f"scored on {self.n_scored:,} examples of {self.n_classes:,} classes"
+        base += f" ({self.n_unlabeled:,} more have no label, and are left out)" if self.n_unlabeled else ""
         if self.n_fitted:
             return f"Probes were fitted on {self.n_fitted:,} training examples and {base}."
         return f"Probes were {base} by {FOLDS}-fold cross-validation: no training labels are known."
@@ -85,46 +89,41 @@ class Labels:
         return [(name, *("-" if value is None else f"{value:.3f}" for value in values)) for name, *values in table]  # type: ignore[misc]
 
 
-def as_labels(y: Any, count: int, name: str) -> Array:
-    """What a user gives as labels: (count,), or a `DataError`."""
-    labels = np.asarray(y)
-    if labels.shape != (count,):
-        raise DataError(f"{name} has shape {labels.shape}, but there are {count:,} examples: give a label for each")
-    return labels
-
-
-def unfit(labels: Array) -> str:
+def unfit(labels: ClassLabels) -> str:
     """Why labels cannot score anything, or ""."""
-    kinds = len(np.unique(labels if labels.dtype.kind in "biuf" else labels.astype(str)))
-    if len(labels) < FEWEST:
-        return f"{len(labels)} labels are too few to score by; {FEWEST} are needed"
+    n, kinds, numbers = len(labels) - labels.n_unlabeled, len(np.unique(labels.known_numbers())), labels.measured()
+    if n < FEWEST:
+        without = f", and {labels.n_unlabeled:,} examples have none" if labels.n_unlabeled else ""
+        return f"{n} labels are too few to score by{without}; {FEWEST} are needed"
     if kinds == 1:
         return "all labels are the same"
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)) and kinds > len(labels) / FEWEST:
+    if numbers is not None and (numbers % 1).any() and kinds > n / FEWEST:
         return f"the labels are numbers, {kinds:,} different ones, and no classes"
-    if kinds > min(MOST_CLASSES, len(labels) / 2):
-        return f"{kinds:,} kinds of labels for {len(labels):,} examples are too many for classes"
+    if kinds > min(MOST_CLASSES, n / 2):
+        return f"{kinds:,} kinds of labels for {n:,} examples are too many for classes"
     return ""
 
 
 def probed(
     ae: Autoencoder,
     subspace: Subspace,
-    scored: tuple[Array, Array],
-    fitted: tuple[Array, Array] | None,
+    scored: tuple[Array, ClassLabels],
+    fitted: tuple[Array, ClassLabels] | None,
 ) -> tuple[Labels | None, str]:
     """Scores of codes by labels; or none, and why.
 
     Args:
         subspace: PCA of equal width, without axes where there is none.
-        scored: examples (n, *shape) and their labels (n,).
-        fitted: training examples and their labels, if they are known.
+        scored: examples (n, *shape) and their labels; those without a label are left out.
+        fitted: training examples and their labels, if they are known; likewise.
     """
     reason = unfit(scored[1])
     if reason:
         return None, reason
+    if fitted is not None and fitted[1].n_unlabeled == len(fitted[1]):
+        fitted = None
     parts = [_drawn(*scored, SCORED)] + ([] if fitted is None else [_drawn(*fitted, FITTED)])
-    n, y = len(parts[0][0]), _numbered([labels for _, labels in parts])
+    n, y = len(parts[0][0]), np.concatenate(numbered([labels for _, labels in parts]))
     X = np.concatenate([examples for examples, _ in parts])
     splits = _folds(n) if fitted is None else [(np.arange(n, len(X)), np.arange(n))]
     centered, codes = subspace.centered(torch.from_numpy(np.asarray(X, np.float64))), ae.transform(X)
@@ -145,6 +144,7 @@ def probed(
             n_classes=classes,
             n_scored=n,
             n_fitted=len(y) - n,
+            n_unlabeled=scored[1].n_unlabeled,
             most_frequent=float(often),
             **scores,  # type: ignore[arg-type]  # None only where the class says so
             **_clustered(codes[:n], y[:n], classes),
@@ -153,16 +153,14 @@ def probed(
     )
 
 
-def _drawn(examples: Array, labels: Array, most: int) -> tuple[Array, Array]:
-    part, places = sample(examples, most)
-    return part, labels[places]
-
-
-def _numbered(parts: list[Array]) -> NDArray[np.int64]:
-    """Labels of any kind as numbers from 0 on, the same number for the same label in all parts."""
-    if not all(part.dtype.kind in "biuf" for part in parts):
-        parts = [part.astype(str) for part in parts]
-    return np.unique(np.concatenate(parts), return_inverse=True)[1].astype(np.int64)
+def _drawn(examples: Array, labels: ClassLabels, most: int) -> tuple[Array, ClassLabels]:
+    """At most so many of the examples that have a label."""
+    if not labels.n_unlabeled:
+        part, places = sample(examples, most)
+        return part, labels[places]
+    places = np.flatnonzero(labels.labeled)
+    places = places[drawn(len(places), most_of(examples, most))]
+    return Rows(examples)(places), labels[places]
 
 
 def _folds(n: int) -> list[Split]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isthmus.data.mapped import Rows
 from isthmus.metrics import principal_components
 
-__all__ = ["PCA_ROWS", "Subspace", "drawn", "principal", "sample"]
+__all__ = ["PCA_ROWS", "Subspace", "drawn", "most_of", "principal", "sample"]
 
 Array = NDArray[Any]
 
@@ -49,8 +49,13 @@ def drawn(count: int, most: int) -> NDArray[np.int64]:
 
 def sample(values: Array, most: int) -> tuple[Array, NDArray[np.int64]]:
     """At most so many examples (and no more than 256 MiB hold), and their places; a memory map is read where they lie."""
-    places = drawn(len(values), max(1, min(most, _PCA_NUMBERS // values[0].size)))
+    places = drawn(len(values), most_of(values, most))
     return (np.asarray(values) if len(places) == len(values) else Rows(values)(places)), places
+
+
+def most_of(values: Array, most: int) -> int:
+    """So many examples, or as many as 256 MiB hold."""
+    return max(1, min(most, _PCA_NUMBERS // int(values[0].size)))
 
 
 def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Subspace, str]:

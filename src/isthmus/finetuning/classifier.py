@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, Literal, Self
@@ -13,7 +14,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
@@ -21,7 +21,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, Missing
-from isthmus.errors import DataError, RecordError
+from isthmus.data.labels import ClassLabels, class_labels, numbered, plain
+from isthmus.data.mapped import Rows
+from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning.head import Head, Net
 from isthmus.fitted import Around, Settable, seed_of
@@ -109,19 +111,23 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    def fit(self, X: Any, y: ArrayLike, *, unlabeled: Any = None) -> Self:
-        """Learns the labels y (n,) of examples X (n, *shape); labels are numbers, strings, anything that can be sorted.
+    def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
+        """Learns the labels y (n,) of examples X (n, *shape): numbers, text, truth values, dates.
 
         Args:
-            unlabeled: more examples (m, *shape), which an autoencoder that is not fitted is trained on too. There is no label
-                that means "none": -1 is as good as any other.
+            y: None, NaN, NaT, pandas.NA and empty text mean that an example has no label: it is not learned from, and a warning says
+                how many there are. An autoencoder that is not fitted is trained on all of X. -1 is a label as good as any other.
+            unlabeled: more examples (m, *shape), which an autoencoder that is not fitted is trained on too.
         """
         self._validate_params()
         seed = seed_of(self.random_state)
         examples = as_examples(X, missing=self._missing)
-        classes, numbers = _labels(examples.values, y)
+        known = _labels(examples.values, y)
+        classes, numbers = known.classes, known.known_numbers()
         ae = self._encoder(examples, unlabeled, seed)
         values = ae._examples(examples)
+        if known.n_unlabeled:
+            values = Rows(values)(np.flatnonzero(known.labeled))
         codes, model = ae.transform(values), ae.model_
         head = Head(codes, len(classes), model.dtype).to(model.device)
         net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
@@ -160,6 +166,18 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         logits = self._applied(X, lambda raw: self.net_.logits(raw))
         labels: Array = self.classes_[logits.argmax(1)]
         return labels
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """The share of those examples that have a label which `predict` tells right, between 0 and 1."""
+        examples = as_examples(X, missing=self._missing)
+        labels = class_labels(y, len(examples.values))
+        there = np.flatnonzero(labels.labeled)
+        if not len(there):
+            raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to score by")
+        told = self.predict(Examples(Rows(examples.values)(there), examples.columns))
+        mine, theirs = numbered([class_labels(told, len(there)), labels[there]])
+        weights = None if sample_weight is None else np.asarray(sample_weight)[there]
+        return float(np.average(mine == theirs, weights=weights))
 
     def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
         """An autoencoder of its own, trained unless it was to be drawn."""
@@ -204,18 +222,29 @@ def _no_terminal() -> bool:
     return not sys.stderr.isatty() and "ipykernel" not in sys.modules
 
 
-def _labels(X: Array, y: Any) -> tuple[Array, NDArray[np.int64]]:
-    """The labels that there are, sorted, and the number of each example's."""
+def _labels(X: Array, y: Any) -> ClassLabels:
+    """The labels that there are, checked."""
     if y is None:
         raise DataError("Classifier requires y to be passed, but the target y is None: give a label for each example")
-    labels = column_or_1d(y, warn=True)
-    assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
-    check_consistent_length(X, labels)
-    classes, numbers = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise DataError(f"y has one class alone, {classes.tolist()[0]!r}; there is nothing to tell apart")
-    return classes, numbers.astype(np.int64)
+    check_consistent_length(X, y)
+    if getattr(y, "ndim", 1) == 2 and isinstance(y, np.ndarray):
+        y = column_or_1d(y, warn=True)
+    labels = class_labels(y, len(X))
+    if labels.n_unlabeled == len(labels):
+        raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to learn")
+    if labels.classes.dtype.kind == "f":  # numbers with fractions are no classes
+        check_classification_targets(labels.known())
+    if len(labels.classes) < 2:
+        raise DataError(f"y has one class alone, {plain(labels.classes)[0]!r}; there is nothing to tell apart")
+    if labels.n_unlabeled:
+        have = "has" if labels.n_unlabeled == 1 else "have"
+        warnings.warn(
+            f"{labels.n_unlabeled:,} of {len(labels):,} examples {have} no label: labels are learned from the other "
+            f"{len(labels) - labels.n_unlabeled:,}",
+            IsthmusWarning,
+            stacklevel=3,
+        )
+    return labels
 
 
 def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
@@ -234,7 +263,7 @@ def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
 def finetune(
     ae: Autoencoder,
     X: Any,
-    y: ArrayLike,
+    y: Any,
     *,
     frozen: bool = False,
     epochs: float | Literal["auto"] = "auto",

@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from isthmus.data.labels import ClassLabels, cell, class_labels
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import Array, as_pictures, first, limits
-from isthmus.plots.maps import Coloring, coloring, drawn_places, labels_of, project
+from isthmus.plots.maps import UNLABELED, Coloring, coloring, drawn_places, project
 from isthmus.text import html_safe, printable
 
 __all__ = ["BYTES", "POINTS", "hover_map"]
@@ -85,7 +86,7 @@ def hover_map(
     if kind not in _NAMES:
         raise RecordError(f"kind={kind!r} is no map: take {', '.join(_NAMES)}")
     examples = first(X)
-    labels = None if y is None else labels_of(y, len(examples))
+    labels = None if y is None else class_labels(y, len(examples))
     places = drawn_places(len(examples), min(limit, POINTS), random_state)
     while (shown := _shown(ae, examples, places, labels)).size > BYTES:
         fewer = int(len(places) * min(0.95, BYTES / shown.size))
@@ -97,8 +98,9 @@ def hover_map(
     color = None if labels is None else coloring(labels[places])
     mark = "m" + hashlib.sha256(points.tobytes() + shown.sprite.encode()).hexdigest()[:8]
     order = np.argsort(np.zeros(len(places)) if color is None else color.values, kind="stable").tolist()
-    groups = [_group(points[i], shown.names[i], shown.card(i, mark), _fill(color, i)) for i in order]
-    return _figure(mark, title, shown, groups, _legend(color))
+    none = np.zeros(len(places), bool) if labels is None else ~labels[places].labeled
+    groups = [_group(points[i], shown.names[i], shown.card(i, mark), _fill(color, i, none[i])) for i in order]
+    return _figure(mark, title, shown, groups, _legend(color, int(none.sum())))
 
 
 class _Shown(NamedTuple):
@@ -136,9 +138,9 @@ class _Shown(NamedTuple):
         return f'<svg {place} viewBox="{view}"><use href="#{mark}"/></svg>{said}'
 
 
-def _shown(ae: Autoencoder, examples: Array, places: Array, labels: Array | None) -> _Shown:
+def _shown(ae: Autoencoder, examples: Array, places: Array, labels: ClassLabels | None) -> _Shown:
     originals = examples[places]
-    names = [f"example {i}" + ("" if labels is None else f", label {_text(labels[i])}") for i in places]
+    names = [f"example {i}" + ("" if labels is None else _labeled(labels, i)) for i in places]
     back = ae.reconstruct(originals)
     try:
         pictures = [as_pictures(side) for side in (originals, back)]
@@ -210,6 +212,12 @@ def _lines(ae: Autoencoder, examples: Array, places: Array, back: Array) -> tupl
     )
 
 
+def _labeled(labels: ClassLabels, i: int) -> str:
+    """What a point is called behind its number."""
+    label = labels.one(i)
+    return ", no label" if label is None else f", label {_text(cell(label))}"
+
+
 def _text(value: Any) -> str:
     """A name of at most 24 letters."""
     text = printable(" ".join(str(value).split()), 400)
@@ -225,8 +233,10 @@ def _spread(points: Array) -> Array:
     return pixels
 
 
-def _fill(color: Coloring | None, i: int) -> str:
-    return "" if color is None else to_hex(color.cmap(color.norm(color.values[i])))
+def _fill(color: Coloring | None, i: int, unlabeled: bool) -> str:
+    if color is None:
+        return ""
+    return to_hex(UNLABELED if unlabeled else color.cmap(color.norm(color.values[i])))
 
 
 def _group(point: Array, name: str, card: str, fill: str) -> str:
@@ -236,18 +246,21 @@ def _group(point: Array, name: str, card: str, fill: str) -> str:
     return f'<g class="p" tabindex="0" role="img"{style}><title>{html_safe(name)}</title>{dot}<g>{card}</g></g>'
 
 
-def _legend(color: Coloring | None) -> str:
-    """What the colors mean."""
+def _legend(color: Coloring | None, unlabeled: int) -> str:
+    """What the colors mean, and how many points have no label."""
     if color is None:
         return ""
     if color.names:
         hues = [to_hex(color.cmap(color.norm(i))) for i in range(len(color.names))]
-        items = (f'<li style="--c:{hue}">{html_safe(name)}</li>' for hue, name in zip(hues, color.names, strict=True))
+        names = [(hue, name) for hue, name in zip(hues, color.names, strict=True)]
+        names += [(to_hex(UNLABELED), f"no label ({unlabeled:,})")] if unlabeled else []
+        items = (f'<li style="--c:{hue}">{html_safe(name)}</li>' for hue, name in names)
         return f"<ul>{''.join(items)}</ul>"
     stops = ",".join(to_hex(color.cmap(share)) for share in np.linspace(0, 1, 6))
-    low, high = float(np.min(color.values)), float(np.max(color.values))
+    low, high = float(color.norm.vmin or 0), float(color.norm.vmax or 0)
     bar = f'<span class="bar" style="background:linear-gradient(90deg,{stops})"></span>'
-    return f"<p>label {low:.4g}{bar}{high:.4g}</p>"
+    none = f"; {unlabeled:,} in gray have no label" if unlabeled else ""
+    return f"<p>label {low:.4g}{bar}{high:.4g}{none}</p>"
 
 
 def _figure(mark: str, title: str, shown: _Shown, groups: list[str], legend: str) -> str:

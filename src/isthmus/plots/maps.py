@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 
+from isthmus.data.labels import ClassLabels, cell, class_labels
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Picture, chart
 from isthmus.plots.grids import Array, first
 
-__all__ = ["coloring", "drawn_places", "labels_of", "latent", "project", "tsne", "umap"]
+__all__ = ["UNLABELED", "coloring", "drawn_places", "latent", "project", "tsne", "umap"]
 
 NAME = 18  # letters of a label that are shown
 TRUSTED = 1000  # points that say how far a map is to be trusted
+UNLABELED = "0.7"  # the gray of points without a label
 CLASSES = 20  # labels of more kinds than this get a continuous color bar
 
 
@@ -91,7 +93,7 @@ def _mapped(ae: Autoencoder, X: Any, y: Any, name: str, limit: int, random_state
     chosen = drawn_places(count, limit, random_state)
     if len(chosen) < count:
         title = f"{name} map of the codes of {limit:,} of {count:,} examples (limit={limit})"
-        y = None if y is None else labels_of(y, count)[chosen]
+        y = None if y is None else class_labels(y, count)[chosen]
     found = project(codes[chosen], "tsne" if name == "t-SNE" else "umap", random_state, **choices)
     alt = f"{title}{', colored by label' if y is not None else ''}."
     figure, axes = _scatter(found.points, y, f"{title}{found.said}", alt)
@@ -184,14 +186,27 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     if y is None:
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
-    labels = labels_of(y, len(points))
+    labels = class_labels(y, len(points))
     color = coloring(labels)
     if color is None:
-        axes.set_title(f"{title};\n{len(np.unique(labels))} kinds of label, too many to color", fontsize=10, loc="left")
+        kinds = len(np.unique(labels.known_numbers()))
+        why = f"{kinds} kinds of label, too many to color" if kinds else "none has a label"
+        axes.set_title(f"{title};\n{why}", fontsize=10, loc="left")
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
+    there = labels.labeled
+    if not there.all():
+        axes.set_title(f"{title};\n{labels.n_unlabeled:,} without a label, in gray", fontsize=10, loc="left")
+        axes.scatter(points[~there, 0], points[~there, 1], s=size, color=UNLABELED, alpha=0.5, linewidths=0)
     axes.scatter(
-        points[:, 0], points[:, 1], s=size, c=color.values, cmap=color.cmap, norm=color.norm, alpha=0.7, linewidths=0
+        points[there, 0],
+        points[there, 1],
+        s=size,
+        c=color.values[there],
+        cmap=color.cmap,
+        norm=color.norm,
+        alpha=0.7,
+        linewidths=0,
     )
     bar = figure.colorbar(ScalarMappable(color.norm, color.cmap), ax=axes, aspect=30, pad=0.02)
     bar.ax.set_xlabel("label", loc="left")
@@ -202,24 +217,30 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[Picture, Axes
     return figure, axes
 
 
-def coloring(labels: Array) -> Coloring | None:
-    """How points are colored by their labels; None for more names than can be told apart."""
-    kinds, index = np.unique(labels, return_inverse=True)
-    numbers = np.issubdtype(kinds.dtype, np.number)
-    if len(kinds) <= CLASSES and not (numbers and np.any(kinds % 1)):
+def coloring(labels: ClassLabels) -> Coloring | None:
+    """How points are colored by their labels; None for more names than can be told apart, and where no example has a label.
+
+    Points without a label have no color of these, and any value.
+    """
+    used, index = np.unique(labels.known_numbers(), return_inverse=True)
+    kinds, numbers = labels.classes[used], labels.measured()
+    if not len(kinds):
+        return None
+    values = np.zeros(len(labels))
+    if len(kinds) <= CLASSES and not (numbers is not None and np.any(numbers[used] % 1)):
         hues = colormaps["tab10" if len(kinds) <= 10 else "tab20"].resampled(10 if len(kinds) <= 10 else 20)
         edges = np.arange(len(kinds) + 1) - 0.5
-        names = [shorten(str(int(kind) if numbers else kind), NAME, placeholder=" ...") for kind in kinds]
+        names = [shorten(_name(kind), NAME, placeholder=" ...") for kind in kinds]
+        values[labels.labeled] = index
         return Coloring(
-            index, ListedColormap([hues(i) for i in range(len(kinds))]), BoundaryNorm(edges, len(kinds)), names
+            values, ListedColormap([hues(i) for i in range(len(kinds))]), BoundaryNorm(edges, len(kinds)), names
         )
-    if not numbers:  # a bar would give an order and a distance to names that have none
+    if numbers is None:  # a bar would give an order and a distance to names that have none
         return None
-    return Coloring(labels, colormaps["viridis"], Normalize(labels.min(), labels.max()), [])
+    values[labels.labeled] = numbers[labels.known_numbers()]
+    return Coloring(values, colormaps["viridis"], Normalize(numbers[used].min(), numbers[used].max()), [])
 
 
-def labels_of(y: Any, count: int) -> Array:
-    labels = np.asarray(y)
-    if labels.shape != (count,):
-        raise DataError(f"y holds labels of shape {labels.shape} for {count} examples: give one label for each")
-    return labels
+def _name(kind: Any) -> str:
+    """A label in a legend; whole numbers without a fraction."""
+    return cell(kind).removesuffix(".0") if isinstance(kind, float) else cell(kind)

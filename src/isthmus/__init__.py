@@ -30,6 +30,7 @@ Reading order, which is the way of the data; nobody imports upward:
     inference       rows through the model, the same bits in any grouping
     progress        what a person sees meanwhile
     writing         a file in one piece, or the old one
+    tables_out      tables as CSV: text guarded, numbers as they are
     container       safetensors files, read with suspicion
     storage         the model file
     choosing        what "auto" means: choices made from the data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,20 +107,11 @@ def write_table(path: Path, header: list[str] | None, values: Any, labels: Any =
         header: the names of the columns, if they have any, that of the labels last.
         labels: (n,), a column behind the numbers.
     """
-    import csv
-    import io
+    from isthmus.tables_out import write_csv
 
-    from isthmus.data.labels import cell
-    from isthmus.writing import replace_file
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if header is not None:
-        writer.writerow(header)
-    for number, row in enumerate(values):
-        cells = [str(value).removesuffix(".0") for value in row.tolist()]
-        writer.writerow(cells if labels is None else [*cells, cell(labels[number])])
-    replace_file(path, text.getvalue().encode())
+    cells = ([str(value).removesuffix(".0") for value in row.tolist()] for row in values)
+    known = [[]] * len(values) if labels is None else ([label] for label in labels)
+    write_csv(path, header, ([*row, *label] for row, label in zip(cells, known, strict=True)))
     say(f"written: {path}, {values.shape} {values.dtype}")
 
 
@@ -131,22 +121,18 @@ def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterato
 
     import numpy as np
 
+    from isthmus.tables_out import csv_parts
     from isthmus.writing import replace_file
 
     def parts() -> Iterator[bytes]:
         head = io.BytesIO()
-        if path.suffix == ".npy":
-            np.lib.format.write_array_header_1_0(head, {"descr": dtype.str, "fortran_order": False, "shape": shape})
-        else:
-            writer = csv.writer(text := io.StringIO(), lineterminator="\n")
-            writer.writerow(names)
-            head.write(text.getvalue().encode())
+        np.lib.format.write_array_header_1_0(head, {"descr": dtype.str, "fortran_order": False, "shape": shape})
         yield head.getvalue()
         for block in blocks:
-            rows = (",".join(map(repr, row)) for row in block.tolist()) if path.suffix == ".csv" else ()
-            yield block.tobytes() if path.suffix == ".npy" else "".join(f"{row}\n" for row in rows).encode()
+            yield block.tobytes()
 
-    replace_file(path, parts())
+    table = path.suffix == ".csv"
+    replace_file(path, csv_parts(names, (row for block in blocks for row in block.tolist())) if table else parts())
     say(f"written: {path}, {shape} {dtype}")
 
 

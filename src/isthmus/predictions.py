@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.labels import cell, class_labels, numbered, plain
+from isthmus.data.labels import class_labels, numbered, plain
 from isthmus.data.mapped import Rows
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning import Classifier
 from isthmus.runs import Split
-from isthmus.text import csv_safe
-from isthmus.writing import replace_file
+from isthmus.tables_out import write_csv
 
 __all__ = ["Taught", "taught", "write"]
 
@@ -104,14 +101,9 @@ def write(path: Path, classifier: Classifier, X: Array, truth: Array | None = No
     chances = classifier.predict_proba(X)
     labels = classifier.classes_[chances.argmax(1)]
     own = None if truth is None else class_labels(truth, len(X))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "label", "probability", *([] if truth is None else ["truth"])])
-    for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True)):
-        known = [] if own is None else [_cell(own.one(row))]
-        writer.writerow([row, _cell(label), f"{chance:.4g}", *known])
-    replace_file(path, text.getvalue().encode())
-
-
-def _cell(label: Any) -> str:
-    return csv_safe(cell(label)) if isinstance(label, str) else cell(label)
+    header = ["row", "label", "probability", *([] if own is None else ["truth"])]
+    rows = (
+        [row, label, f"{chance:.4g}", *([] if own is None else [own.one(row)])]
+        for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True))
+    )
+    write_csv(path, header, rows)

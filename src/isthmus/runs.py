@@ -9,9 +9,7 @@ pictures/*.png          and report.html; events.* for TensorBoard when asked
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import shlex
@@ -36,6 +34,7 @@ from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordErro
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
 from isthmus.records import arguments, nearest
+from isthmus.tables_out import csv_records
 from isthmus.text import as_json, command
 from isthmus.training import Report
 from isthmus.writing import replace_file
@@ -62,7 +61,6 @@ __all__ = [
     "save_checkpoint",
     "save_run",
     "split",
-    "table_csv",
     "title_of",
 ]
 
@@ -267,16 +265,7 @@ def history_csv(history: Iterable[Report]) -> str:
         {k: v for k, v in asdict(report).items() if k not in {"stats", "complete"}} | dict(report.stats)
         for report in history
     ]
-    return table_csv(rows)
-
-
-def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV, with a line of all names; what a row has not stays empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_records(rows)
 
 
 def open_run(run: Path) -> Autoencoder:

@@ -9,8 +9,10 @@ import re
 import shlex
 from typing import Any
 
-__all__ = ["as_json", "command", "csv_safe", "html_safe", "printable", "sentence"]
+__all__ = ["as_json", "command", "csv_safe", "html_safe", "is_number", "printable", "sentence"]
 
+_FORMULA = set("=+-@＝＋－＠")  # the wide ones are formulas too, in some spreadsheets
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)", re.ASCII)
 _LONGEST = 200  # characters of one name in a message
 _SENTENCE = 4000  # characters of one message
 _ACTS = re.compile(  # what a terminal or a reader of text obeys: control characters, marks of direction, halves of a character
@@ -40,9 +42,19 @@ def sentence(value: object) -> str:
 
 
 def csv_safe(cell: str) -> str:
-    """A text cell that no spreadsheet takes for a formula and no terminal for a command; numbers never pass through here."""
+    """A text cell that no spreadsheet takes for a formula and no terminal for a command.
+
+    Text that is a number, such as -1, is none and stays as it is.
+    """
+    if is_number(cell):
+        return cell
     text = _ACTS.sub(lambda found: _escaped(found.group()), cell)
-    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} or cell[:1] in {"\t", "\r"} else text
+    return f"'{text}" if text.lstrip()[:1] in _FORMULA or cell[:1] in {"\t", "\r", "\n"} else text
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number and nothing else: -1, 02134, 1e2, -inf."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def html_safe(value: object) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ from numpy.typing import NDArray
 
 from isthmus.anomalies import Cause, OutlierDetector
 from isthmus.errors import DataError, RecordError
-from isthmus.text import csv_safe
-from isthmus.writing import check_writable, replace_file
+from isthmus.tables_out import write_csv
+from isthmus.writing import check_writable
 
 __all__ = ["Verdicts", "csv_path", "draw", "verdicts", "write"]
 
@@ -51,7 +49,7 @@ class Verdicts:
         header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
         lines = [header]
         for row in range(len(self.scores)):
-            blame = [text for cause in self.causes[row] for text in (csv_safe(_name(cause)), f"{cause.share:.4g}")]
+            blame = [text for cause in self.causes[row] for text in (_name(cause), f"{cause.share:.4g}")]
             lines.append([*self._first(row), *blame])
         return lines
 
@@ -113,9 +111,8 @@ def csv_path(out: Path | None, usual: str) -> Path:
 
 def write(path: Path, found: Verdicts) -> None:
     """A line for each example, the whole file or the old one."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(found.lines())
-    replace_file(path, text.getvalue().encode())
+    header, *rows = found.lines()
+    write_csv(path, header, rows)
 
 
 def draw(path: Path, detector: OutlierDetector, X: NDArray[Any]) -> Path | None:

@@ -83,6 +83,7 @@ def robustness(
     from isthmus.records import arguments
     from isthmus.review import whole
     from isthmus.robustness import robustness as measured
+    from isthmus.tables_out import csv_records
     from isthmus.writing import check_writable, replace_file
 
     choices = arguments({"robustness": measured}, settings or [])["robustness"]
@@ -93,7 +94,7 @@ def robustness(
     with runs.claimed(folder):
         check_writable(folder / "robustness.csv")
         result = measured(ae, part.test, train=part.train, **choices)
-        replace_file(folder / "robustness.csv", runs.table_csv([each.as_dict() for each in result.figures]).encode())
+        replace_file(folder / "robustness.csv", csv_records([each.as_dict() for each in result.figures]).encode())
         pictures = save(result, folder / "pictures")
     if as_json:
         say_json(result.as_dict())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.text import printable
+from isthmus.text import is_number, printable
 
 __all__ = [
     "ClassLabels",
@@ -33,7 +32,6 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 _LISTED = 5  # marks in a note
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +80,7 @@ class ClassLabels:
         """The classes as numbers, where each of them is a finite one or the text of one."""
         if self.classes.dtype.kind in "biuf":
             return self.classes.astype(np.float64)
-        if all(isinstance(value, str) and _NUMBER.fullmatch(value) for value in self.classes.tolist()):
+        if all(isinstance(value, str) and _is_finite(value) for value in self.classes.tolist()):
             return np.array([float(value) for value in self.classes.tolist()])
         return None
 
@@ -309,7 +307,7 @@ def labels_from_cells(cells: Sequence[str | None], marks: Iterable[str]) -> tupl
     there = [cell for cell in cells if cell is not None and cell.strip()]
     marked = {cell for cell in set(there) if cell.strip().lower() in marks}
     words = set(there) - marked
-    numbers = all(_NUMBER.fullmatch(word) for word in words)
+    numbers = all(_is_finite(word) for word in words)
     none = marked if numbers else set[str]()
     kept = words if numbers else words | marked
     notes = _notes(
@@ -343,6 +341,11 @@ def _conversion(words: set[str]) -> Any:
         if all(_same(kind, word) for word in words):
             return kind
     return str
+
+
+def _is_finite(word: str) -> bool:
+    """Whether a word is a number, and not infinite."""
+    return is_number(word.strip()) and math.isfinite(float(word))
 
 
 def _same(kind: Any, word: str) -> bool:

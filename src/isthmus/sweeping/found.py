@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from isthmus.evaluation import Evaluation, shown
 from isthmus.plots.compared import Line, against
 from isthmus.sweeping.selecting import Choice, select
 from isthmus.sweeping.trials import Trial
+from isthmus.tables_out import csv_text
 
 __all__ = ["SIZE", "Sweep"]
 
@@ -163,13 +162,11 @@ class Sweep:
     def csv(self) -> str:
         """A line for each training: the values, the random state, and its figures on the validation examples."""
         names = next((list(each.figures) for each in self.trials if each.figures), [])
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*self.axes, "random_state", *names])
-        for each in self.trials:
-            values = [text_of(value) for value in each.values.values()]
-            writer.writerow([*values, each.random_state, *(each.figures.get(name) for name in names)])
-        return text.getvalue()
+        rows = (
+            [*map(text_of, each.values.values()), each.random_state, *(each.figures.get(name) for name in names)]
+            for each in self.trials
+        )
+        return csv_text([*self.axes, "random_state", *names], rows)
 
     def picture(self) -> Figure:
         """The error against the values of one field, a curve for each combination of the others, PCA's beside it, the choice marked."""

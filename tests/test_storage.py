@@ -352,8 +352,9 @@ def test_what_is_not_finite_is_not_written(fitted: Autoencoder, path: Path) -> N
 
 
 def test_a_history_may_hold_any_figure(fitted: Autoencoder, tmp_path: Path) -> None:
-    odd = copy.deepcopy(fitted)
-    odd.history_ = (replace(odd.history_[0], valid=float("nan"), stats={"ratio": float("inf")}), *odd.history_[1:])
+    odd, first = copy.deepcopy(fitted), replace(fitted.history_[0], valid=float("nan"), stats={"ratio": float("inf")})
+    assert odd._fitted is not None
+    odd._fitted = replace(odd._fitted, history=(first, *odd.history_[1:]))
     odd.save(tmp_path / "x")
     first, second = load(tmp_path / "x").history_
     assert math.isnan(first.valid or 0)

@@ -35,6 +35,7 @@ Reading order, which is the way of the data; nobody imports upward:
     storage         the model file
     choosing        what "auto" means: choices made from the data
     checkpoints     what training goes on from, as a part of a model file
+    attributes      the fitted attributes, replaced as a whole
     mixtures        a density for codes that have no prior
     fitted          what a fitted autoencoder does
     pretraining     layer by layer, from the example inwards

@@ -6,25 +6,24 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from isthmus import storage
 from isthmus.architectures.base import Architecture
+from isthmus.attributes import FittedAttribute, FittedAttributes
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.checkpoints import Interrupted, Seen, round_of, tensors_of
+from isthmus.checkpoints import Seen, round_of, tensors_of
 from isthmus.choosing import (
     SLOTS,
     Chosen,
@@ -49,7 +48,7 @@ from isthmus.randomness import Purpose, seeded
 from isthmus.scaling import Affine, Scaling
 from isthmus.sources import Selected, Source
 from isthmus.steps import Plan, Precision
-from isthmus.training import Due, Report, Reports, State, copied, train
+from isthmus.training import Due, Report, Reports, train
 from isthmus.writing import check_writable
 
 __all__ = ["Autoencoder"]
@@ -63,7 +62,6 @@ _EXAMPLES = {  # of what a record is, for those who give something else
     "scaling": "Write for example scaling=Standard().",
     "optimizer": "Write for example optimizer=Adam(1e-3).",
 }
-_RUNNING: WeakKeyDictionary[Autoencoder, Reports] = WeakKeyDictionary()  # rounds of training that are not over
 
 
 class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -156,13 +154,16 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         self.random_state = random_state
         self.verbose = verbose
 
-    history_: tuple[Report, ...]
-    seconds_: float
-    _state: State
-    _seen: Seen | None
-    _interrupted: Interrupted | None
+    architecture_ = FittedAttribute[Architecture](lambda fitted: fitted.records["architecture"])
+    likelihood_ = FittedAttribute[Likelihood](lambda fitted: fitted.records["likelihood"])
+    scaling_ = FittedAttribute[Scaling](lambda fitted: fitted.records["scaling"])
+    optimizer_ = FittedAttribute[Optimizer](lambda fitted: fitted.records["optimizer"])
+    precision_ = FittedAttribute[Precision](lambda fitted: fitted.precision)
+    n_parameters_ = FittedAttribute[int](lambda fitted: sum(p.numel() for p in fitted.model.parameters()))
+    history_ = FittedAttribute[tuple[Report, ...]](lambda fitted: fitted.history)
+    seconds_ = FittedAttribute[float](lambda fitted: fitted.seconds)
 
-    # Training
+    # Training: in a copy of the estimator. What was learned there is taken over in one assignment, at the end.
 
     def fit(
         self,
@@ -187,31 +188,62 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         """
         if checkpoint is not None:
             check_writable(Path(checkpoint))
-        for report in self.fitting(X, validation=validation, layerwise=layerwise):
+        aside = copy(self)
+        for report in aside._fitting(X, validation, None, layerwise):
             if checkpoint is not None and report.layer is None:
                 try:
-                    self.checkpoint(checkpoint)
+                    aside.checkpoint(checkpoint)
                 except OSError as error:  # a disk that is full now is no reason to lose what was trained
                     warnings.warn(
                         f"no checkpoint could be written ({error}); training goes on", IsthmusWarning, stacklevel=2
                     )
+        self._fitted = aside._fitted
+        give_memory_back()
         return self
 
     def fitting(self, X: Any, *, validation: Any = None, every: Due = None, layerwise: bool = False) -> Reports:
         """`fit` as a generator: yields a `Report` after each epoch; the caller may look, save a `checkpoint`, or stop at any.
 
+        Between two reports the estimator is as far as training has come. While steps are taken, for another thread say, and
+        after an error, it is what it was before.
+
         Args:
             X, validation, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
             every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
         """
+        aside = copy(self)
+        yield from self._followed(aside, aside._fitting(X, validation, every, layerwise))
+
+    def _fitting(self, X: Any, validation: Any, every: Due, layerwise: bool) -> Reports:
+        """The training of `fit`, in place."""
         self._validate_params()
         self._check_every(every)
-        with self._unchanged_if_it_fails():
-            values = self._begun(X, anew=not self.warm_start, minimum=2)
-            seen = self._looked_at(values, validation)
-            if layerwise:
-                yield from self._layers(seen, every)
-            yield from self._round(seen, every)
+        values = self._begun(X, anew=not self.warm_start, minimum=2)
+        seen = self._looked_at(values, validation)
+        if layerwise:
+            yield from self._layers(seen, every)
+        yield from self._round(seen, every)
+
+    def _followed(self, aside: Self, reports: Reports) -> Reports:
+        """The reports of a training in a copy: between them the estimator is as far as the copy, and where the caller stops it stays so."""
+        before, moving, stopped = self._fitted, RLock(), False
+        while not stopped:
+            with moving:
+                report = next(reports, None)
+            if report is None:
+                break
+            self._fitted = replace(aside._known(), training=moving)
+            try:
+                yield report
+            except GeneratorExit:
+                stopped = True
+            if self._fitted is None or self._fitted.model is not aside.model_:  # another training has ended since
+                reports.close()
+                return
+            self._fitted = before
+        with moving:
+            reports.close()
+        self._fitted = aside._fitted
         give_memory_back()
 
     def resume(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
@@ -223,28 +255,33 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             NotPossibleError: this autoencoder was not loaded from a checkpoint.
             DataError: the examples are not those of then.
         """
-        for _ in self.resuming(X, validation=validation):
+        aside = copy(self)
+        for _ in aside._resuming(X, validation, None):
             pass
+        self._fitted = aside._fitted
+        give_memory_back()
         return self
 
     def resuming(self, X: Any, *, validation: Any = None, every: Due = None) -> Reports:
         """`resume` as a generator of reports, as `fitting` is of `fit`."""
-        check_is_fitted(self)
+        aside = copy(self)
+        yield from self._followed(aside, aside._resuming(X, validation, every))
+
+    def _resuming(self, X: Any, validation: Any, every: Due) -> Reports:
+        """The training of `resume`, in place."""
+        fitted = self._known()
         self._check_every(every)
         self._validate_params()
-        if self._interrupted is None:
+        if fitted.interrupted is None:
             raise NotPossibleError(
                 "there is nothing to resume, which takes an autoencoder loaded from a checkpoint; call fit"
             )
         seen = self._looked_at(self._examples(X), validation)
-        self._interrupted.check(seen, self.get_params(deep=False))
+        fitted.interrupted.check(seen, self.get_params(deep=False))
         n = len(self._parts(seen)[0])
-        self._interrupted.check_place(n, self._plan(n))
-        state, self._interrupted = self._interrupted.state, None  # what fails from here on leaves it half used
-        with self._unchanged_if_it_fails():
-            self._state = state
-            yield from self._round(seen, every)
-        give_memory_back()
+        fitted.interrupted.check_place(n, self._plan(n))
+        self._fitted = fitted.resumed()
+        yield from self._round(seen, every)
 
     def _looked_at(self, values: Array, validation: Any) -> Seen:
         """The examples of a round, checked."""
@@ -252,7 +289,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
 
     def _layers(self, seen: Seen, every: Due) -> Reports:
         """The layers one after the other, on what the training of the whole will see."""
-        if self._state.step:
+        if self._known().state.step:
             raise NotPossibleError(
                 "layers are trained alone before the whole has been; take layerwise=False, or warm_start=False"
             )
@@ -268,10 +305,11 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
     def _round(self, seen: Seen, every: Due) -> Reports:
         """A round of training, begun or gone on with."""
         examples, held = self._parts(seen)
-        self._seen, plan = seen, self._plan(len(examples))
+        plan, state = self._plan(len(examples)), self._known().state
         if self.early_stopping:
             plan = replace(plan, patience=self.n_iter_no_change, tol=self.tol)
-        yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, self._state)))
+        self._fitted = replace(self._known(), seen=seen)
+        yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, state)))
 
     def _shown(self, reports: Reports) -> Reports:
         """The reports, with a progress bar where one is wanted."""
@@ -288,36 +326,21 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
     def untrained(self, X: Any) -> Self:
         """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
         self._validate_params()
-        with self._unchanged_if_it_fails():
-            self._begun(X, anew=True, minimum=1)
+        aside = copy(self)
+        aside._begun(X, anew=True, minimum=1)
+        self._fitted = aside._fitted
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
         self._validate_params()
-        with self._unchanged_if_it_fails():
-            values = self._begun(X, anew=False, minimum=1)
-            plan = self._plan(len(values), epochs=1, schedule=False)
-            for _ in self._noted(train(self.model_, self._source(values), plan, state=self._state)):
-                pass
+        aside = copy(self)
+        values = aside._begun(X, anew=False, minimum=1)
+        plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
+        for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
+            pass
+        self._fitted = aside._fitted
         return self
-
-    @contextmanager
-    def _unchanged_if_it_fails(self) -> Iterator[None]:
-        """After an error within, what was fitted is what it was before: nothing is lost, and nothing is left half made."""
-        before = {name: value for name, value in vars(self).items() if name.endswith("_") or name.startswith("_")}
-        weights, state = (copied(self.model_), replace(self._state)) if hasattr(self, "model_") else ({}, State())
-        try:
-            yield
-        except Exception:
-            for name in [name for name in vars(self) if name.endswith("_") or name.startswith("_")]:
-                delattr(self, name)
-            self.__dict__.update(before)
-            if weights:
-                self.model_.load_state_dict(weights)
-                self.model_.bottleneck, self.model_.likelihood = self.bottleneck_, self.likelihood_
-                self._state = State(state.epoch, state.step)  # the optimizer is built anew
-            raise
 
     def _validate_params(self) -> None:
         """scikit-learn's check, with an example where a record is wanted."""
@@ -330,98 +353,85 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='mask'")
 
     def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
-        """Checked examples, and a model for them: an untrained one, or the one that is there already."""
-        if self in _RUNNING:  # a round that nobody finished must not reach into this one
-            _RUNNING.pop(self).close()
-        if not anew and hasattr(self, "model_"):
+        """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already."""
+        if not anew and self._fitted is not None:
             values = self._examples(X, minimum)
-            self._state = State(self._state.epoch, self._state.step, self._state.optimizer)
-            self._interrupted = self._seen = None  # of a copy that was made within a round, or of a checkpoint
-            self._follow_changes()
+            self._fitted = self._fitted.another_round()
+            self._follow_changes(self._fitted)
             if isinstance(self.likelihood_, Bernoulli):
                 check_shares(values, self._affine())
             return values
         examples = as_examples(X, minimum=minimum, missing=self.missing)
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = choose_all(given, examples, self.precision, self.missing)
-        self._assemble(chosen, seed_of(self.random_state))
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        if examples.columns is not None:
-            self.feature_names_in_ = np.asarray(examples.columns, dtype=object)
+        self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)
         return examples.values
 
-    def _assemble(self, chosen: Chosen, seed: int) -> None:
+    def _assembled(self, chosen: Chosen, seed: int, columns: tuple[str, ...] | None) -> FittedAttributes:
         """The untrained model of the choices, on its device, and what is known of it."""
         device = choose_device(self.device)
-        self.precision_ = choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device)
-        self.model_ = chosen.model(seeded("cpu", seed, Purpose.WEIGHTS)).to(device).eval()
-        self.code_shape_ = chosen.code_shape()
-        self._n_features_out = math.prod(self.code_shape_)
-        self.n_parameters_ = sum(p.numel() for p in self.model_.parameters())
-        for name, record in chosen.records.items():
-            setattr(self, f"{name}_", record)
-        self.shape_ = chosen.shape
-        self.n_features_in_ = math.prod(chosen.shape)
-        self.history_, self.seconds_ = (), 0.0
-        self._seed, self._state, self._interrupted, self._seen = seed, State(), None, None
-        self._loaded, self._max_memory = False, None
+        return FittedAttributes(
+            model=chosen.model(seeded("cpu", seed, Purpose.WEIGHTS)).to(device).eval(),
+            records=chosen.records,
+            shape=chosen.shape,
+            code_shape=chosen.code_shape(),
+            precision=choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device),
+            seed=seed,
+            columns=None if columns is None else np.asarray(columns, dtype=object),
+        )
 
     def _affine(self) -> Affine:
         """The map from raw to model units that was fitted."""
         return Affine(*(side.numpy(force=True) for side in (self.model_.shift, self.model_.scale)))
 
-    def _follow_changes(self) -> None:
+    def _follow_changes(self, fitted: FittedAttributes) -> None:
         """Takes up choices that were changed since the last round of training, where the weights allow it."""
-        model, changed = self.model_, dict[str, Any]()
+        model, changed = fitted.model, dict[str, Any]()
         if (self.missing == "mask") != (model.fill is not None):
             raise _does_not_fit(f"missing={self.missing!r}")
         free = defaults(self.missing)
         for name in SLOTS:
             wanted = getattr(self, name)
             if isinstance(wanted, str):  # what the data decided stays
-                wanted = free[name] if name in {"optimizer", "corruption"} else getattr(self, f"{name}_")
-            if wanted != getattr(self, f"{name}_"):
+                wanted = free[name] if name in {"optimizer", "corruption"} else fitted.records[name]
+            if wanted != fitted.records[name]:
                 changed[name] = wanted
-        records = {slot: getattr(self, f"{slot}_") for slot in SLOTS} | changed
+        records = dict(fitted.records) | changed
         for name in changed.keys() - {"optimizer", "corruption"}:
             fill = None if model.fill is None else model.fill.numpy(force=True)
-            sketch = Chosen(records, self.shape_, self._affine(), model.dtype, fill).sketch()
+            sketch = Chosen(records, fitted.shape, self._affine(), model.dtype, fill).sketch()
             sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
             if name in {"architecture", "scaling"} or sizes != asked:
                 raise _does_not_fit(f"{name}={changed[name]!r}")
-        precision = choose_precision(self.precision, self.architecture_, self.shape_, model.shift.device)
+        precision = choose_precision(self.precision, records["architecture"], fitted.shape, model.shift.device)
         if (precision == "float64") != (model.dtype == torch.float64):
             raise _does_not_fit(f"precision={precision!r}")
         if "optimizer" in changed:
-            self._state.optimizer = None
-        for name, record in changed.items():
-            setattr(self, f"{name}_", record)
-        self.precision_ = precision
-        model.bottleneck, model.likelihood = self.bottleneck_, self.likelihood_
+            fitted.state.optimizer = None
+        model.bottleneck, model.likelihood = records["bottleneck"], records["likelihood"]
+        self._fitted = replace(fitted, records=records, precision=precision)
 
-    def _noted(self, reports: Reports) -> Iterator[Report]:
-        """The same reports, kept in the history; whatever happens, the model is left ready for use."""
-        _RUNNING[self], model = reports, self.model_
-        before = self.seconds_ - self._state.seconds
+    def _noted(self, reports: Reports) -> Reports:
+        """The same reports, kept in the history; at each the model is ready for use."""
+        before = self.seconds_ - self._known().state.seconds
         try:
             for report in reports:
-                if report.complete and report.layer is None:
-                    self.history_ = (*self.history_, report)
-                self.seconds_ = before + report.seconds
+                new = (report,) if report.complete and report.layer is None else ()
+                seconds = before + report.seconds
+                self._fitted = replace(self._known(), history=(*self.history_, *new), seconds=seconds)
+                self.model_.eval()
                 yield report
         finally:
             reports.close()
-            model.eval()
-            if _RUNNING.get(self) is reports:
-                self._seen = None
+            self.model_.eval()
+            self._fitted = replace(self._known(), seen=None)
 
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> Plan:
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
-        return Plan(self.corruption_, optimizer, epochs, batch, self._seed, self.precision_)
+        return Plan(self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_)
 
     def _split(self, values: Array) -> tuple[Source, Source]:
         """Training examples, and some held out that the random state draws; a memory map stays in its file."""
@@ -430,14 +440,9 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             raise DataError(
                 f"{len(values)} examples leave none to train on when {held} are held out; give more, or early_stopping=False"
             )
-        order = torch.randperm(len(values), generator=seeded("cpu", self._seed, Purpose.SPLIT))
+        order = torch.randperm(len(values), generator=seeded("cpu", self._known().seed, Purpose.SPLIT))
         source = self._source(values)
         return Selected(source, order[held:].sort().values), Selected(source, order[:held].sort().values)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: not the examples of a round that runs."""
-        state: dict[str, Any] = dict(super().__getstate__())
-        return state | {"_seen": None} if "_seen" in state else state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -446,14 +451,15 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
+        return self._fitted is not None
 
     # Files
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it."""
-        check_is_fitted(self)
-        self._write(path, None, {})
+        fitted = self._known()
+        with fitted.at_rest():
+            self._write(path, fitted, None, {})
 
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Between two reports of `fitting`: writes a model file that training can go on from, with `load` and `resume`.
@@ -461,38 +467,44 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         Raises:
             NotPossibleError: no training is under way.
         """
-        check_is_fitted(self)
-        if self._seen is None or self._state.optimizer is None:
+        fitted = self._known()
+        if fitted.seen is None or fitted.state.optimizer is None:
             raise NotPossibleError("no training is under way; call checkpoint between the reports of fitting")
-        self._write(
-            path, round_of(self._state, self._seen, self.precision_, self.model_.shift.device), tensors_of(self._state)
-        )
+        with fitted.at_rest():
+            stands = round_of(fitted.state, fitted.seen, fitted.precision, fitted.model.device)
+            self._write(path, fitted, stands, tensors_of(fitted.state))
 
-    def _write(self, path: str | os.PathLike[str], stands: storage.Round | None, more: storage.Tensors) -> None:
+    def _write(
+        self,
+        path: str | os.PathLike[str],
+        fitted: FittedAttributes,
+        stands: storage.Round | None,
+        more: storage.Tensors,
+    ) -> None:
         from isthmus import __version__
 
         self._validate_params()
-        broken = self.model_.broken()
+        broken = fitted.model.broken()
         if broken is not None:
             raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
         parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
-        statistics, notes = storage.notes(self.history_, getattr(self, "feature_names_in_", None))
+        statistics, notes = storage.notes(fitted.history, fitted.columns)
         header = storage.Header(
             version=__version__,
-            dtype="float64" if self.model_.dtype == torch.float64 else "float32",
-            shape=self.shape_,
-            seed=self._seed,
-            epoch=self._state.epoch,
-            step=self._state.step,
-            seconds=self.seconds_,
+            dtype="float64" if fitted.model.dtype == torch.float64 else "float32",
+            shape=fitted.shape,
+            seed=fitted.seed,
+            epoch=fitted.state.epoch,
+            step=fitted.state.step,
+            seconds=fitted.seconds,
             parameters={name: storage.describe_value(value) for name, value in parameters.items()},
-            fitted={name: storage.describe_value(getattr(self, f"{name}_")) for name in SLOTS},
+            fitted={name: storage.describe_value(fitted.records[name]) for name in SLOTS},
             statistics=statistics,
             round=stands,
         )
-        storage.write_file(path, header, self.model_.state_dict() | notes | more)
+        storage.write_file(path, header, fitted.model.state_dict() | notes | more)
 
 
 def _does_not_fit(change: str) -> RecordError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -14,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from isthmus import mixtures, records
+from isthmus.attributes import FittedAttribute, FittedAttributes
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
@@ -35,19 +38,25 @@ Array = NDArray[Any]
 class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     """The use of a model that is there, in the units of the data."""
 
-    model_: Model
-    shape_: tuple[int, ...]
-    code_shape_: tuple[int, ...]
-    bottleneck_: Bottleneck
-    corruption_: Corruption
-    feature_names_in_: NDArray[np.object_]
-    _n_features_out: int
-    _loaded: bool = False  # by a file: others may have chosen how much memory it asks for
-    _max_memory: int | None = None  # bytes that a person allowed it then
+    _fitted: FittedAttributes | None = None  # replaced as a whole
+
+    model_ = FittedAttribute[Model](lambda fitted: fitted.model)
+    shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.shape)
+    code_shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.code_shape)
+    bottleneck_ = FittedAttribute[Bottleneck](lambda fitted: fitted.records["bottleneck"])
+    corruption_ = FittedAttribute[Corruption](lambda fitted: fitted.records["corruption"])
+    feature_names_in_ = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)
+    n_features_in_ = FittedAttribute[int](lambda fitted: math.prod(fitted.shape))
+    _n_features_out = FittedAttribute[int](lambda fitted: math.prod(fitted.code_shape))
+    _loaded = FittedAttribute[bool](lambda fitted: fitted.loaded)
+
+    @property
+    def _max_memory(self) -> int | None:
+        return None if self._fitted is None else self._fitted.max_memory
 
     def encode(self, X: Any) -> Array:
         """The codes of examples: (n, *code_shape_), the same each time."""
-        return self._apply(lambda raw: self.model_.encode(self.model_.inwards(raw)), self._examples(X))
+        return self._apply(lambda model, raw: model.encode(model.inwards(raw)), self._examples(X))
 
     def transform(self, X: Any) -> Array:
         """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it."""
@@ -56,11 +65,11 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     def decode(self, Z: ArrayLike) -> Array:
         """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
         check_is_fitted(self)
-        codes, model = as_examples(Z).values, self.model_
+        codes = as_examples(Z).values
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda z: model.outwards(model.decode(z.to(model.dtype))), codes)
+        return self._apply(lambda model, z: model.outwards(model.decode(z.to(model.dtype))), codes)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """`decode`."""
@@ -135,13 +144,13 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         values, seed = self._examples(X), seed_of(random_state)
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
-        spoil, parts = corruption or self.corruption_, []
+        spoil, model, parts = corruption or self.corruption_, self.model_, []
         with torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 raw = self._source(np.asarray(values[begin : begin + 1024]))
-                x = self.model_.inwards(raw[torch.arange(len(raw))])
+                x = model.inwards(raw[torch.arange(len(raw))])
                 generator = seeded(x.device, seed, Purpose.SAMPLE, number)
-                parts.append(self.model_.outwards(spoil(x, generator)).cpu().numpy())
+                parts.append(model.outwards(spoil(x, generator)).cpu().numpy())
         spoilt: Array = np.concatenate(parts)
         return spoilt
 
@@ -150,7 +159,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
 
         Where numbers are missing it is of those observed alone: examples of which less is known lose less.
         """
-        return self._apply(lambda raw: -self._scored(raw), self._examples(X))
+        return self._apply(lambda model, raw: -_scored(model, raw), self._examples(X))
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`."""
@@ -165,20 +174,20 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
-    def _scored(self, raw: torch.Tensor) -> torch.Tensor:
-        x = self.model_.inwards(raw)
-        return self.model_.score(x, x).total
+    def _known(self) -> FittedAttributes:
+        """What was fitted; `NotFittedError` if nothing was."""
+        check_is_fitted(self)
+        assert self._fitted is not None
+        return self._fitted
 
-    def _apply(self, function: Any, values: Array) -> Array:
-        training = self.model_.training  # it is, between the reports of `fitting`
-        self.model_.eval()
-        rows: Array = in_batches(function, values, self.model_)
-        self.model_.train(training)
-        return rows
+    def _apply(self, function: Callable[[Model, torch.Tensor], torch.Tensor], values: Array) -> Array:
+        """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
+        fitted = self._known()
+        with fitted.at_rest():
+            return in_batches(partial(function, fitted.model), values, fitted.model)
 
     def _reconstructed(self, values: Array) -> Array:
-        model = self.model_
-        return self._apply(lambda raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
+        return self._apply(lambda model, raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
 
     def _examples(self, X: Any, minimum: int = 1) -> Array:
         """Checked examples of the shape that was fitted, their columns in the same order."""
@@ -258,6 +267,11 @@ class Around:
         held = getattr(self.autoencoder, "estimator", self.autoencoder)
         missing: Missing = getattr(held, "missing", "refuse")
         return missing
+
+
+def _scored(model: Model, raw: torch.Tensor) -> torch.Tensor:
+    x = model.inwards(raw)
+    return model.score(x, x).total
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

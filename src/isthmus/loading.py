@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -61,20 +61,18 @@ def load(
         broken = next((name for name, value in tensors.items() if not _sound(name, value, own)), None)
         if broken is None:
             ae.device = _usable(header, device)
-            ae._assemble(chosen, header.seed)
-            ae.model_.load_state_dict({name: tensors[name] for name in ae.model_.state_dict()})
-            broken = ae.model_.broken()  # of own modules: their weights, but not their buffers
+            fitted = ae._assembled(chosen, header.seed, columns)
+            fitted.model.load_state_dict({name: tensors[name] for name in fitted.model.state_dict()})
+            fitted = replace(fitted, history=history, seconds=header.seconds, state=State(header.epoch, header.step))
+            broken = fitted.model.broken()  # of own modules: their weights, but not their buffers
         if broken is None and header.round is not None:
             optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
             check_values(header, tensors, parameters)
-            ae._interrupted = Interrupted(header, tensors, ae.model_, optimizer, parameters)
-            ae.precision_ = header.round.precision
+            interrupted = Interrupted(header, tensors, fitted.model, optimizer, parameters)
+            fitted = replace(fitted, interrupted=interrupted, precision=header.round.precision)
     if broken is not None:
         raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
-    ae._loaded, ae._max_memory = True, allowed
-    ae.history_, ae.seconds_, ae._state = history, header.seconds, State(header.epoch, header.step)
-    if columns is not None:
-        ae.feature_names_in_ = np.asarray(columns, dtype=object)
+    ae._fitted = replace(fitted, loaded=True, max_memory=allowed)
     return ae
 
 

@@ -1,0 +1,104 @@
+"""The fitted attributes of an autoencoder, in one object: training replaces it as a whole, and an error at any point replaces nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.checkpoints import Interrupted, Seen
+from isthmus.errors import NotPossibleError
+from isthmus.model import Model
+from isthmus.steps import Precision
+from isthmus.training import Report, State, end_round
+
+__all__ = ["FittedAttribute", "FittedAttributes"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedAttributes:
+    """All that a training leaves.
+
+    Attributes:
+        records: the choices, by slot.
+        columns: the names of the columns, if the examples had any.
+        state: what another round of training continues from.
+        seen: the examples of a round that is under way; they are not copied and not pickled.
+        interrupted: the round that a checkpoint was taken of.
+        training: where a round is under way, the lock that is held while the weights move.
+        loaded: whether a file brought them: others may have chosen how much memory that asks for.
+        max_memory: how many bytes a person allowed it then.
+    """
+
+    model: Model
+    records: Mapping[str, Any]
+    shape: tuple[int, ...]
+    code_shape: tuple[int, ...]
+    precision: Precision
+    seed: int
+    columns: NDArray[np.object_] | None = None
+    history: tuple[Report, ...] = ()
+    seconds: float = 0.0
+    state: State = field(default_factory=State)
+    seen: Seen | None = None
+    interrupted: Interrupted | None = None
+    training: AbstractContextManager[Any] | None = None
+    loaded: bool = False
+    max_memory: int | None = None
+
+    def at_rest(self) -> AbstractContextManager[Any]:
+        """Within, the weights do not move."""
+        return self.training or nullcontext()
+
+    def another_round(self) -> Self:
+        """The same with a model and an optimizer of its own, to be trained; a round that was left is over there."""
+        with self.at_rest():
+            model, state = self._copied(self.state)
+        end_round(model, state)
+        return replace(self, model=model.eval(), state=state, seen=None, interrupted=None, training=None)
+
+    def resumed(self) -> Self:
+        """The same with a model and an optimizer of its own, in the middle of the round that was interrupted."""
+        assert self.interrupted is not None
+        model, state = self._copied(self.interrupted.state)
+        return replace(self, model=model, state=state, interrupted=None)
+
+    def _copied(self, state: State) -> tuple[Model, State]:
+        """Model and state, which share their parameters; the records, which never change, are not copied."""
+        try:
+            return deepcopy((self.model, state), {id(record): record for record in self.records.values()})
+        except (RuntimeError, TypeError) as error:
+            raise NotPossibleError(
+                f"the own modules cannot be copied, and training works on a copy ({error}); keep only weights in them"
+            ) from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"seen": None, "training": None}
+
+
+class FittedAttribute(Generic[T]):
+    """An attribute such as ``model_``, which is read from what the last training left; None stands for one that is not there."""
+
+    def __init__(self, read: Callable[[FittedAttributes], T | None]) -> None:
+        self.read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> T:
+        if estimator is None:
+            return self  # type: ignore[return-value]  # asked of the class
+        value = None if estimator._fitted is None else self.read(estimator._fitted)
+        if value is None:
+            raise AttributeError(f"'{type(estimator).__name__}' object has no attribute '{self.name}'")
+        return value
+
+    def __set__(self, estimator: Any, value: Any) -> NoReturn:
+        raise AttributeError(f"{self.name} is what training left; only training sets it")

@@ -255,6 +255,19 @@ class Around:
     """An estimator around an autoencoder: its parameter, bare, frozen or "auto". It takes missing numbers where that does."""
 
     autoencoder: Any
+    autoencoder_: Any
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many numbers an example has."""
+        count: int = self.autoencoder_.n_features_in_
+        return count
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """The names of the columns, if the examples had any."""
+        names: NDArray[np.object_] = self.autoencoder_.feature_names_in_
+        return names
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # scikit-learn's, which comes after it

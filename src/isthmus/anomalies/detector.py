@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -121,19 +122,21 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         calibrate, measure, train = self._split(len(examples.values), frozen, seed)
         values = examples.values
         learned = Examples(values if frozen else values[train], examples.columns)
-        self.autoencoder_ = self._fitted(learned, values[measure], seed)
-        self.n_features_in_ = math.prod(self.autoencoder_.shape_)
-        self.__dict__.pop("feature_names_in_", None)
-        if hasattr(self.autoencoder_, "feature_names_in_"):
-            self.feature_names_in_ = self.autoencoder_.feature_names_in_
+        ae = self._fitted(learned, values[measure], seed)
         known = np.sort(np.concatenate([measure, train]))
         kind = self.measure
         if kind == "auto":
-            kind = "error" if _is_row(self.autoencoder_.shape_) else "combined"
-        self._scorer = Scorer.fit(self.autoencoder_, kind, values[known], values[measure], seed)
-        self.feature_errors_ = feature_errors(self.autoencoder_, values[np.sort(np.concatenate([measure, calibrate]))])
-        self.calibration_scores_ = np.sort(self._scorer(self.autoencoder_, values[calibrate]))
-        self.offset_ = self._threshold(values)
+            kind = "error" if _is_row(ae.shape_) else "combined"
+        scorer = Scorer.fit(ae, kind, values[known], values[measure], seed)
+        scores = np.sort(scorer(ae, values[calibrate]))
+        fitted = {
+            "autoencoder_": ae,
+            "_scorer": scorer,
+            "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([measure, calibrate]))]),
+            "calibration_scores_": scores,
+            "offset_": self._threshold(scores, lambda: scorer(ae, values)),
+        }
+        self.__dict__.update(fitted)  # all at once: an interrupt finds it as it was before, or fitted
         return self
 
     def score_samples(self, X: Any) -> Doubles:
@@ -197,7 +200,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         n = len(self.calibration_scores_)
         if self.contamination is not None:
             return f"{self.contamination:.4g} of the examples it was found on lie below; nothing is promised for others"
-        k = self._rank()
+        k = self._rank(n)
         if not k:
             return f"nothing is called anomalous: {n:,} calibrating examples are too few for so small a rate of false alarms"
         return (
@@ -241,15 +244,16 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
             ae.set_params(random_state=seed)
         return ae.fit(examples)
 
-    def _rank(self) -> int:
-        """Which of the calibrating scores, from the lowest on, is the threshold; 0 if there are too few."""
+    def _rank(self, n: int) -> int:
+        """Which of n calibrating scores, from the lowest on, is the threshold; 0 if there are too few."""
         # what rounding alone takes from a whole number is given back
-        return math.floor(self._rate() * (len(self.calibration_scores_) + 1) * (1 + 1e-12))
+        return math.floor(self._rate() * (n + 1) * (1 + 1e-12))
 
-    def _threshold(self, values: Array) -> float:
+    def _threshold(self, scores: Doubles, all_scores: Callable[[], Doubles]) -> float:
+        """The threshold, of the calibrating scores, ascending, or of those of all examples."""
         if self.contamination is not None:
-            return float(np.quantile(self._scorer(self.autoencoder_, values), self.contamination))
-        n, k = len(self.calibration_scores_), self._rank()
+            return float(np.quantile(all_scores(), self.contamination))
+        n, k = len(scores), self._rank(len(scores))
         if k == 0:
             warnings.warn(
                 f"{n} calibrating examples are too few for a false-alarm rate of {self._rate():g}, and nothing will be called anomalous: "
@@ -258,7 +262,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
                 stacklevel=3,
             )
             return -math.inf
-        return float(self.calibration_scores_[k - 1])
+        return float(scores[k - 1])
 
 
 def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:

@@ -108,8 +108,6 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
     net_: Net
     classes_: Array
     history_: tuple[Report, ...]
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
 
     def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
         """Learns the labels y (n,) of examples X (n, *shape): numbers, text, truth values, dates.
@@ -144,9 +142,9 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
             history += shown(reports, None, title, lines=_no_terminal()) if self.verbose else reports
             state = State(state.epoch, state.step)
         net.eval()
-        self.autoencoder_, self.net_, self.classes_, self.history_ = ae, net, classes, tuple(history)
-        self.n_features_in_ = ae.n_features_in_
-        return self._named(ae)
+        # all at once: an interrupt finds it as it was before, or fitted
+        self.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=tuple(history))
+        return self
 
     def decision_function(self, X: Any) -> Array:
         """The softmax's arguments (n, classes); of two labels their difference (n,), above 0 where the second is likelier."""
@@ -204,13 +202,6 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         usual = min(100, max(10, math.ceil(_STEPS / math.ceil(n / batch))))
         epochs = usual if isinstance(self.epochs, str) else self.epochs
         return Plan(corruption, optimizer, epochs, batch, seed, ae.precision_)
-
-    def _named(self, ae: Autoencoder) -> Self:
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        if hasattr(ae, "feature_names_in_"):
-            self.feature_names_in_ = ae.feature_names_in_
-        return self
 
     def _applied(self, X: Any, function: Any) -> Array:
         check_is_fitted(self)

@@ -1,0 +1,229 @@
+"""An exception at any point of a training: the estimator is what it was before, or what it is after, to the last bit."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from sklearn.utils.validation import _is_fitted
+
+import isthmus
+from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian
+from isthmus.corruptions import Noise
+
+SOURCE = str(Path(isthmus.__file__).parent)
+SAMPLED = 25  # lines of each way, drawn once; with -m slow all
+X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+OTHER = np.random.default_rng(1).normal(size=(30, 3)).astype(np.float32)
+LABELS = np.arange(40) % 2
+
+
+class Planted(BaseException):
+    """As an interrupt: nobody below catches it."""
+
+
+def tiny(**choices: Any) -> Autoencoder:
+    usual: dict[str, Any] = {"architecture": MLP((5,)), "corruption": Noise(0.1), "epochs": 2, "batch_size": 20}
+    return Autoencoder(Gaussian(2), **usual | choices, random_state=0)
+
+
+def numbers(ae: Autoencoder, examples: np.ndarray) -> str:
+    """A hash of all that decides what an autoencoder answers, and how it is trained on; not of seconds."""
+    if not ae.__sklearn_is_fitted__():
+        return "unfitted"
+    found, fitted = hashlib.sha256(), ae._fitted
+    assert fitted is not None
+    optimizer = {} if fitted.state.optimizer is None else fitted.state.optimizer.numbers()
+    for name, tensor in (dict(ae.model_.state_dict()) | optimizer).items():
+        found.update(name.encode() + tensor.numpy().tobytes())
+    history = [(r.epoch, r.step, r.loss, r.valid, r.lr) for r in ae.history_]
+    stands = (fitted.state.epoch, fitted.state.step, fitted.state.done, fitted.seen, fitted.interrupted is None)
+    said = (ae.shape_, ae.code_shape_, ae.precision_, ae.bottleneck_, ae.model_.training, history, stands)
+    found.update(repr((said, ae.model_.shape, ae.get_params())).encode())
+    examples = examples if examples.shape[1:] == ae.shape_ else OTHER
+    return found.hexdigest() + hashlib.sha256(ae.encode(examples).tobytes()).hexdigest()
+
+
+def answers(estimator: Any) -> str:
+    """The same of any estimator."""
+    if isinstance(estimator, Autoencoder):
+        return numbers(estimator, X)
+    if not _is_fitted(estimator):
+        return "unfitted"
+    examples = X if estimator.n_features_in_ == X.shape[1] else OTHER
+    return numbers(estimator.autoencoder_, X) + repr(estimator.decision_function(examples).tolist())
+
+
+class Way(NamedTuple):
+    """An estimator, and what is done with it."""
+
+    start: Any
+    act: Callable[[Any], object]
+
+
+def checkpointed(folder: Path) -> Autoencoder:
+    ae = tiny(early_stopping=True, epochs=3)
+    for report in ae.fitting(X, every=1):
+        ae.checkpoint(folder / "x")
+        if report.step == 3:
+            break
+    return load(folder / "x")
+
+
+def through(reports: Any) -> None:
+    for _ in reports:
+        pass
+
+
+WAYS: dict[str, Callable[[Path], Way]] = {
+    "fit": lambda _: Way(tiny(), lambda ae: ae.fit(X)),
+    "fit again": lambda _: Way(tiny().fit(OTHER), lambda ae: ae.fit(X)),
+    "warm start": lambda _: Way(tiny(warm_start=True, early_stopping=True).fit(X), lambda ae: ae.fit(X)),
+    "partial_fit": lambda _: Way(tiny().fit(X), lambda ae: ae.partial_fit(X)),
+    "resume": lambda folder: Way(checkpointed(folder), lambda ae: ae.resume(X)),
+    "layerwise": lambda _: Way(tiny(epochs=1).fit(OTHER), lambda ae: ae.fit(X, layerwise=True)),
+    "checkpoint": lambda folder: Way(tiny().fit(OTHER), lambda ae: ae.fit(X, checkpoint=folder / "y")),
+    "untrained": lambda _: Way(tiny().fit(OTHER), lambda ae: ae.untrained(X)),
+    "detector": lambda _: Way(
+        OutlierDetector(tiny(epochs=1), measure="code", random_state=0, false_alarm_rate=0.2).fit(OTHER),
+        lambda detector: detector.fit(X),
+    ),
+    "classifier": lambda _: Way(
+        Classifier(tiny(epochs=1), epochs=1, random_state=0).fit(OTHER, LABELS[:30]),
+        lambda classifier: classifier.fit(X, LABELS),
+    ),
+}
+
+
+def steps(act: Callable[[], object], at: int | None, opcodes: bool = False) -> int:
+    """How many lines of isthmus an act comes through; at one of them an exception is planted."""
+    count = 0
+
+    def line(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        if event == ("opcode" if opcodes else "line"):
+            count += 1
+            if count - 1 == at:
+                raise Planted
+        return line
+
+    def call(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(SOURCE):
+            return None
+        frame.f_trace_opcodes = opcodes
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False) -> int:
+    """Plants exceptions at places of those that there are; returns how many were met."""
+    whole = copy.deepcopy(way.start)
+    total = steps(lambda: way.act(whole), None, opcodes)
+    before, after, met = answers(way.start), answers(whole), 0
+    assert before != after
+    for at in lines(total):
+        estimator = copy.deepcopy(way.start)
+        try:
+            steps(lambda estimator=estimator: way.act(estimator), at, opcodes)  # type: ignore[misc]
+        except Planted:
+            met += 1
+        found = answers(estimator)
+        assert found in {before, after}, f"half a training after an exception at {at} of {total}"
+        if found == before:  # and it can be trained as if nothing had been
+            way.act(estimator)
+            assert answers(estimator) == after
+    return met
+
+
+def some(total: int) -> list[int]:
+    """Places drawn once, and the last ones, where what was learned is taken over."""
+    return [*sorted(random.Random(total).sample(range(total), min(SAMPLED, total))), *range(total - 4, total)]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
+    assert check(WAYS[name](tmp_path), some) >= SAMPLED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WAYS)
+def test_an_exception_at_every_line_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
+    assert check(WAYS[name](tmp_path), lambda total: list(range(total))) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fit again", "partial_fit", "resume"])
+def test_an_exception_at_any_bytecode_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
+    def every(total: int) -> list[int]:
+        return [*range(0, total - 200, 7), *range(total - 200, total)]
+
+    assert check(WAYS[name](tmp_path), every, opcodes=True) > 100
+
+
+def test_between_reports_it_is_as_far_as_training_came_and_after_an_error_what_it_was() -> None:
+    ae = tiny().fit(OTHER)
+    before, seen = answers(ae), set[str]()
+    total = steps(lambda: through(copy.deepcopy(ae).fitting(X, every=1)), None)
+    stages = copy.deepcopy(ae)
+    seen |= {answers(stages) for _ in stages.fitting(X, every=1)} | {answers(stages)}
+    assert len(seen) > 4
+    for at in some(total):
+        estimator = copy.deepcopy(ae)
+        with suppress(Planted):
+            steps(lambda estimator=estimator: through(estimator.fitting(X, every=1)), at)  # type: ignore[misc]
+        assert answers(estimator) in seen | {before}
+
+
+SIGNALS = """
+import copy, random, signal, sys, time
+sys.path.insert(0, {tests!r})
+from test_interrupts import OTHER, X, answers, tiny
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+start, chance = tiny(epochs=8).fit(OTHER), random.Random(0)
+whole = copy.deepcopy(start).fit(X)
+began = time.perf_counter()
+copy.deepcopy(start).fit(X)
+took, hit = time.perf_counter() - began, 0
+before, after = answers(start), answers(whole)
+for _ in range(24):
+    ae = copy.deepcopy(start)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + chance.random() * took)
+        ae.fit(X)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        hit += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert answers(ae) in {{before, after}}, "half a training"
+print(hit)
+"""
+
+
+def test_signals_at_any_time_leave_what_was_or_what_is() -> None:
+    program = SIGNALS.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0

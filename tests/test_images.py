@@ -167,6 +167,16 @@ def test_thousands_of_broken_images_are_one_bounded_sentence(tmp_path: Path) -> 
     assert len(note) < 1500
 
 
+def test_every_example_says_which_file_it_is_of(tmp_path: Path) -> None:
+    tree("train/cat/a.png", "train/dog/b.png", "test/cat/c.png")(tmp_path)
+    found = read(tmp_path)
+    assert listed(found.ids) == ["train/cat/a.png", "train/dog/b.png"]
+    assert listed(found.test_ids) == ["test/cat/c.png"]
+    flat(1).save(tmp_path / "x.tif", save_all=True, append_images=[flat(2)])
+    assert listed(read(tmp_path / "x.tif", pages="examples").ids) == ["x.tif page 1", "x.tif page 2"]
+    assert listed(read(tmp_path / "x.tif", pages="volume").ids) == ["x.tif"]
+
+
 def test_a_folder_may_be_named_by_a_link(tmp_path: Path) -> None:
     """Whoever names it decides; what lies in it does not."""
     tree("real/cat/a.png")(tmp_path)

@@ -180,9 +180,17 @@ def held_out(dataset: Dataset, missing: Missing) -> Dataset:
     def some(values: Array | None) -> Array | None:
         return None if values is None or part.test_rows is None else values[part.test_rows]
 
-    ids, lines = some(dataset.ids), some(dataset.lines)
+    ids = dataset.test_ids if part.test_rows is None else some(dataset.ids)
+    lines = some(dataset.lines)
     return replace(
-        dataset, train=part.test, test=None, train_labels=part.test_labels, test_labels=None, ids=ids, lines=lines
+        dataset,
+        train=part.test,
+        test=None,
+        train_labels=part.test_labels,
+        test_labels=None,
+        ids=ids,
+        test_ids=None,
+        lines=lines,
     )
 
 

@@ -196,7 +196,14 @@ def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoenco
     from isthmus import runs
 
     ae, dataset = runs.examples_of(run, given.origin)
-    say_notes(dataset.notes, quiet)
+    left = (
+        []
+        if given.data is None or dataset.test is None
+        else [
+            f"{dataset.name} has a test part, whose {len(dataset.test):,} examples are not taken: name it alone to take it"
+        ]
+    )
+    say_notes([*dataset.notes, *left], quiet)
     return ae, runs.held_out(dataset, ae.missing) if given.data is None else dataset
 
 

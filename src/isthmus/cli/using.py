@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from isthmus.console import (
     write_blocks,
     write_table,
 )
+
+if TYPE_CHECKING:
+    from isthmus.estimator import Autoencoder
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
 
@@ -126,15 +129,16 @@ def detect(
     """Which examples of --data are anomalous, how sure that is, and which of their numbers are to blame: a table as .csv."""
     from isthmus import runs, verdicts
     from isthmus.anomalies import OutlierDetector
+    from isthmus.data.parts import test_part
     from isthmus.errors import RecordError
 
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
     path = verdicts.csv_path(out, "anomalies.csv")
     ae, dataset = runs.examples_of(run, given.origin)
-    say_notes(dataset.notes, as_json)
-    reference = runs.examples_of(run, None if normal is None else given.at(normal))[1]
-    held = runs.split(reference, ae.missing).test if normal is None else reference.train
+    dataset, which = test_part(dataset)
+    held, others = _normal(run, ae, given, normal)
+    say_notes([*dataset.notes, *filter(None, (which, others))], as_json)
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
         detector = OutlierDetector.around(
             ae,
@@ -161,6 +165,18 @@ def detect(
     for written in (path, picture):
         if written is not None:
             say(f"written: {written}")
+
+
+def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tuple[Any, str]:
+    """The examples that are known to be normal, and a sentence about those that are not: of --normal, or held out by the run."""
+    from isthmus import runs
+    from isthmus.data.parts import of_trained_classes
+
+    reference = runs.examples_of(run, None if normal is None else given.at(normal))[1]
+    if normal is not None:
+        return reference.train, ""
+    part = runs.split(reference, ae.missing)
+    return of_trained_classes(part.test, part.test_labels, part.train_labels)
 
 
 @takes_data

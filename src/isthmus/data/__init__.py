@@ -9,6 +9,7 @@ Read in this order:
     observed.py   ranges and sums where numbers are missing
     builtin.py    mnist (embedded), fashion_mnist, digits; a new data set is one function more
     download.py   files of public data sets: looked for on this machine, else fetched and checked
+    parts.py      which part of a data set is meant
     reading.py    load and read: from a name or a path to the reader
     files.py      opening: regular files only, and no more bytes than promised
     idx.py        IDX, plain and gzipped

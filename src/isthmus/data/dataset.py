@@ -29,7 +29,8 @@ class Dataset:
         source: who made it, or the path it was read from.
         license: its license, or "" where the source does not say.
         notes: what a user should hear about the reading, such as files left out: one sentence each.
-        ids: (n,) what names each row of a table, as it stood there, or None.
+        ids: (n,) what names each row of a table, as it stood there, or the file of each image; or None.
+        test_ids: (m,) likewise, or None.
         id_name: the name of the column that they come from, or None.
         lines: (n,) the line of each example in its text file, counted from 1, or None.
         label_name: the name of the column or array that the labels come from, or None.
@@ -50,6 +51,7 @@ class Dataset:
     id_name: str | None = None
     label_name: str | None = None
     lines: Array | None = None
+    test_ids: Array | None = None
 
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""

@@ -85,7 +85,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     files = [file for part in parts for file in part]
     shape, kind = _agree(files, reading)
     _check_memory(files, reading, shape, kind)
-    arrays, labels = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
+    arrays, labels, ids = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
     if not len(arrays[0]):
         raise _nothing(path, left_out, reading)
     test = len(arrays[1]) > 0
@@ -103,6 +103,9 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
             *rewritten(reading.changed, kind, options.resize),
         ),
         kind="images",
+        ids=ids[0],
+        id_name="file",
+        test_ids=ids[1] if test else None,
     )
 
 
@@ -187,11 +190,11 @@ def _check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...],
 
 def _decode(
     reading: _Reading, files: list[_File], shape: tuple[int, ...], kind: Kind
-) -> tuple[Array, npt.NDArray[np.str_] | None]:
-    """The pixels of one part, and the labels if there are any."""
+) -> tuple[Array, Array | None, Array]:
+    """The pixels of one part, the labels if there are any, and the file that each example comes from."""
     count = sum(len(file.pages) for file in files)
     values = np.empty((count, *shape), np.uint16 if kind == "16-bit gray" else np.uint8)
-    labels, filled = list[str](), 0
+    labels, ids, filled = list[str](), list[str](), 0
     for file in files:
         try:
             changed: Counter[str] = Counter()
@@ -204,11 +207,14 @@ def _decode(
         reading.changed.update(changed)
         filled += len(file.pages)
         labels += [file.label] * len(file.pages)
+        name = shown(os.path.relpath(file.path, reading.root) if reading.root != file.path else file.path.name)
+        ids += [name if len(file.pages) == 1 else f"{name} page {page}" for page in range(1, len(file.pages) + 1)]
     values = values[:filled]
     if reading.options.pages == "volume" and files:
         values = values.reshape(-1, len(files[0].pages), *(shape if kind == "color" else (*shape, 1)))
         labels = labels[:: len(files[0].pages)]
-    return values, np.asarray(labels) if any(labels) else None
+        ids = [name.removesuffix(" page 1") for name in ids[:: len(files[0].pages)]]
+    return values, np.asarray(labels) if any(labels) else None, np.asarray(ids)
 
 
 def _decode_pages(file: _File, kind: Kind | None, resize: tuple[int, int] | None) -> Iterator[tuple[Array, set[str]]]:

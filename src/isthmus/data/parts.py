@@ -1,0 +1,56 @@
+"""Which examples of a data set with a training and a test part are meant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.columns import listed
+from isthmus.data.dataset import Dataset
+
+__all__ = ["of_trained_classes", "test_part"]
+
+Array = npt.NDArray[Any]
+
+
+def test_part(dataset: Dataset) -> tuple[Dataset, str]:
+    """The test part as a data set of its own, and a sentence that says so; a data set without one is returned as it is."""
+    if dataset.test is None:
+        return dataset, ""
+    alone = replace(
+        dataset,
+        train=dataset.test,
+        train_labels=dataset.test_labels,
+        ids=dataset.test_ids,
+        test=None,
+        test_labels=None,
+        test_ids=None,
+        lines=None,
+    )
+    return alone, (
+        f"{dataset.name} has a test part: its {len(dataset.test):,} examples are looked at, "
+        f"and not the {len(dataset.train):,} of the training part"
+    )
+
+
+def of_trained_classes(examples: Array, labels: Array | None, trained: Array | None) -> tuple[Array, str]:
+    """Held-out examples of the classes that were trained on, and a sentence about the others; all, where labels say nothing.
+
+    Args:
+        examples, labels: the held-out examples, and their labels or None.
+        trained: the labels of the training examples, or None.
+    """
+    if labels is None or trained is None:
+        return examples, ""
+    known = {str(label) for label in trained}
+    same = np.array([str(label) in known for label in labels], bool)
+    if same.all() or not same.any():
+        return examples, ""
+    others = sorted({str(label) for label in labels[~same]})
+    return np.asarray(examples[same]), (
+        f"{np.count_nonzero(same):,} held-out examples count as normal, because their class was trained on; "
+        f"{np.count_nonzero(~same):,} of other classes do not ({listed(others)})"
+    )

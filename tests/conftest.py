@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from jaxtyping import install_import_hook
 SHAPED = ["corruptions", "bottlenecks", "architectures", "likelihoods", "model"]  # where shapes stand in signatures
 install_import_hook([f"isthmus.{name}" for name in SHAPED], "beartype.beartype")
 
-import numpy as np  # noqa: E402  # the hook has to come first
+import network  # noqa: E402  # the hook has to come first
+import numpy as np  # noqa: E402
+import published  # noqa: E402
 import pytest  # noqa: E402
 import trust  # noqa: E402
 
 from isthmus import data  # noqa: E402
+from isthmus.data import builtin, download  # noqa: E402
+
+network.guard()
+network.close_subprocesses()
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +44,69 @@ def digits() -> data.Dataset:
 def rng() -> np.random.Generator:
     """Random numbers, the same in each test."""
     return np.random.default_rng(0)
+
+
+# Public data sets: small files of the published form stand for them, wherever the real ones lie
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_lies_around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the system or the user has of data sets and caches is out of sight, for subprocesses too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtin, "_FASHION_MNIST_INSTALLED", ())
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("ISTHMUS_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def published_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, download.Content]]:
+    """A folder with the data sets that come by name, small, and what their files promise to hold."""
+    folder = tmp_path_factory.mktemp("data")
+    return folder, published.write_fashion_mnist(folder / "fashion-mnist")
+
+
+@pytest.fixture
+def public_data(published_files: tuple[Path, dict[str, download.Content]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """ISTHMUS_DATA is a folder with small files in the form of the real ones, and they count as published."""
+    folder, contents = published_files
+    monkeypatch.setenv("ISTHMUS_DATA", str(folder))
+    monkeypatch.setattr(builtin, "_FASHION_MNIST", contents)
+    return folder
+
+
+_REAL = [*map(Path, builtin._FASHION_MNIST_INSTALLED), download._cache_folder() / "fashion-mnist"]
+if "ISTHMUS_DATA" in os.environ:
+    _REAL += [Path(os.environ["ISTHMUS_DATA"]) / "fashion-mnist", Path(os.environ["ISTHMUS_DATA"])]
+
+
+@pytest.fixture(autouse=True)
+def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of the real Fashion-MNIST finds it where it lies, or is skipped with the way to have it."""
+    if request.node.get_closest_marker("fashion_mnist") is None:
+        return
+    if not published.real_fashion_mnist(_REAL):
+        pytest.skip(
+            "Fashion-MNIST is not here: install Debian's dataset-fashion-mnist, or set ISTHMUS_DATA to a folder with its files"
+        )
+    monkeypatch.setattr(builtin, "_FASHION_MNIST_INSTALLED", tuple(map(str, _REAL)))
+
+
+@pytest.fixture(autouse=True)
+def _no_network() -> Iterator[None]:
+    """A test that asked for the network fails, even if what it asked with went on."""
+    before = len(network.refused)
+    yield
+    assert not network.refused[before:], f"the network was asked for: {'; '.join(network.refused[before:])}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What did not run, and what it would need, in each summary."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} {'test' if count == 1 else 'tests'} did not run: {reason}")
 
 
 # The table of promises, which a test run writes: pytest --trust docs/trust.md

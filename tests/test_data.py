@@ -23,31 +23,24 @@ import torch
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.data import as_examples, builtin, download
+from isthmus.data import as_examples, download
 from isthmus.data.download import Content, find_or_fetch
 from isthmus.data.examples import blocks, picture_shape
 from isthmus.errors import DataError
 
 CONTENT = b"what was published"
 PROMISED = {"file": Content(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())}
-DEBIAN = Path(builtin._FASHION_MNIST_INSTALLED[0])
 
 
 # --- built-in ---------------------------------------------------------------------------------------------------------
 
 
-def available(name: str) -> str:
-    if name == "fashion_mnist" and not DEBIAN.is_dir():
-        pytest.skip(f"no Fashion-MNIST in {DEBIAN}; install Debian's dataset-fashion-mnist")
-    return name
-
-
 @pytest.mark.parametrize("name", data.names())
 def test_every_built_in_data_set_has_one_label_per_example_and_says_whose_it_is(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, public_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(monkeypatch, {})
-    found = data.load(available(name))
+    found = data.load(name)
     assert found.name == name
     assert found.test is not None
     assert found.train_labels is not None
@@ -72,9 +65,10 @@ def test_the_embedded_mnist_is_the_real_one() -> None:
     assert hashlib.sha256(content).hexdigest().startswith("ba891046e6505d7a")  # published by many
 
 
+@pytest.mark.fashion_mnist
 def test_fashion_mnist_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, {})
-    found = data.load(available("fashion_mnist"))
+    found = data.load("fashion_mnist")
     assert found.train.shape == (60_000, 28, 28)
     assert found.train.mean() / 255 == pytest.approx(0.2860, abs=1e-4)  # published by many
     assert found.train_labels is not None

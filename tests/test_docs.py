@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from test_cli import run
+
+from isthmus.cli import main
 
 ROOT = Path(__file__).parent.parent
 CHINESE = "README.zh-CN.md"  # the same code as README.md, with comments of its own
@@ -39,15 +42,18 @@ def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_shell_of_the_readme_runs(tmp_path: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def test_the_shell_of_the_readme_runs(public_data: Path, tmp_path: Path) -> None:
     for line in blocks("README.md", "sh").splitlines():
-        words = shlex.split(line, comments=True)
-        done = subprocess.run(
-            words, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-        )
+        verb, *words = shlex.split(line, comments=True)
+        done = run(*words, cwd=tmp_path)
+        assert verb == "isthmus"
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout.strip(), f"{line} said nothing"
+
+
+def test_the_command_is_installed() -> None:
+    (command,) = entry_points(group="console_scripts", name="isthmus")
+    assert command.load() is main
 
 
 def test_the_chinese_readme_shows_the_same_code() -> None:

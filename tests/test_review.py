@@ -124,7 +124,8 @@ MEASURE = """<!DOCTYPE html><html><body><iframe id="page" style="width:{width}px
 }}</script></body></html>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here to show the page in")
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is here to show a page: install the package chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_the_page_whole_and_asks_nobody(width: int, folder: Path, tmp_path: Path) -> None:
     assert run("evaluate", "r", "--data", "other.npz", cwd=folder).returncode == 0

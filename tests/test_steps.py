@@ -21,7 +21,7 @@ OPTIMIZERS = [
     RMSprop(1e-3, momentum=0.5),
     Adadelta(0.5),
 ]
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here: CUDA graphs are tested on one")
 
 
 class MadeUp(steps.Recording):

@@ -221,7 +221,7 @@ def test_a_map_says_how_far_it_is_to_be_trusted() -> None:
 
 @pytest.mark.slow
 def test_umap_is_repeatable_keeps_neighbors_and_leaves_the_world_alone() -> None:
-    pytest.importorskip("umap")
+    pytest.importorskip("umap", reason="UMAP is not installed: pip install umap-learn")
     groups = np.repeat(np.eye(3) * 50, 20, axis=0) + RNG.normal(size=(60, 3))
     before, np_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     one, again = (maps.project(groups, "umap", 0).points for _ in range(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import subprocess
@@ -9,11 +10,21 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hostile_names import FILES, NAMES, TEXTS, raw
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
-from isthmus import console
+from isthmus import Autoencoder, console, plots
+from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning
+from isthmus.plots.compared import Line, against, tradeoff, under_each_other
+from isthmus.plots.drawing import chart, png
+from isthmus.plots.hover import hover_map
+from isthmus.plots.lettering import named
 from isthmus.runs import About
 from isthmus.terminal import show_traceback
 from isthmus.text import as_json, command, csv_safe, html_safe, printable, sentence
@@ -124,3 +135,61 @@ def test_a_sentence_ends_with_what_to_do() -> None:
     said = sentence("columns " + "a, " * 100_000 + "are unknown: drop them")
     assert len(said) < 5000
     assert said.endswith("are unknown: drop them")
+
+
+def drawn(figure: Figure) -> list[str]:
+    """The figure drawn as PNG, and the texts that it holds."""
+    with Image.open(io.BytesIO(png(figure))) as image:
+        assert image.width * image.height < 4_000_000
+        assert not raw(image.info["Description"])
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+@pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
+def test_a_name_stands_in_a_figure_as_it_is(name: str) -> None:
+    figure, axes = chart(f"a chart of {name}")
+    axes.plot([1, 2], [3, 4], label=name)
+    axes.set(xlabel=name, ylabel=name, title=name)
+    axes.legend(title=name)
+    axes.annotate(name, (1, 3))
+    texts = drawn(figure)
+    assert not [text for text in texts if not all(line.isprintable() for line in text.split("\n"))]
+    assert max(map(len, texts)) < 4000
+    if name.isascii() and name.isprintable() and len(name) < 32:
+        assert texts.count(name) == 6
+
+
+def test_names_of_columns_classes_and_runs_stand_in_figures_as_they_are(rng: np.random.Generator) -> None:
+    X = pd.DataFrame(rng.normal(size=(60, len(TEXTS))), columns=pd.Index(TEXTS, dtype=object))
+    ae = Autoencoder(Identity(2), epochs=1, random_state=0).fit(X)
+    values = X.to_numpy()
+    assert {"cost ($/kg)", r"$\frac{a$ $x_{$", "+1+1"} <= set(drawn(plots.traversal(ae, values, n=2)))
+    labels = np.array((TEXTS * 3)[:60], dtype=object)
+    for few in (TEXTS[:15], TEXTS[15:]):
+        chosen = np.isin(labels, few)
+        assert {named(name, 18) for name in few if name.strip()} <= set(
+            drawn(plots.latent(ae, values[chosen], labels[chosen]))
+        )
+    page = hover_map(ae, values, labels, kind="latent")
+    assert not raw(page)
+    assert "<script" not in page
+    assert page.count("<svg") == 1
+    points = [(name, 2.0**place, 1.0 + place) for place, name in enumerate(TEXTS[::3])]
+    assert {"cost ($/kg)", "\\$ \\$x$ 100\\%"} <= set(drawn(tradeoff(points, [], "$x_{", "error")))
+    lines = [Line(name, rng.random((8, 1)) + 1) for name in TEXTS[:3]]
+    drawn(against(TEXTS[3:11], lines, [None] * 8, (0, 0, "best"), "field", "error"))
+    drawn(under_each_other(rng.random((2, 4, 4)), dict.fromkeys(TEXTS[:8], rng.random((2, 4, 4)))))
+
+
+def test_powers_of_ten_are_still_written_as_such() -> None:
+    figure, axes = chart("log")
+    axes.plot([1, 1000], [1, 1000])
+    axes.set(xscale="log")
+    assert r"$\mathdefault{10^{2}}$" in drawn(figure)
+    labels = [tick.label1 for tick in axes.xaxis.get_major_ticks()]
+    assert all(label.get_parse_math() for label in labels)
+
+
+def test_long_names_differ_in_figures_where_their_ends_do() -> None:
+    assert named("x" * 500 + " one") != named("x" * 500 + " two")
+    assert len(named("x" * 500)) == 32

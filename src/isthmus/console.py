@@ -40,7 +40,7 @@ def say(text: str) -> None:
 def say_notes(notes: Sequence[str], quiet: bool = False) -> None:
     """What a user should hear about reading, a line each; on standard error where standard output is JSON."""
     for note in notes:
-        print(f"note: {note}", file=sys.stderr if quiet else sys.stdout, flush=True)
+        (complain if quiet else say)(f"note: {note}")
 
 
 def say_json(value: Any) -> None:

@@ -25,7 +25,7 @@ from isthmus.loading import load
 from isthmus.plots.compared import tradeoff, under_each_other
 from isthmus.plots.drawing import save_png
 from isthmus.runs import Origin
-from isthmus.text import as_json
+from isthmus.text import as_json, printable
 from isthmus.writing import replace_file
 
 __all__ = ["Comparison", "compare", "write"]
@@ -116,7 +116,7 @@ class Comparison:
         """The first n examples, and under them what each autoencoder makes of them."""
         examples = self.examples[:n]
         pairs = zip(self.names, self.autoencoders, self.evaluations, strict=True)
-        rows = {f"{name}\nMSE {each.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs}
+        rows = {f"{printable(name, None)}\nMSE {each.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs}
         return under_each_other(examples, rows, image_shape)
 
     def chart(self) -> Figure:

@@ -2,6 +2,7 @@
 
 X are examples in the user's units, best ones held out from training, and y their labels. Read in this order:
 
+    lettering     all text in figures, as it is
     drawing       figures without a window, and their PNG files
     grids         many examples in one picture
     rows          what goes in over what comes out

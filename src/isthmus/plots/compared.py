@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from isthmus.plots.drawing import chart
 from isthmus.plots.grids import Array, ImageShape, as_pictures, grid, limits
+from isthmus.plots.lettering import letter, named
 
 __all__ = ["Line", "against", "tradeoff", "under_each_other"]
 
@@ -24,6 +25,7 @@ Texts = list[tuple[float, float, str, str]]  # at x and y what to write, in whic
 
 _WIDE = 4.0  # values that differ more than so many times get a logarithmic axis
 _GREY = "0.45"  # of PCA
+_ACROSS = 60  # letters that stand side by side below an axis
 _PLACES = [
     (side, up) for up in (0, 1, -1, 2, -2, 3, -3, 4, -4) for side in (1, -1)
 ]  # of a label beside its point, in lines
@@ -50,7 +52,7 @@ def tradeoff(
     best = min(points, key=lambda point: point[2])
     alt = f"The error of {len(points)} autoencoders against {xlabel}; {best[0]} has the least, {best[2]:.4g}."
     figure, axes = chart(alt, 7.0, 4.6)
-    texts: Texts = [(x, y, name, f"C{place % 10}") for place, (name, x, y) in enumerate(points)]
+    texts: Texts = [(x, y, named(name), f"C{place % 10}") for place, (name, x, y) in enumerate(points)]
     for x, y, _, color in texts:
         axes.plot(x, y, "o", color=color, markersize=7)
     if len(pca) == 1:
@@ -89,7 +91,7 @@ def against(
     texts: Texts = []
     for number, (name, errors) in enumerate(lines):
         _draw_line(axes, np.array(xs)[order], errors[order], f"C{number % 10}", numeric)
-        texts.append((xs[order[-1]], float(errors[order[-1]].mean()), name, f"C{number % 10}"))
+        texts.append((xs[order[-1]], float(errors[order[-1]].mean()), named(name), f"C{number % 10}"))
     there = [(x, y) for x, y in sorted(zip(xs, pca, strict=True)) if y is not None]
     if there:
         axes.plot(
@@ -122,7 +124,9 @@ def _scale_x(axes: Axes, xs: Sequence[float] | None, texts: Texts, ticks: Sequen
         0.5, 0.05 + 0.015 * max(len(text) for *_, text, _ in texts)
     )  # of the way from the first value to the last
     if xs is None:
-        axes.set_xticks(range(len(ticks)), ticks)
+        texts_of = list(map(named, ticks))
+        slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(len(ticks)), texts_of, **(slanted if sum(map(len, texts_of)) > _ACROSS else {}))
         axes.set_xlim(-0.5, len(ticks) - 1 + max(0.5, right * len(ticks)))
         return
     low, high = min(xs), max(xs)
@@ -161,6 +165,7 @@ def _label(figure: Figure, axes: Axes, texts: Texts) -> None:
             text, (x, y), (0, 0), textcoords="offset points", color=color, fontsize=9, va="center", in_layout=False,
             arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3},
         )  # fmt: skip
+        letter(note)
 
         def box(place: tuple[int, int], note: Any = note) -> Bbox:
             note.set_position((9 * place[0], 13 * place[1]))

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import cast
 
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from isthmus.plots.lettering import lettered
+from isthmus.text import sentence
 from isthmus.writing import replace_file
 
 __all__ = ["Picture", "blank", "chart", "frame", "panels", "png", "save_png"]
@@ -27,6 +30,11 @@ Box = tuple[float, float, float, float]  # left, bottom, width, height in pixels
 class Picture(Figure):
     """A Matplotlib figure that a notebook shows by itself; its label says what is to be seen (alt text)."""
 
+    def draw(self, renderer: RendererBase) -> None:
+        """Draws it, all text as it is."""
+        lettered(self)
+        super().draw(renderer)
+
     def _repr_png_(self) -> bytes:
         return png(self)
 
@@ -35,7 +43,7 @@ def blank(alt: str) -> Picture:
     """An empty figure whose size `frame` will set."""
     figure = Picture(figsize=(1, 1), dpi=DPI)
     FigureCanvasAgg(figure)
-    figure.set_label(alt)
+    figure.set_label(sentence(alt))
     return figure
 
 
@@ -49,7 +57,7 @@ def panels(alt: str, n: int, width: float, height: float) -> tuple[Picture, list
     """A figure of n pairs of axes side by side, width and height of each in inches, whose labels make themselves room."""
     figure = Picture(figsize=(n * width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.set_label(alt)
+    figure.set_label(sentence(alt))
     all_axes = [figure.add_subplot(1, n, i + 1) for i in range(n)]
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
@@ -58,6 +66,7 @@ def panels(alt: str, n: int, width: float, height: float) -> tuple[Picture, list
 
 def frame(figure: Figure, boxes: Mapping[Axes, Box]) -> None:
     """Gives each axes its box of pixels and the figure the size at which no tick, label or title is cut off."""
+    lettered(figure)
     right = max(left + width for left, _, width, _ in boxes.values())
     top = max(bottom + height for _, bottom, _, height in boxes.values())
     _place(figure, boxes, right, top, 0, 0)
@@ -78,7 +87,7 @@ def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file, described by its label: equal figures give equal bytes."""
     canvas = FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    about = {"Software": None, "Description": str(figure.get_label())}
+    about = {"Software": None, "Description": sentence(figure.get_label())}
     canvas.print_png(buffer, metadata=about)  # type: ignore[no-untyped-call]  # Matplotlib's, yet untyped
     return buffer.getvalue()
 

@@ -15,6 +15,7 @@ from isthmus.data import as_examples
 from isthmus.data.examples import Missing, picture_shape
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.plots.drawing import Box, Picture, blank, frame
+from isthmus.plots.lettering import named
 
 __all__ = ["Cells", "as_pictures", "color_bar", "draw", "first", "grid", "limits", "zoom"]
 
@@ -172,6 +173,11 @@ def color_bar(figure: Picture, drawn: ScalarMappable, label: str, box: Box) -> d
     return {axes: (left + width + 24.0, bottom, 20.0, height)}
 
 
+def _texts(names: Sequence[str]) -> list[str]:
+    """Names beside cells, of one line or several."""
+    return ["\n".join(map(named, name.split("\n"))) for name in names]
+
+
 def grid(
     cells: Array,
     shown: Limits,
@@ -190,9 +196,9 @@ def grid(
     axes = figure.add_axes((0, 0, 1, 1))
     places = draw(axes, cells, shown, cmap, group)
     if rows:
-        axes.set_yticks([top + places.cell[0] / 2 for top in places.tops], rows)
+        axes.set_yticks([top + places.cell[0] / 2 for top in places.tops], _texts(rows))
     if columns:
-        axes.set_xticks([left + places.cell[1] / 2 for left in places.lefts], columns)
+        axes.set_xticks([left + places.cell[1] / 2 for left in places.lefts], _texts(columns))
     axes.set(xlabel=names[0], ylabel=names[1])
     if np.ndim(shown[0]):
         title = "\n".join(part for part in (title, "each column of numbers on its own scale") if part)

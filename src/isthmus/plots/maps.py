@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Picture, chart
 from isthmus.plots.grids import Array, first
+from isthmus.plots.lettering import named
 
 __all__ = ["UNLABELED", "coloring", "drawn_places", "latent", "project", "tsne", "umap"]
 
@@ -230,7 +230,7 @@ def coloring(labels: ClassLabels) -> Coloring | None:
     if len(kinds) <= CLASSES and not (numbers is not None and np.any(numbers[used] % 1)):
         hues = colormaps["tab10" if len(kinds) <= 10 else "tab20"].resampled(10 if len(kinds) <= 10 else 20)
         edges = np.arange(len(kinds) + 1) - 0.5
-        names = [shorten(_name(kind), NAME, placeholder=" ...") for kind in kinds]
+        names = [named(_name(kind), NAME) for kind in kinds]
         values[labels.labeled] = index
         return Coloring(
             values, ListedColormap([hues(i) for i in range(len(kinds))]), BoundaryNorm(edges, len(kinds)), names

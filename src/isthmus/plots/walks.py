@@ -19,6 +19,7 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Box, blank, frame
 from isthmus.plots.grids import Array, ImageShape, Limits, as_pictures, color_bar, draw, first, grid, limits, zoom
+from isthmus.plots.lettering import named
 
 __all__ = ["interpolation", "neighbors", "traversal"]
 
@@ -210,7 +211,7 @@ def _chart(ae: Autoencoder, panels: Sequence[Panel], examples: Array, title: str
         left, right = axes.get_xticklabels()
         left.set_horizontalalignment("left")
         right.set_horizontalalignment("right")
-        axes.set_yticks(range(len(names)), names if i == 0 else [""] * len(names))
+        axes.set_yticks(range(len(names)), list(map(named, names)) if i == 0 else [""] * len(names))
         axes.tick_params(length=0, labelsize=8)
         axes.spines[:].set_visible(False)
         boxes[axes] = (i * 172.0, 0.0, 156.0, 24.0 * len(names))

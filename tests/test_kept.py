@@ -79,7 +79,9 @@ def test_a_tutorial_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.M
 def test_statistics_that_the_first_epoch_lacks_get_a_column(tmp_path: Path) -> None:
     ae = small().fit(X)
     first, last = ae.history_
-    ae.history_ = (replace(first, stats={}), replace(last, stats={"perplexity": 3.5}))
+    assert ae._fitted is not None
+    history = (replace(first, stats={}), replace(last, stats={"perplexity": 3.5}))
+    ae._fitted = replace(ae._fitted, history=history)
     runs.save_run(tmp_path, ae, None, runs.About())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "history.csv").read_text())))
     assert [row["perplexity"] for row in rows] == ["", "3.5"]

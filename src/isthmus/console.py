@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from isthmus.terminal import complain, drawn_table, put, rich_console
+from isthmus.terminal import complain, drawn_table, interactive, put, rich_console
 from isthmus.text import as_json, sentence
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def watcher(quiet: bool) -> Any:
     from isthmus.progress import shown
 
     def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
-        return reports if quiet else shown(reports, numbers, title, lines=not sys.stderr.isatty())
+        return reports if quiet else shown(reports, numbers, title, lines=not interactive())
 
     return watch
 

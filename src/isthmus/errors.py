@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "DivergenceWarning",
+    "FolderInUseError",
     "IsthmusError",
     "IsthmusWarning",
     "MemoryLimitError",
@@ -43,6 +44,10 @@ class MemoryLimitError(DataError):
 
 class ModelFileError(IsthmusError):
     """A model file is damaged, foreign, or does not agree with itself."""
+
+
+class FolderInUseError(IsthmusError):
+    """Another process is writing into the folder."""
 
 
 class DivergenceError(IsthmusError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import warnings
 from copy import copy
 from dataclasses import replace
@@ -48,6 +47,7 @@ from isthmus.randomness import Purpose, seeded
 from isthmus.scaling import Affine, Scaling
 from isthmus.sources import Selected, Source
 from isthmus.steps import Plan, Precision
+from isthmus.terminal import interactive
 from isthmus.training import Due, Report, Reports, train
 from isthmus.writing import check_writable
 
@@ -315,8 +315,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         """The reports, with a progress bar where one is wanted."""
         if not self.verbose:
             return reports
-        lines = not sys.stderr.isatty() and "ipykernel" not in sys.modules
-        return shown(reports, math.prod(self.shape_), lines=lines)
+        return shown(reports, math.prod(self.shape_), lines=not interactive())
 
     @staticmethod
     def _check_every(every: Due) -> None:

@@ -37,7 +37,7 @@ class Training(NamedTuple):
 def trained(run: Training, begun: bool) -> None:
     """Trains to the end, or until a signal; writes the run, its figures and its pages."""
     part = runs.split(run.dataset, run.ae.missing)
-    with runs.claimed(run.folder), Caught() as caught:
+    with Caught() as caught:
         _fit(run, part, begun, caught)
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)

@@ -13,8 +13,8 @@ import errno
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from inspect import signature
 from pathlib import Path
@@ -30,14 +30,14 @@ from isthmus.data.examples import Examples, Missing
 from isthmus.data.files import open_regular
 from isthmus.data.observed import gaps
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
+from isthmus.errors import DataError, FolderInUseError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
 from isthmus.records import arguments, nearest
 from isthmus.tables_out import csv_records
 from isthmus.text import as_json, command
 from isthmus.training import Report
-from isthmus.writing import replace_file
+from isthmus.writing import alone, replace_file
 
 __all__ = [
     "About",
@@ -50,7 +50,6 @@ __all__ = [
     "draw",
     "examples_of",
     "folder_of",
-    "free_folder",
     "held_out",
     "interrupted",
     "open_run",
@@ -58,6 +57,7 @@ __all__ = [
     "origin_of",
     "picture_choices",
     "read_again",
+    "reserved",
     "save_checkpoint",
     "save_run",
     "split",
@@ -204,21 +204,39 @@ def completed(ae: Autoencoder, part: Split) -> Split:
     return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels, known, part.test_rows)
 
 
-def free_folder(name: str, out: Path | None) -> Path:
-    """The folder for a new run: the one asked for, if it holds no run yet, else runs/NAME, NAME-2, ..."""
-    if out is not None:
-        if (out / MODEL).exists():
-            raise IsthmusError(f"{out} already holds a run; choose another --out, or remove it first")
-        if (out / CHECKPOINT).exists():
-            raise IsthmusError(
-                f"{out} holds a training that was cut off; go on with it: {command('isthmus', 'resume', out)}, or choose another --out"
-            )
-        return out
+@contextmanager
+def reserved(name: str, out: Path | None) -> Iterator[Path]:
+    """The folder for a new run, kept for it: the one asked for, if it holds no run yet, else runs/NAME, NAME-2, ...
+
+    Two processes that ask at once get two folders; asked for one by name, the second gets a sentence.
+    """
+    with ExitStack() as stack:
+        yield stack.enter_context(claimed(out, _new)) if out is not None else _numbered(Path("runs") / name, stack)
+
+
+def _numbered(first: Path, stack: ExitStack) -> Path:
     for number in range(1, 100_000):
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        if not folder.exists():
-            return folder
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        with suppress(FileExistsError, FolderInUseError):
+            if not folder.exists():
+                return stack.enter_context(claimed(folder, _empty))
     raise IsthmusError("runs/ is full of runs of that name; choose an --out")
+
+
+def _empty(folder: Path) -> None:
+    if any(folder.iterdir()):  # another process took it, and has ended since
+        raise FileExistsError(errno.EEXIST, "there is a run already", str(folder))
+
+
+def _new(folder: Path) -> None:
+    """An error if the folder holds a run."""
+    if (folder / MODEL).exists():
+        raise IsthmusError(f"{folder} already holds a run; choose another --out, or remove it first")
+    if (folder / CHECKPOINT).exists():
+        raise IsthmusError(
+            f"{folder} holds a training that was cut off; go on with it: {command('isthmus', 'resume', folder)}, "
+            "or choose another --out"
+        )
 
 
 def save_run(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
@@ -345,22 +363,32 @@ def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Da
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Makes a folder before the work that is to fill it, and removes it again if nothing came of that."""
+def claimed(folder: Path, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
+    """Makes a folder before the work that is to fill it, keeps other processes out, and removes it again if nothing came of that.
+
+    Args:
+        check: what else must be so, asked when it is ours.
+
+    Raises:
+        FolderInUseError: another process is in it.
+    """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    described = (folder / "run.json").exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, "nothing can be written into this folder", str(folder))
-        yield
-    except BaseException:
-        if not described and not any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
-            (folder / "run.json").unlink(missing_ok=True)
-        for path in made:
-            with suppress(OSError):  # it holds something
-                path.rmdir()
-        raise
+    with alone(folder):
+        ours = [folder / name for name in ("run.json", "history.csv") if not (folder / name).exists()]
+        try:
+            if check is not None:
+                check(folder)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, "nothing can be written into this folder", str(folder))
+            yield folder
+        except BaseException:
+            if not any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
+                for path in ours:
+                    path.unlink(missing_ok=True)
+            for path in made:
+                with suppress(OSError):  # it holds something
+                    path.rmdir()
+            raise
 
 
 def default_kinds(ae: Autoencoder) -> list[str]:

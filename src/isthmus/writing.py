@@ -9,14 +9,15 @@ import secrets
 import stat
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from isthmus.data.files import regular
+from isthmus.errors import FolderInUseError
 
-__all__ = ["Bytes", "check_writable", "replace_file"]
+__all__ = ["Bytes", "alone", "check_writable", "replace_file"]
 
 Bytes: TypeAlias = bytes | memoryview
 
@@ -65,6 +66,49 @@ def check_writable(target: Path) -> None:
         raise OSError(errno.EISDIR, f"this is {kind}; give the name of a file to write", str(target))
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "this file may not be written", str(target))
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Makes a folder, and keeps other processes that ask out of it; the system lets them in when this one ends, however it ends.
+
+    Raises:
+        FolderInUseError: another process is in it.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        if sys.platform == "win32":  # where folders cannot be locked
+            yield
+            return
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock_folder(descriptor, folder)
+            if _is(descriptor, folder):  # else another process removed it before it was ours
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock_folder(descriptor: int, folder: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FolderInUseError(
+            f"another process is writing into {folder}; wait for it, or choose another folder"
+        ) from None
+    except OSError:  # a file system that has no locks
+        pass
+
+
+def _is(descriptor: int, folder: Path) -> bool:
+    """Whether an open folder is still there, under its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(folder))
+    except FileNotFoundError:
+        return False
 
 
 def _fill(file: BinaryIO, content: Bytes | Iterable[Bytes]) -> None:

@@ -11,7 +11,7 @@ import typer
 from isthmus import __version__, limits
 from isthmus.cli import looking, training, using
 from isthmus.console import fail, say, sentences
-from isthmus.terminal import complain, put, show_traceback, tolerant
+from isthmus.terminal import complain, lost, put, show_traceback, tolerant
 
 __all__ = ["app", "main"]
 
@@ -63,10 +63,28 @@ for panel, verbs in VERBS.items():
 
 
 def main() -> NoReturn:
-    """The entry point: errors that a user can cause become one sentence and exit code 1, or 2 for a mistake in the command."""
+    """The entry point. What could not be printed stops nothing, and makes the exit code of what else succeeded 1."""
+    tolerant()
+    code = _run()
+    missing = lost()
+    if missing is not None:
+        complain(f"isthmus: {missing}{'' if code else '; all else is done'}")
+    raise SystemExit(code or int(missing is not None))
+
+
+def _run() -> int:
+    """The exit code of a command: errors that a user can cause become one sentence and 1, or 2 for a mistake in the command."""
+    try:
+        _answer()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _answer() -> None:
+    """Does what the command says; ends with a sentence and an exit code where a user's error prevents it."""
     from isthmus.errors import IsthmusError, RecordError
 
-    tolerant()
     try:
         with sentences(complain):
             app(standalone_mode=False)
@@ -77,10 +95,17 @@ def main() -> NoReturn:
         kind = type(error).__name__
         if said or isinstance(error, RecordError) or kind == "InvalidParameterError":  # scikit-learn's, about a field
             fail(said() if said else error, 2)
-        if isinstance(error, MemoryError) or "allocate" in str(error) or "out of memory" in str(error).lower():
+        if _lacks_memory(error):
             fail("there is not enough memory for that; take smaller sizes, or fewer examples at a time", 1)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             fail(error, 1)
         sys.excepthook = show_traceback
         raise
-    raise SystemExit(0)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error says that there was too little memory, be it for a tensor or for loading PyTorch."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError | SystemError) or any(
+        words in said for words in ("allocate", "out of memory", "failed to map segment")
+    )

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import zlib
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,11 +49,11 @@ def train(
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
     origin = runs.Origin(given.data or "mnist", given.options)
     dataset = origin.read()
-    folder = runs.free_folder(f"{recipe}-{dataset.name}", out)
-    say_notes(dataset.notes)
-    say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
-    trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
+    with runs.reserved(f"{recipe}-{dataset.name}", out) as folder:
+        say_notes(dataset.notes)
+        say(f"{recipe} on {dataset.summary()}")
+        trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
 
 
 @takes_data
@@ -65,11 +66,12 @@ def resume(
     from isthmus import runs
     from isthmus.runner import Training, trained
 
-    ae, origin, about = runs.interrupted(run, given.origin)
-    if checkpoint_every is not None:
-        about = replace(about, checkpoint_every=checkpoint_every)
-    say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
-    trained(Training(run, ae, origin, runs.read_again(run, origin), about), begun=True)
+    with runs.claimed(run) if run.is_dir() else nullcontext():
+        ae, origin, about = runs.interrupted(run, given.origin)
+        if checkpoint_every is not None:
+            about = replace(about, checkpoint_every=checkpoint_every)
+        say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
+        trained(Training(run, ae, origin, runs.read_again(run, origin), about), begun=True)
 
 
 @takes_data
@@ -174,7 +176,8 @@ def reproduce(
     out: Out = None,
 ) -> None:
     """Train a tutorial's systems exactly as it does; print the published figures beside ours. Without an id, list them."""
-    from isthmus import reproduction, tutorials
+    from isthmus import reproduction, runs, tutorials
+    from isthmus.writing import replace_file
 
     words = settings or []
     if not words and not everything:
@@ -186,8 +189,9 @@ def reproduce(
     for tutorial in chosen:
         kept = reproduction.kept(tutorial, target, words)
         if kept is None:
-            results = reproduction.reproduce(tutorial, words, watcher(as_json), target)
-            kept = [reproduction.keep(result, target, words) for result in results]
+            with runs.claimed(target / tutorial.id):
+                results = reproduction.reproduce(tutorial, words, watcher(as_json), target)
+                kept = [reproduction.keep(result, target, words) for result in results]
         rows += kept
     if as_json:
         say_json(rows)
@@ -195,5 +199,5 @@ def reproduce(
     header, *body = reproduction.table(rows)
     table(header, body)
     if everything:
-        (target / "table.md").write_text(reproduction.markdown(rows), encoding="utf-8")
+        replace_file(target / "table.md", reproduction.markdown(rows).encode())
     say(f"written to {target}: a folder for each, with model, pictures and result.json")

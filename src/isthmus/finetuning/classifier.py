@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from copy import deepcopy
 from numbers import Integral, Real
@@ -33,6 +32,7 @@ from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.progress import shown
 from isthmus.sources import Labelled, Resident, Source
 from isthmus.steps import Plan
+from isthmus.terminal import interactive
 from isthmus.training import Report, State, train
 
 __all__ = ["Classifier", "finetune"]
@@ -139,7 +139,7 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         for number, (part, source, plan) in enumerate(rounds):
             reports = train(part, Labelled(source, labels), plan, state=state)
             title = ("softmax", "all")[number]
-            history += shown(reports, None, title, lines=_no_terminal()) if self.verbose else reports
+            history += shown(reports, None, title, lines=not interactive()) if self.verbose else reports
             state = State(state.epoch, state.step)
         net.eval()
         # all at once: an interrupt finds it as it was before, or fitted
@@ -207,10 +207,6 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         check_is_fitted(self)
         rows: Array = in_batches(function, self.autoencoder_._examples(X), self.autoencoder_.model_)
         return rows
-
-
-def _no_terminal() -> bool:
-    return not sys.stderr.isatty() and "ipykernel" not in sys.modules
 
 
 def _labels(X: Array, y: Any) -> ClassLabels:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,22 +89,23 @@ def sweep(
     axes, states = _axes(ae, grid, examples.values)
     planned = _planned(ae, axes, states, most, examples.values)
     tested = None if test is None else as_examples(test, missing=missing)
-    if room.folder is not None:
-        _begin(room.folder, Seen(examples.values, held.values))
-    trials: list[Trial] = []
-    for number, (cell, each) in enumerate(planned):
-        said = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
-        said += f" random_state={each.random_state}" if len(states) > 1 else ""
-        trials.append(trial(each, cell, room, f"{number + 1} of {len(planned)}: {said}", len(states) > 1))
-        if by is not None:
-            _check_comparable(_BY[by], trials)
-    column = _BY[by] if by is not None else _error(trials)
-    made = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
-    if tested is not None:
-        made = replace(made, test=evaluate(made.autoencoder, tested, train=examples))
-    if room.folder is not None:
-        _write(room.folder, made, origin.as_dict() if origin else None)
-    return made
+    with nullcontext() if room.folder is None else runs.claimed(room.folder):
+        if room.folder is not None:
+            _begin(room.folder, Seen(examples.values, held.values))
+        trials: list[Trial] = []
+        for number, (cell, each) in enumerate(planned):
+            said = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
+            said += f" random_state={each.random_state}" if len(states) > 1 else ""
+            trials.append(trial(each, cell, room, f"{number + 1} of {len(planned)}: {said}", len(states) > 1))
+            if by is not None:
+                _check_comparable(_BY[by], trials)
+        column = _BY[by] if by is not None else _error(trials)
+        made = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
+        if tested is not None:
+            made = replace(made, test=evaluate(made.autoencoder, tested, train=examples))
+        if room.folder is not None:
+            _write(room.folder, made, origin.as_dict() if origin else None)
+        return made
 
 
 def _parts(X: Any, validation: Any, missing: Missing) -> tuple[Examples, Examples]:
@@ -214,8 +216,7 @@ def _begin(folder: Path, seen: Seen) -> None:
                 f"{folder} holds a sweep on other examples; choose another folder (--out), or remove it first"
             )
         return
-    with runs.claimed(folder):
-        replace_file(path, json.dumps({"examples": hashes}).encode())
+    replace_file(path, json.dumps({"examples": hashes}).encode())
 
 
 def _write(folder: Path, made: Sweep, origin: dict[str, Any] | None) -> None:

@@ -25,7 +25,8 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data import as_examples, download
 from isthmus.data.download import Content, find_or_fetch
-from isthmus.data.examples import blocks, picture_shape
+from isthmus.data.examples import blocks
+from isthmus.data.kinds import image_shape
 from isthmus.errors import DataError
 
 CONTENT = b"what was published"
@@ -324,10 +325,11 @@ def test_every_container_gives_the_same_numbers(wrap: object) -> None:
     assert examples.columns in (None, ("a", "b", "c"))
 
 
-def test_rows_of_mnist_are_pictures() -> None:
-    assert picture_shape((784,)) == (28, 28)
-    assert picture_shape((64,)) == (64,)
-    assert picture_shape((28, 28, 1)) == (28, 28, 1)
+def test_only_images_are_seen_in_rows() -> None:
+    assert image_shape((784,), "images") == (28, 28)
+    assert image_shape((784,), "table") == (784,)
+    assert image_shape((65,), "images") == (65,)
+    assert image_shape((28, 28, 1), "images") == (28, 28, 1)
 
 
 def test_a_mask_that_hides_nothing_changes_nothing() -> None:

@@ -357,7 +357,8 @@ def test_types_of_numbers(kind: Any) -> None:
     X = (np.random.default_rng(0).random((40, 3)) > 0.5).astype(np.float32)
     known = quick(Identity(2)).fit(X)
     other = quick(Identity(2)).fit(X.astype(kind))
-    np.testing.assert_array_equal(other.reconstruct(X.astype(kind)), known.reconstruct(X))
+    rtol = 1e-4 if kind is np.float64 else 0  # which are standardized in double precision
+    np.testing.assert_allclose(other.reconstruct(X.astype(kind)), known.reconstruct(X), rtol)
 
 
 def test_the_random_state_of_numpy_is_drawn_from_once(table: np.ndarray) -> None:

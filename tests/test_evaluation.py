@@ -54,7 +54,7 @@ EXAMPLES: dict[str, Array] = {
 }
 SYSTEMS: dict[str, Autoencoder] = {
     "bytes": trained(EXAMPLES["bytes"], Gaussian(3), corruption=Noise(0.3)),
-    "unit": trained(EXAMPLES["unit"], Identity(4)),
+    "unit": trained(EXAMPLES["unit"], Identity(4), kind="images"),
     "table": trained(EXAMPLES["table"], Identity(2)),
 }
 HELD_OUT: dict[str, Array] = {
@@ -340,4 +340,4 @@ def test_likeness_is_of_pictures_large_enough(mnist: data.Dataset, figures: Any)
     assert result.pca_ssim is not None
     assert figures["bytes"].ssim is None
     assert "6 x 5 are smaller than its window of 11 x 11" in figures["bytes"].ssim_missing
-    assert "no pictures" in figures["table"].ssim_missing
+    assert "no images" in figures["table"].ssim_missing

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from isthmus import Autoencoder, plots
+from isthmus.data import ImageArray
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.plots.drawing import png, save_png
 from isthmus.plots.grids import as_pictures, limits
@@ -27,7 +28,8 @@ def ae() -> Autoencoder:
 def test_image_shape_says_how_a_row_of_numbers_is_to_be_seen() -> None:
     assert as_pictures(np.zeros((2, 20)), (4, 5)).shape == (2, 4, 5)
     assert as_pictures(np.zeros((2, 20))).shape == (2, 20)
-    assert as_pictures(np.zeros((2, 784))).shape == (2, 28, 28)
+    assert as_pictures(np.zeros((2, 784))).shape == (2, 784)
+    assert as_pictures(np.zeros((2, 784)).view(ImageArray)).shape == (2, 28, 28)
     with pytest.raises(DataError, match=r"image_shape=\(4, 6\)"):
         as_pictures(np.zeros((2, 20)), (4, 6))
     with pytest.raises(NotPossibleError, match="image_shape"):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, OutlierDetector, data
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
+from isthmus.data.examples import Missing
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.scaling import Bytes, MinMax, Scaling, Standard, Unscaled, choose
 
@@ -22,19 +25,123 @@ ZERO_TO_255 = np.arange(256).reshape(32, 8)
     ("examples", "scaling"),
     [
         (np.linspace(0, 1, 40).reshape(8, 5), Unscaled()),
+        (np.linspace(0, 0.01, 40).reshape(8, 5), Standard(per="all")),
         (np.eye(4, dtype=np.uint8), Unscaled()),
         (ZERO_TO_255.astype(np.uint8), Bytes()),
         (ZERO_TO_255.astype(np.float64), Bytes()),
         (ZERO_TO_255.astype(np.uint8)[:4] + 9, Bytes()),
-        (ZERO_TO_255[:31], Standard()),
-        (ZERO_TO_255 + 0.5, Standard()),
-        (ZERO_TO_255 - 1, Standard()),
+        (ZERO_TO_255[:31], Bytes()),
+        (ZERO_TO_255 % 17, Standard(per="all")),
+        (ZERO_TO_255 + 0.5, Standard(per="all")),
+        (ZERO_TO_255 - 1, Standard(per="all")),
+        (ZERO_TO_255 * 257, Standard(per="all")),
         (np.full((4, 2, 2, 3), 7.5), Standard(per="channel")),
         (np.full((4, 2, 2), 7.5), Standard(per="all")),
     ],
 )
-def test_auto_looks_at_the_numbers(examples: np.ndarray, scaling: Scaling) -> None:
-    assert choose(examples) == scaling
+def test_images_are_scaled_by_what_their_numbers_are(examples: np.ndarray, scaling: Scaling) -> None:
+    assert choose(examples, "images") == scaling
+
+
+@pytest.mark.promise(28)
+@pytest.mark.parametrize(
+    "examples",
+    [ZERO_TO_255, ZERO_TO_255.astype(np.uint8), ZERO_TO_255 / 255, ZERO_TO_255.astype(bool), ZERO_TO_255 * 1e-6],
+    ids=["integers", "bytes", "shares", "bools", "small"],
+)
+def test_a_table_is_scaled_by_column_whatever_its_range(examples: np.ndarray) -> None:
+    ae = Autoencoder(Identity(2), epochs=1, random_state=0).fit(examples)
+    assert (ae.kind_, ae.scaling_, ae.likelihood_) == ("table", Standard(), Normal("learned"))
+    assert ae.model_.scale.shape == (8,)
+
+
+@pytest.mark.promise(28)
+@pytest.mark.parametrize("unit", [1.0, 1e-3], ids=["wide", "in [0, 1]"])
+def test_windows_are_scaled_by_channel(unit: float, rng: np.random.Generator) -> None:
+    X = rng.random((40, 6, 3)) * [1e5, 0.1, 3.0] * unit
+    ae = Autoencoder(Identity(2), epochs=1, random_state=0).fit(X)
+    assert (ae.kind_, ae.scaling_, ae.likelihood_) == ("windows", Standard(per="channel"), Normal("learned"))
+    np.testing.assert_allclose(ae.model_.scale.numpy(), X.std((0, 1)))
+
+
+def test_what_axes_mean_is_said_by_the_user_or_the_source_or_their_number(digits: data.Dataset) -> None:
+    floats, images = np.random.default_rng(0).random((20, 8, 8)), digits.train[:20]
+    assert kinds_of(floats) == ("windows", "images", "table")
+    assert kinds_of((255 * floats).astype(np.uint8))[0] == "images"
+    for same in (images, images[3:], images / 2, images.reshape(-1, 64), np.concatenate([images, images])):
+        assert kinds_of(same)[0] == "images"
+    assert kinds_of(pickle.loads(pickle.dumps(images)))[0] == "images"  # ours, of a moment ago
+    assert kinds_of(train_test_split(images, random_state=0)[0])[0] == "images"
+    assert type(images.mean()) is np.float32
+    assert Autoencoder(epochs=1).fit(np.asarray(images)).kind_ == "windows"
+
+
+def kinds_of(X: np.ndarray) -> tuple[str, ...]:
+    """What the axes mean to an autoencoder that nothing is said to, and to ones that are told images and table."""
+    kinds = ("auto", "images", "table")
+    return tuple(Autoencoder(Identity(2), kind=kind, epochs=0.1).fit(X).kind_ for kind in kinds)
+
+
+def test_a_likelihood_of_shares_stretches_each_column(rng: np.random.Generator) -> None:
+    X = rng.random((50, 3)) * [1, 0.01, 100]
+    ae = Autoencoder(likelihood=Bernoulli(), epochs=1, random_state=0).fit(X)
+    assert ae.scaling_ == MinMax(per="feature")
+    zeros_and_ones = (X.mean(0) < X).astype(float)
+    assert Autoencoder(likelihood=Bernoulli(), epochs=1).fit(zeros_and_ones).scaling_ == Unscaled()
+
+
+def constants(n: int, dtype: type = np.float64) -> np.ndarray:
+    """300 columns, each a constant of its own, of magnitudes from 1e-6 to 1e9."""
+    generator = np.random.default_rng(5)
+    values = np.round(generator.normal(size=300) * 10.0 ** generator.integers(-6, 10, 300), 8)
+    return np.tile(values, (n, 1)).astype(dtype)
+
+
+@pytest.mark.promise(28)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [500, 50_000])
+@pytest.mark.parametrize(
+    "scaling", [Standard(), MinMax(per="feature"), Standard(per="channel"), Standard(per="all")], ids=repr
+)
+def test_constants_are_shifted_by_themselves(scaling: Scaling, n: int, dtype: type) -> None:
+    X = constants(n, dtype)
+    if isinstance(scaling, Standard) and scaling.per == "all":
+        for value in X[0, :20]:
+            shift, scale = scaling.fit(np.full((n, 3), value))
+            assert (shift, scale >= 1) == (value, True)
+        return
+    shift, scale = scaling.fit(X)
+    np.testing.assert_array_equal(shift, X[0])
+    np.testing.assert_array_equal(scale[np.abs(X[0]) < 1e5], 1)
+    assert np.abs((X[:2].astype(np.float32).astype(np.float64) - shift) / scale).max() < 0.1
+
+
+@pytest.mark.promise(28)
+@pytest.mark.parametrize(("fitted", "used"), [(np.float64, np.float32), (np.float32, np.float64)])
+@pytest.mark.parametrize("missing", ["refuse", "mask"])
+def test_constants_come_back_to_the_last_bit_and_are_not_anomalous(
+    fitted: type, used: type, missing: Missing, rng: np.random.Generator
+) -> None:
+    X = np.concatenate([constants(300), rng.normal(size=(300, 5))], axis=1)
+    ae = Autoencoder(Identity(3), missing=missing, epochs=2, random_state=0)
+    detector = OutlierDetector(ae, random_state=0).fit(X.astype(fitted))
+    ae = detector.autoencoder_
+    np.testing.assert_array_equal(ae.reconstruct(X.astype(fitted))[:, :300], X[:, :300].astype(fitted))
+    np.testing.assert_allclose(ae.encode(X.astype(used)), ae.encode(X.astype(fitted)), atol=0.02)
+    alarms = [(detector.predict(X.astype(dtype)) < 0).mean() for dtype in (fitted, used)]
+    assert alarms[0] < 0.15
+    assert abs(alarms[0] - alarms[1]) < 0.02
+
+
+@pytest.mark.promise(28)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_rounding_makes_of_a_constant_stays_noise(dtype: type, rng: np.random.Generator) -> None:
+    c = constants(1)[0]
+    X = (c * (1 + np.finfo(dtype).eps * rng.integers(-2, 3, (400, 300)))).astype(dtype)
+    shift, scale = Standard().fit(X)
+    assert np.abs((X - shift) / scale).max() < 0.6
+    real = 1e3 + np.float64(np.finfo(dtype).eps) * 1e5 * rng.normal(size=(400, 1))
+    assert Standard().fit(real.astype(dtype)).scale == pytest.approx(real.std(), rel=0.01)
 
 
 def test_per_feature_is_what_scikit_learn_computes(rng: np.random.Generator) -> None:
@@ -83,7 +190,8 @@ def test_an_automatic_likelihood_can_express_the_data(rng: np.random.Generator) 
     X = rng.normal(size=(100, 4))
     assert Autoencoder(scaling=Unscaled(), epochs=1).fit(X).likelihood_ == Normal("learned")
     assert Autoencoder(scaling=Bytes(), epochs=1).fit(X).likelihood_ == Normal("learned")
-    assert Autoencoder(scaling=MinMax(), epochs=1).fit(X).likelihood_ == Bernoulli()
+    assert Autoencoder(scaling=MinMax(), epochs=1).fit(X).likelihood_ == Normal("learned")
+    assert Autoencoder(scaling=MinMax(), kind="images", epochs=1).fit(X).likelihood_ == Bernoulli()
 
 
 def test_a_bernoulli_likelihood_never_sees_what_has_no_mass(rng: np.random.Generator) -> None:

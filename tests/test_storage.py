@@ -336,7 +336,8 @@ def test_a_files_sizes_cannot_make_us_allocate(name: str, path: Path) -> None:
 
 def test_a_shape_cannot_make_us_allocate(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).random((10, 8, 8))
-    Autoencoder(Identity(2), architecture=Conv((2,), code="map"), epochs=1).fit(pictures).save(tmp_path / "x")
+    ae = Autoencoder(Identity(2), architecture=Conv((2,), code="map"), kind="images", epochs=1)
+    ae.fit(pictures).save(tmp_path / "x")
     header, tensors = parts(tmp_path / "x")
     put(tmp_path / "x", header | {"shape": [10**6, 10**6]}, tensors)
     assert load(tmp_path / "x").code_shape_ == (250_000, 250_000, 2)  # the same weights suit any picture

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.checkpoints import Interrupted, Seen
+from isthmus.data.kinds import Kind
 from isthmus.errors import NotPossibleError
 from isthmus.model import Model
 from isthmus.steps import Precision
@@ -28,6 +29,7 @@ class FittedAttributes:
 
     Attributes:
         records: the choices, by slot.
+        kind: what the axes of examples mean.
         columns: the names of the columns, if the examples had any.
         state: what another round of training continues from.
         seen: the examples of a round that is under way; they are not copied and not pickled.
@@ -41,6 +43,7 @@ class FittedAttributes:
     records: Mapping[str, Any]
     shape: tuple[int, ...]
     code_shape: tuple[int, ...]
+    kind: Kind
     precision: Precision
     seed: int
     columns: NDArray[np.object_] | None = None

@@ -29,7 +29,7 @@ Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
 _DECIDING = (
     *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
-    *("missing", "precision"),
+    *("missing", "kind", "precision"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Mask
 from isthmus.data.examples import Examples, Missing
+from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.observed import means
 from isthmus.devices import computes_bfloat16
 from isthmus.errors import DataError, RecordError
@@ -23,7 +24,18 @@ from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.records import Record
-from isthmus.scaling import Affine, MinMax, Scaling, Standard, choose, wide_enough, within_unit
+from isthmus.scaling import (
+    Affine,
+    Extent,
+    Scaling,
+    Standard,
+    axes_of,
+    choose,
+    extent,
+    shared_by,
+    wide_enough,
+    within_unit,
+)
 from isthmus.steps import Precision
 
 __all__ = [
@@ -67,30 +79,25 @@ def defaults(missing: Missing) -> dict[str, Record]:
 
 
 class Chosen(NamedTuple):
-    """Everything that makes a model: a record for each slot, the shape of an example, the map to model units, the weights' type.
+    """Everything that makes a model: a record for each slot, the shape of an example, what its axes mean, the map to model units,
+    the weights' type, and the least and largest number of each unit (None in a model of an older file).
 
     Where numbers may be missing, what stands for them at first too, in model units.
     """
 
     records: Mapping[str, Any]
     shape: tuple[int, ...]
+    kind: Kind
     affine: Affine
     dtype: torch.dtype
+    extent: Extent | None = None
     fill: NDArray[Any] | None = None
 
     def model(self, generator: torch.Generator) -> Model:
         """An untrained model, on the default device."""
-        architecture, bottleneck = self.records["architecture"], self.records["bottleneck"]
-        return Model(
-            self.shape,
-            architecture,
-            bottleneck,
-            self.records["likelihood"],
-            self.affine,
-            generator,
-            self.dtype,
-            self.fill,
-        )
+        architecture, bottleneck, likelihood = (self.records[s] for s in ("architecture", "bottleneck", "likelihood"))
+        affine, extent = self.affine, self.extent
+        return Model(self.shape, architecture, bottleneck, likelihood, affine, generator, self.dtype, self.fill, extent)
 
     def sketch(self) -> Model:
         """The model without memory for its weights, so that sizes can be known before any is taken."""
@@ -103,33 +110,40 @@ class Chosen(NamedTuple):
         return (*self.records["architecture"].places(self.shape), self.records["bottleneck"].size)
 
 
-def choose_all(given: Mapping[str, Any], examples: Examples, precision: Precision, missing: Missing) -> Chosen:
+def choose_all(
+    given: Mapping[str, Any],
+    examples: Examples,
+    precision: Precision,
+    missing: Missing,
+    kind: Kind | Literal["auto"] = "auto",
+) -> Chosen:
     """The choices for examples (n, *shape): those given, and for "auto" what suits the data."""
     values, middle = examples.values, means(examples) if missing == "mask" else None
-    numbers = math.prod(values.shape[1:])
-    scaling = choose(values) if isinstance(given["scaling"], str) else given["scaling"]
+    meant: Kind = (examples.kind or kind_of(values)) if kind == "auto" else kind
+    numbers, shares = math.prod(values.shape[1:]), isinstance(given["likelihood"], Bernoulli)
+    scaling = choose(values, meant, shares) if isinstance(given["scaling"], str) else given["scaling"]
     affine = scaling.fit(values)
-    if (
-        isinstance(given["scaling"], str)
-        and isinstance(given["likelihood"], Bernoulli)
-        and not within_unit(values, affine)
-    ):
-        scaling = MinMax(per="feature" if values.ndim == 2 else "all")
-        affine = scaling.fit(values)
-    spans_unit = not isinstance(scaling, Standard) and within_unit(values, affine)  # what is all alike is not a share
     hides = missing == "mask" and isinstance(given["corruption"], str)  # what is hidden no wide code can copy
     auto = defaults(missing) | {
         "bottleneck": Identity(min(32, numbers if hides else (numbers + 1) // 2)),
-        "likelihood": Bernoulli() if spans_unit else Normal("learned"),
+        "likelihood": Bernoulli() if _are_shares(values, meant, scaling, affine) else Normal("learned"),
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
-    if isinstance(given["likelihood"], Bernoulli):  # one that was chosen has been looked at
+    if shares:  # one that was chosen has been looked at
         check_shares(values, affine)
     double = precision == "float64"
-    affine = affine.astype(np.dtype(np.float64) if double else wide_enough(values))
+    wide = np.dtype(np.float64) if double else wide_enough(values)
+    affine = affine.astype(wide)
+    found = extent(values, axes_of(shared_by(meant, values.ndim), values.ndim)).astype(wide)
     fill = None if middle is None else (middle - affine.shift) / affine.scale
-    return Chosen(records, values.shape[1:], affine, torch.float64 if double else torch.float32, fill)
+    dtype = torch.float64 if double else torch.float32
+    return Chosen(records, values.shape[1:], meant, affine, dtype, found, fill)
+
+
+def _are_shares(values: NDArray[np.generic], kind: Kind, scaling: Scaling, affine: Affine) -> bool:
+    """Whether examples are images of grey levels in [0, 1], in model units; what is all alike is no grey level."""
+    return kind == "images" and not isinstance(scaling, Standard) and within_unit(values, affine)
 
 
 def check_shares(values: NDArray[np.generic], affine: Affine) -> None:

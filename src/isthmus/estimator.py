@@ -36,6 +36,7 @@ from isthmus.choosing import (
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.examples import Missing
+from isthmus.data.kinds import Kind
 from isthmus.devices import choose_device, give_memory_back
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.fitted import Fitted, Settable, seed_of
@@ -44,7 +45,7 @@ from isthmus.optimizers import Constant, Optimizer
 from isthmus.pretraining import pretrain
 from isthmus.progress import shown
 from isthmus.randomness import Purpose, seeded
-from isthmus.scaling import Affine, Scaling
+from isthmus.scaling import Affine, Extent, Scaling
 from isthmus.sources import Selected, Source
 from isthmus.steps import Plan, Precision
 from isthmus.terminal import interactive
@@ -73,8 +74,9 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         bottleneck: what the code may be (`isthmus.bottlenecks`); auto: `Identity` of 32 numbers, or half as many as the data have.
         architecture: encoder and decoder (`isthmus.architectures`); auto: `MLP`.
         corruption: what spoils the encoder's input (`isthmus.corruptions`); the target stays clean.
-        likelihood: how the reconstruction is measured; auto: `Bernoulli` for numbers in [0, 1], else `Normal` with a learned scale.
-        scaling: raw to model units; auto: see `isthmus.scaling.choose`.
+        likelihood: how the reconstruction is measured; auto: `Bernoulli` for images in [0, 1], else `Normal` with a learned scale.
+        scaling: raw to model units; auto: `Standard` for tables and windows, by column and by channel; for images see
+            `isthmus.scaling.choose`.
         optimizer: optimizer and schedule; auto: `AdamW` with a one-cycle schedule.
         epochs: passes over the data, a fraction too; auto: about 3,000 steps, within 10 ... 50 epochs.
         batch_size: examples per step; auto: a fortieth of the data, within 16 ... 256.
@@ -86,6 +88,9 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             The loss is then of the numbers observed alone, scaling looks at those alone, the encoder sees their mean in place of
             the others, and `impute` completes them. corruption="auto" hides three tenths of the observed
             ones too, to be completed; the code may then be as wide as the data, since nothing can be copied.
+        kind: what the axes of examples mean: "table", each column of which has a scale of its own; "images", whose pixels share one;
+            "windows" of series (n, time, channels), with a scale for each channel. auto: what their source says, as that of MNIST, of
+            image folders and of data frames does; else two axes are a table, bytes of more axes are images, and other numbers windows.
         precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
             convolutions and large dense layers where the processor computes in it.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
@@ -93,6 +98,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         verbose: 1 shows progress.
 
     Attributes:
+        kind_: "table", "images" or "windows".
         model_: the trained `isthmus.model.Model`, an nn.Module with ``encoder`` and ``decoder``.
         history_: a `Report` for each epoch. shape_, code_shape_: of one example and of one code.
     """
@@ -107,6 +113,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "missing": [StrOptions({"refuse", "mask"})],
+        "kind": [StrOptions({"auto", "table", "images", "windows"})],
         "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "device": [str],
         "random_state": ["random_state"],
@@ -130,6 +137,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         tol: float = 1e-4,
         warm_start: bool = False,
         missing: Missing = "refuse",
+        kind: Kind | Literal["auto"] = "auto",
         precision: Precision = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -149,6 +157,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         self.tol = tol
         self.warm_start = warm_start
         self.missing = missing
+        self.kind = kind
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -362,7 +371,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             return values
         examples = as_examples(X, minimum=minimum, missing=self.missing)
         given = {name: getattr(self, name) for name in SLOTS}
-        chosen = choose_all(given, examples, self.precision, self.missing)
+        chosen = choose_all(given, examples, self.precision, self.missing, self.kind)
         self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)
         return examples.values
 
@@ -374,6 +383,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             records=chosen.records,
             shape=chosen.shape,
             code_shape=chosen.code_shape(),
+            kind=chosen.kind,
             precision=choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device),
             seed=seed,
             columns=None if columns is None else np.asarray(columns, dtype=object),
@@ -383,11 +393,20 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         """The map from raw to model units that was fitted."""
         return Affine(*(side.numpy(force=True) for side in (self.model_.shift, self.model_.scale)))
 
+    def _extent(self) -> Extent | None:
+        """The least and largest numbers that were fitted, if they are known."""
+        model = self.model_
+        if model.least is None or model.largest is None:
+            return None
+        return Extent(model.least.numpy(force=True), model.largest.numpy(force=True))
+
     def _follow_changes(self, fitted: FittedAttributes) -> None:
         """Takes up choices that were changed since the last round of training, where the weights allow it."""
         model, changed = fitted.model, dict[str, Any]()
         if (self.missing == "mask") != (model.fill is not None):
             raise _does_not_fit(f"missing={self.missing!r}")
+        if self.kind not in {"auto", fitted.kind}:
+            raise _does_not_fit(f"kind={self.kind!r}")
         free = defaults(self.missing)
         for name in SLOTS:
             wanted = getattr(self, name)
@@ -398,7 +417,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         records = dict(fitted.records) | changed
         for name in changed.keys() - {"optimizer", "corruption"}:
             fill = None if model.fill is None else model.fill.numpy(force=True)
-            sketch = Chosen(records, fitted.shape, self._affine(), model.dtype, fill).sketch()
+            limits = self._extent()
+            sketch = Chosen(records, fitted.shape, fitted.kind, self._affine(), model.dtype, limits, fill).sketch()
             sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
             if name in {"architecture", "scaling"} or sizes != asked:
                 raise _does_not_fit(f"{name}={changed[name]!r}")
@@ -500,6 +520,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             seconds=fitted.seconds,
             parameters={name: storage.describe_value(value) for name, value in parameters.items()},
             fitted={name: storage.describe_value(fitted.records[name]) for name in SLOTS},
+            kind=fitted.kind,
             statistics=statistics,
             round=stands,
         )

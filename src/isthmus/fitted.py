@@ -22,6 +22,7 @@ from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.frames import like
+from isthmus.data.kinds import Kind
 from isthmus.data.mapped import some_rows
 from isthmus.data.observed import row_means
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -42,6 +43,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
 
     model_ = FittedAttribute[Model](lambda fitted: fitted.model)
     shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.shape)
+    kind_ = FittedAttribute[Kind](lambda fitted: fitted.kind)
     code_shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.code_shape)
     bottleneck_ = FittedAttribute[Bottleneck](lambda fitted: fitted.records["bottleneck"])
     corruption_ = FittedAttribute[Corruption](lambda fitted: fitted.records["corruption"])
@@ -69,7 +71,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda model, z: model.outwards(model.decode(z.to(model.dtype))), codes)
+        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """`decode`."""
@@ -187,7 +189,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             return in_batches(partial(function, fitted.model), values, fitted.model)
 
     def _reconstructed(self, values: Array) -> Array:
-        return self._apply(lambda model, raw: model.outwards(model.decode(model.encode(model.inwards(raw)))), values)
+        return self._apply(lambda model, raw: model.made(model.encode(model.inwards(raw))), values)
 
     def _examples(self, X: Any, minimum: int = 1) -> Array:
         """Checked examples of the shape that was fitted, their columns in the same order."""

@@ -14,12 +14,13 @@ from isthmus.architectures import Modules
 from isthmus.checkpoints import Interrupted, asked, check_values
 from isthmus.choosing import SLOTS, Chosen
 from isthmus.data.files import shown
+from isthmus.data.kinds import Kind
 from isthmus.devices import choose_device
 from isthmus.errors import ModelFileError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.limits import parse_size
 from isthmus.records import Record
-from isthmus.scaling import Affine
+from isthmus.scaling import Affine, Extent
 from isthmus.training import State
 
 __all__ = ["load"]
@@ -93,14 +94,38 @@ def _described(
     if deep is not None:
         raise RecordError(f"{deep} asks for more layers than there are tensors")
     for side in ("shift", "scale"):
-        own = tuple(tensors[side].shape)
-        fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
-        if not fits or tensors[side].dtype not in {torch.float32, torch.float64}:
-            raise RecordError(f"{side} of shape {own} does not fit {shape}")
+        if not _broadcasts(tensors[side], shape):
+            raise RecordError(f"{side} of shape {tuple(tensors[side].shape)} does not fit {shape}")
     if not (tensors["scale"] > 0).all():
         raise RecordError("scale has to be greater than 0")
     affine, dtype = Affine(tensors["shift"].numpy(), tensors["scale"].numpy()), getattr(torch, header.dtype)
-    return ae, Chosen(fitted, shape, affine, dtype, _fill(header, tensors))
+    return ae, Chosen(
+        fitted, shape, header.kind or _meant(shape), affine, dtype, _extent(header, tensors), _fill(header, tensors)
+    )
+
+
+def _meant(shape: tuple[int, ...]) -> Kind:
+    """What the axes meant to versions that did not say it: everything but rows was an image, and rows of 784 numbers too."""
+    return "images" if len(shape) > 1 or shape == (784,) else "table"
+
+
+def _broadcasts(tensor: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor has floats that broadcast to an example."""
+    own = tuple(tensor.shape)
+    fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
+    return fits and tensor.dtype in {torch.float32, torch.float64}
+
+
+def _extent(header: storage.Header, tensors: storage.Tensors) -> Extent | None:
+    """The least and largest numbers of the training examples, if the file has them."""
+    least, largest = tensors.get("least"), tensors.get("largest")
+    if least is None or largest is None:
+        return None
+    if not _broadcasts(least, header.shape) or (least.shape, least.dtype) != (largest.shape, largest.dtype):
+        raise RecordError(f"least of shape {tuple(least.shape)} does not fit {header.shape}")
+    if not (least <= largest).all():
+        raise RecordError("least is greater than largest")
+    return Extent(least.numpy(), largest.numpy())
 
 
 def _fill(header: storage.Header, tensors: storage.Tensors) -> NDArray[Any] | None:

@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.likelihoods import Likelihood
-from isthmus.scaling import Affine
+from isthmus.scaling import Affine, Extent
 
 __all__ = ["Losses", "Model", "Trainable"]
 
@@ -90,11 +90,15 @@ class Model(Trainable):
         dtype: the type of the weights, and of everything in model units.
         fill: what the encoder sees of a number that is missing, in model units (*shape). With it NaN stands for a number that is
             missing, in what goes in and in targets; without, there must be none.
+        extent: the least and largest number of the training examples in each unit, in raw units and of the type of ``affine``. What
+            never varied is reconstructed as it was, to the last bit. None: not known, as in old files.
     """
 
     shift: Tensor
     scale: Tensor
     fill: Tensor | None
+    least: Tensor | None
+    largest: Tensor | None
 
     def __init__(
         self,
@@ -106,6 +110,7 @@ class Model(Trainable):
         generator: Generator,
         dtype: torch.dtype = torch.float32,
         fill: NDArray[Any] | None = None,
+        extent: Extent | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
@@ -121,6 +126,9 @@ class Model(Trainable):
         self.register_buffer("shift", torch.as_tensor(affine.shift))
         self.register_buffer("scale", torch.as_tensor(affine.scale))
         self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
+        self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
+        self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
+        self.has_constants = extent is not None and bool(extent.constant.any())
 
     @property
     def device(self) -> torch.device:
@@ -143,6 +151,15 @@ class Model(Trainable):
     def outwards(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Model units -> raw units."""
         return x.to(self.shift.dtype) * self.scale + self.shift
+
+    def made(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
+        """The reconstructions of codes in raw units; what never varied in training is what it was."""
+        raw = self.outwards(self.decode(z))
+        if not self.has_constants:
+            return raw
+        assert self.least is not None
+        assert self.largest is not None
+        return torch.where(self.least == self.largest, self.least, raw)
 
     def filled(self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None) -> Float[Tensor, "b *x"]:
         """Examples with something where numbers are missing: the fill at first, then, round by round, what the model makes of the whole.

@@ -67,7 +67,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         from isthmus.tensorboard import EventWriter
 
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
-    X, ae, kept = Examples(part.train, run.dataset.columns), run.ae, Kept(run.about.checkpoint_every)
+    X, ae, kept = Examples(part.train, run.dataset.columns, run.dataset.kind), run.ae, Kept(run.about.checkpoint_every)
     seen = part.test[:10]
     with writer, sentences():
 

@@ -148,7 +148,7 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     missing: what NaN is to the autoencoder they are for.
     """
     as_examples(
-        Examples(dataset.train, dataset.columns), missing=missing
+        Examples(dataset.train, dataset.columns, dataset.kind), missing=missing
     )  # a wrong number is named by its row in the file
     if dataset.test is not None:
         return Split(dataset.train, dataset.test, dataset.test_labels, dataset.train_labels)

@@ -11,10 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.examples import blocks
+from isthmus.data.kinds import Kind
 from isthmus.data.observed import count, largest, least, total
 from isthmus.records import Record, record
 
 __all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
+
+Per = Literal["feature", "channel", "all"]
+
+_ROUNDED = 8  # times the precision of a number, by which numbers that are equal may differ
 
 
 class Affine(NamedTuple):
@@ -24,8 +29,30 @@ class Affine(NamedTuple):
     scale: NDArray[Any]
 
     def astype(self, dtype: np.dtype[Any]) -> Affine:
-        """The same map in another type of number."""
-        return Affine(self.shift.astype(dtype), self.scale.astype(dtype))
+        """The same map in another type of number, in which no scale becomes zero."""
+        return Affine(self.shift.astype(dtype), np.maximum(self.scale, np.finfo(dtype).tiny).astype(dtype))
+
+
+class Extent(NamedTuple):
+    """The least and the largest number of some examples, over some axes: where both are one, the numbers never vary."""
+
+    least: NDArray[Any]
+    largest: NDArray[Any]
+
+    def astype(self, dtype: np.dtype[Any]) -> Extent:
+        """The same in another type of number."""
+        return Extent(self.least.astype(dtype), self.largest.astype(dtype))
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Where the numbers never vary."""
+        found: NDArray[np.bool_] = self.least == self.largest
+        return found
+
+    def scale(self, spread: NDArray[Any]) -> NDArray[np.float64]:
+        """What to divide by, where the numbers spread so much; constants by 1, or by what rounding to float32 makes of large ones."""
+        rounded = 8 * _ROUNDED * np.finfo(np.float32).eps * np.abs(self.least)
+        return np.where(self.constant, np.maximum(1.0, rounded), spread)
 
 
 class Range(NamedTuple):
@@ -63,35 +90,58 @@ class Bytes(Scaling):
 
 @record
 class MinMax(Scaling):
-    """The least and the largest number become 0 and 1: over all numbers, or for each feature."""
+    """The least and the largest number become 0 and 1: over all numbers, for each feature, or each channel (the last axis)."""
 
-    per: Literal["all", "feature"] = "all"
+    per: Per = "all"
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
-        axis = 0 if self.per == "feature" else None
-        lows, highs = zip(*((least(b, axis), largest(b, axis)) for _, b in blocks(examples)), strict=True)
-        low, high = (side.astype(np.float64) for side in (least(np.stack(lows), 0), largest(np.stack(highs), 0)))
-        return Affine(low, np.where(high > low, high - low, 1.0))
+        found = extent(examples, axes_of(self.per, examples.ndim))
+        return Affine(found.least, found.scale(found.largest - found.least))
 
 
 @record
 class Standard(Scaling):
-    """Mean 0, standard deviation 1: for each feature, each channel (the last axis) or over all numbers; constant ones are only shifted."""
+    """Mean 0, standard deviation 1: for each feature, each channel (the last axis) or over all numbers; constant ones are only shifted.
 
-    per: Literal["feature", "channel", "all"] = "feature"
+    Constant are numbers that differ by no more than rounding makes them: eight times the precision of their type.
+    """
+
+    per: Per = "feature"
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
-        axes = {
-            "feature": (0,),
-            "channel": tuple(range(max(1, examples.ndim - 1))),
-            "all": tuple(range(examples.ndim)),
-        }[self.per]
-        n = sum(count(b, axes) for _, b in blocks(examples))
+        axes = axes_of(self.per, examples.ndim)
+        found, n = extent(examples, axes), sum(count(b, axes) for _, b in blocks(examples))
         mean = sum((total(b, axes) for _, b in blocks(examples)), np.zeros(())) / n
         squares = sum((total(np.square(b.astype(np.float64) - mean), axes) for _, b in blocks(examples)), np.zeros(()))
-        deviation = np.sqrt(squares / n)
-        tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding alone makes of a constant
-        return Affine(mean, np.where(deviation > tiny, deviation, 1.0))
+        noise = 0.5 * _rounding(examples.dtype, found.least, found.largest)  # of which rounding stays a fraction
+        deviation = np.maximum(np.sqrt(squares / n), noise)
+        return Affine(np.where(found.constant, found.least, mean), found.scale(deviation))
+
+
+def axes_of(per: Per, ndim: int) -> tuple[int, ...]:
+    """The axes of examples that share a scale."""
+    return {"feature": (0,), "channel": tuple(range(max(1, ndim - 1))), "all": tuple(range(ndim))}[per]
+
+
+def extent(examples: NDArray[np.generic], axes: tuple[int, ...] = (0,)) -> Extent:
+    """The least and largest numbers of examples (n, *shape) over axes; what differs by rounding alone has its middle as both."""
+    lows, highs = zip(*((least(b, axes), largest(b, axes)) for _, b in blocks(examples)), strict=True)
+    low, high = (side.astype(np.float64) for side in (least(np.stack(lows), 0), largest(np.stack(highs), 0)))
+    alike, middle = high - low <= _rounding(examples.dtype, low, high), low + (high - low) / 2
+    return Extent(np.where(alike, middle, low), np.where(alike, middle, high))
+
+
+def _rounding(dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much equal numbers within a range may differ after a few operations; whole numbers are exact."""
+    eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    return np.asarray(_ROUNDED * eps * np.maximum(np.abs(low), np.abs(high)))
+
+
+def shared_by(kind: Kind, ndim: int) -> Per:
+    """Which numbers of examples (n, *shape) of a kind have one unit: each column of a table, each channel of windows and color images."""
+    if kind == "table":
+        return "feature"
+    return "channel" if ndim > (3 if kind == "images" else 2) else "all"
 
 
 def range_of(examples: NDArray[np.generic]) -> Range:
@@ -105,18 +155,22 @@ def range_of(examples: NDArray[np.generic]) -> Range:
     return Range(low, high, whole)
 
 
-def choose(examples: NDArray[np.generic]) -> Scaling:
-    """The scaling that ``scaling="auto"`` means.
+def choose(examples: NDArray[np.generic], kind: Kind, shares: bool = False) -> Scaling:
+    """The scaling that ``scaling="auto"`` means for examples of a kind.
 
-    Numbers within [0, 1] that use the half of it stay. Whole numbers from 0 to 255 exactly, or bytes, are pictures: `Bytes`.
-    Anything else is standardized, for each column of a table and each channel of pictures.
+    A table is standardized by column and windows by channel, whatever their range. Images that lie in [0, 1] (and use the half of
+    it) stay, bytes and other whole numbers within one byte are divided by 255, and other images are standardized by channel.
+
+    Args:
+        shares: the user chose a likelihood that wants numbers in [0, 1].
     """
-    low, high, whole = range_of(examples)
-    if low >= 0 and 0.5 <= high <= 1:
+    low, high, whole = range_of(examples) if kind == "images" or shares else (-np.inf, np.inf, False)
+    if low >= 0 and high <= 1 and (whole or (kind == "images" and high >= 0.5)):
         return Unscaled()
-    if low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and low == 0 and high == 255)):
+    if kind == "images" and low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and high > 127)):
         return Bytes()
-    return Standard(per="feature" if examples.ndim == 2 else "channel" if examples.ndim == 4 else "all")
+    per = shared_by(kind, examples.ndim)
+    return MinMax(per="all" if kind == "images" else per) if shares else Standard(per=per)
 
 
 def wide_enough(examples: NDArray[np.generic]) -> np.dtype[Any]:

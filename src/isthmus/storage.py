@@ -26,6 +26,7 @@ from torch import Tensor
 
 from isthmus.container import CHECKSUM, opened, packed, unique_json
 from isthmus.data.files import shown
+from isthmus.data.kinds import Kind
 from isthmus.errors import ModelFileError, RecordError
 from isthmus.records import Count, Record, describe, read
 from isthmus.training import Report
@@ -47,8 +48,8 @@ __all__ = [
     "write_file",
 ]
 
-FORMAT = 3
-_KNOWN = (1, 2, 3)  # formats that are read; the files of each are kept in tests/files
+FORMAT = 4
+_KNOWN = (1, 2, 3, 4)  # formats that are read; the files of each are kept in tests/files
 _FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
 _MOST_HISTORY = 2**18  # numbers; of a history of more, rows that are evenly spaced are kept
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -58,6 +59,7 @@ Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
 Statistic = Annotated[str, Field(max_length=200)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
+_READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # of whose shapes there may be several
 
 Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
 Sketch = Callable[["Header", Tensors], Tensors]
@@ -97,6 +99,7 @@ class Header(BaseModel):
     seconds: Seconds
     parameters: dict[str, Any]  # what the user chose
     fitted: dict[str, dict[str, Any]]  # what was made of it
+    kind: Kind | None = None  # what the axes of examples mean; None in a file of an older format
     statistics: Annotated[
         list[Statistic], Field(max_length=100, fail_fast=True)
     ] = []  # the history's, beside its losses
@@ -238,8 +241,8 @@ def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
     """The contents of a model file.
 
     Args:
-        expected: from the header, the map to model units (`shift` and `scale`), the `fill` if there is one, and sketches of the other
-            tensors that are there, the sketches of all that there must be beside the notes.
+        expected: from the header, the map to model units (`shift` and `scale`), `fill`, `least` and `largest` if there are any, and
+            sketches of the other tensors that are there, the sketches of all that there must be beside the notes.
 
     Raises:
         FileNotFoundError: there is nothing.
@@ -256,7 +259,7 @@ def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
     with opened(path) as contents, agreeing(path):
         header, notes = _header(path, contents.texts)
         there = contents.sketches()
-        affine = {name: contents.tensor(name) for name in there.keys() & {"shift", "scale", "fill"}}
+        affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
         _agree(there, expected(header, there | affine) | ({} if notes else _notes_asked(header, there)))
         tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
         history, columns = _history(header, tensors), _columns(tensors, header.shape)
@@ -311,8 +314,11 @@ def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
     for unknown in (entry.keys() - names, stands.keys() - Round.model_fields.keys(), others):
         if unknown:
             _disagrees(path, f"the header's {min(unknown)} is unknown")
-    if version < 3 and "missing" in (entry.get("parameters") or ()):
-        _disagrees(path, f"format {version} has no parameter missing")
+    for since, name in ((3, "missing"), (4, "kind")):
+        if version < since and name in (entry.get("parameters") or ()):
+            _disagrees(path, f"format {version} has no parameter {name}")
+    if (entry.get("kind") is None) != (version < 4):
+        _disagrees(path, f"format {version} has {'a' if version < 4 else 'no'} kind")
     try:
         if first:
             old = _First.model_validate_json(

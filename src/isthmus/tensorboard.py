@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
-from isthmus.plots.grids import as_pictures, first, limits
+from isthmus.plots.grids import as_pictures, first, limits, pictured
 from isthmus.training import Report
 
 __all__ = ["EventWriter", "installed"]
@@ -87,10 +87,11 @@ class EventWriter:
             back, codes = ae.reconstruct(examples), ae.encode(examples)
         finally:
             ae.model_.train(training)
+        shape = pictured(ae)
         if examples.ndim > 4:
-            examples, back = examples.reshape(len(examples), -1), back.reshape(len(back), -1)
-        low, high = limits(examples)
-        cells = np.stack([gray(as_pictures(part), low, high) for part in (examples, back)])
+            shape = (examples[0].size,)
+        low, high = limits(examples, shape)
+        cells = np.stack([gray(as_pictures(part, shape), low, high) for part in (examples, back)])
         self._image("examples over reconstructions", sheet(cells if cells.ndim > 3 else cells[:, None]), step)
         self._image("codes", code_image(codes), step)
 

@@ -35,7 +35,7 @@ KINDS = {
         VectorQuantized(2, entries=4), architecture=MLP((8,)), optimizer=Adam(schedule=OneCycle(warmup=0.5)), epochs=1
     ),
     "missing": Autoencoder(Gaussian(2), architecture=MLP((8,)), missing="mask", epochs=2),
-    "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), epochs=1),
+    "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), kind="images", epochs=1),
 }
 
 

@@ -19,7 +19,7 @@ from isthmus.anomalies.causes import Blame, Cause, largest, mended
 from isthmus.anomalies.densities import Kind, Scorer, feature_errors, squares
 from isthmus.architectures import MLP
 from isthmus.data import as_examples
-from isthmus.data.examples import Examples, blocks, picture_shape
+from isthmus.data.examples import Examples, blocks
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.fitted import Around, seed_of
@@ -121,12 +121,12 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibrate, measure, train = self._split(len(examples.values), frozen, seed)
         values = examples.values
-        learned = Examples(values if frozen else values[train], examples.columns)
+        learned = Examples(values if frozen else values[train], examples.columns, examples.kind)
         ae = self._fitted(learned, values[measure], seed)
         known = np.sort(np.concatenate([measure, train]))
         kind = self.measure
         if kind == "auto":
-            kind = "error" if _is_row(ae.shape_) else "combined"
+            kind = "error" if ae.kind_ == "table" else "combined"
         scorer = Scorer.fit(ae, kind, values[known], values[measure], seed)
         scores = np.sort(scorer(ae, values[calibrate]))
         fitted = {
@@ -268,7 +268,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
 def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
     """An autoencoder with all defaults; of rows of columns one without hidden layers, if it errs less on examples held out from both."""
     ae = Autoencoder(random_state=seed).fit(examples)
-    if not _is_row(ae.shape_):
+    if ae.kind_ != "table":
         return ae
     optimizer = AdamW(1e-2, schedule=OneCycle())  # there is one layer to train, and it bears long steps
     shallow = Autoencoder(architecture=MLP(()), optimizer=optimizer, random_state=seed)
@@ -278,11 +278,6 @@ def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
         return ae
     error = Scorer("error")  # the median, for some of them may be anomalous
     return max((ae, shallow), key=lambda each: float(np.median(error(each, held))))
-
-
-def _is_row(shape: tuple[int, ...]) -> bool:
-    """Whether examples are rows of columns, and neither pictures nor what is commonly flattened of them."""
-    return len(picture_shape(shape)) == 1
 
 
 def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:

@@ -107,7 +107,7 @@ def sweep(
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
-    X, test = (Examples(values, dataset.columns) for values in (part.train, part.test))
+    X, test = (Examples(values, dataset.columns, dataset.kind) for values in (part.train, part.test))
     try:
         with terminable():
             found = sweeping.sweep(

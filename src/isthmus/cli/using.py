@@ -60,7 +60,7 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
     path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not table:
         raise RecordError(f"--out {path}: a .csv file holds tables, and these examples are {ae.shape_}; write .npy")
-    whole = ae.impute(Examples(dataset.train, dataset.columns))
+    whole = ae.impute(Examples(dataset.train, dataset.columns, dataset.kind))
     if path.suffix == ".npy":
         write_array(path, whole)
     else:

@@ -24,6 +24,7 @@ from isthmus.evaluation import Evaluation, checked, evaluate, shown
 from isthmus.loading import load
 from isthmus.plots.compared import tradeoff, under_each_other
 from isthmus.plots.drawing import save_png
+from isthmus.plots.grids import pictured
 from isthmus.runs import Origin
 from isthmus.text import as_json, printable
 from isthmus.writing import replace_file
@@ -117,7 +118,7 @@ class Comparison:
         examples = self.examples[:n]
         pairs = zip(self.names, self.autoencoders, self.evaluations, strict=True)
         rows = {f"{printable(name, None)}\nMSE {each.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs}
-        return under_each_other(examples, rows, image_shape)
+        return under_each_other(examples, rows, pictured(self.autoencoders[0], image_shape))
 
     def chart(self) -> Figure:
         """The squared error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""
@@ -159,7 +160,7 @@ def compare(
         origin = origin or _common(names, known)
         part_of = origin.read()
         part = runs.split(part_of, missing)
-        X, train = Examples(part.test, part_of.columns), Examples(part.train, part_of.columns)
+        X, train = (Examples(side, part_of.columns, part_of.kind) for side in (part.test, part.train))
     examples = as_examples(X, missing=missing)
     holes = gaps(examples.values)
     for name, ae in zip(names, loaded, strict=True):

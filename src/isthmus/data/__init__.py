@@ -3,6 +3,7 @@
 Read in this order:
 
     labels.py     labels of any type, and what has none
+    kinds.py      what axes mean: tables, images, windows
     dataset.py    Dataset: examples, labels, split, source and license
     examples.py   as_examples: arrays, tensors and data frames as one checked array
     frames.py     like: arrays back into data frames
@@ -22,6 +23,7 @@ from isthmus.data.builtin import *  # noqa: F403  (a data set's name is kept in 
 from isthmus.data.builtin import __all__ as _builtin
 from isthmus.data.dataset import Dataset
 from isthmus.data.examples import Examples, as_examples
+from isthmus.data.kinds import ImageArray
 from isthmus.data.reading import load, names, read
 
-__all__ = ["Dataset", "Examples", "as_examples", "load", "names", "read", *_builtin]
+__all__ = ["Dataset", "Examples", "ImageArray", "as_examples", "load", "names", "read", *_builtin]

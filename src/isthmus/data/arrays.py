@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import open_regular, read_exactly, shown
+from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.labels import labels_from_values, unlabeled
 from isthmus.errors import DataError
 
@@ -87,7 +88,8 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         except _DAMAGED as error:
             raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
     assert train is not None
-    return Dataset(path.name, train, test, _as_labels(train_labels), _as_labels(test_labels), source=name)
+    kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
+    return Dataset(path.name, train, test, _as_labels(train_labels), _as_labels(test_labels), source=name, kind=kind)
 
 
 def _choose(keys: tuple[str, ...], labels: str | None, name: str) -> tuple[str, str | None, str | None, str | None]:

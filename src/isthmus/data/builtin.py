@@ -31,7 +31,9 @@ def mnist() -> Dataset:
 
     train, test, train_labels, test_labels = map(embedded, _FILES)
     source = "Yann LeCun, Corinna Cortes, Christopher J.C. Burges: the MNIST database"
-    return Dataset("mnist", train, test, train_labels, test_labels, source=source, license="CC BY-SA 3.0")
+    return Dataset(
+        "mnist", train, test, train_labels, test_labels, source=source, license="CC BY-SA 3.0", kind="images"
+    )
 
 
 def fashion_mnist() -> Dataset:
@@ -47,7 +49,7 @@ def fashion_mnist() -> Dataset:
         read_idx_stream(io.BytesIO(content), "Fashion-MNIST") for content in contents
     )
     source = "Han Xiao, Kashif Rasul, Roland Vollgraf, Zalando Research: Fashion-MNIST"
-    return Dataset("fashion_mnist", train, test, train_labels, test_labels, source=source, license="MIT")
+    return Dataset("fashion_mnist", train, test, train_labels, test_labels, source=source, license="MIT", kind="images")
 
 
 _FASHION_MNIST = {  # in the order of Dataset's fields
@@ -78,4 +80,4 @@ def digits() -> Dataset:
         images, labels, test_size=0.2, stratify=labels, random_state=0
     )
     source = "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, by way of scikit-learn"
-    return Dataset("digits", train, test, train_labels, test_labels, source=source, license="CC BY 4.0")
+    return Dataset("digits", train, test, train_labels, test_labels, source=source, license="CC BY 4.0", kind="images")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy.typing as npt
 
+from isthmus.data.kinds import Kind, as_images
 from isthmus.data.labels import class_labels
 
 __all__ = ["Dataset", "Kind"]
 
 Array = npt.NDArray[Any]
-Kind = Literal["table", "images", "windows"]  # what the axes of examples mean; windows are (n, time, channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,11 @@ class Dataset:
     label_name: str | None = None
     lines: Array | None = None
     test_ids: Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "images":  # the arrays say so too, and their slices
+            object.__setattr__(self, "train", as_images(self.train))
+            object.__setattr__(self, "test", None if self.test is None else as_images(self.test))
 
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""

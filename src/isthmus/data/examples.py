@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
+from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
 from isthmus.data.mapped import give_pages_back
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "picture_shape", "position"]
+__all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "position"]
 
 Array = npt.NDArray[Any]
 Missing = Literal["refuse", "mask"]  # what a number that is missing, NaN, is to an autoencoder
@@ -31,10 +32,12 @@ class Examples:
     Attributes:
         values: (n, *shape) with at least one axis in shape; real, finite or, where that is allowed, NaN; in native byte order.
         columns: the names of the features when a data frame brought them, else None.
+        kind: what the axes mean, where the source of the examples says it, else None.
     """
 
     values: Array
     columns: tuple[str, ...] | None = None
+    kind: Kind | None = None
 
 
 def as_examples(X: Any, *, minimum: int = 1, missing: Missing | None = None) -> Examples:
@@ -59,7 +62,14 @@ def as_examples(X: Any, *, minimum: int = 1, missing: Missing | None = None) -> 
     _check_shape(values, minimum)
     if values.dtype.kind == "f":
         _check_finite(values, columns, missing)
-    return Examples(values, columns)
+    return Examples(values, columns, _kind(X))
+
+
+def _kind(X: Any) -> Kind | None:
+    """What the axes of X mean, if X says it."""
+    if isinstance(X, Examples):
+        return X.kind or _kind(X.values)
+    return "images" if isinstance(X, ImageArray) else None
 
 
 def _unwrap(X: Any) -> tuple[Array, tuple[str, ...] | None]:
@@ -187,14 +197,6 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])
         give_pages_back(values)
-
-
-def picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Height, width (and channels) of the picture in an example of a shape; the shape as it is where there is none.
-
-    Rows of 784 numbers are pictures of 28 x 28, as MNIST commonly comes.
-    """
-    return (28, 28) if shape == (784,) else shape
 
 
 def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:

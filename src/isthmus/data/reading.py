@@ -8,17 +8,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from isthmus.data import builtin
 from isthmus.data.arrays import read_npy, read_npz
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import shown
 from isthmus.data.idx import read_idx
 from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
+from isthmus.data.kinds import kind_of
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables import read_csv, read_parquet
 from isthmus.errors import DataError
 
 __all__ = ["load", "names", "read"]
+
+Array = npt.NDArray[Any]
 
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".csv": "text", ".tsv": "text", ".parquet": "parquet"}
 _TABLE = {"labels", "columns", "drop", "id", "na_values"}
@@ -118,8 +123,14 @@ def read(
     if kind == "parquet":
         return read_parquet(path, options, reused)
     if kind == "npy":
-        return Dataset(path.name, read_npy(path), source=shown(path))
-    return Dataset(path.name, read_idx(path), source=shown(path))
+        return _bare(path, read_npy(path))
+    return _bare(path, read_idx(path))
+
+
+def _bare(path: Path, values: Array) -> Dataset:
+    """An array that nothing is said of; bytes of three or more axes are images."""
+    meant = kind_of(values)
+    return Dataset(path.name, values, source=shown(path), kind="images" if meant == "images" else None)
 
 
 def _kind(path: Path) -> str:

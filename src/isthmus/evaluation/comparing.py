@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.corruptions import Clean
-from isthmus.data.examples import blocks, picture_shape
+from isthmus.data.examples import blocks
+from isthmus.data.kinds import Kind, image_shape
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation.subspace import Subspace
 from isthmus.inference import in_batches
@@ -69,7 +70,7 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, spa
 def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, span: float) -> dict[str, float]:
     """Sums over the numbers of examples and their reconstructions, in double precision, a cache full at a time."""
     shift, scale = (side.cpu().double() for side in (ae.model_.shift, ae.model_.scale))
-    pictures, by_pca = not no_likeness(ae.shape_, span), len(subspace.axes) > 0
+    pictures, by_pca = not no_likeness(ae.shape_, ae.kind_, span), len(subspace.axes) > 0
     sums: dict[str, float] = {}
 
     def add(name: str, values: torch.Tensor) -> None:
@@ -86,28 +87,28 @@ def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, sp
         centered = subspace.centered(raw)
         add("variance", centered.square())
         if pictures:
-            add("ssim", likeness(raw, made, span) * raw[0].numel())
+            add("ssim", likeness(raw, made, span, ae.kind_) * raw[0].numel())
         if by_pca:
             errors = subspace.errors(centered)
             add("pca scaled", errors.square())
             errors = errors.mul_(subspace.scale).reshape(raw.shape)
             add("pca", errors.square())
             if pictures:
-                add("pca ssim", likeness(raw, raw - errors, span) * raw[0].numel())
+                add("pca ssim", likeness(raw, raw - errors, span, ae.kind_) * raw[0].numel())
     return sums
 
 
-def likeness(x: torch.Tensor, y: torch.Tensor, span: float) -> torch.Tensor:
+def likeness(x: torch.Tensor, y: torch.Tensor, span: float, kind: Kind = "images") -> torch.Tensor:
     """The structural similarity of examples that are pictures, or rows that hold one: (n,)."""
-    shape = (len(x), *picture_shape(tuple(x.shape[1:])))
+    shape = (len(x), *image_shape(tuple(x.shape[1:]), kind))
     return structural_similarities(x.reshape(shape), y.reshape(shape), span)
 
 
-def no_likeness(shape: tuple[int, ...], span: float) -> str:
-    """Why examples of a shape have no structural similarity, or ""."""
-    sides = picture_shape(shape)
-    if len(sides) not in {2, 3}:
-        return "the examples are no pictures"
+def no_likeness(shape: tuple[int, ...], kind: Kind, span: float) -> str:
+    """Why examples of a shape and kind have no structural similarity, or ""."""
+    sides = image_shape(shape, kind)
+    if kind != "images" or len(sides) not in {2, 3}:
+        return "the examples are no images (kind=images says that they are)"
     if min(sides[:2]) < WINDOW:
         return f"pictures of {sides[0]} x {sides[1]} are smaller than its window of {WINDOW} x {WINDOW}"
     return "" if span else "the numbers of the examples are all equal"
@@ -129,7 +130,8 @@ def span_of(ae: Autoencoder, values: Array) -> float:
     low, high, _ = range_of(values)
     if isinstance(ae.scaling_, Unscaled) and low >= 0 and high <= 1:
         return 1.0
-    return 255.0 if isinstance(ae.scaling_, Bytes) or values.dtype == np.uint8 else high - low
+    images_of_bytes = ae.kind_ == "images" and values.dtype == np.uint8
+    return 255.0 if isinstance(ae.scaling_, Bytes) or images_of_bytes else high - low
 
 
 def rate(function: Callable[[Array], Array], values: Array) -> float:

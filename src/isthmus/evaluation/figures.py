@@ -200,7 +200,7 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         reconstruct_per_second=rate(ae.reconstruct, values),
         span=span,
         **_errors(means(ae, values, subspace, span), span, bool((scale != scale.flat[0]).any()), ae, learned),
-        ssim_missing=no_likeness(ae.shape_, span),
+        ssim_missing=no_likeness(ae.shape_, ae.kind_, span),
         pca_fitted_on="the same examples" if train is None else "training examples",
         pca_missing=pca_missing,
         codes=health(ae, values, learned),

@@ -244,7 +244,7 @@ def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
             f"the unlabeled examples are {second.values.shape[1:]}, and the labeled ones {first.values.shape[1:]}; "
             "give both in one shape, with the same columns"
         )
-    return Examples(np.concatenate([first.values, second.values]), first.columns)
+    return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind)
 
 
 def finetune(

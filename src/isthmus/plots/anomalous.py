@@ -13,7 +13,7 @@ from isthmus.anomalies import OutlierDetector
 from isthmus.data.observed import gaps
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import chart
-from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
+from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
 
 __all__ = ["anomalies", "anomaly_scores"]
 
@@ -38,6 +38,7 @@ def anomalies(
     back = detector.autoencoder_.reconstruct(shown)
     if gaps(shown):
         shown = detector.autoencoder_.impute(shown)
+    image_shape = pictured(detector.autoencoder_, image_shape)
     low, high = range_ = limits(shown, image_shape)
     rows = [as_pictures(part, image_shape).astype(np.float64) for part in (shown, back)]
     hot = as_pictures(heat, image_shape)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Box, Picture, blank, frame
-from isthmus.plots.grids import Array, ImageShape, Limits, as_pictures, color_bar, draw, first, limits, zoom
+from isthmus.plots.grids import Array, ImageShape, Limits, as_pictures, color_bar, draw, first, limits, pictured, zoom
 
 __all__ = ["codes", "feature_maps"]
 
@@ -32,6 +32,7 @@ def codes(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: I
     examples = first(X, n)
     code = ae.encode(examples)
     figure = blank(f"{len(examples)} examples, each over its code of {code[0].size} numbers.")
+    image_shape = pictured(ae, image_shape)
     pictures = as_pictures(examples, image_shape)
     boxes = _examples_above(figure, pictures, limits(examples, image_shape))
     if code.ndim == 2 and code.shape[1] <= BARS:
@@ -112,6 +113,7 @@ def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, imag
         f"{count} maps of {h} x {w}" + (f", the first {MAPS}" if count > MAPS else ""), fontsize=10, loc="left"
     )
     left = figure.add_axes((0, 0, 1, 1), label="example")
+    image_shape = pictured(ae, image_shape)
     tall, wide = draw(left, as_pictures(example, image_shape)[None], limits(example, image_shape)).size
     scale = zoom((tall, wide), widest=260.0, highest=box[3])
     left.set_title(f"example {index}", fontsize=10, loc="left")

@@ -14,7 +14,7 @@ from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.mixtures import ROWS
-from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
+from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
 
 __all__ = ["manifold", "samples"]
 
@@ -45,6 +45,7 @@ def samples(
     drawn, source = _drawn(ae, rows * columns, method, X if train is None else train, random_state)
     if source and train is None:
         source += ", these same ones"
+    image_shape = pictured(ae, image_shape)
     pictures = as_pictures(drawn, image_shape)
     shown = limits(drawn if X is None else first(X, LOOKED_AT), image_shape)
     alt = f"{rows * columns} new examples decoded from codes drawn from {source or 'the prior'}."
@@ -89,6 +90,7 @@ def manifold(
     across, up = (np.asarray(steps)[:, None] * axis for steps, axis in zip(plane.steps, plane.axes, strict=True))
     codes = plane.origin + across[None, :, :] + up[::-1, None, :]
     decoded = ae.decode(codes.reshape(n * n, -1).astype(np.float32))
+    image_shape = pictured(ae, image_shape)
     pictures = as_pictures(decoded, image_shape)
     alt = f"{n} by {n} examples decoded from a grid in the plane of codes: {' '.join(plane.title.split())}."
     marked = {0, n // 2, n - 1}

@@ -12,12 +12,15 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
-from isthmus.data.examples import Missing, picture_shape
+from isthmus.data.examples import Missing
+from isthmus.data.kinds import ImageArray
+from isthmus.data.kinds import image_shape as shape_of
 from isthmus.errors import DataError, NotPossibleError
+from isthmus.fitted import Fitted
 from isthmus.plots.drawing import Box, Picture, blank, frame
 from isthmus.plots.lettering import named
 
-__all__ = ["Cells", "as_pictures", "color_bar", "draw", "first", "grid", "limits", "zoom"]
+__all__ = ["Cells", "as_pictures", "color_bar", "draw", "first", "grid", "limits", "pictured", "zoom"]
 
 Array = NDArray[Any]
 ImageShape = tuple[int, ...] | None
@@ -63,18 +66,23 @@ def limits(examples: Any, image_shape: ImageShape = None) -> Limits:
     return (low, high) if high > low else (low, low + 1.0)
 
 
+def pictured(ae: Fitted, image_shape: ImageShape = None) -> ImageShape:
+    """The shape that an autoencoder's examples are shown in: the one asked for, or that of the images it was trained on."""
+    return shape_of(ae.shape_, ae.kind_) if image_shape is None else image_shape
+
+
 def as_pictures(examples: Any, image_shape: ImageShape = None) -> Array:
     """Examples (n, *shape) as grey pictures (n, h, w), pictures in color (n, h, w, 3) or curves (n, d).
 
-    Rows of 784 numbers are pictures of 28 x 28, as MNIST commonly comes; any other row of d numbers is a curve,
-    unless image_shape says which picture it is. Channels other than three are laid side by side.
+    A row of d numbers is a curve, unless image_shape says which picture it is, or the array that it holds images.
+    Channels other than three are laid side by side.
     Raises `DataError` where image_shape does not fit and `NotPossibleError` where an example is neither a row nor a
     picture.
     """
     values = np.asarray(examples)
     shape = values.shape[1:]
     if image_shape is None:
-        image_shape = picture_shape(shape)
+        image_shape = shape_of(shape, "images" if isinstance(examples, ImageArray) else "windows")
     if np.prod(image_shape) != np.prod(shape):
         raise DataError(
             f"image_shape={image_shape} does not fit examples of shape {shape}: give height, width (and channels)"

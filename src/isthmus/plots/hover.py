@@ -18,7 +18,7 @@ from PIL import Image
 from isthmus.data.labels import ClassLabels, cell, class_labels
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
-from isthmus.plots.grids import Array, as_pictures, first, limits
+from isthmus.plots.grids import Array, as_pictures, first, limits, pictured
 from isthmus.plots.maps import UNLABELED, Coloring, coloring, drawn_places, project
 from isthmus.text import html_safe, printable
 
@@ -143,12 +143,12 @@ def _shown(ae: Autoencoder, examples: Array, places: Array, labels: ClassLabels 
     names = [f"example {i}" + ("" if labels is None else _labeled(labels, i)) for i in places]
     back = ae.reconstruct(originals)
     try:
-        pictures = [as_pictures(side) for side in (originals, back)]
+        pictures = [as_pictures(side, pictured(ae)) for side in (originals, back)]
     except NotPossibleError:
         pictures = []
     if not pictures or pictures[0].ndim == 2:
         return _Shown(names, lines=_lines(ae, examples, places, back))
-    low, high = limits(originals)
+    low, high = limits(originals, pictured(ae))
     thumbs = [np.round(255 * (np.clip(side, low, high) - low) / (high - low)).astype(np.uint8) for side in pictures]
     return _sprite(names, *(_small(side) for side in thumbs))
 

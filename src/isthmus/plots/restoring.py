@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from isthmus.data.kinds import ImageArray, Kind
+from isthmus.data.kinds import image_shape as shape_of
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import panels, save_png
@@ -168,6 +170,9 @@ def examples(result: Robustness, kind: str, image_shape: ImageShape = None) -> F
     for method in result.methods:
         name = "spoilt" if method == NOTHING else method
         rows[name] = np.concatenate([result.at(kind, level)[method].sample for level in levels])
+    if image_shape is None:
+        meant: Kind = "images" if isinstance(result.originals, ImageArray) else "windows"
+        image_shape = shape_of(result.originals.shape[1:], meant)
     cells = np.stack([as_pictures(row, image_shape) for row in rows.values()])
     middle = (k - 1) // 2
     names = [f"{level:.3g}" if i == middle else "" for level in levels for i in range(k)]

@@ -14,7 +14,7 @@ from isthmus.corruptions import Clean, Noise
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import principal
-from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits
+from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
 
@@ -23,14 +23,16 @@ def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, imag
     """The first n examples over their reconstructions.
 
     X: examples (m, *shape) in the user's units. As in every picture of examples: the range from black to white is
-    that of the examples shown (0 to 255 for bytes) and reconstructions are clipped to it; rows of 784 numbers are
-    shown as 28 x 28, other rows as curves, unless image_shape says which picture (height, width) they are; y, the
+    that of the examples shown (0 to 255 for bytes) and reconstructions are clipped to it; rows are shown as curves,
+    unless the autoencoder's kind is images, or image_shape says which picture (height, width) they are; y, the
     labels, changes nothing.
     Raises `DataError` where X is empty or image_shape does not fit.
     """
     examples = first(X, n)
     alt = f"{len(examples)} examples, each over its reconstruction from a code of {code_size(ae)} numbers."
-    return _over(examples, {"original": examples, "reconstruction": ae.reconstruct(examples)}, image_shape, alt)
+    return _over(
+        examples, {"original": examples, "reconstruction": ae.reconstruct(examples)}, pictured(ae, image_shape), alt
+    )
 
 
 def denoising(
@@ -64,7 +66,7 @@ def noisy(
     """
     examples = first(X, n)
     alt = f"{len(examples)} examples spoilt by {_corruption(ae)}."
-    return _over(examples, {"noisy": ae.corrupt(examples, random_state=random_state)}, image_shape, alt)
+    return _over(examples, {"noisy": ae.corrupt(examples, random_state=random_state)}, pictured(ae, image_shape), alt)
 
 
 def sheet(
@@ -74,6 +76,7 @@ def sheet(
     examples = first(X, rows * columns)
     columns = min(columns, len(examples))
     examples = examples[: len(examples) // columns * columns]
+    image_shape = pictured(ae, image_shape)
     originals, restored = (as_pictures(v, image_shape) for v in (examples, ae.reconstruct(examples)))
     pairs = np.stack([originals, restored], axis=1)
     cells = pairs.reshape(-1, 2 * columns, *pairs.shape[2:])
@@ -110,7 +113,7 @@ def noise_levels(
         raise DataError("levels is empty: give the standard deviations of the noise, such as (0.3, 0.5)")
     named = ", ".join(f"{level:g}" for level in scales)
     alt = f"{len(examples)} examples with noise of {named}, each row over what is restored."
-    return _over(examples, rows, image_shape, alt, together=2)
+    return _over(examples, rows, pictured(ae, image_shape), alt, together=2)
 
 
 def pca(
@@ -143,7 +146,7 @@ def pca(
     }
     title = f"PCA fitted on {where}; MSE: mean squared error over {len(whole):,} examples, in their units squared"
     alt = f"{len(examples)} examples, their reconstructions by a PCA of {width} numbers, and by the autoencoder."
-    return _over(examples, rows, image_shape, alt, title=title)
+    return _over(examples, rows, pictured(ae, image_shape), alt, title=title)
 
 
 def code_size(ae: Autoencoder) -> int:
@@ -160,7 +163,7 @@ def _restoring(
     spoilt = ae.corrupt(examples, random_state=random_state)
     rows = dict(zip(names, (spoilt, ae.reconstruct(spoilt), examples), strict=True))
     alt = f"{len(examples)} examples: {names[0]} by {corruption}, {names[1]} by the autoencoder, and {names[2]}."
-    return _over(examples, rows, image_shape, alt)
+    return _over(examples, rows, pictured(ae, image_shape), alt)
 
 
 def _corruption(ae: Autoencoder) -> str:

@@ -18,7 +18,19 @@ from isthmus.data.mapped import some_rows
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Box, blank, frame
-from isthmus.plots.grids import Array, ImageShape, Limits, as_pictures, color_bar, draw, first, grid, limits, zoom
+from isthmus.plots.grids import (
+    Array,
+    ImageShape,
+    Limits,
+    as_pictures,
+    color_bar,
+    draw,
+    first,
+    grid,
+    limits,
+    pictured,
+    zoom,
+)
 from isthmus.plots.lettering import named
 
 __all__ = ["interpolation", "neighbors", "traversal"]
@@ -48,6 +60,7 @@ def traversal(
     """
     found = walks.traverse(ae, first(X), units=units, most=n, steps=steps, example=example)
     examples = first(X, LOOKED_AT)
+    image_shape = pictured(ae, image_shape)
     pictures = as_pictures(found.examples.reshape(-1, *ae.shape_), image_shape)
     prior = isinstance(ae.bottleneck_, Gaussian)
     mean = "the prior's mean" if prior else "the mean code"
@@ -103,6 +116,7 @@ def interpolation(
     through = walks.interpolate(ae, ends[::2], ends[1::2], steps=steps, how=how)
     t = np.linspace(0, 1, steps).reshape(1, -1, *[1] * len(ae.shape_))
     faded = (1 - t) * through[:, :1] + t * through[:, -1:]
+    image_shape = pictured(ae, image_shape)
     pictures = as_pictures(np.stack([through, faded], axis=1).reshape(-1, *ae.shape_), image_shape)
     title = f"{how} between the codes of two examples, over the cross-fade of what these decode to"
     alt = f"{len(places) // 2} pairs of examples: the {how} way between their codes, and a cross-fade."
@@ -137,6 +151,7 @@ def neighbors(
     scale = np.broadcast_to(ae.model_.scale.numpy(force=True), ae.shape_).ravel()
     scaled = [side.reshape(len(side), -1) / scale for side in (pool, queries)]
     far, near = NearestNeighbors(n_neighbors=k).fit(scaled[0]).kneighbors(scaled[1])
+    image_shape = pictured(ae, image_shape)
     shown = limits(examples[:LOOKED_AT], image_shape)
     figure = blank(f"{len(queries)} examples and the {k} of {among} that are nearest to each, by code and by number.")
     factor = zoom(draw(figure.add_axes((0, 0, 1, 1)), _cells(queries, n, 2 * k + 2, image_shape), shown).size)

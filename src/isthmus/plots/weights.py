@@ -11,7 +11,7 @@ from torch import nn
 
 from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
-from isthmus.plots.grids import ImageShape, as_pictures, first, grid
+from isthmus.plots.grids import ImageShape, as_pictures, first, grid, pictured
 
 __all__ = ["filters"]
 
@@ -28,7 +28,7 @@ def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image
     count, reach = len(kernels), float(np.abs(kernels[:n]).max()) or 1.0
     title = f"first layer: {count} filters of {' x '.join(map(str, kernels.shape[1:]))}"
     title += f", the first {n}" if count > n else ""
-    pictures = as_pictures(first(kernels, n), image_shape if kernels.shape[1:] == ae.shape_ else None)
+    pictures = as_pictures(first(kernels, n), pictured(ae, image_shape) if kernels.shape[1:] == ae.shape_ else None)
     if pictures.ndim == 2:
         cells, title = pictures.T[None, None], f"{title}: one in each column"
     else:

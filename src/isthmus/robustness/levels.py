@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruptions import Corruption
+from isthmus.data.kinds import Kind, as_images
 from isthmus.data.mapped import Rows
 from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
@@ -220,7 +221,9 @@ def robustness(
         methods = {NOTHING: ("", _filling(ae)), AUTOENCODER: ("", ae.reconstruct)}
         methods |= _baselines(ae, names, fitted_on, way.corruption, random_state)
         spoilt = [ae.corrupt(clean, random_state + draw, way.corruption) for draw in range(draws)]
-        figures += [_figure(way, name, *method, spoilt, clean, (span, scale)) for name, method in methods.items()]
+        figures += [
+            _figure(way, name, *method, spoilt, clean, (span, scale, ae.kind_)) for name, method in methods.items()
+        ]
     return Robustness(
         figures=tuple(figures),
         trained_with=repr(ae.corruption_),
@@ -232,7 +235,7 @@ def robustness(
         n_fitted=len(fitted_on[0]) if names else 0,
         n_chosen=len(fitted_on[1]) if names else 0,
         left_out=left_out,
-        originals=clean[:_SHOWN],
+        originals=as_images(clean[:_SHOWN]) if ae.kind_ == "images" else clean[:_SHOWN],
     )
 
 
@@ -297,10 +300,10 @@ def _figure(
     restore: Callable[[Array], Array],
     spoilt: list[Array],
     clean: Array,
-    units: tuple[float, Array],
+    units: tuple[float, Array, Kind],
 ) -> Restored:
-    """The figures of one method for one way to spoil; units are the span of the data and the scale of each number."""
-    span, scale = units
+    """The figures of one method for one way to spoil; units are the span of the data, the scale of each number and their kind."""
+    span, scale, kind = units
     restored = [restore(each) for each in spoilt]
     raw = [mean_squared_error(clean, each) for each in restored]
     uneven = bool((scale != scale.flat[0]).any())
@@ -318,12 +321,12 @@ def _figure(
         spread=float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
         psnr=psnr(mse, span) if span > 0 else None,
         ssim=None
-        if no_likeness(clean.shape[1:], span)
-        else float(np.mean([_likeness(clean, each, span) for each in restored])),
+        if no_likeness(clean.shape[1:], kind, span)
+        else float(np.mean([_likeness(clean, each, span, kind) for each in restored])),
         sample=np.array(restored[0][:_SHOWN]),
     )
 
 
-def _likeness(x: Array, y: Array, span: float) -> float:
+def _likeness(x: Array, y: Array, span: float, kind: Kind) -> float:
     clean, restored = (torch.from_numpy(np.asarray(side, np.float64)) for side in (x, y))
-    return float(likeness(clean, restored, span).mean())
+    return float(likeness(clean, restored, span, kind).mean())

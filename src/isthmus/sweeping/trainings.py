@@ -114,7 +114,8 @@ def _parts(X: Any, validation: Any, missing: Missing) -> tuple[Examples, Example
     if validation is not None:
         return examples, as_examples(validation, missing=missing)
     part = runs.split(Dataset("X", examples.values, columns=examples.columns), missing)
-    return Examples(part.train, examples.columns), Examples(part.test, examples.columns)
+    train, held = (Examples(side, examples.columns, examples.kind) for side in (part.train, part.test))
+    return train, held
 
 
 def _axes(
@@ -179,7 +180,7 @@ def _planned(
 def _sketch(ae: Autoencoder, values: Any) -> None:
     """`RecordError` where a net cannot be built for the examples."""
     few = values[:_SKETCHED]
-    choose_all({name: getattr(ae, name) for name in SLOTS}, Examples(few), ae.precision, ae.missing).sketch()
+    choose_all({name: getattr(ae, name) for name in SLOTS}, Examples(few), ae.precision, ae.missing, ae.kind).sketch()
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:

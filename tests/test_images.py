@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_images import CASES, Case, bomb, flat, tree
+from PIL import Image
+from sklearn.base import clone
 
+import isthmus
+from isthmus import Autoencoder
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
 from isthmus.data import read
 from isthmus.data.images import reading
-from isthmus.errors import DataError
+from isthmus.errors import DataError, IsthmusWarning
 
 
 def first_pixels(X: np.ndarray) -> list[int]:
@@ -115,8 +123,6 @@ def test_a_few_bytes_cannot_take_much_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fill", ["white page", "sky"])
 def test_an_image_of_one_color_is_in_proportion(fill: str, tmp_path: Path) -> None:
     """A page that was scanned and is empty is a few hundred bytes for nine million pixels."""
-    from PIL import Image
-
     if fill == "sky":
         Image.new("RGB", (4000, 3000), (90, 130, 200)).save(tmp_path / "x.png")
     else:
@@ -182,3 +188,119 @@ def test_a_folder_may_be_named_by_a_link(tmp_path: Path) -> None:
     tree("real/cat/a.png")(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert listed(read(tmp_path / "link").train_labels) == ["cat"]
+
+
+TINY = Autoencoder(Identity(2), architecture=MLP(4), epochs=1, random_state=0, device="cpu")
+
+
+@pytest.mark.promise(27)
+@pytest.mark.parametrize("shape", [(6, 3, 8, 9), (6, 1, 8, 9), (6, 4, 8, 9), (6, 1, 5, 6, 7)])
+def test_channels_that_come_first_are_noticed_and_not_turned(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    X = rng.integers(0, 256, shape, np.uint8)
+    with pytest.warns(IsthmusWarning, match=r"first, .*np\.moveaxis\(X, 1, -1\), examples of shape"):
+        ae = clone(TINY).fit(X)
+    assert ae.shape_ == shape[1:]
+    with pytest.raises(DataError, match=r"its channels come last: give np\.moveaxis\(X, -1, 1\)"):
+        ae.encode(np.moveaxis(X, 1, -1))
+    last = clone(TINY).fit(np.moveaxis(X, 1, -1))
+    with pytest.raises(DataError, match=r"its channels come first: give np\.moveaxis\(X, 1, -1\)"):
+        last.encode(X)
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 9, 3), (6, 8, 9), (6, 3, 4, 4), (6, 2, 8, 9), (6, 30)])
+def test_other_shapes_are_no_channels_that_come_first(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    clone(TINY).fit(rng.integers(0, 256, shape, np.uint8))  # warnings are errors
+
+
+@pytest.mark.parametrize("kind", ["images", "table"])
+def test_examples_that_are_all_alike_are_said_to_be(kind: str, rng: np.random.Generator) -> None:
+    X = np.full((30, 6, 5) if kind == "images" else (30, 4), 7, np.uint8 if kind == "images" else np.float64)
+    found = isthmus.evaluate(clone(TINY).fit(X), X[:5], train=X[5:])
+    assert [advice.rule for advice in found.advice] == ["all alike"]
+    assert "lr" not in found.advice[0].text
+    one = X.copy()
+    one[20, 0] += 1
+    assert "all alike" not in {
+        each.rule for each in isthmus.evaluate(clone(TINY).fit(one), one[:5], train=one[5:]).advice
+    }
+
+
+@pytest.mark.promise(22)
+def test_thousands_of_arrays_are_one_bounded_sentence(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{f"array {number}": np.zeros(1) for number in range(2000)})
+    with pytest.raises(DataError, match=r"2,000 arrays: array 0, .*\.\.\.") as caught:
+        read(tmp_path / "x.npz")
+    assert len(str(caught.value)) < 500
+    with pytest.raises(DataError, match="has no array 'y'") as caught:
+        read(tmp_path / "x.npz", labels="y")
+    assert len(str(caught.value)) < 500
+
+
+def run(*words: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "isthmus", *words], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def bottle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a folder of the anomaly layout: bright spots on gray, brought from 12 x 10 to 8 x 8."""
+    folder = tmp_path_factory.mktemp("bottle")
+    rng = np.random.default_rng(0)
+
+    def image(name: str, spot: int) -> None:
+        values = rng.integers(90, 110, (12, 10, 3)).astype(np.uint8)
+        values[4:9, 3:8] += np.uint8(spot)
+        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(folder / "data" / name)
+
+    for number in range(40):
+        image(f"train/good/{number}.png", 0)
+        image(f"test/good/{number}.png", 0)
+    for number in range(6):
+        image(f"test/spot/{number}.png", 120)
+        image(f"ground_truth/spot/{number}_mask.png", 150)
+    words = ("epochs=2", "architecture.hidden=8", "bottleneck.size=2", "--data", "data", "--resize", "8x8")
+    out = run("train", *words, "--out", "r", cwd=folder)
+    assert "train 40 (good), test 46 (good, spot), 6 masks set aside" in out
+    assert "86 images were resized to 8x8" in out
+    return folder
+
+
+@pytest.mark.promise(25)
+def test_detection_looks_at_the_test_part_and_does_not_call_its_anomalies_normal(bottle: Path) -> None:
+    out = run("detect", "r", "--data", "data", "--false-alarm-rate", "0.1", cwd=bottle)
+    assert "its 46 examples are looked at, and not the 40 of the training part" in out
+    assert "40 held-out examples count as normal" in out
+    assert "6 of other classes do not (spot)" in out
+    with (bottle / "anomalies.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 46
+    assert all(row["verdict"] == "anomalous" for row in rows[40:])  # good before spot
+    assert sum(row["verdict"] == "anomalous" for row in rows[:40]) < 10
+
+
+@pytest.mark.promise(27)
+def test_new_images_are_read_as_those_of_the_run(bottle: Path) -> None:
+    gray = Image.open(bottle / "data/test/spot/0.png").convert("L")
+    gray.save(bottle / "gray.png")
+    for name, notes in {"data/test/spot/0.png": 1, "gray.png": 2}.items():
+        out = run("encode", "r", "--data", name, "--out", "codes.npy", cwd=bottle)
+        assert "1 image was resized to 8x8" in out
+        assert out.count("note:") == notes
+    assert "1 image was turned from gray into color" in out
+    expected = np.asarray(gray.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR))[None]
+    np.testing.assert_array_equal(np.load(bottle / "codes.npy"), isthmus.load(bottle / "r").encode(expected))
+
+
+def test_options_of_reading_stay_in_the_run(bottle: Path) -> None:
+    (bottle / "some").mkdir()
+    for number in range(12):
+        Image.fromarray(np.full((4, 4), 20 * number, np.uint8)).save(bottle / f"some/{number}.png")
+    (bottle / "some/broken.png").write_bytes(b"no image")
+    words = ("epochs=1", "architecture.hidden=4", "bottleneck.size=2", "--data", "some", "--skip-broken", "--out", "s")
+    for out in (run("train", *words, cwd=bottle), run("evaluate", "s", cwd=bottle)):
+        assert "1 image that is damaged or too large was left out: broken.png" in out
+    assert json.loads((bottle / "s/run.json").read_text())["skip_broken"] is True

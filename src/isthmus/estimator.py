@@ -35,6 +35,7 @@ from isthmus.choosing import (
 )
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
+from isthmus.data.channels import channels_first
 from isthmus.data.examples import Missing
 from isthmus.data.kinds import Kind
 from isthmus.devices import choose_device, give_memory_back
@@ -370,6 +371,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
                 check_shares(values, self._affine())
             return values
         examples = as_examples(X, minimum=minimum, missing=self.missing)
+        if wrong := channels_first(examples.values.shape[1:]):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = choose_all(given, examples, self.precision, self.missing, self.kind)
         self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)

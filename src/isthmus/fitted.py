@@ -20,6 +20,7 @@ from isthmus.attributes import FittedAttribute, FittedAttributes
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
+from isthmus.data.channels import how_to_fit
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.frames import like
 from isthmus.data.kinds import Kind
@@ -209,9 +210,9 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
                 f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
             )
         same = math.prod(values.shape[1:]) == math.prod(self.shape_)
+        how = how_to_fit(values.shape[1:], self.shape_) or ("reshape X to (n, *shape_)" if same else "")
         raise DataError(
-            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}"
-            + ("; reshape X to (n, *shape_)" if same else "")
+            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}{how and f'; {how}'}"
         )
 
     def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:

@@ -26,6 +26,7 @@ from pydantic import Field, TypeAdapter
 
 from isthmus.data import Dataset, as_examples
 from isthmus.data import load as load_data
+from isthmus.data.channels import how_to_fit
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.files import open_regular
 from isthmus.data.observed import gaps
@@ -355,9 +356,10 @@ def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Da
         raise DataError(f"{dataset.name} has other columns than the data of {run}: {wrong}")
     if dataset.train.shape[1:] != ae.shape_:
         images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
-        hint = f"; bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
+        how = how_to_fit(dataset.train.shape[1:], ae.shape_)
+        how = how or (f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else "")
         raise DataError(
-            f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}{hint}"
+            f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}{how and f'; {how}'}"
         )
     return ae, dataset
 

@@ -6,6 +6,7 @@ Read in this order:
     kinds.py      what axes mean: tables, images, windows
     dataset.py    Dataset: examples, labels, split, source and license
     examples.py   as_examples: arrays, tensors and data frames as one checked array
+    channels.py   channels that come first are noticed
     frames.py     like: arrays back into data frames
     observed.py   ranges and sums where numbers are missing
     builtin.py    mnist (embedded), fashion_mnist, digits; a new data set is one function more

@@ -13,11 +13,13 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.columns import listed
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import open_regular, read_exactly, shown
 from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.labels import labels_from_values, unlabeled
 from isthmus.errors import DataError
+from isthmus.text import printable
 
 __all__ = ["read_npy", "read_npz"]
 
@@ -100,12 +102,12 @@ def _choose(keys: tuple[str, ...], labels: str | None, name: str) -> tuple[str, 
         return next((lower[key] for key in wanted if key in lower), None)
 
     if labels is not None and labels not in keys:
-        raise DataError(f"{name} has no array {labels!r} for the labels; it has {', '.join(keys)}")
+        raise DataError(f"{name} has no array {printable(labels)!r} for the labels; it has {listed(keys)}")
     train_labels, test_labels, test = labels or first(_TRAIN_LABELS), first(_TEST_LABELS), first(_TEST)
     others = [key for key in keys if key not in (train_labels, test_labels, test)]
     train = first(tuple(key for key in _TRAIN if lower.get(key) in others)) or (others[0] if len(others) == 1 else None)
     if train is None:
-        have = f"it has {', '.join(keys)}" if keys else "it is empty"
+        have = f"it has {len(keys):,} arrays: {listed(keys)}" if keys else "it is empty"
         raise DataError(f"no array in {name} is clearly the examples ({have}): name one of them x_train or X")
     return train, test, train_labels, test_labels
 

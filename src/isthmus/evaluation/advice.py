@@ -28,6 +28,11 @@ GAP = 1.5  # times the error on training examples, from which on that on others 
 FEW = 20  # examples, below which nothing is said by comparing others with those of training
 
 
+_ALL_ALIKE = (
+    "All examples are the same, to the last bit, and there is nothing to learn: check the data, and how they are read."
+)
+
+
 @dataclass(frozen=True)
 class Advice:
     """A sentence, and the name of the rule that says it."""
@@ -41,6 +46,8 @@ Rule = Callable[[Autoencoder, "Evaluation"], str]
 
 def advised(ae: Autoencoder, found: Evaluation) -> tuple[Advice, ...]:
     """What the rules say about an autoencoder, most grave first."""
+    if found.all_alike:  # whatever else is seen follows from it
+        return (Advice("all alike", _ALL_ALIKE),)
     said = ((name, rule(ae, found)) for name, rule in RULES.items())
     return tuple(Advice(name, text) for name, text in said if text)
 

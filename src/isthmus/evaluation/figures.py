@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
+from isthmus.data.channels import how_to_fit
+from isthmus.data.examples import blocks
 from isthmus.data.labels import class_labels
 from isthmus.data.observed import gaps
 from isthmus.errors import DataError
@@ -66,6 +68,7 @@ class Evaluation:
         labels: how well labels can be read from the codes. None where `labels_missing` says why, and where there are none.
         labels_missing: why labels that there are cannot score, or "".
         advice: what to do about it, most grave first.
+        all_alike: whether all examples, those of training included where they are known, are one and the same.
     """
 
     n_examples: int
@@ -103,6 +106,7 @@ class Evaluation:
     labels: Labels | None
     labels_missing: str
     advice: tuple[Advice, ...] = ()
+    all_alike: bool = False
 
     @property
     def error(self) -> float:
@@ -206,8 +210,15 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         codes=health(ae, values, learned),
         labels=scores,
         labels_missing=missing,
+        all_alike=len(values) + (0 if train is None else len(fitted)) > 1 and _alike(values, fitted),
     )
     return replace(found, advice=advised(ae, found))
+
+
+def _alike(values: Array, fitted: Array) -> bool:
+    """Whether every example of both is the first one, to the last bit."""
+    first = np.asarray(values[0])
+    return all(bool((block == first).all()) for array in (values, fitted) for _, block in blocks(array))
 
 
 def _errors(
@@ -263,7 +274,7 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     if values.shape[1:] != ae.shape_:
         raise DataError(
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
-            f"reshape {name} to (n, *shape_)"
+            f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
         )
     return ae.impute(values) if ae.missing == "mask" and gaps(values) else values
 

@@ -14,6 +14,7 @@ import pytest
 from hostile_images import CASES, Case, bomb, flat, tree
 from PIL import Image
 from sklearn.base import clone
+from test_cli import run as cli
 
 import isthmus
 from isthmus import Autoencoder
@@ -237,9 +238,7 @@ def test_thousands_of_arrays_are_one_bounded_sentence(tmp_path: Path) -> None:
 
 
 def run(*words: str, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "isthmus", *words], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    done = cli(*words, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -40,6 +40,7 @@ class Review(NamedTuple):
     own: Seen
     other: Seen | None = None
     note: str = ""
+    notes: tuple[str, ...] = ()  # what was noticed when the examples were read
 
     def specificity(self) -> Specificity | None:
         """Both sides of it, where there are two."""
@@ -77,22 +78,22 @@ def review(run: Path, given: Origin | None = None) -> Review:
     """
     if given is None:
         ae, dataset = runs.examples_of(run)
-        return Review(ae, seen(ae, runs.split(dataset, ae.missing), dataset.name))
+        return Review(ae, seen(ae, runs.split(dataset, ae.missing), dataset.name), notes=dataset.notes)
     ae, dataset = runs.examples_of(run, given)
     part, note = runs.split(dataset, ae.missing), ""
     try:
         origin = runs.origin_of(run)
         if _same(origin, replace(given, options=given.options.over(origin.options))):
-            return Review(ae, seen(ae, part, dataset.name))
+            return Review(ae, seen(ae, part, dataset.name), notes=dataset.notes)
         _, trained = runs.examples_of(run)
         own = seen(ae, runs.split(trained, ae.missing), trained.name)
     except (DataError, OSError, ModuleNotFoundError) as error:
         note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
-        return Review(ae, seen(ae, part, dataset.name), note=note)
+        return Review(ae, seen(ae, part, dataset.name), note=note, notes=dataset.notes)
     part, name = whole(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
     figures = replace(figures, advice=own.figures.advice)  # rules are about the data that it was trained on
-    return Review(ae, own, Seen(name, part, figures))
+    return Review(ae, own, Seen(name, part, figures), notes=dataset.notes)
 
 
 def _same(a: Origin, b: Origin) -> bool:

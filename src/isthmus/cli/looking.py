@@ -23,6 +23,7 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
     with nullcontext() if out is None else runs.claimed(out):
         found = review.review(run, given.origin)
+        say_notes(found.notes, as_json)
         if as_json:
             say_json(found.as_dict())
         else:

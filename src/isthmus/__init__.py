@@ -22,6 +22,7 @@ Reading order, which is the way of the data; nobody imports upward:
     architectures/  the mirrored pairs of encoder and decoder
     likelihoods     how far a reconstruction is from an example
     optimizers      optimizer and schedule
+    redirection     what own modules draw comes from a stream of ours
     model           the nn.Module that joins the four
     randomness      a stream of random numbers for each purpose and step
     sources         where training takes examples from

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,8 @@ __all__ = ["choose_device", "computes_bfloat16", "fast_products", "give_memory_b
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
+_WITHIN: set[object] = set()  # who is within `fast_products` now
+_SWITCHING = threading.RLock()
 _KEPT = 2**30  # bytes
 _LARGEST = 2**25  # bytes, the most that the C library allows
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # in glibc's malloc.h
@@ -52,14 +55,21 @@ def fast_products() -> Iterator[None]:
     A setting that the user made for PyTorch stands.
     """
     products: Any = getattr(torch.backends.mkldnn, "matmul", None) if _exact_in_onednn() else None
-    if products is None or products.fp32_precision != "none":
+    if products is None:
         yield
         return
-    products.fp32_precision = "bf16"
+    own = object()
     try:
+        with _SWITCHING:  # it is one setting for all threads, and stays until the last of ours is out
+            if _WITHIN or products.fp32_precision == "none":
+                _WITHIN.add(own)
+                products.fp32_precision = "bf16"
         yield
     finally:
-        products.fp32_precision = "none"
+        with _SWITCHING:
+            if own in _WITHIN:
+                _WITHIN.remove(own)
+                products.fp32_precision = "bf16" if _WITHIN else "none"
 
 
 @cache

@@ -5,8 +5,8 @@ It knows nothing of corruption, devices, epochs or logging: training calls ``mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.likelihoods import Likelihood
+from isthmus.redirection import drawing_from
 from isthmus.scaling import Affine, Extent
 
 __all__ = ["Losses", "Model", "Trainable"]
@@ -214,7 +215,7 @@ class Model(Trainable):
 
     def _drawing(self, generator: Generator) -> AbstractContextManager[object]:
         """Within, layers that draw from the global generators draw from ours."""
-        return _seeded_by(generator, self.device) if self.architecture.draws else nullcontext()
+        return drawing_from(generator, self.device) if self.architecture.draws else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         y, memory = self._output(code.z, autocast), self.likelihood_memory
@@ -241,13 +242,3 @@ class Model(Trainable):
 def _casting(x: Tensor, dtype: torch.dtype | None) -> AbstractContextManager[object]:
     """Products and convolutions in another precision; the bottleneck and the likelihood stay in full."""
     return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)
-
-
-@contextmanager
-def _seeded_by(generator: Generator, device: torch.device) -> Iterator[None]:
-    """The global generators within: set from ours, and put back after. What layers such as dropout draw is repeatable so."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if cuda else []):
-        world = torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
-        world.manual_seed(generator.initial_seed() ^ 1)  # another stream than the noise's
-        yield

@@ -222,7 +222,7 @@ def test_columns_of_other_data_are_taken_by_name(tmp_path: Path) -> None:
 def test_columns_that_cannot_be_used_are_chosen_away_and_the_run_knows_it(tmp_path: Path) -> None:
     """Every verb applies again, without being told, what the run was trained with."""
     rng = np.random.default_rng(0)
-    rows = [f"p{i},{a:.3f},{b:.3f},free text,{'xy'[i % 2]}" for i, (a, b) in enumerate(rng.normal(size=(40, 2)))]
+    rows = [f"p{i},{a:.3f},{b:.3f},free text,{'xy'[i % 2]}" for i, (a, b) in enumerate(rng.normal(size=(80, 2)))]
     (tmp_path / "x.csv").write_text("\n".join(["patient,age,height,remark,kind", *rows]))
     told = run("train", *SMALL, "-d", "x.csv", "--out", "r", cwd=tmp_path)
     assert told.returncode == 1

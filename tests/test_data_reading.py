@@ -331,14 +331,15 @@ def test_csv_gaps_become_nan_and_labels_are_set_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("age,town\n1,2\n3,Ulm\n", r"column 'town' holds text \(row 1 of .*x\.csv has 'Ulm'\).*labels='town'"),
+        ("age,town\n1,2\n3,Ulm\n", r"column 'town' holds text \(line 3 of .*x\.csv has 'Ulm'\).*labels='town'"),
         ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "column '2' holds text"),
-        ("a,b\n1,2\n3\n", "row 1 .* has 1 cells and the first row 2"),
+        ("a,b\n1,2\n3\n", "line 3 of .* has 1 cell and the first row 2"),
         ("a,b\n1,2,3\n3,4,5\n", "3 cells and the first row 2"),
         ("a,b\n", "no rows"),
         ("\n\n\n", "no rows"),
         ("a\n1_000\n", "'1_000'"),
-        ('a,b\n1,"2\n', "table|text"),
+        ('a,b\n1,"2\n', "a quotation mark is not closed"),
+        ('a,b\n1,"2', "a quotation mark is not closed"),
     ],
 )
 def test_a_csv_that_is_no_table_of_numbers_is_an_error_that_says_where(

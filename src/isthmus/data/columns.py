@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import NamedTuple
 
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["Chosen", "choose", "listed"]
+__all__ = ["Chosen", "choose", "known_names", "listed", "unique_names"]
 
 _LISTED = 10  # names in a message
 
@@ -23,7 +26,14 @@ class Chosen(NamedTuple):
     notes: tuple[str, ...]
 
 
-def choose(columns: tuple[str, ...], named: bool, options: ReadOptions, reused: Reused | None, where: str) -> Chosen:
+def choose(
+    columns: tuple[str, ...],
+    named: bool,
+    options: ReadOptions,
+    reused: Reused | None,
+    where: str,
+    aside: Mapping[int, str] = MappingProxyType({}),
+) -> Chosen:
     """The columns of a table that options ask for, or that a run was trained on.
 
     Args:
@@ -32,6 +42,7 @@ def choose(columns: tuple[str, ...], named: bool, options: ReadOptions, reused: 
         options: what was asked for.
         reused: the run for which the table is read, if there is one: its features are taken by name, its labels and its id where they are.
         where: the table's name.
+        aside: columns that nobody wants unless they ask for them, and why.
 
     Raises:
         DataError: a column is not there, or none is left to learn.
@@ -45,15 +56,51 @@ def choose(columns: tuple[str, ...], named: bool, options: ReadOptions, reused: 
         )
     left = [place for place in range(len(columns)) if place not in (labels, key)]
     asked = options if reused is None else options.over(usual)
+    named_so = _matched(asked.columns, columns, "columns", where, strict=False)
+    known = set(() if reused is None else reused.features or ())
+    named_so |= {place for place, name in enumerate(columns) if name in known}
+    unasked = {place: why for place, why in aside.items() if place in left and place not in named_so}
+    left = [place for place in left if place not in unasked]
     kept, notes = _asked(left, columns, asked, where, strict=reused is None)
     if reused is not None and reused.features is not None and named:
         wanted = _features(reused.features, columns, kept, where)
         notes = _told(wanted, left, columns, where)
         kept = wanted
+    elif reused is not None and reused.features is not None:
+        notes = [*notes, f"{where} has no names of columns: they are taken for those of the run, in its order"]
     if not kept:
         beside = " beside its labels and id" if labels is not None or key is not None else ""
         raise DataError(f"{where} has no column{beside} to learn: give at least one with numbers")
+    notes = [*(f"left out: column {printable(columns[place])!r}, {why}" for place, why in unasked.items()), *notes]
     return Chosen(tuple(kept), labels, key, tuple(notes))
+
+
+def unique_names(names: tuple[str, ...], where: str) -> tuple[tuple[str, ...], list[str]]:
+    """Names of columns without blanks around them, each of them once, and what a user should hear of that."""
+    found, nameless, twice = list[str](), list[str](), list[str]()
+    taken, times = {name.strip() for name in names}, Counter[str]()
+    seen = set[str]()
+    for place, given in enumerate(names):
+        name = given.strip()
+        if not name:
+            name = f"Unnamed: {place}"
+            nameless.append(name)
+        elif name in seen:
+            first, times[name] = name, times[name] + 1
+            while (name := f"{first}.{times[first]}") in taken or name in seen:
+                times[first] += 1
+            twice.append(name)
+        seen.add(name)
+        found.append(name)
+    notes = [f"columns of {where} without a name: {listed(nameless)}"] if nameless else []
+    return tuple(found), notes + ([f"names of {where} that come twice became {listed(twice)}"] if twice else [])
+
+
+def known_names(options: ReadOptions, reused: Reused | None) -> frozenset[str]:
+    """Names of columns that are asked for, or that a run was trained on; numbers of columns are none."""
+    runs = () if reused is None else (reused.options.labels, reused.options.id, *(reused.features or ()))
+    names = {options.labels, options.id, *options.columns, *options.drop, *runs} - {None}
+    return frozenset(str(name) for name in names if not str(name).isdecimal() or (reused is not None and name in runs))
 
 
 def listed(names: list[str] | tuple[str, ...]) -> str:
@@ -81,7 +128,8 @@ def _asked(
     if options.drop:
         unwanted = _matched(options.drop, columns, "drop", where, strict)
         kept = [place for place in kept if place not in unwanted]
-    out = [columns[place] for place in left if place not in set(kept)]
+    still = set(kept)
+    out = [columns[place] for place in left if place not in still]
     if not out:
         return kept, []
     return kept, [f"left out as asked: {_counted(len(out))} of {len(columns):,} columns ({listed(out)})"]
@@ -123,7 +171,8 @@ def _features(features: tuple[str, ...], columns: tuple[str, ...], kept: list[in
 def _told(wanted: list[int], left: list[int], columns: tuple[str, ...], where: str) -> list[str]:
     """A sentence where the run's columns are not simply those of the table."""
     notes = []
-    others = [columns[place] for place in left if place not in set(wanted)]
+    taken = set(wanted)
+    others = [columns[place] for place in left if place not in taken]
     if others:
         notes.append(
             f"left out, as the run was not trained on them: {_counted(len(others), 'column')} of {where} ({listed(others)})"

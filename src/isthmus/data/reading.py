@@ -18,14 +18,16 @@ from isthmus.data.idx import read_idx
 from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
 from isthmus.data.kinds import kind_of
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.tables import read_csv, read_parquet
+from isthmus.data.tables import read_csv, read_excel, read_parquet
 from isthmus.errors import DataError
 
 __all__ = ["load", "names", "read"]
 
 Array = npt.NDArray[Any]
 
-_SUFFIXES = {".npy": "npy", ".npz": "npz", ".csv": "text", ".tsv": "text", ".parquet": "parquet"}
+_SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
+_SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # around text
 _TABLE = {"labels", "columns", "drop", "id", "na_values"}
 _TAKES = {  # the options that make sense for a kind
     "images": {"resize", "split", "pages", "skip_broken"},
@@ -33,6 +35,7 @@ _TAKES = {  # the options that make sense for a kind
     "npz": {"labels"},
     "idx": set[str](),
     "text": {*_TABLE, "header", "delimiter", "decimal", "encoding"},
+    "excel": {*_TABLE, "header", "decimal", "sheet"},
     "parquet": _TABLE,
 }
 _FOR = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") | {  # what an option is for
@@ -41,7 +44,10 @@ _FOR = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") 
     "sheet": "Excel file",
     **dict.fromkeys(("delimiter", "decimal", "encoding"), "text file"),
 }
-_KINDS = ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images"
+_KINDS = (
+    ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
+    "or text as .gz, .bz2, .xz, .zst, .zip"
+)
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
 
@@ -120,6 +126,8 @@ def read(
         return _checked(read_npz(path, options.labels))
     if kind == "text":
         return read_csv(path, options, reused)
+    if kind == "excel":
+        return read_excel(path, options, reused)
     if kind == "parquet":
         return read_parquet(path, options, reused)
     if kind == "npy":
@@ -137,7 +145,11 @@ def _kind(path: Path) -> str:
     """The kind of reader for a path."""
     if path.is_dir() or path.suffix.lower() in ENDINGS:
         return "images"
-    kind = _SUFFIXES.get(path.suffix.lower()) or ("idx" if _IDX.search(path.name.lower()) else None)
+    name = path.name.lower()
+    packed = next((name.removesuffix(each) for each in _PACKED if name.endswith(each)), None)
+    kind = "idx" if _IDX.search(name) else _SUFFIXES.get(Path(packed or name).suffix)
+    if packed is not None and kind not in {"idx", "text"}:
+        kind = "text" if name.endswith(".zip") else None
     if kind is None and path.suffix.lower() in OTHER_KINDS:
         raise DataError(f"{shown(path)} is an image of another kind ({path.suffix.lower()}): convert it to PNG")
     if kind is None:

@@ -1,165 +1,295 @@
-"""Tables: .csv by NumPy's reader, .parquet by pyarrow; numbers by column, and one column of labels if wanted."""
+"""Tables: text and Excel files as cells, of which numbers are made in one place; Parquet, whose columns have types already."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
 import os
 import shlex
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.columns import Chosen, choose
+from isthmus.data.arrow import pyarrow
+from isthmus.data.cells import MARKS
+from isthmus.data.columns import Chosen, choose, known_names, listed, unique_names
 from isthmus.data.dataset import Dataset
+from isthmus.data.dialect import sniff
+from isthmus.data.excel import Sheet
 from isthmus.data.files import open_regular, shown
 from isthmus.data.labels import labels_from_cells, labels_from_column
+from isthmus.data.numbers import Numbers, RelearnError, WordsError, is_date
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.rows import Block, RowCount, filled, text_blocks
+from isthmus.data.textfile import TextFile
 from isthmus.errors import DataError
+from isthmus.text import printable
 
-__all__ = ["read_csv", "read_parquet"]
+__all__ = ["read_csv", "read_excel", "read_parquet"]
 
 Array = npt.NDArray[Any]
 
-_MISSING = ("", "na", "n/a", "null", "none", "?")  # beside nan, which float reads
 _ROWS = 10_000  # rows read together
 _IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
 
 
-def read_csv(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
-    """A table of numbers, float64, from a text file with commas, semicolons or tabs between its cells.
+class Cells(NamedTuple):
+    """A table of text: the names that stand in it, if any; its width; a sample of rows; and its blocks, anew each time.
 
-    The first row is taken for names if none of its cells is a number, or if one of its words stands above a number.
-    Empty cells, NA, null, none and ? become NaN.
+    european: whether "1,234" has a decimal comma where nothing in the table says otherwise.
+    """
+
+    name: str
+    names: tuple[str, ...] | None
+    width: int
+    sample: list[list[str]]
+    blocks: Callable[[], Iterator[Block]]
+    rows: RowCount
+    notes: tuple[str, ...]
+    european: bool = False
+
+
+def read_csv(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
+    """A table of numbers, float64, from a text file; how it is written is found out, and told in the notes.
+
+    Between cells stand commas, semicolons, tabs, bars or blanks; the file may be packed (gzip, bzip2, xz, zstd, or alone in a zip
+    archive), UTF-8, UTF-16 with its mark, or else cp1252. Of more than 256 MiB the numbers go into a temporary file, and stay there.
 
     Args:
-        path: the file, UTF-8.
-        options: which columns, and how the file is to be read.
+        path: the file.
+        options: which columns, and how the file is to be read where it is not to be found out.
         reused: the run that the examples are for.
 
     Raises:
-        DataError: a column other than the labels holds text, a row has too few or too many cells, or nothing is there.
+        DataError: a column to learn holds text, a row has too few or too many cells, or nothing is there.
     """
-    name = shown(path)
-    with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
+    with TextFile(path, options.encoding) as file:
         try:
-            found = _read_text(file, name, options, reused)
+            found = _read_text(file, options, reused)
         except UnicodeDecodeError as error:
-            raise DataError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
-        except csv.Error as error:
-            raise DataError(f"{name} cannot be read as a table ({error}): save it as plain CSV") from error
-    return replace(found, name=path.name, source=name)
+            if options.encoding is not None or file.encoding != "utf-8":
+                raise _undecoded(file, error) from error
+            file.encoding = "cp1252"
+            try:
+                found = _read_text(file, options, reused)
+            except UnicodeDecodeError as second:
+                raise _undecoded(file, second) from second
+            note = f"{file.name} is not UTF-8, and was read as cp1252 (Western European; else --encoding, encoding=)"
+            found = replace(found, notes=(note, *found.notes))
+    return replace(found, name=path.name)
 
 
-def _read_text(file: TextIO, name: str, options: ReadOptions, reused: Reused | None) -> Dataset:
-    """The names of the columns if there are any, the numbers, labels and ids if wanted."""
-    delimiter = max(",;\t", key=file.readline().count)
-    file.seek(0)
-    rows = _rows(file, delimiter)
-    first, second = next(rows, []), next(rows, [])
-    named = _is_header(first, second) if options.header is None else options.header
-    if not (second if named else first):
-        raise DataError(f"{name} has no rows of data: give at least one")
-    columns = tuple(first) if named else tuple(map(str, range(len(first))))
-    chosen = choose(columns, named, options, reused, name)
-    file.seek(0)
-    if named:
-        next(_rows(file, delimiter))
-    rows = _rows(file, delimiter)
-    values, labels, ids = _parse(rows, columns, chosen, name)
-    target, said = (None, ()) if chosen.labels is None else labels_from_cells(labels, _MISSING)
+def _undecoded(file: TextFile, error: UnicodeDecodeError) -> DataError:
+    what = f"{file.name} is no text in {file.encoding} (byte {error.object[error.start]:#04x})"
+    return DataError(f"{what}: save it as UTF-8, or say its encoding (--encoding, encoding=)")
+
+
+def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None) -> Dataset:
+    dialect = sniff(file, options, known_names(options, reused))
+    rows = RowCount()
+    table = Cells(
+        file.name,
+        dialect.names,
+        dialect.width,
+        dialect.sample,
+        lambda: text_blocks(file, dialect, rows),
+        rows,
+        dialect.notes,
+        dialect.delimiter != ",",
+    )
+    return _read_cells(table, options, reused)
+
+
+def read_excel(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
+    """A table of numbers from a sheet of an Excel file (.xlsx), by way of openpyxl; see `read_csv`.
+
+    Raises:
+        ModuleNotFoundError: openpyxl is not installed.
+        DataError: as `read_csv`, or the file is damaged.
+    """
+    with Sheet(path, options) as sheet:
+        rows = RowCount()
+        table = Cells(sheet.name, sheet.names, sheet.width, sheet.sample, lambda: sheet.blocks(rows), rows, sheet.notes)
+        return replace(_read_cells(table, options, reused), name=path.name)
+
+
+def _read_cells(table: Cells, options: ReadOptions, reused: Reused | None) -> Dataset:
+    """The data set that a table of text is."""
+    columns, renamed = (
+        unique_names(table.names, table.name) if table.names is not None else (tuple(map(str, range(table.width))), [])
+    )
+    if len(columns) != table.width:
+        raise DataError(
+            f"the rows of {table.name} have {table.width} cells and its names are {len(columns)}: even them"
+        )
+    aside, found = _aside(table, columns), None
+    while found is None:
+        chosen = choose(columns, table.names is not None, options, reused, table.name, aside)
+        features = [columns[place] for place in chosen.features]
+        numbers = Numbers(len(features), options.na_values, options.decimal, table.european)
+        try:
+            found = _gather(table, columns, chosen, numbers, aside)
+        except _NotAsideError as error:
+            aside = {place: why for place, why in aside.items() if place != error.place}
+    values, labels, ids, lines = found
+    if not len(values):
+        raise DataError(f"{table.name} has no rows of data: give at least one")
+    marks = {mark.strip().lower() for mark in options.na_values} | MARKS
+    target, said = (None, ()) if chosen.labels is None else labels_from_cells(labels, marks)
+    notes = [*table.notes, *_renamed(renamed, aside, columns), *table.rows.notes(table.name), *chosen.notes]
+    notes += [*numbers.notes(features, table.name), *_ids(values, numbers.whole, features), *said]
     return Dataset(
-        name,
+        table.name,
         values,
         train_labels=target,
-        columns=tuple(columns[place] for place in chosen.features) if named else None,
-        notes=(*chosen.notes, *said),
+        columns=tuple(features) if table.names is not None else None,
+        source=table.name,
+        notes=tuple(notes),
         kind="table",
         ids=None if chosen.id is None else np.asarray(ids),
         id_name=None if chosen.id is None else columns[chosen.id],
         label_name=None if chosen.labels is None else columns[chosen.labels],
+        lines=lines,
     )
 
 
-def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
-    return (row for row in csv.reader(file, delimiter=delimiter, strict=True) if row)
+def _renamed(notes: list[str], aside: Mapping[int, str], columns: tuple[str, ...]) -> list[str]:
+    """What a user should hear of names; nothing of columns that are left out."""
+    nameless = [columns[place] for place in range(len(columns)) if columns[place] == f"Unnamed: {place}"]
+    quiet = all(columns.index(name) in aside for name in nameless)
+    return [note for note in notes if not (quiet and "without a name" in note)]
 
 
-def _number(cell: str) -> float:
-    text = cell.strip()
-    if "_" in text:  # Python's float would take 1_000
-        raise ValueError(text)
-    return np.nan if text.lower() in _MISSING else float(text)
+class _NotAsideError(Exception):
+    """A column that seemed empty is not."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
 
 
-def _is_header(first: list[str], second: list[str]) -> bool:
-    def is_word(cell: str) -> bool:
-        try:
-            _number(cell)
-        except ValueError:
-            return True
-        return False
-
-    def is_number(cell: str) -> bool:
-        return not is_word(cell) and cell.strip().lower() not in _MISSING
-
-    if not any(map(is_number, first)):
-        return any(map(is_word, first))
-    return any(is_word(above) and is_number(below) for above, below in zip(first, second, strict=False))
+def _aside(table: Cells, columns: tuple[str, ...]) -> dict[int, str]:
+    """Columns that nobody wants: nameless ones that are empty, and a nameless first one that counts rows."""
+    aside = {}
+    for place, name in enumerate(columns if table.names is not None else ()):
+        if name != f"Unnamed: {place}":
+            continue
+        seen = [row[place].strip() for row in table.sample if len(row) == len(columns)]
+        if not any(seen):
+            aside[place] = "which has no name and is empty"
+        elif place == 0 and seen[0] in {"0", "1"} and seen == [str(int(seen[0]) + n) for n in range(len(seen))]:
+            aside[place] = "which has no name and counts rows"
+    return aside
 
 
-def _parse(
-    rows: Iterator[list[str]], columns: tuple[str, ...], chosen: Chosen, name: str
-) -> tuple[Array, list[str], list[str]]:
-    """Numbers with NaN for gaps, the cells of the labels and of the ids; the first text elsewhere is named."""
-    blocks, labels, ids, count = [], [], [], 0
-    while block := list(itertools.islice(rows, _ROWS)):
-        values = np.empty((len(block), len(chosen.features)))
-        for index, row in enumerate(block):
-            if len(row) != len(columns):
-                raise DataError(
-                    f"row {count + index} of {name} has {len(row)} cells and the first row {len(columns)}: even them"
-                )
-            if chosen.labels is not None:
-                labels.append(row[chosen.labels])
-            if chosen.id is not None:
-                ids.append(row[chosen.id])
+def _gather(
+    table: Cells, columns: tuple[str, ...], chosen: Chosen, numbers: Numbers, aside: Mapping[int, str]
+) -> tuple[Array, list[str], list[str], Array]:
+    """Numbers, cells of labels and ids, and lines, of all rows."""
+    empty = [place for place, why in aside.items() if why.endswith("is empty")]
+    labels, ids, lines = list[str](), list[str](), list[Array]()
+
+    def blocks() -> Iterator[Array]:
+        for block in table.blocks():
+            for place in empty:
+                if filled([block.columns[place]]).any():
+                    raise _NotAsideError(place)
             try:
-                values[index] = [_number(row[place]) for place in chosen.features]
-            except ValueError:
-                raise _text_error(row, columns, chosen, f"row {count + index} of {name}") from None
-        blocks.append(values)
-        count += len(block)
-    return np.concatenate(blocks), labels, ids
+                values = numbers.convert([block.columns[place] for place in chosen.features])
+            except WordsError as error:
+                raise _text_error(error, block, columns, chosen, table.name) from None
+            if chosen.labels is not None:
+                labels.extend(_texts(block.columns[chosen.labels]))
+            if chosen.id is not None:
+                ids.extend(_texts(block.columns[chosen.id]))
+            lines.append(block.lines)
+            yield values
 
-
-def _text_error(row: list[str], columns: tuple[str, ...], chosen: Chosen, where: str) -> DataError:
-    for place in chosen.features:
+    while True:
+        labels.clear()
+        ids.clear()
+        lines.clear()
+        numbers.forget()
         try:
-            _number(row[place])
-        except ValueError:
-            return DataError(
-                f"column {columns[place]!r} holds text ({where} has {row[place]!r}): {_remedy(columns[place], chosen)}"
-            )
-    raise AssertionError("every cell is a number")
+            values = _together(blocks(), len(chosen.features), table.name)
+        except RelearnError:
+            continue
+        return values, labels, ids, np.concatenate(lines) if lines else np.empty(0, np.int64)
 
 
-def _remedy(column: str, chosen: Chosen) -> str:
-    """What to do with a column that holds no numbers."""
-    said = f"leave it out (--drop {shlex.quote(column)}, in Python drop={column!r})"
+def _texts(column: Any) -> list[str]:
+    return pyarrow().compute.utf8_trim_whitespace(column).to_pylist()  # type: ignore[no-any-return]
+
+
+def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chosen: Chosen, name: str) -> DataError:
+    """The sentence on columns that hold no numbers, with what to do about it."""
+    first, cell = next(iter(error.found.items()))
+    wrong = [columns[chosen.features[place]] for place in sorted(error.found)]
+    kind = "dates" if is_date(cell) else "text"
+    one = columns[chosen.features[first]]
+    more = f"; so do {listed([each for each in wrong if each != one])}" if len(wrong) > 1 else ""
+    where = f"line {block.lines[error.row]} of {name}"
+    if "\n" in cell:
+        return DataError(
+            f"a cell in {where} goes on over several lines ({printable(cell, 60)!r}): a quotation mark may not be closed"
+        )
+    return DataError(
+        f"column {printable(one)!r} holds {kind} ({where} has {printable(cell, 60)!r}){more}: {_remedy(one, chosen, wrong)}"
+    )
+
+
+def _remedy(column: str, chosen: Chosen, wrong: Sequence[str] = ()) -> str:
+    """What to do with columns that hold no numbers."""
+    plain = [each for each in wrong if "," not in each] if 1 < len(wrong) <= 10 else []
+    out = ",".join(plain) if len(plain) == len(wrong) > 1 else column
+    said = f"leave it out (--drop {_typed(out)}, in Python drop={printable(out)!r})"
     if chosen.labels is None:
-        said += f", or name it as the labels (--labels {shlex.quote(column)}, labels={column!r})"
+        said += f", or name it as the labels (--labels {_typed(column)}, labels={printable(column)!r})"
     if chosen.id is None:
-        said += f", or as what names the rows (--id {shlex.quote(column)}, id={column!r})"
+        said += f", or as what names the rows (--id {_typed(column)}, id={printable(column)!r})"
     return said
+
+
+def _typed(word: str) -> str:
+    return shlex.quote(printable(word))
+
+
+def _ids(values: Array, whole: Array, names: Sequence[str]) -> list[str]:
+    """A sentence on columns of whole numbers that are different in every row, as ids are."""
+    n, found = len(values), []
+    if n < _FEW or values.nbytes > _IN_MEMORY:
+        return []
+    for place in np.flatnonzero(whole).tolist():
+        column = np.asarray(values[:, place])
+        if np.isnan(column).any() or np.ptp(column) < n - 1:
+            continue
+        if (np.diff(column) == 1).all():
+            found.append(f"{printable(names[place])} (it counts the rows)")
+        elif len(np.unique(column)) == n:
+            found.append(printable(names[place]))
+    if not found:
+        return []
+    which = f"{listed(found)} {'is' if len(found) == 1 else 'are'} a different whole number in every row, as ids are"
+    return [f"{which}; what names the rows is not learned if it is named with --id, id="]
+
+
+_FEW = 10  # rows, of which little can be said
+
+
+def _together(blocks: Iterator[Array], width: int, name: str) -> Array:
+    """Blocks of rows as one array: in memory, or, of more than 256 MiB, in a temporary file."""
+    kept, size = list[Array](), 0
+    for block in blocks:
+        kept.append(block)
+        size += block.nbytes
+        if size > _IN_MEMORY:
+            return _in_a_file(chain(kept, blocks), block.dtype, width, name)
+    return np.concatenate(kept) if kept else np.empty((0, width))
 
 
 def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
@@ -176,15 +306,10 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         ModuleNotFoundError: pyarrow is not installed.
         DataError: the file is damaged, or a column other than the labels holds no numbers, or an extension type.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("reading .parquet needs pyarrow: pip install 'isthmus[parquet]'") from error
-    name = shown(path)
+    arrow, name = pyarrow(), shown(path)
     with open_regular(path) as file:
         with _undamaged(name):
-            table = pyarrow.parquet.ParquetFile(file)
+            table = arrow.parquet.ParquetFile(file)
             columns, chosen = _check_parquet(table, options, reused, name)
         cells: list[Any] = []
         ids: list[Any] = []
@@ -218,11 +343,9 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
 @contextmanager
 def _undamaged(name: str) -> Iterator[None]:
     """What pyarrow complains of within is a `DataError`."""
-    import pyarrow
-
     try:
         yield
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pyarrow().ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
 
 
@@ -267,7 +390,7 @@ def _check_parquet(
     table: Any, options: ReadOptions, reused: Reused | None, name: str
 ) -> tuple[tuple[str, ...], Chosen]:
     """The names of all columns, and which are for what; types are judged before anything is read."""
-    from pyarrow import BaseExtensionType, types
+    types = pyarrow().types
 
     # pyarrow aborts the process when asked for the metadata of a damaged column, so only its batches are asked for
     if table.metadata.num_rows == 0:
@@ -276,7 +399,7 @@ def _check_parquet(
     chosen = choose(columns, True, options, reused, name)
     for index, field in enumerate(table.schema_arrow):
         kind = field.type
-        if isinstance(kind, BaseExtensionType):
+        if isinstance(kind, pyarrow().BaseExtensionType):
             raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
         if index in chosen.features and not number:

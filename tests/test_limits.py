@@ -46,11 +46,14 @@ def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypa
     check_memory(GB // 3, "it", given=0)
     check_memory(5 * GB, "it", given=5 * 10**6)
     check_memory(7 * GB, "it")
+    check_memory(15 * GB, "it", rough=True)
     for needed, choices, why in (
         (GB, {"given": 0}, "537 MB are in proportion"),
         (5 * GB, {"given": 10**6}, "1.02 GB are in proportion"),
         (9 * GB, {"given": 10**9}, "8 GB are left on this machine"),
         (9 * GB, {}, "8 GB are left on this machine"),
+        (17 * GB, {"rough": True}, "8 GB are left on this machine"),
+        (GB, {"given": 0, "rough": True}, "537 MB are in proportion"),
         (float("inf"), {"given": 0}, "more than a million TB"),
         (2 * GB, {"max_memory": GB}, "1 GB are allowed"),
     ):

@@ -41,7 +41,9 @@ from isthmus.data.kinds import Kind
 from isthmus.devices import choose_device, give_memory_back
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.fitted import Fitted, Settable, seed_of
+from isthmus.footprint import footprint
 from isthmus.likelihoods import Bernoulli, Likelihood
+from isthmus.limits import check_memory
 from isthmus.optimizers import Constant, Optimizer
 from isthmus.pretraining import pretrain
 from isthmus.progress import shown
@@ -452,6 +454,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
+        needed, what = footprint(self.model_).training * batch, f"a step of training on {batch:,} examples (batch_size)"
+        check_memory(needed, what, rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         return Plan(self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_)
 

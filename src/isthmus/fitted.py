@@ -27,7 +27,9 @@ from isthmus.data.kinds import Kind
 from isthmus.data.mapped import some_rows
 from isthmus.data.observed import row_means
 from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.footprint import footprint
 from isthmus.inference import in_batches
+from isthmus.limits import check_memory
 from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
@@ -126,6 +128,9 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if method == "prior" and X is not None:
             raise RecordError("X is of use to method='gmm' alone: the prior asks for no examples")
         seed = seed_of(random_state)
+        size = self.model_.dtype.itemsize * int(n)
+        codes_size, what = size * math.prod(self.code_shape_), f"{n:,} examples"
+        self._check_memory(max(codes_size, size * math.prod(self.shape_)), what, codes_size)
         if method == "gmm":
             return self.decode(self._mixture(X).draw(int(n), seed).reshape(-1, *self.code_shape_))
         codes = self.bottleneck_.sample((int(n), *self.code_shape_), seeded("cpu", seed, Purpose.SAMPLE))
@@ -183,11 +188,17 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         assert self._fitted is not None
         return self._fitted
 
+    def _check_memory(self, needed: float, what: str, given: int, rough: bool = False) -> None:
+        """`MemoryLimitError` where work takes more than it may: of a loaded model, what is in proportion to the bytes given."""
+        known = self._known()
+        check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
+
     def _apply(self, function: Callable[[Model, torch.Tensor], torch.Tensor], values: Array) -> Array:
         """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
         fitted = self._known()
+        self._check_memory(footprint(fitted.model).use, "one example in this model", values[:1].nbytes, rough=True)
         with fitted.at_rest():
-            return in_batches(partial(function, fitted.model), values, fitted.model)
+            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory)
 
     def _reconstructed(self, values: Array) -> Array:
         return self._apply(lambda model, raw: model.made(model.encode(model.inwards(raw))), values)

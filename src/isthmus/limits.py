@@ -19,6 +19,8 @@ __all__ = ["available", "check_memory", "insist", "parse_size", "shown_size"]
 _USUAL = 1 << 29  # bytes that any file may ask for
 _PROPORTION = 1 << 10  # bytes of work for each byte given
 _SMALL = 1 << 26  # bytes that need no look at the machine
+_MARGIN = 2  # of an estimate, which must not stand in the way of what may just fit
+_LEFT = "left on this machine"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -51,7 +53,9 @@ def insist(max_memory: int | float | str | None) -> None:
     _insisted = None if max_memory is None else parse_size(max_memory)
 
 
-def check_memory(needed: int | float, what: str, *, given: int | None = None, max_memory: int | None = None) -> None:
+def check_memory(
+    needed: int | float, what: str, *, given: int | None = None, max_memory: int | None = None, rough: bool = False
+) -> None:
     """`MemoryLimitError` where work would take more memory than it may.
 
     Args:
@@ -60,25 +64,24 @@ def check_memory(needed: int | float, what: str, *, given: int | None = None, ma
         given: bytes that a person gave it to work on, where a file decides how much is made of them; None for a person's own
             choices, which the machine alone limits.
         max_memory: bytes that a person allows; they take the place of both limits.
+        rough: whether needed is an estimate.
     """
     if needed <= _SMALL and max_memory is None and _insisted is None:
         return
     said = _insisted if max_memory is None else max_memory
+    usual = math.inf if given is None else max(_USUAL, _PROPORTION * given)
     if said is not None:
         most, why = float(said), "allowed"
+    elif (left := available()) < usual:
+        most, why = left, _LEFT
     else:
-        most, why = available(), "left on this machine"
-        if given is not None and (usual := max(_USUAL, _PROPORTION * given)) < most:
-            most, why = usual, "in proportion to what it was given"
-    if needed > most:
+        most, why = usual, "in proportion to what it was given"
+    if needed / (_MARGIN if rough and why == _LEFT else 1) > most:
+        enough = f"{max(1, math.ceil(needed * 1.1 / 1e9))}GB" if math.isfinite(needed) else "1000GB"
         raise MemoryLimitError(
-            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(most)} are {why}: to insist, load the "
-            f"model with max_memory='{_rounded(needed)}', or say it before the verb: isthmus --max-memory {_rounded(needed)}"
+            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(most)} are {why}: take fewer examples at "
+            f"a time, or insist, by isthmus.load(..., max_memory='{enough}') or isthmus --max-memory {enough} before the verb"
         )
-
-
-def _rounded(needed: int | float) -> str:
-    return f"{max(1, math.ceil(needed * 1.1 / 1e9))}GB" if math.isfinite(needed) else "1000GB"
 
 
 def available() -> float:

@@ -23,6 +23,10 @@ _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose
 _POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _LARGE = 2**13  # numbers of a map, from which on layers of our own are faster than PyTorch's
 _THIN = 4  # features
+_TAPS, _FOLDED = (
+    64,
+    7,
+)  # copies of a map that such a layer makes, and the longest kernel that it folds: more takes more than it saves
 _RISING = {"linear", "relu", "elu", "sigmoid", "tanh"}  # of the maximum it is the maximum, at a quarter of the work
 
 
@@ -147,13 +151,14 @@ class Conv(Architecture):
 
     def _enlarged(self, a: int, b: int, large: tuple[int, ...], exact: bool, padding: int) -> list[nn.Module]:
         """A convolution of a map that is first brought to a larger size: exactly each number twice, or nearly so."""
-        if exact and len(large) == 2 and a * math.prod(large) >= _LARGE:
+        if exact and len(large) == 2 and a * math.prod(large) >= _LARGE and self.kernel <= _FOLDED:
             return [nn.Identity(), blank(Doubled, a, b, self.kernel, padding=padding)]  # the same names in a model file
         return [nn.Upsample(large, mode="nearest"), self._same(a, b, large, padding)]
 
     def _same(self, a: int, b: int, sides: tuple[int, ...], padding: int) -> nn.Module:
         """A convolution of stride 1, perhaps to very few features."""
-        if len(sides) == 2 and padding == self.kernel // 2 and b <= _THIN and a * math.prod(sides) >= _LARGE:
+        thin = b <= _THIN and b * self.kernel**2 <= _TAPS
+        if len(sides) == 2 and padding == self.kernel // 2 and thin and a * math.prod(sides) >= _LARGE:
             return blank(Thin, a, b, self.kernel, padding=padding)
         return self._convolution(a, b, len(sides), padding=padding)
 

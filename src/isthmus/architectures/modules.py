@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 
 import torch
@@ -10,6 +11,7 @@ from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Pair
 from isthmus.errors import RecordError
+from isthmus.limits import check_memory
 from isthmus.records import record
 
 __all__ = ["Modules"]
@@ -51,6 +53,7 @@ class Modules(Architecture):
 
 def _run(name: str, module: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
     """What a module makes of zeros of a shape, in the type of its own weights."""
+    check_memory(4 * math.prod(shape), f"a batch of shape {shape} for own modules")
     training, weights = module.training, (p.dtype for p in module.parameters() if p.is_floating_point())
     try:
         with torch.no_grad():

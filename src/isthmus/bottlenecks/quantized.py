@@ -14,6 +14,8 @@ from isthmus.records import Count, Fraction, record
 
 __all__ = ["VectorQuantized"]
 
+_DISTANCES = 2**22
+
 
 @record
 class VectorQuantized(Bottleneck):
@@ -70,13 +72,29 @@ class VectorQuantized(Bottleneck):
     @torch.no_grad()
     def _follow(self, rows: Float[Tensor, "rows size"], index: Int[Tensor, "rows"], memory: Memory) -> None:
         """One step of an exponential moving average; with decay=0 it is one step of k-means."""
-        chosen = F.one_hot(index, self.entries).to(rows.dtype)
-        memory["counts"].mul_(self.decay).add_(chosen.sum(0), alpha=1 - self.decay)
-        memory["sums"].mul_(self.decay).add_(chosen.T @ rows, alpha=1 - self.decay)
+        size = _rows_at_once(self.entries)
+        counts, sums = torch.zeros_like(memory["counts"]), torch.zeros_like(memory["sums"])
+        for some, part in zip(index.split(size), rows.split(size), strict=True):
+            chosen = F.one_hot(some, self.entries).to(rows.dtype)
+            counts, sums = counts + chosen.sum(0), sums + chosen.T @ part
+        memory["counts"].mul_(self.decay).add_(counts, alpha=1 - self.decay)
+        memory["sums"].mul_(self.decay).add_(sums, alpha=1 - self.decay)
         means = memory["sums"] / memory["counts"].clamp(min=1e-12)[:, None]
         memory["codebook"].copy_(torch.where(memory["counts"][:, None] > 0, means, memory["codebook"]))
 
 
 def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries size"]) -> Int[Tensor, "rows"]:
-    """The index of the codebook's entry at the least Euclidean distance from each row."""
-    return (codebook.square().sum(1) - 2 * rows @ codebook.T).argmin(1)
+    """The index of the codebook's entry at the least Euclidean distance from each row.
+
+    Of many rows some at a time, always equally many, so that a row meets the same instructions wherever it stands.
+    """
+    size, norms = _rows_at_once(len(codebook)), codebook.square().sum(1)
+    if len(rows) <= size:
+        return (norms - 2 * rows @ codebook.T).argmin(1)
+    whole = F.pad(rows, (0, 0, 0, -len(rows) % size))
+    return torch.cat([(norms - 2 * part @ codebook.T).argmin(1) for part in whole.split(size)])[: len(rows)]
+
+
+def _rows_at_once(entries: int) -> int:
+    """How many rows are compared with all entries at once: their distances are a few million numbers."""
+    return max(1, _DISTANCES // entries)

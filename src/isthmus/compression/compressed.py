@@ -232,7 +232,8 @@ def decompress(ae: Autoencoder, path: str | os.PathLike[str]) -> Array:
         MemoryLimitError: see `decompressing`, which takes a file block by block.
     """
     shape, dtype, parts = decompressing(ae, path)
-    check_memory(math.prod(shape) * dtype.itemsize, f"unpacking {shape[0]:,} examples", max_memory=ae._max_memory)
+    given, needed = Path(path).stat().st_size, math.prod(shape) * dtype.itemsize
+    check_memory(needed, f"unpacking {shape[0]:,} examples", given=given, max_memory=ae._max_memory)
     back = np.empty(shape, dtype)
     begin = 0
     for part in parts:

@@ -1,0 +1,142 @@
+"""How much memory a model takes when it is used: known from the sizes of its layers, before any of it is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from isthmus.architectures import Modules
+from isthmus.architectures.layers import Crop, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
+from isthmus.architectures.mlp import Transposed
+from isthmus.model import Model
+
+__all__ = ["Footprint", "examples_at_once", "footprint"]
+
+_ENDS = (
+    6  # copies of an example beside its layers: in units of the data and of the model, its reconstruction, its costs
+)
+_TOGETHER = 2**29  # bytes of the examples that pass through a model at once
+_MULTIPLE = 32  # of examples, so that each meets the same instructions
+_CODES = 4  # copies of a code: what the encoder gives, what the bottleneck makes of it, its penalty
+
+Shape = tuple[int, ...]
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONVOLUTIONS_BACK = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class Footprint(NamedTuple):
+    """Bytes that one example takes at the peak, beside the weights: when it is used, and in a step of training."""
+
+    use: int
+    training: int
+
+
+_KNOWN: WeakKeyDictionary[Model, Footprint] = WeakKeyDictionary()
+
+
+class Layer(NamedTuple):
+    """Numbers that a layer takes for an example, reads, and writes."""
+
+    beside: int
+    read: int
+    written: int
+
+
+def footprint(model: Model) -> Footprint:
+    """What an example takes in encoding, decoding and scoring, whichever takes most, and in training.
+
+    Layers that nobody knows, those of the user's own modules, count as if they kept the shape that they are given.
+    """
+    if model not in _KNOWN:
+        _KNOWN[model] = _measured(model)
+    return _KNOWN[model]
+
+
+def examples_at_once(model: Model, most: int) -> int:
+    """How many examples a model takes together when it is used: ``most``, or of large ones fewer, a multiple of 32 or one."""
+    within = min(most, _TOGETHER // max(1, footprint(model).use))
+    return most if within == most else max(1, within - within % _MULTIPLE)
+
+
+def _measured(model: Model) -> Footprint:
+    numbers, code = math.prod(model.shape), model.bottleneck.size
+    layers = list[Layer]()
+    places = (*model.architecture.places(model.shape),) if not isinstance(model.architecture, Modules) else ()
+    _walk(model.encoder, model.shape, layers)
+    _walk(model.decoder, (*places, code), layers)
+    codes = _CODES * math.prod(places) * max(model.bottleneck.width, code)
+    ends = _ENDS * numbers * max(model.dtype.itemsize, model.shift.dtype.itemsize)
+    use = max((sum(layer) for layer in layers), default=0) + codes
+    kept = sum(layer.written for layer in layers) + max((2 * sum(layer) for layer in layers), default=0) + codes
+    return Footprint(ends + use * model.dtype.itemsize, ends + kept * model.dtype.itemsize)
+
+
+def _walk(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
+    """The shape that comes out of a chain of layers; what each takes is added to the list."""
+    if isinstance(module, nn.Sequential):
+        for part in module:
+            shape = _walk(part, shape, layers)
+        return shape
+    after = shape_after(module, shape)
+    if not isinstance(module, _VIEWS):
+        layers.append(Layer(_beside(module, shape, after), math.prod(shape), math.prod(after)))
+    return after
+
+
+_VIEWS = (nn.Identity, nn.Flatten, nn.Unflatten, Inwards, Outwards, FeaturesFirst, FeaturesLast, Crop)
+
+
+def _beside(layer: nn.Module, before: Shape, after: Shape) -> int:
+    """Numbers that a layer takes beside what it reads and writes."""
+    if isinstance(layer, Thin):
+        return math.prod(layer.kernel_size) * math.prod(after)
+    if isinstance(layer, Doubled):
+        return math.prod(after)
+    if isinstance(layer, (*_CONVOLUTIONS, *_CONVOLUTIONS_BACK)) and layer.weight.dtype == torch.float64:
+        # PyTorch copies what surrounds each number of the smaller map
+        wide, small = (after, before) if isinstance(layer, _CONVOLUTIONS_BACK) else (before, after)
+        return math.prod(layer.kernel_size) * wide[0] * math.prod(small[1:])
+    return 0
+
+
+def shape_after(layer: nn.Module, shape: Shape) -> Shape:
+    """The shape, features first where there are maps, that a layer makes of one example's: the same, unless more is known of it."""
+    return next((after(layer, shape) for kinds, after in _AFTER.items() if isinstance(layer, kinds)), shape)
+
+
+def _convolved(layer: Any, shape: Shape) -> Shape:
+    sides = zip(shape[1:], layer.kernel_size, layer.stride, layer.padding, strict=True)
+    return (layer.out_channels, *((side + 2 * p - k) // s + 1 for side, k, s, p in sides))
+
+
+def _transposed(layer: Any, shape: Shape) -> Shape:
+    sides = zip(shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.output_padding, strict=True)
+    return (layer.out_channels, *((side - 1) * s - 2 * p + k + more for side, k, s, p, more in sides))
+
+
+def _doubled(layer: Any, shape: Shape) -> Shape:
+    shed = layer.kernel_size[0] - 1 - 2 * layer.padding[0]
+    return (layer.out_channels, *(2 * side - shed for side in shape[1:]))
+
+
+_AFTER: dict[Any, Callable[[Any, Shape], Shape]] = {  # the first that fits
+    nn.Linear: lambda layer, shape: (*shape[:-1], layer.out_features),
+    Transposed: lambda layer, shape: (*shape[:-1], len(layer.bias)),
+    nn.Flatten: lambda _, shape: (math.prod(shape),),
+    nn.Unflatten: lambda layer, _: tuple(layer.unflattened_size),
+    Inwards: lambda layer, _: (layer.shape[-1], *layer.shape[:-1]),
+    Outwards: lambda layer, _: tuple(layer.shape),
+    FeaturesLast: lambda _, shape: (*shape[1:], shape[0]),
+    FeaturesFirst: lambda _, shape: (shape[-1], *shape[:-1]),
+    Crop: lambda layer, shape: (shape[0], *layer.sides),
+    nn.Upsample: lambda layer, shape: (shape[0], *layer.size),
+    Doubled: _doubled,
+    _CONVOLUTIONS: _convolved,
+    _CONVOLUTIONS_BACK: _transposed,
+    (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): lambda _, shape: (shape[0], *(-(-side // 2) for side in shape[1:])),
+}

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from isthmus import __version__
 from isthmus.corruptions import Noise
 from isthmus.data import Dataset, load
+from isthmus.data.files import open_regular
+from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
@@ -150,6 +152,7 @@ def _error_at(scale: float) -> Callable[[Autoencoder, Dataset], float]:
     return lambda ae, data: _error(ae, ae.corrupt(_test(data), corruption=Noise(scale)), _test(data))
 
 
+_MOST = 1 << 20  # bytes of a result.json
 FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     # the running mean over the last epoch, as Keras reports it
     "loss per pixel": lambda ae, _: ae.history_[-1].loss / math.prod(ae.shape_),
@@ -192,7 +195,12 @@ def kept(tutorial: Tutorial, folder: Path, assignments: Sequence[str] = ()) -> l
         path = home(folder, tutorial, system) / "result.json"
         if not path.is_file():
             return None
-        row = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            with open_regular(path) as file:
+                row = json.loads(file.read(_MOST))
+            table([row])
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise DataError(f"{path} is damaged; remove it, or choose another folder (--out)") from None
         if row["overrides"] != list(assignments) or row["system"] != system.name:
             return None
         rows.append(row)

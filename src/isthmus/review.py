@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,13 +12,14 @@ from typing import Any, Literal, NamedTuple
 from isthmus import runs
 from isthmus.console import counted, say, table
 from isthmus.data import names
-from isthmus.errors import DataError, NotPossibleError
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, Specificity, evaluate
 from isthmus.report import write_report
 from isthmus.report.measured import beside, remark
 from isthmus.report.page import Pictures
 from isthmus.runs import Origin, Split
+from isthmus.text import printable
 
 __all__ = ["Review", "Seen", "pages", "review", "say_briefly", "say_tables", "seen", "whole"]
 
@@ -144,6 +146,7 @@ def _say_labels(found: Seen) -> None:
 
 def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Path:
     """Draws a run's pictures and writes its page into a folder, which is the run's own or another; ``map_of`` is the map's kind."""
+    runs.check_pages(folder)
     ae, own, about = found.ae, found.own, runs.about_of(run)
     pictures = _kept(run)
     if not (found.note and pictures):  # pictures of other data do not take the place of its own
@@ -154,7 +157,7 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
     if both is not None and found.other is not None:
         sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
     sections += _map(ae, own.part, map_of)
-    title = f"{about.recipe} on {own.name}"
+    title = f"{printable(about.recipe)} on {printable(own.name)}"
     command = about.typed or None
     return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
 
@@ -172,15 +175,17 @@ def _map(ae: Autoencoder, part: Split, kind: MapOf) -> list[tuple[str, str]]:
 
 def _kept(run: Path) -> Pictures:
     """The pictures of known kinds that a run has, as they describe themselves."""
-    from PIL import Image
-
     from isthmus import plots
+    from isthmus.plots.drawing import read_png
 
     kept = []
-    for path in sorted(run.glob("pictures/*.png")) if run.is_dir() else []:
+    there = run.is_dir() and not (run / runs.FIGURES).is_symlink()
+    for path in sorted((run / runs.FIGURES).glob("*.png")) if there else []:
         if path.stem in plots.__all__:
-            with Image.open(path) as image:
-                kept.append((runs.title_of(path.stem), path, str(image.info.get("Description", path.stem))))
+            try:
+                kept.append((runs.title_of(path.stem), path, read_png(path)[1]))
+            except (DataError, OSError) as error:
+                warnings.warn(f"a figure is left out: {error}", IsthmusWarning, stacklevel=2)
     return kept
 
 

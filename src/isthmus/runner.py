@@ -38,6 +38,7 @@ def trained(run: Training, begun: bool) -> None:
     """Trains to the end, or until a signal; writes the run, its figures and its pages."""
     part = runs.split(run.dataset, run.ae.missing)
     with Caught() as caught:
+        runs.check_pages(run.folder)
         _fit(run, part, begun, caught)
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
@@ -46,9 +47,8 @@ def trained(run: Training, begun: bool) -> None:
         review.say_briefly(found.own)
         review.pages(run.folder, run.folder, found, map_of="latent")
     except Exception:
-        say(
-            f"note: trained, and the model is in {run.folder}; its report could not be made: isthmus evaluate {run.folder}"
-        )
+        again = command("isthmus", "evaluate", run.folder)
+        say(f"note: trained, and the model is in {run.folder}; its report could not be made: {again}")
         raise
     pictures = len(list(run.folder.glob("pictures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")

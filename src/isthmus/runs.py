@@ -38,13 +38,14 @@ from isthmus.records import arguments, nearest
 from isthmus.tables_out import csv_records
 from isthmus.text import as_json, command
 from isthmus.training import Report
-from isthmus.writing import alone, replace_file
+from isthmus.writing import alone, check_folder, check_writable, holds, replace_file
 
 __all__ = [
     "About",
     "Origin",
     "Split",
     "about_of",
+    "check_pages",
     "claimed",
     "completed",
     "default_kinds",
@@ -67,6 +68,7 @@ __all__ = [
 
 Array = NDArray[Any]
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+FIGURES, PAGE = "pictures", "report.html"
 SWEEP = "sweep.json"  # in a folder whose folders are the runs of a sweep
 _MOST = 1 << 20  # bytes of a run.json
 _HELD_OUT = 0.1  # of data that have no test part
@@ -86,14 +88,18 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run's examples came from."""
+    """Where a run's examples came from.
+
+    download: whether a data set that is not on this machine is fetched: only where a person named it.
+    """
 
     data: str
     options: ReadOptions = field(default_factory=ReadOptions)
+    download: bool = field(default=True, compare=False)
 
     def read(self, reused: Reused | None = None) -> Dataset:
         """The data set, anew; for a run that was trained on others, in the way that it read these."""
-        return load_data(self.data, self.options, reused=reused)
+        return load_data(self.data, self.options, reused=reused, download=self.download)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values on one level, for run.json."""
@@ -261,7 +267,7 @@ def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
     if origin is None:  # arrays, of which nobody knows where they lie
         return
     path, content = folder / "run.json", as_json(origin.as_dict() | asdict(about)).encode()
-    if not path.is_file() or path.read_bytes() != content:
+    if not holds(path, content):
         replace_file(path, content)
 
 
@@ -275,7 +281,9 @@ def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Or
         if (run / MODEL).exists():
             raise DataError(f"{run} is complete, and there is nothing to resume")
         raise DataError(f"{run} holds no training that was cut off (no {CHECKPOINT}); isthmus train begins one")
-    return load(run / CHECKPOINT), origin_of(run) if given is None else given, _read_run(run, About)
+    ae, about = load(run / CHECKPOINT), _read_run(run, About)
+    _check_size(run, ae)
+    return ae, origin_of(run) if given is None else given, about
 
 
 def read_again(run: Path, origin: Origin, features: tuple[str, ...] | None = None) -> Dataset:
@@ -311,8 +319,8 @@ def folder_of(run: Path) -> Path:
 
 
 def origin_of(run: Path) -> Origin:
-    """Where a run's data came from; `DataError` if it does not say."""
-    return Origin(_read_run(run, Place).data, _read_run(run, ReadOptions))
+    """Where a run's data came from; `DataError` if it does not say. Nothing is downloaded because a file asks for it."""
+    return Origin(_read_run(run, Place).data, _read_run(run, ReadOptions), download=False)
 
 
 def options_of(run: Path) -> ReadOptions:
@@ -345,9 +353,20 @@ def _read_run(run: Path, kind: type[T]) -> T:
         raise DataError(f"{path} is damaged; name the examples with --data") from None
 
 
+def _check_size(run: Path, ae: Autoencoder) -> None:
+    """`DataError` where a run wants images of another size than its model takes, which nobody could use, whatever they cost."""
+    options = options_of(run)
+    size, before = options.resize, 1 if options.pages == "volume" else 0
+    if size is not None and ae.shape_[before : before + 2] != size:
+        raise DataError(
+            f"{run / 'run.json'} is damaged: its images have {size[0]}x{size[1]} pixels, and its model takes {ae.shape_}"
+        )
+
+
 def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Dataset]:
     """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
     ae = open_run(run)
+    _check_size(run, ae)
     features = tuple(getattr(ae, "feature_names_in_", ())) or None
     reused = Reused(options_of(run), features, ae.shape_)
     dataset = read_again(run, origin_of(run), features) if given is None else given.read(reused)
@@ -391,6 +410,14 @@ def claimed(folder: Path, check: Callable[[Path], None] | None = None) -> Iterat
                 with suppress(OSError):  # it holds something
                     path.rmdir()
             raise
+
+
+def check_pages(folder: Path) -> None:
+    """`OSError` where figures or pages in a folder would be written somewhere else, or over what is no file."""
+    check_folder(folder / FIGURES)
+    for path in (folder / PAGE, *(folder / FIGURES).glob("*.png")):
+        if folder.is_dir():
+            check_writable(path)
 
 
 def default_kinds(ae: Autoencoder) -> list[str]:

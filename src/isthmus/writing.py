@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeAlias
 from isthmus.data.files import regular
 from isthmus.errors import FolderInUseError
 
-__all__ = ["Bytes", "alone", "check_writable", "replace_file"]
+__all__ = ["Bytes", "alone", "check_folder", "check_writable", "holds", "replace_file"]
 
 Bytes: TypeAlias = bytes | memoryview
 
@@ -109,6 +109,29 @@ def _is(descriptor: int, folder: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(folder))
     except FileNotFoundError:
         return False
+
+
+def check_folder(folder: Path) -> None:
+    """`OSError` where a folder inside one of ours is a link to elsewhere, or no folder; it need not be there yet."""
+    try:
+        mode = folder.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no folder"
+        raise NotADirectoryError(errno.ENOTDIR, f"this is {kind}, and nothing is written through it", str(folder))
+
+
+def holds(target: Path, content: bytes) -> bool:
+    """Whether a file is there, no link, and holds just this."""
+    try:
+        file = regular(target)
+    except FileNotFoundError:
+        return False
+    if isinstance(file, str):
+        return False
+    with file:
+        return file.read(len(content) + 1) == content
 
 
 def _fill(file: BinaryIO, content: Bytes | Iterable[Bytes]) -> None:

@@ -22,6 +22,8 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
     with nullcontext() if out is None else runs.claimed(out):
+        if folder is not None:
+            runs.check_pages(folder)
         found = review.review(run, given.origin)
         say_notes(found.notes, as_json)
         if as_json:
@@ -94,6 +96,7 @@ def robustness(
     folder = out or runs.folder_of(run)
     with runs.claimed(folder):
         check_writable(folder / "robustness.csv")
+        runs.check_pages(folder)
         result = measured(ae, part.test, train=part.train, **choices)
         replace_file(folder / "robustness.csv", csv_records([each.as_dict() for each in result.figures]).encode())
         pictures = save(result, folder / "pictures")
@@ -130,7 +133,9 @@ def plot(
     ae, dataset = runs.examples_of(run, given.origin)
     say_notes(dataset.notes, False)
     part = runs.completed(ae, runs.split(dataset, ae.missing))
-    folder = out or runs.folder_of(run) / "pictures"
+    folder = out or runs.folder_of(run) / runs.FIGURES
+    if out is None:
+        runs.check_pages(runs.folder_of(run))
     try:
         drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
     except TypeError as error:
@@ -154,7 +159,7 @@ def data() -> None:
     rows = []
     for name in module.names():
         try:
-            rows.append([name, module.load(name).summary().partition(": ")[2]])
+            rows.append([name, module.load(name, download=False).summary().partition(": ")[2]])
         except IsthmusError as error:
             rows.append([name, str(error)])
     table(["data", "what it is"], rows)

@@ -36,15 +36,20 @@ def mnist() -> Dataset:
     )
 
 
-def fashion_mnist() -> Dataset:
+def fashion_mnist(download: bool = True) -> Dataset:
     """Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28x28 uint8; found on this machine or downloaded (30 MB).
 
     Xiao, Rasul and Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017.
 
+    Args:
+        download: whether files that are nowhere on this machine are fetched.
+
     Raises:
         DataError: the files are nowhere on this machine and no mirror can be reached.
     """
-    contents = find_or_fetch("fashion-mnist", _FASHION_MNIST, _FASHION_MNIST_MIRRORS, _FASHION_MNIST_INSTALLED)
+    contents = find_or_fetch(
+        "fashion-mnist", _FASHION_MNIST, _FASHION_MNIST_MIRRORS, _FASHION_MNIST_INSTALLED, download
+    )
     train, test, train_labels, test_labels = (
         read_idx_stream(io.BytesIO(content), "Fashion-MNIST") for content in contents
     )

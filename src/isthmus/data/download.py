@@ -33,7 +33,11 @@ class Content(NamedTuple):
 
 
 def find_or_fetch(
-    name: str, contents: Mapping[str, Content], mirrors: tuple[str, ...], installed: tuple[str, ...] = ()
+    name: str,
+    contents: Mapping[str, Content],
+    mirrors: tuple[str, ...],
+    installed: tuple[str, ...] = (),
+    download: bool = True,
 ) -> Iterator[bytes]:
     """The unpacked content of each file of a data set; nothing is handed out whose hash is not the published one.
 
@@ -45,6 +49,7 @@ def find_or_fetch(
         contents: file name without .gz -> its content.
         mirrors: addresses to which `file.gz` is appended.
         installed: folders where systems install the data set.
+        download: whether what is nowhere is fetched; else it is an error.
 
     Raises:
         DataError: a file is nowhere and cannot be fetched; the sentence lists the places.
@@ -55,7 +60,13 @@ def find_or_fetch(
     for file, content in contents.items():
         kept = (place / packed for place in places for packed in (f"{file}.gz", file))
         here = (data for path in kept if path.is_file() and (data := _verified(path, content)))
-        yield next(here, None) or _fetch(f"{file}.gz", content, mirrors, cache, places)
+        found = next(here, None)
+        if found is None and not download:
+            raise DataError(
+                f"{name} is not on this machine, and is downloaded only where it is named: --data {name}, "
+                f"or data.{name.replace('-', '_')}() in Python"
+            )
+        yield found or _fetch(f"{file}.gz", content, mirrors, cache, places)
 
 
 def _cache_folder() -> Path:

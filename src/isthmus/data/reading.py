@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def load(
     options: ReadOptions | None = None,
     *,
     reused: Reused | None = None,
+    download: bool = True,
     **named: Any,
 ) -> Dataset:
     """A data set by its name (mnist, fashion-mnist, ...), or else from a file or folder; ./mnist is always a path.
@@ -68,6 +70,7 @@ def load(
     Args:
         name_or_path: one of `names()`, or what `read` takes.
         options, reused, named: see `read`.
+        download: whether a data set that is not on this machine is fetched; else it is an error that says how.
 
     Raises:
         FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
@@ -78,7 +81,9 @@ def load(
     if known in names():
         if options.given():
             raise DataError(f"{known} comes as it is: {'= and '.join(options.given())}= are for files and folders")
-        dataset: Dataset = getattr(builtin, known)()
+        function = getattr(builtin, known)
+        fetches = "download" in signature(function).parameters
+        dataset: Dataset = function(download=download) if fetches else function()
         return dataset
     if os.path.lexists(text):
         return read(text, options, reused=reused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -14,15 +15,19 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from PIL import Image
 
+from isthmus.data.files import open_regular, shown
+from isthmus.errors import DataError
 from isthmus.plots.lettering import lettered
 from isthmus.text import sentence
 from isthmus.writing import replace_file
 
-__all__ = ["Picture", "blank", "chart", "frame", "panels", "png", "save_png"]
+__all__ = ["Picture", "blank", "chart", "frame", "panels", "png", "read_png", "save_png"]
 
 DPI = 150
 MARGIN = 12  # pixels around everything
+_MOST_BYTES, _MOST_PIXELS = 16 << 20, 1 << 24  # of a figure that is read again
 
 Box = tuple[float, float, float, float]  # left, bottom, width, height in pixels
 
@@ -100,3 +105,22 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     replace_file(path, png(figure))
     return path
+
+
+def read_png(path: Path) -> tuple[bytes, str]:
+    """The bytes of a PNG file, and what it says of itself; never through a link, and nothing of its pixels is decoded.
+
+    Raises `DataError` where it is no such file, or larger than any figure.
+    """
+    with open_regular(path) as file:
+        content = file.read(_MOST_BYTES + 1)
+    try:
+        width, height = struct.unpack(">8x4x4xII", content[:24])
+        if len(content) > _MOST_BYTES or width * height > _MOST_PIXELS:
+            raise DataError(f"{shown(path)} is larger than any figure: remove it")
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            return content, sentence(image.info.get("Description", path.stem))
+    except DataError:
+        raise
+    except (struct.error, OSError, SyntaxError, ValueError, LookupError, Image.DecompressionBombError) as error:
+        raise DataError(f"{shown(path)} is damaged or no PNG file ({error}): remove it") from None

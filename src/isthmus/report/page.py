@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
+from isthmus.plots.drawing import read_png
 from isthmus.text import html_safe
 
 __all__ = ["Pictures", "gallery", "page", "section", "table"]
@@ -145,7 +146,7 @@ def gallery(pictures: Pictures, whole: bool = False) -> str:
     """Each picture, inside the page, with its title and description; ``whole`` ones are never scrolled."""
     figures = []
     for title, path, alt in pictures:
-        content = path.read_bytes()
+        content, _ = read_png(path)
         data = base64.b64encode(content).decode("ascii")
         named = f"<strong>{html_safe(title[:1].upper() + title[1:])}.</strong> {html_safe(alt)}"
         # a picture that is much wider than high is scrolled on a narrow page, and not made too small to read

@@ -222,7 +222,8 @@ def _begin(folder: Path, seen: Seen) -> None:
 
 def _write(folder: Path, made: Sweep, origin: dict[str, Any] | None) -> None:
     """What was found, as sweep.json, sweep.csv and sweep.png."""
-    there = json.loads((folder / runs.SWEEP).read_bytes())["examples"]
+    with open_regular(folder / runs.SWEEP) as file:
+        there = json.loads(file.read(_MOST))["examples"]
     replace_file(folder / runs.SWEEP, as_json({"examples": there, "origin": origin} | made.as_dict()).encode())
     replace_file(folder / "sweep.csv", made.csv().encode())
     save_png(made.picture(), folder / "sweep.png")

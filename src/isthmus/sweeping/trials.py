@@ -23,7 +23,7 @@ from isthmus.loading import load
 from isthmus.runs import About, Origin
 from isthmus.text import as_json
 from isthmus.training import Report
-from isthmus.writing import replace_file
+from isthmus.writing import check_folder, replace_file
 
 __all__ = ["Room", "Trial", "Watch", "trial"]
 
@@ -81,6 +81,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], room: Room, title: str, se
     home = None if room.folder is None else room.folder / name
     if home is None:
         return Trial(values, state, *_measured(_trained(ae, room, title, None), room), "")
+    check_folder(home)
     known = _known(home)
     if known is not None and "diverged" in known:
         return Trial(values, state, None, {}, name, new=False, diverged=known["diverged"])

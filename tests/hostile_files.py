@@ -150,34 +150,8 @@ def _shaped(*shape: int) -> Edit:
     return lambda header, _: header.update(shape=list(shape))
 
 
-def _kernel_of(side: int) -> Edit:
-    """A kernel of many places, in each convolution of a map."""
-
-    def edit(header: Header, tensors: Tensors) -> None:
-        for record in (header["fitted"]["architecture"], header["parameters"]["architecture"]):
-            record.update(kernel=side)
-        for name, tensor in tensors.items():
-            if name.endswith("weight") and tensor.ndim == 4:
-                tensors[name] = torch.zeros(*tensor.shape[:2], side, side)
-
-    return edit
-
-
-def _both(*edits: Edit) -> Edit:
-    def edit(header: Header, tensors: Tensors) -> None:
-        for each in edits:
-            each(header, tensors)
-
-    return edit
-
-
-# what a small sound model is changed to, and the example that it is given then; None where nobody has so large a one
-USES: dict[str, tuple[str, Edit, tuple[int, ...]]] = {
-    "an image of 4096 x 4096": ("maps", _shaped(4096, 4096), (4096, 4096)),
-    "an image of 2^15 x 2^15": ("maps", _shaped(2**15, 2**15), (2**15, 2**15)),
-    "a line of 2^30": ("lines", _shaped(2**30), (2**30,)),
-    "a line of 2^30 as an image": ("maps", _shaped(1, 2**30), (1, 2**30)),
-    "a volume of 1024": ("volumes", _shaped(1024, 1024, 1024, 1), (1024, 1024, 1024, 1)),
-    "a kernel of 201": ("maps", _both(_kernel_of(201), _shaped(400, 400)), (400, 400)),
-    "a codebook of 10,000 on a map": ("codebook", _shaped(1024, 1024), (1024, 1024)),
+USES: dict[str, Edit] = {  # what a small sound model of maps is changed to
+    "an image of 4096 x 4096": _shaped(4096, 4096),
+    "an image of 2^15 x 2^15": _shaped(2**15, 2**15),
+    "a line of 2^30 as an image": _shaped(1, 2**30),
 }

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
+import resource
 import time
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import hostile_files as hostile
 import numpy as np
 import pytest
 
+import isthmus
 from isthmus import Autoencoder, load
-from isthmus.architectures import MLP
+from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian
-from isthmus.errors import ModelFileError
+from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 
@@ -70,3 +74,42 @@ def test_a_long_history_is_read_and_written_in_part(checkpoint: Path, tmp_path: 
     assert {b - a for a, b in itertools.pairwise(epochs)} <= {12, 13}
     ae.save(tmp_path / "again")
     assert load(tmp_path / "again").history_ == ae.history_
+
+
+@pytest.mark.promise(18)
+@pytest.mark.parametrize("kind", ["record", "void", "axes of .npy", "axes of .npz", "axes of IDX"])
+def test_arrays_that_hold_no_examples_are_a_sentence(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / {"axes of .npy": "x.npy", "axes of IDX": "x.idx"}.get(kind, "x.npz")
+    if kind == "axes of IDX":
+        path.write_bytes(b"\0\0\x08\xff" + (1).to_bytes(4, "big") * 255 + b"\1")
+    elif kind in {"record", "void"}:
+        np.savez(path, x=np.zeros(4, [("a", "f4"), ("b", "i4")] if kind == "record" else "V8"))
+    else:
+        content = io.BytesIO()
+        shape = (1,) * 65
+        np.lib.format.write_array_header_1_0(content, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        content.write(b"\1")
+        if kind == "axes of .npy":
+            path.write_bytes(content.getvalue())
+        else:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("x.npy", content.getvalue())
+    with pytest.raises(DataError, match=r"axes|not numbers") as caught:
+        isthmus.data.read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("case", hostile.USES)
+def test_a_small_model_that_asks_for_much_is_a_sentence_where_it_is_used(case: str, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16), np.uint8)
+    ae = Autoencoder(Gaussian(2), architecture=Conv((4,), code="map"), epochs=1, random_state=0, device="cpu")
+    ae.fit(images).save(tmp_path / "small")
+    path = hostile.edited(tmp_path / "small", tmp_path / "x", hostile.USES[case])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(IsthmusError) as caught:  # of few numbers, very many
+        load(path, max_memory="40MB").sample(1)
+    assert "\n" not in str(caught.value)
+    if isinstance(caught.value, MemoryLimitError):
+        assert "max_memory=" in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes

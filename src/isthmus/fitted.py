@@ -33,10 +33,12 @@ from isthmus.limits import check_memory
 from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
+from isthmus.text import printable
 
 __all__ = ["Around", "Fitted", "Settable", "seed_of"]
 
 Array = NDArray[Any]
+_LISTED = 10  # names in a message
 
 
 class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
@@ -233,7 +235,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             return None
         wrong = next(((a, b) for a, b in zip(known, columns, strict=False) if a != b), None)
         reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
-        return f"{reason} ({', '.join(known)})"
+        return f"{reason} ({', '.join(map(printable, known[:_LISTED]))}{', ...' if len(known) > _LISTED else ''})"
 
     def _source(self, values: Array) -> Source:
         kind = Streamed if isinstance(values, np.memmap) else Resident

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from isthmus.data.columns import listed
 from isthmus.data.dataset import Dataset
-from isthmus.data.files import open_regular, read_exactly, shown
+from isthmus.data.files import AXES, open_regular, read_exactly, shown
 from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.labels import labels_from_values, unlabeled
 from isthmus.errors import DataError
@@ -138,6 +138,12 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
         raise DataError(f"{name} is no array that NumPy wrote ({reason}): write it with numpy.save") from error
     if header.dtype.hasobject:
         raise DataError(f"{name} holds pickled Python objects, which are never loaded: save it as numbers")
+    if header.dtype.kind == "V":
+        raise DataError(
+            f"{name} holds records or bytes of no type, not numbers: save each field as an array of its own"
+        )
+    if len(header.shape) > AXES:
+        raise DataError(f"{name} has {len(header.shape)} axes, and at most {AXES} are read: give it fewer")
     if min(header.shape, default=0) <= 0 or header.dtype.itemsize == 0:
         raise DataError(f"{name} holds no numbers: its shape is {header.shape}")
     return header

@@ -12,8 +12,9 @@ from typing import BinaryIO, Literal, Protocol
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["Readable", "open_regular", "read_exactly", "regular", "shown"]
+__all__ = ["AXES", "Readable", "open_regular", "read_exactly", "regular", "shown"]
 
+AXES = 32  # of an array, at most
 _BLOCK = 1 << 20  # bytes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.files import Readable, open_regular, read_exactly, shown
+from isthmus.data.files import AXES, Readable, open_regular, read_exactly, shown
 from isthmus.errors import DataError
 
 __all__ = ["read_idx", "read_idx_stream"]
@@ -43,6 +43,8 @@ def read_idx_stream(stream: Readable, name: str) -> npt.NDArray[Any]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] == 0:
         raise DataError(f"{name} is not an IDX file: its first bytes are {magic.hex(' ') or 'missing'}")
+    if magic[3] > AXES:
+        raise DataError(f"{name} has {magic[3]} axes, and at most {AXES} are read: it may be damaged")
     sizes = stream.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:
         raise DataError(f"{name} is cut short within its header")

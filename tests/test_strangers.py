@@ -20,6 +20,7 @@ from PIL import Image
 
 from isthmus import Autoencoder, console, plots
 from isthmus.bottlenecks import Identity
+from isthmus.data import load
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.plots.compared import Line, against, tradeoff, under_each_other
 from isthmus.plots.drawing import chart, png
@@ -193,3 +194,11 @@ def test_powers_of_ten_are_still_written_as_such() -> None:
 def test_long_names_differ_in_figures_where_their_ends_do() -> None:
     assert named("x" * 500 + " one") != named("x" * 500 + " two")
     assert len(named("x" * 500)) == 32
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_sign_in_a_name_ends_no_line_of_a_table(sign: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(f"a{sign}b,c\n1,2\n3,4\n5,6.5\n", encoding="utf-8")
+    found = load(tmp_path / "x.csv")
+    assert found.columns == (f"a{sign}b", "c")
+    assert found.train.tolist() == [[1, 2], [3, 4], [5, 6.5]]

@@ -24,6 +24,7 @@ _ROWS, _SIZE = 200, 1 << 20  # rows and characters that are looked at
 _SPELLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "blanks": "blanks"}
 _ALONE = "\x1f"  # no delimiter at all: a single column, in which a comma may be a decimal one
 _YEARS = (1500, 2200)
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # str.splitlines ends lines at a dozen other signs too
 _SEP = re.compile(r'^"?sep=(.)"?$')
 
 
@@ -65,7 +66,7 @@ def sniff(file: TextFile, options: ReadOptions, known: frozenset[str] = frozense
     filled = [line for line in raw if line]
     file.comments = 2 * sum(line.startswith("#") for line in filled) <= len(filled)
     sample = file.sample()
-    lines, skipped = sample.splitlines(keepends=True), 0
+    lines, skipped = _LINE.findall(sample), 0
     said = options.delimiter
     while skipped < len(lines) and not lines[skipped].strip():
         skipped += 1

@@ -15,7 +15,7 @@ from isthmus.data.mapped import Rows
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning import Classifier
-from isthmus.runs import Split
+from isthmus.splits import Split
 from isthmus.tables_out import write_csv
 
 __all__ = ["Taught", "taught", "write"]

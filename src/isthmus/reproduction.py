@@ -28,7 +28,8 @@ from isthmus.metrics import pca_error
 from isthmus.overrides import overridden
 from isthmus.robustness import robustness
 from isthmus.robustness.spoiling import LEVELS
-from isthmus.runs import About, Origin, Split, draw, save_run
+from isthmus.runs import About, Origin, draw, save_run
+from isthmus.splits import Split
 from isthmus.tensorboard import EventWriter, installed
 from isthmus.text import as_json
 from isthmus.training import Report

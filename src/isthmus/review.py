@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from isthmus import runs
-from isthmus.console import counted, say, table
-from isthmus.data import names
+from isthmus.console import counted, say, say_notes, table
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, Specificity, evaluate
 from isthmus.report import write_report
 from isthmus.report.measured import beside, remark
 from isthmus.report.page import Pictures
-from isthmus.runs import Origin, Split
+from isthmus.runs import Origin
+from isthmus.splits import Split
 from isthmus.text import printable
 
 __all__ = ["Review", "Seen", "pages", "review", "say_briefly", "say_tables", "seen", "whole"]
@@ -36,13 +35,14 @@ class Seen(NamedTuple):
 
 
 class Review(NamedTuple):
-    """An autoencoder on its own data, on other data beside them if asked, and a sentence where its own cannot be read."""
+    """An autoencoder on its own data, on other data beside them if asked; sentences where its own cannot be read or have changed."""
 
     ae: Autoencoder
     own: Seen
     other: Seen | None = None
     note: str = ""
     notes: tuple[str, ...] = ()  # what was noticed when the examples were read
+    changes: tuple[str, ...] = ()  # since training, in the data
 
     def specificity(self) -> Specificity | None:
         """Both sides of it, where there are two."""
@@ -54,6 +54,7 @@ class Review(NamedTuple):
         """Plain JSON values: the figures on the data that were asked for, and its own beside them where these are others."""
         asked, both = self.other or self.own, self.specificity()
         told = {"data": asked.name, **asked.figures.as_dict()}
+        told |= {"changes": list(self.changes)} if self.changes else {}
         return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.as_dict())
 
 
@@ -78,34 +79,25 @@ def review(run: Path, given: Origin | None = None) -> Review:
     Raises:
         DataError: no data are given and its own cannot be read, or those given do not fit.
     """
-    if given is None:
-        ae, dataset = runs.examples_of(run)
-        return Review(ae, seen(ae, runs.split(dataset, ae.missing), dataset.name), notes=dataset.notes)
     ae, dataset = runs.examples_of(run, given)
-    part, note = runs.split(dataset, ae.missing), ""
+    part, note = runs.part_of(run, dataset, ae.missing, given), ""
+    if given is None:
+        return Review(ae, seen(ae, part, dataset.name), notes=dataset.notes, changes=part.notes)
     try:
         origin = runs.origin_of(run)
-        if _same(origin, replace(given, options=given.options.over(origin.options))):
-            return Review(ae, seen(ae, part, dataset.name), notes=dataset.notes)
+        if runs.same_data(origin, replace(given, options=given.options.over(origin.options))):
+            return Review(ae, seen(ae, part, dataset.name), notes=dataset.notes, changes=part.notes)
         _, trained = runs.examples_of(run)
-        own = seen(ae, runs.split(trained, ae.missing), trained.name)
+        mine = runs.part_of(run, trained, ae.missing)
+        own = seen(ae, mine, trained.name)
     except (DataError, OSError, ModuleNotFoundError) as error:
         note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
-        return Review(ae, seen(ae, part, dataset.name), note=note, notes=dataset.notes)
+        return Review(ae, seen(ae, part, dataset.name), note=note, notes=dataset.notes, changes=part.notes)
+    changes = (*(f"{trained.name}: {each}" for each in mine.notes), *(f"{dataset.name}: {each}" for each in part.notes))
     part, name = whole(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
     figures = replace(figures, advice=own.figures.advice)  # rules are about the data that it was trained on
-    return Review(ae, own, Seen(name, part, figures), notes=dataset.notes)
-
-
-def _same(a: Origin, b: Origin) -> bool:
-    """Whether two origins are one: the same name, or the same file read in the same way."""
-
-    def place(origin: Origin) -> str:
-        known = origin.data.lower().replace("-", "_")
-        return known if known in names() else os.path.realpath(origin.data)
-
-    return (place(a), a.options) == (place(b), b.options)
+    return Review(ae, own, Seen(name, part, figures), notes=dataset.notes, changes=changes)
 
 
 def say_briefly(found: Seen) -> None:
@@ -119,8 +111,7 @@ def say_briefly(found: Seen) -> None:
 def say_tables(found: Review) -> None:
     """The tables of errors, codes, labels and other data, and the advice."""
     own, both = found.own, found.specificity()
-    if found.note:
-        say(f"note: {found.note}")
+    say_notes([*([found.note] if found.note else []), *found.changes])
     if both is None:
         header = [f"{counted(len(own.part.test), 'held-out example')} of {own.name}", "value", "unit"]
         table(header, [list(row) for row in own.figures.rows()])
@@ -153,6 +144,7 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
         drawn = runs.draw(folder / "pictures", ae, runs.default_kinds(ae), own.part)
         pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
     sections = [remark("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
+    sections += [remark("What changed since training", f"{text[:1].upper()}{text[1:]}.") for text in found.changes]
     both = found.specificity()
     if both is not None and found.other is not None:
         sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))

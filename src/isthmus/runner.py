@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus import review, runs
-from isthmus.console import fail, say, sentences, watcher
+from isthmus.console import fail, say, say_notes, sentences, watcher
 from isthmus.data import Dataset
 from isthmus.data.examples import Examples
 from isthmus.estimator import Autoencoder
-from isthmus.runs import About, Origin, Split
+from isthmus.runs import About, Origin
 from isthmus.signals import Caught
+from isthmus.splits import Membership, Split, split
 from isthmus.text import command
 
 __all__ = ["Training", "trained"]
@@ -36,7 +37,9 @@ class Training(NamedTuple):
 
 def trained(run: Training, begun: bool) -> None:
     """Trains to the end, or until a signal; writes the run, its figures and its pages."""
-    part = runs.split(run.dataset, run.ae.missing)
+    missing = run.ae.missing
+    part = runs.part_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
+    say_notes(part.notes)
     with Caught() as caught:
         runs.check_pages(run.folder)
         _fit(run, part, begun, caught)
@@ -88,19 +91,19 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
                 writer.scalars(report)
                 writer.pictures(ae, seen if ae.missing == "refuse" else ae.impute(seen), report.step)
             if caught.signal or kept.due(report.step, report.complete):
-                _keep(run, needed=bool(caught.signal))
+                _keep(run, part.record, needed=bool(caught.signal))
                 kept.now()
             if caught.signal:
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
                 fail(f"{stopped}; go on with: {command('isthmus', 'resume', run.folder)}", 128 + caught.signal)
-        runs.save_run(run.folder, run.ae, run.origin, run.about)
+        runs.save_run(run.folder, run.ae, run.origin, run.about, part.record)
 
 
-def _keep(run: Training, needed: bool) -> None:
+def _keep(run: Training, record: Membership | None, needed: bool) -> None:
     """Writes a checkpoint; where that fails, training goes on, unless it was to be the last thing."""
     try:
-        runs.save_checkpoint(run.folder, run.ae, run.origin, run.about)
+        runs.save_checkpoint(run.folder, run.ae, run.origin, run.about, record)
     except OSError as error:
         if needed:
             raise

@@ -2,6 +2,7 @@
 
 model.safetensors       the model file, self-describing
 checkpoint.safetensors  while training runs, or after it was cut off: what `isthmus resume` goes on from
+split.safetensors       a key of each example, and which are held out (splits.py)
 history.csv             a line per epoch, losses in nats per example
 run.json                recipe, data and split: what `isthmus evaluate` needs to look at the same held-out examples again
 pictures/*.png          and report.html; events.* for TensorBoard when asked
@@ -24,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from isthmus.data import Dataset, as_examples
+from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.channels import how_to_fit
-from isthmus.data.examples import Examples, Missing
+from isthmus.data.examples import Missing
 from isthmus.data.files import open_regular
 from isthmus.data.observed import gaps
 from isthmus.data.options import ReadOptions, Reused
@@ -35,6 +36,8 @@ from isthmus.errors import DataError, FolderInUseError, IsthmusError, NotPossibl
 from isthmus.estimator import Autoencoder
 from isthmus.loading import load
 from isthmus.records import arguments, nearest
+from isthmus.splits import FILE as RECORD
+from isthmus.splits import Membership, Split, drawn_once, found_again, others, read_record, write_record
 from isthmus.tables_out import csv_records
 from isthmus.text import as_json, command
 from isthmus.training import Report
@@ -43,8 +46,8 @@ from isthmus.writing import alone, check_folder, check_writable, holds, replace_
 __all__ = [
     "About",
     "Origin",
-    "Split",
     "about_of",
+    "changes",
     "check_pages",
     "claimed",
     "completed",
@@ -54,15 +57,17 @@ __all__ = [
     "folder_of",
     "held_out",
     "interrupted",
+    "membership_of",
     "open_run",
     "options_of",
     "origin_of",
+    "part_of",
     "picture_choices",
     "read_again",
     "reserved",
+    "same_data",
     "save_checkpoint",
     "save_run",
-    "split",
     "title_of",
 ]
 
@@ -71,8 +76,6 @@ MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 FIGURES, PAGE = "pictures", "report.html"
 SWEEP = "sweep.json"  # in a folder whose folders are the runs of a sweep
 _MOST = 1 << 20  # bytes of a run.json
-_HELD_OUT = 0.1  # of data that have no test part
-_TAKEN = 256 << 20  # bytes of a file that are taken into memory, so that a tenth can be drawn from them
 _COMPLETED = 100_000  # examples to train on, at most, that figures and pictures look at
 TITLES = {
     "pca": "PCA of equal width",
@@ -114,6 +117,9 @@ class About:
     command: str = ""
     tensorboard: bool = False
     checkpoint_every: Annotated[int, Field(gt=0)] | None = None
+    remembers: str | None = (
+        None  # how many examples there were and how many are held out, and their hash, if split.safetensors says which
+    )
 
     @property
     def typed(self) -> str:
@@ -135,69 +141,103 @@ class Place:
 T = TypeVar("T", Place, ReadOptions, About)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Examples to train on, and examples held out, with their labels, if they have any.
+def part_of(run: Path, dataset: Dataset, missing: Missing, given: Origin | None = None, whole: bool = False) -> Split:
+    """What a run trained on and what it held out, among its own data or those given, with notes on what changed since.
 
-    test_rows: where the held-out examples stand among the data set's training examples; None where it has a test part of its own.
+    Nothing that it trained on is among the held-out examples, as far as it remembers. Of other data than its own the held-out ones are
+    their own test part, or a tenth.
+
+    Args:
+        dataset: the data, as they were read.
+        missing: what NaN is to its autoencoder.
+        given: where they were read from, if not from where the run was trained.
+        whole: all that it trained on are needed, in their order.
+
+    Raises:
+        DataError: none of the examples that it held out is there any more.
     """
-
-    train: Array
-    test: Array
-    test_labels: Array | None = None
-    train_labels: Array | None = None
-    test_rows: Array | None = None
-
-
-def split(dataset: Dataset, missing: Missing) -> Split:
-    """The data set's own test part; where it has none, a tenth of the examples is held out, the same tenth each time.
-
-    missing: what NaN is to the autoencoder they are for.
-    """
-    as_examples(
-        Examples(dataset.train, dataset.columns, dataset.kind), missing=missing
-    )  # a wrong number is named by its row in the file
-    if dataset.test is not None:
-        return Split(dataset.train, dataset.test, dataset.test_labels, dataset.train_labels)
-    n = len(dataset.train)
-    held = max(1, round(n * _HELD_OUT))
-    if n - held < 2:
+    own, record = _is_own(run, given), membership_of(run)
+    if record is None and own and about_of(run).remembers:
         raise DataError(
-            f"{dataset.name} has {n} examples: too few to train on some and look at others; give at least 3"
+            f"{run} has lost {RECORD}, and which examples it held out is not known: name others with --data"
         )
-    examples = dataset.train
-    if isinstance(examples, np.memmap) and examples.nbytes > _TAKEN:  # stays in its file: the end is held out
-        rows = np.arange(n - held, n)
-        return Split(examples[: n - held], np.asarray(examples[n - held :]), *_labels(dataset, rows), rows)
-    order = np.random.default_rng(0).permutation(n)
-    keep, out = np.sort(order[held:]), np.sort(order[:held])
-    return Split(np.asarray(examples[keep]), np.asarray(examples[out]), *_labels(dataset, out), out)
+    if own and record is not None:
+        return found_again(record, dataset, missing, whole)
+    if own:
+        part = drawn_once(dataset, missing)
+        return part if _never_changes(dataset) else replace(part, notes=(_NO_RECORD,))
+    part = others(record, dataset, missing)
+    if record is None and not _never_changes(dataset) and not (run / "run.json").is_file():
+        part = replace(
+            part, notes=(*part.notes, f"{run} does not say what it was trained on: it may have seen these examples")
+        )
+    return part
 
 
-def _labels(dataset: Dataset, out: Array) -> tuple[Array | None, Array | None]:
-    """The labels of the examples that are held out, and of the others."""
-    labels = dataset.train_labels
-    return (None, None) if labels is None else (labels[out], np.delete(labels, out))
+_NO_RECORD = (
+    "the run does not say which examples it held out, as those made by isthmus 0.3: if data were added, removed or sorted since, some of "
+    "the examples measured on here were trained on"
+)
 
 
-def held_out(dataset: Dataset, missing: Missing) -> Dataset:
-    """The examples that a run holds out of a data set, with what is known about them, as a data set without a test part."""
-    part = split(dataset, missing)
+def _never_changes(dataset: Dataset) -> bool:
+    """Whether a data set comes with isthmus."""
+    return dataset.name in names()
+
+
+def changes(run: Path, dataset: Dataset, missing: Missing, given: Origin | None = None) -> tuple[str, ...]:
+    """What changed in the run's own data since it was trained, a sentence each, for verbs that measure nothing."""
+    record = membership_of(run)
+    if record is None or not _is_own(run, given):
+        return ()
+    try:
+        return found_again(record, dataset, missing).notes
+    except DataError as error:
+        return (str(error),)
+
+
+def membership_of(run: Path) -> Membership | None:
+    """What a run remembers of its examples, if it does."""
+    return read_record(folder_of(run))
+
+
+def _is_own(run: Path, given: Origin | None) -> bool:
+    """Whether these are the data of a run: not named otherwise, or the same place read in the same way."""
+    if given is None:
+        return True
+    try:
+        own = origin_of(run)
+    except DataError:
+        return False
+    return same_data(own, replace(given, options=given.options.over(own.options)))
+
+
+def same_data(a: Origin, b: Origin) -> bool:
+    """Whether two origins are one: the same name, or the same file read in the same way."""
+
+    def place(origin: Origin) -> str:
+        known = origin.data.lower().replace("-", "_")
+        return known if known in names() else os.path.realpath(origin.data)
+
+    return (place(a), a.options) == (place(b), b.options)
+
+
+def held_out(dataset: Dataset, part: Split) -> Dataset:
+    """The held-out part of a data set, with what is known about its examples, as a data set without a test part."""
+    own = dataset.test is None
 
     def some(values: Array | None) -> Array | None:
         return None if values is None or part.test_rows is None else values[part.test_rows]
 
-    ids = dataset.test_ids if part.test_rows is None else some(dataset.ids)
-    lines = some(dataset.lines)
     return replace(
         dataset,
         train=part.test,
         test=None,
         train_labels=part.test_labels,
         test_labels=None,
-        ids=ids,
+        ids=some(dataset.ids if own else dataset.test_ids),
         test_ids=None,
-        lines=lines,
+        lines=some(dataset.lines) if own else None,
     )
 
 
@@ -208,7 +248,7 @@ def completed(ae: Autoencoder, part: Split) -> Split:
     n = min(len(part.train), _COMPLETED)
     some = np.sort(np.random.default_rng(0).permutation(len(part.train))[:n])
     known = None if part.train_labels is None else np.asarray(part.train_labels)[some]
-    return Split(ae.impute(np.asarray(part.train[some])), ae.impute(part.test), part.test_labels, known, part.test_rows)
+    return replace(part, train=ae.impute(np.asarray(part.train[some])), test=ae.impute(part.test), train_labels=known)
 
 
 @contextmanager
@@ -246,27 +286,41 @@ def _new(folder: Path) -> None:
         )
 
 
-def save_run(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
-    """Writes model, history and origin, if it has one, each file whole or not at all; the checkpoint is of no more use then."""
+def save_run(
+    folder: Path, ae: Autoencoder, origin: Origin | None, about: About, record: Membership | None = None
+) -> None:
+    """Writes model, history, origin and what the run remembers of its examples; the checkpoint is of no more use then.
+
+    Each file is written whole or not at all.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _write_run(folder, origin, about)
+        _write_run(folder, origin, about, record)
         replace_file(folder / "history.csv", history_csv(ae.history_).encode())
     finally:  # whatever fails beside it, what was trained is kept
         ae.save(folder / MODEL)
         (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def save_checkpoint(folder: Path, ae: Autoencoder, origin: Origin | None, about: About) -> None:
+def save_checkpoint(
+    folder: Path, ae: Autoencoder, origin: Origin | None, about: About, record: Membership | None = None
+) -> None:
     """Writes what `isthmus resume` needs, while training runs."""
-    _write_run(folder, origin, about)
+    _write_run(folder, origin, about, record)
     ae.checkpoint(folder / CHECKPOINT)
 
 
-def _write_run(folder: Path, origin: Origin | None, about: About) -> None:
+def _write_run(folder: Path, origin: Origin | None, about: About, record: Membership | None) -> None:
+    if record is None:
+        (folder / RECORD).unlink(missing_ok=True)
+    else:
+        write_record(folder, record)
     if origin is None:  # arrays, of which nobody knows where they lie
         return
-    path, content = folder / "run.json", as_json(origin.as_dict() | asdict(about)).encode()
+    said = asdict(
+        replace(about, remembers=None if record is None else f"{record.held} of {record.n} held out, {record.data}")
+    )
+    path, content = folder / "run.json", as_json(origin.as_dict() | said).encode()
     if not holds(path, content):
         replace_file(path, content)
 
@@ -395,7 +449,7 @@ def claimed(folder: Path, check: Callable[[Path], None] | None = None) -> Iterat
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     with alone(folder):
-        ours = [folder / name for name in ("run.json", "history.csv") if not (folder / name).exists()]
+        ours = [folder / name for name in ("run.json", "history.csv", RECORD) if not (folder / name).exists()]
         try:
             if check is not None:
                 check(folder)

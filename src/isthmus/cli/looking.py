@@ -92,7 +92,9 @@ def robustness(
     choices = arguments({"robustness": measured}, settings or [])["robustness"]
     ae, dataset = runs.examples_of(run, given.origin)
     say_notes(dataset.notes, as_json)
-    part, name = whole(ae, runs.split(dataset, ae.missing), dataset.name)
+    found = runs.part_of(run, dataset, ae.missing, given.origin)
+    say_notes(found.notes, as_json)
+    part, name = whole(ae, found, dataset.name)
     folder = out or runs.folder_of(run)
     with runs.claimed(folder):
         check_writable(folder / "robustness.csv")
@@ -132,7 +134,9 @@ def plot(
     choices = runs.picture_choices(kinds, [word for word in settings or [] if "=" in word])
     ae, dataset = runs.examples_of(run, given.origin)
     say_notes(dataset.notes, False)
-    part = runs.completed(ae, runs.split(dataset, ae.missing))
+    found = runs.part_of(run, dataset, ae.missing, given.origin)
+    say_notes(found.notes)
+    part = runs.completed(ae, found)
     folder = out or runs.folder_of(run) / runs.FIGURES
     if out is None:
         runs.check_pages(runs.folder_of(run))

@@ -204,7 +204,11 @@ def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoenco
         ]
     )
     say_notes([*dataset.notes, *left], quiet)
-    return ae, runs.held_out(dataset, ae.missing) if given.data is None else dataset
+    if given.data is not None:
+        return ae, dataset
+    part = runs.part_of(run, dataset, ae.missing)
+    say_notes(part.notes, quiet)
+    return ae, runs.held_out(dataset, part)
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

@@ -20,6 +20,7 @@ from isthmus.signals import Terminated, terminable
 from isthmus.text import command
 
 if TYPE_CHECKING:
+    from isthmus.data.examples import Missing
     from isthmus.estimator import Autoencoder
 
 __all__ = ["reproduce", "resume", "sweep", "train"]
@@ -93,17 +94,21 @@ def sweep(
     Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
     on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
     """
-    from isthmus import runs, sweeping
+    from isthmus import runs, splits, sweeping
     from isthmus.comparing.columns import text_of
     from isthmus.data.examples import Examples
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
     origin = runs.Origin(given.data or "mnist", given.options)
     dataset = origin.read()
-    part = runs.split(dataset, "mask" if "mask" in grid.get("missing", [ae.missing]) else "refuse")
     key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, by]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
-    say_notes(dataset.notes, as_json)
+    missing: Missing = "mask" if "mask" in grid.get("missing", [ae.missing]) else "refuse"
+    record = splits.read_record(folder)  # of the same sweep, begun before
+    part = (
+        splits.split(dataset, missing) if record is None else splits.found_again(record, dataset, missing, whole=True)
+    )
+    say_notes([*dataset.notes, *part.notes], as_json)
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
@@ -121,6 +126,7 @@ def sweep(
                 watch=watcher(as_json),
                 origin=origin,
                 about=about,
+                record=part.record,
             )
     except KeyboardInterrupt as stop:
         code = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)

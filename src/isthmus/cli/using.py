@@ -55,7 +55,7 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
         array_path(out, "", (".csv", ".npy"))
     origin = given.origin or runs.origin_of(run)
     ae, dataset = runs.examples_of(run, origin)
-    say_notes(dataset.notes)
+    say_notes([*dataset.notes, *runs.changes(run, dataset, ae.missing, given.origin)])
     table = dataset.train.ndim == 2
     path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not table:
@@ -105,7 +105,11 @@ def sample(
         return
     ae, dataset = runs.examples_of(run, origin)
     say_notes(dataset.notes)
-    X = runs.split(dataset, ae.missing).train if origin is None else dataset.train
+    X = dataset.train
+    if origin is None:
+        part = runs.part_of(run, dataset, ae.missing)
+        say_notes(part.notes)
+        X = part.train
     write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]
 
 
@@ -131,6 +135,7 @@ def detect(
     from isthmus.anomalies import OutlierDetector
     from isthmus.data.parts import test_part
     from isthmus.errors import RecordError
+    from isthmus.splits import trained_on
 
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
@@ -138,7 +143,13 @@ def detect(
     ae, dataset = runs.examples_of(run, given.origin)
     dataset, which = test_part(dataset)
     held, others = _normal(run, ae, given, normal)
-    say_notes([*dataset.notes, *filter(None, (which, others))], as_json)
+    seen = int(trained_on(runs.membership_of(run), dataset.train).sum())
+    again = (
+        f"{seen:,} of {len(dataset.train):,} examples were trained on: they score as more normal than new ones"
+        if seen
+        else ""
+    )
+    say_notes([*dataset.notes, *filter(None, (which, *others, again))], as_json)
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
         detector = OutlierDetector.around(
             ae,
@@ -167,16 +178,19 @@ def detect(
             say(f"written: {written}")
 
 
-def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tuple[Any, str]:
-    """The examples that are known to be normal, and a sentence about those that are not: of --normal, or held out by the run."""
+def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tuple[Any, list[str]]:
+    """Normal examples that the run did not train on, of --normal or held out by the run, and sentences about those left out."""
     from isthmus import runs
     from isthmus.data.parts import of_trained_classes
+    from isthmus.splits import untrained
 
     reference = runs.examples_of(run, None if normal is None else given.at(normal))[1]
     if normal is not None:
-        return reference.train, ""
-    part = runs.split(reference, ae.missing)
-    return of_trained_classes(part.test, part.test_labels, part.train_labels)
+        fresh, note = untrained(runs.membership_of(run), reference)
+        return fresh, [note]
+    part = runs.part_of(run, reference, ae.missing)
+    examples, note = of_trained_classes(part.test, part.test_labels, part.train_labels)
+    return examples, [*part.notes, note]
 
 
 @takes_data
@@ -204,7 +218,8 @@ def finetune(
     ae, dataset = runs.examples_of(run, origin)
     say_notes(dataset.notes, as_json)
     others = None if predict is None else runs.examples_of(run, given.at(predict))[1]
-    part = runs.split(dataset, ae.missing)
+    part = runs.part_of(run, dataset, ae.missing, origin)
+    say_notes(part.notes, as_json)
     found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
     if others is None:
         predictions.write(path, found.classifier, part.test, part.test_labels)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from isthmus import runs
 from isthmus.comparing.columns import COLUMNS, NOISE, Column, differing
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, Missing
+from isthmus.data.mapped import Rows
 from isthmus.data.observed import gaps
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -26,6 +28,7 @@ from isthmus.plots.compared import tradeoff, under_each_other
 from isthmus.plots.drawing import save_png
 from isthmus.plots.grids import pictured
 from isthmus.runs import Origin
+from isthmus.splits import split, trained_on
 from isthmus.text import as_json, printable
 from isthmus.writing import replace_file
 
@@ -156,18 +159,22 @@ def compare(
     names = tuple(models) if isinstance(models, Mapping) else _names(given, loaded)
     known = [None if isinstance(each, Autoencoder) else _origin(Path(each)) for each in given]
     missing: Missing = "mask" if any(ae.missing == "mask" for ae in loaded) else "refuse"
+    folders = {
+        name: _folder(Path(each))
+        for name, each, own in zip(names, given, known, strict=True)
+        if not isinstance(each, Autoencoder) and own is not None
+    }
+    changes: list[str] = []
     if X is None:
         origin = origin or _common(names, known)
-        part_of = origin.read()
-        part = runs.split(part_of, missing)
-        X, train = (Examples(side, part_of.columns, part_of.kind) for side in (part.test, part.train))
+        X, train, changes = _held_by_all(folders, origin, missing)
     examples = as_examples(X, missing=missing)
     holes = gaps(examples.values)
     for name, ae in zip(names, loaded, strict=True):
         _check_fit(name, ae, examples, holes)
     evaluations = tuple(evaluate(ae, X, train=train) for ae in loaded)
     files = [not isinstance(each, Autoencoder) for each in given]
-    notes = _notes(names, files, known, origin)
+    notes = [*_notes(names, files, known, origin), *changes, *_learned(folders, examples.values)]
     if holes:
         notes.append("each completes the numbers that are missing itself; they count, with next to no error")
     return Comparison(names, tuple(loaded), evaluations, checked(loaded[0], X, "X"), tuple(notes))
@@ -186,13 +193,52 @@ def _cell(value: float | None, best: bool) -> str:
     return "-" if value is None else shown(value) + " *" * best
 
 
+def _held_by_all(folders: Mapping[str, Path], origin: Origin, missing: Missing) -> tuple[Examples, Examples, list[str]]:
+    """The examples that all runs held out, those that the first was trained on, and notes on what changed."""
+    dataset = origin.read()
+    parts = {name: runs.part_of(folder, dataset, missing, origin) for name, folder in folders.items()}
+    first, *more = parts.values() if parts else [split(dataset, missing)]
+    rows = first.test_rows
+    assert rows is not None
+    for part in more:
+        assert part.test_rows is not None
+        rows = rows[np.isin(rows, part.test_rows)]
+    if not len(rows):
+        raise DataError(
+            f"no example of {dataset.name} was held out by all of {', '.join(parts)}: name other examples with --data (X in Python)"
+        )
+    test = Rows(dataset.train if dataset.test is None else dataset.test)(rows)
+    said = {
+        note: [name for name, part in parts.items() if note in part.notes]
+        for part in parts.values()
+        for note in part.notes
+    }
+    notes = [note if len(who) == len(parts) else f"{', '.join(who)}: {note}" for note, who in said.items()]
+    X, train = (Examples(side, dataset.columns, dataset.kind) for side in (test, first.train))
+    return X, train, notes
+
+
+def _learned(folders: Mapping[str, Path], values: Array) -> list[str]:
+    """A sentence for each run that was trained on some of the examples, as far as it remembers."""
+    counts = {name: int(trained_on(runs.membership_of(folder), values).sum()) for name, folder in folders.items()}
+    return [
+        f"{name} was trained on {count:,} of these {len(values):,} examples: its figures are too good"
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def _folder(path: Path) -> Path:
+    return path.parent if path.name == runs.MODEL else path
+
+
 def _opened(path: Path) -> Autoencoder:
     return runs.open_run(path) if path.is_dir() else load(path)
 
 
 def _origin(path: Path) -> Origin | None:
     """Where the data of a run came from, if that is known."""
-    folder = path.parent if path.name == runs.MODEL else path
+    folder = _folder(path)
     return runs.origin_of(folder) if (folder / "run.json").is_file() else None
 
 

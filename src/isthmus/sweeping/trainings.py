@@ -27,6 +27,7 @@ from isthmus.overrides import changed
 from isthmus.plots.drawing import save_png
 from isthmus.records import Record, nearest
 from isthmus.runs import About, Origin
+from isthmus.splits import Membership, split, write_record
 from isthmus.sweeping.found import SIZE, Sweep
 from isthmus.sweeping.trials import Room, Trial, Watch, trial
 from isthmus.text import as_json
@@ -55,6 +56,7 @@ def sweep(
     watch: Watch | None = None,
     origin: Origin | None = None,
     about: About | None = None,
+    record: Membership | None = None,
 ) -> Sweep:
     """Trains an autoencoder once for each value of a field, or each combination of several fields' values, and recommends one.
 
@@ -74,7 +76,7 @@ def sweep(
             is there is not trained again, and what was cut off goes on.
         most: trainings beyond which the sweep is refused.
         watch: given the reports of a training, a title and the numbers in an example, yields the reports again: a progress bar, say.
-        origin, about: what the runs say of their data and their recipe.
+        origin, about, record: what the runs say of their data, of their recipe, and of which examples ``test`` are.
 
     Raises:
         RecordError: there is no such field, figure or value, or there would be too many trainings.
@@ -85,13 +87,15 @@ def sweep(
         raise RecordError(f"no figure '{by}' to choose by{nearest(by, _BY)}")
     missing: Missing = "mask" if "mask" in (ae.missing, *(grid or {}).get("missing", ())) else "refuse"
     examples, held = _parts(X, validation, missing)
-    room = Room(examples, held, None if folder is None else Path(folder), origin, about or About(), watch)
+    room = Room(examples, held, None if folder is None else Path(folder), origin, about or About(), watch, record)
     axes, states = _axes(ae, grid, examples.values)
     planned = _planned(ae, axes, states, most, examples.values)
     tested = None if test is None else as_examples(test, missing=missing)
     with nullcontext() if room.folder is None else runs.claimed(room.folder):
         if room.folder is not None:
             _begin(room.folder, Seen(examples.values, held.values))
+            if record is not None:
+                write_record(room.folder, record)
         trials: list[Trial] = []
         for number, (cell, each) in enumerate(planned):
             said = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
@@ -113,7 +117,7 @@ def _parts(X: Any, validation: Any, missing: Missing) -> tuple[Examples, Example
     examples = as_examples(X, missing=missing)
     if validation is not None:
         return examples, as_examples(validation, missing=missing)
-    part = runs.split(Dataset("X", examples.values, columns=examples.columns), missing)
+    part = split(Dataset("X", examples.values, columns=examples.columns), missing)
     train, held = (Examples(side, examples.columns, examples.kind) for side in (part.train, part.test))
     return train, held
 

@@ -21,6 +21,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.evaluation import evaluate
 from isthmus.loading import load
 from isthmus.runs import About, Origin
+from isthmus.splits import Membership
 from isthmus.text import as_json
 from isthmus.training import Report
 from isthmus.writing import check_folder, replace_file
@@ -69,6 +70,7 @@ class Room:
     origin: Origin | None = None
     about: About = field(default_factory=About)
     watch: Watch | None = None
+    record: Membership | None = None
 
 
 def trial(ae: Autoencoder, values: Mapping[str, Any], room: Room, title: str, several: bool) -> Trial:
@@ -118,13 +120,13 @@ def _trained(ae: Autoencoder, room: Room, title: str, home: Path | None) -> Auto
             if report.complete and time.monotonic() - last > _SECONDS:
                 _keep(home, ae, room)
                 last = time.monotonic()
-        runs.save_run(home, ae, room.origin, room.about)
+        runs.save_run(home, ae, room.origin, room.about, room.record)
     return ae
 
 
 def _keep(home: Path, ae: Autoencoder, room: Room) -> None:
     try:
-        runs.save_checkpoint(home, ae, room.origin, room.about)
+        runs.save_checkpoint(home, ae, room.origin, room.about, room.record)
     except OSError as error:  # a disk that is full now is no reason to lose what was trained
         warnings.warn(f"no checkpoint could be written ({error}); training goes on", IsthmusWarning, stacklevel=2)
 

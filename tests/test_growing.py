@@ -1,0 +1,341 @@
+"""Held-out stays held out: whatever is appended, sorted or removed, nothing is measured on what was trained on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from isthmus import runs, splits
+from isthmus.cli import app
+from isthmus.data import Dataset, read
+from isthmus.errors import DataError
+from isthmus.splits import found_again, keys_of, others, split
+
+Array = NDArray[Any]
+RNG = np.random.default_rng(0)
+ROWS = RNG.normal(size=(100, 3)).round(4)
+NEW = RNG.normal(size=(31, 3)).round(4)
+
+
+def data(values: Array, labels: Array | None = None) -> Dataset:
+    return Dataset("x.csv", values, train_labels=labels)
+
+
+def rows(values: Array) -> set[bytes]:
+    return {np.asarray(row, float).tobytes() for row in values}
+
+
+def says(*words: str, code: int = 0) -> str:
+    done = CliRunner().invoke(app, words, catch_exceptions=code != 0)
+    assert (done.exit_code == 0) == (code == 0), done.output
+    return " ".join(done.output.split()) if code == 0 else str(done.exception)
+
+
+CHANGES = {
+    "same": lambda: ROWS,
+    "appended": lambda: np.concatenate([ROWS, NEW]),
+    "put before": lambda: np.concatenate([NEW, ROWS]),
+    "sorted": lambda: ROWS[np.argsort(ROWS[:, 0])],
+    "removed": lambda: np.delete(ROWS, np.arange(0, 100, 7), axis=0),
+    "all at once": lambda: RNG.permutation(np.concatenate([ROWS[5:], NEW])),
+    "doubled": lambda: np.concatenate([ROWS, ROWS]),
+    "wider type": lambda: np.concatenate([ROWS, NEW]).astype(np.longdouble).astype(np.float64),
+}
+
+
+@pytest.mark.promise(25)
+@pytest.mark.parametrize("how", CHANGES)
+def test_nothing_trained_on_is_measured_on(how: str) -> None:
+    before = split(data(ROWS, np.arange(100)), "refuse")
+    trained, held = rows(before.train), rows(before.test)
+    assert (len(trained), len(held)) == (90, 10)
+    now = CHANGES[how]()
+    after = found_again(before.record, data(now, np.arange(len(now))), "refuse")  # type: ignore[arg-type]
+    assert rows(after.test) <= held
+    assert rows(after.train) <= trained
+    assert (now[after.test_rows] == after.test).all()
+    assert (after.test_labels == after.test_rows).all()  # type: ignore[comparison-overlap]
+    assert (now[after.train_labels] == after.train).all()
+    if how != "removed" and how != "all at once":  # and in the order of then: figures stay what they were
+        np.testing.assert_array_equal(after.train, before.train)
+        np.testing.assert_array_equal(after.test, before.test)
+    else:
+        assert "not there any more" in " ".join(after.notes)
+    new = {"appended": 31, "put before": 31, "all at once": 31, "doubled": 100, "wider type": 31}.get(how, 0)
+    said = f"{new} of {len(now)} examples are new since training: not trained on and not held out"
+    assert (said in " ".join(after.notes)) == (new > 0)
+
+
+@pytest.mark.promise(25)
+def test_equal_examples_are_on_one_side() -> None:
+    few = RNG.integers(0, 3, size=(200, 3)).astype(float)  # 27 different ones
+    part = split(data(few), "refuse")
+    assert not rows(part.train) & rows(part.test)
+    assert 1 <= len(part.test) <= 20
+    same = split(data(np.ones((50, 2))), "refuse")
+    assert len(same.test) == 5
+    assert "held-out ones have copies among the others" in same.notes[0]
+    again = found_again(same.record, data(np.ones((60, 2))), "refuse")  # type: ignore[arg-type]
+    assert (len(again.train), len(again.test)) == (45, 5)
+
+
+def test_keys_are_of_the_numbers_alone() -> None:
+    whole = RNG.integers(0, 200, size=(40, 2, 3))
+    keys = keys_of(whole.astype(np.uint8))
+    for kind in (np.int16, np.int64, np.float32, np.float64):
+        np.testing.assert_array_equal(keys_of(whole.astype(kind)), keys)
+    assert len(np.unique(keys_of(RNG.normal(size=(20_000, 2))))) == 20_000
+    assert len(np.unique(keys_of(np.eye(300)))) == 300
+    holes = np.array([[np.nan, 0.0], [-np.nan, -0.0], [0.0, np.nan]])
+    one, two, other = keys_of(holes)
+    assert one == two != other
+
+
+@pytest.mark.promise(25)
+def test_other_data_are_measured_without_what_was_trained_on() -> None:
+    part = split(data(ROWS), "refuse")
+    mixed = others(part.record, data(np.concatenate([part.train[:60], NEW])), "refuse")
+    assert rows(mixed.test) <= rows(NEW)
+    assert len(mixed.test) == 9
+    assert "60 of 91 examples were trained on" in mixed.notes[0]
+    copy = others(part.record, data(RNG.permutation(ROWS)), "refuse")
+    assert rows(copy.test) == rows(part.test)
+    assert others(part.record, data(NEW), "refuse").notes == ()
+    with pytest.raises(DataError, match="trained on all examples"):
+        others(part.record, data(part.train), "refuse")
+    with pytest.raises(DataError, match=r"held out are not in x\.csv any more"):
+        found_again(part.record, data(part.train), "refuse")  # type: ignore[arg-type]
+
+
+@pytest.mark.promise(25)
+def test_a_test_part_of_its_own_never_holds_what_was_trained_on() -> None:
+    own = Dataset("x.npz", ROWS[:80], ROWS[75:], None, np.arange(75, 100))
+    part = split(own, "refuse")
+    assert rows(part.test) == rows(ROWS[80:])
+    assert part.test_labels is not None
+    assert part.test_labels.tolist() == list(range(80, 100))
+    assert "5 of 25 test examples are training examples too" in part.notes[0]
+    moved = Dataset("x.npz", np.concatenate([ROWS[80:], ROWS[:40]]), np.concatenate([ROWS[30:60], NEW]))
+    after = found_again(part.record, moved, "refuse")  # type: ignore[arg-type]
+    assert rows(after.test) == rows(NEW)
+    assert rows(after.train) <= rows(ROWS[:80])
+
+
+@pytest.mark.promise(25)
+def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def saved(values: Array) -> Dataset:
+        np.save(tmp_path / "x.npy", values)
+        return read(tmp_path / "x.npy")
+
+    monkeypatch.setattr("isthmus.splits._TAKEN", 100)
+    twice = np.concatenate([ROWS, ROWS[:1]])  # the last is a copy of the first
+    part = split(saved(twice), "refuse")
+    assert isinstance(part.train, np.memmap)
+    assert rows(part.test) == rows(ROWS[91:])
+    after = found_again(part.record, saved(np.concatenate([twice, NEW])), "refuse")  # type: ignore[arg-type]
+    assert isinstance(after.train, np.memmap)
+    np.testing.assert_array_equal(after.train, part.train)
+    np.testing.assert_array_equal(after.test, part.test)
+    monkeypatch.setattr("isthmus.splits.REMEMBERED", 50)
+    part = split(saved(ROWS), "refuse")
+    assert part.record is not None
+    assert part.record.keys is None
+    after = found_again(part.record, saved(np.concatenate([ROWS, NEW])), "refuse")
+    np.testing.assert_array_equal(after.test, ROWS[90:])
+    np.testing.assert_array_equal(after.train, ROWS[:90])
+    with pytest.raises(DataError, match="has changed other than by examples added at its end"):
+        found_again(part.record, saved(ROWS[::-1].copy()), "refuse")
+
+
+@pytest.mark.promise(23)
+def test_a_damaged_memory_is_one_sentence(tmp_path: Path) -> None:
+    part = split(data(ROWS), "refuse")
+    assert part.record is not None
+    splits.write_record(tmp_path, part.record)
+    path = tmp_path / splits.FILE
+    content = path.read_bytes()
+    there = splits.read_record(tmp_path)
+    assert there is not None
+    np.testing.assert_array_equal(there.keys, part.record.keys)
+    for place in (3, 40, len(content) // 2, len(content) - 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DataError, match="is damaged"):
+            splits.read_record(tmp_path)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="is damaged"):
+        splits.read_record(tmp_path)
+
+
+# The verbs
+
+
+def table(path: Path, values: Array) -> Path:
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["a", "b", "c", "kind"])
+        writer.writerows([*row, "even" if round(1e4 * row[0]) % 2 else "odd"] for row in values.tolist())
+    return path
+
+
+WORDS = ["epochs=2", "bottleneck.size=2", "architecture.hidden=4"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grown")
+    path = table(folder / "x.csv", ROWS)
+    for name, size in {"run": 2, "other": 1}.items():
+        words = [*WORDS, f"bottleneck.size={size}", "--data", str(path), "--labels", "kind"]
+        says("train", "deep", *words, "--out", str(folder / name))
+    return folder
+
+
+@pytest.fixture
+def grown(trained: Path, tmp_path: Path) -> Path:
+    """The two runs, and their data with 31 rows more, sorted."""
+    shutil.copytree(trained, tmp_path / "all")
+    home = tmp_path / "all"
+    both = np.concatenate([ROWS, NEW])
+    table(trained / "x.csv", both[np.argsort(both[:, 1])])
+    yield home  # type: ignore[misc]
+    table(trained / "x.csv", ROWS)
+
+
+NOTE = "31 of 131 examples are new since training: not trained on and not held out"
+SAYING = {
+    "evaluate": ["evaluate", "{run}"],
+    "robustness": ["robustness", "{run}", "levels=0.1", "draws=1"],
+    "plot": ["plot", "{run}", "latent"],
+    "encode": ["encode", "{run}", "--out", "{out}.npy"],
+    "reconstruct": ["reconstruct", "{run}", "--out", "{out}.npy"],
+    "detect": ["detect", "{run}", "--data", "{new}", "--out", "{out}.csv"],
+    "finetune": ["finetune", "{run}", "--out", "{out}.csv"],
+    "compare": ["compare", "{run}", "{other}"],
+    "sample": ["sample", "{run}", "--method", "gmm", "--out", "{out}.npy"],
+}
+
+
+@pytest.mark.promise(25)
+@pytest.mark.parametrize("verb", SAYING)
+def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, grown: Path, tmp_path: Path) -> None:
+    held = split(data(ROWS), "refuse")
+    places = {
+        "run": grown / "run",
+        "other": grown / "other",
+        "out": tmp_path / "out",
+        "new": table(tmp_path / "new.csv", NEW),
+    }
+    said = says(*(word.format(**places) for word in SAYING[verb]))
+    assert NOTE in said
+    assert "what is measured, is on the 10 held out" in said
+    if verb in {"encode", "reconstruct"}:
+        made = np.load(tmp_path / "out.npy")
+        ae = runs.open_run(grown / "run")
+        np.testing.assert_array_equal(made, getattr(ae, verb)(held.test))
+    if verb in {"evaluate", "compare"}:
+        assert "10 held-out examples" in said
+    if verb == "finetune":
+        assert "10 held-out examples" in said
+        assert "learned from 90 labels" in said
+
+
+@pytest.mark.promise(25)
+def test_figures_do_not_change_when_data_grow(grown: Path, trained: Path) -> None:
+    after = json.loads(says("evaluate", str(grown / "run"), "--json"))
+    assert NOTE in " ".join(after["changes"])
+    table(trained / "x.csv", ROWS)
+    before = json.loads(says("evaluate", str(grown / "run"), "--json"))
+    assert "changes" not in before
+    for name in ("mse", "n_examples", "nats", "mse_train", "pca_mse"):
+        assert after[name] == before[name]
+
+
+@pytest.mark.promise(25)
+def test_calibrating_leaves_out_what_was_trained_on(grown: Path, tmp_path: Path) -> None:
+    normal = table(tmp_path / "normal.csv", np.concatenate([ROWS, NEW]))
+    words = ["detect", str(grown / "run"), "--data", str(normal), "--out", str(tmp_path / "a.csv")]
+    said = says(*words, "--normal", str(normal))
+    assert "90 of 131 examples of normal.csv were trained on: they are left out" in said
+    assert "90 of 131 examples were trained on: they score as more normal than new ones" in said
+    trained = table(tmp_path / "trained.csv", split(data(ROWS), "refuse").train)
+    assert "trained on all examples of trained.csv" in says(*words, "--normal", str(trained), code=1)
+
+
+@pytest.mark.promise(25)
+def test_an_old_run_says_that_it_does_not_remember(grown: Path, trained: Path) -> None:
+    (grown / "run" / splits.FILE).unlink()
+    assert "has lost split.safetensors" in says("evaluate", str(grown / "run"), code=1)
+    known = json.loads((grown / "run" / "run.json").read_text())
+    known.pop("remembers")
+    (grown / "run" / "run.json").write_text(json.dumps(known))
+    assert "does not say which examples it held out, as those made by isthmus 0.3" in says(
+        "evaluate", str(grown / "run")
+    )
+
+
+@pytest.mark.promise(25)
+def test_a_sweep_goes_on_with_the_rows_of_then(tmp_path: Path) -> None:
+    path, folder = table(tmp_path / "x.csv", ROWS), tmp_path / "sweep"
+    words = [
+        "sweep",
+        "deep",
+        *WORDS[:1],
+        *WORDS[2:],
+        "bottleneck.size=1,2",
+        "--drop",
+        "kind",
+        "--data",
+        str(path),
+        "--out",
+        str(folder),
+    ]
+    says(*words)
+    shutil.rmtree(folder / "size-2")
+    table(path, np.concatenate([NEW, ROWS[::-1]]))
+    said = says(*words)
+    assert NOTE in said
+    assert "2 runs (1 trained now)" in said
+    assert NOTE in says("evaluate", str(folder / "size-2"))
+
+
+@pytest.mark.promise(25)
+def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
+    from isthmus.architectures import MLP
+    from isthmus.bottlenecks import Identity
+    from isthmus.data.examples import Examples
+    from isthmus.estimator import Autoencoder
+
+    def begun() -> Autoencoder:
+        return Autoencoder(Identity(2), architecture=MLP((4,)), epochs=4, random_state=0)
+
+    path, folder = table(tmp_path / "x.csv", ROWS), tmp_path / "run"
+    folder.mkdir()
+    origin = runs.Origin(str(path), runs.ReadOptions(drop=("kind",)))
+    dataset = origin.read()
+    part = split(dataset, "refuse")
+    X = Examples(part.train, dataset.columns, dataset.kind)
+    ae = begun()
+    for report in ae.fitting(X, validation=part.test):
+        if report.epoch == 2:
+            runs.save_checkpoint(folder, ae, origin, runs.About("deep"), part.record)
+            break
+    table(path, RNG.permutation(np.concatenate([ROWS, NEW])))
+    assert NOTE in says("resume", str(folder))
+    whole = begun().fit(X, validation=part.test)
+    np.testing.assert_array_equal(runs.open_run(folder).transform(ROWS), whole.transform(ROWS))
+    (tmp_path / "again").mkdir()
+    for report in (ae := begun()).fitting(X, validation=part.test):
+        if report.epoch == 2:
+            runs.save_checkpoint(tmp_path / "again", ae, origin, runs.About("deep"), part.record)
+            break
+    table(path, ROWS[3:])
+    assert "that training began with are not in x.csv any more" in says("resume", str(tmp_path / "again"), code=1)

@@ -15,11 +15,12 @@ from torch.nn import functional as F
 
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
-from isthmus.architectures.layers import Doubled, Thin, dense
+from isthmus.architectures.layers import Doubled, Thin
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.bottlenecks.base import Activation, activate
 from isthmus.devices import fast_products
 from isthmus.errors import RecordError
+from isthmus.products import dense
 
 
 def generator(state: int = 0) -> torch.Generator:

@@ -17,6 +17,7 @@ Reading order, which is the way of the data; nobody imports upward:
     scaling         raw units <-> model units
     devices         where to compute, in which precision
     memory          what a choice must remember: learned tensors, running state
+    products        products and convolutions: the same bits wherever in a batch an example stands
     corruptions     clean -> spoilt
     bottlenecks/    what the code may be, and what it costs
     architectures/  the mirrored pairs of encoder and decoder

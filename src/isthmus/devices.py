@@ -14,7 +14,7 @@ import torch
 
 from isthmus.errors import RecordError
 
-__all__ = ["choose_device", "computes_bfloat16", "fast_products", "give_memory_back", "keep_memory"]
+__all__ = ["choose_device", "computes_bfloat16", "fast_products", "give_memory_back", "keep_memory", "threads"]
 
 # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
@@ -46,6 +46,17 @@ def computes_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within, PyTorch computes what this thread asks for on so many threads; after, on as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def footprint(model: Model) -> Footprint:
 def examples_at_once(model: Model, most: int) -> int:
     """How many examples a model takes together when it is used: ``most``, or of large ones fewer, a multiple of 32 or one."""
     within = min(most, _TOGETHER // max(1, footprint(model).use))
-    return most if within == most else max(1, within - within % _MULTIPLE)
+    return max(1, within - within % _MULTIPLE)
 
 
 def _measured(model: Model) -> Footprint:

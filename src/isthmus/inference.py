@@ -1,11 +1,15 @@
-"""Rows through the model in batches of one fixed size, padded: any grouping or order of rows gives the same bits.
+"""Rows through the model in batches of one fixed size, padded, each on one thread: any grouping or order of rows gives the same bits.
 
-The size depends on the model alone: what its architecture says, and fewer where examples are so large that their layers would not fit.
+The size depends on the model alone, and is a multiple of 32 or 1: PyTorch computes the numbers of a tensor 32 at a time or fewer and
+what is left over, at its end and at the end of each thread's part, by other instructions. Batches are spread over the threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,43 +17,68 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.data.mapped import give_pages_back
-from isthmus.devices import fast_products, keep_memory
-from isthmus.footprint import examples_at_once
+from isthmus.devices import fast_products, keep_memory, threads
+from isthmus.footprint import examples_at_once, footprint
 from isthmus.model import Model
-from isthmus.sources import native, rows_within
+from isthmus.sources import native
 
 __all__ = ["in_batches"]
 
+Array = NDArray[np.generic]
+
 _BATCHES = 100  # between givings back
+_TOGETHER = 2**30  # bytes of the batches that are computed side by side
+_LONG = 5e-3  # seconds of work from which on a second thread is worth its beginning
 
 
-@torch.inference_mode()
 def in_batches(
     function: Callable[[Tensor], Tensor],
-    rows: NDArray[np.generic],
+    rows: Array,
     model: Model,
     check: Callable[[float, str, int], None] | None = None,
-) -> NDArray[np.generic]:
+) -> Array:
     """What a function of a model, (size, *row) -> (size, *result), gives for rows (n, *row): (n, *result).
 
     check: told the bytes of all results, what they are, and the bytes of the rows, before they are taken.
     """
     keep_memory()
-    results: NDArray[np.generic] | None = None
-    size, device = rows_within(model.architecture.at_once, model.shape), model.shift.device
-    size = examples_at_once(model, size)
-    for begin in range(0, len(rows), size):
-        part = np.asarray(rows[begin : begin + size])
-        batch = np.zeros((size, *part.shape[1:]), part.dtype)
-        batch[: len(part)] = part
-        with fast_products():
-            result = function(torch.from_numpy(native(batch)).to(device)).cpu().numpy()
-        if results is None:
-            if check is not None:
-                check(len(rows) * result[0].nbytes, f"what comes of {len(rows):,} examples", rows.nbytes)
-            results = np.empty((len(rows), *result.shape[1:]), result.dtype)
-        results[begin : begin + len(part)] = result[: len(part)]
-        if (begin // size + 1) % _BATCHES == 0:
-            give_pages_back(rows)
-    assert results is not None, "no rows"
+    size, device, available = examples_at_once(model, model.architecture.at_once), model.device, torch.get_num_threads()
+    begins, others = iter(range(0, len(rows), size)), math.ceil(len(rows) / size) - 1
+
+    @torch.inference_mode()
+    def computed(begin: int) -> tuple[int, Array]:
+        part = native(np.asarray(rows[begin : begin + size]))
+        batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
+        batch.numpy()[: len(part)] = part
+        return begin, function(batch.to(device)).cpu().numpy()[: len(part)]
+
+    with fast_products(), threads(1 if device.type == "cpu" else available):
+        started = time.perf_counter()
+        _, first = computed(next(begins))
+        if check is not None:
+            check(len(rows) * first[0].nbytes, f"what comes of {len(rows):,} examples", rows.nbytes)
+        results: Array = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        results[:size] = first
+        long = others * (time.perf_counter() - started) > _LONG
+        if device.type != "cpu" or model.architecture.draws or not long:  # own modules may keep what they see
+            available = 1
+        many = max(1, min(available, others, _TOGETHER // (size * footprint(model).use)))
+        for count, (begin, result) in enumerate(spread(computed, begins, many), start=2):
+            results[begin : begin + size] = result
+            if count % _BATCHES == 0:
+                give_pages_back(rows)
     return results
+
+
+def spread(
+    function: Callable[[int], tuple[int, Array]], begins: Iterator[int], many: int
+) -> Iterator[tuple[int, Array]]:
+    """What a function gives for numbers, in their order, by so many threads, each of which computes on its own."""
+    if many == 1:
+        yield from map(function, begins)
+        return
+    with ThreadPoolExecutor(many, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(function, begin) for _, begin in zip(range(2 * many), begins, strict=False)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += [pool.submit(function, begin) for _, begin in zip(range(1), begins, strict=False)]

@@ -16,6 +16,7 @@ from isthmus.data.examples import blocks
 from isthmus.data.observed import count, total
 from isthmus.estimator import Autoencoder
 from isthmus.inference import in_batches
+from isthmus.products import dense
 
 __all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "squares"]
 
@@ -69,7 +70,14 @@ class CodeDensity:
 
     def nats(self, codes: Doubles) -> Doubles:
         """Minus the logarithm of the density of codes (n, k), whitened: (n,)."""
-        nats: Doubles = -self.mixture.score_samples((codes - self.mean) @ self.axes)
+        roots, mixture = torch.from_numpy(self.mixture.precisions_cholesky_), self.mixture
+        means, shares = torch.from_numpy(mixture.means_), torch.from_numpy(mixture.weights_)
+        z = dense(torch.from_numpy(codes - self.mean), torch.from_numpy(self.axes).T.contiguous())
+        apart = torch.stack(  # (n, parts): products as the net's are, the same bits in any place
+            [dense(z - mean, root.T.contiguous()).square().sum(1) for mean, root in zip(means, roots, strict=True)], 1
+        )
+        constants = shares.log() + torch.linalg.diagonal(roots).log().sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+        nats: Doubles = -torch.logsumexp(constants - 0.5 * apart, 1).numpy()
         return nats
 
 

@@ -47,7 +47,10 @@ class Architecture(Record):
 
     @property
     def at_once(self) -> int:
-        """How many examples it is given at once when it is used: so many that many are quick, so few that one is."""
+        """How many examples it is given at once when it is used: so many that many are quick, so few that one is.
+
+        A multiple of 32. Of examples that take much memory it is fewer, or one.
+        """
         return 128
 
     @property

@@ -11,15 +11,24 @@ from pydantic import model_validator
 from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
-from isthmus.architectures.layers import Crop, Dense, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
+from isthmus.architectures.layers import Crop, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
+from isthmus.architectures.placeless import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    Dense,
+)
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
 from isthmus.records import Count, Sizes, record
 
 __all__ = ["Conv"]
 
-_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+_TRANSPOSED = {1: ConvTranspose1d, 2: ConvTranspose2d, 3: ConvTranspose3d}
 _POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _LARGE = 2**13  # numbers of a map, from which on layers of our own are faster than PyTorch's
 _THIN = 4  # features

@@ -9,46 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Crop", "Dense", "Doubled", "FeaturesFirst", "FeaturesLast", "Inwards", "Outwards", "Thin", "dense"]
+from isthmus.products import placeless
 
-_SMALL = 2**14  # weights whose products with a batch of rows are cheaper one by one than row by row
-
-
-class Dense(nn.Linear):
-    """A dense layer which, when it is used, gives a row the same bits wherever in a batch it stands."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return dense(x, self.weight, self.bias)
-
-
-def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Rows (b, k) times weights (n, k), and a bias (n,). In inference mode a row's bits do not depend on where it stands.
-
-    Matrix products of few numbers are not so by themselves: the first rows of a batch and the last ones meet other instructions.
-    """
-    if not torch.is_inference_mode_enabled() or x.ndim != 2 or _steady(*_product(x, weight)):
-        return F.linear(x, weight, bias)
-    if weight.numel() <= _SMALL:
-        return (x[:, None] * weight).sum(-1) + bias
-    return torch.cat([F.linear(row, weight, bias) for row in x.split(1)])
-
-
-def _product(x: Tensor, weight: Tensor) -> tuple[Any, ...]:
-    """All that decides how a product is computed: sizes, type, order in memory, device, threads and library."""
-    library = getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", "")  # see isthmus.devices
-    return *x.shape, len(weight), weight.is_contiguous(), x.dtype, x.device, torch.get_num_threads(), library
-
-
-@cache
-def _steady(rows: int, k: int, n: int, in_order: bool, dtype: torch.dtype, device: torch.device, *_: Any) -> bool:
-    """Whether such a product gives a row the same bits in other places: tried."""
-    generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (
-        torch.randn(sides, generator=generator, dtype=dtype).to(device) for sides in ((rows, k), (n, k), n)
-    )
-    weight = weight if in_order else weight.T.contiguous().T
-    there = F.linear(x, weight, bias)
-    return all(torch.equal(F.linear(x.roll(by, 0), weight, bias), there.roll(by, 0)) for by in {1, 3, rows // 2})
+__all__ = ["Crop", "Doubled", "FeaturesFirst", "FeaturesLast", "Inwards", "Outwards", "Thin"]
 
 
 class Inwards(nn.Module):
@@ -107,13 +70,18 @@ class Thin(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        rows = x.movedim(1, -1).reshape(-1, self.in_channels).to(dtype)
-        taps = self.weight.permute(2, 3, 0, 1).reshape(-1, self.in_channels).to(dtype)
-        maps: Tensor = Products.apply(taps, rows)  # type: ignore[no-untyped-call]  # PyTorch's
-        y: Tensor = Shifted.apply(maps.reshape(*self.kernel_size, self.out_channels, len(x), *x.shape[2:]))  # type: ignore[no-untyped-call]
-        return (y if self.bias is None else y + self.bias[:, None, None, None]).transpose(0, 1)
+        return placeless(thin, x, self.weight, self.bias)
+
+
+def thin(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What `Thin` computes: (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, h, w)."""
+    kind, (o, c, *sides) = x.device.type, weight.shape
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    rows = x.movedim(1, -1).reshape(-1, c).to(dtype)
+    taps = weight.permute(2, 3, 0, 1).reshape(-1, c).to(dtype)
+    maps: Tensor = Products.apply(taps, rows)  # type: ignore[no-untyped-call]  # PyTorch's
+    y: Tensor = Shifted.apply(maps.reshape(*sides, o, len(x), *x.shape[2:]))  # type: ignore[no-untyped-call]
+    return (y if bias is None else y + bias[:, None, None, None]).transpose(0, 1)
 
 
 class Products(torch.autograd.Function):
@@ -174,28 +142,32 @@ class Doubled(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        k, padding = self.kernel_size[0], int(self.padding[0])
-        even, odd = (-padding) // 2, (1 - padding) // 2  # the first number that places of even and of odd index look at
-        with torch.autocast(x.device.type, enabled=False):
-            sums = _sums(k, padding, self.weight.device, self.weight.dtype)
-            weight = self.weight.reshape(-1, k * k) @ sums.flatten(1)
-        weight = weight.reshape(-1, *sums.shape[1:]).movedim(1, 0)
-        weight = weight.reshape(4 * self.out_channels, self.in_channels, *sums.shape[2:])
-        bias = None if self.bias is None else self.bias.repeat(4)
-        maps = F.conv2d(x, weight, bias, padding=-even).movedim(1, -1)
-        y: Tensor = Interleaved.apply(maps.reshape(*maps.shape[:3], 2, 2, -1), odd - even)  # type: ignore[no-untyped-call]  # PyTorch's
-        return y.movedim(-1, 1)
+        return placeless(doubled, x, self.weight, self.bias, int(self.padding[0]))
+
+
+def doubled(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """What `Doubled` computes: (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, 2 h, 2 w), less what is not padded."""
+    o, c, k, _ = weight.shape
+    even, odd = (-padding) // 2, (1 - padding) // 2  # the first number that places of even and of odd index look at
+    with torch.autocast(x.device.type, enabled=False):
+        sums = _sums(k, padding, weight.device, weight.dtype)
+        kernels = weight.reshape(-1, k * k) @ sums.flatten(1)
+    kernels = kernels.reshape(-1, *sums.shape[1:]).movedim(1, 0).reshape(4 * o, c, *sums.shape[2:])
+    maps = F.conv2d(x, kernels, None if bias is None else bias.repeat(4), padding=-even).movedim(1, -1)
+    y: Tensor = Interleaved.apply(maps.reshape(*maps.shape[:3], 2, 2, -1), odd - even)  # type: ignore[no-untyped-call]  # PyTorch's
+    return y.movedim(-1, 1)
 
 
 @cache
 def _sums(k: int, padding: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """(k k, 4, n, n): which of a kernel's places fall on which number, for even and odd rows and columns."""
     begins = [(parity - padding) // 2 for parity in (0, 1)]
-    sums = torch.zeros(k, 2, (k - padding) // 2 - begins[1] + 1, device=device, dtype=dtype)
-    for parity, begin in enumerate(begins):
-        for place in range(k):
-            sums[place, parity, (parity + place - padding) // 2 - begin] = 1
-    return torch.einsum("aps,bqt->abpqst", sums, sums).reshape(k * k, 4, *[sums.shape[2]] * 2)
+    with torch.inference_mode(False):  # whoever asks first: training takes them too
+        sums = torch.zeros(k, 2, (k - padding) // 2 - begins[1] + 1, device=device, dtype=dtype)
+        for parity, begin in enumerate(begins):
+            for place in range(k):
+                sums[place, parity, (parity + place - padding) // 2 - begin] = 1
+        return torch.einsum("aps,bqt->abpqst", sums, sums).reshape(k * k, 4, *[sums.shape[2]] * 2)
 
 
 class Interleaved(torch.autograd.Function):

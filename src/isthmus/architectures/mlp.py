@@ -8,9 +8,10 @@ from itertools import pairwise
 from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
-from isthmus.architectures.layers import Dense, dense
+from isthmus.architectures.placeless import Dense
 from isthmus.bottlenecks.base import Activation
 from isthmus.errors import RecordError
+from isthmus.products import dense
 from isthmus.records import Sizes, record
 
 __all__ = ["MLP"]

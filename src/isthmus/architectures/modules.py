@@ -10,6 +10,7 @@ from pydantic import InstanceOf
 from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Pair
+from isthmus.architectures.placeless import placeless_layers
 from isthmus.errors import RecordError
 from isthmus.limits import check_memory
 from isthmus.records import record
@@ -32,11 +33,17 @@ class Modules(Architecture):
     def draws(self) -> bool:
         return True
 
+    @property
+    def at_once(self) -> int:
+        return 32
+
     def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(_run("encoder", self.encoder, (3, *shape)).shape[1:-1])
 
     def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together: what they share stays shared
+        placeless_layers(encoder)
+        placeless_layers(decoder)
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
         h = _run("encoder", pair.encoder, (3, *shape))
         if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != width:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from isthmus.bottlenecks.base import Bottleneck, Code, per_example
 from isthmus.memory import Memory
+from isthmus.products import dense
 from isthmus.records import Count, Fraction, record
 
 __all__ = ["VectorQuantized"]
@@ -90,9 +91,9 @@ def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries s
     """
     size, norms = _rows_at_once(len(codebook)), codebook.square().sum(1)
     if len(rows) <= size:
-        return (norms - 2 * rows @ codebook.T).argmin(1)
+        return (norms - dense(2 * rows, codebook)).argmin(1)
     whole = F.pad(rows, (0, 0, 0, -len(rows) % size))
-    return torch.cat([(norms - 2 * part @ codebook.T).argmin(1) for part in whole.split(size)])[: len(rows)]
+    return torch.cat([(norms - dense(2 * part, codebook)).argmin(1) for part in whole.split(size)])[: len(rows)]
 
 
 def _rows_at_once(entries: int) -> int:

@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from isthmus.architectures.base import blank
-from isthmus.architectures.layers import dense
 from isthmus.model import Losses, Model, Trainable
+from isthmus.products import dense
 
 __all__ = ["Head", "Net"]
 

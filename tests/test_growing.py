@@ -36,7 +36,7 @@ def rows(values: Array) -> set[bytes]:
 def says(*words: str, code: int = 0) -> str:
     done = CliRunner().invoke(app, words, catch_exceptions=code != 0)
     assert (done.exit_code == 0) == (code == 0), done.output
-    return " ".join(done.output.split()) if code == 0 else str(done.exception)
+    return " ".join((done.stdout if "--json" in words else done.output).split()) if code == 0 else str(done.exception)
 
 
 CHANGES = {

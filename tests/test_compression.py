@@ -81,6 +81,7 @@ BOTTLENECKS: dict[str, Any] = {
 def system(kind: str, bottleneck: str = "plain", **choices: Any) -> Autoencoder:
     X = examples(kind)
     architecture: Any = Conv((4, 4), code="map") if bottleneck == "map" else MLP((32,))
+    choices = {"kind": "images" if X.ndim > 2 else "table"} | choices
     made = Autoencoder(
         BOTTLENECKS[bottleneck], architecture=architecture, epochs=8, random_state=0, device="cpu", **choices
     )

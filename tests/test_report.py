@@ -163,7 +163,7 @@ def test_a_long_training_is_thinned_to_a_thousand_lines_with_both_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = tuple(type(AE.history_[0])(e, e, 2501, 1.0, 3.0, 2.0, 1.0, None, 0.1, True) for e in range(1, 2502))
-    monkeypatch.setattr(AE, "history_", reports)
+    monkeypatch.setattr(type(AE), "history_", reports)
     source = Page(write_report(tmp_path, AE, FIGURES, [], "long")).source
     epochs = [int(cell.replace(",", "")) for cell in re.findall("<tr><td>([0-9,]+)</td>", source)]
     assert (epochs[0], epochs[-1]) == (1, 2501)

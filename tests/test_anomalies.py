@@ -402,9 +402,9 @@ def test_the_default_standardizes_so_that_columns_count_equally() -> None:
 
 def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
     """Nine calibrating rows cannot keep a rate of 0.05: a row far out is not called normal for that."""
-    X = np.random.default_rng(0).normal(size=(180, 4))
+    X, more = np.split(np.random.default_rng(0).normal(size=(360, 4)), 2)
     far = np.vstack([X[:5], [[0, 500, 0, 0]]])
-    for name, values in (("x", X), ("far", far)):
+    for name, values in (("x", X), ("far", far), ("more", more)):
         np.savetxt(tmp_path / f"{name}.csv", values, delimiter=",", header="a,b,c,d", comments="")
     words = ("epochs=2", "architecture.hidden=4", "bottleneck.size=2", "-d", "x.csv", "--out", "r")
     assert run("train", "deep", *words, cwd=tmp_path).returncode == 0
@@ -414,7 +414,7 @@ def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
     assert {line.split(",")[3] for line in (tmp_path / "few.csv").read_text().splitlines()[1:]} == {"undecided"}
     told = json.loads(run("detect", "r", "-d", "far.csv", "--json", cwd=tmp_path).stdout)
     assert (told["anomalous"], told["threshold"]) == (None, None)
-    enough = run("detect", "r", "-d", "far.csv", "--normal", "x.csv", "--out", "enough.csv", cwd=tmp_path)
+    enough = run("detect", "r", "-d", "far.csv", "--normal", "more.csv", "--out", "enough.csv", cwd=tmp_path)
     assert enough.returncode == 0
     assert (tmp_path / "enough.csv").read_text().splitlines()[-1].split(",")[3] == "anomalous"
 

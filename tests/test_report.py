@@ -21,10 +21,14 @@ from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.cli import app
 from isthmus.evaluation import evaluate
+from isthmus.likelihoods import Bernoulli
 from isthmus.report import write_report
+from isthmus.scaling import Unscaled
 
 X = np.random.default_rng(0).random((80, 6))
-AE = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=3, random_state=0).fit(X, validation=X[:20])
+AE = Autoencoder(
+    Gaussian(2), architecture=MLP((8,)), likelihood=Bernoulli(), scaling=Unscaled(), epochs=3, random_state=0
+).fit(X, validation=X[:20])
 FIGURES = evaluate(AE, X)
 EMPTY = {"meta", "img"}  # elements that have no end
 NASTY = """<script>alert("x")</script> & 'quoted' "$style" ${title}"""

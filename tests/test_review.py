@@ -29,7 +29,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kinds = rng.integers(0, 3, 300)
         X = (rng.normal(size=(300, 12, 12)) + 4 * np.eye(3)[kinds].repeat(4, 1)[:, :, None] + shift).astype(np.float32)
         np.savez(folder / f"{name}.npz", x_train=X[:200], x_test=X[200:], y_train=kinds[:200], y_test=kinds[200:])
-    words = ("variational", "kind=images", "epochs=8", "architecture.hidden=16", "bottleneck.size=4", "--data", "own.npz")
+    words = (
+        "variational",
+        "kind=images",
+        "epochs=8",
+        "architecture.hidden=16",
+        "bottleneck.size=4",
+        "--data",
+        "own.npz",
+    )
     done = run("train", *words, "--out", "r", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "k-means" not in done.stdout  # short: the whole is on the page

@@ -167,13 +167,12 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """The share of those examples that have a label which `predict` tells right, between 0 and 1."""
-        examples = as_examples(X, missing=self._missing)
-        labels = class_labels(y, len(examples.values))
+        told = self.predict(X)
+        labels = class_labels(y, len(told))
         there = np.flatnonzero(labels.labeled)
         if not len(there):
             raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to score by")
-        told = self.predict(Examples(Rows(examples.values)(there), examples.columns))
-        mine, theirs = numbered([class_labels(told, len(there)), labels[there]])
+        mine, theirs = numbered([class_labels(told[there], len(there)), labels[there]])
         weights = None if sample_weight is None else np.asarray(sample_weight)[there]
         return float(np.average(mine == theirs, weights=weights))
 

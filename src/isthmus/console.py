@@ -99,18 +99,20 @@ def write_array(path: Path, values: Any) -> None:
     say(f"written: {path}, {values.shape} {values.dtype}")
 
 
-def write_table(path: Path, header: list[str] | None, values: Any, labels: Any = None) -> None:
+def write_table(path: Path, header: list[str] | None, values: Any, labels: Any = None, ids: Any = None) -> None:
     """A table (n, d) as a .csv file, whole or not at all, and a line that says so; read again, every number is the same to the last bit.
 
     Args:
-        header: the names of the columns, if they have any, that of the labels last.
+        header: the names of the columns, if they have any, that of the ids first, that of the labels last.
         labels: (n,), a column behind the numbers.
+        ids: (n,), a column before them.
     """
     from isthmus.tables_out import write_csv
 
     cells = ([str(value).removesuffix(".0") for value in row.tolist()] for row in values)
     known = [[]] * len(values) if labels is None else ([label] for label in labels)
-    write_csv(path, header, ([*row, *label] for row, label in zip(cells, known, strict=True)))
+    named = [[]] * len(values) if ids is None else ([each] for each in ids)
+    write_csv(path, header, ([*one, *row, *label] for one, row, label in zip(named, cells, known, strict=True)))
     say(f"written: {path}, {values.shape} {values.dtype}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,30 @@ def taught(
     return Taught(found["frozen codes" if frozen else "fine-tuned"], right, len(y), len(truth), without)
 
 
-def write(path: Path, classifier: Classifier, X: Array, truth: Array | None = None) -> None:
-    """A line for each example, its likeliest label and how likely it is, and its own label if it has one: the whole file or the old one."""
+def write(
+    path: Path,
+    classifier: Classifier,
+    X: Array,
+    truth: Array | None = None,
+    keys: Mapping[str, Array] | None = None,
+) -> None:
+    """A line for each example, its likeliest label and how likely it is, and its own label if it has one: the whole file or the old one.
+
+    keys: by name what says which example each row is, beside its number from 0: its line in the file, its id.
+    """
+    keys = keys or {}
     chances = classifier.predict_proba(X)
     labels = classifier.classes_[chances.argmax(1)]
     own = None if truth is None else class_labels(truth, len(X))
-    header = ["row", "label", "probability", *([] if own is None else ["truth"])]
+    header = ["row", *keys, "label", "probability", *([] if own is None else ["truth"])]
     rows = (
-        [row, label, f"{chance:.4g}", *([] if own is None else [own.one(row)])]
+        [
+            row,
+            *(values[row] for values in keys.values()),
+            label,
+            f"{chance:.4g}",
+            *([] if own is None else [own.one(row)]),
+        ]
         for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True))
     )
     write_csv(path, header, rows)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.anomalies import Cause, OutlierDetector
+from isthmus.data.labels import cell, plain
 from isthmus.errors import DataError, RecordError
 from isthmus.tables_out import write_csv
 from isthmus.writing import check_writable
@@ -23,7 +25,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """Scores (n,), conformal p-values (n,), which are anomalous (n,), the causes of each, and the threshold with what it promises."""
+    """Scores (n,), conformal p-values (n,), which are anomalous (n,), the causes of each, and the threshold with what it promises.
+
+    keys: by name what says which example each row is, beside its number from 0: its line in the file, its id.
+    """
 
     scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
@@ -31,6 +36,7 @@ class Verdicts:
     causes: list[list[Cause]]
     threshold: float
     guarantee: str
+    keys: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def anomalous(self) -> int:
@@ -45,7 +51,7 @@ class Verdicts:
     def lines(self) -> list[list[str]]:
         """A line for each example, after the names of the columns."""
         n = max(map(len, self.causes))
-        header = ["row", "score", "p_value", "verdict"]
+        header = ["row", *self.keys, "score", "p_value", "verdict"]
         header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
         lines = [header]
         for row in range(len(self.scores)):
@@ -55,7 +61,7 @@ class Verdicts:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The most anomalous examples, for people."""
-        header = ["row", "score", "p-value", "verdict", "causes, with their share"]
+        header = ["row", *self.keys, "score", "p-value", "verdict", "causes, with their share"]
         return header, [
             [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.causes[row])] for row in self._top()
         ]
@@ -65,6 +71,7 @@ class Verdicts:
         top = [
             {
                 "row": row,
+                **{name: plain([values[row]])[0] for name, values in self.keys.items()},
                 "score": float(self.scores[row]),
                 "p_value": float(self.p_values[row]),
                 "anomalous": bool(self.alarms[row]) if self.decided else None,
@@ -83,19 +90,26 @@ class Verdicts:
 
     def _first(self, row: int) -> list[str]:
         verdict = ("anomalous" if self.alarms[row] else "normal") if self.decided else "undecided"
-        return [str(row), f"{self.scores[row]:.6g}", f"{self.p_values[row]:.4g}", verdict]
+        return [
+            str(row),
+            *(cell(values[row]) for values in self.keys.values()),
+            f"{self.scores[row]:.6g}",
+            f"{self.p_values[row]:.4g}",
+            verdict,
+        ]
 
     def _top(self) -> list[int]:
         order: list[int] = np.argsort(self.scores, kind="stable")[:_SHOWN].tolist()
         return order
 
 
-def verdicts(detector: OutlierDetector, X: NDArray[Any]) -> Verdicts:
-    """What a detector says of examples (n, *shape)."""
+def verdicts(detector: OutlierDetector, X: NDArray[Any], keys: Mapping[str, NDArray[Any]] | None = None) -> Verdicts:
+    """What a detector says of examples (n, *shape), with what says which they are."""
     scores = detector.score_samples(X)
     causes = detector.causes(X, min(_CAUSES, detector.n_features_in_))
     threshold = detector.offset_
-    return Verdicts(scores, detector.p_values(X), scores < threshold, causes, threshold, detector.guarantee())
+    guarantee = detector.guarantee()
+    return Verdicts(scores, detector.p_values(X), scores < threshold, causes, threshold, guarantee, keys or {})
 
 
 def csv_path(out: Path | None, usual: str) -> Path:

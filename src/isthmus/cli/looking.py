@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus.cli.options import Given, Json, Out, Run, takes_data
 from isthmus.console import counted, first_line, say, say_json, say_notes, table
+
+if TYPE_CHECKING:
+    from isthmus.data import Dataset
 
 __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
@@ -155,8 +158,17 @@ def recipes() -> None:
     table(["recipe", "what it is"], [[name, first_line(getattr(module, name))] for name in module.__all__])
 
 
-def data() -> None:
-    """List the data sets that come with isthmus, and the kinds of files it reads."""
+@takes_data
+def data(
+    given: Given,
+    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A file or a folder, which is read.")] = None,
+) -> None:
+    """What is understood of a file or a folder when it is read; without one, the data sets that come with isthmus."""
+    named = path if path is not None else given.data
+    if named is not None:
+        say_dataset(given.at(named).read())
+        return
+    given.origin  # noqa: B018  # options of reading, and nothing to read
     from isthmus import data as module
     from isthmus.errors import IsthmusError
 
@@ -168,5 +180,28 @@ def data() -> None:
             rows.append([name, str(error)])
     table(["data", "what it is"], rows)
     say(
-        "or a path: .npy, .npz, .idx, .idx.gz, .csv, .parquet, an image, or a folder of images (sub-folders are labels)"
+        "or a path: .npy, .npz, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (sub-folders are labels)"
     )
+
+
+def say_dataset(dataset: Dataset) -> None:
+    """What was understood of data: a line of summary, the notes, and the columns of a table with what they hold."""
+    import numpy as np
+
+    say(dataset.summary())
+    say_notes(dataset.notes)
+    if dataset.kind != "table" or dataset.train.ndim != 2:
+        return
+    names = dataset.columns or [str(place) for place in range(dataset.train.shape[1])]
+    rows = []
+    for place, name in enumerate(names[:_COLUMNS]):
+        values = np.asarray(dataset.train[:, place], float)
+        known = values[~np.isnan(values)]
+        span = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
+        rows.append([name, f"{len(values) - len(known):,}", *span])
+    table(["column", "missing", "least", "mean", "largest"], rows)
+    if len(names) > _COLUMNS:
+        say(f"and {len(names) - _COLUMNS:,} columns more")
+
+
+_COLUMNS = 40  # of a table that are shown

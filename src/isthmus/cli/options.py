@@ -154,8 +154,8 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
         for name, each in own.items()
         if name != "given"
     ]
-    before = [each for each in kept if each.name in {"run", "settings"}]
-    after = [each for each in kept if each.name not in {"run", "settings"}]
+    before = [each for each in kept if each.name in {"run", "settings", "path"}]
+    after = [each for each in kept if each.name not in {"run", "settings", "path"}]
     all_of_them = [*before, added[0], *after, *added[1:]]
     typed.__signature__ = Signature(all_of_them)  # type: ignore[attr-defined]
     typed.__annotations__ = {each.name: each.annotation for each in all_of_them}

@@ -22,6 +22,7 @@ from isthmus.console import (
 )
 
 if TYPE_CHECKING:
+    from isthmus.data import Dataset
     from isthmus.estimator import Autoencoder
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
@@ -29,18 +30,32 @@ __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "
 
 @takes_data
 def encode(run: Run, given: Given, out: Out = None) -> None:
-    """The codes of examples, as .npy: all of --data, or the run's held-out ones."""
-    path = array_path(out, "codes.npy")
+    """The codes of examples, as .npy, or with their ids as .csv: all of --data, or the run's held-out ones."""
+    path = array_path(out, "codes.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, given)
-    write_array(path, ae.encode(dataset.train))
+    codes = ae.encode(dataset.train)
+    names = [f"code_{number}" for number in range(codes[0].size)]
+    _write(path, codes, dataset, names)
 
 
 @takes_data
 def reconstruct(run: Run, given: Given, out: Out = None) -> None:
-    """Examples through the autoencoder and back, as .npy, in the units of the data; restores what a denoising one was trained to."""
-    path = array_path(out, "reconstructions.npy")
+    """Examples through the autoencoder and back, in the units of the data, as .npy or .csv; restores what a denoising one was trained to."""
+    path = array_path(out, "reconstructions.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, given)
-    write_array(path, ae.reconstruct(dataset.train))
+    made = ae.reconstruct(dataset.train)
+    _write(path, made, dataset, list(dataset.columns or [f"column {number}" for number in range(made[0].size)]))
+
+
+def _write(path: Path, values: Any, dataset: Dataset, names: list[str]) -> None:
+    """An array as .npy; or as a table of rows behind what names them."""
+    if path.suffix == ".npy":
+        write_array(path, values)
+        if dataset.id_name is not None:
+            say("note: a .npy file has no place for the ids; --out with a name that ends in .csv has them")
+        return
+    named = [] if dataset.ids is None else [dataset.id_name or "file"]
+    write_table(path, [*named, *names], values.reshape(len(values), -1), ids=dataset.ids)
 
 
 @takes_data
@@ -64,12 +79,9 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
     if path.suffix == ".npy":
         write_array(path, whole)
     else:
-        names = (
-            None
-            if dataset.columns is None
-            else [*dataset.columns, *([dataset.label_name] if dataset.label_name else [])]
-        )
-        write_table(path, names, whole, dataset.train_labels)
+        more = [[name] if name else [] for name in (dataset.id_name, dataset.label_name)]
+        names = None if dataset.columns is None else [*more[0], *dataset.columns, *more[1]]
+        write_table(path, names, whole, dataset.train_labels, dataset.ids)
     say(f"{counted(gaps(dataset.train), 'missing number')} of {whole.size:,} completed")
 
 
@@ -159,7 +171,7 @@ def detect(
             calibration_fraction=0.5,
             random_state=0,
         )
-    found = verdicts.verdicts(detector, dataset.train)
+    found = verdicts.verdicts(detector, dataset.train, dataset.keys())
     verdicts.write(path, found)
     picture = verdicts.draw(path, detector, dataset.train)
     if as_json:
@@ -222,9 +234,11 @@ def finetune(
     say_notes(part.notes, as_json)
     found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
     if others is None:
-        predictions.write(path, found.classifier, part.test, part.test_labels)
+        predictions.write(
+            path, found.classifier, part.test, part.test_labels, runs.held_out(dataset, ae.missing).keys()
+        )
     else:
-        predictions.write(path, found.classifier, others.train)
+        predictions.write(path, found.classifier, others.train, keys=others.keys())
     if as_json:
         say_json(found.as_dict())
         return

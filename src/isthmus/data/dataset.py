@@ -58,6 +58,11 @@ class Dataset:
             object.__setattr__(self, "train", as_images(self.train))
             object.__setattr__(self, "test", None if self.test is None else as_images(self.test))
 
+    def keys(self) -> dict[str, Array]:
+        """What says which training example a row of an output is, by the name of a column: its line in the file, and its id."""
+        named = {"line": self.lines, self.id_name or "file": self.ids}
+        return {name: values for name, values in named.items() if values is not None}
+
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""
         one = "1 example" if len(self.train) == 1 else f"{len(self.train):,} examples"

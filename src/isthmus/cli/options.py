@@ -117,6 +117,7 @@ READ = {
         str | None, _option("What stands between the cells of a text file: one character, tab or blanks.", "MARK")
     ],
     "decimal": Annotated[str | None, _option("The decimal mark of a text file.", ".|,")],
+    "comment": Annotated[str | None, _option("What lines begin with that are left out of a text file; none.", "MARK")],
     "encoding": Annotated[str | None, _option("The encoding of a text file, such as cp1252.")],
     "sheet": Annotated[str | None, _option("The sheet of an Excel file; else its first.")],
     "resize": Annotated[str | None, _option("Stretch or shrink all images to one size.", "HxW")],

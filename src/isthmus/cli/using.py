@@ -40,7 +40,7 @@ def encode(run: Run, given: Given, out: Out = None) -> None:
 
 @takes_data
 def reconstruct(run: Run, given: Given, out: Out = None) -> None:
-    """Examples through the autoencoder and back, in the units of the data, as .npy or .csv; restores what a denoising one was trained to."""
+    """Examples through the autoencoder and back, in the units of the data, as .npy or .csv; a denoising one restores them."""
     path = array_path(out, "reconstructions.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, given)
     made = ae.reconstruct(dataset.train)

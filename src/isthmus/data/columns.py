@@ -52,7 +52,7 @@ def choose(
     key = _place(options.id, usual.id, columns, "the id", where)
     if labels is not None and labels == key:
         raise DataError(
-            f"column {printable(columns[key])!r} of {where} is both labels and id; name another column for one of them"
+            f"column '{printable(columns[key])}' of {where} is both labels and id; name another column for one of them"
         )
     left = [place for place in range(len(columns)) if place not in (labels, key)]
     asked = options if reused is None else options.over(usual)
@@ -71,7 +71,7 @@ def choose(
     if not kept:
         beside = " beside its labels and id" if labels is not None or key is not None else ""
         raise DataError(f"{where} has no column{beside} to learn: give at least one with numbers")
-    notes = [*(f"left out: column {printable(columns[place])!r}, {why}" for place, why in unasked.items()), *notes]
+    notes = [*(f"left out: column '{printable(columns[place])}', {why}" for place, why in unasked.items()), *notes]
     return Chosen(tuple(kept), labels, key, tuple(notes))
 
 
@@ -113,7 +113,7 @@ def _place(asked: str | None, usual: str | None, columns: tuple[str, ...], what:
     if asked is None:
         return columns.index(usual) if usual is not None and usual in columns else None
     if asked not in columns:
-        raise DataError(f"{where} has no column {printable(asked)!r} for {what}; it has {listed(columns)}")
+        raise DataError(f"{where} has no column '{printable(asked)}' for {what}; it has {listed(columns)}")
     return columns.index(asked)
 
 
@@ -144,7 +144,7 @@ def _matched(patterns: tuple[str, ...], columns: tuple[str, ...], option: str, w
             some = _one(part.strip(), columns)
             if not some and strict:
                 raise DataError(
-                    f"{where} has no column {printable(part.strip())!r} ({option}={printable(pattern)!r}); it has {listed(columns)}"
+                    f"{where} has no column '{printable(part.strip())}' ({option}='{printable(pattern)}'); it has {listed(columns)}"
                 )
             places |= some
         found |= places

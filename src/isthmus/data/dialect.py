@@ -61,10 +61,11 @@ def sniff(file: TextFile, options: ReadOptions, known: frozenset[str] = frozense
     Raises:
         DataError: there is nothing in it, or the delimiter is none.
     """
-    file.comments = False
+    file.comment = ""
     raw = [line.strip() for line in file.sample().split("\n")]
     filled = [line for line in raw if line]
-    file.comments = 2 * sum(line.startswith("#") for line in filled) <= len(filled)
+    most = len(filled) > sum(line.startswith("#") for line in filled) > len(filled) / 2
+    file.comment = ("" if most else "#") if options.comment is None else options.comment.replace("none", "")
     sample = file.sample()
     lines, skipped = _LINE.findall(sample), 0
     said = options.delimiter
@@ -84,7 +85,11 @@ def sniff(file: TextFile, options: ReadOptions, known: frozenset[str] = frozense
     named, why = header_of(first, body, marks) if options.header is None else (options.header, "as asked")
     if options.header is None and any(cell.strip() in known for cell in first):
         named, why = True, ""
-    comment = None if named or options.header is False else _commented(raw[:skipped], delimiter, len(first), marks)
+    comment = (
+        None
+        if named or options.header is False
+        else _commented(raw[:skipped], file.comment, delimiter, len(first), marks)
+    )
     names = tuple(cell.strip() for cell in first) if named else comment
     what = "" if len(first) == 1 else f"cells between {_SPELLED.get(delimiter, printable(delimiter))}, "
     encoding = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}.get(file.encoding, file.encoding)
@@ -156,13 +161,15 @@ def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
         size += sum(map(len, row))
         if any(cell.strip() for cell in row):
             found.append(row)
-    return found or [[line.strip()] for line in lines[:1]]
+    return found or [[cell.strip() for cell in line.split(delimiter)] for line in lines[:2]]
 
 
-def _commented(comments: list[str], delimiter: str, width: int, marks: frozenset[str]) -> tuple[str, ...] | None:
+def _commented(
+    comments: list[str], mark: str, delimiter: str, width: int, marks: frozenset[str]
+) -> tuple[str, ...] | None:
     """Names in the last comment before the data, as NumPy's savetxt writes them."""
     last = next((line for line in reversed(comments) if line), "")
-    rows = _rows([last.lstrip("#").strip()], delimiter) if last.startswith("#") else []
+    rows = _rows([last.removeprefix(mark).strip()], delimiter) if mark and last.startswith(mark) else []
     if width < 2 or not rows or len(rows[0]) != width or any(kind_of(cell, marks) != "word" for cell in rows[0]):
         return None
     return tuple(cell.strip() for cell in rows[0])

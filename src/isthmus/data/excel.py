@@ -45,7 +45,7 @@ class Sheet:
             raise self._damaged(error) from error
         sheets = self._book.sheetnames
         if options.sheet is not None and options.sheet not in sheets:
-            raise DataError(f"{self.name} has no sheet {printable(options.sheet)!r}; it has {listed(sheets)}")
+            raise DataError(f"{self.name} has no sheet '{printable(options.sheet)}'; it has {listed(sheets)}")
         self._sheet = self._book[options.sheet or sheets[0]]
         self._begin(options, sheets)
 
@@ -70,7 +70,7 @@ class Sheet:
         self.names = tuple(cell.strip() for cell in first) if named else None
         self.sample = body if named else [first, *body]
         others = [each for each in sheets if each != self._sheet.title]
-        sheet = f"sheet {printable(self._sheet.title)!r}" + (
+        sheet = f"sheet '{printable(self._sheet.title)}'" + (
             f" alone, not {listed(others)} (--sheet, sheet=)" if others else ""
         )
         self.notes = (

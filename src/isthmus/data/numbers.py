@@ -103,7 +103,7 @@ class Numbers:
         found = []
         if total := sum(self.marks.values()):
             kinds = ", ".join(
-                f"{printable(mark or 'empty', 20)} {count:,}" for mark, count in self.marks.most_common(8) if count
+                f"'{printable(mark, 20)}' {count:,}" for mark, count in self.marks.most_common(8) if count
             )
             found.append(f"missing values in {where}: {total:,} ({kinds})")
         if self.comma.any():
@@ -245,7 +245,7 @@ class Numbers:
         zeros = np.asarray(self.arrow.compute.starts_with(flat, "0").to_numpy(zero_copy_only=False), bool)
         for what, some, pattern in (
             ("zeros", np.flatnonzero(zeros), "^0[0-9]+$"),
-            ("large", np.flatnonzero(np.isfinite(values) & (np.abs(values) > _EXACT)), "^[+-]?[0-9]+$"),
+            ("large", np.flatnonzero(np.isfinite(values) & (np.abs(values) >= _EXACT)), "^[+-]?[0-9]+$"),
         ):
             if len(some):
                 texts = flat.take(self.arrow.array(some))

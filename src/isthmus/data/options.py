@@ -49,6 +49,7 @@ class ReadOptions(Record):
         na_values: further marks of a missing value, such as "-999".
         delimiter: what stands between the cells of a text file: one character, or "blanks" for any number of blanks.
         decimal: the decimal mark of a text file, "." or ",".
+        comment: what lines begin with that are left out of a text file, or "none"; else "#", unless most lines begin so.
         encoding: the encoding of a text file, such as "utf-8" or "cp1252".
         sheet: the sheet of an Excel file; else its first.
     """
@@ -65,6 +66,7 @@ class ReadOptions(Record):
     na_values: Words = ()
     delimiter: str | None = None
     decimal: Literal[".", ","] | None = None
+    comment: str | None = None
     encoding: str | None = None
     sheet: Word = None
 

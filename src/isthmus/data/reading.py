@@ -35,7 +35,7 @@ _TAKES = {  # the options that make sense for a kind
     "npy": set[str](),
     "npz": {"labels"},
     "idx": set[str](),
-    "text": {*_TABLE, "header", "delimiter", "decimal", "encoding"},
+    "text": {*_TABLE, "header", "delimiter", "decimal", "comment", "encoding"},
     "excel": {*_TABLE, "header", "decimal", "sheet"},
     "parquet": _TABLE,
 }
@@ -43,7 +43,7 @@ _FOR = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") 
     "labels": "table and no .npz file",
     **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "image or folder of images"),
     "sheet": "Excel file",
-    **dict.fromkeys(("delimiter", "decimal", "encoding"), "text file"),
+    **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "text file"),
 }
 _KINDS = (
     ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "

@@ -42,7 +42,9 @@ class RowCount:
             notes.append(f"left out of {name}: {_counted(self.empty, 'empty row')}")
         if self.comments:
             count = _counted(self.comments, "comment")
-            notes.append(f"left out of {name}: {count} (lines that begin with #, from line {self.first_comment} on)")
+            notes.append(
+                f"left out of {name}: {count}, the first in line {self.first_comment} (else --comment none, comment='none')"
+            )
         if self.long:
             notes.append(
                 f"{_counted(self.long, 'row')} of {name} with a cell of several lines, the first in line {self.first_long}"

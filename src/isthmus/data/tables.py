@@ -236,10 +236,10 @@ def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chose
     where = f"line {block.lines[error.row]} of {name}"
     if "\n" in cell:
         return DataError(
-            f"a cell in {where} goes on over several lines ({printable(cell, 60)!r}): a quotation mark may not be closed"
+            f"a cell in {where} goes on over several lines ('{printable(cell, 60)}'): a quotation mark may not be closed"
         )
     return DataError(
-        f"column {printable(one)!r} holds {kind} ({where} has {printable(cell, 60)!r}){more}: {_remedy(one, chosen, wrong)}"
+        f"column '{printable(one)}' holds {kind} ({where} has '{printable(cell, 60)}'){more}: {_remedy(one, chosen, wrong)}"
     )
 
 
@@ -247,11 +247,11 @@ def _remedy(column: str, chosen: Chosen, wrong: Sequence[str] = ()) -> str:
     """What to do with columns that hold no numbers."""
     plain = [each for each in wrong if "," not in each] if 1 < len(wrong) <= 10 else []
     out = ",".join(plain) if len(plain) == len(wrong) > 1 else column
-    said = f"leave it out (--drop {_typed(out)}, in Python drop={printable(out)!r})"
+    said = f"leave it out (--drop {_typed(out)}, in Python drop='{printable(out)}')"
     if chosen.labels is None:
-        said += f", or name it as the labels (--labels {_typed(column)}, labels={printable(column)!r})"
+        said += f", or name it as the labels (--labels {_typed(column)}, labels='{printable(column)}')"
     if chosen.id is None:
-        said += f", or as what names the rows (--id {_typed(column)}, id={printable(column)!r})"
+        said += f", or as what names the rows (--id {_typed(column)}, id='{printable(column)}')"
     return said
 
 

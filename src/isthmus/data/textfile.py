@@ -48,12 +48,12 @@ class TextFile:
         name: its path, as it is shown.
         encoding: how it is decoded.
         packing: how it is packed, or "".
-        comments: whether lines that begin with # are comments.
+        comment: what lines begin with that are comments; "" where none are.
         blanks: whether runs of blanks stand between the cells: they become tabs.
     """
 
     def __init__(self, path: Path, encoding: str | None = None) -> None:
-        self.name, self.comments, self.blanks = shown(path), True, False
+        self.name, self.comment, self.blanks = shown(path), "#", False
         self._file = open_regular(path)
         self._size = self._file.seek(0, 2)
         try:
@@ -200,14 +200,16 @@ class Stream(io.RawIOBase):
                 f"line {self._line_of(text, place)} of {self.file.name} holds a NUL character, which no text has: "
                 "it is no text file, or UTF-16 without its mark (encoding='utf-16-le', --encoding utf-16-le)"
             )
-        if self.file.comments and "#" in text:
+        mark = self.file.comment
+        if mark and mark in text:
+            comment = re.compile(_COMMENT.format(re.escape(mark)), re.MULTILINE | re.IGNORECASE)
             line, before = self.line, 0
-            for found in _COMMENT.finditer(text):
+            for found in comment.finditer(text):
                 line, before = line + text.count("\n", before, found.start()), found.start()
                 self.commented += 1
                 if len(self.comment_lines) < _NUMBERED:
                     self.comment_lines.append(line)
-            text = _COMMENT.sub("", text)
+            text = comment.sub("", text)
         self.quotes += text.count('"')
         self.line += text.count("\n")
         return _BLANKS.sub(_tab, text) if self.file.blanks else text
@@ -216,7 +218,8 @@ class Stream(io.RawIOBase):
         return self.line + text.count("\n", 0, place)
 
 
-_COMMENT = re.compile(rf"^[ \t]*(?!{'|'.join(map(re.escape, EXCEL))})#[^\n]*", re.MULTILINE | re.IGNORECASE)
+_ERRORS = "|".join(map(re.escape, EXCEL))  # cells of Excel that begin with # as comments do
+_COMMENT = rf"^[ \t]*(?!(?:{_ERRORS})){{}}[^\n]*"
 _BLANKS = re.compile(r'("(?:[^"\n]|"")*")|^[ \t]+|[ \t]+$|[ \t]+', re.MULTILINE)
 
 
@@ -246,4 +249,19 @@ def _zstd(file: BinaryIO) -> _Packed:
     from isthmus.data.arrow import pyarrow
 
     arrow = pyarrow()
-    return cast(_Packed, arrow.CompressedInputStream(arrow.PythonFile(file, "r"), "zstd"))
+    return cast(_Packed, arrow.CompressedInputStream(arrow.PythonFile(_Open(file), "r"), "zstd"))
+
+
+class _Open(io.RawIOBase):
+    """A file that stays open when its reader is gone."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        return self._file.read(size)

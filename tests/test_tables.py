@@ -1,0 +1,55 @@
+"""Tables as people have them are read as they are meant, or refused in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile_tables import TABLES, Right, Table
+
+from isthmus.data import Dataset, read
+from isthmus.errors import DataError
+
+LONGEST = 1_000  # characters of a sentence
+
+
+def written(table: Table, folder: Path) -> Path:
+    path = folder / f"x{table.suffix}"
+    path.write_bytes(table.content)
+    return path
+
+
+def check(found: Dataset, right: Right) -> None:
+    np.testing.assert_array_equal(found.train, np.array(right.values, float))
+    assert found.train.dtype == np.float64
+    assert found.kind == "table"
+    assert found.columns == right.columns
+    notes = "\n".join(found.notes)
+    for words in right.notes:
+        assert words in notes
+    assert all(len(note) < LONGEST and note.isprintable() for note in found.notes)
+    if right.labels is not None:
+        assert found.train_labels is not None
+        assert found.train_labels.tolist() == right.labels
+    if right.ids is not None:
+        assert found.ids is not None
+        assert found.ids.tolist() == right.ids
+    assert found.lines is not None
+    assert right.lines is None or found.lines.tolist() == right.lines
+    assert len(found.lines) == len(found.train)
+
+
+@pytest.mark.promise(27)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_read_as_it_is_meant_or_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
+    table = TABLES[name]
+    path = written(table, tmp_path)
+    if isinstance(table.right, Right):
+        check(read(path, **table.options), table.right)
+        return
+    with pytest.raises(DataError, match=table.right) as caught:
+        read(path, **table.options)
+    sentence = str(caught.value)
+    assert len(sentence) < LONGEST
+    assert sentence.isprintable()

@@ -234,9 +234,7 @@ def finetune(
     say_notes(part.notes, as_json)
     found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
     if others is None:
-        predictions.write(
-            path, found.classifier, part.test, part.test_labels, runs.held_out(dataset, ae.missing).keys()
-        )
+        predictions.write(path, found.classifier, part.test, part.test_labels, runs.held_out(dataset, part).keys())
     else:
         predictions.write(path, found.classifier, others.train, keys=others.keys())
     if as_json:

@@ -294,14 +294,15 @@ def test_what_is_chosen_is_chosen_by_what_was_observed() -> None:
     rng = np.random.default_rng(0)
     pictures = holes(rng.integers(0, 256, (30, 4, 4)).astype(np.float32), 0.2)
     pictures[0, 0, :2] = 0, 255
-    assert choose(pictures) == Bytes()
+    assert choose(pictures, "images") == Bytes()
     assert range_of(pictures).whole
     assert not range_of(pictures + 0.5).whole
     shares = holes(rng.random((30, 4)), 0.2)
-    assert choose(shares) == Unscaled()
+    assert choose(shares, "images") == Unscaled()
+    assert choose(shares, "table") == Standard()
     assert within_unit(shares, Unscaled().fit(shares))
     assert not within_unit(shares + 0.9, Unscaled().fit(shares))
-    ae = quick(epochs=1).fit(shares)
+    ae = quick(epochs=1, kind="images").fit(shares)
     assert isinstance(ae.likelihood_, Bernoulli)
     assert ae.model_.fill is not None
     np.testing.assert_allclose(ae.model_.fill, np.nanmean(shares, axis=0), rtol=1e-6)

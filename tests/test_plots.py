@@ -127,7 +127,7 @@ def test_reconstructions_shows_the_originals_over_the_reconstructions(ae: Autoen
         np.testing.assert_array_equal(cell(figure, 0, i), X[i])
         np.testing.assert_array_equal(cell(figure, 1, i), restored[i])
     assert figure.axes[0].images[0].get_clim() == (0, 255)
-    flat = plots.reconstructions(system("flat"), EXAMPLES["flat"])
+    flat = plots.reconstructions(system("flat"), EXAMPLES["flat"], image_shape=(28, 28))
     np.testing.assert_array_equal(cell(flat, 0, 3), X[3])
 
 

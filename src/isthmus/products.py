@@ -50,7 +50,7 @@ def placeless(product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: T
     """product(x, weight, bias, *settings) of rows x (b, ...). In inference mode a row's bits do not depend on where it stands."""
     if not torch.is_inference_mode_enabled() or len(x) == 1:
         return product(x, weight, bias, *settings)
-    x = _whole(x)
+    x, weight, bias = _whole(x), _whole(weight), None if bias is None else _whole(bias)
     if _steady(product, settings, x, weight, bias):
         return product(x, weight, bias, *settings)
     return torch.cat([product(row.clone(), weight, bias, *settings) for row in x.split(1)])
@@ -58,6 +58,8 @@ def placeless(product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: T
 
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Rows (b, ..., k) times weights (n, k), and a bias (n,). In inference mode a row's bits do not depend on where it stands."""
+    if torch.is_inference_mode_enabled():  # a copy of a model, whose weights lie elsewhere, gives the same bits
+        weight, bias = _whole(weight), None if bias is None else _whole(bias)
     small = torch.is_inference_mode_enabled() and x.ndim == 2 and len(x) > 1 and weight.numel() <= _SMALL
     if small and not _steady(F.linear, (), _whole(x), weight, bias):
         y = (x[:, None] * weight).sum(-1)

@@ -19,5 +19,5 @@ def pyarrow() -> Any:
         import pyarrow.csv
         import pyarrow.parquet
     except ImportError as error:
-        raise ModuleNotFoundError("reading tables needs pyarrow: pip install 'isthmus[parquet]'") from error
+        raise ModuleNotFoundError("reading tables needs pyarrow: pip install pyarrow") from error
     return library

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +30,13 @@ from isthmus.bottlenecks import Gaussian, Identity
 
 X, Y = load_iris(return_X_y=True)
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _workers_end() -> Iterator[None]:
+    """Joblib keeps its workers, and the threads that feed them: other tests are to find this process as it was."""
+    yield
+    get_reusable_executor().shutdown(wait=True)
 
 
 def small(**choices: Any) -> Autoencoder:

@@ -177,6 +177,22 @@ def test_where_bits_depend_on_the_address_rows_are_computed_alone(dtype: torch.d
         assert torch.equal(dense(strided, weight, bias), dense(x, weight, bias))
 
 
+@pytest.mark.promise(15)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("bottleneck", [Identity(2), bottlenecks.Gaussian(2)], ids=repr)
+@pytest.mark.parametrize("architecture", [MLP((5,)), MLP((300,)), Conv((8,))], ids=repr)
+def test_weights_at_any_address_give_the_same_bits(architecture: Any, bottleneck: Any, precision: Any) -> None:
+    shape = (13, 7) if isinstance(architecture, Conv) else (6,)
+    X = np.random.default_rng(0).normal(size=(70, *shape))
+    ae = Autoencoder(bottleneck, architecture=architecture, epochs=1, precision=precision, random_state=0).fit(X)
+    before = ae.encode(X).tobytes() + ae.reconstruct(X).tobytes() + ae.score_samples(X).tobytes()
+    for by in (1, 3):
+        for weight in ae.model_.parameters():
+            room = torch.empty(weight.numel() + by, dtype=weight.dtype)
+            weight.data = room[by:].view_as(weight).copy_(weight.data)
+        assert ae.encode(X).tobytes() + ae.reconstruct(X).tobytes() + ae.score_samples(X).tobytes() == before
+
+
 def test_the_number_of_threads_changes_no_bit_and_is_put_back() -> None:
     X = np.random.default_rng(0).random((3_000, 131)).astype(np.float32)
     ae, before = untrained(X, architecture=MLP((300, 200))), torch.get_num_threads()

@@ -107,8 +107,8 @@ WAYS: dict[str, Callable[[Path], Way]] = {
 }
 
 
-def steps(act: Callable[[], object], at: int | None, opcodes: bool = False) -> int:
-    """How many lines of isthmus an act comes through; at one of them an exception is planted."""
+def steps(act: Callable[[], object], at: int | None, opcodes: bool = False, within: str = "") -> int:
+    """How many lines of isthmus, or of a function of it, an act comes through; at one of them an exception is planted."""
     count = 0
 
     def line(frame: FrameType, event: str, _: Any) -> Any:
@@ -120,7 +120,7 @@ def steps(act: Callable[[], object], at: int | None, opcodes: bool = False) -> i
         return line
 
     def call(frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(SOURCE):
+        if not frame.f_code.co_filename.startswith(SOURCE) or within not in {"", frame.f_code.co_name}:
             return None
         frame.f_trace_opcodes = opcodes
         return line
@@ -186,11 +186,13 @@ def test_between_reports_it_is_as_far_as_training_came_and_after_an_error_what_i
     stages = copy.deepcopy(ae)
     seen |= {answers(stages) for _ in stages.fitting(X, every=1)} | {answers(stages)}
     assert len(seen) > 4
-    for at in some(total):
-        estimator = copy.deepcopy(ae)
-        with suppress(Planted):
-            steps(lambda estimator=estimator: through(estimator.fitting(X, every=1)), at)  # type: ignore[misc]
-        assert answers(estimator) in seen | {before}
+    around = steps(lambda: through(copy.deepcopy(ae).fitting(X, every=1)), None, within="_followed")
+    for within, places in (("", some(total)), ("_followed", range(around))):  # all lines about a report
+        for at in places:
+            estimator = copy.deepcopy(ae)
+            with suppress(Planted):
+                steps(lambda estimator=estimator: through(estimator.fitting(X, every=1)), at, within=within)  # type: ignore[misc]
+            assert answers(estimator) in seen | {before}
 
 
 SIGNALS = """

@@ -244,19 +244,29 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
                 report = next(reports, None)
             if report is None:
                 break
-            self._fitted = replace(aside._known(), training=moving)
             try:
+                self._fitted = replace(aside._known(), training=moving)
                 yield report
+                ours = self._holds(aside)
+                if ours:
+                    self._fitted = before
             except GeneratorExit:
-                stopped = True
-            if self._fitted is None or self._fitted.model is not aside.model_:  # another training has ended since
+                stopped, ours = True, self._holds(aside)
+            except BaseException:  # an interrupt: what was reached counts only where the caller stops
+                if self._holds(aside):
+                    self._fitted = before
+                raise
+            if not ours:  # another training has ended since
                 reports.close()
                 return
-            self._fitted = before
         with moving:
             reports.close()
         self._fitted = aside._fitted
         give_memory_back()
+
+    def _holds(self, aside: Self) -> bool:
+        """Whether what is fitted is what a training in a copy has reached."""
+        return self._fitted is not None and self._fitted.model is aside.model_
 
     def resume(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
         """Goes on with the training that a checkpoint was taken of, to its end, on the same examples.

@@ -22,6 +22,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.cli import app
 from isthmus.data import read
 from isthmus.data.labels import class_labels, labels_from_cells, plain
+from isthmus.data.parts import of_trained_classes
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.plots.hover import hover_map
 
@@ -236,3 +237,13 @@ def test_the_command_line_learns_and_writes_labels_as_they_came(tmp_path: Path) 
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} <= {"02134", "-1", "10115"}
     assert {row["truth"] for row in rows} <= {"02134", "-1", "10115", ""}
+
+
+@pytest.mark.promise(26)
+def test_a_held_out_row_without_a_label_is_of_no_other_class() -> None:
+    """Detection calibrates on what was held out of the classes that were trained on, and on rows of which no class is known."""
+    rows, trained = np.arange(10.0).reshape(5, 2), np.array(["good", None, "good"], object)
+    kept, sentence = of_trained_classes(rows, np.array(["good", None, "spot", "", "good"], object), trained)
+    np.testing.assert_array_equal(kept, rows[[0, 1, 3, 4]])
+    assert "1 of other classes do not (spot)" in sentence
+    assert of_trained_classes(rows, np.array(["good", None, "good", "good", "good"], object), trained)[1] == ""

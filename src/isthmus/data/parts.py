@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from isthmus.data.columns import listed
 from isthmus.data.dataset import Dataset
+from isthmus.data.labels import class_labels
 
 __all__ = ["of_trained_classes", "test_part"]
 
@@ -39,17 +40,20 @@ def test_part(dataset: Dataset) -> tuple[Dataset, str]:
 def of_trained_classes(examples: Array, labels: Array | None, trained: Array | None) -> tuple[Array, str]:
     """Held-out examples of the classes that were trained on, and a sentence about the others; all, where labels say nothing.
 
+    One without a label is of no other class, and stays.
+
     Args:
         examples, labels: the held-out examples, and their labels or None.
         trained: the labels of the training examples, or None.
     """
     if labels is None or trained is None:
         return examples, ""
-    known = {str(label) for label in trained}
-    same = np.array([str(label) in known for label in labels], bool)
+    theirs, known = class_labels(labels, len(labels)), class_labels(trained, len(trained))
+    names = [str(name) for name in theirs.classes]
+    others = sorted(set(names) - {str(name) for name in known.classes})
+    same = np.array([number < 0 or names[number] not in others for number in theirs.numbers], bool)
     if same.all() or not same.any():
         return examples, ""
-    others = sorted({str(label) for label in labels[~same]})
     return np.asarray(examples[same]), (
         f"{np.count_nonzero(same):,} held-out examples count as normal, because their class was trained on; "
         f"{np.count_nonzero(~same):,} of other classes do not ({listed(others)})"

@@ -52,8 +52,13 @@ def test_a_run_is_kept_whatever_fails(
 def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from isthmus import tensorboard
 
-    about = runs.About(tensorboard=True)
-    monkeypatch.setattr(tensorboard.EventWriter, "close", fails)
+    about, close = runs.About(tensorboard=True), tensorboard.EventWriter.close
+
+    def broken(writer: tensorboard.EventWriter) -> None:
+        close(writer)  # else its thread stays
+        fails()
+
+    monkeypatch.setattr(tensorboard.EventWriter, "close", broken)
     with pytest.raises(BrokenError):
         runner.trained(
             runner.Training(tmp_path / "run", small(), runs.Origin("x.npy"), Dataset("x", X), about), begun=False

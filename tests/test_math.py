@@ -56,7 +56,7 @@ def test_bernoulli_takes_examples_of_any_number_of_numbers(numbers: int) -> None
 @pytest.mark.parametrize("scale", [0.3, 1.0, "learned"])
 def test_normal_is_a_density(scale: float) -> None:
     likelihood = Normal(scale)
-    memory = likelihood.memory()
+    memory = likelihood.memory().eval()
     deviation = 1.0 if scale == "learned" else scale
     x = torch.linspace(-12, 12, 20_001)[:, None]
     y = torch.full_like(x, 0.7)
@@ -65,15 +65,30 @@ def test_normal_is_a_density(scale: float) -> None:
     torch.testing.assert_close(-nll, TorchNormal(y, deviation).log_prob(x).sum(1))
 
 
-def test_a_learned_scale_is_the_standard_deviation_of_the_residuals() -> None:
+def test_a_learned_scale_is_the_root_of_the_mean_squared_error_from_the_first_step() -> None:
     likelihood, residuals = Normal("learned"), 0.2 * torch.randn(1000, 3, generator=generator())
-    memory = likelihood.memory()
-    optimizer = torch.optim.Adam(memory.parameters(), lr=0.05)
-    for _ in range(300):
-        optimizer.zero_grad()
-        likelihood.nll(torch.zeros(1000, 3), residuals, memory).mean().backward()
-        optimizer.step()
-    assert memory["log_scale"].exp().item() == pytest.approx(residuals.square().mean().sqrt().item(), rel=1e-3)
+    memory, zeros = likelihood.memory(), torch.zeros(1000, 3)
+    nll = likelihood.nll(zeros, residuals, memory).mean().item()
+    deviation = residuals.square().mean().sqrt().item()
+    assert memory["log_scale"].exp().item() == pytest.approx(deviation, rel=1e-5)
+    assert nll == pytest.approx(3 * (0.5 + math.log(deviation) + 0.5 * math.log(2 * math.pi)), rel=1e-5)
+    for _ in range(200):
+        likelihood.nll(zeros, 0.05 * residuals, memory)
+    assert memory["log_scale"].exp().item() == pytest.approx(0.05 * deviation, rel=0.01)
+    memory.eval()
+    likelihood.nll(zeros, residuals, memory)
+    assert memory["log_scale"].exp().item() == pytest.approx(0.05 * deviation, rel=0.01), "it moves in training alone"
+
+
+def test_a_learned_scale_is_that_of_what_was_observed() -> None:
+    likelihood, memory = Normal("learned"), Normal("learned").memory()
+    x = torch.tensor([[3.0, 100.0], [100.0, 4.0], [100.0, 100.0]])
+    observed = torch.tensor([[True, False], [False, True], [False, False]])
+    for _ in range(3):
+        likelihood.nll(torch.zeros(3, 2), x, memory, observed)
+        assert memory["log_scale"].exp().item() == pytest.approx(math.sqrt(12.5), rel=1e-5)
+        likelihood.nll(torch.zeros(3, 2), x, memory, torch.zeros(3, 2, dtype=torch.bool))
+        assert memory["log_scale"].exp().item() == pytest.approx(math.sqrt(12.5), rel=1e-5), "nothing says nothing"
 
 
 def test_the_gaussian_penalty_is_the_divergence() -> None:

@@ -65,6 +65,8 @@ class FittedAttributes:
         with self.at_rest():
             model, state = self._copied(self.state)
         end_round(model, state)
+        if model.renew():  # what was a parameter has moments that fit no more
+            state.optimizer = None
         return replace(self, model=model.eval(), state=state, seen=None, interrupted=None, training=None)
 
     def resumed(self) -> Self:

@@ -23,6 +23,8 @@ __all__ = ["Bernoulli", "Normal"]
 NOTHING = Memory()
 _CERTAIN = 200.0  # a logit whose sigmoid is 1 exactly, in double precision too
 _LONGEST = 100  # 2**-100 is far from the least that float32 holds
+_DECAY = 0.95  # of the running mean of squared errors, per step
+_LEAST = 1e-3  # scale that is learned
 
 
 class Likelihood(Record):
@@ -108,14 +110,17 @@ class Normal(Likelihood):
     """A normal density around the decoder's output, of one standard deviation for all numbers, in model units.
 
     With a fixed ``scale`` the gradient is that of the squared error over ``scale``². A learned one weighs the error against
-    the penalty as the data ask (Rybkin, Daniilidis & Levine 2021, "Simple and effective VAE training with calibrated decoders");
-    it is kept above 1e-3, so that a perfect reconstruction does not send it to zero.
+    the penalty as the data ask: it is the best there is, in closed form, the root of the mean squared error (Rybkin, Daniilidis &
+    Levine 2021, "Simple and effective VAE training with calibrated decoders", section 3), as a running mean over the last steps of
+    training, of the numbers observed; before the first step it is 1. It is kept above 1e-3, so that a perfect reconstruction does not
+    send it to zero.
     """
 
     scale: PositiveFloat | Literal["learned"] = 1.0
 
     def memory(self) -> Memory:
-        return Memory(parameters={"log_scale": torch.zeros(())} if self.scale == "learned" else {})
+        names = ("log_scale", "squares", "counts") if self.scale == "learned" else ()
+        return Memory(buffers={name: torch.zeros(()) for name in names})
 
     def nll(
         self,
@@ -127,7 +132,9 @@ class Normal(Likelihood):
         errors = only(x - y, observed)
         numbers = math.prod(y.shape[1:]) if observed is None else observed.flatten(1).sum(1).to(y.dtype)
         if self.scale == "learned":
-            log_scale = memory["log_scale"].clamp(min=math.log(1e-3))
+            if memory.training and "squares" in memory:  # in a model of an older file the scale is a parameter
+                self._follow(errors, numbers, memory)
+            log_scale = memory["log_scale"].clamp(min=math.log(_LEAST))
             squares = ((errors * torch.exp(-log_scale)) ** 2).flatten(1)
             return 0.5 * squares.sum(1) + numbers * (log_scale + 0.5 * math.log(2 * math.pi))
         squares = ((errors / self.scale) ** 2).flatten(1)
@@ -135,3 +142,14 @@ class Normal(Likelihood):
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         return y
+
+    @staticmethod
+    @torch.no_grad()
+    def _follow(errors: Float[Tensor, "b *x"], numbers: int | Float[Tensor, "b"], memory: Memory) -> None:
+        """One step of the running mean, in which a batch counts by its numbers; of none the scale stays. The first step begins it."""
+        squares, counts = memory["squares"], memory["counts"]
+        squares.mul_(_DECAY).add_(errors.square().sum())
+        counts.mul_(_DECAY).add_(numbers.sum() if isinstance(numbers, Tensor) else numbers * len(errors))
+        mean = squares / counts.clamp(min=1e-30)
+        found = 0.5 * torch.log(mean.clamp(min=_LEAST**2))
+        memory["log_scale"].copy_(torch.where(counts > 0, found, memory["log_scale"]))

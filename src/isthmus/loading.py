@@ -19,6 +19,8 @@ from isthmus.devices import choose_device
 from isthmus.errors import ModelFileError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.limits import parse_size
+from isthmus.memory import Memory
+from isthmus.model import Model
 from isthmus.records import Record
 from isthmus.scaling import Affine, Extent
 from isthmus.training import State
@@ -52,7 +54,7 @@ def load(
 
     def expected(header: storage.Header, tensors: storage.Tensors) -> storage.Tensors:
         chosen = _described(header, tensors, architecture)[1]
-        sketch = chosen.sketch()
+        sketch = _as_it_was(chosen.sketch(), tensors)
         return dict(sketch.state_dict()) | asked(header, tensors, sketch, chosen.records["optimizer"])
 
     header, tensors, history, columns = storage.read_file(path, expected)
@@ -63,7 +65,9 @@ def load(
         if broken is None:
             ae.device = _usable(header, device)
             fitted = ae._assembled(chosen, header.seed, columns)
-            fitted.model.load_state_dict({name: tensors[name] for name in fitted.model.state_dict()})
+            _as_it_was(fitted.model, tensors).load_state_dict(
+                {name: tensors[name] for name in fitted.model.state_dict()}
+            )
             fitted = replace(fitted, history=history, seconds=header.seconds, state=State(header.epoch, header.step))
             broken = fitted.model.broken()  # of own modules: their weights, but not their buffers
         if broken is None and header.round is not None:
@@ -107,6 +111,14 @@ def _described(
 def _meant(shape: tuple[int, ...]) -> Kind:
     """What the axes meant to versions that did not say it: everything but rows was an image, and rows of 784 numbers too."""
     return "images" if len(shape) > 1 or shape == (784,) else "table"
+
+
+def _as_it_was(model: Model, there: storage.Tensors) -> Model:
+    """The model, whose learned scale is a parameter where the file has it so, as up to 0.3; an interrupted round goes on like that."""
+    held = model.likelihood_memory
+    if "squares" in held and "likelihood_memory.squares" not in there:
+        model.likelihood_memory = Memory(parameters={"log_scale": held["log_scale"]})
+    return model
 
 
 def _broadcasts(tensor: torch.Tensor, shape: tuple[int, ...]) -> bool:

@@ -25,3 +25,6 @@ class Memory(nn.Module):
         held = getattr(self, name)
         assert isinstance(held, Tensor)
         return held
+
+    def __contains__(self, name: str) -> bool:
+        return hasattr(self, name)

@@ -207,6 +207,15 @@ class Model(Trainable):
         """The reconstructions of codes, in model units."""
         return self.likelihood.mean(self._output(z))
 
+    def renew(self) -> bool:
+        """Takes the memory that the likelihood asks for, where a file of an older version had another; whether it had."""
+        fresh = self.likelihood.memory().to(self.device, self.dtype)
+        if fresh.state_dict().keys() == self.likelihood_memory.state_dict().keys():
+            return False
+        fresh.load_state_dict(self.likelihood_memory.state_dict(), strict=False)
+        self.likelihood_memory = fresh
+        return True
+
     def broken(self) -> str | None:
         """The name of a number that is not finite: a weight, or what a choice remembers; own modules' buffers may hold anything."""
         own = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from sklearn.utils.validation import _is_fitted
 
 import isthmus
@@ -134,18 +135,28 @@ def steps(act: Callable[[], object], at: int | None, opcodes: bool = False, with
     return count
 
 
-def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False) -> int:
+def modes() -> tuple[Any, ...]:
+    """What PyTorch is told for the thread or the process, and what is drawn next."""
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
+    drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
+    return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn
+
+
+def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False, within: str = "") -> int:
     """Plants exceptions at places of those that there are; returns how many were met."""
     whole = copy.deepcopy(way.start)
-    total = steps(lambda: way.act(whole), None, opcodes)
-    before, after, met = answers(way.start), answers(whole), 0
+    way.act(whole)
+    total = steps(lambda: way.act(copy.deepcopy(way.start)), None, opcodes, within)
+    before, after, met, told = answers(way.start), answers(whole), 0, modes()
     assert before != after
     for at in lines(total):
         estimator = copy.deepcopy(way.start)
         try:
-            steps(lambda estimator=estimator: way.act(estimator), at, opcodes)  # type: ignore[misc]
+            steps(lambda estimator=estimator: way.act(estimator), at, opcodes, within)  # type: ignore[misc]
         except Planted:
             met += 1
+        assert modes() == told, f"PyTorch is left in another mode after an exception at {at} of {total}"
         found = answers(estimator)
         assert found in {before, after}, f"half a training after an exception at {at} of {total}"
         if found == before:  # and it can be trained as if nothing had been
@@ -162,6 +173,72 @@ def some(total: int) -> list[int]:
 @pytest.mark.parametrize("name", WAYS)
 def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
     assert check(WAYS[name](tmp_path), some) >= SAMPLED
+
+
+@pytest.mark.parametrize(
+    ("name", "within"),
+    [("layerwise", "layers"), ("fit", "fast_products"), ("fit", "_leave"), ("layerwise", "learning")],
+)
+def test_an_exception_leaves_pytorch_in_the_mode_it_found(name: str, within: str, tmp_path: Path) -> None:
+    """Lines of functions that change it: where gradients stay off, all later trainings learn nothing, in silence."""
+    assert check(WAYS[name](tmp_path), lambda total: list(range(min(total, 60))), within=within) > 1
+
+
+def test_an_exception_leaves_as_many_threads_as_there_were() -> None:
+    ae, before = tiny(epochs=1).fit(X), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        told = modes()
+        for within in ("threads", "fast_products", "computed", "exact"):
+            total = steps(lambda: ae.encode(X), None, within=within)
+            for at in range(total):
+                with suppress(Planted):
+                    steps(lambda: ae.encode(X), at, within=within)
+                assert modes() == told, f"{within}, line {at} of {total}"
+    finally:
+        torch.set_num_threads(before)
+
+
+MODES: dict[str, Callable[[], Any]] = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+USES: dict[str, Callable[[], Any]] = {
+    "fit": lambda: tiny().fit(X),
+    "layerwise": lambda: tiny(epochs=1).fit(X, layerwise=True),
+    "partial_fit": lambda: tiny().partial_fit(X).partial_fit(X),
+    "detector": lambda: OutlierDetector(tiny(epochs=1), random_state=0, false_alarm_rate=0.2).fit(X),
+    "classifier": lambda: Classifier(tiny(epochs=1), epochs=1, random_state=0).fit(X, LABELS),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("use", USES)
+def test_it_learns_the_same_in_whatever_mode_the_caller_has(use: str, mode: str) -> None:
+    wanted = answers(USES[use]())
+    with MODES[mode]():
+        told = modes()
+        made = USES[use]()
+        assert modes() == told
+        assert answers(made) == wanted
+    assert answers(made) == wanted
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_between_reports_the_caller_has_its_own_mode(mode: str, tmp_path: Path) -> None:
+    wanted = answers(tiny().fit(X).partial_fit(X))
+    with MODES[mode]():
+        told, ae = modes(), tiny()
+        for _ in ae.fitting(X, every=1):
+            assert modes() == told
+        ae.save(tmp_path / "x")
+        loaded = load(tmp_path / "x")
+    ae.partial_fit(X)
+    assert answers(ae) == wanted
+    assert answers(load(tmp_path / "x")) == answers(loaded)
+    loaded.partial_fit(X)
+    assert not np.array_equal(loaded.encode(X), load(tmp_path / "x").encode(X))
 
 
 @pytest.mark.slow

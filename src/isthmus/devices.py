@@ -5,16 +5,30 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from isthmus.errors import RecordError
 
-__all__ = ["choose_device", "computes_bfloat16", "fast_products", "give_memory_back", "keep_memory", "threads"]
+__all__ = [
+    "choose_device",
+    "computes_bfloat16",
+    "exact",
+    "fast_products",
+    "give_memory_back",
+    "keep_memory",
+    "learning",
+    "learns",
+    "threads",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
@@ -49,14 +63,64 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
+def exact() -> Iterator[None]:
+    """Within, products are computed in the precision of their numbers, even where PyTorch's autocast is on."""
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """Within, tensors can learn: whatever mode the caller, or an interrupt, left PyTorch in. After, the mode is what it was."""
+    with exact(), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def learns(reports: Callable[P, Generator[T, None, None]]) -> Callable[P, Generator[T, None, None]]:
+    """Makes a generator work in the mode of `learning`; between what it yields the caller's stands."""
+
+    @wraps(reports)
+    def switched(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        working = reports(*args, **kwargs)
+        try:
+            while True:
+                with learning():
+                    report = next(working, None)
+                if report is None:
+                    return
+                yield report
+        finally:
+            with learning():
+                working.close()
+
+    return switched
+
+
+class _Undo:
+    """Puts a setting back: when it is left or, where an interrupt came in the way of that, when nothing holds this any more."""
+
+    def __init__(self, put_back: Callable[[], None]) -> None:
+        self.put_back, self.rescue = put_back, weakref.finalize(self, put_back)
+        self.rescue.atexit = False
+
+    def __call__(self) -> None:
+        self.put_back()
+        self.rescue.detach()
+
+
+@contextmanager
 def threads(count: int) -> Iterator[None]:
     """Within, PyTorch computes what this thread asks for on so many threads; after, on as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    undo = _Undo(lambda: torch.set_num_threads(before))
     try:
+        torch.set_num_threads(count)
         yield
     finally:
-        torch.set_num_threads(before)
+        undo()
 
 
 @contextmanager
@@ -70,6 +134,7 @@ def fast_products() -> Iterator[None]:
         yield
         return
     own = object()
+    undo = _Undo(lambda: _leave(products, own))
     try:
         with _SWITCHING:  # it is one setting for all threads, and stays until the last of ours is out
             if _WITHIN or products.fp32_precision == "none":
@@ -77,10 +142,15 @@ def fast_products() -> Iterator[None]:
                 products.fp32_precision = "bf16"
         yield
     finally:
-        with _SWITCHING:
-            if own in _WITHIN:
-                _WITHIN.remove(own)
-                products.fp32_precision = "bf16" if _WITHIN else "none"
+        undo()
+
+
+def _leave(products: Any, own: object) -> None:
+    """One of those within `fast_products` is out, if it ever was in."""
+    with _SWITCHING:
+        if own in _WITHIN:
+            products.fp32_precision = "bf16" if len(_WITHIN) > 1 else "none"
+            _WITHIN.remove(own)
 
 
 @cache

@@ -38,7 +38,7 @@ from isthmus.data import as_examples
 from isthmus.data.channels import channels_first
 from isthmus.data.examples import Missing
 from isthmus.data.kinds import Kind
-from isthmus.devices import choose_device, give_memory_back
+from isthmus.devices import choose_device, give_memory_back, learning, learns
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.fitted import Fitted, Settable, seed_of
 from isthmus.footprint import footprint
@@ -226,6 +226,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         aside = copy(self)
         yield from self._followed(aside, aside._fitting(X, validation, every, layerwise))
 
+    @learns
     def _fitting(self, X: Any, validation: Any, every: Due, layerwise: bool) -> Reports:
         """The training of `fit`, in place."""
         self._validate_params()
@@ -289,6 +290,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         aside = copy(self)
         yield from self._followed(aside, aside._resuming(X, validation, every))
 
+    @learns
     def _resuming(self, X: Any, validation: Any, every: Due) -> Reports:
         """The training of `resume`, in place."""
         fitted = self._known()
@@ -348,7 +350,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
         self._validate_params()
         aside = copy(self)
-        aside._begun(X, anew=True, minimum=1)
+        with learning():
+            aside._begun(X, anew=True, minimum=1)
         self._fitted = aside._fitted
         return self
 
@@ -356,10 +359,11 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
         self._validate_params()
         aside = copy(self)
-        values = aside._begun(X, anew=False, minimum=1)
-        plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
-        for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
-            pass
+        with learning():
+            values = aside._begun(X, anew=False, minimum=1)
+            plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
+            for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
+                pass
         self._fitted = aside._fitted
         return self
 

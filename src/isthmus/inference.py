@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.data.mapped import give_pages_back
-from isthmus.devices import fast_products, keep_memory, threads
+from isthmus.devices import exact, fast_products, keep_memory, threads
 from isthmus.footprint import examples_at_once, footprint
 from isthmus.model import Model
 from isthmus.sources import native
@@ -50,7 +50,8 @@ def in_batches(
         part = native(np.asarray(rows[begin : begin + size]))
         batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
         batch.numpy()[: len(part)] = part
-        return begin, function(batch.to(device)).cpu().numpy()[: len(part)]
+        with exact():
+            return begin, function(batch.to(device)).cpu().numpy()[: len(part)]
 
     with fast_products(), threads(1 if device.type == "cpu" else available):
         started = time.perf_counter()

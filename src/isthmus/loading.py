@@ -15,7 +15,7 @@ from isthmus.checkpoints import Interrupted, asked, check_values
 from isthmus.choosing import SLOTS, Chosen
 from isthmus.data.files import shown
 from isthmus.data.kinds import Kind
-from isthmus.devices import choose_device
+from isthmus.devices import choose_device, learning
 from isthmus.errors import ModelFileError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.limits import parse_size
@@ -28,6 +28,7 @@ from isthmus.training import State
 __all__ = ["load"]
 
 
+@learning()  # what was loaded can be trained, wherever it was loaded
 def load(
     path: str | os.PathLike[str],
     *,

@@ -70,7 +70,7 @@ def round_of(state: State, seen: Seen, precision: Precision, device: torch.devic
         best_epoch=0 if best is None else best.epoch,
         precision=precision,  # type: ignore[arg-type]  # "auto" has been decided
         device=device.type,
-        threads=torch.get_num_threads(),
+        threads=torch.get_num_threads() if state.threads is None else state.threads,
         torch=torch.__version__,
     )
 
@@ -182,7 +182,8 @@ class Interrupted:
         )
 
     def check_place(self, n: int, plan: Plan) -> None:
-        """`ModelFileError` unless a training of n examples by a plan comes to where this one stands."""
+        """`ModelFileError` unless a training of n examples by a plan comes to where this one stands; a warning where the last bits may
+        come out otherwise."""
         per_epoch = math.ceil(n / plan.batch_size)
         steps, (count, batches) = plan.steps(n), self.round.counts
         if self.round.done > steps:
@@ -192,11 +193,27 @@ class Interrupted:
         elif batches and count != batches * plan.batch_size:
             reason = f"its sums are of batches of {count // batches:,} examples, and training takes {plan.batch_size:,}"
         else:
+            self._compare_machines(plan)
             return
         raise ModelFileError(f"the checkpoint does not agree with itself: {reason}; fit anew")
 
+    def _compare_machines(self, plan: Plan) -> None:
+        """Warns where another version, number of threads or device goes on than began."""
+        made = (self.round.torch, self.round.threads, self.round.device)
+        here = (str(torch.__version__), torch.get_num_threads() if plan.threads is None else plan.threads, self.device)
+        if made != here:
+            said, says = (
+                f"PyTorch {version} on {threads} thread{'s' * (threads > 1)} ({device})"
+                for version, threads, device in (made, here)
+            )
+            warnings.warn(
+                f"the checkpoint was made with {said}, and this is {says}: the last bits may come out otherwise",
+                IsthmusWarning,
+                stacklevel=4,
+            )
+
     def check(self, seen: Seen, parameters: Mapping[str, Any]) -> None:
-        """An error unless examples and parameters are those of then; a warning where the last bits may come out otherwise."""
+        """An error unless examples and parameters are those of then."""
         changed = next((name for name, value in self.parameters.items() if parameters[name] != value), None)
         if changed is not None:
             raise RecordError(
@@ -209,14 +226,3 @@ class Interrupted:
             if now != then:
                 how = "there were none" if then is None else "give those" if now is None else "these differ"
                 raise DataError(f"training was interrupted on other {what}, and goes on with the same alone: {how}")
-        made = (self.round.torch, self.round.threads, self.round.device)
-        here = (str(torch.__version__), torch.get_num_threads(), self.device)
-        if made != here:
-            said, says = (
-                f"PyTorch {version} on {threads} threads ({device})" for version, threads, device in (made, here)
-            )
-            warnings.warn(
-                f"the checkpoint was made with {said}, and this is {says}: the last bits may come out otherwise",
-                IsthmusWarning,
-                stacklevel=3,
-            )

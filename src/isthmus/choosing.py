@@ -20,6 +20,7 @@ from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.observed import means
 from isthmus.devices import computes_bfloat16
 from isthmus.errors import DataError, RecordError
+from isthmus.footprint import footprint
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
@@ -48,7 +49,12 @@ __all__ = [
     "choose_precision",
     "defaults",
     "epochs_for",
+    "threads_for",
 ]
+
+_SHARED = (
+    2**24
+)  # multiplications in a step's way forwards, from which on a second thread makes it a third faster or more
 
 SLOTS: dict[str, type[Record]] = {
     "bottleneck": Bottleneck,
@@ -178,3 +184,14 @@ def batch_size_for(n: int) -> int:
 def epochs_for(n: int, batch_size: int) -> int:
     """About 3,000 steps, within 10 ... 50 epochs: more of them teach few examples by heart."""
     return min(50, max(10, math.ceil(3000 / math.ceil(n / batch_size))))
+
+
+def threads_for(model: Model, batch_size: int) -> int:
+    """Threads for steps on so many examples: one where more would bring little, else as many as PyTorch is set to.
+
+    Threads wait for each other many times a step: beside a busy process two are slower than one, and small steps by far. How much the
+    modules of the user's compute is not known: they get all.
+    """
+    work = batch_size * footprint(model).products
+    small = model.device.type == "cpu" and work < _SHARED and not isinstance(model.architecture, Modules)
+    return 1 if small else torch.get_num_threads()

@@ -112,9 +112,12 @@ class _Undo:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Within, PyTorch computes what this thread asks for on so many threads; after, on as many as before."""
+def threads(count: int | None) -> Iterator[None]:
+    """Within, PyTorch computes what this thread asks for on so many threads; after, on as many as before. None changes nothing."""
     before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
     undo = _Undo(lambda: torch.set_num_threads(before))
     try:
         torch.set_num_threads(count)

@@ -32,6 +32,7 @@ from isthmus.choosing import (
     choose_precision,
     defaults,
     epochs_for,
+    threads_for,
 )
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
@@ -471,7 +472,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         needed, what = footprint(self.model_).training * batch, f"a step of training on {batch:,} examples (batch_size)"
         check_memory(needed, what, rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
-        return Plan(self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_)
+        count = threads_for(self.model_, batch)
+        return Plan(self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_, threads=count)
 
     def _split(self, values: Array) -> tuple[Source, Source]:
         """Training examples, and some held out that the random state draws; a memory map stays in its file."""

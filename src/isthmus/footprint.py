@@ -1,4 +1,4 @@
-"""How much memory a model takes when it is used: known from the sizes of its layers, before any of it is taken."""
+"""What a model takes when it is used, memory and work: known from the sizes of its layers, before any of it is taken."""
 
 from __future__ import annotations
 
@@ -30,21 +30,24 @@ _CONVOLUTIONS_BACK = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
 
 
 class Footprint(NamedTuple):
-    """Bytes that one example takes at the peak, beside the weights: when it is used, and in a step of training."""
+    """What one example takes at the peak beside the weights, in bytes, when it is used and in a step of training; and its work: the
+    multiplications with weights on its way through encoder and decoder."""
 
     use: int
     training: int
+    products: int
 
 
 _KNOWN: WeakKeyDictionary[Model, Footprint] = WeakKeyDictionary()
 
 
 class Layer(NamedTuple):
-    """Numbers that a layer takes for an example, reads, and writes."""
+    """Numbers that a layer takes for an example, reads, and writes; and its multiplications with weights."""
 
     beside: int
     read: int
     written: int
+    products: int
 
 
 def footprint(model: Model) -> Footprint:
@@ -71,9 +74,10 @@ def _measured(model: Model) -> Footprint:
     _walk(model.decoder, (*places, code), layers)
     codes = _CODES * math.prod(places) * max(model.bottleneck.width, code)
     ends = _ENDS * numbers * max(model.dtype.itemsize, model.shift.dtype.itemsize)
-    use = max((sum(layer) for layer in layers), default=0) + codes
-    kept = sum(layer.written for layer in layers) + max((2 * sum(layer) for layer in layers), default=0) + codes
-    return Footprint(ends + use * model.dtype.itemsize, ends + kept * model.dtype.itemsize)
+    largest = max((layer.beside + layer.read + layer.written for layer in layers), default=0)
+    kept = sum(layer.written for layer in layers) + 2 * largest + codes
+    products = sum(layer.products for layer in layers)
+    return Footprint(ends + (largest + codes) * model.dtype.itemsize, ends + kept * model.dtype.itemsize, products)
 
 
 def _walk(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
@@ -84,7 +88,9 @@ def _walk(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
         return shape
     after = shape_after(module, shape)
     if not isinstance(module, _VIEWS):
-        layers.append(Layer(_beside(module, shape, after), math.prod(shape), math.prod(after)))
+        layers.append(
+            Layer(_beside(module, shape, after), math.prod(shape), math.prod(after), _products(module, shape, after))
+        )
     return after
 
 
@@ -102,6 +108,20 @@ def _beside(layer: nn.Module, before: Shape, after: Shape) -> int:
         wide, small = (after, before) if isinstance(layer, _CONVOLUTIONS_BACK) else (before, after)
         return math.prod(layer.kernel_size) * wide[0] * math.prod(small[1:])
     return 0
+
+
+def _products(layer: nn.Module, before: Shape, after: Shape) -> int:
+    """How often a layer multiplies with a weight, for one example."""
+    if isinstance(layer, Transposed):
+        return math.prod(before) * after[-1]
+    if isinstance(layer, Doubled):  # four small kernels on the small map
+        (o, c, k, _), padding = layer.weight.shape, int(layer.padding[0])
+        side = (k - padding) // 2 - (1 - padding) // 2 + 1
+        return 4 * o * c * side**2 * math.prod(places + 2 * ((padding + 1) // 2) - side + 1 for places in before[1:])
+    weights = sum(weight.numel() for weight in layer.parameters(recurse=False) if weight.ndim > 1)
+    if isinstance(layer, nn.Linear):
+        return weights * math.prod(before[:-1])
+    return weights * math.prod((before if isinstance(layer, (*_CONVOLUTIONS_BACK, Thin)) else after)[1:])
 
 
 def shape_after(layer: nn.Module, shape: Shape) -> Shape:

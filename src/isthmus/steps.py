@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from isthmus.corruptions import Corruption
-from isthmus.devices import fast_products
+from isthmus.devices import fast_products, threads
 from isthmus.model import Losses, Trainable
 from isthmus.optimizers import Optimizer, Stepping
 from isthmus.randomness import Purpose, reseed
@@ -27,7 +27,8 @@ _EAGER = 5  # steps before one is recorded: libraries choose their kernels and t
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: what is spoilt, how weights move, how long, in batches of how many, from which random state."""
+    """How to train: what is spoilt, how weights move, how long, in batches of how many, from which random state, on
+    how many threads."""
 
     corruption: Corruption
     optimizer: Optimizer
@@ -37,6 +38,7 @@ class Plan:
     precision: Precision = "float32"
     patience: int | None = None  # epochs without an improvement by ``tol`` nats, after which it stops
     tol: float = 0.0
+    threads: int | None = None  # of the processor; None: as many as PyTorch is set to
 
     def steps(self, n: int) -> int:
         """Of a round on n examples."""
@@ -77,7 +79,7 @@ class Step:
 
     def _work(self, raw: Tensor, index: Tensor, rate: float | Tensor) -> Losses:
         model = self.model
-        with fast_products():
+        with fast_products(), threads(self.plan.threads):
             x = model.inwards(raw)
             spoilt, target = self.spoil(x, index, self.generator), self.examples.target(x, index)
             losses: Losses = model(spoilt, target, self.generator, autocast(self.plan.precision))

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import torch
 from torch import Generator, Tensor
 
-from isthmus.devices import fast_products, keep_memory
+from isthmus.devices import fast_products, keep_memory, threads
 from isthmus.errors import DivergenceError, DivergenceWarning
 from isthmus.model import Losses, Trainable
 from isthmus.optimizers import Stepping
@@ -98,6 +98,7 @@ class State:
     costs: Costs = field(default_factory=Costs)  # since the epoch began
     good: dict[str, Tensor] = field(default_factory=dict)  # all numbers as they were when the epoch began
     best: Best | None = None
+    threads: int | None = None
 
 
 def train(
@@ -118,6 +119,7 @@ def train(
         DivergenceError: smaller steps did not help either.
     """
     state = State() if state is None else state
+    state.threads = plan.threads
     if state.optimizer is None:
         state.optimizer = plan.optimizer.build(model.parameters())
     if plan.patience is not None and state.best is None:
@@ -145,7 +147,8 @@ def train(
             if not complete and not due(every, state.done):
                 continue
             means = state.costs.means()
-            wrong = unsound(model, state.optimizer, examples, raw, index, means, last=state.done == steps)
+            with threads(plan.threads):
+                wrong = unsound(model, state.optimizer, examples, raw, index, means, last=state.done == steps)
             if wrong is not None:
                 go_back(model, state, place, f"{wrong} at step {state.done} of {steps}: training diverged", plan)
                 batches = None
@@ -253,7 +256,7 @@ def validate(model: Trainable, examples: Source, plan: Plan) -> float:
         torch.arange(len(examples)).split(max(plan.batch_size, rows_within(500, model.shape)))
     ):
         reseed(generator, plan.random_state, Purpose.VALIDATION, number)
-        with fast_products():
+        with fast_products(), threads(plan.threads):
             x = model.inwards(examples[index])
             target = examples.target(x, index)
             costs.add(model.eval()(plan.corruption(x, generator), target, generator, autocast(plan.precision)))

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from isthmus.choosing import threads_for
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, Missing
@@ -202,7 +203,7 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         batch = min(256, max(16, n // 40), n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         usual = min(100, max(10, math.ceil(_STEPS / math.ceil(n / batch))))
         epochs = usual if isinstance(self.epochs, str) else self.epochs
-        return Plan(corruption, optimizer, epochs, batch, seed, ae.precision_)
+        return Plan(corruption, optimizer, epochs, batch, seed, ae.precision_, threads=threads_for(ae.model_, batch))
 
     def _applied(self, X: Any, function: Any) -> Array:
         check_is_fitted(self)

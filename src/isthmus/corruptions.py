@@ -121,12 +121,12 @@ class Occlude(Corruption):
         sides = x.shape[1:3]
         if not self.draws:
             axis = 0 if self.keep == "top" or len(sides) == 1 else 1
-            seen = self._block(x, axis, torch.zeros(len(x), device=x.device), self.given)
+            seen = self._block(x, axis, x.new_zeros(len(x), dtype=torch.float32), self.given)
         else:
             share = self.given if self.keep == "window" else 1 - self.given
             seen = torch.ones_like(x, dtype=torch.bool)
             for axis in range(len(sides)):
-                place = torch.empty(len(x), device=x.device).uniform_(generator=generator)
+                place = x.new_empty(len(x), dtype=torch.float32).uniform_(generator=generator)
                 seen = seen & self._block(x, axis, place, share ** (1 / len(sides)))
             seen = seen if self.keep == "window" else ~seen
         return x.masked_fill(~seen, self.value)

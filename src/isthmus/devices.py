@@ -16,6 +16,7 @@ import torch
 from isthmus.errors import RecordError
 
 __all__ = [
+    "casting",
     "choose_device",
     "computes_bfloat16",
     "exact",
@@ -64,12 +65,29 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """Within, products are computed in the precision of their numbers, even where PyTorch's autocast is on."""
+    """Within, products are computed in the precision of their numbers, even where PyTorch's autocast is on, and on the processor, or
+    where we say, whatever the default device is."""
     with ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+@contextmanager
+def casting(x: torch.Tensor, dtype: torch.dtype | None) -> Iterator[None]:
+    """Within, products and convolutions of tensors like x are computed in another type, if one is given.
+
+    What was cast is forgotten after. PyTorch does so by itself only where no other autocast is around, and would go on with old weights.
+    """
+    if dtype is None:
+        yield
+        return
+    with torch.autocast(x.device.type, dtype=dtype):
+        yield
+    torch.clear_autocast_cache()
 
 
 @contextmanager
@@ -163,7 +181,7 @@ def _exact_in_onednn() -> bool:
     if not torch.backends.mkldnn.is_available() or not hasattr(products, "fp32_precision"):
         return False
     before = products.fp32_precision
-    x = torch.linspace(1, 2, 2**14).reshape(128, 128)
+    x = torch.linspace(1, 2, 2**14, dtype=torch.float32).reshape(128, 128)
     products.fp32_precision = "bf16"
     try:
         return torch.allclose((x @ x).double(), x.double() @ x.double(), rtol=1e-5, atol=0)

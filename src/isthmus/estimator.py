@@ -497,12 +497,14 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
 
     # Files
 
+    @learning()
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it."""
         fitted = self._known()
         with fitted.at_rest():
             self._write(path, fitted, None, {})
 
+    @learning()
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Between two reports of `fitting`: writes a model file that training can go on from, with `load` and `resume`.
 

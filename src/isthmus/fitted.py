@@ -26,6 +26,7 @@ from isthmus.data.frames import like
 from isthmus.data.kinds import Kind
 from isthmus.data.mapped import some_rows
 from isthmus.data.observed import row_means
+from isthmus.devices import learning
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.footprint import footprint
 from isthmus.inference import in_batches
@@ -104,6 +105,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         made = self._reconstructed(values)
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
+    @learning()
     def sample(
         self,
         n: int = 1,
@@ -155,7 +157,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
         spoil, model, parts = corruption or self.corruption_, self.model_, []
-        with torch.inference_mode():
+        with learning(), torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 raw = self._source(np.asarray(values[begin : begin + 1024]))
                 x = model.inwards(raw[torch.arange(len(raw))])

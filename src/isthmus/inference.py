@@ -53,7 +53,7 @@ def in_batches(
         with exact():
             return begin, function(batch.to(device)).cpu().numpy()[: len(part)]
 
-    with fast_products(), threads(1 if device.type == "cpu" else available):
+    with exact(), fast_products(), threads(1 if device.type == "cpu" else available):
         started = time.perf_counter()
         _, first = computed(next(begins))
         if check is not None:

@@ -120,7 +120,7 @@ class Normal(Likelihood):
 
     def memory(self) -> Memory:
         names = ("log_scale", "squares", "counts") if self.scale == "learned" else ()
-        return Memory(buffers={name: torch.zeros(()) for name in names})
+        return Memory(buffers={name: torch.zeros((), dtype=torch.float32) for name in names})
 
     def nll(
         self,

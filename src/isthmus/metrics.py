@@ -87,12 +87,12 @@ def entropies(x: Tensor) -> Tensor:
 
 def cross_entropy(x: Array, p: Array) -> float:
     """The mean of `cross_entropies` over all numbers."""
-    return float(cross_entropies(*(torch.tensor(side, dtype=torch.float64) for side in (x, p))).mean())
+    return float(cross_entropies(*(torch.tensor(side, dtype=torch.float64, device="cpu") for side in (x, p))).mean())
 
 
 def bernoulli_entropy(x: Array) -> float:
     """The mean of `entropies`: the least that `cross_entropy` can be for these x."""
-    return float(entropies(torch.tensor(x, dtype=torch.float64)).mean())
+    return float(entropies(torch.tensor(x, dtype=torch.float64, device="cpu")).mean())
 
 
 def principal_components(centered: NDArray[np.float32], size: int) -> PCA:

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck, Code
+from isthmus.devices import casting
 from isthmus.likelihoods import Likelihood
 from isthmus.redirection import drawing_from
 from isthmus.scaling import Affine, Extent
@@ -243,11 +244,7 @@ class Model(Trainable):
 
     @staticmethod
     def _through(part: nn.Module, x: Tensor, autocast: torch.dtype | None) -> Tensor:
-        with _casting(x, autocast):
+        """What a part makes of x, perhaps in another precision; the bottleneck and the likelihood stay in full."""
+        with casting(x, autocast):
             output: Tensor = part(x)
         return output.to(x.dtype)
-
-
-def _casting(x: Tensor, dtype: torch.dtype | None) -> AbstractContextManager[object]:
-    """Products and convolutions in another precision; the bottleneck and the likelihood stay in full."""
-    return nullcontext() if dtype is None else torch.autocast(x.device.type, dtype=dtype)

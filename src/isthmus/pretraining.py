@@ -16,6 +16,7 @@ from isthmus.architectures import Modules
 from isthmus.architectures.layers import FeaturesFirst, Inwards
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
+from isthmus.devices import casting
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Likelihood, Normal
 from isthmus.memory import Memory
@@ -82,10 +83,10 @@ class Layer(Trainable):
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """What it costs to restore the target (b, *shape) from x, in nats."""
-        with torch.autocast(x.device.type, dtype=autocast, enabled=autocast is not None):
+        with casting(x, autocast):
             hidden = self.encoder(x)
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
-        with torch.autocast(x.device.type, dtype=autocast, enabled=autocast is not None):
+        with casting(x, autocast):
             output = self.decoder(code.z)
         nll = self.likelihood.nll(output.to(x.dtype), target, self.likelihood_memory)
         return Losses(nll, code.penalty, code.stats)

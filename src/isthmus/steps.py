@@ -69,7 +69,7 @@ class Step:
         if (
             self.device.type == "cuda" and self.eager < math.inf and self.recording is None
         ):  # as the recording will have it
-            rate = torch.full((), rate, device=self.device)  # type: ignore[assignment]
+            rate = torch.full((), rate, dtype=torch.float32, device=self.device)  # type: ignore[assignment]
         if self.eager <= 0 and self.recording is None and len(raw) == self.plan.batch_size:
             self._record(raw, index)
         if self.recording is not None and len(raw) == self.plan.batch_size:
@@ -115,7 +115,7 @@ class Recording:
 
     def __init__(self, work: Work, raw: Tensor, index: Tensor, generator: Generator) -> None:
         self.raw, self.index = raw.clone(), index.clone()
-        self.rate = torch.zeros((), device=raw.device)
+        self.rate = torch.zeros((), dtype=torch.float32, device=raw.device)
         self.graph = torch.cuda.CUDAGraph()
         self.graph.register_generator_state(generator)
         with torch.cuda.graph(self.graph):

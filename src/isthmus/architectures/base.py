@@ -65,11 +65,11 @@ def activation_layers(activation: Activation) -> list[nn.Module]:
 
 
 def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-    """A layer whose weights are yet to be drawn, on the default device: on "meta" it takes no memory.
+    """A layer whose weights are yet to be drawn, in float32, on the default device: on "meta" it takes no memory.
 
     PyTorch's own `skip_init` draws them on "meta", for which half a second of PyTorch is imported.
     """
-    layer: nn.Module = _undrawn(kind)(*args, **kwargs)  # type: ignore[arg-type]  # mypy looks at the instances' __hash__
+    layer: nn.Module = _undrawn(kind)(*args, dtype=torch.float32, **kwargs)  # type: ignore[arg-type]  # mypy looks at the instances' __hash__
     layer.__class__ = kind
     return layer
 

@@ -37,9 +37,13 @@ class VectorQuantized(Bottleneck):
         return True
 
     def memory(self, generator: Generator) -> Memory:
-        codebook = torch.empty(self.entries, self.size).normal_(generator=generator)
+        codebook = torch.empty(self.entries, self.size, dtype=torch.float32).normal_(generator=generator)
         return Memory(
-            buffers={"codebook": codebook, "counts": torch.zeros(self.entries), "sums": torch.zeros_like(codebook)}
+            buffers={
+                "codebook": codebook,
+                "counts": codebook.new_zeros(self.entries),
+                "sums": torch.zeros_like(codebook),
+            }
         )
 
     def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
@@ -57,7 +61,7 @@ class VectorQuantized(Bottleneck):
 
     def _code(self, h: Float[Tensor, "b *places width"], index: Int[Tensor, "rows"], memory: Memory) -> Code:
         e = memory["codebook"][index].reshape(h.shape)
-        share = torch.bincount(index, minlength=self.entries) / len(index)
+        share = torch.bincount(index, minlength=self.entries).to(torch.float32) / len(index)
         perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
         z = e + (h - h.detach())  # straight through: e forwards, to the last bit, the identity backwards
         return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})

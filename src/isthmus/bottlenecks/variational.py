@@ -40,7 +40,7 @@ class Gaussian(Bottleneck):
         return Code(mean, self.beta * kl, {"kl": kl.mean()})
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
-        return torch.empty(shape, device=generator.device).normal_(generator=generator)
+        return torch.empty(shape, dtype=torch.float32, device=generator.device).normal_(generator=generator)
 
     @staticmethod
     def _kl(mean: Tensor, log_variance: Tensor) -> Float[Tensor, "b"]:

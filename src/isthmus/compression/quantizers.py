@@ -15,6 +15,7 @@ from isthmus.bottlenecks import VectorQuantized
 from isthmus.bottlenecks.quantized import nearest
 from isthmus.compression.tables import MOST
 from isthmus.data.examples import blocks
+from isthmus.devices import exact
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 
@@ -79,6 +80,7 @@ class Entries:
     codebook: Array
     shape: tuple[int, ...]
 
+    @exact()
     def integers(self, codes: Array) -> NDArray[np.int32]:
         book = torch.from_numpy(self.codebook)
         rows = codes.reshape(-1, self.codebook.shape[1])

@@ -82,4 +82,4 @@ def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Sub
             axes = principal_components(centered, size).components_.astype(np.float64)
         else:
             missing = "the examples are all the same: there are no principal components"
-    return Subspace(*(torch.tensor(part) for part in (mean, scale, axes))), missing
+    return Subspace(*(torch.tensor(part, device="cpu") for part in (mean, scale, axes))), missing

@@ -111,6 +111,7 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
     classes_: Array
     history_: tuple[Report, ...]
 
+    @learning()
     def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
         """Learns the labels y (n,) of examples X (n, *shape): numbers, text, truth values, dates.
 
@@ -128,22 +129,21 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         values = ae._examples(examples)
         if known.n_unlabeled:
             values = Rows(values)(np.flatnonzero(known.labeled))
-        with learning():
-            codes, model = ae.transform(values), ae.model_
-            head = Head(codes, len(classes), model.dtype).to(model.device)
-            net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
-            history, state = list[Report](), State()
-            rounds: list[tuple[Trainable, Source, Plan]] = [
-                (head, Resident(codes, model.device), self._plan(len(values), _ON_CODES, Clean(), ae, seed))
-            ]
-            if not self.frozen:
-                spoilt = Clean() if isinstance(self.corruption, str) else self.corruption
-                rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, spoilt, ae, seed)))
-            for number, (part, source, plan) in enumerate(rounds):
-                reports = train(part, Labelled(source, labels), plan, state=state)
-                title = ("softmax", "all")[number]
-                history += shown(reports, None, title, lines=not interactive()) if self.verbose else reports
-                state = State(state.epoch, state.step)
+        codes, model = ae.transform(values), ae.model_
+        head = Head(codes, len(classes), model.dtype).to(model.device)
+        net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
+        history, state = list[Report](), State()
+        rounds: list[tuple[Trainable, Source, Plan]] = [
+            (head, Resident(codes, model.device), self._plan(len(values), _ON_CODES, Clean(), ae, seed))
+        ]
+        if not self.frozen:
+            spoilt = Clean() if isinstance(self.corruption, str) else self.corruption
+            rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, spoilt, ae, seed)))
+        for number, (part, source, plan) in enumerate(rounds):
+            reports = train(part, Labelled(source, labels), plan, state=state)
+            title = ("softmax", "all")[number]
+            history += shown(reports, None, title, lines=not interactive()) if self.verbose else reports
+            state = State(state.epoch, state.step)
         net.eval()
         # all at once: an interrupt finds it as it was before, or fitted
         self.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=tuple(history))

@@ -18,8 +18,9 @@ from isthmus.comparing import Comparison
 from isthmus.comparing.columns import COLUMNS
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import Evaluation, evaluate
-from isthmus.likelihoods import Normal
+from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.runs import About, Origin, save_run
+from isthmus.scaling import MinMax
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(300, 3)) @ RANDOM.normal(size=(3, 8)) + 0.1 * RANDOM.normal(size=(300, 8))
@@ -69,13 +70,13 @@ def test_ties_are_all_best_and_none_is_where_all_are_alike_or_nothing_is_known()
     assert planted(psnr=[None, 30.0]).best(MORE["psnr"]) == []
 
 
-def test_nats_of_other_likelihoods_scales_and_prices_are_not_ranked() -> None:
+def test_nats_of_masses_of_other_scales_and_of_other_prices_are_not_ranked() -> None:
     X = ROWS[:50]
-    for other in (
-        fitted(Identity(3), X=ROWS * 3),
-        fitted(Identity(3), likelihood=Normal(), X=(ROWS > 0) * 1.0),
-    ):
-        assert compare([SMALL, other], X).best(MORE["nats"]) == []
+    shares = [fitted(Identity(3), likelihood=Bernoulli(), scaling=MinMax(per), X=ROWS) for per in ("all", "feature")]
+    for pair in ([SMALL, shares[0]], shares):
+        assert compare(pair, X).best(MORE["nats"]) == []
+    densities = [SMALL, fitted(Identity(3), scaling=MinMax(), likelihood=Normal(0.05))]
+    assert compare(densities, X).best(MORE["nats"]) != [], "densities of the data compare"
     drawn = compare([fitted(Gaussian(3, beta=0.1)), fitted(Gaussian(3, beta=4.0))], X)
     assert drawn.best(MORE["nats"]) == []
     assert drawn.best(MORE["mse"]) != []

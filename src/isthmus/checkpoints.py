@@ -6,7 +6,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from isthmus.model import Model
 from isthmus.optimizers import Optimizer, broken
 from isthmus.steps import Plan, Precision
 from isthmus.storage import Header, Round, Tensors
-from isthmus.training import Best, Costs, State
+from isthmus.training import Best, Costs, Report, State
 
 __all__ = ["Interrupted", "Seen", "asked", "check_values", "round_of", "tensors_of"]
 
@@ -143,6 +143,30 @@ def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> Non
         raise ValueError(f"no training leads to its {first}")
 
 
+def of_the_data(
+    history: tuple[Report, ...], state: State, trained: float, validated: float, begun: float
+) -> tuple[Report, ...]:
+    """The history in nats of the data, where a version up to 0.3 counted densities in model units; and a round's losses, in place.
+
+    Args:
+        trained, validated, begun: the mean of `Model.log_volumes` over the examples that were trained on, validated on, and seen since
+            the epoch began.
+    """
+    if "nll" in state.costs.sums:
+        state.costs.sums["nll"] += state.costs.batches * begun
+    if state.best is not None:
+        state.best.loss += validated
+    return tuple(
+        replace(
+            report,
+            loss=report.loss + trained,
+            nll=report.nll + trained,
+            valid=None if report.valid is None else report.valid + validated,
+        )
+        for report in history
+    )
+
+
 class Interrupted:
     """A round of training that a checkpoint was taken of.
 
@@ -151,12 +175,16 @@ class Interrupted:
         model: with its weights.
         optimizer: the record that it was trained with.
         parameters: what the user chose.
+
+    Attributes:
+        in_model_units: whether its losses are so, and which numbers were observed has to be seen to know them in nats of the data.
     """
 
     def __init__(
         self, header: Header, tensors: Tensors, model: Model, optimizer: Optimizer, parameters: Mapping[str, Any]
     ) -> None:
         assert header.round is not None
+        self.in_model_units = header.kind is None and model.likelihood.density and model.fill is not None
         self.round: Round = header.round
         self.parameters = {name: parameters[name] for name in (*SLOTS, *_DECIDING)}
         device, stepping = model.shift.device, optimizer.build(model.parameters())

@@ -22,7 +22,7 @@ from isthmus import storage
 from isthmus.architectures.base import Architecture
 from isthmus.attributes import FittedAttribute, FittedAttributes
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.checkpoints import Seen, round_of, tensors_of
+from isthmus.checkpoints import Seen, of_the_data, round_of, tensors_of
 from isthmus.choosing import (
     SLOTS,
     Chosen,
@@ -306,7 +306,22 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         n = len(self._parts(seen)[0])
         fitted.interrupted.check_place(n, self._plan(n))
         self._fitted = fitted.resumed()
+        if fitted.interrupted.in_model_units:
+            self._count_observed(seen)
         yield from self._round(seen, every)
+
+    def _count_observed(self, seen: Seen) -> None:
+        """Brings the losses of a round that an older version began to nats of the data, now that these are here."""
+        (examples, held), known = self._parts(seen), self._known()
+        order = torch.randperm(len(examples), generator=seeded("cpu", known.seed, Purpose.ORDER, known.state.epoch))
+
+        def mean(source: Source, index: torch.Tensor) -> float:
+            volumes = known.model.log_volumes(~known.model.inwards(source[index]).isnan())
+            return float(volumes.double().mean()) if len(index) else 0.0
+
+        trained, begun = mean(examples, order), mean(examples, order[: known.state.costs.count])
+        validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
+        self._fitted = replace(known, history=of_the_data(known.history, known.state, trained, validated, begun))
 
     def _looked_at(self, values: Array, validation: Any) -> Seen:
         """The examples of a round, checked."""

@@ -169,6 +169,8 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     def score_samples(self, X: Any) -> Array:
         """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data.
 
+        Where the likelihood is a density, as Normal is, it is one of the data in their own units, whatever the scaling: scores of
+        different scalings compare (`Model.nll`). Bernoulli is a mass of what was scaled to [0, 1], and knows no units.
         Where numbers are missing it is of those observed alone: examples of which less is known lose less.
         """
         return self._apply(lambda model, raw: -_scored(model, raw), self._examples(X))

@@ -1,7 +1,8 @@
 """How far a reconstruction is from the example: the negative log-likelihood in nats per example.
 
 The decoder's output ``y`` becomes the parameter of a distribution over examples ``x``; ``nll(y, x)`` is its negative logarithm,
-summed over an example's numbers, and ``mean(y)`` is the reconstruction. Both are in model units (see `scaling`).
+summed over an example's numbers, and ``mean(y)`` is the reconstruction. Both are in model units (see `scaling`); what that means for a
+density of the data, `Model.nll` adds.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ _LEAST = 1e-3  # scale that is learned
 
 class Likelihood(Record):
     """A distribution over examples, given what the decoder says."""
+
+    @property
+    def density(self) -> bool:
+        """Whether it is a density of numbers, which depends on their unit, and not a mass."""
+        return True
 
     def memory(self) -> Memory:
         """The tensors that training is to learn for this likelihood."""
@@ -88,6 +94,10 @@ class Bernoulli(Likelihood):
 
     For grey levels it is not a density: the least it can reach is the entropy of the pixels, not zero.
     """
+
+    @property
+    def density(self) -> bool:
+        return False
 
     def nll(
         self,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from isthmus import storage
 from isthmus.architectures import Modules
-from isthmus.checkpoints import Interrupted, asked, check_values
+from isthmus.attributes import FittedAttributes
+from isthmus.checkpoints import Interrupted, asked, check_values, of_the_data
 from isthmus.choosing import SLOTS, Chosen
 from isthmus.data.files import shown
 from isthmus.data.kinds import Kind
@@ -76,6 +77,8 @@ def load(
             check_values(header, tensors, parameters)
             interrupted = Interrupted(header, tensors, fitted.model, optimizer, parameters)
             fitted = replace(fitted, interrupted=interrupted, precision=header.round.precision)
+        if broken is None and header.kind is None:
+            fitted = _in_nats_of_the_data(fitted)
     if broken is not None:
         raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
     ae._fitted = replace(fitted, loaded=True, max_memory=allowed)
@@ -107,6 +110,19 @@ def _described(
     return ae, Chosen(
         fitted, shape, header.kind or _meant(shape), affine, dtype, _extent(header, tensors), _fill(header, tensors)
     )
+
+
+def _in_nats_of_the_data(fitted: FittedAttributes) -> FittedAttributes:
+    """What a version up to 0.3 wrote, whose losses were in model units.
+
+    Where numbers may be missing, how many were is not in the file: there a round that goes on finds it in the examples
+    (`Autoencoder.resume`), and a history stays as it is.
+    """
+    model = fitted.model
+    if model.fill is not None or not model.likelihood.density:
+        return fitted
+    state = fitted.state if fitted.interrupted is None else fitted.interrupted.state
+    return replace(fitted, history=of_the_data(fitted.history, state, *[model.log_volume] * 3))
 
 
 def _meant(shape: tuple[int, ...]) -> Kind:

@@ -5,13 +5,14 @@ It knows nothing of corruption, devices, epochs or logging: training calls ``mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Num
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
@@ -98,6 +99,7 @@ class Model(Trainable):
 
     shift: Tensor
     scale: Tensor
+    logs: Tensor
     fill: Tensor | None
     least: Tensor | None
     largest: Tensor | None
@@ -127,6 +129,9 @@ class Model(Trainable):
         )  # as bytes do: one pass, not three
         self.register_buffer("shift", torch.as_tensor(affine.shift))
         self.register_buffer("scale", torch.as_tensor(affine.scale))
+        logs = np.log(affine.scale.astype(np.float64))
+        self.log_volume = float(logs.mean()) * math.prod(shape)  # of one model unit of each number, in raw units
+        self.register_buffer("logs", torch.as_tensor(logs).to(dtype), persistent=False)
         self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
         self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
         self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
@@ -193,6 +198,24 @@ class Model(Trainable):
         """What it costs with the point code: nothing is drawn."""
         return self._losses(self.bottleneck.point(self._hidden(x), self.code_memory), target)
 
+    def nll(self, y: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
+        """-log p(target | y) of outputs of the decoder, in nats of the data: the one place where the scaling comes in.
+
+        A density of numbers in model units becomes one of numbers in raw units by the scaling's Jacobian, so that scores of different
+        scalings compare: - log |d model / d raw| = log(scale) is added for each number that counts. A mass stays what it is.
+        """
+        memory, density = self.likelihood_memory, self.likelihood.density
+        if self.fill is None:
+            nll = self.likelihood.nll(y, target, memory)
+            return nll + self.log_volume if density else nll
+        observed = ~target.isnan()
+        nll = self.likelihood.nll(y, target.where(observed, self.fill), memory, observed)
+        return nll + self.log_volumes(observed) if density else nll
+
+    def log_volumes(self, observed: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
+        """The sum of log(scale) over the numbers observed of each example."""
+        return torch.where(observed, self.logs, 0).flatten(1).sum(1)
+
     def represent(
         self, x: Float[Tensor, "b *x"], generator: Generator, autocast: torch.dtype | None = None
     ) -> Float[Tensor, "b *code"]:
@@ -228,13 +251,7 @@ class Model(Trainable):
         return drawing_from(generator, self.device) if self.architecture.draws else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
-        y, memory = self._output(code.z, autocast), self.likelihood_memory
-        if self.fill is None:
-            nll = self.likelihood.nll(y, target, memory)
-        else:
-            observed = ~target.isnan()
-            nll = self.likelihood.nll(y, target.where(observed, self.fill), memory, observed)
-        return Losses(nll, code.penalty, code.stats)
+        return Losses(self.nll(self._output(code.z, autocast), target), code.penalty, code.stats)
 
     def _hidden(self, x: Tensor, autocast: torch.dtype | None = None) -> Tensor:
         return self._through(self.encoder, self.filled(x, autocast), autocast)

@@ -88,14 +88,16 @@ class Layer(Trainable):
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
         with casting(x, autocast):
             output = self.decoder(code.z)
-        nll = self.likelihood.nll(output.to(x.dtype), target, self.likelihood_memory)
-        return Losses(nll, code.penalty, code.stats)
+        return Losses(self._nll(output.to(x.dtype), target), code.penalty, code.stats)
 
     def score(self, x: Tensor, target: Tensor) -> Losses:
         code = self.bottleneck.point(self.encoder(x), self.code_memory)
-        return Losses(
-            self.likelihood.nll(self.decoder(code.z), target, self.likelihood_memory), code.penalty, code.stats
-        )
+        return Losses(self._nll(self.decoder(code.z), target), code.penalty, code.stats)
+
+    def _nll(self, y: Tensor, target: Tensor) -> Tensor:
+        """Of the first layer in nats of the data; what the others restore has no other units than its own."""
+        model, below = self._outside
+        return self.likelihood.nll(y, target, self.likelihood_memory) if len(below) else model.nll(y, target)
 
 
 def layers(model: Model) -> list[Layer]:

@@ -1,6 +1,9 @@
 """Raw units <-> model units: an affine map per number, found once on the training data, that travels with the model.
 
 model units = (raw - shift) / scale
+
+A density in model units is one in raw units over the scale: `Model.nll` adds log(scale) of each number to the nats. A constant, whose
+spread is not known, has the scale 1 and adds nothing; a huge one has what rounding makes of it, and its logarithm is finite too.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from isthmus.data.examples import blocks
 from isthmus.data.observed import count, total
 from isthmus.estimator import Autoencoder
 from isthmus.inference import in_batches
+from isthmus.model import Model
 from isthmus.products import dense
 
 __all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "squares"]
@@ -137,7 +138,8 @@ class Scorer:
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
         """The scores of checked examples (n, *shape), higher is more normal: (n,)."""
         if self.kind == "nats":
-            return ae.score_samples(values).astype(np.float64)
+            scores = ae.score_samples(values).astype(np.float64)
+            return scores if ae.model_.fill is None else scores + _log_volumes(ae.model_, values)
         return -self._each(ae, values, self._surprise)
 
     def _surprise(self, codes: Doubles, errors: Doubles) -> Doubles:
@@ -174,6 +176,16 @@ class Scorer:
 
         found: Doubles = in_batches(batch, values, model)  # type: ignore[assignment]  # doubles, as made above
         return found
+
+
+def _log_volumes(model: Model, values: Array) -> Doubles:
+    """What a score owes to the units of the numbers observed, (n,): whether an example is normal depends on no unit."""
+    if not model.likelihood.density:
+        return np.zeros(len(values))
+    logs = model.logs.numpy(force=True)
+    return np.concatenate(
+        [np.where(np.isnan(block), 0, logs).reshape(len(block), -1).sum(1) for _, block in blocks(values)]
+    )
 
 
 def squares(ae: Autoencoder, values: Array) -> Doubles:

@@ -59,7 +59,8 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
             "code", "whitened": only the one, or only the other.
             "error", which "auto" means of rows of columns: mean squared error in model units. On tables of 25 to 2,000 rows, anomalies
             planted in some, it ranked above "combined", whose mixture takes more rows than a table often has.
-            "nats": the autoencoder's own loss, `Autoencoder.score_samples`.
+            "nats": the autoencoder's own loss, `Autoencoder.score_samples`; where numbers may be missing in model units, so that
+            examples of which different columns are known compare.
         contamination: the share of the examples given to `fit` that is believed to be anomalous, in (0, 0.5].
         false_alarm_rate: how often a normal example may be called anomalous; 0.05 if neither is given.
         calibration_fraction: the share of examples held out to calibrate on. A quarter as many more are kept from the training of the

@@ -22,8 +22,8 @@ Needs = Literal["", "units", "loss", "corruption"]
 class Column(NamedTuple):
     """A figure of `Evaluation`: its attribute, its title, which is better, and what has to agree for that to mean anything.
 
-    ``needs``: errors in model units need one scaling ("units"), losses one kind of likelihood and price of the code too
-    ("loss"), and what is restored one corruption ("corruption").
+    ``needs``: errors in model units need one scaling ("units"); losses one price of the code, and to be densities all, or masses of one
+    kind and scaling ("loss"); and what is restored one corruption ("corruption").
     """
 
     name: str
@@ -70,7 +70,8 @@ def _measured_in(ae: Autoencoder, needs: Needs) -> Any:
     if needs == "units":
         return units
     priced = {key: value for key, value in ae.bottleneck_.get_params().items() if key in PRICES}
-    return (*units, type(ae.likelihood_), *sorted(priced.items())) if needs == "loss" else ""
+    measure = ("density",) if ae.likelihood_.density else (*units, type(ae.likelihood_))
+    return (*measure, *sorted(priced.items())) if needs == "loss" else ""
 
 
 def differing(autoencoders: Sequence[Autoencoder]) -> dict[str, tuple[str, ...]]:

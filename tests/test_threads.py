@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from isthmus import Autoencoder, devices
+from isthmus import Autoencoder, devices, redirection
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise
@@ -177,21 +179,74 @@ def test_what_is_drawn_is_the_same_alone_and_beside_others(name: str) -> None:
 
 
 class Recomputed(nn.Module):
-    def __init__(self) -> None:
+    """Layers that keep nothing for the backward, where they are computed again."""
+
+    def __init__(self, *layers: nn.Module, reentrant: bool = False, preserve: bool = True) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5))
+        self.inner, self.how = nn.Sequential(*layers), {"use_reentrant": reentrant, "preserve_rng_state": preserve}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return checkpoint(self.inner, x, use_reentrant=False)  # type: ignore[no-any-return]
+        return checkpoint(self.inner, x, **self.how)  # type: ignore[no-any-return]
 
 
-def test_what_would_be_drawn_anew_in_the_backward_is_refused_beside_others() -> None:
-    ae = Autoencoder(Identity(6), architecture=Modules(Recomputed(), nn.Linear(6, 6)), epochs=1, random_state=0)
+def block(**how: bool) -> Recomputed:
+    return Recomputed(nn.Linear(6, 6), nn.Dropout(0.5), nn.Tanh(), nn.Dropout(0.2), **how)
+
+
+SPARING: dict[str, Callable[[], nn.Module]] = {
+    "one": block,
+    "two and what is kept": lambda: nn.Sequential(block(), nn.Dropout(0.3), block()),
+    "one in another": lambda: Recomputed(block(), nn.Dropout(0.4), block()),
+    "the older way": lambda: nn.Sequential(
+        nn.Linear(6, 6), block(reentrant=True), nn.Dropout(0.3), block(reentrant=True)
+    ),
+}
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """The same layers without checkpoints."""
+    if isinstance(module, Recomputed):
+        return plain(module.inner)
+    return nn.Sequential(*map(plain, module)) if isinstance(module, nn.Sequential) else module
+
+
+@pytest.mark.filterwarnings(
+    "ignore:None of the inputs have requires_grad"
+)  # of the older way, which is tried without gradients
+@pytest.mark.parametrize("kind", SPARING)
+def test_what_is_computed_again_in_the_backward_draws_what_it_drew(kind: str) -> None:
+    """Alone, beside a thread that draws, and without checkpoints: the same weights."""
+    torch.manual_seed(0)
+    sparing, decoder = SPARING[kind](), nn.Linear(6, 6)
+    world = torch.get_rng_state()
+    found = [
+        Autoencoder(Identity(6), architecture=Modules(encoder, decoder), epochs=2, batch_size=20, random_state=0)
+        for encoder in (plain(copy.deepcopy(sparing)), sparing, sparing)
+    ]
+    kept, alone = (weights(ae.fit(X)) for ae in found[:2])
+    assert torch.equal(torch.get_rng_state(), world)
+    with Beside(idle):
+        beside = weights(found[2].fit(X))
+    assert torch.equal(torch.get_rng_state(), world)
+    same(alone, kept)
+    same(beside, kept)
+
+
+def test_who_wants_other_numbers_in_the_backward_draws_them_from_ours_too() -> None:
+    torch.manual_seed(0)
+    encoder, decoder = block(preserve=False), nn.Linear(6, 6)
+    world = torch.get_rng_state()
+    ae = Autoencoder(Identity(6), architecture=Modules(encoder, decoder), epochs=1, random_state=0)
     alone = weights(ae.fit(X))
-    with (
-        Beside(threading.Event().wait(0.01).__bool__),
-        pytest.raises(NotPossibleError, match=r"torch\.utils\.checkpoint"),
-    ):
+    assert torch.equal(torch.get_rng_state(), world)
+    same(weights(ae.fit(X)), alone)
+
+
+def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    ae = Autoencoder(Identity(6), architecture=Modules(block(), nn.Linear(6, 6)), epochs=1, random_state=0)
+    alone = weights(ae.fit(X))
+    monkeypatch.setitem(redirection._KNOWN, "checkpoint", lambda frame: frame.f_locals["of another version"])
+    with Beside(idle), pytest.raises(NotPossibleError, match=r"torch\.utils\.checkpoint"):
         ae.fit(X)
     same(weights(ae), alone)
 

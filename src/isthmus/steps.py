@@ -15,6 +15,7 @@ from isthmus.devices import fast_products, threads
 from isthmus.model import Losses, Trainable
 from isthmus.optimizers import Optimizer, Stepping
 from isthmus.randomness import Purpose, reseed
+from isthmus.redirection import drawing_again
 from isthmus.sources import Resident, Source
 
 __all__ = ["Plan", "Precision", "Spoiling", "Step", "autocast"]
@@ -94,7 +95,9 @@ class Step:
         self.optimizer.zero_grad()
         parts = [part for part in (losses.nll, losses.penalty) if part.requires_grad]
         if parts:  # as one number: for gradients of its own, PyTorch imports half a second of symbols
-            torch.dot(sum(parts[1:], parts[0]), torch.full_like(parts[0], weight)).backward()
+            total = torch.dot(sum(parts[1:], parts[0]), torch.full_like(parts[0], weight))
+            with drawing_again():
+                total.backward()
         if record.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), record.clip)
         self.optimizer.step(rate)

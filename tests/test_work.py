@@ -92,7 +92,7 @@ def test_steps_and_validation_take_the_threads_of_their_work_and_put_back_what_w
     two_threads: None, X: Any, count: int
 ) -> None:
     seen = list[int]()
-    ae = Autoencoder(Identity(4), architecture=MLP((512,)), corruption=Counts(seen), epochs=2, batch_size=40)
+    ae = Autoencoder(Identity(4), architecture=MLP((1024,)), corruption=Counts(seen), epochs=2, batch_size=40)
     for _ in ae.fitting(X, validation=X):
         assert torch.get_num_threads() == 2  # between reports all is as it was
     assert set(seen) == {count}

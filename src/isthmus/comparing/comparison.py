@@ -86,7 +86,10 @@ class Comparison:
         return differing(self.autoencoders)
 
     def beaten(self) -> list[tuple[str, str, str]]:
-        """Who beats whom, and in what: worse in nothing (code, parameters, squared error; speed to a tenth), better in something."""
+        """Who beats whom, and in what: worse in nothing (code, parameters, error; speed to a tenth), better in something.
+
+        The error is that in which every column counts equally (`Evaluation.column_error`), of pictures the squared error.
+        """
         pairs = [(a, b) for a in range(len(self.names)) for b in range(len(self.names)) if a != b]
         ahead = [(a, b, _ahead(self.evaluations[a], self.evaluations[b])) for a, b in pairs]
         return [(self.names[a], self.names[b], _listed(how)) for a, b, how in ahead if how]
@@ -99,7 +102,7 @@ class Comparison:
         ranked = sorted(beaten, key=lambda each: len(each[2]))  # in most ways last
         first = {loser: f"{winner} is {how} than {loser}" for winner, loser, how in ranked if winner in free}
         if not first:
-            return "None beats another: whoever is ahead in size, speed or squared error is behind in one of these."
+            return "None beats another: whoever is ahead in size, speed or error is behind in one of these."
         unbeaten = f"; beaten by nobody: {', '.join(free)}" if len(self.names) > 2 else ""
         return f"{'; '.join(first.values())}, and in nothing worse{unbeaten}."
 
@@ -124,15 +127,20 @@ class Comparison:
         return under_each_other(examples, rows, pictured(self.autoencoders[0], image_shape))
 
     def chart(self) -> Figure:
-        """The squared error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""
+        """The error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""
         same = len({each.code_size for each in self.evaluations}) == 1
         xs = [each.n_parameters if same else each.code_size for each in self.evaluations]
-        points = [(name, float(x), e.mse) for name, x, e in zip(self.names, xs, self.evaluations, strict=True)]
-        pca = sorted(
-            {(float(x), e.pca_mse) for x, e in zip(xs, self.evaluations, strict=True) if e.pca_mse is not None}
-        )
+        points = [(name, float(x), _error(e)) for name, x, e in zip(self.names, xs, self.evaluations, strict=True)]
+        by_column = all(each.column_error is not None for each in self.evaluations)
+        beside = [each.pca_column_error if by_column else each.pca_mse for each in self.evaluations]
+        pca = sorted({(float(x), error) for x, error in zip(xs, beside, strict=True) if error is not None})
         what = "parameters" if same else "numbers in a code"
-        return tradeoff(points, pca, what, f"MSE on {len(self.examples):,} held-out examples")
+        return tradeoff(
+            points,
+            pca,
+            what,
+            f"{'error by column' if by_column else 'MSE'} on {len(self.examples):,} held-out examples",
+        )
 
 
 def compare(
@@ -314,10 +322,20 @@ def _listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def _error(found: Evaluation) -> float:
+    """What one is chosen by."""
+    return found.mse if found.column_error is None else found.column_error
+
+
+def _rank(found: Evaluation) -> tuple[float, float]:
+    """What one is chosen by, to the digits that are shown; where that is as good, the squared error decides."""
+    return tuple(float(shown(error).replace(",", "")) for error in (_error(found), found.mse))  # type: ignore[return-value]
+
+
 def _ahead(one: Evaluation, other: Evaluation) -> list[str]:
     """In what one is ahead of another; nothing where it is behind in anything."""
     sizes = [(one.code_size, other.code_size), (one.n_parameters, other.n_parameters)]
-    errors = float(shown(one.mse).replace(",", "")), float(shown(other.mse).replace(",", ""))
+    errors = [_rank(each) for each in (one, other)]
     rate = one.encode_per_second / other.encode_per_second
     if any(a > b for a, b in sizes) or errors[0] > errors[1] or rate * NOISE < 1:
         return []

@@ -3,6 +3,7 @@
 Read in this order:
 
     subspace      PCA of equal width, and which examples are drawn where not all are taken
+    columns       the error in which every column counts equally
     comparing     examples and reconstructions: errors, nats, likeness of pictures
     codes         the health of the codes: what is used, and how much of it
     labels        what the codes know of labels that training never saw

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from isthmus.bottlenecks import L1, Gaussian, TopK, VectorQuantized
 from isthmus.corruptions import Clean
 from isthmus.estimator import Autoencoder
+from isthmus.scaling import MinMax, Standard
 
 if TYPE_CHECKING:
     from isthmus.evaluation.figures import Evaluation
@@ -25,6 +26,8 @@ WORSE = 1.05  # times PCA's error, from which on PCA is better
 RISEN = 0.1  # of what the validation loss fell after the first epoch, the share by which it has risen again
 NOTED = 0.01  # and the share of its least by which it has risen at least
 GAP = 1.5  # times the error on training examples, from which on that on others is much worse
+HIDDEN = 0.1  # by how much more of a column's variance is left, on average, than of all numbers', from which on columns are hidden
+_NAMED = 5  # columns in a sentence
 FEW = 20  # examples, below which nothing is said by comparing others with those of training
 
 
@@ -157,11 +160,36 @@ def _by_heart(ae: Autoencoder, found: Evaluation) -> str:
     return f"It knows training examples by heart: the squared error is {times}: {remedy}."
 
 
+def _hidden(ae: Autoencoder, found: Evaluation) -> str:
+    """Columns are lost that the error over all numbers does not show: it is that of the largest numbers."""
+    if found.column_error is None or found.raw_left is None or not found.lost_columns:
+        return ""
+    if found.column_error - found.raw_left < HIDDEN or found.n_examples < FEW:
+        return ""
+    named = [f"{name!r}" if ae.kind_ == "table" else name for name, _ in found.lost_columns[:_NAMED]]
+    more = found.n_lost_columns - len(named)
+    listed = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
+    each = "column" if ae.kind_ == "table" else "channel"
+    own = isinstance(ae.scaling_, Standard | MinMax) and ae.scaling_.per != "all"
+    remedy = (
+        "take a larger bottleneck.size, or train longer (epochs)"
+        if own
+        else "take scaling=Standard, which scales each by itself"
+    )
+    if own and found.pca_column_error is not None and found.pca_column_error > found.column_error - HIDDEN:
+        remedy = "nothing in the others says what they are, perhaps; a larger bottleneck.size keeps more"
+    return (
+        f"The error over all numbers hides {each}s: of the variance of all numbers {found.raw_left:.2g} is left, of that of a {each} "
+        f"{found.column_error:.2g} on average. Lost by half or more: {listed}: {remedy}."
+    )
+
+
 RULES: dict[str, Rule] = {
     "unused units": _unused,
     "dead units": _dead,
     "codebook collapse": _collapsed,
     "worse than PCA": _behind,
+    "hidden columns": _hidden,
     "overfitting": _overfitted,
     "worse than in training": _by_heart,
     "code larger than needed": _larger,

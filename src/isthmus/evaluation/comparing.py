@@ -14,6 +14,7 @@ from isthmus.corruptions import Clean
 from isthmus.data.examples import blocks
 from isthmus.data.kinds import Kind, image_shape
 from isthmus.estimator import Autoencoder
+from isthmus.evaluation.columns import units
 from isthmus.evaluation.subspace import Subspace
 from isthmus.inference import in_batches
 from isthmus.likelihoods import Bernoulli
@@ -29,9 +30,9 @@ _CACHED = 2**18  # numbers compared together
 _LONG = 0.2  # seconds that a rate is measured for, or longer
 
 
-def means(ae: Autoencoder, values: Array, subspace: Subspace, span: float) -> dict[str, float]:
-    """What `_measured` gives, for each number of the examples on average."""
-    sums: dict[str, float] = {}
+def means(ae: Autoencoder, values: Array, subspace: Subspace, span: float) -> dict[str, Any]:
+    """What `_measured` gives, for each number of the examples on average; of what it gives by column, an array."""
+    sums: dict[str, Any] = {}
     for begin, block in blocks(values, TOGETHER):
         for name, value in _measured(ae, block, begin, subspace, span).items():
             sums[name] = sums.get(name, 0.0) + value
@@ -48,7 +49,7 @@ def error_of(ae: Autoencoder, values: Array) -> tuple[float, float]:
     return plain / values.size, scaled / values.size
 
 
-def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, span: float) -> dict[str, float]:
+def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, span: float) -> dict[str, Any]:
     """Sums over the numbers of some examples: of squared errors, cross-entropies and nats."""
     model, back = ae.model_, ae.reconstruct(block)
 
@@ -61,36 +62,49 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, spa
     sums = {"nll": nll, "penalty": penalty} | _compared(ae, block, back, subspace, span)
     if not isinstance(ae.corruption_, Clean):
         spoilt = ae.corrupt(block, random_state=begin)
-        sums["restored"] = _squares(block, ae.reconstruct(spoilt))
+        restored = ae.reconstruct(spoilt)
+        sums["restored"] = _squares(block, restored)
+        if axes := units(ae):
+            sums["restored left"] = _left(block, restored, ae.model_.scale.cpu().double(), axes)
         if not ae.corruption_.hides:  # numbers that are not there have no error
             sums["spoilt"] = _squares(block, spoilt)
     return sums
 
 
-def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, span: float) -> dict[str, float]:
+def _left(x: Array, y: Array, scale: torch.Tensor, axes: tuple[int, ...]) -> Array:
+    """The sums of squared errors in model units, for each column."""
+    parts = [((b - a) / scale).square().sum(axes) for a, b in zip(_cached(x), _cached(y), strict=True)]
+    return torch.stack(parts).sum(0).numpy()
+
+
+def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, span: float) -> dict[str, Any]:
     """Sums over the numbers of examples and their reconstructions, in double precision, a cache full at a time."""
     shift, scale = (side.cpu().double() for side in (ae.model_.shift, ae.model_.scale))
     pictures, by_pca = not no_likeness(ae.shape_, ae.kind_, span), len(subspace.axes) > 0
-    sums: dict[str, float] = {}
+    sums: dict[str, Any] = {}
+    axes = units(ae)
 
-    def add(name: str, values: torch.Tensor) -> None:
+    def add(name: str, values: torch.Tensor, own: str = "") -> None:
         sums[name] = sums.get(name, 0.0) + float(values.sum())
+        if axes and own:
+            sums[own] = sums.get(own, 0.0) + values.reshape(-1, *ae.shape_).sum(axes).numpy()
 
     for raw, made in zip(_cached(block), _cached(back), strict=True):
         apart = made - raw
         add("mse", apart.square())
-        add("scaled", (apart / scale).square())
+        add("scaled", (apart / scale).square(), "left")
         if isinstance(ae.likelihood_, Bernoulli):
             x = ((raw - shift) / scale).clamp_(0, 1)
             add("bce", cross_entropies(x, (made - shift) / scale))
             add("floor", entropies(x))
         centered = subspace.centered(raw)
-        add("variance", centered.square())
+        add("variance", centered.square(), "spread")
+        add("raw variance", (centered * subspace.scale).square())
         if pictures:
             add("ssim", likeness(raw, made, span, ae.kind_) * raw[0].numel())
         if by_pca:
             errors = subspace.errors(centered)
-            add("pca scaled", errors.square())
+            add("pca scaled", errors.square(), "pca left")
             errors = errors.mul_(subspace.scale).reshape(raw.shape)
             add("pca", errors.square())
             if pictures:

@@ -18,6 +18,7 @@ from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation.advice import Advice, advised
 from isthmus.evaluation.codes import Codes, health
+from isthmus.evaluation.columns import by_column
 from isthmus.evaluation.comparing import error_of, means, no_likeness, rate, span_of
 from isthmus.evaluation.labels import Labels, probed
 from isthmus.evaluation.subspace import principal, sample
@@ -59,6 +60,12 @@ class Evaluation:
         pca_mse, pca_psnr, pca_ssim, pca_explained: what `code_size` principal components of the scaled examples leave, as mse, psnr,
             ssim and explained. None where `pca_missing` says why.
         mse_scaled, pca_mse_scaled: the same errors in model units, where columns count equally. None where all have one scale.
+        column_error: the mean, over the columns of a table that vary, of the share of a column's variance that is left: squared error /
+            squared distance from the mean of the training examples, so that every column counts equally, whatever its unit; of windows
+            over their channels. None for pictures, whose numbers have one unit.
+        pca_column_error, column_error_restored: the same of PCA, and of what is made of spoilt examples.
+        lost_columns: names and shares of the columns of which half or more is left, the worst first, ten at most. n_lost_columns: of all.
+        raw_left: mse as a share of the variance of all numbers: the largest numbers decide.
         pca_fitted_on: what PCA, and the mean in `explained`, was fitted on; on the same examples it has an advantage.
         mse_train, mse_train_scaled: mse and mse_scaled on at most 10,000 training examples. None where they are not known.
         pca_missing: why there is no PCA of equal width, or "".
@@ -102,6 +109,12 @@ class Evaluation:
     mse_train_scaled: float | None
     mse_spoilt: float | None
     mse_restored: float | None
+    column_error: float | None
+    pca_column_error: float | None
+    column_error_restored: float | None
+    lost_columns: tuple[tuple[str, float], ...]
+    n_lost_columns: int
+    raw_left: float | None
     codes: Codes
     labels: Labels | None
     labels_missing: str
@@ -133,6 +146,8 @@ class Evaluation:
             ("PCA's mean squared error", self.pca_mse, self.pca_missing or fitted),
             ("Error of scaled numbers", self.mse_scaled, "squared, after scaling: columns count equally"),
             ("PCA's error of scaled numbers", self.pca_mse_scaled, fitted),
+            ("Error by column", self.column_error, "share of its variance that is left, mean over columns (channels)"),
+            ("PCA's error by column", self.pca_column_error, "likewise"),
             ("Error on training examples", self.training_error, "squared, as above; on 10,000 at most"),
             ("Explained variance", self.explained, "1 - error / distance from the mean, both squared"),
             ("PCA's explained variance", self.pca_explained, "likewise"),
@@ -193,6 +208,7 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
     subspace, pca_missing = principal(fitted, scale.ravel(), math.prod(ae.code_shape_))
     span = span_of(ae, values)
     learned = None if train is None else sample(fitted, LEARNED)[0]
+    mean = means(ae, values, subspace, span)
     scores, missing = (None, "") if labels is None else probed(ae, subspace, (values, labels), known)
     found = Evaluation(
         n_examples=len(values),
@@ -203,7 +219,8 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         encode_per_second=rate(ae.encode, values),
         reconstruct_per_second=rate(ae.reconstruct, values),
         span=span,
-        **_errors(means(ae, values, subspace, span), span, bool((scale != scale.flat[0]).any()), ae, learned),
+        **_errors(mean, span, bool((scale != scale.flat[0]).any()), ae, learned),
+        **_by_column(ae, values, mean),
         ssim_missing=no_likeness(ae.shape_, ae.kind_, span),
         pca_fitted_on="the same examples" if train is None else "training examples",
         pca_missing=pca_missing,
@@ -221,9 +238,7 @@ def _alike(values: Array, fitted: Array) -> bool:
     return all(bool((block == first).all()) for array in (values, fitted) for _, block in blocks(array))
 
 
-def _errors(
-    mean: dict[str, float], span: float, uneven: bool, ae: Autoencoder, learned: Array | None
-) -> dict[str, Any]:
+def _errors(mean: dict[str, Any], span: float, uneven: bool, ae: Autoencoder, learned: Array | None) -> dict[str, Any]:
     """The figures that follow from means over the numbers of the examples, and the error in training."""
     numbers, total = math.prod(ae.shape_), mean["variance"]
     nll, penalty = mean["nll"] * numbers, mean["penalty"] * numbers
@@ -249,6 +264,20 @@ def _errors(
         "mse_train_scaled": trained[1] if uneven else None,
         "mse_spoilt": mean.get("spoilt"),
         "mse_restored": mean.get("restored"),
+        "raw_left": mean["mse"] / mean["raw variance"] if mean["raw variance"] else None,
+    }
+
+
+def _by_column(ae: Autoencoder, values: Array, mean: dict[str, Any]) -> dict[str, Any]:
+    """The figures in which every column counts equally."""
+    names = ("spread", "left", "pca left", "restored left")
+    found = by_column(ae, values, {name: mean[name] for name in names if name in mean})
+    return {
+        "column_error": found.error,
+        "pca_column_error": found.pca,
+        "column_error_restored": found.restored,
+        "lost_columns": found.lost,
+        "n_lost_columns": found.n_lost,
     }
 
 

@@ -39,7 +39,12 @@ _MOST = 1 << 24  # bytes of it
 MOST = 64  # trainings, unless more are asked for
 _LARGEST = 64  # numbers of a code, where nobody says which sizes
 _BY = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
-_ERRORS = ("mse_restored", "mse_scaled", "mse")  # the first that means the same for all trainings
+_ERRORS = (
+    "column_error_restored",
+    "mse_restored",
+    "column_error",
+    "mse",
+)  # the first that means the same for all trainings
 _SKETCHED = 100  # examples that tell whether a net can be built
 
 
@@ -70,8 +75,8 @@ def sweep(
             the code: powers of two up to half of the numbers of an example, at most 64.
         validation: examples to choose by; without them a tenth of X, which is then not trained on.
         test: examples of which the recommended autoencoder, and no other, is measured in the end.
-        by: the figure of `evaluate` to choose by; without it the squared error: of restored examples where training spoils them, of
-            scaled numbers where columns have different scales.
+        by: the figure of `evaluate` to choose by; without it the error in which every column counts equally, ``column_error``, or of
+            pictures the squared error; of restored examples where training spoils them.
         folder: where each training is kept as the folder of a run, with sweep.json, sweep.csv and sweep.png. Called again, what
             is there is not trained again, and what was cut off goes on.
         most: trainings beyond which the sweep is refused.

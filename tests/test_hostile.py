@@ -9,6 +9,7 @@ import resource
 import time
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import hostile_files as hostile
@@ -20,6 +21,7 @@ from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError
+from isthmus.limits import insist
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 
@@ -113,3 +115,81 @@ def test_a_small_model_that_asks_for_much_is_a_sentence_where_it_is_used(case: s
     if isinstance(caught.value, MemoryLimitError):
         assert "max_memory=" in str(caught.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """A sound model file whose kernels are half as wide as its images: ten seconds and more for each of them."""
+    images = np.random.default_rng(0).random((2, 400, 400), np.float32)
+    ae = Autoencoder(Gaussian(2), architecture=Conv((8, 8), kernel=201), kind="images", random_state=0, device="cpu")
+    path = tmp_path_factory.mktemp("slow") / "model.safetensors"
+    ae.untrained(images).save(path)
+    return path, images
+
+
+DEEDS: dict[str, Callable[[Autoencoder, np.ndarray], object]] = {
+    "encode": lambda ae, X: ae.encode(X),
+    "decode": lambda ae, _: ae.decode(np.zeros((1, *ae.code_shape_), np.float32)),
+    "reconstruct": lambda ae, X: ae.reconstruct(X),
+    "score_samples": lambda ae, X: ae.score_samples(X),
+    "reconstruction_error": lambda ae, X: ae.reconstruction_error(X),
+    "sample": lambda ae, _: ae.sample(1),
+    "evaluate": lambda ae, X: isthmus.evaluate(ae, X),
+    "compress": lambda ae, X: isthmus.compression.compress(ae, X, Path("x")),
+    "traverse": lambda ae, X: isthmus.walks.traverse(ae, X),
+    "interpolate": lambda ae, X: isthmus.walks.interpolate(ae, X[:1], X[1:]),
+    "neighbors": lambda ae, X: isthmus.walks.neighbors(ae, X, X[:1]),
+    "detect": lambda ae, X: isthmus.OutlierDetector.around(ae, X.repeat(4, 0), false_alarm_rate=0.5),
+    "latent": lambda ae, X: isthmus.plots.latent(ae, X),
+    "tsne": lambda ae, X: isthmus.plots.tsne(ae, X.repeat(4, 0)),
+    "reconstructions": lambda ae, X: isthmus.plots.reconstructions(ae, X),
+    "finetune": lambda ae, X: isthmus.Classifier(ae, epochs=1).fit(X, [0, 1]),
+}
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_model_that_asks_for_much_time_is_a_sentence_where_it_is_used(
+    deed: str, slow: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, images = slow
+    monkeypatch.chdir(tmp_path)
+    ae, began = load(path), time.process_time()
+    with pytest.raises(MemoryLimitError, match=r"multiplications.*insist, by isthmus\.load\(\.\.\., max_memory="):
+        DEEDS[deed](ae, images)
+    assert time.process_time() - began < 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_insists_or_made_the_model_waits_as_long_as_it_takes(
+    slow: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, images = slow
+    monkeypatch.setattr("isthmus.fitted.in_batches", lambda *_: "computed")
+    assert load(path, max_memory="100GB").encode(images) == "computed"
+    own = Autoencoder(Gaussian(2), architecture=Conv((8, 8), kernel=201), kind="images", random_state=0, device="cpu")
+    assert own.untrained(images).encode(images) == "computed"
+    insist("100GB")
+    try:
+        assert load(path).encode(images) == "computed"
+    finally:
+        insist(None)
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("deed", sorted(set(DEEDS) - {"latent"}))  # of maps there is none
+def test_a_model_that_asks_for_much_memory_is_a_sentence_in_every_use(
+    deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16), np.uint8)
+    ae = Autoencoder(Gaussian(2), architecture=Conv((4,), code="map"), epochs=1, random_state=0, device="cpu")
+    ae.untrained(images).save("small")
+    path = hostile.edited(tmp_path / "small", tmp_path / "large", hostile.USES["an image of 4096 x 4096"])
+    large = np.zeros((2, 4096, 4096), np.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MemoryLimitError, match="max_memory="):
+        DEEDS[deed](load(path, max_memory="40MB"), large)
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_200_000
+    )  # kilobytes: the examples, in float64

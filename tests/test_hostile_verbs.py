@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import html.parser
 import io
@@ -202,3 +203,23 @@ def test_names_inside_a_model_file_act_in_nothing(place: str, made: Path, tmp_pa
     for words in (["evaluate", RUN], ["encode", RUN], ["compare", RUN, RUN], ["detect", RUN, "--data", TABLE]):
         check_said(run(*words, cwd=tmp_path / "x"), 0, 1, 2)
     check_files(tmp_path / "x")
+
+
+NAMED = [name for name in CELLS if "," not in name and "\n" not in name and "*" not in name and len(name) < 200]
+
+
+@pytest.mark.parametrize("name", [name.strip() for name in NAMED], ids=ascii)
+def test_a_suggested_option_does_what_it_says(name: str, tmp_path: Path) -> None:
+    """A column of text under any name: what the sentence tells to type, and to write in Python, leaves it out."""
+    rows = [[name, "a", "b"], *([word, place, place + 1] for place, word in enumerate(["x", "y", "x", "z"]))]
+    with (tmp_path / "t.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
+    said = run("data", "t.csv", cwd=tmp_path).stderr
+    found = re.search(r"\((--drop .*), in Python drop=(.*?)\), or name it as the labels", said)
+    assert found, said
+    script = f"printf '%s\\0' {found[1]}"
+    typed = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.decode().split("\0")[:-1]
+    assert typed[0] == "--drop"
+    for dropped in (typed[1], ast.literal_eval(found[2])):
+        done = run("data", "t.csv", "--drop", dropped, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import isthmus
+from isthmus.cli import app
 
 SOURCE = Path(isthmus.__file__).parent
 ORDER = re.findall(r"^    (\w+)/?  ", isthmus.__doc__ or "", re.MULTILINE)  # the reading order in the map
@@ -113,6 +114,63 @@ def test_nothing_loads_code_or_seeds_the_world(path: Path) -> None:
     names = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {(node.module or "").split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
     assert not BANNED_MODULES & names
+
+
+def called(path: Path) -> list[tuple[str, ast.Call]]:
+    """The calls in a file, by the name of what is called as it is written."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [(ast.unparse(node.func), node) for node in nodes if isinstance(node, ast.Call)]
+
+
+DOORS = {  # the one module that may call what a name ends with
+    r"(^|\.)print": "terminal",
+    r"sys\.(__)?std(out|err)(__)?\.(write|writelines|buffer.*)": "terminal",
+    r"(typer|click|rich)\.(echo|secho|print.*)|(^|\.)secho|Console": "terminal",
+    r"\.savefig|\.print_png|plt\..*": "plots.drawing",
+    r"csv\.(writer|DictWriter)|\.to_csv|np\.savetxt": "tables_out",
+    r"html\.escape": "text",
+    r"shlex\.(quote|join)": "text",
+}
+BESIDES = {  # and what else may: its reason
+    ("console", "print"): "a table, of texts, through the terminal's own view",
+    ("cli.training", "shlex.join"): "what was typed, kept as it was; About.typed is what is shown of it",
+}
+
+
+def past(path: Path, call: str) -> bool:
+    """Whether a call in a file would be past the one module whose business it is."""
+    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    owner = next((owner for pattern, owner in DOORS.items() if re.search(f"(?:{pattern})$", call)), name)
+    return owner != name and (name, call.rpartition(").")[2]) not in BESIDES
+
+
+@pytest.mark.promise(21)
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_what_is_shown_goes_through_the_module_that_makes_it_safe(path: Path) -> None:
+    """Printing, figures, tables, pages and commands have a module each, which knows how strangers' names act there."""
+    assert not [f"{call} in line {node.lineno}" for call, node in called(path) if past(path, call)]
+
+
+@pytest.mark.promise(21)
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_command_that_holds_a_name_is_quoted_by_the_one_function(path: Path) -> None:
+    verbs = "|".join(
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    )
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            text = "".join(map(str, parts))
+            assert not re.search(rf"isthmus (--\S+ )*({verbs})\b[^;:,()]*\0", text), f"{text!r} in line {node.lineno}"
+
+
+def test_a_lint_finds_what_it_looks_for(tmp_path: Path) -> None:
+    assert past(SOURCE / "runs.py", "print")
+    assert past(SOURCE / "runs.py", "sys.stderr.write")
+    assert past(SOURCE / "plots" / "maps.py", "figure.savefig")
+    assert past(SOURCE / "cli" / "using.py", "shlex.quote")
+    assert not past(SOURCE / "terminal.py", "print")
+    assert not past(SOURCE / "runs.py", "footprint")
 
 
 QUIET = """

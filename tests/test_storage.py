@@ -29,7 +29,7 @@ from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.container import packed
-from isthmus.errors import DivergenceError, ModelFileError
+from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
 from isthmus.storage import FORMAT
@@ -427,3 +427,16 @@ def test_a_reloaded_one_gives_the_same_bits(
     for method in ("encode", "reconstruct", "score_samples"):
         np.testing.assert_array_equal(getattr(again, method)(X), getattr(ae, method)(X))
     assert again.get_params() == ae.get_params()
+
+
+def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    ae = Autoencoder(epochs=7, random_state=0).fit(X)
+    monkeypatch.setattr("isthmus.storage._MOST_HISTORY", 4 * 10)
+    with pytest.warns(IsthmusWarning, match=r"^of a history of 7 epochs a model file keeps 4, evenly spaced"):
+        ae.save(tmp_path / "x")
+    epochs = [report.epoch for report in load(tmp_path / "x").history_]
+    assert (len(epochs), epochs[0], epochs[-1]) == (4, 1, 7)
+    load(tmp_path / "x").save(tmp_path / "x")  # nothing more is lost
+    for _ in ae.fitting(X):  # and a checkpoint says it not each time
+        ae.checkpoint(tmp_path / "y")

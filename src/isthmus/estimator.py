@@ -550,6 +550,13 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
         statistics, notes = storage.notes(fitted.history, fitted.columns)
+        if stands is None and len(notes["history"]) < len(fitted.history):
+            warnings.warn(
+                f"of a history of {len(fitted.history):,} epochs a model file keeps {len(notes['history']):,}, evenly spaced; "
+                "history_ has them all as long as this autoencoder lives",
+                IsthmusWarning,
+                stacklevel=3,
+            )
         header = storage.Header(
             version=__version__,
             dtype="float64" if fitted.model.dtype == torch.float64 else "float32",

@@ -30,7 +30,7 @@ from isthmus.devices import learning
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.footprint import footprint
 from isthmus.inference import in_batches
-from isthmus.limits import check_memory
+from isthmus.limits import check_memory, check_work
 from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
@@ -202,7 +202,10 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     def _apply(self, function: Callable[[Model, torch.Tensor], torch.Tensor], values: Array) -> Array:
         """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
         fitted = self._known()
-        self._check_memory(footprint(fitted.model).use, "one example in this model", values[:1].nbytes, rough=True)
+        taken, given = footprint(fitted.model), values[:1].nbytes
+        self._check_memory(taken.use, "one example in this model", given, rough=True)
+        if fitted.loaded:
+            check_work(taken.products, "one example in this model", given, max_memory=fitted.max_memory)
         with fitted.at_rest():
             return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory)
 

@@ -1,7 +1,8 @@
 """Memory: what the machine has left, what is in proportion to what was given, and a person's word that more may be taken.
 
 What a file asks for is judged before it is computed: by default work may take half a gigabyte, or a thousand times the bytes that a
-person gave it, whichever is more, and never more than the machine has. ``max_memory`` takes the place of all of that.
+person gave it, whichever is more, and never more than the machine has. ``max_memory`` takes the place of all of that. Likewise time: an
+example may take as many multiplications as below; who says ``max_memory`` trusts the file, and waits as long as it takes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from isthmus.errors import MemoryLimitError, RecordError
 
-__all__ = ["available", "check_memory", "insist", "parse_size", "shown_size"]
+__all__ = ["available", "check_memory", "check_work", "insist", "parse_size", "shown_size"]
 
 _USUAL = 1 << 29  # bytes that any file may ask for
 _PROPORTION = 1 << 10  # bytes of work for each byte given
+_USUAL_WORK = 10**11  # multiplications for an example that any file may ask for: a large image model, and seconds
+_WORK = 10**5  # multiplications for each byte of it
 _SMALL = 1 << 26  # bytes that need no look at the machine
 _MARGIN = 2  # of an estimate, which must not stand in the way of what may just fit
 _LEFT = "left on this machine"
@@ -81,6 +84,24 @@ def check_memory(
         raise MemoryLimitError(
             f"{what} would take about {shown_size(needed)} of memory, and {shown_size(most)} are {why}: take fewer examples at "
             f"a time, or insist, by isthmus.load(..., max_memory='{enough}') or isthmus --max-memory {enough} before the verb"
+        )
+
+
+def check_work(products: int, what: str, given: int, *, max_memory: int | None = None) -> None:
+    """`MemoryLimitError` where a file asks for more multiplications than are in proportion, and nobody insists.
+
+    Args:
+        products: multiplications.
+        what: the beginning of the sentence.
+        given: bytes of the example that they are for.
+        max_memory: bytes that a person allows, and with them the time.
+    """
+    most = max(_USUAL_WORK, _WORK * given)
+    if products > most and max_memory is None and _insisted is None:
+        raise MemoryLimitError(
+            f"{what} would take {float(products):.2g} multiplications, and {float(most):.2g} are in proportion to what it was given: take "
+            "another model or, if it may take its time, insist, by isthmus.load(..., max_memory='4GB') or isthmus --max-memory 4GB "
+            "before the verb"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,13 +28,14 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.rows import Block, RowCount, filled, text_blocks
 from isthmus.data.textfile import TextFile
 from isthmus.errors import DataError
-from isthmus.text import printable
+from isthmus.text import command, printable
 
 __all__ = ["read_csv", "read_excel", "read_parquet"]
 
 Array = npt.NDArray[Any]
 
 _ROWS = 10_000  # rows read together
+_TYPED = 200  # characters of a name that a person may be asked to type
 _IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
 
 
@@ -247,16 +247,27 @@ def _remedy(column: str, chosen: Chosen, wrong: Sequence[str] = ()) -> str:
     """What to do with columns that hold no numbers."""
     plain = [each for each in wrong if "," not in each] if 1 < len(wrong) <= 10 else []
     out = ",".join(plain) if len(plain) == len(wrong) > 1 else column
-    said = f"leave it out (--drop {_typed(out)}, in Python drop='{printable(out)}')"
+    said = f"leave it out (--drop {_typed(out)}, in Python drop={_written(out)})"
     if chosen.labels is None:
-        said += f", or name it as the labels (--labels {_typed(column)}, labels='{printable(column)}')"
+        said += f", or name it as the labels (--labels {_typed(column)}, labels={_written(column)})"
     if chosen.id is None:
-        said += f", or as what names the rows (--id {_typed(column)}, id='{printable(column)}')"
+        said += f", or as what names the rows (--id {_typed(column)}, id={_written(column)})"
     return said
 
 
 def _typed(word: str) -> str:
-    return shlex.quote(printable(word))
+    """A name as a shell takes it."""
+    return command(_short(word))
+
+
+def _written(word: str) -> str:
+    """A name as Python takes it."""
+    return ascii(_short(word)) if not word.isprintable() else repr(_short(word))
+
+
+def _short(word: str) -> str:
+    """A name; of one that nobody types the beginning."""
+    return word if len(word) <= _TYPED else printable(word)
 
 
 def _ids(values: Array, whole: Array, names: Sequence[str]) -> list[str]:

@@ -201,6 +201,30 @@ def test_a_poor_world_is_enough(home: str, whole: Path, tmp_path: Path) -> None:
     same(tmp_path / "r", whole)
 
 
+STRICT = """
+import sys
+from isthmus.cli import main
+for words in sys.argv[1:]:
+    sys.argv = ["isthmus", *words.split()]
+    try:
+        main()
+    except SystemExit as end:
+        print("ended:", end.code, flush=True)
+"""
+
+
+def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) -> None:
+    """Neither what is imported nor what is called warns of what goes away in a later Python or PyTorch."""
+    verbs = [" ".join((*TRAIN, "--out", "r")), "encode r", "plot r traversal", "sample r --method gmm"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", STRICT, *verbs], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.count("ended: 0") == len(verbs), done.stderr
+    names = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}
+    assert "traversal.png" in names
+    assert weights_hash(tmp_path / "r" / MODEL) == weights_hash(whole / MODEL)
+
+
 def test_too_poor_a_world_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     done = shell("ulimit -f 2; @", *TRAIN, "--out", "r", cwd=tmp_path)
     assert done.returncode == 1

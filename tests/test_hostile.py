@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import re
@@ -11,9 +12,12 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hostile_files as hostile
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import isthmus
@@ -193,3 +197,103 @@ def test_a_model_that_asks_for_much_memory_is_a_sentence_in_every_use(
     assert (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_200_000
     )  # kilobytes: the examples, in float64
+
+
+def parquet(name: str) -> tuple[pa.Table, str]:
+    """An odd table, and what its error has to say."""
+    nested = pa.array([1.0, 2.0])
+    for _ in range(60):
+        nested = pa.StructArray.from_arrays([nested], ["x"])
+    texts = pa.array(["x", "y"])
+    odd: dict[str, tuple[Any, str]] = {
+        "structs": (pa.array([{"x": 1}] * 2), "'odd' .* holds struct"),
+        "structs 60 deep": (nested, "'odd' .* holds struct"),
+        "lists": (pa.array([[1, 2], [3]]), "'odd' .* holds list"),
+        "maps": (pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())), "'odd' .* holds map"),
+        "categories": (texts.dictionary_encode(), "'odd' .* holds dictionary"),
+        "bytes": (pa.array([b"\0", b"x"]), "'odd' .* holds binary"),
+        "durations": (pa.array([1, 2], pa.duration("s")), "'odd' .* holds duration"),
+        "an extension": (
+            pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16] * 2, pa.binary(16))),
+            "extension",
+        ),
+    }
+    if name in odd:
+        return pa.table({"a": [1.0, 2.0], "odd": odd[name][0]}), odd[name][1]
+    rows = pa.table({"a": pa.array([], pa.float64())})
+    wide = pa.table({f"column {number} of a stranger's": texts for number in range(3000)})
+    return {
+        "no columns": (pa.table({}), "no rows"),
+        "no rows": (rows, "no rows"),
+        "3,000 of text": (wide, "holds string"),
+    }[name]
+
+
+ODD = [
+    "structs",
+    "structs 60 deep",
+    "lists",
+    "maps",
+    "categories",
+    "bytes",
+    "durations",
+    "an extension",
+    "no columns",
+    "no rows",
+]
+
+
+@pytest.mark.promise(18)
+@pytest.mark.parametrize("name", [*ODD, "3,000 of text"])
+def test_an_odd_parquet_file_is_a_bounded_sentence(name: str, tmp_path: Path) -> None:
+    table, said = parquet(name)
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=said) as caught:
+        isthmus.data.read(tmp_path / "x.parquet")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.promise(18)
+@pytest.mark.parametrize("plain_footer", [False, True])
+def test_an_encrypted_parquet_file_is_a_sentence(plain_footer: bool, tmp_path: Path) -> None:
+    encryption = pytest.importorskip("pyarrow.parquet.encryption")
+
+    class Keys(encryption.KmsClient):  # type: ignore[misc, name-defined]
+        def wrap_key(self, key: bytes, _: str) -> bytes:
+            return base64.b64encode(key)
+
+    told = encryption.EncryptionConfiguration(footer_key="k", column_keys={"k": ["a"]}, plaintext_footer=plain_footer)
+    factory = encryption.CryptoFactory(lambda _: Keys())
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), told)
+    table = pa.table({"a": [1.0, 2.0]})
+    with pq.ParquetWriter(tmp_path / "x.parquet", table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match=r"x\.parquet .*crypt"):
+        isthmus.data.read(tmp_path / "x.parquet")
+
+
+@pytest.mark.promise(18)
+def test_a_parquet_file_that_promises_far_more_than_it_has_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    columns = pa.table({f"c{number}": np.zeros(1_000_000) for number in range(3)})
+    with pq.ParquetWriter(path, columns.schema, compression="zstd") as writer:
+        for _ in range(50):
+            writer.write_table(columns)
+    assert path.stat().st_size < 1_100_000
+    began = time.process_time()
+    with pytest.raises(DataError, match=r"x\.parquet promises 1,200,000,000 bytes of numbers in .* out of proportion"):
+        isthmus.data.read(path)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.promise(18)
+def test_an_error_lists_few_of_many_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{f"array {number}": np.zeros(1) for number in range(20_000)})
+    with pytest.raises(DataError, match=r"20,000 arrays: .*, \.\.\.\)") as caught:
+        isthmus.data.read(tmp_path / "x.npz")
+    assert len(str(caught.value)) < 1000
+    (tmp_path / "x.csv").write_text(",".join(f"name {n}" for n in range(20_000)) + "\n" + ",".join("7" * 20_000) + "\n")
+    with pytest.raises(DataError, match="no column 'absent'") as caught:
+        isthmus.data.read(tmp_path / "x.csv", labels="absent")
+    assert len(str(caught.value)) < 1000

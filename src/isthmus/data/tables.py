@@ -35,6 +35,8 @@ __all__ = ["read_csv", "read_excel", "read_parquet"]
 Array = npt.NDArray[Any]
 
 _ROWS = 10_000  # rows read together
+_UNPACKED = 2**30  # bytes of numbers that any Parquet file may promise
+_GROWTH = 1000  # and beyond that, for each byte of it
 _TYPED = 200  # characters of a name that a person may be asked to type
 _IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
 
@@ -322,6 +324,7 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         with _undamaged(name):
             table = arrow.parquet.ParquetFile(file)
             columns, chosen = _check_parquet(table, options, reused, name)
+        _in_proportion(table.metadata.num_rows * len(chosen.features) * 8, os.fstat(file.fileno()).st_size, name)
         cells: list[Any] = []
         ids: list[Any] = []
         if table.metadata.num_rows * len(chosen.features) * 8 > _IN_MEMORY:
@@ -349,6 +352,16 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         id_name=None if chosen.id is None else columns[chosen.id],
         label_name=None if chosen.labels is None else columns[chosen.labels],
     )
+
+
+def _in_proportion(promised: int, size: int, name: str) -> None:
+    """`DataError` where a file promises many more bytes of numbers than it has."""
+    limit = max(_UNPACKED, _GROWTH * size)
+    if promised > limit:
+        raise DataError(
+            f"{name} promises {promised:,} bytes of numbers in {size:,}, which is out of proportion: write it anew with "
+            "compression='none' and use_dictionary=False, if you trust it"
+        )
 
 
 @contextmanager

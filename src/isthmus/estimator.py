@@ -39,6 +39,7 @@ from isthmus.data import as_examples
 from isthmus.data.channels import channels_first
 from isthmus.data.examples import Missing
 from isthmus.data.kinds import Kind
+from isthmus.data.sentinels import sentence, sentinels
 from isthmus.devices import choose_device, give_memory_back, learning, learns
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.fitted import Fitted, Settable, seed_of
@@ -407,6 +408,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = choose_all(given, examples, self.precision, self.missing, self.kind)
+        if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)
         return examples.values
 

@@ -188,10 +188,14 @@ def say_dataset(dataset: Dataset) -> None:
     """What was understood of data: a line of summary, the notes, and the columns of a table with what they hold."""
     import numpy as np
 
+    from isthmus.data.sentinels import sentence, sentinels
+
     say(dataset.summary())
     say_notes(dataset.notes)
     if dataset.kind != "table" or dataset.train.ndim != 2:
         return
+    if wrong := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
+        say_notes([wrong])
     names = dataset.columns or [str(place) for place in range(dataset.train.shape[1])]
     rows = []
     for place, name in enumerate(names[:_COLUMNS]):

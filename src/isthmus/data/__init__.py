@@ -9,6 +9,7 @@ Read in this order:
     channels.py   channels that come first are noticed
     frames.py     like: arrays back into data frames
     observed.py   ranges and sums where numbers are missing
+    sentinels.py  one value again and again, far away: -999
     builtin.py    mnist (embedded), fashion_mnist, digits; a new data set is one function more
     download.py   files of public data sets: looked for on this machine, else fetched and checked
     parts.py      which part of a data set is meant

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.bottlenecks import L1, Gaussian, TopK, VectorQuantized
 from isthmus.corruptions import Clean
+from isthmus.data.sentinels import sentence
 from isthmus.estimator import Autoencoder
 from isthmus.scaling import MinMax, Standard
 
@@ -184,7 +185,14 @@ def _hidden(ae: Autoencoder, found: Evaluation) -> str:
     )
 
 
+def _sentinels(ae: Autoencoder, found: Evaluation) -> str:
+    """A column has one value again and again, far from all others."""
+    said = sentence(found.sentinels)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
+
+
 RULES: dict[str, Rule] = {
+    "far value": _sentinels,
     "unused units": _unused,
     "dead units": _dead,
     "codebook collapse": _collapsed,

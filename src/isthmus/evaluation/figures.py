@@ -14,6 +14,7 @@ from isthmus.data.channels import how_to_fit
 from isthmus.data.examples import blocks
 from isthmus.data.labels import class_labels
 from isthmus.data.observed import gaps
+from isthmus.data.sentinels import Sentinel, sentinels
 from isthmus.errors import DataError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation.advice import Advice, advised
@@ -75,6 +76,8 @@ class Evaluation:
         labels: how well labels can be read from the codes. None where `labels_missing` says why, and where there are none.
         labels_missing: why labels that there are cannot score, or "".
         advice: what to do about it, most grave first.
+        sentinels: the columns that have one value again and again, far from all others, as -999 is (`isthmus.data.sentinels`), among the
+            training examples, or these where those are not known.
         all_alike: whether all examples, those of training included where they are known, are one and the same.
     """
 
@@ -120,6 +123,7 @@ class Evaluation:
     labels_missing: str
     advice: tuple[Advice, ...] = ()
     all_alike: bool = False
+    sentinels: tuple[Sentinel, ...] = ()
 
     @property
     def error(self) -> float:
@@ -228,6 +232,7 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         labels=scores,
         labels_missing=missing,
         all_alike=len(values) + (0 if train is None else len(fitted)) > 1 and _alike(values, fitted),
+        sentinels=sentinels(fitted, ae.kind_, getattr(ae, "feature_names_in_", None)),
     )
     return replace(found, advice=advised(ae, found))
 

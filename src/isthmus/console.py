@@ -50,7 +50,7 @@ def say_json(value: Any) -> None:
 def table(header: list[str], rows: list[list[str]]) -> None:
     """A table that fits the terminal, or plain columns where there is none."""
     console = rich_console()
-    (console if console.is_terminal else rich_console(width=160)).print(drawn_table(header, rows))
+    (console if console.is_terminal else rich_console(width=200)).print(drawn_table(header, rows))
 
 
 def counted(n: int, what: str) -> str:

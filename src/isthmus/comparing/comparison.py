@@ -55,8 +55,10 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def columns(self) -> list[Column]:
-        """The figures that there are."""
-        return [column for column in COLUMNS if any(value is not None for value in self.values(column))]
+        """The figures that there are; errors by column stand for those of scaled numbers, which compare in fewer cases."""
+        known = [column for column in COLUMNS if any(value is not None for value in self.values(column))]
+        by_column = any(column.name == "column_error" for column in known)
+        return [column for column in known if not (by_column and column.name.endswith("mse_scaled"))]
 
     def values(self, column: Column) -> list[float | None]:
         """One figure of each, None where it has none."""

@@ -217,8 +217,9 @@ def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) ->
     """Neither what is imported nor what is called warns of what goes away in a later Python or PyTorch."""
     verbs = [" ".join((*TRAIN, "--out", "r")), "encode r", "plot r traversal", "sample r --method gmm"]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", STRICT, *verbs], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-W", "error", "-c", STRICT, *verbs], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     assert done.stdout.count("ended: 0") == len(verbs), done.stderr
     names = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}
     assert "traversal.png" in names

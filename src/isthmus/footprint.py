@@ -103,8 +103,9 @@ def _beside(layer: nn.Module, before: Shape, after: Shape) -> int:
         return math.prod(layer.kernel_size) * math.prod(after)
     if isinstance(layer, Doubled):
         return math.prod(after)
-    if isinstance(layer, (*_CONVOLUTIONS, *_CONVOLUTIONS_BACK)) and layer.weight.dtype == torch.float64:
-        # PyTorch copies what surrounds each number of the smaller map
+    if isinstance(layer, (*_CONVOLUTIONS, *_CONVOLUTIONS_BACK)) and (
+        layer.weight.dtype == torch.float64 or len(after) == 2
+    ):  # without oneDNN, as one thread computes lines, PyTorch copies what surrounds each number of the smaller map
         wide, small = (after, before) if isinstance(layer, _CONVOLUTIONS_BACK) else (before, after)
         return math.prod(layer.kernel_size) * wide[0] * math.prod(small[1:])
     return 0

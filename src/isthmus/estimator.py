@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from isthmus import storage
 from isthmus.architectures.base import Architecture
 from isthmus.attributes import FittedAttribute, FittedAttributes
+from isthmus.bearing import check_fitting
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.checkpoints import Seen, of_the_data, round_of, tensors_of
 from isthmus.choosing import (
@@ -408,6 +409,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = choose_all(given, examples, self.precision, self.missing, self.kind)
+        if chosen.extent is not None:
+            check_fitting(examples.values, chosen.extent, chosen.affine, examples.columns)
         if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from isthmus import mixtures, records
 from isthmus.attributes import FittedAttribute, FittedAttributes
+from isthmus.bearing import Bearing
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
@@ -77,7 +78,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes)
+        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes())
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """`decode`."""
@@ -157,12 +158,17 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
         spoil, model, parts = corruption or self.corruption_, self.model_, []
+        bearing = Bearing.examples(model, self._known().columns)
         with learning(), torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
-                raw = self._source(np.asarray(values[begin : begin + 1024]))
+                part = np.asarray(values[begin : begin + 1024])
+                bearing.check_given(part, begin)
+                raw = self._source(part)
                 x = model.inwards(raw[torch.arange(len(raw))])
                 generator = seeded(x.device, seed, Purpose.SAMPLE, number)
                 parts.append(model.outwards(spoil(x, generator)).cpu().numpy())
+                if model.fill is None:
+                    bearing.check_made(parts[-1], part, begin)
         spoilt: Array = np.concatenate(parts)
         return spoilt
 
@@ -173,11 +179,11 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         different scalings compare (`Model.nll`). Bernoulli is a mass of what was scaled to [0, 1], and knows no units.
         Where numbers are missing it is of those observed alone: examples of which less is known lose less.
         """
-        return self._apply(lambda model, raw: -_scored(model, raw), self._examples(X))
+        return self._scores(self._examples(X))
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`."""
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X).mean(dtype=np.float64))
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
         """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_).
@@ -199,7 +205,12 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         known = self._known()
         check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
 
-    def _apply(self, function: Callable[[Model, torch.Tensor], torch.Tensor], values: Array) -> Array:
+    def _apply(
+        self,
+        function: Callable[[Model, torch.Tensor], torch.Tensor],
+        values: Array,
+        bearing: Bearing | Literal["all"] | None = None,
+    ) -> Array:
         """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
         fitted = self._known()
         taken, given = footprint(fitted.model), values[:1].nbytes
@@ -207,13 +218,18 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if fitted.loaded:
             check_work(taken.products, "one example in this model", given, max_memory=fitted.max_memory)
         with fitted.at_rest():
-            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory)
+            bearing = Bearing.examples(fitted.model, fitted.columns) if bearing is None else bearing
+            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, bearing)
 
-    def _reconstructed(self, values: Array) -> Array:
-        return self._apply(lambda model, raw: model.made(model.encode(model.inwards(raw))), values)
+    def _reconstructed(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
+        return self._apply(lambda model, raw: model.made(model.encode(model.inwards(raw))), values, bearing)
 
-    def _examples(self, X: Any, minimum: int = 1) -> Array:
-        """Checked examples of the shape that was fitted, their columns in the same order."""
+    def _scores(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
+        """Of examples so far away that their loss is no number, it is the largest one."""
+        return self._apply(lambda model, raw: -_scored(model, raw), values, bearing)
+
+    def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None) -> Array:
+        """Checked examples of the shape that was fitted, their columns in the same order; none too far away, unless all are borne."""
         check_is_fitted(self)
         if isinstance(X, Examples):
             wrong = self.wrong_columns(X.columns)
@@ -223,6 +239,8 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             _check_feature_names(self, X, reset=False)
         values = as_examples(X, minimum=minimum, missing="refuse" if self.model_.fill is None else "mask").values
         if values.shape[1:] == self.shape_:
+            if bearing is None:
+                Bearing.examples(self.model_, self._known().columns).check_all(values)
             return values
         if values.ndim == 2 and len(self.shape_) == 1:
             found, wanted = values.shape[1], self.shape_[0]
@@ -307,7 +325,9 @@ class Around:
 
 def _scored(model: Model, raw: torch.Tensor) -> torch.Tensor:
     x = model.inwards(raw)
-    return model.score(x, x).total
+    total = model.score(x, x).total
+    most = torch.finfo(total.dtype).max
+    return total.nan_to_num(nan=most, posinf=most)
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -10,12 +10,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.bearing import Bearing
 from isthmus.data.mapped import give_pages_back
 from isthmus.devices import exact, fast_products, keep_memory, threads
 from isthmus.footprint import examples_at_once, footprint
@@ -36,22 +38,33 @@ def in_batches(
     rows: Array,
     model: Model,
     check: Callable[[float, str, int], None] | None = None,
+    bearing: Bearing | Literal["all"] | None = None,
 ) -> Array:
     """What a function of a model, (size, *row) -> (size, *result), gives for rows (n, *row): (n, *result).
 
     check: told the bytes of all results, what they are, and the bytes of the rows, before they are taken.
+        bearing: what is borne of rows, examples of the model where nothing is said; "all" lets pass what is not finite.
+
+    Raises:
+        DataError: a number is too large to compute with, or what comes of a row is not finite.
     """
     keep_memory()
+    bearing = None if bearing == "all" else Bearing.examples(model) if bearing is None else bearing
     size, device, available = examples_at_once(model, model.architecture.at_once), model.device, torch.get_num_threads()
     begins, others = iter(range(0, len(rows), size)), math.ceil(len(rows) / size) - 1
 
     @torch.inference_mode()
     def computed(begin: int) -> tuple[int, Array]:
         part = native(np.asarray(rows[begin : begin + size]))
+        if bearing is not None:
+            bearing.check_given(part, begin)
         batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
         batch.numpy()[: len(part)] = part
         with exact():
-            return begin, function(batch.to(device)).cpu().numpy()[: len(part)]
+            made = function(batch.to(device)).cpu().numpy()[: len(part)]
+        if bearing is not None:
+            bearing.check_made(made, part, begin)
+        return begin, made
 
     with exact(), fast_products(), threads(1 if device.type == "cpu" else available):
         started = time.perf_counter()

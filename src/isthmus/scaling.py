@@ -33,7 +33,8 @@ class Affine(NamedTuple):
 
     def astype(self, dtype: np.dtype[Any]) -> Affine:
         """The same map in another type of number, in which no scale becomes zero."""
-        return Affine(self.shift.astype(dtype), np.maximum(self.scale, np.finfo(dtype).tiny).astype(dtype))
+        with np.errstate(over="ignore"):  # what becomes infinite is looked for later
+            return Affine(self.shift.astype(dtype), np.maximum(self.scale, np.finfo(dtype).tiny).astype(dtype))
 
 
 class Extent(NamedTuple):

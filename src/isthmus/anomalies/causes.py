@@ -50,7 +50,8 @@ def mended(
 
         def moved(by: Array, places: Array = places) -> Array:
             other = rows.copy()
-            other[at, places] += by
+            with np.errstate(over="ignore"):  # how normal that is, is a number all the same
+                other[at, places] += by
             return other
 
         step = apart[at, places]
@@ -69,7 +70,7 @@ def _finite(apart: Array, rows: Array) -> Array:
 
 def _secant(step: Array, left: Array) -> Array:
     """How far to go until nothing is left, if so much is after a step; that step where this is nowhere, or beyond `_FARTHEST` steps."""
-    slower = step - left
+    step, slower = step.astype(np.float64), step.astype(np.float64) - left
     there = np.abs(slower) * _FARTHEST > np.abs(step)
     return np.where(there, step * np.divide(step, slower, out=np.ones_like(step), where=there), step)
 

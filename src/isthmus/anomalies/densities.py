@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.bearing import Bearing
 from isthmus.data.examples import blocks
 from isthmus.data.observed import count, total
 from isthmus.estimator import Autoencoder
@@ -19,7 +20,7 @@ from isthmus.inference import in_batches
 from isthmus.model import Model
 from isthmus.products import dense
 
-__all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "squares"]
+__all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "restored", "squares"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -138,7 +139,7 @@ class Scorer:
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
         """The scores of checked examples (n, *shape), higher is more normal: (n,)."""
         if self.kind == "nats":
-            scores = ae.score_samples(values).astype(np.float64)
+            scores = ae._scores(values, "all").astype(np.float64)
             return scores if ae.model_.fill is None else scores + _log_volumes(ae.model_, values)
         return -self._each(ae, values, self._surprise)
 
@@ -174,7 +175,7 @@ class Scorer:
             errors = torch.where(errors.isnan() & known.any(1), torch.inf, errors)
             return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
 
-        found: Doubles = in_batches(batch, values, model)  # type: ignore[assignment]  # doubles, as made above
+        found: Doubles = in_batches(batch, values, model, bearing="all")  # type: ignore[assignment]  # doubles, as made above
         return found
 
 
@@ -188,11 +189,21 @@ def _log_volumes(model: Model, values: Array) -> Doubles:
     )
 
 
+def restored(ae: Autoencoder, values: Array) -> Array:
+    """Reconstructions in raw units, (n, *shape); of what is too large to compute with, what is usual stands in their place."""
+    made, middle = ae._reconstructed(values, "all"), ae.model_.shift.numpy(force=True)
+    far = Bearing.examples(ae.model_).far(values).reshape(len(values), -1).any(1)
+    borne = np.isfinite(made) & ~far.reshape(-1, *[1] * (made.ndim - 1))
+    return np.where(borne, made, middle)
+
+
 def squares(ae: Autoencoder, values: Array) -> Doubles:
-    """Squared errors of each number in squared model units, (n, *shape)."""
+    """Squared errors of each number in squared model units, (n, *shape): at most `_FARTHEST`, and NaN where a number is missing."""
     scale = ae.model_.scale.numpy(force=True).astype(np.float64)
-    found: Doubles = ae.reconstruction_error(values, per_feature=True) / np.square(scale)
-    return found
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.square((restored(ae, values) - values.astype(np.float64)) / scale)
+        bounded: Doubles = np.where(found <= _FARTHEST, found, np.where(np.isnan(values), np.nan, _FARTHEST))
+    return bounded
 
 
 def feature_errors(ae: Autoencoder, values: Array) -> Doubles:

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.anomalies.causes import Blame, Cause, largest, mended
-from isthmus.anomalies.densities import Kind, Scorer, feature_errors, squares
+from isthmus.anomalies.densities import Kind, Scorer, feature_errors, restored, squares
 from isthmus.architectures import MLP
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, blocks
@@ -143,7 +143,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
     def score_samples(self, X: Any) -> Doubles:
         """How normal examples are (n,): higher is more so; minus the measure that was chosen."""
         check_is_fitted(self)
-        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X))
+        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X, bearing="all"))
 
     def decision_function(self, X: Any) -> Doubles:
         """score_samples - offset_ (n,): below 0 is anomalous."""
@@ -168,7 +168,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         NaN where a number is missing, as missing="mask" allows.
         """
         check_is_fitted(self)
-        values = self.autoencoder_._examples(X)
+        values = self.autoencoder_._examples(X, bearing="all")
         usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
         return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
 
@@ -183,7 +183,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         names, shape, found = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_, []
         if n < 1:
             raise RecordError(f"n={n} cannot be: ask for at least 1 cause")
-        for _, block in blocks(self.autoencoder_._examples(X)):
+        for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
             blamed = self._blame(block, min(n, math.prod(shape)))
             for places, shares in zip(*(part.tolist() for part in blamed), strict=True):
                 features = [_feature(place, shape, names) for place in places]
@@ -194,7 +194,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
         if len(ae.shape_) > 1:
             return largest(errors, n)
-        return mended(lambda rows: self._scorer(ae, rows), ae._reconstructed, values, errors, n)
+        return mended(lambda rows: self._scorer(ae, rows), lambda rows: restored(ae, rows), values, errors, n)
 
     def guarantee(self) -> str:
         """What the threshold promises, in one sentence."""
@@ -236,7 +236,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
                 raise RecordError(
                     f"FrozenEstimator({type(frozen).__name__}) is no autoencoder; freeze an isthmus.Autoencoder"
                 )
-            frozen._examples(examples)
+            frozen._examples(examples, bearing="all")
             return frozen
         if isinstance(self.autoencoder, str):
             return _usual(examples, held, seed)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.bearing import Bearing
 from isthmus.data import as_examples
 from isthmus.data.channels import how_to_fit
 from isthmus.data.examples import blocks
@@ -310,6 +311,7 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
             f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
         )
+    Bearing.examples(ae.model_, examples.columns).check_all(values)
     return ae.impute(values) if ae.missing == "mask" and gaps(values) else values
 
 

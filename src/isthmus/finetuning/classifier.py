@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from isthmus.bearing import Bearing
 from isthmus.choosing import threads_for
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
@@ -207,7 +208,9 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
 
     def _applied(self, X: Any, function: Any) -> Array:
         check_is_fitted(self)
-        rows: Array = in_batches(function, self.autoencoder_._examples(X), self.autoencoder_.model_)
+        ae = self.autoencoder_
+        bearing = Bearing.examples(ae.model_, ae._known().columns)
+        rows: Array = in_batches(function, ae._examples(X), ae.model_, bearing=bearing)
         return rows
 
 

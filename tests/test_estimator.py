@@ -144,7 +144,7 @@ def test_scores_are_minus_the_nats_that_an_example_costs(table: np.ndarray) -> N
     x, y = ((part - table.mean(0)) / table.std(0) for part in (table, ae.reconstruct(table)))
     expected = torch.distributions.Normal(torch.from_numpy(y), 0.7).log_prob(torch.from_numpy(x)).sum(1)
     np.testing.assert_allclose(ae.score_samples(table), expected - np.log(table.std(0)).sum(), rtol=1e-4)
-    far = ae.score_samples(table + 30)
+    far = ae.score_samples(table[:2] + 30)
     assert far.max() < ae.score_samples(table).min()
 
 

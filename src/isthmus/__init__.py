@@ -30,6 +30,7 @@ Reading order, which is the way of the data; nobody imports upward:
     sources         where training takes examples from
     steps           one step of training; on a GPU recorded and replayed
     training        the engine, a generator of reports
+    units           whether examples are in the units that were fitted
     bearing         what is too large to compute with
     inference       rows through the model, the same bits in any grouping
     progress        what a person sees meanwhile

@@ -373,11 +373,26 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         self._fitted = aside._fitted
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices."""
+    def partial_fit(self, X: Any, y: Any = None, *, scaling_sample: Any = None) -> Self:
+        """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices, for good.
+
+        Args:
+            scaling_sample: in the first call other examples, drawn from all that will come, that decide scaling and choices instead of X.
+                A column that is silent in the first part of a stream would else be scaled as if it stayed so; a warning says where later
+                parts lie far outside of what decided.
+
+        Raises:
+            NotPossibleError: scaling_sample in a later call: what was scaled and learned one way cannot be scaled another.
+        """
         self._validate_params()
         aside = copy(self)
         with learning():
+            if scaling_sample is not None:
+                if aside._fitted is not None:
+                    raise NotPossibleError(
+                        "scaling_sample decides the scaling in the first call of partial_fit, and this is a later one: leave it out"
+                    )
+                aside._begun(scaling_sample, anew=True, minimum=1)
             values = aside._begun(X, anew=False, minimum=1)
             plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
             for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
@@ -398,7 +413,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
     def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
         """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already."""
         if not anew and self._fitted is not None:
-            values = self._examples(X, minimum)
+            values = self._examples(X, minimum, still=True)
             self._fitted = self._fitted.another_round()
             self._follow_changes(self._fitted)
             if isinstance(self.likelihood_, Bernoulli):

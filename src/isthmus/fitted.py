@@ -36,6 +36,7 @@ from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
 from isthmus.text import printable
+from isthmus.units import check_units, once
 
 __all__ = ["Around", "Fitted", "Settable", "seed_of"]
 
@@ -107,6 +108,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
     @learning()
+    @once()
     def sample(
         self,
         n: int = 1,
@@ -181,6 +183,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         """
         return self._scores(self._examples(X))
 
+    @once()
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`."""
         return float(self.score_samples(X).mean(dtype=np.float64))
@@ -228,7 +231,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         """Of examples so far away that their loss is no number, it is the largest one."""
         return self._apply(lambda model, raw: -_scored(model, raw), values, bearing)
 
-    def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None) -> Array:
+    def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None, still: bool = False) -> Array:
         """Checked examples of the shape that was fitted, their columns in the same order; none too far away, unless all are borne."""
         check_is_fitted(self)
         if isinstance(X, Examples):
@@ -239,8 +242,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             _check_feature_names(self, X, reset=False)
         values = as_examples(X, minimum=minimum, missing="refuse" if self.model_.fill is None else "mask").values
         if values.shape[1:] == self.shape_:
-            if bearing is None:
-                Bearing.examples(self.model_, self._known().columns).check_all(values)
+            self._look_at(values, bearing, still)
             return values
         if values.ndim == 2 and len(self.shape_) == 1:
             found, wanted = values.shape[1], self.shape_[0]
@@ -252,6 +254,13 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         raise DataError(
             f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}{how and f'; {how}'}"
         )
+
+    def _look_at(self, values: Array, bearing: Literal["all"] | None = None, still: bool = False) -> None:
+        """Says where examples are in other units than what was fitted; `DataError` where one is too far away, unless all are borne."""
+        known = Bearing.examples(self.model_, self._known().columns)
+        if bearing is None:
+            known.check_all(values)
+        check_units(values, known.extent, known.columns, self.model_, still, bearing is not None)
 
     def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:
         """How names of columns differ from those that it was fitted on, if they do."""

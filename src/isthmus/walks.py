@@ -13,6 +13,7 @@ from isthmus.bottlenecks import Gaussian
 from isthmus.data.mapped import some_rows
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
+from isthmus.units import once
 
 __all__ = ["Neighbors", "Traversal", "interpolate", "neighbors", "traverse"]
 
@@ -46,6 +47,7 @@ class Neighbors(NamedTuple):
     distances: Array
 
 
+@once()
 def traverse(
     ae: Autoencoder,
     X: Any,
@@ -93,6 +95,7 @@ def traverse(
     return Traversal(chosen, variances[chosen], values, _decoded(ae, walked))
 
 
+@once()
 def interpolate(
     ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, how: Literal["linear", "spherical"] = "linear"
 ) -> Array:
@@ -123,6 +126,7 @@ def interpolate(
     return _decoded(ae, shares[0] * begins[:, None] + shares[1] * ends[:, None])
 
 
+@once()
 def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
     """For each query the k examples of X (n, *shape_) whose codes are nearest to its own. One that is in X finds itself first."""
     codes, wanted = ae.transform(X), ae.transform(queries)

@@ -24,6 +24,7 @@ from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.fitted import Around, seed_of
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.units import once
 
 __all__ = ["OutlierDetector"]
 
@@ -113,6 +114,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         """
         return cls(FrozenEstimator(ae), **choices).fit(X_normal)
 
+    @once()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Trains on examples X (n, *shape), most of them normal, and finds the threshold; y is ignored."""
         self._validate_params()
@@ -172,6 +174,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
         return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
 
+    @once()
     def causes(self, X: Any, n: int = 3) -> list[list[Cause]]:
         """For each example the n numbers most to blame, the worst first, with their shares.
 

@@ -30,6 +30,7 @@ from isthmus.plots.grids import pictured
 from isthmus.runs import Origin
 from isthmus.splits import split, trained_on
 from isthmus.text import as_json, printable
+from isthmus.units import once
 from isthmus.writing import replace_file
 
 __all__ = ["Comparison", "compare", "write"]
@@ -145,6 +146,7 @@ class Comparison:
         )
 
 
+@once()
 def compare(
     models: Sequence[Model] | Mapping[str, Model], X: Any = None, train: Any = None, *, origin: Origin | None = None
 ) -> Comparison:

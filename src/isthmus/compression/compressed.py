@@ -23,6 +23,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.evaluation import span_of
 from isthmus.limits import check_memory
 from isthmus.metrics import psnr
+from isthmus.units import once
 from isthmus.writing import check_writable, replace_file
 
 __all__ = ["Compressed", "compress", "decompress", "decompressing", "with_step"]
@@ -119,6 +120,7 @@ class Compressed:
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in known.items()}
 
 
+@once()
 def compress(
     ae: Autoencoder,
     X: Any,

@@ -19,6 +19,7 @@ from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import principal, span_of
 from isthmus.metrics import psnr
+from isthmus.units import once
 
 __all__ = ["LIMIT", "Point", "at_bits", "at_psnr", "rate_distortion"]
 
@@ -49,6 +50,7 @@ class Point:
     psnr: float | None
 
 
+@once()
 def rate_distortion(
     ae: Autoencoder, X: Any, steps: Sequence[float] | None = None, *, train: Any = None, limit: int = LIMIT
 ) -> tuple[Point, ...]:

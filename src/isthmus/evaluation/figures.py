@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.bearing import Bearing
 from isthmus.data import as_examples
 from isthmus.data.channels import how_to_fit
 from isthmus.data.examples import blocks
@@ -25,6 +24,7 @@ from isthmus.evaluation.comparing import error_of, means, no_likeness, rate, spa
 from isthmus.evaluation.labels import Labels, probed
 from isthmus.evaluation.subspace import principal, sample
 from isthmus.metrics import psnr
+from isthmus.units import once
 
 __all__ = ["Evaluation", "checked", "evaluate", "plain", "shown"]
 
@@ -182,6 +182,7 @@ class Evaluation:
         return {name: plain(value) for name, value in asdict(self).items()}
 
 
+@once()
 def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
 
@@ -311,7 +312,7 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
             f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
         )
-    Bearing.examples(ae.model_, examples.columns).check_all(values)
+    ae._look_at(values)
     return ae.impute(values) if ae.missing == "mask" and gaps(values) else values
 
 

@@ -37,6 +37,7 @@ from isthmus.sources import Labelled, Resident, Source
 from isthmus.steps import Plan
 from isthmus.terminal import interactive
 from isthmus.training import Report, State, train
+from isthmus.units import once
 
 __all__ = ["Classifier", "finetune"]
 
@@ -113,6 +114,7 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
     history_: tuple[Report, ...]
 
     @learning()
+    @once()
     def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
         """Learns the labels y (n,) of examples X (n, *shape): numbers, text, truth values, dates.
 
@@ -169,6 +171,7 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         labels: Array = self.classes_[logits.argmax(1)]
         return labels
 
+    @once()
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """The share of those examples that have a label which `predict` tells right, between 0 and 1."""
         told = self.predict(X)

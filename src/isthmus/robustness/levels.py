@@ -26,6 +26,7 @@ from isthmus.evaluation import checked, likeness, no_likeness, shown, span_of
 from isthmus.metrics import mean_squared_error, psnr
 from isthmus.robustness.baselines import Pairs, chosen, suited
 from isthmus.robustness.spoiling import Kinds, Levels, Spoiling, spoilings
+from isthmus.units import once
 
 __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
 
@@ -176,6 +177,7 @@ def _cell(figure: Restored) -> str:
     return f"{shown(figure.error)}\n{figure.psnr:.1f} dB{alike}"
 
 
+@once()
 def robustness(
     ae: Autoencoder,
     X: Any,

@@ -1,0 +1,142 @@
+"""Whether new examples are in the units that were fitted: one sentence of warning where most of them cannot be.
+
+It is judged by the bulk, since a few anomalous rows are no other unit: of at most 256 rows, evenly spread, at least 3. A unit (a column
+of a table, a channel of windows, all pixels of images) is doubted where more than half of the rows hold a number beyond what was fitted
+by more than three times its whole range, or twenty times where anomalies are looked for. All are where everything that varied when it
+was fitted is less than a hundredth as large now, as bytes are that became numbers in [0, 1].
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data.examples import position
+from isthmus.errors import IsthmusWarning
+from isthmus.scaling import Extent
+
+__all__ = ["check_units", "once"]
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+_ROWS, _LEAST = 256, 3  # looked at, and wanted
+_BEYOND, _ANOMALOUS = 3.0, 20.0  # ranges; and where anomalies are looked for
+_MOST = 0.5  # of the rows
+_VANISHING = 0.01
+_OFTEN = 0.05  # of the rows, in which what never varied may be another number
+
+_SAID: ContextVar[set[int | str] | None] = ContextVar("_SAID", default=None)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Within, a model's units are judged once, by the examples that it is given first: what follows may be spoilt on purpose."""
+    token = _SAID.set(set()) if _SAID.get() is None else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _SAID.reset(token)
+
+
+def check_units(
+    values: Array,
+    extent: Extent | None,
+    columns: tuple[str, ...] | None,
+    of: object,
+    still: bool = False,
+    anomalous: bool = False,
+) -> None:
+    """`IsthmusWarning` if examples (n, *shape) seem to be in other units than those of some extent.
+
+    Args:
+        extent: None where it is not known, as in old files: nothing is said.
+        of: the model.
+        still: say also where what never varied does now.
+        anomalous: anomalies are looked for among them.
+    """
+    said = _SAID.get()
+    if extent is None or len(values) < _LEAST or (said is not None and id(of) in said):
+        return
+    if said is not None:
+        said.add(id(of))
+    sentence = _doubt(
+        values,
+        Extent(*(np.asarray(side, np.float64) for side in extent)),
+        columns,
+        still,
+        _ANOMALOUS if anomalous else _BEYOND,
+    )
+    if sentence is not None and (said is None or sentence not in said):
+        if said is not None:
+            said.add(sentence)
+        warnings.warn(sentence, IsthmusWarning, stacklevel=4)
+
+
+def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still: bool, most: float) -> str | None:
+    """What speaks for other units, in a sentence."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _ROWS)).astype(np.int64))
+    rows = np.asarray(values[places]).astype(np.float64)
+    sides = [np.asarray(side).reshape(-1) for side in extent]
+    low, high = sides
+    runs = rows.reshape(len(rows), -1, low.size)  # (rows, numbers of a row in a unit, units)
+    runs = np.where(np.isnan(runs), (low + (high - low) / 2), runs)  # what is missing speaks for nothing
+    span, varies = high - low, high > low
+    outside = (runs.max(1) > high + most * span) | (runs.min(1) < low - most * span)
+    beyond = varies & (outside.mean(0) > _MOST)
+    least, largest = np.quantile(runs.min(1), 0.1, axis=0), np.quantile(runs.max(1), 0.9, axis=0)
+    if still:
+        beyond |= ~varies & (((runs != low).any(1)).mean(0) > _OFTEN)
+    if beyond.any():
+        return _sentence(
+            np.flatnonzero(beyond), (least, largest), (low, high), (rows.shape[1:], extent.least.shape), columns
+        )
+    before, now = np.maximum(np.abs(low), np.abs(high))[varies], np.abs(runs).max((0, 1))[varies]
+    if varies.any() and now.max() > 0 and (now < _VANISHING * before).all():
+        bytes_ = (
+            " (were bytes divided by 255, when it was fitted on bytes?)" if high.max() == 255 and now.max() <= 1 else ""
+        )
+        return (
+            f"these examples fill less than a hundredth of the range that was fitted: they reach to {now.max():g}, and it was fitted to "
+            f"{before.max():g}; they seem to be in another unit{bytes_}"
+        )
+    return None
+
+
+def _sentence(
+    beyond: NDArray[np.intp],
+    found: tuple[Doubles, Doubles],
+    fitted: tuple[Doubles, Doubles],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    columns: tuple[str, ...] | None,
+) -> str:
+    """Which unit lies beyond what was fitted, and the likely reason."""
+    unit, count = int(beyond[0]), len(fitted[0])
+    shape, own = shapes
+    low, high = (float(side[unit]) for side in fitted)
+    least, largest = (float(side[unit]) for side in found)
+    if not own or own == (1,):
+        what = "these examples"
+    elif own == shape:
+        what = position((0, *map(int, np.unravel_index(unit, own))), columns).partition(", ")[2]
+    else:
+        what = f"channel {unit}"
+    more = f" and {len(beyond) - 1:,} more" if len(beyond) > 1 else ""
+    if high <= 1 and low >= 0 and 1 < largest <= 255:
+        reason = "they seem to be bytes, and it was fitted on numbers in [0, 1]: divide by 255"
+    elif own == shape and count > 1:
+        reason = "is it in another unit, or are the columns in another order?"
+    else:
+        reason = "it seems to be in another unit"
+    middle = f"{least:g}" if least == largest else f"{least:g} to {largest:g}"
+    return (
+        f"{what}{more} {'lie' if what == 'these examples' or more else 'lies'} far outside of the range that was fitted: {middle} in most "
+        f"rows, and fitted were {low:g} to {high:g}; {reason}"
+    )

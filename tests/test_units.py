@@ -1,0 +1,187 @@
+"""New examples in other units than those that were fitted are noticed, by the bulk of them and in one sentence; honest ones never."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from isthmus import Autoencoder, Classifier, OutlierDetector, compare, evaluate, finetune
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.compression import compress, rate_distortion
+from isthmus.errors import IsthmusWarning, NotPossibleError
+from isthmus.robustness import robustness
+from isthmus.scaling import Extent
+from isthmus.units import check_units
+
+RNG = np.random.default_rng(0)
+TABLE = RNG.normal(size=(60, 4)) * [1, 10, 100, 0] + [0, 20, -300, 5]
+BYTES = (RNG.random((40, 8, 8)) ** 3 * 255).astype(np.uint8)
+BYTES.reshape(-1)[:2] = 0, 255
+
+
+def trained(X: Any, **choices: Any) -> Autoencoder:
+    return Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0, **choices).fit(X)
+
+
+def heard(call: Callable[[], Any]) -> list[str]:
+    """The sentences about units."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    messages = [str(w.message) for w in caught if issubclass(w.category, IsthmusWarning)]
+    return [message for message in messages if "was fitted" in message or "it was fitted" in message]
+
+
+@pytest.fixture(scope="module")
+def table() -> Autoencoder:
+    return trained(TABLE)
+
+
+@pytest.fixture(scope="module")
+def images() -> Autoencoder:
+    return trained(BYTES)
+
+
+def test_bytes_and_shares_are_told_apart(images: Autoencoder) -> None:
+    (said,) = heard(lambda: images.encode((BYTES / 255).astype(np.float32)))
+    assert "were bytes divided by 255" in said
+    shares = trained((BYTES / 255).astype(np.float32), kind="images")
+    (said,) = heard(lambda: shares.encode(BYTES))
+    assert said.endswith("they seem to be bytes, and it was fitted on numbers in [0, 1]: divide by 255")
+
+
+def test_a_column_in_another_unit_is_named(table: Autoencoder) -> None:
+    X = TABLE.copy()
+    X[:, 1] += 273.15
+    (said,) = heard(lambda: table.reconstruct(X))
+    assert said.startswith("column 1 lies far outside of the range that was fitted: 2")
+    assert said.endswith("is it in another unit, or are the columns in another order?")
+    (said,) = heard(lambda: table.reconstruct(TABLE[:, [2, 1, 0, 3]]))
+    assert "are the columns in another order" in said
+
+
+def test_a_channel_in_another_unit_is_named() -> None:
+    X = RNG.normal(size=(30, 6, 2))
+    ae = trained(X)
+    (said,) = heard(lambda: ae.encode(X * [1, 1000]))
+    assert said.startswith("channel 1 lies far outside")
+
+
+WRONG = TABLE * 1000
+Y = np.arange(len(TABLE)) % 3
+WAYS: dict[str, Callable[[Autoencoder, Path], Any]] = {
+    "transform": lambda ae, _: ae.transform(WRONG),
+    "score": lambda ae, _: ae.score(WRONG),
+    "reconstruction_error": lambda ae, _: ae.reconstruction_error(WRONG),
+    "corrupt": lambda ae, _: ae.corrupt(WRONG),
+    "sample": lambda ae, _: ae.sample(3, 0, method="gmm", X=WRONG),
+    "evaluate": lambda ae, _: evaluate(ae, WRONG, Y),
+    "compare": lambda ae, _: compare({"one": ae, "two": trained(TABLE)}, WRONG),
+    "robustness": lambda ae, _: robustness(ae, WRONG),
+    "compress": lambda ae, folder: compress(ae, WRONG, folder / "x.isthmus", step=1.0),
+    "rate_distortion": lambda ae, _: rate_distortion(ae, WRONG),
+    "finetune": lambda ae, _: finetune(ae, WRONG, Y, epochs=1, random_state=0),
+    "validation": lambda *_: trained(TABLE).set_params(warm_start=True).fit(TABLE, validation=WRONG),
+    "frozen detector": lambda ae, _: OutlierDetector.around(ae, WRONG, false_alarm_rate=0.2, random_state=0),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_give_examples_says_it_once(way: str, table: Autoencoder, tmp_path: Path) -> None:
+    assert len(heard(lambda: WAYS[way](table, tmp_path))) == 1
+
+
+def test_detectors_and_classifiers_say_it_once(table: Autoencoder) -> None:
+    detector = OutlierDetector(table, false_alarm_rate=0.2, random_state=0).fit(TABLE)
+    classifier = Classifier(table, epochs=1, random_state=0).fit(TABLE, Y)
+    calls = [getattr(detector, name) for name in ("score_samples", "predict", "p_values", "contributions", "causes")]
+    calls += [getattr(classifier, name) for name in ("predict", "predict_proba")]
+    for call in calls:
+        assert len(heard(lambda call=call: call(WRONG))) == 1, call.__name__
+
+
+def few_anomalies() -> Any:
+    X = TABLE.copy()
+    X[:20] *= 1e4
+    return X
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pytest.param(TABLE, id="the same"),
+        pytest.param(few_anomalies(), id="a third anomalous"),
+        pytest.param(TABLE[:1] * 1000, id="a single row"),
+        pytest.param(np.repeat(TABLE[:1], 9, 0), id="all alike"),
+        pytest.param(TABLE * [1, 1, 1, 7], id="a constant column that is another now"),
+        pytest.param(TABLE * 1.5, id="somewhat larger"),
+        pytest.param(TABLE * 0, id="all zero"),
+    ],
+)
+def test_honest_examples_are_not_doubted(X: Any, table: Autoencoder) -> None:
+    assert heard(lambda: table.encode(X)) == []
+
+
+def test_dark_images_codes_and_old_files_are_not_doubted(images: Autoencoder) -> None:
+    assert heard(lambda: images.encode(BYTES // 40)) == []
+    assert heard(lambda: images.encode(BYTES * 0)) == []
+    assert heard(lambda: images.decode(np.full((9, 2), 1e6))) == []
+    assert heard(lambda: check_units(WRONG, None, None, images)) == []
+
+
+def test_what_is_missing_speaks_for_nothing() -> None:
+    X = TABLE[:, :3].copy()
+    ae = trained(X, missing="mask")
+    X[:, 1] = np.nan
+    assert heard(lambda: ae.encode(X)) == []
+
+
+def test_columns_without_an_extent_that_varies_are_not_judged() -> None:
+    flat = Extent(np.ones(2), np.ones(2))
+    assert heard(lambda: check_units(np.full((9, 2), 7.0), flat, None, "model")) == []
+
+
+def silent_at_first() -> np.ndarray:
+    X = RNG.normal(size=(200, 3)).astype(np.float32)
+    X[:40, 2] = 1e-3 * X[:40, 2]
+    return X
+
+
+@pytest.mark.parametrize("still", [False, True])
+def test_partial_fit_says_where_its_first_part_decided_badly(still: bool) -> None:
+    X = silent_at_first()
+    if still:
+        X[:40, 2] = 0
+    stream = Autoencoder(Identity(2), architecture=MLP((4,)), random_state=0)
+    assert heard(lambda: stream.partial_fit(X[:40])) == []
+    (said,) = heard(lambda: stream.partial_fit(X[40:]))
+    assert said.startswith("column 2 lies far outside of the range that was fitted")
+
+
+def test_a_sample_decides_the_scaling_of_a_stream() -> None:
+    X = silent_at_first()
+    stream = Autoencoder(Identity(2), architecture=MLP((4,)), random_state=0)
+    assert heard(lambda: stream.partial_fit(X[:40], scaling_sample=X[::3])) == []
+    assert heard(lambda: stream.partial_fit(X[40:])) == []
+    scale = stream.model_.scale.numpy()
+    assert scale[2] == pytest.approx(X[::3, 2].std(), rel=1e-5)
+    assert (
+        stream.model_.state_dict().keys()
+        == Autoencoder(Identity(2), architecture=MLP((4,))).untrained(X).model_.state_dict().keys()
+    )
+    with pytest.raises(NotPossibleError, match="this is a later one: leave it out"):
+        stream.partial_fit(X, scaling_sample=X)
+
+
+def test_a_sample_that_is_the_first_part_changes_nothing() -> None:
+    X = RNG.normal(size=(50, 3)).astype(np.float32)
+    new = Autoencoder(Identity(2), architecture=MLP((4,)), random_state=0)
+    one, two = (clone(new) for _ in range(2))
+    assert np.array_equal(one.partial_fit(X).encode(X), two.partial_fit(X, scaling_sample=X).encode(X))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from isthmus.checkpoints import Interrupted, Seen
 from isthmus.data.kinds import Kind
@@ -18,7 +20,9 @@ from isthmus.model import Model
 from isthmus.steps import Precision
 from isthmus.training import Report, State, end_round
 
-__all__ = ["FittedAttribute", "FittedAttributes"]
+__all__ = ["PICKLED", "FittedAttribute", "FittedAttributes", "to_processor"]
+
+PICKLED = "cpu"  # the kind of device whose tensors any machine can unpickle
 
 T = TypeVar("T")
 
@@ -84,8 +88,39 @@ class FittedAttributes:
                 f"the own modules cannot be copied, and training works on a copy ({error}); keep only weights in them"
             ) from None
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor in it."""
+        yield from self.model.parameters()
+        yield from self.model.buffers()
+        yield from self.state.tensors()
+        if self.interrupted is not None:
+            yield from self.interrupted.state.tensors()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(deepcopy(self._without_training(), memo))
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
+        if self.model.device.type == PICKLED:
+            return self._without_training()
+        moved = deepcopy(self)
+        to_processor(moved.tensors())
+        if moved.interrupted is not None:
+            moved.interrupted.device = PICKLED
+        return vars(moved)
+
+    def _without_training(self) -> dict[str, Any]:
         return vars(self) | {"seen": None, "training": None}
+
+
+def to_processor(tensors: Iterable[Tensor]) -> None:
+    """Moves tensors, in place, to where any machine can unpickle them: a GPU may be missing there."""
+    for tensor in tensors:
+        moved = tensor.detach().to(PICKLED)
+        if isinstance(tensor, nn.Parameter):
+            moved = nn.Parameter(moved, tensor.requires_grad)
+        torch.utils.swap_tensors(tensor, moved)
 
 
 class FittedAttribute(Generic[T]):

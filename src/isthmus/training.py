@@ -100,6 +100,12 @@ class State:
     best: Best | None = None
     threads: int | None = None
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor in it but the model's."""
+        yield from () if self.optimizer is None else self.optimizer.numbers().values()
+        yield from (*self.costs.sums.values(), *self.good.values())
+        yield from () if self.best is None else self.best.weights.values()
+
 
 def train(
     model: Trainable,

@@ -17,6 +17,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from isthmus import attributes
+from isthmus.attributes import to_processor
 from isthmus.bearing import Bearing
 from isthmus.choosing import threads_for
 from isthmus.corruptions import Clean, Corruption
@@ -151,6 +153,19 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         # all at once: an interrupt finds it as it was before, or fitted
         self.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=tuple(history))
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if "net_" in state and state["net_"].device.type != attributes.PICKLED:
+            both = deepcopy((self.autoencoder_, self.net_))  # together: they share the encoder
+            to_processor([*both[0]._known().tensors(), *both[1].head.parameters(), *both[1].head.buffers()])
+            return state | {"autoencoder_": both[0], "net_": both[1]}
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = memo[id(self)] = object.__new__(type(self))
+        copied.__dict__.update(deepcopy(self.__dict__, memo))
+        return copied
 
     def decision_function(self, X: Any) -> Array:
         """The softmax's arguments (n, classes); of two labels their difference (n,), above 0 where the second is likelier."""

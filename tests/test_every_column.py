@@ -64,6 +64,17 @@ def test_the_error_by_column_is_the_mean_share_of_variance_that_is_left(fitted: 
 
 
 @pytest.mark.promise(28)
+def test_a_column_that_never_varies_in_what_is_measured_is_not_counted() -> None:
+    """A rare flag that none of the held-out rows has: any error would be many times its variance there."""
+    train = np.column_stack([rows(), np.arange(300) < 2])
+    X = np.column_stack([rows(100), np.zeros(100)])
+    ae = quick().fit(train)
+    found, made = evaluate(ae, X, train=train), ae.reconstruct(X)
+    shares = np.square(made - X).sum(0)[:6] / np.square(X - train.mean(0)).sum(0)[:6]
+    assert found.column_error == pytest.approx(shares.mean(), rel=1e-6)
+
+
+@pytest.mark.promise(28)
 def test_columns_that_the_raw_error_hides_are_named(fitted: dict[str, Autoencoder]) -> None:
     frame = pd.DataFrame(rows(), columns=NAMES)
     one = quick(scaling=MinMax(), size=1).fit(frame)

@@ -47,6 +47,18 @@ def errors(ae: Autoencoder, X: np.ndarray) -> float:
     return float(np.sqrt(np.nanmean(squares)))
 
 
+def test_layers_learn_one_by_one_where_numbers_are_missing() -> None:
+    """The first restores the numbers observed alone; of what hides more for a layer above, nothing is left that is no number."""
+    X = plane(400)
+    X[np.arange(400), np.arange(400) % 6] = np.nan
+    ae = quick(missing="mask", architecture=MLP((4,)))
+    reports = list(ae.fitting(X, layerwise=True))
+    assert {report.layer for report in reports} == {1, 2, None}
+    for number in (1, 2, None):
+        losses = [report.loss for report in reports if report.layer == number]
+        assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("way", ["fit", "warm", "partial", "layerwise", "missing"])
 def test_the_learned_scale_is_that_of_the_errors_after_ten_epochs(way: str) -> None:
     X = plane()

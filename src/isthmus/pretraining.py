@@ -65,6 +65,8 @@ class Layer(Trainable):
         self.likelihood_memory = (
             model.likelihood_memory if first else self.likelihood.memory().to(model.device, model.dtype)
         )
+        fill = model.fill
+        self._fill = fill if first or fill is None else torch.zeros((), dtype=fill.dtype, device=fill.device)
         self._outside = (model, below)  # in a tuple: neither is part of it
 
     @property
@@ -78,26 +80,32 @@ class Layer(Trainable):
     @torch.no_grad()
     def inwards(self, raw: Tensor) -> Tensor:
         model, below = self._outside
-        found: Tensor = below(model.inwards(raw))
+        x = model.inwards(raw)  # of the first layer with what is missing: its target
+        found: Tensor = below(_whole(x, model.fill)) if len(below) else x
         return found
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """What it costs to restore the target (b, *shape) from x, in nats."""
         with casting(x, autocast):
-            hidden = self.encoder(x)
+            hidden = self.encoder(_whole(x, self._fill))
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
         with casting(x, autocast):
             output = self.decoder(code.z)
         return Losses(self._nll(output.to(x.dtype), target), code.penalty, code.stats)
 
     def score(self, x: Tensor, target: Tensor) -> Losses:
-        code = self.bottleneck.point(self.encoder(x), self.code_memory)
+        code = self.bottleneck.point(self.encoder(_whole(x, self._fill)), self.code_memory)
         return Losses(self._nll(self.decoder(code.z), target), code.penalty, code.stats)
 
     def _nll(self, y: Tensor, target: Tensor) -> Tensor:
         """Of the first layer in nats of the data; what the others restore has no other units than its own."""
         model, below = self._outside
         return self.likelihood.nll(y, target, self.likelihood_memory) if len(below) else model.nll(y, target)
+
+
+def _whole(x: Tensor, fill: Tensor | None) -> Tensor:
+    """Examples with something where numbers are missing, or were hidden by a corruption."""
+    return x if fill is None else torch.where(x.isnan(), fill, x)
 
 
 def layers(model: Model) -> list[Layer]:

@@ -29,7 +29,7 @@ import torch
 from works import WORKS, Work
 
 from isthmus import data
-from isthmus.devices import fast_products
+from isthmus.devices import computes_bfloat16, fast_products
 from isthmus.reproduction import machine
 
 HERE = Path(__file__).parent
@@ -160,15 +160,24 @@ def epoch(row: dict[str, Any]) -> float:
 
 
 def ceilings() -> dict[str, float]:
-    """What the machine can do: products of large matrices in FLOP/s, copies in bytes/s."""
+    """What the machine can do: products of large matrices in FLOP/s, copies in bytes/s; none in bfloat16 where that is emulated."""
     top: dict[str, float] = {}
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+    types = [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+    if not computes_bfloat16(torch.device("cpu")):
+        print("this processor does not compute in bfloat16: its ceiling is left out", flush=True)
+        types = types[:1]
+    for name, dtype in types:
         a, b = (torch.rand(2048, 2048).to(dtype) for _ in range(2))
         with fast_products():
             top[name] = 2 * 2048**3 / min(timed(lambda a=a, b=b: a @ b))  # type: ignore[misc]
     x, y = torch.rand(2**26), torch.empty(2**26)
     top["copy"] = 2 * x.nbytes / min(timed(lambda: y.copy_(x)))
     return top
+
+
+def in_bfloat16(top: dict[str, float]) -> str:
+    """The ceiling in bfloat16, if the processor computes in it."""
+    return f"{top['bfloat16'] / 1e9:.0f}" if "bfloat16" in top else "none, which the processor does not compute in,"
 
 
 def timed(call: Any, times: int = 15) -> Iterator[float]:
@@ -214,7 +223,7 @@ def page(
         "Memory is the process's peak, imports included. Losses are cross-entropies in nats per pixel in the last epoch (with the",
         "divergence, where the code is drawn), so that nobody wins by learning less; those in brackets are squared errors.",
         "",
-        f"The machine's best: products {top['float32'] / 1e9:.0f} GFLOP/s in float32 and {top['bfloat16'] / 1e9:.0f} in bfloat16, "
+        f"The machine's best: products {top['float32'] / 1e9:.0f} GFLOP/s in float32 and {in_bfloat16(top)} in bfloat16, "
         f"copies {top['copy'] / 1e9:.0f} GB/s.",
     ]
     for name, found in results.items():
@@ -285,10 +294,10 @@ def training(name: str, found: dict[str, list[dict[str, Any]]], top: dict[str, f
         spread = f"{min(map(epoch, rows)):.2f} - {max(map(epoch, rows)):.2f}"
         loss = f"{rows[-1]['loss']:.4f}"
         precision = rows[-1].get("precision", "float32")
-        share = flops(WORKS[name]) / top[precision] / seconds
+        share = f"{flops(WORKS[name]) / top[precision] / seconds:.0%}" if precision in top else "?"
         memory = statistics.median(row["memory"] for row in rows)
         lines.append(
-            f"| {peer} | {seconds:.2f} ({spread}) | {seconds / ours:.1f} | {60_000 / seconds:,.0f} | {share:.0%} {precision} | "
+            f"| {peer} | {seconds:.2f} ({spread}) | {seconds / ours:.1f} | {60_000 / seconds:,.0f} | {share} {precision} | "
             + (f"({loss})" if (peer, name) in OTHER_LOSS else loss)
             + f" | {memory:,.0f} |"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,10 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from isthmus.errors import RecordError
+from isthmus.errors import IsthmusWarning, RecordError
 
 __all__ = [
     "casting",
+    "check_bfloat16",
     "choose_device",
     "computes_bfloat16",
     "exact",
@@ -61,6 +63,17 @@ def computes_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def check_bfloat16(precision: str, device: torch.device) -> None:
+    """`IsthmusWarning` where a training would compute in bfloat16 and the device has no instructions for it."""
+    if precision == "bfloat16" and not computes_bfloat16(device):
+        warnings.warn(
+            "precision='bfloat16' is computed without instructions for it on this processor, up to a hundred times slower than 'float32': "
+            "take that, or 'auto'",
+            IsthmusWarning,
+            stacklevel=3,
+        )
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from isthmus.data.channels import channels_first
 from isthmus.data.examples import Missing
 from isthmus.data.kinds import Kind
 from isthmus.data.sentinels import sentence, sentinels
-from isthmus.devices import choose_device, give_memory_back, learning, learns
+from isthmus.devices import check_bfloat16, choose_device, give_memory_back, learning, learns
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.fitted import Fitted, Settable, seed_of
 from isthmus.footprint import footprint
@@ -235,6 +235,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         self._validate_params()
         self._check_every(every)
         values = self._begun(X, anew=not self.warm_start, minimum=2)
+        check_bfloat16(self.precision_, self.model_.device)
         seen = self._looked_at(values, validation)
         if layerwise:
             yield from self._layers(seen, every)
@@ -308,6 +309,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         n = len(self._parts(seen)[0])
         fitted.interrupted.check_place(n, self._plan(n))
         self._fitted = fitted.resumed()
+        check_bfloat16(self.precision_, self.model_.device)
         if fitted.interrupted.in_model_units:
             self._count_observed(seen)
         yield from self._round(seen, every)
@@ -394,6 +396,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
                     )
                 aside._begun(scaling_sample, anew=True, minimum=1)
             values = aside._begun(X, anew=False, minimum=1)
+            if self._fitted is None:
+                check_bfloat16(aside.precision_, aside.model_.device)
             plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
             for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
                 pass

@@ -26,7 +26,7 @@ from isthmus.data import as_examples
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.labels import ClassLabels, class_labels, numbered, plain
 from isthmus.data.mapped import Rows
-from isthmus.devices import learning
+from isthmus.devices import check_bfloat16, learning
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning.head import Head, Net
@@ -207,6 +207,8 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         if given.__sklearn_is_fitted__() and self.pretrain:
             if unlabeled is not None:
                 raise RecordError("unlabeled is for an autoencoder that is not fitted, and this one is; leave one out")
+            if not self.frozen:
+                check_bfloat16(given.precision_, given.model_.device)
             return deepcopy(given)
         ae: Autoencoder = clone(given)
         if ae.random_state is None:

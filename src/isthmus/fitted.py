@@ -128,8 +128,10 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             NotPossibleError: the bottleneck has no prior, or codes that have no density.
         """
         check_is_fitted(self)
-        if not isinstance(n, Integral) or n < 1:
-            raise RecordError(f"n={n!r} cannot be: give a whole number of examples from 1 on")
+        if not isinstance(n, Integral) or not 1 <= n < 2**31:
+            raise RecordError(
+                f"n={str(n)[:20]} cannot be: give a whole number of examples from 1 on, less than 2,147,483,648"
+            )
         if method not in {"prior", "gmm"}:
             raise RecordError(f"method={method!r} cannot be: give 'prior' or 'gmm'")
         if method == "prior" and X is not None:
@@ -137,7 +139,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         seed = seed_of(random_state)
         size = self.model_.dtype.itemsize * int(n)
         codes_size, what = size * math.prod(self.code_shape_), f"{n:,} examples"
-        self._check_memory(max(codes_size, size * math.prod(self.shape_)), what, codes_size)
+        self._check_memory(codes_size + size * math.prod(self.shape_), what, codes_size)
         if method == "gmm":
             return self.decode(self._mixture(X).draw(int(n), seed).reshape(-1, *self.code_shape_))
         codes = self.bottleneck_.sample((int(n), *self.code_shape_), seeded("cpu", seed, Purpose.SAMPLE))

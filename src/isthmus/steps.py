@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from isthmus.corruptions import Corruption
 from isthmus.devices import fast_products, threads
+from isthmus.errors import RecordError
 from isthmus.model import Losses, Trainable
 from isthmus.optimizers import Optimizer, Stepping
 from isthmus.randomness import Purpose, reseed
@@ -23,6 +24,7 @@ __all__ = ["Plan", "Precision", "Spoiling", "Step", "autocast"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 Work: TypeAlias = Callable[[Tensor, Tensor, "float | Tensor"], Losses]
 
+_EPOCHS, _TOL = 1e9, 1e300  # beyond, nothing ends and nothing can be told apart
 _EAGER = 5  # steps before one is recorded: libraries choose their kernels and take their memory meanwhile
 
 
@@ -40,6 +42,12 @@ class Plan:
     patience: int | None = None  # epochs without an improvement by ``tol`` nats, after which it stops
     tol: float = 0.0
     threads: int | None = None  # of the processor; None: as many as PyTorch is set to
+
+    def __post_init__(self) -> None:
+        for name, value, most in (("epochs", self.epochs, _EPOCHS), ("tol", self.tol, _TOL)):
+            if not value <= most:
+                given = f"{value:g}" if isinstance(value, float) else f"a number of {len(str(value))} digits"
+                raise RecordError(f"{name}: {given} cannot be: give {most:g} at most")
 
     def steps(self, n: int) -> int:
         """Of a round on n examples."""

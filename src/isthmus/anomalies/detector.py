@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -183,11 +183,12 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         the sum of all.
         """
         check_is_fitted(self)
-        names, shape, found = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_, []
-        if n < 1:
-            raise RecordError(f"n={n} cannot be: ask for at least 1 cause")
+        names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
+        found = list[list[Cause]]()
+        if not isinstance(n, Integral) or n < 1:
+            raise RecordError(f"n={str(n)[:20]} cannot be: ask for a whole number of causes from 1 on")
         for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
-            blamed = self._blame(block, min(n, math.prod(shape)))
+            blamed = self._blame(block, min(int(n), math.prod(shape)))
             for places, shares in zip(*(part.tolist() for part in blamed), strict=True):
                 features = [_feature(place, shape, names) for place in places]
                 found.append([Cause(*pair) for pair in zip(features, shares, strict=True)])

@@ -109,9 +109,17 @@ def _names(frame: Any) -> tuple[str, ...] | None:
 def _from_torch(tensor: Any) -> Array:
     if str(tensor.layout) != "torch.strided":
         raise TypeError("Sparse data was passed, but dense data is required: convert it with X.to_dense()")
-    if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
-        tensor = tensor.float()
-    return np.asarray(tensor.numpy(force=True))
+    try:
+        if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
+            tensor = tensor.float()
+        return np.asarray(tensor.numpy(force=True))
+    except (RuntimeError, TypeError) as error:  # on "meta", quantized, nested, or within a transform of torch.func
+        kind = (
+            "on 'meta', where there are no numbers"
+            if tensor.device.type == "meta"
+            else "none whose numbers can be read"
+        )
+        raise DataError(f"X is a tensor {kind}: pass an ordinary one, such as torch.tensor([[0.5, 1.0]])") from error
 
 
 def _numeric(values: Array, columns: tuple[str, ...] | None) -> Array:
@@ -150,6 +158,10 @@ def _from_objects(values: Array, columns: tuple[str, ...] | None) -> Array:
         else:
             try:
                 numbers[place] = value
+            except OverflowError as error:
+                raise DataError(
+                    f"Input X contains a number too large for float32: {position(place, columns)}; rescale that feature"
+                ) from error
             except (TypeError, ValueError) as error:
                 what = f"{position(place, columns)} of X is a {type(value).__name__}"
                 raise TypeError(f"{what}: an argument must be neither an object nor a string but a number") from error

@@ -1,0 +1,127 @@
+"""Numbers beyond what can be, things that are no numbers, and tensors without numbers: one sentence each, never a raw exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus import Autoencoder, Classifier, OutlierDetector
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian
+from isthmus.errors import DataError, IsthmusError
+
+X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+Y = np.arange(30) % 2
+ODD: dict[str, Any] = {
+    "huge": 10**400,
+    "below": -(10**400),
+    "1e308": 1e308,
+    "inf": np.inf,
+    "nan": np.nan,
+    "text": "3",
+    "none": None,
+    "list": [1],
+    "complex": 1j,
+}
+FITTED = Autoencoder(Gaussian(2), architecture=MLP((3,)), epochs=1, random_state=0)
+
+
+def fit(kind: type, /, **choices: Any) -> Any:
+    given: dict[str, Any] = {"epochs": 1, "random_state": 0}
+    if kind is Autoencoder:
+        return Autoencoder(
+            **given | {"bottleneck": Gaussian(2), "architecture": MLP((3,)), "early_stopping": True} | choices
+        ).fit(X)
+    if kind is Classifier:
+        return Classifier(**given | {"autoencoder": FITTED} | choices).fit(X, Y)
+    return OutlierDetector(**{"autoencoder": FITTED, "random_state": 0, "false_alarm_rate": 0.3} | choices).fit(X)
+
+
+def one_sentence(call: Callable[[], Any]) -> None:
+    """It works, or says what cannot be."""
+    raised: Exception | None = None
+    try:
+        call()
+    except (IsthmusError, TypeError, ValueError) as error:
+        raised = error
+    if raised is not None:
+        assert "\n" not in str(raised)
+        assert len(str(raised)) < 600
+        assert type(raised).__module__.startswith(("isthmus", "sklearn")), repr(raised)
+
+
+PARAMETERS = [
+    (kind, name)
+    for kind in (Autoencoder, OutlierDetector, Classifier)
+    for name in kind().get_params(deep=False)
+    if name not in {"autoencoder", "verbose"}
+]
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.IsthmusWarning")
+@pytest.mark.parametrize(("kind", "name"), PARAMETERS, ids=[f"{kind.__name__}.{name}" for kind, name in PARAMETERS])
+def test_every_parameter_takes_odd_values_or_says_so(kind: type, name: str) -> None:
+    for value in ODD.values():
+        one_sentence(lambda value=value: fit(kind, **{name: value}))
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_every_number_of_a_method_is_checked(value: Any) -> None:
+    ae = fit(Autoencoder)
+    detector = OutlierDetector(ae, false_alarm_rate=0.3, random_state=0).fit(X)
+    one_sentence(lambda: ae.sample(value))
+    one_sentence(lambda: ae.sample(2, value))
+    one_sentence(lambda: ae.corrupt(X, value))
+    one_sentence(lambda: detector.causes(X, value))
+    one_sentence(lambda: list(ae.fitting(X, every=value)))
+
+
+def test_endless_trainings_and_samples_are_refused() -> None:
+    for epochs in (1e308, 10**400, 2**63):
+        with pytest.raises(IsthmusError, match="cannot be: give 1e"):
+            fit(Autoencoder, epochs=epochs)
+    with pytest.raises(IsthmusError, match="cannot be: give a whole number"):
+        fit(Autoencoder).sample(2**40)
+
+
+TENSORS: dict[str, Callable[[], torch.Tensor]] = {
+    "meta": lambda: torch.empty(3, 4, device="meta"),
+    "complex": lambda: torch.zeros(3, 4, dtype=torch.complex64),
+    "conjugate": lambda: torch.zeros(3, 4, dtype=torch.complex64).conj(),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(4), torch.ones(4)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("name", TENSORS)
+def test_tensors_without_real_numbers_are_refused(name: str) -> None:
+    ae = fit(Autoencoder)
+    for method in (ae.encode, ae.decode, Autoencoder().fit):
+        with pytest.raises(DataError):
+            method(TENSORS[name]())
+
+
+def test_within_a_transform_of_pytorch_there_are_no_numbers() -> None:
+    ae = fit(Autoencoder)
+    with pytest.raises(DataError, match="none whose numbers can be read"):
+        torch.func.vmap(lambda x: torch.from_numpy(ae.encode(x)))(torch.ones(2, 3, 4))
+
+
+def test_a_tensor_with_a_gradient_is_an_array_like_any_other() -> None:
+    ae = fit(Autoencoder)
+    assert np.array_equal(ae.encode(torch.tensor(X, requires_grad=True)), ae.encode(X))
+
+
+def test_an_integer_beyond_floats_names_its_place() -> None:
+    ae = fit(Autoencoder)
+    with pytest.raises(DataError, match="too large for float32: row 0, column 1"):
+        ae.encode([[1, 10**400, 1, 1]])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fitted() -> None:
+    FITTED.fit(X)

@@ -265,7 +265,21 @@ def bottle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = run("train", *words, "--out", "r", cwd=folder)
     assert "train 40 (good), test 46 (good, spot), 6 masks set aside" in out
     assert "86 images were resized to 8x8" in out
+    assert ", 1 class (data)" in out
+    assert (
+        "the validation loss is of 40 held-out examples; 6 others are of classes that are not trained on (spot)" in out
+    )
     return folder
+
+
+def test_anomalies_held_out_are_no_part_of_the_validation_loss(bottle: Path) -> None:
+    good = [
+        np.asarray(Image.open(bottle / f"data/test/good/{n}.png").resize((8, 8), Image.Resampling.BILINEAR))
+        for n in range(40)
+    ]
+    with (bottle / "r/history.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert float(last["valid"]) == pytest.approx(-isthmus.load(bottle / "r").score(np.stack(good)), rel=1e-5)
 
 
 @pytest.mark.promise(25)

@@ -12,6 +12,7 @@ from isthmus import review, runs
 from isthmus.console import fail, say, say_notes, sentences, watcher
 from isthmus.data import Dataset
 from isthmus.data.examples import Examples
+from isthmus.data.parts import of_trained_classes
 from isthmus.estimator import Autoencoder
 from isthmus.runs import About, Origin
 from isthmus.signals import Caught
@@ -72,15 +73,21 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
     X, ae, kept = Examples(part.train, run.dataset.columns, run.dataset.kind), run.ae, Kept(run.about.checkpoint_every)
     seen = part.test[:10]
+    validation, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
+    if others:
+        say(
+            f"note: the validation loss is of {len(validation):,} held-out examples; {len(part.test) - len(validation):,} others are "
+            f"of classes that are not trained on ({others}), and count in the figures"
+        )
     with writer, sentences():
 
         def due(step: int) -> bool:
             return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
 
         if begun:
-            reports = ae.resuming(X, validation=part.test, every=due)
+            reports = ae.resuming(X, validation=validation, every=due)
         else:
-            reports = ae.fitting(X, validation=part.test, every=due, layerwise=run.layerwise)
+            reports = ae.fitting(X, validation=validation, every=due, layerwise=run.layerwise)
         for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
                 if caught.signal:

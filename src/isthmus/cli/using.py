@@ -201,7 +201,13 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
         fresh, note = untrained(runs.membership_of(run), reference)
         return fresh, [note]
     part = runs.part_of(run, reference, ae.missing)
-    examples, note = of_trained_classes(part.test, part.test_labels, part.train_labels)
+    examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
+    if not others:
+        return examples, list(part.notes)
+    note = (
+        f"{len(examples):,} held-out examples count as normal, because their class was trained on; "
+        f"{len(part.test) - len(examples):,} of other classes do not ({others})"
+    )
     return examples, [*part.notes, note]
 
 

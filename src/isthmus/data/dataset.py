@@ -71,7 +71,7 @@ class Dataset:
         classes = "no labels"
         if self.train_labels is not None:
             labels = class_labels(self.train_labels, len(self.train))
-            classes = f"{len(labels.classes)} classes"
+            classes = f"{len(labels.classes):,} class{'' if len(labels.classes) == 1 else 'es'}"
             classes += f", {labels.n_unlabeled:,} without a label" if labels.n_unlabeled else ""
         origin = ", ".join(part for part in (self.source, self.license) if part)
         return f"{self.name}: {counts}, {shape} {self.train.dtype}, {classes}" + (f" ({origin})" if origin else "")

@@ -38,7 +38,7 @@ def test_part(dataset: Dataset) -> tuple[Dataset, str]:
 
 
 def of_trained_classes(examples: Array, labels: Array | None, trained: Array | None) -> tuple[Array, str]:
-    """Held-out examples of the classes that were trained on, and a sentence about the others; all, where labels say nothing.
+    """Held-out examples of the classes that were trained on, and the names of the others; all, where labels say nothing.
 
     One without a label is of no other class, and stays.
 
@@ -54,7 +54,4 @@ def of_trained_classes(examples: Array, labels: Array | None, trained: Array | N
     same = np.array([number < 0 or names[number] not in others for number in theirs.numbers], bool)
     if same.all() or not same.any():
         return examples, ""
-    return np.asarray(examples[same]), (
-        f"{np.count_nonzero(same):,} held-out examples count as normal, because their class was trained on; "
-        f"{np.count_nonzero(~same):,} of other classes do not ({listed(others)})"
-    )
+    return np.asarray(examples[same]), listed(others)

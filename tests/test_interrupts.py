@@ -147,7 +147,8 @@ def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False, wi
     """Plants exceptions at places of those that there are; returns how many were met."""
     whole = copy.deepcopy(way.start)
     way.act(whole)
-    total = steps(lambda: way.act(copy.deepcopy(way.start)), None, opcodes, within)
+    again = copy.deepcopy(way.start)  # before lines are counted: to copy takes some too
+    total = steps(lambda: way.act(again), None, opcodes, within)
     before, after, met, told = answers(way.start), answers(whole), 0, modes()
     assert before != after
     for at in lines(total):

@@ -229,7 +229,7 @@ BAD = {
     "complex object": (with_value(1j, object), ValueError, "Complex data not supported"),
     "complex": (np.ones((3, 2), complex), ValueError, "Complex data not supported"),
     "text": (np.array([["a", "b"]]), ValueError, "text .the first value is 'a'"),
-    "dates": (np.array([["2020-01-01"]], "M8[D]"), ValueError, "datetime64"),
+    "dates": (np.array([["2020-01-01"]], "M8[D]"), ValueError, "dates: row 0, column 0 is 2020-01-01"),
     "structured": (np.zeros((3, 2), [("a", float)]), ValueError, "values"),
     "one axis": (np.ones(3), ValueError, r"Expected 2D array, got 1D array instead.*Reshape your data"),
     "no axis": (np.float64(3), ValueError, "Expected 2D array, got scalar"),

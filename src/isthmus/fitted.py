@@ -22,6 +22,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.channels import how_to_fit
+from isthmus.data.containers import column_names, nameable
 from isthmus.data.examples import Examples, Missing
 from isthmus.data.frames import like
 from isthmus.data.kinds import Kind
@@ -75,7 +76,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     def decode(self, Z: ArrayLike) -> Array:
         """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
         check_is_fitted(self)
-        codes = as_examples(Z).values
+        codes = as_examples(Z, shape=self.code_shape_).values
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
@@ -240,9 +241,10 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             wrong = self.wrong_columns(X.columns)
             if wrong is not None:
                 raise DataError(f"these are other columns than it was fitted on: {wrong}")
-        elif hasattr(X, "columns") and hasattr(self, "feature_names_in_"):
-            _check_feature_names(self, X, reset=False)
-        values = as_examples(X, minimum=minimum, missing="refuse" if self.model_.fill is None else "mask").values
+        elif hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
+            _check_feature_names(self, nameable(X, names), reset=False)
+        missing: Missing = "refuse" if self.model_.fill is None else "mask"
+        values = as_examples(X, minimum=minimum, missing=missing, shape=self.shape_).values
         if values.shape[1:] == self.shape_:
             self._look_at(values, bearing, still)
             return values

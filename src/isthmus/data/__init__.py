@@ -5,6 +5,8 @@ Read in this order:
     labels.py     labels of any type, and what has none
     kinds.py      what axes mean: tables, images, windows
     dataset.py    Dataset: examples, labels, split, source and license
+    refusals.py   sentences on what is no number, and where it stands
+    containers.py the array within frames, tensors and lists
     examples.py   as_examples: arrays, tensors and data frames as one checked array
     channels.py   channels that come first are noticed
     frames.py     like: arrays back into data frames

@@ -81,9 +81,9 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         try:
             archive = zipfile.ZipFile(file)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            chosen = _choose(tuple(members), labels, name)
             train, test, train_labels, test_labels = (
-                None if key is None else _read_member(archive, members[key], f"{key} in {name}")
-                for key in _choose(tuple(members), labels, name)
+                None if key is None else _read_member(archive, members[key], f"{key} in {name}") for key in chosen
             )
         except DataError:
             raise
@@ -91,7 +91,24 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
             raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
     assert train is not None
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
-    return Dataset(path.name, train, test, _as_labels(train_labels), _as_labels(test_labels), source=name, kind=kind)
+    return Dataset(
+        path.name,
+        train,
+        test,
+        _as_labels(train_labels),
+        _as_labels(test_labels),
+        source=name,
+        kind=kind,
+        notes=_unused(tuple(key for key in members if key not in chosen), chosen, name),
+    )
+
+
+def _unused(others: tuple[str, ...], chosen: tuple[str | None, ...], name: str) -> tuple[str, ...]:
+    """A sentence on the arrays that are not read."""
+    if not others:
+        return ()
+    used = listed([key for key in chosen if key is not None])
+    return (f"not used: {len(others):,} of the arrays in {name} ({listed(others)}); used: {used}",)
 
 
 def _choose(keys: tuple[str, ...], labels: str | None, name: str) -> tuple[str, str | None, str | None, str | None]:

@@ -10,10 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.containers import Unwrapped, unwrapped
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
 from isthmus.data.mapped import give_pages_back
+from isthmus.data.refusals import held, no_numbers, position
 from isthmus.errors import DataError
 
 __all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "position"]
@@ -40,10 +42,12 @@ class Examples:
     kind: Kind | None = None
 
 
-def as_examples(X: Any, *, minimum: int = 1, missing: Missing | None = None) -> Examples:
+def as_examples(
+    X: Any, *, minimum: int = 1, missing: Missing | None = None, shape: tuple[int, ...] | None = None
+) -> Examples:
     """Check what a user passes as examples, once, and hand it on as an array.
 
-    Takes NumPy arrays, memory maps, torch tensors, pandas and polars frames, and nested lists. Integers, float32 and
+    Takes NumPy arrays, memory maps, torch tensors, pandas and polars frames, pyarrow tables, and nested lists. Integers, float32 and
     float64 keep their type; bool becomes uint8, float16 float32, numbers in object arrays float64. Nothing is copied
     that need not be: a memory map stays one, and is looked through block by block.
 
@@ -51,14 +55,15 @@ def as_examples(X: Any, *, minimum: int = 1, missing: Missing | None = None) -> 
         X: (n, *shape) examples, at least two axes.
         minimum: how many examples there must be.
         missing: "mask" lets NaN through, which stands for a number that is missing; "refuse" says that there is such a choice.
+        shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
 
     Raises:
         TypeError: X is sparse, or holds objects that are no numbers.
-        DataError: X is complex, text, has one axis, no features, too few examples, or numbers that are NaN, infinite
-            or too large for float32; the sentence names row and column.
+        DataError: X is no array, complex, text, dates, a frame in which a name comes twice, has one axis, no features,
+            too few examples, or numbers that are NaN, infinite or too large for float32; the sentence names row and column.
     """
-    raw, columns = _unwrap(X)
-    values = _numeric(raw, columns)
+    raw = _unwrap(X, shape)
+    values, columns = _numeric(raw), raw.columns
     _check_shape(values, minimum)
     if values.dtype.kind == "f":
         _check_finite(values, columns, missing)
@@ -72,66 +77,30 @@ def _kind(X: Any) -> Kind | None:
     return "images" if isinstance(X, ImageArray) else None
 
 
-def _unwrap(X: Any) -> tuple[Array, tuple[str, ...] | None]:
-    """The array within X and the names of its columns; libraries that X cannot come from are not imported."""
+def _unwrap(X: Any, shape: tuple[int, ...] | None) -> Unwrapped:
+    """The array within X and the names of its columns."""
     if isinstance(X, Examples):
-        return X.values, X.columns
+        return Unwrapped(X.values, X.columns)
     if isinstance(X, Dataset):
         raise DataError(f"X is the data set {X.name!r}: pass its examples, X.train or X.test")
-    if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
-        raise TypeError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
-    if is_a(X, "torch", "Tensor"):
-        return _from_torch(X), None
-    if is_a(X, "pandas", "DataFrame"):
-        values = X.to_numpy()
-        if values.dtype == object and all(dtype.kind in "biuf" for dtype in X.dtypes):
-            values = X.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values, _names(X)
-    if is_a(X, "polars", "LazyFrame"):
-        raise DataError("X is a lazy polars frame: call X.collect() first")
-    if is_a(X, "polars", "DataFrame"):
-        return X.to_numpy(), _names(X)
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        return np.ma.filled(X.astype(np.float64), np.nan), None
-    if isinstance(X, np.memmap):
-        return X, None
-    try:
-        return np.asarray(X), None
-    except ValueError as error:
-        raise DataError(f"X cannot be made one array ({error}): give every example the same shape") from error
+    return unwrapped(X, shape)
 
 
-def _names(frame: Any) -> tuple[str, ...] | None:
-    names = tuple(frame.columns)
-    return names if all(isinstance(name, str) for name in names) else None
-
-
-def _from_torch(tensor: Any) -> Array:
-    if str(tensor.layout) != "torch.strided":
-        raise TypeError("Sparse data was passed, but dense data is required: convert it with X.to_dense()")
-    try:
-        if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
-            tensor = tensor.float()
-        return np.asarray(tensor.numpy(force=True))
-    except (RuntimeError, TypeError) as error:  # on "meta", quantized, nested, or within a transform of torch.func
-        kind = (
-            "on 'meta', where there are no numbers"
-            if tensor.device.type == "meta"
-            else "none whose numbers can be read"
-        )
-        raise DataError(f"X is a tensor {kind}: pass an ordinary one, such as torch.tensor([[0.5, 1.0]])") from error
-
-
-def _numeric(values: Array, columns: tuple[str, ...] | None) -> Array:
+def _numeric(raw: Unwrapped) -> Array:
     """The same numbers in a type the models take: integers, float32 or float64, in native byte order."""
+    values = raw.values
     if values.dtype == object:
-        values = _from_objects(values, columns)
+        values = _from_objects(raw)
     kind = values.dtype.kind
     if kind == "c":
         raise DataError("Complex data not supported: pass real and imaginary parts as features of their own")
     if kind in "SU":
         first = values.reshape(-1)[0] if values.size else ""
         raise DataError(f"X holds text (the first value is {str(first)!r}): turn it into numbers first")
+    if kind in "mM" and values.size:
+        place = np.unravel_index(int(np.argmin(np.isnat(values))), values.shape)
+        row = tuple(values[place[0]]) if values.ndim == 2 else ()
+        raise no_numbers(tuple(map(int, place)), values[place], raw.columns, row, raw.leave_out)
     if kind not in "biuf":
         raise DataError(f"X holds {values.dtype} values: turn them into numbers first")
     if kind == "b":
@@ -142,8 +111,13 @@ def _numeric(values: Array, columns: tuple[str, ...] | None) -> Array:
     return values.astype(values.dtype.newbyteorder("="), copy=False, subok=True)
 
 
-def _from_objects(values: Array, columns: tuple[str, ...] | None) -> Array:
+def _from_objects(raw: Unwrapped) -> Array:
     """Objects that are real numbers, as float64; None and pandas' NA become NaN, which the check then names."""
+    values, columns = raw.values, raw.columns
+    if not values.ndim:
+        raise DataError(
+            f"X is a {type(values.item()).__name__}: pass an array, tensor or frame of numbers, (n, *shape)"
+        )
     if values.ndim == 1 and values.size and np.ndim(values[0]) > 0:
         raise DataError("X is an array of arrays of different shapes: give every example the same shape")
     missing = getattr(sys.modules.get("pandas"), "NA", None)
@@ -153,8 +127,8 @@ def _from_objects(values: Array, columns: tuple[str, ...] | None) -> Array:
             numbers[place] = np.nan
         elif isinstance(value, complex | np.complexfloating):
             raise DataError(f"Complex data not supported: {position(place, columns)} of X is {value}")
-        elif isinstance(value, str | bytes):
-            raise DataError(f"X holds text: {position(place, columns)} is {value!r}; turn it into numbers or drop it")
+        elif not isinstance(value, int | float) and held(value) is not None:
+            raise no_numbers(place, value, columns, tuple(values[place[0]]) if values.ndim == 2 else (), raw.leave_out)
         else:
             try:
                 numbers[place] = value
@@ -209,13 +183,3 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])
         give_pages_back(values)
-
-
-def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:
-    """Where a value stands, as a person counts from zero: row 17, column 3 (feature 'age')."""
-    if not index:
-        return "the only value"
-    row, *rest = (int(each) for each in index)
-    if len(rest) != 1:
-        return f"row {row}" + (f", position {tuple(rest)}" if rest else "")
-    return f"row {row}, column {rest[0]}" + (f" (feature {columns[rest[0]]!r})" if columns else "")

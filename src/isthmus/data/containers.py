@@ -1,0 +1,197 @@
+"""The array within whatever a user passes as examples, and the names of its columns; what holds no examples gets a sentence.
+
+Libraries that it cannot come from are not imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.labels import is_a
+from isthmus.data.refusals import no_numbers
+from isthmus.errors import DataError
+
+__all__ = ["Unwrapped", "column_names", "nameable", "unwrapped"]
+
+Array = npt.NDArray[Any]
+
+_LISTED = 10  # names in a message
+_ARROW = ("Table", "RecordBatch")
+
+
+class Unwrapped(NamedTuple):
+    """What was within: the values, the names of the columns if they have any, and how the frame is written without some."""
+
+    values: Array
+    columns: tuple[str, ...] | None = None
+    leave_out: str = ""
+
+
+def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
+    """The array within X.
+
+    Args:
+        X: an array, a tensor, a frame, or nested lists.
+        shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
+
+    Raises:
+        TypeError: X is sparse.
+        DataError: X is something else, or holds arrays of different shapes.
+    """
+    if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
+        raise TypeError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
+    if is_a(X, "torch", "Tensor"):
+        return Unwrapped(_from_torch(X))
+    if is_a(X, "polars", "LazyFrame"):
+        raise DataError("X is a lazy polars frame: call X.collect() first")
+    if (columns := column_names(X)) is not None:
+        twice = (
+            next((name for place, name in enumerate(columns) if name in columns[:place]), None)
+            if len(set(columns)) < len(columns)
+            else None
+        )
+        if twice is not None:
+            raise DataError(
+                f"X has two columns with the name {twice!r}: give each a name of its own, or drop one of them"
+            )
+        return _from_frame(X, columns)
+    if isinstance(X, list | tuple) and X and all(isinstance(each, np.ma.MaskedArray) for each in X):
+        _refuse_several(X, shape)
+        X = np.ma.stack(X) if len({each.shape for each in X}) == 1 else X  # NumPy would forget the masks
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        return Unwrapped(np.ma.filled(X.astype(np.float64), np.nan))
+    if isinstance(X, np.memmap):
+        return Unwrapped(X)
+    if not isinstance(X, np.ndarray):
+        _refuse_no_examples(X, shape)
+    try:
+        return Unwrapped(np.asarray(X))
+    except (ValueError, TypeError) as error:
+        pairs = isinstance(X, list | tuple) and all(isinstance(each, list | tuple) and len(each) == 2 for each in X)
+        how = "pass the examples alone, without labels, and give each" if pairs else "give every example"
+        raise DataError(f"X is a {_name(X)} of examples of different shapes: {how} the same shape") from error
+
+
+def column_names(X: Any) -> tuple[str, ...] | None:
+    """The names of a frame's columns as text, numbers too, so that another order of them is noticed; None where X is no frame."""
+    if is_a(X, "pandas", "DataFrame"):
+        return tuple(
+            "/".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in X.columns.to_flat_index()
+        )
+    if is_a(X, "polars", "DataFrame"):
+        return tuple(X.columns)
+    return tuple(X.schema.names) if is_a(X, "pyarrow", *_ARROW) else None
+
+
+def nameable(X: Any, columns: tuple[str, ...]) -> Any:
+    """A frame of the names of X as scikit-learn compares them, which takes text alone."""
+    if is_a(X, "pandas", "DataFrame"):
+        return X.iloc[:0].set_axis(list(columns), axis=1)
+    if is_a(X, "pyarrow", "RecordBatch"):  # which scikit-learn takes for no frame
+        import pyarrow
+
+        return pyarrow.Table.from_batches([X.slice(0, 0)])
+    return X
+
+
+def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
+    if is_a(X, "pandas", "DataFrame"):
+        values = _plain(X).to_numpy()
+        if values.dtype == object and all(dtype.kind in "biuf" for dtype in X.dtypes):
+            values = X.to_numpy(dtype=np.float64, na_value=np.nan)
+        plain = all(isinstance(name, str) for name in X.columns)
+        return Unwrapped(values, columns, "X.drop(columns={names})" if plain else "")
+    if is_a(X, "polars", "DataFrame"):
+        for number, column in enumerate(X):  # which NumPy would have as numbers
+            if column.dtype.is_temporal() and column.null_count() < len(column):
+                row = int(column.is_not_null().arg_max())
+                raise no_numbers((row, number), column[row], columns, X.row(row), "X.drop({names})")
+        return Unwrapped(X.to_numpy(), columns, "X.drop({names})")
+    parts = [np.asarray(column.to_numpy(**_COPY if is_a(column, "pyarrow", "Array") else {})) for column in X.columns]
+    if any(part.dtype.kind not in "biuf" for part in parts):
+        parts = [np.asarray(column.to_pylist(), dtype=object) for column in X.columns]
+    return Unwrapped(np.column_stack(parts) if parts else np.empty((len(X), 0)), columns, "X.drop_columns({names})")
+
+
+_COPY = {"zero_copy_only": False}
+
+
+def _plain(frame: Any) -> Any:
+    """A pandas frame without categories, of which a missing one would become a number, and without sparse columns."""
+    odd = [str(dtype).startswith("Sparse[") or dtype == "category" for dtype in frame.dtypes]
+    if not any(odd):
+        return frame
+    import pandas
+
+    return pandas.concat(
+        [
+            column.astype(object if column.dtype == "category" else column.dtype.subtype) if each else column
+            for each, (_, column) in zip(odd, frame.items(), strict=True)
+        ],
+        axis=1,
+    )
+
+
+def _from_torch(tensor: Any) -> Array:
+    if str(tensor.layout) != "torch.strided":
+        raise TypeError("Sparse data was passed, but dense data is required: convert it with X.to_dense()")
+    try:
+        if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
+            tensor = tensor.float()
+        return np.asarray(tensor.numpy(force=True))
+    except (RuntimeError, TypeError) as error:  # on "meta", quantized, nested, or within a transform of torch.func
+        kind = (
+            "on 'meta', where there are no numbers"
+            if tensor.device.type == "meta"
+            else "none whose numbers can be read"
+        )
+        raise DataError(f"X is a tensor {kind}: pass an ordinary one, such as torch.tensor([[0.5, 1.0]])") from error
+
+
+def _refuse_no_examples(X: Any, shape: tuple[int, ...] | None) -> None:
+    """An error where X is no array and would become one of something else."""
+    name = f"X is a {_name(X)}"
+    if is_a(X, "torch.utils.data", "Dataset", "DataLoader"):
+        if is_a(X, "torch.utils.data", "TensorDataset"):
+            how = "X.tensors[0]"
+        else:
+            join = "cat" if is_a(X, "torch.utils.data", "DataLoader") else "stack"
+            how = f"torch.{join}([x for x, label in X]) if it has labels, torch.{join}(list(X)) if it has none"
+        raise DataError(f"{name}: pass its examples as one tensor, {how}")
+    if isinstance(X, str | os.PathLike):
+        raise DataError(f"{name}, and no examples: read a file with isthmus.data.read(X).train")
+    if isinstance(X, Mapping):
+        names = ", ".join(repr(str(key)) for key in list(X)[:_LISTED]) + (", ..." if len(X) > _LISTED else "")
+        raise DataError(f"{name} that holds {names or 'nothing'}: pass the array of the examples alone, X[name]")
+    if isinstance(X, set | frozenset) or (
+        isinstance(X, Iterable) and not hasattr(X, "__len__") and not hasattr(X, "__array__")
+    ):
+        raise DataError(f"{name}, which has no order or no length: pass an array or a list of examples")
+    if isinstance(X, list | tuple) and X:
+        _refuse_several(X, shape)
+
+
+def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
+    """An error where a list holds several sets of examples, or examples and their labels."""
+    if any(column_names(each) is not None for each in X):
+        raise DataError(f"X is a {_name(X)} that holds data frames: pass one frame, of the examples alone")
+    if len(X) != 2 or not all(isinstance(each, np.ndarray) or is_a(each, "torch", "Tensor") for each in X):
+        return
+    first, second = (tuple(each.shape) for each in X)
+    if first == second and (len(first) < 2 or first == shape):
+        return  # two examples
+    what = f"X is a {_name(X)} of two arrays, of shapes {first} and {second}"
+    if first == second:
+        raise DataError(
+            f"{what}: pass the examples alone, X[0]; or np.stack(X) if each is one example, np.concatenate(X) if both hold some"
+        )
+    raise DataError(f"{what}: pass the examples alone, X[0]; labels, or a second part, are no examples")
+
+
+def _name(X: Any) -> str:
+    return type(X).__name__

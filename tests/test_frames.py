@@ -1,0 +1,290 @@
+"""Frames and other containers: dates and names are noticed alike in all of them, and what holds no examples is named."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+
+import isthmus
+from isthmus import Autoencoder
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.data import as_examples, read
+from isthmus.errors import DataError
+
+X = np.random.default_rng(0).normal(size=(20, 3))
+DAY, NOON, HOUR = (
+    datetime.date(2020, 1, 2),
+    datetime.datetime(2020, 1, 2, 12, tzinfo=datetime.UTC),
+    datetime.timedelta(hours=1),
+)
+
+
+def quick() -> Autoencoder:
+    """An autoencoder that is fitted in a moment."""
+    return Autoencoder(Identity(2), architecture=MLP(()), epochs=1, random_state=0)
+
+
+# --- what is no number ------------------------------------------------------------------------------------------------
+
+
+def of(value: Any, dtype: Any = object) -> Any:
+    """An array with the value in row 1, column 1."""
+    made = np.ones((3, 2), dtype)
+    made[:, 1] = value
+    made[0, 1] = np.datetime64("NaT") if made.dtype.kind == "M" else made[0, 1]
+    return made
+
+
+MOMENTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "pandas": ("columns=", lambda values: pd.DataFrame({"a": [1.0, 2, 3], "when": values})),
+    "pandas objects": ("columns=", lambda values: pd.DataFrame({"a": [1.0, 2, 3], "when": pd.Series(values, dtype=object)})),
+    "pandas alone": ("columns=", lambda values: pd.DataFrame({"when": values})),
+    "pandas of pyarrow": ("columns=", lambda values: pa.table({"a": [1.0, 2, 3], "when": values}).to_pandas(types_mapper=pd.ArrowDtype)),
+    "polars": ("drop", lambda values: pl.DataFrame({"a": [1.0, 2, 3], "when": values})),
+    "polars alone": ("drop", lambda values: pl.DataFrame({"when": values})),
+    "pyarrow": ("drop_columns", lambda values: pa.table({"a": [1.0, 2, 3], "when": values})),
+    "pyarrow batch": ("drop_columns", lambda values: pa.RecordBatch.from_pydict({"a": [1.0, 2, 3], "when": values})),
+}  # fmt: skip
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("container", MOMENTS)
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (DAY, "dates"),
+        (NOON.replace(tzinfo=None), "dates"),
+        (NOON, "dates"),
+        (HOUR, "durations"),
+        (NOON.time(), "times"),
+    ],
+    ids=["dates", "datetimes", "with a time zone", "durations", "times"],
+)
+def test_moments_are_no_numbers_in_any_frame(container: str, value: Any, what: str) -> None:
+    frame = MOMENTS[container][1]([value] * 3)
+    with pytest.raises(DataError, match=rf"X holds {what}: row 0, column \d \(feature 'when'\) is "):
+        as_examples(frame)
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (np.full((3, 2), DAY, "M8[D]"), "dates"),
+        (np.full((3, 2), DAY, "M8[ns]"), "dates"),
+        (np.ones((3, 2), "m8[h]"), "durations"),
+        (of(np.datetime64(DAY)), "dates"),
+        (of(np.datetime64(DAY, "ns")), "dates"),
+        (of(np.datetime64("NaT")), "dates"),
+        (of(np.timedelta64(3, "h")), "durations"),
+        (of(pd.Timestamp(DAY)), "dates"),
+        (of(pd.NaT), "dates"),
+        (of(pd.Period("2020")), "dates"),
+        (of(DAY), "dates"),
+        (of(HOUR), "durations"),
+        ([[np.datetime64(DAY), 1.5]] * 3, "dates"),
+        ([[1.5, DAY]] * 3, "dates"),
+        (np.full((3, 2, 2), DAY, "M8[D]"), "dates"),
+    ],
+)
+def test_moments_are_no_numbers_in_any_array(given: Any, what: str) -> None:
+    with pytest.raises(
+        DataError, match=rf"^X holds {what}: row 0, .* is .*; turn them into numbers or leave the column"
+    ):
+        as_examples(given)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars", "pyarrow"])
+def test_each_column_without_numbers_is_named_and_the_advice_leaves_them_out(container: str) -> None:
+    columns = {"a": [1.0, 2, 3], "when": [DAY] * 3, "it's": ["u", "v", "w"], "b": [4, 5, 6]}
+    given = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}[container](columns)
+    with pytest.raises(
+        DataError, match=r"dates: row 0, column 1 \(feature 'when'\).*column \"it's\" holds text"
+    ) as caught:
+        quick().fit(given)
+    advice = re.search(r"X\.drop.*$", str(caught.value))
+    assert advice is not None
+    left = as_examples(eval(advice[0], {"X": given}))  # the advice is an expression of X
+    assert left.columns == ("a", "b")
+    assert left.values.tolist() == [[1, 4], [2, 5], [3, 6]]
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+TWICE = {
+    "pandas": pd.DataFrame(X, columns=list("aba")),
+    "numbers": pd.DataFrame(X, columns=[7, 8, 7]),
+    "a number and its text": pd.DataFrame(X, columns=[1, "a", "1"]),
+    "two levels": pd.DataFrame(X, columns=pd.MultiIndex.from_tuples([("u", 1), ("u", 2), ("u", 1)])),
+    "pyarrow": pa.table(list(X.T), names=list("aba")),
+}
+
+
+@pytest.mark.parametrize("kind", TWICE)
+def test_a_name_that_comes_twice_is_named_at_fit(kind: str) -> None:
+    name = {"pandas": "a", "pyarrow": "a", "numbers": "7", "two levels": "u/1"}.get(kind, "1")
+    with pytest.raises(DataError, match=f"two columns with the name '{name}'"):
+        quick().fit(TWICE[kind])
+
+
+def renamed(names: Any) -> Callable[[list[int]], Any]:
+    """The columns of a frame in some order."""
+    return lambda order: pd.DataFrame(X, columns=names).iloc[:, order]
+
+
+ORDERED: dict[str, Callable[[list[int]], Any]] = {
+    "text": renamed(list("abc")),
+    "numbers of columns": renamed(None),
+    "numbers": renamed([400, 500, 600]),
+    "NumPy numbers": renamed(np.arange(3, dtype=np.int8)),
+    "fractions": renamed([0.5, 1.5, 2.5]),
+    "text and numbers": renamed(["a", 1, 2]),
+    "dates": renamed(pd.date_range("2020", periods=3)),
+    "two levels": renamed(pd.MultiIndex.from_product([["u"], [1, 2, 3]])),
+    "categories": renamed(pd.CategoricalIndex(list("abc"))),
+    "polars": lambda order: pl.DataFrame(X, schema=list("abc")).select([list("abc")[place] for place in order]),
+    "pyarrow": lambda order: pa.table(list(X.T), names=list("abc")).select([list("abc")[place] for place in order]),
+    "pyarrow batch": lambda order: pa.RecordBatch.from_arrays(list(X.T), names=list("abc")).select(order),
+}
+
+
+@pytest.mark.parametrize("kind", ORDERED)
+def test_names_of_any_type_in_another_order_are_noticed(kind: str, tmp_path: Path) -> None:
+    frame = ORDERED[kind]
+    ae = quick().fit(frame([0, 1, 2]))
+    ae.save(tmp_path / "ae")
+    codes = quick().fit(X).encode(X)
+    for known in (ae, isthmus.load(tmp_path / "ae")):
+        np.testing.assert_array_equal(known.encode(frame([0, 1, 2])), codes)
+        np.testing.assert_array_equal(known.encode(X), codes)
+        with pytest.raises(ValueError, match="names must be in the same order"):
+            known.transform(frame([2, 0, 1]))
+        with pytest.raises(ValueError, match="yet now missing"):
+            known.score_samples(frame([0, 1]))
+
+
+def test_frames_of_numbers_for_what_was_fitted_without_names_go_by_place() -> None:
+    ae = quick().fit(X)
+    assert not hasattr(ae, "feature_names_in_")
+    np.testing.assert_array_equal(ae.encode(pd.DataFrame(X, columns=[2, 0, 1])), ae.encode(X))
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+VALUES = np.array([[0.0, 1], [1, 0], [4, 1]])
+
+RIGHT = {
+    "nullable": pd.DataFrame({"a": pd.array([0, 1, 4], "Int64"), "b": pd.array([True, False, True], "boolean")}),
+    "of pyarrow": pd.DataFrame({"a": pd.array([0, 1, 4], "int8[pyarrow]"), "b": pd.array([1.0, 0, 1], "double[pyarrow]")}),
+    "categories of numbers": pd.DataFrame({"a": pd.Categorical([0, 1, 4]), "b": [1.0, 0, 1]}),
+    "sparse": pd.DataFrame({"a": pd.arrays.SparseArray([0.0, 1, 4]), "b": pd.arrays.SparseArray([1, 0, 1])}),
+    "one index": pd.DataFrame(VALUES, index=[0, 0, 0], columns=["a", "b"]),
+    "pyarrow": pa.table({"a": [0, 1, 4], "b": [True, False, True]}),
+    "pyarrow parts": pa.concat_tables([pa.table({"a": [0], "b": [1.0]}), pa.table({"a": [1, 4], "b": [0.0, 1]})]),
+    "pyarrow batch": pa.RecordBatch.from_pydict({"a": [0, 1, 4], "b": [1, 0, 1]}),
+    "decimals": pl.DataFrame({"a": [0, 1, 4], "b": pl.Series([1.0, 0, 1]).cast(pl.Decimal(5, 2))}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_frames_of_every_kind_hold_the_same_numbers(kind: str) -> None:
+    examples = as_examples(RIGHT[kind])
+    np.testing.assert_array_equal(examples.values, VALUES)
+    assert examples.columns == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pa.table({"a": [1, 2], "b": [1, None]}),
+        pd.DataFrame({"a": [1, 2], "b": pd.array([1, None], "int64[pyarrow]")}),
+        pd.DataFrame({"a": [1, 2], "b": pd.Categorical([1, None])}),
+        pd.DataFrame({"a": [1, 2], "b": pd.arrays.SparseArray([1, np.nan])}),
+        [np.ma.masked_array([1.0, 2], [0, 0]), np.ma.masked_array([1.0, 2], [0, 1])],
+    ],
+    ids=["pyarrow", "of pyarrow", "categories", "sparse", "masked rows"],
+)
+def test_a_missing_number_is_missing_in_every_container(given: Any) -> None:
+    assert np.isnan(as_examples(given, missing="mask").values).tolist() == [[False, False], [False, True]]
+    with pytest.raises(DataError, match="NaN: row 1, column 1"):
+        as_examples(given)
+
+
+class Rows(IterableDataset):  # type: ignore[type-arg]
+    """Examples one after another."""
+
+    def __iter__(self) -> Any:
+        yield from torch.tensor(X)
+
+
+y = np.arange(20)
+PAIRS = TensorDataset(torch.tensor(X), torch.tensor(y))
+NONSENSE: dict[str, tuple[Any, str]] = {
+    "(X, y)": ((X, y), r"tuple of two arrays, .*pass the examples alone, X\[0\]"),
+    "[X, y]": ([X, y], r"list of two arrays, .*pass the examples alone, X\[0\]"),
+    "tensors": ((torch.tensor(X), torch.tensor(y)), r"tuple of two arrays, .*X\[0\]"),
+    "a column of labels": ((X, y[:, None]), r"two arrays, .*X\[0\]"),
+    "two parts": ([X, X[:5]], r"list of two arrays, .*X\[0\]"),
+    "target is input": ((X, X), r"two arrays, .*np\.stack\(X\) if each is one example, np\.concatenate\(X\)"),
+    "two parts of one size": ([X, X], r"np\.concatenate\(X\) if both hold some"),
+    "masked": ([np.ma.masked_array(X), np.ma.masked_array(X)], "two arrays"),
+    "frames": ((pd.DataFrame(X), pd.Series(y)), "tuple that holds data frames: pass one frame"),
+    "two frames": ([pd.DataFrame(X), pd.DataFrame(X)], "list that holds data frames"),
+    "rows with labels": ([(row, 1) for row in X], "alone, without labels"),
+    "TensorDataset": (PAIRS, r"TensorDataset: .*X\.tensors\[0\]"),
+    "TensorDataset without labels": (TensorDataset(torch.tensor(X)), r"TensorDataset: .*X\.tensors\[0\]"),
+    "Subset": (Subset(PAIRS, range(5)), r"torch\.stack\(\[x for x, label in X\]\)"),
+    "IterableDataset": (Rows(), r"torch\.stack\(list\(X\)\)"),
+    "DataLoader": (DataLoader(PAIRS, batch_size=4), r"torch\.cat\(\[x for x, label in X\]\)"),
+    "generator": ((row for row in X), "generator, which has no order or no length"),
+    "set": ({1.0, 2.0}, "set, which has no order"),
+    "path": (Path("x.csv"), r"isthmus\.data\.read\(X\)\.train"),
+    "text": ("x.csv", r"isthmus\.data\.read\(X\)\.train"),
+    "mapping": ({"X": X, "y": y}, r"dict that holds 'X', 'y': pass the array of the examples alone"),
+    "nothing": (None, "NoneType: pass an array"),
+}
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_what_holds_no_examples_alone_is_refused_with_what_to_give(kind: str) -> None:
+    given, sentence = NONSENSE[kind]
+    with pytest.raises(DataError, match=sentence):
+        quick().fit(given)
+
+
+def test_an_npz_says_what_it_is_and_what_to_give(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", X=X, y=y)
+    with np.load(tmp_path / "x.npz") as opened, pytest.raises(DataError, match="NpzFile that holds 'X', 'y'"):
+        as_examples(opened)
+
+
+def test_a_list_of_two_examples_is_taken_where_their_shape_is_known() -> None:
+    images = np.random.default_rng(0).normal(size=(30, 4, 3))
+    ae = quick().fit(images)
+    for count in (1, 2, 3):
+        np.testing.assert_array_equal(ae.encode(list(images[:count])), ae.encode(images[:count]))
+    with pytest.raises(DataError, match="two arrays"):
+        ae.encode([images, images])
+    assert as_examples(list(X[:2])).values.shape == (2, 3)
+
+
+def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x_train=X, y_train=y, x_valid=X, mask=y)
+    assert read(tmp_path / "x.npz").notes == (
+        f"not used: 2 of the arrays in {tmp_path / 'x.npz'} (x_valid, mask); used: x_train, y_train",
+    )
+    np.savez(tmp_path / "y.npz", x=X, y=y)
+    assert not read(tmp_path / "y.npz").notes

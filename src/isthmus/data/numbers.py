@@ -15,11 +15,12 @@ from isthmus.data.arrow import pyarrow
 from isthmus.data.columns import listed
 from isthmus.text import printable
 
-__all__ = ["Numbers", "RelearnError", "WordsError"]
+__all__ = ["EXACT", "Numbers", "RelearnError", "WordsError", "is_date", "rounded_note"]
 
 Array = npt.NDArray[Any]
 
-_EXACT = 2.0**53  # whole numbers up to here are exact in float64
+EXACT = 2.0**53  # whole numbers up to here are exact in float64
+_ROUNDED, _NAMED = "rounded, as whole numbers beyond 2^53 are not exact", "an id is named with --id, or dropped"
 _DATE = re.compile(r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T].*)?$")
 
 
@@ -127,8 +128,8 @@ class Numbers:
                 self._told(
                     "large",
                     names,
-                    "rounded, as whole numbers beyond 2^53 are not exact",
-                    "an id is named with --id, or dropped",
+                    _ROUNDED,
+                    _NAMED,
                 )
             )
         if self.examples["truth"]:
@@ -245,7 +246,7 @@ class Numbers:
         zeros = np.asarray(self.arrow.compute.starts_with(flat, "0").to_numpy(zero_copy_only=False), bool)
         for what, some, pattern in (
             ("zeros", np.flatnonzero(zeros), "^0[0-9]+$"),
-            ("large", np.flatnonzero(np.isfinite(values) & (np.abs(values) >= _EXACT)), "^[+-]?[0-9]+$"),
+            ("large", np.flatnonzero(np.isfinite(values) & (np.abs(values) >= EXACT)), "^[+-]?[0-9]+$"),
         ):
             if len(some):
                 texts = flat.take(self.arrow.array(some))
@@ -272,3 +273,8 @@ def cells_value(cell: str, comma: bool) -> float:
 def is_date(cell: str) -> bool:
     """Whether a cell looks like a day."""
     return bool(_DATE.match(cell.strip()))
+
+
+def rounded_note(names: str) -> str:
+    """What a user should hear of columns whose whole numbers float64 does not have."""
+    return f"read {_ROUNDED}: {names}; {_NAMED}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from isthmus.data.dialect import sniff
 from isthmus.data.excel import Sheet
 from isthmus.data.files import open_regular, shown
 from isthmus.data.labels import labels_from_cells, labels_from_column
-from isthmus.data.numbers import Numbers, RelearnError, WordsError, is_date
+from isthmus.data.numbers import EXACT, Numbers, RelearnError, WordsError, is_date, rounded_note
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.rows import Block, RowCount, filled, text_blocks
 from isthmus.data.textfile import TextFile
@@ -37,6 +38,7 @@ Array = npt.NDArray[Any]
 _ROWS = 10_000  # rows read together
 _UNPACKED = 2**30  # bytes of numbers that any Parquet file may promise
 _GROWTH = 1000  # and beyond that, for each byte of it
+_INDEX = re.compile(r"__index_level_\d+__")  # as pandas calls an index without a name
 _TYPED = 200  # characters of a name that a person may be asked to type
 _IN_MEMORY = 256 << 20  # bytes of numbers; more of them go through a temporary file
 
@@ -327,26 +329,30 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         _in_proportion(table.metadata.num_rows * len(chosen.features) * 8, os.fstat(file.fileno()).st_size, name)
         cells: list[Any] = []
         ids: list[Any] = []
+        large: set[int] = set()
         if table.metadata.num_rows * len(chosen.features) * 8 > _IN_MEMORY:
-            kinds = {block.dtype for block in _blocks(table, chosen, name, [], [])} or {np.dtype(np.float64)}
+            kinds = {block.dtype for block in _blocks(table, chosen, name, [], [], set())} or {np.dtype(np.float64)}
             values = _in_a_file(
-                _blocks(table, chosen, name, cells, ids), np.result_type(*kinds), len(chosen.features), name
+                _blocks(table, chosen, name, cells, ids, large), np.result_type(*kinds), len(chosen.features), name
             )
         else:
-            blocks = list(_blocks(table, chosen, name, cells, ids))
+            blocks = list(_blocks(table, chosen, name, cells, ids, large))
             values = np.concatenate(blocks) if blocks else np.empty((0, len(chosen.features)))
     if len(values) != table.metadata.num_rows:
         raise DataError(
             f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {len(values):,} are there"
         )
     found, said = (None, ()) if chosen.labels is None else labels_from_column(cells)
+    features = [columns[place] for place in chosen.features]
+    rounded = [features[place] for place in sorted(large)] if values.dtype.kind == "f" else []
+    notes = [*chosen.notes, *([rounded_note(listed(rounded))] if rounded else [])]
     return Dataset(
         path.name,
         values,
         train_labels=found,
-        columns=tuple(columns[place] for place in chosen.features),
+        columns=tuple(features),
         source=name,
-        notes=(*chosen.notes, *said),
+        notes=(*notes, *_ids(values, _whole(values), features), *said),
         kind="table",
         ids=None if chosen.id is None else np.asarray([str(each) for each in ids]),
         id_name=None if chosen.id is None else columns[chosen.id],
@@ -373,8 +379,13 @@ def _undamaged(name: str) -> Iterator[None]:
         raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
 
 
-def _blocks(table: Any, chosen: Chosen, name: str, cells: list[Any], ids: list[Any]) -> Iterator[Array]:
-    """The numbers, some rows at a time, so that memory grows with what is there; the labels join the cells."""
+def _blocks(
+    table: Any, chosen: Chosen, name: str, cells: list[Any], ids: list[Any], large: set[int]
+) -> Iterator[Array]:
+    """The numbers, some rows at a time, so that memory grows with what is there; the labels join the cells.
+
+    The features with whole numbers that float64 does not have exactly join the large ones.
+    """
     batches = table.iter_batches(_ROWS)
     while True:
         with _undamaged(name):
@@ -382,6 +393,7 @@ def _blocks(table: Any, chosen: Chosen, name: str, cells: list[Any], ids: list[A
             if batch is None:
                 return
             block, labels, named = _from_arrow(batch, chosen)
+            large |= _large(batch, chosen)
         cells += labels
         ids += named
         yield block
@@ -420,7 +432,8 @@ def _check_parquet(
     if table.metadata.num_rows == 0:
         raise DataError(f"{name} has no rows of data: give at least one")
     columns = tuple(table.schema_arrow.names)
-    chosen = choose(columns, True, options, reused, name)
+    aside = {place: "the index that pandas wrote" for place, each in enumerate(columns) if _INDEX.fullmatch(each)}
+    chosen = choose(columns, True, options, reused, name, aside)
     for index, field in enumerate(table.schema_arrow):
         kind = field.type
         if isinstance(kind, pyarrow().BaseExtensionType):
@@ -429,6 +442,25 @@ def _check_parquet(
         if index in chosen.features and not number:
             raise DataError(f"column {field.name!r} of {name} holds {kind}: {_remedy(field.name, chosen)}")
     return columns, chosen
+
+
+def _large(batch: Any, chosen: Chosen) -> set[int]:
+    """The features of which a whole number lies beyond 2^53."""
+    found = set[int]()
+    for feature, place in enumerate(chosen.features):
+        column = batch.column(place)
+        if pyarrow().types.is_integer(column.type) and column.type.bit_width == 64:
+            ends = pyarrow().compute.min_max(column).as_py()
+            if ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT:
+                found.add(feature)
+    return found
+
+
+def _whole(values: Array) -> Array:
+    """Which columns hold whole numbers in every row."""
+    if values.dtype.kind != "f" or values.nbytes > _IN_MEMORY:
+        return np.full(values.shape[1], values.dtype.kind in "iu")
+    return np.asarray((values == np.round(values)).all(0))
 
 
 def _from_arrow(batch: Any, chosen: Chosen) -> tuple[Array, list[Any], list[Any]]:

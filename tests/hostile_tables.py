@@ -208,7 +208,11 @@ TABLES: dict[str, Table] = {
     "a name with a comma": _table(
         'a,"b, c",d\n1,2,x\n3,4,y\n', Right(PLAIN.values, ("a", "b, c")), columns=("a", "b, c")
     ),
-    "several words": _table("a,t,b,u\n1,x,2,y\n", r"'t' holds text .*so do u: .*--drop t,u"),
+    "several words": _table("a,t,b,u\n1,x,2,y\n", r"'t' holds text .*; so does u: .*--drop t,u"),
+    "words and dates": _table(
+        "when,t,b,u,day\n2020-01-02,x,2,y,2021-03-04\n",
+        r"'when' holds dates .*; so does day; t, u hold text: leave them out .--drop when,t,u,day",
+    ),
     "no such column": _table("a,b\n1,2\n", r"no column 'x' \(drop='x'\); it has a, b", drop="x"),
     "an id that counts": _table(
         "n,b\n" + _rows(12, lambda i: f"{i + 7},{i % 3}"),

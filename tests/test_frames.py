@@ -20,7 +20,7 @@ import isthmus
 from isthmus import Autoencoder
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.data import as_examples, read
+from isthmus.data import as_examples, load, read
 from isthmus.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -114,11 +114,52 @@ def test_each_column_without_numbers_is_named_and_the_advice_leaves_them_out(con
         DataError, match=r"dates: row 0, column 1 \(feature 'when'\).*column \"it's\" holds text"
     ) as caught:
         quick().fit(given)
-    advice = re.search(r"X\.drop.*$", str(caught.value))
+    advice = re.search(r"leave the columns out, (.*) or (isthmus.*)$", str(caught.value))
     assert advice is not None
-    left = as_examples(eval(advice[0], {"X": given}))  # the advice is an expression of X
-    assert left.columns == ("a", "b")
-    assert left.values.tolist() == [[1, 4], [2, 5], [3, 6]]
+    for expression in advice.groups():  # each is an expression of X
+        left = as_examples(eval(expression, {"X": given, "isthmus": isthmus}))
+        assert left.columns in (None, ("a", "b"))
+        assert left.values.tolist() == [[1, 4], [2, 5], [3, 6]]
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars", "pyarrow"])
+def test_columns_of_a_frame_are_chosen_as_those_of_a_file(container: str, tmp_path: Path) -> None:
+    columns = {
+        "g_1": [1.0, 2, 3],
+        "when": [DAY] * 3,
+        "name": ["02", "b", "c"],
+        "kind": ["u", None, "v"],
+        "g_2": [4, 5, None],
+    }
+    pl.DataFrame(columns).write_parquet(tmp_path / "x.parquet")
+    given = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}[container](columns)
+    for options in ({"drop": "when"}, {"columns": "g_*"}, {"drop": ["w*"], "columns": ["g_2", "when", "g_1"]}):
+        named = {"id": "name", "labels": "kind", **options}
+        found, right = load(given, **named), load(tmp_path / "x.parquet", **named)
+        np.testing.assert_array_equal(found.train, right.train)
+        assert found.columns == right.columns == ("g_1", "g_2")
+        assert found.ids is not None
+        assert found.train_labels is not None
+        assert found.ids.tolist() == ["02", "b", "c"]
+        assert found.train_labels.tolist() == ["u", None, "v"]
+        assert (found.id_name, found.label_name, found.kind) == ("name", "kind", "table")
+        assert found.notes == right.notes
+    for wrong, sentence in (
+        ({"drop": "whne"}, "the frame has no column 'whne'"),
+        ({"id": "g_1", "drop": "name,kind"}, r"dates: row 0, column 0 \(feature 'when'\)"),
+        ({"sheet": "x"}, "a frame takes labels=, columns=, drop=, id="),
+    ):
+        with pytest.raises(DataError, match=sentence):
+            load(given, **wrong)
+
+
+def test_columns_whose_names_are_numbers_are_chosen_by_them() -> None:
+    found = load(pd.DataFrame({7: ["u", "v"], 8: [1, 2], 9: [3, 4]}), labels=7, drop=[8])
+    assert (found.columns, found.train.tolist()) == (("9",), [[3], [4]])
+    with pytest.raises(DataError, match=r"out, isthmus\.data\.load\(X, drop=\['7'\]\)\.train$"):
+        as_examples(pd.DataFrame({7: ["u", "v"], 8: [1, 2]}))
+    with pytest.raises(DataError, match="two columns with the name '7'"):
+        load(pd.DataFrame(X, columns=[7, 8, 7]))
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

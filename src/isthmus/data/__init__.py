@@ -19,6 +19,7 @@ Read in this order:
     files.py      opening: regular files only, and no more bytes than promised
     idx.py        IDX, plain and gzipped
     arrays.py     .npy, memory-mapped, and .npz
+    selecting.py  a data frame, some of its columns chosen
     tables.py     .csv and .parquet
     images/       an image, or a folder of images
 """

@@ -16,11 +16,12 @@ from isthmus.data.labels import is_a
 from isthmus.data.refusals import no_numbers
 from isthmus.errors import DataError
 
-__all__ = ["Unwrapped", "column_names", "nameable", "unwrapped"]
+__all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]
 
 Array = npt.NDArray[Any]
 
 _LISTED = 10  # names in a message
+_LOAD = "isthmus.data.load(X, drop={names}).train"
 _ARROW = ("Table", "RecordBatch")
 
 
@@ -50,15 +51,7 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
     if is_a(X, "polars", "LazyFrame"):
         raise DataError("X is a lazy polars frame: call X.collect() first")
     if (columns := column_names(X)) is not None:
-        twice = (
-            next((name for place, name in enumerate(columns) if name in columns[:place]), None)
-            if len(set(columns)) < len(columns)
-            else None
-        )
-        if twice is not None:
-            raise DataError(
-                f"X has two columns with the name {twice!r}: give each a name of its own, or drop one of them"
-            )
+        named_once(columns)
         return _from_frame(X, columns)
     if isinstance(X, list | tuple) and X and all(isinstance(each, np.ma.MaskedArray) for each in X):
         _refuse_several(X, shape)
@@ -88,6 +81,17 @@ def column_names(X: Any) -> tuple[str, ...] | None:
     return tuple(X.schema.names) if is_a(X, "pyarrow", *_ARROW) else None
 
 
+def named_once(columns: tuple[str, ...]) -> None:
+    """`DataError` where a name comes twice."""
+    seen = set[str]()
+    for name in columns:
+        if name in seen:
+            raise DataError(
+                f"X has two columns with the name {name!r}: give each a name of its own, or drop one of them"
+            )
+        seen.add(name)
+
+
 def nameable(X: Any, columns: tuple[str, ...]) -> Any:
     """A frame of the names of X as scikit-learn compares them, which takes text alone."""
     if is_a(X, "pandas", "DataFrame"):
@@ -105,17 +109,19 @@ def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
         if values.dtype == object and all(dtype.kind in "biuf" for dtype in X.dtypes):
             values = X.to_numpy(dtype=np.float64, na_value=np.nan)
         plain = all(isinstance(name, str) for name in X.columns)
-        return Unwrapped(values, columns, "X.drop(columns={names})" if plain else "")
+        return Unwrapped(values, columns, f"X.drop(columns={{names}}) or {_LOAD}" if plain else _LOAD)
     if is_a(X, "polars", "DataFrame"):
         for number, column in enumerate(X):  # which NumPy would have as numbers
             if column.dtype.is_temporal() and column.null_count() < len(column):
                 row = int(column.is_not_null().arg_max())
-                raise no_numbers((row, number), column[row], columns, X.row(row), "X.drop({names})")
-        return Unwrapped(X.to_numpy(), columns, "X.drop({names})")
+                raise no_numbers((row, number), column[row], columns, X.row(row), f"X.drop({{names}}) or {_LOAD}")
+        return Unwrapped(X.to_numpy(), columns, f"X.drop({{names}}) or {_LOAD}")
     parts = [np.asarray(column.to_numpy(**_COPY if is_a(column, "pyarrow", "Array") else {})) for column in X.columns]
     if any(part.dtype.kind not in "biuf" for part in parts):
         parts = [np.asarray(column.to_pylist(), dtype=object) for column in X.columns]
-    return Unwrapped(np.column_stack(parts) if parts else np.empty((len(X), 0)), columns, "X.drop_columns({names})")
+    return Unwrapped(
+        np.column_stack(parts) if parts else np.empty((len(X), 0)), columns, f"X.drop_columns({{names}}) or {_LOAD}"
+    )
 
 
 _COPY = {"zero_copy_only": False}

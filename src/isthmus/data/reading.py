@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from isthmus.data import builtin
 from isthmus.data.arrays import read_npy, read_npz
+from isthmus.data.containers import column_names
 from isthmus.data.dataset import Dataset
 from isthmus.data.files import shown
 from isthmus.data.idx import read_idx
 from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
 from isthmus.data.kinds import kind_of
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.selecting import read_frame
 from isthmus.data.tables import read_csv, read_excel, read_parquet
 from isthmus.errors import DataError
 
@@ -58,17 +60,18 @@ def names() -> tuple[str, ...]:
 
 
 def load(
-    name_or_path: str | os.PathLike[str],
+    name_or_path: str | os.PathLike[str] | Any,
     options: ReadOptions | None = None,
     *,
     reused: Reused | None = None,
     download: bool = True,
     **named: Any,
 ) -> Dataset:
-    """A data set by its name (mnist, fashion-mnist, ...), or else from a file or folder; ./mnist is always a path.
+    """A data set by its name (mnist, fashion-mnist, ...), or else from a file, folder or data frame; ./mnist is always a path.
 
     Args:
-        name_or_path: one of `names()`, or what `read` takes.
+        name_or_path: one of `names()`, what `read` takes, or a pandas, polars or pyarrow frame, of which `columns`, `drop`,
+            `id` and `labels` choose: load(frame, drop="when", id="name").
         options, reused, named: see `read`.
         download: whether a data set that is not on this machine is fetched; else it is an error that says how.
 
@@ -76,6 +79,8 @@ def load(
         FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
     """
     options = (options or ReadOptions()).replace(**named)
+    if column_names(name_or_path) is not None:
+        return read_frame(name_or_path, options, reused)
     text = os.fspath(name_or_path)
     known = text.lower().replace("-", "_")
     if known in names():

@@ -233,10 +233,12 @@ def _texts(column: Any) -> list[str]:
 def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chosen: Chosen, name: str) -> DataError:
     """The sentence on columns that hold no numbers, with what to do about it."""
     first, cell = next(iter(error.found.items()))
-    wrong = [columns[chosen.features[place]] for place in sorted(error.found)]
-    kind = "dates" if is_date(cell) else "text"
-    one = columns[chosen.features[first]]
-    more = f"; so do {listed([each for each in wrong if each != one])}" if len(wrong) > 1 else ""
+    kinds = {columns[chosen.features[place]]: _kind_of(error.found[place]) for place in sorted(error.found)}
+    wrong, one, kind = list(kinds), columns[chosen.features[first]], _kind_of(cell)
+    alike = [each for each in wrong if each != one and kinds[each] == kind]
+    others = [each for each in wrong if kinds[each] != kind]
+    more = f"; so do{'' if len(alike) > 1 else 'es'} {listed(alike)}" if alike else ""
+    more += f"; {listed(others)} hold{'' if len(others) > 1 else 's'} {kinds[others[0]]}" if others else ""
     where = f"line {block.lines[error.row]} of {name}"
     if "\n" in cell:
         return DataError(
@@ -247,11 +249,15 @@ def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chose
     )
 
 
+def _kind_of(cell: str) -> str:
+    return "dates" if is_date(cell) else "text"
+
+
 def _remedy(column: str, chosen: Chosen, wrong: Sequence[str] = ()) -> str:
     """What to do with columns that hold no numbers."""
     plain = [each for each in wrong if "," not in each] if 1 < len(wrong) <= 10 else []
     out = ",".join(plain) if len(plain) == len(wrong) > 1 else column
-    said = f"leave it out (--drop {_typed(out)}, in Python drop={_written(out)})"
+    said = f"leave {'it' if out == column else 'them'} out (--drop {_typed(out)}, in Python drop={_written(out)})"
     if chosen.labels is None:
         said += f", or name it as the labels (--labels {_typed(column)}, labels={_written(column)})"
     if chosen.id is None:

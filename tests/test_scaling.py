@@ -15,6 +15,7 @@ from isthmus import Autoencoder, OutlierDetector, data
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data.examples import Missing
+from isthmus.errors import IsthmusWarning
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.scaling import Bytes, MinMax, Scaling, Standard, Unscaled, choose
 
@@ -73,13 +74,44 @@ def test_what_axes_mean_is_said_by_the_user_or_the_source_or_their_number(digits
     assert kinds_of(pickle.loads(pickle.dumps(images)))[0] == "images"  # ours, of a moment ago
     assert kinds_of(train_test_split(images, random_state=0)[0])[0] == "images"
     assert type(images.mean()) is np.float32
-    assert Autoencoder(epochs=1).fit(np.asarray(images)).kind_ == "windows"
+    with pytest.warns(IsthmusWarning, match="if they are images, say kind='images'"):
+        assert Autoencoder(epochs=1).fit(np.asarray(images)).kind_ == "windows"
 
 
 def kinds_of(X: np.ndarray) -> tuple[str, ...]:
     """What the axes mean to an autoencoder that nothing is said to, and to ones that are told images and table."""
     kinds = ("auto", "images", "table")
     return tuple(Autoencoder(Identity(2), kind=kind, epochs=0.1).fit(X).kind_ for kind in kinds)
+
+
+@pytest.mark.promise(27)
+def test_a_user_is_asked_where_examples_could_be_images_and_are_not_taken_for_them(mnist: data.Dataset) -> None:
+    plain = np.array(mnist.train[:40])
+    for X, taken in (
+        (plain / 255, "windows"),
+        (plain.astype(float), "windows"),
+        (plain.reshape(40, -1) / 255, "rows of a table"),
+    ):
+        with pytest.warns(
+            IsthmusWarning, match=f"from 0 to [0-9]+ are taken for {taken}.*: if they are images, say kind='images'"
+        ):
+            Autoencoder().untrained(X)
+    Autoencoder(kind="windows").untrained(plain / 255)
+    Autoencoder(kind="images").untrained(plain / 255)
+    Autoencoder().untrained(mnist.train[:40] / 255)  # the data set says it
+
+
+def test_a_user_is_not_asked_where_examples_are_no_images(rng: np.random.Generator) -> None:
+    for shape in ((28, 28), (40, 3), (784,), (64,), (12, 12, 2)):
+        Autoencoder().untrained(rng.normal(size=(30, *shape)))
+    for shape in ((40, 3), (64,), (7, 7), (100,)):
+        Autoencoder().untrained(np.concatenate([np.zeros((1, *shape)), np.ones((1, *shape)), rng.random((30, *shape))]))
+
+
+def test_what_is_read_says_for_what_it_was_taken(mnist: data.Dataset, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array(mnist.train[:40]) / 255)
+    assert "28x28 float64, taken for windows, no labels" in data.load(str(tmp_path / "x.npy")).summary()
+    assert "28x28 uint8, images, 10 classes" in mnist.summary()
 
 
 def test_a_likelihood_of_shares_stretches_each_column(rng: np.random.Generator) -> None:

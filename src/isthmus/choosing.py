@@ -15,8 +15,8 @@ from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Mask
-from isthmus.data.examples import Examples, Missing
-from isthmus.data.kinds import Kind, kind_of
+from isthmus.data.examples import Examples, Missing, blocks
+from isthmus.data.kinds import Kind, kind_of, seem_images
 from isthmus.data.observed import means
 from isthmus.devices import computes_bfloat16
 from isthmus.errors import DataError, RecordError
@@ -48,6 +48,7 @@ __all__ = [
     "choose_all",
     "choose_precision",
     "defaults",
+    "doubted",
     "epochs_for",
     "threads_for",
 ]
@@ -145,6 +146,21 @@ def choose_all(
     fill = None if middle is None else (middle - affine.shift) / affine.scale
     dtype = torch.float64 if double else torch.float32
     return Chosen(records, values.shape[1:], meant, affine, dtype, found, fill)
+
+
+def doubted(values: NDArray[np.generic], chosen: Chosen) -> str:
+    """A sentence if examples whose kind nobody said could be images and were not taken for them; else nothing."""
+    assert chosen.extent is not None
+    low, high = float(chosen.extent.least.min()), float(chosen.extent.largest.max())
+    whole = high == 255 and all(bool((block % 1 == 0).all()) for _, block in blocks(values))
+    if chosen.kind == "images" or not seem_images(chosen.shape, low, high, whole):
+        return ""
+    columns = "rows of a table, with a scale for each column"
+    taken = columns if chosen.kind == "table" else "windows of series, whose last axis is channels"
+    return (
+        f"examples of shape {chosen.shape} from 0 to {high:g} are taken for {taken}: if they are images, say kind='images', "
+        f"and if not, kind='{chosen.kind}'"
+    )
 
 
 def _are_shares(values: NDArray[np.generic], kind: Kind, scaling: Scaling, affine: Affine) -> bool:

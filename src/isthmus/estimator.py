@@ -32,6 +32,7 @@ from isthmus.choosing import (
     choose_all,
     choose_precision,
     defaults,
+    doubted,
     epochs_for,
     threads_for,
 )
@@ -430,6 +431,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         chosen = choose_all(given, examples, self.precision, self.missing, self.kind)
         if chosen.extent is not None:
             check_fitting(examples.values, chosen.extent, chosen.affine, examples.columns)
+        if self.kind == "auto" and examples.kind is None and (wrong := doubted(examples.values, chosen)):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from isthmus.data.kinds import Kind, as_images
+from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
 
 __all__ = ["Dataset", "Kind"]
@@ -74,4 +74,8 @@ class Dataset:
             classes = f"{len(labels.classes):,} class{'' if len(labels.classes) == 1 else 'es'}"
             classes += f", {labels.n_unlabeled:,} without a label" if labels.n_unlabeled else ""
         origin = ", ".join(part for part in (self.source, self.license) if part)
-        return f"{self.name}: {counts}, {shape} {self.train.dtype}, {classes}" + (f" ({origin})" if origin else "")
+        meant = self.kind or kind_of(self.train)
+        kind = meant if self.kind else f"taken for {'a table' if meant == 'table' else meant}"
+        return f"{self.name}: {counts}, {shape} {self.train.dtype}, {kind}, {classes}" + (
+            f" ({origin})" if origin else ""
+        )

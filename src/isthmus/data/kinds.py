@@ -13,7 +13,7 @@ __all__ = ["ImageArray", "Kind", "as_images", "image_shape", "kind_of", "seem_im
 Array = npt.NDArray[Any]
 Kind = Literal["table", "images", "windows"]  # what the axes of examples mean; windows are (n, time, channels)
 
-_LEAST_SIDE = 8  # pixels of an image that flat examples are asked about
+_LEAST_SIDE, _LEAST_FLAT = 8, 16  # pixels of a side that a user is asked about, the second where examples are flat
 
 
 class ImageArray(np.ndarray[Any, Any]):
@@ -59,8 +59,8 @@ def image_shape(shape: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
 def seem_images(shape: tuple[int, ...], low: float, high: float, whole: bool) -> bool:
     """Whether examples of a shape, whose kind nobody said, could be images, so that a user is asked.
 
-    Square ones of 8 x 8 or more pixels, within [0, 1] or whole numbers from 0 to 255.
+    Square ones of 8 x 8 or more pixels, 16 x 16 where they are flat, from 0 to exactly 1, or whole numbers from 0 to 255.
     """
     sides = image_shape(shape, "images")
-    square = len(sides) in {2, 3} and sides[0] == sides[1] >= _LEAST_SIDE
+    square = len(sides) in {2, 3} and sides[0] == sides[1] >= (_LEAST_FLAT if len(shape) == 1 else _LEAST_SIDE)
     return square and low == 0 and (high == 1 or (whole and high == 255))

@@ -153,6 +153,17 @@ def test_columns_of_a_frame_are_chosen_as_those_of_a_file(container: str, tmp_pa
             load(given, **wrong)
 
 
+@pytest.mark.parametrize(
+    "given", [X, {"a": [1]}, pl.LazyFrame({"a": [1]}), None], ids=["array", "dict", "lazy", "None"]
+)
+def test_what_is_no_path_and_no_frame_is_not_read(given: Any) -> None:
+    for reader in (load, read):
+        with pytest.raises(
+            DataError, match=f"{type(given).__name__} is no path and no pandas, polars or pyarrow frame"
+        ):
+            reader(given)
+
+
 def test_columns_whose_names_are_numbers_are_chosen_by_them() -> None:
     found = load(pd.DataFrame({7: ["u", "v"], 8: [1, 2], 9: [3, 4]}), labels=7, drop=[8])
     assert (found.columns, found.train.tolist()) == (("9",), [[3], [4]])
@@ -277,6 +288,8 @@ NONSENSE: dict[str, tuple[Any, str]] = {
     "[X, y]": ([X, y], r"list of two arrays, .*pass the examples alone, X\[0\]"),
     "tensors": ((torch.tensor(X), torch.tensor(y)), r"tuple of two arrays, .*X\[0\]"),
     "a column of labels": ((X, y[:, None]), r"two arrays, .*X\[0\]"),
+    "a list of labels": ((X, y.tolist()), r"tuple of two arrays, of shapes \(20, 3\) and \(20,\): .*X\[0\]"),
+    "a series of labels": ((X, pd.Series(y)), r"tuple of two arrays, .*X\[0\]"),
     "two parts": ([X, X[:5]], r"list of two arrays, .*X\[0\]"),
     "target is input": ((X, X), r"two arrays, .*np\.stack\(X\) if each is one example, np\.concatenate\(X\)"),
     "two parts of one size": ([X, X], r"np\.concatenate\(X\) if both hold some"),

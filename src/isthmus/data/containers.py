@@ -186,9 +186,13 @@ def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
     """An error where a list holds several sets of examples, or examples and their labels."""
     if any(column_names(each) is not None for each in X):
         raise DataError(f"X is a {_name(X)} that holds data frames: pass one frame, of the examples alone")
-    if len(X) != 2 or not all(isinstance(each, np.ndarray) or is_a(each, "torch", "Tensor") for each in X):
+    arrays = [hasattr(each, "shape") and hasattr(each, "dtype") for each in X[:2]]
+    if len(X) != 2 or not any(arrays):
         return
-    first, second = (tuple(each.shape) for each in X)
+    try:
+        first, second = (tuple(each.shape) if hasattr(each, "shape") else np.shape(each) for each in X)
+    except ValueError:  # a list of different lengths, which has no shape
+        return
     if first == second and (len(first) < 2 or first == shape):
         return  # two examples
     what = f"X is a {_name(X)} of two arrays, of shapes {first} and {second}"

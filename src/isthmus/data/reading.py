@@ -79,8 +79,8 @@ def load(
         FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
     """
     options = (options or ReadOptions()).replace(**named)
-    if column_names(name_or_path) is not None:
-        return read_frame(name_or_path, options, reused)
+    if not isinstance(name_or_path, str | os.PathLike):
+        return read(name_or_path, options, reused=reused)
     text = os.fspath(name_or_path)
     known = text.lower().replace("-", "_")
     if known in names():
@@ -100,16 +100,16 @@ def load(
 
 
 def read(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Any,
     options: ReadOptions | None = None,
     *,
     reused: Reused | None = None,
     **named: Any,
 ) -> Dataset:
-    """Your own data: .npy (memory-mapped), .npz, IDX or gzipped IDX, .csv, .parquet, an image, or a folder of images.
+    """Your own data: .npy (memory-mapped), .npz, IDX or gzipped IDX, .csv, .parquet, an image, or a folder of images; or a data frame.
 
     Args:
-        path: a regular file, not a link to one; or a folder.
+        path: a regular file, not a link to one; or a folder; or a pandas, polars or pyarrow frame.
         options: how to read it, where the file does not say so.
         reused: the run that the examples are for: its columns are taken by name, its options hold where nothing else is said.
         named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
@@ -119,7 +119,15 @@ def read(
         DataError: the file or folder cannot be used, with the reason.
         RecordError: there is no such option.
     """
-    path, options = Path(path), (options or ReadOptions()).replace(**named)
+    options = (options or ReadOptions()).replace(**named)
+    if column_names(path) is not None:
+        return read_frame(path, options, reused)
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(
+            f"a {type(path).__name__} is no path and no pandas, polars or pyarrow frame: an array needs no reading, "
+            "a lazy frame its collect()"
+        )
+    path = Path(path)
     if not os.path.lexists(path):
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
     kind = _kind(path)

@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from isthmus import Autoencoder, data, load
+from isthmus import Autoencoder, Classifier, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.container import packed
@@ -393,6 +393,14 @@ def test_files_of_every_format_still_load_and_give_what_they_gave(file: Path, tm
         table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
     X, then = pictures if "pictures" in file.stem else table, np.load(file.with_suffix(".npy"))
     ae = load(file)
+    if isinstance(ae, OutlierDetector | Classifier):
+        around, detects = ae, isinstance(ae, OutlierDetector)
+        given = around.decision_function(X) if detects else around.predict_proba(X)
+        np.testing.assert_allclose(given, then, rtol=1e-4, atol=1e-4)
+        assert detects or around.classes_.tolist() == ["02134", "left", "right"]
+        around.save(tmp_path / "x")
+        assert (tmp_path / "x").read_bytes() == file.read_bytes()
+        return
     if "checkpoint" in file.stem:
         ae.resume(X)
     np.testing.assert_allclose(ae.reconstruct(X), then, rtol=1e-4, atol=1e-5)

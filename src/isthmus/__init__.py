@@ -45,15 +45,16 @@ Reading order, which is the way of the data; nobody imports upward:
     fitted          what a fitted autoencoder does
     pretraining     layer by layer, from the example inwards
     estimator       the scikit-learn face
+    around          estimators around an autoencoder, in its file
     finetuning/     labels learned from codes
-    loading         from a model file to an autoencoder
+    anomalies/      which examples are anomalous, and why
+    loading         from a model file to an autoencoder, a detector, a classifier
     overrides       field=value onto an estimator
     recipes         named autoencoders, tuned, one expression each
     tutorials       the systems of five tutorials, exactly, with their published figures
     metrics         figures of one number each
     evaluation/     what it learned, in figures: errors, codes, labels, advice
     walks           ways through the codes: traversals, interpolations, neighbors
-    anomalies/      which examples are anomalous, and why
     compression/    examples as small files, and rate against distortion
     robustness/     how well it restores as the spoiling grows, beside what needs no net
     plots/          what it learned, in pictures

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from threading import RLock
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -567,7 +569,9 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         fitted: FittedAttributes,
         stands: storage.Round | None,
         more: storage.Tensors,
+        parts: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        """Writes a model file with more tensors, and with parts of the header that others than storage read."""
         from isthmus import __version__
 
         self._validate_params()
@@ -598,6 +602,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
             kind=fitted.kind,
             statistics=statistics,
             round=stands,
+            **parts,
         )
         storage.write_file(path, header, fitted.model.state_dict() | notes | more)
 

@@ -1,24 +1,31 @@
-"""From a model file to an autoencoder."""
+"""From a model file to an autoencoder, or to the detector or classifier around it."""
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
 from isthmus import storage
+from isthmus.anomalies import OutlierDetector
+from isthmus.anomalies import storing as detectors
 from isthmus.architectures import Modules
+from isthmus.around import Surrounding, under
 from isthmus.attributes import FittedAttributes
 from isthmus.checkpoints import Interrupted, asked, check_values, of_the_data
 from isthmus.choosing import SLOTS, Chosen
 from isthmus.data.files import shown
 from isthmus.data.kinds import Kind
 from isthmus.devices import choose_device, learning
-from isthmus.errors import ModelFileError, RecordError
+from isthmus.errors import ModelFileError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
+from isthmus.finetuning import Classifier
+from isthmus.finetuning import storing as classifiers
 from isthmus.limits import parse_size
 from isthmus.memory import Memory
 from isthmus.model import Model
@@ -26,7 +33,7 @@ from isthmus.records import Record
 from isthmus.scaling import Affine, Extent
 from isthmus.training import State
 
-__all__ = ["load"]
+__all__ = ["load", "load_autoencoder"]
 
 
 @learning()  # what was loaded can be trained, wherever it was loaded
@@ -36,8 +43,8 @@ def load(
     architecture: Modules | None = None,
     device: str = "auto",
     max_memory: int | str | None = None,
-) -> Autoencoder:
-    """The autoencoder of a model file, ready to use.
+) -> Any:
+    """The `Autoencoder`, `OutlierDetector` or `Classifier` of a model file, whichever was saved, ready to use.
 
     Args:
         path: the file, or the folder of a run.
@@ -51,13 +58,51 @@ def load(
         FileNotFoundError: there is no such file.
         ModelFileError: the file is damaged, or not of isthmus, or no file but a link, a pipe, a device.
     """
+    ae, header, tensors = _read(path, architecture, device, max_memory)
+    with storage.agreeing(path):
+        for name, (cls, _) in _AROUND.items():
+            part = _part(path, header, name)
+            if part is not None:
+                return cls._loaded(ae, part, under(name, tensors), architecture)
+    return ae
+
+
+def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
+    """`load` for those that can use an autoencoder alone; `NotPossibleError` with what to do where the file is that of a detector."""
+    found = load(path)
+    if isinstance(found, Autoencoder):
+        return found
+    name, verb = ("detector", "detect") if isinstance(found, OutlierDetector) else ("classifier", "finetune")
+    raise NotPossibleError(
+        f"{shown(path)} is the file of a {name}, which `isthmus {verb}` takes, and this takes an autoencoder: give its run, or "
+        "write the autoencoder within by isthmus.load(...).autoencoder_.save(...)"
+    )
+
+
+_AROUND: dict[str, tuple[Any, type[Surrounding]]] = {  # by the name of its part in the header
+    "detector": (OutlierDetector, detectors.Kept),
+    "classifier": (Classifier, classifiers.Kept),
+}
+
+
+def _part(path: str | os.PathLike[str], header: storage.Header, name: str) -> Any:
+    """What a header says of an estimator around the autoencoder, if it holds that one."""
+    entry = getattr(header, name)
+    return None if entry is None else storage.part(Path(path), _AROUND[name][1], name, entry)
+
+
+def _read(
+    path: str | os.PathLike[str], architecture: Modules | None, device: str, max_memory: int | str | None
+) -> tuple[Autoencoder, storage.Header, storage.Tensors]:
+    """The autoencoder of a file, its header and its tensors."""
     allowed = None if max_memory is None else parse_size(max_memory)
     path = os.path.join(path, "model.safetensors") if os.path.isdir(path) else path
 
     def expected(header: storage.Header, tensors: storage.Tensors) -> storage.Tensors:
         chosen = _described(header, tensors, architecture)[1]
         sketch = _as_it_was(chosen.sketch(), tensors)
-        return dict(sketch.state_dict()) | asked(header, tensors, sketch, chosen.records["optimizer"])
+        wanted = dict(sketch.state_dict()) | asked(header, tensors, sketch, chosen.records["optimizer"])
+        return wanted | _asked_around(path, header, tensors, chosen)
 
     header, tensors, history, columns = storage.read_file(path, expected)
     with storage.agreeing(path):
@@ -82,7 +127,23 @@ def load(
     if broken is not None:
         raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
     ae._fitted = replace(fitted, loaded=True, max_memory=allowed)
-    return ae
+    return ae, header, tensors
+
+
+def _asked_around(
+    path: str | os.PathLike[str], header: storage.Header, there: storage.Tensors, chosen: Chosen
+) -> storage.Tensors:
+    """Sketches of the tensors of a detector or a classifier, of which a file holds one at most, and no training under way."""
+    if sum(each is not None for each in (header.round, header.detector, header.classifier)) > 1:
+        raise RecordError("it holds two of a checkpoint, a detector and a classifier")
+    code, wanted = math.prod(chosen.code_shape()), storage.Tensors()
+    if (detector := _part(path, header, "detector")) is not None:
+        own = detectors.asked(detector, under("detector", there), chosen.shape, code)
+        wanted = {f"detector.{name}": tensor for name, tensor in own.items()}
+    if (classifier := _part(path, header, "classifier")) is not None:
+        own = classifiers.asked(classifier, under("classifier", there), code, chosen.dtype)
+        wanted = {f"classifier.{name}": tensor for name, tensor in own.items()}
+    return wanted
 
 
 def _described(
@@ -169,12 +230,15 @@ def _fill(header: storage.Header, tensors: storage.Tensors) -> NDArray[Any] | No
     return fill.numpy()
 
 
+_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.")
+
+
 def _sound(name: str, value: torch.Tensor, own: bool) -> bool:
     """Whether a tensor may be: weights have to be finite, but in buffers of own modules there may be anything.
 
-    What a checkpoint holds beside weights is looked at for itself.
+    What a checkpoint, a detector or a classifier holds beside weights is looked at for itself.
     """
-    if name == "history" or name.startswith(("costs.", "optimizer.", "good.optimizer.")):
+    if name == "history" or name.startswith(_ELSEWHERE):
         return True
     theirs = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))
     return (own and theirs) or bool(torch.isfinite(value).all())

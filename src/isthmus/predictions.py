@@ -31,6 +31,7 @@ class Taught:
     Attributes:
         classifier: the fine-tuned one, or that on frozen codes, whichever was asked for.
         accuracies: the share of the held-out examples that each way of learning tells right, between 0 and 1.
+        way: which of the ways of learning that is.
         n_learned, n_tested: how many labeled examples were learned from, and held out.
         n_unlabeled: how many examples to learn from, and how many held-out ones, have no label, and were left out.
     """
@@ -40,6 +41,7 @@ class Taught:
     n_learned: int
     n_tested: int
     n_unlabeled: tuple[int, int] = (0, 0)
+    way: str = "fine-tuned"
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The accuracies, for people."""
@@ -94,7 +96,8 @@ def taught(
     right = {way: each.score(test, truth) for way, each in found.items()}
     own, theirs = numbered([y, truth])
     right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())
-    return Taught(found["frozen codes" if frozen else "fine-tuned"], right, len(y), len(truth), without)
+    way = "frozen codes" if frozen else "fine-tuned"
+    return Taught(found[way], right, len(y), len(truth), without, way)
 
 
 def write(

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
+from isthmus.anomalies import OutlierDetector
 from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.channels import how_to_fit
@@ -34,7 +35,8 @@ from isthmus.data.observed import gaps
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError, FolderInUseError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
-from isthmus.loading import load
+from isthmus.finetuning import Classifier
+from isthmus.loading import load, load_autoencoder
 from isthmus.records import arguments, nearest
 from isthmus.splits import FILE as RECORD
 from isthmus.splits import Membership, Split, drawn_once, found_again, others, read_record, write_record
@@ -58,6 +60,7 @@ __all__ = [
     "held_out",
     "interrupted",
     "membership_of",
+    "open_any",
     "open_run",
     "options_of",
     "origin_of",
@@ -335,7 +338,7 @@ def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Or
         if (run / MODEL).exists():
             raise DataError(f"{run} is complete, and there is nothing to resume")
         raise DataError(f"{run} holds no training that was cut off (no {CHECKPOINT}); isthmus train begins one")
-    ae, about = load(run / CHECKPOINT), _read_run(run, About)
+    ae, about = load_autoencoder(run / CHECKPOINT), _read_run(run, About)
     _check_size(run, ae)
     return ae, origin_of(run) if given is None else given, about
 
@@ -358,13 +361,24 @@ def history_csv(history: Iterable[Report]) -> str:
 
 
 def open_run(run: Path) -> Autoencoder:
-    """The model of a run's folder, or of a model file."""
+    """The model of a run's folder, or of a model file; `NotPossibleError` where the file is that of a detector or a classifier."""
+    return load_autoencoder(_with_model(run))
+
+
+def open_any(run: Path) -> Autoencoder | OutlierDetector | Classifier:
+    """Whatever a model file holds, or the model of a run's folder."""
+    found: Autoencoder | OutlierDetector | Classifier = load(_with_model(run))
+    return found
+
+
+def _with_model(run: Path) -> Path:
+    """The folder of a run that was trained, or a model file."""
     if run.is_dir() and not (run / MODEL).exists():
         if (run / CHECKPOINT).exists():
             raise DataError(f"{run} was cut off while it trained; go on with it: {command('isthmus', 'resume', run)}")
         trained = command("isthmus", "train", "--out", run)
         raise DataError(f"{run} holds no run (no model.safetensors); this makes one: {trained}")
-    return load(run)
+    return run
 
 
 def folder_of(run: Path) -> Path:
@@ -417,9 +431,11 @@ def _check_size(run: Path, ae: Autoencoder) -> None:
         )
 
 
-def examples_of(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Dataset]:
-    """A run and data to look at: those given, or its own; `DataError` where they do not fit each other."""
-    ae = open_run(run)
+def examples_of(
+    run: Path, given: Origin | None = None, opened: Autoencoder | None = None
+) -> tuple[Autoencoder, Dataset]:
+    """A run, perhaps opened before, and data to look at: those given, or its own; `DataError` where they do not fit each other."""
+    ae = open_run(run) if opened is None else opened
     _check_size(run, ae)
     features = tuple(getattr(ae, "feature_names_in_", ())) or None
     reused = Reused(options_of(run), features, ae.shape_)

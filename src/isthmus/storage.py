@@ -2,7 +2,8 @@
 
 The header's text "isthmus" holds the format's number, the shape of an example, the records and the versions. It is checked as a whole, and
 the tensors' names, shapes and types against what the records ask for, before any tensor is read. What may be long, history and names of
-columns, lies in tensors too. A checkpoint is a model file that holds, besides, all that training goes on from.
+columns, lies in tensors too. A checkpoint is a model file that holds, besides, all that training goes on from; the file of a detector or
+a classifier is that of its autoencoder, and holds what is its own besides.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Never
+from typing import Annotated, Any, Literal, NamedTuple, Never, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from isthmus.writing import replace_file
 
 __all__ = [
     "FORMAT",
+    "STRICT",
     "File",
     "Header",
     "Round",
@@ -41,7 +43,10 @@ __all__ = [
     "Tensors",
     "agreeing",
     "describe_value",
+    "history_of",
     "notes",
+    "notes_asked",
+    "part",
     "read_file",
     "read_value",
     "vocabulary",
@@ -52,7 +57,7 @@ FORMAT = 4
 _KNOWN = (1, 2, 3, 4)  # formats that are read; the files of each are kept in tests/files
 _FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
 _MOST_HISTORY = 2**18  # numbers; of a history of more, rows that are evenly spaced are kept
-_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 Epochs = Annotated[int, Field(ge=0, lt=2**31)]
 Steps = Annotated[int, Field(ge=0, lt=2**53)]  # a float64 holds each of them
 Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
@@ -63,12 +68,13 @@ _READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # of whose shapes 
 
 Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
 Sketch = Callable[["Header", Tensors], Tensors]
+Part = TypeVar("Part", bound=BaseModel)
 
 
 class Round(BaseModel):
     """Of a checkpoint: where a round of training stands, beside what its tensors hold."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     done: Steps
     seconds: Seconds
@@ -88,7 +94,7 @@ class Round(BaseModel):
 class Header(BaseModel):
     """What a model file says of its weights."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     version: Version  # of the isthmus that wrote it
     dtype: Literal["float32", "float64"]  # of the weights
@@ -104,6 +110,10 @@ class Header(BaseModel):
         list[Statistic], Field(max_length=100, fail_fast=True)
     ] = []  # the history's, beside its losses
     round: Round | None = None
+    detector: dict[str, Any] | None = (
+        None  # of an estimator around the autoencoder: its own package reads and writes it
+    )
+    classifier: dict[str, Any] | None = None
 
 
 def vocabulary() -> dict[str, type[Record]]:
@@ -162,14 +172,14 @@ def _thinned(rows: Any, wide: int) -> Any:
     return rows[torch.from_numpy(places)] if isinstance(rows, Tensor) else [rows[place] for place in places]
 
 
-def _history(header: Header, tensors: Tensors) -> tuple[Report, ...]:
-    """The reports that `notes` made tensors of; ValueError if they are none."""
-    names = (*_FIGURES, *header.statistics)
+def history_of(statistics: Sequence[str], last: int, tensors: Tensors) -> tuple[Report, ...]:
+    """The reports that `notes` made tensors of, none after the last epoch; ValueError if they are none."""
+    names = (*_FIGURES, *statistics)
     values, there = (_thinned(tensors.pop(name), len(names)).tolist() for name in ("history", "history.there"))
     rows = [{n: v for n, v, known in zip(names, *row, strict=True) if known} for row in zip(values, there, strict=True)]
     reports = tuple(map(_report, rows))
-    if any(report.epoch > header.epoch for report in reports):
-        raise ValueError(f"the history has an epoch after {header.epoch}, which is the last")
+    if any(report.epoch > last for report in reports):
+        raise ValueError(f"the history has an epoch after {last}, which is the last")
     return reports
 
 
@@ -206,9 +216,9 @@ def _text(line: str) -> str:
     return str(json.loads(line))
 
 
-def _notes_asked(header: Header, there: Tensors) -> Tensors:
+def notes_asked(statistics: Sequence[str], there: Tensors) -> Tensors:
     """What the notes have to look like: as long as they are, and as wide as the header says."""
-    wide = len(_FIGURES) + len(header.statistics)
+    wide = len(_FIGURES) + len(statistics)
     rows = len(there["history"]) if there["history"].ndim else 0
     asked = {
         "history": torch.empty(rows, wide, dtype=torch.float64, device="meta"),
@@ -260,9 +270,10 @@ def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
         header, notes = _header(path, contents.texts)
         there = contents.sketches()
         affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
-        _agree(there, expected(header, there | affine) | ({} if notes else _notes_asked(header, there)))
+        _agree(there, expected(header, there | affine) | ({} if notes else notes_asked(header.statistics, there)))
         tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
-        history, columns = _history(header, tensors), _columns(tensors, header.shape)
+        history = history_of(header.statistics, header.epoch, tensors)
+        columns = _columns(tensors, header.shape)
     return File(header, tensors, history, columns)
 
 
@@ -317,9 +328,11 @@ def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
     for since, name in ((3, "missing"), (4, "kind")):
         if version < since and name in (entry.get("parameters") or ()):
             _disagrees(path, f"format {version} has no parameter {name}")
+    if version < 4 and entry.keys() & {"detector", "classifier"}:
+        _disagrees(path, f"format {version} has no {min(entry.keys() & {'detector', 'classifier'})}")
     if (entry.get("kind") is None) != (version < 4):
         _disagrees(path, f"format {version} has {'a' if version < 4 else 'no'} kind")
-    try:
+    with _sound(path):
         if first:
             old = _First.model_validate_json(
                 json.dumps({name: entry.pop(name, ()) for name in _First.model_fields}), strict=True
@@ -327,9 +340,24 @@ def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
             statistics, tensors = notes(old.history, old.columns)
             return Header.model_validate_json(json.dumps(entry | {"statistics": statistics}), strict=True), tensors
         return Header.model_validate_json(json.dumps(entry), strict=True), {}
+
+
+def part(path: Path, kind: type[Part], name: str, entry: Mapping[str, Any]) -> Part:
+    """A part of the header, checked by those whose it is; its name stands before what is wrong."""
+    for unknown in entry.keys() - kind.model_fields.keys():
+        _disagrees(path, f"the header's {name}.{unknown} is unknown")
+    with _sound(path, f"{name}."):
+        return kind.model_validate_json(json.dumps(entry), strict=True)
+
+
+@contextmanager
+def _sound(path: Path, before: str = "") -> Iterator[None]:
+    """A `ModelFileError` for an entry of the header that cannot be."""
+    try:
+        yield
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place, reason = ".".join(map(str, wrong["loc"])), wrong["msg"].lower()
+        place, reason = before + ".".join(map(str, wrong["loc"])), wrong["msg"].lower()
         raise ModelFileError(
             f"{shown(path)} is damaged: the header's {_short(f'{place} cannot be: {reason}')}"
         ) from None

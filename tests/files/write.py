@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, Classifier, OutlierDetector
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, TopK, VectorQuantized
 from isthmus.corruptions import Noise
@@ -39,6 +39,18 @@ KINDS = {
 }
 
 
+LABELS = np.array(["left", "right", "02134"])[np.arange(60) % 3]
+AROUND = {
+    "detector": OutlierDetector(KINDS["drawn"], measure="combined", calibration_fraction=0.5, random_state=0),
+    "classifier": Classifier(KINDS["table"], epochs=2, random_state=0),
+}
+
+
+def answers(around: OutlierDetector | Classifier, X: np.ndarray) -> np.ndarray:
+    """What it says of examples."""
+    return around.predict_proba(X) if isinstance(around, Classifier) else around.decision_function(X)
+
+
 def main() -> None:
     """Writes them all."""
     torch.set_num_threads(1)
@@ -46,6 +58,10 @@ def main() -> None:
         X = examples(name)
         ae.set_params(random_state=0, batch_size=16).fit(X).save(HERE / f"format-{FORMAT}-{name}.safetensors")
         np.save(HERE / f"format-{FORMAT}-{name}.npy", ae.reconstruct(X))
+    for name, around in AROUND.items():
+        X = examples("table")
+        around.fit(X, LABELS).save(HERE / f"format-{FORMAT}-{name}.safetensors")
+        np.save(HERE / f"format-{FORMAT}-{name}.npy", answers(around, X))
     if FORMAT > 1:
         ae, X = KINDS["drawn"].set_params(epochs=3), examples("drawn")
         for report in ae.fitting(X, every=1):

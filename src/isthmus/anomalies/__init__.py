@@ -4,6 +4,7 @@ Read in this order:
 
     densities    how likely codes and errors are
     causes       which numbers are to blame
+    storing      a detector as a part of a model file
     detector     an estimator around an autoencoder, whose threshold keeps its false-alarm rate
 """
 

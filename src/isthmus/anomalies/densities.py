@@ -27,7 +27,7 @@ Doubles = NDArray[np.float64]
 Kind = Literal["combined", "code", "error", "whitened", "nats"]
 
 MOST_ROWS = 20_000  # codes that a mixture is fitted on, drawn at random
-_MOST_AXES, _MOST_PARTS = 64, 20
+MOST_AXES, MOST_PARTS = 64, 20
 _ROWS = 10  # for each number that is learned of an axis
 _RIDGE = 0.01  # added to every variance of whitened codes
 _FARTHEST = float(np.finfo(np.float32).max)  # how anomalous an example is that leads out of the finite numbers
@@ -40,11 +40,17 @@ class CodeDensity:
 
     Codes are centered and brought to unit variance along their principal axes, at most 64 and no more than a tenth of the rows.
     The mixture has a part for each ten rows per axis, within 1 ... 20. It sees at most `MOST_ROWS` codes.
+
+    Attributes:
+        mean, axes: z = (code - mean) @ axes, codes (k,) whitened (a,).
+        shares, means, roots: of each part, (p,), (p, a) and (p, a, a): its precision is root @ root.T, the root upper triangular.
     """
 
     mean: Doubles
     axes: Doubles
-    mixture: Any
+    shares: Doubles
+    means: Doubles
+    roots: Doubles
 
     @classmethod
     def fit(cls, codes: Doubles, seed: int) -> Self:
@@ -58,22 +64,21 @@ class CodeDensity:
         n, mean = len(codes), codes.mean(0)
         _, lengths, directions = np.linalg.svd(codes - mean, full_matrices=False)
         deviations = lengths / math.sqrt(n)
-        most = min(_MOST_AXES, max(1, n // _ROWS))
+        most = min(MOST_AXES, max(1, n // _ROWS))
         kept = np.flatnonzero(deviations > 1e-6 * max(float(deviations[0]), 1e-30))[:most]
         axes = (directions[kept] / deviations[kept, None]).T
         if not kept.size:  # all alike: how far from that is all there is to say
             axes = directions[:1].T
-        parts = min(_MOST_PARTS, max(1, n // (_ROWS * axes.shape[1])))
+        parts = min(MOST_PARTS, max(1, n // (_ROWS * axes.shape[1])))
         mixture = GaussianMixture(parts, reg_covar=_RIDGE, random_state=seed % 2**32)
         with warnings.catch_warnings(), config_context(array_api_dispatch=False):  # under which there is no k-means
             warnings.simplefilter("ignore", ConvergenceWarning)  # one that has not come to rest is a density too
             mixture.fit((codes - mean) @ axes)
-        return cls(mean, axes, mixture)
+        return cls(mean, axes, mixture.weights_, mixture.means_, mixture.precisions_cholesky_)
 
     def nats(self, codes: Doubles) -> Doubles:
         """Minus the logarithm of the density of codes (n, k), whitened: (n,)."""
-        roots, mixture = torch.from_numpy(self.mixture.precisions_cholesky_), self.mixture
-        means, shares = torch.from_numpy(mixture.means_), torch.from_numpy(mixture.weights_)
+        roots, means, shares = map(torch.from_numpy, (self.roots, self.means, self.shares))
         z = dense(torch.from_numpy(codes - self.mean), torch.from_numpy(self.axes).T.contiguous())
         apart = torch.stack(  # (n, parts): products as the net's are, the same bits in any place
             [dense(z - mean, root.T.contiguous()).square().sum(1) for mean, root in zip(means, roots, strict=True)], 1

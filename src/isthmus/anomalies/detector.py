@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -15,15 +16,18 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from isthmus import around
 from isthmus.anomalies.causes import Blame, Cause, largest, mended
 from isthmus.anomalies.densities import Kind, Scorer, feature_errors, restored, squares
-from isthmus.architectures import MLP
+from isthmus.anomalies.storing import Kept, kept, scorer_of
+from isthmus.architectures import MLP, Modules
 from isthmus.data import as_examples
 from isthmus.data.examples import Examples, blocks
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.fitted import Around, seed_of
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.storage import Tensors
 from isthmus.units import once
 
 __all__ = ["OutlierDetector"]
@@ -212,6 +216,31 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
             f"a normal example is called anomalous with a probability of at most {k / (n + 1):.4g}, "
             f"calibrated on {n:,} examples that nothing was fitted on"
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model file: the autoencoder, the measure and the threshold, all that answers need; `isthmus.load` reads it.
+
+        Raises:
+            NotPossibleError: a parameter was set after `fit`, and the threshold is not what it leads to; or a score is not finite.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        around.write(path, self.autoencoder_, "detector", *kept(self))
+
+    @classmethod
+    def _loaded(cls, ae: Autoencoder, part: Kept, tensors: Tensors, architecture: Modules | None) -> Self:
+        """The detector that a file says; ValueError or the like if it says none."""
+        detector = cls(**around.read_parameters(part, ae, architecture))
+        detector._validate_params()
+        scorer = scorer_of(detector, part, tensors)
+        detector.__dict__.update(
+            autoencoder_=ae,
+            _scorer=scorer,
+            feature_errors_=tensors["feature_errors"].numpy(),
+            calibration_scores_=tensors["calibration"].numpy(),
+            offset_=float(tensors["offset"]),
+        )
+        return detector
 
     def set_params(self, **params: Any) -> Self:
         """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an `Autoencoder` of "auto" first."""

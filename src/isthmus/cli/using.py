@@ -20,12 +20,17 @@ from isthmus.console import (
     write_blocks,
     write_table,
 )
+from isthmus.text import command
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.estimator import Autoencoder
+    from isthmus.finetuning import Classifier
+    from isthmus.runs import Origin
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
+
+Save = Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it as a model file, to be used again.")]
 
 
 @takes_data
@@ -139,10 +144,14 @@ def detect(
         str | None,
         typer.Option(help="Normal examples to calibrate on; without it, those that the run held out itself."),
     ] = None,
+    save: Save = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Which examples of --data are anomalous, how sure that is, and which of their numbers are to blame: a table as .csv."""
+    """Which examples of --data are anomalous, how sure that is, and which of their numbers are to blame: a table as .csv.
+
+    RUN may also be the file of a detector, which --save wrote; its threshold is taken as it is.
+    """
     from isthmus import runs, verdicts
     from isthmus.anomalies import OutlierDetector
     from isthmus.data.parts import test_part
@@ -152,9 +161,20 @@ def detect(
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
     path = verdicts.csv_path(out, "anomalies.csv")
-    ae, dataset = runs.examples_of(run, given.origin)
+    _check_save(save, run, path)
+    opened = runs.open_any(run)
+    ready = opened if isinstance(opened, OutlierDetector) else None
+    choices = {
+        "--false-alarm-rate": false_alarm_rate,
+        "--contamination": contamination,
+        "--normal": normal,
+        "--save": save,
+    }
+    if ready is not None and (flag := next((flag for flag, value in choices.items() if value is not None), None)):
+        raise RecordError(f"{run} is a detector, which has its threshold already: leave out {flag}, or give the run")
+    ae, dataset = runs.examples_of(run, given.origin, None if ready is None else ready.autoencoder_)
     dataset, which = test_part(dataset)
-    held, others = _normal(run, ae, given, normal)
+    held, others = (None, []) if ready is not None else _normal(run, ae, given, normal)
     seen = int(trained_on(runs.membership_of(run), dataset.train).sum())
     again = (
         f"{seen:,} of {len(dataset.train):,} examples were trained on: they score as more normal than new ones"
@@ -163,7 +183,7 @@ def detect(
     )
     say_notes([*dataset.notes, *filter(None, (which, *others, again))], as_json)
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
-        detector = OutlierDetector.around(
+        detector = ready or OutlierDetector.around(
             ae,
             held,
             false_alarm_rate=false_alarm_rate,
@@ -174,6 +194,8 @@ def detect(
     found = verdicts.verdicts(detector, dataset.train, dataset.keys())
     verdicts.write(path, found)
     picture = verdicts.draw(path, detector, dataset.train)
+    if save is not None:
+        detector.save(save)
     if as_json:
         say_json(found.as_dict())
         return
@@ -188,6 +210,10 @@ def detect(
     for written in (path, picture):
         if written is not None:
             say(f"written: {written}")
+    if save is not None:
+        say(
+            f"written: {save}, the detector with its threshold; {command('isthmus', 'detect', save)} --data ... takes it"
+        )
 
 
 def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tuple[Any, list[str]]:
@@ -225,14 +251,28 @@ def finetune(
         bool, typer.Option("--frozen", help="Leave the encoder as it is: a softmax on its codes.")
     ] = False,
     random_state: Annotated[int, typer.Option(min=0, help="Another number draws other labels and batches.")] = 0,
+    save: Save = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Learn labels from a run's encoder: how well, beside the same net from scratch; the label of each example as .csv."""
+    """Learn labels from a run's encoder: how well, beside the same net from scratch; the label of each example as .csv.
+
+    RUN may also be the file of a classifier, which --save wrote; it learns nothing more, and tells the labels of --predict.
+    """
     from isthmus import predictions, runs, verdicts
+    from isthmus.errors import RecordError
+    from isthmus.finetuning import Classifier
 
     path = verdicts.csv_path(out, "predictions.csv")
-    origin = given.origin
+    _check_save(save, run, path)
+    origin, opened = given.origin, runs.open_any(run)
+    if isinstance(opened, Classifier):
+        if predict is None or labeled is not None or frozen or save is not None:
+            raise RecordError(
+                f"{run} is a classifier, which has learned its labels: give --predict and what to tell, or the run"
+            )
+        _told(run, opened, given.at(predict), path, as_json)
+        return
     ae, dataset = runs.examples_of(run, origin)
     say_notes(dataset.notes, as_json)
     others = None if predict is None else runs.examples_of(run, given.at(predict))[1]
@@ -243,6 +283,8 @@ def finetune(
         predictions.write(path, found.classifier, part.test, part.test_labels, runs.held_out(dataset, part).keys())
     else:
         predictions.write(path, found.classifier, others.train, keys=others.keys())
+    if save is not None:
+        found.classifier.save(save)
     if as_json:
         say_json(found.as_dict())
         return
@@ -250,6 +292,38 @@ def finetune(
     if found.note():
         say(f"note: {found.note()}")
     say(f"written: {path}")
+    if save is not None:
+        told = command("isthmus", "finetune", save)
+        say(f"written: {save}, the classifier ({found.way}); {told} --predict ... takes it")
+
+
+def _told(run: Path, classifier: Classifier, origin: Origin, path: Path, as_json: bool) -> None:
+    """The labels of examples by a classifier of a file."""
+    from isthmus import predictions, runs
+    from isthmus.data.labels import plain
+
+    dataset = runs.examples_of(run, origin, classifier.autoencoder_)[1]
+    say_notes(dataset.notes, as_json)
+    predictions.write(path, classifier, dataset.train, keys=dataset.keys())
+    if as_json:
+        say_json({"classes": plain(classifier.classes_), "examples": len(dataset.train)})
+    else:
+        say(f"written: {path}, the labels of {counted(len(dataset.train), 'example')}")
+
+
+def _check_save(save: Path | None, run: Path, table: Path) -> None:
+    """Whether a model file can be written there, known before the work that makes it."""
+    from isthmus.errors import RecordError
+    from isthmus.runs import MODEL
+    from isthmus.writing import check_writable
+
+    if save is None:
+        return
+    check_writable(save)
+    others = {"the run's own model": run / MODEL if run.is_dir() else run, "the table of --out": table}
+    for what, other in others.items():
+        if save.resolve() == other.resolve():
+            raise RecordError(f"--save {save} would write over {what}: give it another name")
 
 
 @takes_data
@@ -268,7 +342,6 @@ def compress(
 ) -> None:
     """Examples as a small file: their codes, rounded and entropy-coded; and what gzip, LZMA and PNG make of the same examples."""
     from isthmus import compression
-    from isthmus.text import command
 
     path = Path("compressed.isthmus") if out is None else out
     ae, dataset = all_examples(run, given, as_json)

@@ -23,7 +23,7 @@ from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import Evaluation, checked, evaluate, shown
-from isthmus.loading import load
+from isthmus.loading import load_autoencoder
 from isthmus.plots.compared import tradeoff, under_each_other
 from isthmus.plots.drawing import save_png
 from isthmus.plots.grids import pictured
@@ -245,7 +245,7 @@ def _folder(path: Path) -> Path:
 
 
 def _opened(path: Path) -> Autoencoder:
-    return runs.open_run(path) if path.is_dir() else load(path)
+    return runs.open_run(path) if path.is_dir() else load_autoencoder(path)
 
 
 def _origin(path: Path) -> Origin | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from copy import deepcopy
 from numbers import Integral, Real
@@ -17,7 +18,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from isthmus import attributes
+from isthmus import around, attributes
+from isthmus.architectures import Modules
 from isthmus.attributes import to_processor
 from isthmus.bearing import Bearing
 from isthmus.choosing import threads_for
@@ -27,9 +29,10 @@ from isthmus.data.examples import Examples, Missing
 from isthmus.data.labels import ClassLabels, class_labels, numbered, plain
 from isthmus.data.mapped import Rows
 from isthmus.devices import check_bfloat16, learning
-from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning.head import Head, Net
+from isthmus.finetuning.storing import Kept, learned, tensors_of
 from isthmus.fitted import Around, Settable, seed_of
 from isthmus.inference import in_batches
 from isthmus.model import Trainable
@@ -37,6 +40,7 @@ from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.progress import shown
 from isthmus.sources import Labelled, Resident, Source
 from isthmus.steps import Plan
+from isthmus.storage import Tensors
 from isthmus.terminal import interactive
 from isthmus.training import Report, State, train
 from isthmus.units import once
@@ -197,6 +201,43 @@ class Classifier(Settable, Around, ClassifierMixin, BaseEstimator):  # type: ign
         mine, theirs = numbered([class_labels(told[there], len(there)), labels[there]])
         weights = None if sample_weight is None else np.asarray(sample_weight)[there]
         return float(np.average(mine == theirs, weights=weights))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model file: encoder, softmax and labels; `isthmus.load` reads it.
+
+        The autoencoder that it was given is not in it: a classifier that was loaded and is fitted anew begins with its own encoder.
+
+        Raises:
+            NotPossibleError: the labels are neither numbers, text, truth values nor dates.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        statistics, tensors = tensors_of(self.net_.head, self.classes_, self.history_)
+        broken = next(
+            (name for name, tensor in self.net_.head.state_dict().items() if not tensor.isfinite().all()), None
+        )
+        if broken is not None:
+            raise DivergenceError(
+                f"the softmax's {broken} is not finite, and such a classifier is not written; fit it anew"
+            )
+        part = Kept(
+            **around.describe_parameters(self),
+            classes=len(self.classes_),
+            epoch=self.history_[-1].epoch if self.history_ else 0,
+            statistics=statistics,
+        )
+        around.write(path, self.autoencoder_, "classifier", part, tensors)
+
+    @classmethod
+    def _loaded(cls, ae: Autoencoder, part: Kept, tensors: Tensors, architecture: Modules | None) -> Self:
+        """The classifier that a file says; ValueError or the like if it says none."""
+        classifier = cls(**around.read_parameters(part, ae, architecture))
+        classifier._validate_params()
+        head, classes, history = learned(part, tensors)
+        net = Net(ae.model_, head.to(ae.model_.device))
+        net.eval()
+        classifier.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=history)
+        return classifier
 
     def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
         """An autoencoder of its own, trained unless it was to be drawn."""

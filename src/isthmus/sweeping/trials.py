@@ -19,7 +19,7 @@ from isthmus.data.files import open_regular
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, ModelFileError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import evaluate
-from isthmus.loading import load
+from isthmus.loading import load_autoencoder
 from isthmus.runs import About, Origin
 from isthmus.splits import Membership
 from isthmus.text import as_json
@@ -89,7 +89,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], room: Room, title: str, se
         return Trial(values, state, None, {}, name, new=False, diverged=known["diverged"])
     there = (home / runs.MODEL).exists()
     try:
-        fitted = _checked(load(home), ae, home) if there else _trained(ae, room, title, home)
+        fitted = _checked(load_autoencoder(home), ae, home) if there else _trained(ae, room, title, home)
     except DivergenceError as error:
         _write(home, {"diverged": str(error)})
         return Trial(values, state, None, {}, name, diverged=str(error))
@@ -136,7 +136,7 @@ def _cut_off(ae: Autoencoder, home: Path) -> Autoencoder | None:
     if not (home / runs.CHECKPOINT).exists():
         return None
     try:
-        return _checked(load(home / runs.CHECKPOINT), ae, home)
+        return _checked(load_autoencoder(home / runs.CHECKPOINT), ae, home)
     except ModelFileError:
         return None
 

@@ -1,0 +1,411 @@
+"""Detectors and classifiers in files: they answer with the same bits, labels keep their types, and what cannot be is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hostile_files import Header, Tensors, edited, parts, put
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from test_cli import run
+
+from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus.architectures import MLP, Modules
+from isthmus.bottlenecks import Identity
+from isthmus.corruptions import Noise
+from isthmus.data.classes import from_lines, to_lines
+from isthmus.errors import ModelFileError, NotPossibleError
+
+X = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
+
+
+def small(**choices: Any) -> Autoencoder:
+    return Autoencoder(Identity(2), **{"architecture": MLP((8,)), "epochs": 1, "random_state": 0} | choices)
+
+
+@pytest.fixture(scope="module")
+def ae() -> Autoencoder:
+    return small().fit(X)
+
+
+@pytest.fixture(scope="module")
+def files(ae: Autoencoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("around")
+    OutlierDetector.around(ae, X, measure="combined", calibration_fraction=0.5, random_state=0).save(
+        folder / "detector"
+    )
+    OutlierDetector.around(ae, X, contamination=0.1, measure="error", random_state=0).save(folder / "error")
+    Classifier(ae, epochs=1, random_state=0).fit(X, np.arange(90) % 3).save(folder / "classifier")
+    return folder
+
+
+@pytest.mark.promise(8)
+@pytest.mark.parametrize("measure", ["combined", "code", "error", "whitened", "nats"])
+def test_a_loaded_detector_gives_the_same_bits(measure: Any, ae: Autoencoder, tmp_path: Path) -> None:
+    choices = {"contamination": 0.1} if measure == "error" else {"false_alarm_rate": 0.1}
+    detector = OutlierDetector.around(ae, X, measure=measure, random_state=0, calibration_fraction=0.5, **choices)
+    detector.save(tmp_path / "x")
+    again, new = load(tmp_path / "x"), X[::-1] * 3
+    assert isinstance(again, OutlierDetector)
+    for method in ("score_samples", "decision_function", "predict", "p_values", "contributions"):
+        np.testing.assert_array_equal(getattr(again, method)(new), getattr(detector, method)(new))
+    assert (again.causes(new), again.guarantee()) == (detector.causes(new), detector.guarantee())
+    assert again.get_params(deep=False).keys() == detector.get_params(deep=False).keys()
+    assert again.autoencoder.estimator is again.autoencoder_
+    again.save(tmp_path / "y")
+    assert (tmp_path / "y").read_bytes() == (tmp_path / "x").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        ("auto", lambda held, _: held == "auto"),
+        (small(corruption=Noise(0.2)), lambda held, _: held.corruption == Noise(0.2)),
+    ],
+    ids=["auto", "to be trained"],
+)
+def test_what_the_autoencoder_was_to_be_comes_back(given: Any, then: Callable[..., bool], tmp_path: Path) -> None:
+    detector = OutlierDetector(given, random_state=3, calibration_fraction=0.5).fit(X[:, :2])
+    detector.save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    assert then(again.autoencoder, again)
+    assert again.random_state == 3
+    np.testing.assert_array_equal(again.score_samples(X[:, :2]), detector.score_samples(X[:, :2]))
+
+
+def test_a_threshold_of_another_rate_is_not_written(ae: Autoencoder, tmp_path: Path) -> None:
+    detector = OutlierDetector.around(ae, X, calibration_fraction=0.5, random_state=0).set_params(false_alarm_rate=0.3)
+    with pytest.raises(NotPossibleError, match=r"false-alarm rate of 0\.3; a parameter that is set after fit"):
+        detector.save(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_too_few_calibrating_examples_stay_too_few(ae: Autoencoder, tmp_path: Path) -> None:
+    with pytest.warns(match="too few"):
+        OutlierDetector.around(ae, X[:10], random_state=0).save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    assert again.offset_ == -np.inf
+    assert (again.predict(X * 1.2) == 1).all()
+
+
+def objects(*values: Any) -> np.ndarray:
+    held = np.empty(len(values), object)
+    held[:] = values
+    return held
+
+
+LABELS = {
+    "text": np.array(["02134", "1e2", "None"]),
+    "text of strangers": np.array(["a\nb", '"', "\ud800\x1b[2J"]),
+    "whole numbers": np.array([-1, 0, 2**62]),
+    "small ones": np.array([-1, 3, 7], np.int8),
+    "large ones": np.array([0, 1, 2**64 - 1], np.uint64),
+    "fractionless": np.array([1.0, 2.0, 4.0]),
+    "short floats": np.array([1.0, 2.0, 3.0], np.float32),
+    "bytes": np.array([b"a", b"\xff", b"cc"]),
+    "days": np.array(["2020-01-01", "1969-12-31", "2001-02-03"], "datetime64[D]"),
+    "moments": np.array(["2020-01-01", "1969-12-31", "2001-02-03"], "datetime64[ns]"),
+    "of several kinds": objects(1, "1", "b"),
+    "beyond 64 bits": objects(2**70, 5, -(2**80)),
+    "of NumPy, mixed": objects(np.int16(4), "x", np.float32(0.1)),
+    "of NumPy, mixed with text": objects(np.str_("y"), "x", np.bool_(True)),
+}
+
+
+@pytest.mark.promise(26)
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_come_back_in_their_type(kind: str, ae: Autoencoder, tmp_path: Path) -> None:
+    classifier = Classifier(ae, epochs=0.1, frozen=True, random_state=0).fit(X, LABELS[kind][np.arange(90) % 3])
+    classifier.save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    told, then = again.predict(X), classifier.predict(X)
+    assert [(type(a), a) for a in told] == [(type(b), b) for b in then]
+    assert again.classes_.dtype.kind == classifier.classes_.dtype.kind
+    assert again.classes_.dtype.itemsize <= classifier.classes_.dtype.itemsize
+    np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_truth_values_come_back(ae: Autoencoder, tmp_path: Path) -> None:
+    Classifier(ae, epochs=0.1, random_state=0).fit(X, X[:, 0] > 0).save(tmp_path / "x")
+    assert load(tmp_path / "x").predict(X).dtype == bool
+
+
+@pytest.mark.parametrize("value", [1 + 2j, object, (1, 2), np.longdouble("0.1"), float("inf")], ids=repr)
+def test_labels_that_no_file_holds_are_refused_before_anything_is_written(value: Any) -> None:
+    with pytest.raises(NotPossibleError, match="cannot be written into a model file: learn numbers, text"):
+        to_lines(objects(value, 1))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        '"object"\n["os.system", "x"]',
+        '"int8"\n300',
+        '"int8"\ntrue',
+        '"str"\n5',
+        '"bool"\n1',
+        '"datetime64[ns]"\n"x"',
+        '"datetime64[99999s]"\n1',
+        '"float64"\nNaN',
+        '"object"\n[["a"], "b"]',
+        '"object"\n5',
+        "{}\n1",
+        "",
+        '"S5"\n"a"',
+        '"V8"\n1',
+        '"bytes"\n"ā"',
+    ],
+)
+def test_lines_that_say_no_labels_are_refused(lines: str) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError, ArithmeticError)):
+        from_lines(lines)
+
+
+def test_a_loaded_classifier_is_what_was_saved(ae: Autoencoder, tmp_path: Path) -> None:
+    y = np.array(["a", "bb"])[(X[:, 0] > 0).astype(int)]
+    classifier = Classifier(ae, corruption=Noise(0.1), epochs=2, random_state=1).fit(X, y)
+    classifier.save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    for method in ("decision_function", "predict_log_proba", "predict_proba", "predict"):
+        np.testing.assert_array_equal(getattr(again, method)(X), getattr(classifier, method)(X))
+    assert (again.history_, again.corruption, again.random_state) == (classifier.history_, Noise(0.1), 1)
+    assert again.autoencoder is again.autoencoder_
+    assert again.fit(X, y).score(X, y) >= 0.5
+    Classifier(FrozenEstimator(ae), epochs=1, random_state=1).fit(X, y).save(tmp_path / "y")
+    assert isinstance(load(tmp_path / "y").autoencoder, FrozenEstimator)
+
+
+def test_own_modules_are_brought(tmp_path: Path) -> None:
+    own = Modules(torch.nn.Linear(5, 2), torch.nn.Linear(2, 5))
+    detector = OutlierDetector(small(architecture=own), calibration_fraction=0.5, random_state=0).fit(X)
+    detector.save(tmp_path / "x")
+    with pytest.raises(ModelFileError, match="give them: load"):
+        load(tmp_path / "x")
+    again = load(tmp_path / "x", architecture=own)
+    np.testing.assert_array_equal(again.score_samples(X), detector.score_samples(X))
+
+
+Edit = Callable[[Header, Tensors], None]
+
+
+def says(part: str, **changes: Any) -> Edit:
+    return lambda header, _: header[part].update(changes)
+
+
+def parameter(part: str, **changes: Any) -> Edit:
+    return lambda header, _: header[part]["parameters"].update(changes)
+
+
+def number(name: str, value: float, place: int = 0) -> Edit:
+    def edit(_: Header, tensors: Tensors) -> None:
+        tensors[name] = tensors[name].clone()
+        tensors[name].view(-1)[place] = value
+
+    return edit
+
+
+def like(name: str, tensor: torch.Tensor | None) -> Edit:
+    def edit(_: Header, tensors: Tensors) -> None:
+        if tensor is None:
+            del tensors[name]
+        else:
+            tensors[name] = tensor
+
+    return edit
+
+
+def classes(text: str) -> Edit:
+    return like("classifier.classes", torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy()))
+
+
+nan, inf, doubles = float("nan"), float("inf"), torch.float64
+WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, and the name that the error has to say
+    **{
+        f"{name} {value}": ("detector", number(f"detector.{name}", value), f"detector.{name}")
+        for name in (
+            "weights",
+            "error",
+            "code.mean",
+            "code.axes",
+            "code.shares",
+            "code.means",
+            "code.roots",
+            "feature_errors",
+        )
+        for value in (nan, inf)
+    },
+    **{
+        f"{name} -1": ("detector", number(f"detector.{name}", -1.0), name)
+        for name in ("weights", "error", "feature_errors", "usual")
+    },
+    "shares": ("detector", number("detector.code.shares", 0.9), "code.shares"),
+    "roots": ("detector", number("detector.code.roots", -1.0), "code.roots"),
+    "roots below": ("detector", number("detector.code.roots", 1.0, 2), "code.roots"),
+    "calibration": ("detector", number("detector.calibration", 1e9), "calibration"),
+    "calibration nan": ("detector", number("detector.calibration", nan), "calibration"),
+    "no calibration": ("detector", like("detector.calibration", torch.zeros(0, dtype=doubles)), "calibrating"),
+    "calibration of two axes": (
+        "detector",
+        like("detector.calibration", torch.zeros(5, 2, dtype=doubles)),
+        "calibrating",
+    ),
+    "calibration of floats": ("detector", like("detector.calibration", torch.zeros(5)), "calibration"),
+    **{f"offset {value}": ("detector", number("detector.offset", value), "offset") for value in (nan, inf, 0.0, -inf)},
+    "errors of other shapes": (
+        "detector",
+        like("detector.feature_errors", torch.zeros(6, dtype=doubles)),
+        "feature_errors",
+    ),
+    "nothing of errors": ("detector", like("detector.feature_errors", None), "feature_errors"),
+    "another measure": ("detector", says("detector", measure="error"), "measure"),
+    "no measure": ("detector", says("detector", measure="best"), "detector.measure"),
+    "a bomb of axes": ("detector", says("detector", axes=10**9), "detector.axes"),
+    "a bomb of parts": ("detector", says("detector", parts=2**70), "detector.parts"),
+    "no axes": ("detector", says("detector", axes=0), "axes"),
+    "more": ("detector", says("detector", surprise=1), "detector.surprise is unknown"),
+    "an autoencoder that is none": ("detector", says("detector", autoencoder="os.system"), "detector.autoencoder"),
+    "an autoencoder of none": ("detector", says("detector", autoencoder={"nope": 1}), "nope"),
+    "a rate": ("detector", parameter("detector", false_alarm_rate=2), "false_alarm_rate"),
+    "another rate": ("detector", parameter("detector", false_alarm_rate=0.5), "offset"),
+    "both rates": ("detector", parameter("detector", false_alarm_rate=0.5, contamination=0.1), "two ways"),
+    "unknown parameters": ("detector", parameter("detector", nope=1), "nope"),
+    "twice": ("detector", parameter("detector", autoencoder="auto"), "twice"),
+    "a checkpoint": ("detector", lambda header, _: header.update(classifier={"classes": 2}), "checkpoint|classifier"),
+    "none": ("detector", lambda header, _: header.update(detector=5), "detector"),
+    "an older format": ("detector", lambda header, _: header.update(format=3), "format 3 has no"),
+    "a threshold of nothing": ("error", number("detector.offset", -inf), "detector.offset"),
+    "no part": ("detector", lambda header, _: header.pop("detector"), "detector"),
+    **{
+        f"softmax {name} {value}": ("classifier", number(f"classifier.{name}", value), f"classifier.{name}")
+        for name in ("linear.weight", "linear.bias", "shift", "scale")
+        for value in (nan, inf)
+    },
+    "scale 0": ("classifier", number("classifier.scale", 0.0), "classifier.scale"),
+    "more classes": ("classifier", says("classifier", classes=2**30), "classifier.linear"),
+    "a class": ("classifier", says("classifier", classes=1), "classifier.classes"),
+    "classes of 10^30": ("classifier", says("classifier", classes=10**30), "classifier.classes"),
+    "two classes": ("classifier", classes('"int64"\n0\n1'), "3 different classes"),
+    "classes of another order": ("classifier", classes('"int64"\n1\n0\n2'), "sorted"),
+    "a date that is none": ("classifier", classes(f'"datetime64[D]"\n0\n1\n{-(2**63)}'), "sorted"),
+    "a class twice": ("classifier", classes('"int64"\n0\n1\n1'), "3 different classes"),
+    "classes of objects": ("classifier", classes('"object"\n["os.system", 1]'), "unknown type"),
+    "classes that are no JSON": ("classifier", classes("x"), "agree"),
+    "deep classes": ("classifier", classes('"object"\n' + "[" * 100_000), "agree"),
+    "no classes": ("classifier", like("classifier.classes", None), "classifier.classes"),
+    "its history": ("classifier", number("classifier.history", 1e11), "the history has"),
+    "its last epoch": ("classifier", says("classifier", epoch=0), "the history has an epoch after"),
+    "no history": ("classifier", like("classifier.history", None), "history"),
+    "its statistics": ("classifier", says("classifier", statistics=["x" * 10_000]), "classifier.statistics"),
+    "an optimizer": ("classifier", parameter("classifier", optimizer={"type": "Noise"}), "optimizer"),
+    "a corruption": ("classifier", parameter("classifier", corruption={"type": "os.system"}), "os.system"),
+}
+
+
+@pytest.mark.promise(2)
+@pytest.mark.parametrize("case", WRONG)
+def test_what_no_fit_leads_to_is_refused_by_name(case: str, files: Path, tmp_path: Path) -> None:
+    file, edit, name = WRONG[case]
+    path = edited(files / file, tmp_path / "x", edit)
+    with pytest.raises(ModelFileError, match=name) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 700
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.promise(1)
+@pytest.mark.parametrize("file", ["detector", "classifier"])
+def test_a_damaged_file_is_refused(file: str, files: Path, tmp_path: Path) -> None:
+    content, chance = (files / file).read_bytes(), np.random.default_rng(0)
+    for place in chance.integers(0, len(content), 60).tolist():
+        (tmp_path / "cut").write_bytes(content[:place])
+        (tmp_path / "bit").write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        for name in ("cut", "bit"):
+            with pytest.raises(ModelFileError):
+                load(tmp_path / name)
+
+
+def test_a_file_of_one_is_not_that_of_another(files: Path, tmp_path: Path) -> None:
+    header, tensors = parts(files / "detector")
+    header["classifier"] = parts(files / "classifier")[0]["classifier"]
+    tensors |= {n: t for n, t in parts(files / "classifier")[1].items() if n.startswith("classifier.")}
+    with pytest.raises(ModelFileError, match="two of a checkpoint, a detector and a classifier"):
+        load(put(tmp_path / "x", header, tensors))
+
+
+def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
+    from isthmus.loading import load_autoencoder
+
+    with pytest.raises(NotPossibleError, match="the file of a detector, which `isthmus detect` takes"):
+        load_autoencoder(files / "detector")
+    with pytest.raises(NotPossibleError, match="the file of a classifier, which `isthmus finetune` takes"):
+        load_autoencoder(files / "classifier")
+
+
+def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
+    y = np.array(["up", "down"])[(X[:, 0] > 0).astype(int)]
+    lines = [",".join([*map(str, row), label]) for row, label in zip(X.tolist(), y, strict=True)]
+    (tmp_path / "x.csv").write_text("\n".join(["a,b,c,d,e,y", *lines]))
+    (tmp_path / "new.csv").write_text("\n".join(["a,b,c,d,e", *(line.rpartition(",")[0] for line in lines[:7])]))
+    words = ("-d", "x.csv", "--labels", "y", "--out", "r", "epochs=1", "bottleneck.size=2", "architecture.hidden=8")
+    assert run("train", *words, cwd=tmp_path).returncode == 0
+    first = run("detect", "r", "-d", "new.csv", "--save", "d", "--contamination", "0.2", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "written: d, the detector with its threshold; isthmus detect d --data ... takes it" in first.stdout
+    table = (tmp_path / "anomalies.csv").read_bytes()
+    assert isinstance(load(tmp_path / "d"), OutlierDetector)
+    second = run("detect", "d", "-d", "new.csv", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert (tmp_path / "anomalies.csv").read_bytes() == table
+    refused = run("detect", "d", "-d", "new.csv", "--contamination", "0.1", cwd=tmp_path)
+    assert (refused.returncode, "has its threshold already: leave out --contamination" in refused.stderr) == (2, True)
+    assert run("encode", "d", "-d", "new.csv", cwd=tmp_path).stderr.count("is the file of a detector") == 1
+    taught = run("finetune", "r", "--predict", "new.csv", "--save", "c", cwd=tmp_path)
+    assert "written: c, the classifier (fine-tuned); isthmus finetune c --predict ... takes it" in taught.stdout
+    labels = (tmp_path / "predictions.csv").read_bytes()
+    told = run("finetune", "c", "--predict", "new.csv", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert (tmp_path / "predictions.csv").read_bytes() == labels
+    assert run("finetune", "c", cwd=tmp_path).returncode == 2
+
+
+def test_a_bad_save_is_known_before_the_work(files: Path, tmp_path: Path) -> None:
+    done = run("detect", "nothing", "-d", "x.csv", "--save", "no/d", cwd=tmp_path)
+    assert (done.returncode, "no such folder" in done.stderr) == (1, True)
+    (tmp_path / "r").mkdir()
+    for words, what in (
+        (("detect", "r", "-d", "x.csv", "--save", "r/model.safetensors"), "write over the run's own model"),
+        (("finetune", "r", "--save", "t.csv", "--out", "t.csv"), "write over the table of --out"),
+    ):
+        done = run(*words, cwd=tmp_path)
+        assert (done.returncode, what in done.stderr) == (2, True), done.stderr
+
+
+def test_what_was_set_after_fit_is_not_written(ae: Autoencoder, tmp_path: Path) -> None:
+    detector = OutlierDetector.around(ae, X, measure="error", random_state=0, calibration_fraction=0.5)
+    for later in ({"measure": "nats"}, {"contamination": 0.1, "false_alarm_rate": 0.1}):
+        with pytest.raises(NotPossibleError, match=r"such a detector is not written: .* needs another fit"):
+            deepcopy(detector).set_params(**later).save(tmp_path / "x")
+    detector.feature_errors_[0] = np.nan
+    with pytest.raises(NotPossibleError, match="feature_errors is not finite"):
+        detector.save(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(NotFittedError):
+        OutlierDetector().save(tmp_path / "x")
+    with pytest.raises(NotFittedError):
+        Classifier().save(tmp_path / "x")
+
+
+def test_names_of_columns_come_back(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(X, columns=list("abcde"))
+    OutlierDetector(small(), calibration_fraction=0.5, random_state=0).fit(table).save(tmp_path / "x")
+    assert load(tmp_path / "x").causes(table[:3], 1)[0][0].feature in set("abcde")
+    Classifier(small(), epochs=1, random_state=0).fit(table, np.arange(90) % 2).save(tmp_path / "y")
+    assert load(tmp_path / "y").feature_names_in_.tolist() == list("abcde")

@@ -299,7 +299,7 @@ def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
         OutlierDetector().fit(X[:4])
     with pytest.raises(DataError, match="expecting 6 features"):
         OutlierDetector.around(linear, X[:, :5])
-    with pytest.raises(RecordError, match="at least 1 cause"):
+    with pytest.raises(RecordError, match="whole number of causes from 1 on"):
         OutlierDetector.around(linear, X, false_alarm_rate=0.2).causes(X, n=0)
     with pytest.warns(IsthmusWarning, match="12 calibrating examples are too few .* it takes 99;"):
         detector = OutlierDetector.around(linear, X, false_alarm_rate=0.01)

@@ -4,7 +4,8 @@
 python benchmarks/anomalies.py [--seeds 3] [--sets mnist,digits] [--classes 2,8]
 
 One against the rest: a detector is fitted on the training examples of one class, without a label, and ranks all test examples. The
-figure is the area under the ROC curve. What "auto" means was chosen on training digits that the autoencoder had not seen.
+figure is the area under the ROC curve. What "auto" means was chosen on training digits that the autoencoder had not seen. With --sets the
+page keeps what was measured of the others.
 """
 
 from __future__ import annotations
@@ -199,15 +200,15 @@ def seconds(figures: list[Figure]) -> list[str]:
     return lines
 
 
-def page(figures: list[Figure], seeds: int, command: str) -> str:
-    """The page."""
+def page(figures: list[Figure], made: dict[str, str]) -> str:
+    """The page; made: by what each set was measured, when and where."""
     by_digit = [f for f in figures if f.kind == "mnist"]
     return "\n".join(
         [
             "# Anomalies",
             "",
-            f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}; {machine()}.",
-            f"Random states: {seeds}. A detector sees the training examples of one class only, no labels, and ranks all test examples;",
+            f"Random states: {len({f.seed for f in figures})}. A detector sees the training examples of one class only, no labels,",
+            "and ranks all test examples;",
             "the figure is the area under the ROC curve times 100, the mean over classes and random states (lowest - highest state).",
             "*isthmus* is `OutlierDetector()` with all defaults; *PCA* the squared error of as many components as the code has",
             "numbers; the others are scikit-learn's with all defaults. Published for MNIST: deep SVDD 94.8,",
@@ -219,6 +220,11 @@ def page(figures: list[Figure], seeds: int, command: str) -> str:
             *seconds(figures),
             "",
             "Seconds are to fit and to rank, the median of one class, on a shared machine.",
+            "",
+            *[
+                f"- {', '.join(kind for kind in made if made[kind] == how)}: {how}"
+                for how in dict.fromkeys(made.values())
+            ],
             "",
         ]
     )
@@ -235,12 +241,17 @@ def main() -> None:
     figures = measured(given.sets.split(","), given.seeds, given.classes.split(",") if given.classes else None)
     only = f" --classes {given.classes}" if given.classes else ""
     command = f"python benchmarks/anomalies.py --seeds {given.seeds} --sets {given.sets}{only}"
+    how = f"`{command}` on {datetime.now(UTC):%Y-%m-%d}; {machine()}"
+    before = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {"figures": [], "made": {}}
+    here = {figure.kind for figure in figures}
+    figures += [Figure(**figure) for figure in before["figures"] if figure["kind"] not in here]
+    figures.sort(key=lambda figure: list(SETS).index(figure.kind))
+    made = before["made"] | dict.fromkeys(here, how)
+    made = {kind: made[kind] for kind in SETS if kind in made}
+    kept = {"threads": torch.get_num_threads(), "made": made, "figures": [f._asdict() for f in figures]}
     KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(
-        json.dumps({"threads": torch.get_num_threads(), "figures": [f._asdict() for f in figures]}, indent=1),
-        encoding="utf-8",
-    )
-    given.out.write_text(page(figures, given.seeds, command), encoding="utf-8")
+    KEPT.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    given.out.write_text(page(figures, made), encoding="utf-8")
     print(f"written: {given.out}")
 
 

@@ -16,7 +16,7 @@ from sklearn.datasets import load_wine
 from isthmus import Autoencoder
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.errors import DataError, RecordError
+from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.plots import hover
 from isthmus.plots.hover import hover_map
 
@@ -113,7 +113,8 @@ def test_a_map_keeps_to_its_points_and_bytes_and_says_so(monkeypatch: pytest.Mon
     assert 50 < shown < 600
     assert f"of {shown} of 650 examples" in fragment
     monkeypatch.undo()
-    assert hover_map(ae, noise // 255, kind="latent").count('class="p"') == 600
+    with pytest.warns(IsthmusWarning, match="less than a hundredth of the range"):
+        assert hover_map(ae, noise // 255, kind="latent").count('class="p"') == 600
     assert hover_map(ae, noise, kind="latent", limit=9).count('class="p"') == 9
 
 

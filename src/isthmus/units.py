@@ -27,6 +27,7 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 _ROWS, _LEAST = 256, 3  # looked at, and wanted
+_NUMBERS = 2**20  # ends of units to remember: of very wide tables fewer rows are looked at
 _BEYOND, _ANOMALOUS = 3.0, 20.0  # ranges; and where anomalies are looked for
 _MOST = 0.5  # of the rows
 _VANISHING = 0.01
@@ -82,23 +83,26 @@ def check_units(
 
 def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still: bool, most: float) -> str | None:
     """What speaks for other units, in a sentence."""
-    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _ROWS)).astype(np.int64))
-    rows = np.asarray(values[places]).astype(np.float64)
-    sides = [np.asarray(side).reshape(-1) for side in extent]
-    low, high = sides
-    runs = rows.reshape(len(rows), -1, low.size)  # (rows, numbers of a row in a unit, units)
-    runs = np.where(np.isnan(runs), (low + (high - low) / 2), runs)  # what is missing speaks for nothing
-    span, varies = high - low, high > low
-    outside = (runs.max(1) > high + most * span) | (runs.min(1) < low - most * span)
+    low, high = (np.asarray(side).reshape(-1) for side in extent)
+    middle, span, varies = low + (high - low) / 2, high - low, high > low
+    count = min(len(values), _ROWS, max(_LEAST, _NUMBERS // low.size))
+    places = np.unique(np.linspace(0, len(values) - 1, count).astype(np.int64))
+    runs = (np.asarray(values[place]).reshape(-1, low.size) for place in places)  # one row at a time: one may be large
+    ends = np.array([(np.fmin.reduce(run, 0), np.fmax.reduce(run, 0)) for run in runs], np.float64)
+    bottom, top = np.where(np.isnan(ends), middle, ends).swapaxes(
+        0, 1
+    )  # (rows, units); what is missing speaks for nothing
+    outside = (top > high + most * span) | (bottom < low - most * span)
     beyond = varies & (outside.mean(0) > _MOST)
-    least, largest = np.quantile(runs.min(1), 0.1, axis=0), np.quantile(runs.max(1), 0.9, axis=0)
+    least, largest = np.quantile(bottom, 0.1, axis=0), np.quantile(top, 0.9, axis=0)
     if still:
-        beyond |= ~varies & (((runs != low).any(1)).mean(0) > _OFTEN)
+        beyond |= ~varies & (((bottom != low) | (top != low)).mean(0) > _OFTEN)
     if beyond.any():
         return _sentence(
-            np.flatnonzero(beyond), (least, largest), (low, high), (rows.shape[1:], extent.least.shape), columns
+            np.flatnonzero(beyond), (least, largest), (low, high), (values.shape[1:], extent.least.shape), columns
         )
-    before, now = np.maximum(np.abs(low), np.abs(high))[varies], np.abs(runs).max((0, 1))[varies]
+    before = np.maximum(np.abs(low), np.abs(high))[varies]
+    now = np.maximum(np.abs(bottom), np.abs(top)).max(0)[varies]
     if varies.any() and now.max() > 0 and (now < _VANISHING * before).all():
         bytes_ = (
             " (were bytes divided by 255, when it was fitted on bytes?)" if high.max() == 255 and now.max() <= 1 else ""

@@ -225,7 +225,7 @@ def parquet(name: str) -> tuple[pa.Table, str]:
     return {
         "no columns": (pa.table({}), "no rows"),
         "no rows": (rows, "no rows"),
-        "3,000 of text": (wide, "holds string"),
+        "3,000 of text": (wide, "holds text"),
     }[name]
 
 

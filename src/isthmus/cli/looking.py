@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import nullcontext
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +13,11 @@ import typer
 
 from isthmus.cli.options import Given, Json, Out, Run, takes_data
 from isthmus.console import counted, first_line, say, say_json, say_notes, table
+from isthmus.text import printable
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
+    from isthmus.data.options import ReadOptions
 
 __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
@@ -166,7 +170,7 @@ def data(
     """What is understood of a file or a folder when it is read; without one, the data sets that come with isthmus."""
     named = path if path is not None else given.data
     if named is not None:
-        say_dataset(given.at(named).read())
+        say_data(named, given.options)
         return
     given.origin  # noqa: B018  # options of reading, and nothing to read
     from isthmus import data as module
@@ -184,28 +188,66 @@ def data(
     )
 
 
-def say_dataset(dataset: Dataset) -> None:
+def say_data(data: str, options: ReadOptions) -> None:
     """What was understood of data: a line of summary, the notes, and the columns of a table with what they hold."""
+    from isthmus import runs
+    from isthmus.data.holdings import drop_of, look, words_held
+
+    def read(options: ReadOptions) -> Dataset:
+        return runs.Origin(data, options).read()
+
+    dataset, blocking = look(read, options)
+    rows = [] if dataset is None else _say_dataset(dataset, blocking)
+    for name, kind in list(blocking.items())[: max(_COLUMNS - len(rows), 0)]:
+        missing = "-"
+        if dataset is not None:
+            kind, some, n = words_held(read, options, name, blocking)
+            missing = _share(some, n)
+        rows.append([printable(name), kind, missing, "-", "-", "-"])
+    if rows:
+        table(["column", "holds", "missing", "least", "mean", "largest"], rows)
+    learned = 0 if dataset is None else dataset.train.shape[1]
+    if (more := learned + len(blocking) - len(rows)) > 0 and rows:
+        say(f"and {more:,} columns more")
+    if not blocking:
+        return
+    if dataset is None:
+        say("no column can be learned: give at least one with numbers")
+        return
+    part = drop_of(list(blocking))
+    part = part if len(part) <= _LONGEST else "--drop or --columns and patterns such as 'gene_*'"
+    say(f"{learned:,} of {counted(learned + len(blocking), 'column')} can be learned, with {part}")
+
+
+def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]:
+    """Says the summary and the notes; returns the rows of the table of columns, if it is one."""
     import numpy as np
 
+    from isthmus.data.holdings import numbers_held
     from isthmus.data.sentinels import sentence, sentinels
 
     say(dataset.summary())
-    say_notes(dataset.notes)
+    asked = "left out as asked:"
+    say_notes([note for note in dataset.notes if not (blocking and note.startswith(asked))])
     if dataset.kind != "table" or dataset.train.ndim != 2:
-        return
+        return []
     if wrong := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
         say_notes([wrong])
-    names = dataset.columns or [str(place) for place in range(dataset.train.shape[1])]
+    places = (str(place) for place in count())
+    names = dataset.columns or tuple(islice((name for name in places if name not in blocking), dataset.train.shape[1]))
     rows = []
     for place, name in enumerate(names[:_COLUMNS]):
         values = np.asarray(dataset.train[:, place], float)
         known = values[~np.isnan(values)]
         span = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
-        rows.append([name, f"{len(values) - len(known):,}", *span])
-    table(["column", "missing", "least", "mean", "largest"], rows)
-    if len(names) > _COLUMNS:
-        say(f"and {len(names) - _COLUMNS:,} columns more")
+        rows.append([name, numbers_held(values), _share(len(values) - len(known), len(values)), *span])
+    return rows
 
 
+def _share(some: int, n: int) -> str:
+    """How many are missing, with their share."""
+    return f"{some:,} ({some / n:.2g} of all)" if some else "0"
+
+
+_LONGEST = 2000  # characters of a part of a command
 _COLUMNS = 40  # of a table that are shown

@@ -21,6 +21,7 @@ Read in this order:
     arrays.py     .npy, memory-mapped, and .npz
     selecting.py  a data frame, some of its columns chosen
     tables.py     .csv and .parquet
+    holdings.py   what the columns of a table hold that cannot be learned
     images/       an image, or a folder of images
 """
 

@@ -12,9 +12,25 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["Chosen", "choose", "known_names", "listed", "unique_names"]
+__all__ = ["BlockedError", "Chosen", "NoColumnError", "also_held", "choose", "known_names", "listed", "unique_names"]
 
 _LISTED = 10  # names in a message
+
+
+class BlockedError(DataError):
+    """Columns to learn hold no numbers.
+
+    Attributes:
+        blocking: what each of them holds, by name.
+    """
+
+    def __init__(self, message: str, blocking: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.blocking = dict(blocking)
+
+
+class NoColumnError(DataError):
+    """No column is left to learn."""
 
 
 class Chosen(NamedTuple):
@@ -70,7 +86,7 @@ def choose(
         notes = [*notes, f"{where} has no names of columns: they are taken for those of the run, in its order"]
     if not kept:
         beside = " beside its labels and id" if labels is not None or key is not None else ""
-        raise DataError(f"{where} has no column{beside} to learn: give at least one with numbers")
+        raise NoColumnError(f"{where} has no column{beside} to learn: give at least one with numbers")
     notes = [*(f"left out: column '{printable(columns[place])}', {why}" for place, why in unasked.items()), *notes]
     return Chosen(tuple(kept), labels, key, tuple(notes))
 
@@ -184,3 +200,15 @@ def _told(wanted: list[int], left: list[int], columns: tuple[str, ...], where: s
 
 def _counted(n: int, what: str = "") -> str:
     return f"{n:,}" + (f" {what}{'' if n == 1 else 's'}" if what else "")
+
+
+def also_held(blocking: Mapping[str, str], first: str) -> str:
+    """What the columns beside the first one hold that cannot be learned, to go on a sentence."""
+    said = ""
+    for kind in sorted(set(blocking.values()), key=lambda kind: (kind != blocking[first], kind)):
+        names = [name for name, held in blocking.items() if held == kind and name != first]
+        if names and kind == blocking[first]:
+            said += f"; so {'does' if len(names) == 1 else 'do'} {listed(names)}"
+        elif names:
+            said += f"; {listed(names)} {'holds' if len(names) == 1 else 'hold'} {kind}"
+    return said

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from isthmus.data.arrow import pyarrow
 from isthmus.data.cells import MARKS
-from isthmus.data.columns import Chosen, choose, known_names, listed, unique_names
+from isthmus.data.columns import BlockedError, Chosen, also_held, choose, known_names, listed, unique_names
 from isthmus.data.dataset import Dataset
 from isthmus.data.dialect import sniff
 from isthmus.data.excel import Sheet
@@ -233,19 +233,17 @@ def _texts(column: Any) -> list[str]:
 def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chosen: Chosen, name: str) -> DataError:
     """The sentence on columns that hold no numbers, with what to do about it."""
     first, cell = next(iter(error.found.items()))
-    kinds = {columns[chosen.features[place]]: _kind_of(error.found[place]) for place in sorted(error.found)}
-    wrong, one, kind = list(kinds), columns[chosen.features[first]], _kind_of(cell)
-    alike = [each for each in wrong if each != one and kinds[each] == kind]
-    others = [each for each in wrong if kinds[each] != kind]
-    more = f"; so do{'' if len(alike) > 1 else 'es'} {listed(alike)}" if alike else ""
-    more += f"; {listed(others)} hold{'' if len(others) > 1 else 's'} {kinds[others[0]]}" if others else ""
+    wrong = {columns[chosen.features[place]]: _kind_of(error.found[place]) for place in sorted(error.found)}
+    one = columns[chosen.features[first]]
+    more = also_held(wrong, one)
     where = f"line {block.lines[error.row]} of {name}"
     if "\n" in cell:
         return DataError(
             f"a cell in {where} goes on over several lines ('{printable(cell, 60)}'): a quotation mark may not be closed"
         )
-    return DataError(
-        f"column '{printable(one)}' holds {kind} ({where} has '{printable(cell, 60)}'){more}: {_remedy(one, chosen, wrong)}"
+    return BlockedError(
+        f"column '{printable(one)}' holds {wrong[one]} ({where} has '{printable(cell, 60)}'){more}: {_remedy(one, chosen, list(wrong))}",
+        wrong,
     )
 
 
@@ -440,14 +438,28 @@ def _check_parquet(
     columns = tuple(table.schema_arrow.names)
     aside = {place: "the index that pandas wrote" for place, each in enumerate(columns) if _INDEX.fullmatch(each)}
     chosen = choose(columns, True, options, reused, name, aside)
+    wrong = dict[str, str]()
     for index, field in enumerate(table.schema_arrow):
         kind = field.type
         if isinstance(kind, pyarrow().BaseExtensionType):
             raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
         if index in chosen.features and not number:
-            raise DataError(f"column {field.name!r} of {name} holds {kind}: {_remedy(field.name, chosen)}")
+            wrong[field.name] = _held(kind)
+    if wrong:
+        first = next(iter(wrong))
+        more = also_held(wrong, first)
+        raise BlockedError(
+            f"column {first!r} of {name} holds {wrong[first]}{more}: {_remedy(first, chosen, list(wrong))}", wrong
+        )
     return columns, chosen
+
+
+def _held(kind: Any) -> str:
+    """What a type of Arrow other than numbers holds, in a word."""
+    types = pyarrow().types
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return "text" if text else "dates" if types.is_date(kind) or types.is_timestamp(kind) else str(kind)
 
 
 def _large(batch: Any, chosen: Chosen) -> set[int]:

@@ -1,0 +1,87 @@
+"""`isthmus data` shows what every column of a table holds, those that cannot be learned among them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from isthmus.cli import app
+from isthmus.data import read
+from isthmus.errors import DataError
+
+N = 20
+TABLE = {
+    "row": list(range(N)),
+    "a": [each % 7 + 0.5 for each in range(N)],
+    "same": [3.5] * N,
+    "when": [f"2020-01-{each + 1:02}" for each in range(N)],
+    "odd kind": ["x" if each % 2 else "" for each in range(N)],
+    "name": [f"k{each}" for each in range(N)],
+}
+
+
+def shown(path: Path, *words: str) -> dict[str, str]:
+    """The lines of `isthmus data`, by their first word."""
+    result = CliRunner().invoke(app, ["data", str(path), *words])
+    assert result.exit_code == 0, result.output
+    return {line.split()[0]: " ".join(line.split()) for line in result.output.splitlines() if line.strip()}
+
+
+def table(folder: Path, suffix: str) -> Path:
+    path = folder / f"x{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.table(TABLE), path)
+    else:
+        lines = zip(*TABLE.values(), strict=True)
+        path.write_text("\n".join([",".join(TABLE), *(",".join(map(str, line)) for line in lines)]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_every_column_is_shown_with_what_it_holds_and_the_part_that_leaves_it_out(suffix: str, tmp_path: Path) -> None:
+    path = table(tmp_path, suffix)
+    found = shown(path)
+    assert "numbers, counts the rows" in found["row"]
+    assert "numbers 0" in found["a"]
+    assert "numbers, constant" in found["same"]
+    assert "dates, unique in every row 0" in found["when"]
+    assert "text, constant 10 (0.5 of all)" in found["odd"]
+    assert "text, unique in every row" in found["name"]
+    assert found["3"] == "3 of 6 columns can be learned, with --drop 'when,odd kind,name'"
+    words = shlex.split(found["3"].partition("with ")[2])
+    assert read(path, drop=words[1]).columns == ("row", "a", "same")
+    assert (
+        "of 4 columns can be learned, with --drop 'odd kind,name'" in shown(path, "--drop", "when", "--id", "row")["2"]
+    )
+
+
+def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\nx,2020-01-01\nz,2020-01-02\n")
+    found = shown(tmp_path / "x.csv")
+    assert found["a"].startswith("a text")
+    assert found["b"].startswith("b dates")
+    assert "no column can be learned" in found["no"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_error_says_of_each_column_what_it_holds(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x{suffix}"
+    columns = {"a": ["1"], "when": ["2020-01-01"], "kind": ["x"], "day": ["2020-01-01"]}
+    if suffix == ".parquet":
+        day = pyarrow.array([0], pyarrow.date32())
+        parquet.write_table(pyarrow.table(columns | {"a": [1], "when": day, "day": day}), path)
+    else:
+        path.write_text("a,when,kind,day\n1,2020-01-01,x,2020-01-01\n")
+    expected = r"column 'when' .*holds dates.*; so does day; kind holds text: .*--drop when,kind,day"
+    with pytest.raises(DataError, match=expected):
+        read(path)
+
+
+def test_another_error_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\nx,1\nz,2,3\n")
+    assert CliRunner().invoke(app, ["data", str(tmp_path / "x.csv")]).exit_code != 0

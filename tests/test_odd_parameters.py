@@ -18,6 +18,7 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 Y = np.arange(30) % 2
 ODD: dict[str, Any] = {
     "huge": 10**400,
+    "unsayable": 10**5000,
     "below": -(10**400),
     "1e308": 1e308,
     "inf": np.inf,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from isthmus import Autoencoder, Classifier, OutlierDetector, architectures, bottlenecks, optimizers, records
-from isthmus.architectures import MLP, Conv
+from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import RecordError
@@ -110,3 +112,38 @@ def test_nested_parameters_are_those_that_scikit_learn_asks_for() -> None:
 def test_a_path_that_leads_nowhere_is_a_record_error(path: str) -> None:
     with pytest.raises(RecordError, match="has no field"):
         override(Adam(schedule=OneCycle()), {path: 1.0})
+
+
+ODD = [
+    10**400,
+    10**5000,
+    -1,
+    1e308,
+    math.nan,
+    math.inf,
+    True,
+    "x",
+    None,
+    1j,
+    np.array([1, 2]),
+    torch.empty((), device="meta"),
+    [],
+    object(),
+]
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in vocabulary().values() if kind is not Modules], ids=lambda kind: kind.__name__
+)
+def test_a_field_takes_a_value_or_says_in_a_short_sentence_that_it_cannot(kind: type[Record]) -> None:
+    for name in records.field_names(kind):
+        for value in ODD:
+            try:
+                made = kind(**{name: value})
+            except RecordError as error:
+                said = str(error)
+            else:
+                said = repr(made)
+                assert made == made.replace()
+            assert len(said) < 600
+            assert "\n" not in said

@@ -58,6 +58,7 @@ from isthmus.scaling import Affine, Extent, Scaling
 from isthmus.sources import Selected, Source
 from isthmus.steps import Plan, Precision
 from isthmus.terminal import interactive
+from isthmus.text import quoted
 from isthmus.training import Due, Report, Reports, train
 from isthmus.writing import check_writable
 
@@ -367,7 +368,9 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
     @staticmethod
     def _check_every(every: Due) -> None:
         if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
-            raise RecordError(f"every={every!r} cannot be: give a number of steps from 1 on, a function of it, or None")
+            raise RecordError(
+                f"every={quoted(every)} cannot be: give a number of steps from 1 on, a function of it, or None"
+            )
 
     def untrained(self, X: Any) -> Self:
         """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""

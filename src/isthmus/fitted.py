@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from isthmus import mixtures, records
@@ -36,13 +37,14 @@ from isthmus.limits import check_memory, check_work
 from isthmus.model import Model
 from isthmus.randomness import Purpose, seeded
 from isthmus.sources import Resident, Source, Streamed
-from isthmus.text import printable
+from isthmus.text import printable, quoted
 from isthmus.units import check_units, once
 
 __all__ = ["Around", "Fitted", "Settable", "seed_of"]
 
 Array = NDArray[Any]
 _LISTED = 10  # names in a message
+_SAYABLE = 4096  # bits of a whole number, four times what a float can hold
 
 
 class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
@@ -131,7 +133,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         check_is_fitted(self)
         if not isinstance(n, Integral) or not 1 <= n < 2**31:
             raise RecordError(
-                f"n={str(n)[:20]} cannot be: give a whole number of examples from 1 on, less than 2,147,483,648"
+                f"n={quoted(n, 20)} cannot be: give a whole number of examples from 1 on, less than 2,147,483,648"
             )
         if method not in {"prior", "gmm"}:
             raise RecordError(f"method={method!r} cannot be: give 'prior' or 'gmm'")
@@ -280,7 +282,17 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         return kind(values, self.model_.shift.device)
 
 
-class Settable(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Sayable:
+    """An estimator whose parameters can be written in a message."""
+
+    def _validate_params(self) -> None:
+        for name, value in self.get_params(deep=False).items():  # type: ignore[attr-defined]  # scikit-learn's
+            if isinstance(value, int) and value.bit_length() > _SAYABLE:
+                raise InvalidParameterError(f"{name} cannot be {quoted(value)}: give a number that a float can hold")
+        super()._validate_params()  # type: ignore[misc]
+
+
+class Settable(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An estimator among whose parameters are records, which are replaced when a field of theirs is set, and estimators."""
 
     def set_params(self, **params: Any) -> Self:
@@ -305,7 +317,7 @@ class Settable(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
         return self
 
 
-class Around:
+class Around(Sayable):
     """An estimator around an autoencoder: its parameter, bare, frozen or "auto". It takes missing numbers where that does."""
 
     autoencoder: Any
@@ -350,5 +362,5 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
     if random_state is None:
         return secrets.randbits(31)
     if not isinstance(random_state, Integral) or random_state < 0:
-        raise RecordError(f"random_state={random_state!r} cannot be: give a whole number from 0 on, or None")
+        raise RecordError(f"random_state={quoted(random_state)} cannot be: give a whole number from 0 on, or None")
     return int(random_state)

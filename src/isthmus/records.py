@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from isthmus.errors import RecordError
+from isthmus.text import quoted
 
 __all__ = [
     "Count",
@@ -239,4 +240,4 @@ def _sentence(kind: type[Record], error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     if field is None:
         return f"{kind.__name__}: {reason}"
-    return f"{kind.__name__}: {field}={first['input']!r} cannot be: {reason[0].lower()}{reason[1:]}"
+    return f"{kind.__name__}: {field}={quoted(first['input'])} cannot be: {reason[0].lower()}{reason[1:]}"

@@ -9,7 +9,7 @@ import re
 import shlex
 from typing import Any
 
-__all__ = ["as_json", "command", "csv_safe", "html_safe", "is_number", "printable", "sentence"]
+__all__ = ["as_json", "command", "csv_safe", "html_safe", "is_number", "printable", "quoted", "sentence"]
 
 _FORMULA = set("=+-@＝＋－＠")  # the wide ones are formulas too, in some spreadsheets
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)", re.ASCII)
@@ -31,6 +31,14 @@ def printable(value: object, limit: int | None = _LONGEST) -> str:
     if limit is not None and len(text) > limit:
         text = f"{text[: limit - 4]} ..."
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """A value as Python writes it, in a message; Python itself refuses to write whole numbers of more than 4,300 digits."""
+    try:
+        return printable(repr(value), limit)
+    except ValueError:
+        return "a whole number of thousands of digits"
 
 
 def sentence(value: object) -> str:

@@ -28,6 +28,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.fitted import Around, seed_of
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.storage import Tensors
+from isthmus.text import quoted
 from isthmus.units import once
 
 __all__ = ["OutlierDetector"]
@@ -190,7 +191,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
         found = list[list[Cause]]()
         if not isinstance(n, Integral) or n < 1:
-            raise RecordError(f"n={str(n)[:20]} cannot be: ask for a whole number of causes from 1 on")
+            raise RecordError(f"n={quoted(n, 20)} cannot be: ask for a whole number of causes from 1 on")
         for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
             blamed = self._blame(block, min(int(n), math.prod(shape)))
             for places, shares in zip(*(part.tolist() for part in blamed), strict=True):

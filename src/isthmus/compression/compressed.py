@@ -23,6 +23,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.evaluation import span_of
 from isthmus.limits import check_memory
 from isthmus.metrics import psnr
+from isthmus.text import quoted
 from isthmus.units import once
 from isthmus.writing import check_writable, replace_file
 
@@ -167,7 +168,7 @@ def _check(ae: Autoencoder, given: dict[str, float]) -> None:
                 f"{name} cannot be chosen for VectorQuantized: its codes are entries of a codebook; leave it out"
             )
         if not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
-            raise RecordError(f"{name}={value!r} cannot be: give a number greater than 0")
+            raise RecordError(f"{name}={quoted(value)} cannot be: give a number greater than 0")
 
 
 def with_step(ae: Autoencoder, X: Any) -> Callable[[float | None], Compressed]:

@@ -19,6 +19,7 @@ from isthmus.errors import RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import principal, span_of
 from isthmus.metrics import psnr
+from isthmus.text import quoted
 from isthmus.units import once
 
 __all__ = ["LIMIT", "Point", "at_bits", "at_psnr", "rate_distortion"]
@@ -65,7 +66,7 @@ def rate_distortion(
         train: examples that PCA is fitted on; without them X itself, which is to PCA's advantage.
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
-        raise RecordError(f"steps={steps!r}, limit={limit!r} cannot be: give numbers greater than 0")
+        raise RecordError(f"steps={quoted(steps)}, limit={quoted(limit)} cannot be: give numbers greater than 0")
     values = rivals.sample(as_examples(X).values, limit)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     even = bool((scale == scale.flat[0]).all())

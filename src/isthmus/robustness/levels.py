@@ -26,6 +26,7 @@ from isthmus.evaluation import checked, likeness, no_likeness, shown, span_of
 from isthmus.metrics import mean_squared_error, psnr
 from isthmus.robustness.baselines import Pairs, chosen, suited
 from isthmus.robustness.spoiling import Kinds, Levels, Spoiling, spoilings
+from isthmus.text import quoted
 from isthmus.units import once
 
 __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
@@ -211,7 +212,7 @@ def robustness(
     for name, value, least in (("draws", draws, 1), ("n", n, 1), ("random_state", random_state, 0)):
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (whole and value >= least) and not (name == "n" and value is None):  # type: ignore[operator]
-            raise RecordError(f"{name}={value!r} cannot be: give a whole number from {least} on")
+            raise RecordError(f"{name}={quoted(value)} cannot be: give a whole number from {least} on")
     values, ways = checked(ae, X, "X"), spoilings(ae.corruption_, kinds, levels)
     wanted = min(_EXAMPLES, max(1, _MOST // values[0].size)) if n is None else int(n)
     clean = _drawn(values, min(wanted, len(values)), random_state)

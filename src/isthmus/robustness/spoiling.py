@@ -10,6 +10,7 @@ from isthmus import corruptions
 from isthmus.corruptions import Corruption, Mask, Noise, Occlude, SaltAndPepper
 from isthmus.errors import RecordError
 from isthmus.records import nearest
+from isthmus.text import quoted
 
 __all__ = ["LEVELS", "Kinds", "Levels", "Spoiling", "spoilings"]
 
@@ -99,5 +100,5 @@ def _levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[S
 def _numbers(levels: Any) -> list[float]:
     given = [levels] if isinstance(levels, Real | str) or not hasattr(levels, "__iter__") else list(levels)
     if not given or not all(isinstance(each, Real) and not isinstance(each, bool) for each in given):
-        raise RecordError(f"levels={levels!r} cannot be: give numbers, such as levels=0.3,0.5,0.7")
+        raise RecordError(f"levels={quoted(levels)} cannot be: give numbers, such as levels=0.3,0.5,0.7")
     return [float(each) for each in given]

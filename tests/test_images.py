@@ -243,6 +243,25 @@ def run(*words: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.promise(17)
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "tif"])
+def test_of_an_animation_that_is_cut_off_all_pages_are_read_or_none(ending: str, tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (8, 8), dtype=np.uint8)) for n in range(4)]
+    path = tmp_path / f"x.{ending}"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    whole = path.read_bytes()
+    for length in [*range(40, len(whole), 13), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        try:
+            found = len(read(path, pages="examples").train)
+        except DataError as error:
+            assert path.name in str(error)  # noqa: PT017  # either is right
+        else:
+            assert found == 4, f"{found} of 4 pages after {length} of {len(whole)} bytes"
+    path.write_bytes(whole + b"behind")
+    assert len(read(path, pages="examples").train) == 4
+
+
 @pytest.fixture(scope="module")
 def bottle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a folder of the anomaly layout: bright spots on gray, brought from 12 x 10 to 8 x 8."""

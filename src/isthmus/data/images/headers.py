@@ -81,6 +81,8 @@ def headers(path: Path, every_page: bool = False) -> list[Header]:
             try:
                 image.seek(page)
             except EOFError:
+                if image.format == "GIF" and _is_cut(image.fp):  # type: ignore[attr-defined]  # of image files
+                    raise DataError(f"{shown(path)} is cut off: replace or remove it") from None
                 return found
             found.append(header(image, path, size))
     raise DataError(f"{shown(path)} has more than {_MOST_PAGES:,} pages: split it")
@@ -110,6 +112,28 @@ def opened(path: Path) -> Iterator[tuple[Image, int]]:
         except DAMAGED as error:
             reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)[:200]
             raise DataError(f"{shown(path)} is damaged or no image ({reason}): replace or remove it") from error
+
+
+def _is_cut(gif: Any) -> bool:
+    """Whether a GIF ends before its last block, which Pillow takes for the end of its pages."""
+    gif.seek(0)
+    _skip_colors(gif, gif.read(13)[10])
+    while (block := gif.read(1)) not in {b"", b";"}:
+        if block == b"!":
+            gif.seek(1, os.SEEK_CUR)
+        elif block == b"," and len(image := gif.read(9)) == 9:
+            _skip_colors(gif, image[8])
+            gif.seek(1, os.SEEK_CUR)
+        else:  # between blocks anything may stand
+            continue
+        while length := gif.read(1)[:1].strip(b"\0"):
+            gif.seek(length[0], os.SEEK_CUR)
+    return bool(block != b";")
+
+
+def _skip_colors(gif: Any, flags: int) -> None:
+    if flags & 0x80:
+        gif.seek(3 << ((flags & 7) + 1), os.SEEK_CUR)
 
 
 def _too_many_pixels(path: Path) -> str:

@@ -19,7 +19,7 @@ import torch
 from sklearn.utils.validation import _is_fitted
 
 import isthmus
-from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus import Autoencoder, Classifier, OutlierDetector, devices, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.corruptions import Noise
@@ -140,7 +140,8 @@ def modes() -> tuple[Any, ...]:
     products = getattr(torch.backends.mkldnn, "matmul", None)
     told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
     drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
-    return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn
+    held = devices._SWITCHING._is_owned()  # another thread would wait for it for ever
+    return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held
 
 
 def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False, within: str = "") -> int:

@@ -142,6 +142,24 @@ class _Undo:
         self.rescue.detach()
 
 
+class _Held:
+    """Holds the lock of what `fast_products` switches until it is called or, after an interrupt, until nothing holds it any more."""
+
+    def __init__(self) -> None:
+        self.rescue = weakref.finalize(self, _let_go)
+        self.rescue.atexit = False
+        _SWITCHING.acquire()
+
+    def __call__(self) -> None:
+        _let_go()
+        self.rescue.detach()
+
+
+def _let_go() -> None:
+    if _SWITCHING._is_owned():  # type: ignore[attr-defined]  # by this thread
+        _SWITCHING.release()
+
+
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Within, PyTorch computes what this thread asks for on so many threads; after, on as many as before. None changes nothing."""
@@ -170,10 +188,11 @@ def fast_products() -> Iterator[None]:
     own = object()
     undo = _Undo(lambda: _leave(products, own))
     try:
-        with _SWITCHING:  # it is one setting for all threads, and stays until the last of ours is out
-            if _WITHIN or products.fp32_precision == "none":
-                _WITHIN.add(own)
-                products.fp32_precision = "bf16"
+        held = _Held()  # it is one setting for all threads, and stays until the last of ours is out
+        if _WITHIN or products.fp32_precision == "none":
+            _WITHIN.add(own)
+            products.fp32_precision = "bf16"
+        held()
         yield
     finally:
         undo()
@@ -181,10 +200,11 @@ def fast_products() -> Iterator[None]:
 
 def _leave(products: Any, own: object) -> None:
     """One of those within `fast_products` is out, if it ever was in."""
-    with _SWITCHING:
-        if own in _WITHIN:
-            products.fp32_precision = "bf16" if len(_WITHIN) > 1 else "none"
-            _WITHIN.remove(own)
+    held = _Held()
+    if own in _WITHIN:
+        products.fp32_precision = "bf16" if len(_WITHIN) > 1 else "none"
+        _WITHIN.remove(own)
+    held()
 
 
 @cache

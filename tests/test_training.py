@@ -15,7 +15,7 @@ from isthmus import Autoencoder, data
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import L1, Gaussian, Identity, VectorQuantized
 from isthmus.corruptions import Noise
-from isthmus.errors import DataError, DivergenceError, RecordError
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import Standard, Unscaled
@@ -187,7 +187,7 @@ def test_every_precision_learns(precision: str, digits: data.Dataset) -> None:
 def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", digits.train[:200])
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    ae = small(early_stopping=True, epochs=1).fit(mapped)
+    ae = small(early_stopping=True, epochs=1, kind="images").fit(mapped)
     training, held = ae._split(mapped)
     assert isinstance(training, Selected)
     assert isinstance(training.source, Streamed)
@@ -291,7 +291,8 @@ def test_convolutions_are_repeatable_where_bfloat16_is_not(
 
 def test_a_bernoulli_likelihood_refuses_what_is_no_share(digits: data.Dataset, rng: np.random.Generator) -> None:
     ae = small().fit(digits.train[:60])
-    with pytest.raises(DataError, match=r"not within \[0, 1\]"):
+    far = pytest.warns(IsthmusWarning, match="far outside of the range that was fitted")
+    with far, pytest.raises(DataError, match=r"not within \[0, 1\]"):
         ae.partial_fit(digits.train[:60] * 50)
     with pytest.raises(DataError, match=r"not within \[0, 1\]"):
         small(likelihood=Bernoulli(), scaling=Standard()).fit(rng.normal(size=(50, 4)))
@@ -381,7 +382,7 @@ def test_what_is_drawn_once_stays_with_its_example(digits: data.Dataset, tmp_pat
     frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": Noise(1.0, once=True), "likelihood": Normal()}
     np.save(tmp_path / "x.npy", digits.train[:100])
     for X in (digits.train[:100], np.load(tmp_path / "x.npy", mmap_mode="r")):
-        first, second = small(**frozen, epochs=2, batch_size=16).fit(X).history_
+        first, second = small(**frozen, epochs=2, batch_size=16, kind="images").fit(X).history_
         assert second.loss == pytest.approx(first.loss, rel=1e-6)  # in another order, but with the same noise
 
 

@@ -236,7 +236,7 @@ def _names_of_numbers(cells: list[str], numbers: list[float], rows: list[list[fl
 def _goes_on(numbers: list[float], row: np.ndarray) -> bool:
     """Whether the row below is the first one, moved by one number: 0, 1, 2 above 3, 4, 5."""
     moved = row - np.array(numbers)
-    return bool(np.isfinite(moved).all() and np.ptp(moved) == 0)
+    return bool(np.isfinite(moved).all() and moved.min() == moved.max())
 
 
 def _monotone(row: np.ndarray) -> bool:

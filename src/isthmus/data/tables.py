@@ -285,9 +285,9 @@ def _ids(values: Array, whole: Array, names: Sequence[str]) -> list[str]:
         return []
     for place in np.flatnonzero(whole).tolist():
         column = np.asarray(values[:, place])
-        if np.isnan(column).any() or np.ptp(column) < n - 1:
+        if np.isnan(column).any() or column.max() / 2 - column.min() / 2 < (n - 1) / 2:
             continue
-        if (np.diff(column) == 1).all():
+        if (column[1:] - 1 == column[:-1]).all():
             found.append(f"{printable(names[place])} (it counts the rows)")
         elif len(np.unique(column)) == n:
             found.append(printable(names[place]))

@@ -193,7 +193,7 @@ def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_pa
     assert isinstance(training.source, Streamed)
     assert len(ae.history_) == 1
     assert sorted([*training.places.tolist(), *held.places.tolist()]) == list(range(200))
-    in_memory = small(early_stopping=True, epochs=1).fit(np.array(mapped))
+    in_memory = small(early_stopping=True, epochs=1, kind="images").fit(np.array(mapped))
     np.testing.assert_array_equal(weights(ae), weights(in_memory))
 
 

@@ -43,9 +43,8 @@ def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
     measured = [(report.epoch, report.valid) for report in history if report.valid is not None]
     if measured:
         epoch, least = min(measured, key=lambda pair: pair[1])
-        label = f"validation, lowest {least:.4g} at epoch {epoch}"
-        axes.plot(*zip(*measured, strict=True), color="C1", label=label, marker=marker, markersize=4)
-        axes.plot(epoch, least, "o", color="C1")
+        axes.plot(*zip(*measured, strict=True), color="C1", label="validation", marker=marker, markersize=4)
+        axes.plot(epoch, least, "o", color="C1", label=f"lowest: {least:.4g}, epoch {epoch}")
     axes.set(xlabel="epoch", ylabel="nats per example")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y", color="0.9")

@@ -7,6 +7,7 @@ import hashlib
 import random
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from sklearn.utils.validation import _is_fitted
 
 import isthmus
-from isthmus import Autoencoder, Classifier, OutlierDetector, devices, load
+from isthmus import Autoencoder, Classifier, OutlierDetector, devices, load, units
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.corruptions import Noise
@@ -136,12 +137,13 @@ def steps(act: Callable[[], object], at: int | None, opcodes: bool = False, with
 
 
 def modes() -> tuple[Any, ...]:
-    """What PyTorch is told for the thread or the process, and what is drawn next."""
+    """What PyTorch is told for the thread or the process, what is drawn next, and what is not said."""
     products = getattr(torch.backends.mkldnn, "matmul", None)
     told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
     drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
     held = devices._SWITCHING._is_owned()  # another thread would wait for it for ever
-    return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held
+    quiet = units._said() is not None, warnings.filters[:], np.geterr()  # what would not be said any more
+    return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held, *quiet
 
 
 def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False, within: str = "") -> int:

@@ -9,6 +9,7 @@ was fitted is less than a hundredth as large now, as bytes are that became numbe
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,18 +34,32 @@ _MOST = 0.5  # of the rows
 _VANISHING = 0.01
 _OFTEN = 0.05  # of the rows, in which what never varied may be another number
 
-_SAID: ContextVar[set[int | str] | None] = ContextVar("_SAID", default=None)
+
+class _Said(set["int | str"]):
+    """The models that were judged, and the sentences."""
+
+
+_NOW: ContextVar[weakref.ref[_Said] | None] = ContextVar("_NOW", default=None)
 
 
 @contextmanager
 def once() -> Iterator[None]:
     """Within, a model's units are judged once, by the examples that it is given first: what follows may be spoilt on purpose."""
-    token = _SAID.set(set()) if _SAID.get() is None else None
+    if _said() is not None:
+        yield
+        return
+    said = _Said()  # held here alone: also where an interrupt comes in the way of leaving, it ends with this frame
+    token = _NOW.set(weakref.ref(said))
     try:
         yield
     finally:
-        if token is not None:
-            _SAID.reset(token)
+        _NOW.reset(token)
+
+
+def _said() -> _Said | None:
+    """What was said within `once`; None outside of it."""
+    now = _NOW.get()
+    return None if now is None else now()
 
 
 def check_units(
@@ -63,7 +78,7 @@ def check_units(
         still: say also where what never varied does now.
         anomalous: anomalies are looked for among them.
     """
-    said = _SAID.get()
+    said = _said()
     if extent is None or len(values) < _LEAST or (said is not None and id(of) in said):
         return
     if said is not None:

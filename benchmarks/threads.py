@@ -117,7 +117,7 @@ def page(lines: list[str], rounds: int, seconds: float) -> str:
     settings = [f"{where}: {name}" for where in ("alone", "in company") for name in SETTINGS]
     head = ["work", "million multiplications", "threads chosen", *settings]
     made = (
-        f"{datetime.now(UTC):%Y-%m-%d} in {math.ceil(seconds / 60)} minutes; {machine()}, PyTorch {torch.__version__}"
+        f"{datetime.now(UTC):%Y-%m-%d} in {math.ceil(seconds / 60)} minutes; {machine()}"
     )
     return f"""# Threads
 
@@ -130,7 +130,8 @@ and beside one process that is always busy, on a machine of {os.cpu_count()} cor
 |{"---|" * len(head)}
 {chr(10).join(lines)}
 
-Steps of fewer than {choosing._SHARED / 1e6:.0f} million multiplications are computed on one thread; larger ones on as many as are set.
+Steps of fewer than {choosing._SHARED / 1e6:.0f} million multiplications are computed on one thread; larger ones on as many as are set,
+since most machines have nobody else at work; a training of those says once where others take the processor from it.
 """
 
 

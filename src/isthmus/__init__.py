@@ -26,6 +26,7 @@ Reading order, which is the way of the data; nobody imports upward:
     redirection     what own modules draw comes from a stream of ours
     model           the nn.Module that joins the four
     footprint       how much memory a model takes, known from the sizes of its layers
+    company         whether other programs take the processor from a training
     randomness      a stream of random numbers for each purpose and step
     sources         where training takes examples from
     steps           one step of training; on a GPU recorded and replayed

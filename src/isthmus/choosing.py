@@ -206,7 +206,7 @@ def threads_for(model: Model, batch_size: int) -> int:
     """Threads for steps on so many examples: one where more would bring little, else as many as PyTorch is set to.
 
     Threads wait for each other many times a step: beside a busy process two are slower than one, and small steps by far. How much the
-    modules of the user's compute is not known: they get all. docs/log.md has figures.
+    modules of the user's compute is not known: they get all. docs/threads.md has figures.
     """
     work = batch_size * footprint(model).products
     small = model.device.type == "cpu" and work < _SHARED and not isinstance(model.architecture, Modules)

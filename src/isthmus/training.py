@@ -18,6 +18,7 @@ from typing import TypeAlias
 import torch
 from torch import Generator, Tensor
 
+from isthmus.company import Company
 from isthmus.devices import fast_products, keep_memory, threads
 from isthmus.errors import DivergenceError, DivergenceWarning
 from isthmus.model import Losses, Trainable
@@ -134,6 +135,7 @@ def train(
     steps = plan.steps(len(examples))
     keep_memory()
     descend, began = Step(model, examples, plan, state.optimizer), time.perf_counter() - state.seconds
+    company = Company(1 if model.device.type != "cpu" else plan.threads or torch.get_num_threads())
     batches: Iterator[tuple[Tensor, Tensor]] | None = None
     try:
         while state.done < steps and not out_of_patience(state, plan):
@@ -149,6 +151,7 @@ def train(
                 model.train()
             state.costs.add(descend(raw, index, state.step, rate))
             state.step, state.done = state.step + 1, state.done + 1
+            company.look()
             complete = place == per_epoch - 1 or state.done == steps
             if not complete and not due(every, state.done):
                 continue

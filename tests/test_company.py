@@ -1,0 +1,54 @@
+"""A training on several threads says it where other programs take the processor from it, once, and else never."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from isthmus import company
+from isthmus.company import Company
+from isthmus.errors import IsthmusWarning
+
+Usage = tuple[float, float, float]
+
+
+def said(monkeypatch: pytest.MonkeyPatch, threads: int, *usages: Usage | None) -> list[str]:
+    """What a training says that gets this much: seconds, seconds of the processor, and how often a thread was taken off it."""
+    times: Iterator[Usage | None] = iter(usages)
+    monkeypatch.setattr(company, "_usage", lambda: next(times))
+    looking = Company(threads)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for usage in usages[1:]:
+            monkeypatch.setattr(company.time, "perf_counter", lambda usage=usage: usage and usage[0])
+            looking.look()
+    assert all(w.category is IsthmusWarning for w in caught)
+    return [str(w.message) for w in caught]
+
+
+def test_it_is_said_once_where_others_take_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    (sentence,) = said(monkeypatch, 2, (0, 0, 0), (10, 12.5, 1900), (20, 25, 3800))
+    assert sentence.startswith(
+        "other programs take 38% of the processor from this training, whose 2 threads wait for each other"
+    )
+    assert sentence.endswith("set OMP_NUM_THREADS=1")
+
+
+@pytest.mark.parametrize(
+    ("threads", "usages"),
+    [
+        (1, [(0, 0, 0), (10, 5, 1900)]),  # nobody waits for another
+        (2, [(0, 0, 0), (10, 19.5, 700)]),  # alone
+        (2, [(0, 0, 0), (10, 12.5, 100)]),  # threads that sleep by themselves
+        (2, [(0, 0, 0), (9, 9, 1900)]),  # too short to tell
+        (2, [None, None]),  # a system that does not say
+    ],
+)
+def test_nothing_is_said_else(monkeypatch: pytest.MonkeyPatch, threads: int, usages: list[Usage | None]) -> None:
+    assert said(monkeypatch, threads, *usages) == []
+
+
+def test_later_company_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(said(monkeypatch, 2, (0, 0, 0), (10, 19.5, 700), (20, 32, 2700))) == 1

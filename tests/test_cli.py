@@ -158,7 +158,7 @@ WRONG = {
     ("train", "--data", "nowhere"): (1, "nowhere"),
     ("train", "--data", "./nowhere.npy"): (1, "nowhere.npy"),
     ("train", "--data", "empty"): (1, "empty"),
-    ("train", "--data", "nan.npy"): (1, "row 1, column 0"),
+    ("train", "--data", "nan.npy"): (1, "row 1 (the first is 0) of nan.npy, column 0"),
     ("train", "--data", "one.npy"): (1, "too few"),
     ("reproduce", "keras-simpel"): (2, "keras-simple"),
     ("evaluate", "nowhere"): (1, "nowhere"),
@@ -238,13 +238,13 @@ def test_columns_that_cannot_be_used_are_chosen_away_and_the_run_knows_it(tmp_pa
         assert done.returncode == 0, done.stderr
 
 
-def test_a_wrong_number_is_named_by_its_row_in_the_file(tmp_path: Path) -> None:
+def test_a_wrong_number_is_named_by_its_line_in_the_file(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 3))
     rows[17, 1] = np.nan
     np.savetxt(tmp_path / "x.csv", rows, delimiter=",", header="a,b,c", comments="")
     done = run("train", "-d", "x.csv", "--out", "r", cwd=tmp_path)
     assert (done.returncode, (tmp_path / "r").exists()) == (1, False)
-    assert "NaN: row 17, column 1 (feature 'b')" in done.stderr
+    assert "NaN: line 19 of x.csv, column 'b'" in done.stderr
 
 
 def test_a_damaged_origin_blocks_only_what_needs_it(trained: Path, tmp_path: Path) -> None:

@@ -440,7 +440,7 @@ def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path:
     given = ("--data", "holes.csv", "--labels", "tree")
     refusal = run("train", "epochs=1", *given, cwd=tmp_path)
     assert refusal.returncode == 1
-    assert "row 0, column 0 (feature 'a')" in refusal.stderr
+    assert "line 2 of holes.csv, column 'a'" in refusal.stderr
     assert "missing='mask'" in refusal.stderr
     small = ("missing=mask", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
     done = run("train", *small, *given, "--out", "run", cwd=tmp_path)

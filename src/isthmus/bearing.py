@@ -6,13 +6,14 @@ What leads out of the finite numbers in spite of that is refused too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.examples import blocks, position
+from isthmus.data.examples import blocks
+from isthmus.data.places import Places
 from isthmus.errors import DataError
 from isthmus.model import Model
 from isthmus.scaling import Affine, Extent
@@ -31,29 +32,27 @@ class Bearing:
     Attributes:
         shift, scale: of what is given, examples or codes.
         extent: of the examples that were fitted, if it is known.
-        columns: the names of the columns, if there are any.
-        what: is given.
+        places: where what is given stands.
     """
 
     shift: Array
     scale: Array
     extent: Extent | None
-    columns: tuple[str, ...] | None
-    what: str
+    places: Places
 
     @classmethod
-    def examples(cls, model: Model, columns: Any = None) -> Self:
-        """Of examples in raw units."""
+    def examples(cls, model: Model, columns: Any = None, places: Places | None = None) -> Self:
+        """Of examples in raw units, which stand where `places` says; if it says nothing, in memory, in columns of some names."""
         shift, scale = (side.numpy(force=True).astype(np.float64) for side in (model.shift, model.scale))
-        names = None if columns is None else tuple(map(str, columns))
+        places = places or Places(None if columns is None else tuple(map(str, columns)))
         if model.least is None or model.largest is None:
-            return cls(shift, scale, None, names, "row")
-        return cls(shift, scale, Extent(model.least.numpy(force=True), model.largest.numpy(force=True)), names, "row")
+            return cls(shift, scale, None, places)
+        return cls(shift, scale, Extent(model.least.numpy(force=True), model.largest.numpy(force=True)), places)
 
     @classmethod
-    def codes(cls) -> Self:
+    def codes(cls, places: Places | None = None) -> Self:
         """Of codes."""
-        return cls(np.zeros(()), np.ones(()), None, None, "code")
+        return cls(np.zeros(()), np.ones(()), None, replace(places or Places(), what="code"))
 
     def check_given(self, rows: Array, begin: int) -> None:
         """`DataError` if one of some rows, the first of which has a number, is too far away to compute with."""
@@ -95,16 +94,18 @@ class Bearing:
 
     def _error(self, rows: Array, begin: int, place: tuple[Any, ...]) -> DataError:
         row, *rest = (int(each) for each in place)
-        where = position((begin + row, *rest), self.columns).replace("row", self.what, 1)
+        where = self.places((begin + row, *rest))
         fitted = ""
         if self.extent is not None:
             low, high = (float(np.broadcast_to(side, rows.shape[1:])[tuple(rest)]) for side in self.extent)
             fitted = f" from what was fitted ({low:g} to {high:g})"
         value = float(rows[tuple(int(each) for each in place)])
-        return DataError(f"{where} is {value:g}, too far{fitted} to compute with: correct it, or drop the {self.what}")
+        return DataError(
+            f"{where} is {value:g}, too far{fitted} to compute with: correct it, or drop the {self.places.what}"
+        )
 
 
-def check_fitting(values: Array, extent: Extent, affine: Affine, columns: tuple[str, ...] | None) -> None:
+def check_fitting(values: Array, extent: Extent, affine: Affine, places: Places) -> None:
     """`DataError` if examples that are to be fitted, whose extent is known, reach too far to compute with in model units."""
     limit = float(np.finfo(affine.scale.dtype).max)
     shift, scale = (side.astype(np.float64) for side in affine)
@@ -117,7 +118,7 @@ def check_fitting(values: Array, extent: Extent, affine: Affine, columns: tuple[
         distances = np.nan_to_num(np.abs((block.astype(np.float64) - shift) / scale), nan=-1.0)
         if distances.max() > farthest:
             farthest, place = float(distances.max()), np.unravel_index(int(distances.argmax()), distances.shape)
-            where, value = position((begin + int(place[0]), *map(int, place[1:])), columns), float(block[place])
+            where, value = places((begin + int(place[0]), *map(int, place[1:]))), float(block[place])
     raise DataError(
         f"{where} is {value:g}, too far from the others to compute with: correct it, or take another scaling"
     )

@@ -435,7 +435,7 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         given = {name: getattr(self, name) for name in SLOTS}
         chosen = choose_all(given, examples, self.precision, self.missing, self.kind)
         if chosen.extent is not None:
-            check_fitting(examples.values, chosen.extent, chosen.affine, examples.columns)
+            check_fitting(examples.values, chosen.extent, chosen.affine, examples.at)
         if self.kind == "auto" and examples.kind is None and (wrong := doubted(examples.values, chosen)):
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):

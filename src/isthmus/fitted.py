@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
@@ -29,6 +29,7 @@ from isthmus.data.frames import like
 from isthmus.data.kinds import Kind
 from isthmus.data.mapped import some_rows
 from isthmus.data.observed import row_means
+from isthmus.data.places import Places
 from isthmus.devices import learning
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.footprint import footprint
@@ -75,16 +76,17 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it."""
         return self.encode(X).reshape(-1, self._n_features_out)
 
-    def decode(self, Z: ArrayLike) -> Array:
+    def decode(self, Z: Any) -> Array:
         """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
         check_is_fitted(self)
-        codes = as_examples(Z, shape=self.code_shape_).values
+        given = as_examples(Z, shape=self.code_shape_)
+        codes = given.values
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes())
+        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.places))
 
-    def inverse_transform(self, X: ArrayLike) -> Array:
+    def inverse_transform(self, X: Any) -> Array:
         """`decode`."""
         return self.decode(X)
 
@@ -165,7 +167,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
         spoil, model, parts = corruption or self.corruption_, self.model_, []
-        bearing = Bearing.examples(model, self._known().columns)
+        bearing = self._bearing(X.places if isinstance(X, Examples) else None)
         with learning(), torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 part = np.asarray(values[begin : begin + 1024])
@@ -248,7 +250,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         missing: Missing = "refuse" if self.model_.fill is None else "mask"
         values = as_examples(X, minimum=minimum, missing=missing, shape=self.shape_).values
         if values.shape[1:] == self.shape_:
-            self._look_at(values, bearing, still)
+            self._look_at(values, bearing, still, X.places if isinstance(X, Examples) else None)
             return values
         if values.ndim == 2 and len(self.shape_) == 1:
             found, wanted = values.shape[1], self.shape_[0]
@@ -261,12 +263,22 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}{how and f'; {how}'}"
         )
 
-    def _look_at(self, values: Array, bearing: Literal["all"] | None = None, still: bool = False) -> None:
+    def _look_at(
+        self,
+        values: Array,
+        bearing: Literal["all"] | None = None,
+        still: bool = False,
+        places: Places | None = None,
+    ) -> None:
         """Says where examples are in other units than what was fitted; `DataError` where one is too far away, unless all are borne."""
-        known = Bearing.examples(self.model_, self._known().columns)
+        known = self._bearing(places)
         if bearing is None:
             known.check_all(values)
-        check_units(values, known.extent, known.columns, self.model_, still, bearing is not None)
+        check_units(values, known.extent, known.places.columns, self.model_, still, bearing is not None)
+
+    def _bearing(self, places: Places | None = None) -> Bearing:
+        """What the model bears of examples that stand where `places` says."""
+        return Bearing.examples(self.model_, self._known().columns, places)
 
     def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:
         """How names of columns differ from those that it was fitted on, if they do."""

@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from isthmus import review, runs
 from isthmus.console import fail, say, say_notes, sentences, watcher
 from isthmus.data import Dataset
-from isthmus.data.examples import Examples
 from isthmus.data.parts import of_trained_classes
 from isthmus.estimator import Autoencoder
 from isthmus.runs import About, Origin
@@ -71,12 +72,14 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         from isthmus.tensorboard import EventWriter
 
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
-    X, ae, kept = Examples(part.train, run.dataset.columns, run.dataset.kind), run.ae, Kept(run.about.checkpoint_every)
+    X, ae, kept = part.train_of(run.dataset), run.ae, Kept(run.about.checkpoint_every)
     seen = part.test[:10]
-    validation, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
+    known, others = of_trained_classes(np.arange(len(part.test)), part.test_labels, part.train_labels)
+    validation = part.test_of(run.dataset)
     if others:
+        validation = validation.some(known)
         say(
-            f"note: the validation loss is of {len(validation):,} held-out examples; {len(part.test) - len(validation):,} others are "
+            f"note: the validation loss is of {len(known):,} held-out examples; {len(part.test) - len(known):,} others are "
             f"of classes that are not trained on ({others}), and count in the figures"
         )
     with writer, sentences():

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,11 @@ from isthmus.anomalies import OutlierDetector
 from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.channels import how_to_fit
-from isthmus.data.examples import Missing
+from isthmus.data.examples import Missing, blocks, check_finite
 from isthmus.data.files import open_regular
 from isthmus.data.observed import gaps
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.places import Places
 from isthmus.errors import DataError, FolderInUseError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.finetuning import Classifier
@@ -432,9 +433,22 @@ def _check_size(run: Path, ae: Autoencoder) -> None:
 
 
 def examples_of(
-    run: Path, given: Origin | None = None, opened: Autoencoder | None = None
+    run: Path,
+    given: Origin | None = None,
+    opened: Autoencoder | None = None,
+    *,
+    parts: Literal["both", "train", "test"] = "both",
+    bears: bool = False,
 ) -> tuple[Autoencoder, Dataset]:
-    """A run, perhaps opened before, and data to look at: those given, or its own; `DataError` where they do not fit each other."""
+    """A run, perhaps opened before, and data to look at: those given, or its own.
+
+    Args:
+        parts: that are looked at; of data without a test part all.
+        bears: what is too far from what was fitted to compute with is borne, as where anomalies are looked for.
+
+    Raises:
+        DataError: the run and the data do not fit each other, or numbers cannot be used, which are named by their place in the file.
+    """
     ae = open_run(run) if opened is None else opened
     _check_size(run, ae)
     features = tuple(getattr(ae, "feature_names_in_", ())) or None
@@ -450,7 +464,21 @@ def examples_of(
         raise DataError(
             f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}{how and f'; {how}'}"
         )
+    if parts != "test" or dataset.test is None:
+        _check_numbers(ae, dataset.train, dataset.places(), bears)
+    if parts != "train" and dataset.test is not None:
+        _check_numbers(ae, dataset.test, dataset.test_places(), bears)
     return ae, dataset
+
+
+def _check_numbers(ae: Autoencoder, values: Array, places: Places, bears: bool) -> None:
+    """`DataError` at the first number that an autoencoder cannot use: once examples are a part of the file, nobody knows where it stood."""
+    bearing = None if bears else ae._bearing(places)
+    for begin, block in blocks(values) if values.dtype.kind in "biuf" else ():
+        if block.dtype.kind == "f":
+            check_finite(block, begin, places, ae.missing)
+        if bearing is not None:
+            bearing.check_given(block, begin)
 
 
 @contextmanager

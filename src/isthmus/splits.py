@@ -91,6 +91,7 @@ class Split:
         test_rows: where the held-out examples stand in the data set's test part, or among its examples if it has none.
         record: what the run remembers of them; None where the data are built in, and never change.
         notes: what a user should hear of it, a sentence each.
+        train_rows: where those to train on stand among the data set's examples, a slice or numbers of rows; None where they are all.
     """
 
     train: Array
@@ -100,6 +101,16 @@ class Split:
     test_rows: Array | None = None
     record: Membership | None = None
     notes: tuple[str, ...] = field(default=())
+    train_rows: Any = None
+
+    def train_of(self, dataset: Dataset) -> Examples:
+        """The examples to train on, of the data set that they were split from, with their places in it."""
+        return Examples(self.train, dataset.columns, dataset.kind, dataset.places().some(self.train_rows))
+
+    def test_of(self, dataset: Dataset) -> Examples:
+        """The held-out examples, likewise."""
+        places = dataset.places() if dataset.test is None else dataset.test_places()
+        return Examples(self.test, dataset.columns, dataset.kind, places.some(self.test_rows))
 
 
 # Keys
@@ -136,7 +147,7 @@ def split(dataset: Dataset, missing: Missing) -> Split:
 
     missing: what NaN is to the autoencoder they are for.
     """
-    _check(dataset, missing)  # a wrong number is named by its row in the file
+    _check(dataset, missing)  # a wrong number is named by its place in the file
     if dataset.test is not None:
         return _given(dataset)
     n, examples = len(dataset.train), dataset.train
@@ -156,7 +167,9 @@ def split(dataset: Dataset, missing: Missing) -> Split:
 
 
 def _check(dataset: Dataset, missing: Missing) -> None:
-    as_examples(Examples(dataset.train, dataset.columns, dataset.kind), missing=missing)
+    as_examples(Examples(dataset.train, dataset.columns, dataset.kind, dataset.places()), missing=missing)
+    if dataset.test is not None:
+        as_examples(Examples(dataset.test, dataset.columns, dataset.kind, dataset.test_places()), missing=missing)
 
 
 def _drawn(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -233,7 +246,7 @@ def _parts(
     """The examples at some places and at others; a slice of a memory map stays in its file."""
     examples, labels = dataset.train, dataset.train_labels
     train = examples[kept] if isinstance(kept, slice) else Rows(examples)(kept)
-    return Split(train, Rows(examples)(out), _some(labels, out), _some(labels, kept), out, record, notes)
+    return Split(train, Rows(examples)(out), _some(labels, out), _some(labels, kept), out, record, notes, kept)
 
 
 def _some(labels: Array | None, rows: Any) -> Array | None:
@@ -312,7 +325,7 @@ def _given_again(record: Membership, dataset: Dataset) -> Split:
     kept, out = _unless_all(there, len(keys)), np.flatnonzero(~again)
     train = dataset.train[kept] if isinstance(kept, slice) else Rows(dataset.train)(kept)
     found = _tested(dataset, out, record, notes)
-    return replace(found, train=train, train_labels=_some(dataset.train_labels, kept))
+    return replace(found, train=train, train_labels=_some(dataset.train_labels, kept), train_rows=kept)
 
 
 def _places(then: Keys, now: Keys) -> NDArray[np.int64]:

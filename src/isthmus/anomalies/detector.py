@@ -129,7 +129,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibrate, measure, train = self._split(len(examples.values), frozen, seed)
         values = examples.values
-        learned = Examples(values if frozen else values[train], examples.columns, examples.kind)
+        learned = examples if frozen else examples.some(train)
         ae = self._fitted(learned, values[measure], seed)
         known = np.sort(np.concatenate([measure, train]))
         kind = self.measure

@@ -196,7 +196,7 @@ def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoenco
     """A run with all examples of --data, or those that it held out itself, as a data set without a test part."""
     from isthmus import runs
 
-    ae, dataset = runs.examples_of(run, given.origin)
+    ae, dataset = runs.examples_of(run, given.origin, parts="train" if given.data is not None else "both")
     left = (
         []
         if given.data is None or dataset.test is None

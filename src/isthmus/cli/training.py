@@ -96,7 +96,6 @@ def sweep(
     """
     from isthmus import runs, splits, sweeping
     from isthmus.comparing.columns import text_of
-    from isthmus.data.examples import Examples
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
     origin = runs.Origin(given.data or "mnist", given.options)
@@ -112,7 +111,7 @@ def sweep(
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
-    X, test = (Examples(values, dataset.columns, dataset.kind) for values in (part.train, part.test))
+    X, test = part.train_of(dataset), part.test_of(dataset)
     try:
         with terminable():
             found = sweeping.sweep(

@@ -74,13 +74,13 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
     if out is not None:
         array_path(out, "", (".csv", ".npy"))
     origin = given.origin or runs.origin_of(run)
-    ae, dataset = runs.examples_of(run, origin)
+    ae, dataset = runs.examples_of(run, origin, parts="train")
     say_notes([*dataset.notes, *runs.changes(run, dataset, ae.missing, given.origin)])
     table = dataset.train.ndim == 2
     path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not table:
         raise RecordError(f"--out {path}: a .csv file holds tables, and these examples are {ae.shape_}; write .npy")
-    whole = ae.impute(Examples(dataset.train, dataset.columns, dataset.kind))
+    whole = ae.impute(Examples(dataset.train, dataset.columns, dataset.kind, dataset.places()))
     if path.suffix == ".npy":
         write_array(path, whole)
     else:
@@ -94,10 +94,11 @@ def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, 
     """Examples from codes, as .npy."""
     from isthmus import runs
     from isthmus.data import read
+    from isthmus.data.examples import Examples
 
     path = array_path(out, "decoded.npy")
-    ae = runs.open_run(run)
-    write_array(path, ae.decode(read(codes).train))
+    ae, given = runs.open_run(run), read(codes)
+    write_array(path, ae.decode(Examples(given.train, places=given.places())))
 
 
 @takes_data
@@ -172,7 +173,9 @@ def detect(
     }
     if ready is not None and (flag := next((flag for flag, value in choices.items() if value is not None), None)):
         raise RecordError(f"{run} is a detector, which has its threshold already: leave out {flag}, or give the run")
-    ae, dataset = runs.examples_of(run, given.origin, None if ready is None else ready.autoencoder_)
+    ae, dataset = runs.examples_of(
+        run, given.origin, None if ready is None else ready.autoencoder_, parts="test", bears=True
+    )
     dataset, which = test_part(dataset)
     held, others = (None, []) if ready is not None else _normal(run, ae, given, normal)
     seen = int(trained_on(runs.membership_of(run), dataset.train).sum())
@@ -222,7 +225,7 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
     from isthmus.data.parts import of_trained_classes
     from isthmus.splits import untrained
 
-    reference = runs.examples_of(run, None if normal is None else given.at(normal))[1]
+    reference = runs.examples_of(run, None if normal is None else given.at(normal), bears=True)[1]
     if normal is not None:
         fresh, note = untrained(runs.membership_of(run), reference)
         return fresh, [note]
@@ -275,7 +278,7 @@ def finetune(
         return
     ae, dataset = runs.examples_of(run, origin)
     say_notes(dataset.notes, as_json)
-    others = None if predict is None else runs.examples_of(run, given.at(predict))[1]
+    others = None if predict is None else runs.examples_of(run, given.at(predict), parts="train")[1]
     part = runs.part_of(run, dataset, ae.missing, origin)
     say_notes(part.notes, as_json)
     found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
@@ -302,7 +305,7 @@ def _told(run: Path, classifier: Classifier, origin: Origin, path: Path, as_json
     from isthmus import predictions, runs
     from isthmus.data.labels import plain
 
-    dataset = runs.examples_of(run, origin, classifier.autoencoder_)[1]
+    dataset = runs.examples_of(run, origin, classifier.autoencoder_, parts="train")[1]
     say_notes(dataset.notes, as_json)
     predictions.write(path, classifier, dataset.train, keys=dataset.keys())
     if as_json:

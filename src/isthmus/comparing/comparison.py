@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -219,15 +219,14 @@ def _held_by_all(folders: Mapping[str, Path], origin: Origin, missing: Missing) 
         raise DataError(
             f"no example of {dataset.name} was held out by all of {', '.join(parts)}: name other examples with --data (X in Python)"
         )
-    test = Rows(dataset.train if dataset.test is None else dataset.test)(rows)
+    held = replace(first, test=Rows(dataset.train if dataset.test is None else dataset.test)(rows), test_rows=rows)
     said = {
         note: [name for name, part in parts.items() if note in part.notes]
         for part in parts.values()
         for note in part.notes
     }
     notes = [note if len(who) == len(parts) else f"{', '.join(who)}: {note}" for note, who in said.items()]
-    X, train = (Examples(side, dataset.columns, dataset.kind) for side in (test, first.train))
-    return X, train, notes
+    return held.test_of(dataset), first.train_of(dataset), notes
 
 
 def _learned(folders: Mapping[str, Path], values: Array) -> list[str]:

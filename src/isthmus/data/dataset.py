@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
+from isthmus.data.places import Places
 
 __all__ = ["Dataset", "Kind"]
 
@@ -62,6 +63,19 @@ class Dataset:
         """What says which training example a row of an output is, by the name of a column: its line in the file, and its id."""
         named = {"line": self.lines, self.id_name or "file": self.ids}
         return {name: values for name, values in named.items() if values is not None}
+
+    def places(self) -> Places:
+        """Where the training examples stand."""
+        part = "the training examples of " if self.test is not None else ""
+        return Places(self.columns, self._file(), self.lines, part=part)
+
+    def test_places(self) -> Places:
+        """Where the test examples stand."""
+        return Places(self.columns, self._file(), part="the test examples of ")
+
+    def _file(self) -> str:
+        """What they were read from; "" of data that come with isthmus, and of arrays."""
+        return "" if self.license else self.source
 
     def summary(self) -> str:
         """One line: name, number of examples, shape and type of one, classes, source and license."""

@@ -15,10 +15,11 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
 from isthmus.data.mapped import give_pages_back
-from isthmus.data.refusals import held, no_numbers, position
+from isthmus.data.places import Places, position
+from isthmus.data.refusals import held, no_numbers
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "Missing", "as_examples", "blocks", "is_a", "position"]
+__all__ = ["Examples", "Missing", "as_examples", "blocks", "check_finite", "is_a", "position"]
 
 Array = npt.NDArray[Any]
 Missing = Literal["refuse", "mask"]  # what a number that is missing, NaN, is to an autoencoder
@@ -35,11 +36,22 @@ class Examples:
         values: (n, *shape) with at least one axis in shape; real, finite or, where that is allowed, NaN; in native byte order.
         columns: the names of the features when a data frame brought them, else None.
         kind: what the axes mean, where the source of the examples says it, else None.
+        places: where they stand, for messages; None where that is nowhere but in memory.
     """
 
     values: Array
     columns: tuple[str, ...] | None = None
     kind: Kind | None = None
+    places: Places | None = None
+
+    @property
+    def at(self) -> Places:
+        """Where they stand."""
+        return self.places or Places(self.columns)
+
+    def some(self, rows: Any) -> Examples:
+        """Those of some rows, a slice or their numbers."""
+        return Examples(self.values[rows], self.columns, self.kind, self.at.some(rows))
 
 
 def as_examples(
@@ -65,9 +77,11 @@ def as_examples(
     raw = _unwrap(X, shape)
     values, columns = _numeric(raw), raw.columns
     _check_shape(values, minimum)
+    places = X.places if isinstance(X, Examples) else None
     if values.dtype.kind == "f":
-        _check_finite(values, columns, missing)
-    return Examples(values, columns, _kind(X))
+        for begin, block in blocks(values):
+            check_finite(block, begin, places or Places(columns), missing)
+    return Examples(values, columns, _kind(X), places)
 
 
 def _kind(X: Any) -> Kind | None:
@@ -156,25 +170,26 @@ def _check_shape(values: Array, minimum: int) -> None:
         raise DataError(f"X has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def _check_finite(values: Array, columns: tuple[str, ...] | None, missing: Missing | None) -> None:
-    """Find the first NaN, infinity or number beyond float32; a block without any costs its minimum and maximum."""
-    for start, block in blocks(values):
-        with np.errstate(invalid="ignore"):
-            sound = block.min() >= -_LARGEST and block.max() <= _LARGEST  # false for NaN too
-        if sound:
-            continue
-        unsound = np.abs(block) > _LARGEST if missing == "mask" else ~(np.abs(block) <= _LARGEST)
-        if not unsound.any():
-            continue
-        wrong = np.argwhere(unsound)[0]
-        value = block[tuple(wrong)]
-        where = position((start + int(wrong[0]), *wrong[1:]), columns)
-        if np.isnan(value):
-            choices = "impute it, drop the row, or pass missing='mask'" if missing else "impute it or drop the row"
-            raise DataError(f"Input X contains NaN: {where}; {choices}")
-        if np.isinf(value):
-            raise DataError(f"Input X contains infinity: {where} is {value}; replace it or drop the row")
-        raise DataError(f"Input X contains a number too large for float32: {where} is {value:g}; rescale that feature")
+def check_finite(block: Array, begin: int, places: Places, missing: Missing | None) -> None:
+    """`DataError` at the first NaN, infinity or number beyond float32 of some rows, the first of which has a number.
+
+    A block without any costs its minimum and maximum.
+    """
+    with np.errstate(invalid="ignore"):
+        sound = block.min() >= -_LARGEST and block.max() <= _LARGEST  # false for NaN too
+    if sound:
+        return
+    unsound = np.abs(block) > _LARGEST if missing == "mask" else ~(np.abs(block) <= _LARGEST)
+    if not unsound.any():
+        return
+    wrong = np.argwhere(unsound)[0]
+    value, where = block[tuple(wrong)], places((begin + int(wrong[0]), *map(int, wrong[1:])))
+    if np.isnan(value):
+        choices = "impute it, drop the row, or pass missing='mask'" if missing else "impute it or drop the row"
+        raise DataError(f"Input X contains NaN: {where}; {choices}")
+    if np.isinf(value):
+        raise DataError(f"Input X contains infinity: {where} is {value}; replace it or drop the row")
+    raise DataError(f"Input X contains a number too large for float32: {where} is {value:g}; rescale that feature")
 
 
 def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:

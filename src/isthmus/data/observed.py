@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.examples import Examples, blocks, position
+from isthmus.data.examples import Examples, blocks
 from isthmus.errors import DataError
 
 __all__ = ["count", "gaps", "largest", "least", "means", "row_means", "total"]
@@ -66,7 +66,7 @@ def means(examples: Examples) -> Array:
     never = np.argwhere(counts == 0)
     if len(never):
         raise DataError(
-            f"{position((0, *never[0]), examples.columns).partition(', ')[2]} of X is missing in every row: drop it"
+            f"{examples.at.feature(tuple(map(int, never[0])))} of {examples.at.file or 'X'} is missing in every row: drop it"
         )
     middle: Array = sums / counts
     return middle

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from isthmus.data.labels import is_a
+from isthmus.data.places import position
 from isthmus.errors import DataError
 
-__all__ = ["Held", "held", "no_numbers", "position"]
+__all__ = ["Held", "held", "no_numbers"]
 
 Held = Literal["text", "dates", "times", "durations"]
 
@@ -55,13 +56,3 @@ def no_numbers(
     return DataError(
         f"X holds {held(value)}: {position(place, columns)} is {shown}{also}; turn them into numbers or {out}"
     )
-
-
-def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:
-    """Where a value stands, as a person counts from zero: row 17, column 3 (feature 'age')."""
-    if not index:
-        return "the only value"
-    row, *rest = (int(each) for each in index)
-    if len(rest) != 1:
-        return f"row {row}" + (f", position {tuple(rest)}" if rest else "")
-    return f"row {row}, column {rest[0]}" + (f" (feature {columns[rest[0]]!r})" if columns else "")

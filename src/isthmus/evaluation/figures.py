@@ -312,7 +312,7 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
             f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
         )
-    ae._look_at(values)
+    ae._look_at(values, places=examples.places)
     return ae.impute(values) if ae.missing == "mask" and gaps(values) else values
 
 

@@ -123,7 +123,10 @@ def _parts(X: Any, validation: Any, missing: Missing) -> tuple[Examples, Example
     if validation is not None:
         return examples, as_examples(validation, missing=missing)
     part = split(Dataset("X", examples.values, columns=examples.columns), missing)
-    train, held = (Examples(side, examples.columns, examples.kind) for side in (part.train, part.test))
+    train, held = (
+        Examples(side, examples.columns, examples.kind, examples.at.some(rows))
+        for side, rows in ((part.train, part.train_rows), (part.test, part.test_rows))
+    )
     return train, held
 
 

@@ -116,9 +116,7 @@ def page(lines: list[str], rounds: int, seconds: float) -> str:
     """The page."""
     settings = [f"{where}: {name}" for where in ("alone", "in company") for name in SETTINGS]
     head = ["work", "million multiplications", "threads chosen", *settings]
-    made = (
-        f"{datetime.now(UTC):%Y-%m-%d} in {math.ceil(seconds / 60)} minutes; {machine()}"
-    )
+    made = f"{datetime.now(UTC):%Y-%m-%d} in {math.ceil(seconds / 60)} minutes; {machine()}"
     return f"""# Threads
 
 Written by `python benchmarks/threads.py --rounds {rounds}` on {made}.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,23 @@ def one(result: Robustness, method: str, level: float | None = None) -> Restored
 @pytest.mark.parametrize("shape", [(40, 6), (5, 9)])
 def test_the_linear_map_is_ridge_regression_in_closed_form(shape: tuple[int, int], rng: np.random.Generator) -> None:
     x, y, strength = rng.normal(size=shape) + 3, rng.normal(size=(shape[0], 4)) - 1, 0.7
-    ((weights, offset),) = ridge(x, y, [strength])
+    (mapped,) = ridge(x, y, [strength])
     a, b = x - x.mean(0), y - y.mean(0)
-    np.testing.assert_allclose(weights, np.linalg.inv(a.T @ a + strength * np.eye(shape[1])) @ a.T @ b, atol=1e-10)
-    fitted = Ridge(strength).fit(x, y)
-    np.testing.assert_allclose(x @ weights + offset, fitted.predict(x), atol=1e-10)
+    weights = np.linalg.inv(a.T @ a + strength * np.eye(shape[1])) @ a.T @ b
+    np.testing.assert_allclose(mapped(x + np.eye(*shape)) - mapped(x), np.eye(*shape) @ weights, atol=1e-10)
+    new = rng.normal(size=(7, shape[1]))
+    np.testing.assert_allclose(mapped(new), Ridge(strength).fit(x, y).predict(new), atol=1e-10)
+
+
+def test_the_linear_map_of_many_columns_takes_memory_in_proportion_to_the_examples(rng: np.random.Generator) -> None:
+    """Its weights alone would be 5,000² numbers, 200 MB for each of the settings; of a large picture terabytes."""
+    x = rng.random((6, 5_000), np.float32)
+    tracemalloc.start()
+    try:
+        chosen("linear map", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
+        assert tracemalloc.get_traced_memory()[1] < 60 * x.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from isthmus import Autoencoder, Classifier, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.architectures.base import Architecture
-from isthmus.bottlenecks import Identity
+from isthmus.bottlenecks import Bottleneck, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.choosing import threads_for
 from isthmus.corruptions import Corruption
 from isthmus.footprint import footprint
@@ -35,26 +35,33 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "shape"),
+    ("architecture", "shape", "bottleneck"),
     [
-        (MLP((30, 20)), (17,)),
-        (MLP((30, 20), tied=True), (17,)),
-        (MLP((30,)), (9, 5, 2)),
-        (Conv(), (28, 28, 1)),
-        (Conv(), (13, 7, 3)),
-        (Conv(), (40, 2)),
-        (Conv((8,), up="transpose"), (16, 16, 3)),
-        (Conv((8,), up="double", kernel=5), (12, 20, 1)),
-        (Conv((8, 4), down="stride"), (9, 8, 8, 1)),
+        (MLP((30, 20)), (17,), VectorQuantized(4, entries=11)),
+        (Conv(), (13, 7, 3), VectorQuantized(4, entries=11)),
+        (Conv((8,), code="map"), (12, 20, 1), VectorQuantized(4, entries=300)),
+        (MLP((30, 20)), (17,), Gaussian(4)),
+        (MLP((30, 20)), (17,), TopK(4, k=2)),
+        (MLP((30, 20)), (17,), Identity(4)),
+        (MLP((30, 20), tied=True), (17,), Identity(4)),
+        (MLP((30,)), (9, 5, 2), Identity(4)),
+        (Conv(), (28, 28, 1), Identity(4)),
+        (Conv(), (13, 7, 3), Identity(4)),
+        (Conv(), (40, 2), Identity(4)),
+        (Conv((8,), up="transpose"), (16, 16, 3), Identity(4)),
+        (Conv((8,), up="double", kernel=5), (12, 20, 1), Identity(4)),
+        (Conv((8, 4), down="stride"), (9, 8, 8, 1), Identity(4)),
     ],
 )
-def test_the_work_of_a_model_is_what_pytorch_counts(architecture: Architecture, shape: tuple[int, ...]) -> None:
-    model = Autoencoder(Identity(4), architecture=architecture).untrained(np.random.rand(8, *shape)).model_
+def test_the_work_of_a_model_is_what_pytorch_counts(
+    architecture: Architecture, shape: tuple[int, ...], bottleneck: Bottleneck
+) -> None:
+    model = Autoencoder(bottleneck, architecture=architecture).untrained(np.random.rand(8, *shape)).model_
 
     def counted(examples: int) -> int:
         x = torch.zeros(examples, *shape, dtype=model.dtype)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.decoder(model.encoder(x))
+            model.decode(model.encode(x))
         return counter.get_total_flops()
 
     of_one = counted(3) - counted(2)  # what is done once for all of them does not count

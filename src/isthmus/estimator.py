@@ -517,8 +517,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
-        needed, what = footprint(self.model_).training * batch, f"a step of training on {batch:,} examples (batch_size)"
-        check_memory(needed, what, rough=True)
+        taken, what = footprint(self.model_), f"a step of training on {batch:,} examples (batch_size)"
+        check_memory(taken.training * batch + taken.shared, what, rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
         return Plan(self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_, threads=count)

@@ -224,7 +224,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
         fitted = self._known()
         taken, given = footprint(fitted.model), values[:1].nbytes
-        self._check_memory(taken.use, "one example in this model", given, rough=True)
+        self._check_memory(taken.use + taken.shared, "one example in this model", given, rough=True)
         if fitted.loaded:
             check_work(taken.products, "one example in this model", given, max_memory=fitted.max_memory)
         with fitted.at_rest():

@@ -22,20 +22,24 @@ _ENDS = (
 )
 _TOGETHER = 2**29  # bytes of the examples that pass through a model at once
 _MULTIPLE = 32  # of examples, so that each meets the same instructions
-_CODES = 4  # copies of a code: what the encoder gives, what the bottleneck makes of it, its penalty
+_INDEX = 2  # numbers of four bytes, in which it is kept where a largest number stood
+_BLOCK = 16  # features that oneDNN computes together
+_CODES = 5  # copies of a code: what the encoder gives, what the bottleneck makes of it, its penalty
 
 Shape = tuple[int, ...]
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _CONVOLUTIONS_BACK = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 
 
 class Footprint(NamedTuple):
-    """What one example takes at the peak beside the weights, in bytes, when it is used and in a step of training; and its work: the
-    multiplications with weights on its way through encoder and decoder."""
+    """What one example takes at the peak beside the weights, in bytes, when it is used and in a step of training; its work: the
+    multiplications with what was learned on its way through the model; and the bytes that all examples of a batch take but once."""
 
     use: int
     training: int
     products: int
+    shared: int
 
 
 _KNOWN: WeakKeyDictionary[Model, Footprint] = WeakKeyDictionary()
@@ -76,8 +80,9 @@ def _measured(model: Model) -> Footprint:
     ends = _ENDS * numbers * max(model.dtype.itemsize, model.shift.dtype.itemsize)
     largest = max((layer.beside + layer.read + layer.written for layer in layers), default=0)
     kept = sum(layer.written for layer in layers) + 2 * largest + codes
-    products = sum(layer.products for layer in layers)
-    return Footprint(ends + (largest + codes) * model.dtype.itemsize, ends + kept * model.dtype.itemsize, products)
+    products = sum(layer.products for layer in layers) + math.prod(places) * model.bottleneck.products
+    size = model.dtype.itemsize
+    return Footprint(ends + (largest + codes) * size, ends + kept * size, products, model.bottleneck.beside * size)
 
 
 def _walk(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
@@ -103,11 +108,18 @@ def _beside(layer: nn.Module, before: Shape, after: Shape) -> int:
         return math.prod(layer.kernel_size) * math.prod(after)
     if isinstance(layer, Doubled):
         return math.prod(after)
-    if isinstance(layer, (*_CONVOLUTIONS, *_CONVOLUTIONS_BACK)) and (
-        layer.weight.dtype == torch.float64 or len(after) == 2
-    ):  # without oneDNN, as one thread computes lines, PyTorch copies what surrounds each number of the smaller map
-        wide, small = (after, before) if isinstance(layer, _CONVOLUTIONS_BACK) else (before, after)
-        return math.prod(layer.kernel_size) * wide[0] * math.prod(small[1:])
+    if isinstance(layer, _POOLS):
+        return _INDEX * math.prod(after)
+    if not isinstance(layer, (*_CONVOLUTIONS, *_CONVOLUTIONS_BACK)):
+        return 0
+    wide, small = (after, before) if isinstance(layer, _CONVOLUTIONS_BACK) else (before, after)
+    copies = (
+        math.prod(layer.kernel_size) * wide[0] * math.prod(small[1:])
+    )  # what surrounds each number of the smaller map
+    if layer.weight.dtype == torch.float64:  # without oneDNN
+        return copies
+    if len(after) == 2:  # of lines either that or, with oneDNN, both maps in blocks of features
+        return max(copies, sum(-(-features // _BLOCK) * _BLOCK * places for features, places in (before, after)))
     return 0
 
 
@@ -159,5 +171,5 @@ _AFTER: dict[Any, Callable[[Any, Shape], Shape]] = {  # the first that fits
     Doubled: _doubled,
     _CONVOLUTIONS: _convolved,
     _CONVOLUTIONS_BACK: _transposed,
-    (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): lambda _, shape: (shape[0], *(-(-side // 2) for side in shape[1:])),
+    _POOLS: lambda _, shape: (shape[0], *(-(-side // 2) for side in shape[1:])),
 }

@@ -76,7 +76,8 @@ def in_batches(
         long = others * (time.perf_counter() - started) > _LONG
         if device.type != "cpu" or model.architecture.draws or not long:  # own modules may keep what they see
             available = 1
-        many = max(1, min(available, others, _TOGETHER // (size * footprint(model).use)))
+        taken = footprint(model)
+        many = max(1, min(available, others, _TOGETHER // (size * taken.use + taken.shared)))
         for count, (begin, result) in enumerate(spread(computed, begins, many), start=2):
             results[begin : begin + size] = result
             if count % _BATCHES == 0:

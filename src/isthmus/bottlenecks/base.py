@@ -57,6 +57,16 @@ class Bottleneck(Record):
         """Whether codes are some of finitely many, so that nothing lies between two of them."""
         return False
 
+    @property
+    def products(self) -> int:
+        """How often it multiplies with what it has learned, at one place of a code."""
+        return 0
+
+    @property
+    def beside(self) -> int:
+        """Numbers that it takes at most beside the codes, of however many examples."""
+        return 0
+
     def memory(self, generator: Generator) -> Memory:
         """The tensors that this bottleneck learns or keeps."""
         return Memory()

@@ -16,6 +16,7 @@ from isthmus.records import Count, Fraction, record
 __all__ = ["VectorQuantized"]
 
 _DISTANCES = 2**22
+_COPIES = 3
 
 
 @record
@@ -35,6 +36,15 @@ class VectorQuantized(Bottleneck):
     @property
     def discrete(self) -> bool:
         return True
+
+    @property
+    def products(self) -> int:
+        return self.entries * self.size
+
+    @property
+    def beside(self) -> int:
+        """Distances of some places from all entries; in training which entry each has, in eight bytes and in four."""
+        return _COPIES * _rows_at_once(self.entries) * self.entries
 
     def memory(self, generator: Generator) -> Memory:
         codebook = torch.empty(self.entries, self.size, dtype=torch.float32).normal_(generator=generator)

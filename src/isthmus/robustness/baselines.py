@@ -58,33 +58,34 @@ def linear_map(pairs: Pairs) -> dict[str, Restore]:
     spoilt, clean = (side.reshape(len(side), -1).astype(np.float64) for side in pairs)
     scatter = np.square(spoilt - spoilt.mean(0)).sum() / spoilt.shape[1] or 1.0
     strengths = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    maps = {f"ridge {share:g}": solved for share, solved in zip(
-        strengths, ridge(spoilt, clean, [share * scatter for share in strengths]), strict=True
-    )}  # fmt: skip
+    maps = ridge(spoilt, clean, [share * scatter for share in strengths])
 
-    def restore(weights: Array, offset: Array, x: Array) -> Array:
-        return (x.reshape(len(x), -1) @ weights + offset).reshape(x.shape)
+    def restore(apply: Restore, x: Array) -> Array:
+        return apply(x.reshape(len(x), -1)).reshape(x.shape)
 
-    return {name: partial(restore, *solved) for name, solved in maps.items()}
+    return {f"ridge {share:g}": partial(restore, apply) for share, apply in zip(strengths, maps, strict=True)}
 
 
-def ridge(x: Array, y: Array, strengths: list[float]) -> list[tuple[Array, Array]]:
-    """For each strength λ the weights (d, e) and the offset (e,) of the linear map from x (n, d) to y (n, e).
+def ridge(x: Array, y: Array, strengths: list[float]) -> list[Restore]:
+    """For each strength λ the linear map from x (n, d) to y (n, e) that minimizes |y - x weights - offset|² + λ |weights|².
 
-    They minimize |y - x weights - offset|² + λ |weights|², and are solved with a matrix of d² or n² numbers, whichever is smaller.
-    Hoerl and Kennard, Ridge regression, 1970.
+    Hoerl and Kennard, Ridge regression, 1970. Of more numbers than examples the weights are never laid out: in the terms of the
+    examples' own products all takes memory in proportion to x and y.
     """
     x_mean, y_mean = x.mean(0), y.mean(0)
     centered, wanted = x - x_mean, y - y_mean
-    wide = x.shape[1] > len(x)
-    scatter = centered @ centered.T if wide else centered.T @ centered
-    side = wanted if wide else centered.T @ wanted
-    found = []
-    for strength in strengths:
-        solved = np.linalg.solve(scatter + strength * np.eye(len(scatter)), side)
-        weights = centered.T @ solved if wide else solved
-        found.append((weights, y_mean - x_mean @ weights))
-    return found
+    if x.shape[1] <= len(x):
+        scatter, side = centered.T @ centered, centered.T @ wanted
+        all_weights = [np.linalg.solve(scatter + strength * np.eye(len(scatter)), side) for strength in strengths]
+        return [partial(lambda weights, new: (new - x_mean) @ weights + y_mean, weights) for weights in all_weights]
+    values, axes = np.linalg.eigh(centered @ centered.T)
+    ways, side = centered.T @ axes, axes.T @ wanted
+
+    def apply(strength: float, new: Array) -> Array:
+        mapped: Array = ((new - x_mean) @ ways / (values.clip(0) + strength)) @ side + y_mean
+        return mapped
+
+    return [partial(apply, strength) for strength in strengths]
 
 
 def median_filter(pairs: Pairs) -> dict[str, Restore]:

@@ -44,6 +44,7 @@ Reading order, which is the way of the data; nobody imports upward:
     attributes      the fitted attributes, replaced as a whole
     mixtures        a density for codes that have no prior
     fitted          what a fitted autoencoder does
+    wanted          what is given where an autoencoder is wanted
     pretraining     layer by layer, from the example inwards
     estimator       the scikit-learn face
     around          estimators around an autoencoder, in its file

@@ -14,6 +14,7 @@ from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import as_pictures, first, limits, pictured
 from isthmus.training import Report
+from isthmus.wanted import check_autoencoder
 
 __all__ = ["EventWriter", "installed"]
 
@@ -80,6 +81,7 @@ class EventWriter:
         Raises:
             DataError: X does not fit the autoencoder.
         """
+        check_autoencoder(ae, "EventWriter.pictures")
         examples = first(X, EXAMPLES)
         training = ae.model_.training
         ae.model_.eval()

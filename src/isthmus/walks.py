@@ -14,6 +14,7 @@ from isthmus.data.mapped import some_rows
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimator import Autoencoder
 from isthmus.units import once
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["Neighbors", "Traversal", "interpolate", "neighbors", "traverse"]
 
@@ -47,6 +48,7 @@ class Neighbors(NamedTuple):
     distances: Array
 
 
+@takes_autoencoder
 @once()
 def traverse(
     ae: Autoencoder,
@@ -95,6 +97,7 @@ def traverse(
     return Traversal(chosen, variances[chosen], values, _decoded(ae, walked))
 
 
+@takes_autoencoder
 @once()
 def interpolate(
     ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, how: Literal["linear", "spherical"] = "linear"
@@ -126,6 +129,7 @@ def interpolate(
     return _decoded(ae, shares[0] * begins[:, None] + shares[1] * ends[:, None])
 
 
+@takes_autoencoder
 @once()
 def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
     """For each query the k examples of X (n, *shape_) whose codes are nearest to its own. One that is in X finds itself first."""

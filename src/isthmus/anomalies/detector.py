@@ -30,6 +30,7 @@ from isthmus.optimizers import AdamW, OneCycle
 from isthmus.storage import Tensors
 from isthmus.text import quoted
 from isthmus.units import once
+from isthmus.wanted import check_autoencoder
 
 __all__ = ["OutlierDetector"]
 
@@ -117,6 +118,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
 
         X_normal: normal examples (n, *shape) that ``ae`` was not trained on; of the others there is less error than of new ones.
         """
+        check_autoencoder(ae, f"{cls.__name__}.around")
         return cls(FrozenEstimator(ae), **choices).fit(X_normal)
 
     @once()

@@ -31,6 +31,7 @@ from isthmus.runs import Origin
 from isthmus.splits import split, trained_on
 from isthmus.text import as_json, printable
 from isthmus.units import once
+from isthmus.wanted import check_autoencoder
 from isthmus.writing import replace_file
 
 __all__ = ["Comparison", "compare", "write"]
@@ -167,6 +168,9 @@ def compare(
     if len(models) < 2:
         raise RecordError("to compare takes two autoencoders or more; name the folders of runs, or model files")
     given = list(models.values()) if isinstance(models, Mapping) else list(models)
+    for each in given:
+        if not isinstance(each, str | os.PathLike):
+            check_autoencoder(each, "compare", "one of the models")
     loaded = [each if isinstance(each, Autoencoder) else _opened(Path(each)) for each in given]
     names = tuple(models) if isinstance(models, Mapping) else _names(given, loaded)
     known = [None if isinstance(each, Autoencoder) else _origin(Path(each)) for each in given]

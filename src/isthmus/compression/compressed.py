@@ -25,6 +25,7 @@ from isthmus.limits import check_memory
 from isthmus.metrics import psnr
 from isthmus.text import quoted
 from isthmus.units import once
+from isthmus.wanted import takes_autoencoder
 from isthmus.writing import check_writable, replace_file
 
 __all__ = ["Compressed", "compress", "decompress", "decompressing", "with_step"]
@@ -121,6 +122,7 @@ class Compressed:
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in known.items()}
 
 
+@takes_autoencoder
 @once()
 def compress(
     ae: Autoencoder,
@@ -198,6 +200,7 @@ def _figures(work: Work, written: Written) -> Compressed:
     )
 
 
+@takes_autoencoder
 def decompressing(
     ae: Autoencoder, path: str | os.PathLike[str]
 ) -> tuple[tuple[int, ...], np.dtype[Any], Iterator[Array]]:
@@ -224,6 +227,7 @@ def decompressing(
     return (n, *ae.shape_), dtype, (restored(ae, quantizer.codes(part), dtype) for part in parts)
 
 
+@takes_autoencoder
 def decompress(ae: Autoencoder, path: str | os.PathLike[str]) -> Array:
     """The examples (n, *shape_) of a compressed file, in the order and the type in which they were compressed.
 

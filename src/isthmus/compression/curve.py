@@ -21,6 +21,7 @@ from isthmus.evaluation import principal, span_of
 from isthmus.metrics import psnr
 from isthmus.text import quoted
 from isthmus.units import once
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["LIMIT", "Point", "at_bits", "at_psnr", "rate_distortion"]
 
@@ -51,6 +52,7 @@ class Point:
     psnr: float | None
 
 
+@takes_autoencoder
 @once()
 def rate_distortion(
     ae: Autoencoder, X: Any, steps: Sequence[float] | None = None, *, train: Any = None, limit: int = LIMIT

@@ -25,6 +25,7 @@ from isthmus.evaluation.labels import Labels, probed
 from isthmus.evaluation.subspace import principal, sample
 from isthmus.metrics import psnr
 from isthmus.units import once
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["Evaluation", "checked", "evaluate", "plain", "shown"]
 
@@ -182,6 +183,7 @@ class Evaluation:
         return {name: plain(value) for name, value in asdict(self).items()}
 
 
+@takes_autoencoder
 @once()
 def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.

@@ -44,6 +44,7 @@ from isthmus.storage import Tensors
 from isthmus.terminal import interactive
 from isthmus.training import Report, State, train
 from isthmus.units import once
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["Classifier", "finetune"]
 
@@ -313,6 +314,7 @@ def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
     return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind)
 
 
+@takes_autoencoder
 def finetune(
     ae: Autoencoder,
     X: Any,

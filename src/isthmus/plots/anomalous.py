@@ -14,6 +14,7 @@ from isthmus.data.observed import gaps
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import chart
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
+from isthmus.wanted import check_autoencoder
 
 __all__ = ["anomalies", "anomaly_scores"]
 
@@ -86,6 +87,7 @@ def _detected(ae: Autoencoder | OutlierDetector, X: Any) -> tuple[OutlierDetecto
     """The detector, or one around the autoencoder, and the checked examples."""
     if isinstance(ae, OutlierDetector):
         return ae, first(X, missing=ae.autoencoder_.missing)
+    check_autoencoder(ae, "a picture of anomalies")
     examples = first(X, missing=ae.missing)
     return OutlierDetector.around(ae, examples, calibration_fraction=0.5, random_state=0), examples
 

@@ -14,6 +14,7 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Box, Picture, blank, frame
 from isthmus.plots.grids import Array, ImageShape, Limits, as_pictures, color_bar, draw, first, limits, pictured, zoom
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["codes", "feature_maps"]
 
@@ -22,6 +23,7 @@ COLUMN = 140.0  # pixels for one example and its code
 MAPS = 256  # as many feature maps are shown at most
 
 
+@takes_autoencoder
 def codes(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
     """The first n examples over their codes, all codes on one scale.
 
@@ -82,6 +84,7 @@ def _code_pictures(figure: Picture, boxes: dict[Axes, Box], pictures: Array) -> 
     boxes |= color_bar(figure, axes.images[0], "code", (last, -factor * size[0] - 16, COLUMN, factor * size[0]))
 
 
+@takes_autoencoder
 def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, image_shape: ImageShape = None) -> Figure:
     """The code of example number `index` as its d maps (h, w), beside the example: at most the first 256 maps.
 

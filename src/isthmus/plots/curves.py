@@ -11,10 +11,12 @@ from matplotlib.ticker import MaxNLocator
 from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import chart
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["losses"]
 
 
+@takes_autoencoder
 def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
     """Training and validation loss in nats per example against the epoch; its two parts too where the code has a price.
 

@@ -15,6 +15,7 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.mixtures import ROWS
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["manifold", "samples"]
 
@@ -22,6 +23,7 @@ LOOKED_AT = 1000  # examples that say what is black and what white
 REACH = (0.05, 0.95)  # quantiles at which the manifold's grid ends
 
 
+@takes_autoencoder
 def samples(
     ae: Autoencoder,
     X: Any = None,
@@ -66,6 +68,7 @@ def _drawn(ae: Autoencoder, n: int, method: str, examples: Any, random_state: in
     return ae.sample(n, random_state, method="gmm", X=examples), f"a mixture of normals fitted to the codes of {fitted}"
 
 
+@takes_autoencoder
 def manifold(
     ae: Autoencoder,
     X: Any = None,

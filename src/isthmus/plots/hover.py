@@ -21,6 +21,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import Array, as_pictures, first, limits, pictured
 from isthmus.plots.maps import UNLABELED, Coloring, coloring, drawn_places, project
 from isthmus.text import html_safe, printable
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["BYTES", "POINTS", "hover_map"]
 
@@ -60,6 +61,7 @@ _STYLE = """
 """.strip()
 
 
+@takes_autoencoder
 def hover_map(
     ae: Autoencoder,
     X: Any,

@@ -21,6 +21,7 @@ from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import Picture, chart
 from isthmus.plots.grids import Array, first
 from isthmus.plots.lettering import named
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["UNLABELED", "coloring", "drawn_places", "latent", "project", "tsne", "umap"]
 
@@ -38,6 +39,7 @@ class Projection(NamedTuple):
     said: str
 
 
+@takes_autoencoder
 def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
     """The codes of X as points, colored by the labels y; of longer codes the first two principal components.
 
@@ -56,6 +58,7 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
     return figure
 
 
+@takes_autoencoder
 def tsne(
     ae: Autoencoder, X: Any, y: Any = None, *, limit: int = 5000, perplexity: float = 30.0, random_state: int = 0
 ) -> Figure:
@@ -68,6 +71,7 @@ def tsne(
     return _mapped(ae, X, y, "t-SNE", limit, random_state, perplexity=perplexity)
 
 
+@takes_autoencoder
 def umap(
     ae: Autoencoder,
     X: Any,

@@ -16,6 +16,7 @@ from isthmus.compression import rate_distortion as measured
 from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.drawing import chart
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["rate_distortion"]
 
@@ -33,6 +34,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 _TOP = 45  # decibels, from which on nobody sees a loss
 
 
+@takes_autoencoder
 def rate_distortion(
     ae: Autoencoder,
     X: Any,

@@ -23,6 +23,7 @@ from isthmus.plots.grids import ImageShape, as_pictures, grid, limits
 from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness
 from isthmus.robustness import robustness as measured
 from isthmus.robustness.spoiling import Kinds, Levels
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["curves", "examples", "restorations", "robustness", "save"]
 
@@ -31,6 +32,7 @@ OTHERS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # not C7, which is gr
 APART = 0.055  # of the height of the axes between two labels
 
 
+@takes_autoencoder
 def robustness(
     ae: Autoencoder,
     X: Any,
@@ -52,6 +54,7 @@ def robustness(
     return curves(measured(ae, X, train=train, draws=draws, n=n, random_state=random_state, **swept))
 
 
+@takes_autoencoder
 def restorations(
     ae: Autoencoder,
     X: Any,

@@ -15,10 +15,12 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.evaluation import principal
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
 
 
+@takes_autoencoder
 def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
     """The first n examples over their reconstructions.
 
@@ -35,6 +37,7 @@ def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, imag
     )
 
 
+@takes_autoencoder
 def denoising(
     ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
 ) -> Figure:
@@ -46,6 +49,7 @@ def denoising(
     return _restoring(ae, X, n, random_state, image_shape, names)
 
 
+@takes_autoencoder
 def completion(
     ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
 ) -> Figure:
@@ -57,6 +61,7 @@ def completion(
     return _restoring(ae, X, n, random_state, image_shape, names)
 
 
+@takes_autoencoder
 def noisy(
     ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
 ) -> Figure:
@@ -69,6 +74,7 @@ def noisy(
     return _over(examples, {"noisy": ae.corrupt(examples, random_state=random_state)}, pictured(ae, image_shape), alt)
 
 
+@takes_autoencoder
 def sheet(
     ae: Autoencoder, X: Any, y: Any = None, *, rows: int = 10, columns: int = 10, image_shape: ImageShape = None
 ) -> Figure:
@@ -85,6 +91,7 @@ def sheet(
     return grid(cells, limits(examples, image_shape), alt, title=title, group=(1, 2))
 
 
+@takes_autoencoder
 def noise_levels(
     ae: Autoencoder,
     X: Any,
@@ -116,6 +123,7 @@ def noise_levels(
     return _over(examples, rows, pictured(ae, image_shape), alt, together=2)
 
 
+@takes_autoencoder
 def pca(
     ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, n: int = 10, image_shape: ImageShape = None
 ) -> Figure:

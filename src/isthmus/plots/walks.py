@@ -32,6 +32,7 @@ from isthmus.plots.grids import (
     zoom,
 )
 from isthmus.plots.lettering import named
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["interpolation", "neighbors", "traversal"]
 
@@ -40,6 +41,7 @@ COLUMNS = 40  # of a table, which are shown as a chart
 POOL = 10_000  # examples among which neighbors are looked for
 
 
+@takes_autoencoder
 def traversal(
     ae: Autoencoder,
     X: Any,
@@ -85,6 +87,7 @@ def traversal(
     return grid(cells, limits(examples, image_shape), alt, title=f"{title},\n{kept}", rows=rows, columns=columns)
 
 
+@takes_autoencoder
 def interpolation(
     ae: Autoencoder,
     X: Any,
@@ -130,6 +133,7 @@ def interpolation(
     return grid(cells, limits(examples[:LOOKED_AT], image_shape), alt, title=title, rows=rows, group=(2, steps))
 
 
+@takes_autoencoder
 def neighbors(
     ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, n: int = 6, k: int = 5, image_shape: ImageShape = None
 ) -> Figure:

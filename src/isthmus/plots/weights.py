@@ -12,10 +12,12 @@ from torch import nn
 from isthmus.errors import NotPossibleError
 from isthmus.estimator import Autoencoder
 from isthmus.plots.grids import ImageShape, as_pictures, first, grid, pictured
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["filters"]
 
 
+@takes_autoencoder
 def filters(ae: Autoencoder, X: Any = None, y: Any = None, *, n: int = 64, image_shape: ImageShape = None) -> Figure:
     """The first n filters of the encoder's first layer: red weights excite, blue ones inhibit, white is zero.
 

@@ -12,11 +12,13 @@ from isthmus.report.measured import advice, lead, measured
 from isthmus.report.page import Pictures, gallery, page, section
 from isthmus.report.trained import choices, course, use
 from isthmus.text import html_safe
+from isthmus.wanted import takes_autoencoder
 from isthmus.writing import replace_file
 
 __all__ = ["write_report"]
 
 
+@takes_autoencoder
 def write_report(
     folder: str | os.PathLike[str],
     ae: Autoencoder,

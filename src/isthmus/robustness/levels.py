@@ -28,6 +28,7 @@ from isthmus.robustness.baselines import Pairs, chosen, suited
 from isthmus.robustness.spoiling import Kinds, Levels, Spoiling, spoilings
 from isthmus.text import quoted
 from isthmus.units import once
+from isthmus.wanted import takes_autoencoder
 
 __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
 
@@ -178,6 +179,7 @@ def _cell(figure: Restored) -> str:
     return f"{shown(figure.error)}\n{figure.psnr:.1f} dB{alike}"
 
 
+@takes_autoencoder
 @once()
 def robustness(
     ae: Autoencoder,

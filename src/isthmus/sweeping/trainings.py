@@ -31,6 +31,7 @@ from isthmus.splits import Membership, split, write_record
 from isthmus.sweeping.found import SIZE, Sweep
 from isthmus.sweeping.trials import Room, Trial, Watch, trial
 from isthmus.text import as_json
+from isthmus.wanted import takes_autoencoder
 from isthmus.writing import replace_file
 
 __all__ = ["MOST", "SIZE", "sweep"]
@@ -48,6 +49,7 @@ _ERRORS = (
 _SKETCHED = 100  # examples that tell whether a net can be built
 
 
+@takes_autoencoder
 def sweep(
     ae: Autoencoder,
     X: Any,

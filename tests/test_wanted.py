@@ -1,0 +1,118 @@
+"""What is no autoencoder, where one is wanted, gets a sentence that says what it is and what to give; in every public function."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import isthmus
+from isthmus import Autoencoder, Classifier, OutlierDetector, compare
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.errors import RecordError
+from isthmus.tensorboard import EventWriter, installed
+
+INTERNAL = {  # machinery, which is handed what was checked
+    *("around", "bearing", "checkpoints", "inference", "overrides", "predictions", "review", "runs", "storage"),
+    *("evaluation.checked", "evaluation.span_of"),
+}
+X = np.random.default_rng(0).normal(size=(30, 3))
+
+
+def wanting() -> dict[str, Callable[..., Any]]:
+    """Every public function that has an argument `ae`, by its name."""
+    found = {}
+    modules = [module.name for module in pkgutil.iter_modules(isthmus.__path__)] + ["plots.hover"]
+    for module in sorted(set(modules) - INTERNAL):
+        home = import_module(f"isthmus.{module}")
+        for name in getattr(home, "__all__", ()):
+            function = getattr(home, name)
+            if inspect.isfunction(function) and "ae" in inspect.signature(function).parameters:
+                found[f"{module}.{name}"] = function
+    return {name: function for name, function in found.items() if name not in INTERNAL}
+
+
+FUNCTIONS = wanting()
+
+
+def unfitted() -> Autoencoder:
+    return Autoencoder(Identity(1), architecture=MLP(()), epochs=1, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def detector() -> OutlierDetector:
+    return OutlierDetector(unfitted(), false_alarm_rate=0.3, random_state=0).fit(X)
+
+
+def called(function: Callable[..., Any], given: Any, by_name: bool) -> Any:
+    """A function with something in the place of the autoencoder, and examples for all else that it must have."""
+    needed = {
+        name: given if name == "ae" else X
+        for name, each in inspect.signature(function).parameters.items()
+        if each.default is inspect.Parameter.empty
+    }
+    return function(**needed) if by_name else function(*needed.values())
+
+
+def test_every_function_is_found() -> None:
+    assert {"evaluation.evaluate", "walks.traverse", "plots.tsne", "plots.hover.hover_map", "sweeping.sweep"} <= set(
+        FUNCTIONS
+    )
+    assert len(FUNCTIONS) > 35
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_detector_is_no_autoencoder(name: str, detector: OutlierDetector) -> None:
+    if name in {"plots.anomalies", "plots.anomaly_scores"}:  # which take both
+        given: Any = Classifier(unfitted())
+        sentence = "is a Classifier: fit it, and give its autoencoder_$"
+    else:
+        given, sentence = detector, "is an OutlierDetector: give its autoencoder_$"
+    for by_name in (True, False):
+        with pytest.raises(RecordError, match=rf"takes an Autoencoder, and ae {sentence}"):
+            called(FUNCTIONS[name], given, by_name)
+
+
+GIVEN: dict[str, tuple[Any, str]] = {
+    "class": (Autoencoder, "the class Autoencoder: give an object that was fitted, Autoencoder().fit(X)"),
+    "text": ("run/model.safetensors", "load the autoencoder first, isthmus.load('run/model.safetensors')"),
+    "path": (Path("run"), "load the autoencoder first, isthmus.load('run')"),
+    "frozen": (FrozenEstimator(unfitted()), "a FrozenEstimator: give its estimator"),
+    "search": (GridSearchCV(unfitted(), {"epochs": [1]}).fit(X), "a GridSearchCV: give its best_estimator_"),
+    "pipeline": (make_pipeline(StandardScaler(), unfitted()), "a Pipeline: give the step that is one"),
+    "nothing": (None, "a NoneType: give one that was fitted"),
+    "array": (X, "a ndarray: give one that was fitted"),
+    "model": (unfitted().fit(X).model_, "a Model: give one that was fitted"),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_whatever_else_is_given_is_named_with_what_to_do(kind: str) -> None:
+    given, sentence = GIVEN[kind]
+    with pytest.raises(RecordError, match=re.escape(sentence)):
+        isthmus.evaluate(given, X)
+
+
+def test_methods_and_lists_of_models_say_it_too(detector: OutlierDetector, tmp_path: Path) -> None:
+    with pytest.raises(
+        RecordError, match=r"OutlierDetector\.around takes an Autoencoder, and ae is an OutlierDetector"
+    ):
+        OutlierDetector.around(detector, X)  # type: ignore[arg-type]
+    for models in ([detector, detector], {"a": unfitted().fit(X), "b": detector}):
+        with pytest.raises(RecordError, match="compare takes an Autoencoder, and one of the models is an OutlierDet"):
+            compare(models, X)
+    if installed():
+        with EventWriter(tmp_path) as writer, pytest.raises(RecordError, match=r"EventWriter\.pictures takes an Auto"):
+            writer.pictures(detector, X, 1)  # type: ignore[arg-type]

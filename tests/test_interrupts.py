@@ -310,3 +310,16 @@ def test_signals_at_any_time_leave_what_was_or_what_is() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
+
+
+LEFT = """
+import numpy as np
+from isthmus import Autoencoder
+reports = Autoencoder(random_state=0).fitting(np.random.default_rng(0).normal(size=(200, 20)), every=1)
+next(reports), next(reports)
+"""
+
+
+def test_a_training_that_is_left_at_the_end_of_a_program_says_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

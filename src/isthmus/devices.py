@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -124,8 +125,9 @@ def learns(reports: Callable[P, Generator[T, None, None]]) -> Callable[P, Genera
                     return
                 yield report
         finally:
-            with learning():
-                working.close()
+            if not sys.is_finalizing():  # where a generator is left open at the very end, PyTorch may be half gone
+                with learning():
+                    working.close()
 
     return switched
 

@@ -108,6 +108,23 @@ TABLES: dict[str, Table] = {
     ),
     "blanks between thousands": _table("a,b\n1 234,2\n2 000 000,3\n", Right([[1234, 2], [2e6, 3]], ("a", "b"))),
     "apostrophes between thousands": _table("a,b\n1'234.5,2\n2'000,3\n", Right([[1234.5, 2], [2000, 3]], ("a", "b"))),
+    "points between thousands, as other columns have decimal commas": _table(
+        "a;b\n1.234;1,5\n567;2,5\n", Right([[1234, 1.5], [567, 2.5]], ("a", "b"), ("a, b (1.234 is 1234)",))
+    ),
+    "a later column tells of points": _table(
+        "a;b\n1.234;1\n" + "567;2\n" * 3 + "2.345;2,5\n",
+        Right([[1234, 1], *[[567, 2]] * 3, [2345, 2.5]], ("a", "b"), ("a, b (1.234 is 1234)",)),
+    ),
+    "points before three digits, beside whole numbers": _table(
+        "a;b\n1.234;2\n567;3\n",
+        Right([[1.234, 2], [567, 3]], ("a", "b"), ("with a decimal point: a (1.234 is 1.234)", "--decimal ','")),
+    ),
+    "points before three digits with commas between": _table(
+        "a,b\n1.234,2\n567,3\n", Right([[1.234, 2], [567, 3]], ("a", "b"))
+    ),
+    "fractions of any length beside decimal commas": _table(
+        "a;b\n1.234;1,5\n2.5;2,5\n", Right([[1.234, 1.5], [2.5, 2.5]], ("a", "b"))
+    ),
     "thousands as asked": _table("a;b\n1,234;2\n3;4\n", Right([[1234, 2], [3, 4]], ("a", "b")), decimal="."),
     "both marks in a column": _table('a,b\n"1,5",1\n2.25,2\n', "column 'a' holds text .line 2 .*'1,5'"),
     "each column its own mark": _table("a;b\n1,5;2.25\n3;4.5\n", Right([[1.5, 2.25], [3, 4.5]], ("a", "b"))),

@@ -247,3 +247,20 @@ def test_a_held_out_row_without_a_label_is_of_no_other_class() -> None:
     np.testing.assert_array_equal(kept, rows[[0, 1, 3, 4]])
     assert sentence == "spot"
     assert of_trained_classes(rows, np.array(["good", None, "good", "good", "good"], object), trained)[1] == ""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: pd.array(v, dtype="Int64"),
+        lambda v: pd.Series(v, dtype="int64[pyarrow]"),
+        lambda v: pd.Categorical(v),
+        lambda v: pd.Series(pd.Categorical(v)),
+    ],
+    ids=["nullable", "arrow", "categories", "series of categories"],
+)
+def test_whole_numbers_stay_whole_and_apart_where_one_is_missing(make: Any) -> None:
+    labels = class_labels(make([2**53 + 1, 2**53, None, 7]), 4)
+    assert labels.classes.tolist() == [7, 2**53, 2**53 + 1]
+    assert labels.classes.dtype.kind == "i"
+    assert labels.numbers.tolist() == [2, 1, -1, 0]

@@ -55,6 +55,14 @@ def test_two_far_values_of_a_column_are_both_named_and_gaps_do_not_matter() -> N
     assert {each.value for each in sentinels(column[:, None], "table")} == {-999.0, 9999.0}
 
 
+@pytest.mark.parametrize("values", [(-9999.0, -8888.0), (997.0, 998.0, 999.0), (-999.0, 9998.0, 9999.0)])
+def test_far_values_that_stand_side_by_side_are_all_named(values: tuple[float, ...]) -> None:
+    column = BULK["normal"].copy()
+    for start, value in enumerate(values):
+        column[start::40] = value
+    assert [each.value for each in sentinels(column[:, None], "table")] == sorted(values)
+
+
 HONEST: dict[str, Any] = {
     "sparse counts": RANDOM.poisson(0.05, N),
     "zeros and large amounts": RANDOM.poisson(3, N) * (RANDOM.random(N) < 0.1) * 1000.0,

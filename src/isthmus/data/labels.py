@@ -163,8 +163,9 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
         y = y.to_series()
     if is_a(y, "pandas", "Series", "Index", "Categorical") or is_a(y, "pandas.api.extensions", "ExtensionArray"):
         values, missing = np.asarray(y), np.asarray(y.isna(), bool)
-        if missing.any() and values.dtype.kind not in "fM":
-            values = np.asarray(y, dtype=object)
+        real = isinstance(y.dtype, np.dtype) and y.dtype.kind == "f"  # else NumPy makes floats of whole numbers
+        if missing.any() and values.dtype.kind != "M" and not real:
+            values = _objects(y.tolist())
         y = values
     elif is_a(y, "polars", "Series"):
         y = _objects(y.to_list())

@@ -55,6 +55,7 @@ class Numbers:
         self._decimal, self._european = decimal, european
         self.comma = np.full(width, decimal == ",")  # columns whose decimal mark is a comma
         self._saw_comma, self._saw_point, self._saw_either = (np.zeros(width, bool) for _ in range(3))
+        self._saw_three, self._saw_bare = np.zeros(width, bool), np.zeros(width, bool)
         self._rows = 0
         self.forget()
 
@@ -62,7 +63,14 @@ class Numbers:
         """Begins at the first row again; what the columns taught stays."""
         width, self._rows = len(self.comma), 0
         self.marks: Counter[str] = Counter()
-        self.examples: dict[str, dict[int, str]] = {"decimal": {}, "grouped": {}, "zeros": {}, "large": {}, "truth": {}}
+        self.examples: dict[str, dict[int, str]] = {
+            "decimal": {},
+            "grouped": {},
+            "zeros": {},
+            "large": {},
+            "truth": {},
+            "points": {},
+        }
         self.whole = np.ones(width, bool)  # columns of whole numbers alone
 
     def convert(self, columns: Sequence[Any]) -> Array:
@@ -79,6 +87,8 @@ class Numbers:
         values = np.full(len(flat), np.nan)
         place = np.repeat(np.arange(len(columns)), n)
         odd = np.flatnonzero(~plain)
+        if self._european and self._decimal is None:
+            self._look_at_points(flat, plain, place)
         texts = self._without_missing(flat, odd)
         odd, other = texts
         kinds = self._learn(flat, plain, place, odd, other)
@@ -107,8 +117,13 @@ class Numbers:
                 f"'{printable(mark, 20)}' {count:,}" for mark, count in self.marks.most_common(8) if count
             )
             found.append(f"missing values in {where}: {total:,} ({kinds})")
+        doubted = self._saw_three & self._saw_bare & ~self._saw_point & ~self.comma
+        self.examples["points"] = {k: v for k, v in self.examples["points"].items() if doubted[k] or self.comma[k]}
         if self.comma.any():
+            self.examples["decimal"] = self.examples["points"] | self.examples["decimal"]
             found.append(self._told("decimal", names, "with a decimal comma", "else --decimal ., decimal='.'"))
+        elif doubted.any():
+            found.append(self._told("points", names, "with a decimal point", "else --decimal ',', decimal=','"))
         if grouped := {k: v for k, v in self.examples["grouped"].items() if not self.comma[k]}:
             self.examples["grouped"] = grouped
             found.append(
@@ -144,7 +159,7 @@ class Numbers:
         which = listed([names[each] for each in sorted(examples)])
         value = (
             f" ({printable(cell, 40)} is {cells_value(cell, bool(self.comma[place])):.15g})"
-            if what in {"decimal", "grouped", "zeros"}
+            if what in {"decimal", "grouped", "zeros", "points"}
             else f" ({printable(cell, 40)})"
         )
         return f"read {how}: {which}{value}" + (f"; {otherwise}" if otherwise else "")
@@ -197,9 +212,23 @@ class Numbers:
             self._decide()
         return {"text": text, "either": either, "comma": comma, "grouped": grouped, "points": points}
 
+    def _look_at_points(self, flat: Any, plain: Array, place: Array) -> None:
+        """Which columns have points before three digits alone, which may stand between thousands where others have decimal commas."""
+        compute, some = self.arrow.compute, np.flatnonzero(plain & ~self._saw_point[place])
+        texts = flat.take(self.arrow.array(some))
+        point = np.asarray(compute.match_substring(texts, ".").to_numpy(zero_copy_only=False), bool)
+        self._saw_bare[place[some[~point]]] = True
+        fractions, columns = texts.filter(self.arrow.array(point)), place[some[point]]
+        three = self._is(fractions, cells.THREE)
+        self._saw_point[columns[~three]] = True
+        self._saw_three[columns[three]] = True
+        self._example("points", columns, three, fractions)
+        self._decide()
+
     def _decide(self) -> None:
-        european = self._european or bool(self._saw_comma.any())
-        comma = ~self._saw_point & (self._saw_comma | (self._saw_either & european))
+        saw = bool(self._saw_comma.any())
+        either = self._saw_either & (self._european or saw)
+        comma = ~self._saw_point & (self._saw_comma | either | (self._saw_three & (self._european and saw)))
         changed = bool((comma != self.comma).any())
         self.comma = comma
         if changed and self._rows:

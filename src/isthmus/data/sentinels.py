@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ _LEAST, _MOST = 0.001, 0.5  # share of a column: what is there more often than a
 _FAR = 2.0  # times the range of all others that the nearest of them is away
 _NEARER = 0.5  # and for a number that people write for what they do not know
 _DISTINCT = 10  # values that the others have: a column of few values may have a far one
+_TOGETHER = 4  # such values side by side: 97, 98 and 99 for three reasons why a number is not known
 _LEVELS = 2  # and beside a number that people write so
 _NAMED = 3  # columns in a sentence
 
@@ -66,20 +68,31 @@ def _far(column: Array) -> list[tuple[float, float]]:
     known = column[~np.isnan(column)] if column.dtype.kind == "f" else column
     distinct, counts = np.unique(known.astype(np.float64), return_counts=True)
     often = (counts >= max(_SEEN, _LEAST * len(known))) & (counts <= _MOST * len(known))
-    ends = [end for end in (0, len(distinct) - 1) if often[end]]
-    found = []
-    for end in ends:
-        value = float(distinct[end])
-        for others in ([end], ends):  # the other end may be such a value too
-            rest, weights = np.delete(distinct, others), np.delete(counts, others)
-            coded = _is_code(value)
-            if len(rest) < (_LEVELS if coded else _DISTINCT) or weights.sum() < 0.3 * len(known):
-                continue
-            apart = float(np.abs(rest - value).min())
-            if apart >= (_NEARER if coded and len(rest) >= _DISTINCT else _FAR) * float(rest[-1] - rest[0]):
-                found.append((value, float(counts[end]) / len(known)))
-                break
-    return found
+    below, above = _run(often), _run(often[::-1])
+    found: dict[int, float] = {}
+    for low, high in sorted(product(range(below + 1), range(above + 1)), key=sum):
+        rest, weight = distinct[low : len(distinct) - high], counts[low : len(distinct) - high].sum()
+        if len(rest) < _LEVELS or weight < 0.3 * len(known):
+            continue
+        for places, nearest in ((range(low), low - 1), (range(len(distinct) - high, len(distinct)), -high)):
+            if places and set(places) - set(found) and _apart(distinct, nearest, rest):
+                found |= {place: float(counts[place]) / len(known) for place in places}
+    return [(float(distinct[place]), found[place]) for place in sorted(found)]
+
+
+def _run(often: npt.NDArray[np.bool_]) -> int:
+    """How many of the first values are there often enough, of as many as may stand side by side."""
+    first = often[:_TOGETHER]
+    return len(first) if first.all() else int(first.argmin())
+
+
+def _apart(distinct: Array, place: int, rest: Array) -> bool:
+    """Whether the value at a place is far enough from the rest."""
+    coded = _is_code(float(distinct[place]))
+    if len(rest) < (_LEVELS if coded else _DISTINCT):
+        return False
+    factor = _NEARER if coded and len(rest) >= _DISTINCT else _FAR
+    return bool(np.abs(rest - distinct[place]).min() >= factor * (rest[-1] - rest[0]))
 
 
 def _is_code(value: float) -> bool:

@@ -17,11 +17,11 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 import isthmus
-from isthmus import Autoencoder
+from isthmus import Autoencoder, compare, evaluate, plots
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data import as_examples, load, read
-from isthmus.errors import DataError
+from isthmus.errors import DataError, IsthmusWarning
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 DAY, NOON, HOUR = (
@@ -293,6 +293,8 @@ NONSENSE: dict[str, tuple[Any, str]] = {
     "two parts": ([X, X[:5]], r"list of two arrays, .*X\[0\]"),
     "target is input": ((X, X), r"two arrays, .*np\.stack\(X\) if each is one example, np\.concatenate\(X\)"),
     "two parts of one size": ([X, X], r"np\.concatenate\(X\) if both hold some"),
+    "a column and labels": ((X[:, 0], y), r"tuple of two arrays, of shapes \(20,\) and \(20,\): .*column_stack\(X\)"),
+    "a series and labels": ((pd.Series(X[:, 0]), y), r"two arrays, .*np\.stack\(X\) if each is one example"),
     "masked": ([np.ma.masked_array(X), np.ma.masked_array(X)], "two arrays"),
     "frames": ((pd.DataFrame(X), pd.Series(y)), "tuple that holds data frames: pass one frame"),
     "two frames": ([pd.DataFrame(X), pd.DataFrame(X)], "list that holds data frames"),
@@ -332,7 +334,66 @@ def test_a_list_of_two_examples_is_taken_where_their_shape_is_known() -> None:
         np.testing.assert_array_equal(ae.encode(list(images[:count])), ae.encode(images[:count]))
     with pytest.raises(DataError, match="two arrays"):
         ae.encode([images, images])
-    assert as_examples(list(X[:2])).values.shape == (2, 3)
+    assert as_examples(list(X[:2]), shape=(3,)).values.shape == (2, 3)
+
+
+DOUBTED: dict[str, tuple[Any, str]] = {
+    "two columns": ([X[:, 0], X[:, 1]], r"list of two arrays, of shapes \(20,\) and \(20,\): each is taken for one"),
+    "two tensors": (list(torch.tensor(X[:2])), r"two arrays, .*np\.column_stack\(X\) if each is one column of all$"),
+    "folds": (np.split(X[:18], 3), r"list of 3 arrays of shape \(6, 3\): .*np\.concatenate\(X\) if each holds some$"),
+    "parts of a tuple": ((X, X, X), r"tuple of 3 arrays of shape \(20, 3\): each is taken for one example"),
+    "pictures of parts": ([np.zeros((9, 4, 5), np.uint8)] * 3, r"list of 3 arrays of shape \(9, 4, 5\)"),
+    "tensors": ([torch.tensor(X)] * 3, r"list of 3 arrays of shape \(20, 3\)"),
+}
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("kind", DOUBTED)
+def test_arrays_that_may_be_parts_or_columns_are_doubted_where_nothing_tells(kind: str) -> None:
+    """They are taken as scikit-learn takes them, one example each; stacked by the user, they say it themselves."""
+    given, sentence = DOUBTED[kind]
+    with pytest.warns(IsthmusWarning, match=sentence) as caught:
+        examples = as_examples(given)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(examples.values, np.stack([np.asarray(each) for each in given]))
+    as_examples(np.stack([np.asarray(each) for each in given]))
+    as_examples(given, shape=examples.values.shape[1:])
+
+
+RGB = [np.full((8, 9, 3), each, np.uint8) for each in range(4)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        X.tolist(),
+        list(X),
+        tuple(X[:3]),
+        [[1.0, 2.0], [3.0, 4.0]],
+        ([1.0, 2.0], [3.0, 4.0]),
+        [[[1.0, 2.0]] * 4] * 3,
+        RGB,
+        [each[..., 0] for each in RGB],
+        list(np.zeros((40, 28, 6))),
+        list(torch.zeros(12, 20, 2)),
+        [np.zeros((2, 50))] * 3,
+    ],
+    ids=[
+        "lists",
+        "rows",
+        "three rows",
+        "two lists",
+        "two tuples",
+        "nested",
+        "colors",
+        "gray",
+        "windows",
+        "tensors",
+        "short",
+    ],
+)
+def test_lists_of_examples_are_taken_without_a_word(given: Any) -> None:
+    assert len(as_examples(given).values) == len(given)
 
 
 def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
@@ -342,3 +403,15 @@ def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
     )
     np.savez(tmp_path / "y.npz", x=X, y=y)
     assert not read(tmp_path / "y.npz").notes
+
+
+def test_a_few_examples_in_a_list_are_no_doubt_to_what_was_fitted() -> None:
+    """Verbs of the package know the shape of an example, and pictures look at the first of many."""
+    images = list(np.random.default_rng(0).normal(size=(30, 9, 3)))
+    ae = quick().fit(np.stack(images))
+    for few in (images[:2], images[:5]):
+        ae.score(few)
+        evaluate(ae, few)
+        compare([ae, ae], few)
+        plots.reconstructions(ae, few)
+    plots.reconstructions(ae, images, n=4)

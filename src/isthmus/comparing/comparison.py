@@ -184,7 +184,7 @@ def compare(
     if X is None:
         origin = origin or _common(names, known)
         X, train, changes = _held_by_all(folders, origin, missing)
-    examples = as_examples(X, missing=missing)
+    examples = as_examples(X, missing=missing, shape=loaded[0].shape_)
     holes = gaps(examples.values)
     for name, ae in zip(names, loaded, strict=True):
         _check_fit(name, ae, examples, holes)

@@ -154,7 +154,7 @@ def compress(
     check_is_fitted(ae)
     asked = {"step": step, "bits": bits, "error": error}
     _check(ae, {name: value for name, value in asked.items() if value is not None})
-    values = ae._examples(as_examples(X))  # what is missing could not come back
+    values = ae._examples(as_examples(X, shape=ae.shape_))  # what is missing could not come back
     work = Work(ae, values, ae.encode(values))
     written = work.written(step, bits, error)
     replace_file(path, written.content)
@@ -175,7 +175,7 @@ def _check(ae: Autoencoder, given: dict[str, float]) -> None:
 
 def with_step(ae: Autoencoder, X: Any) -> Callable[[float | None], Compressed]:
     """What compressing examples X gives for a step, without a file: encoded once, for as many steps as are asked for."""
-    values = ae._examples(as_examples(X))
+    values = ae._examples(as_examples(X, shape=ae.shape_))
     work = Work(ae, values, ae.encode(values))
     return lambda step: _figures(work, work.written(step))
 

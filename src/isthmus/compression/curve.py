@@ -69,7 +69,7 @@ def rate_distortion(
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
         raise RecordError(f"steps={quoted(steps)}, limit={quoted(limit)} cannot be: give numbers greater than 0")
-    values = rivals.sample(as_examples(X).values, limit)
+    values = rivals.sample(as_examples(X, shape=ae.shape_).values, limit)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     even = bool((scale == scale.flat[0]).all())
     span = span_of(ae, values) if even else float(np.ptp((values - ae.model_.shift.cpu().numpy()) / scale))
@@ -111,7 +111,7 @@ def _autoencoder(ae: Autoencoder, values: Array, steps: Sequence[float] | None) 
 
 def _components(ae: Autoencoder, values: Array, train: Any) -> Iterator[Point]:
     """As many principal components as the code has numbers, in equal steps, through the same coder."""
-    fitted = values if train is None else as_examples(train).values
+    fitted = values if train is None else as_examples(train, shape=ae.shape_).values
     scale = np.broadcast_to(ae.model_.scale.cpu().numpy().astype(np.float64), ae.shape_).ravel()
     subspace, _ = principal(fitted, scale, math.prod(ae.code_shape_))
     if not len(subspace.axes):

@@ -6,6 +6,7 @@ Libraries that it cannot come from are not imported.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,13 +15,15 @@ import numpy.typing as npt
 
 from isthmus.data.labels import is_a
 from isthmus.data.refusals import no_numbers
-from isthmus.errors import DataError
+from isthmus.errors import DataError, IsthmusWarning
 
 __all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]
 
 Array = npt.NDArray[Any]
 
 _LISTED = 10  # names in a message
+_FEW = 10  # arrays in a list that may be parts of the examples; of more each is one example
+_CALLER = 7  # frames from here to who called fit
 _LOAD = "isthmus.data.load(X, drop={names}).train"
 _ARROW = ("Table", "RecordBatch")
 
@@ -186,21 +189,52 @@ def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
     """An error where a list holds several sets of examples, or examples and their labels."""
     if any(column_names(each) is not None for each in X):
         raise DataError(f"X is a {_name(X)} that holds data frames: pass one frame, of the examples alone")
-    arrays = [hasattr(each, "shape") and hasattr(each, "dtype") for each in X[:2]]
+    arrays = [hasattr(each, "shape") and hasattr(each, "dtype") for each in X[:_FEW]]
     if len(X) != 2 or not any(arrays):
+        if len(X) > 2 and shape is None and all(arrays):
+            _doubt_few(X)
         return
     try:
         first, second = (tuple(each.shape) if hasattr(each, "shape") else np.shape(each) for each in X)
     except ValueError:  # a list of different lengths, which has no shape
         return
-    if first == second and (len(first) < 2 or first == shape):
+    if first == second and first == shape:
         return  # two examples
     what = f"X is a {_name(X)} of two arrays, of shapes {first} and {second}"
+    if first == second and len(first) == 1 and first[0] > 2 and shape is None:
+        either = "np.stack(X) if each is one example, np.column_stack(X) if each is one column of all"
+        if isinstance(X, tuple) and all(arrays):
+            raise DataError(f"{what}: pass {either}; labels are no examples")
+        if all(arrays):
+            warnings.warn(f"{what}: each is taken for one example; pass {either}", IsthmusWarning, stacklevel=_CALLER)
+        return
+    if first == second and len(first) < 2:
+        return
     if first == second:
         raise DataError(
             f"{what}: pass the examples alone, X[0]; or np.stack(X) if each is one example, np.concatenate(X) if both hold some"
         )
     raise DataError(f"{what}: pass the examples alone, X[0]; labels, or a second part, are no examples")
+
+
+def _doubt_few(X: Sequence[Any]) -> None:
+    """A warning where a few arrays of many rows each, which may be parts of the examples, are taken for one example each."""
+    shapes = {tuple(each.shape) for each in X[:_FEW]}
+    first = next(iter(shapes))
+    if len(shapes) > 1 or len(X) >= _FEW or len(first) < 2 or len(X) >= first[0] or _pictured(X[0]):
+        return
+    warnings.warn(
+        f"X is a {_name(X)} of {len(X)} arrays of shape {first}: each is taken for one example; pass np.stack(X) if that is right, "
+        "np.concatenate(X) if each holds some",
+        IsthmusWarning,
+        stacklevel=_CALLER,
+    )
+
+
+def _pictured(values: Any) -> bool:
+    """Whether an array is a picture by its form: bytes (h, w), or up to four channels last."""
+    bytes_ = str(values.dtype).removeprefix("torch.") == "uint8"
+    return bytes_ and (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] <= 4))
 
 
 def _name(X: Any) -> str:

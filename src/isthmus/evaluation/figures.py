@@ -305,7 +305,7 @@ def _psnr(error: float | None, span: float) -> float | None:
 
 def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used."""
-    examples = as_examples(X, missing=ae.missing)
+    examples = as_examples(X, missing=ae.missing, shape=ae.shape_)
     values, wrong = examples.values, ae.wrong_columns(examples.columns)
     if wrong is not None:
         raise DataError(f"the examples of {name} have other columns than it was fitted on: {wrong}")

@@ -46,7 +46,8 @@ def first(X: Any, n: int | None = None, missing: Missing | None = None) -> Array
         raise DataError("this picture is drawn from examples: pass X, an array (n, *shape)")
     if n is not None and n < 1:
         raise DataError(f"{n} examples make no picture: ask for at least 1")
-    return as_examples(X[:n], missing=missing).values
+    one = getattr(X[0], "shape", None) if isinstance(X, list | tuple) and X else None  # the first ones may be few
+    return as_examples(X[:n], missing=missing, shape=None if one is None else tuple(one)).values
 
 
 def limits(examples: Any, image_shape: ImageShape = None) -> Limits:

@@ -262,6 +262,34 @@ def test_of_an_animation_that_is_cut_off_all_pages_are_read_or_none(ending: str,
     assert len(read(path, pages="examples").train) == 4
 
 
+@pytest.mark.promise(17)
+@pytest.mark.parametrize(("ending", "frames"), [("gif", 4), ("gif", 1), ("png", 4), ("webp", 4), ("tif", 4)])
+def test_the_first_page_of_a_file_that_is_cut_off_is_never_taken_in_silence(
+    ending: str, frames: int, tmp_path: Path
+) -> None:
+    pages = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (8, 8), dtype=np.uint8)) for n in range(frames)]
+    path = tmp_path / f"x.{ending}"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    whole, first = path.read_bytes(), read(path)
+    assert not any("cut off" in note for note in first.notes)
+    said = 0
+    for length in [*range(1, len(whole), 13), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        try:
+            found = read(path)
+        except DataError as error:
+            assert path.name in str(error)  # noqa: PT017  # either is right
+            continue
+        np.testing.assert_array_equal(found.train, first.train)
+        cut = [note for note in found.notes if note.startswith("1 file is cut off behind the first page or frame")]
+        said += len(cut)
+        # the pixels of further pages of a TIFF are not looked at; that there are such pages is said
+        assert cut or (ending == "tif" and "more pages" in str(found.notes)), f"{length} of {len(whole)}: {found.notes}"
+    assert said or ending == "webp"  # which is refused wherever it is cut
+    path.write_bytes(whole + b"behind")
+    assert read(path).notes == first.notes
+
+
 @pytest.fixture(scope="module")
 def bottle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a folder of the anomaly layout: bright spots on gray, brought from 12 x 10 to 8 x 8."""

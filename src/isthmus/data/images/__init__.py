@@ -5,6 +5,7 @@ Read in this order:
     formats.py    which endings and formats are read, and which images are of another kind
     folders.py    what lies in a folder: images, other files, links
     layout.py     what the names of folders mean: parts of a split, masks, classes
+    cut.py        whether a file ends before its last page
     headers.py    what a file says before it is decoded, and whether that is in proportion
     pixels.py     one image as an array; what was rewritten is counted
     reading.py    from a path to a data set, with a sentence for all that was guessed or left out

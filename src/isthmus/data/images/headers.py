@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from isthmus.data.files import open_regular, shown
+from isthmus.data.images.cut import gif_is_cut, is_cut
 from isthmus.data.images.formats import format_names
 from isthmus.errors import DataError
 
@@ -56,6 +57,7 @@ class Header:
         kind: of its pixels.
         orientation: as EXIF counts, 1 where it is upright already.
         more: whether the file has further pages.
+        cut: whether the file ends before its last page; it is looked at with the first one.
         rewritten: what decoding changes, by the names in `pixels.REWRITTEN`.
     """
 
@@ -64,6 +66,7 @@ class Header:
     kind: Kind
     orientation: int
     more: bool
+    cut: bool
     rewritten: frozenset[str]
 
 
@@ -81,7 +84,7 @@ def headers(path: Path, every_page: bool = False) -> list[Header]:
             try:
                 image.seek(page)
             except EOFError:
-                if image.format == "GIF" and _is_cut(image.fp):  # type: ignore[attr-defined]  # of image files
+                if image.format == "GIF" and gif_is_cut(image.fp):  # type: ignore[attr-defined]  # of image files
                     raise DataError(f"{shown(path)} is cut off: replace or remove it") from None
                 return found
             found.append(header(image, path, size))
@@ -112,28 +115,6 @@ def opened(path: Path) -> Iterator[tuple[Image, int]]:
         except DAMAGED as error:
             reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)[:200]
             raise DataError(f"{shown(path)} is damaged or no image ({reason}): replace or remove it") from error
-
-
-def _is_cut(gif: Any) -> bool:
-    """Whether a GIF ends before its last block, which Pillow takes for the end of its pages."""
-    gif.seek(0)
-    _skip_colors(gif, gif.read(13)[10])
-    while (block := gif.read(1)) not in {b"", b";"}:
-        if block == b"!":
-            gif.seek(1, os.SEEK_CUR)
-        elif block == b"," and len(image := gif.read(9)) == 9:
-            _skip_colors(gif, image[8])
-            gif.seek(1, os.SEEK_CUR)
-        else:  # between blocks anything may stand
-            continue
-        while length := gif.read(1)[:1].strip(b"\0"):
-            gif.seek(length[0], os.SEEK_CUR)
-    return bool(block != b";")
-
-
-def _skip_colors(gif: Any, flags: int) -> None:
-    if flags & 0x80:
-        gif.seek(3 << ((flags & 7) + 1), os.SEEK_CUR)
 
 
 def _too_many_pixels(path: Path) -> str:
@@ -178,8 +159,9 @@ def header(image: Image, path: Path, size: int) -> Header:
         rewritten.add("turned")
     if (orientation or 1) >= 5:  # the camera lay on its side
         width, height = height, width
+    more, cut = _more(image), image.tell() == 0 and is_cut(image)
     return Header(
-        str(image.format), (height, width), _kind(image, path), orientation or 1, _more(image), frozenset(rewritten)
+        str(image.format), (height, width), _kind(image, path), orientation or 1, more, cut, frozenset(rewritten)
     )
 
 

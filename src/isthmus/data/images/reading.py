@@ -253,6 +253,13 @@ def _notes(reading: _Reading, files: list[_File]) -> list[str]:
         notes.append(
             f"{len(reading.misnamed):,} {what} read by content, not by ending: {', '.join(reading.misnamed[:3])}{more}"
         )
+    cut = [file for file in files if file.pages[0].cut]
+    if cut and reading.options.pages == "first":
+        what = "file is" if len(cut) == 1 else "files are"
+        notes.append(
+            f"{len(cut):,} {what} cut off behind the first page or frame, which is taken ({shown(cut[0].path.name)}): "
+            "replace or remove what is damaged"
+        )
     several = [file for file in files if file.pages[0].more]
     if several and reading.options.pages == "first":
         what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"

@@ -1,0 +1,79 @@
+"""Whether a file with several pages or frames ends before its end, which the first page alone does not show."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["gif_is_cut", "is_cut"]
+
+_MOST_PAGES = 10_000  # that are looked for
+
+
+def is_cut(image: Image) -> bool:
+    """Whether the file ends before its last page: known from its blocks and lists of pages, of which nothing is decoded.
+
+    The other formats are refused where they are cut off, whichever page is taken. The image stays at its page.
+    """
+    file: Any = image.fp  # type: ignore[attr-defined]  # of image files
+    place = file.tell()
+    try:
+        if image.format == "GIF":
+            return gif_is_cut(file)
+        if image.format == "PNG":
+            return bool(getattr(image, "is_animated", False)) and _png_is_cut(file)
+        return image.format == "TIFF" and _tiff_is_cut(file)
+    finally:
+        file.seek(place)
+
+
+def gif_is_cut(gif: Any) -> bool:
+    """Whether a GIF ends before its last block, which Pillow takes for the end of its pages."""
+    gif.seek(0)
+    _skip_colors(gif, gif.read(13)[10])
+    while (block := gif.read(1)) not in {b"", b";"}:
+        if block == b"!":
+            gif.seek(1, os.SEEK_CUR)
+        elif block == b"," and len(image := gif.read(9)) == 9:
+            _skip_colors(gif, image[8])
+            gif.seek(1, os.SEEK_CUR)
+        else:  # between blocks anything may stand
+            continue
+        while length := gif.read(1)[:1].strip(b"\0"):
+            gif.seek(length[0], os.SEEK_CUR)
+    return bool(block != b";")
+
+
+def _skip_colors(gif: Any, flags: int) -> None:
+    if flags & 0x80:
+        gif.seek(3 << ((flags & 7) + 1), os.SEEK_CUR)
+
+
+def _png_is_cut(png: Any) -> bool:
+    png.seek(8)
+    while len(head := png.read(8)) == 8 and head[4:] != b"IEND":
+        png.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)
+    return len(head) < 8 or len(png.read(4)) < 4
+
+
+def _tiff_is_cut(tiff: Any) -> bool:
+    """Whether the list of pages leads to a page whose tags are not all there; BigTIFF counts and points with 8 bytes."""
+    tiff.seek(0)
+    head = tiff.read(16)
+    order: Any = "little" if head[:2] == b"II" else "big"
+    big = int.from_bytes(head[2:4], order) == 43
+    count, entry, pointer = (8, 20, 8) if big else (2, 12, 4)
+    at, seen = int.from_bytes(head[8:16] if big else head[4:8], order), set[int]()
+    while at and at not in seen and len(seen) < _MOST_PAGES:
+        seen.add(at)
+        tiff.seek(at)
+        tags = int.from_bytes(number := tiff.read(count), order)
+        tiff.seek(at + count + entry * tags)
+        following = tiff.read(pointer)
+        if len(number) < count or len(following) < pointer:
+            return True
+        at = int.from_bytes(following, order)
+    return False

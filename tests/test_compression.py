@@ -33,6 +33,7 @@ from isthmus.compression import (
     at_bits,
     at_psnr,
     compress,
+    compressed,
     decompress,
     decompressing,
     files,
@@ -347,6 +348,22 @@ def test_blocks_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     parts = list(blocks)
     assert (shape, dtype, len(parts)) == ((300, 12, 12), np.uint8, 5)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_what_takes_no_bits_comes_back_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of few bytes may hold very many examples: at no time are more there than a block of them."""
+    monkeypatch.setattr(compressed, "_DECODED", 1 << 14)
+    ae, n = system("table", "one number"), 200_000
+    still = files.Contents(name_of(ae), "f8", np.zeros((n, 1, 1), np.int32), np.ones(1, np.float32))
+    (tmp_path / "x").write_bytes(files.packed(still))
+    assert (tmp_path / "x").stat().st_size < 300
+    tracemalloc.start()
+    try:
+        shape, dtype, parts = decompressing(ae, tmp_path / "x")
+        assert sum(len(part) for part in parts) == n
+        assert tracemalloc.get_traced_memory()[1] < math.prod(shape) * dtype.itemsize / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from isthmus.data.arrow import pyarrow
 from isthmus.data.dialect import Dialect
 from isthmus.data.textfile import LONGEST, Stream, TextFile
 from isthmus.errors import DataError
+from isthmus.limits import check_memory
 from isthmus.text import printable
 
 __all__ = ["Block", "RowCount", "filled", "text_blocks"]
@@ -19,6 +20,7 @@ __all__ = ["Block", "RowCount", "filled", "text_blocks"]
 Array = npt.NDArray[Any]
 
 _BYTES = 4 << 20  # of text in a block, at least
+_COLUMN = 8_500  # bytes that pyarrow and what is made of it take for a column, however short it is
 _ODD = 1_000  # rows of another width, after which no more are read
 
 
@@ -57,7 +59,9 @@ def text_blocks(file: TextFile, dialect: Dialect, rows: RowCount) -> Iterator[Bl
 
     Raises:
         DataError: a row has too few or too many cells, or a quotation mark is not closed.
+        MemoryLimitError: so many columns are out of proportion to the file, or more than there is memory for.
     """
+    check_memory(dialect.width * _COLUMN, f"reading {dialect.width:,} columns of {file.name}", given=file.size)
     size = max(_BYTES, 8 * dialect.longest)
     try:
         yield from _blocks(file, dialect, rows, min(size, LONGEST))

@@ -438,13 +438,13 @@ def _check_parquet(
     columns = tuple(table.schema_arrow.names)
     aside = {place: "the index that pandas wrote" for place, each in enumerate(columns) if _INDEX.fullmatch(each)}
     chosen = choose(columns, True, options, reused, name, aside)
-    wrong = dict[str, str]()
+    wrong, features = dict[str, str](), set(chosen.features)
     for index, field in enumerate(table.schema_arrow):
         kind = field.type
         if isinstance(kind, pyarrow().BaseExtensionType):
             raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
         number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-        if index in chosen.features and not number:
+        if index in features and not number:
             wrong[field.name] = _held(kind)
     if wrong:
         first = next(iter(wrong))

@@ -48,6 +48,7 @@ class TextFile:
         name: its path, as it is shown.
         encoding: how it is decoded.
         packing: how it is packed, or "".
+        size: bytes of the file, as it is packed.
         comment: what lines begin with that are comments; "" where none are.
         blanks: whether runs of blanks stand between the cells: they become tabs.
     """
@@ -55,7 +56,7 @@ class TextFile:
     def __init__(self, path: Path, encoding: str | None = None) -> None:
         self.name, self.comment, self.blanks = shown(path), "#", False
         self._file = open_regular(path)
-        self._size = self._file.seek(0, 2)
+        self.size = self._file.seek(0, 2)
         try:
             self.packing = self._packing()
             self.encoding = _known(encoding) or self._mark() or "utf-8"
@@ -142,7 +143,7 @@ class TextFile:
 
     def limit(self) -> int | None:
         """The bytes that it may become; None where it is not packed."""
-        return max(_UNPACKED, _GROWTH * self._size) if self.packing else None
+        return max(_UNPACKED, _GROWTH * self.size) if self.packing else None
 
 
 class Stream(io.RawIOBase):

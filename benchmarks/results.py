@@ -226,24 +226,26 @@ def line(name: str, row: Row, found: Figures) -> str:
         f"{statistics.mean(found.seconds):,.0f}",
         str(found.threads),
         f"{datetime.now(UTC):%Y-%m-%d}",
+        machine().partition(",")[0],
     )
     return f"| {' | '.join(cells)} |"
 
 
 def page(lines: list[str]) -> str:
     """The page."""
+    software = machine().split(", ", 2)[2]
     return "\n".join(
         [
             "# Results beside published figures",
             "",
-            f"Written by `python benchmarks/results.py`; {machine()}. Every choice was made on training digits, by what",
+            f"Written by `python benchmarks/results.py`; {software}. Every choice was made on training digits, by what",
             "comes of others of them; no test label chose anything, and nothing was trained on other data. The 8x8 digits have",
             "one set for all splits: theirs were made on the training parts of five, in which are examples that other splits test on.",
             "The figure is the mean over random states, with the least and the most; *reached* means that all of them did;",
             "seconds are of training and measuring together, for each, on so many threads.",
             "",
-            "| row | task | published | aim | ours | reached | random states | seconds | threads | measured |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| row | task | published | aim | ours | reached | random states | seconds | threads | measured | machine |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *lines,
             "",
         ]

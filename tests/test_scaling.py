@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from isthmus import Autoencoder, OutlierDetector, data
+from isthmus import Autoencoder, OutlierDetector, data, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data.examples import Missing
@@ -279,3 +280,13 @@ def test_model_units_are_what_the_scaling_says(scaling: Scaling, dtype: type, rn
     x = model.inwards(torch.from_numpy(X))
     np.testing.assert_allclose(x.numpy(), (X - shift) / scale, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(model.outwards(x).numpy(), X, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tiny", [1e-60, 1e-150, 1e-170, 1e-300])
+def test_tiny_numbers_are_scaled_and_measured_as_others(tiny: float) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    assert np.allclose(Standard().fit(X * tiny).scale / tiny, Standard().fit(X).scale, rtol=1e-12)
+    few = Autoencoder(Identity(1), architecture=MLP((4,)), epochs=1, random_state=0)
+    usual, found = (evaluate(clone(few).fit(each), each) for each in (X, X * tiny))
+    assert found.column_error == pytest.approx(usual.column_error, rel=1e-3)
+    assert found.pca_column_error == pytest.approx(usual.pca_column_error, rel=1e-3)

@@ -185,3 +185,26 @@ def test_a_sample_that_is_the_first_part_changes_nothing() -> None:
     new = Autoencoder(Identity(2), architecture=MLP((4,)), random_state=0)
     one, two = (clone(new) for _ in range(2))
     assert np.array_equal(one.partial_fit(X).encode(X), two.partial_fit(X, scaling_sample=X).encode(X))
+
+
+@pytest.mark.parametrize("away", [60.0, -1e4], ids=["above", "below"])
+def test_a_column_that_never_varied_and_is_far_away_now_is_named(away: float, table: Autoencoder) -> None:
+    X = TABLE.copy()
+    X[:, 3] += away * RNG.random(len(X)).round(3) + np.sign(away) * 60
+    (said,) = heard(lambda: table.encode(X))
+    assert said.startswith("column 3 lies far outside of the range that was fitted")
+    assert "it never varied from 5 when it was fitted" in said
+    offset = np.array([0, 0, 0, 1e7])
+    large = trained(TABLE + offset)
+    assert heard(lambda: large.encode(TABLE + offset * (1 + 6e-6))) == []  # float32 has steps of 1 there
+
+
+def test_negative_numbers_are_no_bytes_and_a_silent_first_part_asks_for_a_sample() -> None:
+    silent = TABLE * [1, 1, 1, 0]
+    ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0).partial_fit(silent)
+    (said,) = heard(lambda: ae.partial_fit(silent + RNG.normal(size=(60, 1)) * [0, 0, 0, 1]))
+    assert "divide by 255" not in said
+    assert said.endswith("partial_fit(X, scaling_sample=) takes at first a sample of all that will come")
+    shares = trained(RNG.random((60, 3)))
+    (said,) = heard(lambda: shares.encode(RNG.normal(size=(60, 3)) * 50))
+    assert "divide by 255" not in said

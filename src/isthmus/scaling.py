@@ -22,6 +22,7 @@ __all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
 
 Per = Literal["feature", "channel", "all"]
 
+_TINY = 1e-100  # spreads below which squares are measured in a unit of their own
 _ROUNDED = 8  # times the precision of a number, by which numbers that are equal may differ
 
 
@@ -116,10 +117,18 @@ class Standard(Scaling):
         axes = axes_of(self.per, examples.ndim)
         found, n = extent(examples, axes), sum(count(b, axes) for _, b in blocks(examples))
         mean = sum((total(b, axes) for _, b in blocks(examples)), np.zeros(())) / n
-        squares = sum((total(np.square(b.astype(np.float64) - mean), axes) for _, b in blocks(examples)), np.zeros(()))
+        unit = _unit_of(found.largest - found.least)
+        squares = sum(
+            (total(np.square((b.astype(np.float64) - mean) / unit), axes) for _, b in blocks(examples)), np.zeros(())
+        )
         noise = 0.5 * _rounding(examples.dtype, found.least, found.largest)  # of which rounding stays a fraction
-        deviation = np.maximum(np.sqrt(squares / n), noise)
+        deviation = np.maximum(np.sqrt(squares / n) * unit, noise)
         return Affine(np.where(found.constant, found.least, mean), found.scale(deviation))
+
+
+def _unit_of(span: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What numbers that spread so much are measured in, so that their squares do not vanish: 1, or a power of two near tiny ones."""
+    return np.where((span > 0) & (span < _TINY), np.exp2(np.floor(np.log2(np.where(span > 0, span, 1.0)))), 1.0)
 
 
 def axes_of(per: Per, ndim: int) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 It is judged by the bulk, since a few anomalous rows are no other unit: of at most 256 rows, evenly spread, at least 3. A unit (a column
 of a table, a channel of windows, all pixels of images) is doubted where more than half of the rows hold a number beyond what was fitted
-by more than three times its whole range, or twenty times where anomalies are looked for. All are where everything that varied when it
+by more than three times its whole range, or twenty times where anomalies are looked for; one that never varied where it is more than
+fifty of its scales away. All are where everything that varied when it
 was fitted is less than a hundredth as large now, as bytes are that became numbers in [0, 1].
 """
 
@@ -30,6 +31,7 @@ Doubles = NDArray[np.float64]
 _ROWS, _LEAST = 256, 3  # looked at, and wanted
 _NUMBERS = 2**20  # ends of units to remember: of very wide tables fewer rows are looked at
 _BEYOND, _ANOMALOUS = 3.0, 20.0  # ranges; and where anomalies are looked for
+_STILL = 50.0  # scales of what never varied
 _MOST = 0.5  # of the rows
 _VANISHING = 0.01
 _OFTEN = 0.05  # of the rows, in which what never varied may be another number
@@ -110,11 +112,19 @@ def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still
     outside = (top > high + most * span) | (bottom < low - most * span)
     beyond = varies & (outside.mean(0) > _MOST)
     least, largest = np.quantile(bottom, 0.1, axis=0), np.quantile(top, 0.9, axis=0)
+    steps = _STILL * np.asarray(extent.scale(np.ones(extent.least.shape))).reshape(-1)
+    away = np.maximum(np.abs(top - low), np.abs(bottom - low)) > steps
+    beyond |= ~varies & (away.mean(0) > _MOST)
     if still:
         beyond |= ~varies & (((bottom != low) | (top != low)).mean(0) > _OFTEN)
     if beyond.any():
         return _sentence(
-            np.flatnonzero(beyond), (least, largest), (low, high), (values.shape[1:], extent.least.shape), columns
+            np.flatnonzero(beyond),
+            (least, largest),
+            (low, high),
+            (values.shape[1:], extent.least.shape),
+            columns,
+            still,
         )
     before = np.maximum(np.abs(low), np.abs(high))[varies]
     now = np.maximum(np.abs(bottom), np.abs(top)).max(0)[varies]
@@ -135,6 +145,7 @@ def _sentence(
     fitted: tuple[Doubles, Doubles],
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
     columns: tuple[str, ...] | None,
+    still: bool,
 ) -> str:
     """Which unit lies beyond what was fitted, and the likely reason."""
     unit, count = int(beyond[0]), len(fitted[0])
@@ -148,14 +159,19 @@ def _sentence(
     else:
         what = f"channel {unit}"
     more = f" and {len(beyond) - 1:,} more" if len(beyond) > 1 else ""
-    if high <= 1 and low >= 0 and 1 < largest <= 255:
+    if still and low == high:
+        reason = "partial_fit(X, scaling_sample=) takes at first a sample of all that will come"
+    elif low == high:
+        reason = "a model learns nothing of what never varies"
+    elif high <= 1 and low >= 0 and least >= 0 and 1 < largest <= 255:
         reason = "they seem to be bytes, and it was fitted on numbers in [0, 1]: divide by 255"
     elif own == shape and count > 1:
         reason = "is it in another unit, or are the columns in another order?"
     else:
         reason = "it seems to be in another unit"
+    between = f"it never varied from {low:g} when it was fitted" if low == high else f"fitted were {low:g} to {high:g}"
     middle = f"{least:g}" if least == largest else f"{least:g} to {largest:g}"
     return (
         f"{what}{more} {'lie' if what == 'these examples' or more else 'lies'} far outside of the range that was fitted: {middle} in most "
-        f"rows, and fitted were {low:g} to {high:g}; {reason}"
+        f"rows, and {between}; {reason}"
     )

@@ -75,9 +75,10 @@ def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Sub
         missing = f"PCA with {size:,} components needs more than {size:,} examples; it has {n:,}"
     else:
         centered = np.empty((n, numbers), np.float32)
-        for run in runs:  # centered before it is rounded: columns far from zero keep their digits
-            np.subtract(rows(chosen[run]).reshape(-1, numbers), mean, out=centered[run], casting="same_kind")
-        centered /= scale.astype(np.float32)
+        for (
+            run
+        ) in runs:  # rounded at last: columns far from zero keep their digits, and those of tiny numbers are there
+            centered[run] = (rows(chosen[run]).reshape(-1, numbers) - mean) / scale
         if centered.any():
             axes = principal_components(centered, size).components_.astype(np.float64)
         else:

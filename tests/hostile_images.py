@@ -254,6 +254,83 @@ LAYOUTS: dict[str, Case] = {
         train=[6, 7, 4, 5, 3, 1, 2],
         labels=["ground_truth"] * 2 + ["test"] * 3 + ["train"] * 2,
     ),
+    "images and masks in each part": Case(
+        tree("train/images/a.png", "train/masks/a.png", "test/images/b.png", "test/1st_manual/b.png"),
+        train=[1],
+        test=[3],
+        notes=("train 1, test 1, 2 masks set aside",),
+    ),
+    "parts in a folder of images and in one of masks": Case(
+        tree("images/train/a.png", "images/val/b.png", "annotations/train/a.png", "annotations/val/b.png"),
+        train=[1],
+        test=[2],
+        notes=("train 1, validation 1, which is the test part, 2 masks set aside",),
+    ),
+    "Cityscapes": Case(
+        tree(
+            "leftImg8bit/train/ulm/a.png",
+            "leftImg8bit/val/bonn/b.png",
+            "gtFine/train/ulm/a.png",
+            "gtFine/val/bonn/b.png",
+        ),
+        train=[1],
+        labels=["ulm"],
+        test=[2],
+        test_labels=["bonn"],
+        notes=("2 masks set aside",),
+    ),
+    "VOC": Case(
+        tree("JPEGImages/a.png", "SegmentationClass/a.png", "SegmentationObject/a.png"),
+        train=[1],
+        notes=("train 1, 2 masks set aside",),
+    ),
+    "images in each part": Case(
+        tree("train/images/a.png", "test/images/b.png"), train=[1], test=[2], notes=("train 1, test 1",)
+    ),
+    "names before the parts": Case(
+        tree("seg_train/seg_train/sea/a.png", "seg_test/seg_test/sea/b.png", "seg_pred/seg_pred/c.png"),
+        train=[1],
+        labels=["sea"],
+        test=[2],
+        test_labels=["sea"],
+        notes=("train 1 (sea), test 1 (sea), 1 images in other folders left out (seg_pred)",),
+    ),
+    "names before the parts, of two data sets": Case(
+        tree("x_train/a.png", "x_test/b.png", "y_train/c.png", "y_test/d.png"),
+        train=[1, 3],
+        test=[2, 4],
+        notes=("train 2, test 2",),
+    ),
+    "classes with names like parts": Case(
+        tree("steam_train/a.png", "bus/b.png"), train=[2, 1], labels=["bus", "steam_train"]
+    ),
+    "two domains": Case(
+        tree("trainA/a.png", "trainB/b.png", "testA/c.png", "testB/d.png"),
+        train=[1, 2],
+        test=[3, 4],
+        notes=("train 2, test 2",),
+    ),
+    "trainval": Case(tree("trainval/a.png", "test/b.png"), train=[1], test=[2], notes=("train 1, test 1",)),
+    "masks by other names": Case(
+        tree("cat/a.png", "cat/a_segmentation.png", "cat/a_GT.png", "cat/a_label.png", "cat/b_label.png"),
+        train=[1, 5],
+        labels=["cat", "cat"],
+        notes=("3 masks were set aside (a_GT.png, a_label.png, a_segmentation.png)",),
+    ),
+    "a part of which some have no class": Case(
+        tree("train/good/a.png", "test_public/bad/b.png", "test_private/c.png"),
+        train=[1],
+        labels=["good"],
+        test=[3, 2],
+        test_labels=[None, "bad"],
+        notes=("train 1 (good), test 2 (bad, no label)",),
+    ),
+    "thumbnails of a disk station": Case(
+        tree("cat/a.png", "cat/@eaDir/a.png"),
+        train=[1],
+        labels=["cat"],
+        notes=("1 other entry is no image and was left out: @eaDir",),
+    ),
     "many data sets": Case(
         tree(*(f"{name}/{path}" for name in ("nut", "pill") for path in ground(*MVTEC))),
         train=[1, 2, 8, 9],

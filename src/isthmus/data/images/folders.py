@@ -17,7 +17,16 @@ __all__ = ["Folder", "LeftOut", "some", "walk"]
 
 _DEEPEST = 100  # folders in one another
 _LISTED = 3  # names in a note
-_OF_SYSTEMS = {"__macosx", "thumbs.db", "desktop.ini", "lost+found", "$recycle.bin", "system volume information"}
+_OF_SYSTEMS = {
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+    "lost+found",
+    "$recycle.bin",
+    "system volume information",
+    "@eadir",
+    "#recycle",
+}
 
 
 @dataclass

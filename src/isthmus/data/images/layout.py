@@ -3,6 +3,8 @@
 train/cat, test/cat                        the parts, with the classes below them
 train/good, test/scratch, ground_truth/    an anomaly data set: masks are no examples
 bottle/train/good, cable/test/cut, ...     the same below folders whose names become the first half of the label
+seg_train/seg_train/sea, seg_test/...      the parts with a name before them, each perhaps in a folder of its own name
+train/images, train/masks                  masks again, beside the images or in the same order of folders
 cat/, dog/, test/                          classes, one of which is called test; it is said
 """
 
@@ -24,18 +26,24 @@ Part = Literal["train", "validation", "test"]
 Example = tuple[Path, str]  # an image with its label, or ""
 
 _WORDS: dict[Part, str] = {
-    "train": "train|training|learn",
+    "train": "train|training|learn|train(ing)?_?(and_?)?val(id|idation)?",
     "validation": "val|valid|validation|validate|dev|devel|development",
     "test": "test|testing|eval|evaluation|holdout|hold_out|held_out",
 }
-_AFTER = r"(_?(set|data|dataset|images?|imgs?|files|split|part|folder|public|private|mixed|all))*_?\d*"
+_AFTER = r"(_?(set|data|dataset|images?|imgs?|files|split|part|folder|public|private|mixed|all))*_?(\d*|[ab])"
 _PARTS: dict[Part, re.Pattern[str]] = {part: re.compile(f"({words}){_AFTER}") for part, words in _WORDS.items()}
+_PREFIXED: dict[Part, re.Pattern[str]] = {
+    part: re.compile(f"(?P<name>.+?)_({words}){_AFTER}") for part, words in _WORDS.items()
+}
 _MASKS = re.compile(
-    r"((train|training|val|valid|validation|test)\w*_)?(ground_?truths?|gt|masks?|labels?|annotations?)"
+    r"((train|training|val|valid|validation|test)\w*_)?"
+    r"(ground_?truths?|gt(_?(fine|coarse))?|masks?|labels?|annot(ation)?s?|segmentation_?(class|object)?s?|\d(st|nd)_manual)"
 )
 _GROUND_TRUTH = re.compile(r"ground_?truths?")  # nobody calls a class so
-_IMAGES = re.compile(r"images?|imgs?|photos?|pictures?")
-_MASK_OF = re.compile(r"(.+?)[_-]masks?([_-]?\d+)?")
+_IMAGES = re.compile(r"(jpe?g_?)?(images?|imgs?)|photos?|pictures?|leftimg8bit")
+_MASK_OF = re.compile(
+    r"(.+?)[_-](masks?|gt|ground_?truth|seg|segmentation|annot(ation)?|labels?)([_-]?\d+)?", re.IGNORECASE
+)
 _LISTED = 3
 
 
@@ -86,7 +94,7 @@ def understood(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
     found: dict[Part, list[Example]] = {"train": [], "validation": [], "test": []}
     for prefix, part, folder in groups:
         before = prefix if len({group[0] for group in groups}) > 1 else ""
-        for path, label in _labeled(folder, layout, masks=True):
+        for path, label in _labeled(_inner(folder), layout, masks=True):
             found[part].append((path, "/".join(filter(None, (before, label)))))
     _arrange(layout, found)
     return layout
@@ -135,14 +143,15 @@ def _groups(tree: Folder, layout: Layout, prefix: str = "", depth: int = 0) -> I
 
 def _split_of(tree: Folder, layout: Layout) -> list[tuple[Part, Folder]]:
     """The folders in a folder that are parts of a split; none where they are classes."""
-    parts = [(part, folder) for folder in tree.folders if (part := part_of(folder))]
+    parts = [(part, folder) for folder in tree.folders if (part := part_of(folder))] or _prefixed(tree)
     known = {part for part, _ in parts}
-    masks = _named([folder for folder in tree.folders if not part_of(folder)], _MASKS)
-    rest = [folder for folder in tree.folders if folder not in masks and not part_of(folder)]
+    others = [folder for folder in tree.folders if all(folder is not part for _, part in parts)]
+    masks = _named(others, _MASKS)
+    rest = [folder for folder in others if folder not in masks]
     if not parts:
         if masks and rest and not tree.images and rest == _named(rest, _IMAGES):
             _set_aside(layout, masks)
-            return [("train", folder) for folder in rest]
+            return [each for folder in rest for each in _split_of(folder, layout) or [("train", folder)]]
         return []
     if rest and not ("train" in known and len(known) > 1):
         if "train" in known or not _mirrored(parts, rest):
@@ -158,6 +167,18 @@ def _split_of(tree: Folder, layout: Layout) -> list[tuple[Part, Folder]]:
     _set_aside(layout, masks)
     layout.left_out += [path for folder in rest for path in folder.all_images()]
     return parts
+
+
+def _prefixed(tree: Folder) -> list[tuple[Part, Folder]]:
+    """The parts whose names begin alike, as in seg_train and seg_test; none unless one of them is to train on."""
+    named: dict[str, list[tuple[Part, Folder]]] = {}
+    for folder in tree.folders:
+        for part, words in _PREFIXED.items():
+            if found := words.fullmatch(_plain(folder)):
+                named.setdefault(found["name"], []).append((part, folder))
+                break
+    whole = [parts for parts in named.values() if "train" in (known := {part for part, _ in parts}) and len(known) > 1]
+    return [each for parts in whole for each in parts]
 
 
 def _mirrored(parts: list[tuple[Part, Folder]], rest: list[Folder]) -> bool:
@@ -179,9 +200,26 @@ def _set_aside(layout: Layout, folders: list[Folder]) -> None:
     layout.masks += [path for folder in folders for path in folder.all_images()]
 
 
+def _inner(part: Folder) -> Folder:
+    """The folder that holds the classes of a part: the only one in it, where that is called as the part is, or images."""
+    while not part.images and len(part.folders) == 1:
+        inner = part.folders[0]
+        if _plain(inner) != _plain(part) and not _IMAGES.fullmatch(_plain(inner)):
+            break
+        part = inner
+    return part
+
+
 def _labeled(folder: Folder, layout: Layout, masks: bool) -> list[Example]:
     """The images below a folder with the name of the folder in it that each lies in; masks are set aside."""
     folders = folder.folders
+    if masks and not folder.images and (images := _named(folders, _IMAGES)):
+        aside = _named(folders, _MASKS)
+        if (
+            aside and len(images) == 1 and len(images) + len(aside) == len(folders)
+        ):  # images, and beside them their masks
+            _set_aside(layout, aside)
+            return _labeled(images[0], layout, masks)
     if masks:
         aside = _named(folders, _GROUND_TRUTH)
         if folder.images and folders == _named(folders, _MASKS):  # images, and below them their masks
@@ -257,8 +295,8 @@ def _say_masks(layout: Layout) -> None:
 
 def _counted(examples: list[Example]) -> str:
     """How many, and of which classes."""
-    names = sorted({label for _, label in examples})
-    if names == [""]:
+    names = sorted({label or "no label" for _, label in examples})
+    if names == ["no label"]:
         return f"{len(examples):,}"
     listed = ", ".join(names) if len(names) <= _LISTED and sum(map(len, names)) < 60 else f"{len(names)} classes"
     return f"{len(examples):,} ({listed})"

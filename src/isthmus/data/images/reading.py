@@ -214,7 +214,8 @@ def _decode(
         values = values.reshape(-1, len(files[0].pages), *(shape if kind == "color" else (*shape, 1)))
         labels = labels[:: len(files[0].pages)]
         ids = [name.removesuffix(" page 1") for name in ids[:: len(files[0].pages)]]
-    return values, np.asarray(labels) if any(labels) else None, np.asarray(ids)
+    known = np.asarray(labels if all(labels) else [label or None for label in labels]) if any(labels) else None
+    return values, known, np.asarray(ids)
 
 
 def _decode_pages(file: _File, kind: Kind | None, resize: tuple[int, int] | None) -> Iterator[tuple[Array, set[str]]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from test_cli import run
 
 from isthmus import Autoencoder, Classifier, OutlierDetector, compare, evaluate, finetune
 from isthmus.architectures import MLP
@@ -65,6 +68,86 @@ def test_a_column_in_another_unit_is_named(table: Autoencoder) -> None:
     assert said.endswith("is it in another unit, or are the columns in another order?")
     (said,) = heard(lambda: table.reconstruct(TABLE[:, [2, 1, 0, 3]]))
     assert "are the columns in another order" in said
+
+
+POSITIVE = np.exp(RNG.normal(size=(80, 3)) * [0.2, 0.7, 0.2] + [4.2, 0, 3]) * [
+    1,
+    1,
+    -1,
+]  # kg, of a wide range, of the other sign
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_column_that_became_far_smaller_is_named(column: int, missing: bool) -> None:
+    """As kilograms that came as tons; the other columns are as they were."""
+    ae, X = trained(POSITIVE, missing="mask" if missing else "refuse"), POSITIVE.copy()
+    X[:, column] /= 1000
+    X[::2, column] = np.nan if missing else X[::2, column]
+    (said,) = heard(lambda: ae.encode(X))
+    assert said.startswith(f"column {column} lies far outside of the range that was fitted: ")
+    least, largest = np.nanmin(X[:, column]), np.nanmax(X[:, column])
+    assert f" {least:g} to {largest:g} in all rows, and fitted were {POSITIVE[:, column].min():g} to " in said
+
+
+def halves(X: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A table split at random, along each column, and by class: rows that are fitted, and others."""
+    order = RNG.permutation(len(X))
+    yield X[order[::2]], X[order[1::2]]
+    for column in X.T:
+        order = np.argsort(column, kind="stable")
+        for part in (5, len(X) // 2, len(X) - 5):
+            yield X[order[:part]], X[order[part:]]
+            yield X[order[part:]], X[order[:part]]
+    for label in np.unique(y):
+        yield X[y != label], X[y == label]
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits, "heavy tails", "counts"])
+def test_no_half_of_honest_data_is_said_to_have_become_smaller(load: Any) -> None:
+    if load == "heavy tails":
+        X, y = np.exp(RNG.normal(size=(300, 6)) * np.linspace(0.2, 3, 6)), np.arange(300) % 2
+    elif load == "counts":
+        X, y = RNG.poisson(np.linspace(0.05, 3, 6), size=(300, 6)) + 1.0, np.arange(300) % 2
+    else:
+        X, y = load(return_X_y=True)
+    for fitted, others in halves(X, y):
+        extent = Extent(fitted.min(0), fitted.max(0))
+        said = heard(lambda: check_units(others, extent, None, "model"))  # noqa: B023  # called at once
+        assert not [each for each in said if "in all rows" in each or "less than a hundredth" in each]
+
+
+VERBS: dict[str, list[str]] = {
+    "detect": ["--normal", "t.csv"],
+    "plot": ["reconstructions", "traversal", "--out", "drawn"],
+    "robustness": ["kinds=noise", "levels=0.3", "draws=1"],
+    "sample": ["--method", "gmm"],
+    "compare": ["other.safetensors"],
+    "evaluate": [],
+    "encode": [],
+    "reconstruct": [],
+    "compress": [],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_says_it_once(verb: str, tmp_path: Path) -> None:
+    def write(name: str, values: np.ndarray) -> None:
+        np.savetxt(tmp_path / name, values, delimiter=",", header="kg,m,K", comments="")
+
+    write("t.csv", POSITIVE)
+    ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0)
+    ae.fit(pd.DataFrame(POSITIVE, columns=["kg", "m", "K"])).save(tmp_path / "m.safetensors")
+    ae.save(tmp_path / "other.safetensors")
+    for factor in (1000, 1 / 1000):
+        write("u.csv", POSITIVE * [factor, 1, 1])
+        done = run(verb, "m.safetensors", *VERBS[verb], "--data", "u.csv", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        notes = [line for line in (done.stdout + done.stderr).splitlines() if "range that was fitted" in line]
+        assert len(notes) == 1, notes
+        assert notes[0].startswith("note: column 0 (feature 'kg') lies far outside of the range that was fitted: ")
+    done = run(verb, "m.safetensors", *VERBS[verb], "--data", "t.csv", cwd=tmp_path)
+    assert "range that was fitted" not in done.stdout + done.stderr
 
 
 def test_a_channel_in_another_unit_is_named() -> None:

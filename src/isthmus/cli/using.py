@@ -158,6 +158,7 @@ def detect(
     from isthmus.data.parts import test_part
     from isthmus.errors import RecordError
     from isthmus.splits import trained_on
+    from isthmus.units import once
 
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
@@ -194,9 +195,10 @@ def detect(
             calibration_fraction=0.5,
             random_state=0,
         )
-    found = verdicts.verdicts(detector, dataset.train, dataset.keys())
-    verdicts.write(path, found)
-    picture = verdicts.draw(path, detector, dataset.train)
+    with once():
+        found = verdicts.verdicts(detector, dataset.train, dataset.keys())
+        verdicts.write(path, found)
+        picture = verdicts.draw(path, detector, dataset.train)
     if save is not None:
         detector.save(save)
     if as_json:

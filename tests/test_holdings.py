@@ -60,6 +60,30 @@ def test_every_column_is_shown_with_what_it_holds_and_the_part_that_leaves_it_ou
     )
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_none_and_na_are_text_beside_text_as_they_are_as_labels(suffix: str, tmp_path: Path) -> None:
+    cells = {
+        "a": [1, 2, 3, 4, 5, 6],
+        "kind": ["oak", "None", "NA", "oak", "", "elm"],
+        "when": ["2020-01-01", "NA", "", "2020-01-02", "2020-01-02", "2020-01-03"],
+        "late": ["1", "None", "3", "x", "NA", "6"],
+    }
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.table({k: [None if c == "" else c for c in v] for k, v in cells.items()}), path)
+    else:
+        rows = zip(*cells.values(), strict=True)
+        path.write_text("\n".join([",".join(cells), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    for words in ((), ("--labels", "kind"), ("--id", "late")):
+        found = shown(path, *words)
+        assert "kind" in words or found["kind"].startswith("kind text 1 (")
+        assert found["when"].startswith("when dates 2 (")
+        assert "late" in words or found["late"].startswith("late numbers and text 0 ")
+    labels = read(path, labels="kind", drop=["when", "late"]).train_labels
+    assert labels is not None
+    assert labels.tolist() == ["oak", "None", "NA", "oak", None, "elm"]
+
+
 def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\nx,2020-01-01\nz,2020-01-02\n")
     found = shown(tmp_path / "x.csv")

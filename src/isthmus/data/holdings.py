@@ -43,12 +43,18 @@ def look(read: Reads, options: ReadOptions) -> tuple[Dataset | None, dict[str, s
 
 
 def words_held(read: Reads, options: ReadOptions, name: str, blocking: Collection[str]) -> tuple[str, int, int]:
-    """What a column that cannot be learned holds, how many of its cells are missing, and how many there are."""
-    out = [each for each in (*blocking, options.id) if each not in {None, name}]
-    ids = read(options.replace(id=name, drop=(*options.drop, *out))).ids
-    cells = [] if ids is None else [str(each) for each in ids]
+    """What a column that cannot be learned holds, how many of its cells are missing, and how many there are.
+
+    It is read as labels are, so that "None" and "NA" are text beside text, as they are there; beside dates they are missing.
+    """
+    out = [each for each in (*blocking, options.id, options.labels) if each not in {None, name}]
+    labels = read(options.replace(labels=name, id=None, drop=(*options.drop, *out))).train_labels
+    cells = [] if labels is None else labels.tolist()
+    text = [str(each) for each in cells if each is not None]
     marks = MARKS | {mark.strip().lower() for mark in options.na_values}
-    known = [each for each in cells if each.strip().lower() not in marks]
+    known = [each for each in text if each.strip().lower() not in marks]
+    if not all(is_date(each) for each in known):
+        known = text
     kinds = {"dates" if is_date(each) else "numbers" if kind_of(each) == "number" else "text" for each in known}
     held, different = " and ".join(sorted(kinds)), len(set(known))
     if different == 1:

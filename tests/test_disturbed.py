@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from victims import weights_hash
 
-from isthmus import Autoencoder, runs
+from isthmus import Autoencoder, cli, runs
 from isthmus.cli import main
 from isthmus.errors import FolderInUseError, IsthmusError
 from isthmus.runs import CHECKPOINT, MODEL
@@ -154,7 +155,7 @@ def test_a_folder_in_use_is_a_sentence(
 HOLD = """
 import sys
 from pathlib import Path
-from isthmus import Autoencoder, runs
+from isthmus import Autoencoder, cli, runs
 from isthmus.cli import main
 with runs.claimed(Path("r")):
     print("mine", flush=True)
@@ -242,6 +243,31 @@ def test_little_memory_is_a_sentence_or_enough(kibibytes: int, tmp_path: Path) -
         assert not list(tmp_path.iterdir())
     else:
         assert (tmp_path / "r" / MODEL).is_file()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+    ],
+    ids=str,
+)
+def test_too_little_memory_is_a_sentence_whoever_says_so(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python, PyTorch and pyarrow, in a bounded address space."""
+
+    def app(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("isthmus: there is not enough memory for that")
 
 
 def test_examples_that_changed_before_the_first_checkpoint_are_said(tmp_path: Path) -> None:

@@ -104,8 +104,16 @@ def _answer() -> None:
 
 
 def _lacks_memory(error: Exception) -> bool:
-    """Whether an error says that there was too little memory, be it for a tensor or for loading PyTorch."""
+    """Whether an error says that there was too little memory, be it for a tensor, for loading PyTorch, or for a thread's stack."""
     said = str(error).lower()
-    return isinstance(error, MemoryError | SystemError) or any(
-        words in said for words in ("allocate", "out of memory", "failed to map segment")
-    )
+    return isinstance(error, MemoryError | SystemError) or any(words in said for words in _LACKING)
+
+
+_LACKING = (
+    "allocate",
+    "bad_alloc",
+    "out of memory",
+    "failed to map segment",
+    "failed to launch worker thread",
+    "can't start new thread",
+)

@@ -415,3 +415,13 @@ def test_a_few_examples_in_a_list_are_no_doubt_to_what_was_fitted() -> None:
         compare([ae, ae], few)
         plots.reconstructions(ae, few)
     plots.reconstructions(ae, images, n=4)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "float64", "string", "datetime64[us]"])
+def test_a_row_without_an_id_has_an_empty_one(dtype: str, tmp_path: Path) -> None:
+    keys = pd.Series([1, None, 3]).astype("Int64").astype(dtype)
+    frame = pd.DataFrame({"key": keys, "a": [0.5, 1.5, 2.0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    for found in (load(frame, id="key"), read(tmp_path / "t.parquet", id="key")):
+        assert found.ids is not None
+        assert [each == "" for each in found.ids] == [False, True, False]

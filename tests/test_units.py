@@ -291,3 +291,15 @@ def test_negative_numbers_are_no_bytes_and_a_silent_first_part_asks_for_a_sample
     shares = trained(RNG.random((60, 3)))
     (said,) = heard(lambda: shares.encode(RNG.normal(size=(60, 3)) * 50))
     assert "divide by 255" not in said
+
+
+def test_one_image_tells_its_unit_and_a_spoilt_or_dark_one_does_not(images: Autoencoder) -> None:
+    shares = trained((BYTES / 255).astype(np.float32), kind="images")
+    (said,) = heard(lambda: shares.encode(BYTES[:1]))
+    assert said.endswith("divide by 255")
+    (said,) = heard(lambda: images.encode((BYTES[:1] / 255).astype(np.float32)))
+    assert "were bytes divided by 255" in said
+    spoilt = (BYTES[:1] / 255).astype(np.float32)
+    spoilt[0, 0, 0] = 99
+    assert heard(lambda: shares.encode(spoilt)) == []
+    assert heard(lambda: images.encode(BYTES[:1] // 200)) == []

@@ -1,6 +1,7 @@
 """Whether new examples are in the units that were fitted: one sentence of warning where most of them cannot be.
 
-It is judged by the bulk, since a few anomalous rows are no other unit: of at most 256 rows, evenly spread, at least 3. A unit (a column
+It is judged by the bulk, since a few anomalous rows are no other unit: of at most 256 rows, evenly spread, at least 3; of fewer where
+each has many numbers of a unit, as an image. A unit (a column
 of a table, a channel of windows, all pixels of images) is doubted where more than half of the rows hold a number beyond what was fitted
 by more than three times its whole range, or twenty times where anomalies are looked for; one that never varied where it is more than
 fifty of its scales away. All are where everything that varied when it was fitted is less than a hundredth as large now, as bytes are
@@ -35,6 +36,10 @@ _ROWS, _LEAST = 256, 3  # looked at, and wanted
 _NUMBERS = 2**20  # ends of units to remember: of very wide tables fewer rows are looked at
 _BEYOND, _ANOMALOUS = 3.0, 20.0  # ranges; and where anomalies are looked for
 _STILL = 50.0  # scales of what never varied
+_NUMEROUS, _MANY = (
+    16,
+    0.05,
+)  # numbers of a unit in one example that tell as much as rows; and their share that is outside
 _MOST = 0.5  # of the rows
 _VANISHING = 0.01
 _GAP, _SHRUNK = 10.0, 100.0  # between the ends of what was fitted and of what is given; between the middles
@@ -85,7 +90,8 @@ def check_units(
         anomalous: anomalies are looked for among them.
     """
     said = _said()
-    if extent is None or len(values) < _LEAST or (said is not None and id(of) in said):
+    few = len(values) < _LEAST
+    if extent is None or (few and (anomalous or not _many(values, extent))) or (said is not None and id(of) in said):
         return
     if said is not None:
         said.add(id(of))
@@ -94,12 +100,17 @@ def check_units(
         Extent(*(np.asarray(side, np.float64) for side in extent)),
         columns,
         still,
-        _ANOMALOUS if anomalous else _BEYOND,
+        _ANOMALOUS if anomalous or few else _BEYOND,  # one image may be odd
     )
     if sentence is not None and (said is None or sentence not in said):
         if said is not None:
             said.add(sentence)
         warnings.warn(sentence, IsthmusWarning, stacklevel=4)
+
+
+def _many(values: Array, extent: Extent) -> bool:
+    """Whether one example has many numbers of each unit, as an image has and a window of a long series."""
+    return len(values) > 0 and values[0].size >= _NUMEROUS * max(1, extent.least.size)
 
 
 def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still: bool, most: float) -> str | None:
@@ -115,6 +126,9 @@ def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still
     )  # (rows, units); what is missing speaks for nothing
     outside = (top > high + most * span) | (bottom < low - most * span)
     beyond = varies & (outside.mean(0) > _MOST)
+    if len(values) < _LEAST:  # of a single image many numbers are outside, not one that is spoilt
+        numbers = np.asarray(values, np.float64).reshape(-1, low.size)
+        beyond &= ((numbers > high + most * span) | (numbers < low - most * span)).mean(0) > _MANY
     least, largest = np.quantile(bottom, 0.1, axis=0), np.quantile(top, 0.9, axis=0)
     steps = _STILL * np.asarray(extent.scale(np.ones(extent.least.shape))).reshape(-1)
     away = np.maximum(np.abs(top - low), np.abs(bottom - low)) > steps
@@ -132,7 +146,8 @@ def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still
         )
     before = np.maximum(np.abs(low), np.abs(high))[varies]
     now = np.maximum(np.abs(bottom), np.abs(top)).max(0)[varies]
-    if varies.any() and now.max() > 0 and (now < _VANISHING * before).all():
+    whole = len(values) < _LEAST and bool((np.asarray(values) % 1 == 0).all())  # a single dark image
+    if varies.any() and not whole and now.max() > 0 and (now < _VANISHING * before).all():
         bytes_ = (
             " (were bytes divided by 255, when it was fitted on bytes?)" if high.max() == 255 and now.max() <= 1 else ""
         )

@@ -21,6 +21,7 @@ __all__ = [
     "ClassLabels",
     "cell",
     "class_labels",
+    "ids_from_values",
     "is_a",
     "labels_from_cells",
     "labels_from_values",
@@ -145,6 +146,12 @@ def cell(label: Any) -> str:
     if isinstance(label, np.datetime64):
         return str(np.datetime_as_string(label, unit="auto"))
     return str(label.item() if isinstance(label, np.generic) else label)
+
+
+def ids_from_values(values: Sequence[Any]) -> Array:
+    """What names rows, (n,), as text; "" where it is missing."""
+    objects = _objects(values)
+    return np.asarray(["" if none else str(each) for each, none in zip(values, _missing(objects), strict=True)])
 
 
 def _native(values: Iterable[Any]) -> list[Any]:

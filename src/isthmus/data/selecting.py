@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from isthmus.data.columns import choose
 from isthmus.data.containers import column_names, named_once
 from isthmus.data.dataset import Dataset
 from isthmus.data.examples import as_examples, is_a
-from isthmus.data.labels import labels_from_column
+from isthmus.data.labels import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 
@@ -41,7 +39,7 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
         source=_WHERE,
         notes=(*chosen.notes, *said),
         kind="table",
-        ids=None if chosen.id is None else np.asarray([str(each) for each in _cells(frame, chosen.id)]),
+        ids=None if chosen.id is None else ids_from_values(_cells(frame, chosen.id)),
         id_name=None if chosen.id is None else columns[chosen.id],
         label_name=None if chosen.labels is None else columns[chosen.labels],
     )

@@ -23,7 +23,7 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.dialect import sniff
 from isthmus.data.excel import Sheet
 from isthmus.data.files import open_regular, shown
-from isthmus.data.labels import labels_from_cells, labels_from_column
+from isthmus.data.labels import ids_from_values, labels_from_cells, labels_from_column
 from isthmus.data.numbers import EXACT, Numbers, RelearnError, WordsError, is_date, rounded_note
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.rows import Block, RowCount, filled, text_blocks
@@ -358,7 +358,7 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         source=name,
         notes=(*notes, *_ids(values, _whole(values), features), *said),
         kind="table",
-        ids=None if chosen.id is None else np.asarray([str(each) for each in ids]),
+        ids=None if chosen.id is None else ids_from_values(ids),
         id_name=None if chosen.id is None else columns[chosen.id],
         label_name=None if chosen.labels is None else columns[chosen.labels],
     )

@@ -142,7 +142,7 @@ def modes() -> tuple[Any, ...]:
     told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
     drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
     held = devices._SWITCHING._is_owned()  # another thread would wait for it for ever
-    quiet = units._said() is not None, warnings.filters[:], np.geterr()  # what would not be said any more
+    quiet = units._said() is not None, warnings.filters[:]  # what would not be said any more
     return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held, *quiet
 
 

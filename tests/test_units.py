@@ -18,6 +18,7 @@ from isthmus import Autoencoder, Classifier, OutlierDetector, compare, evaluate,
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.compression import compress, rate_distortion
+from isthmus.data.places import Places
 from isthmus.errors import IsthmusWarning, NotPossibleError
 from isthmus.robustness import robustness
 from isthmus.scaling import Extent
@@ -113,7 +114,7 @@ def test_no_half_of_honest_data_is_said_to_have_become_smaller(load: Any) -> Non
         X, y = load(return_X_y=True)
     for fitted, others in halves(X, y):
         extent = Extent(fitted.min(0), fitted.max(0))
-        said = heard(lambda: check_units(others, extent, None, "model"))  # noqa: B023  # called at once
+        said = heard(lambda: check_units(others, extent, Places(), heard))  # noqa: B023  # called at once
         assert not [each for each in said if "in all rows" in each or "less than a hundredth" in each]
 
 
@@ -145,9 +146,28 @@ def test_a_verb_says_it_once(verb: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         notes = [line for line in (done.stdout + done.stderr).splitlines() if "range that was fitted" in line]
         assert len(notes) == 1, notes
-        assert notes[0].startswith("note: column 0 (feature 'kg') lies far outside of the range that was fitted: ")
+        assert notes[0].startswith("note: column 'kg' lies far outside of the range that was fitted: ")
     done = run(verb, "m.safetensors", *VERBS[verb], "--data", "t.csv", cwd=tmp_path)
     assert "range that was fitted" not in done.stdout + done.stderr
+
+
+def test_a_verb_names_columns_once_where_numbers_are_missing_and_labels_learned(tmp_path: Path) -> None:
+    labels, values = np.arange(len(POSITIVE)) % 2, POSITIVE.copy()
+    values[3, 1] = np.nan
+
+    def write(name: str, factor: float) -> None:
+        frame = pd.DataFrame(values * [factor, 1, 1], columns=["kg", "m", "K"]).assign(kind=labels)
+        frame.to_csv(tmp_path / name, index=False)
+
+    write("t.csv", 1)
+    write("u.csv", 1000)
+    words = ["--labels", "kind", "--out", "run", "epochs=1", "missing=mask"]
+    assert run("train", "--data", "t.csv", *words, cwd=tmp_path).returncode == 0
+    for verb in ("evaluate", "finetune", "impute", "detect"):
+        done = run(verb, "run", "--data", "u.csv", cwd=tmp_path)
+        notes = [line for line in (done.stdout + done.stderr).splitlines() if "range that was fitted" in line]
+        assert len(notes) == 1, (verb, notes)
+        assert notes[0].startswith("note: column 'kg' lies far outside of the range that was fitted: ")
 
 
 def test_a_channel_in_another_unit_is_named() -> None:
@@ -216,7 +236,7 @@ def test_dark_images_codes_and_old_files_are_not_doubted(images: Autoencoder) ->
     assert heard(lambda: images.encode(BYTES // 40)) == []
     assert heard(lambda: images.encode(BYTES * 0)) == []
     assert heard(lambda: images.decode(np.full((9, 2), 1e6))) == []
-    assert heard(lambda: check_units(WRONG, None, None, images)) == []
+    assert heard(lambda: check_units(WRONG, None, Places(), images)) == []
 
 
 def test_what_is_missing_speaks_for_nothing() -> None:
@@ -228,7 +248,7 @@ def test_what_is_missing_speaks_for_nothing() -> None:
 
 def test_columns_without_an_extent_that_varies_are_not_judged() -> None:
     flat = Extent(np.ones(2), np.ones(2))
-    assert heard(lambda: check_units(np.full((9, 2), 7.0), flat, None, "model")) == []
+    assert heard(lambda: check_units(np.full((9, 2), 7.0), flat, Places(), heard)) == []
 
 
 def silent_at_first() -> np.ndarray:

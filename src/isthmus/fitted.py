@@ -274,7 +274,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         known = self._bearing(places)
         if bearing is None:
             known.check_all(values)
-        check_units(values, known.extent, known.places.columns, self.model_, still, bearing is not None)
+        check_units(values, known.extent, known.places, self.model_, still, bearing is not None)
 
     def _bearing(self, places: Places | None = None) -> Bearing:
         """What the model bears of examples that stand where `places` says."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.dataset import Dataset
 from isthmus.data.labels import class_labels, numbered, plain
 from isthmus.data.mapped import Rows
 from isthmus.errors import DataError
@@ -68,31 +69,42 @@ class Taught:
 
 
 def taught(
-    ae: Autoencoder, part: Split, name: str, *, labeled: int | None = None, frozen: bool = False, random_state: int = 0
+    ae: Autoencoder,
+    part: Split,
+    dataset: Dataset,
+    *,
+    labeled: int | None = None,
+    frozen: bool = False,
+    random_state: int = 0,
 ) -> Taught:
     """Learns the labels of a run's training examples, or of so many of them drawn at random, and tells those of the held-out ones.
 
     Examples without a label are left out of both, and counted.
 
-    name: of the data, for the sentence where labels are missing (`DataError`).
+    dataset: that was split; without labels a `DataError`.
     """
     if part.train_labels is None or part.test_labels is None:
-        raise DataError(f"{name} has no labels to learn; name labeled data, with --labels the column that holds them")
+        raise DataError(
+            f"{dataset.name} has no labels to learn; name labeled data, with --labels the column that holds them"
+        )
     y, truth = class_labels(part.train_labels, len(part.train)), class_labels(part.test_labels, len(part.test))
     for what, labels in (("training", y), ("held-out", truth)):
         if labels.n_unlabeled == len(labels):
-            raise DataError(f"none of the {len(labels):,} {what} examples of {name} has a label: give some a label")
+            raise DataError(
+                f"none of the {len(labels):,} {what} examples of {dataset.name} has a label: give some a label"
+            )
     some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
     if labeled is not None and labeled < len(some):
         some = np.sort(some[np.random.default_rng(random_state).permutation(len(some))[:labeled]])
-    X, y = part.train if len(some) == len(y) else Rows(part.train)(some), y[some]
+    X = part.train_of(dataset)
+    X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), places=X.at.some(some)), y[some]
     ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
     found = {
         way: Classifier(ae, frozen=still, pretrain=begun, random_state=random_state).fit(X, y)
         for way, (still, begun) in ways.items()
     }
     there = np.flatnonzero(truth.labeled)
-    test, truth = part.test[there], truth[there]
+    test, truth = part.test_of(dataset).some(there), truth[there]
     right = {way: each.score(test, truth) for way, each in found.items()}
     own, theirs = numbered([y, truth])
     right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.examples import position
+from isthmus.data.places import Places
 from isthmus.errors import IsthmusWarning
 from isthmus.scaling import Extent
+from isthmus.text import printable
 
 __all__ = ["check_units", "once"]
 
@@ -46,20 +47,42 @@ _GAP, _SHRUNK = 10.0, 100.0  # between the ends of what was fitted and of what i
 _OFTEN = 0.05  # of the rows, in which what never varied may be another number
 
 
-class _Said(set["int | str"]):
-    """The models that were judged, and the sentences."""
+class _Said:
+    """What was said within `once`.
+
+    Attributes:
+        judging: each model is judged once, also where that leaves nothing to be said.
+        judged, doubted: the models of which that is so.
+        sentences: that were said.
+    """
+
+    def __init__(self, judging: bool, outer: _Said | None = None) -> None:
+        self.judging = judging
+        self.judged: weakref.WeakSet[object] = weakref.WeakSet()
+        self.doubted: weakref.WeakSet[object] = weakref.WeakSet() if outer is None else outer.doubted
+        self.sentences: set[str] = set() if outer is None else outer.sentences
+
+    def settled(self, model: object) -> bool:
+        """Whether nothing more is to be said of a model."""
+        return model in self.doubted or (self.judging and model in self.judged)
 
 
 _NOW: ContextVar[weakref.ref[_Said] | None] = ContextVar("_NOW", default=None)
 
 
 @contextmanager
-def once() -> Iterator[None]:
-    """Within, a model's units are judged once, by the examples that it is given first: what follows may be spoilt on purpose."""
-    if _said() is not None:
+def once(judging: bool = True) -> Iterator[None]:
+    """Within, a model's units are judged once, by the examples that it is given first: what follows may be spoilt on purpose.
+
+    With `judging` False they are judged each time, and doubted once.
+    """
+    outer = _said()
+    if outer is not None and (outer.judging or not judging):
         yield
         return
-    said = _Said()  # held here alone: also where an interrupt comes in the way of leaving, it ends with this frame
+    said = _Said(
+        judging, outer
+    )  # held here alone: also where an interrupt comes in the way of leaving, it ends with this frame
     token = _NOW.set(weakref.ref(said))
     try:
         yield
@@ -76,7 +99,7 @@ def _said() -> _Said | None:
 def check_units(
     values: Array,
     extent: Extent | None,
-    columns: tuple[str, ...] | None,
+    places: Places,
     of: object,
     still: bool = False,
     anomalous: bool = False,
@@ -85,26 +108,31 @@ def check_units(
 
     Args:
         extent: None where it is not known, as in old files: nothing is said.
+        places: where the examples stand.
         of: the model.
         still: say also where what never varied does now.
         anomalous: anomalies are looked for among them.
     """
     said = _said()
     few = len(values) < _LEAST
-    if extent is None or (few and (anomalous or not _many(values, extent))) or (said is not None and id(of) in said):
+    if extent is None or (few and (anomalous or not _many(values, extent))) or (said is not None and said.settled(of)):
         return
     if said is not None:
-        said.add(id(of))
+        said.judged.add(of)
     sentence = _doubt(
         values,
         Extent(*(np.asarray(side, np.float64) for side in extent)),
-        columns,
+        places,
         still,
         _ANOMALOUS if anomalous or few else _BEYOND,  # one image may be odd
     )
-    if sentence is not None and (said is None or sentence not in said):
-        if said is not None:
-            said.add(sentence)
+    if sentence is None:
+        return
+    known = said is not None and sentence in said.sentences
+    if said is not None:
+        said.doubted.add(of)
+        said.sentences.add(sentence)
+    if not known:
         warnings.warn(sentence, IsthmusWarning, stacklevel=4)
 
 
@@ -113,7 +141,7 @@ def _many(values: Array, extent: Extent) -> bool:
     return len(values) > 0 and values[0].size >= _NUMEROUS * max(1, extent.least.size)
 
 
-def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still: bool, most: float) -> str | None:
+def _doubt(values: Array, extent: Extent, where: Places, still: bool, most: float) -> str | None:
     """What speaks for other units, in a sentence."""
     low, high = (np.asarray(side).reshape(-1) for side in extent)
     middle, span, varies = low + (high - low) / 2, high - low, high > low
@@ -141,7 +169,7 @@ def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still
             (least, largest),
             (low, high),
             (values.shape[1:], extent.least.shape),
-            columns,
+            where,
             still,
         )
     before = np.maximum(np.abs(low), np.abs(high))[varies]
@@ -160,7 +188,7 @@ def _doubt(values: Array, extent: Extent, columns: tuple[str, ...] | None, still
     shrunk &= _shrunk(found, (low, high)) | _shrunk((-found[1], -found[0]), (-high, -low))
     if shrunk.any():
         return _sentence(
-            np.flatnonzero(shrunk), found, (low, high), (values.shape[1:], extent.least.shape), columns, still, "all"
+            np.flatnonzero(shrunk), found, (low, high), (values.shape[1:], extent.least.shape), where, still, "all"
         )
     return None
 
@@ -178,7 +206,7 @@ def _sentence(
     found: tuple[Doubles, Doubles],
     fitted: tuple[Doubles, Doubles],
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    columns: tuple[str, ...] | None,
+    where: Places,
     still: bool,
     rows: str = "most",
 ) -> str:
@@ -189,8 +217,10 @@ def _sentence(
     least, largest = (float(side[unit]) for side in found)
     if not own or own == (1,):
         what = "these examples"
+    elif own == shape and len(own) == 1 and where.columns is not None:
+        what = f"column '{printable(where.columns[unit])}'"
     elif own == shape:
-        what = position((0, *map(int, np.unravel_index(unit, own))), columns).partition(", ")[2]
+        what = where.feature(tuple(map(int, np.unravel_index(unit, own))))
     else:
         what = f"channel {unit}"
     more = f" and {len(beyond) - 1:,} more" if len(beyond) > 1 else ""

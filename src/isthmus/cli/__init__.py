@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from functools import wraps
+from typing import Annotated, NoReturn, ParamSpec
 
 import typer
 
@@ -14,6 +15,8 @@ from isthmus.console import fail, say, sentences
 from isthmus.terminal import complain, lost, put, show_traceback, tolerant
 
 __all__ = ["app", "main"]
+
+P = ParamSpec("P")
 
 app = typer.Typer(
     name="isthmus",
@@ -57,9 +60,24 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         using.decompress,
     ],
 }
+
+
+def once_each(verb: Callable[P, None]) -> Callable[P, None]:
+    """A verb that doubts the units of what it is given once, however often it looks at that."""
+
+    @wraps(verb)
+    def answered(*arguments: P.args, **named: P.kwargs) -> None:
+        from isthmus.units import once
+
+        with once(judging=False):
+            verb(*arguments, **named)
+
+    return answered
+
+
 for panel, verbs in VERBS.items():
     for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
+        app.command(rich_help_panel=panel)(once_each(verb))
 
 
 def main() -> NoReturn:

@@ -131,7 +131,6 @@ def plot(
     """Draw pictures of a run; without a kind, list them."""
     from isthmus import plots, runs
     from isthmus.errors import RecordError
-    from isthmus.units import once
 
     if out is not None and out.suffix.lower() == ".png":
         raise RecordError(f"--out {out}: pictures go into a folder, one file for each kind; give the folder's name")
@@ -149,8 +148,7 @@ def plot(
     if out is None:
         runs.check_pages(runs.folder_of(run))
     try:
-        with once():  # each kind of picture looks at the same examples
-            drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
+        drawn = runs.draw(folder, ae, kinds, part, choices, strict=True)
     except TypeError as error:
         raise RecordError(f"{' '.join(settings or [])} cannot be drawn: {error}") from None
     for _, path, _ in drawn:

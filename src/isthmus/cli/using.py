@@ -158,7 +158,6 @@ def detect(
     from isthmus.data.parts import test_part
     from isthmus.errors import RecordError
     from isthmus.splits import trained_on
-    from isthmus.units import once
 
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
@@ -195,10 +194,9 @@ def detect(
             calibration_fraction=0.5,
             random_state=0,
         )
-    with once():
-        found = verdicts.verdicts(detector, dataset.train, dataset.keys())
-        verdicts.write(path, found)
-        picture = verdicts.draw(path, detector, dataset.train)
+    found = verdicts.verdicts(detector, dataset.train, dataset.keys())
+    verdicts.write(path, found)
+    picture = verdicts.draw(path, detector, dataset.train)
     if save is not None:
         detector.save(save)
     if as_json:
@@ -283,7 +281,7 @@ def finetune(
     others = None if predict is None else runs.examples_of(run, given.at(predict), parts="train")[1]
     part = runs.part_of(run, dataset, ae.missing, origin)
     say_notes(part.notes, as_json)
-    found = predictions.taught(ae, part, dataset.name, labeled=labeled, frozen=frozen, random_state=random_state)
+    found = predictions.taught(ae, part, dataset, labeled=labeled, frozen=frozen, random_state=random_state)
     if others is None:
         predictions.write(path, found.classifier, part.test, part.test_labels, runs.held_out(dataset, part).keys())
     else:

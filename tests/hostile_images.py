@@ -376,7 +376,7 @@ LAYOUTS: dict[str, Case] = {
         tree("train/a.png", "valid/b.png", "test/c.png"),
         train=[1],
         test=[3],
-        notes=("train 1, test 1, validation 1, set aside",),
+        notes=("train 1, validation 1, test 1 (by",),
     ),
     "test alone": Case(
         tree("test/cut/a.png", "test/good/b.png"),

@@ -20,9 +20,11 @@ import isthmus
 from isthmus import Autoencoder
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.data import read
+from isthmus.data import Dataset, read
 from isthmus.data.images import reading
 from isthmus.errors import DataError, IsthmusWarning
+from isthmus.splits import split
+from isthmus.validation import watched_by
 
 
 def first_pixels(X: np.ndarray) -> list[int]:
@@ -354,6 +356,78 @@ def test_new_images_are_read_as_those_of_the_run(bottle: Path) -> None:
     assert "1 image was turned from gray into color" in out
     expected = np.asarray(gray.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR))[None]
     np.testing.assert_array_equal(np.load(bottle / "codes.npy"), isthmus.load(bottle / "r").encode(expected))
+
+
+@pytest.mark.promise(27)
+def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, count in {"train/good": 30, "val/good": 7, "val/spot": 2, "test/good": 5}.items():
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (6, 6), np.uint8)).save(tmp_path / f"data/{part}/{number}.png")
+    found = read(tmp_path / "data")
+    assert found.validation is not None
+    assert (len(found.train), len(found.validation), len(found.test)) == (30, 9, 5)
+    assert listed(found.validation_labels) == ["good"] * 7 + ["spot"] * 2
+    assert "30 + 5 and 9 for validation" in found.summary()
+
+    words = ("architecture.hidden=4", "bottleneck.size=2", "epochs=3", "--data", "data")
+    out = run("train", *words, "early_stopping=True", "n_iter_no_change=1", "--out", "r", cwd=tmp_path)
+    assert "train 30 (good), validation 9 (good, spot), test 5 (good) (by" in out
+    assert "of 7 validation examples; 2 others are of classes that are not trained on (spot)" in out
+    ae = isthmus.load(tmp_path / "r")
+    with (tmp_path / "r/history.csv").open(newline="") as file:
+        least = min(float(row["valid"]) for row in csv.DictReader(file))
+    assert least == pytest.approx(-ae.score(found.validation[:7]), rel=1e-5)
+    judged = json.loads(run("evaluate", "r", "--json", cwd=tmp_path))
+    assert judged["reconstruction"]["mse"] == pytest.approx(isthmus.evaluate(ae, found.test).reconstruction.mse)
+    assert "whose 9 examples are not taken" in run("encode", "r", "--data", "data", cwd=tmp_path)
+
+    run("sweep", *words[:1], "bottleneck.size=1,2", *words[2:], "--out", "s", cwd=tmp_path)
+    swept = json.loads((tmp_path / "s/sweep.json").read_text())
+    assert (swept["n_train"], swept["n_validation"]) == (30, 9)
+
+
+@pytest.mark.promise(25)
+def test_validation_examples_that_are_trained_on_or_tested_too_are_left_out(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(30, 4))
+    dataset = Dataset("x", X[:20], X[20:25], validation=X[[3, 27, 21, 28]], validation_labels=np.array(list("abca")))
+    part = split(dataset, "refuse")
+    examples, notes = watched_by(dataset, part)
+    np.testing.assert_array_equal(examples.values, X[[27, 28]])
+    assert notes == ["2 of 4 validation examples are training or test examples too, and are left out"]
+    copies = Dataset("x", X[:20], X[20:25], validation=X[:3])
+    examples, notes = watched_by(copies, split(copies, "refuse"))
+    np.testing.assert_array_equal(examples.values, X[20:25])
+    assert notes == ["all 3 validation examples are training or test examples too: they are not used"]
+
+
+@pytest.mark.promise(27)
+def test_a_validation_array_is_used_and_what_only_is_called_so_is_mentioned(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    path, X = tmp_path / "x.npz", rng.normal(size=(20, 3))
+    arrays = {"x_train": X[:9], "X_val": X[9:13], "y_val": np.arange(4), "x_test": X[13:]}
+    np.savez(path, **arrays, valid=np.ones((9, 3)) > 0)
+    found = read(path)
+    np.testing.assert_array_equal(found.validation, X[9:13])
+    assert listed(found.validation_labels) == [0, 1, 2, 3]
+    assert "(valid); used: x_train, x_test, X_val, y_val" in found.notes[0]
+    np.savez(path, **(arrays | {"y_val": np.arange(3)}))
+    with pytest.raises(DataError, match=r"labels of shape \(3,\) do not fit"):
+        read(path)
+    del arrays["x_test"]
+    np.savez(path, **arrays)
+    found = read(path)
+    assert found.validation is None
+    np.testing.assert_array_equal(found.test, X[9:13])
+    assert listed(found.test_labels) == [0, 1, 2, 3]
+    assert found.notes == ("X_val in " + str(path) + " is the test part",)
+    for name, other in {"valid": np.ones(9), "val": X[9:13, :2], "mask": np.ones((9, 3))}.items():
+        np.savez(path, x_train=X[:9], x_test=X[13:], **{name: other})
+        found = read(path)
+        assert found.validation is None
+        assert f"({name})" in found.notes[0]
 
 
 def test_options_of_reading_stay_in_the_run(bottle: Path) -> None:

@@ -63,6 +63,7 @@ Reading order, which is the way of the data; nobody imports upward:
     report/         the page of a run
     tensorboard     event files
     splits          which examples are held out, and found again in data that changed
+    validation      which examples a training is watched by
     runs            the folder of a run
     comparing/      which of several to take: their figures side by side
     sweeping/       a training for each value of a field, chosen by examples held out

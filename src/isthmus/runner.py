@@ -8,17 +8,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from isthmus import review, runs
 from isthmus.console import fail, say, say_notes, sentences, watcher
 from isthmus.data import Dataset
-from isthmus.data.parts import of_trained_classes
 from isthmus.estimator import Autoencoder
 from isthmus.runs import About, Origin
 from isthmus.signals import Caught
 from isthmus.splits import Membership, Split, split
 from isthmus.text import command
+from isthmus.validation import watched_by
 
 __all__ = ["Training", "trained"]
 
@@ -74,14 +72,8 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
     X, ae, kept = part.train_of(run.dataset), run.ae, Kept(run.about.checkpoint_every)
     seen = part.test[:10]
-    known, others = of_trained_classes(np.arange(len(part.test)), part.test_labels, part.train_labels)
-    validation = part.test_of(run.dataset)
-    if others:
-        validation = validation.some(known)
-        say(
-            f"note: the validation loss is of {len(known):,} held-out examples; {len(part.test) - len(known):,} others are "
-            f"of classes that are not trained on ({others}), and count in the figures"
-        )
+    validation, notes = watched_by(run.dataset, part)
+    say_notes(notes)
     with writer, sentences():
 
         def due(step: int) -> bool:

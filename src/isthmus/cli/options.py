@@ -197,13 +197,12 @@ def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoenco
     from isthmus import runs
 
     ae, dataset = runs.examples_of(run, given.origin, parts="train" if given.data is not None else "both")
-    left = (
-        []
-        if given.data is None or dataset.test is None
-        else [
-            f"{dataset.name} has a test part, whose {len(dataset.test):,} examples are not taken: name it alone to take it"
-        ]
-    )
+    parts = {"test": dataset.test, "validation": dataset.validation} if given.data is not None else {}
+    left = [
+        f"{dataset.name} has a {part} part, whose {len(values):,} examples are not taken: name it alone to take it"
+        for part, values in parts.items()
+        if values is not None
+    ]
     say_notes([*dataset.notes, *left], quiet)
     if given.data is not None:
         return ae, dataset

@@ -89,13 +89,14 @@ def sweep(
     most: Annotated[int, typer.Option(min=1, help="Refuse more trainings than these.")] = 64,
     as_json: Json = False,
 ) -> None:
-    """Train once for each value of a field, and recommend one, by examples held out of the training examples.
+    """Train once for each value of a field, and recommend one, by the data's validation part, or else by held-out training examples.
 
     Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
     on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
     """
     from isthmus import runs, splits, sweeping
     from isthmus.comparing.columns import text_of
+    from isthmus.validation import chosen_by
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
     origin = runs.Origin(given.data or "mnist", given.options)
@@ -107,7 +108,8 @@ def sweep(
     part = (
         splits.split(dataset, missing) if record is None else splits.found_again(record, dataset, missing, whole=True)
     )
-    say_notes([*dataset.notes, *part.notes], as_json)
+    validation, notes = chosen_by(dataset, part)
+    say_notes([*dataset.notes, *part.notes, *notes], as_json)
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
     about = runs.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
@@ -118,6 +120,7 @@ def sweep(
                 ae,
                 X,
                 grid,
+                validation=validation,
                 test=test,
                 by=by,
                 folder=folder,

@@ -27,8 +27,10 @@ Array = npt.NDArray[Any]
 
 _TRAIN = ("x_train", "train_images", "train_x", "train", "x", "data", "images", "arr_0")
 _TEST = ("x_test", "test_images", "test_x", "test")
+_VALIDATION = ("x_val", "x_valid", "x_validation", "val_images", "valid_images", "val_x", "validation", "val", "valid")
 _TRAIN_LABELS = ("y_train", "train_labels", "train_y", "y", "labels", "label", "target")
 _TEST_LABELS = ("y_test", "test_labels", "test_y")
+_VALIDATION_LABELS = ("y_val", "y_valid", "y_validation", "val_labels", "valid_labels", "val_y")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, EOFError, NotImplementedError)
 _DEFLATE_LIMIT = 1032  # the most bytes that one byte of deflate can become
 
@@ -81,15 +83,28 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         try:
             archive = zipfile.ZipFile(file)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            chosen = _choose(tuple(members), labels, name)
-            train, test, train_labels, test_labels = (
-                None if key is None else _read_member(archive, members[key], f"{key} in {name}") for key in chosen
-            )
+            chosen: tuple[str | None, ...] = _choose(tuple(members), labels, name)
+            validation: Array | None = None
+            validation_labels: Array | None = None
+
+            def member(key: str | None) -> Array | None:
+                return None if key is None else _read_member(archive, members[key], f"{key} in {name}")
+
+            train, test, train_labels, test_labels = map(member, chosen)
+            assert train is not None
+            for key in _validation_keys(tuple(members), chosen):
+                values = member(key[0])
+                if values is not None and _like(values, train):
+                    validation, validation_labels, chosen = values, member(key[1]), (*chosen, *key)
+                    break
         except DataError:
             raise
         except _DAMAGED as error:
             raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
-    assert train is not None
+    notes = _unused(tuple(key for key in members if key not in chosen), chosen, name)
+    if validation is not None and test is None:  # as in a folder of images
+        test, test_labels, validation, validation_labels = validation, validation_labels, None, None
+        notes += (f"{chosen[4]} in {name} is the test part",)
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
     return Dataset(
         path.name,
@@ -99,8 +114,22 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         _as_labels(test_labels),
         source=name,
         kind=kind,
-        notes=_unused(tuple(key for key in members if key not in chosen), chosen, name),
+        notes=notes,
+        validation=validation,
+        validation_labels=_as_labels(validation_labels),
     )
+
+
+def _validation_keys(keys: tuple[str, ...], chosen: tuple[str | None, ...]) -> list[tuple[str, str | None]]:
+    """What may be the validation part and its labels; the shape decides, because `valid` may also say which numbers are."""
+    lower = {key.lower(): key for key in keys if key not in chosen}
+    labels = next((lower[key] for key in _VALIDATION_LABELS if key in lower), None)
+    return [(lower[key], labels) for key in _VALIDATION if key in lower]
+
+
+def _like(values: Array, train: Array) -> bool:
+    """Whether these are examples as the others are."""
+    return values.ndim > 1 and values.shape[1:] == train.shape[1:] and values.dtype.kind in "iuf"
 
 
 def _unused(others: tuple[str, ...], chosen: tuple[str | None, ...], name: str) -> tuple[str, ...]:

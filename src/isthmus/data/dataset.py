@@ -26,6 +26,8 @@ class Dataset:
         test: (m, *shape), or None where the source has no split.
         train_labels: (n,) class numbers or names, None in the place of one that is missing; or None.
         test_labels: (m,) likewise, or None.
+        validation: (k, *shape) to watch a training by and to choose by, where the source has such a part beside its test part; or None.
+        validation_labels: (k,) as those of the others, or None.
         columns: the names of a table's columns, or None.
         source: who made it, or the path it was read from.
         license: its license, or "" where the source does not say.
@@ -53,11 +55,14 @@ class Dataset:
     label_name: str | None = None
     lines: Array | None = None
     test_ids: Array | None = None
+    validation: Array | None = None
+    validation_labels: Array | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "images":  # the arrays say so too, and their slices
-            object.__setattr__(self, "train", as_images(self.train))
-            object.__setattr__(self, "test", None if self.test is None else as_images(self.test))
+            for name in ("train", "test", "validation"):
+                values = getattr(self, name)
+                object.__setattr__(self, name, None if values is None else as_images(values))
 
     def keys(self) -> dict[str, Array]:
         """What says which training example a row of an output is, by the name of a column: its line in the file, and its id."""
@@ -73,6 +78,10 @@ class Dataset:
         """Where the test examples stand."""
         return Places(self.columns, self._file(), part="the test examples of ")
 
+    def validation_places(self) -> Places:
+        """Where the validation examples stand."""
+        return Places(self.columns, self._file(), part="the validation examples of ")
+
     def _file(self) -> str:
         """What they were read from; "" of data that come with isthmus, and of arrays."""
         return "" if self.license else self.source
@@ -81,6 +90,7 @@ class Dataset:
         """One line: name, number of examples, shape and type of one, classes, source and license."""
         one = "1 example" if len(self.train) == 1 else f"{len(self.train):,} examples"
         counts = one if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
+        counts += "" if self.validation is None else f" and {len(self.validation):,} for validation"
         shape = "x".join(str(size) for size in self.train.shape[1:])
         classes = "no labels"
         if self.train_labels is not None:

@@ -29,6 +29,8 @@ def test_part(dataset: Dataset) -> tuple[Dataset, str]:
         test=None,
         test_labels=None,
         test_ids=None,
+        validation=None,
+        validation_labels=None,
         lines=None,
     )
     return alone, (

@@ -177,7 +177,11 @@ def _kind(path: Path) -> str:
 
 def _checked(data: Dataset) -> Dataset:
     """The same, once labels and test part fit the examples."""
-    for examples, labels in ((data.train, data.train_labels), (data.test, data.test_labels)):
+    for examples, labels in (
+        (data.train, data.train_labels),
+        (data.test, data.test_labels),
+        (data.validation, data.validation_labels),
+    ):
         if labels is not None and (examples is None or labels.shape != examples.shape[:1]):
             shape = "none" if examples is None else examples.shape
             raise DataError(f"labels of shape {labels.shape} do not fit examples of shape {shape} in {data.source}")

@@ -119,7 +119,7 @@ class Sweep:
 
     def sentences(self) -> list[str]:
         """What is recommended and why, what was not finite, and the figures of the recommended one on the test examples."""
-        where = f"{self.column.title} on {self.n_validation:,} examples held out of the training examples"
+        where = f"{self.column.title} on {self.n_validation:,} validation examples"
         lines = [f"* recommended: {self._assigned()} - {self.choice.why} ({where})"]
         priced = [path for path in self.axes if path.rpartition(".")[2] in PRICES or path.startswith("corruption")]
         if priced:

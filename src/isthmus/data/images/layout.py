@@ -262,18 +262,16 @@ def _without_masks(images: list[Path], layout: Layout) -> list[Path]:
 def _arrange(layout: Layout, found: dict[Part, list[Example]]) -> None:
     """Puts the parts in their places, and says what was understood."""
     layout.train, layout.validation, layout.test = found["train"], found["validation"], found["test"]
-    said = [f"{part} {_counted(found[part])}" for part in ("train", "test") if found[part]]
+    said = [f"{part} {_counted(examples)}" for part, examples in found.items() if examples]
     if layout.validation and layout.train and not layout.test:
         layout.test, layout.validation = layout.validation, []
-        said.append(f"validation {_counted(layout.test)}, which is the test part")
-    elif layout.validation and layout.test:
-        said.append(f"validation {_counted(layout.validation)}, set aside")
+        said[-1] += ", which is the test part"
     if not layout.train:
-        layout.train, layout.test = layout.test or layout.validation, []
+        layout.train, layout.test, layout.validation = layout.test or layout.validation, [], []
         name = "test" if found["test"] else "validation"
         said = [f"{name} {_counted(layout.train)}, which are the examples, as there is no folder train"]
-        if found["test"] and layout.validation:
-            said.append(f"validation {_counted(layout.validation)}, set aside")
+        if found["test"] and found["validation"]:
+            said.append(f"validation {_counted(found['validation'])}, set aside")
     if layout.masks:
         said.append(f"{len(layout.masks):,} {'mask' if len(layout.masks) == 1 else 'masks'} set aside")
     if layout.left_out:

@@ -79,7 +79,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     reading = _Reading(path, options, run)
     left_out = LeftOut()
     layout = understood(walk(path, left_out), options.split) if path.is_dir() else Layout([(path, "")])
-    parts = [_looked_at(reading, part) for part in (layout.train, layout.test)]
+    parts = [_looked_at(reading, part) for part in (layout.train, layout.test, layout.validation)]
     if not parts[0]:
         raise _nothing(path, left_out, reading)
     files = [file for part in parts for file in part]
@@ -88,7 +88,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     arrays, labels, ids = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
     if not len(arrays[0]):
         raise _nothing(path, left_out, reading)
-    test = len(arrays[1]) > 0
+    test, validation = len(arrays[1]) > 0, len(arrays[2]) > 0
     return Dataset(
         path.resolve().name if path.is_dir() else path.name,
         arrays[0],
@@ -106,6 +106,8 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         ids=ids[0],
         id_name="file",
         test_ids=ids[1] if test else None,
+        validation=arrays[2] if validation else None,
+        validation_labels=labels[2] if validation else None,
     )
 
 

@@ -290,3 +290,24 @@ def test_tiny_numbers_are_scaled_and_measured_as_others(tiny: float) -> None:
     usual, found = (evaluate(clone(few).fit(each), each) for each in (X, X * tiny))
     assert found.column_error == pytest.approx(usual.column_error, rel=1e-3)
     assert found.pca_column_error == pytest.approx(usual.pca_column_error, rel=1e-3)
+
+
+def test_what_rounding_of_single_precision_drowns_is_named(rng: np.random.Generator) -> None:
+    X = rng.normal(size=(200, 3)) * [1, 0.1, 1] + [0, 1e6, 3]
+    ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0)
+    with pytest.warns(
+        IsthmusWarning, match="column 1 varies no more than numbers of type float32 are rounded, by 0"
+    ) as said:
+        ae.fit(X.astype(np.float32))
+    assert len(said) == 1
+    assert "around 1e+06, and is taken for constant: give them as float64, or subtract what they" in str(
+        said[0].message
+    )
+    ae.fit(X)  # says nothing, and learns it
+    assert (ae.model_.scale.numpy() != 1).all()
+    ae.fit((X - [0, 1e6, 0]).astype(np.float32))
+    X[:, 1] = 1e6
+    ae.fit(X.astype(np.float32))
+    windows = (10 * rng.normal(size=(40, 6, 2)) + np.array([0, 1e8])).astype(np.float32)
+    with pytest.warns(IsthmusWarning, match="channel 1 varies no more"):
+        ae.fit(windows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Mask
 from isthmus.data.examples import Examples, Missing, blocks
 from isthmus.data.kinds import Kind, kind_of, seem_images
-from isthmus.data.observed import means
+from isthmus.data.observed import largest, least, means
 from isthmus.devices import computes_bfloat16
 from isthmus.errors import DataError, RecordError
 from isthmus.footprint import footprint
@@ -38,6 +38,7 @@ from isthmus.scaling import (
     within_unit,
 )
 from isthmus.steps import Precision
+from isthmus.text import printable
 
 __all__ = [
     "DEFAULTS",
@@ -49,6 +50,7 @@ __all__ = [
     "choose_precision",
     "defaults",
     "doubted",
+    "drowned",
     "epochs_for",
     "threads_for",
 ]
@@ -160,6 +162,38 @@ def doubted(values: NDArray[np.generic], chosen: Chosen) -> str:
     return (
         f"examples of shape {chosen.shape} from 0 to {high:g} are taken for {taken}: if they are images, say kind='images', "
         f"and if not, kind='{chosen.kind}'"
+    )
+
+
+def drowned(values: NDArray[np.generic], chosen: Chosen, columns: Sequence[str] | None) -> str:
+    """A sentence if columns of single precision vary, but no more than their rounding does, and are taken for constant; else nothing.
+
+    In double precision what is so small beside its column is rounding.
+    """
+    if chosen.extent is None or chosen.kind == "images" or values.dtype.kind != "f" or values.dtype.itemsize > 4:
+        return ""
+    still, axes = (
+        chosen.extent.least == chosen.extent.largest,
+        axes_of(shared_by(chosen.kind, values.ndim), values.ndim),
+    )
+    if not still.any():
+        return ""
+    lows, highs = zip(*((least(b, axes), largest(b, axes)) for _, b in blocks(values)), strict=True)
+    low, high = least(np.stack(lows), 0), largest(np.stack(highs), 0)
+    places = np.argwhere(still & (high > low))
+    if not len(places):
+        return ""
+    place = tuple(map(int, places[0]))
+    if chosen.kind == "table":
+        named = columns is not None and len(place) == 1
+        what = f"column '{printable(columns[place[0]])}'" if named else f"column {', '.join(map(str, place))}"  # type: ignore[index]
+    else:
+        what = f"channel {place[-1]}" if place else "everything"
+    more, several = (f" and {len(places) - 1:,} more", True) if len(places) > 1 else ("", False)
+    return (
+        f"{what}{more} {'vary' if several else 'varies'} no more than numbers of type {values.dtype.name} are rounded, by "
+        f"{float(high[place]) - float(low[place]):g} around {float(low[place]):g}, and {'are' if several else 'is'} taken for constant: "
+        "give them as float64, or subtract what they vary around"
     )
 
 

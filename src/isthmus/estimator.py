@@ -35,6 +35,7 @@ from isthmus.choosing import (
     choose_precision,
     defaults,
     doubted,
+    drowned,
     epochs_for,
     threads_for,
 )
@@ -437,6 +438,8 @@ class Autoencoder(Settable, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimat
         if chosen.extent is not None:
             check_fitting(examples.values, chosen.extent, chosen.affine, examples.at)
         if self.kind == "auto" and examples.kind is None and (wrong := doubted(examples.values, chosen)):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
+        if wrong := drowned(examples.values, chosen, examples.columns):
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
         if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)

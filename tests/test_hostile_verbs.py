@@ -6,6 +6,7 @@ import ast
 import csv
 import html.parser
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -204,6 +205,13 @@ def test_names_inside_a_model_file_act_in_nothing(place: str, made: Path, tmp_pa
     for words in (["evaluate", RUN], ["encode", RUN], ["compare", RUN, RUN], ["detect", RUN, "--data", TABLE]):
         check_said(run(*words, cwd=tmp_path / "x"), 0, 1, 2)
     check_files(tmp_path / "x")
+
+
+def test_event_files_hold_no_name_of_strangers(made: Path) -> None:
+    events = b"".join(path.read_bytes() for path in (made / PICTURED).rglob("*tfevents*"))
+    assert b"loss" in events
+    for name in [*filter(lambda name: len(name) > 3, FILES), PICTURED, PICTURES]:
+        assert os.fsencode(name) not in events, ascii(name)
 
 
 NAMED = [name for name in CELLS if "," not in name and "\n" not in name and "*" not in name and len(name) < 200]

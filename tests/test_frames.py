@@ -397,9 +397,13 @@ def test_lists_of_examples_are_taken_without_a_word(given: Any) -> None:
 
 
 def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", x_train=X, y_train=y, x_valid=X, mask=y)
-    assert read(tmp_path / "x.npz").notes == (
-        f"not used: 2 of the arrays in {tmp_path / 'x.npz'} (x_valid, mask); used: x_train, y_train",
+    path = tmp_path / "x.npz"
+    np.savez(path, x_train=X, y_train=y, x_more=X, mask=y)
+    assert read(path).notes == (f"not used: 2 of the arrays in {path} (x_more, mask); used: x_train, y_train",)
+    np.savez(path, x_train=X, y_train=y, x_valid=X, mask=y)
+    assert read(path).notes == (
+        f"not used: 1 of the arrays in {path} (mask); used: x_train, y_train, x_valid",
+        f"x_valid in {path} is the test part",
     )
     np.savez(tmp_path / "y.npz", x=X, y=y)
     assert not read(tmp_path / "y.npz").notes

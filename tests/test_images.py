@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -396,6 +397,10 @@ def test_validation_examples_that_are_trained_on_or_tested_too_are_left_out(rng:
     examples, notes = watched_by(dataset, part)
     np.testing.assert_array_equal(examples.values, X[[27, 28]])
     assert notes == ["2 of 4 validation examples are training or test examples too, and are left out"]
+    labeled = replace(dataset, train_labels=np.array(["a", "b"] * 10), validation_labels=np.array(list("abcb")))
+    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "refuse"))[0].values, X[[27, 28]])
+    labeled = replace(labeled, validation_labels=np.array(list("cbac")))
+    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "refuse"))[0].values, X[[27]])
     copies = Dataset("x", X[:20], X[20:25], validation=X[:3])
     examples, notes = watched_by(copies, split(copies, "refuse"))
     np.testing.assert_array_equal(examples.values, X[20:25])

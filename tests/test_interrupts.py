@@ -181,7 +181,13 @@ def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: P
 
 @pytest.mark.parametrize(
     ("name", "within"),
-    [("layerwise", "layers"), ("fit", "fast_products"), ("fit", "_leave"), ("layerwise", "learning")],
+    [
+        ("layerwise", "layers"),
+        ("fit", "fast_products"),
+        ("fit", "_leave"),
+        ("layerwise", "learning"),
+        ("checkpoint", "replace_file"),
+    ],
 )
 def test_an_exception_leaves_pytorch_in_the_mode_it_found(name: str, within: str, tmp_path: Path) -> None:
     """Lines of functions that change it: where gradients stay off, all later trainings learn nothing, in silence."""

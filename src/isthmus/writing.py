@@ -30,7 +30,7 @@ def replace_file(target: Path, content: Bytes | Iterable[Bytes]) -> None:
     check_writable(target)
     start = f".isthmus-{zlib.crc32(os.fsencode(target.name)):08x}-"  # short, whatever the name
     _sweep(target.parent, start)
-    beside = target
+    beside, file = target, None
     try:
         while True:
             beside = target.with_name(f"{start}{secrets.token_hex(4)}.part")
@@ -48,6 +48,8 @@ def replace_file(target: Path, content: Bytes | Iterable[Bytes]) -> None:
             raise type(error)(error.errno, error.strerror or str(error), str(target)) from None
         raise
     except BaseException:
+        if file is not None:  # an interrupt may come in the way of the with
+            file.close()
         _unlink(beside, target)
         raise
     _flush(target.parent)

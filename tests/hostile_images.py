@@ -527,7 +527,7 @@ PIXELS: dict[str, Case] = {
         alone(frames("x.tif", 2), "x.tif"),
         {"pages": "examples"},
         train=[10, 20],
-        notes=("2 pages of 1 files are examples",),
+        notes=("2 pages of 1 file taken as examples",),
     ),
     "palette": Case(
         saved(Image.fromarray(COLORS).quantize(12), "x.png"),
@@ -580,7 +580,7 @@ PIXELS: dict[str, Case] = {
             frames(f"x.{ending}"),
             {"pages": "examples"},
             train=[10, 20, 30],
-            notes=("3 pages of 1 files are examples", *PALETTE * (ending == "gif")),
+            notes=("3 pages of 1 file taken as examples", *PALETTE * (ending == "gif")),
         )
         for ending in ("tif", "png", "webp", "gif")
     },
@@ -588,7 +588,7 @@ PIXELS: dict[str, Case] = {
         frames("x.tif"),
         {"pages": "volume"},
         pixels=np.stack([np.full((3, 4, 1), value, np.uint8) for value in (10, 20, 30)]),
-        notes=("3 pages of 1 files are volumes",),
+        notes=("3 pages of 1 file taken as volumes",),
     ),
     "volumes that differ": Case(mixed_pages, {"pages": "volume"}, error="a.tif has 1 and"),
     "gray wanted": Case(

@@ -68,6 +68,7 @@ def test_a_name_may_be_written_with_a_hyphen_and_a_path_beats_nothing(tmp_path: 
     ("name", "error", "sentence"),
     [
         ("fashion", DataError, "did you mean fashion_mnist"),
+        ("nothere", DataError, r"folder 'nothere' \(digits"),
         ("nothing like it", DataError, "digits, fashion_mnist, mnist"),
         ("no/such/folder", FileNotFoundError, "no/such/folder"),
         ("nothing.csv", FileNotFoundError, "nothing.csv"),

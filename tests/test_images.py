@@ -359,6 +359,78 @@ def test_new_images_are_read_as_those_of_the_run(bottle: Path) -> None:
     np.testing.assert_array_equal(np.load(bottle / "codes.npy"), isthmus.load(bottle / "r").encode(expected))
 
 
+def _photo_and(other: str, folder: Path, count: int, values: int) -> None:
+    """Photographs with many values, and beside each an image of the same name with few or many."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.jpg")
+        Image.fromarray(rng.integers(0, values, (16, 16), np.uint8)).save(folder / f"{number}{other}")
+
+
+@pytest.mark.promise(27)
+@pytest.mark.parametrize("other", [".png", ".tif", ".PNG"])
+def test_masks_of_the_same_name_beside_photographs_are_set_aside(other: str, tmp_path: Path) -> None:
+    _photo_and(other, tmp_path / "train/cat", 3, 4)
+    _photo_and(other, tmp_path / "test/cat", 2, 4)
+    found = read(tmp_path)
+    assert (len(found.train), len(found.test)) == (3, 2)
+    assert [str(name)[-4:] for name in found.ids] == [".jpg"] * 3
+    assert found.notes[0].startswith("train 3 (cat), test 2 (cat) (by")
+    assert found.notes[1].startswith(f"5 masks were set aside (0{other}, 1{other}, ")
+    assert len(read(tmp_path, split="none").train) == 10
+
+
+@pytest.mark.promise(27)
+def test_one_image_under_two_endings_is_two_examples_and_is_said(tmp_path: Path) -> None:
+    _photo_and(".png", tmp_path / "copies", 3, 256)
+    found = read(tmp_path / "copies")
+    assert len(found.train) == 6
+    assert found.notes[0].startswith("3 names are those of several images (0.jpg, 0.png): each is an example")
+    _photo_and(".png", tmp_path / "some", 3, 4)
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "some/1.png")
+    assert len(read(tmp_path / "some").train) == 6  # not masks of some and examples of others
+    (tmp_path / "drawn").mkdir()
+    for ending in ("bmp", "png"):
+        Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / f"drawn/0.{ending}")
+    found = read(tmp_path / "drawn")
+    assert len(found.train) == 2
+    assert found.notes[0].startswith("1 name is that of several images (0.bmp, 0.png)")
+
+
+@pytest.mark.promise(27)
+@pytest.mark.parametrize(
+    ("below", "labels", "said"),
+    [
+        (["images"], None, "the folder images, which holds all images, is no class: images in it have no labels"),
+        (["Data/imgs"], None, "the folder Data/imgs, which holds all images, is no class: images in it have no labels"),
+        (["photos/a", "photos/b"], ["a", "b"], "the folder photos, which holds all images, is no class: classes are"),
+        (["PetImages/a", "PetImages/b"], ["a", "b"], "the folder PetImages, which holds all images, is no class"),
+        (["cat"], ["cat"], None),
+        (["images", "cat"], ["cat", "images"], None),
+    ],
+)
+def test_a_folder_that_holds_all_images_is_no_class(
+    below: list[str], labels: list[str] | None, said: str | None, tmp_path: Path
+) -> None:
+    for name in below:
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / name / "0.png")
+    found = read(tmp_path)
+    assert listed(found.train_labels) == labels
+    assert (found.notes[0].startswith(said) and len(found.notes) == 1) if said else found.notes == ()
+    whole = sorted({name.split("/")[0] for name in below})
+    assert sorted({str(label) for label in read(tmp_path, split="none").train_labels}) == whole
+
+
+@pytest.mark.parametrize(("mode", "size"), [("I;16", (8, 8)), ("L", (6, 8))])
+def test_pages_that_do_not_fit_each_other_are_named(mode: str, size: tuple[int, int], tmp_path: Path) -> None:
+    other = Image.fromarray(np.ones(size, np.uint16 if mode == "I;16" else np.uint8))
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a.tif", save_all=True, append_images=[other])
+    with pytest.raises(DataError, match=r"page 1 of .*a\.tif .* page 2 of .*a\.tif"):
+        read(tmp_path / "a.tif", pages="examples")
+
+
 @pytest.mark.promise(27)
 def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -95,7 +95,7 @@ def load(
     if os.sep in text or Path(text).suffix:
         raise FileNotFoundError(f"there is no file or folder {shown(text)}: check the path")
     near = difflib.get_close_matches(known, names(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ":"
+    hint = f"; did you mean {near[0]}?" if near else ""
     raise DataError(f"no data set, file or folder {shown(text)!r}{hint} ({', '.join(names())}, or a path)")
 
 

@@ -7,6 +7,7 @@ Read in this order:
     layout.py     what the names of folders mean: parts of a split, masks, classes
     cut.py        whether a file ends before its last page
     headers.py    what a file says before it is decoded, and whether that is in proportion
+    twins.py      images of one name: a photograph and its mask
     pixels.py     one image as an array; what was rewritten is counted
     reading.py    from a path to a data set, with a sentence for all that was guessed or left out
 """

@@ -6,6 +6,7 @@ bottle/train/good, cable/test/cut, ...     the same below folders whose names be
 seg_train/seg_train/sea, seg_test/...      the parts with a name before them, each perhaps in a folder of its own name
 train/images, train/masks                  masks again, beside the images or in the same order of folders
 cat/, dog/, test/                          classes, one of which is called test; it is said
+images/, archive/cat, archive/dog          a folder alone that holds all is no class; it is said
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _MASKS = re.compile(
 )
 _GROUND_TRUTH = re.compile(r"ground_?truths?")  # nobody calls a class so
 _IMAGES = re.compile(r"(jpe?g_?)?(images?|imgs?)|photos?|pictures?|leftimg8bit")
+_ALL = re.compile(r"(all_?)?(images?|imgs?|photos?|pictures?|pics?|data|dataset|files|samples|examples|raw)|all")
 _MASK_OF = re.compile(
     r"(.+?)[_-](masks?|gt|ground_?truth|seg|segmentation|annot(ation)?|labels?)([_-]?\d+)?", re.IGNORECASE
 )
@@ -88,7 +90,7 @@ def understood(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
         return layout
     groups = list(_groups(tree, layout))
     if not groups:
-        layout.train = _labeled(tree, layout, masks=True)
+        layout.train = _labeled(_below_what_holds_all(tree, layout), layout, masks=True)
         _say_masks(layout)
         return layout
     found: dict[Part, list[Example]] = {"train": [], "validation": [], "test": []}
@@ -208,6 +210,21 @@ def _inner(part: Folder) -> Folder:
             break
         part = inner
     return part
+
+
+def _below_what_holds_all(tree: Folder, layout: Layout) -> Folder:
+    """The folder in which classes begin: one alone, called images or holding further folders only, is no class."""
+    inner = tree
+    while not inner.images and len(inner.folders) == 1:
+        only = inner.folders[0]
+        if not (_ALL.fullmatch(_plain(only)) or (len(only.folders) > 1 and not only.images)):
+            break
+        inner = only
+    if inner is not tree:
+        name = shown(inner.path.relative_to(tree.path))
+        what = "images in it have no labels" if inner.images else "classes are the folders in it"
+        layout.notes.append(f"the folder {name}, which holds all images, is no class: {what}")
+    return inner
 
 
 def _labeled(folder: Folder, layout: Layout, masks: bool) -> list[Example]:

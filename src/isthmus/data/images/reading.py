@@ -20,6 +20,7 @@ from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.headers import Header, Kind, header, headers, opened
 from isthmus.data.images.layout import Example, Layout, understood
 from isthmus.data.images.pixels import decoded, rewritten
+from isthmus.data.images.twins import look_at_twins
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 
@@ -63,9 +64,10 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     """An image, or the images of a folder: PNG, JPEG, BMP, GIF, WebP, TIFF, PPM, TGA, JPEG 2000, QOI, and AVIF where Pillow has it.
 
     Folders called train, test or validation (in any usual way) are the parts of a split; masks beside them are set aside.
-    Otherwise the first level of sub-folders gives the labels. All gray images give (n, h, w) uint8, or uint16 if all have 16
-    bits, else all become RGB, (n, h, w, 3) uint8. Images are turned upright as EXIF says; transparent pixels are laid on white.
-    Links are not followed. What is guessed, left out or rewritten is said in the notes of the result.
+    Otherwise the first level of sub-folders gives the labels, below a folder that alone holds all images. All gray images give
+    (n, h, w) uint8, or uint16 if all have 16 bits, else all become RGB, (n, h, w, 3) uint8. Images are turned upright as EXIF
+    says; transparent pixels are laid on white. Links are not followed. What is guessed, left out or
+    rewritten is said in the notes of the result.
 
     Args:
         path: an image, or a folder, which itself may be a link.
@@ -78,7 +80,10 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     """
     reading = _Reading(path, options, run)
     left_out = LeftOut()
-    layout = understood(walk(path, left_out), options.split) if path.is_dir() else Layout([(path, "")])
+    tree, twins = walk(path, left_out) if path.is_dir() else None, list[str]()
+    if tree is not None and options.split != "none":
+        twins = look_at_twins(tree)
+    layout = Layout([(path, "")]) if tree is None else understood(tree, options.split)
     parts = [_looked_at(reading, part) for part in (layout.train, layout.test, layout.validation)]
     if not parts[0]:
         raise _nothing(path, left_out, reading)
@@ -98,6 +103,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         source=shown(path),
         notes=(
             *layout.notes,
+            *twins,
             *left_out.sentences(),
             *_notes(reading, [file for file in files if file.path not in set(reading.broken)]),
             *rewritten(reading.changed, kind, options.resize),
@@ -144,18 +150,18 @@ def _agree(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind
     """The shape and kind of every page, or the error that names two images which differ."""
     first, kinds = files[0], set[Kind]()
     for file in files:
-        for page in file.pages:
+        for number, page in enumerate(file.pages):
             kinds.add(page.kind)
             if reading.options.resize is None and page.size != first.pages[0].size:
                 (a, b), (c, d) = first.pages[0].size, page.size
                 raise DataError(
-                    f"images differ in size (height x width): {shown(first.path)} has {a}x{b} pixels and "
-                    f"{shown(file.path)} {c}x{d}; choose one size: resize=({a}, {b}), or --resize {a}x{b} on the command line"
+                    f"images differ in size (height x width): {_named(first, 0)} has {a}x{b} pixels and "
+                    f"{_named(file, number)} {c}x{d}; choose one size: resize=({a}, {b}), or --resize {a}x{b} on the command line"
                 )
             if (page.kind == "16-bit gray") != (first.pages[0].kind == "16-bit gray"):
                 raise DataError(
-                    f"images differ in depth: {shown(first.path)} is {first.pages[0].kind} and {shown(file.path)} "
-                    f"{page.kind}; save all with 8 or all with 16 bits"
+                    f"images differ in depth: {_named(first, 0)} is {first.pages[0].kind} and "
+                    f"{_named(file, number)} {page.kind}; save all with 8 or all with 16 bits"
                 )
         if reading.options.pages == "volume" and len(file.pages) != len(first.pages):
             raise DataError(
@@ -167,6 +173,11 @@ def _agree(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind
         kind = _wanted(reading.run) or kind
     size = reading.options.resize or first.pages[0].size
     return ((*size, 3) if kind == "color" else size), kind
+
+
+def _named(file: _File, page: int) -> str:
+    """An image in a sentence, with its page where it has several that are read."""
+    return shown(file.path) if len(file.pages) == 1 else f"page {page + 1} of {shown(file.path)}"
 
 
 def _wanted(run: Reused | None) -> Kind | None:
@@ -273,6 +284,7 @@ def _notes(reading: _Reading, files: list[_File]) -> list[str]:
     elif reading.options.pages != "first":
         count = sum(len(file.pages) for file in files)
         notes.append(
-            f"{count:,} pages of {len(files):,} files are {'examples' if reading.options.pages == 'examples' else 'volumes'}"
+            f"{count:,} {'page' if count == 1 else 'pages'} of {len(files):,} {'file' if len(files) == 1 else 'files'} taken "
+            f"as {'examples' if reading.options.pages == 'examples' else 'volumes'}"
         )
     return notes

@@ -431,6 +431,14 @@ def test_pages_that_do_not_fit_each_other_are_named(mode: str, size: tuple[int, 
         read(tmp_path / "a.tif", pages="examples")
 
 
+def _tell(folder: Path) -> Path:
+    """Images with labels, one of which only test examples have."""
+    for number, part in enumerate([*["train/a", "train/b", "test/a", "test/b"] * 2, "test/new", "test/new"]):
+        (folder / "tell" / part).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((6, 6), 20 * number, np.uint8)).save(folder / f"tell/{part}/{number}.png")
+    return folder
+
+
 @pytest.mark.promise(27)
 def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -455,6 +463,13 @@ def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path
     judged = json.loads(run("evaluate", "r", "--json", cwd=tmp_path))
     assert judged["mse"] == pytest.approx(isthmus.evaluate(ae, found.test).mse)
     assert "whose 9 examples are not taken" in run("encode", "r", "--data", "data", cwd=tmp_path)
+
+    verb = ("detect", "r", "--data", "data/test", "--false-alarm-rate", "0.3", "--normal")
+    chosen = "9 of 9 normal examples are of the validation part, by which early stopping chose the model"
+    assert chosen in run(*verb, "data/val", cwd=tmp_path)
+    assert "validation part" not in run(*verb, "data/test", cwd=tmp_path)
+    learned = run("finetune", "r", "--data", "tell", cwd=_tell(tmp_path))
+    assert "2 of 6 held-out examples are of classes that none of the learned labels is of (new): they cannot" in learned
 
     run("sweep", *words[:1], "bottleneck.size=1,2", *words[2:], "--out", "s", cwd=tmp_path)
     swept = json.loads((tmp_path / "s/sweep.json").read_text())

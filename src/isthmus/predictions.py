@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.columns import listed
 from isthmus.data.dataset import Dataset
 from isthmus.data.labels import class_labels, numbered, plain
 from isthmus.data.mapped import Rows
@@ -35,6 +36,7 @@ class Taught:
         way: which of the ways of learning that is.
         n_learned, n_tested: how many labeled examples were learned from, and held out.
         n_unlabeled: how many examples to learn from, and how many held-out ones, have no label, and were left out.
+        n_unknown, unknown: how many held-out examples are of classes that none of the learned labels is of, and these.
     """
 
     classifier: Classifier
@@ -43,6 +45,8 @@ class Taught:
     n_tested: int
     n_unlabeled: tuple[int, int] = (0, 0)
     way: str = "fine-tuned"
+    n_unknown: int = 0
+    unknown: str = ""
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The accuracies, for people."""
@@ -50,12 +54,20 @@ class Taught:
         return header, [[name, f"{share:.2%}"] for name, share in self.accuracies.items()]
 
     def note(self) -> str:
-        """What was left out, in a sentence; "" if nothing was."""
-        if not any(self.n_unlabeled):
-            return ""
-        learned, tested = self.n_unlabeled
-        parts = [f"{learned:,} training examples and {tested:,} held-out examples have no label"]
-        return f"{parts[0]}: not learned from, not scored; a label is predicted for each"
+        """What was left out, and what cannot be told right; "" if nothing was."""
+        said = []
+        if any(self.n_unlabeled):
+            learned, tested = self.n_unlabeled
+            said.append(
+                f"{learned:,} training examples and {tested:,} held-out examples have no label: not learned from, not scored; "
+                "a label is predicted for each"
+            )
+        if self.n_unknown:
+            said.append(
+                f"{self.n_unknown:,} of {self.n_tested:,} held-out examples are of classes that none of the learned labels is of "
+                f"({self.unknown}): they cannot be told right, and count as wrong"
+            )
+        return "; ".join(said)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -64,6 +76,7 @@ class Taught:
             "n_learned": self.n_learned,
             "n_tested": self.n_tested,
             "n_unlabeled": sum(self.n_unlabeled),
+            "n_of_unknown_classes": self.n_unknown,
             "accuracies": self.accuracies,
         }
 
@@ -109,7 +122,9 @@ def taught(
     own, theirs = numbered([y, truth])
     right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())
     way = "frozen codes" if frozen else "fine-tuned"
-    return Taught(found[way], right, len(y), len(truth), without, way)
+    unknown = ~np.isin(theirs, own)
+    names = listed(sorted({str(truth.classes[number]) for number in truth.numbers[unknown]}))
+    return Taught(found[way], right, len(y), len(truth), without, way, int(unknown.sum()), names)
 
 
 def write(

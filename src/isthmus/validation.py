@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,9 @@ from isthmus.data.examples import Examples
 from isthmus.data.parts import of_trained_classes
 from isthmus.splits import Split, keys_of
 
-__all__ = ["chosen_by", "watched_by"]
+__all__ = ["chose_when_to_stop", "chosen_by", "watched_by"]
+
+Array = NDArray[Any]
 
 
 def watched_by(dataset: Dataset, part: Split) -> tuple[Examples, list[str]]:
@@ -49,6 +53,12 @@ def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]
         notes = [f"{copies:,} of {n:,} validation examples are training or test examples too, and are left out"]
     values = dataset.validation if not copies else np.asarray(dataset.validation)[fresh]
     return Examples(values, dataset.columns, dataset.kind, dataset.validation_places().some(fresh)), notes
+
+
+def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:
+    """How many of some examples are among those of the validation part, by which early stopping chose the model."""
+    chosen = chosen_by(dataset, part)[0]
+    return 0 if chosen is None else int(np.isin(keys_of(examples), keys_of(chosen.values)).sum())
 
 
 def _fresh(dataset: Dataset, part: Split) -> NDArray[np.int64]:

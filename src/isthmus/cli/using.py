@@ -228,7 +228,7 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
     reference = runs.examples_of(run, None if normal is None else given.at(normal), bears=True)[1]
     if normal is not None:
         fresh, note = untrained(runs.membership_of(run), reference)
-        return fresh, [note]
+        return fresh, [note, _of_stopping(run, ae, fresh)]
     part = runs.part_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
     if not others:
@@ -238,6 +238,27 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
         f"{len(part.test) - len(examples):,} of other classes do not ({others})"
     )
     return examples, [*part.notes, note]
+
+
+def _of_stopping(run: Path, ae: Autoencoder, normal: Any) -> str:
+    """That normal examples chose when the training stopped; "" where they did not, or the run's data are gone."""
+    from isthmus import runs
+    from isthmus.errors import DataError
+    from isthmus.validation import chose_when_to_stop
+
+    if not ae.early_stopping:
+        return ""
+    try:
+        own = runs.examples_of(run, None, ae, bears=True)[1]
+        count = chose_when_to_stop(own, runs.part_of(run, own, ae.missing), normal)
+    except (DataError, OSError):
+        return ""
+    return (
+        f"{count:,} of {len(normal):,} normal examples are of the validation part, by which early stopping chose the model: "
+        "it may find them more normal than new ones, and the guarantee is weaker; name others with --normal, or leave it out"
+        if count
+        else ""
+    )
 
 
 @takes_data

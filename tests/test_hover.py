@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import tracemalloc
 from typing import Any
 from xml.etree import ElementTree
 
@@ -132,6 +133,20 @@ def test_a_table_shows_the_numbers_that_are_furthest_from_their_mean() -> None:
         made = ae.reconstruct(wine.data[index : index + 1])[0]
         names = [name if len(name) <= 24 else f"{name[:23]}…" for name in wine.data.columns]
         assert lines == [f"{names[j]}: {values[index, j]:.4g} → {made[j]:.4g}" for j in top]
+
+
+def test_a_long_table_is_read_in_blocks_and_large_pictures_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the table in double precision is eight times as large as a table of bytes."""
+    long = np.random.default_rng(0).integers(0, 9, (60_000, 100)).astype(np.uint8)
+    ae = trained(long[:300])
+    tracemalloc.start()
+    hover_map(ae, long, kind="latent", limit=20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 36e6  # the copy alone is 48 MB
+    large = RNG.random((8, 90, 45))
+    monkeypatch.setattr(hover, "_NUMBERS", 5 * 90 * 45)
+    assert "of 5 of 8 examples" in hover_map(trained(large), large, kind="latent")
 
 
 @pytest.mark.parametrize("labels", [np.linspace(0, 1, 30), np.array([f"kind {i}" for i in range(30)]), np.zeros(30)])

@@ -20,6 +20,8 @@ Read in this order:
     idx.py        IDX, plain and gzipped
     arrays.py     .npy, memory-mapped, and .npz
     selecting.py  a data frame, some of its columns chosen
+    workbooks.py  the parts of an Excel file, counted before they are parsed
+    excel.py      a sheet of an Excel file as a table of text
     tables.py     .csv and .parquet
     holdings.py   what the columns of a table hold that cannot be learned
     images/       an image, or a folder of images

@@ -18,6 +18,6 @@ def pyarrow() -> Any:
         import pyarrow.compute
         import pyarrow.csv
         import pyarrow.parquet
-    except ImportError as error:
+    except ModuleNotFoundError as error:  # what is there and cannot be loaded, for want of memory, says so itself
         raise ModuleNotFoundError("reading tables needs pyarrow: pip install pyarrow") from error
     return library

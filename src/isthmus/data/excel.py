@@ -18,14 +18,15 @@ from isthmus.data.dialect import header_of, said_of_names
 from isthmus.data.files import open_regular, shown
 from isthmus.data.options import ReadOptions
 from isthmus.data.rows import Block, RowCount
+from isthmus.data.workbooks import out_of_proportion
 from isthmus.errors import DataError
+from isthmus.limits import check_memory
 from isthmus.text import printable
 
 __all__ = ["Sheet"]
 
-_SAMPLE, _ROWS = 200, 10_000
+_SAMPLE, _ROWS, _CELLS = 200, 10_000, 1 << 20  # rows of the look at the beginning; rows and cells of a block at most
 _UNPACKED, _GROWTH = 1 << 28, 100  # bytes that any file may become; times its size, to which a larger one may grow
-_WIDEST = 1 << 14  # columns that a sheet may have
 
 
 class Sheet:
@@ -34,10 +35,24 @@ class Sheet:
     def __init__(self, path: Path, options: ReadOptions) -> None:
         try:
             import openpyxl
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ModuleNotFoundError("reading .xlsx needs openpyxl: pip install 'isthmus[excel]'") from error
         self.name = shown(path)
         self._file = open_regular(path)
+        try:
+            self._open(openpyxl, options)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Sheet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._book.close()
+        self._file.close()
+
+    def _open(self, openpyxl: Any, options: ReadOptions) -> None:
         self._check_size()
         try:
             self._book = openpyxl.load_workbook(self._file, read_only=True, data_only=True)
@@ -48,13 +63,6 @@ class Sheet:
             raise DataError(f"{self.name} has no sheet '{printable(options.sheet)}'; it has {listed(sheets)}")
         self._sheet = self._book[options.sheet or sheets[0]]
         self._begin(options, sheets)
-
-    def __enter__(self) -> Sheet:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._book.close()
-        self._file.close()
 
     def _begin(self, options: ReadOptions, sheets: list[str]) -> None:
         """Names, width and notes, from the first rows."""
@@ -81,16 +89,20 @@ class Sheet:
     def blocks(self, count: RowCount) -> Iterator[Block]:
         """The rows below the names, without those in which all cells are empty."""
         count.__init__()  # type: ignore[misc]  # a sheet may be read twice
+        cells = 0
         rows = ((line, row) for line, row in self._rows() if line > self.line or self.names is None)
-        while some := list(islice(rows, _ROWS)):
+        while some := list(islice(rows, max(1, min(_ROWS, _CELLS // self.width)))):
             kept = [(line, row) for line, row in some if any(row)]
             if kept:
                 last = max(place for place, (_, row) in enumerate(some) if any(row)) + 1
                 count.empty += count.later_empty + sum(not any(row) for _, row in some[:last])
                 count.later_empty = len(some) - last
+                # The library fills a row up to its last cell, wherever the file says that is.
+                cells += self.width * len(kept)
+                check_memory(8 * cells, f"the table of {self.name}", given=self._size)
                 arrow = pyarrow()
-                cells = zip(*(self._checked(line, row) for line, row in kept), strict=True)
-                columns = [arrow.array(column, arrow.string()) for column in cells]
+                turned = zip(*(self._checked(line, row) for line, row in kept), strict=True)
+                columns = [arrow.array(column, arrow.string()) for column in turned]
                 yield Block(columns, np.array([line for line, _ in kept], np.int64))
             else:
                 count.later_empty += len(some)
@@ -119,15 +131,23 @@ class Sheet:
 
     def _check_size(self) -> None:
         """An archive says how large its parts are; one that is out of proportion is refused before it is unpacked."""
-        limit = max(_UNPACKED, _GROWTH * self._file.seek(0, 2))
+        self._size = self._file.seek(0, 2)
+        limit = max(_UNPACKED, _GROWTH * self._size)
         try:
-            size = sum(each.file_size for each in zipfile.ZipFile(self._file).infolist())
+            archive = zipfile.ZipFile(self._file)
+            size = sum(each.file_size for each in archive.infolist())
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise self._damaged(error) from error
         if size > limit:
             raise DataError(
                 f"{self.name} unpacks to more than {limit:,} bytes, which is out of proportion: save it as .csv, if you trust it"
             )
+        try:
+            much = out_of_proportion(archive)
+        except Exception as error:  # whatever a damaged archive makes of the library
+            raise self._damaged(error) from error
+        if much:
+            raise DataError(f"{self.name} {much}, more than a sheet may have: save it as .csv, if you trust it")
         self._file.seek(0)
 
     def _damaged(self, error: Exception) -> DataError:

@@ -27,6 +27,8 @@ __all__ = ["BYTES", "POINTS", "hover_map"]
 
 POINTS = 600  # that a map shows at most
 BYTES = 400_000  # of the whole piece; fewer points where they would take more
+_NUMBERS = 1 << 25  # that the examples shown hold together, however large one is
+_BLOCK = 1 << 20  # numbers of a table that are read together
 _POINT = 130  # bytes of a point beside its name and what it shows
 _SIDE = 32  # pixels of a thumbnail at most
 _GREYS, _COLORS = 15, 63  # of all thumbnails together, and one more for what is transparent
@@ -89,7 +91,8 @@ def hover_map(
         raise RecordError(f"kind={kind!r} is no map: take {', '.join(_NAMES)}")
     examples = first(X)
     labels = None if y is None else class_labels(y, len(examples))
-    places = drawn_places(len(examples), min(limit, POINTS), random_state)
+    most = max(4, _NUMBERS // math.prod(examples.shape[1:]))  # fewer make no map
+    places = drawn_places(len(examples), min(limit, POINTS, most), random_state)
     while (shown := _shown(ae, examples, places, labels)).size > BYTES:
         fewer = int(len(places) * min(0.95, BYTES / shown.size))
         places = drawn_places(len(examples), fewer, random_state)
@@ -202,16 +205,28 @@ def _laid(cells: Array, across: int) -> Array:
 
 def _lines(ae: Autoencoder, examples: Array, places: Array, back: Array) -> tuple[list[str], ...]:
     """Of each example the numbers that are furthest from their mean: the name, the number and what is made of it."""
-    table = examples.reshape(len(examples), -1).astype(np.float64)
-    deviation = table.std(0)
-    rows, made = table[places], back.reshape(len(places), -1)
-    apart = np.abs(rows - table.mean(0)) / np.where(deviation > 0, deviation, 1)
-    names = getattr(ae, "feature_names_in_", [f"column {i}" for i in range(table.shape[1])])
+    mean, deviation = _spreads(examples)
+    rows, made = examples[places].reshape(len(places), -1).astype(np.float64), back.reshape(len(places), -1)
+    apart = np.abs(rows - mean) / np.where(deviation > 0, deviation, 1)
+    names = getattr(ae, "feature_names_in_", [f"column {i}" for i in range(rows.shape[1])])
     top = np.argsort(-apart, axis=1, kind="stable")[:, :_ROWS]
     return tuple(
         [f"{_text(names[j])}: {row[j]:.4g} → {its[j]:.4g}" for j in order]
         for order, row, its in zip(top, rows, made, strict=True)
     )
+
+
+def _spreads(examples: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each number, a block of the table after the other: it may be as large as memory, or on disk."""
+    step = max(1, _BLOCK // math.prod(examples.shape[1:]))
+    blocks = [slice(start, start + step) for start in range(0, len(examples), step)]
+    mean = sum(_flat(examples[each]).sum(0) for each in blocks) / len(examples)
+    variance = sum(((_flat(examples[each]) - mean) ** 2).sum(0) for each in blocks) / len(examples)
+    return mean, np.sqrt(variance)
+
+
+def _flat(examples: Array) -> Array:
+    return examples.reshape(len(examples), -1).astype(np.float64)
 
 
 def _labeled(labels: ClassLabels, i: int) -> str:

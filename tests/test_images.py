@@ -345,6 +345,17 @@ def test_detection_looks_at_the_test_part_and_does_not_call_its_anomalies_normal
     assert sum(row["verdict"] == "anomalous" for row in rows[:40]) < 10
 
 
+def test_a_comparison_says_what_was_understood_and_a_detector_how_many_it_takes(bottle: Path) -> None:
+    said = run("compare", "r", "r", cwd=bottle)
+    assert "test 46 (good, spot), 6 masks set aside" in said
+    few = bottle / "few"
+    few.mkdir()
+    for number in range(2):
+        Image.fromarray(np.full((8, 8, 3), 100 + number, np.uint8)).save(few / f"{number}.png")
+    done = cli("detect", "r", "--data", "data", "--normal", "few", cwd=bottle)
+    assert "there are 2 normal examples that r was not trained on, and a detector takes 5: name" in done.stderr
+
+
 @pytest.mark.promise(27)
 def test_new_images_are_read_as_those_of_the_run(bottle: Path) -> None:
     gray = Image.open(bottle / "data/test/spot/0.png").convert("L")

@@ -32,14 +32,14 @@ from isthmus.text import quoted
 from isthmus.units import once
 from isthmus.wanted import check_autoencoder
 
-__all__ = ["OutlierDetector"]
+__all__ = ["LEAST", "OutlierDetector"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 Measure = Kind | Literal["auto"]
 
 USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is asked for
-_LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
+LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
 
 
 class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -127,7 +127,7 @@ class OutlierDetector(Around, OutlierMixin, BaseEstimator):  # type: ignore[misc
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
             raise RecordError("contamination and false_alarm_rate are two ways to a threshold; give one of them")
-        examples, seed = as_examples(X, minimum=_LEAST, missing=self._missing), seed_of(self.random_state)
+        examples, seed = as_examples(X, minimum=LEAST, missing=self._missing), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibrate, measure, train = self._split(len(examples.values), frozen, seed)
         values = examples.values

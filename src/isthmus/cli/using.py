@@ -154,9 +154,9 @@ def detect(
     RUN may also be the file of a detector, which --save wrote; its threshold is taken as it is.
     """
     from isthmus import runs, verdicts
-    from isthmus.anomalies import OutlierDetector
+    from isthmus.anomalies.detector import LEAST, OutlierDetector
     from isthmus.data.parts import test_part
-    from isthmus.errors import RecordError
+    from isthmus.errors import DataError, RecordError
     from isthmus.splits import trained_on
 
     if given.origin is None:
@@ -185,6 +185,11 @@ def detect(
         else ""
     )
     say_notes([*dataset.notes, *filter(None, (which, *others, again))], as_json)
+    if held is not None and len(held) < LEAST:
+        raise DataError(
+            f"there {'is' if len(held) == 1 else 'are'} {counted(len(held), 'normal example')} that {run} was not trained on, "
+            f"and a detector takes {LEAST}: name more with --normal"
+        )
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
         detector = ready or OutlierDetector.around(
             ae,

@@ -230,7 +230,7 @@ def _held_by_all(folders: Mapping[str, Path], origin: Origin, missing: Missing) 
         for note in part.notes
     }
     notes = [note if len(who) == len(parts) else f"{', '.join(who)}: {note}" for note, who in said.items()]
-    return held.test_of(dataset), first.train_of(dataset), notes
+    return held.test_of(dataset), first.train_of(dataset), [*dataset.notes, *notes]
 
 
 def _learned(folders: Mapping[str, Path], values: Array) -> list[str]:

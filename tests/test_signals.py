@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from victims import weights_hash
 
+from isthmus import cli
 from isthmus.cli import main
 from isthmus.runs import CHECKPOINT, MODEL
 from isthmus.signals import Caught, terminable
@@ -181,3 +182,19 @@ def test_a_signal_that_is_ignored_stays_so(listening: Callable[[], AbstractConte
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_outside_of_a_training_is_said_and_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parser makes a number of it, which was dropped: Ctrl-C while PyTorch was loaded ended with exit code 0."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isthmus.limits.insist", interrupted)
+    monkeypatch.setattr(sys, "argv", ["isthmus", "data", "digits"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err.endswith("isthmus: stopped\n")

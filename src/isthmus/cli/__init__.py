@@ -105,7 +105,9 @@ def _answer() -> None:
 
     try:
         with sentences(complain):
-            app(standalone_mode=False)
+            code = app(standalone_mode=False)
+        if code == 130:  # the parser's answer to an interrupt, which it does not let through
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         fail("stopped", 130)
     except Exception as error:

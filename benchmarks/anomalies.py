@@ -30,8 +30,8 @@ from sklearn.preprocessing import StandardScaler
 
 from isthmus import OutlierDetector, data
 from isthmus.errors import IsthmusWarning
-from isthmus.metrics import pca_reconstruction
-from isthmus.reproduction import machine
+from isthmus.evaluation.metrics import pca_reconstruction
+from isthmus.experiments.reproduction import machine
 
 HERE = Path(__file__).parent
 KEPT = HERE / "measured" / "anomalies.json"  # what benchmarks/results.py reads

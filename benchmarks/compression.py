@@ -22,8 +22,8 @@ from isthmus import Autoencoder, data, plots
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.compression import Compressed, Point, at_bits, at_psnr, compress, decompress, lossless, rate_distortion
-from isthmus.plots.drawing import save_png
-from isthmus.reproduction import machine
+from isthmus.experiments.reproduction import machine
+from isthmus.plots.figure import save_png
 
 HERE = Path(__file__).parent
 SHEETS = ("JPEG, in a sheet", "WebP, in a sheet")

@@ -115,7 +115,7 @@ def peak() -> float:
 
 def page(rows: dict[str, list[dict[str, Any]]], large: dict[str, Any]) -> str:
     """The page, with a table for each thing that grows."""
-    from isthmus.reproduction import machine
+    from isthmus.experiments.reproduction import machine
 
     lines = [
         "# Growth",

@@ -29,7 +29,7 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from isthmus import Autoencoder
-from isthmus.reproduction import machine
+from isthmus.experiments.reproduction import machine
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 TABLES = ("iris", "wine", "diabetes", "breast_cancer", "digits")

@@ -38,9 +38,9 @@ from isthmus import Autoencoder, Classifier, data, finetune, recipes
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import TopK
 from isthmus.corruptions import Mask
+from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
-from isthmus.plots.drawing import chart, save_png
-from isthmus.reproduction import machine
+from isthmus.plots.figure import chart, save_png
 
 Array = NDArray[Any]
 ROOT = Path(__file__).parent.parent

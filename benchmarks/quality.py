@@ -31,8 +31,8 @@ from isthmus import Autoencoder, data, recipes
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise
+from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
-from isthmus.reproduction import machine
 
 PIXELS = 784
 
@@ -48,7 +48,7 @@ def per_pixel(ae: Autoencoder, X: np.ndarray) -> float:
 
 def per_digit(ae: Autoencoder, X: np.ndarray) -> float:
     """-ELBO in nats, of drawn codes."""
-    x = ae.model_.inwards(torch.from_numpy(X))
+    x = ae.model_.normalize(torch.from_numpy(X))
     with torch.inference_mode():
         losses = ae.model_.eval()(x, x, torch.Generator().manual_seed(1))
     return float(losses.total.mean())

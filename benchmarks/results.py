@@ -27,8 +27,8 @@ from isthmus import Autoencoder, data
 from isthmus.architectures import Conv
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Noise
+from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
-from isthmus.reproduction import machine
 
 PAGE = HERE.parent / "docs" / "results.md"
 

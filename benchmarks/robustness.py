@@ -19,11 +19,12 @@ from statistics import mean
 
 import numpy as np
 
-from isthmus import Autoencoder, data, tutorials
-from isthmus.plots.drawing import save_png
-from isthmus.plots.restoring import curves, examples
-from isthmus.reproduction import machine
-from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness, robustness
+from isthmus import Autoencoder, data
+from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
+from isthmus.experiments import tutorials
+from isthmus.experiments.reproduction import machine
+from isthmus.plots.figure import save_png
+from isthmus.plots.noise_robustness import curves, examples
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)

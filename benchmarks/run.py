@@ -29,8 +29,8 @@ import torch
 from works import WORKS, Work
 
 from isthmus import data
-from isthmus.devices import computes_bfloat16, fast_products
-from isthmus.reproduction import machine
+from isthmus.experiments.reproduction import machine
+from isthmus.nn.device import computes_bfloat16, onednn_matmul
 
 HERE = Path(__file__).parent
 PEERS = {  # script and what it is told besides, environment, works; None: all of them
@@ -46,12 +46,13 @@ PEERS = {  # script and what it is told besides, environment, works; None: all o
 USED = ("isthmus", "plain PyTorch", "Keras / TensorFlow")  # those that are also asked to encode, reconstruct and score
 FIRST_STEP = """
 import os, sys
-from isthmus import cli, steps
-step = steps.Step.__call__
+from isthmus import cli
+from isthmus.training.step import Step
+step = Step.__call__
 def first(*given):
     step(*given)
     os._exit(0)
-steps.Step.__call__ = first
+Step.__call__ = first
 sys.argv = ["isthmus", "train", "--out", sys.argv[1]]
 cli.main()
 """
@@ -168,7 +169,7 @@ def ceilings() -> dict[str, float]:
         types = types[:1]
     for name, dtype in types:
         a, b = (torch.rand(2048, 2048).to(dtype) for _ in range(2))
-        with fast_products():
+        with onednn_matmul():
             top[name] = 2 * 2048**3 / min(timed(lambda a=a, b=b: a @ b))  # type: ignore[misc]
     x, y = torch.rand(2**26), torch.empty(2**26)
     top["copy"] = 2 * x.nbytes / min(timed(lambda: y.copy_(x)))

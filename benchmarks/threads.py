@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from run import HERE
 
-from isthmus import Autoencoder, choosing
+from isthmus import Autoencoder
 from isthmus.architectures import Conv
-from isthmus.footprint import footprint
-from isthmus.reproduction import machine
+from isthmus.estimators import defaults
+from isthmus.estimators.memory_estimate import footprint
+from isthmus.experiments.reproduction import machine
 
 WORKS: dict[str, Any] = {
     "20 columns": lambda rng: (Autoencoder(), rng.normal(size=(4000, 20))),
@@ -48,7 +49,7 @@ BUSY = "while True: pass"
 def measured(work: str, count: int, seconds: float) -> tuple[float, float]:
     """Milliseconds a step, and millions of multiplications in its way forwards, in this process."""
     torch.set_num_threads(count)
-    choosing._SHARED = 0  # the number of threads is given
+    defaults._SHARED = 0  # the number of threads is given
     ae, X = WORKS[work](np.random.default_rng(0))
     reports = ae.set_params(random_state=0, batch_size=100, epochs=1000).fitting(X, every=5)
     first = next(reports)
@@ -108,7 +109,7 @@ def row(work: str, products: float, found: dict[tuple[str, bool], list[float]]) 
         for company in (False, True)
         for setting in SETTINGS
     ]
-    chosen = "one" if products * 1e6 < choosing._SHARED else "all"
+    chosen = "one" if products * 1e6 < defaults._SHARED else "all"
     return f"| {work} | {products:.1f} | {chosen} | " + " | ".join(cells) + " |"
 
 
@@ -128,7 +129,7 @@ and beside one process that is always busy, on a machine of {os.cpu_count()} cor
 |{"---|" * len(head)}
 {chr(10).join(lines)}
 
-Steps of fewer than {choosing._SHARED / 1e6:.0f} million multiplications are computed on one thread; larger ones on as many as are set,
+Steps of fewer than {defaults._SHARED / 1e6:.0f} million multiplications are computed on one thread; larger ones on as many as are set,
 since most machines have nobody else at work; a training of those says once where others take the processor from it.
 """
 

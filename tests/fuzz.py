@@ -18,8 +18,8 @@ import atheris
 
 with atheris.instrument_imports(include=["isthmus"]):
     from isthmus import load
-    from isthmus.container import opened, packed
     from isthmus.errors import ModelFileError
+    from isthmus.io.safetensors import opened, packed
 
 FILES = Path(__file__).parent / "files"
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isthmus.container import opened, packed
+from isthmus.io.safetensors import opened, packed
 
 __all__ = ["CHECKPOINTS", "Edit", "edited", "long_history", "parts", "put"]
 

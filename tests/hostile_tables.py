@@ -270,6 +270,41 @@ TABLES: dict[str, Table] = {
     "gzip, cut": _table(gzip.compress(b"a,b\n1,2\n" * 999)[:-20], "damaged gzip", ".csv.gz"),
     "zstd, cut": _table(zstd(b"a,b\n1,2\n" * 999)[:-3], "damaged zstd|quotation|cut|cannot be read|cells", ".csv.zst"),
     # what is refused
+    "names of R, which lack that of the first column": _table(
+        '"mpg" "cyl"\n"Mazda RX4" 21 6\n"Datsun 710" 22.8 4\n"Hornet" 18 8\n',
+        Right(
+            [[21, 6], [22.8, 4], [18, 8]],
+            ("mpg", "cyl"),
+            ("one fewer than the rows have cells",),
+            ids=["Mazda RX4", "Datsun 710", "Hornet"],
+            lines=[2, 3, 4],
+        ),
+        id="Unnamed: 0",
+    ),
+    "names of R above a count": _table(
+        '"a","b"\n"1",5,2\n"2",3,4\n',
+        Right([[5, 2], [3, 4]], ("a", "b"), ("one fewer", "which has no name and counts rows"), lines=[2, 3]),
+    ),
+    "a title above the names": _table("Report\n\na,b\n1,2\n3,4\n", r"skip_lines='1-2'"),
+    "a title, left out": _table(
+        "Report\n\na,b\n1,2\n3,4\n",
+        Right([[1, 2], [3, 4]], ("a", "b"), ("as asked: line 1", "from line 3"), lines=[4, 5]),
+        skip_lines=1,
+    ),
+    "units below the names": _table("a,b\nm,kg\n1,2\n3,4\n", r"--skip-lines 2, skip_lines='2'"),
+    "units and a total, left out": _table(
+        "a,b\nm,kg\n1,2\n3,4\n\nTotal,6\n",
+        Right([[1, 2], [3, 4]], ("a", "b"), ("as asked: lines 2, 6",), lines=[3, 4]),
+        skip_lines="2,6",
+    ),
+    "lines to leave out that there are not": _table(
+        "a,b\n1,2\n3,4\n", "has 4 lines, and line 9 cannot", skip_lines="2,5-9"
+    ),
+    "a range of lines, left out": _table(
+        "a,b\n1,2\n3,4\n5,6\n7,8\n",
+        Right([[1, 2], [7, 8]], ("a", "b"), ("lines 3, 4",), lines=[2, 5]),
+        skip_lines="3-4",
+    ),
     "too few cells": _table("a,b\n1,2\n\n3\n", "line 4 of .* has 1 cell and the first row 2"),
     "too many cells": _table("a,b\n1,2\n3,4,5\n", "line 3 of .* has 3 cells and the first row 2"),
     "too many cells, behind a long cell": _table('a,b\n"1\n",2\n3,4,5\n', "line 4 of .* has 3 cells"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.evaluation import Evaluation, advice, comparing
+from isthmus.evaluation import Evaluation, advice, reconstruction
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam
 from isthmus.scaling import Standard
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is not what is looked at here."""
-    monkeypatch.setattr(comparing, "_LONG", 1e-9)
+    monkeypatch.setattr(reconstruction, "_LONG", 1e-9)
 
 
 def rows(n: int, directions: int, seed: int = 0) -> Array:

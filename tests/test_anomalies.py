@@ -24,13 +24,13 @@ from sklearn.utils import estimator_checks
 from test_cli import run
 
 from isthmus import Autoencoder, OutlierDetector, data, plots, recipes
-from isthmus.anomalies.causes import mended
-from isthmus.anomalies.densities import CodeDensity, ErrorDensity, Scorer, squares
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.estimators.attribution import mended
+from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer, squares
 from isthmus.likelihoods import Normal
-from isthmus.plots.drawing import png
+from isthmus.plots.figure import png
 from isthmus.scaling import Standard
 
 Array = NDArray[Any]

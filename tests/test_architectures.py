@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
-from isthmus.architectures.layers import Doubled, Thin
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.bottlenecks.base import Activation, activate
-from isthmus.devices import fast_products
 from isthmus.errors import RecordError
-from isthmus.products import dense
+from isthmus.nn.activations import Activation, activate
+from isthmus.nn.device import onednn_matmul
+from isthmus.nn.invariant import dense
+from isthmus.nn.layers import FewChannelConv2d, UpsampleConv2d
 
 
 def generator(state: int = 0) -> torch.Generator:
@@ -230,7 +230,7 @@ def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset
 def test_the_convolution_of_what_was_doubled_needs_no_doubling(
     kernel: int, padding: int, sides: tuple[int, int]
 ) -> None:
-    layer = Doubled(3, 2, kernel, padding=padding).double()
+    layer = UpsampleConv2d(3, 2, kernel, padding=padding).double()
     x = torch.randn(2, 3, *sides, dtype=torch.float64, generator=generator()).requires_grad_()
     doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
     _same(layer(x), F.conv2d(doubled, layer.weight, layer.bias, padding=padding), x, *layer.parameters())
@@ -240,7 +240,7 @@ def test_the_convolution_of_what_was_doubled_needs_no_doubling(
 @pytest.mark.parametrize("features", [1, 3])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_a_thin_convolution_is_a_convolution(kernel: int, features: int, sides: tuple[int, int]) -> None:
-    layer = Thin(6, features, kernel, padding=kernel // 2).double()
+    layer = FewChannelConv2d(6, features, kernel, padding=kernel // 2).double()
     x = torch.randn(2, 6, *sides, dtype=torch.float64, generator=generator()).requires_grad_()
     _same(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=kernel // 2), x, *layer.parameters())
 
@@ -257,10 +257,10 @@ def _same(ours: Tensor, theirs: Tensor, *variables: Tensor) -> None:
 def test_large_maps_take_the_faster_layers_with_the_same_result(up: str, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = Conv((16, 8), code="map", up=up)
     ours = architecture.build((28, 28), 4, 4, generator())
-    assert any(isinstance(layer, Doubled | Thin) for layer in ours.decoder)
+    assert any(isinstance(layer, UpsampleConv2d | FewChannelConv2d) for layer in ours.decoder)
     monkeypatch.setattr("isthmus.architectures.conv._LARGE", 2**40)
     plain = architecture.build((28, 28), 4, 4, generator())
-    assert not any(isinstance(layer, Doubled | Thin) for layer in plain.decoder)
+    assert not any(isinstance(layer, UpsampleConv2d | FewChannelConv2d) for layer in plain.decoder)
     x = torch.rand(5, 28, 28, generator=generator())
     for a, b in zip(ours.decoder.parameters(), plain.decoder.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -291,7 +291,7 @@ def test_a_row_has_the_same_bits_wherever_it_stands(dtype: torch.dtype) -> None:
             torch.randn(sides, generator=generator, dtype=dtype) for sides in ((128, inner), (outer, inner), (outer,))
         )
         for weights in (weight, weight.T.contiguous().T):
-            with torch.inference_mode(), fast_products():
+            with torch.inference_mode(), onednn_matmul():
                 there, moved = dense(x, weights, bias), dense(x[order], weights, bias)
             assert torch.equal(moved, there[order]), (inner, outer)
             torch.testing.assert_close(there, x @ weight.T + bias)

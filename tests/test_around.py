@@ -19,7 +19,7 @@ from isthmus import Autoencoder, Classifier, OutlierDetector, load
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Noise
-from isthmus.data.classes import from_lines, to_lines
+from isthmus.data.label_classes import from_lines, to_lines
 from isthmus.errors import ModelFileError, NotPossibleError
 
 X = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
@@ -340,7 +340,7 @@ def test_a_file_of_one_is_not_that_of_another(files: Path, tmp_path: Path) -> No
 
 
 def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
-    from isthmus.loading import load_autoencoder
+    from isthmus.estimators.loading import load_autoencoder
 
     with pytest.raises(NotPossibleError, match="the file of a detector, which `isthmus detect` takes"):
         load_autoencoder(files / "detector")

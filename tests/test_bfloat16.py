@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, devices, load
+from isthmus import Autoencoder, Classifier, OutlierDetector, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
+from isthmus.nn import device
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
 Y = np.arange(40) % 2
@@ -23,7 +24,7 @@ Y = np.arange(40) % 2
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "computes_bfloat16", lambda _: False)
+    monkeypatch.setattr(device, "computes_bfloat16", lambda _: False)
 
 
 def new(precision: Any = "bfloat16") -> Autoencoder:
@@ -70,7 +71,7 @@ def test_use_and_other_precisions_say_nothing() -> None:
 
 
 def test_where_the_processor_computes_in_it_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "computes_bfloat16", lambda _: True)
+    monkeypatch.setattr(device, "computes_bfloat16", lambda _: True)
     assert times(lambda: new().fit(X)) == 0
 
 

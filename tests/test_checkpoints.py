@@ -21,14 +21,17 @@ import torch
 import victims
 from victims import CASES, built, examples, own, weights_hash
 
-from isthmus import Autoencoder, choosing, load
+from isthmus import Autoencoder, load
 from isthmus.errors import DataError, DivergenceError, DivergenceWarning, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.estimators import defaults
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD
-from isthmus.training import Report
+from isthmus.training.state import Report
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["victims", "isthmus.estimator", "isthmus.loading", "safetensors.torch"])
+FORKED.set_forkserver_preload(
+    ["victims", "isthmus.estimators.autoencoder", "isthmus.estimators.loading", "safetensors.torch"]
+)
 KILLS = 6
 
 
@@ -180,7 +183,7 @@ def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
 
 
 def test_other_threads_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "_SHARED", 0)  # else few examples are worth one thread, and it says nothing
+    monkeypatch.setattr(defaults, "_SHARED", 0)  # else few examples are worth one thread, and it says nothing
     X, ae = examples("plain", tmp_path), built("plain")
     reports = ae.fitting(X, every=3)
     next(reports)

@@ -31,9 +31,9 @@ from isthmus import (
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.overrides import overridden
-from isthmus.storage import vocabulary
-from isthmus.tutorials import TUTORIALS
+from isthmus.estimators.model_file import record_types
+from isthmus.estimators.overrides import overridden
+from isthmus.experiments.tutorials import TUTORIALS
 
 NEEDED = {"size": 4, "k": 2}
 MODULES: tuple[ModuleType, ...] = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
@@ -71,7 +71,7 @@ def test_a_record_is_a_value(module: ModuleType, name: str) -> None:
     with pytest.raises(RecordError, match="no field 'tpyo'"):
         record.replace(tpyo=1)
     if name != "Modules":
-        again = records.read(json.loads(json.dumps(records.describe(record))), vocabulary())
+        again = records.read(json.loads(json.dumps(records.describe(record))), record_types())
         assert (again, hash(again)) == (record, hash(record))
         assert record == made(module, name)
 
@@ -108,34 +108,37 @@ def test_a_corruption_draws_if_it_says_so(name: str) -> None:
     ]:
         used = generator(2)
         corruption(torch.rand(50, 6, 6), used)
-        assert corruption.draws == (not torch.equal(used.get_state(), generator(2).get_state()))
+        assert corruption.stochastic == (not torch.equal(used.get_state(), generator(2).get_state()))
 
 
 @every(bottlenecks)
 def test_a_bottleneck_draws_if_it_says_so(name: str) -> None:
     bottleneck, used = made(bottlenecks, name), generator(2)
-    bottleneck(torch.randn(50, bottleneck.width), bottleneck.memory(generator()).train(), used)
-    assert bottleneck.draws == (not torch.equal(used.get_state(), generator(2).get_state()))
+    bottleneck(torch.randn(50, bottleneck.encoder_outputs), bottleneck.variables(generator()).train(), used)
+    assert bottleneck.stochastic == (not torch.equal(used.get_state(), generator(2).get_state()))
 
 
 @every(bottlenecks)
 def test_codes_of_discrete_bottlenecks_are_entries_alone(name: str) -> None:
     bottleneck = made(bottlenecks, name)
-    z = bottleneck.point(torch.randn(5000, bottleneck.width), bottleneck.memory(generator()).eval()).z
+    z = bottleneck.deterministic(
+        torch.randn(5000, bottleneck.encoder_outputs), bottleneck.variables(generator()).eval()
+    ).z
     assert bottleneck.discrete == (len(z.unique(dim=0)) <= 512)
 
 
 @every(corruptions)
 def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: data.Dataset) -> None:
-    from isthmus.sources import Resident, Streamed
-    from isthmus.steps import Plan, Spoiling
+    from isthmus.training.batches import InMemorySource, MemmapSource
+    from isthmus.training.config import TrainingConfig
+    from isthmus.training.corrupted_input import Spoiling
 
     corruption = made(corruptions, name).replace(once=True)
     X = digits.train[:40]
     ae = Autoencoder(epochs=1).fit(X)
-    plan = Plan(corruption, made(optimizers, "Adam"), 1, 16, 3)
+    plan = TrainingConfig(corruption, made(optimizers, "Adam"), 1, 16, 3)
     device = torch.device("cpu")
-    resident, streamed = (Spoiling(ae.model_, kind(X, device), plan) for kind in (Resident, Streamed))
+    resident, streamed = (Spoiling(ae.model_, kind(X, device), plan) for kind in (InMemorySource, MemmapSource))
     x, order = torch.from_numpy(X), torch.randperm(40, generator=generator())
     first = resident(x, torch.arange(40), generator(1))
     assert torch.equal(first[order], resident(x[order], order, generator(2)))
@@ -145,23 +148,23 @@ def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: dat
 @every(bottlenecks)
 def test_a_bottleneck_keeps_its_contract(name: str) -> None:
     bottleneck = made(bottlenecks, name)
-    memory = bottleneck.memory(generator())
+    variables = bottleneck.variables(generator())
     for places in ((), (3, 2)):
-        h = torch.randn(10, *places, bottleneck.width, generator=generator(1), requires_grad=True)
-        code = bottleneck(h, memory, generator(2))
+        h = torch.randn(10, *places, bottleneck.encoder_outputs, generator=generator(1), requires_grad=True)
+        code = bottleneck(h, variables, generator(2))
         assert code.z.shape == (10, *places, bottleneck.size)
         assert code.penalty.shape == (10,)
         assert (code.penalty >= 0).all()
         (code.z.square().sum() + code.penalty.sum()).backward()
         assert h.grad is not None
         assert h.grad.abs().sum() > 0
-        memory.eval()
-        before = {key: value.clone() for key, value in memory.state_dict().items()}
-        point, again = bottleneck.point(h, memory), bottleneck.point(h, memory)
-        bottleneck(h, memory, generator(3))
+        variables.eval()
+        before = {key: value.clone() for key, value in variables.state_dict().items()}
+        point, again = bottleneck.deterministic(h, variables), bottleneck.deterministic(h, variables)
+        bottleneck(h, variables, generator(3))
         assert torch.equal(point.z, again.z)
-        assert all(torch.equal(before[key], value) for key, value in memory.state_dict().items())
-        memory.train()
+        assert all(torch.equal(before[key], value) for key, value in variables.state_dict().items())
+        variables.train()
     if name == "Gaussian":
         assert bottleneck.sample((5, 4), generator()).shape == (5, 4)
     else:
@@ -217,7 +220,7 @@ def test_a_scaling_goes_and_comes_back(name: str, shape: tuple[int, ...], rng: n
         assert (x.min(), x.max()) == (0, 1)
 
 
-SLOTS = [
+COMPONENTS = [
     *[("bottleneck", made(bottlenecks, name)) for name in bottlenecks.__all__],
     *[("corruption", made(corruptions, name)) for name in corruptions.__all__],
     *[("likelihood", made(likelihoods, name)) for name in likelihoods.__all__],
@@ -235,7 +238,7 @@ SLOTS = [
 ]
 
 
-@pytest.mark.parametrize(("slot", "record"), SLOTS, ids=repr)
+@pytest.mark.parametrize(("slot", "record"), COMPONENTS, ids=repr)
 def test_what_is_saved_is_what_is_loaded_bit_for_bit(
     slot: str, record: Any, digits: data.Dataset, tmp_path: Path
 ) -> None:
@@ -292,7 +295,7 @@ def test_the_tutorials_are_all_there() -> None:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda tutorial: tutorial.id)
 def test_a_tutorial_trains_and_is_measured(tutorial: Any, mnist: data.Dataset) -> None:
-    from isthmus.reproduction import FIGURES
+    from isthmus.experiments.reproduction import FIGURES
 
     small = replace(mnist, train=mnist.train[:400], test=mnist.test[:200])
     for system in tutorial.systems:

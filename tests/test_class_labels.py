@@ -24,7 +24,7 @@ from isthmus.data import read
 from isthmus.data.labels import class_labels, labels_from_cells, plain
 from isthmus.data.parts import of_trained_classes
 from isthmus.errors import DataError, IsthmusWarning
-from isthmus.plots.hover import hover_map
+from isthmus.plots.interactive import hover_map
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -177,6 +177,15 @@ def test_what_was_taken_for_what_is_said() -> None:
     )
     _, notes = labels_from_cells(["1", "1.0", "2"], ())
     assert notes == ("the labels 1 and 1.0 are one number, written in two ways: two classes",)
+
+
+def test_classes_that_are_spelled_alike_are_said(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,y\n1,Yes\n2,yes\n3,no\n4,yes\n")
+    [said] = [note for note in read(tmp_path / "x.csv", labels="y").notes if "capital letters" in note]
+    assert said.endswith("classes of their own: 'Yes' (1) and 'yes' (2)")
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": ["cat", "cat ", "dog"]})
+    assert "'cat' (1) and 'cat ' (1)" in read(frame, labels="y").notes[-1]
+    assert not any("capital" in note for note in read(frame[:1], labels="y").notes)
 
 
 def test_points_without_a_label_are_gray_and_counted() -> None:

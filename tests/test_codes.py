@@ -15,7 +15,7 @@ from torch import nn
 from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.evaluation import Codes, comparing
+from isthmus.evaluation import Codes, reconstruction
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD
 from isthmus.scaling import Unscaled
@@ -28,7 +28,7 @@ X = RNG.normal(size=(300, 6)) * [3, 1, 1, 0.5, 0.01, 0] + [0, 5, -1, 0, 0, 1000]
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is not what is looked at here."""
-    monkeypatch.setattr(comparing, "_LONG", 1e-9)
+    monkeypatch.setattr(reconstruction, "_LONG", 1e-9)
 
 
 def passed(width: int = 6) -> nn.Linear:
@@ -147,7 +147,7 @@ def test_a_unit_of_a_map_is_one_feature_at_all_places(tmp_path: Path, monkeypatc
     share = s[s > 1e-6 * s[0]] / s.sum()
     assert found.effective_rank == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-4)
     np.save(tmp_path / "x.npy", pictures)
-    monkeypatch.setattr("isthmus.data.examples._BLOCK", 1)
+    monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)
     again = codes_of(ae, np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert again.effective_rank == pytest.approx(found.effective_rank, rel=1e-9)
     assert (again.frequency, again.dead) == (pytest.approx(found.frequency), found.dead)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from isthmus import company
-from isthmus.company import Company
 from isthmus.errors import IsthmusWarning
+from isthmus.training import contention
+from isthmus.training.contention import Company
 
 Usage = tuple[float, float, float]
 
@@ -17,12 +17,12 @@ Usage = tuple[float, float, float]
 def said(monkeypatch: pytest.MonkeyPatch, threads: int, *usages: Usage | None) -> list[str]:
     """What a training says that gets this much: seconds, seconds of the processor, and how often a thread was taken off it."""
     times: Iterator[Usage | None] = iter(usages)
-    monkeypatch.setattr(company, "_usage", lambda: next(times))
+    monkeypatch.setattr(contention, "_usage", lambda: next(times))
     looking = Company(threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for usage in usages[1:]:
-            monkeypatch.setattr(company.time, "perf_counter", lambda usage=usage: usage and usage[0])
+            monkeypatch.setattr(contention.time, "perf_counter", lambda usage=usage: usage and usage[0])
             looking.look()
     assert all(w.category is IsthmusWarning for w in caught)
     return [str(w.message) for w in caught]

@@ -14,12 +14,12 @@ from test_cli import run
 from isthmus import Autoencoder, compare
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.comparing import Comparison
-from isthmus.comparing.columns import COLUMNS
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import Evaluation, evaluate
+from isthmus.experiments.comparison import Comparison
+from isthmus.experiments.comparison_metrics import COLUMNS
+from isthmus.experiments.run_folder import About, Origin, save_run
 from isthmus.likelihoods import Bernoulli, Normal
-from isthmus.runs import About, Origin, save_run
 from isthmus.scaling import MinMax
 
 RANDOM = np.random.default_rng(0)

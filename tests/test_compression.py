@@ -32,20 +32,20 @@ from isthmus.compression import (
     Compressed,
     at_bits,
     at_psnr,
+    codec,
     compress,
-    compressed,
     decompress,
     decompressing,
-    files,
+    file_format,
     lossless,
     rate_distortion,
 )
+from isthmus.compression.baseline_codecs import sheets
 from isthmus.compression.quantizers import sensitivities
-from isthmus.compression.rivals import sheets
-from isthmus.compression.targets import Work, name_of, restored
+from isthmus.compression.rate_control import Work, name_of, restored
 from isthmus.errors import DataError, RecordError
+from isthmus.evaluation.metrics import mean_squared_error, pca_reconstruction
 from isthmus.likelihoods import Normal
-from isthmus.metrics import mean_squared_error, pca_reconstruction
 
 Array = np.ndarray[Any, Any]
 MODEL = bytes(range(16))
@@ -159,15 +159,15 @@ def by_hand(content: bytes) -> tuple[list[list[int]], list[float] | None]:
     return columns, steps
 
 
-def contents(numbers: Array, entries: bool = False) -> files.Contents:
+def contents(numbers: Array, entries: bool = False) -> file_format.Contents:
     steps = None if entries else np.linspace(0.1, 2, numbers.shape[2], dtype=np.float32)
-    return files.Contents(MODEL, "f4", numbers.astype(np.int32), steps)
+    return file_format.Contents(MODEL, "f4", numbers.astype(np.int32), steps)
 
 
-def written(path: Path, numbers: Array, entries: bool = False) -> tuple[files.Packed, Array]:
+def written(path: Path, numbers: Array, entries: bool = False) -> tuple[file_format.Packed, Array]:
     """What is read of a file of some numbers: its header, and the numbers."""
-    path.write_bytes(files.packed(contents(numbers, entries)))
-    back = files.read(path, MODEL, *numbers.shape[1:])
+    path.write_bytes(file_format.packed(contents(numbers, entries)))
+    back = file_format.read(path, MODEL, *numbers.shape[1:])
     return back, np.concatenate(list(back.blocks()))
 
 
@@ -185,7 +185,7 @@ def test_any_whole_numbers_come_back(
     tmp_path_factory: pytest.TempPathFactory, numbers: Array, entries: bool, together: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.isthmus"
-    with patch.multiple(files, _TOGETHER=together, _FEWEST=1):  # whatever the blocks
+    with patch.multiple(file_format, _TOGETHER=together, _FEWEST=1):  # whatever the blocks
         back, found = written(path, numbers, entries)
     np.testing.assert_array_equal(found, numbers)
     assert (back.steps is None) == entries
@@ -195,7 +195,7 @@ def test_any_whole_numbers_come_back(
 def test_the_page_on_the_file_is_enough_to_read_it(spread: float, n: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     numbers = np.rint(rng.normal(0, [0.01, spread, spread / 2], (n, 2, 3))).astype(np.int32)
-    content = files.packed(contents(numbers))
+    content = file_format.packed(contents(numbers))
     columns, steps = by_hand(content)
     found = np.array(columns).T.reshape(n, 2, 3)
     np.testing.assert_array_equal(found, numbers)
@@ -214,7 +214,7 @@ def test_the_file_is_as_long_as_entropy_asks_for(law: str) -> None:
         share = np.unique(column, return_counts=True)[1] / len(column)
         bits -= len(column) * float((share * np.log2(share)).sum())
     bits_in_range = float(np.ptp(numbers, axis=0).sum()) if law == "t" else 0.0
-    content = files.packed(contents(numbers))
+    content = file_format.packed(contents(numbers))
     assert bits / 8 < 4 * struct.unpack("<I", content[28:32])[0]
     assert len(content) <= (1.02 * bits + bits_in_range) / 8 + 48 + 20 + 8
 
@@ -225,12 +225,12 @@ def test_codes_that_never_change_take_a_header_whatever_their_number(tmp_path: P
     np.testing.assert_array_equal(found, numbers)
     assert (tmp_path / "same").stat().st_size < 150
     one = np.zeros((400_000, 1, 1), np.int32)
-    assert len(files.packed(contents(one))) * 1024 >= 400_000, "the page's bound on what a byte stands for"
+    assert len(file_format.packed(contents(one))) * 1024 >= 400_000, "the page's bound on what a byte stands for"
 
 
 def test_few_examples_get_a_coarse_table() -> None:
     numbers = np.random.default_rng(0).integers(0, 5000, (40, 1, 1))
-    length = len(files.packed(contents(numbers)))
+    length = len(file_format.packed(contents(numbers)))
     assert length < 48 + 4 + 8 + 8 + 40 * math.log2(5000) / 8 * 1.15, "a fine one takes 5,000 entries"
 
 
@@ -343,7 +343,7 @@ def test_blocks_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     X, ae = examples("bytes"), system("bytes")
     compress(ae, X, tmp_path / "x")
     whole = decompress(ae, tmp_path / "x")
-    monkeypatch.setattr("isthmus.compression.compressed._DECODED", 144 * 70)
+    monkeypatch.setattr("isthmus.compression.codec._DECODED", 144 * 70)
     shape, dtype, blocks = decompressing(ae, tmp_path / "x")
     parts = list(blocks)
     assert (shape, dtype, len(parts)) == ((300, 12, 12), np.uint8, 5)
@@ -352,10 +352,10 @@ def test_blocks_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_takes_no_bits_comes_back_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of few bytes may hold very many examples: at no time are more there than a block of them."""
-    monkeypatch.setattr(compressed, "_DECODED", 1 << 14)
+    monkeypatch.setattr(codec, "_DECODED", 1 << 14)
     ae, n = system("table", "one number"), 200_000
-    still = files.Contents(name_of(ae), "f8", np.zeros((n, 1, 1), np.int32), np.ones(1, np.float32))
-    (tmp_path / "x").write_bytes(files.packed(still))
+    still = file_format.Contents(name_of(ae), "f8", np.zeros((n, 1, 1), np.int32), np.ones(1, np.float32))
+    (tmp_path / "x").write_bytes(file_format.packed(still))
     assert (tmp_path / "x").stat().st_size < 300
     tracemalloc.start()
     try:
@@ -412,14 +412,14 @@ def test_other_examples_are_refused(tmp_path: Path) -> None:
 
 def small() -> bytes:
     rng = np.random.default_rng(3)
-    return files.packed(contents(np.rint(rng.normal(0, [0.001, 2, 300], (30, 1, 3)))))
+    return file_format.packed(contents(np.rint(rng.normal(0, [0.001, 2, 300], (30, 1, 3)))))
 
 
-def read(path: Path, content: bytes) -> files.Packed | None:
+def read(path: Path, content: bytes) -> file_format.Packed | None:
     """What is read, or None where the file is refused by a sentence."""
     path.write_bytes(content)
     try:
-        return files.read(path, MODEL, 1, 3)
+        return file_format.read(path, MODEL, 1, 3)
     except DataError as error:
         said = str(error)
     assert str(path) in said
@@ -482,16 +482,18 @@ def test_what_a_made_up_file_is_told(place: int, value: bytes, reason: str, tmp_
     content = small()
     (tmp_path / "x").write_bytes(sealed(content[:place] + value + content[place + len(value) :]))
     with pytest.raises(DataError, match=reason):
-        files.read(tmp_path / "x", MODEL, 1, 3)
+        file_format.read(tmp_path / "x", MODEL, 1, 3)
 
 
 def test_an_entry_that_the_codebook_has_not_is_refused(tmp_path: Path) -> None:
     ae = system("bytes", "entries")
     numbers = np.full((5, 1, 1), 8, np.int32)
-    (tmp_path / "x").write_bytes(files.packed(files.Contents(name_of(ae), "u1", numbers, None)))
+    (tmp_path / "x").write_bytes(file_format.packed(file_format.Contents(name_of(ae), "u1", numbers, None)))
     with pytest.raises(DataError, match="8 entries"):
         decompress(ae, tmp_path / "x")
-    (tmp_path / "x").write_bytes(files.packed(files.Contents(name_of(ae), "u1", numbers, np.ones(1, np.float32))))
+    (tmp_path / "x").write_bytes(
+        file_format.packed(file_format.Contents(name_of(ae), "u1", numbers, np.ones(1, np.float32)))
+    )
     with pytest.raises(DataError, match="of another kind"):
         decompress(ae, tmp_path / "x")
 

@@ -33,12 +33,14 @@ import isthmus
 from isthmus import Autoencoder, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, TopK
-from isthmus.container import opened, packed
 from isthmus.errors import IsthmusError, ModelFileError
-from isthmus.writing import replace_file
+from isthmus.io.atomic import replace_file
+from isthmus.io.safetensors import opened, packed
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["victims", "isthmus.estimator", "isthmus.loading", "safetensors.torch"])
+FORKED.set_forkserver_preload(
+    ["victims", "isthmus.estimators.autoencoder", "isthmus.estimators.loading", "safetensors.torch"]
+)
 SECONDS, MEMORY = 2.0, 64 << 20
 
 

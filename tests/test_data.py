@@ -25,8 +25,8 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data import as_examples, download
 from isthmus.data.download import Content, find_or_fetch
-from isthmus.data.examples import blocks
 from isthmus.data.kinds import image_shape
+from isthmus.data.validation import blocks
 from isthmus.errors import DataError
 
 CONTENT = b"what was published"
@@ -357,7 +357,7 @@ def test_sound_arrays_are_not_copied() -> None:
 
 
 def test_a_memory_map_stays_one_and_its_last_number_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isthmus.data.examples._BLOCK", 64)
+    monkeypatch.setattr("isthmus.data.validation._BLOCK", 64)
     X = np.ones((1000, 10), np.float32)
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from isthmus import devices
-from isthmus.devices import fast_products
+from isthmus.nn import device
+from isthmus.nn.device import onednn_matmul
 
 products = getattr(torch.backends.mkldnn, "matmul", None)
 needs_setting = pytest.mark.skipif(
@@ -18,11 +18,11 @@ needs_setting = pytest.mark.skipif(
 )
 
 
-def test_fast_products_are_float32_products() -> None:
+def test_onednn_matmul_gives_float32_products() -> None:
     draw = torch.Generator().manual_seed(0)
     for m, k, n in ((256, 784, 32), (1, 5, 3), (100, 1000, 257)):
         a, b = torch.randn(m, k, generator=draw), torch.randn(k, n, generator=draw)
-        with fast_products():
+        with onednn_matmul():
             fast = a @ b
         torch.testing.assert_close(fast.double(), a.double() @ b.double(), rtol=1e-5, atol=1e-4)
 
@@ -30,7 +30,7 @@ def test_fast_products_are_float32_products() -> None:
 @needs_setting
 def test_the_setting_is_put_back_even_after_an_error() -> None:
     before = products.fp32_precision
-    with pytest.raises(ZeroDivisionError), fast_products():
+    with pytest.raises(ZeroDivisionError), onednn_matmul():
         _ = 1 / 0
     assert products.fp32_precision == before
 
@@ -39,7 +39,7 @@ def test_the_setting_is_put_back_even_after_an_error() -> None:
 def test_a_setting_of_the_users_stands() -> None:
     products.fp32_precision = "ieee"
     try:
-        with fast_products():
+        with onednn_matmul():
             assert products.fp32_precision == "ieee"
         assert products.fp32_precision == "ieee"
     finally:
@@ -49,17 +49,17 @@ def test_a_setting_of_the_users_stands() -> None:
 @needs_setting
 def test_where_onednn_would_round_to_bfloat16_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "allclose", lambda *_, **__: False)
-    devices._exact_in_onednn.cache_clear()
+    device._exact_in_onednn.cache_clear()
     try:
-        with fast_products():
+        with onednn_matmul():
             assert products.fp32_precision == "none"
     finally:
-        devices._exact_in_onednn.cache_clear()
+        device._exact_in_onednn.cache_clear()
 
 
 FAULTS = """
 import resource, torch
-from isthmus.devices import give_memory_back, keep_memory
+from isthmus.nn.device import trim_malloc, enable_malloc_reuse
 def step():
     return [torch.ones(2**18) for _ in range(8)]
 def faults():
@@ -67,11 +67,11 @@ def faults():
     for _ in range(20):
         step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-keep_memory()
+enable_malloc_reuse()
 for _ in range(3):  # until the heap is as large as a step needs
     step()
 kept = faults()
-give_memory_back()
+trim_malloc()
 print(kept, faults())
 """
 
@@ -79,7 +79,7 @@ print(kept, faults())
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
 def test_memory_of_a_step_is_kept_for_the_next_unless_the_user_set_it_otherwise() -> None:
     def faults(**settings: str) -> list[int]:
-        environment = {k: v for k, v in os.environ.items() if k not in devices._USERS} | settings
+        environment = {k: v for k, v in os.environ.items() if k not in device._USERS} | settings
         command = [sys.executable, "-c", FAULTS]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return [int(word) for word in done.stdout.split()]

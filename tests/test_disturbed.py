@@ -15,10 +15,11 @@ import pyarrow as pa
 import pytest
 from victims import weights_hash
 
-from isthmus import Autoencoder, cli, runs
+from isthmus import Autoencoder, cli
 from isthmus.cli import main
 from isthmus.errors import FolderInUseError, IsthmusError
-from isthmus.runs import CHECKPOINT, MODEL
+from isthmus.experiments import run_folder
+from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 
 COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
 TRAIN = ("train", "deep", "--data", "digits", "epochs=0.2", "architecture.hidden=4", "bottleneck.size=2")
@@ -143,7 +144,7 @@ def test_a_folder_in_use_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["isthmus", *given])
     folder = tmp_path / ("tf-simple" if given[0] == "reproduce" else "r")
-    with runs.claimed(folder):
+    with run_folder.claimed(folder):
         (folder / "x").touch()
         with pytest.raises(SystemExit) as end:
             main()
@@ -155,7 +156,8 @@ def test_a_folder_in_use_is_a_sentence(
 HOLD = """
 import sys
 from pathlib import Path
-from isthmus import Autoencoder, cli, runs
+from isthmus import Autoencoder, cli
+from isthmus.experiments import run_folder
 from isthmus.cli import main
 with runs.claimed(Path("r")):
     print("mine", flush=True)
@@ -169,25 +171,28 @@ def test_a_killed_process_keeps_nobody_out(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"mine\n"
-        with pytest.raises(FolderInUseError, match="another process is writing into"), runs.claimed(tmp_path / "r"):
+        with (
+            pytest.raises(FolderInUseError, match="another process is writing into"),
+            run_folder.claimed(tmp_path / "r"),
+        ):
             pass
         other.send_signal(signal.SIGKILL)
         other.wait()
-        with runs.claimed(tmp_path / "r"):
+        with run_folder.claimed(tmp_path / "r"):
             pass
 
 
 def test_a_folder_that_was_taken_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with runs.reserved("x", None) as first, runs.reserved("x", None) as second:
+    with run_folder.reserved("x", None) as first, run_folder.reserved("x", None) as second:
         assert (str(first), str(second)) == ("runs/x", "runs/x-2")
     (tmp_path / "runs" / "x" / MODEL).touch()
     assert not (tmp_path / "runs" / "x-2" / MODEL).exists()
-    with suppress(RuntimeError), runs.reserved("y", None) as third:
+    with suppress(RuntimeError), run_folder.reserved("y", None) as third:
         assert third.is_dir()
         raise RuntimeError
     assert not third.exists(), "nothing came of it"
-    with pytest.raises(IsthmusError, match="already holds a run"), runs.reserved("x", Path("runs/x")):
+    with pytest.raises(IsthmusError, match="already holds a run"), run_folder.reserved("x", Path("runs/x")):
         pass
 
 

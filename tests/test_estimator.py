@@ -28,9 +28,9 @@ from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Mask, Noise, Occlude
-from isthmus.data.examples import Examples
+from isthmus.data.validation import Examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.fitted import seed_of
+from isthmus.estimators.base import seed_of
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import Adam, AdamW, OneCycle
 from isthmus.scaling import Bytes, Standard

@@ -20,8 +20,8 @@ from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise
 from isthmus.errors import DataError
 from isthmus.evaluation import evaluate
+from isthmus.evaluation.metrics import structural_similarities
 from isthmus.likelihoods import Bernoulli, Normal
-from isthmus.metrics import structural_similarities
 from isthmus.optimizers import SGD
 from isthmus.scaling import MinMax, Standard, Unscaled
 
@@ -260,7 +260,7 @@ def test_blocks_and_memory_maps_change_nothing(
     name: str, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "x.npy", HELD_OUT[name])
-    monkeypatch.setattr("isthmus.data.examples._BLOCK", 1)  # a block of 128 and one of 22
+    monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)  # a block of 128 and one of 22
     again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), train=EXAMPLES[name])
     apart = {"encode_per_second", "reconstruct_per_second", "mse_spoilt", "mse_restored", "codes"}
     for field in figures[name].as_dict().keys() - apart:
@@ -272,7 +272,7 @@ def test_blocks_and_memory_maps_change_nothing(
 
 
 def test_each_block_is_spoilt_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isthmus.data.examples._BLOCK", 1)
+    monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)
     X = HELD_OUT["bytes"][:128]
     once, twice = (evaluate(SYSTEMS["bytes"], part).mse_spoilt for part in (X, np.concatenate([X, X])))
     assert twice == pytest.approx(once, rel=0.05)

@@ -26,7 +26,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
 from isthmus.corruptions import Mask
 from isthmus.errors import DataError, RecordError
-from isthmus.finetuning import Head, Net
+from isthmus.estimators.classifier_head import Head, Net
 from isthmus.optimizers import AdamW, OneCycle
 
 FAST = AdamW(1e-2, schedule=OneCycle())
@@ -113,7 +113,7 @@ def test_a_step_is_along_the_gradient_of_the_cross_entropy() -> None:
     head = Head(ae.transform(X), 3, torch.float64)
     torch.nn.init.normal_(head.linear.weight, generator=torch.Generator().manual_seed(0))
     net = Net(ae.model_, head)
-    x, target = net.inwards(torch.from_numpy(X)), torch.from_numpy(y)
+    x, target = net.normalize(torch.from_numpy(X)), torch.from_numpy(y)
     ae.model_.zero_grad()
     losses = net(x, target, torch.Generator())
     losses.total.sum().backward()

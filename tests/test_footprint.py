@@ -17,8 +17,8 @@ import numpy as np
 from isthmus import Autoencoder
 from isthmus.architectures import Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
-from isthmus.devices import give_memory_back
-from isthmus.footprint import examples_at_once, footprint
+from isthmus.nn.device import trim_malloc
+from isthmus.estimators.memory_estimate import examples_at_once, footprint
 
 CASES = {  # examples so large that they are computed one by one
     "dense behind maps": (Gaussian(2), Conv((32, 4)), (1280, 1024), "float32"),
@@ -40,7 +40,7 @@ for name, (bottleneck, architecture, shape, precision) in CASES.items():
     for sides in (tuple(min(side, 16) for side in shape), shape):  # first a small one: what is loaded and kept for good
         X = np.random.default_rng(0).random((1, *sides), np.float32)
         ae.untrained(X)
-        give_memory_back()
+        trim_malloc()
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = said("VmRSS")
         ae.reconstruct(X)

@@ -21,7 +21,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Code
 from isthmus.errors import IsthmusWarning
 from isthmus.likelihoods import Normal
-from isthmus.products import dense, placeless
+from isthmus.nn.invariant import dense, placeless
 from isthmus.records import field_names, record
 
 Method = Callable[[Any], Any]
@@ -105,11 +105,11 @@ def test_every_choice_gives_an_example_the_same_bits(name: str, shape: tuple[int
     Z = np.random.default_rng(1)
     wrong = []
     for bottleneck in (made(bottlenecks, each) for each in bottlenecks.__all__):
-        every = list(itertools.product(built(name, shape, bottleneck.width), likelihoods.__all__))
+        every = list(itertools.product(built(name, shape, bottleneck.encoder_outputs), likelihoods.__all__))
         if len(shape) > 2:
             every = every[::2] if bottleneck == Identity(4) else every[:1]
         for number, (architecture, likelihood) in enumerate(every):
-            if isinstance(architecture, MLP) and architecture.tied and bottleneck.width != bottleneck.size:
+            if isinstance(architecture, MLP) and architecture.tied and bottleneck.encoder_outputs != bottleneck.size:
                 continue
             choices = {"bottleneck": bottleneck, "likelihood": made(likelihoods, likelihood), "precision": precision}
             masked = number % 2 == 1

@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from isthmus import runs, splits
 from isthmus.cli import app
 from isthmus.data import Dataset, read
 from isthmus.errors import DataError
-from isthmus.splits import found_again, keys_of, others, split
+from isthmus.experiments import run_folder, splits
+from isthmus.experiments.splits import found_again, keys_of, others, split
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
         np.save(tmp_path / "x.npy", values)
         return read(tmp_path / "x.npy")
 
-    monkeypatch.setattr("isthmus.splits._TAKEN", 100)
+    monkeypatch.setattr("isthmus.experiments.splits._TAKEN", 100)
     twice = np.concatenate([ROWS, ROWS[:1]])  # the last is a copy of the first
     part = split(saved(twice), "refuse")
     assert isinstance(part.train, np.memmap)
@@ -144,7 +144,7 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
     assert isinstance(after.train, np.memmap)
     np.testing.assert_array_equal(after.train, part.train)
     np.testing.assert_array_equal(after.test, part.test)
-    monkeypatch.setattr("isthmus.splits.REMEMBERED", 50)
+    monkeypatch.setattr("isthmus.experiments.splits.REMEMBERED", 50)
     part = split(saved(ROWS), "refuse")
     assert part.record is not None
     assert part.record.keys is None
@@ -239,7 +239,7 @@ def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, g
     assert "what is measured, is on the 10 held out" in said
     if verb in {"encode", "reconstruct"}:
         made = np.load(tmp_path / "out.npy")
-        ae = runs.open_run(grown / "run")
+        ae = run_folder.open_run(grown / "run")
         np.testing.assert_array_equal(made, getattr(ae, verb)(held.test))
     if verb in {"evaluate", "compare"}:
         assert "10 held-out examples" in said
@@ -311,31 +311,31 @@ def test_a_sweep_goes_on_with_the_rows_of_then(tmp_path: Path) -> None:
 def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
     from isthmus.architectures import MLP
     from isthmus.bottlenecks import Identity
-    from isthmus.data.examples import Examples
-    from isthmus.estimator import Autoencoder
+    from isthmus.data.validation import Examples
+    from isthmus.estimators.autoencoder import Autoencoder
 
     def begun() -> Autoencoder:
         return Autoencoder(Identity(2), architecture=MLP((4,)), epochs=4, random_state=0)
 
     path, folder = table(tmp_path / "x.csv", ROWS), tmp_path / "run"
     folder.mkdir()
-    origin = runs.Origin(str(path), runs.ReadOptions(drop=("kind",)))
+    origin = run_folder.Origin(str(path), run_folder.ReadOptions(drop=("kind",)))
     dataset = origin.read()
     part = split(dataset, "refuse")
     X = Examples(part.train, dataset.columns, dataset.kind)
     ae = begun()
     for report in ae.fitting(X, validation=part.test):
         if report.epoch == 2:
-            runs.save_checkpoint(folder, ae, origin, runs.About("deep"), part.record)
+            run_folder.save_checkpoint(folder, ae, origin, run_folder.About("deep"), part.record)
             break
     table(path, RNG.permutation(np.concatenate([ROWS, NEW])))
     assert NOTE in says("resume", str(folder))
     whole = begun().fit(X, validation=part.test)
-    np.testing.assert_array_equal(runs.open_run(folder).transform(ROWS), whole.transform(ROWS))
+    np.testing.assert_array_equal(run_folder.open_run(folder).transform(ROWS), whole.transform(ROWS))
     (tmp_path / "again").mkdir()
     for report in (ae := begun()).fitting(X, validation=part.test):
         if report.epoch == 2:
-            runs.save_checkpoint(tmp_path / "again", ae, origin, runs.About("deep"), part.record)
+            run_folder.save_checkpoint(tmp_path / "again", ae, origin, run_folder.About("deep"), part.record)
             break
     table(path, ROWS[3:])
     assert "that training began with are not in x.csv any more" in says("resume", str(tmp_path / "again"), code=1)

@@ -25,10 +25,10 @@ import isthmus
 from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian
-from isthmus.data import tables
 from isthmus.data.options import ReadOptions
+from isthmus.data.tables import reading
 from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError
-from isthmus.limits import insist
+from isthmus.io.memory_limit import insist
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 
@@ -143,9 +143,9 @@ DEEDS: dict[str, Callable[[Autoencoder, np.ndarray], object]] = {
     "sample": lambda ae, _: ae.sample(1),
     "evaluate": lambda ae, X: isthmus.evaluate(ae, X),
     "compress": lambda ae, X: isthmus.compression.compress(ae, X, Path("x")),
-    "traverse": lambda ae, X: isthmus.walks.traverse(ae, X),
-    "interpolate": lambda ae, X: isthmus.walks.interpolate(ae, X[:1], X[1:]),
-    "neighbors": lambda ae, X: isthmus.walks.neighbors(ae, X, X[:1]),
+    "traverse": lambda ae, X: isthmus.evaluation.latent_traversal.traverse(ae, X),
+    "interpolate": lambda ae, X: isthmus.evaluation.latent_traversal.interpolate(ae, X[:1], X[1:]),
+    "neighbors": lambda ae, X: isthmus.evaluation.latent_traversal.neighbors(ae, X, X[:1]),
     "detect": lambda ae, X: isthmus.OutlierDetector.around(ae, X.repeat(4, 0), false_alarm_rate=0.5),
     "latent": lambda ae, X: isthmus.plots.latent(ae, X),
     "tsne": lambda ae, X: isthmus.plots.tsne(ae, X.repeat(4, 0)),
@@ -172,7 +172,7 @@ def test_who_insists_or_made_the_model_waits_as_long_as_it_takes(
     slow: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, images = slow
-    monkeypatch.setattr("isthmus.fitted.in_batches", lambda *_: "computed")
+    monkeypatch.setattr("isthmus.estimators.base.in_batches", lambda *_: "computed")
     assert load(path, max_memory="100GB").encode(images) == "computed"
     own = Autoencoder(Gaussian(2), architecture=Conv((8, 8), kernel=201), kind="images", random_state=0, device="cpu")
     assert own.untrained(images).encode(images) == "computed"
@@ -318,6 +318,6 @@ def test_the_columns_of_a_parquet_file_are_looked_at_once_each() -> None:
     schema = pa.schema([(name, pa.float64()) for name in names])
     table = types.SimpleNamespace(metadata=types.SimpleNamespace(num_rows=1), schema_arrow=schema)
     began = time.process_time()
-    columns, chosen = tables._check_parquet(table, ReadOptions(), None, "x.parquet")
+    columns, chosen = reading._check_parquet(table, ReadOptions(), None, "x.parquet")
     assert time.process_time() - began < 3
     assert (list(columns), len(chosen.features)) == (names, 40_000)

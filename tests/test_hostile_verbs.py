@@ -20,7 +20,7 @@ from PIL import Image
 from test_cli import Done, run
 
 from isthmus import cli, plots
-from isthmus.runs import MODEL
+from isthmus.experiments.run_folder import MODEL
 from isthmus.text import is_number
 
 pytestmark = [

@@ -15,39 +15,138 @@ import isthmus
 from isthmus.cli import app
 
 SOURCE = Path(isthmus.__file__).parent
-ORDER = re.findall(r"^    (\w+)/?  ", isthmus.__doc__ or "", re.MULTILINE)  # the reading order in the map
-MODULES = [path for path in SOURCE.rglob("*.py") if path.name != "__main__.py"]
+MODULES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix("__init__").removesuffix("."): path
+    for path in sorted(SOURCE.rglob("*.py"))
+    if path.name != "__main__.py"
+}  # their names, "" for the package itself
+MAP = re.compile(r"^    (\w+)/?  +\S", re.MULTILINE)  # a line of a package's map
+ORDER = MAP.findall(isthmus.__doc__ or "")  # the rooms in reading order
+LONGEST, LONGEST_FUNCTION = 300, 40  # lines of a module; of a function without its docstring
+LONG = {  # what is longer, and why that reads better than two
+    "data.images.layout": "what names of folders mean, one list",
+    "data.labels": "every type that labels come in, in one place",
+    "data.tables.numbers": "what a column taught in one block holds for the next",
+    "data.tables.reading": "text, Excel and Parquet, whose columns mean the same",
+    "estimators.autoencoder": "the face of it all, mostly docstrings of parameters",
+    "estimators.base": "what every fitted autoencoder does, a method each",
+    "estimators.classifier": "a scikit-learn face, mostly docstrings",
+    "estimators.model_file": "the format and what older ones become",
+    "estimators.outlier_detector": "a scikit-learn face, mostly docstrings",
+    "evaluation.measure": "a result of many figures, each with its unit",
+    "evaluation.robustness_curve": "a result and its table",
+    "experiments.comparison": "a result and its table",
+    "experiments.run_folder": "the folder, what is in it, and who may write there",
+    "experiments.splits": "what is held out, and found again in data that changed",
+    "experiments.tutorials": "five tutorials with their published figures: data",
+    "plots.interactive": "a page of HTML and its script",
+    "optimizers": "a record for each, mostly docstrings",
+    "cli.apply": "a verb after the other",
+    "cli.apply:detect": "a verb with its options",
+    "cli.train:sweep": "a verb with its options",
+    "data.tables.dialect:sniff": "one decision after the other",
+    "estimators.unit_check:_doubt": "one rule after the other",
+}
 
 
-def floor(path: Path) -> str:
-    """The part of the house that a file belongs to."""
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def room(module: str) -> str:
+    """The part of the house that a module belongs to."""
+    return module.partition(".")[0]
 
 
-def imported(path: Path) -> set[str]:
-    """The parts of isthmus that a file imports anywhere in it, but for types alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def parsed(module: str) -> ast.Module:
+    """A module's tree, without what is imported for types alone."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             node.body = []
+    return tree
+
+
+def imported(module: str) -> set[str]:
+    """The modules of isthmus that a module imports anywhere in it, but for types alone; "" is the package itself."""
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "isthmus":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("isthmus."):
-            found.add((node.module or "").split(".")[1])
-    return found & set(ORDER)
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "isthmus":
+            base = (node.module or "").partition(".")[2]
+            for alias in node.names:
+                name = f"{base}.{alias.name}".strip(".")
+                found.add(name if name in MODULES else base)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == "isthmus"}
+    return found
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if floor(path) in ORDER], ids=str)
-def test_nobody_imports_upward(path: Path) -> None:
-    # storage reads the choices' names, and the choices stand below it
-    above = {name for name in imported(path) if ORDER.index(name) > ORDER.index(floor(path))}
-    assert not above, f"{floor(path)} imports {above}"
+IMPORTS = {module: imported(module) for module in MODULES}
 
 
-def test_the_map_is_complete() -> None:
-    assert {floor(path) for path in MODULES} - {"__init__"} == set(ORDER)
+def test_nobody_imports_upward() -> None:
+    above = [
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if module and other and ORDER.index(room(other)) > ORDER.index(room(module))
+    ]
+    assert not above
+
+
+def test_nothing_inside_imports_a_package_that_it_is_in() -> None:
+    """A package's face is for those outside of it: `isthmus` itself, and each room."""
+    within = [
+        f"{module} imports {other or 'isthmus'}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if module and (other == "" or module.startswith(f"{other}."))
+    ]
+    assert not within
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for other in IMPORTS[module] & MODULES.keys():
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_every_map_is_complete() -> None:
+    """The docstring of a package names each of its modules."""
+    for package, path in MODULES.items():
+        if path.name == "__init__.py":
+            there = {
+                each.stem for each in path.parent.iterdir() if each.suffix == ".py" or (each / "__init__.py").exists()
+            }
+            there -= {"__init__", "__main__"}
+            named = MAP.findall(importlib.import_module(f"isthmus.{package}".rstrip(".")).__doc__ or "")
+            assert sorted(named) == sorted(there), package or "isthmus"
+
+
+def test_nothing_asks_for_a_component_by_its_class() -> None:
+    """What others need to know of a component is a property of its contract, so that a new one is seen everywhere."""
+    components = ("architectures", "bottlenecks", "corruptions", "likelihoods", "optimizers", "scaling")
+    concrete = {name for room in components for name in importlib.import_module(f"isthmus.{room}").__all__}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}:
+                asked = {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)} & concrete
+                assert not asked or room(module) in components, f"{module}, line {node.lineno}: {asked}"
+
+
+def test_modules_and_functions_are_short() -> None:
+    long = {module for module, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > LONGEST}
+    for module in MODULES:
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
+                body = node.body[1 if ast.get_docstring(node) else 0 :]
+                if body and node.end_lineno - body[0].lineno >= LONGEST_FUNCTION:
+                    long.add(f"{module}:{node.name}")
+    assert long == set(LONG)
 
 
 def test_importing_is_cheap() -> None:
@@ -80,12 +179,11 @@ def test_training_asks_pytorch_for_no_compiler() -> None:
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_exported_names_exist(path: Path) -> None:
-    name = ".".join(("isthmus", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
-    module = importlib.import_module(name)
-    for exported in getattr(module, "__all__", ()):
-        assert getattr(module, exported) is not None
+def test_exported_names_exist() -> None:
+    for name in MODULES:
+        module = importlib.import_module(f"isthmus.{name}".rstrip("."))
+        for exported in getattr(module, "__all__", ()):
+            assert getattr(module, exported) is not None
 
 
 BANNED_CALLS = {
@@ -103,74 +201,73 @@ BANNED_MODULES = {"pickle", "joblib", "marshal", "shelve", "dill", "cloudpickle"
 
 
 @pytest.mark.promise(1)
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_nothing_loads_code_or_seeds_the_world(path: Path) -> None:
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    assert not BANNED_CALLS & {ast.unparse(call.func) for call in calls}
-    assert not [
-        ast.unparse(call) for call in calls for word in call.keywords if ast.unparse(word) == "allow_pickle=True"
-    ]
-    names = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {(node.module or "").split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert not BANNED_MODULES & names
-
-
-def called(path: Path) -> list[tuple[str, ast.Call]]:
-    """The calls in a file, by the name of what is called as it is written."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [(ast.unparse(node.func), node) for node in nodes if isinstance(node, ast.Call)]
+def test_nothing_loads_code_or_seeds_the_world() -> None:
+    for module, path in MODULES.items():
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
+        assert not BANNED_CALLS & {ast.unparse(call.func) for call in calls}, module
+        words = {ast.unparse(word) for call in calls for word in call.keywords}
+        assert "allow_pickle=True" not in words, module
+        names = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {(node.module or "").split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert not BANNED_MODULES & names, module
 
 
 DOORS = {  # the one module that may call what a name ends with
-    r"(^|\.)print": "terminal",
-    r"sys\.(__)?std(out|err)(__)?\.(write|writelines|buffer.*)": "terminal",
-    r"(typer|click|rich)\.(echo|secho|print.*)|(^|\.)secho|Console": "terminal",
-    r"\.savefig|\.print_png|plt\..*": "plots.drawing",
-    r"csv\.(writer|DictWriter)|\.to_csv|np\.savetxt": "tables_out",
+    r"(^|\.)print": "io.terminal",
+    r"sys\.(__)?std(out|err)(__)?\.(write|writelines|buffer.*)": "io.terminal",
+    r"(typer|click|rich)\.(echo|secho|print.*)|(^|\.)secho|Console": "io.terminal",
+    r"\.savefig|\.print_png|plt\..*": "plots.figure",
+    r"csv\.(writer|DictWriter)|\.to_csv|np\.savetxt": "io.tables",
     r"html\.escape": "text",
     r"shlex\.(quote|join)": "text",
 }
 BESIDES = {  # and what else may: its reason
-    ("console", "print"): "a table, of texts, through the terminal's own view",
-    ("cli.training", "shlex.join"): "what was typed, kept as it was; About.typed is what is shown of it",
+    ("cli.console", "print"): "a table, of texts, through the terminal's own view",
+    ("cli.train", "shlex.join"): "what was typed, kept as it was; About.typed is what is shown of it",
 }
 
 
-def past(path: Path, call: str) -> bool:
-    """Whether a call in a file would be past the one module whose business it is."""
-    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-    owner = next((owner for pattern, owner in DOORS.items() if re.search(f"(?:{pattern})$", call)), name)
-    return owner != name and (name, call.rpartition(").")[2]) not in BESIDES
+def called(module: str) -> list[tuple[str, ast.Call]]:
+    """The calls in a module, by the name of what is called as it is written."""
+    nodes = ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    return [(ast.unparse(node.func), node) for node in nodes if isinstance(node, ast.Call)]
+
+
+def past(module: str, call: str) -> bool:
+    """Whether a call in a module would be past the one module whose business it is."""
+    owner = next((owner for pattern, owner in DOORS.items() if re.search(f"(?:{pattern})$", call)), module)
+    return owner != module and (module, call.rpartition(").")[2]) not in BESIDES
 
 
 @pytest.mark.promise(21)
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_what_is_shown_goes_through_the_module_that_makes_it_safe(path: Path) -> None:
+def test_what_is_shown_goes_through_the_module_that_makes_it_safe() -> None:
     """Printing, figures, tables, pages and commands have a module each, which knows how strangers' names act there."""
-    assert not [f"{call} in line {node.lineno}" for call, node in called(path) if past(path, call)]
+    for module in MODULES:
+        assert not [f"{module}, line {node.lineno}: {call}" for call, node in called(module) if past(module, call)]
 
 
 @pytest.mark.promise(21)
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_a_command_that_holds_a_name_is_quoted_by_the_one_function(path: Path) -> None:
+def test_a_command_that_holds_a_name_is_quoted_by_the_one_function() -> None:
     verbs = "|".join(
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     )
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr):
-            parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
-            text = "".join(map(str, parts))
-            assert not re.search(rf"isthmus (--\S+ )*({verbs})\b[^;:,()]*\0", text), f"{text!r} in line {node.lineno}"
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                text = "".join(map(str, parts))
+                found = re.search(rf"isthmus (--\S+ )*({verbs})\b[^;:,()]*\0", text)
+                assert not found, f"{module}, line {node.lineno}: {text!r}"
 
 
-def test_a_lint_finds_what_it_looks_for(tmp_path: Path) -> None:
-    assert past(SOURCE / "runs.py", "print")
-    assert past(SOURCE / "runs.py", "sys.stderr.write")
-    assert past(SOURCE / "plots" / "maps.py", "figure.savefig")
-    assert past(SOURCE / "cli" / "using.py", "shlex.quote")
-    assert not past(SOURCE / "terminal.py", "print")
-    assert not past(SOURCE / "runs.py", "footprint")
+def test_a_lint_finds_what_it_looks_for() -> None:
+    assert past("experiments.run_folder", "print")
+    assert past("experiments.run_folder", "sys.stderr.write")
+    assert past("plots.embeddings", "figure.savefig")
+    assert past("cli.apply", "shlex.quote")
+    assert not past("io.terminal", "print")
+    assert not past("experiments.run_folder", "footprint")
 
 
 QUIET = """

@@ -18,8 +18,8 @@ from isthmus import Autoencoder
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
-from isthmus.plots import hover
-from isthmus.plots.hover import hover_map
+from isthmus.plots import interactive
+from isthmus.plots.interactive import hover_map
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def test_two_maps_on_a_page_do_not_share_names_and_one_is_always_the_same() -> N
 def test_a_map_keeps_to_its_points_and_bytes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = RNG.integers(0, 256, (650, 12, 12, 3)).astype(np.uint8)
     ae = trained(noise)
-    monkeypatch.setattr(hover, "BYTES", 250_000)
+    monkeypatch.setattr(interactive, "BYTES", 250_000)
     fragment = hover_map(ae, noise, np.arange(650) % 3, kind="latent")
     shown = fragment.count('class="p"')
     assert len(fragment.encode()) <= 250_000

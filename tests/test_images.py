@@ -24,8 +24,8 @@ from isthmus.bottlenecks import Identity
 from isthmus.data import Dataset, read
 from isthmus.data.images import reading
 from isthmus.errors import DataError, IsthmusWarning
-from isthmus.splits import split
-from isthmus.validation import watched_by
+from isthmus.experiments.splits import split
+from isthmus.experiments.validation_set import watched_by
 
 
 def first_pixels(X: np.ndarray) -> list[int]:

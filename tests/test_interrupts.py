@@ -20,10 +20,12 @@ import torch
 from sklearn.utils.validation import _is_fitted
 
 import isthmus
-from isthmus import Autoencoder, Classifier, OutlierDetector, devices, load, units
+from isthmus import Autoencoder, Classifier, OutlierDetector, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.corruptions import Noise
+from isthmus.estimators import unit_check
+from isthmus.nn import device
 
 SOURCE = str(Path(isthmus.__file__).parent)
 SAMPLED = 25  # lines of each way, drawn once; with -m slow all
@@ -141,8 +143,8 @@ def modes() -> tuple[Any, ...]:
     products = getattr(torch.backends.mkldnn, "matmul", None)
     told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
     drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
-    held = devices._SWITCHING._is_owned()  # another thread would wait for it for ever
-    quiet = units._said() is not None, warnings.filters[:]  # what would not be said any more
+    held = device._SWITCHING._is_owned()  # another thread would wait for it for ever
+    quiet = unit_check._said() is not None, warnings.filters[:]  # what would not be said any more
     return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held, *quiet
 
 
@@ -183,7 +185,7 @@ def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: P
     ("name", "within"),
     [
         ("layerwise", "layers"),
-        ("fit", "fast_products"),
+        ("fit", "onednn_matmul"),
         ("fit", "_leave"),
         ("layerwise", "learning"),
         ("checkpoint", "replace_file"),
@@ -199,7 +201,7 @@ def test_an_exception_leaves_as_many_threads_as_there_were() -> None:
     torch.set_num_threads(2)
     try:
         told = modes()
-        for within in ("threads", "fast_products", "computed", "exact"):
+        for within in ("threads", "onednn_matmul", "computed", "exact"):
             total = steps(lambda: ae.encode(X), None, within=within)
             for at in range(total):
                 with suppress(Planted):

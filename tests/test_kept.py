@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isthmus import Autoencoder, load, reproduction, runner, runs, sweep
+from isthmus import Autoencoder, load, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
+from isthmus.cli import run
 from isthmus.data import Dataset
-from isthmus.tutorials import TUTORIALS
+from isthmus.experiments import reproduction, run_folder
+from isthmus.experiments.tutorials import TUTORIALS
 
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 
@@ -33,26 +35,28 @@ def small(**choices: Any) -> Autoencoder:
     return Autoencoder(Gaussian(2), architecture=MLP((4,)), epochs=2, random_state=0, device="cpu", **choices)
 
 
-@pytest.mark.parametrize("part", ["history_csv", "_write_run", "review.seen", "review.say_briefly", "review.pages"])
+@pytest.mark.parametrize(
+    "part", ["history_csv", "_write_run", "run_report.seen", "printing.say_briefly", "run_report.pages"]
+)
 @pytest.mark.parametrize("layerwise", [False, True])
 def test_a_run_is_kept_whatever_fails(
     part: str, layerwise: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, _, name = part.rpartition(".")
-    run = runner.Training(
-        tmp_path / "run", small(), runs.Origin("x.npy"), Dataset("x", X), runs.About(), layerwise=layerwise
+    begun = run.Training(
+        tmp_path / "run", small(), run_folder.Origin("x.npy"), Dataset("x", X), run_folder.About(), layerwise=layerwise
     )
-    monkeypatch.setattr(runs, "save_checkpoint", lambda *_: None)  # it must not be what is loaded
-    monkeypatch.setattr(runner.review if where else runs, name, fails)
+    monkeypatch.setattr(run_folder, "save_checkpoint", lambda *_: None)  # it must not be what is loaded
+    monkeypatch.setattr(getattr(run, where) if where else run_folder, name, fails)
     with pytest.raises(BrokenError):
-        runner.trained(run, begun=False)
-    np.testing.assert_array_equal(load(tmp_path / "run").encode(X), run.ae.encode(X))
+        run.trained(begun, begun=False)
+    np.testing.assert_array_equal(load(tmp_path / "run").encode(X), begun.ae.encode(X))
 
 
 def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from isthmus import tensorboard
+    from isthmus.experiments import tensorboard
 
-    about, close = runs.About(tensorboard=True), tensorboard.EventWriter.close
+    about, close = run_folder.About(tensorboard=True), tensorboard.EventWriter.close
 
     def broken(writer: tensorboard.EventWriter) -> None:
         close(writer)  # else its thread stays
@@ -60,14 +64,14 @@ def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(tensorboard.EventWriter, "close", broken)
     with pytest.raises(BrokenError):
-        runner.trained(
-            runner.Training(tmp_path / "run", small(), runs.Origin("x.npy"), Dataset("x", X), about), begun=False
+        run.trained(
+            run.Training(tmp_path / "run", small(), run_folder.Origin("x.npy"), Dataset("x", X), about), begun=False
         )
     assert len(load(tmp_path / "run").history_) == 2
 
 
 def test_a_trial_of_a_sweep_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isthmus.sweeping.trials.evaluate", fails)
+    monkeypatch.setattr("isthmus.experiments.trial.evaluate", fails)
     with pytest.raises(BrokenError):
         sweep(small(), X, {"bottleneck__size": [2, 3]}, folder=tmp_path)
     assert load(tmp_path / "size-2").code_shape_ == (2,)
@@ -87,7 +91,7 @@ def test_statistics_that_the_first_epoch_lacks_get_a_column(tmp_path: Path) -> N
     assert ae._fitted is not None
     history = (replace(first, stats={}), replace(last, stats={"perplexity": 3.5}))
     ae._fitted = replace(ae._fitted, history=history)
-    runs.save_run(tmp_path, ae, None, runs.About())
+    run_folder.save_run(tmp_path, ae, None, run_folder.About())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "history.csv").read_text())))
     assert [row["perplexity"] for row in rows] == ["", "3.5"]
     assert load(tmp_path).history_ == ae.history_

@@ -19,7 +19,7 @@ from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError
-from isthmus.evaluation import Labels, comparing, labels
+from isthmus.evaluation import Labels, probes, reconstruction
 
 Array = NDArray[Any]
 
@@ -39,7 +39,7 @@ AE = Autoencoder(Identity(3), architecture=MLP((16,)), epochs=10, random_state=0
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is not what is looked at here."""
-    monkeypatch.setattr(comparing, "_LONG", 1e-9)
+    monkeypatch.setattr(reconstruction, "_LONG", 1e-9)
 
 
 def scores(y: Any = Y, train_labels: Any = TRAIN_Y) -> Labels:
@@ -136,13 +136,13 @@ def test_training_labels_of_one_kind_tell_that_kind() -> None:
 
 
 def test_no_more_examples_are_taken_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "FITTED", 120)
-    monkeypatch.setattr(labels, "SCORED", 80)
+    monkeypatch.setattr(probes, "FITTED", 120)
+    monkeypatch.setattr(probes, "SCORED", 80)
     found = scores()
     assert (found.n_fitted, found.n_scored) == (120, 80)
     assert "fitted on 120 training examples and scored on 80 examples of 3 classes" in found.how()
     assert scores() == found
-    monkeypatch.setattr(labels, "_RAW", 100)
+    monkeypatch.setattr(probes, "_RAW", 100)
     assert scores().linear_raw is None
     assert {row[0]: row[3] for row in scores().rows()}["Linear probe, accuracy"] == "-"
 

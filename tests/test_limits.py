@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from isthmus import limits
 from isthmus.errors import MemoryLimitError, RecordError
-from isthmus.limits import available, check_memory, insist, parse_size
+from isthmus.io import memory_limit
+from isthmus.io.memory_limit import available, check_memory, insist, parse_size
 
 GB = 10**9
 
@@ -42,7 +42,7 @@ def test_what_is_no_size_is_a_sentence(said: Any) -> None:
 
 
 def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "available", lambda: 8.0 * GB)
+    monkeypatch.setattr(memory_limit, "available", lambda: 8.0 * GB)
     check_memory(GB // 3, "it", given=0)
     check_memory(5 * GB, "it", given=5 * 10**6)
     check_memory(7 * GB, "it")
@@ -73,7 +73,7 @@ def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypa
 
 def test_the_address_space_of_the_process_counts() -> None:
     code = (
-        "import resource; from isthmus.limits import available; before = available(); "
+        "import resource; from isthmus.io.memory_limit import available; before = available(); "
         "resource.setrlimit(resource.RLIMIT_AS, (10**9, resource.RLIM_INFINITY)); print(before > available() < 10**9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -102,11 +102,11 @@ def test_a_control_group_counts(kind: str, tmp_path: Path, monkeypatch: pytest.M
         return read(path, *more)
 
     monkeypatch.setattr(Path, "read_text", told)
-    monkeypatch.setattr(limits, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory_limit, "_CGROUPS", tmp_path)
     assert available() == 150_000_000
 
 
 def test_where_nothing_is_known_nothing_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_of_machine", "_of_groups", "_of_process"):
-        monkeypatch.setattr(limits, name, lambda: iter(()))
+        monkeypatch.setattr(memory_limit, name, lambda: iter(()))
     assert available() == float("inf")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.data.mapped import Rows
+from isthmus.data.memmap import Rows
 from isthmus.errors import DataError
 
 

@@ -24,11 +24,11 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Mask, Noise, Occlude, SaltAndPepper
 from isthmus.errors import DivergenceError
+from isthmus.estimators.model_file import record_types
 from isthmus.likelihoods import Bernoulli, Normal
-from isthmus.memory import Memory
+from isthmus.nn.variables import Variables
 from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, OneCycle, Optimizer, RMSprop
 from isthmus.records import override, parse
-from isthmus.storage import vocabulary
 
 MANY = 200_000
 
@@ -56,39 +56,41 @@ def test_bernoulli_takes_examples_of_any_number_of_numbers(numbers: int) -> None
 @pytest.mark.parametrize("scale", [0.3, 1.0, "learned"])
 def test_normal_is_a_density(scale: float) -> None:
     likelihood = Normal(scale)
-    memory = likelihood.memory().eval()
+    variables = likelihood.variables().eval()
     deviation = 1.0 if scale == "learned" else scale
     x = torch.linspace(-12, 12, 20_001)[:, None]
     y = torch.full_like(x, 0.7)
-    nll = likelihood.nll(y, x, memory)
+    nll = likelihood.nll(y, x, variables)
     assert torch.trapezoid(torch.exp(-nll), x[:, 0]).item() == pytest.approx(1, rel=1e-4)
     torch.testing.assert_close(-nll, TorchNormal(y, deviation).log_prob(x).sum(1))
 
 
 def test_a_learned_scale_is_the_root_of_the_mean_squared_error_from_the_first_step() -> None:
     likelihood, residuals = Normal("learned"), 0.2 * torch.randn(1000, 3, generator=generator())
-    memory, zeros = likelihood.memory(), torch.zeros(1000, 3)
-    nll = likelihood.nll(zeros, residuals, memory).mean().item()
+    variables, zeros = likelihood.variables(), torch.zeros(1000, 3)
+    nll = likelihood.nll(zeros, residuals, variables).mean().item()
     deviation = residuals.square().mean().sqrt().item()
-    assert memory["log_scale"].exp().item() == pytest.approx(deviation, rel=1e-5)
+    assert variables["log_scale"].exp().item() == pytest.approx(deviation, rel=1e-5)
     assert nll == pytest.approx(3 * (0.5 + math.log(deviation) + 0.5 * math.log(2 * math.pi)), rel=1e-5)
     for _ in range(200):
-        likelihood.nll(zeros, 0.05 * residuals, memory)
-    assert memory["log_scale"].exp().item() == pytest.approx(0.05 * deviation, rel=0.01)
-    memory.eval()
-    likelihood.nll(zeros, residuals, memory)
-    assert memory["log_scale"].exp().item() == pytest.approx(0.05 * deviation, rel=0.01), "it moves in training alone"
+        likelihood.nll(zeros, 0.05 * residuals, variables)
+    assert variables["log_scale"].exp().item() == pytest.approx(0.05 * deviation, rel=0.01)
+    variables.eval()
+    likelihood.nll(zeros, residuals, variables)
+    assert variables["log_scale"].exp().item() == pytest.approx(0.05 * deviation, rel=0.01), (
+        "it moves in training alone"
+    )
 
 
 def test_a_learned_scale_is_that_of_what_was_observed() -> None:
-    likelihood, memory = Normal("learned"), Normal("learned").memory()
+    likelihood, variables = Normal("learned"), Normal("learned").variables()
     x = torch.tensor([[3.0, 100.0], [100.0, 4.0], [100.0, 100.0]])
     observed = torch.tensor([[True, False], [False, True], [False, False]])
     for _ in range(3):
-        likelihood.nll(torch.zeros(3, 2), x, memory, observed)
-        assert memory["log_scale"].exp().item() == pytest.approx(math.sqrt(12.5), rel=1e-5)
-        likelihood.nll(torch.zeros(3, 2), x, memory, torch.zeros(3, 2, dtype=torch.bool))
-        assert memory["log_scale"].exp().item() == pytest.approx(math.sqrt(12.5), rel=1e-5), "nothing says nothing"
+        likelihood.nll(torch.zeros(3, 2), x, variables, observed)
+        assert variables["log_scale"].exp().item() == pytest.approx(math.sqrt(12.5), rel=1e-5)
+        likelihood.nll(torch.zeros(3, 2), x, variables, torch.zeros(3, 2, dtype=torch.bool))
+        assert variables["log_scale"].exp().item() == pytest.approx(math.sqrt(12.5), rel=1e-5), "nothing says nothing"
 
 
 def test_the_gaussian_penalty_is_the_divergence() -> None:
@@ -96,14 +98,14 @@ def test_the_gaussian_penalty_is_the_divergence() -> None:
     mean, deviation = h[:, :3], torch.exp(0.5 * h[:, 3:])
     posterior, prior = TorchNormal(mean, deviation), TorchNormal(0.0, 1.0)
     analytic = kl_divergence(posterior, TorchNormal(torch.zeros_like(mean), torch.ones_like(mean))).sum(1)
-    code = Gaussian(3, beta=2.5)(h, Memory(), generator(1))
+    code = Gaussian(3, beta=2.5)(h, Variables(), generator(1))
     torch.testing.assert_close(code.penalty, 2.5 * analytic)
-    z = Gaussian(3)(h.repeat(MANY // 4, 1), Memory(), generator(1)).z.reshape(-1, 4, 3)
+    z = Gaussian(3)(h.repeat(MANY // 4, 1), Variables(), generator(1)).z.reshape(-1, 4, 3)
     estimate = (posterior.log_prob(z) - prior.log_prob(z)).sum(-1).mean(0)
     torch.testing.assert_close(estimate, analytic, atol=0.03, rtol=0.01)
     torch.testing.assert_close(z.mean(0), mean, atol=0.03, rtol=0)
     torch.testing.assert_close(z.std(0), deviation, atol=0.03, rtol=0.01)
-    assert torch.equal(Gaussian(3).point(h, Memory()).z, mean)
+    assert torch.equal(Gaussian(3).deterministic(h, Variables()).z, mean)
 
 
 @given(size=st.integers(1, 12), data=st.data())
@@ -111,77 +113,80 @@ def test_the_gaussian_penalty_is_the_divergence() -> None:
 def test_exactly_the_k_largest_pass(size: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, size))
     h = torch.randn(5, size, generator=generator(size * 100 + k))
-    z = TopK(size, k=k).point(h, Memory()).z
+    z = TopK(size, k=k).deterministic(h, Variables()).z
     assert ((z != 0).sum(1) == k).all()
     assert torch.equal(z[z != 0].sort().values, h.topk(k).values.flatten().sort().values)
 
 
 def test_l1_costs_its_weight_per_unit() -> None:
-    code = L1(3, weight=0.5)(torch.tensor([[1.0, -2.0, 3.0]]), Memory(), generator())
+    code = L1(3, weight=0.5)(torch.tensor([[1.0, -2.0, 3.0]]), Variables(), generator())
     assert code.z.tolist() == [[1, 0, 3]]
     assert code.penalty.tolist() == [2]
 
 
 def test_straight_through_is_the_identity_backwards() -> None:
     vq = VectorQuantized(2, entries=4, commitment=0)
-    memory = vq.memory(generator()).eval()
+    variables = vq.variables(generator()).eval()
     h = torch.randn(7, 2, generator=generator(1), requires_grad=True)
     weights = torch.randn(7, 2, generator=generator(2))
-    (vq(h, memory, generator()).z * weights).sum().backward()
+    (vq(h, variables, generator()).z * weights).sum().backward()
     torch.testing.assert_close(h.grad, weights)
-    distances = torch.cdist(h.detach(), memory["codebook"])
-    torch.testing.assert_close(vq.point(h, memory).z, memory["codebook"][distances.argmin(1)])
+    distances = torch.cdist(h.detach(), variables["codebook"])
+    torch.testing.assert_close(vq.deterministic(h, variables).z, variables["codebook"][distances.argmin(1)])
 
 
 def test_one_moving_average_step_without_memory_is_one_step_of_k_means() -> None:
     vq = VectorQuantized(2, entries=3, decay=0, revive=0)
-    memory = vq.memory(generator())
+    variables = vq.variables(generator())
     h = torch.randn(50, 2, generator=generator(1))
-    nearest = torch.cdist(h, memory["codebook"]).argmin(1)
+    nearest = torch.cdist(h, variables["codebook"]).argmin(1)
     expected = torch.stack([h[nearest == i].mean(0) for i in range(3)])
-    vq(h, memory, generator(2))
-    torch.testing.assert_close(memory["codebook"], expected)
+    vq(h, variables, generator(2))
+    torch.testing.assert_close(variables["codebook"], expected)
 
 
 def test_entries_follow_what_is_assigned_to_them_as_a_running_mean() -> None:
     """Sums and counts of each entry decay alike; few rows, so that counts are below 1 too."""
     vq = VectorQuantized(2, entries=4, decay=0.8, revive=0)
-    memory, steps = vq.memory(generator()), [torch.randn(3, 2, generator=generator(state)) for state in range(1, 12)]
-    entries, counts, sums = memory["codebook"].numpy().copy(), np.zeros(4), np.zeros((4, 2))
+    variables, steps = (
+        vq.variables(generator()),
+        [torch.randn(3, 2, generator=generator(state)) for state in range(1, 12)],
+    )
+    entries, counts, sums = variables["codebook"].numpy().copy(), np.zeros(4), np.zeros((4, 2))
     for h in steps:
         nearest = np.square(h.numpy()[:, None] - entries).sum(2).argmin(1)
         counts, sums = 0.8 * counts, 0.8 * sums
         np.add.at(counts, nearest, 0.2)
         np.add.at(sums, nearest, 0.2 * h.numpy())
         entries[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
-        vq(h, memory, generator(2))
-        np.testing.assert_allclose(memory["codebook"], entries, rtol=1e-4, atol=1e-6)
+        vq(h, variables, generator(2))
+        np.testing.assert_allclose(variables["codebook"], entries, rtol=1e-4, atol=1e-6)
     assert 0 < counts.min() < 0.2 < counts.max()
 
 
 def test_bottlenecks_report_what_they_say() -> None:
     """The share of numbers that are active, the perplexity of entries, nats to the prior."""
     h = torch.randn(40, 3, generator=generator())
-    assert L1(3).point(h, Memory()).stats["active"].item() == pytest.approx((h > 0).float().mean().item())
+    assert L1(3).deterministic(h, Variables()).stats["active"].item() == pytest.approx((h > 0).float().mean().item())
     vq = VectorQuantized(3, entries=6)
-    memory = vq.memory(generator()).eval()
-    shares = np.unique(vq.point(h, memory).z.numpy(), axis=0, return_counts=True)[1] / 40
+    variables = vq.variables(generator()).eval()
+    shares = np.unique(vq.deterministic(h, variables).z.numpy(), axis=0, return_counts=True)[1] / 40
     assert len(shares) > 3
-    assert vq.point(h, memory).stats["perplexity"].item() == pytest.approx(
+    assert vq.deterministic(h, variables).stats["perplexity"].item() == pytest.approx(
         np.exp(scipy.stats.entropy(shares)), rel=1e-5
     )
-    code = Gaussian(3, beta=0.5).point(torch.randn(40, 6, generator=generator()), Memory())
+    code = Gaussian(3, beta=0.5).deterministic(torch.randn(40, 6, generator=generator()), Variables())
     assert code.stats["kl"].item() == pytest.approx(2 * code.penalty.mean().item())
 
 
 def test_dead_entries_begin_again_at_the_data() -> None:
     vq = VectorQuantized(2, entries=5)
-    memory = vq.memory(generator())
-    memory["codebook"].fill_(1e6)
+    variables = vq.variables(generator())
+    variables["codebook"].fill_(1e6)
     h = torch.randn(50, 2, generator=generator(1))
     for _ in range(20):
-        vq(h, memory, generator(2))
-    assert memory["codebook"].abs().max() < 10
+        vq(h, variables, generator(2))
+    assert variables["codebook"].abs().max() < 10
 
 
 def test_noise_has_the_moments_it_claims() -> None:
@@ -379,7 +384,7 @@ def test_what_a_person_types_becomes_a_value(text: str, value: object) -> None:
 
 
 def test_an_override_reaches_nested_records() -> None:
-    changed = override(SGD(0.1, schedule=OneCycle()), {"schedule.warmup": 0.5}, vocabulary(), ".")
+    changed = override(SGD(0.1, schedule=OneCycle()), {"schedule.warmup": 0.5}, record_types(), ".")
     assert changed == SGD(0.1, schedule=OneCycle(warmup=0.5))
 
 

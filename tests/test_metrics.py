@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from isthmus.metrics import (
+from isthmus.evaluation.metrics import (
     bernoulli_entropy,
     cross_entropy,
     mean_squared_error,

@@ -18,19 +18,19 @@ from test_cli import run
 from test_storage import parts, put, refused
 
 from isthmus import Autoencoder, OutlierDetector, compare, corruptions, data, likelihoods, load, plots, sweep
-from isthmus.anomalies.densities import ErrorDensity
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
 from isthmus.compression import compress
 from isthmus.corruptions import Clean, Mask, Noise
 from isthmus.data import as_examples
-from isthmus.data.observed import means
+from isthmus.data.missing import means
 from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.estimators.outlier_scores import ErrorDensity
 from isthmus.evaluation import evaluate
+from isthmus.evaluation.robustness_curve import robustness
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
-from isthmus.memory import Memory
+from isthmus.nn.variables import Variables
 from isthmus.optimizers import AdamW, OneCycle
-from isthmus.robustness import robustness
 from isthmus.scaling import Bytes, MinMax, Standard, Unscaled, choose, range_of, within_unit
 
 
@@ -63,16 +63,16 @@ def test_missing_numbers_cost_nothing_and_move_nothing(likelihood: Likelihood) -
     y, x = torch.randn(4, 3, 5, generator=rng, dtype=torch.float64), torch.rand(4, 3, 5, generator=rng).double()
     observed = torch.rand(4, 3, 5, generator=rng) < 0.6
     observed[3] = False
-    found, memory = y.clone().requires_grad_(), likelihood.memory().double().eval()
-    nll = likelihood.nll(found, x, memory, observed)
+    found, variables = y.clone().requires_grad_(), likelihood.variables().double().eval()
+    nll = likelihood.nll(found, x, variables, observed)
     nll.sum().backward()
     assert found.grad is not None
     assert (found.grad[~observed] == 0).all()
-    elsewhere = likelihood.nll(y, torch.where(observed, x, 1e6), memory, observed)
+    elsewhere = likelihood.nll(y, torch.where(observed, x, 1e6), variables, observed)
     assert torch.equal(nll, elsewhere)
     for row in range(3):  # the same with those numbers dropped
         few = y[row][observed[row]][None].clone().requires_grad_()
-        alone = likelihood.nll(few, x[row][observed[row]][None], memory)
+        alone = likelihood.nll(few, x[row][observed[row]][None], variables)
         alone.sum().backward()
         assert few.grad is not None
         torch.testing.assert_close(nll[row], alone[0], rtol=1e-12, atol=1e-12)
@@ -105,9 +105,9 @@ def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> 
     seen = []
 
     class Spy(Normal):
-        def nll(self, y: Any, x: Any, memory: Memory = likelihoods.NOTHING) -> Any:  # type: ignore[override]
+        def nll(self, y: Any, x: Any, variables: Variables = likelihoods.NOTHING) -> Any:  # type: ignore[override]
             seen.append(len(y))
-            return super().nll(y, x, memory)
+            return super().nll(y, x, variables)
 
     quick(likelihood=Spy(), missing="refuse").fit(np.nan_to_num(table))
     assert seen
@@ -137,7 +137,7 @@ def test_the_default_completes_better_than_the_mean_and_hides_to_learn_it() -> N
     given = holes(X, 0.3)
     ae = Autoencoder(missing="mask", random_state=0, epochs=30).fit(given[:200])
     assert isinstance(ae.corruption_, Mask)
-    assert ae.corruption_.hides
+    assert ae.corruption_.makes_missing
     gone = np.isnan(given[200:])
     error = np.square((ae.impute(given[200:]) - X[200:]) / X.std(0))[gone].mean()
     assert error < 0.25
@@ -234,11 +234,11 @@ def test_a_row_of_which_nothing_is_known_is_what_is_made_of_the_mean(fitted: Aut
     assert fitted.score_samples(nothing)[0] == 0
     assert np.isnan(fitted.reconstruction_error(nothing)).all()
     assert np.isfinite(fitted.impute(nothing)).all()
-    first = fitted.model_.inwards(torch.from_numpy(middle))
+    first = fitted.model_.normalize(torch.from_numpy(middle))
     with torch.no_grad():  # the mean, and then what is made of what was made
         for _ in range(3):
             first = fitted.model_.decode(fitted.model_.encode(first))
-    np.testing.assert_allclose(fitted.impute(nothing), fitted.model_.outwards(first), rtol=1e-4)
+    np.testing.assert_allclose(fitted.impute(nothing), fitted.model_.denormalize(first), rtol=1e-4)
     X = np.vstack([table, nothing])
     assert np.isfinite(quick().fit(X).score_samples(X)).all()
 
@@ -257,7 +257,7 @@ def test_scores_and_errors_are_of_what_was_observed(table: np.ndarray) -> None:
 
 
 def test_hidden_and_missing_numbers_look_the_same(fitted: Autoencoder, table: np.ndarray) -> None:
-    x = fitted.model_.inwards(torch.from_numpy(np.nan_to_num(table)))
+    x = fitted.model_.normalize(torch.from_numpy(np.nan_to_num(table)))
     spoilt = Mask(0.4, value="missing")(x, torch.Generator().manual_seed(0))
     given = np.where(spoilt.isnan(), np.nan, np.nan_to_num(table)).astype(np.float32)
     with torch.inference_mode():

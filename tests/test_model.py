@@ -68,9 +68,9 @@ def test_the_loss_is_likelihood_plus_penalty_with_the_clean_example_as_target() 
 def test_units_go_in_and_come_out() -> None:
     net = model(Identity(2), Normal(), scale=4.0)
     raw = torch.tensor([30.0, 34.0], dtype=torch.float64)
-    assert net.inwards(raw).tolist() == [0, 1]
-    assert net.outwards(net.inwards(raw)).tolist() == [30, 34]
-    assert net.inwards(torch.tensor([38], dtype=torch.uint8)).tolist() == [2]
+    assert net.normalize(raw).tolist() == [0, 1]
+    assert net.denormalize(net.normalize(raw)).tolist() == [30, 34]
+    assert net.normalize(torch.tensor([38], dtype=torch.uint8)).tolist() == [2]
 
 
 def test_the_point_code_draws_nothing_and_training_draws_from_its_generator_alone() -> None:

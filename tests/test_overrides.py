@@ -10,12 +10,12 @@ from isthmus import Autoencoder, bottlenecks, corruptions, likelihoods, optimize
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.corruptions import Noise
+from isthmus.estimators.overrides import overridden
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
-from isthmus.overrides import overridden
 from isthmus.records import Record
 
-SLOTS = {
+COMPONENTS = {
     "bottleneck": [getattr(bottlenecks, name) for name in bottlenecks.__all__],
     "architecture": [MLP, Conv],
     "corruption": [getattr(corruptions, name) for name in corruptions.__all__],
@@ -26,7 +26,7 @@ SLOTS = {
 NEEDED = {"size": 6, "k": 3}
 REACHED = [
     pytest.param(slot, kind, field.name, id=f"{kind.__name__}.{field.name}")
-    for slot, kinds in SLOTS.items()
+    for slot, kinds in COMPONENTS.items()
     for kind in kinds
     for field in fields(kind)
 ]

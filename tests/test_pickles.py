@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, attributes, load
+from isthmus import Autoencoder, Classifier, OutlierDetector, load
 from isthmus.bottlenecks import VectorQuantized
+from isthmus.estimators import fitted_state
 from isthmus.likelihoods import Normal
 
 X = np.random.default_rng(0).normal(size=(120, 5))
@@ -74,7 +75,7 @@ def test_every_tensor_is_moved_when_it_is_pickled(what: str, tmp_path: Path, mon
     """Without a GPU the way is shown backwards: from here to a device of another kind."""
     estimator = made(what, tmp_path)
     assert kinds(estimator) == {"cpu"}
-    monkeypatch.setattr(attributes, "PICKLED", "meta")
+    monkeypatch.setattr(fitted_state, "PICKLED", "meta")
     assert kinds(estimator) == {"meta"}
     assert kinds_of(estimator) == {"cpu"}, "what was pickled stays where it was"
 
@@ -88,7 +89,7 @@ def test_a_classifier_shares_its_encoder_when_it_was_moved_and_when_it_was_copie
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     classifier = made("classifier", Path())
-    monkeypatch.setattr(attributes, "PICKLED", "meta")
+    monkeypatch.setattr(fitted_state, "PICKLED", "meta")
     for copied in (deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
         assert copied.net_.encoder is copied.autoencoder_.model_.encoder
     assert kinds_of(deepcopy(classifier)) == {"cpu"}, "a copy stays where it is"

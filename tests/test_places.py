@@ -14,10 +14,10 @@ from isthmus import Autoencoder, OutlierDetector, cli
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.data import read
-from isthmus.data.examples import Examples, as_examples
+from isthmus.data.validation import Examples, as_examples
 from isthmus.errors import DataError
+from isthmus.experiments.splits import split
 from isthmus.scaling import Unscaled
-from isthmus.splits import split
 
 QUICK = ("epochs=1", "architecture.hidden=4", "bottleneck.size=2")
 BEHIND: dict[str, list[str]] = {  # a verb's other words, before --data

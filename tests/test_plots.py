@@ -21,7 +21,7 @@ from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.evaluation import evaluate
-from isthmus.plots.drawing import png
+from isthmus.plots.figure import png
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from isthmus import Autoencoder, plots
 from isthmus.data import ImageArray
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.plots.drawing import png, save_png
+from isthmus.plots.figure import png, save_png
 from isthmus.plots.grids import as_pictures, limits
 
 TABLE = np.random.default_rng(2).normal(size=(60, 20))

@@ -17,8 +17,8 @@ from isthmus.corruptions import Mask
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
-from isthmus.pretraining import layers
 from isthmus.scaling import Unscaled
+from isthmus.training.layerwise import layers
 
 
 def small(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
@@ -105,7 +105,7 @@ def test_a_layer_restores_its_own_spoilt_input(digits: data.Dataset) -> None:
         optimizer=AdamW(5e-2, schedule=OneCycle()),
     )
     second = layers(stacked(ae, X).model_)[1]
-    clean = second.inwards(torch.from_numpy(X))
+    clean = second.normalize(torch.from_numpy(X))
     restored = second.decoder(second.encoder(torch.zeros(1, 8)))
     assert (clean > 0).any()
     np.testing.assert_allclose(restored[0].detach(), clean.mean(0), atol=0.1 * float(clean.std()))

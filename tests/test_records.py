@@ -17,10 +17,10 @@ from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import RecordError
+from isthmus.estimators.model_file import record_types
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
 from isthmus.records import Record, override
-from isthmus.storage import vocabulary
 
 GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 WRITTEN = [
@@ -39,12 +39,12 @@ WRITTEN = [
 
 @pytest.mark.parametrize("record", WRITTEN, ids=repr)
 def test_a_record_prints_as_it_is_written(record: Record) -> None:
-    assert eval(repr(record), vars(architectures) | vars(bottlenecks) | vars(optimizers) | vocabulary()) == record
+    assert eval(repr(record), vars(architectures) | vars(bottlenecks) | vars(optimizers) | record_types()) == record
 
 
 def test_what_is_left_out_means_what_it_meant() -> None:
     """A default that changes changes everybody's models: it is written down, and a change of it is a decision."""
-    kinds = [*vocabulary().values(), Autoencoder, Classifier, OutlierDetector]
+    kinds = [*record_types().values(), Autoencoder, Classifier, OutlierDetector]
     parameters = {kind.__name__: inspect.signature(kind).parameters.items() for kind in kinds}
     defaults = {
         kind: {name: repr(parameter.default) for name, parameter in found if parameter.default is not parameter.empty}
@@ -56,7 +56,7 @@ def test_what_is_left_out_means_what_it_meant() -> None:
 @pytest.mark.parametrize("record", WRITTEN, ids=repr)
 def test_a_record_survives_json_and_copies(record: Record) -> None:
     text = json.dumps(records.describe(record))
-    assert records.read(json.loads(text), vocabulary()) == record
+    assert records.read(json.loads(text), record_types()) == record
     assert copy.deepcopy(record) == record
     assert hash(copy.deepcopy(record)) == hash(record)
 
@@ -90,10 +90,10 @@ def test_a_wrong_record_is_refused_in_a_sentence(kind: type[Record], fields: dic
 def test_only_the_vocabulary_can_be_read() -> None:
     for text in ("os.system", "Record", "Autoencoder", "isthmus.bottlenecks.Identity", "__class__"):
         with pytest.raises(RecordError, match="among the records"):
-            records.read({"type": text}, vocabulary())
+            records.read({"type": text}, record_types())
     for data in ({}, {"type": 3}, [], "Identity", None):
         with pytest.raises(RecordError, match="a record is an object with a 'type'"):
-            records.read(data, vocabulary())  # type: ignore[arg-type]
+            records.read(data, record_types())  # type: ignore[arg-type]
 
 
 def test_fractions_that_an_optimizer_cannot_take_are_refused_where_they_are_written() -> None:
@@ -133,7 +133,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in vocabulary().values() if kind is not Modules], ids=lambda kind: kind.__name__
+    "kind", [kind for kind in record_types().values() if kind is not Modules], ids=lambda kind: kind.__name__
 )
 def test_a_field_takes_a_value_or_says_in_a_short_sentence_that_it_cannot(kind: type[Record]) -> None:
     for name in records.field_names(kind):

@@ -21,8 +21,8 @@ from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.cli import app
 from isthmus.evaluation import evaluate
+from isthmus.experiments.report import write_report
 from isthmus.likelihoods import Bernoulli
-from isthmus.report import write_report
 from isthmus.scaling import Unscaled
 
 X = np.random.default_rng(0).random((80, 6))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.reproduction import kept, markdown, reproduce
-from isthmus.tutorials import TUTORIALS, Tutorial
+from isthmus.experiments.reproduction import kept, markdown, reproduce
+from isthmus.experiments.tutorials import TUTORIALS, Tutorial
 
 PUBLISHED = [tutorial for tutorial in TUTORIALS if any(any(system.published.values()) for system in tutorial.systems)]
 WITHIN = {"test per pixel": 0.02, "test per digit": 0.015, "test MSE": 0.1}
@@ -45,7 +45,7 @@ def test_the_tutorial_on_clothes_learns_them() -> None:
 
 
 def test_a_finished_tutorial_is_kept_and_tabled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from isthmus.reproduction import keep
+    from isthmus.experiments.reproduction import keep
 
     folder = tmp_path_factory.mktemp("reproduction")
     tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "tf-simple")

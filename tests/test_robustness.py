@@ -23,12 +23,12 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean, Corruption, Mask, Noise, Occlude, SaltAndPepper
 from isthmus.errors import DataError, RecordError
-from isthmus.evaluation import evaluate
+from isthmus.evaluation import denoising_baselines, evaluate
+from isthmus.evaluation.corruption_levels import spoilings
+from isthmus.evaluation.denoising_baselines import Pairs, chosen, linear_map, ridge, suited
+from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
 from isthmus.likelihoods import Normal
-from isthmus.plots.restoring import curves, examples
-from isthmus.robustness import AUTOENCODER, NOTHING, Restored, Robustness, baselines, robustness
-from isthmus.robustness.baselines import Pairs, chosen, linear_map, ridge, suited
-from isthmus.robustness.spoiling import spoilings
+from isthmus.plots.noise_robustness import curves, examples
 
 Array = NDArray[Any]
 PLAIN = ("mean example", "linear map")  # the quick ones
@@ -100,13 +100,13 @@ def test_filters_are_those_of_the_libraries(shape: tuple[int, ...], rng: np.rand
     pairs, channel = Pairs(x, x), -1 if len(shape) == 3 else None
     size = (3, 3, 1)[: len(shape)]
     for made, expected in (
-        (baselines.median_filter(pairs)["3 x 3"], lambda p: ndimage.median_filter(p, size=size)),
+        (denoising_baselines.median_filter(pairs)["3 x 3"], lambda p: ndimage.median_filter(p, size=size)),
         (
-            baselines.non_local_means(pairs)["h 0.2"],
+            denoising_baselines.non_local_means(pairs)["h 0.2"],
             lambda p: denoise_nl_means(p, patch_size=5, patch_distance=6, h=0.2, channel_axis=channel),
         ),
         (
-            baselines.total_variation(pairs)["weight 0.1"],
+            denoising_baselines.total_variation(pairs)["weight 0.1"],
             lambda p: denoise_tv_chambolle(p, weight=0.1, channel_axis=channel),
         ),
     ):
@@ -150,7 +150,7 @@ def test_what_learned_to_restore_does(result: Robustness) -> None:
     assert here[AUTOENCODER].mse < 0.3 * here[NOTHING].mse
     assert here[AUTOENCODER].mse < 0.6 * here["mean example"].mse
     assert here["linear map"].mse < here["median filter"].mse < here[NOTHING].mse
-    assert set(here) == {NOTHING, AUTOENCODER, *baselines.BASELINES}
+    assert set(here) == {NOTHING, AUTOENCODER, *denoising_baselines.BASELINES}
 
 
 def test_a_linear_autoencoder_cannot_beat_the_linear_map(digits: data.Dataset) -> None:
@@ -247,7 +247,7 @@ def test_memory_maps_stay_and_many_examples_are_sampled(ae: Autoencoder, digits:
 
 
 def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "find_spec", lambda _: None)
+    monkeypatch.setattr(denoising_baselines, "find_spec", lambda _: None)
     names, missing = suited((8, 8), 100)
     assert names == ["mean example", "linear map", "median filter"]
     assert set(missing) == {"non-local means", "total variation"}
@@ -346,7 +346,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(baselines, "find_spec", lambda _: None)
+    monkeypatch.setattr(denoising_baselines, "find_spec", lambda _: None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "skimage"]:
         monkeypatch.setitem(sys.modules, name, None)
     X = rng.random((30, 6, 6), dtype=np.float32)

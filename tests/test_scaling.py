@@ -15,7 +15,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from isthmus import Autoencoder, OutlierDetector, data, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.data.examples import Missing
+from isthmus.data.validation import Missing
 from isthmus.errors import IsthmusWarning
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.scaling import Bytes, MinMax, Scaling, Standard, Unscaled, choose
@@ -198,7 +198,7 @@ def test_a_file_is_measured_in_blocks_as_a_whole(tmp_path: Path, monkeypatch: py
     X = np.random.default_rng(0).normal(3, 5, (1000, 7))
     whole = [scaling.fit(X) for scaling in (Standard(), MinMax(), MinMax(per="feature"))]
     np.save(tmp_path / "x.npy", X)
-    monkeypatch.setattr("isthmus.data.examples._BLOCK", 3 * X[0].size)
+    monkeypatch.setattr("isthmus.data.validation._BLOCK", 3 * X[0].size)
     parts = [
         scaling.fit(np.load(tmp_path / "x.npy", mmap_mode="r"))
         for scaling in (Standard(), MinMax(), MinMax(per="feature"))
@@ -277,9 +277,9 @@ def test_model_units_are_what_the_scaling_says(scaling: Scaling, dtype: type, rn
     X = rng.integers(3, 250, (50, 4)).astype(dtype)
     model = Autoencoder(Identity(2), scaling=scaling, likelihood=Normal(), epochs=1).fit(X).model_
     shift, scale = scaling.fit(X)
-    x = model.inwards(torch.from_numpy(X))
+    x = model.normalize(torch.from_numpy(X))
     np.testing.assert_allclose(x.numpy(), (X - shift) / scale, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(model.outwards(x).numpy(), X, rtol=1e-5)
+    np.testing.assert_allclose(model.denormalize(x).numpy(), X, rtol=1e-5)
 
 
 @pytest.mark.parametrize("tiny", [1e-60, 1e-150, 1e-170, 1e-300])

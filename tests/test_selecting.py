@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isthmus.sweeping.selecting import elbow, select, within_one_error
+from isthmus.experiments.model_selection import elbow, select, within_one_error
 
 SIZES = [2, 4, 8, 16, 32, 64]
 

@@ -18,8 +18,8 @@ from victims import weights_hash
 
 from isthmus import cli
 from isthmus.cli import main
-from isthmus.runs import CHECKPOINT, MODEL
-from isthmus.signals import Caught, terminable
+from isthmus.cli.signals import Caught, terminable
+from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 
 COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
 TRAIN = ("train", "denoising", "--data", "digits", "epochs=60", "architecture.hidden=16", "bottleneck.size=2")
@@ -87,7 +87,7 @@ def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp
 
 TWICE = """
 import os, signal, time
-from isthmus.signals import Caught
+from isthmus.cli.signals import Caught
 with Caught() as caught:
     os.kill(os.getpid(), signal.{first})
     assert caught.signal == signal.{first}
@@ -111,7 +111,7 @@ def test_a_second_signal_ends_at_once(first: str, second: str, code: int) -> Non
 @pytest.mark.promise(11)
 def test_only_the_command_line_listens() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    check = "import signal, isthmus.runner; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    check = "import signal, isthmus.cli.run; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -192,7 +192,7 @@ def test_an_interrupt_outside_of_a_training_is_said_and_is_no_success(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isthmus.limits.insist", interrupted)
+    monkeypatch.setattr("isthmus.io.memory_limit.insist", interrupted)
     monkeypatch.setattr(sys, "argv", ["isthmus", "data", "digits"])
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -28,11 +28,11 @@ from torch import nn
 from isthmus import Autoencoder, Classifier, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
-from isthmus.container import packed
 from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError
+from isthmus.estimators.model_file import FORMAT
+from isthmus.io.safetensors import packed
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
-from isthmus.storage import FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -440,7 +440,7 @@ def test_a_reloaded_one_gives_the_same_bits(
 def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(20, 3))
     ae = Autoencoder(epochs=7, random_state=0).fit(X)
-    monkeypatch.setattr("isthmus.storage._MOST_HISTORY", 4 * 10)
+    monkeypatch.setattr("isthmus.estimators.model_file._MOST_HISTORY", 4 * 10)
     with pytest.warns(IsthmusWarning, match=r"^of a history of 7 epochs a model file keeps 4, evenly spaced"):
         ae.save(tmp_path / "x")
     epochs = [report.epoch for report in load(tmp_path / "x").history_]

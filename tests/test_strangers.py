@@ -18,16 +18,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from isthmus import Autoencoder, console, plots
+from isthmus import Autoencoder, plots
 from isthmus.bottlenecks import Identity
+from isthmus.cli import console
 from isthmus.data import load
 from isthmus.errors import DataError, IsthmusWarning
-from isthmus.plots.compared import Line, against, tradeoff, under_each_other
-from isthmus.plots.drawing import chart, png
-from isthmus.plots.hover import hover_map
+from isthmus.experiments.run_folder import About
+from isthmus.io.terminal import show_traceback
+from isthmus.plots.comparison import Line, against, tradeoff, under_each_other
+from isthmus.plots.figure import chart, png
+from isthmus.plots.interactive import hover_map
 from isthmus.plots.lettering import named
-from isthmus.runs import About
-from isthmus.terminal import show_traceback
 from isthmus.text import as_json, command, csv_safe, html_safe, printable, sentence
 
 pytestmark = pytest.mark.promise(21)

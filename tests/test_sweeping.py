@@ -18,10 +18,10 @@ from isthmus import Autoencoder, load, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.estimators.overrides import alternatives
 from isthmus.evaluation import evaluate
 from isthmus.optimizers import SGD, AdamW
-from isthmus.overrides import alternatives
-from isthmus.training import Report
+from isthmus.training.state import Report
 
 RANDOM = np.random.default_rng(0)
 MIX = RANDOM.normal(size=(4, 16))

@@ -16,7 +16,7 @@ from isthmus import Autoencoder, Classifier, OutlierDetector, architectures, bot
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise
-from isthmus.devices import learning, learns
+from isthmus.nn.device import learning, learns
 
 X = np.random.default_rng(0).normal(size=(48, 6)).astype(np.float32)
 MAPS = np.random.default_rng(1).normal(size=(24, 8, 8, 1)).astype(np.float32)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 from hostile_tables import TABLES, Right, Table
 
 from isthmus.data import Dataset, read
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 
 LONGEST = 1_000  # characters of a sentence
@@ -38,6 +40,24 @@ def check(found: Dataset, right: Right) -> None:
     assert found.lines is not None
     assert right.lines is None or found.lines.tolist() == right.lines
     assert len(found.lines) == len(found.train)
+
+
+def test_rows_of_a_sheet_are_left_out_by_their_numbers(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["Report"], [], ["a", "b"], ["m", "kg"], [1, 2], [3, 4], ["Total", 6]):
+        book.active.append(row)
+    book.save(tmp_path / "x.xlsx")
+    found = read(tmp_path / "x.xlsx", skip_lines=[1, 4, 7])
+    check(found, Right([[1, 2], [3, 4]], ("a", "b"), ("left out of", "as asked: lines 1, 4, 7"), lines=[5, 6]))
+    with pytest.raises(DataError, match="has 7 lines, and line 8 cannot be left out"):
+        read(tmp_path / "x.xlsx", skip_lines="1,4,7-8")
+
+
+def test_lines_to_leave_out_are_those_of_one_file(tmp_path: Path) -> None:
+    """A run whose table ended in a total leaves no row out of another table."""
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    reused = Reused(ReadOptions(skip_lines=4))
+    assert len(read(tmp_path / "other.csv", reused=reused).train) == 3
 
 
 @pytest.mark.promise(27)

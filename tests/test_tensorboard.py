@@ -18,7 +18,7 @@ from isthmus import Autoencoder
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.tensorboard import EventWriter
+from isthmus.experiments.tensorboard import EventWriter
 
 Array = NDArray[Any]
 RANDOM = np.random.default_rng(0)

@@ -16,12 +16,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from isthmus import Autoencoder, devices, redirection
+from isthmus import Autoencoder
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Noise
 from isthmus.errors import NotPossibleError
-from isthmus.redirection import drawing_from
+from isthmus.nn import device, module_rng
+from isthmus.nn.module_rng import drawing_from
 
 X = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
 
@@ -245,18 +246,18 @@ def test_who_wants_other_numbers_in_the_backward_draws_them_from_ours_too() -> N
 def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
     ae = Autoencoder(Identity(6), architecture=Modules(block(), nn.Linear(6, 6)), epochs=1, random_state=0)
     alone = weights(ae.fit(X))
-    monkeypatch.setitem(redirection._KNOWN, "checkpoint", lambda frame: frame.f_locals["of another version"])
+    monkeypatch.setitem(module_rng._KNOWN, "checkpoint", lambda frame: frame.f_locals["of another version"])
     with Beside(idle), pytest.raises(NotPossibleError, match=r"torch\.utils\.checkpoint"):
         ae.fit(X)
     same(weights(ae), alone)
 
 
-def test_fast_products_last_until_the_last_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onednn_matmul_lasts_until_the_last_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one setting for all threads: the first one out must not take it from the others."""
     products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    monkeypatch.setattr(devices, "_exact_in_onednn", lambda: True)
+    monkeypatch.setattr(device, "_exact_in_onednn", lambda: True)
     assert products.fp32_precision == "none"
-    first, second = devices.fast_products(), devices.fast_products()
+    first, second = device.onednn_matmul(), device.onednn_matmul()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

@@ -19,7 +19,7 @@ from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordErr
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import Standard, Unscaled
-from isthmus.sources import Resident, Selected, Streamed, gathered
+from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, gathered
 
 
 def small(**choices: object) -> Autoencoder:
@@ -189,8 +189,8 @@ def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_pa
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     ae = small(early_stopping=True, epochs=1, kind="images").fit(mapped)
     training, held = ae._split(mapped)
-    assert isinstance(training, Selected)
-    assert isinstance(training.source, Streamed)
+    assert isinstance(training, SubsetSource)
+    assert isinstance(training.source, MemmapSource)
     assert len(ae.history_) == 1
     assert sorted([*training.places.tolist(), *held.places.tolist()]) == list(range(200))
     in_memory = small(early_stopping=True, epochs=1, kind="images").fit(np.array(mapped))
@@ -284,7 +284,7 @@ def test_convolutions_are_repeatable_where_bfloat16_is_not(
     fits = [small(bottleneck=Identity(4), architecture=architecture).fit(X) for _ in range(3)]
     for other in fits[1:]:
         np.testing.assert_array_equal(weights(other), weights(fits[0]))
-    if not architecture.bears_bfloat16(shape):
+    if not architecture.supports_bfloat16(shape):
         with pytest.raises(RecordError, match="gradients are wrong there; take 'float32'"):
             small(architecture=architecture, precision="bfloat16").fit(X)
 
@@ -371,7 +371,7 @@ def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (5000, 7), (5000, 4096), (2048, 2048)])
 def test_every_batch_comes_with_its_own_places(n: int, batch_size: int) -> None:
     X, order = np.arange(n, dtype=np.float32)[:, None], torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    batches = list(gathered(Resident(X, torch.device("cpu")), order, batch_size))
+    batches = list(gathered(InMemorySource(X, torch.device("cpu")), order, batch_size))
     assert torch.equal(torch.cat([index for _, index in batches]), order)
     assert all(len(raw) == batch_size for raw, _ in batches[:-1])
     for raw, index in batches:

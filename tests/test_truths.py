@@ -19,8 +19,8 @@ from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Noise
+from isthmus.evaluation.metrics import bernoulli_entropy, pca_error
 from isthmus.likelihoods import Normal
-from isthmus.metrics import bernoulli_entropy, pca_error
 from isthmus.optimizers import Adam, AdamW, OneCycle
 from isthmus.scaling import Unscaled
 

@@ -18,11 +18,11 @@ from isthmus import Autoencoder, Classifier, OutlierDetector, compare, evaluate,
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.compression import compress, rate_distortion
-from isthmus.data.places import Places
+from isthmus.data.locations import Places
 from isthmus.errors import IsthmusWarning, NotPossibleError
-from isthmus.robustness import robustness
+from isthmus.estimators.unit_check import check_units
+from isthmus.evaluation.robustness_curve import robustness
 from isthmus.scaling import Extent
-from isthmus.units import check_units
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(60, 4)) * [1, 10, 100, 0] + [0, 20, -300, 5]

@@ -16,11 +16,13 @@ from sklearn.datasets import load_wine
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
-from isthmus import Autoencoder, mixtures, plots, walks
+from isthmus import Autoencoder, plots
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.plots import maps
+from isthmus.estimators import latent_density
+from isthmus.evaluation import latent_traversal
+from isthmus.plots import embeddings
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
@@ -54,7 +56,7 @@ def colored() -> Autoencoder:
 def test_a_traversal_changes_one_number_and_leaves_the_others() -> None:
     ae = trained("identity")
     codes = ae.transform(TABLE)
-    found = walks.traverse(ae, TABLE, steps=5)
+    found = latent_traversal.traverse(ae, TABLE, steps=5)
     assert found.units.tolist() == np.argsort(-codes.var(0)).tolist()
     np.testing.assert_allclose(found.variances, codes.var(0)[found.units], rtol=1e-4)
     for unit, values, examples in zip(found.units, found.values, found.examples, strict=True):
@@ -67,10 +69,10 @@ def test_a_traversal_changes_one_number_and_leaves_the_others() -> None:
 
 def test_a_normal_prior_is_walked_from_minus_three_to_three_around_its_mean_or_an_example() -> None:
     ae = trained("gaussian")
-    found = walks.traverse(ae, TABLE, units=2, steps=3)
+    found = latent_traversal.traverse(ae, TABLE, units=2, steps=3)
     np.testing.assert_array_equal(found.values, [[-3, 0, 3]])
     np.testing.assert_allclose(found.examples[0, 1], ae.decode(np.zeros((1, 4)))[0], rtol=1e-6)
-    around = walks.traverse(ae, TABLE, units=[2], steps=3, example=17)
+    around = latent_traversal.traverse(ae, TABLE, units=[2], steps=3, example=17)
     code = ae.transform(TABLE[17:18])
     code[0, 2] = 3
     np.testing.assert_allclose(around.examples[0, 2], ae.decode(code)[0], rtol=1e-5)
@@ -81,15 +83,15 @@ def test_a_number_of_the_code_that_never_changes_is_left_out() -> None:
     last = [layer for layer in ae.model_.encoder.modules() if isinstance(layer, torch.nn.Linear)][-1]
     with torch.no_grad():
         last.weight[1] = 0
-    assert sorted(walks.traverse(ae, TABLE).units) == [0, 2]
+    assert sorted(latent_traversal.traverse(ae, TABLE).units) == [0, 2]
     with pytest.raises(NotPossibleError, match="all the same"):
-        walks.traverse(ae, TABLE[:1])
+        latent_traversal.traverse(ae, TABLE[:1])
 
 
 def test_a_number_that_is_mostly_zero_is_walked_to_its_greatest() -> None:
     ae = trained("topk")
     codes = ae.transform(TABLE)
-    found = walks.traverse(ae, TABLE)
+    found = latent_traversal.traverse(ae, TABLE)
     for unit, values in zip(found.units, found.values, strict=True):
         low, high = np.quantile(codes[:, unit], [0.05, 0.95])
         ends = (low, high) if low < high else (codes[:, unit].min(), codes[:, unit].max())
@@ -102,16 +104,18 @@ def test_a_number_that_is_mostly_zero_is_walked_to_its_greatest() -> None:
 @pytest.mark.parametrize("how", ["linear", "spherical"])
 def test_a_way_begins_and_ends_at_the_reconstructions_and_is_the_same_backwards(how: Any) -> None:
     ae, (a, b) = trained("gaussian"), (TABLE[:5], TABLE[5:10])
-    way = walks.interpolate(ae, a, b, steps=7, how=how)
+    way = latent_traversal.interpolate(ae, a, b, steps=7, how=how)
     np.testing.assert_allclose(way[:, 0], ae.reconstruct(a), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(way[:, -1], ae.reconstruct(b), rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(way, walks.interpolate(ae, b, a, steps=7, how=how)[:, ::-1], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        way, latent_traversal.interpolate(ae, b, a, steps=7, how=how)[:, ::-1], rtol=1e-4, atol=1e-3
+    )
 
 
 def test_a_great_circle_turns_evenly_and_keeps_its_radius() -> None:
     a, b = np.array([[3.0, 0, 0], [1, 0, 0]]), np.array([[0, 3.0, 0], [-1, 0, 0]])
     t = np.linspace(0, 1, 5)[None, :, None]
-    one, other = walks._arc(a, b, t)
+    one, other = latent_traversal._arc(a, b, t)
     way = one * a[:, None] + other * b[:, None]
     angles = np.linspace(0, np.pi / 2, 5)
     np.testing.assert_allclose(way[0], 3 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1), atol=1e-12)
@@ -120,8 +124,8 @@ def test_a_great_circle_turns_evenly_and_keeps_its_radius() -> None:
 
 def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_codebook() -> None:
     with pytest.raises(NotPossibleError, match="normal prior, which Identity has not"):
-        walks.interpolate(trained("identity"), TABLE[:2], TABLE[2:4], how="spherical")
-    for call in (walks.traverse, lambda ae, X: walks.interpolate(ae, X, X)):
+        latent_traversal.interpolate(trained("identity"), TABLE[:2], TABLE[2:4], how="spherical")
+    for call in (latent_traversal.traverse, lambda ae, X: latent_traversal.interpolate(ae, X, X)):
         with pytest.raises(NotPossibleError, match="entries of a codebook"):
             call(trained("vq"), TABLE)
 
@@ -129,14 +133,14 @@ def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_cod
 @pytest.mark.parametrize(
     ("call", "word"),
     [
-        (lambda ae: walks.traverse(ae, TABLE, steps=1), "at least 2"),
-        (lambda ae: walks.traverse(ae, TABLE, most=0), "at least 1"),
-        (lambda ae: walks.traverse(ae, TABLE, units=[7]), "no number of the code 7 among 3"),
-        (lambda ae: walks.traverse(ae, TABLE, units="x"), "whole numbers from 0 to 2"),
-        (lambda ae: walks.traverse(ae, TABLE, example=200), "no example 200"),
-        (lambda ae: walks.interpolate(ae, TABLE, TABLE, how="curved"), "'linear' or 'spherical'"),
-        (lambda ae: walks.interpolate(ae, TABLE[:2], TABLE[:3]), "2 examples and b 3"),
-        (lambda ae: walks.neighbors(ae, TABLE, TABLE, k=201), "1 to 200"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, steps=1), "at least 2"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, most=0), "at least 1"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, units=[7]), "no number of the code 7 among 3"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, units="x"), "whole numbers from 0 to 2"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, example=200), "no example 200"),
+        (lambda ae: latent_traversal.interpolate(ae, TABLE, TABLE, how="curved"), "'linear' or 'spherical'"),
+        (lambda ae: latent_traversal.interpolate(ae, TABLE[:2], TABLE[:3]), "2 examples and b 3"),
+        (lambda ae: latent_traversal.neighbors(ae, TABLE, TABLE, k=201), "1 to 200"),
         (lambda ae: plots.interpolation(ae, TABLE, pairs=[0, 1, 2]), "even number"),
         (lambda ae: plots.interpolation(ae, TABLE, pairs=[0, 200]), "0 to 199"),
         (lambda ae: plots.interpolation(ae, TABLE[:1]), "there is one"),
@@ -154,7 +158,7 @@ def test_what_cannot_be_walked_is_one_sentence(call: Any, word: str) -> None:
 
 def test_neighbors_are_the_nearest_codes() -> None:
     ae = trained("gaussian")
-    found = walks.neighbors(ae, TABLE, TABLE[3:5], k=4)
+    found = latent_traversal.neighbors(ae, TABLE, TABLE[3:5], k=4)
     codes = ae.transform(TABLE).astype(float)
     for query, indices, distances in zip((3, 4), *found, strict=True):
         apart = np.sqrt(((codes - codes[query]) ** 2).sum(1))
@@ -169,7 +173,9 @@ def test_the_picture_of_neighbors_shows_the_nearest_training_examples() -> None:
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["example", "nearest codes among 50 training examples", "nearest numbers"]
     said = [[float(text.get_text()) for text in axes.texts] for axes in figure.axes[1:]]
-    np.testing.assert_allclose(said[0], walks.neighbors(ae, train, test[:2], 3).distances.ravel(), atol=0.006)
+    np.testing.assert_allclose(
+        said[0], latent_traversal.neighbors(ae, train, test[:2], 3).distances.ravel(), atol=0.006
+    )
     flat = [side.reshape(len(side), -1) / 255 for side in (train, test)]
     by_hand, _ = NearestNeighbors(n_neighbors=3).fit(flat[0]).kneighbors(flat[1][:2])
     np.testing.assert_allclose(said[1], by_hand.ravel(), atol=0.006)
@@ -182,7 +188,7 @@ def test_the_picture_of_neighbors_shows_the_nearest_training_examples() -> None:
 def test_the_rows_of_the_picture_are_what_is_decoded() -> None:
     ae = colored()
     figure = plots.traversal(ae, PICTURES, n=3, steps=4)
-    found = walks.traverse(ae, PICTURES, most=3, steps=4)
+    found = latent_traversal.traverse(ae, PICTURES, most=3, steps=4)
     drawn = np.asarray(figure.axes[0].images[0].get_array())[..., :3]
     larger, gap = 4, 1  # pictures of 6 x 5 are drawn with 4 x 4 pixels each
     top, left = 24 + gap, 2 * (20 + gap)
@@ -196,7 +202,7 @@ def test_a_table_is_shown_as_how_far_each_column_is_from_its_mean() -> None:
     wine = load_wine(as_frame=True).data
     ae = Autoencoder(Identity(2), epochs=2, random_state=0).fit(wine)
     figure = plots.traversal(ae, wine, steps=5)
-    found, values = walks.traverse(ae, wine, steps=5), wine.to_numpy()
+    found, values = latent_traversal.traverse(ae, wine, steps=5), wine.to_numpy()
     wanted = (found.examples[1] - values.mean(0)) / values.std(0)
     np.testing.assert_allclose(figure.axes[1].images[0].get_array(), wanted.T, rtol=1e-4)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(wine.columns)
@@ -212,9 +218,9 @@ def test_a_table_is_shown_as_how_far_each_column_is_from_its_mean() -> None:
 def test_a_map_says_how_far_it_is_to_be_trusted() -> None:
     line = np.linspace(0, 1, 40)[:, None]
     faithful, torn = np.hstack([line, 0 * line]), RNG.permutation(np.hstack([line, 0 * line]))
-    assert "trustworthiness 1.00 (10 neighbors among 40 points)" in maps.trust(line, faithful)
-    assert float(re.findall(r"\d\.\d+", maps.trust(line, torn))[0]) < 0.7
-    assert maps.trust(line[:2], faithful[:2]) == ""
+    assert "trustworthiness 1.00 (10 neighbors among 40 points)" in embeddings.trust(line, faithful)
+    assert float(re.findall(r"\d\.\d+", embeddings.trust(line, torn))[0]) < 0.7
+    assert embeddings.trust(line[:2], faithful[:2]) == ""
     ae = trained("identity")
     assert "trustworthiness" in plots.latent(ae, TABLE).axes[0].get_title(loc="left")
 
@@ -224,7 +230,7 @@ def test_umap_is_repeatable_keeps_neighbors_and_leaves_the_world_alone() -> None
     pytest.importorskip("umap", reason="UMAP is not installed: pip install umap-learn")
     groups = np.repeat(np.eye(3) * 50, 20, axis=0) + RNG.normal(size=(60, 3))
     before, np_before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    one, again = (maps.project(groups, "umap", 0).points for _ in range(2))
+    one, again = (embeddings.project(groups, "umap", 0).points for _ in range(2))
     np.testing.assert_array_equal(one, again)
     np.testing.assert_array_equal(np_before, np.random.get_state()[1])
     assert torch.equal(before, torch.get_rng_state())
@@ -262,7 +268,7 @@ def test_two_planted_clusters_come_back_in_their_shares() -> None:
     rng = np.random.default_rng(1)
     which = rng.random(2000) < 0.3
     codes = rng.normal(size=(2000, 2)) * [0.5, 0.1] + np.where(which[:, None], [8, 0], [-8, 3])
-    found = mixtures.fit(codes)
+    found = latent_density.fit(codes)
     assert len(found.shares) == 2
     drawn = found.draw(4000, seed=0)
     right = drawn[:, 0] > 0
@@ -270,14 +276,14 @@ def test_two_planted_clusters_come_back_in_their_shares() -> None:
     for side, own in ((drawn[right], codes[which]), (drawn[~right], codes[~which])):
         np.testing.assert_allclose(side.mean(0), own.mean(0), atol=0.06)
         np.testing.assert_allclose(np.cov(side.T), np.cov(own.T), atol=0.03)
-    np.testing.assert_array_equal(drawn, mixtures.fit(codes).draw(4000, seed=0))
+    np.testing.assert_array_equal(drawn, latent_density.fit(codes).draw(4000, seed=0))
     assert (drawn != found.draw(4000, seed=1)).any()
 
 
 def test_the_density_is_that_of_a_mixture_fitted_to_the_codes_themselves() -> None:
     rng = np.random.default_rng(2)
     codes = np.concatenate([rng.normal(m, 1, (600, 3)) for m in (-6, 0, 6)]) @ rng.normal(size=(3, 3))
-    found = mixtures.fit(codes)
+    found = latent_density.fit(codes)
     peer = min((GaussianMixture(k, random_state=0).fit(codes) for k in (1, 2, 3, 4)), key=lambda m: m.bic(codes))
     assert len(found.shares) == peer.n_components == 3
     drawn = found.draw(20_000, seed=0)
@@ -287,13 +293,13 @@ def test_the_density_is_that_of_a_mixture_fitted_to_the_codes_themselves() -> No
 
 def test_codes_without_room_are_drawn_where_they_are() -> None:
     same = np.full((9, 4), 2.5)
-    np.testing.assert_array_equal(mixtures.fit(same).draw(3, 0), same[:3])
-    np.testing.assert_array_equal(mixtures.fit(same[:1]).draw(2, 0), same[:2])
+    np.testing.assert_array_equal(latent_density.fit(same).draw(3, 0), same[:3])
+    np.testing.assert_array_equal(latent_density.fit(same[:1]).draw(2, 0), same[:2])
     rng = np.random.default_rng(0)
     flat = np.hstack([rng.normal(size=(50, 1)), np.full((50, 1), 7.0)])
-    np.testing.assert_array_equal(mixtures.fit(flat).draw(100, 0)[:, 1], 7.0)
+    np.testing.assert_array_equal(latent_density.fit(flat).draw(100, 0)[:, 1], 7.0)
     few = rng.normal(size=(3, 40))
-    drawn = mixtures.fit(few).draw(100, 0)
+    drawn = latent_density.fit(few).draw(100, 0)
     assert np.linalg.matrix_rank(drawn - few.mean(0), tol=1e-6) <= 40
     assert ((drawn >= few.min(0)) & (drawn <= few.max(0))).all()
 
@@ -305,7 +311,7 @@ def test_samples_without_a_prior_are_decoded_from_the_mixture() -> None:
     assert torch.equal(world[0], torch.get_rng_state())
     np.testing.assert_array_equal(world[1], np.random.get_state()[1])
     np.testing.assert_array_equal(new, ae.sample(500, 3, method="gmm", X=TABLE))
-    np.testing.assert_allclose(new, ae.decode(mixtures.fit(ae.transform(TABLE)).draw(500, 3)))
+    np.testing.assert_allclose(new, ae.decode(latent_density.fit(ae.transform(TABLE)).draw(500, 3)))
     assert (new != ae.sample(500, 4, method="gmm", X=TABLE)).any()
     maps_of_codes = colored().sample(4, 0, method="gmm", X=PICTURES)
     assert maps_of_codes.shape == (4, 6, 5, 3)
@@ -315,7 +321,7 @@ def test_what_an_activation_cannot_give_is_not_drawn() -> None:
     for kind in ("relu", "sparse"):
         codes = trained(kind).transform(TABLE)
         assert codes.min() == 0
-        assert mixtures.fit(codes).draw(500, 0).min() >= 0
+        assert latent_density.fit(codes).draw(500, 0).min() >= 0
 
 
 @pytest.mark.parametrize(

@@ -18,29 +18,31 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import isthmus
+import isthmus.experiments
 from isthmus import Autoencoder, Classifier, OutlierDetector, compare
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.errors import RecordError
-from isthmus.tensorboard import EventWriter, installed
+from isthmus.experiments.tensorboard import EventWriter, installed
 
 INTERNAL = {  # machinery, which is handed what was checked
-    *("around", "bearing", "checkpoints", "inference", "overrides", "predictions", "review", "runs", "storage"),
+    *("experiments.classification", "experiments.run_folder", "experiments.run_report", "experiments.trial"),
     *("evaluation.checked", "evaluation.span_of"),
 }
 X = np.random.default_rng(0).normal(size=(30, 3))
 
 
 def wanting() -> dict[str, Callable[..., Any]]:
-    """Every public function that has an argument `ae`, by its name."""
+    """Every public function that has an argument `ae`, by its name: what `isthmus` names, and the modules of experiments."""
     found = {}
-    modules = [module.name for module in pkgutil.iter_modules(isthmus.__path__)] + ["plots.hover"]
-    for module in sorted(set(modules) - INTERNAL):
-        home = import_module(f"isthmus.{module}")
-        for name in getattr(home, "__all__", ()):
-            function = getattr(home, name)
+    homes = {name: getattr(isthmus, name) for name in isthmus.__all__}
+    inner = [f"experiments.{module.name}" for module in pkgutil.iter_modules(isthmus.experiments.__path__)]
+    homes |= {name: import_module(f"isthmus.{name}") for name in [*inner, "plots.interactive"] if name not in INTERNAL}
+    for module, home in homes.items():
+        for name in [module] if inspect.isfunction(home) else getattr(home, "__all__", ()):
+            function = home if inspect.isfunction(home) else getattr(home, name)
             if inspect.isfunction(function) and "ae" in inspect.signature(function).parameters:
-                found[f"{module}.{name}"] = function
+                found[name if function is home else f"{module}.{name}"] = function
     return {name: function for name, function in found.items() if name not in INTERNAL}
 
 
@@ -67,7 +69,7 @@ def called(function: Callable[..., Any], given: Any, by_name: bool) -> Any:
 
 
 def test_every_function_is_found() -> None:
-    assert {"evaluation.evaluate", "walks.traverse", "plots.tsne", "plots.hover.hover_map", "sweeping.sweep"} <= set(
+    assert {"evaluate", "latent_traversal.traverse", "plots.tsne", "plots.interactive.hover_map", "sweep"} <= set(
         FUNCTIONS
     )
     assert len(FUNCTIONS) > 35

@@ -17,9 +17,9 @@ from isthmus import Autoencoder, Classifier, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Bottleneck, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.choosing import threads_for
 from isthmus.corruptions import Corruption
-from isthmus.footprint import footprint
+from isthmus.estimators.defaults import threads_for
+from isthmus.estimators.memory_estimate import footprint
 from isthmus.records import record
 
 SMALL, LARGE = np.random.default_rng(0).normal(size=(40, 8)), np.random.default_rng(0).normal(size=(40, 900))

@@ -62,17 +62,17 @@ def test_rows_that_reach_far_out_are_bounded(tmp_path: Path, monkeypatch: pytest
     """A row with one cell at its end is filled up to it: 7 kB became 4 GB."""
     path = book(tmp_path / "t.xlsx", '<row><c r="XFD1"><v>1</v></c></row>', 100, head="")
     assert data.load(path, header=False).train.nbytes < 1 << 26
-    monkeypatch.setattr("isthmus.limits._USUAL", 1 << 20)
-    monkeypatch.setattr("isthmus.limits._SMALL", 1 << 20)
-    monkeypatch.setattr("isthmus.limits._PROPORTION", 1)
+    monkeypatch.setattr("isthmus.io.memory_limit._USUAL", 1 << 20)
+    monkeypatch.setattr("isthmus.io.memory_limit._SMALL", 1 << 20)
+    monkeypatch.setattr("isthmus.io.memory_limit._PROPORTION", 1)
     with pytest.raises(MemoryLimitError, match=r"the table of .*t\.xlsx would take about"):
         data.load(path, header=False)
 
 
 def test_a_tag_that_lies_across_two_pieces_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("isthmus.data.workbooks._ROWS", 1000)
+    monkeypatch.setattr("isthmus.data.tables.workbooks._ROWS", 1000)
     for size in (7, 300, 1024):
-        monkeypatch.setattr("isthmus.data.workbooks._CHUNK", size)
+        monkeypatch.setattr("isthmus.data.tables.workbooks._CHUNK", size)
         assert data.load(book(tmp_path / "t.xlsx", ROW, 499), header=False).train.shape == (1000, 2)
         with pytest.raises(DataError, match="holds more than 1,000 rows"):
             data.load(book(tmp_path / "t.xlsx", ROW, 500), header=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,20 +20,40 @@ from isthmus.records import Fraction, Record, record
 __all__ = ["Clean", "Mask", "Noise", "Occlude", "SaltAndPepper"]
 
 
+class Level(NamedTuple):
+    """What says how strong a corruption is: the field, its unit, and usual values, mildest first."""
+
+    field: str
+    unit: str
+    usual: tuple[float, ...]
+
+
 @record
 class Corruption(Record):
     """A way to spoil examples."""
+
+    level: ClassVar[Level | None] = None  # None where nothing makes it stronger
 
     _: KW_ONLY
     once: bool = False
 
     @property
-    def draws(self) -> bool:
+    def corrupts(self) -> bool:
+        """Whether anything is changed."""
+        return True
+
+    @property
+    def hides_region(self) -> bool:
+        """Whether a connected part of each example is hidden, which the autoencoder completes."""
+        return False
+
+    @property
+    def stochastic(self) -> bool:
         """Whether it draws random numbers; False saves the seeding of a step."""
         return True
 
     @property
-    def hides(self) -> bool:
+    def makes_missing(self) -> bool:
         """Whether it makes numbers missing, which takes an autoencoder that knows of such."""
         return False
 
@@ -47,7 +67,11 @@ class Clean(Corruption):
     """Nothing is spoilt: the plain autoencoder."""
 
     @property
-    def draws(self) -> bool:
+    def corrupts(self) -> bool:
+        return False
+
+    @property
+    def stochastic(self) -> bool:
         return False
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
@@ -57,6 +81,8 @@ class Clean(Corruption):
 @record
 class Noise(Corruption):
     """Normal noise of standard deviation ``scale`` on every number (Vincent et al. 2010, section 3.2); clipped to [0, 1] if asked."""
+
+    level: ClassVar = Level("scale", "standard deviation, in model units", (0.1, 0.3, 0.5, 0.7, 0.9, 1.0))
 
     scale: NonNegativeFloat = 0.5
     clip: bool = False
@@ -75,11 +101,13 @@ class Mask(Corruption):
     an autoencoder with ``missing="mask"``.
     """
 
+    level: ClassVar = Level("rate", "share of the numbers hidden", (0.1, 0.3, 0.5, 0.7, 0.9))
+
     rate: Fraction = 0.5
     value: float | Literal["missing"] = 0.0
 
     @property
-    def hides(self) -> bool:
+    def makes_missing(self) -> bool:
         return self.value == "missing"
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
@@ -90,6 +118,8 @@ class Mask(Corruption):
 @record
 class SaltAndPepper(Corruption):
     """Each number becomes ``low`` or ``high``, half of the times each, with probability ``rate`` (Vincent et al. 2010)."""
+
+    level: ClassVar = Level("rate", "share of the numbers replaced", (0.1, 0.3, 0.5, 0.7, 0.9))
 
     rate: Fraction = 0.3
     low: float = 0.0
@@ -109,17 +139,23 @@ class Occlude(Corruption):
     (everything but such a block). A table row or a flat picture is one line of numbers: "top" and "left" are its beginning.
     """
 
+    level: ClassVar = Level("given", "share that is given", (0.75, 0.5, 1 / 3, 0.25, 0.1))
+
     given: Fraction = 1 / 3
     keep: Literal["top", "left", "window", "around"] = "top"
     value: float = 0.0
 
     @property
-    def draws(self) -> bool:
+    def hides_region(self) -> bool:
+        return True
+
+    @property
+    def stochastic(self) -> bool:
         return self.keep in {"window", "around"}
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         sides = x.shape[1:3]
-        if not self.draws:
+        if not self.stochastic:
             axis = 0 if self.keep == "top" or len(sides) == 1 else 1
             seen = self._block(x, axis, x.new_zeros(len(x), dtype=torch.float32), self.given)
         else:

@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from isthmus.memory import Memory
+from isthmus.nn.variables import Variables
 from isthmus.records import Record, record
 
 __all__ = ["Bernoulli", "Normal"]
 
-NOTHING = Memory()
+NOTHING = Variables()
 _CERTAIN = 200.0  # a logit whose sigmoid is 1 exactly, in double precision too
 _LONGEST = 100  # 2**-100 is far from the least that float32 holds
 _DECAY = 0.95  # of the running mean of squared errors, per step
@@ -36,15 +36,20 @@ class Likelihood(Record):
         """Whether it is a density of numbers, which depends on their unit, and not a mass."""
         return True
 
-    def memory(self) -> Memory:
+    @property
+    def expects_unit_interval(self) -> bool:
+        """Whether examples have to lie in [0, 1], in model units."""
+        return False
+
+    def variables(self) -> Variables:
         """The tensors that training is to learn for this likelihood."""
-        return Memory()
+        return Variables()
 
     def nll(
         self,
         y: Float[Tensor, "b *x"],
         x: Float[Tensor, "b *x"],
-        memory: Memory = NOTHING,
+        variables: Variables = NOTHING,
         observed: Bool[Tensor, "b *x"] | None = None,
     ) -> Float[Tensor, "b"]:
         """-log p(x | y), in nats per example: of all its numbers, or of those observed, whatever finite x holds elsewhere."""
@@ -99,11 +104,15 @@ class Bernoulli(Likelihood):
     def density(self) -> bool:
         return False
 
+    @property
+    def expects_unit_interval(self) -> bool:
+        return True
+
     def nll(
         self,
         y: Float[Tensor, "b *x"],
         x: Float[Tensor, "b *x"],
-        memory: Memory = NOTHING,
+        variables: Variables = NOTHING,
         observed: Bool[Tensor, "b *x"] | None = None,
     ) -> Float[Tensor, "b"]:
         if observed is not None:  # of what is certain and true the cost and the gradient are exactly zero
@@ -128,23 +137,23 @@ class Normal(Likelihood):
 
     scale: PositiveFloat | Literal["learned"] = 1.0
 
-    def memory(self) -> Memory:
+    def variables(self) -> Variables:
         names = ("log_scale", "squares", "counts") if self.scale == "learned" else ()
-        return Memory(buffers={name: torch.zeros((), dtype=torch.float32) for name in names})
+        return Variables(buffers={name: torch.zeros((), dtype=torch.float32) for name in names})
 
     def nll(
         self,
         y: Float[Tensor, "b *x"],
         x: Float[Tensor, "b *x"],
-        memory: Memory = NOTHING,
+        variables: Variables = NOTHING,
         observed: Bool[Tensor, "b *x"] | None = None,
     ) -> Float[Tensor, "b"]:
         errors = only(x - y, observed)
         numbers = math.prod(y.shape[1:]) if observed is None else observed.flatten(1).sum(1).to(y.dtype)
         if self.scale == "learned":
-            if memory.training and "squares" in memory:  # in a model of an older file the scale is a parameter
-                self._follow(errors, numbers, memory)
-            log_scale = memory["log_scale"].clamp(min=math.log(_LEAST))
+            if variables.training and "squares" in variables:  # in a model of an older file the scale is a parameter
+                self._follow(errors, numbers, variables)
+            log_scale = variables["log_scale"].clamp(min=math.log(_LEAST))
             squares = ((errors * torch.exp(-log_scale)) ** 2).flatten(1)
             return 0.5 * squares.sum(1) + numbers * (log_scale + 0.5 * math.log(2 * math.pi))
         squares = ((errors / self.scale) ** 2).flatten(1)
@@ -155,11 +164,11 @@ class Normal(Likelihood):
 
     @staticmethod
     @torch.no_grad()
-    def _follow(errors: Float[Tensor, "b *x"], numbers: int | Float[Tensor, "b"], memory: Memory) -> None:
+    def _follow(errors: Float[Tensor, "b *x"], numbers: int | Float[Tensor, "b"], variables: Variables) -> None:
         """One step of the running mean, in which a batch counts by its numbers; of none the scale stays. The first step begins it."""
-        squares, counts = memory["squares"], memory["counts"]
+        squares, counts = variables["squares"], variables["counts"]
         squares.mul_(_DECAY).add_(errors.square().sum())
         counts.mul_(_DECAY).add_(numbers.sum() if isinstance(numbers, Tensor) else numbers * len(errors))
         mean = squares / counts.clamp(min=1e-30)
         found = 0.5 * torch.log(mean.clamp(min=_LEAST**2))
-        memory["log_scale"].copy_(torch.where(counts > 0, found, memory["log_scale"]))
+        variables["log_scale"].copy_(torch.where(counts > 0, found, variables["log_scale"]))

@@ -18,9 +18,9 @@ from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck, Code
-from isthmus.devices import casting
 from isthmus.likelihoods import Likelihood
-from isthmus.redirection import drawing_from
+from isthmus.nn.device import casting
+from isthmus.nn.module_rng import drawing_from
 from isthmus.scaling import Affine, Extent
 
 __all__ = ["Losses", "Model", "Trainable"]
@@ -55,7 +55,7 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether a step draws random numbers within; False saves their seeding."""
         return False
 
@@ -64,7 +64,7 @@ class Trainable(nn.Module):
         """Whether a step may be recorded and replayed on a GPU: all its parts are known, and none draws from the global generators."""
         return True
 
-    def inwards(self, raw: Tensor) -> Tensor:
+    def normalize(self, raw: Tensor) -> Tensor:
         """Raw examples (b, *x) -> (b, *shape), without a gradient."""
         raise NotImplementedError
 
@@ -119,9 +119,9 @@ class Model(Trainable):
         super().__init__()
         self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
         self.dtype, self.architecture = dtype, architecture
-        self.encoder, self.decoder = architecture.build(shape, bottleneck.width, bottleneck.size, generator)
-        self.code_memory = bottleneck.memory(generator)
-        self.likelihood_memory = likelihood.memory()
+        self.encoder, self.decoder = architecture.build(shape, bottleneck.encoder_outputs, bottleneck.size, generator)
+        self.code_memory = bottleneck.variables(generator)
+        self.likelihood_memory = likelihood.variables()
         for part in self.children():
             part.to(dtype)
         self.only_divides = (
@@ -142,26 +142,26 @@ class Model(Trainable):
         return self.shift.device
 
     @property
-    def draws(self) -> bool:
-        return self.bottleneck.draws or self.architecture.draws
+    def stochastic(self) -> bool:
+        return self.bottleneck.stochastic or self.architecture.stochastic
 
     @property
     def records(self) -> bool:
-        return not self.architecture.draws
+        return not self.architecture.stochastic
 
-    def inwards(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+    def normalize(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Raw units -> model units."""
         if self.only_divides and raw.dtype != torch.float64:
             return torch.true_divide(raw, self.scale).to(self.dtype)
         return ((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype)
 
-    def outwards(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+    def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         """Model units -> raw units."""
         return x.to(self.shift.dtype) * self.scale + self.shift
 
     def made(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes in raw units; what never varied in training is what it was."""
-        raw = self.outwards(self.decode(z))
+        raw = self.denormalize(self.decode(z))
         if not self.has_constants:
             return raw
         assert self.least is not None
@@ -178,7 +178,7 @@ class Model(Trainable):
         missing = x.isnan()
         whole = torch.where(missing, self.fill, x)
         for _ in range(_ROUNDS):
-            code = self.bottleneck.point(self._through(self.encoder, whole, autocast), self.code_memory)
+            code = self.bottleneck.deterministic(self._through(self.encoder, whole, autocast), self.code_memory)
             whole = torch.where(missing, self.likelihood.mean(self._through(self.decoder, code.z, autocast)), x)
         return whole
 
@@ -196,7 +196,7 @@ class Model(Trainable):
 
     def score(self, x: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Losses:
         """What it costs with the point code: nothing is drawn."""
-        return self._losses(self.bottleneck.point(self._hidden(x), self.code_memory), target)
+        return self._losses(self.bottleneck.deterministic(self._hidden(x), self.code_memory), target)
 
     def nll(self, y: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
         """-log p(target | y) of outputs of the decoder, in nats of the data: the one place where the scaling comes in.
@@ -204,12 +204,12 @@ class Model(Trainable):
         A density of numbers in model units becomes one of numbers in raw units by the scaling's Jacobian, so that scores of different
         scalings compare: - log |d model / d raw| = log(scale) is added for each number that counts. A mass stays what it is.
         """
-        memory, density = self.likelihood_memory, self.likelihood.density
+        variables, density = self.likelihood_memory, self.likelihood.density
         if self.fill is None:
-            nll = self.likelihood.nll(y, target, memory)
+            nll = self.likelihood.nll(y, target, variables)
             return nll + self.log_volume if density else nll
         observed = ~target.isnan()
-        nll = self.likelihood.nll(y, target.where(observed, self.fill), memory, observed)
+        nll = self.likelihood.nll(y, target.where(observed, self.fill), variables, observed)
         return nll + self.log_volumes(observed) if density else nll
 
     def log_volumes(self, observed: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
@@ -221,11 +221,11 @@ class Model(Trainable):
     ) -> Float[Tensor, "b *code"]:
         """The point codes while something behind them is trained: layers of the user's may draw."""
         with self._drawing(generator):
-            return self.bottleneck.point(self._hidden(x, autocast), self.code_memory).z
+            return self.bottleneck.deterministic(self._hidden(x, autocast), self.code_memory).z
 
     def encode(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *code"]:
         """The point codes of examples in model units."""
-        return self.bottleneck.point(self._hidden(x), self.code_memory).z
+        return self.bottleneck.deterministic(self._hidden(x), self.code_memory).z
 
     def decode(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in model units."""
@@ -233,7 +233,7 @@ class Model(Trainable):
 
     def renew(self) -> bool:
         """Takes the memory that the likelihood asks for, where a file of an older version had another; whether it had."""
-        fresh = self.likelihood.memory().to(self.device, self.dtype)
+        fresh = self.likelihood.variables().to(self.device, self.dtype)
         if fresh.state_dict().keys() == self.likelihood_memory.state_dict().keys():
             return False
         fresh.load_state_dict(self.likelihood_memory.state_dict(), strict=False)
@@ -248,7 +248,7 @@ class Model(Trainable):
 
     def _drawing(self, generator: Generator) -> AbstractContextManager[object]:
         """Within, layers that draw from the global generators draw from ours."""
-        return drawing_from(generator, self.device) if self.architecture.draws else nullcontext()
+        return drawing_from(generator, self.device) if self.architecture.stochastic else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         return Losses(self.nll(self._output(code.z, autocast), target), code.penalty, code.stats)

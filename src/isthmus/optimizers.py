@@ -70,7 +70,7 @@ class OneCycle(Schedule):
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class Stepping:
+class OptimizerState:
     """An optimizer at work: the parameters, and what its rule keeps for each. Nothing is allocated in a step.
 
     Args:
@@ -148,7 +148,7 @@ class Optimizer(Record):
     per: Literal["example", "feature", "batch"] = "example"
     clip: PositiveFloat | None = None  # the largest norm of the whole gradient
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
+    def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
         """The optimizer at work on the parameters."""
         raise NotImplementedError
 
@@ -161,8 +161,8 @@ class Adam(Optimizer):
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
-        return Stepping(parameters, ("means", "squares"), self._step)
+    def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
+        return OptimizerState(parameters, ("means", "squares"), self._step)
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, 0.0)
@@ -188,8 +188,8 @@ class Adadelta(Optimizer):
     rho: Fraction = 0.95
     eps: PositiveFloat = 1e-7
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
-        return Stepping(parameters, ("squares", "deltas", "scratch", "change"), self._step, joined=True)
+    def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
+        return OptimizerState(parameters, ("squares", "deltas", "scratch", "change"), self._step, joined=True)
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         squares, deltas, scratch, change = held.values()
@@ -216,9 +216,9 @@ class RMSprop(Optimizer):
     eps: PositiveFloat = 1e-7
     momentum: Fraction = 0.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
+    def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
         held = ("squares", "scratch", *(["velocity"] if self.momentum else []))
-        return Stepping(parameters, held, self._step, joined=self.momentum > 0)
+        return OptimizerState(parameters, held, self._step, joined=self.momentum > 0)
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         squares, scratch = held["squares"], held["scratch"]
@@ -247,8 +247,8 @@ class SGD(Optimizer):
     momentum: Fraction = 0.9
     weight_decay: NonNegativeFloat = 0.0
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> Stepping:
-        return Stepping(parameters, ["velocity"] if self.momentum else [], self._step)
+    def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
+        return OptimizerState(parameters, ["velocity"] if self.momentum else [], self._step)
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         torch._fused_sgd_(

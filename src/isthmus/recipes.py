@@ -12,7 +12,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Noise, Occlude
 from isthmus.errors import RecordError
-from isthmus.estimator import Autoencoder
+from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.records import nearest

@@ -106,14 +106,16 @@ def describe(choice: Record) -> dict[str, Any]:
     }
 
 
-def read(data: Mapping[str, Any], vocabulary: Mapping[str, type[Record]]) -> Record:
+def read(data: Mapping[str, Any], record_types: Mapping[str, type[Record]]) -> Record:
     """The record that `describe` described. Only types in the vocabulary exist: nothing is imported by name."""
     if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
         raise RecordError(f"a record is an object with a 'type', not {json.dumps(data)[:80]}")
-    kind = vocabulary.get(data["type"])
+    kind = record_types.get(data["type"])
     if kind is None:
-        raise RecordError(f"no '{data['type']}' among the records{nearest(data['type'], vocabulary)}")
-    fields = {name: read(v, vocabulary) if isinstance(v, Mapping) else v for name, v in data.items() if name != "type"}
+        raise RecordError(f"no '{data['type']}' among the records{nearest(data['type'], record_types)}")
+    fields = {
+        name: read(v, record_types) if isinstance(v, Mapping) else v for name, v in data.items() if name != "type"
+    }
     _known(kind.__name__, fields, field_names(kind))
     return kind(**fields)
 
@@ -149,7 +151,7 @@ def arguments(functions: Mapping[str, Callable[..., Any]], assignments: Iterable
 
 
 def override(
-    choice: T, fields: Mapping[str, Any], vocabulary: Mapping[str, type[Record]] | None = None, separator: str = "__"
+    choice: T, fields: Mapping[str, Any], record_types: Mapping[str, type[Record]] | None = None, separator: str = "__"
 ) -> T:
     """The record with some fields changed at once, those of nested records too: ``{"schedule__warmup": 0.1}``.
 
@@ -165,20 +167,20 @@ def override(
     _known(type(choice).__name__, [*direct, *nested], field_names(choice))
     for name in direct:
         given = isinstance(direct[name], Record)
-        if vocabulary is not None and isinstance(getattr(choice, name), Record) and not given:
-            direct[name] = switch(getattr(choice, name), str(direct[name]), vocabulary)
+        if record_types is not None and isinstance(getattr(choice, name), Record) and not given:
+            direct[name] = switch(getattr(choice, name), str(direct[name]), record_types)
     for name, inner in nested.items():
         held = direct.get(name, getattr(choice, name))
         if not isinstance(held, Record):
             raise RecordError(f"{type(choice).__name__}.{name} is {held!r}, which has no field '{next(iter(inner))}'")
-        direct[name] = override(held, inner, vocabulary, separator)
+        direct[name] = override(held, inner, record_types, separator)
     return choice.replace(**direct)
 
 
 def switch(
     old: object,
     name: str,
-    vocabulary: Mapping[str, type[Record]],
+    record_types: Mapping[str, type[Record]],
     fields: Mapping[str, Any] | None = None,
     at: str = "",
 ) -> Record:
@@ -188,9 +190,9 @@ def switch(
         fields: values for those of its fields that have no default.
         at: what stands before the name of a field where the user writes it, such as ``bottleneck.``.
     """
-    kind = vocabulary.get(name)
+    kind = record_types.get(name)
     if kind is None:
-        raise RecordError(f"no '{name}' to take the place of {type(old).__name__}{nearest(name, vocabulary)}")
+        raise RecordError(f"no '{name}' to take the place of {type(old).__name__}{nearest(name, record_types)}")
     held = {field: getattr(old, field) for field in field_names(old)} if isinstance(old, Record) else {}
     known = {field: value for field, value in held.items() if field in field_names(kind)}
     needed = [field.name for field in dataclasses.fields(kind) if _has_no_default(field)]  # type: ignore[arg-type]

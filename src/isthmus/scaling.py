@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.examples import blocks
 from isthmus.data.kinds import Kind
-from isthmus.data.observed import count, largest, least, total
+from isthmus.data.missing import count, largest, least, total
+from isthmus.data.validation import blocks
 from isthmus.records import Record, record
 
 __all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
@@ -72,6 +72,20 @@ class Range(NamedTuple):
 class Scaling(Record):
     """A way to find shift and scale."""
 
+    @property
+    def by_feature(self) -> bool:
+        """Whether features, or channels, have a scale of their own each."""
+        return False
+
+    @property
+    def centered(self) -> bool:
+        """Whether model units lie around zero."""
+        return False
+
+    def range(self, low: float, high: float) -> float | None:
+        """The range of values that examples from ``low`` to ``high`` are on, where it is known: 255 of bytes."""
+        return None
+
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         """Shift and scale for examples (n, *shape)."""
         raise NotImplementedError
@@ -81,6 +95,9 @@ class Scaling(Record):
 class Unscaled(Scaling):
     """The numbers are right as they are."""
 
+    def range(self, low: float, high: float) -> float | None:
+        return 1.0 if low >= 0 and high <= 1 else None
+
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         return Affine(np.zeros(()), np.ones(()))
 
@@ -88,6 +105,9 @@ class Unscaled(Scaling):
 @record
 class Bytes(Scaling):
     """0 ... 255 becomes 0 ... 1."""
+
+    def range(self, low: float, high: float) -> float | None:
+        return 255.0
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         return Affine(np.zeros(()), np.full((), 255.0))
@@ -98,6 +118,10 @@ class MinMax(Scaling):
     """The least and the largest number become 0 and 1: over all numbers, for each feature, or each channel (the last axis)."""
 
     per: Per = "all"
+
+    @property
+    def by_feature(self) -> bool:
+        return self.per != "all"
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         found = extent(examples, axes_of(self.per, examples.ndim))
@@ -112,6 +136,14 @@ class Standard(Scaling):
     """
 
     per: Per = "feature"
+
+    @property
+    def by_feature(self) -> bool:
+        return self.per != "all"
+
+    @property
+    def centered(self) -> bool:
+        return True
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         axes = axes_of(self.per, examples.ndim)

@@ -11,9 +11,9 @@ from isthmus import Autoencoder, Classifier, OutlierDetector
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, TopK, VectorQuantized
 from isthmus.corruptions import Noise
+from isthmus.estimators.model_file import FORMAT
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
-from isthmus.storage import FORMAT
 
 HERE = Path(__file__).parent
 

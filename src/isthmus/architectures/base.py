@@ -1,4 +1,4 @@
-"""The contract of an architecture, and what the families share: initialization and activation layers."""
+"""The contract of an architecture, and what the families share: how weights are initialized."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Generator, nn
 
-from isthmus.bottlenecks.base import Activation
 from isthmus.records import Record
 
-__all__ = ["Architecture", "Initialization", "Pair", "activation_layers", "blank", "initialize"]
+__all__ = ["Architecture", "Initialization", "Pair", "blank", "initialize"]
 
 Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
 
-_LAYERS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
 
 class Pair(NamedTuple):
-    """encoder: (b, *shape) -> (b, ..., width), features last; decoder: (b, ..., size) -> (b, *shape)."""
+    """encoder: (b, *shape) -> (b, ..., encoder_outputs), features last; decoder: (b, ..., size) -> (b, *shape)."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -29,9 +26,14 @@ class Pair(NamedTuple):
 class Architecture(Record):
     """Builds the mirrored pair for examples of a shape."""
 
-    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
         """The pair, its weights drawn from the generator; `RecordError` if it cannot be built for this shape."""
         raise NotImplementedError
+
+    @property
+    def user_defined(self) -> bool:
+        """Whether its layers are code of the user's, of which nothing is known."""
+        return False
 
     def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a code before its features, for examples of a shape: none where it is a vector."""
@@ -41,12 +43,12 @@ class Architecture(Record):
         """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
         return False
 
-    def bears_bfloat16(self, shape: tuple[int, ...]) -> bool:
+    def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Whether PyTorch computes its gradients rightly in bfloat16, for examples of a shape."""
         return True
 
     @property
-    def at_once(self) -> int:
+    def inference_batch_size(self) -> int:
         """How many examples it is given at once when it is used: so many that many are quick, so few that one is.
 
         A multiple of 32. Of examples that take much memory it is fewer, or one.
@@ -54,14 +56,9 @@ class Architecture(Record):
         return 128
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether its layers may draw random numbers of their own in training, as dropout does."""
         return False
-
-
-def activation_layers(activation: Activation) -> list[nn.Module]:
-    """The layer of an activation function; none where it is linear."""
-    return [] if activation == "linear" else [_LAYERS[activation]()]
 
 
 def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:

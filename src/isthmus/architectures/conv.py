@@ -10,19 +10,19 @@ import torch
 from pydantic import model_validator
 from torch import Generator, nn
 
-from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
-from isthmus.architectures.layers import Crop, Doubled, FeaturesFirst, FeaturesLast, Inwards, Outwards, Thin
-from isthmus.architectures.placeless import (
-    Conv1d,
-    Conv2d,
-    Conv3d,
-    ConvTranspose1d,
-    ConvTranspose2d,
-    ConvTranspose3d,
-    Dense,
-)
-from isthmus.bottlenecks.base import Activation
+from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
 from isthmus.errors import RecordError
+from isthmus.nn.activations import Activation, activation_layers
+from isthmus.nn.invariant_layers import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dense
+from isthmus.nn.layers import (
+    Crop,
+    FeaturesFirst,
+    FeaturesLast,
+    FewChannelConv2d,
+    FromChannelsFirst,
+    ToChannelsFirst,
+    UpsampleConv2d,
+)
 from isthmus.records import Count, Sizes, record
 
 __all__ = ["Conv"]
@@ -44,8 +44,8 @@ class Conv(Architecture):
     """Convolutional stages that halve each side, and stages that bring it back.
 
     Examples are (length,), (height, width), (height, width, channels) or (depth, height, width, channels).
-    ``code="vector"``: stages of ``channels`` features, then a dense layer to the code, (b, width).
-    ``code="map"``: one more stage makes the code itself a map, (b, height', width', width); the bottleneck's activation is its.
+    ``code="vector"``: stages of ``channels`` features, then a dense layer to the code, (b, encoder_outputs).
+    ``code="map"``: one more stage makes the code itself a map, (b, height', width', encoder_outputs); the bottleneck's activation is its.
     ``down``: "pool" (convolution, then the maximum of each 2 x 2) or "stride" (the convolution takes every second place).
     ``up``: "resize" (nearest neighbour to the mirrored size, then convolution: no checkerboard, Odena, Dumoulin & Olah 2016), "double"
     (convolution, then each number twice along each side; a convolution without padding, or cropping at the end, sheds what is over)
@@ -73,38 +73,38 @@ class Conv(Architecture):
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         return True
 
-    def bears_bfloat16(self, shape: tuple[int, ...]) -> bool:
+    def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Not in volumes, and not where a stage's last side is 1: oneDNN's weight gradients are then different at each call."""
         sides = _sides(shape)
         return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 
     @property
-    def at_once(self) -> int:
+    def inference_batch_size(self) -> int:
         return 32
 
-    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
         sides = _sides(shape)
         colors = math.prod(shape[len(sides) :])
         if len(sides) > 3:
             raise RecordError(f"Conv takes lines, pictures and volumes, not examples of shape {shape}; use MLP")
         maps = self.code == "map"
-        down = (colors, *self.channels, *([width] if maps else []))
+        down = (colors, *self.channels, *([encoder_outputs] if maps else []))
         stages = (*self.channels, *([size] if maps else []))
         if not stages:
             raise RecordError("Conv: channels=() leaves nothing to build; give at least one stage")
         sizes = _halved(sides, len(stages))
         back = {"resize": self._resized, "double": self._doubled, "transpose": self._transposed}[self.up]
-        encoder: list[nn.Module] = [Inwards(sides, colors), *self._down(down, len(sides))]
+        encoder: list[nn.Module] = [ToChannelsFirst(sides, colors), *self._down(down, len(sides))]
         decoder: list[nn.Module] = [
             *back(stages[::-1], colors, sizes[::-1]),
             *activation_layers(self.output),
-            Outwards(shape),
+            FromChannelsFirst(shape),
         ]
         if maps:
             encoder, decoder = [*encoder, FeaturesLast()], [FeaturesFirst(), *decoder]
         else:
             inner = torch.Size((stages[-1], *sizes[-1]))
-            encoder = [*encoder, nn.Flatten(), blank(Dense, inner.numel(), width)]
+            encoder = [*encoder, nn.Flatten(), blank(Dense, inner.numel(), encoder_outputs)]
             decoder = [
                 blank(Dense, size, inner.numel()),
                 *activation_layers(self.activation),
@@ -161,14 +161,17 @@ class Conv(Architecture):
     def _enlarged(self, a: int, b: int, large: tuple[int, ...], exact: bool, padding: int) -> list[nn.Module]:
         """A convolution of a map that is first brought to a larger size: exactly each number twice, or nearly so."""
         if exact and len(large) == 2 and a * math.prod(large) >= _LARGE and self.kernel <= _FOLDED:
-            return [nn.Identity(), blank(Doubled, a, b, self.kernel, padding=padding)]  # the same names in a model file
+            return [
+                nn.Identity(),
+                blank(UpsampleConv2d, a, b, self.kernel, padding=padding),
+            ]  # the same names in a model file
         return [nn.Upsample(large, mode="nearest"), self._same(a, b, large, padding)]
 
     def _same(self, a: int, b: int, sides: tuple[int, ...], padding: int) -> nn.Module:
         """A convolution of stride 1, perhaps to very few features."""
         thin = b <= _THIN and b * self.kernel**2 <= _TAPS
         if len(sides) == 2 and padding == self.kernel // 2 and thin and a * math.prod(sides) >= _LARGE:
-            return blank(Thin, a, b, self.kernel, padding=padding)
+            return blank(FewChannelConv2d, a, b, self.kernel, padding=padding)
         return self._convolution(a, b, len(sides), padding=padding)
 
     def _convolution(self, a: int, b: int, dims: int, stride: int = 1, padding: int | None = None) -> nn.Module:

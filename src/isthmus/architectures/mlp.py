@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Initialization, Pair, activation_layers, blank, initialize
-from isthmus.architectures.placeless import Dense
-from isthmus.bottlenecks.base import Activation
+from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
 from isthmus.errors import RecordError
-from isthmus.products import dense
+from isthmus.nn.activations import Activation, activation_layers
+from isthmus.nn.invariant import dense
+from isthmus.nn.invariant_layers import Dense
 from isthmus.records import Sizes, record
 
 __all__ = ["MLP"]
@@ -21,7 +21,7 @@ _LARGE = 2**17  # weights
 
 @record
 class MLP(Architecture):
-    """Dense layers (d, *hidden, width) and back (size, *hidden reversed, d), for examples of any shape.
+    """Dense layers (d, *hidden, encoder_outputs) and back (size, *hidden reversed, d), for examples of any shape.
 
     ``hidden=()`` is one layer each way; with ``tied=True`` and a linear code it is principal component analysis. ``decoder_hidden`` is for
     pairs that are not mirrored. ``tied``: the decoder's weights are the encoder's, transposed; its biases are its own.
@@ -37,9 +37,9 @@ class MLP(Architecture):
         """Where the first layer is so large that its products are most of the work."""
         return bool(self.hidden) and math.prod(shape) * self.hidden[0] >= _LARGE
 
-    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
         d = math.prod(shape)
-        down = (d, *self.hidden, width)
+        down = (d, *self.hidden, encoder_outputs)
         up = (size, *(self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden), d)
         if self.tied and up != down[::-1]:
             raise RecordError(

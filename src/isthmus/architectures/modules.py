@@ -10,9 +10,9 @@ from pydantic import InstanceOf
 from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Pair
-from isthmus.architectures.placeless import placeless_layers
 from isthmus.errors import RecordError
-from isthmus.limits import check_memory
+from isthmus.io.memory_limit import check_memory
+from isthmus.nn.invariant_layers import placeless_layers
 from isthmus.records import record
 
 __all__ = ["Modules"]
@@ -20,7 +20,7 @@ __all__ = ["Modules"]
 
 @record
 class Modules(Architecture):
-    """An own encoder and decoder: (b, *shape) -> (b, ..., width), features last, and (b, ..., size) -> (b, *shape).
+    """An own encoder and decoder: (b, *shape) -> (b, ..., encoder_outputs), features last, and (b, ..., size) -> (b, *shape).
 
     They are copied when training begins, weights and all: the modules given here stay as they are. Two records are equal if they
     hold the same modules. A model file keeps the weights only: `isthmus.load(path, architecture=Modules(...))` brings the code.
@@ -30,25 +30,29 @@ class Modules(Architecture):
     decoder: InstanceOf[nn.Module]
 
     @property
-    def draws(self) -> bool:
+    def user_defined(self) -> bool:
         return True
 
     @property
-    def at_once(self) -> int:
+    def stochastic(self) -> bool:
+        return True
+
+    @property
+    def inference_batch_size(self) -> int:
         return 32
 
     def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(_run("encoder", self.encoder, (3, *shape)).shape[1:-1])
 
-    def build(self, shape: tuple[int, ...], width: int, size: int, generator: Generator) -> Pair:
+    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together: what they share stays shared
         placeless_layers(encoder)
         placeless_layers(decoder)
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
         h = _run("encoder", pair.encoder, (3, *shape))
-        if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != width:
+        if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != encoder_outputs:
             raise RecordError(
-                f"Modules: the encoder gives {tuple(h.shape)} for 3 examples, but the bottleneck wants (3, ..., {width})"
+                f"Modules: the encoder gives {tuple(h.shape)} for 3 examples, but the bottleneck wants (3, ..., {encoder_outputs})"
             )
         y = _run("decoder", pair.decoder, (*h.shape[:-1], size))
         if y.shape != (3, *shape):

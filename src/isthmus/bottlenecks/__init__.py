@@ -1,18 +1,20 @@
 """What the code may be, and what it costs: h -> Code(z, penalty in nats per example, stats).
 
-base          the contract
-identity      any numbers: the plain autoencoder
-sparse        few active numbers: L1, TopK
-variational   a distribution over codes with a prior to draw from: Gaussian
-quantized     entries of a learned codebook: VectorQuantized
+Read in this order:
+
+    base          the contract
+    identity      any numbers: the plain autoencoder
+    sparse        few active numbers: L1, TopK
+    variational   a distribution over codes with a prior to draw from: Gaussian
+    quantized     entries of a learned codebook: VectorQuantized
 """
 
-from isthmus.bottlenecks.base import Bottleneck, Code
+from isthmus.bottlenecks.base import Bottleneck as Bottleneck  # the contract, which no file names
+from isthmus.bottlenecks.base import Code as Code
+from isthmus.bottlenecks.base import per_example as per_example
 from isthmus.bottlenecks.identity import Identity
 from isthmus.bottlenecks.quantized import VectorQuantized
 from isthmus.bottlenecks.sparse import L1, TopK
 from isthmus.bottlenecks.variational import Gaussian
 
 __all__ = ["L1", "Gaussian", "Identity", "TopK", "VectorQuantized"]
-
-_CONTRACT = (Bottleneck, Code)

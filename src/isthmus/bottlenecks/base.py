@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from isthmus.errors import NotPossibleError
-from isthmus.memory import Memory
+from isthmus.nn.variables import Variables
 from isthmus.records import Count, Record, record
 
-__all__ = ["Activation", "Bottleneck", "Code", "activate", "per_example"]
+__all__ = ["Bottleneck", "Code", "Problem", "per_example"]
 
-Activation = Literal["linear", "relu", "elu", "gelu", "silu", "sigmoid", "tanh"]
 
-_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "elu": F.elu,
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-}
+Problem = Literal["dead units", "unused units", "codebook collapse", "worse than PCA"]
 
 
 class Code(NamedTuple):
@@ -43,19 +33,34 @@ class Bottleneck(Record):
     size: Count
 
     @property
-    def width(self) -> int:
-        """How many numbers are wanted from the encoder."""
+    def encoder_outputs(self) -> int:
+        """How many features the encoder gives, at each place of a code."""
         return self.size
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether training draws random numbers for it; False saves the seeding of a step."""
-        return True
+        return type(self).__call__ is not Bottleneck.__call__
 
     @property
     def discrete(self) -> bool:
         """Whether codes are some of finitely many, so that nothing lies between two of them."""
         return False
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether codes can be drawn from a prior that training draws them to."""
+        return type(self).sample is not Bottleneck.sample
+
+    @property
+    def sparse(self) -> bool:
+        """Whether most units of a code are to be zero: it is wider than it needs to be, on purpose."""
+        return False
+
+    @property
+    def codebook_size(self) -> int | None:
+        """How many entries a codebook has, of which ``indices`` says the places; None where there is none."""
+        return None
 
     @property
     def products(self) -> int:
@@ -67,27 +72,38 @@ class Bottleneck(Record):
         """Numbers that it takes at most beside the codes, of however many examples."""
         return 0
 
-    def memory(self, generator: Generator) -> Memory:
+    def variables(self, generator: Generator) -> Variables:
         """The tensors that this bottleneck learns or keeps."""
-        return Memory()
+        return Variables()
 
-    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
-        """The code in training: it may be drawn at random, and running state moves while ``memory.training``."""
-        raise NotImplementedError
-
-    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
         """The code in use: the same each time."""
         raise NotImplementedError
+
+    def __call__(
+        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables, generator: Generator
+    ) -> Code:
+        """The code in training, by default the one in use: it may be drawn, and running state moves while ``variables.training``."""
+        return self.deterministic(h, variables)
+
+    def divergences(self, h: Float[Tensor, "b *places encoder_outputs"]) -> Float[Tensor, "b *places size"] | None:
+        """The Kullback-Leibler divergence of each unit from the prior, in nats; None where the posterior is no density."""
+        return None
+
+    def indices(
+        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables
+    ) -> Int[Tensor, "b *places"] | None:
+        """Which entry of the codebook each place of a code is; None without a codebook."""
+        return None
+
+    def remedy(self, problem: Problem) -> str:
+        """What to do about a problem that evaluation has found, in the words of the bottleneck's fields; "" where it is none."""
+        return "lower optimizer.lr, or take a smaller bottleneck.size" if problem == "dead units" else ""
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
         """Codes of a shape (n, *places, size) drawn from the prior; `NotPossibleError` if there is none."""
         more = "" if self.discrete else "; method='gmm' fits a density to the codes of examples instead"
         raise NotPossibleError(f"{type(self).__name__} has no prior to sample from, Gaussian has{more}")
-
-
-def activate(h: Tensor, activation: Activation) -> Tensor:
-    """The activation function by its name."""
-    return h if activation == "linear" else _FUNCTIONS[activation](h)
 
 
 def per_example(cost: Float[Tensor, "b *rest"]) -> Float[Tensor, "b"]:

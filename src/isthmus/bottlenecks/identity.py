@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
-from isthmus.bottlenecks.base import Activation, Bottleneck, Code, activate
-from isthmus.memory import Memory
+from isthmus.bottlenecks.base import Bottleneck, Code
+from isthmus.nn.activations import Activation, activate
+from isthmus.nn.variables import Variables
 from isthmus.records import record
 
 __all__ = ["Identity"]
@@ -18,12 +19,5 @@ class Identity(Bottleneck):
 
     activation: Activation = "linear"
 
-    @property
-    def draws(self) -> bool:
-        return False
-
-    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
-        return self.point(h, memory)
-
-    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
         return Code(activate(h, self.activation), h.new_zeros(len(h)))

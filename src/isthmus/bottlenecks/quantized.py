@@ -8,9 +8,9 @@ from pydantic import NonNegativeFloat
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from isthmus.bottlenecks.base import Bottleneck, Code, per_example
-from isthmus.memory import Memory
-from isthmus.products import dense
+from isthmus.bottlenecks.base import Bottleneck, Code, Problem, per_example
+from isthmus.nn.invariant import dense
+from isthmus.nn.variables import Variables
 from isthmus.records import Count, Fraction, record
 
 __all__ = ["VectorQuantized"]
@@ -38,6 +38,10 @@ class VectorQuantized(Bottleneck):
         return True
 
     @property
+    def codebook_size(self) -> int:
+        return self.entries
+
+    @property
     def products(self) -> int:
         return self.entries * self.size
 
@@ -46,9 +50,9 @@ class VectorQuantized(Bottleneck):
         """Distances of some places from all entries; in training which entry each has, in eight bytes and in four."""
         return _COPIES * _rows_at_once(self.entries) * self.entries
 
-    def memory(self, generator: Generator) -> Memory:
+    def variables(self, generator: Generator) -> Variables:
         codebook = torch.empty(self.entries, self.size, dtype=torch.float32).normal_(generator=generator)
-        return Memory(
+        return Variables(
             buffers={
                 "codebook": codebook,
                 "counts": codebook.new_zeros(self.entries),
@@ -56,46 +60,60 @@ class VectorQuantized(Bottleneck):
             }
         )
 
-    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
-        if memory.training:
+    def __call__(
+        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables, generator: Generator
+    ) -> Code:
+        if variables.training:
             rows = h.detach().reshape(-1, self.size)
-            self._revive(rows, memory, generator)
-            index = nearest(rows, memory["codebook"])
-            code = self._code(h, index, memory)
-            self._follow(rows, index, memory)
+            self._revive(rows, variables, generator)
+            index = nearest(rows, variables["codebook"])
+            code = self._code(h, index, variables)
+            self._follow(rows, index, variables)
             return code
-        return self.point(h, memory)
+        return self.deterministic(h, variables)
 
-    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
-        return self._code(h, nearest(h.detach().reshape(-1, self.size), memory["codebook"]), memory)
+    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+        return self._code(h, nearest(h.detach().reshape(-1, self.size), variables["codebook"]), variables)
 
-    def _code(self, h: Float[Tensor, "b *places width"], index: Int[Tensor, "rows"], memory: Memory) -> Code:
-        e = memory["codebook"][index].reshape(h.shape)
+    def indices(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Int[Tensor, "b *places"]:
+        return nearest(h.reshape(-1, self.size), variables["codebook"]).reshape(h.shape[:-1])
+
+    def remedy(self, problem: Problem) -> str:
+        ours = {
+            "dead units": "",
+            "codebook collapse": "raise bottleneck.revive, train longer, or take fewer bottleneck.entries",
+        }
+        return ours.get(problem, super().remedy(problem))
+
+    def _code(
+        self, h: Float[Tensor, "b *places encoder_outputs"], index: Int[Tensor, "rows"], variables: Variables
+    ) -> Code:
+        e = variables["codebook"][index].reshape(h.shape)
         share = torch.bincount(index, minlength=self.entries).to(torch.float32) / len(index)
         perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
         z = e + (h - h.detach())  # straight through: e forwards, to the last bit, the identity backwards
         return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})
 
     @torch.no_grad()
-    def _revive(self, rows: Float[Tensor, "rows size"], memory: Memory, generator: Generator) -> None:
-        dead = (memory["counts"] < self.revive)[:, None]
+    def _revive(self, rows: Float[Tensor, "rows size"], variables: Variables, generator: Generator) -> None:
+        dead = (variables["counts"] < self.revive)[:, None]
         draw = torch.randint(len(rows), (self.entries,), generator=generator, device=generator.device)
-        memory["codebook"].copy_(torch.where(dead, rows[draw], memory["codebook"]))
-        memory["sums"].copy_(torch.where(dead, memory["codebook"], memory["sums"]))
-        memory["counts"].copy_(torch.where(dead[:, 0], 1.0, memory["counts"]))
+        variables["codebook"].copy_(torch.where(dead, rows[draw], variables["codebook"]))
+        variables["sums"].copy_(torch.where(dead, variables["codebook"], variables["sums"]))
+        variables["counts"].copy_(torch.where(dead[:, 0], 1.0, variables["counts"]))
 
     @torch.no_grad()
-    def _follow(self, rows: Float[Tensor, "rows size"], index: Int[Tensor, "rows"], memory: Memory) -> None:
+    def _follow(self, rows: Float[Tensor, "rows size"], index: Int[Tensor, "rows"], variables: Variables) -> None:
         """One step of an exponential moving average; with decay=0 it is one step of k-means."""
         size = _rows_at_once(self.entries)
-        counts, sums = torch.zeros_like(memory["counts"]), torch.zeros_like(memory["sums"])
+        counts, sums = torch.zeros_like(variables["counts"]), torch.zeros_like(variables["sums"])
         for some, part in zip(index.split(size), rows.split(size), strict=True):
             chosen = F.one_hot(some, self.entries).to(rows.dtype)
             counts, sums = counts + chosen.sum(0), sums + chosen.T @ part
-        memory["counts"].mul_(self.decay).add_(counts, alpha=1 - self.decay)
-        memory["sums"].mul_(self.decay).add_(sums, alpha=1 - self.decay)
-        means = memory["sums"] / memory["counts"].clamp(min=1e-12)[:, None]
-        memory["codebook"].copy_(torch.where(memory["counts"][:, None] > 0, means, memory["codebook"]))
+        variables["counts"].mul_(self.decay).add_(counts, alpha=1 - self.decay)
+        variables["sums"].mul_(self.decay).add_(sums, alpha=1 - self.decay)
+        means = variables["sums"] / variables["counts"].clamp(min=1e-12)[:, None]
+        variables["codebook"].copy_(torch.where(variables["counts"][:, None] > 0, means, variables["codebook"]))
 
 
 def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries size"]) -> Int[Tensor, "rows"]:

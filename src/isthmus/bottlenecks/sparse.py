@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from pydantic import NonNegativeFloat, model_validator
-from torch import Generator, Tensor
+from torch import Tensor
 
-from isthmus.bottlenecks.base import Activation, Bottleneck, Code, activate, per_example
-from isthmus.memory import Memory
+from isthmus.bottlenecks.base import Bottleneck, Code, Problem, per_example
+from isthmus.nn.activations import Activation, activate
+from isthmus.nn.variables import Variables
 from isthmus.records import Count, record
 
 __all__ = ["L1", "TopK"]
@@ -21,13 +22,14 @@ class L1(Bottleneck):
     activation: Activation = "relu"
 
     @property
-    def draws(self) -> bool:
-        return False
+    def sparse(self) -> bool:
+        return True
 
-    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
-        return self.point(h, memory)
+    def remedy(self, problem: Problem) -> str:
+        ours = f"lower bottleneck.weight={self.weight:g}, or take a smaller bottleneck.size"
+        return ours if problem == "dead units" else super().remedy(problem)
 
-    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
         z = activate(h, self.activation)
         return Code(z, self.weight * per_example(z.abs()), {"active": (z != 0).float().mean()})
 
@@ -45,12 +47,13 @@ class TopK(Bottleneck):
         return self
 
     @property
-    def draws(self) -> bool:
-        return False
+    def sparse(self) -> bool:
+        return True
 
-    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
-        return self.point(h, memory)
+    def remedy(self, problem: Problem) -> str:
+        ours = f"raise bottleneck.k={self.k}, lower optimizer.lr, or take a smaller bottleneck.size"
+        return ours if problem == "dead units" else super().remedy(problem)
 
-    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
         top = h.topk(self.k, dim=-1)
         return Code(h.new_zeros(h.shape).scatter(-1, top.indices, top.values), h.new_zeros(len(h)))

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat
 from torch import Generator, Tensor
 
-from isthmus.bottlenecks.base import Bottleneck, Code, per_example
-from isthmus.memory import Memory
+from isthmus.bottlenecks.base import Bottleneck, Code, Problem, per_example
+from isthmus.nn.variables import Variables
 from isthmus.records import record
 
 __all__ = ["Gaussian"]
@@ -25,22 +25,38 @@ class Gaussian(Bottleneck):
     beta: NonNegativeFloat = 1.0
 
     @property
-    def width(self) -> int:
+    def encoder_outputs(self) -> int:
         return 2 * self.size
 
-    def __call__(self, h: Float[Tensor, "b *places width"], memory: Memory, generator: Generator) -> Code:
+    def __call__(
+        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables, generator: Generator
+    ) -> Code:
         mean, log_variance = h.chunk(2, dim=-1)
         noise = torch.empty_like(mean).normal_(generator=generator)
         kl = self._kl(mean, log_variance)
         return Code(mean + torch.exp(0.5 * log_variance) * noise, self.beta * kl, {"kl": kl.mean()})
 
-    def point(self, h: Float[Tensor, "b *places width"], memory: Memory) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
         mean, log_variance = h.chunk(2, dim=-1)
         kl = self._kl(mean, log_variance)
         return Code(mean, self.beta * kl, {"kl": kl.mean()})
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
         return torch.empty(shape, dtype=torch.float32, device=generator.device).normal_(generator=generator)
+
+    def divergences(self, h: Float[Tensor, "b *places encoder_outputs"]) -> Float[Tensor, "b *places size"]:
+        mean, log_variance = h.chunk(2, dim=-1)
+        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+    def remedy(self, problem: Problem) -> str:
+        lower = f"lower bottleneck.beta={self.beta:g}"
+        warm = "or warm it up: train with a small one first, then go on with this one and warm_start=True"
+        ours = {
+            "dead units": "",
+            "unused units": f"{lower}, {warm}",
+            "worse than PCA": f"{lower}, which buys a smooth code with error, or train longer (epochs)",
+        }
+        return ours.get(problem, super().remedy(problem))
 
     @staticmethod
     def _kl(mean: Tensor, log_variance: Tensor) -> Float[Tensor, "b"]:

@@ -1,4 +1,16 @@
-"""The command line: verbs over runs. Each says what it wrote; each error is one sentence; nothing heavy loads before it is needed."""
+"""The command line: verbs over runs. Each says what it wrote; each error is one sentence; nothing heavy loads before it is needed.
+
+Read in this order:
+
+    signals    being asked to stop
+    console    sentences, tables, progress, and the arrays that verbs write
+    printing   what a trained run shows, as tables
+    options    the options and arguments that verbs share
+    run        a run from its beginning to its end
+    train      verbs that train
+    analyze    verbs that show what a run learned, and what there is
+    apply      verbs that put a run to use
+"""
 
 from __future__ import annotations
 
@@ -9,10 +21,11 @@ from typing import Annotated, NoReturn, ParamSpec
 
 import typer
 
-from isthmus import __version__, limits
-from isthmus.cli import looking, training, using
-from isthmus.console import fail, say, sentences
-from isthmus.terminal import complain, lost, put, show_traceback, tolerant
+from isthmus._version import __version__
+from isthmus.cli import analyze, apply, train
+from isthmus.cli.console import fail, say, sentences
+from isthmus.io import memory_limit
+from isthmus.io.terminal import complain, lost, put, show_traceback, tolerant
 
 __all__ = ["app", "main"]
 
@@ -37,7 +50,7 @@ def root(
     ] = None,
 ) -> None:
     """The options that come before a verb."""
-    limits.insist(max_memory)
+    memory_limit.insist(max_memory)
     if version:
         say(f"isthmus {__version__}")
         raise typer.Exit
@@ -46,18 +59,18 @@ def root(
 
 
 VERBS: dict[str, list[Callable[..., None]]] = {
-    "Train": [training.train, training.resume, training.sweep, training.reproduce],
-    "Look": [looking.evaluate, looking.robustness, looking.compare, looking.plot, looking.recipes, looking.data],
+    "Train": [train.train, train.resume, train.sweep, train.reproduce],
+    "Look": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot, analyze.recipes, analyze.data],
     "Use": [
-        using.encode,
-        using.decode,
-        using.reconstruct,
-        using.impute,
-        using.sample,
-        using.detect,
-        using.finetune,
-        using.compress,
-        using.decompress,
+        apply.encode,
+        apply.decode,
+        apply.reconstruct,
+        apply.impute,
+        apply.sample,
+        apply.detect,
+        apply.finetune,
+        apply.compress,
+        apply.decompress,
     ],
 }
 
@@ -67,7 +80,7 @@ def once_each(verb: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(verb)
     def answered(*arguments: P.args, **named: P.kwargs) -> None:
-        from isthmus.units import once
+        from isthmus.estimators.unit_check import once
 
         with once(judging=False):
             verb(*arguments, **named)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
-from isthmus.console import say_notes
+from isthmus.cli.console import say_notes
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
-    from isthmus.estimator import Autoencoder
-    from isthmus.runs import Origin
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.experiments.run_folder import Origin
 
 __all__ = [
     "FIELDS",
@@ -73,11 +73,11 @@ class Given(NamedTuple):
     @property
     def origin(self) -> Origin | None:
         """The data that --data names, if it names any."""
-        from isthmus import runs
         from isthmus.errors import RecordError
+        from isthmus.experiments import run_folder
 
         if self.data is not None:
-            return runs.Origin(self.data, self.options)
+            return run_folder.Origin(self.data, self.options)
         if self.options.given():
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in self.options.given())
             raise RecordError(
@@ -87,9 +87,9 @@ class Given(NamedTuple):
 
     def at(self, data: str) -> Origin:
         """Other data, read in the same way."""
-        from isthmus import runs
+        from isthmus.experiments import run_folder
 
-        return runs.Origin(data, self.options)
+        return run_folder.Origin(data, self.options)
 
 
 _PANEL = "How to read the data"
@@ -120,6 +120,9 @@ READ = {
     "comment": Annotated[str | None, _option("What lines begin with that are left out of a text file; none.", "MARK")],
     "encoding": Annotated[str | None, _option("The encoding of a text file, such as cp1252.")],
     "sheet": Annotated[str | None, _option("The sheet of an Excel file; else its first.")],
+    "skip_lines": Annotated[
+        list[str] | None, _option("Lines of a table that are no rows: a title, units, totals.", "1-3,42")
+    ],
     "resize": Annotated[str | None, _option("Stretch or shrink all images to one size.", "HxW")],
     "split": Annotated[
         str | None, _option("Of a folder of images; none: train, test and ground_truth are classes too.", "auto|none")
@@ -194,9 +197,9 @@ def words_of(origin: Origin) -> list[str]:
 
 def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoencoder, Dataset]:
     """A run with all examples of --data, or those that it held out itself, as a data set without a test part."""
-    from isthmus import runs
+    from isthmus.experiments import run_folder
 
-    ae, dataset = runs.examples_of(run, given.origin, parts="train" if given.data is not None else "both")
+    ae, dataset = run_folder.examples_of(run, given.origin, parts="train" if given.data is not None else "both")
     parts = {"test": dataset.test, "validation": dataset.validation} if given.data is not None else {}
     left = [
         f"{dataset.name} has a {part} part, whose {len(values):,} examples are not taken: name it alone to take it"
@@ -206,9 +209,9 @@ def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoenco
     say_notes([*dataset.notes, *left], quiet)
     if given.data is not None:
         return ae, dataset
-    part = runs.part_of(run, dataset, ae.missing)
+    part = run_folder.part_of(run, dataset, ae.missing)
     say_notes(part.notes, quiet)
-    return ae, runs.held_out(dataset, part)
+    return ae, run_folder.held_out(dataset, part)
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.bottlenecks import VectorQuantized
 from isthmus.bottlenecks.quantized import nearest
-from isthmus.compression.tables import MOST
-from isthmus.data.examples import blocks
-from isthmus.devices import exact
+from isthmus.compression.frequency_tables import MOST
+from isthmus.data.validation import blocks
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimator import Autoencoder
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.nn.device import exact
 
 __all__ = [
     "Entries",
@@ -96,7 +95,7 @@ class Entries:
 def integers_shape(ae: Autoencoder) -> tuple[int, int]:
     """Places and channels of a code's whole numbers."""
     places, size = math.prod(ae.code_shape_[:-1]), ae.code_shape_[-1]
-    return (places, 1) if isinstance(ae.bottleneck_, VectorQuantized) else (places, size)
+    return (places, 1) if ae.bottleneck_.discrete else (places, size)
 
 
 def sensitivities(ae: Autoencoder, codes: Array) -> NDArray[np.float64]:

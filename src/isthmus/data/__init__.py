@@ -2,36 +2,35 @@
 
 Read in this order:
 
-    labels.py     labels of any type, and what has none
-    kinds.py      what axes mean: tables, images, windows
-    dataset.py    Dataset: examples, labels, split, source and license
-    refusals.py   sentences on what is no number, and where it stands
-    containers.py the array within frames, tensors and lists
-    examples.py   as_examples: arrays, tensors and data frames as one checked array
-    channels.py   channels that come first are noticed
-    frames.py     like: arrays back into data frames
-    observed.py   ranges and sums where numbers are missing
-    sentinels.py  one value again and again, far away: -999
-    builtin.py    mnist (embedded), fashion_mnist, digits; a new data set is one function more
-    download.py   files of public data sets: looked for on this machine, else fetched and checked
-    parts.py      which part of a data set is meant
-    reading.py    load and read: from a name or a path to the reader
-    files.py      opening: regular files only, and no more bytes than promised
-    idx.py        IDX, plain and gzipped
-    arrays.py     .npy, memory-mapped, and .npz
-    selecting.py  a data frame, some of its columns chosen
-    workbooks.py  the parts of an Excel file, counted before they are parsed
-    excel.py      a sheet of an Excel file as a table of text
-    tables.py     .csv and .parquet
-    holdings.py   what the columns of a table hold that cannot be learned
-    images/       an image, or a folder of images
+    options         how examples are read, where their file does not say it
+    labels          labels of any type, and what has none
+    label_classes   classes of labels as text and back
+    kinds           what axes mean: tables, images, windows
+    locations       where a number stands: line and column of a file, row and column of an array
+    dataset         Dataset: examples, labels, split, source and license
+    non_numeric     sentences on what is no number, and where it stands
+    memmap          rows of a memory map
+    containers      the array within frames, tensors and lists
+    validation      as_examples: arrays, tensors and data frames as one checked array
+    channels        channels that come first are noticed
+    output_frames   arrays back into what their examples came in
+    missing         ranges and sums where values are missing
+    sentinels       one value again and again, far away: -999
+    idx             IDX, plain and gzipped
+    download        files of public data sets: looked for on this machine, else fetched and checked
+    builtin         mnist (embedded), fashion_mnist, digits; a new data set is one function more
+    parts           which part of a data set is meant
+    tables/         text, Excel and Parquet files, and data frames
+    arrays          .npy, memory-mapped, and .npz
+    images/         an image, or a folder of images
+    readers         load and read: from a name or a path to the reader
 """
 
 from isthmus.data.builtin import *  # noqa: F403  (a data set's name is kept in one place, builtin.__all__)
 from isthmus.data.builtin import __all__ as _builtin
 from isthmus.data.dataset import Dataset
-from isthmus.data.examples import Examples, as_examples
 from isthmus.data.kinds import ImageArray
-from isthmus.data.reading import load, names, read
+from isthmus.data.readers import load, names, read
+from isthmus.data.validation import Examples, as_examples
 
 __all__ = ["Dataset", "Examples", "ImageArray", "as_examples", "load", "names", "read", *_builtin]

@@ -13,12 +13,12 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.columns import listed
 from isthmus.data.dataset import Dataset
-from isthmus.data.files import AXES, open_regular, read_exactly, shown
 from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.labels import labels_from_values, unlabeled
+from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
+from isthmus.io.files import AXES, open_regular, read_exactly, shown
 from isthmus.text import printable
 
 __all__ = ["read_npy", "read_npz"]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.labels import is_a
-from isthmus.data.refusals import no_numbers
+from isthmus.data.non_numeric import no_numbers
 from isthmus.errors import DataError, IsthmusWarning
 
 __all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
-from isthmus.data.places import Places
+from isthmus.data.locations import Places
 
 __all__ = ["Dataset", "Kind"]
 

@@ -15,9 +15,9 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
-from isthmus.data.files import read_exactly, shown
 from isthmus.errors import DataError
-from isthmus.terminal import rich_console
+from isthmus.io.files import read_exactly, shown
+from isthmus.io.terminal import rich_console
 
 __all__ = ["Content", "find_or_fetch"]
 

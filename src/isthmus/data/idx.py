@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.files import AXES, Readable, open_regular, read_exactly, shown
 from isthmus.errors import DataError
+from isthmus.io.files import AXES, Readable, open_regular, read_exactly, shown
 
 __all__ = ["read_idx", "read_idx_stream"]
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
+from isthmus.io.tables import cell
 from isthmus.text import is_number, printable
 
 __all__ = [
     "ClassLabels",
-    "cell",
     "class_labels",
     "ids_from_values",
     "is_a",
@@ -137,15 +137,6 @@ def unlabeled(y: Any) -> int:
 def plain(values: Iterable[Any]) -> list[Any]:
     """Labels as JSON values: numbers, truth values and text as they are, what else there is as text, None for none."""
     return [value if isinstance(value, bool | int | float | str | None) else cell(value) for value in _native(values)]
-
-
-def cell(label: Any) -> str:
-    """A label as the text of a table's cell; "" for none."""
-    if label is None:
-        return ""
-    if isinstance(label, np.datetime64):
-        return str(np.datetime_as_string(label, unit="auto"))
-    return str(label.item() if isinstance(label, np.generic) else label)
 
 
 def ids_from_values(values: Sequence[Any]) -> Array:

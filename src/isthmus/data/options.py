@@ -5,6 +5,7 @@ To add an option: a field here, and on the command line its line in `cli/options
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -13,6 +14,8 @@ from pydantic import BeforeValidator
 from isthmus.records import Record, field_names, record
 
 __all__ = ["ReadOptions", "Reused"]
+
+_RANGE = re.compile(r"0*[1-9]\d{0,14}(-0*[1-9]\d{0,14})?", re.ASCII)
 
 
 def _words(value: Any) -> Any:
@@ -26,7 +29,17 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _lines(value: Any) -> Any:
+    """Numbers and ranges of lines, as text: 1, "1-3,42" or a list of such."""
+    words = tuple(part.strip() for word in _words(value) for part in str(word).split(",") if part.strip())
+    wrong = next((word for word in words if not _RANGE.fullmatch(word)), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r} is no line: give numbers from 1 on, or ranges such as 1-3,42")
+    return words
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 Word = Annotated[str | None, BeforeValidator(_word)]
 
 
@@ -52,6 +65,9 @@ class ReadOptions(Record):
         comment: what lines begin with that are left out of a text file, or "none"; else "#", unless most lines begin so.
         encoding: the encoding of a text file, such as "utf-8" or "cp1252".
         sheet: the sheet of an Excel file; else its first.
+        skip_lines: lines of a text file, or rows of a sheet, that are no rows of the table, such as a title above the names, units
+            below them, or totals at the end: numbers and ranges, such as "1-3,42". They are those of this file: of other files that
+            are read for a run none are left out.
     """
 
     labels: Word = None
@@ -69,6 +85,7 @@ class ReadOptions(Record):
     comment: str | None = None
     encoding: str | None = None
     sheet: Word = None
+    skip_lines: Lines = ()
 
     def given(self) -> dict[str, Any]:
         """The options that differ from their defaults, by name."""
@@ -76,6 +93,11 @@ class ReadOptions(Record):
         return {
             name: getattr(self, name) for name in field_names(self) if getattr(self, name) != getattr(defaults, name)
         }
+
+    def skipped(self) -> tuple[range, ...]:
+        """The lines to leave out, as ranges in their order."""
+        ends = [tuple(map(int, word.split("-"))) for word in self.skip_lines]
+        return tuple(range(first, last + 1) for first, last in sorted((each[0], each[-1]) for each in ends))
 
     def over(self, usual: ReadOptions) -> ReadOptions:
         """These options, and where they say nothing, the usual ones."""

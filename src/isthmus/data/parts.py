@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.columns import listed
 from isthmus.data.dataset import Dataset
 from isthmus.data.labels import class_labels
+from isthmus.data.tables.columns import listed
 
 __all__ = ["of_trained_classes", "test_part"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.kinds import Kind
-from isthmus.data.mapped import some_rows
+from isthmus.data.memmap import some_rows
 from isthmus.text import printable
 
 __all__ = ["Sentinel", "sentence", "sentinels"]

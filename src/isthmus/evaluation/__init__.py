@@ -2,36 +2,45 @@
 
 Read in this order:
 
-    subspace      PCA of equal width, and which examples are drawn where not all are taken
-    columns       the error in which every column counts equally
-    comparing     examples and reconstructions: errors, nats, likeness of pictures
-    codes         the health of the codes: what is used, and how much of it
-    labels        what the codes know of labels that training never saw
-    figures       Evaluation, and evaluate: everything about some examples
-    advice        what to do about it, in words, by stated rules
-    specificity   other data side by side with its own
+    metrics               figures of one number each
+    pca                   PCA of equal width, and which examples are drawn where not all are taken
+    column_errors         the error in which every column counts equally
+    reconstruction        examples and reconstructions: errors, nats, likeness of images
+    latents               which units of the codes are used, and how often
+    probes                what the codes know of labels that training never saw
+    measure               Evaluation, and evaluate: everything about some examples
+    advice                what to do about it, in words, by stated rules
+    transfer              other data side by side with its own
+    latent_traversal      traversals, interpolations, neighbors: ways through the codes
+    corruption_levels     kinds of corruption and their levels
+    denoising_baselines   doing nothing, the mean, filters, the best linear map
+    robustness_curve      how well it restores as the corruption grows, beside these
 """
 
 from isthmus.evaluation.advice import Advice
-from isthmus.evaluation.codes import Codes
-from isthmus.evaluation.comparing import likeness, no_likeness, span_of
-from isthmus.evaluation.figures import Evaluation, checked, evaluate, shown
-from isthmus.evaluation.labels import Labels
-from isthmus.evaluation.specificity import Specificity
-from isthmus.evaluation.subspace import PCA_ROWS, principal
+from isthmus.evaluation.latents import Codes
+from isthmus.evaluation.measure import Evaluation, checked, evaluate, shown
+from isthmus.evaluation.pca import PCA_ROWS, principal
+from isthmus.evaluation.probes import Labels
+from isthmus.evaluation.reconstruction import likeness, no_likeness, span_of
+from isthmus.evaluation.robustness_curve import Restored, Robustness, robustness
+from isthmus.evaluation.transfer import DataTransfer
 
 __all__ = [
     "PCA_ROWS",
     "Advice",
     "Codes",
+    "DataTransfer",
     "Evaluation",
     "Labels",
-    "Specificity",
+    "Restored",
+    "Robustness",
     "checked",
     "evaluate",
     "likeness",
     "no_likeness",
     "principal",
+    "robustness",
     "shown",
     "span_of",
 ]

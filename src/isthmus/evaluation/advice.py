@@ -7,14 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isthmus.bottlenecks import L1, Gaussian, TopK, VectorQuantized
-from isthmus.corruptions import Clean
 from isthmus.data.sentinels import sentence
-from isthmus.estimator import Autoencoder
-from isthmus.scaling import MinMax, Standard
+from isthmus.estimators.autoencoder import Autoencoder
 
 if TYPE_CHECKING:
-    from isthmus.evaluation.figures import Evaluation
+    from isthmus.evaluation.measure import Evaluation
 
 __all__ = ["Advice", "advised"]
 
@@ -61,24 +58,17 @@ def _unused(ae: Autoencoder, found: Evaluation) -> str:
     active, size = found.codes.active_units, found.codes.size
     if active is None or size - active < UNUSED * size:
         return ""
-    beta = getattr(ae.bottleneck_, "beta", 1)
-    warm = "or warm it up: train with a small one first, then go on with this one and warm_start=True"
     what = "The decoder ignores the code: all" if active == 0 else f"{size - active:,} of {size:,}"
-    return f"{what} units are unused: lower bottleneck.beta={beta:g}, {warm}; or take {max(1, active)} numbers."
+    remedy = ae.bottleneck_.remedy("unused units")
+    return f"{what} units are unused: {remedy}{'; or ' * bool(remedy)}take {max(1, active)} numbers."
 
 
 def _dead(ae: Autoencoder, found: Evaluation) -> str:
     """A tenth or more of the units never differ over the examples."""
     dead, size = found.codes.dead, found.codes.size
-    bottleneck = ae.bottleneck_
-    if dead < DEAD * size or isinstance(bottleneck, Gaussian | VectorQuantized):
+    remedy = ae.bottleneck_.remedy("dead units")
+    if dead < DEAD * size or not remedy:
         return ""
-    if isinstance(bottleneck, L1):
-        remedy = f"lower bottleneck.weight={bottleneck.weight:g}, or take a smaller bottleneck.size"
-    elif isinstance(bottleneck, TopK):
-        remedy = f"raise bottleneck.k={bottleneck.k}, lower optimizer.lr, or take a smaller bottleneck.size"
-    else:
-        remedy = "lower optimizer.lr, or take a smaller bottleneck.size"
     return f"{dead:,} of {size:,} units are dead, the same for every example: {remedy}."
 
 
@@ -92,19 +82,14 @@ def _collapsed(ae: Autoencoder, found: Evaluation) -> str:
     used = codes.entries - (codes.unused_entries or 0)
     return (
         f"The codebook has collapsed: {used:,} of {codes.entries:,} entries are chosen, and they count as "
-        f"{codes.perplexity:.3g} used equally often: raise bottleneck.revive, train longer, or take fewer bottleneck.entries."
+        f"{codes.perplexity:.3g} used equally often: {ae.bottleneck_.remedy('codebook collapse')}."
     )
 
 
 def _larger(ae: Autoencoder, found: Evaluation) -> str:
     """The effective rank is at most half the size, and codes of so many directions do as well; sparse ones are wide on purpose."""
     codes = found.codes
-    if (
-        isinstance(ae.bottleneck_, L1 | TopK)
-        or _unused(ae, found)
-        or codes.enough is None
-        or codes.effective_rank is None
-    ):
+    if ae.bottleneck_.sparse or _unused(ae, found) or codes.enough is None or codes.effective_rank is None:
         return ""
     if codes.mse_projected is None or codes.mse_unprojected is None or codes.effective_rank > SMALL * codes.size:
         return ""
@@ -122,15 +107,16 @@ def _behind(ae: Autoencoder, found: Evaluation) -> str:
     if (
         found.pca_error is None
         or found.error <= WORSE * found.pca_error
-        or isinstance(ae.bottleneck_, L1 | TopK | VectorQuantized)
+        or ae.bottleneck_.sparse
+        or ae.bottleneck_.discrete
     ):
         return ""
     remedy = "train longer (epochs), or take a larger architecture"
     if _by_heart(ae, found):
         remedy = "it knows training examples by heart instead"
-    elif isinstance(ae.bottleneck_, Gaussian):
-        remedy = f"lower bottleneck.beta={ae.bottleneck_.beta:g}, which buys a smooth code with error, or train longer (epochs)"
-    elif not isinstance(ae.corruption_, Clean):
+    elif ours := ae.bottleneck_.remedy("worse than PCA"):
+        remedy = ours
+    elif ae.corruption_.corrupts:
         remedy = f"it was trained to restore what {ae.corruption_!r} spoils, which has its price; else {remedy}"
     times = "" if found.pca_error == 0 else f" by {1 - found.pca_error / found.error:.0%}"
     return f"PCA of equal width is better: its squared error is smaller{times}: {remedy}."
@@ -171,7 +157,7 @@ def _hidden(ae: Autoencoder, found: Evaluation) -> str:
     more = found.n_lost_columns - len(named)
     listed = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
     each = "column" if ae.kind_ == "table" else "channel"
-    own = isinstance(ae.scaling_, Standard | MinMax) and ae.scaling_.per != "all"
+    own = ae.scaling_.by_feature
     remedy = (
         "take a larger bottleneck.size, or train longer (epochs)"
         if own

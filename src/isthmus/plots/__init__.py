@@ -2,21 +2,21 @@
 
 X are examples in the user's units, best ones held out from training, and y their labels. Read in this order:
 
-    lettering     all text in figures, as it is
-    drawing       figures without a window, and their PNG files
-    grids         many examples in one picture
-    rows          what goes in over what comes out
-    bottleneck    codes as pictures
-    maps          codes as points
-    hover         codes as points that show their examples, as HTML
-    generated     new codes, decoded
-    walks         ways through the codes, decoded
-    anomalous     what does not belong, and where
-    weights       the first layer's filters
-    curves        losses
-    compared      several autoencoders: their reconstructions, their errors against what they cost
-    rate          bits against what comes back
-    restoring     errors and examples as the spoiling grows
+    lettering          all text in figures, as it is
+    figure             figures without a window, and their PNG files
+    grids              many examples in one figure
+    image_rows         what goes in over what comes out
+    activations        codes as images
+    embeddings         codes as points
+    interactive        codes as points that show their examples, as HTML
+    generation         new codes, decoded
+    latent_traversal   ways through the codes, decoded
+    detection          what does not belong, and where
+    weights            the first layer's filters
+    training           losses
+    comparison         several autoencoders: their reconstructions, their errors against what they cost
+    compression        bits against what comes back
+    noise_robustness   errors and examples as the corruption grows
 
 Matplotlib loads when the first picture is asked for.
 """
@@ -27,15 +27,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isthmus.plots.anomalous import anomalies, anomaly_scores
-    from isthmus.plots.bottleneck import codes, feature_maps
-    from isthmus.plots.curves import losses
-    from isthmus.plots.generated import manifold, samples
-    from isthmus.plots.maps import latent, tsne, umap
-    from isthmus.plots.rate import rate_distortion
-    from isthmus.plots.restoring import restorations, robustness
-    from isthmus.plots.rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
-    from isthmus.plots.walks import interpolation, neighbors, traversal
+    from isthmus.plots.activations import codes, feature_maps
+    from isthmus.plots.compression import rate_distortion
+    from isthmus.plots.detection import anomalies, anomaly_scores
+    from isthmus.plots.embeddings import latent, tsne, umap
+    from isthmus.plots.generation import manifold, samples
+    from isthmus.plots.image_rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
+    from isthmus.plots.latent_traversal import interpolation, neighbors, traversal
+    from isthmus.plots.noise_robustness import restorations, robustness
+    from isthmus.plots.training import losses
     from isthmus.plots.weights import filters
 
 __all__ = [
@@ -66,15 +66,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "anomalous": ("anomalies", "anomaly_scores"),
-    "bottleneck": ("codes", "feature_maps"),
-    "curves": ("losses",),
-    "generated": ("manifold", "samples"),
-    "maps": ("latent", "tsne", "umap"),
-    "rate": ("rate_distortion",),
-    "restoring": ("restorations", "robustness"),
-    "rows": ("completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"),
-    "walks": ("interpolation", "neighbors", "traversal"),
+    "detection": ("anomalies", "anomaly_scores"),
+    "activations": ("codes", "feature_maps"),
+    "training": ("losses",),
+    "generation": ("manifold", "samples"),
+    "embeddings": ("latent", "tsne", "umap"),
+    "compression": ("rate_distortion",),
+    "noise_robustness": ("restorations", "robustness"),
+    "image_rows": ("completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"),
+    "latent_traversal": ("interpolation", "neighbors", "traversal"),
     "weights": ("filters",),
 }
 

@@ -12,12 +12,12 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
-from isthmus.data.examples import Missing
 from isthmus.data.kinds import ImageArray
 from isthmus.data.kinds import image_shape as shape_of
+from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.fitted import Fitted
-from isthmus.plots.drawing import Box, Picture, blank, frame
+from isthmus.estimators.base import Fitted
+from isthmus.plots.figure import Box, Picture, blank, frame
 from isthmus.plots.lettering import named
 
 __all__ = ["Cells", "as_pictures", "color_bar", "draw", "first", "grid", "limits", "pictured", "zoom"]

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from isthmus.errors import NotPossibleError
-from isthmus.estimator import Autoencoder
+from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.plots.grids import ImageShape, as_pictures, first, grid, pictured
-from isthmus.wanted import takes_autoencoder
 
 __all__ = ["filters"]
 

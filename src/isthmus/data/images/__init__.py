@@ -2,14 +2,14 @@
 
 Read in this order:
 
-    formats.py    which endings and formats are read, and which images are of another kind
-    folders.py    what lies in a folder: images, other files, links
-    layout.py     what the names of folders mean: parts of a split, masks, classes
-    cut.py        whether a file ends before its last page
-    headers.py    what a file says before it is decoded, and whether that is in proportion
-    twins.py      images of one name: a photograph and its mask
-    pixels.py     one image as an array; what was rewritten is counted
-    reading.py    from a path to a data set, with a sentence for all that was guessed or left out
+    formats       which endings and formats are read, and which images are of another kind
+    folders       what lies in a folder: images, other files, links
+    layout        what the names of folders mean: parts of a split, masks, classes
+    cut           whether a file ends before its last page
+    headers       what a file says before it is decoded, and whether that is in proportion
+    twins         images of one name: a photograph and its mask
+    pixels        one image as an array; what was rewritten is counted
+    reading       from a path to a data set, with a sentence for all that was guessed or left out
 """
 
 from isthmus.data.images.formats import ENDINGS, OTHER_KINDS

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isthmus.data.files import shown
 from isthmus.data.images.formats import OTHER_KINDS, is_image
 from isthmus.errors import DataError
+from isthmus.io.files import shown
 
 __all__ = ["Folder", "LeftOut", "some", "walk"]
 

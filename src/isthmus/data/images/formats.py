@@ -50,8 +50,8 @@ def is_image(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending:
         return ending in _FORMAT_OF and (ending not in _OF_FORMAT["AVIF"] or "AVIF" in format_names(ending))
-    from isthmus.data.files import open_regular
     from isthmus.errors import DataError
+    from isthmus.io.files import open_regular
 
     try:
         with open_regular(path) as file:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from isthmus.data.files import open_regular, shown
 from isthmus.data.images.cut import gif_is_cut, is_cut
 from isthmus.data.images.formats import format_names
 from isthmus.errors import DataError
+from isthmus.io.files import open_regular, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

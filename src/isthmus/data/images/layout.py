@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from isthmus.data.files import shown
 from isthmus.data.images.folders import Folder, some
 from isthmus.errors import DataError
+from isthmus.io.files import shown
 
 __all__ = ["Example", "Layout", "understood"]
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
-from isthmus.data.files import shown
 from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.headers import Header, Kind, header, headers, opened
@@ -23,6 +22,7 @@ from isthmus.data.images.pixels import decoded, rewritten
 from isthmus.data.images.twins import look_at_twins
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
+from isthmus.io.files import shown
 
 __all__ = ["read_images"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isthmus.data.files import shown
 from isthmus.data.images.folders import Folder, some
 from isthmus.data.images.headers import header, opened
 from isthmus.errors import DataError
+from isthmus.io.files import shown
 
 __all__ = ["look_at_twins"]
 

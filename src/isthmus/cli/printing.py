@@ -1,0 +1,43 @@
+"""What a trained run shows, as tables on the terminal."""
+
+from __future__ import annotations
+
+from isthmus.cli.console import counted, say, say_notes, table
+from isthmus.experiments.run_report import Review, Seen
+
+__all__ = ["say_briefly", "say_tables"]
+
+
+def say_briefly(found: Seen) -> None:
+    """The table of errors, and the advice."""
+    header = [f"{counted(len(found.part.test), 'held-out example')} of {found.name}", "value", "unit"]
+    table(header, [list(row) for row in found.figures.rows()])
+    for advice in found.figures.advice:
+        say(f"advice: {advice.text}")
+
+
+def say_tables(found: Review) -> None:
+    """The tables of errors, codes, labels and other data, and the advice."""
+    own, both = found.own, found.transfer()
+    say_notes([*([found.note] if found.note else []), *found.changes])
+    if both is None:
+        header = [f"{counted(len(own.part.test), 'held-out example')} of {own.name}", "value", "unit"]
+        table(header, [list(row) for row in own.figures.rows()])
+    else:
+        table(["held-out examples of", own.name, both.other_name, "unit"], [list(row) for row in both.rows()])
+    table([f"codes of {own.name}", "value", "unit"], [list(row) for row in own.figures.codes.rows()])
+    _say_labels(own)
+    for advice in own.figures.advice:
+        say(f"advice: {advice.text}")
+    if both is not None:
+        say(both.sentence())
+
+
+def _say_labels(found: Seen) -> None:
+    labels = found.figures.labels
+    if labels is None:
+        if found.figures.labels_missing:
+            say(f"note: labels are left out: {found.figures.labels_missing}")
+        return
+    table([f"labels of {found.name}", "codes", "PCA codes", "examples"], [list(row) for row in labels.rows()])
+    say(labels.how())

@@ -1,0 +1,132 @@
+"""A run from its beginning to its end: trained, kept while it is, measured, drawn."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from isthmus.cli import printing
+from isthmus.cli.console import fail, say, say_notes, sentences, watcher
+from isthmus.cli.signals import Caught
+from isthmus.data import Dataset
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.experiments import run_folder, run_report
+from isthmus.experiments.run_folder import About, Origin
+from isthmus.experiments.splits import Membership, Split, split
+from isthmus.experiments.validation_set import watched_by
+from isthmus.text import command
+
+__all__ = ["Training", "trained"]
+
+_SECONDS = 10  # between two checkpoints, unless steps are counted
+_LOOKED = 20  # steps after which the progress bar moves
+
+
+class Training(NamedTuple):
+    """A run that is to be trained: where it is written, of what, from which data, and what it was told."""
+
+    folder: Path
+    ae: Autoencoder
+    origin: Origin
+    dataset: Dataset
+    about: About
+    layerwise: bool = False  # each layer alone first
+
+
+def trained(run: Training, begun: bool) -> None:
+    """Trains to the end, or until a signal; writes the run, its figures and its pages."""
+    missing = run.ae.missing
+    part = run_folder.part_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
+    say_notes(part.notes)
+    with Caught() as caught:
+        run_folder.check_pages(run.folder)
+        _fit(run, part, begun, caught)
+    if caught.signal:
+        fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
+    try:
+        found = run_report.Review(run.ae, run_report.seen(run.ae, part, run.dataset.name))
+        printing.say_briefly(found.own)
+        run_report.pages(run.folder, run.folder, found, map_of="latent")
+    except Exception:
+        again = command("isthmus", "evaluate", run.folder)
+        say(f"note: trained, and the model is in {run.folder}; its report could not be made: {again}")
+        raise
+    pictures = len(list(run.folder.glob("pictures/*.png")))
+    say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
+    first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
+    nxt = "isthmus train variational bottleneck.size=2" if first else command("isthmus", "plot", run.folder, "tsne")
+    say(f"open {run.folder / 'report.html'}; try next: {nxt}")
+
+
+def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
+    """Trains with a progress bar, checkpoints, and event files if they are wanted, and writes the run before these are closed.
+
+    On a signal it keeps a checkpoint and exits.
+    """
+    writer: Any = nullcontext()
+    if run.about.tensorboard:
+        from isthmus.experiments.tensorboard import EventWriter
+
+        writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
+    X, ae, kept = part.train_of(run.dataset), run.ae, Kept(run.about.checkpoint_every)
+    seen = part.test[:10]
+    validation, notes = watched_by(run.dataset, part)
+    say_notes(notes)
+    with writer, sentences():
+
+        def due(step: int) -> bool:
+            return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
+
+        if begun:
+            reports = ae.resuming(X, validation=validation, every=due)
+        else:
+            reports = ae.fitting(X, validation=validation, every=due, layerwise=run.layerwise)
+        for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
+            if report.layer is not None:
+                if caught.signal:
+                    reports.close()
+                    fail(f"stopped while layer {report.layer} was trained alone; begin anew", 128 + caught.signal)
+                continue
+            if run.about.tensorboard and report.complete:
+                writer.scalars(report)
+                writer.pictures(ae, seen if ae.missing == "refuse" else ae.impute(seen), report.step)
+            if caught.signal or kept.due(report.step, report.complete):
+                _keep(run, part.record, needed=bool(caught.signal))
+                kept.now()
+            if caught.signal:
+                reports.close()
+                stopped = f"stopped after step {report.step:,} of {report.steps:,}"
+                fail(f"{stopped}; go on with: {command('isthmus', 'resume', run.folder)}", 128 + caught.signal)
+        run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
+
+
+def _keep(run: Training, record: Membership | None, needed: bool) -> None:
+    """Writes a checkpoint; where that fails, training goes on, unless it was to be the last thing."""
+    try:
+        run_folder.save_checkpoint(run.folder, run.ae, run.origin, run.about, record)
+    except OSError as error:
+        if needed:
+            raise
+        say(f"note: no checkpoint could be written ({error}); training goes on")
+
+
+class Kept:
+    """When a checkpoint is due: at the first look, then each so many steps, or at the end of an epoch when the last is old enough."""
+
+    def __init__(self, every: int | None) -> None:
+        self.every, self.last = every, -math.inf
+
+    def due(self, step: int, complete: bool = False) -> bool:
+        """Whether one is to be written now."""
+        if self.last == -math.inf:
+            return step % _LOOKED == 0 or complete
+        if self.every is None:
+            return complete and time.monotonic() - self.last > _SECONDS
+        return step % self.every == 0
+
+    def now(self) -> None:
+        """One was written."""
+        self.last = time.monotonic()

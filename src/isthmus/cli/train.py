@@ -1,0 +1,211 @@
+"""Verbs that train: each leaves the folder of a run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import zlib
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.cli.console import counted, fail, say, say_json, say_notes, table, watcher
+from isthmus.cli.options import FIELDS, SEVERAL, Every, Given, Json, Out, Settings, takes_data, words_of
+from isthmus.cli.signals import Terminated, terminable
+from isthmus.text import command
+
+if TYPE_CHECKING:
+    from isthmus.data.validation import Missing
+    from isthmus.estimators.autoencoder import Autoencoder
+
+__all__ = ["reproduce", "resume", "sweep", "train"]
+
+
+@takes_data
+def train(
+    given: Given = "mnist",  # type: ignore[assignment]  # the data that are taken if none are named
+    settings: Settings = None,
+    out: Out = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files, scalars and pictures, too.")
+    ] = False,
+    checkpoint_every: Every = None,
+    layerwise: Annotated[
+        bool, typer.Option("--layerwise", help="Train each layer and its mirror image alone first, then the whole.")
+    ] = False,
+) -> None:
+    """Train an autoencoder; write the model, its figures, pictures and a report."""
+    from isthmus import recipes as recipes_module
+    from isthmus.cli.run import Training, trained
+    from isthmus.estimators.overrides import overridden
+    from isthmus.experiments import run_folder
+
+    words = settings or []
+    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
+    origin = run_folder.Origin(given.data or "mnist", given.options)
+    dataset = origin.read()
+    about = run_folder.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
+    with run_folder.reserved(f"{recipe}-{dataset.name}", out) as folder:
+        say_notes(dataset.notes)
+        say(f"{recipe} on {dataset.summary()}")
+        trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
+
+
+@takes_data
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that was cut off.")],
+    given: Given,
+    checkpoint_every: Every = None,
+) -> None:
+    """Go on with a training that was stopped or killed, from its last checkpoint, as if nothing had been."""
+    from isthmus.cli.run import Training, trained
+    from isthmus.experiments import run_folder
+
+    with run_folder.claimed(run) if run.is_dir() else nullcontext():
+        ae, origin, about = run_folder.interrupted(run, given.origin)
+        if checkpoint_every is not None:
+            about = replace(about, checkpoint_every=checkpoint_every)
+        say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
+        trained(Training(run, ae, origin, run_folder.read_again(run, origin), about), begun=True)
+
+
+@takes_data
+def sweep(
+    given: Given = "mnist",  # type: ignore[assignment]  # likewise
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=V1,V2,...] [FIELD=VALUE]...", help=SEVERAL)
+    ] = None,
+    out: Out = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Train each with so many random states: 0, 1, ... (or random_state=3,4).")
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="FIGURE", help="Choose by mse, psnr, nats, ... instead.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="Refuse more trainings than these.")] = 64,
+    as_json: Json = False,
+) -> None:
+    """Train once for each value of a field, and recommend one, by the data's validation part, or else by held-out training examples.
+
+    Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
+    on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
+    """
+    from isthmus.experiments import parameter_sweep, run_folder, splits
+    from isthmus.experiments.comparison_metrics import text_of
+    from isthmus.experiments.validation_set import chosen_by
+
+    recipe, ae, fixed, grid = _words(settings or [], seeds)
+    origin = run_folder.Origin(given.data or "mnist", given.options)
+    dataset = origin.read()
+    key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, by]).encode())
+    folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
+    missing: Missing = "mask" if "mask" in grid.get("missing", [ae.missing]) else "refuse"
+    record = splits.read_record(folder)  # of the same sweep, begun before
+    part = (
+        splits.split(dataset, missing) if record is None else splits.found_again(record, dataset, missing, whole=True)
+    )
+    validation, notes = chosen_by(dataset, part)
+    say_notes([*dataset.notes, *part.notes, *notes], as_json)
+    if not as_json:
+        say(f"{recipe} on {dataset.summary()}")
+    about = run_folder.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
+    X, test = part.train_of(dataset), part.test_of(dataset)
+    try:
+        with terminable():
+            found = parameter_sweep.sweep(
+                ae,
+                X,
+                grid,
+                validation=validation,
+                test=test,
+                by=by,
+                folder=folder,
+                most=most,
+                watch=watcher(as_json),
+                origin=origin,
+                about=about,
+                record=part.record,
+            )
+    except KeyboardInterrupt as stop:
+        code = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", code)
+    if as_json:
+        say_json(found.as_dict())
+        return
+    header, lines = found.table()
+    table(header, lines)
+    for sentence in found.sentences():
+        say(sentence)
+    new = sum(each.new for each in found.trials)
+    say(
+        f"written to {folder}: sweep.csv, sweep.json, sweep.png, {counted(len(found.trials), 'run')} ({new} trained now)"
+    )
+    words = [recipe, *fixed, *(f"{path}={text_of(value)}" for path, value in found.values.items())]
+    say(f"train it on all training examples: {command('isthmus', 'train', *words, *words_of(origin))}")
+
+
+def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
+    """Of what is typed after the verb: the recipe, its autoencoder with the fields of one value, these as typed, and those of several."""
+    from isthmus import recipes
+    from isthmus.errors import RecordError
+    from isthmus.estimators.overrides import alternatives, assigned, overridden
+    from isthmus.experiments.sweep_result import SIZE
+
+    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    ae, fixed, grid = recipes.find(recipe).set_params(random_state=0), list[str](), dict[str, list[Any]]()
+    for word in words:
+        path, text = assigned(word)
+        values = alternatives(path, text)
+        if len(values) > 1:
+            grid[path] = values
+        else:
+            fixed.append(word)
+    if seeds is not None:
+        if "random_state" in grid or any(word.startswith("random_state=") for word in fixed):
+            raise RecordError("--seeds and random_state=... say the same; give one of them")
+        grid["random_state"] = list(range(seeds))
+    if not grid.keys() - {"random_state"} and any(word.startswith(f"{SIZE}=") for word in fixed):
+        raise RecordError(f"a sweep takes several values of a field: {SIZE}=8,16,32")
+    return recipe, overridden(ae, fixed), fixed, grid
+
+
+def reproduce(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID] [FIELD=VALUE]...", help=f"A tutorial's id, then {FIELDS}.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every tutorial, one after the other; what is in --out already is kept.")
+    ] = False,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Train a tutorial's systems exactly as it does; print the published figures beside ours. Without an id, list them."""
+    from isthmus.experiments import reproduction, run_folder, tutorials
+    from isthmus.io.atomic import replace_file
+
+    words = settings or []
+    if not words and not everything:
+        table(["id", "what it is", "from"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
+        return
+    chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
+    target = out or Path("runs") / "reproduction"
+    rows: list[dict[str, Any]] = []
+    for tutorial in chosen:
+        kept = reproduction.kept(tutorial, target, words)
+        if kept is None:
+            with run_folder.claimed(target / tutorial.id):
+                results = reproduction.reproduce(tutorial, words, watcher(as_json), target)
+                kept = [reproduction.keep(result, target, words) for result in results]
+        rows += kept
+    if as_json:
+        say_json(rows)
+        return
+    header, *body = reproduction.table(rows)
+    table(header, body)
+    if everything:
+        replace_file(target / "table.md", reproduction.markdown(rows).encode())
+    say(f"written to {target}: a folder for each, with model, pictures and result.json")

@@ -1,0 +1,61 @@
+"""A data frame as a data set: which of its columns are learned, which is the labels, which names the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isthmus.data.containers import column_names, named_once
+from isthmus.data.dataset import Dataset
+from isthmus.data.labels import ids_from_values, labels_from_column
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.tables.columns import choose
+from isthmus.data.validation import as_examples, is_a
+from isthmus.errors import DataError
+
+__all__ = ["read_frame"]
+
+_WHERE = "the frame"
+_TAKES = ("labels", "columns", "drop", "id")
+
+
+def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Dataset:
+    """The examples of a pandas, polars or pyarrow frame, its labels and its ids.
+
+    Raises:
+        DataError: a column is not there, comes twice or holds no numbers, or an option makes sense for files alone.
+    """
+    for name, value in options.given().items():
+        if name not in _TAKES:
+            raise DataError(f"{name}={value!r} cannot be: a frame takes {'=, '.join(_TAKES)}=")
+    columns = column_names(frame) or ()
+    named_once(columns)
+    chosen = choose(columns, True, options, reused, _WHERE)
+    labels, said = (None, ()) if chosen.labels is None else labels_from_column(_cells(frame, chosen.labels))
+    return Dataset(
+        _WHERE,
+        as_examples(_columns(frame, list(chosen.features)), missing="mask").values,
+        train_labels=labels,
+        columns=tuple(columns[place] for place in chosen.features),
+        source=_WHERE,
+        notes=(*chosen.notes, *said),
+        kind="table",
+        ids=None if chosen.id is None else ids_from_values(_cells(frame, chosen.id)),
+        id_name=None if chosen.id is None else columns[chosen.id],
+        label_name=None if chosen.labels is None else columns[chosen.labels],
+    )
+
+
+def _columns(frame: Any, places: list[int]) -> Any:
+    """The frame with some of its columns."""
+    if is_a(frame, "pandas", "DataFrame"):
+        return frame.iloc[:, places]
+    return frame.select([frame.columns[place] for place in places] if is_a(frame, "polars", "DataFrame") else places)
+
+
+def _cells(frame: Any, place: int) -> list[Any]:
+    """The values of a column as Python has them."""
+    if is_a(frame, "pandas", "DataFrame"):
+        return list(frame.iloc[:, place].tolist())
+    if is_a(frame, "polars", "DataFrame"):
+        return list(frame.to_series(place).to_list())
+    return list(frame.column(place).to_pylist())

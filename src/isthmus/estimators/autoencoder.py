@@ -1,0 +1,625 @@
+"""The scikit-learn face of an autoencoder: fit, encode, decode, reconstruct, sample, score, save."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
+from numbers import Integral, Real
+from pathlib import Path
+from threading import RLock
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+
+from isthmus.architectures.base import Architecture
+from isthmus.bottlenecks.base import Bottleneck
+from isthmus.corruptions import Corruption
+from isthmus.data import as_examples
+from isthmus.data.channels import channels_first
+from isthmus.data.kinds import Kind
+from isthmus.data.sentinels import sentence, sentinels
+from isthmus.data.validation import Missing
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.estimators import model_file
+from isthmus.estimators.base import Fitted, RecordParams, seed_of
+from isthmus.estimators.checkpoint import Seen, of_the_data, round_of, tensors_of
+from isthmus.estimators.defaults import (
+    COMPONENTS,
+    Chosen,
+    batch_size_for,
+    check_unit_interval,
+    choose_precision,
+    defaults,
+    doubted,
+    drowned,
+    epochs_for,
+    resolve_defaults,
+    threads_for,
+)
+from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
+from isthmus.estimators.memory_estimate import footprint
+from isthmus.estimators.overflow import check_fitting
+from isthmus.io.atomic import check_writable
+from isthmus.io.memory_limit import check_memory
+from isthmus.io.terminal import interactive
+from isthmus.likelihoods import Likelihood
+from isthmus.nn.device import check_bfloat16, choose_device, learning, learns, trim_malloc
+from isthmus.optimizers import Constant, Optimizer
+from isthmus.scaling import Affine, Extent, Scaling
+from isthmus.text import quoted
+from isthmus.training.batches import Source, SubsetSource
+from isthmus.training.config import Precision, TrainingConfig
+from isthmus.training.layerwise import pretrain
+from isthmus.training.loop import train
+from isthmus.training.progress import shown
+from isthmus.training.rng import RandomStream, seeded
+from isthmus.training.state import Report, ReportEvery, Reports
+
+__all__ = ["Autoencoder"]
+
+Array = NDArray[Any]
+_EXAMPLES = {  # of what a record is, for those who give something else
+    "bottleneck": "Write for example bottleneck=Identity(16).",
+    "architecture": "Write for example architecture=MLP((256, 64)).",
+    "corruption": "Write for example corruption=Noise(0.3).",
+    "likelihood": "Write for example likelihood=Normal().",
+    "scaling": "Write for example scaling=Standard().",
+    "optimizer": "Write for example optimizer=Adam(1e-3).",
+}
+
+
+class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """An autoencoder for arrays of any shape: four choices, and how to train them.
+
+    Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
+
+    Args:
+        bottleneck: what the code may be (`isthmus.bottlenecks`); auto: `Identity` of 32 numbers, or half as many as the data have.
+        architecture: encoder and decoder (`isthmus.architectures`); auto: `MLP`.
+        corruption: what spoils the encoder's input (`isthmus.corruptions`); the target stays clean.
+        likelihood: how the reconstruction is measured; auto: `Bernoulli` for images in [0, 1], else `Normal` with a learned scale.
+        scaling: raw to model units; auto: `Standard` for tables and windows, by column and by channel; for images see
+            `isthmus.scaling.choose`.
+        optimizer: optimizer and schedule; auto: `AdamW` with a one-cycle schedule.
+        epochs: passes over the data, a fraction too; auto: about 3,000 steps, within 10 ... 50 epochs.
+        batch_size: examples per step; auto: a fortieth of the data, within 16 ... 256.
+        early_stopping: hold out ``validation_fraction`` of the data (unless `fit` is given a validation set), stop when
+            the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
+        warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now, and with the
+            random numbers that follow those it has used.
+        missing: what NaN is: "refuse" makes it an error; with "mask" it stands for a number that is missing, in all that is given.
+            The loss is then of the numbers observed alone, scaling looks at those alone, the encoder sees their mean in place of
+            the others, and `impute` completes them. corruption="auto" hides three tenths of the observed
+            ones too, to be completed; the code may then be as wide as the data, since nothing can be copied.
+        kind: what the axes of examples mean: "table", each column of which has a scale of its own; "images", whose pixels share one;
+            "windows" of series (n, time, channels), with a scale for each channel. auto: what their source says, as that of MNIST, of
+            image folders and of data frames does; else two axes are a table, bytes of more axes are images, and other numbers windows.
+        precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
+            convolutions and large dense layers where the processor computes in it.
+        device: "cpu", "cuda", ...; auto: a GPU if there is one.
+        random_state: an int makes everything repeatable; None draws fresh. The global generators are never touched.
+        verbose: 1 shows progress.
+
+    Attributes:
+        kind_: "table", "images" or "windows".
+        model_: the trained `isthmus.model.Model`, an nn.Module with ``encoder`` and ``decoder``.
+        history_: a `Report` for each epoch. shape_, code_shape_: of one example and of one code.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
+        **{name: [kind, StrOptions({"auto"})] for name, kind in COMPONENTS.items()},
+        "epochs": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "early_stopping": ["boolean"],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "missing": [StrOptions({"refuse", "mask"})],
+        "kind": [StrOptions({"auto", "table", "images", "windows"})],
+        "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        bottleneck: Bottleneck | Literal["auto"] = "auto",
+        *,
+        architecture: Architecture | Literal["auto"] = "auto",
+        corruption: Corruption | Literal["auto"] = "auto",
+        likelihood: Likelihood | Literal["auto"] = "auto",
+        scaling: Scaling | Literal["auto"] = "auto",
+        optimizer: Optimizer | Literal["auto"] = "auto",
+        epochs: float | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        missing: Missing = "refuse",
+        kind: Kind | Literal["auto"] = "auto",
+        precision: Precision = "auto",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.bottleneck = bottleneck
+        self.architecture = architecture
+        self.corruption = corruption
+        self.likelihood = likelihood
+        self.scaling = scaling
+        self.optimizer = optimizer
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.missing = missing
+        self.kind = kind
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    architecture_ = FittedAttribute[Architecture](lambda fitted: fitted.records["architecture"])
+    likelihood_ = FittedAttribute[Likelihood](lambda fitted: fitted.records["likelihood"])
+    scaling_ = FittedAttribute[Scaling](lambda fitted: fitted.records["scaling"])
+    optimizer_ = FittedAttribute[Optimizer](lambda fitted: fitted.records["optimizer"])
+    precision_ = FittedAttribute[Precision](lambda fitted: fitted.precision)
+    n_parameters_ = FittedAttribute[int](lambda fitted: sum(p.numel() for p in fitted.model.parameters()))
+    history_ = FittedAttribute[tuple[Report, ...]](lambda fitted: fitted.history)
+    seconds_ = FittedAttribute[float](lambda fitted: fitted.seconds)
+
+    # Training: in a copy of the estimator. What was learned there is taken over in one assignment, at the end.
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        layerwise: bool = False,
+    ) -> Self:
+        """Trains on examples X (n, *shape); y is ignored.
+
+        Args:
+            X: arrays, memory maps, tensors, data frames, of any numeric type; uint8 pictures stay bytes.
+            validation: other examples whose loss is to be reported, and watched by early stopping.
+            checkpoint: a file to write after each epoch; should training be cut off, ``load(checkpoint).resume(X)`` ends it.
+            layerwise: first train each layer and its mirror image alone, from the example inwards, for as many epochs all together as
+                the training of the whole that follows (Bengio et al. 2007; `isthmus.training.layerwise`). What is cut off meanwhile
+                begins anew.
+
+        Raises:
+            NotPossibleError: layerwise, and the decoder does not undo the encoder layer by layer.
+        """
+        if checkpoint is not None:
+            check_writable(Path(checkpoint))
+        aside = copy(self)
+        for report in aside._fitting(X, validation, None, layerwise):
+            if checkpoint is not None and report.layer is None:
+                try:
+                    aside.checkpoint(checkpoint)
+                except OSError as error:  # a disk that is full now is no reason to lose what was trained
+                    warnings.warn(
+                        f"no checkpoint could be written ({error}); training goes on", IsthmusWarning, stacklevel=2
+                    )
+        self._fitted = aside._fitted
+        trim_malloc()
+        return self
+
+    def fitting(self, X: Any, *, validation: Any = None, every: ReportEvery = None, layerwise: bool = False) -> Reports:
+        """`fit` as a generator: yields a `Report` after each epoch; the caller may look, save a `checkpoint`, or stop at any.
+
+        Between two reports the estimator is as far as training has come. While steps are taken, for another thread say, and
+        after an error, it is what it was before.
+
+        Args:
+            X, validation, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
+            every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
+        """
+        aside = copy(self)
+        yield from self._followed(aside, aside._fitting(X, validation, every, layerwise))
+
+    @learns
+    def _fitting(self, X: Any, validation: Any, every: ReportEvery, layerwise: bool) -> Reports:
+        """The training of `fit`, in place."""
+        self._validate_params()
+        self._check_every(every)
+        values = self._begun(X, anew=not self.warm_start, minimum=2)
+        check_bfloat16(self.precision_, self.model_.device)
+        seen = self._looked_at(values, validation)
+        if layerwise:
+            yield from self._layers(seen, every)
+        yield from self._round(seen, every)
+
+    def _followed(self, aside: Self, reports: Reports) -> Reports:
+        """The reports of a training in a copy: between them the estimator is as far as the copy, and where the caller stops it stays so."""
+        before, moving, stopped = self._fitted, RLock(), False
+        while not stopped:
+            with moving:
+                report = next(reports, None)
+            if report is None:
+                break
+            try:
+                self._fitted = replace(aside._known(), training=moving)
+                yield report
+                ours = self._holds(aside)
+                if ours:
+                    self._fitted = before
+            except GeneratorExit:
+                stopped, ours = True, self._holds(aside)
+            except BaseException:  # an interrupt: what was reached counts only where the caller stops
+                if self._holds(aside):
+                    self._fitted = before
+                raise
+            if not ours:  # another training has ended since
+                reports.close()
+                return
+        with moving:
+            reports.close()
+        self._fitted = aside._fitted
+        trim_malloc()
+
+    def _holds(self, aside: Self) -> bool:
+        """Whether what is fitted is what a training in a copy has reached."""
+        return self._fitted is not None and self._fitted.model is aside.model_
+
+    def resume(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
+        """Goes on with the training that a checkpoint was taken of, to its end, on the same examples.
+
+        With the same versions, number of threads and kind of processor the weights become, to the last bit, what they would have been.
+
+        Raises:
+            NotPossibleError: this autoencoder was not loaded from a checkpoint.
+            DataError: the examples are not those of then.
+        """
+        aside = copy(self)
+        for _ in aside._resuming(X, validation, None):
+            pass
+        self._fitted = aside._fitted
+        trim_malloc()
+        return self
+
+    def resuming(self, X: Any, *, validation: Any = None, every: ReportEvery = None) -> Reports:
+        """`resume` as a generator of reports, as `fitting` is of `fit`."""
+        aside = copy(self)
+        yield from self._followed(aside, aside._resuming(X, validation, every))
+
+    @learns
+    def _resuming(self, X: Any, validation: Any, every: ReportEvery) -> Reports:
+        """The training of `resume`, in place."""
+        fitted = self._known()
+        self._check_every(every)
+        self._validate_params()
+        if fitted.interrupted is None:
+            raise NotPossibleError(
+                "there is nothing to resume, which takes an autoencoder loaded from a checkpoint; call fit"
+            )
+        seen = self._looked_at(self._examples(X), validation)
+        fitted.interrupted.check(seen, self.get_params(deep=False))
+        n = len(self._parts(seen)[0])
+        fitted.interrupted.check_place(n, self._plan(n))
+        self._fitted = fitted.resumed()
+        check_bfloat16(self.precision_, self.model_.device)
+        if fitted.interrupted.in_model_units:
+            self._count_observed(seen)
+        yield from self._round(seen, every)
+
+    def _count_observed(self, seen: Seen) -> None:
+        """Brings the losses of a round that an older version began to nats of the data, now that these are here."""
+        (examples, held), known = self._parts(seen), self._known()
+        order = torch.randperm(
+            len(examples), generator=seeded("cpu", known.seed, RandomStream.ORDER, known.state.epoch)
+        )
+
+        def mean(source: Source, index: torch.Tensor) -> float:
+            volumes = known.model.log_volumes(~known.model.normalize(source[index]).isnan())
+            return float(volumes.double().mean()) if len(index) else 0.0
+
+        trained, begun = mean(examples, order), mean(examples, order[: known.state.costs.count])
+        validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
+        self._fitted = replace(known, history=of_the_data(known.history, known.state, trained, validated, begun))
+
+    def _looked_at(self, values: Array, validation: Any) -> Seen:
+        """The examples of a round, checked."""
+        return Seen(values, None if validation is None else self._examples(validation))
+
+    def _layers(self, seen: Seen, every: ReportEvery) -> Reports:
+        """The layers one after the other, on what the training of the whole will see."""
+        if self._known().state.step:
+            raise NotPossibleError(
+                "layers are trained alone before the whole has been; take layerwise=False, or warm_start=False"
+            )
+        examples, _ = self._parts(seen)
+        yield from self._noted(self._shown(pretrain(self.model_, examples, self._plan(len(examples)), every)))
+
+    def _parts(self, seen: Seen) -> tuple[Source, Source | None]:
+        """The examples of a round to train on, and those to measure on, if any."""
+        if seen.validation is not None:
+            return self._source(seen.examples), self._source(seen.validation)
+        return self._split(seen.examples) if self.early_stopping else (self._source(seen.examples), None)
+
+    def _round(self, seen: Seen, every: ReportEvery) -> Reports:
+        """A round of training, begun or gone on with."""
+        examples, held = self._parts(seen)
+        plan, state = self._plan(len(examples)), self._known().state
+        if self.early_stopping:
+            plan = replace(plan, patience=self.n_iter_no_change, tol=self.tol)
+        self._fitted = replace(self._known(), seen=seen)
+        yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, state)))
+
+    def _shown(self, reports: Reports) -> Reports:
+        """The reports, with a progress bar where one is wanted."""
+        if not self.verbose:
+            return reports
+        return shown(reports, math.prod(self.shape_), lines=not interactive())
+
+    @staticmethod
+    def _check_every(every: ReportEvery) -> None:
+        if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
+            raise RecordError(
+                f"every={quoted(every)} cannot be: give a number of steps from 1 on, a function of it, or None"
+            )
+
+    def untrained(self, X: Any) -> Self:
+        """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
+        self._validate_params()
+        aside = copy(self)
+        with learning():
+            aside._begun(X, anew=True, minimum=1)
+        self._fitted = aside._fitted
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, *, scaling_sample: Any = None) -> Self:
+        """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices, for good.
+
+        Args:
+            scaling_sample: in the first call other examples, drawn from all that will come, that decide scaling and choices instead of X.
+                A column that is silent in the first part of a stream would else be scaled as if it stayed so; a warning says where later
+                parts lie far outside of what decided.
+
+        Raises:
+            NotPossibleError: scaling_sample in a later call: what was scaled and learned one way cannot be scaled another.
+        """
+        self._validate_params()
+        aside = copy(self)
+        with learning():
+            if scaling_sample is not None:
+                if aside._fitted is not None:
+                    raise NotPossibleError(
+                        "scaling_sample decides the scaling in the first call of partial_fit, and this is a later one: leave it out"
+                    )
+                aside._begun(scaling_sample, anew=True, minimum=1)
+            values = aside._begun(X, anew=False, minimum=1)
+            if self._fitted is None:
+                check_bfloat16(aside.precision_, aside.model_.device)
+            plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
+            for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
+                pass
+        self._fitted = aside._fitted
+        return self
+
+    def _validate_params(self) -> None:
+        """scikit-learn's check, with an example where a record is wanted."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)
+            raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
+        if self.missing == "refuse" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
+            raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='mask'")
+
+    def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
+        """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already."""
+        if not anew and self._fitted is not None:
+            values = self._examples(X, minimum, still=True)
+            self._fitted = self._fitted.another_round()
+            self._follow_changes(self._fitted)
+            if self.likelihood_.expects_unit_interval:
+                check_unit_interval(values, self._affine())
+            return values
+        examples = as_examples(X, minimum=minimum, missing=self.missing)
+        if wrong := channels_first(examples.values.shape[1:]):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
+        given = {name: getattr(self, name) for name in COMPONENTS}
+        chosen = resolve_defaults(given, examples, self.precision, self.missing, self.kind)
+        if chosen.extent is not None:
+            check_fitting(examples.values, chosen.extent, chosen.affine, examples.at)
+        if self.kind == "auto" and examples.kind is None and (wrong := doubted(examples.values, chosen)):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
+        if wrong := drowned(examples.values, chosen, examples.columns):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
+        if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):
+            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
+        self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)
+        return examples.values
+
+    def _assembled(self, chosen: Chosen, seed: int, columns: tuple[str, ...] | None) -> FittedAttributes:
+        """The untrained model of the choices, on its device, and what is known of it."""
+        device = choose_device(self.device)
+        return FittedAttributes(
+            model=chosen.model(seeded("cpu", seed, RandomStream.WEIGHTS)).to(device).eval(),
+            records=chosen.records,
+            shape=chosen.shape,
+            code_shape=chosen.code_shape(),
+            kind=chosen.kind,
+            precision=choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device),
+            seed=seed,
+            columns=None if columns is None else np.asarray(columns, dtype=object),
+        )
+
+    def _affine(self) -> Affine:
+        """The map from raw to model units that was fitted."""
+        return Affine(*(side.numpy(force=True) for side in (self.model_.shift, self.model_.scale)))
+
+    def _extent(self) -> Extent | None:
+        """The least and largest numbers that were fitted, if they are known."""
+        model = self.model_
+        if model.least is None or model.largest is None:
+            return None
+        return Extent(model.least.numpy(force=True), model.largest.numpy(force=True))
+
+    def _follow_changes(self, fitted: FittedAttributes) -> None:
+        """Takes up choices that were changed since the last round of training, where the weights allow it."""
+        model, changed = fitted.model, dict[str, Any]()
+        if (self.missing == "mask") != (model.fill is not None):
+            raise _does_not_fit(f"missing={self.missing!r}")
+        if self.kind not in {"auto", fitted.kind}:
+            raise _does_not_fit(f"kind={self.kind!r}")
+        free = defaults(self.missing)
+        for name in COMPONENTS:
+            wanted = getattr(self, name)
+            if isinstance(wanted, str):  # what the data decided stays
+                wanted = free[name] if name in {"optimizer", "corruption"} else fitted.records[name]
+            if wanted != fitted.records[name]:
+                changed[name] = wanted
+        records = dict(fitted.records) | changed
+        for name in changed.keys() - {"optimizer", "corruption"}:
+            fill = None if model.fill is None else model.fill.numpy(force=True)
+            limits = self._extent()
+            sketch = Chosen(records, fitted.shape, fitted.kind, self._affine(), model.dtype, limits, fill).sketch()
+            sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
+            if name in {"architecture", "scaling"} or sizes != asked:
+                raise _does_not_fit(f"{name}={changed[name]!r}")
+        precision = choose_precision(self.precision, records["architecture"], fitted.shape, model.shift.device)
+        if (precision == "float64") != (model.dtype == torch.float64):
+            raise _does_not_fit(f"precision={precision!r}")
+        if "optimizer" in changed:
+            fitted.state.optimizer = None
+        model.bottleneck, model.likelihood = records["bottleneck"], records["likelihood"]
+        self._fitted = replace(fitted, records=records, precision=precision)
+
+    def _noted(self, reports: Reports) -> Reports:
+        """The same reports, kept in the history; at each the model is ready for use."""
+        before = self.seconds_ - self._known().state.seconds
+        try:
+            for report in reports:
+                new = (report,) if report.complete and report.layer is None else ()
+                seconds = before + report.seconds
+                self._fitted = replace(self._known(), history=(*self.history_, *new), seconds=seconds)
+                self.model_.eval()
+                yield report
+        finally:
+            reports.close()
+            self.model_.eval()
+            self._fitted = replace(self._known(), seen=None)
+
+    def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> TrainingConfig:
+        batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
+        if epochs is None:
+            epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
+        taken, what = footprint(self.model_), f"a step of training on {batch:,} examples (batch_size)"
+        check_memory(taken.training * batch + taken.shared, what, rough=True)
+        optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
+        count = threads_for(self.model_, batch)
+        return TrainingConfig(
+            self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_, threads=count
+        )
+
+    def _split(self, values: Array) -> tuple[Source, Source]:
+        """Training examples, and some held out that the random state draws; a memory map stays in its file."""
+        held = max(1, round(len(values) * self.validation_fraction))
+        if held >= len(values):
+            raise DataError(
+                f"{len(values)} examples leave none to train on when {held} are held out; give more, or early_stopping=False"
+            )
+        order = torch.randperm(len(values), generator=seeded("cpu", self._known().seed, RandomStream.SPLIT))
+        source = self._source(values)
+        return SubsetSource(source, order[held:].sort().values), SubsetSource(source, order[:held].sort().values)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "mask"
+        tags.transformer_tags.preserves_dtype = ["float64" if self.precision == "float64" else "float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted is not None
+
+    # Files
+
+    @learning()
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it."""
+        fitted = self._known()
+        with fitted.at_rest():
+            self._write(path, fitted, None, {})
+
+    @learning()
+    def checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Between two reports of `fitting`: writes a model file that training can go on from, with `load` and `resume`.
+
+        Raises:
+            NotPossibleError: no training is under way.
+        """
+        fitted = self._known()
+        if fitted.seen is None or fitted.state.optimizer is None:
+            raise NotPossibleError("no training is under way; call checkpoint between the reports of fitting")
+        with fitted.at_rest():
+            stands = round_of(fitted.state, fitted.seen, fitted.precision, fitted.model.device)
+            self._write(path, fitted, stands, tensors_of(fitted.state))
+
+    def _write(
+        self,
+        path: str | os.PathLike[str],
+        fitted: FittedAttributes,
+        stands: model_file.Round | None,
+        more: model_file.Tensors,
+        parts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Writes a model file with more tensors, and with parts of the header that others than storage read."""
+        from isthmus._version import __version__
+
+        self._validate_params()
+        broken = fitted.model.broken()
+        if broken is not None:
+            raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
+        parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
+        if isinstance(parameters["random_state"], np.random.RandomState):
+            parameters["random_state"] = None
+        statistics, notes = model_file.notes(fitted.history, fitted.columns)
+        if stands is None and len(notes["history"]) < len(fitted.history):
+            warnings.warn(
+                f"of a history of {len(fitted.history):,} epochs a model file keeps {len(notes['history']):,}, evenly spaced; "
+                "history_ has them all as long as this autoencoder lives",
+                IsthmusWarning,
+                stacklevel=3,
+            )
+        header = model_file.Header(
+            version=__version__,
+            dtype="float64" if fitted.model.dtype == torch.float64 else "float32",
+            shape=fitted.shape,
+            seed=fitted.seed,
+            epoch=fitted.state.epoch,
+            step=fitted.state.step,
+            seconds=fitted.seconds,
+            parameters={name: model_file.describe_value(value) for name, value in parameters.items()},
+            fitted={name: model_file.describe_value(fitted.records[name]) for name in COMPONENTS},
+            kind=fitted.kind,
+            statistics=statistics,
+            round=stands,
+            **parts,
+        )
+        model_file.write_file(path, header, fitted.model.state_dict() | notes | more)
+
+
+def _does_not_fit(change: str) -> RecordError:
+    return RecordError(
+        f"training goes on with the weights there are, which {change} would not fit; fit anew, with warm_start=False"
+    )

@@ -1,0 +1,379 @@
+"""What a fitted autoencoder does: encode, decode, reconstruct, sample, spoil, score."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
+
+from isthmus import records
+from isthmus.bottlenecks.base import Bottleneck
+from isthmus.corruptions import Corruption
+from isthmus.data import as_examples
+from isthmus.data.channels import how_to_fit
+from isthmus.data.containers import column_names, nameable
+from isthmus.data.kinds import Kind
+from isthmus.data.locations import Places
+from isthmus.data.memmap import some_rows
+from isthmus.data.missing import row_means
+from isthmus.data.output_frames import like
+from isthmus.data.validation import Examples, Missing
+from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.estimators import latent_density
+from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
+from isthmus.estimators.inference import in_batches
+from isthmus.estimators.memory_estimate import footprint
+from isthmus.estimators.overflow import Bearing
+from isthmus.estimators.unit_check import check_units, once
+from isthmus.io.memory_limit import check_memory, check_work
+from isthmus.model import Model
+from isthmus.nn.device import learning
+from isthmus.text import printable, quoted
+from isthmus.training.batches import InMemorySource, MemmapSource, Source
+from isthmus.training.rng import RandomStream, seeded
+
+__all__ = ["Fitted", "RecordParams", "WrapsAutoencoder", "seed_of"]
+
+Array = NDArray[Any]
+_LISTED = 10  # names in a message
+_SAYABLE = 4096  # bits of a whole number, four times what a float can hold
+
+
+class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
+    """The use of a model that is there, in the units of the data."""
+
+    _fitted: FittedAttributes | None = None  # replaced as a whole
+
+    model_ = FittedAttribute[Model](lambda fitted: fitted.model)
+    shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.shape)
+    kind_ = FittedAttribute[Kind](lambda fitted: fitted.kind)
+    code_shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.code_shape)
+    bottleneck_ = FittedAttribute[Bottleneck](lambda fitted: fitted.records["bottleneck"])
+    corruption_ = FittedAttribute[Corruption](lambda fitted: fitted.records["corruption"])
+    feature_names_in_ = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)
+    n_features_in_ = FittedAttribute[int](lambda fitted: math.prod(fitted.shape))
+    _n_features_out = FittedAttribute[int](lambda fitted: math.prod(fitted.code_shape))
+    _loaded = FittedAttribute[bool](lambda fitted: fitted.loaded)
+
+    @property
+    def _max_memory(self) -> int | None:
+        return None if self._fitted is None else self._fitted.max_memory
+
+    def encode(self, X: Any) -> Array:
+        """The codes of examples: (n, *code_shape_), the same each time."""
+        return self._apply(lambda model, raw: model.encode(model.normalize(raw)), self._examples(X))
+
+    def transform(self, X: Any) -> Array:
+        """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it."""
+        return self.encode(X).reshape(-1, self._n_features_out)
+
+    def decode(self, Z: Any) -> Array:
+        """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
+        check_is_fitted(self)
+        given = as_examples(Z, shape=self.code_shape_)
+        codes = given.values
+        if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
+            raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
+        codes = codes.reshape(-1, *self.code_shape_)
+        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.places))
+
+    def inverse_transform(self, X: Any) -> Array:
+        """`decode`."""
+        return self.decode(X)
+
+    def reconstruct(self, X: Any) -> Array:
+        """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples."""
+        return self._reconstructed(self._examples(X))
+
+    def impute(self, X: Any) -> Any:
+        """X with its reconstruction where numbers are missing, NaN; what was observed comes back to the last bit.
+
+        Returns:
+            (n, *shape_) in the units and of the type of X: an array, or of a data frame a data frame of the same kind with
+            the same columns and index, whatever `set_output` says of `transform`. An example of which nothing is known is
+            what the autoencoder makes of the mean.
+
+        Raises:
+            NotPossibleError: it was not fitted with missing="mask".
+        """
+        check_is_fitted(self)
+        if self.model_.fill is None:
+            raise NotPossibleError("impute takes an autoencoder that was fitted with missing='mask'; fit one")
+        values = self._examples(X)
+        made = self._reconstructed(values)
+        return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
+
+    @learning()
+    @once()
+    def sample(
+        self,
+        n: int = 1,
+        random_state: int | None = None,
+        *,
+        method: Literal["prior", "gmm"] = "prior",
+        X: Any = None,
+    ) -> Array:
+        """New examples (n, *shape_), decoded from codes that are drawn at random.
+
+        Args:
+            method: "prior", the bottleneck's own; or "gmm", a mixture of normals fitted to the codes of X (Ghosh et al. 2020), for
+                codes of any kind but a codebook's entries. It is fitted anew each time, always in the same way: random_state only draws.
+            X: for "gmm" the examples, best those of the training; of more than 5,000, as many drawn at random, always the same ones.
+
+        Raises:
+            NotPossibleError: the bottleneck has no prior, or codes that have no density.
+        """
+        check_is_fitted(self)
+        if not isinstance(n, Integral) or not 1 <= n < 2**31:
+            raise RecordError(
+                f"n={quoted(n, 20)} cannot be: give a whole number of examples from 1 on, less than 2,147,483,648"
+            )
+        if method not in {"prior", "gmm"}:
+            raise RecordError(f"method={method!r} cannot be: give 'prior' or 'gmm'")
+        if method == "prior" and X is not None:
+            raise RecordError("X is of use to method='gmm' alone: the prior asks for no examples")
+        seed = seed_of(random_state)
+        size = self.model_.dtype.itemsize * int(n)
+        codes_size, what = size * math.prod(self.code_shape_), f"{n:,} examples"
+        self._check_memory(codes_size + size * math.prod(self.shape_), what, codes_size)
+        if method == "gmm":
+            return self.decode(self._mixture(X).draw(int(n), seed).reshape(-1, *self.code_shape_))
+        codes = self.bottleneck_.sample((int(n), *self.code_shape_), seeded("cpu", seed, RandomStream.SAMPLE))
+        return self.decode(codes.numpy())
+
+    def _mixture(self, X: Any) -> latent_density.Mixture:
+        """The density of the codes of examples."""
+        if self.bottleneck_.discrete:
+            name = type(self.bottleneck_).__name__
+            raise NotPossibleError(
+                f"{name}'s codes are entries of a codebook, to which normals do not fit; Gaussian's do"
+            )
+        if X is None:
+            raise DataError("method='gmm' fits a mixture to the codes of examples: pass X, best those of the training")
+        return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.ROWS)))
+
+    def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
+        """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""
+        values, seed = self._examples(X), seed_of(random_state)
+        if corruption is not None and not isinstance(corruption, Corruption):
+            raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
+        spoil, model, parts = corruption or self.corruption_, self.model_, []
+        bearing = self._bearing(X.places if isinstance(X, Examples) else None)
+        with learning(), torch.inference_mode():
+            for number, begin in enumerate(range(0, len(values), 1024)):
+                part = np.asarray(values[begin : begin + 1024])
+                bearing.check_given(part, begin)
+                raw = self._source(part)
+                x = model.normalize(raw[torch.arange(len(raw))])
+                generator = seeded(x.device, seed, RandomStream.SAMPLE, number)
+                parts.append(model.denormalize(spoil(x, generator)).cpu().numpy())
+                if model.fill is None:
+                    bearing.check_made(parts[-1], part, begin)
+        spoilt: Array = np.concatenate(parts)
+        return spoilt
+
+    def score_samples(self, X: Any) -> Array:
+        """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data.
+
+        Where the likelihood is a density, as Normal is, it is one of the data in their own units, whatever the scaling: scores of
+        different scalings compare (`Model.nll`). Bernoulli is a mass of what was scaled to [0, 1], and knows no units.
+        Where numbers are missing it is of those observed alone: examples of which less is known lose less.
+        """
+        return self._scores(self._examples(X))
+
+    @once()
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`."""
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
+        """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_).
+
+        The error of a number that is missing is not known, and NaN; means are of the numbers observed, and of none NaN.
+        """
+        values = self._examples(X)
+        squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
+        return squares if per_feature else row_means(squares.reshape(len(squares), -1))
+
+    def _known(self) -> FittedAttributes:
+        """What was fitted; `NotFittedError` if nothing was."""
+        check_is_fitted(self)
+        assert self._fitted is not None
+        return self._fitted
+
+    def _check_memory(self, needed: float, what: str, given: int, rough: bool = False) -> None:
+        """`MemoryLimitError` where work takes more than it may: of a loaded model, what is in proportion to the bytes given."""
+        known = self._known()
+        check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
+
+    def _apply(
+        self,
+        function: Callable[[Model, torch.Tensor], torch.Tensor],
+        values: Array,
+        bearing: Bearing | Literal["all"] | None = None,
+    ) -> Array:
+        """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
+        fitted = self._known()
+        taken, given = footprint(fitted.model), values[:1].nbytes
+        self._check_memory(taken.use + taken.shared, "one example in this model", given, rough=True)
+        if fitted.loaded:
+            check_work(taken.products, "one example in this model", given, max_memory=fitted.max_memory)
+        with fitted.at_rest():
+            bearing = Bearing.examples(fitted.model, fitted.columns) if bearing is None else bearing
+            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, bearing)
+
+    def _reconstructed(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
+        return self._apply(lambda model, raw: model.made(model.encode(model.normalize(raw))), values, bearing)
+
+    def _scores(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
+        """Of examples so far away that their loss is no number, it is the largest one."""
+        return self._apply(lambda model, raw: -_scored(model, raw), values, bearing)
+
+    def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None, still: bool = False) -> Array:
+        """Checked examples of the shape that was fitted, their columns in the same order; none too far away, unless all are borne."""
+        check_is_fitted(self)
+        if isinstance(X, Examples):
+            wrong = self.wrong_columns(X.columns)
+            if wrong is not None:
+                raise DataError(f"these are other columns than it was fitted on: {wrong}")
+        elif hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
+            _check_feature_names(self, nameable(X, names), reset=False)
+        missing: Missing = "refuse" if self.model_.fill is None else "mask"
+        values = as_examples(X, minimum=minimum, missing=missing, shape=self.shape_).values
+        if values.shape[1:] == self.shape_:
+            self._look_at(values, bearing, still, X.places if isinstance(X, Examples) else None)
+            return values
+        if values.ndim == 2 and len(self.shape_) == 1:
+            found, wanted = values.shape[1], self.shape_[0]
+            raise DataError(
+                f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
+            )
+        same = math.prod(values.shape[1:]) == math.prod(self.shape_)
+        how = how_to_fit(values.shape[1:], self.shape_) or ("reshape X to (n, *shape_)" if same else "")
+        raise DataError(
+            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}{how and f'; {how}'}"
+        )
+
+    def _look_at(
+        self,
+        values: Array,
+        bearing: Literal["all"] | None = None,
+        still: bool = False,
+        places: Places | None = None,
+    ) -> None:
+        """Says where examples are in other units than what was fitted; `DataError` where one is too far away, unless all are borne."""
+        known = self._bearing(places)
+        if bearing is None:
+            known.check_all(values)
+        check_units(values, known.extent, known.places, self.model_, still, bearing is not None)
+
+    def _bearing(self, places: Places | None = None) -> Bearing:
+        """What the model bears of examples that stand where `places` says."""
+        return Bearing.examples(self.model_, self._known().columns, places)
+
+    def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:
+        """How names of columns differ from those that it was fitted on, if they do."""
+        known = tuple(getattr(self, "feature_names_in_", ()))
+        if not known or columns is None or columns == known:
+            return None
+        wrong = next(((a, b) for a, b in zip(known, columns, strict=False) if a != b), None)
+        reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
+        return f"{reason} ({', '.join(map(printable, known[:_LISTED]))}{', ...' if len(known) > _LISTED else ''})"
+
+    def _source(self, values: Array) -> Source:
+        kind = MemmapSource if isinstance(values, np.memmap) else InMemorySource
+        return kind(values, self.model_.shift.device)
+
+
+class Sayable:
+    """An estimator whose parameters can be written in a message."""
+
+    def _validate_params(self) -> None:
+        for name, value in self.get_params(deep=False).items():  # type: ignore[attr-defined]  # scikit-learn's
+            if isinstance(value, int) and value.bit_length() > _SAYABLE:
+                raise InvalidParameterError(f"{name} cannot be {quoted(value)}: give a number that a float can hold")
+        super()._validate_params()  # type: ignore[misc]
+
+
+class RecordParams(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """An estimator among whose parameters are records, which are replaced when a field of theirs is set, and estimators."""
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with that field changed."""
+        fields: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
+            slot, _, path = name.partition("__")
+            if path and slot in self._get_param_names():
+                fields.setdefault(slot, {})[path] = value
+            else:
+                super().set_params(**{name: value})
+        for slot, values in fields.items():  # after the records that they belong to
+            held = getattr(self, slot)
+            if isinstance(held, BaseEstimator):
+                held.set_params(**values)
+                continue
+            if not isinstance(held, records.Record):
+                raise RecordError(
+                    f"{slot}={held!r} has no field '{next(iter(values))}'; give a record first, such as {slot}=..."
+                )
+            setattr(self, slot, records.override(held, values))
+        return self
+
+
+class WrapsAutoencoder(Sayable):
+    """An estimator around an autoencoder: its parameter, bare, frozen or "auto". It takes missing numbers where that does."""
+
+    autoencoder: Any
+    autoencoder_: Any
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many numbers an example has."""
+        count: int = self.autoencoder_.n_features_in_
+        return count
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """The names of the columns, if the examples had any."""
+        names: NDArray[np.object_] = self.autoencoder_.feature_names_in_
+        return names
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]  # scikit-learn's, which comes after it
+        tags.input_tags.allow_nan = self._missing == "mask"
+        return tags
+
+    @property
+    def _missing(self) -> Missing:
+        """What NaN is to the autoencoder."""
+        held = getattr(self.autoencoder, "estimator", self.autoencoder)
+        missing: Missing = getattr(held, "missing", "refuse")
+        return missing
+
+
+def _scored(model: Model, raw: torch.Tensor) -> torch.Tensor:
+    x = model.normalize(raw)
+    total = model.score(x, x).total
+    most = torch.finfo(total.dtype).max
+    return total.nan_to_num(nan=most, posinf=most)
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """A whole number from 0 on: the one given, or one drawn."""
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if random_state is None:
+        return secrets.randbits(31)
+    if not isinstance(random_state, Integral) or random_state < 0:
+        raise RecordError(f"random_state={quoted(random_state)} cannot be: give a whole number from 0 on, or None")
+    return int(random_state)

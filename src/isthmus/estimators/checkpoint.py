@@ -1,0 +1,256 @@
+"""What training goes on from, as a part of a model file, and back again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.data.validation import blocks
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
+from isthmus.estimators.defaults import COMPONENTS
+from isthmus.estimators.model_file import Header, Round, Tensors
+from isthmus.model import Model
+from isthmus.optimizers import Optimizer, broken
+from isthmus.training.config import Precision, TrainingConfig
+from isthmus.training.state import Best, Costs, Report, State
+
+__all__ = ["ResumeState", "Seen", "asked", "check_values", "round_of", "tensors_of"]
+
+Array = NDArray[Any]
+_PARTS = ("optimizer", "costs", "best", "good")
+_DECIDING = (
+    *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
+    *("missing", "kind", "precision"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The examples of a round of training, as far as one has to know them again."""
+
+    examples: Array
+    validation: Array | None
+
+    @cached_property
+    def hashes(self) -> tuple[str, str | None]:
+        """Of everything; computed when first asked for."""
+        return hashed(self.examples), None if self.validation is None else hashed(self.validation)
+
+
+def hashed(values: Array) -> str:
+    """A hash of shape, type and bytes."""
+    found = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
+    for _, block in blocks(values):
+        found.update(np.ascontiguousarray(block).data)
+    return found.hexdigest()
+
+
+def round_of(state: State, seen: Seen, precision: Precision, device: torch.device) -> Round:
+    """Where the round stands, as a header says it."""
+    examples, validation = seen.hashes
+    best = state.best
+    return Round(
+        done=state.done,
+        seconds=state.seconds,
+        retries=state.retries,
+        examples=examples,
+        validation=validation,
+        counts=(state.costs.count, state.costs.batches),
+        stopping=best is not None,
+        best=None if best is None or not math.isfinite(best.loss) else best.loss,
+        best_epoch=0 if best is None else best.epoch,
+        precision=precision,  # type: ignore[arg-type]  # "auto" has been decided
+        device=device.type,
+        threads=torch.get_num_threads() if state.threads is None else state.threads,
+        torch=torch.__version__,
+    )
+
+
+def tensors_of(state: State) -> Tensors:
+    """What the optimizer remembers; within an epoch its costs so far, and all numbers as they were when it began; the best weights."""
+    assert state.optimizer is not None
+    parts = {"optimizer": state.optimizer.numbers(), "best": {} if state.best is None else state.best.weights}
+    if state.costs.count:
+        parts |= {"costs": state.costs.sums, "good": state.good}
+    return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+
+def asked(header: Header, there: Tensors, sketch: Model, optimizer: Optimizer) -> Tensors:
+    """Sketches of the tensors that a checkpoint has to hold beside its model's; ValueError where it cannot be one."""
+    stands = header.round
+    if stands is None:
+        return {}
+    own = dict(sketch.state_dict())
+    moments = {f"optimizer.{name}": t for name, t in optimizer.build(sketch.parameters()).numbers().items()}
+    wanted = dict(moments)
+    if stands.best is not None:
+        wanted |= {f"best.{name}": t for name, t in own.items()}
+    if stands.counts[0]:
+        wanted |= {f"good.{name}": t for name, t in (own | moments).items()}
+        costs = {name: t for name, t in there.items() if name.startswith("costs.")}
+        if not {"costs.nll", "costs.penalty"} <= costs.keys():
+            raise ValueError("it lacks the costs of its epoch so far")
+        batch = costs["costs.nll"].shape
+        for name, t in costs.items():
+            shapes = {batch} if name in {"costs.nll", "costs.penalty"} else {batch, torch.Size([])}
+            if len(batch) != 1 or t.shape not in shapes or t.dtype != torch.float64:
+                raise ValueError(f"{name} cannot be what an epoch cost so far")
+        wanted |= costs
+    return wanted
+
+
+def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> None:
+    """ValueError that names what no training leads to, of what a checkpoint says beside its weights.
+
+    Args:
+        tensors: all of them, of the shapes that were asked for.
+        ae: the parameters of the autoencoder.
+    """
+    stands = header.round
+    if stands is None:
+        return
+    count, batches = stands.counts
+    wrong = {
+        "round.done": stands.done > header.step or batches > stands.done,
+        "round.best_epoch": stands.best_epoch > header.epoch,
+        "round.best": stands.best is not None and not stands.stopping,
+        "round.stopping": stands.stopping != ae["early_stopping"],
+        "round.seconds": stands.seconds > header.seconds + 1e-3,
+        "round.precision": (stands.precision == "float64") != (header.dtype == "float64"),
+        "round.counts": (count == 0) != (batches == 0),
+    }
+    if count:
+        size = len(tensors["costs.nll"])
+        wrong["costs.nll"] = count != batches * size
+        if not isinstance(ae["batch_size"], str):
+            wrong["round.counts"] |= size > ae["batch_size"]
+        for name in ("costs.nll", "costs.penalty"):
+            wrong[name] = wrong.get(name, False) or not bool(torch.isfinite(tensors[name]).all())
+    for part in ("optimizer.", "good.optimizer."):
+        moments = {name.removeprefix(part): t for name, t in tensors.items() if name.startswith(part)}
+        wrong[f"{part}{broken(moments)}"] = broken(moments) is not None
+    first = next((name for name, is_so in wrong.items() if is_so), None)
+    if first is not None:
+        raise ValueError(f"no training leads to its {first}")
+
+
+def of_the_data(
+    history: tuple[Report, ...], state: State, trained: float, validated: float, begun: float
+) -> tuple[Report, ...]:
+    """The history in nats of the data, where a version up to 0.3 counted densities in model units; and a round's losses, in place.
+
+    Args:
+        trained, validated, begun: the mean of `Model.log_volumes` over the examples that were trained on, validated on, and seen since
+            the epoch began.
+    """
+    if "nll" in state.costs.sums:
+        state.costs.sums["nll"] += state.costs.batches * begun
+    if state.best is not None:
+        state.best.loss += validated
+    return tuple(
+        replace(
+            report,
+            loss=report.loss + trained,
+            nll=report.nll + trained,
+            valid=None if report.valid is None else report.valid + validated,
+        )
+        for report in history
+    )
+
+
+class ResumeState:
+    """A round of training that a checkpoint was taken of.
+
+    Args:
+        header, tensors: of the checkpoint.
+        model: with its weights.
+        optimizer: the record that it was trained with.
+        parameters: what the user chose.
+
+    Attributes:
+        in_model_units: whether its losses are so, and which numbers were observed has to be seen to know them in nats of the data.
+    """
+
+    def __init__(
+        self, header: Header, tensors: Tensors, model: Model, optimizer: Optimizer, parameters: Mapping[str, Any]
+    ) -> None:
+        assert header.round is not None
+        self.in_model_units = header.kind is None and model.likelihood.density and model.fill is not None
+        self.round: Round = header.round
+        self.parameters = {name: parameters[name] for name in (*COMPONENTS, *_DECIDING)}
+        device, stepping = model.shift.device, optimizer.build(model.parameters())
+        self.device = device.type
+        parts: dict[str, Tensors] = {part: {} for part in _PARTS}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part][rest] = tensor.to(device)
+        for name, tensor in stepping.numbers().items():
+            tensor.copy_(parts["optimizer"][name])
+        best = math.inf if self.round.best is None else self.round.best
+        self.state = State(
+            epoch=header.epoch,
+            step=header.step,
+            optimizer=stepping,
+            done=self.round.done,
+            seconds=self.round.seconds,
+            retries=self.round.retries,
+            costs=Costs(*self.round.counts, parts["costs"]),
+            good=parts["good"],
+            best=Best(best, self.round.best_epoch, parts["best"]) if self.round.stopping else None,
+        )
+
+    def check_place(self, n: int, plan: TrainingConfig) -> None:
+        """`ModelFileError` unless a training of n examples by a plan comes to where this one stands; a warning where the last bits may
+        come out otherwise."""
+        per_epoch = math.ceil(n / plan.batch_size)
+        steps, (count, batches) = plan.steps(n), self.round.counts
+        if self.round.done > steps:
+            reason = f"it stands after step {self.round.done:,} of {steps:,}"
+        elif self.round.done < steps and self.round.done % per_epoch != batches:
+            reason = f"after {self.round.done:,} steps of {per_epoch:,} an epoch, it counts {batches:,} since one began"
+        elif batches and count != batches * plan.batch_size:
+            reason = f"its sums are of batches of {count // batches:,} examples, and training takes {plan.batch_size:,}"
+        else:
+            self._compare_machines(plan)
+            return
+        raise ModelFileError(f"the checkpoint does not agree with itself: {reason}; fit anew")
+
+    def _compare_machines(self, plan: TrainingConfig) -> None:
+        """Warns where another version, number of threads or device goes on than began."""
+        made = (self.round.torch, self.round.threads, self.round.device)
+        here = (str(torch.__version__), torch.get_num_threads() if plan.threads is None else plan.threads, self.device)
+        if made != here:
+            said, says = (
+                f"PyTorch {version} on {threads} thread{'s' * (threads > 1)} ({device})"
+                for version, threads, device in (made, here)
+            )
+            warnings.warn(
+                f"the checkpoint was made with {said}, and this is {says}: the last bits may come out otherwise",
+                IsthmusWarning,
+                stacklevel=4,
+            )
+
+    def check(self, seen: Seen, parameters: Mapping[str, Any]) -> None:
+        """An error unless examples and parameters are those of then."""
+        changed = next((name for name, value in self.parameters.items() if parameters[name] != value), None)
+        if changed is not None:
+            raise RecordError(
+                f"{changed}={parameters[changed]!r} was {self.parameters[changed]!r} when training was interrupted, and it "
+                "goes on as it began; set it back, or fit with warm_start=True"
+            )
+        for now, then, what in zip(
+            seen.hashes, (self.round.examples, self.round.validation), ("examples", "validation examples"), strict=True
+        ):
+            if now != then:
+                how = "there were none" if then is None else "give those" if now is None else "these differ"
+                raise DataError(f"training was interrupted on other {what}, and goes on with the same alone: {how}")

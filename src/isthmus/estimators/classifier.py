@@ -1,0 +1,345 @@
+"""Labels learned from codes: a linear softmax on an autoencoder's codes, then the encoder together with it."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from copy import deepcopy
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+
+from isthmus.architectures import Modules
+from isthmus.corruptions import Clean, Corruption
+from isthmus.data import as_examples
+from isthmus.data.labels import ClassLabels, class_labels, numbered, plain
+from isthmus.data.memmap import Rows
+from isthmus.data.validation import Examples, Missing
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
+from isthmus.estimators import fitted_state, wrapper
+from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.base import RecordParams, WrapsAutoencoder, seed_of
+from isthmus.estimators.classifier_file import Kept, learned, tensors_of
+from isthmus.estimators.classifier_head import Head, Net
+from isthmus.estimators.defaults import threads_for
+from isthmus.estimators.fitted_state import to_processor
+from isthmus.estimators.inference import in_batches
+from isthmus.estimators.model_file import Tensors
+from isthmus.estimators.overflow import Bearing
+from isthmus.estimators.unit_check import once
+from isthmus.io.terminal import interactive
+from isthmus.model import Trainable
+from isthmus.nn.device import check_bfloat16, learning
+from isthmus.optimizers import AdamW, OneCycle, Optimizer
+from isthmus.training.batches import InMemorySource, LabeledSource, Source
+from isthmus.training.config import TrainingConfig
+from isthmus.training.loop import train
+from isthmus.training.progress import shown
+from isthmus.training.state import Report, State
+
+__all__ = ["Classifier", "finetune"]
+
+Array = NDArray[Any]
+_STEPS = 1000  # of a round where nobody says how long
+_ON_CODES = AdamW(1e-2, schedule=OneCycle())
+_ON_ALL = AdamW(1e-3, schedule=OneCycle())
+
+
+class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Tells labels by an autoencoder's encoder and a linear softmax on its codes; the loss is cross-entropy, in nats per example.
+
+    The encoder has learned without labels (on the same examples, or on many more that have none), so that few labels go a long way
+    (Hinton & Salakhutdinov 2006; Erhan et al. 2010, "Why does unsupervised pre-training help deep learning?"). First the softmax learns
+    on the codes as they are, then the encoder with it. Device and precision are the autoencoder's.
+
+    Args:
+        autoencoder: a fitted one is copied, and its encoder the beginning; one that is not fitted is first trained on the examples;
+            auto: `Autoencoder()`. scikit-learn's `clone`, in a cross-validation say, forgets what an estimator has learned: wrap a fitted
+            one in `sklearn.frozen.FrozenEstimator` to keep it. It is never changed itself.
+        frozen: leave the encoder as it is: a linear probe.
+        pretrain: False begins with drawn weights, even where the autoencoder is fitted: the same net from scratch, for comparison.
+        corruption: what spoils examples while the encoder learns labels (`isthmus.corruptions`), against overfitting;
+            auto: nothing.
+        optimizer: of both rounds; auto: `AdamW` with a one-cycle schedule, of step size 1e-2 for the softmax and 1e-3 for all.
+        epochs: passes over the labeled examples in each of both rounds; auto: about 1,000 steps, within 10 ... 100 epochs.
+        batch_size: examples per step; auto: a fortieth of the labeled ones, within 16 ... 256.
+        random_state: an int makes everything repeatable, the training of an autoencoder without a random state too.
+        verbose: 1 shows progress.
+
+    Attributes:
+        classes_: the labels, sorted. autoencoder_: the copy, whose encoder has moved and whose decoder has not.
+        net_: encoder and softmax, an nn.Module. history_: a `Report` for each epoch, the softmax's alone and then all's.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
+        "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
+        "frozen": ["boolean"],
+        "pretrain": ["boolean"],
+        "corruption": [Corruption, StrOptions({"auto"})],
+        "optimizer": [Optimizer, StrOptions({"auto"})],
+        "epochs": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder | FrozenEstimator | Literal["auto"] = "auto",
+        *,
+        frozen: bool = False,
+        pretrain: bool = True,
+        corruption: Corruption | Literal["auto"] = "auto",
+        optimizer: Optimizer | Literal["auto"] = "auto",
+        epochs: float | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.frozen = frozen
+        self.pretrain = pretrain
+        self.corruption = corruption
+        self.optimizer = optimizer
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.verbose = verbose
+
+    autoencoder_: Autoencoder
+    net_: Net
+    classes_: Array
+    history_: tuple[Report, ...]
+
+    @learning()
+    @once()
+    def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
+        """Learns the labels y (n,) of examples X (n, *shape): numbers, text, truth values, dates.
+
+        Args:
+            y: None, NaN, NaT, pandas.NA and empty text mean that an example has no label: it is not learned from, and a warning says
+                how many there are. An autoencoder that is not fitted is trained on all of X. -1 is a label as good as any other.
+            unlabeled: more examples (m, *shape), which an autoencoder that is not fitted is trained on too.
+        """
+        self._validate_params()
+        seed = seed_of(self.random_state)
+        examples = as_examples(X, missing=self._missing)
+        known = _labels(examples.values, y)
+        classes, numbers = known.classes, known.known_numbers()
+        ae = self._encoder(examples, unlabeled, seed)
+        values = ae._examples(examples)
+        if known.n_unlabeled:
+            values = Rows(values)(np.flatnonzero(known.labeled))
+        codes, model = ae.transform(values), ae.model_
+        head = Head(codes, len(classes), model.dtype).to(model.device)
+        net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
+        history, state = list[Report](), State()
+        rounds: list[tuple[Trainable, Source, TrainingConfig]] = [
+            (head, InMemorySource(codes, model.device), self._plan(len(values), _ON_CODES, Clean(), ae, seed))
+        ]
+        if not self.frozen:
+            spoilt = Clean() if isinstance(self.corruption, str) else self.corruption
+            rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, spoilt, ae, seed)))
+        for number, (part, source, plan) in enumerate(rounds):
+            reports = train(part, LabeledSource(source, labels), plan, state=state)
+            title = ("softmax", "all")[number]
+            history += shown(reports, None, title, lines=not interactive()) if self.verbose else reports
+            state = State(state.epoch, state.step)
+        net.eval()
+        # all at once: an interrupt finds it as it was before, or fitted
+        self.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=tuple(history))
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if "net_" in state and state["net_"].device.type != fitted_state.PICKLED:
+            both = deepcopy((self.autoencoder_, self.net_))  # together: they share the encoder
+            to_processor([*both[0]._known().tensors(), *both[1].head.parameters(), *both[1].head.buffers()])
+            return state | {"autoencoder_": both[0], "net_": both[1]}
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = memo[id(self)] = object.__new__(type(self))
+        copied.__dict__.update(deepcopy(self.__dict__, memo))
+        return copied
+
+    def decision_function(self, X: Any) -> Array:
+        """The softmax's arguments (n, classes); of two labels their difference (n,), above 0 where the second is likelier."""
+        logits = self._applied(X, lambda raw: self.net_.logits(raw))
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """The logarithms of the probabilities, in nats: (n, classes), float64."""
+        return self._applied(X, lambda raw: torch.log_softmax(self.net_.logits(raw).double(), 1))
+
+    def predict_proba(self, X: Any) -> Array:
+        """The probability of each label of `classes_`: (n, classes), float64."""
+        return self._applied(X, lambda raw: torch.softmax(self.net_.logits(raw).double(), 1))
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest label of each example: (n,)."""
+        logits = self._applied(X, lambda raw: self.net_.logits(raw))
+        labels: Array = self.classes_[logits.argmax(1)]
+        return labels
+
+    @once()
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """The share of those examples that have a label which `predict` tells right, between 0 and 1."""
+        told = self.predict(X)
+        labels = class_labels(y, len(told))
+        there = np.flatnonzero(labels.labeled)
+        if not len(there):
+            raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to score by")
+        mine, theirs = numbered([class_labels(told[there], len(there)), labels[there]])
+        weights = None if sample_weight is None else np.asarray(sample_weight)[there]
+        return float(np.average(mine == theirs, weights=weights))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model file: encoder, softmax and labels; `isthmus.load` reads it.
+
+        The autoencoder that it was given is not in it: a classifier that was loaded and is fitted anew begins with its own encoder.
+
+        Raises:
+            NotPossibleError: the labels are neither numbers, text, truth values nor dates.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        statistics, tensors = tensors_of(self.net_.head, self.classes_, self.history_)
+        broken = next(
+            (name for name, tensor in self.net_.head.state_dict().items() if not tensor.isfinite().all()), None
+        )
+        if broken is not None:
+            raise DivergenceError(
+                f"the softmax's {broken} is not finite, and such a classifier is not written; fit it anew"
+            )
+        part = Kept(
+            **wrapper.describe_parameters(self),
+            classes=len(self.classes_),
+            epoch=self.history_[-1].epoch if self.history_ else 0,
+            statistics=statistics,
+        )
+        wrapper.write(path, self.autoencoder_, "classifier", part, tensors)
+
+    @classmethod
+    def _loaded(cls, ae: Autoencoder, part: Kept, tensors: Tensors, architecture: Modules | None) -> Self:
+        """The classifier that a file says; ValueError or the like if it says none."""
+        classifier = cls(**wrapper.read_parameters(part, ae, architecture))
+        classifier._validate_params()
+        head, classes, history = learned(part, tensors)
+        net = Net(ae.model_, head.to(ae.model_.device))
+        net.eval()
+        classifier.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=history)
+        return classifier
+
+    def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
+        """An autoencoder of its own, trained unless it was to be drawn."""
+        given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
+        given = Autoencoder() if isinstance(given, str) else given
+        if not isinstance(given, Autoencoder):
+            raise RecordError(f"autoencoder={self.autoencoder!r} holds no isthmus.Autoencoder")
+        if given.__sklearn_is_fitted__() and self.pretrain:
+            if unlabeled is not None:
+                raise RecordError("unlabeled is for an autoencoder that is not fitted, and this one is; leave one out")
+            if not self.frozen:
+                check_bfloat16(given.precision_, given.model_.device)
+            return deepcopy(given)
+        ae: Autoencoder = clone(given)
+        if ae.random_state is None:
+            ae.set_params(random_state=seed)
+        return (
+            ae.fit(_together(X, unlabeled, self._missing))
+            if self.pretrain
+            else ae.untrained(_together(X, unlabeled, self._missing))
+        )
+
+    def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> TrainingConfig:
+        optimizer = auto if isinstance(self.optimizer, str) else self.optimizer
+        batch = min(256, max(16, n // 40), n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
+        usual = min(100, max(10, math.ceil(_STEPS / math.ceil(n / batch))))
+        epochs = usual if isinstance(self.epochs, str) else self.epochs
+        return TrainingConfig(
+            corruption, optimizer, epochs, batch, seed, ae.precision_, threads=threads_for(ae.model_, batch)
+        )
+
+    def _applied(self, X: Any, function: Any) -> Array:
+        check_is_fitted(self)
+        ae = self.autoencoder_
+        bearing = Bearing.examples(ae.model_, ae._known().columns)
+        rows: Array = in_batches(function, ae._examples(X), ae.model_, bearing=bearing)
+        return rows
+
+
+def _labels(X: Array, y: Any) -> ClassLabels:
+    """The labels that there are, checked."""
+    if y is None:
+        raise DataError("Classifier requires y to be passed, but the target y is None: give a label for each example")
+    check_consistent_length(X, y)
+    if getattr(y, "ndim", 1) == 2 and isinstance(y, np.ndarray):
+        y = column_or_1d(y, warn=True)
+    labels = class_labels(y, len(X))
+    if labels.n_unlabeled == len(labels):
+        raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to learn")
+    if labels.classes.dtype.kind == "f":  # numbers with fractions are no classes
+        check_classification_targets(labels.known())
+    if len(labels.classes) < 2:
+        raise DataError(f"y has one class alone, {plain(labels.classes)[0]!r}; there is nothing to tell apart")
+    if labels.n_unlabeled:
+        have = "has" if labels.n_unlabeled == 1 else "have"
+        warnings.warn(
+            f"{labels.n_unlabeled:,} of {len(labels):,} examples {have} no label: labels are learned from the other "
+            f"{len(labels) - labels.n_unlabeled:,}",
+            IsthmusWarning,
+            stacklevel=3,
+        )
+    return labels
+
+
+def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
+    """Labeled and unlabeled examples in one."""
+    if unlabeled is None:
+        return first
+    second = as_examples(unlabeled, missing=missing)
+    if first.values.shape[1:] != second.values.shape[1:] or first.columns != second.columns:
+        raise DataError(
+            f"the unlabeled examples are {second.values.shape[1:]}, and the labeled ones {first.values.shape[1:]}; "
+            "give both in one shape, with the same columns"
+        )
+    return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind)
+
+
+@takes_autoencoder
+def finetune(
+    ae: Autoencoder,
+    X: Any,
+    y: Any,
+    *,
+    frozen: bool = False,
+    epochs: float | Literal["auto"] = "auto",
+    optimizer: Optimizer | Literal["auto"] = "auto",
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
+) -> Classifier:
+    """A `Classifier` fitted on labels y (n,) of examples X (n, *shape), whose beginning is the encoder of an autoencoder.
+
+    Args:
+        ae: fitted, on as many examples as there are, with labels or without; it is not changed.
+        frozen, epochs, optimizer, random_state, verbose: as `Classifier` has them.
+
+    Raises:
+        NotFittedError: the autoencoder has learned nothing yet.
+    """
+    check_is_fitted(ae)
+    classifier = Classifier(
+        ae, frozen=frozen, epochs=epochs, optimizer=optimizer, random_state=random_state, verbose=verbose
+    )
+    return classifier.fit(X, y)

@@ -1,0 +1,386 @@
+"""The model file: one safetensors file, weights plus a header that says in JSON what they are (docs/model-file.md).
+
+The header's text "isthmus" holds the format's number, the shape of an example, the records and the versions. It is checked as a whole, and
+the tensors' names, shapes and types against what the records ask for, before any tensor is read. What may be long, history and names of
+columns, lies in tensors too. A checkpoint is a model file that holds, besides, all that training goes on from; the file of a detector or
+a classifier is that of its autoencoder, and holds what is its own besides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Never, TypeVar
+
+import numpy as np
+import torch
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from torch import Tensor
+
+from isthmus.data.kinds import Kind
+from isthmus.errors import ModelFileError, RecordError
+from isthmus.io.atomic import replace_file
+from isthmus.io.files import shown
+from isthmus.io.safetensors import CHECKSUM, opened, packed, unique_json
+from isthmus.records import Count, Record, describe, read
+from isthmus.training.state import Report
+
+__all__ = [
+    "FORMAT",
+    "STRICT",
+    "File",
+    "Header",
+    "Round",
+    "Sketch",
+    "Tensors",
+    "agreeing",
+    "describe_value",
+    "history_of",
+    "notes",
+    "notes_asked",
+    "part",
+    "read_file",
+    "read_value",
+    "record_types",
+    "write_file",
+]
+
+FORMAT = 4
+_KNOWN = (1, 2, 3, 4)  # formats that are read; the files of each are kept in tests/files
+_FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
+_MOST_HISTORY = 2**18  # numbers; of a history of more, rows that are evenly spaced are kept
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+Epochs = Annotated[int, Field(ge=0, lt=2**31)]
+Steps = Annotated[int, Field(ge=0, lt=2**53)]  # a float64 holds each of them
+Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
+Statistic = Annotated[str, Field(max_length=200)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
+_READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # of whose shapes there may be several
+
+Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
+Sketch = Callable[["Header", Tensors], Tensors]
+Part = TypeVar("Part", bound=BaseModel)
+
+
+class Round(BaseModel):
+    """Of a checkpoint: where a round of training stands, beside what its tensors hold."""
+
+    model_config = STRICT
+
+    done: Steps
+    seconds: Seconds
+    retries: Annotated[int, Field(ge=0, le=3)]  # after divergences
+    examples: Hash  # of those it is trained on, and of those it is validated on
+    validation: Hash | None = None
+    counts: tuple[Steps, Steps]  # of examples and batches since the epoch began
+    stopping: bool  # whether early stopping looks back
+    best: float | None = None  # at this loss, of the weights kept
+    best_epoch: Epochs  # or at this epoch, before there was any
+    precision: Literal["float32", "float64", "bfloat16"]
+    device: Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
+    threads: Annotated[int, Field(gt=0, lt=2**31)]
+    torch: Version
+
+
+class Header(BaseModel):
+    """What a model file says of its weights."""
+
+    model_config = STRICT
+
+    version: Version  # of the isthmus that wrote it
+    dtype: Literal["float32", "float64"]  # of the weights
+    shape: Annotated[tuple[Count, ...], Field(min_length=1, max_length=32, fail_fast=True)]  # of one example
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    epoch: Epochs  # trained so far, in all rounds
+    step: Steps
+    seconds: Seconds
+    parameters: dict[str, Any]  # what the user chose
+    fitted: dict[str, dict[str, Any]]  # what was made of it
+    kind: Kind | None = None  # what the axes of examples mean; None in a file of an older format
+    statistics: Annotated[
+        list[Statistic], Field(max_length=100, fail_fast=True)
+    ] = []  # the history's, beside its losses
+    round: Round | None = None
+    detector: dict[str, Any] | None = (
+        None  # of an estimator around the autoencoder: its own package reads and writes it
+    )
+    classifier: dict[str, Any] | None = None
+
+
+def record_types() -> dict[str, type[Record]]:
+    """Every record that a file or a command may name: the names in the choices' `__all__`, and no others."""
+    from isthmus import architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling
+
+    modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
+    return {name: getattr(module, name) for module in modules for name in module.__all__}
+
+
+def describe_value(value: Any) -> Any:
+    """A parameter as JSON: a record by its name and fields, of own modules only that there are some."""
+    if type(value).__name__ == "Modules":
+        return {"type": "Modules"}
+    if isinstance(value, np.generic):
+        return value.item()
+    return describe(value) if isinstance(value, Record) else value
+
+
+def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | None) -> Any:
+    """The parameter that was described; own modules have to be given."""
+    if value == {"type": "Modules"}:
+        if modules is None:
+            how = "load(path, architecture=Modules(encoder, decoder))"
+            raise RecordError(f"it has an own encoder and decoder, which a file does not hold; give them: {how}")
+        return modules
+    return read(value, names) if isinstance(value, dict) else value
+
+
+# What may be long, as tensors
+
+
+def notes(history: Sequence[Report], columns: Iterable[str] | None) -> tuple[list[str], Tensors]:
+    """The names of the history's statistics; the history (epochs, figures) with what of it there is; the names of columns, if any."""
+    names = list(dict.fromkeys(name for report in history for name in report.stats))
+    history = _thinned(history, len(_FIGURES) + len(names))
+    rows = [[getattr(report, name) for name in _FIGURES] + [report.stats.get(n) for n in names] for report in history]
+    wide = len(_FIGURES) + len(names)
+    tensors = {
+        "history": torch.tensor([[0.0 if v is None else float(v) for v in row] for row in rows], dtype=torch.float64),
+        "history.there": torch.tensor([[v is not None for v in row] for row in rows], dtype=torch.bool),
+    }
+    tensors = {name: tensor.reshape(len(rows), wide) for name, tensor in tensors.items()}
+    if columns is not None:
+        text = "\n".join(json.dumps(name) for name in columns)
+        tensors["columns"] = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+    return names, tensors
+
+
+def _thinned(rows: Any, wide: int) -> Any:
+    """All rows, or of very many as many as a file's history holds: evenly spaced, the first and the last among them."""
+    most = max(2, _MOST_HISTORY // wide)
+    if len(rows) <= most:
+        return rows
+    places = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
+    return rows[torch.from_numpy(places)] if isinstance(rows, Tensor) else [rows[place] for place in places]
+
+
+def history_of(statistics: Sequence[str], last: int, tensors: Tensors) -> tuple[Report, ...]:
+    """The reports that `notes` made tensors of, none after the last epoch; ValueError if they are none."""
+    names = (*_FIGURES, *statistics)
+    values, there = (_thinned(tensors.pop(name), len(names)).tolist() for name in ("history", "history.there"))
+    rows = [{n: v for n, v, known in zip(names, *row, strict=True) if known} for row in zip(values, there, strict=True)]
+    reports = tuple(map(_report, rows))
+    if any(report.epoch > last for report in reports):
+        raise ValueError(f"the history has an epoch after {last}, which is the last")
+    return reports
+
+
+def _report(row: Mapping[str, float]) -> Report:
+    figures: dict[str, Any] = {name: row.get(name) for name in _FIGURES}
+    for name, most in (("epoch", 2.0**31), ("step", 2.0**53), ("steps", 2.0**53)):
+        if figures[name] is None or not figures[name].is_integer() or not 0 <= figures[name] < most:
+            raise ValueError(f"the history has the {name} {figures[name]}")
+        figures[name] = int(figures[name])
+    if figures["seconds"] is not None and not 0 <= figures["seconds"] < 1e10:
+        raise ValueError(f"the history has the seconds {figures['seconds']}")
+    lacks = next((name for name, value in figures.items() if value is None and name != "valid"), None)
+    if lacks is not None:
+        raise ValueError(f"the history lacks the {lacks} of an epoch")
+    figures["complete"] = bool(figures["complete"])
+    return Report(**figures, stats={name: value for name, value in row.items() if name not in _FIGURES})
+
+
+def _columns(tensors: Tensors, shape: tuple[int, ...]) -> tuple[str, ...] | None:
+    """The names of columns; ValueError unless there is one for each number of an example."""
+    if "columns" not in tensors:
+        return None
+    content = tensors.pop("columns")
+    count = int((content == ord("\n")).sum()) + 1
+    if shape != (count,):
+        raise ValueError(f"columns has {count} names for examples of shape {shape}")
+    return tuple(_text(line) for line in content.numpy().tobytes().decode().split("\n"))
+
+
+def _text(line: str) -> str:
+    """A JSON text; what does not begin and end as one is not looked at."""
+    if not (len(line) > 1 and line[0] == line[-1] == '"'):
+        raise ValueError("columns has a name that is no text")
+    return str(json.loads(line))
+
+
+def notes_asked(statistics: Sequence[str], there: Tensors) -> Tensors:
+    """What the notes have to look like: as long as they are, and as wide as the header says."""
+    wide = len(_FIGURES) + len(statistics)
+    rows = len(there["history"]) if there["history"].ndim else 0
+    asked = {
+        "history": torch.empty(rows, wide, dtype=torch.float64, device="meta"),
+        "history.there": torch.empty(rows, wide, dtype=torch.bool, device="meta"),
+    }
+    if "columns" in there:
+        asked["columns"] = torch.empty(there["columns"].numel(), dtype=torch.uint8, device="meta")
+    return asked
+
+
+# Files
+
+
+def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a model file in one piece: the old file stays until the new one is whole."""
+    entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
+    replace_file(Path(path), packed({"isthmus": json.dumps(entry)}, tensors))
+
+
+class File(NamedTuple):
+    """What a model file holds: its header, the tensors of the model and those of a round, and the notes."""
+
+    header: Header
+    tensors: Tensors
+    history: tuple[Report, ...]
+    columns: tuple[str, ...] | None
+
+
+def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
+    """The contents of a model file.
+
+    Args:
+        expected: from the header, the map to model units (`shift` and `scale`), `fill`, `least` and `largest` if there are any, and
+            sketches of the other tensors that are there, the sketches of all that there must be beside the notes.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ModelFileError: it is no model file of isthmus, is damaged, does not agree with itself, or has a format that this
+            version does not know.
+    """
+    path = Path(path)
+    if not os.path.lexists(path):
+        raise FileNotFoundError(
+            f"no model file at {shown(path)}; `isthmus train` writes one, and so does Autoencoder.save"
+        )
+    if path.is_dir():
+        raise ModelFileError(f"{shown(path)} is not a file; a run's model is the file model.safetensors in its folder")
+    with opened(path) as contents, agreeing(path):
+        header, notes = _header(path, contents.texts)
+        there = contents.sketches()
+        affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
+        _agree(there, expected(header, there | affine) | ({} if notes else notes_asked(header.statistics, there)))
+        tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
+        history = history_of(header.statistics, header.epoch, tensors)
+        columns = _columns(tensors, header.shape)
+    return File(header, tensors, history, columns)
+
+
+@contextmanager
+def agreeing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What goes wrong within is a `ModelFileError`: the parts of the file do not fit each other."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+        _disagrees(path, reason)
+
+
+def _disagrees(path: str | os.PathLike[str], reason: str) -> Never:
+    raise ModelFileError(f"{shown(path)} does not agree with itself: {_short(reason)}") from None
+
+
+def _short(reason: str) -> str:
+    """A part of a sentence that a file had a hand in."""
+    return shown(reason if len(reason) < 300 else f"{reason[:280]} ...")
+
+
+def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
+    """The header's entry, checked; and of a file of the first format, which had them here, the notes."""
+    if "isthmus" not in texts:
+        raise ModelFileError(
+            f"{shown(path)} is a safetensors file, but isthmus did not write it: the header has no 'isthmus'"
+        )
+    try:
+        entry = unique_json(texts["isthmus"])
+        version = entry.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelFileError(f"{shown(path)} is damaged: the header's 'isthmus' cannot be read") from None
+    if type(version) is not int or version not in _KNOWN:
+        says = _short(str(version)[:20])
+        raise ModelFileError(
+            f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; install a newer isthmus"
+        )
+    first = version == 1
+    names = (
+        Header.model_fields.keys() - {"round", "statistics"} | _First.model_fields.keys()
+        if first
+        else Header.model_fields.keys()
+    )
+    stands = entry.get("round") if isinstance(entry.get("round"), dict) else {}
+    others = texts.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM})
+    for unknown in (entry.keys() - names, stands.keys() - Round.model_fields.keys(), others):
+        if unknown:
+            _disagrees(path, f"the header's {min(unknown)} is unknown")
+    for since, name in ((3, "missing"), (4, "kind")):
+        if version < since and name in (entry.get("parameters") or ()):
+            _disagrees(path, f"format {version} has no parameter {name}")
+    if version < 4 and entry.keys() & {"detector", "classifier"}:
+        _disagrees(path, f"format {version} has no {min(entry.keys() & {'detector', 'classifier'})}")
+    if (entry.get("kind") is None) != (version < 4):
+        _disagrees(path, f"format {version} has {'a' if version < 4 else 'no'} kind")
+    with _sound(path):
+        if first:
+            old = _First.model_validate_json(
+                json.dumps({name: entry.pop(name, ()) for name in _First.model_fields}), strict=True
+            )
+            statistics, tensors = notes(old.history, old.columns)
+            return Header.model_validate_json(json.dumps(entry | {"statistics": statistics}), strict=True), tensors
+        return Header.model_validate_json(json.dumps(entry), strict=True), {}
+
+
+def part(path: Path, kind: type[Part], name: str, entry: Mapping[str, Any]) -> Part:
+    """A part of the header, checked by those whose it is; its name stands before what is wrong."""
+    for unknown in entry.keys() - kind.model_fields.keys():
+        _disagrees(path, f"the header's {name}.{unknown} is unknown")
+    with _sound(path, f"{name}."):
+        return kind.model_validate_json(json.dumps(entry), strict=True)
+
+
+@contextmanager
+def _sound(path: Path, before: str = "") -> Iterator[None]:
+    """A `ModelFileError` for an entry of the header that cannot be."""
+    try:
+        yield
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place, reason = before + ".".join(map(str, wrong["loc"])), wrong["msg"].lower()
+        raise ModelFileError(
+            f"{shown(path)} is damaged: the header's {_short(f'{place} cannot be: {reason}')}"
+        ) from None
+
+
+class _First(BaseModel):
+    """What only headers of the first format hold."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    history: Annotated[list[Report], Field(fail_fast=True)]
+    columns: Annotated[list[str], Field(fail_fast=True)] | None
+
+
+def _agree(there: Tensors, wanted: Tensors) -> None:
+    """ValueError for the first tensor that is missing, too many, or of another shape or type than the records ask for."""
+    for name, tensor in wanted.items():
+        if name not in there:
+            raise ValueError(f"it has no {name}")
+        found = there[name]
+        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+            says, asks = (f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (found, tensor))
+            raise ValueError(f"{name} is {says}, and its records ask for {asks}")
+    for name in there:
+        if name not in wanted:
+            raise ValueError(f"its records ask for no {name[:60]!r}")

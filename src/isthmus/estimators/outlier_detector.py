@@ -1,0 +1,324 @@
+"""Which examples are anomalous, how sure that is, and which of their numbers are to blame."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.architectures import MLP, Modules
+from isthmus.data import as_examples
+from isthmus.data.validation import Examples, blocks
+from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
+from isthmus.estimators import wrapper
+from isthmus.estimators.argument_check import check_autoencoder
+from isthmus.estimators.attribution import Blame, Cause, largest, mended
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.base import WrapsAutoencoder, seed_of
+from isthmus.estimators.model_file import Tensors
+from isthmus.estimators.outlier_detector_file import Kept, kept, scorer_of
+from isthmus.estimators.outlier_scores import Kind, Scorer, feature_errors, restored, squares
+from isthmus.estimators.unit_check import once
+from isthmus.optimizers import AdamW, OneCycle
+from isthmus.text import quoted
+
+__all__ = ["LEAST", "OutlierDetector"]
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+Measure = Kind | Literal["auto"]
+
+USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is asked for
+LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
+
+
+class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Finds anomalous examples with an autoencoder; scores, signs and `predict` are scikit-learn's, and no label is needed.
+
+    A share of the examples, ``calibration_fraction``, is held out from everything that is fitted. With a ``false_alarm_rate`` of α the
+    threshold ``offset_`` is the k-th lowest of their n scores, k = ⌊α (n + 1)⌋, and what scores below is anomalous: a new normal example,
+    drawn as they were, is called anomalous with a probability of at most k / (n + 1) ≤ α, whatever the distribution, the autoencoder and n
+    (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
+    p-values"). The probability is over the draw of the calibrating examples too.
+    It does not hold if those are not drawn as the new normal ones are; anomalies among them that score low make alarms rarer.
+    With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
+    scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
+
+    Args:
+        autoencoder: an `Autoencoder`, which is cloned and trained; "auto": one with all defaults, or, of rows of columns, this or one
+            of equal width without hidden layers, whichever errs less on examples that neither was trained on; a scikit-learn
+            ``FrozenEstimator`` of a fitted one, which is used as it is: examples given to `fit` should then be others than it was
+            trained on (see `around`).
+        measure: what makes an example anomalous; all but "error" in nats.
+            "combined", which "auto" means of pictures and the like: minus the log-densities of its code (a mixture,
+            `densities.CodeDensity`) and of its standardized error (`densities.ErrorDensity`), as if they were independent. On training
+            digits held out it ranked far above the error and the nats, and above the code alone or level with it.
+            "code", "whitened": only the one, or only the other.
+            "error", which "auto" means of rows of columns: mean squared error in model units. On tables of 25 to 2,000 rows, anomalies
+            planted in some, it ranked above "combined", whose mixture takes more rows than a table often has.
+            "nats": the autoencoder's own loss, `Autoencoder.score_samples`; where numbers may be missing in model units, so that
+            examples of which different columns are known compare.
+        contamination: the share of the examples given to `fit` that is believed to be anomalous, in (0, 0.5].
+        false_alarm_rate: how often a normal example may be called anomalous; 0.05 if neither is given.
+        calibration_fraction: the share of examples held out to calibrate on. A quarter as many more are kept from the training of the
+            autoencoder, to learn how large errors are on examples that it has not seen.
+        random_state: an int makes everything repeatable, the training of an autoencoder without a random state of its own too.
+
+    Attributes:
+        autoencoder_: the fitted one. offset_: the threshold of `score_samples`; -inf if too few examples calibrate for the rate.
+        calibration_scores_: of the examples held out to calibrate on, ascending.
+        feature_errors_: mean squared error of each number (*shape) on held-out examples, in squared model units.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
+        "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
+        "measure": [StrOptions({"auto", "combined", "code", "error", "whitened", "nats"})],
+        "contamination": [Interval(Real, 0, 0.5, closed="right"), None],
+        "false_alarm_rate": [Interval(Real, 0, 1, closed="neither"), None],
+        "calibration_fraction": [Interval(Real, 0, 0.75, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder | Any | Literal["auto"] = "auto",
+        *,
+        measure: Measure = "auto",
+        contamination: float | None = None,
+        false_alarm_rate: float | None = None,
+        calibration_fraction: float = 0.2,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.measure = measure
+        self.contamination = contamination
+        self.false_alarm_rate = false_alarm_rate
+        self.calibration_fraction = calibration_fraction
+        self.random_state = random_state
+
+    autoencoder_: Autoencoder
+    offset_: float
+    calibration_scores_: Doubles
+    feature_errors_: Doubles
+    _scorer: Scorer
+
+    @classmethod
+    def around(cls, ae: Autoencoder, X_normal: Any, **choices: Any) -> Self:
+        """A detector around a fitted autoencoder, which stays as it is; `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
+
+        X_normal: normal examples (n, *shape) that ``ae`` was not trained on; of the others there is less error than of new ones.
+        """
+        check_autoencoder(ae, f"{cls.__name__}.around")
+        return cls(FrozenEstimator(ae), **choices).fit(X_normal)
+
+    @once()
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains on examples X (n, *shape), most of them normal, and finds the threshold; y is ignored."""
+        self._validate_params()
+        if self.contamination is not None and self.false_alarm_rate is not None:
+            raise RecordError("contamination and false_alarm_rate are two ways to a threshold; give one of them")
+        examples, seed = as_examples(X, minimum=LEAST, missing=self._missing), seed_of(self.random_state)
+        frozen = isinstance(self.autoencoder, FrozenEstimator)
+        calibrate, measure, train = self._split(len(examples.values), frozen, seed)
+        values = examples.values
+        learned = examples if frozen else examples.some(train)
+        ae = self._fitted(learned, values[measure], seed)
+        known = np.sort(np.concatenate([measure, train]))
+        kind = self.measure
+        if kind == "auto":
+            kind = "error" if ae.kind_ == "table" else "combined"
+        scorer = Scorer.fit(ae, kind, values[known], values[measure], seed)
+        scores = np.sort(scorer(ae, values[calibrate]))
+        fitted = {
+            "autoencoder_": ae,
+            "_scorer": scorer,
+            "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([measure, calibrate]))]),
+            "calibration_scores_": scores,
+            "offset_": self._threshold(scores, lambda: scorer(ae, values)),
+        }
+        self.__dict__.update(fitted)  # all at once: an interrupt finds it as it was before, or fitted
+        return self
+
+    def score_samples(self, X: Any) -> Doubles:
+        """How normal examples are (n,): higher is more so; minus the measure that was chosen."""
+        check_is_fitted(self)
+        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X, bearing="all"))
+
+    def decision_function(self, X: Any) -> Doubles:
+        """score_samples - offset_ (n,): below 0 is anomalous."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """-1 for anomalous examples and 1 for normal ones, (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> Doubles:
+        """Conformal p-values (n,): (1 + how many of n calibrating examples score as low or lower) / (n + 1).
+
+        A new normal example has one of α or less with a probability of at most α.
+        """
+        lower = np.searchsorted(self.calibration_scores_, self.score_samples(X), side="right")
+        share: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
+        return share
+
+    def contributions(self, X: Any) -> Doubles:
+        """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well.
+
+        NaN where a number is missing, as missing="mask" allows.
+        """
+        check_is_fitted(self)
+        values = self.autoencoder_._examples(X, bearing="all")
+        usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
+        return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
+
+    @once()
+    def causes(self, X: Any, n: int = 3) -> list[list[Cause]]:
+        """For each example the n numbers most to blame, the worst first, with their shares.
+
+        Of a row of columns those which, each alone replaced by what would be expected, let the score rise most, and their shares of
+        the rises of all that were tried (`causes.mended`). In pictures those with the largest `contributions`, and their shares of
+        the sum of all.
+        """
+        check_is_fitted(self)
+        names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
+        found = list[list[Cause]]()
+        if not isinstance(n, Integral) or n < 1:
+            raise RecordError(f"n={quoted(n, 20)} cannot be: ask for a whole number of causes from 1 on")
+        for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
+            blamed = self._blame(block, min(int(n), math.prod(shape)))
+            for places, shares in zip(*(part.tolist() for part in blamed), strict=True):
+                features = [_feature(place, shape, names) for place in places]
+                found.append([Cause(*pair) for pair in zip(features, shares, strict=True)])
+        return found
+
+    def _blame(self, values: Array, n: int) -> Blame:
+        errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
+        if len(ae.shape_) > 1:
+            return largest(errors, n)
+        return mended(lambda rows: self._scorer(ae, rows), lambda rows: restored(ae, rows), values, errors, n)
+
+    def guarantee(self) -> str:
+        """What the threshold promises, in one sentence."""
+        n = len(self.calibration_scores_)
+        if self.contamination is not None:
+            return f"{self.contamination:.4g} of the examples it was found on lie below; nothing is promised for others"
+        k = self._rank(n)
+        if not k:
+            return f"nothing is called anomalous: {n:,} calibrating examples are too few for so small a rate of false alarms"
+        return (
+            f"a normal example is called anomalous with a probability of at most {k / (n + 1):.4g}, "
+            f"calibrated on {n:,} examples that nothing was fitted on"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model file: the autoencoder, the measure and the threshold, all that answers need; `isthmus.load` reads it.
+
+        Raises:
+            NotPossibleError: a parameter was set after `fit`, and the threshold is not what it leads to; or a score is not finite.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        wrapper.write(path, self.autoencoder_, "detector", *kept(self))
+
+    @classmethod
+    def _loaded(cls, ae: Autoencoder, part: Kept, tensors: Tensors, architecture: Modules | None) -> Self:
+        """The detector that a file says; ValueError or the like if it says none."""
+        detector = cls(**wrapper.read_parameters(part, ae, architecture))
+        detector._validate_params()
+        scorer = scorer_of(detector, part, tensors)
+        detector.__dict__.update(
+            autoencoder_=ae,
+            _scorer=scorer,
+            feature_errors_=tensors["feature_errors"].numpy(),
+            calibration_scores_=tensors["calibration"].numpy(),
+            offset_=float(tensors["offset"]),
+        )
+        return detector
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an `Autoencoder` of "auto" first."""
+        if any(name.startswith("autoencoder__") for name in params) and "autoencoder" not in params:
+            self.autoencoder = Autoencoder() if isinstance(self.autoencoder, str) else self.autoencoder
+        super().set_params(**params)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "offset_")
+
+    def _rate(self) -> float:
+        return USUAL_RATE if self.false_alarm_rate is None else self.false_alarm_rate
+
+    def _split(self, n: int, frozen: bool, seed: int) -> tuple[Array, Array, Array]:
+        """The rows to calibrate on, those to measure errors on, and those to train on; none of the last if trained already."""
+        order = np.random.default_rng(seed).permutation(n)
+        held = max(1, round(n * self.calibration_fraction))
+        measured = n if frozen else held + max(1, held // 4)
+        return tuple(np.sort(part) for part in np.split(order, [held, measured]))  # type: ignore[return-value]
+
+    def _fitted(self, examples: Examples, held: Array, seed: int) -> Autoencoder:
+        if isinstance(self.autoencoder, FrozenEstimator):
+            frozen = self.autoencoder.estimator
+            if not isinstance(frozen, Autoencoder):
+                raise RecordError(
+                    f"FrozenEstimator({type(frozen).__name__}) is no autoencoder; freeze an isthmus.Autoencoder"
+                )
+            frozen._examples(examples, bearing="all")
+            return frozen
+        if isinstance(self.autoencoder, str):
+            return _usual(examples, held, seed)
+        ae: Autoencoder = clone(self.autoencoder)
+        if ae.random_state is None:
+            ae.set_params(random_state=seed)
+        return ae.fit(examples)
+
+    def _rank(self, n: int) -> int:
+        """Which of n calibrating scores, from the lowest on, is the threshold; 0 if there are too few."""
+        # what rounding alone takes from a whole number is given back
+        return math.floor(self._rate() * (n + 1) * (1 + 1e-12))
+
+    def _threshold(self, scores: Doubles, all_scores: Callable[[], Doubles]) -> float:
+        """The threshold, of the calibrating scores, ascending, or of those of all examples."""
+        if self.contamination is not None:
+            return float(np.quantile(all_scores(), self.contamination))
+        n, k = len(scores), self._rank(len(scores))
+        if k == 0:
+            warnings.warn(
+                f"{n} calibrating examples are too few for a false-alarm rate of {self._rate():g}, and nothing will be called anomalous: "
+                f"it takes {math.ceil(1 / self._rate()) - 1:,}; give more examples, a larger calibration_fraction, or a larger rate",
+                IsthmusWarning,
+                stacklevel=3,
+            )
+            return -math.inf
+        return float(scores[k - 1])
+
+
+def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
+    """An autoencoder with all defaults; of rows of columns one without hidden layers, if it errs less on examples held out from both."""
+    ae = Autoencoder(random_state=seed).fit(examples)
+    if ae.kind_ != "table":
+        return ae
+    optimizer = AdamW(1e-2, schedule=OneCycle())  # there is one layer to train, and it bears long steps
+    shallow = Autoencoder(architecture=MLP(()), optimizer=optimizer, random_state=seed)
+    try:
+        shallow.fit(examples)
+    except DivergenceError:
+        return ae
+    error = Scorer("error")  # the median, for some of them may be anomalous
+    return max((ae, shallow), key=lambda each: float(np.median(error(each, held))))
+
+
+def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:
+    """How a number of an example is called."""
+    if names is not None:
+        return str(names[place])
+    return place if len(shape) == 1 else tuple(int(index) for index in np.unravel_index(place, shape))

@@ -1,0 +1,21 @@
+"""Trainings as experiments: the folder of a run, what is held out, several runs compared, their pages.
+
+Read in this order:
+
+    splits               which examples are held out, and found again in data that changed
+    validation_set       which examples a training is watched by
+    run_folder           the folder of a run
+    tensorboard          event files
+    report/              the page of a run
+    run_report           a trained run looked at: JSON, its page
+    comparison_metrics   which figures stand side by side, and when one is better
+    comparison           several autoencoders on the same examples
+    model_selection      the elbow, the one-standard-error rule, the best
+    trial                one training of a sweep
+    sweep_result         what a sweep found: table, choice, figure
+    parameter_sweep      a training for each value of a field
+    detection            what a detector says of examples, as a table and a figure
+    classification       labels learned from a run, and those of other examples
+    tutorials            the systems of five tutorials, with their published figures
+    reproduction         the tutorials trained and measured
+"""

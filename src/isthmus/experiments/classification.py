@@ -1,0 +1,156 @@
+"""Labels learned from a run: how well they are told, beside the same net from scratch, and what they are for other examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data.dataset import Dataset
+from isthmus.data.labels import class_labels, numbered, plain
+from isthmus.data.memmap import Rows
+from isthmus.data.tables.columns import listed
+from isthmus.errors import DataError
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.classifier import Classifier
+from isthmus.experiments.splits import Split
+from isthmus.io.tables import write_csv
+
+__all__ = ["Taught", "taught", "write"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """A classifier that learned labels from a run.
+
+    Attributes:
+        classifier: the fine-tuned one, or that on frozen codes, whichever was asked for.
+        accuracies: the share of the held-out examples that each way of learning tells right, between 0 and 1.
+        way: which of the ways of learning that is.
+        n_learned, n_tested: how many labeled examples were learned from, and held out.
+        n_unlabeled: how many examples to learn from, and how many held-out ones, have no label, and were left out.
+        n_unknown, unknown: how many held-out examples are of classes that none of the learned labels is of, and these.
+    """
+
+    classifier: Classifier
+    accuracies: dict[str, float]
+    n_learned: int
+    n_tested: int
+    n_unlabeled: tuple[int, int] = (0, 0)
+    way: str = "fine-tuned"
+    n_unknown: int = 0
+    unknown: str = ""
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """The accuracies, for people."""
+        header = [f"learned from {self.n_learned:,} labels", f"right of {self.n_tested:,} held-out examples"]
+        return header, [[name, f"{share:.2%}"] for name, share in self.accuracies.items()]
+
+    def note(self) -> str:
+        """What was left out, and what cannot be told right; "" if nothing was."""
+        said = []
+        if any(self.n_unlabeled):
+            learned, tested = self.n_unlabeled
+            said.append(
+                f"{learned:,} training examples and {tested:,} held-out examples have no label: not learned from, not scored; "
+                "a label is predicted for each"
+            )
+        if self.n_unknown:
+            said.append(
+                f"{self.n_unknown:,} of {self.n_tested:,} held-out examples are of classes that none of the learned labels is of "
+                f"({self.unknown}): they cannot be told right, and count as wrong"
+            )
+        return "; ".join(said)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "classes": plain(self.classifier.classes_),
+            "n_learned": self.n_learned,
+            "n_tested": self.n_tested,
+            "n_unlabeled": sum(self.n_unlabeled),
+            "n_of_unknown_classes": self.n_unknown,
+            "accuracies": self.accuracies,
+        }
+
+
+def taught(
+    ae: Autoencoder,
+    part: Split,
+    dataset: Dataset,
+    *,
+    labeled: int | None = None,
+    frozen: bool = False,
+    random_state: int = 0,
+) -> Taught:
+    """Learns the labels of a run's training examples, or of so many of them drawn at random, and tells those of the held-out ones.
+
+    Examples without a label are left out of both, and counted.
+
+    dataset: that was split; without labels a `DataError`.
+    """
+    if part.train_labels is None or part.test_labels is None:
+        raise DataError(
+            f"{dataset.name} has no labels to learn; name labeled data, with --labels the column that holds them"
+        )
+    y, truth = class_labels(part.train_labels, len(part.train)), class_labels(part.test_labels, len(part.test))
+    for what, labels in (("training", y), ("held-out", truth)):
+        if labels.n_unlabeled == len(labels):
+            raise DataError(
+                f"none of the {len(labels):,} {what} examples of {dataset.name} has a label: give some a label"
+            )
+    some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
+    if labeled is not None and labeled < len(some):
+        some = np.sort(some[np.random.default_rng(random_state).permutation(len(some))[:labeled]])
+    X = part.train_of(dataset)
+    X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), places=X.at.some(some)), y[some]
+    ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
+    found = {
+        way: Classifier(ae, frozen=still, pretrain=begun, random_state=random_state).fit(X, y)
+        for way, (still, begun) in ways.items()
+    }
+    there = np.flatnonzero(truth.labeled)
+    test, truth = part.test_of(dataset).some(there), truth[there]
+    right = {way: each.score(test, truth) for way, each in found.items()}
+    own, theirs = numbered([y, truth])
+    right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())
+    way = "frozen codes" if frozen else "fine-tuned"
+    unknown = ~np.isin(theirs, own)
+    names = listed(sorted({str(truth.classes[number]) for number in truth.numbers[unknown]}))
+    return Taught(found[way], right, len(y), len(truth), without, way, int(unknown.sum()), names)
+
+
+def write(
+    path: Path,
+    classifier: Classifier,
+    X: Array,
+    truth: Array | None = None,
+    keys: Mapping[str, Array] | None = None,
+) -> None:
+    """A line for each example, its likeliest label and how likely it is, and its own label if it has one: the whole file or the old one.
+
+    keys: by name what says which example each row is, beside its number from 0: its line in the file, its id.
+    """
+    keys = keys or {}
+    chances = classifier.predict_proba(X)
+    labels = classifier.classes_[chances.argmax(1)]
+    own = None if truth is None else class_labels(truth, len(X))
+    header = ["row", *keys, "label", "probability", *([] if own is None else ["truth"])]
+    rows = (
+        [
+            row,
+            *(values[row] for values in keys.values()),
+            label,
+            f"{chance:.4g}",
+            *([] if own is None else [own.one(row)]),
+        ]
+        for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True))
+    )
+    write_csv(path, header, rows)

@@ -1,0 +1,85 @@
+"""What was trained, how that went, and how to use it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.text import command, html_safe
+from isthmus.training.state import Report
+
+__all__ = ["choices", "course", "use"]
+
+_EPOCHS = 1000  # as many lines the table of losses has at most
+
+
+def choices(ae: Autoencoder) -> str:
+    """The choices as one writes them, and on what."""
+    import torch
+
+    from isthmus._version import __version__
+
+    names = ("corruption", "architecture", "bottleneck", "likelihood", "scaling", "optimizer")
+    rows = [(name.capitalize(), f"<code>{html_safe(repr(getattr(ae, f'{name}_')))}</code>") for name in names]
+    rows += [
+        ("Parameters", f"{ae.n_parameters_:,}"),
+        ("Epochs", f"{len(ae.history_):,}, in {ae.seconds_:,.1f} seconds"),
+        ("Precision", html_safe(f"{ae.precision_}, on {ae.model_.shift.device}")),
+        ("Versions", f"isthmus {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"),
+    ]
+    lines = (f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in rows)
+    return '<table class="choices"><tbody>\n' + "\n".join(lines) + "\n</tbody></table>"
+
+
+def course(history: Sequence[Report]) -> str:
+    """The losses in a sentence, and all of them folded away."""
+    if not history:
+        return "<p>There is no history: nothing was trained here.</p>"
+    first, last = history[0], history[-1]
+    went = f"The loss was {last.loss:.4g} nats per example"
+    if len(history) > 1:
+        went = f"The loss went from {first.loss:.4g} in the first epoch to {last.loss:.4g} nats per example in the last"
+    went += f"; on the validation examples it is {last.valid:.4g}." if last.valid is not None else "."
+    stride = -(-len(history) // _EPOCHS)
+    shown = [*history[:-1:stride], last]
+    summary = "Losses of each epoch" if stride == 1 else f"Losses of one epoch in {stride}"
+    table = _losses(shown, any(r.penalty for r in history), any(r.valid is not None for r in history))
+    return f"<p>{went}</p>\n<details><summary>{summary}, in nats per example</summary>\n{table}\n</details>\n"
+
+
+def _losses(reports: Iterable[Report], parts: bool, valid: bool) -> str:
+    """A table with the parts of the loss where it has two, and with the validation loss where there is one."""
+    names = ["epoch", "loss"] + ["nll", "penalty"] * parts + ["validation"] * valid + ["learning rate", "seconds"]
+    lines = []
+    for r in reports:
+        cells = [f"{r.epoch:,}", f"{r.loss:.6g}"]
+        cells += [f"{r.nll:.6g}", f"{r.penalty:.6g}"] * parts
+        cells += ["" if r.valid is None else f"{r.valid:.6g}"] * valid
+        cells += [f"{r.lr:.3g}", f"{r.seconds:,.1f}"]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    body = "\n".join(lines)
+    return (
+        f'<div class="wide"><table class="losses"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    )
+
+
+def use(folder: Path, ae: Autoencoder) -> str:
+    """Three lines of Python and three of shell."""
+    own = ae.architecture_.user_defined
+    shape = ", ".join(("n", *map(str, ae.shape_)))
+    python = [
+        "import isthmus",
+        f"ae = isthmus.load({str(folder)!r}{', architecture=Modules(encoder, decoder)' * own})",
+        f"codes, back = ae.encode(X), ae.reconstruct(X)  # X: an array ({shape})",
+    ]
+    shell = [
+        command("isthmus", *words)
+        for words in (("evaluate", folder), ("encode", folder, "--data", "mine.npy"), ("plot", folder, "latent"))
+    ]
+    blocks = [("In Python", python)] + [("On the command line", shell)] * (not own)
+    return "\n".join(
+        f"<h3>{heading}</h3>\n<pre><code>{html_safe(chr(10).join(lines))}</code></pre>" for heading, lines in blocks
+    )

@@ -1,0 +1,68 @@
+"""Which examples a training is watched by: the validation part of the data, or else those that are held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data import Dataset
+from isthmus.data.parts import of_trained_classes
+from isthmus.data.validation import Examples
+from isthmus.experiments.splits import Split, keys_of
+
+__all__ = ["chose_when_to_stop", "chosen_by", "watched_by"]
+
+Array = NDArray[Any]
+
+
+def watched_by(dataset: Dataset, part: Split) -> tuple[Examples, list[str]]:
+    """The examples whose loss is looked at while it trains, by early stopping too, and what is to be said of them.
+
+    The same each time for equal data, so that `resume` finds them again. Those of classes that are not trained on are left out.
+    """
+    examples, notes = chosen_by(dataset, part)
+    what, labels = "validation", dataset.validation_labels
+    if examples is None:
+        examples, what, labels = part.test_of(dataset), "held-out", part.test_labels
+    elif labels is not None:
+        labels = np.asarray(labels)[_fresh(dataset, part)]
+    n = len(examples.values)
+    known, others = of_trained_classes(np.arange(n), labels, part.train_labels)
+    if others:
+        examples = examples.some(known)
+        count = "and count in the figures" if what == "held-out" else "and are not looked at"
+        notes = [
+            *notes,
+            f"the validation loss is of {len(known):,} {what} examples; {n - len(known):,} others are "
+            f"of classes that are not trained on ({others}), {count}",
+        ]
+    return examples, notes
+
+
+def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]]:
+    """The validation part but for what is trained on or tested too; None where there is none. And what is to be said of it."""
+    if dataset.validation is None:
+        return None, []
+    fresh, n = _fresh(dataset, part), len(dataset.validation)
+    if not len(fresh):
+        return None, [f"all {n:,} validation examples are training or test examples too: they are not used"]
+    notes = []
+    if copies := n - len(fresh):
+        notes = [f"{copies:,} of {n:,} validation examples are training or test examples too, and are left out"]
+    values = dataset.validation if not copies else np.asarray(dataset.validation)[fresh]
+    return Examples(values, dataset.columns, dataset.kind, dataset.validation_places().some(fresh)), notes
+
+
+def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:
+    """How many of some examples are among those of the validation part, by which early stopping chose the model."""
+    chosen = chosen_by(dataset, part)[0]
+    return 0 if chosen is None else int(np.isin(keys_of(examples), keys_of(chosen.values)).sum())
+
+
+def _fresh(dataset: Dataset, part: Split) -> NDArray[np.int64]:
+    """The rows of the validation part that are neither trained on nor tested."""
+    assert dataset.validation is not None
+    known = np.concatenate([keys_of(part.train), keys_of(part.test)])
+    return np.flatnonzero(~np.isin(keys_of(dataset.validation), known))

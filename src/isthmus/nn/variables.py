@@ -1,0 +1,30 @@
+"""What a choice must remember between steps: tensors learnt by gradient and running state, declared by a record, held by the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+__all__ = ["Variables"]
+
+
+class Variables(nn.Module):
+    """The named tensors of one choice. As in any module, ``training`` says whether running state may move."""
+
+    def __init__(
+        self, parameters: Mapping[str, Tensor] | None = None, buffers: Mapping[str, Tensor] | None = None
+    ) -> None:
+        super().__init__()
+        for name, value in (parameters or {}).items():
+            self.register_parameter(name, nn.Parameter(value))
+        for name, value in (buffers or {}).items():
+            self.register_buffer(name, value)
+
+    def __getitem__(self, name: str) -> Tensor:
+        held = getattr(self, name)
+        assert isinstance(held, Tensor)
+        return held
+
+    def __contains__(self, name: str) -> bool:
+        return hasattr(self, name)

@@ -1,0 +1,100 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
+"""What codes cost in bits, and what they are worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from isthmus.compression import Point
+from isthmus.compression import rate_distortion as measured
+from isthmus.errors import NotPossibleError
+from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.plots.figure import chart
+
+__all__ = ["rate_distortion"]
+
+_LOOKS: dict[str, dict[str, Any]] = {
+    "autoencoder": {"color": "C0", "linewidth": 2, "marker": "o"},
+    "autoencoder and its model": {"color": "C0", "linestyle": "--", "marker": "o", "markerfacecolor": "white"},
+    "PCA": {"color": "C2", "marker": "s"},
+    "JPEG, in a sheet": {"color": "C1", "marker": "^"},
+    "JPEG, one by one": {"color": "C1", "linestyle": ":", "marker": "^", "markerfacecolor": "white"},
+    "WebP, in a sheet": {"color": "C4", "marker": "v"},
+    "WebP, one by one": {"color": "C4", "linestyle": ":", "marker": "v", "markerfacecolor": "white"},
+    "PNG, in a sheet": {"color": "0.45"},
+    "PNG, one by one": {"color": "0.45", "linestyle": ":"},
+}
+_TOP = 45  # decibels, from which on nobody sees a loss
+
+
+@takes_autoencoder
+def rate_distortion(
+    ae: Autoencoder,
+    X: Any,
+    y: Any = None,
+    *,
+    train: Any = None,
+    steps: Sequence[float] | None = None,
+    limit: int = 2000,
+    points: Sequence[Point] | None = None,
+) -> Figure:
+    """Bits per number against PSNR: the compressed codes, PCA through the same coder, and of pictures PNG, JPEG and WebP.
+
+    Of more than `limit` examples, as many drawn at random are compressed, and the title says so. ``points`` are drawn instead of being
+    measured, if given: what `isthmus.compression.rate_distortion` said. Raises `NotPossibleError` where all numbers are equal.
+    """
+    known = list(measured(ae, X, steps, train=train, limit=limit) if points is None else points)
+    drawn = [point for point in known if point.psnr is not None]
+    if not drawn:
+        raise NotPossibleError("all numbers are equal: there is no decibel to draw")
+    count, own = len(X), next(point for point in drawn if point.method == "autoencoder")
+    of = f"{own.n_examples:,}" if own.n_examples == count else f"{own.n_examples:,} of {count:,}"
+    there = {point.method for point in drawn}
+    methods = [method for method in _LOOKS if method in there]
+    ends = sorted(point.bits for point in drawn if point.method == "autoencoder")
+    alt = f"Bits per number against PSNR of {of} examples for {', '.join(methods)}; the autoencoder from {ends[0]:.3g} to {ends[-1]:.3g}."
+    figure, axes = chart(alt, 8.0, 5.4)
+    for method in methods:
+        _line(axes, method, [point for point in drawn if point.method == method])
+    _named(axes, drawn)
+    axes.set_title(f"what {of} examples cost, and how well they come back", loc="left", fontsize=10)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.14, 1))
+    return figure
+
+
+def _line(axes: Axes, method: str, points: list[Point]) -> None:
+    look = {"linewidth": 1.2, "markersize": 4} | _LOOKS[method]
+    if all(point.mse == 0 for point in points):
+        axes.axvline(points[0].bits, label=f"{method}: no loss", zorder=0, **look)
+        return
+    finite = sorted((point.bits, point.psnr) for point in points if point.psnr is not None and point.psnr < math.inf)
+    axes.plot(*zip(*finite, strict=True), label=method, **look)
+
+
+def _named(axes: Axes, points: list[Point]) -> None:
+    finite = [point.psnr for point in points if point.psnr is not None and point.psnr < math.inf]
+    least = min(point.psnr or 0 for point in points if point.method.startswith(("autoencoder", "PCA")))
+    axes.set_ylim(least - 1, max(min(max(finite), _TOP), least + 1) + 1)
+    axes.set(xscale="log", xlabel="bits per number of an example, all of the file counted", ylabel="PSNR, decibels")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(color="0.92")
+    known = next(point for point in points if point.mse > 0)
+    _errors(axes, known.mse * 10 ** ((known.psnr or 0) / 10))
+
+
+def _errors(axes: Axes, peak: float) -> None:
+    """The mean squared errors that go with the decibels, at the right; ``peak`` is that of zero decibels."""
+    right = axes.secondary_yaxis("right", functions=(lambda decibels: decibels, lambda decibels: decibels))
+    low, high = (peak / 10 ** (end / 10) for end in axes.get_ylim()[::-1])
+    ticks = [digit * 10.0**power for power in range(-12, 13) for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    right.set_yticks([-10 * math.log10(tick / peak) for tick in ticks], [f"{tick:,g}" for tick in ticks])
+    right.set_ylabel("mean squared error")

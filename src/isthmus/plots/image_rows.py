@@ -1,0 +1,191 @@
+# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
+"""What goes in over what comes out: rows of examples, spoilt, restored and reconstructed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from isthmus.corruptions import Noise
+from isthmus.errors import DataError, NotPossibleError
+from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.evaluation import principal
+from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
+
+__all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
+
+
+@takes_autoencoder
+def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
+    """The first n examples over their reconstructions.
+
+    X: examples (m, *shape) in the user's units. As in every picture of examples: the range from black to white is
+    that of the examples shown (0 to 255 for bytes) and reconstructions are clipped to it; rows are shown as curves,
+    unless the autoencoder's kind is images, or image_shape says which picture (height, width) they are; y, the
+    labels, changes nothing.
+    Raises `DataError` where X is empty or image_shape does not fit.
+    """
+    examples = first(X, n)
+    alt = f"{len(examples)} examples, each over its reconstruction from a code of {code_size(ae)} numbers."
+    return _over(
+        examples, {"original": examples, "reconstruction": ae.reconstruct(examples)}, pictured(ae, image_shape), alt
+    )
+
+
+@takes_autoencoder
+def denoising(
+    ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
+) -> Figure:
+    """The first n examples spoilt by the autoencoder's own corruption, restored, and clean.
+
+    Raises `NotPossibleError` where the autoencoder was trained on clean examples.
+    """
+    names = ("noisy", "restored", "clean")
+    return _restoring(ae, X, n, random_state, image_shape, names)
+
+
+@takes_autoencoder
+def completion(
+    ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
+) -> Figure:
+    """The part of the first n examples that is given, the restored whole, and the original.
+
+    Raises `NotPossibleError` where the autoencoder was trained on clean examples.
+    """
+    names = ("given", "restored", "original")
+    return _restoring(ae, X, n, random_state, image_shape, names)
+
+
+@takes_autoencoder
+def noisy(
+    ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
+) -> Figure:
+    """One row: the first n examples as the autoencoder's corruption spoils them.
+
+    Raises `NotPossibleError` where the autoencoder was trained on clean examples.
+    """
+    examples = first(X, n)
+    alt = f"{len(examples)} examples spoilt by {_corruption(ae)}."
+    return _over(examples, {"noisy": ae.corrupt(examples, random_state=random_state)}, pictured(ae, image_shape), alt)
+
+
+@takes_autoencoder
+def sheet(
+    ae: Autoencoder, X: Any, y: Any = None, *, rows: int = 10, columns: int = 10, image_shape: ImageShape = None
+) -> Figure:
+    """A sheet of rows x columns pairs, each an original with its reconstruction to the right; fewer if X has fewer."""
+    examples = first(X, rows * columns)
+    columns = min(columns, len(examples))
+    examples = examples[: len(examples) // columns * columns]
+    image_shape = pictured(ae, image_shape)
+    originals, restored = (as_pictures(v, image_shape) for v in (examples, ae.reconstruct(examples)))
+    pairs = np.stack([originals, restored], axis=1)
+    cells = pairs.reshape(-1, 2 * columns, *pairs.shape[2:])
+    alt = f"A sheet of {len(pairs)} pairs: an example and, to its right, its reconstruction."
+    title = f"{len(pairs)} pairs: the original and, to its right, the reconstruction"
+    return grid(cells, limits(examples, image_shape), alt, title=title, group=(1, 2))
+
+
+@takes_autoencoder
+def noise_levels(
+    ae: Autoencoder,
+    X: Any,
+    y: Any = None,
+    *,
+    levels: Sequence[float] | float = (0.3, 0.5, 0.7, 0.9),
+    n: int = 10,
+    random_state: int = 0,
+    image_shape: ImageShape = None,
+) -> Figure:
+    """The first n examples under more and more normal noise, each row over what the autoencoder restores from it.
+
+    levels: standard deviations of the noise in model units (pictures are in [0, 1]), whatever the corruption in
+    training was.
+    """
+    examples = first(X, n)
+    rows: dict[str, Any] = {}
+    try:
+        scales = [float(level) for level in np.atleast_1d(levels)]
+    except ValueError:
+        raise DataError(f"levels={levels!r} are no numbers: give standard deviations, such as (0.3, 0.5)") from None
+    for level in scales:
+        spoilt = ae.corrupt(examples, random_state=random_state, corruption=Noise(level, clip=False))
+        rows |= {f"noise {level:g}": spoilt, f"restored from {level:g}": ae.reconstruct(spoilt)}
+    if not rows:
+        raise DataError("levels is empty: give the standard deviations of the noise, such as (0.3, 0.5)")
+    named = ", ".join(f"{level:g}" for level in scales)
+    alt = f"{len(examples)} examples with noise of {named}, each row over what is restored."
+    return _over(examples, rows, pictured(ae, image_shape), alt, together=2)
+
+
+@takes_autoencoder
+def pca(
+    ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, n: int = 10, image_shape: ImageShape = None
+) -> Figure:
+    """The first n examples, their reconstructions by a PCA of as many numbers as the code has, and by the autoencoder.
+
+    The PCA is fitted on train (m, *shape) if given, else on X itself, which favors it: the title says which. It sees
+    scaled numbers, as the autoencoder and `evaluate` do. Each row's name holds the mean squared error over all of X, in squared units of X.
+    """
+    examples = first(X, n)
+    whole = first(X).reshape(len(X), -1)
+    basis = whole if train is None else first(train).reshape(len(train), -1)
+    if code_size(ae) >= basis.shape[1]:
+        raise NotPossibleError(
+            f"PCA of a code's {code_size(ae)} numbers would lose nothing of examples of {basis.shape[1]}: "
+            "there is nothing to compare with"
+        )
+    width = min(code_size(ae), len(basis) - 1)
+    scale = np.broadcast_to(ae.model_.scale.numpy(force=True).astype(np.float64), ae.shape_)
+    subspace, _ = principal(basis, scale.ravel(), width)
+    lost = subspace.errors(subspace.centered(torch.from_numpy(np.asarray(whole, np.float64)))) * subspace.scale
+    by_pca = whole - lost.numpy()
+    errors = (np.mean((by_pca - whole) ** 2), np.mean(ae.reconstruction_error(X)))
+    where = "these same examples" if train is None else f"{len(basis):,} training examples"
+    rows = {
+        "original": examples,
+        f"PCA, {width} numbers\nMSE {errors[0]:.4g}": by_pca[:n].reshape(examples.shape),
+        f"autoencoder, {code_size(ae)} numbers\nMSE {errors[1]:.4g}": ae.reconstruct(examples),
+    }
+    title = f"PCA fitted on {where}; MSE: mean squared error over {len(whole):,} examples, in their units squared"
+    alt = f"{len(examples)} examples, their reconstructions by a PCA of {width} numbers, and by the autoencoder."
+    return _over(examples, rows, pictured(ae, image_shape), alt, title=title)
+
+
+def code_size(ae: Autoencoder) -> int:
+    """How many numbers the code of one example has."""
+    return int(np.prod(ae.code_shape_))
+
+
+def _restoring(
+    ae: Autoencoder, X: Any, n: int, random_state: int, image_shape: ImageShape, names: tuple[str, str, str]
+) -> Figure:
+    """Three named rows: what the corruption leaves, what the autoencoder makes of it, and the examples themselves."""
+    examples = first(X, n)
+    corruption = _corruption(ae)
+    spoilt = ae.corrupt(examples, random_state=random_state)
+    rows = dict(zip(names, (spoilt, ae.reconstruct(spoilt), examples), strict=True))
+    alt = f"{len(examples)} examples: {names[0]} by {corruption}, {names[1]} by the autoencoder, and {names[2]}."
+    return _over(examples, rows, pictured(ae, image_shape), alt)
+
+
+def _corruption(ae: Autoencoder) -> str:
+    if not ae.corruption_.corrupts:
+        raise NotPossibleError(
+            "this autoencoder was trained on clean examples: see its reconstructions, or noise_levels, instead"
+        )
+    return repr(ae.corruption_)
+
+
+def _over(
+    examples: Any, rows: dict[str, Any], image_shape: ImageShape, alt: str, title: str = "", together: int | None = None
+) -> Figure:
+    """Named rows of examples, in the range of the originals; `together` rows stand closer than the next."""
+    cells: Array = np.stack([as_pictures(row, image_shape) for row in rows.values()])
+    group = (together or len(cells), cells.shape[1])
+    return grid(cells, limits(examples, image_shape), alt, title=title, rows=list(rows), group=group)

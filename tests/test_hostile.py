@@ -6,7 +6,6 @@ import base64
 import io
 import itertools
 import re
-import resource
 import time
 import tracemalloc
 import types
@@ -115,6 +114,7 @@ def test_a_small_model_that_asks_for_much_is_a_sentence_where_it_is_used(case: s
     ae = Autoencoder(Gaussian(2), architecture=Conv((4,), code="map"), epochs=1, random_state=0, device="cpu")
     ae.fit(images).save(tmp_path / "small")
     path = hostile.edited(tmp_path / "small", tmp_path / "x", hostile.USES[case])
+    resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(IsthmusError) as caught:  # of few numbers, very many
         load(path, max_memory="40MB").sample(1)
@@ -143,9 +143,9 @@ DEEDS: dict[str, Callable[[Autoencoder, np.ndarray], object]] = {
     "sample": lambda ae, _: ae.sample(1),
     "evaluate": lambda ae, X: isthmus.evaluate(ae, X),
     "compress": lambda ae, X: isthmus.compression.compress(ae, X, Path("x")),
-    "traverse": lambda ae, X: isthmus.evaluation.latent_traversal.traverse(ae, X),
-    "interpolate": lambda ae, X: isthmus.evaluation.latent_traversal.interpolate(ae, X[:1], X[1:]),
-    "neighbors": lambda ae, X: isthmus.evaluation.latent_traversal.neighbors(ae, X, X[:1]),
+    "traverse": lambda ae, X: isthmus.latent_traversal.traverse(ae, X),
+    "interpolate": lambda ae, X: isthmus.latent_traversal.interpolate(ae, X[:1], X[1:]),
+    "neighbors": lambda ae, X: isthmus.latent_traversal.neighbors(ae, X, X[:1]),
     "detect": lambda ae, X: isthmus.OutlierDetector.around(ae, X.repeat(4, 0), false_alarm_rate=0.5),
     "latent": lambda ae, X: isthmus.plots.latent(ae, X),
     "tsne": lambda ae, X: isthmus.plots.tsne(ae, X.repeat(4, 0)),
@@ -194,6 +194,7 @@ def test_a_model_that_asks_for_much_memory_is_a_sentence_in_every_use(
     ae.untrained(images).save("small")
     path = hostile.edited(tmp_path / "small", tmp_path / "large", hostile.USES["an image of 4096 x 4096"])
     large = np.zeros((2, 4096, 4096), np.uint8)
+    resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(MemoryLimitError, match="max_memory="):
         DEEDS[deed](load(path, max_memory="40MB"), large)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +71,7 @@ def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypa
 
 
 def test_the_address_space_of_the_process_counts() -> None:
+    resource = pytest.importorskip("resource")  # not on Windows
     code = (
         "import resource; from isthmus.io.memory_limit import available; before = available(); "
         "resource.setrlimit(resource.RLIMIT_AS, (10**9, resource.RLIM_INFINITY)); print(before > available() < 10**9)"

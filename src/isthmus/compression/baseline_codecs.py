@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from isthmus.data.memmap import some_rows
+
 __all__ = ["QUALITIES", "Coded", "are_pictures", "lossless", "pictures_coded", "png", "sheets"]
 
 Array = NDArray[Any]
@@ -34,19 +36,12 @@ def are_pictures(values: Array) -> bool:
     return bool(values.dtype == np.uint8 and flat and max(values.shape[1:3]) <= _SIDE)
 
 
-def sample(values: Array, most: int) -> Array:
-    """At most so many examples, drawn at random, always the same ones, in their order."""
-    if len(values) <= most:
-        return np.asarray(values)
-    return np.asarray(values[np.sort(np.random.default_rng(0).permutation(len(values))[:most])])
-
-
 def lossless(values: Array) -> dict[str, int]:
     """Bytes of examples (n, *shape) as an array through gzip and LZMA, and of pictures as PNG, each by itself and in large sheets.
 
     Of more than 8 MiB, as many as that are drawn at random, and what they take is multiplied.
     """
-    chosen = sample(values, max(1, _PACKED // max(1, values[:1].nbytes)))
+    chosen = some_rows(values, max(1, _PACKED // max(1, values[:1].nbytes)))
     raw, share = chosen.tobytes(), len(values) / len(chosen)
     found = {"gzip": len(gzip.compress(raw, 9)), "LZMA": len(lzma.compress(raw, preset=6))}
     if are_pictures(values):

@@ -22,6 +22,7 @@ from isthmus.compression.quantizers import (
     sensitivities,
     steps_of,
 )
+from isthmus.data.memmap import random_subset
 from isthmus.data.validation import blocks
 from isthmus.errors import RecordError
 from isthmus.estimators import model_file
@@ -139,7 +140,7 @@ class Work:
 
     def _by_error(self, share: float, low: float, high: float) -> float:
         """The largest step by which the error grows by no more than a share: bisected on some examples, then made sure of on all."""
-        places = np.sort(np.random.default_rng(0).permutation(len(self.values))[:_TRIED])
+        places = random_subset(len(self.values), _TRIED)
         part = Work(self.ae, self.values[places], self.codes[places]) if len(places) < len(self.values) else self
 
         def grown(work: Work, step: float) -> float:

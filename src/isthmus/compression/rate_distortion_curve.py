@@ -15,6 +15,7 @@ from isthmus.compression.codec import with_step
 from isthmus.compression.frequency_tables import MOST
 from isthmus.compression.quantizers import Steps
 from isthmus.data import as_examples
+from isthmus.data.memmap import some_rows
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
@@ -69,7 +70,7 @@ def rate_distortion(
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
         raise RecordError(f"steps={quoted(steps)}, limit={quoted(limit)} cannot be: give numbers greater than 0")
-    values = baseline_codecs.sample(as_examples(X, shape=ae.shape_).values, limit)
+    values = some_rows(as_examples(X, shape=ae.shape_).values, limit)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     even = bool((scale == scale.flat[0]).all())
     span = span_of(ae, values) if even else float(np.ptp((values - ae.model_.shift.cpu().numpy()) / scale))
@@ -136,7 +137,7 @@ def _components(ae: Autoencoder, values: Array, train: Any) -> Iterator[Point]:
 def _pictures(values: Array) -> Iterator[Point]:
     if not baseline_codecs.are_pictures(values):
         return
-    few = baseline_codecs.sample(values, ONE_BY_ONE)
+    few = some_rows(values, ONE_BY_ONE)
     for manner, chosen, ways in (
         ("one by one", few, baseline_codecs.pictures),
         ("in a sheet", values, baseline_codecs.sheets),

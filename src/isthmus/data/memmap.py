@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from isthmus.errors import DataError
 
-__all__ = ["Rows", "release_pages", "some_rows"]
+__all__ = ["Rows", "random_subset", "release_pages", "some_rows"]
 
 Array = npt.NDArray[Any]
 
@@ -72,11 +72,18 @@ def _in_a_file(values: Array) -> bool:
     return len(values) > 0 and values.strides[0] > 0 and values[:1].flags.c_contiguous
 
 
+def random_subset(count: int, most: int, random_state: int = 0) -> npt.NDArray[np.int64]:
+    """The places of all of ``count`` rows, or where there are more than ``most``, of so many drawn at random, in their order: (n,)."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(random_state).permutation(count)[:most])
+
+
 def some_rows(values: Array, most: int, random_state: int = 0) -> Array:
     """All rows of an array, or where there are more, ``most`` of them drawn at random, in their order."""
     if len(values) <= most:
         return np.asarray(values)
-    return Rows(values)(np.sort(np.random.default_rng(random_state).permutation(len(values))[:most]))
+    return Rows(values)(random_subset(len(values), most, random_state))
 
 
 def release_pages(values: Array) -> None:

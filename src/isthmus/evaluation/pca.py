@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, random_subset
 from isthmus.evaluation.metrics import principal_components
 
-__all__ = ["PCA_ROWS", "Subspace", "drawn", "most_of", "principal", "sample"]
+__all__ = ["PCA_ROWS", "Subspace", "most_of", "principal", "sample"]
 
 Array = NDArray[Any]
 
@@ -40,16 +40,9 @@ class Subspace(NamedTuple):
         return centered - (centered @ self.axes.T) @ self.axes
 
 
-def drawn(count: int, most: int) -> NDArray[np.int64]:
-    """The places of at most so many of some examples, in order: drawn at random, and always the same ones."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).permutation(count)[:most])
-
-
 def sample(values: Array, most: int) -> tuple[Array, NDArray[np.int64]]:
     """At most so many examples (and no more than 256 MiB hold), and their places; a memory map is read where they lie."""
-    places = drawn(len(values), most_of(values, most))
+    places = random_subset(len(values), most_of(values, most))
     return (np.asarray(values) if len(places) == len(values) else Rows(values)(places)), places
 
 
@@ -61,7 +54,7 @@ def most_of(values: Array, most: int) -> int:
 def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Subspace, str]:
     """The mean and the first ``size`` principal components of examples in model units; or no components, and why."""
     numbers = values[0].size
-    chosen = drawn(len(values), max(1, min(PCA_ROWS, _PCA_NUMBERS // numbers)))
+    chosen = random_subset(len(values), max(1, min(PCA_ROWS, _PCA_NUMBERS // numbers)))
     n, step = len(chosen), max(1, _BLOCK // numbers)
     runs = [slice(begin, begin + step) for begin in range(0, n, step)]
     mean = np.zeros(numbers)

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.labels import ClassLabels, numbered
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, random_subset
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.evaluation.pca import Subspace, drawn, most_of, sample
+from isthmus.evaluation.pca import Subspace, most_of, sample
 
 __all__ = ["FITTED", "SCORED", "Labels", "probed"]
 
@@ -159,7 +159,7 @@ def _drawn(examples: Array, labels: ClassLabels, most: int) -> tuple[Array, Clas
         part, places = sample(examples, most)
         return part, labels[places]
     places = np.flatnonzero(labels.labeled)
-    places = places[drawn(len(places), most_of(examples, most))]
+    places = places[random_subset(len(places), most_of(examples, most))]
     return Rows(examples)(places), labels[places]
 
 

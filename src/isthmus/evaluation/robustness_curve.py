@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.corruptions import Corruption
 from isthmus.data.kinds import Kind, as_images
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, some_rows
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
@@ -218,7 +218,7 @@ def robustness(
             raise RecordError(f"{name}={quoted(value)} cannot be: give a whole number from {least} on")
     values, ways = checked(ae, X, "X"), spoilings(ae.corruption_, kinds, levels)
     wanted = min(_EXAMPLES, max(1, _MOST // values[0].size)) if n is None else int(n)
-    clean = _drawn(values, min(wanted, len(values)), random_state)
+    clean = some_rows(values, wanted, random_state)
     fitted_on = _training(None if train is None else checked(ae, train, "train"), random_state)
     names, left_out = suited(ae.shape_, sum(map(len, fitted_on)), baselines)
     span, scale = span_of(ae, values), ae.model_.scale.cpu().double().numpy()
@@ -243,14 +243,6 @@ def robustness(
         left_out=left_out,
         originals=as_images(clean[:_SHOWN]) if ae.kind_ == "images" else clean[:_SHOWN],
     )
-
-
-def _drawn(values: Array, n: int, random_state: int) -> Array:
-    """So many of the examples, in their order."""
-    if n == len(values):
-        return np.asarray(values)
-    rows = Rows(values)
-    return rows(np.sort(np.random.default_rng(random_state).permutation(len(values))[:n]))
 
 
 def _training(values: Array | None, random_state: int) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.labels import class_labels, numbered, plain
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, random_subset
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -108,7 +108,7 @@ def taught(
             )
     some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
     if labeled is not None and labeled < len(some):
-        some = np.sort(some[np.random.default_rng(random_state).permutation(len(some))[:labeled]])
+        some = some[random_subset(len(some), labeled, random_state)]
     X = part.train_of(dataset)
     X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), places=X.at.some(some)), y[some]
     ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}

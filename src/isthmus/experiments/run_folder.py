@@ -29,6 +29,7 @@ from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.channels import how_to_fit
 from isthmus.data.locations import Places
+from isthmus.data.memmap import random_subset
 from isthmus.data.missing import gaps
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.validation import Missing, blocks, check_finite
@@ -249,8 +250,7 @@ def completed(ae: Autoencoder, part: Split) -> Split:
     """The same examples as the autoencoder completes them (of very many to train on some, drawn at random), if any lacks a number."""
     if not gaps(part.train) + gaps(part.test):
         return part
-    n = min(len(part.train), _COMPLETED)
-    some = np.sort(np.random.default_rng(0).permutation(len(part.train))[:n])
+    some = random_subset(len(part.train), _COMPLETED)
     known = None if part.train_labels is None else np.asarray(part.train_labels)[some]
     return replace(part, train=ae.impute(np.asarray(part.train[some])), test=ae.impute(part.test), train_labels=known)
 

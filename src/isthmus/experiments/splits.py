@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from isthmus.data import Dataset, as_examples
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, random_subset
 from isthmus.data.validation import Examples, Missing, blocks
 from isthmus.errors import DataError, ModelFileError
 from isthmus.io.atomic import replace_file
@@ -190,7 +190,7 @@ def _drawn(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         chosen[taken] = True
         return np.flatnonzero(chosen[inverse.reshape(-1)]), ()
     note = f"there are {len(different):,} different examples among {len(keys):,}: held-out ones have copies among the others"
-    return np.sort(np.random.default_rng(0).permutation(len(keys))[:held]), (note,)
+    return random_subset(len(keys), held), (note,)
 
 
 def _given(dataset: Dataset) -> Split:
@@ -362,7 +362,7 @@ def _fitting(rows: NDArray[np.int64], examples: Array, whole: bool) -> tuple[Any
         raise DataError(
             "the examples stand in another order than when training began, and are too large to be sorted here"
         )
-    some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_SOME])
+    some = random_subset(len(rows), _SOME)
     return rows[some], (f"the examples stand in another order: {_SOME:,} drawn at random stand for those trained on",)
 
 

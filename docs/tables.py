@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from isthmus.reproduction import kept, markdown, number
-from isthmus.tutorials import TUTORIALS
+from isthmus.experiments.reproduction import kept, markdown, number
+from isthmus.experiments.tutorials import TUTORIALS
 
 ROOT = Path(__file__).parent.parent
 HEADERS = {

@@ -37,14 +37,14 @@ Calls = dict[
 ]  # of each test its seconds, and the functions of each source by their first lines
 PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
     "storage": (
-        ["container", "writing", "storage", "loading"],
+        ["io/safetensors", "io/atomic", "estimators/model_file", "estimators/loading"],
         [
             "test_storage.py",
             "test_container.py -k 'not killed and not two_processes and not memory and not nothing_can'",
         ],
     ),
     "checkpoints": (
-        ["checkpoints", "training"],
+        ["estimators/checkpoint", "training/loop", "training/divergence", "training/early_stopping", "training/state"],
         ["test_checkpoints.py -k 'not killed'", "test_training.py", "test_storage.py"],
     ),
     "likelihoods": (
@@ -73,7 +73,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
         ["test_math.py", "test_missing.py", "test_choices.py", "test_records.py", "test_truths.py"],
     ),
     "input": (
-        ["data/examples", "fitted"],
+        ["data/validation", "estimators/base"],
         [
             "test_data.py -k 'not gigabytes'",
             "test_missing.py",
@@ -84,7 +84,7 @@ PARTS: dict[str, tuple[list[str], list[str]]] = {  # sources, tests
             "test_estimator.py",
         ],
     ),
-    "signals": (["signals"], ["test_signals.py"]),
+    "signals": (["cli/signals"], ["test_signals.py"]),
 }
 PRELOADED = (
     "torch numpy sklearn.utils.estimator_checks sklearn.decomposition sklearn.datasets scipy.sparse pandas polars pyarrow.parquet "

@@ -156,10 +156,8 @@ def test_a_folder_in_use_is_a_sentence(
 HOLD = """
 import sys
 from pathlib import Path
-from isthmus import Autoencoder, cli
 from isthmus.experiments import run_folder
-from isthmus.cli import main
-with runs.claimed(Path("r")):
+with run_folder.claimed(Path("r")):
     print("mine", flush=True)
     sys.stdin.read()
 """

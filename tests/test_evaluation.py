@@ -235,14 +235,14 @@ def test_where_pca_of_equal_width_cannot_be_a_reason_is_given(n: int, size: int,
 
 
 def test_pca_is_fitted_on_a_limited_number_of_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation.subspace, "PCA_ROWS", 40)
+    monkeypatch.setattr(evaluation.pca, "PCA_ROWS", 40)
     ae, X = SYSTEMS["table"], HELD_OUT["table"]
     result = evaluate(ae, X, train=EXAMPLES["table"])
     best = svd_error(X, X, 2)
     assert result.pca_mse is not None
     assert best < result.pca_mse < 1.5 * best
     assert result.pca_mse != pytest.approx(svd_error(EXAMPLES["table"], X, 2), rel=1e-6)
-    monkeypatch.setattr(evaluation.subspace, "PCA_ROWS", 2)
+    monkeypatch.setattr(evaluation.pca, "PCA_ROWS", 2)
     assert "it has 2" in evaluate(ae, X, train=EXAMPLES["table"]).pca_missing
 
 

@@ -142,7 +142,7 @@ def test_detectors_and_classifiers_give_an_example_the_same_bits(measure: Any, p
 class OfTheBatch(Identity):
     """A bottleneck that breaks the contract: its codes are relative to the batch, as after a batch norm that trains."""
 
-    def point(self, h: torch.Tensor, memory: Any) -> Code:
+    def deterministic(self, h: torch.Tensor, variables: Any) -> Code:
         return Code(h - h.mean(0), h.new_zeros(len(h)))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
@@ -221,9 +222,10 @@ def test_names_of_any_type_in_another_order_are_noticed(kind: str, tmp_path: Pat
     for known in (ae, isthmus.load(tmp_path / "ae")):
         np.testing.assert_array_equal(known.encode(frame([0, 1, 2])), codes)
         np.testing.assert_array_equal(known.encode(X), codes)
-        with pytest.raises(ValueError, match="names must be in the same order"):
+        with pytest.raises(DataError, match="names must be in the same order") as caught:
             known.transform(frame([2, 0, 1]))
-        with pytest.raises(ValueError, match="yet now missing"):
+        assert "\n" not in str(caught.value)
+        with pytest.raises(DataError, match="yet now missing"):
             known.score_samples(frame([0, 1]))
 
 
@@ -281,6 +283,16 @@ class Rows(IterableDataset):  # type: ignore[type-arg]
         yield from torch.tensor(X)
 
 
+class Own:
+    """What NumPy asks for an array."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.given
+
+
 y = np.arange(20)
 PAIRS = TensorDataset(torch.tensor(X), torch.tensor(y))
 NONSENSE: dict[str, tuple[Any, str]] = {
@@ -310,6 +322,25 @@ NONSENSE: dict[str, tuple[Any, str]] = {
     "text": ("x.csv", r"isthmus\.data\.read\(X\)\.train"),
     "mapping": ({"X": X, "y": y}, r"dict that holds 'X', 'y': pass the array of the examples alone"),
     "nothing": (None, "NoneType: pass an array"),
+    "fields": (
+        np.zeros(20, [("a", float), ("b", int)]),
+        r"structured array with the fields 'a', 'b': .*_unstructured\(X\)$",
+    ),
+    "sparse": (scipy.sparse.csr_array(X), r"Sparse data was passed, .*X\.toarray\(\)"),
+    "sparse tensor": (torch.tensor(X).to_sparse(), r"Sparse data was passed, .*X\.to_dense\(\)"),
+    "lists in pyarrow": (
+        pa.table({"a": range(20), "b": [[1, 2]] * 20}),
+        r"a list<.*in each row of column 1 \('b'\): .*\(\['b'\]\)",
+    ),
+    "lists in pandas": (
+        pd.DataFrame({"a": range(20), "b": [[1, 2]] * 20}),
+        r"row 0, column 1 \(feature 'b'\) of X is a list",
+    ),
+    "lists in polars": (
+        pl.DataFrame({"a": range(20), "b": [[1, 2]] * 20}),
+        r"row 0, column 1 \(feature 'b'\) of X is a",
+    ),
+    "an array of its own": (Own("x"), "Own that gives no array"),
 }
 
 
@@ -344,6 +375,10 @@ DOUBTED: dict[str, tuple[Any, str]] = {
     "parts of a tuple": ((X, X, X), r"tuple of 3 arrays of shape \(20, 3\): each is taken for one example"),
     "pictures of parts": ([np.zeros((9, 4, 5), np.uint8)] * 3, r"list of 3 arrays of shape \(9, 4, 5\)"),
     "tensors": ([torch.tensor(X)] * 3, r"list of 3 arrays of shape \(20, 3\)"),
+    "three columns": (
+        list(X.T),
+        r"list of 3 arrays of shape \(20,\): .*np\.column_stack\(X\) if each is one column of all$",
+    ),
 }
 
 
@@ -358,6 +393,23 @@ def test_arrays_that_may_be_parts_or_columns_are_doubted_where_nothing_tells(kin
     np.testing.assert_array_equal(examples.values, np.stack([np.asarray(each) for each in given]))
     as_examples(np.stack([np.asarray(each) for each in given]))
     as_examples(given, shape=examples.values.shape[1:])
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_series_are_doubted_even_where_their_length_is_that_of_an_example(count: int) -> None:
+    frame = pd.DataFrame(
+        np.zeros((20, count)), index=pd.date_range("2020", periods=20), columns=list("abcdefghijkl")[:count]
+    )
+    for given in ([frame[name] for name in frame], [*pl.DataFrame(dict(frame))]):
+        with pytest.warns(
+            IsthmusWarning, match=r"arrays? of shape.*\(20,\).*: each is taken for one example; .*column_stack"
+        ):
+            assert as_examples(given, shape=(20,)).values.shape == (count, 20)
+        with pytest.warns(IsthmusWarning, match="column_stack"):
+            as_examples(given)
+    rows = frame.T  # whose rows have the names of the columns, and are examples
+    rows.columns = [f"n{each}" for each in range(20)]
+    assert as_examples([rows.iloc[each] for each in range(count)], shape=(20,)).values.shape == (count, 20)
 
 
 RGB = [np.full((8, 9, 3), each, np.uint8) for each in range(4)]

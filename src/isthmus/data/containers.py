@@ -17,7 +17,7 @@ from isthmus.data.labels import is_a
 from isthmus.data.non_numeric import no_numbers
 from isthmus.errors import DataError, IsthmusWarning
 
-__all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]
+__all__ = ["Unwrapped", "column_names", "named_once", "unwrapped"]
 
 Array = npt.NDArray[Any]
 
@@ -44,11 +44,10 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
         shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
 
     Raises:
-        TypeError: X is sparse.
-        DataError: X is something else, or holds arrays of different shapes.
+        DataError: X is sparse or something else, or holds arrays of different shapes.
     """
     if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
-        raise TypeError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
+        raise DataError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
     if is_a(X, "torch", "Tensor"):
         return Unwrapped(_from_torch(X))
     if is_a(X, "polars", "LazyFrame"):
@@ -68,7 +67,9 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
     try:
         return Unwrapped(np.asarray(X))
     except (ValueError, TypeError) as error:
-        pairs = isinstance(X, list | tuple) and all(isinstance(each, list | tuple) and len(each) == 2 for each in X)
+        if not isinstance(X, list | tuple):
+            raise DataError(f"X is a {_name(X)} that gives no array ({error}): pass one of numbers") from error
+        pairs = all(isinstance(each, list | tuple) and len(each) == 2 for each in X)
         how = "pass the examples alone, without labels, and give each" if pairs else "give every example"
         raise DataError(f"X is a {_name(X)} of examples of different shapes: {how} the same shape") from error
 
@@ -95,17 +96,6 @@ def named_once(columns: tuple[str, ...]) -> None:
         seen.add(name)
 
 
-def nameable(X: Any, columns: tuple[str, ...]) -> Any:
-    """A frame of the names of X as scikit-learn compares them, which takes text alone."""
-    if is_a(X, "pandas", "DataFrame"):
-        return X.iloc[:0].set_axis(list(columns), axis=1)
-    if is_a(X, "pyarrow", "RecordBatch"):  # which scikit-learn takes for no frame
-        import pyarrow
-
-        return pyarrow.Table.from_batches([X.slice(0, 0)])
-    return X
-
-
 def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
     if is_a(X, "pandas", "DataFrame"):
         values = _plain(X).to_numpy()
@@ -119,6 +109,14 @@ def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
                 row = int(column.is_not_null().arg_max())
                 raise no_numbers((row, number), column[row], columns, X.row(row), f"X.drop({{names}}) or {_LOAD}")
         return Unwrapped(X.to_numpy(), columns, f"X.drop({{names}}) or {_LOAD}")
+    import pyarrow
+
+    for number, column in enumerate(X.columns):
+        if pyarrow.types.is_nested(column.type):  # each number in it would become a column
+            raise DataError(
+                f"X holds a {column.type} in each row of column {number} ({columns[number]!r}): make columns of its numbers, or leave it "
+                f"out, X.drop_columns([{columns[number]!r}]) or {_LOAD.format(names=[columns[number]])}"
+            )
     parts = [np.asarray(column.to_numpy(**_COPY if is_a(column, "pyarrow", "Array") else {})) for column in X.columns]
     if any(part.dtype.kind not in "biuf" for part in parts):
         parts = [np.asarray(column.to_pylist(), dtype=object) for column in X.columns]
@@ -148,7 +146,7 @@ def _plain(frame: Any) -> Any:
 
 def _from_torch(tensor: Any) -> Array:
     if str(tensor.layout) != "torch.strided":
-        raise TypeError("Sparse data was passed, but dense data is required: convert it with X.to_dense()")
+        raise DataError("Sparse data was passed, but dense data is required: convert it with X.to_dense()")
     try:
         if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
             tensor = tensor.float()
@@ -190,6 +188,9 @@ def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
     if any(column_names(each) is not None for each in X):
         raise DataError(f"X is a {_name(X)} that holds data frames: pass one frame, of the examples alone")
     arrays = [hasattr(each, "shape") and hasattr(each, "dtype") for each in X[:_FEW]]
+    if (len(X) > 2 or shape is not None) and all(map(_a_column, X)):
+        _doubt_columns(X)
+        return
     if len(X) != 2 or not any(arrays):
         if len(X) > 2 and shape is None and all(arrays):
             _doubt_few(X)
@@ -221,7 +222,10 @@ def _doubt_few(X: Sequence[Any]) -> None:
     """A warning where a few arrays of many rows each, which may be parts of the examples, are taken for one example each."""
     shapes = {tuple(each.shape) for each in X[:_FEW]}
     first = next(iter(shapes))
-    if len(shapes) > 1 or len(X) >= _FEW or len(first) < 2 or len(X) >= first[0] or _pictured(X[0]):
+    if len(shapes) > 1 or len(X) >= _FEW or not first or len(X) >= first[0] or _pictured(X[0]):
+        return
+    if len(first) == 1:
+        _doubt_columns(X)
         return
     warnings.warn(
         f"X is a {_name(X)} of {len(X)} arrays of shape {first}: each is taken for one example; pass np.stack(X) if that is right, "
@@ -229,6 +233,24 @@ def _doubt_few(X: Sequence[Any]) -> None:
         IsthmusWarning,
         stacklevel=_CALLER,
     )
+
+
+def _a_column(values: Any) -> bool:
+    """Whether it is a series of pandas or polars that may be a column; a row of a frame has the names of the columns as its index."""
+    if is_a(values, "polars", "Series"):
+        return True
+    return is_a(values, "pandas", "Series") and values.index.dtype.kind not in "OUST"
+
+
+def _doubt_columns(X: Sequence[Any]) -> None:
+    """A warning where each of a few arrays (k,), which may be columns of all examples, is taken for one example."""
+    shapes = {tuple(each.shape) for each in X}
+    first = next(iter(shapes))
+    either = "np.stack(X) if each is one example, np.column_stack(X) if each is one column of all"
+    if len(shapes) > 1 or len(first) != 1 or len(X) >= first[0]:
+        return
+    what = f"X is a {_name(X)} of {len(X)} arrays of shape {first}"
+    warnings.warn(f"{what}: each is taken for one example; pass {either}", IsthmusWarning, stacklevel=_CALLER)
 
 
 def _pictured(values: Any) -> bool:

@@ -25,7 +25,12 @@ Array = npt.NDArray[Any]
 Missing = Literal["refuse", "mask"]  # what a number that is missing, NaN, is to an autoencoder
 
 _BLOCK = 1 << 22  # numbers looked at together
+_LISTED = 10  # fields in a message
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+class _NoNumberError(DataError, TypeError):
+    """An object that is no number; scikit-learn asks for a TypeError."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +75,8 @@ def as_examples(
         shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
 
     Raises:
-        TypeError: X is sparse, or holds objects that are no numbers.
-        DataError: X is no array, complex, text, dates, a frame in which a name comes twice, has one axis, no features,
+        DataError: X is no array, sparse, structured, complex, text, dates, a frame in which a name comes twice, has one axis, no features,
+            objects that are no numbers (a TypeError too),
             too few examples, or numbers that are NaN, infinite or too large for float32; the sentence names row and column.
     """
     raw = _unwrap(X, shape)
@@ -115,6 +120,14 @@ def _numeric(raw: Unwrapped) -> Array:
         place = np.unravel_index(int(np.argmin(np.isnat(values))), values.shape)
         row = tuple(values[place[0]]) if values.ndim == 2 else ()
         raise no_numbers(tuple(map(int, place)), values[place], raw.columns, row, raw.leave_out)
+    if values.dtype.names:
+        fields = ", ".join(map(repr, values.dtype.names[:_LISTED])) + (
+            ", ..." if len(values.dtype.names) > _LISTED else ""
+        )
+        raise DataError(
+            f"X is a structured array with the fields {fields}: pass its numbers as columns, "
+            "numpy.lib.recfunctions.structured_to_unstructured(X)"
+        )
     if kind not in "biuf":
         raise DataError(f"X holds {values.dtype} values: turn them into numbers first")
     if kind == "b":
@@ -152,7 +165,9 @@ def _from_objects(raw: Unwrapped) -> Array:
                 ) from error
             except (TypeError, ValueError) as error:
                 what = f"{position(place, columns)} of X is a {type(value).__name__}"
-                raise TypeError(f"{what}: an argument must be neither an object nor a string but a number") from error
+                raise _NoNumberError(
+                    f"{what}: an argument must be neither an object nor a string but a number"
+                ) from error
     return numbers
 
 

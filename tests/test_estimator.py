@@ -471,3 +471,16 @@ def test_an_example_is_given_where_a_record_is_wanted(table: np.ndarray) -> None
         Autoencoder(16).fit(table)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"the data set 'digits': pass its examples, X\.train"):
         Autoencoder().fit(data.digits())
+
+
+def test_a_number_is_the_size_of_a_plain_code(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    short = Autoencoder(3, epochs=1, random_state=0).fit(X)
+    assert short.bottleneck_ == Identity(3)
+    np.testing.assert_array_equal(short.encode(X), Autoencoder(Identity(3), epochs=1, random_state=0).fit(X).encode(X))
+    assert clone(short).set_params(bottleneck__size=2).bottleneck == Identity(2)
+    short.save(tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").get_params()["bottleneck"] == 3
+    for wrong in (0, True, 2.5):
+        with pytest.raises(ValueError, match="'bottleneck' parameter"):
+            Autoencoder(wrong).fit(X)  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ from isthmus.estimators.defaults import (
     batch_size_for,
     check_unit_interval,
     choose_precision,
+    component,
     defaults,
     doubted,
     drowned,
@@ -83,7 +84,8 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
     Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
 
     Args:
-        bottleneck: what the code may be (`isthmus.bottlenecks`); auto: `Identity` of 32 numbers, or half as many as the data have.
+        bottleneck: what the code may be (`isthmus.bottlenecks`); a number is the size of an `Identity`; auto: `Identity` of 32 numbers,
+            or half as many as the data have.
         architecture: encoder and decoder (`isthmus.architectures`); auto: `MLP`.
         corruption: what spoils the encoder's input (`isthmus.corruptions`); the target stays clean.
         likelihood: how the reconstruction is measured; auto: `Bernoulli` for images in [0, 1], else `Normal` with a learned scale.
@@ -117,6 +119,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
         **{name: [kind, StrOptions({"auto"})] for name, kind in COMPONENTS.items()},
+        "bottleneck": [Bottleneck, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "epochs": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -134,7 +137,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
 
     def __init__(
         self,
-        bottleneck: Bottleneck | Literal["auto"] = "auto",
+        bottleneck: Bottleneck | int | Literal["auto"] = "auto",
         *,
         architecture: Architecture | Literal["auto"] = "auto",
         corruption: Corruption | Literal["auto"] = "auto",
@@ -418,6 +421,8 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
     def _validate_params(self) -> None:
         """scikit-learn's check, with an example where a record is wanted."""
         try:
+            if isinstance(self.bottleneck, bool):  # no number, to us
+                raise InvalidParameterError(f"The 'bottleneck' parameter of Autoencoder cannot be {self.bottleneck}.")
             super()._validate_params()
         except InvalidParameterError as error:
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)
@@ -437,7 +442,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         examples = as_examples(X, minimum=minimum, missing=self.missing)
         if wrong := channels_first(examples.values.shape[1:]):
             warnings.warn(wrong, IsthmusWarning, stacklevel=3)
-        given = {name: getattr(self, name) for name in COMPONENTS}
+        given = {name: component(getattr(self, name)) for name in COMPONENTS}
         chosen = resolve_defaults(given, examples, self.precision, self.missing, self.kind)
         if chosen.extent is not None:
             check_fitting(examples.values, chosen.extent, chosen.affine, examples.at)
@@ -484,7 +489,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
             raise _does_not_fit(f"kind={self.kind!r}")
         free = defaults(self.missing)
         for name in COMPONENTS:
-            wanted = getattr(self, name)
+            wanted = component(getattr(self, name))
             if isinstance(wanted, str):  # what the data decided stays
                 wanted = free[name] if name in {"optimizer", "corruption"} else fitted.records[name]
             if wanted != fitted.records[name]:

@@ -31,6 +31,7 @@ from isthmus.data.tables.columns import listed
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
+from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
@@ -338,7 +339,7 @@ class RecordParams(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-lear
             else:
                 super().set_params(**{name: value})
         for slot, values in fields.items():  # after the records that they belong to
-            held = getattr(self, slot)
+            held = component(getattr(self, slot))
             if isinstance(held, BaseEstimator):
                 held.set_params(**values)
                 continue

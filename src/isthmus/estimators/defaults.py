@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ __all__ = [
     "batch_size_for",
     "check_unit_interval",
     "choose_precision",
+    "component",
     "defaults",
     "doubted",
     "drowned",
@@ -116,6 +118,11 @@ class Chosen(NamedTuple):
     def code_shape(self) -> tuple[int, ...]:
         """The shape of one code."""
         return (*self.records["architecture"].places(self.shape), self.records["bottleneck"].size)
+
+
+def component(given: Any) -> Any:
+    """A component as it was given: a whole number is the size of an `Identity` bottleneck."""
+    return Identity(int(given)) if isinstance(given, Integral) and not isinstance(given, bool) else given
 
 
 def resolve_defaults(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
+from isthmus.bottlenecks import Identity
 from isthmus.errors import RecordError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.defaults import COMPONENTS, DEFAULTS
+from isthmus.estimators.defaults import COMPONENTS, DEFAULTS, component
 from isthmus.estimators.model_file import record_types
 from isthmus.records import Record, field_names, nearest, override, parse, switch
 
@@ -55,7 +56,8 @@ def changed(ae: Autoencoder, values: Mapping[str, Any]) -> Autoencoder:
         choice = name in COMPONENTS and not isinstance(value, Record)
         parameters[name] = _chosen(name, parameters[name], str(value), fields.get(name, {})) if choice else value
     for name, inside in fields.items():
-        old = DEFAULTS.get(name, parameters[name]) if isinstance(parameters[name], str) else parameters[name]
+        held = component(parameters[name])
+        old = DEFAULTS.get(name, held) if isinstance(held, str) else held
         if not isinstance(old, Record):
             raise RecordError(f"{name}={old!r} has no field '{next(iter(inside))}'; choose a record first: {name}=...")
         parameters[name] = override(old, inside, record_types(), ".")
@@ -107,6 +109,8 @@ def _of_several(hint: Any) -> bool:
 def _chosen(slot: str, old: Any, text: str, fields: Mapping[str, Any]) -> Any:
     """The record that is chosen by its name; what it needs is given to it at once."""
     names = {name: kind for name, kind in record_types().items() if issubclass(kind, COMPONENTS[slot])}
+    if slot == "bottleneck" and text.isdecimal() and int(text):
+        return Identity(int(text))
     if text not in {*names, "auto"}:
         raise RecordError(f"{slot}={text} is none of the choices{nearest(text, ['auto', *names])}")
     return "auto" if text == "auto" else switch(old, text, names, fields, f"{slot}.")

@@ -421,8 +421,9 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
     def _validate_params(self) -> None:
         """scikit-learn's check, with an example where a record is wanted."""
         try:
-            if isinstance(self.bottleneck, bool):  # no number, to us
-                raise InvalidParameterError(f"The 'bottleneck' parameter of Autoencoder cannot be {self.bottleneck}.")
+            if isinstance(self.bottleneck, Integral) and (isinstance(self.bottleneck, bool) or self.bottleneck < 1):
+                given = quoted(self.bottleneck)
+                raise InvalidParameterError(f"The 'bottleneck' parameter of Autoencoder is no size: {given}.")
             super()._validate_params()
         except InvalidParameterError as error:
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)

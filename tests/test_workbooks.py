@@ -69,6 +69,31 @@ def test_rows_that_reach_far_out_are_bounded(tmp_path: Path, monkeypatch: pytest
         data.load(path, header=False)
 
 
+def test_a_row_that_says_it_is_the_two_thousand_millionth_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library counts up to it: 5 kB took hours."""
+    monkeypatch.setattr("isthmus.data.tables.excel._LINES", 2000)
+    path = book(tmp_path / "t.xlsx", '<row r="2000000000"><c><v>1</v></c><c><v>2</v></c></row>', 1)
+    with pytest.raises(
+        DataError, match=r"t\.xlsx has too many empty rows or cells, before line 2001: save it as \.csv"
+    ):
+        data.load(path, header=False)
+
+
+@pytest.mark.parametrize("cell", ['<c r="ZZZ1"/>', '<c r="ZZZ1"><v>1</v></c>'])
+def test_many_rows_that_reach_far_out_take_little_time(
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below ordinary rows, which say how wide the table is: 7 kB took minutes."""
+    path = book(tmp_path / "t.xlsx", f"<row>{cell}</row>", 20_000, head=ROW * 150)
+    monkeypatch.setattr("isthmus.data.tables.excel._REACH", 1 << 22)
+    with pytest.raises(
+        DataError, match=r"too many empty rows or cells, before line|has 18278 cells and the first rows 2"
+    ):
+        data.load(path, header=False)
+
+
 def test_a_tag_that_lies_across_two_pieces_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("isthmus.data.tables.workbooks._ROWS", 1000)
     for size in (7, 300, 1024):

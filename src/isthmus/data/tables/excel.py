@@ -27,6 +27,11 @@ __all__ = ["Sheet"]
 
 _SAMPLE, _ROWS, _CELLS = 200, 10_000, 1 << 20  # rows of the look at the beginning; rows and cells of a block at most
 _UNPACKED, _GROWTH = 1 << 28, 100  # bytes that any file may become; times its size, to which a larger one may grow
+_LINES = 1 << 20  # of a sheet
+_REACH, _REACH_GROWTH = (
+    1 << 25,
+    128,
+)  # cells of any file, those that are empty before a row's last too; and for each byte of it
 
 
 class Sheet:
@@ -113,9 +118,16 @@ class Sheet:
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row with its number, its cells as text, without those that are empty at its end."""
         self._sheet.reset_dimensions()
+        reach = 0
         try:
             for line, row in enumerate(self._sheet.iter_rows(values_only=True), 1):
                 self._last = line
+                reach += len(row)
+                # The library makes up what is missing, up to the number that a row or a cell says that it has.
+                if line > _LINES or reach > max(_REACH, _REACH_GROWTH * self._size):
+                    raise DataError(
+                        f"{self.name} has too many empty rows or cells, before line {line}: save it as .csv, if you trust it"
+                    )
                 if any(line in each for each in self._skipped):
                     continue
                 cells = [_text(value) for value in row]

@@ -437,6 +437,25 @@ def test_what_leads_out_of_the_finite_numbers_is_anomalous(measure: Any) -> None
     assert len(detector.causes(far)) == 3
 
 
+@pytest.mark.parametrize("missing", ["refuse", "mask"])
+@pytest.mark.parametrize("measure", ["error", "combined", "whitened", "code", "nats"])
+def test_outrageous_rows_keep_their_order(measure: Any, missing: Any) -> None:
+    """However far away: beyond the numbers that the net can compute with, a row ten times as far is more anomalous still."""
+    table = rows(300)
+    detector = OutlierDetector(quick(missing=missing), measure=measure, random_state=0).fit(table)
+    far = table[:60].copy()  # few of many, which say nothing of units
+    far[:9] = far[0]
+    far[1:9, 2] = [1e3, 1e9, 1e15, 1e18, 1e30, 1e35, 1e36, 3e38]
+    scores = detector.score_samples(far)
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores[:9]) < 0).all()
+    assert detector.predict(far)[1:9].tolist() == [-1] * 8
+    np.testing.assert_array_equal(detector.score_samples(far[6:40]), scores[6:40])
+    far[7, 3] = -1e35
+    assert scores[8] < detector.score_samples(far)[7] < scores[7]
+    assert measure == "code" or detector.causes(far)[6][0].feature == 2
+
+
 def test_what_nothing_is_known_of_is_neither_usual_nor_anomalous() -> None:
     table = rows(300)
     detector = OutlierDetector(quick(missing="mask"), random_state=0).fit(table)

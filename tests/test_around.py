@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,13 @@ LABELS = {
     "of several kinds": objects(1, "1", "b"),
     "beyond 64 bits": objects(2**70, 5, -(2**80)),
     "of NumPy, mixed": objects(np.int16(4), "x", np.float32(0.1)),
+    "decimals": objects(Decimal("1.50"), Decimal("-2"), Decimal("1e30")),
+    "dates of Python": objects(date(2020, 1, 1), date(1969, 12, 31), date(1, 2, 3)),
+    "moments of Python": objects(
+        *map(datetime.fromisoformat, ("2020-01-01T02:03:04.000005", "1969-12-31", "0001-02-03"))
+    ),
+    "bytes of Python": objects(b"a\x00", b"\xff", b""),
+    "bytes, mixed": objects(np.bytes_(b"a"), b"b", "c"),
     "of NumPy, mixed with text": objects(np.str_("y"), "x", np.bool_(True)),
 }
 
@@ -136,7 +145,11 @@ def test_truth_values_come_back(ae: Autoencoder, tmp_path: Path) -> None:
     assert load(tmp_path / "x").predict(X).dtype == bool
 
 
-@pytest.mark.parametrize("value", [1 + 2j, object, (1, 2), np.longdouble("0.1"), float("inf")], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [1 + 2j, object, (1, 2), np.longdouble("0.1"), float("inf"), datetime(2020, 1, 1, tzinfo=UTC), Decimal("nan")],
+    ids=repr,
+)
 def test_labels_that_no_file_holds_are_refused_before_anything_is_written(value: Any) -> None:
     with pytest.raises(NotPossibleError, match="cannot be written into a model file: learn numbers, text"):
         to_lines(objects(value, 1))
@@ -160,6 +173,11 @@ def test_labels_that_no_file_holds_are_refused_before_anything_is_written(value:
         '"S5"\n"a"',
         '"V8"\n1',
         '"bytes"\n"ā"',
+        '"object"\n["bytes", "ā"]',
+        '"object"\n["Decimal", "x"]',
+        '"object"\n["Decimal", "01"]',
+        '"object"\n["date", "20200101"]',
+        '"object"\n["datetime", 5]',
     ],
 )
 def test_lines_that_say_no_labels_are_refused(lines: str) -> None:

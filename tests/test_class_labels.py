@@ -69,6 +69,7 @@ def each_kind_of_nothing() -> dict[str, Any]:
         "polars": pl.Series(holed(KIND).tolist()),
         "polars text": pl.Series(holed(names).tolist()),
         "torch": torch.tensor(numbers),
+        "bfloat16": torch.tensor(numbers).bfloat16(),
         "beyond 64 bits": holed(np.array([2**70 + k for k in KIND.tolist()], object)),
         "column": numbers[:, None],
     }
@@ -88,6 +89,32 @@ def test_what_has_no_label_is_of_no_class(how: str) -> None:
     assert "12 more have no label" in found.how()
     if how != "nullable booleans":
         assert (found.linear, found.n_classes) == (WANTED.labels.linear, 3)
+
+
+def test_labels_without_numbers_are_refused() -> None:
+    with pytest.raises(DataError, match=r"y is a tensor of which no labels can be read \(meta"):
+        class_labels(torch.empty(N, device="meta"), N)
+
+
+REFUSED = {
+    "fractions": (
+        np.arange(N) + 0.5,
+        r"^Unknown label type: continuous: 0\.5 and 59 others of 60 labels have fractions: give whole",
+    ),
+    "one-hot": (np.eye(3)[KIND], r"^y has shape \(60, 3\), but there are 60 examples"),
+    "too few": (KIND[:50], r"^y has shape \(50,\), but there are 60 examples"),
+    "none": ([], r"^y has shape \(0,\), but there are 60 examples"),
+    "a set": (set(range(N)), r"^y is \{0, 1.*, and no list of labels"),
+    "a mapping": (dict.fromkeys(range(N), 1), r"^y is \{0: 1.*, and no list of labels"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_label_for_each_is_refused_in_one_sentence(kind: str) -> None:
+    y, sentence = REFUSED[kind]
+    with pytest.raises(DataError, match=sentence) as caught:
+        Classifier(AE, epochs=1, random_state=0).fit(X, y)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.promise(26)

@@ -284,7 +284,7 @@ def test_what_cannot_be_is_a_sentence(table: Any, learned: Autoencoder) -> None:
     X, y = table
     with pytest.raises(DataError, match=r"^y has one class alone, 'digit 3'; there is nothing to tell apart$"):
         quick().fit(X, ["digit 3"] * 400)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="give one label for each"):
         quick().fit(X, y[:7])
     with pytest.raises(RecordError, match="unlabeled is for an autoencoder that is not fitted"):
         quick(learned).fit(X, y, unlabeled=X)

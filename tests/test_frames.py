@@ -222,10 +222,9 @@ def test_names_of_any_type_in_another_order_are_noticed(kind: str, tmp_path: Pat
     for known in (ae, isthmus.load(tmp_path / "ae")):
         np.testing.assert_array_equal(known.encode(frame([0, 1, 2])), codes)
         np.testing.assert_array_equal(known.encode(X), codes)
-        with pytest.raises(DataError, match="names must be in the same order") as caught:
+        with pytest.raises(ValueError, match="names must be in the same order"):
             known.transform(frame([2, 0, 1]))
-        assert "\n" not in str(caught.value)
-        with pytest.raises(DataError, match="yet now missing"):
+        with pytest.raises(ValueError, match="yet now missing"):
             known.score_samples(frame([0, 1]))
 
 

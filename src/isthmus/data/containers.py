@@ -17,7 +17,7 @@ from isthmus.data.labels import is_a
 from isthmus.data.non_numeric import no_numbers
 from isthmus.errors import DataError, IsthmusWarning
 
-__all__ = ["Unwrapped", "column_names", "named_once", "unwrapped"]
+__all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]
 
 Array = npt.NDArray[Any]
 
@@ -94,6 +94,17 @@ def named_once(columns: tuple[str, ...]) -> None:
                 f"X has two columns with the name {name!r}: give each a name of its own, or drop one of them"
             )
         seen.add(name)
+
+
+def nameable(X: Any, columns: tuple[str, ...]) -> Any:
+    """A frame of the names of X as scikit-learn compares them, which takes text alone."""
+    if is_a(X, "pandas", "DataFrame"):
+        return X.iloc[:0].set_axis(list(columns), axis=1)
+    if is_a(X, "pyarrow", "RecordBatch"):  # which scikit-learn takes for no frame
+        import pyarrow
+
+        return pyarrow.Table.from_batches([X.slice(0, 0)])
+    return X
 
 
 def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,14 @@ from isthmus.text import printable
 
 __all__ = ["from_lines", "spelled_alike", "to_lines"]
 
+# of Python, and what makes one of text
+_WRITTEN: dict[str, Callable[[str], Any]] = {
+    "bytes": lambda text: text.encode("latin-1"),
+    "Decimal": Decimal,
+    "date": datetime.date.fromisoformat,
+    "datetime": datetime.datetime.fromisoformat,
+}
+_PYTHON = (bytes, Decimal, datetime.date, datetime.datetime)
 _NAMED = 5  # groups of classes in a sentence
 
 Array = npt.NDArray[Any]
@@ -61,7 +72,10 @@ def from_lines(text: str) -> Array:
         return _typed(name, values)
     classes = np.empty(len(values), object)
     for place, (kind, value) in enumerate(values):
-        found = _typed({"str_": "str", "bool_": "bool"}.get(kind, kind), [value])
+        if kind in _WRITTEN:
+            classes[place] = _read(kind, value)
+            continue
+        found = _typed({"str_": "str", "bool_": "bool", "bytes_": "bytes"}.get(kind, kind), [value])
         classes[place] = value if kind in {"str", "bool", "int", "float"} else found.dtype.type(found[0])
     return classes
 
@@ -70,10 +84,31 @@ def _of_object(value: Any) -> list[Any]:
     """A label among those of several kinds: the name of its type, and what it is."""
     if type(value) in {str, bool, int} or (type(value) is float and math.isfinite(value)):  # whole numbers of any size
         return [type(value).__name__, value]
+    kind = type(value).__name__
+    if type(value) in _PYTHON and getattr(value, "tzinfo", None) is None and value == value:
+        return [kind, _text(value)]
     if isinstance(value, np.generic) and (value.dtype.kind != "f" or np.isfinite(value)):
         name = _name(value.dtype)
-        return [f"{name}_" if name in {"bool", "str"} else name, _bare(value)]  # bool and str are Python's here
+        return [f"{name}_" if name in {"bool", "str", "bytes"} else name, _bare(value)]  # without it they are Python's
     raise _refused(type(value).__name__)
+
+
+def _text(value: Any) -> str:
+    """A label of Python's that is written as text."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return str(value) if isinstance(value, Decimal) else str(value.isoformat())
+
+
+def _read(kind: str, text: Any) -> Any:
+    """The label again; ValueError where the text is of none, or of one that is written in another way."""
+    try:
+        value = _WRITTEN[kind](text)
+    except InvalidOperation as error:
+        raise ValueError(f"its classes hold {text[:60]!r}, which is no {kind}") from error
+    if _text(value) != text:
+        raise ValueError(f"its classes hold {text[:60]!r}, which is no {kind}")
+    return value
 
 
 def _bare(value: Any) -> Any:
@@ -92,7 +127,8 @@ def _name(dtype: np.dtype[Any]) -> str:
 
 def _refused(name: str) -> NotPossibleError:
     return NotPossibleError(
-        f"labels of the type {printable(name)} cannot be written into a model file: learn numbers, text, truth values or dates"
+        f"labels of the type {printable(name)} cannot be written into a model file: learn numbers, text, truth values or dates, "
+        "these without a time zone"
     )
 
 

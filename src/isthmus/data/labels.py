@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -170,7 +170,7 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
     elif is_a(y, "pyarrow", "Array", "ChunkedArray"):
         y = _objects(y.to_pylist())
     elif is_a(y, "torch", "Tensor"):
-        y = y.numpy(force=True)
+        y = _of_tensor(y, name)
     elif isinstance(y, np.ma.MaskedArray):
         masked = np.ma.getmaskarray(y)
         y = (
@@ -185,14 +185,26 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
     return (_narrowed(values, missing) if values.dtype == object else values), missing
 
 
+def _of_tensor(y: Any, name: str) -> Array:
+    """The labels within a tensor."""
+    try:
+        if y.is_floating_point() and y.element_size() < 4:  # NumPy has no bfloat16
+            y = y.float()
+        return np.asarray(y.numpy(force=True))
+    except (RuntimeError, TypeError) as error:
+        raise DataError(
+            f"{name} is a tensor of which no labels can be read ({y.device}, {y.layout}): pass an ordinary one"
+        ) from error
+
+
 def _from_list(y: Any, name: str) -> Array:
     """A list, of which NumPy itself would make text where a label is missing."""
     try:
-        cells = list(y)
+        cells = None if isinstance(y, set | frozenset | Mapping | str | bytes) else list(y)
     except TypeError:
-        raise DataError(
-            f"{name} is {printable(repr(y), 60)}, and no list of labels: give one for each example"
-        ) from None
+        cells = None
+    if cells is None:
+        raise DataError(f"{name} is {printable(repr(y), 60)}, and no list of labels: give one for each example")
     if cells and isinstance(cells[0], list | tuple | np.ndarray):
         return np.asarray(y)
     values = _objects(cells)

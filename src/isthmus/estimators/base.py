@@ -14,20 +14,19 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import InvalidParameterError
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from isthmus import records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.channels import how_to_fit
-from isthmus.data.containers import column_names
+from isthmus.data.containers import column_names, nameable
 from isthmus.data.kinds import Kind
 from isthmus.data.locations import Places
 from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
-from isthmus.data.tables.columns import listed
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
@@ -249,7 +248,9 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             if wrong is not None:
                 raise DataError(f"these are other columns than it was fitted on: {wrong}")
         elif hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
-            self._check_names(names)
+            _check_feature_names(
+                self, nameable(X, names), reset=False
+            )  # in scikit-learn's words, which its checks ask for
         missing: Missing = "refuse" if self.model_.fill is None else "mask"
         values = as_examples(X, minimum=minimum, missing=missing, shape=self.shape_).values
         if values.shape[1:] == self.shape_:
@@ -291,25 +292,6 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         wrong = next(((a, b) for a, b in zip(known, columns, strict=False) if a != b), None)
         reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
         return f"{reason} ({', '.join(map(printable, known[:_LISTED]))}{', ...' if len(known) > _LISTED else ''})"
-
-    def _check_names(self, columns: tuple[str, ...]) -> None:
-        """`DataError` where the columns of a frame have other names than those that it was fitted on, or another order."""
-        if (wrong := self.wrong_columns(columns)) is None:
-            return
-        known = list(map(str, self.feature_names_in_))
-        unseen, gone = [a for a in columns if a not in {*known}], [a for a in known if a not in {*columns}]
-        said = [
-            f"feature names {what}: {listed(some)}"
-            for some, what in ((unseen, "unseen at fit time"), (gone, "seen at fit time, yet now missing"))
-            if some
-        ]
-        how = (
-            "; ".join(said)
-            or f"feature names must be in the same order as they were in fit: {wrong.partition(' (')[0]}"
-        )
-        raise DataError(
-            f"X has other columns than it was fitted on, {how}; give it those of feature_names_in_, in their order"
-        )
 
     def _source(self, values: Array) -> Source:
         kind = MemmapSource if isinstance(values, np.memmap) else InMemorySource

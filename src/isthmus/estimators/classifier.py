@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from isthmus.architectures import Modules
 from isthmus.corruptions import Clean, Corruption
@@ -283,14 +282,18 @@ def _labels(X: Array, y: Any) -> ClassLabels:
     """The labels that there are, checked."""
     if y is None:
         raise DataError("Classifier requires y to be passed, but the target y is None: give a label for each example")
-    check_consistent_length(X, y)
-    if getattr(y, "ndim", 1) == 2 and isinstance(y, np.ndarray):
+    if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     labels = class_labels(y, len(X))
     if labels.n_unlabeled == len(labels):
         raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to learn")
     if labels.classes.dtype.kind == "f":  # numbers with fractions are no classes
-        check_classification_targets(labels.known())
+        parts = labels.classes[labels.classes != np.floor(labels.classes)]
+        if len(parts):
+            raise DataError(
+                f"Unknown label type: continuous: {plain(parts)[0]!r} and {len(parts) - 1:,} others of {len(labels.classes):,} labels have "
+                "fractions: give whole numbers or text, y.astype(str) if each is a class"
+            )
     if len(labels.classes) < 2:
         raise DataError(f"y has one class alone, {plain(labels.classes)[0]!r}; there is nothing to tell apart")
     if labels.n_unlabeled:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.memmap import Rows
 from isthmus.data.missing import count, total
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
@@ -30,7 +31,7 @@ MOST_ROWS = 20_000  # codes that a mixture is fitted on, drawn at random
 MOST_AXES, MOST_PARTS = 64, 20
 _ROWS = 10  # for each number that is learned of an axis
 _RIDGE = 0.01  # added to every variance of whitened codes
-_FARTHEST = float(np.finfo(np.float32).max)  # how anomalous an example is that leads out of the finite numbers
+_FARTHEST = float(np.finfo(np.float32).max)  # from here on examples are as anomalous as they are far away
 _FLOOR = 0.1  # of the mean error, added to that of each number: one that is nearly always right must not drown the rest
 
 
@@ -145,8 +146,13 @@ class Scorer:
         """The scores of checked examples (n, *shape), higher is more normal: (n,)."""
         if self.kind == "nats":
             scores = ae._scores(values, "all").astype(np.float64)
-            return scores if ae.model_.fill is None else scores + _log_volumes(ae.model_, values)
-        return -self._each(ae, values, self._surprise)
+            scores = scores if ae.model_.fill is None else scores + _log_volumes(ae.model_, values)
+        else:
+            scores = -self._each(ae, values, self._surprise)
+        beyond = np.flatnonzero(scores <= -_FARTHEST)
+        if beyond.size:  # their losses have no order any more, their distances do
+            scores[beyond] = -_FARTHEST * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
+        return scores
 
     def _surprise(self, codes: Doubles, errors: Doubles) -> Doubles:
         out = np.isinf(errors) | ~np.isfinite(codes).all(1)
@@ -182,6 +188,14 @@ class Scorer:
 
         found: Doubles = in_batches(batch, values, model, bearing="all")  # type: ignore[assignment]  # doubles, as made above
         return found
+
+
+def _distances(model: Model, values: Array) -> Doubles:
+    """How far examples are from the middle, (n,), in scales: the root of the sum of squares, of numbers however large."""
+    apart = np.nan_to_num(Bearing.examples(model).distances(values)).reshape(len(values), -1)
+    most = np.maximum(apart.max(1), 1.0)
+    found: Doubles = most * np.sqrt(np.square(apart / most[:, None]).sum(1))
+    return found
 
 
 def _log_volumes(model: Model, values: Array) -> Doubles:

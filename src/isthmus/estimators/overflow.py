@@ -80,14 +80,14 @@ class Bearing:
         wrong = np.flatnonzero(~np.isfinite(made.reshape(len(made), -1)).all(1))
         if wrong.size:
             row = int(wrong[0])
-            distances = np.nan_to_num(self._distances(rows[row : row + 1])[0], nan=-1.0)
+            distances = np.nan_to_num(self.distances(rows[row : row + 1])[0], nan=-1.0)
             raise self._error(rows, begin, (row, *np.unravel_index(int(distances.argmax()), distances.shape)))
 
     def far(self, rows: Array) -> NDArray[np.bool_]:
         """Which numbers are too far away to compute with."""
-        return self._distances(rows) > _FARTHEST
+        return self.distances(rows) > _FARTHEST
 
-    def _distances(self, rows: Array) -> NDArray[np.float64]:
+    def distances(self, rows: Array) -> NDArray[np.float64]:
         """How far numbers are, in scales."""
         found: NDArray[np.float64] = np.abs((rows.astype(np.float64) - self.shift) / self.scale)
         return found

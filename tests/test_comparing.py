@@ -47,14 +47,14 @@ def test_the_figures_are_those_of_evaluate_and_none_is_lost() -> None:
     found = compare([SMALL, LARGE], ROWS[:50], ROWS[50:])
     timed = {"encode_per_second", "reconstruct_per_second"}
     for ae, each in zip((SMALL, LARGE), found.evaluations, strict=True):
-        alone = evaluate(ae, ROWS[:50], train=ROWS[50:]).as_dict()
-        assert {k: v for k, v in each.as_dict().items() if k not in timed} == {
+        alone = evaluate(ae, ROWS[:50], train=ROWS[50:]).to_dict()
+        assert {k: v for k, v in each.to_dict().items() if k not in timed} == {
             k: v for k, v in alone.items() if k not in timed
         }
     assert found.names == ("Identity(size=1)", "Identity(size=3)")
     assert found.best(MORE["mse"]) == ["Identity(size=3)"]
     assert found.best(MORE["code_size"]) == ["Identity(size=1)"]
-    json.dumps(found.as_dict(), allow_nan=False)
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_ties_are_all_best_and_none_is_where_all_are_alike_or_nothing_is_known() -> None:

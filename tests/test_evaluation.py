@@ -263,7 +263,7 @@ def test_blocks_and_memory_maps_change_nothing(
     monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)  # a block of 128 and one of 22
     again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), train=EXAMPLES[name])
     apart = {"encode_per_second", "reconstruct_per_second", "mse_spoilt", "mse_restored", "codes"}
-    for field in figures[name].as_dict().keys() - apart:
+    for field in figures[name].to_dict().keys() - apart:
         value = getattr(figures[name], field)
         wanted = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
         assert getattr(again, field) == wanted, field
@@ -284,9 +284,9 @@ def test_figures_are_plain_json_whatever_the_examples() -> None:
     result = evaluate(trained(X, Identity(2), likelihood=Normal()), X)
     assert result.psnr is None
     assert "all the same" in result.pca_missing
-    assert json.loads(json.dumps(result.as_dict(), allow_nan=False)) == result.as_dict()
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == result.to_dict()
     lossless = replace(result, psnr=math.inf, span=1.0)
-    assert lossless.as_dict()["psnr"] is None
+    assert lossless.to_dict()["psnr"] is None
     assert {name: value for name, value, _ in lossless.rows()}["PSNR"] == "infinite"
 
 

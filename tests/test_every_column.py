@@ -148,6 +148,6 @@ def chart_points(found: Any) -> list[tuple[str, float, float]]:
     from unittest.mock import patch
 
     with patch("isthmus.experiments.comparison.tradeoff") as drawn:
-        found.chart()
+        found.plot()
     points: list[tuple[str, float, float]] = drawn.call_args[0][0]
     return points

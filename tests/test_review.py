@@ -53,7 +53,7 @@ def test_all_figures_are_printed_and_are_plain_json(folder: Path) -> None:
     told = json.loads(run("evaluate", "r", "--json", cwd=folder).stdout)
     own = read(folder, "own")
     ae = isthmus.load(folder / "r")
-    wanted = isthmus.evaluate(ae, own.test, own.test_labels, train=own.train, train_labels=own.train_labels).as_dict()
+    wanted = isthmus.evaluate(ae, own.test, own.test_labels, train=own.train, train_labels=own.train_labels).to_dict()
     apart = {"encode_per_second", "reconstruct_per_second"}
     assert told.pop("data") == "own.npz"
     assert {k: v for k, v in told.items() if k not in apart} == {k: v for k, v in wanted.items() if k not in apart}

@@ -286,8 +286,8 @@ def test_examples_that_do_not_fit_are_named(ae: Autoencoder, digits: data.Datase
 
 
 def test_figures_are_plain_json_and_rows_are_complete(result: Robustness) -> None:
-    plain = json.loads(json.dumps(result.as_dict(), allow_nan=False))
-    assert plain == result.as_dict()
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert plain == result.to_dict()
     assert len(plain["figures"]) == 2 * 7
     rows = result.rows()
     assert all(len(row) == 1 + len(result.methods) for row in rows)

@@ -87,7 +87,7 @@ def test_the_intrinsic_dimension_is_the_elbow() -> None:
     assert found.axes == {"bottleneck.size": (1, 2, 4, 8)}
     assert found.choice.rule == "elbow"
     assert found.values == {"bottleneck.size": 4}
-    assert "elbow" in str(found.picture().get_label())
+    assert "elbow" in str(found.plot().get_label())
 
 
 def test_a_second_call_trains_nothing_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_what_diverges_is_said_and_not_taken(tmp_path: Path) -> None:
     assert any(sentence.startswith("diverged: 1e+30") for sentence in found.sentences())
     again = sweep(ae, X, {"optimizer__lr": [1e30, 1e-3]}, folder=tmp_path / "s")
     assert not any(t.new for t in again.trials)
-    json.dumps(found.as_dict(), allow_nan=False)
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_default_sizes_are_powers_of_two_that_suit() -> None:
@@ -159,7 +159,7 @@ def test_words_records_and_grids() -> None:
     lines = list(csv.reader(io.StringIO(found.csv())))
     assert lines[0][:3] == ["bottleneck", "architecture.hidden", "random_state"]
     assert [line[1] for line in lines[1:]] == ["8", "8,4"] * 2
-    found.picture()
+    found.plot()
 
 
 @pytest.mark.parametrize(

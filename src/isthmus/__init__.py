@@ -12,6 +12,7 @@ Reading order, which is the way of the data; nobody imports upward:
     text            text of strangers made safe to print and to write
     errors          what can go wrong because of what a user gave, in one sentence each
     records         what a record is: a frozen, validated choice; describe, read, override
+    results         what every result can do: plain values, a data frame, a table
     io/             files, the terminal, tables out, memory that may be taken
     nn/             what components are made of: activations, variables, layers, devices
     data/           examples in: built-in data sets, readers of tables and images, validation, labels

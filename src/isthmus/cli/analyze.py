@@ -35,7 +35,7 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
         found = run_report.review(run, given.origin)
         say_notes(found.notes, as_json)
         if as_json:
-            say_json(found.as_dict())
+            say_json(found.to_dict())
         else:
             say_tables(found)
         path = None if folder is None else run_report.pages(folder, run, found)
@@ -59,7 +59,7 @@ def compare(
         found = compared(run, origin=given.origin)
         written = [] if out is None else write(found, out)
     if as_json:
-        say_json(found.as_dict())
+        say_json(found.to_dict())
         return
     for note in found.notes:
         say(f"note: {note}")
@@ -108,10 +108,10 @@ def robustness(
         check_writable(folder / "robustness.csv")
         run_folder.check_pages(folder)
         result = measured(ae, part.test, train=part.train, **choices)
-        replace_file(folder / "robustness.csv", csv_records([each.as_dict() for each in result.figures]).encode())
+        replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
         pictures = save(result, folder / "pictures")
     if as_json:
-        say_json(result.as_dict())
+        say_json(result.to_dict())
         return
     table([f"{counted(result.n_examples, 'example')} of {name}, spoilt by", *result.methods], result.rows())
     for note in result.notes():

@@ -205,7 +205,7 @@ def detect(
     if save is not None:
         detector.save(save)
     if as_json:
-        say_json(found.as_dict())
+        say_json(found.to_dict())
         return
     if found.decided:
         say(
@@ -317,7 +317,7 @@ def finetune(
     if save is not None:
         found.classifier.save(save)
     if as_json:
-        say_json(found.as_dict())
+        say_json(found.to_dict())
         return
     table(*found.table())
     if found.note():
@@ -380,7 +380,7 @@ def compress(
     found = compression.compress(ae, X, path, step=step, bits=bits, error=error)
     others = compression.lossless(X)
     if as_json:
-        say_json(found.as_dict() | {"lossless_bytes": others})
+        say_json(found.to_dict() | {"lossless_bytes": others})
         return
     table(["figure", "value", "unit"], [list(row) for row in found.rows(others)])
     say(f"written: {path}, {found.bytes:,} bytes; {command('isthmus', 'decompress', run, path)}")

@@ -134,7 +134,7 @@ def sweep(
         code = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
         fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", code)
     if as_json:
-        say_json(found.as_dict())
+        say_json(found.to_dict())
         return
     header, lines = found.table()
     table(header, lines)

@@ -25,6 +25,7 @@ from isthmus.evaluation import span_of
 from isthmus.evaluation.metrics import psnr
 from isthmus.io.atomic import check_writable, replace_file
 from isthmus.io.memory_limit import check_memory
+from isthmus.results import plain
 from isthmus.text import quoted
 
 __all__ = ["Compressed", "compress", "decompress", "decompressing", "with_step"]
@@ -86,7 +87,7 @@ class Compressed:
     def rows(self, others: Mapping[str, int]) -> list[tuple[str, str, str]]:
         """Name, value and unit of each figure, for people; beside the bytes that others take for the same examples."""
         best = min(others, key=lambda name: others[name])
-        after, plain = self.pays_off(others[best]), self.pays_off(self.raw_bytes)
+        after, raw = self.pays_off(others[best]), self.pays_off(self.raw_bytes)
         rows = [
             ("File", f"{self.bytes:,}", f"bytes, for {self.n_examples:,} examples of {self.n_numbers:,} numbers"),
             ("Bits per example", f"{self.bits_per_example:,.4g}", "all of the file counted"),
@@ -102,7 +103,7 @@ class Compressed:
                 f"{self.model_bytes + self.bytes:,}",
                 f"bytes; raw is {_times(self.raw_bytes, self.model_bytes + self.bytes)}",
             ),
-            ("Smaller than raw, model counted", "never" if plain is None else f"{plain:,}", "examples and more"),
+            ("Smaller than raw, model counted", "never" if raw is None else f"{raw:,}", "examples and more"),
             (f"Smaller than {best}, model counted", "never" if after is None else f"{after:,}", "examples and more"),
             ("Mean squared error", f"{self.mse:.4g}", "squared units of the data"),
             ("Without rounding", f"{self.mse_exact:.4g}", "what the autoencoder itself loses"),
@@ -114,11 +115,12 @@ class Compressed:
             rows.append(("Step", f"{self.step:.4g}", "how far it moves a reconstruction, in model units"))
         return rows
 
-    def as_dict(self) -> dict[str, int | float | None]:
+    def to_dict(self) -> dict[str, int | float | None]:
         """The figures as plain JSON values; what is not finite is None."""
         more = {"bits_per_example": self.bits_per_example, "bits_per_number": self.bits_per_number}
         known = asdict(self) | more | {"ratio": self.raw_bytes / self.bytes}
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in known.items()}
+        found: dict[str, int | float | None] = plain(known)
+        return found
 
 
 @takes_autoencoder

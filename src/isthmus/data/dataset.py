@@ -10,13 +10,15 @@ import numpy.typing as npt
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
 from isthmus.data.locations import Places
+from isthmus.results import Table, html_table, text_table
+from isthmus.text import printable
 
 __all__ = ["Dataset", "Kind"]
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Examples with what is known about them.
 
@@ -63,6 +65,35 @@ class Dataset:
             for name in ("train", "test", "validation"):
                 values = getattr(self, name)
                 object.__setattr__(self, name, None if values is None else as_images(values))
+
+    def __repr__(self) -> str:
+        return text_table(*self._parts(), caption=self._caption())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._parts(), caption=self._caption())
+
+    def _caption(self) -> str:
+        return f"Dataset {printable(self.name)}" + (f", {self.kind}" if self.kind else "")
+
+    def _parts(self) -> Table:
+        """A line for each part that there is: how many examples, of which shape and type, and whether they have labels."""
+        parts = {
+            "train": (self.train, self.train_labels),
+            "validation": (self.validation, self.validation_labels),
+            "test": (self.test, self.test_labels),
+        }
+        lines = [
+            [
+                name,
+                f"{len(values):,}",
+                "x".join(str(size) for size in values.shape[1:]),
+                str(values.dtype),
+                "no" if labels is None else "yes",
+            ]
+            for name, (values, labels) in parts.items()
+            if values is not None
+        ]
+        return ["part", "examples", "shape", "type", "labels"], lines
 
     def keys(self) -> dict[str, Array]:
         """What says which training example a row of an output is, by the name of a column: its line in the file, and its id."""

@@ -26,8 +26,9 @@ from isthmus.evaluation.metrics import psnr
 from isthmus.evaluation.pca import principal, sample
 from isthmus.evaluation.probes import Labels, probed
 from isthmus.evaluation.reconstruction import error_of, means, no_likeness, rate, span_of
+from isthmus.results import Result, Table, flat, plain
 
-__all__ = ["Evaluation", "checked", "evaluate", "plain", "shown"]
+__all__ = ["Evaluation", "checked", "evaluate", "shown"]
 
 Array = NDArray[Any]
 Fitted = Literal["training examples", "the same examples"]
@@ -35,8 +36,8 @@ Fitted = Literal["training examples", "the same examples"]
 LEARNED = 10_000  # training examples that the error in training is measured on at most
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Result):
     """Figures of one autoencoder on some examples.
 
     Attributes:
@@ -178,9 +179,16 @@ class Evaluation:
         kept = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
         return [(name, "none" if value is None else shown(value), unit) for name, value, unit in kept]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, those of the codes and labels and the advice within; what is not finite is None."""
         return {name: plain(value) for name, value in asdict(self).items()}
+
+    def table(self) -> Table:
+        """Name, value and unit of each figure, under a header."""
+        return ["figure", "value", "unit"], self.rows()
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        return [flat(asdict(self))]
 
 
 @takes_autoencoder
@@ -288,15 +296,6 @@ def _by_column(ae: Autoencoder, values: Array, mean: dict[str, Any]) -> dict[str
         "lost_columns": found.lost,
         "n_lost_columns": found.n_lost,
     }
-
-
-def plain(value: Any) -> Any:
-    """The same as plain JSON values; what is not finite is None."""
-    if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _psnr(error: float | None, span: float) -> float | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +30,11 @@ from isthmus.evaluation.denoising_baselines import Pairs, chosen, suited
 from isthmus.evaluation.measure import checked, shown
 from isthmus.evaluation.metrics import mean_squared_error, psnr
 from isthmus.evaluation.reconstruction import likeness, no_likeness, span_of
+from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
 
@@ -78,14 +83,17 @@ class Restored:
         """What methods are compared by: the error of scaled numbers, where scales differ."""
         return self.mse if self.mse_scaled is None else self.mse_scaled
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values; what is not finite is None."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "sample"}
-        return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in plain.items()}
+        found: dict[str, Any] = plain(self._figures())
+        return found
+
+    def _figures(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "sample"}
 
 
-@dataclass(frozen=True)
-class Robustness:
+@dataclass(frozen=True, repr=False)
+class Robustness(Result):
     """Figures of one autoencoder and of baselines, for kinds and levels of corruption.
 
     Attributes:
@@ -164,12 +172,25 @@ class Robustness:
             notes.append("BM3D, stronger than these filters, is not in scikit-image and was not measured")
         return notes
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        plain = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in {"figures", "originals"}
-        }
-        return plain | {"figures": [each.as_dict() for each in self.figures]}
+        names = [name for name in self.__dataclass_fields__ if name not in {"figures", "originals"}]
+        said: dict[str, Any] = plain({name: getattr(self, name) for name in names})
+        return said | {"figures": [each.to_dict() for each in self.figures]}
+
+    def table(self) -> Table:
+        """A line for each kind and level, under the names of the methods."""
+        return ["spoilt by", *self.methods], self.rows()
+
+    def plot(self) -> Figure:
+        """Error against level, a panel for each kind and a line for each method."""
+        # by its name, when it is asked for: pictures stand above what they show
+        curves = import_module("isthmus.plots.noise_robustness").curves
+        figure: Figure = curves(self)
+        return figure
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        return [each._figures() for each in self.figures]
 
 
 def _cell(figure: Restored) -> str:

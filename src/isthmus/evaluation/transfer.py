@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.evaluation.measure import Evaluation, plain
+from isthmus.evaluation.measure import Evaluation
+from isthmus.results import Result, Table, plain
 
 __all__ = ["DataTransfer"]
 
 _SAME = {"Error on training examples", "Parameters", "Training", "Encoding", "Reconstructing"}  # whatever the data
 
 
-@dataclass(frozen=True)
-class DataTransfer:
+@dataclass(frozen=True, repr=False)
+class DataTransfer(Result):
     """An autoencoder on its own held-out examples and on data that it was not trained on.
 
     Attributes:
@@ -59,13 +60,21 @@ class DataTransfer:
             table.append((name, here, there, both))
         return table
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the figures on its own data under "own", and how many times as large errors are on the other."""
         return {
-            "own": {"data": self.own_name, **self.own.as_dict()},
+            "own": {"data": self.own_name, **self.own.to_dict()},
             "times_as_large": plain({"mse": self.times, "pca_mse": self.pca_times}),
             "sentence": self.sentence(),
         }
+
+    def table(self) -> Table:
+        """The figures on both, under the names of the data."""
+        return ["figure", self.own_name, self.other_name, "unit"], self.rows()
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        sides = ((self.own_name, self.own), (self.other_name, self.other))
+        return [{"data": name} | row for name, side in sides for row in side._frame_rows()]
 
 
 def _times(value: float) -> str:

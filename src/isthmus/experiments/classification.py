@@ -20,14 +20,15 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import Classifier
 from isthmus.experiments.splits import Split
 from isthmus.io.tables import write_csv
+from isthmus.results import Result
 
 __all__ = ["Taught", "taught", "write"]
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Taught:
+@dataclass(frozen=True, eq=False, repr=False)
+class Taught(Result):
     """A classifier that learned labels from a run.
 
     Attributes:
@@ -69,7 +70,7 @@ class Taught:
             )
         return "; ".join(said)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
             "classes": plain(self.classifier.classes_),
@@ -79,6 +80,10 @@ class Taught:
             "n_of_unknown_classes": self.n_unknown,
             "accuracies": self.accuracies,
         }
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        counts = {"n_learned": self.n_learned, "n_tested": self.n_tested}
+        return [{"way": way, "accuracy": share} | counts for way, share in self.accuracies.items()]
 
 
 def taught(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from isthmus.io.atomic import replace_file
 from isthmus.plots.comparison import tradeoff, under_each_other
 from isthmus.plots.figure import save_png
 from isthmus.plots.grids import pictured
+from isthmus.results import Result
 from isthmus.text import as_json, printable
 
 __all__ = ["Comparison", "compare", "write"]
@@ -40,8 +41,8 @@ Array = NDArray[Any]
 Model = Autoencoder | str | os.PathLike[str]
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
     """Figures of several autoencoders on the same examples.
 
     Attributes:
@@ -51,9 +52,9 @@ class Comparison:
     """
 
     names: tuple[str, ...]
-    autoencoders: tuple[Autoencoder, ...] = field(repr=False)
+    autoencoders: tuple[Autoencoder, ...]
     evaluations: tuple[Evaluation, ...]
-    examples: Array = field(repr=False)
+    examples: Array
     notes: tuple[str, ...] = ()
 
     def columns(self) -> list[Column]:
@@ -110,11 +111,11 @@ class Comparison:
         unbeaten = f"; beaten by nobody: {', '.join(free)}" if len(self.names) > 2 else ""
         return f"{'; '.join(first.values())}, and in nothing worse{unbeaten}."
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {
             "models": [
-                {"name": name} | each.as_dict() for name, each in zip(self.names, self.evaluations, strict=True)
+                {"name": name} | each.to_dict() for name, each in zip(self.names, self.evaluations, strict=True)
             ],
             "best": {column.name: self.best(column) for column in self.columns() if column.better},
             "differences": {path: list(values) for path, values in self.differences().items()},
@@ -123,6 +124,10 @@ class Comparison:
             "notes": list(self.notes),
         }
 
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        each = zip(self.names, self.evaluations, strict=True)
+        return [{"name": name} | row for name, found in each for row in found._frame_rows()]
+
     def reconstructions(self, n: int = 10, image_shape: tuple[int, ...] | None = None) -> Figure:
         """The first n examples, and under them what each autoencoder makes of them."""
         examples = self.examples[:n]
@@ -130,7 +135,7 @@ class Comparison:
         rows = {f"{printable(name, None)}\nMSE {each.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs}
         return under_each_other(examples, rows, pictured(self.autoencoders[0], image_shape))
 
-    def chart(self) -> Figure:
+    def plot(self) -> Figure:
         """The error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""
         same = len({each.code_size for each in self.evaluations}) == 1
         xs = [each.n_parameters if same else each.code_size for each in self.evaluations]
@@ -198,8 +203,8 @@ def compare(
 
 def write(found: Comparison, folder: Path) -> list[Path]:
     """Writes comparison.json and the two pictures into a folder that is there; returns the files."""
-    replace_file(folder / "comparison.json", as_json(found.as_dict()).encode())
-    written = [folder / "comparison.json", save_png(found.chart(), folder / "errors.png")]
+    replace_file(folder / "comparison.json", as_json(found.to_dict()).encode())
+    written = [folder / "comparison.json", save_png(found.plot(), folder / "errors.png")]
     with suppress(NotPossibleError):  # what neither is a picture nor a row
         written.append(save_png(found.reconstructions(), folder / "reconstructions.png"))
     return written

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from isthmus.estimators.attribution import Cause
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.io.atomic import check_writable
 from isthmus.io.tables import cell, write_csv
+from isthmus.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Verdicts", "csv_path", "draw", "verdicts", "write"]
 
@@ -24,8 +28,8 @@ _CAUSES = 3
 _SHOWN = 5
 
 
-@dataclass(frozen=True, eq=False)
-class Verdicts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Verdicts(Result):
     """Scores (n,), conformal p-values (n,), which are anomalous (n,), the causes of each, and the threshold with what it promises.
 
     keys: by name what says which example each row is, beside its number from 0: its line in the file, its id.
@@ -67,7 +71,7 @@ class Verdicts:
             [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.causes[row])] for row in self._top()
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the most anomalous examples alone."""
         top = [
             {
@@ -89,14 +93,33 @@ class Verdicts:
             "most_anomalous": top,
         }
 
+    def plot(self) -> Figure:
+        """How many examples have which score, and the threshold."""
+        from isthmus.plots.detection import score_histogram
+
+        return score_histogram(self.scores, self.threshold)
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        keys = {name: plain(values) for name, values in self.keys.items()}
+        return [
+            {"row": row}
+            | {name: values[row] for name, values in keys.items()}
+            | {"score": float(self.scores[row]), "p_value": float(self.p_values[row]), "verdict": self._verdict(row)}
+            | {f"cause_{i}": _name(cause) for i, cause in enumerate(self.causes[row], 1)}
+            | {f"share_{i}": float(cause.share) for i, cause in enumerate(self.causes[row], 1)}
+            for row in range(len(self.scores))
+        ]
+
+    def _verdict(self, row: int) -> str:
+        return ("anomalous" if self.alarms[row] else "normal") if self.decided else "undecided"
+
     def _first(self, row: int) -> list[str]:
-        verdict = ("anomalous" if self.alarms[row] else "normal") if self.decided else "undecided"
         return [
             str(row),
             *(cell(values[row]) for values in self.keys.values()),
             f"{self.scores[row]:.6g}",
             f"{self.p_values[row]:.4g}",
-            verdict,
+            self._verdict(row),
         ]
 
     def _top(self) -> list[int]:

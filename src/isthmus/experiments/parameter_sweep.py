@@ -115,7 +115,7 @@ def sweep(
         if tested is not None:
             made = replace(made, test=evaluate(made.autoencoder, tested, train=examples))
         if room.folder is not None:
-            _write(room.folder, made, origin.as_dict() if origin else None)
+            _write(room.folder, made, origin.to_dict() if origin else None)
         return made
 
 
@@ -240,6 +240,6 @@ def _write(folder: Path, made: Sweep, origin: dict[str, Any] | None) -> None:
     """What was found, as sweep.json, sweep.csv and sweep.png."""
     with open_regular(folder / run_folder.SWEEP) as file:
         there = json.loads(file.read(_MOST))["examples"]
-    replace_file(folder / run_folder.SWEEP, as_json({"examples": there, "origin": origin} | made.as_dict()).encode())
+    replace_file(folder / run_folder.SWEEP, as_json({"examples": there, "origin": origin} | made.to_dict()).encode())
     replace_file(folder / "sweep.csv", made.csv().encode())
-    save_png(made.picture(), folder / "sweep.png")
+    save_png(made.plot(), folder / "sweep.png")

@@ -109,7 +109,7 @@ class Origin:
         """The data set, anew; for a run that was trained on others, in the way that it read these."""
         return load_data(self.data, self.options, reused=reused, download=self.download)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values on one level, for run.json."""
         return {"data": self.data} | self.options.given()
 
@@ -324,7 +324,7 @@ def _write_run(folder: Path, origin: Origin | None, about: About, record: Member
     said = asdict(
         replace(about, remembers=None if record is None else f"{record.held} of {record.n} held out, {record.data}")
     )
-    path, content = folder / "run.json", as_json(origin.as_dict() | said).encode()
+    path, content = folder / "run.json", as_json(origin.to_dict() | said).encode()
     if not holds(path, content):
         replace_file(path, content)
 

@@ -49,12 +49,12 @@ class Review(NamedTuple):
             return None
         return DataTransfer(self.own.name, self.other.name, self.own.figures, self.other.figures)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the figures on the data that were asked for, and its own beside them where these are others."""
         asked, both = self.other or self.own, self.transfer()
-        told = {"data": asked.name, **asked.figures.as_dict()}
+        told = {"data": asked.name, **asked.figures.to_dict()}
         told |= {"changes": list(self.changes)} if self.changes else {}
-        return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.as_dict())
+        return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.to_dict())
 
 
 def seen(ae: Autoencoder, part: Split, name: str) -> Seen:

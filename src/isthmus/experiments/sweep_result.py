@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from isthmus.experiments.model_selection import Choice, select
 from isthmus.experiments.trial import Trial
 from isthmus.io.tables import csv_text
 from isthmus.plots.comparison import Line, against
+from isthmus.results import Result, flat
 
 __all__ = ["SIZE", "Sweep"]
 
@@ -27,8 +28,8 @@ SIZE = "bottleneck.size"  # the field whose values cost more the larger they are
 _LINES = 10  # curves in a picture
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep(Result):
     """The trainings of a sweep, and which value to take.
 
     Attributes:
@@ -42,7 +43,7 @@ class Sweep:
 
     axes: Mapping[str, tuple[Any, ...]]
     states: tuple[int, ...]
-    trials: tuple[Trial, ...] = field(repr=False)
+    trials: tuple[Trial, ...]
     column: Column
     n_train: int
     n_validation: int
@@ -106,9 +107,10 @@ class Sweep:
         means, own, pca = self.figures(self.column.name), self.column.title, self.figures(f"pca_{self.column.name}")
         header = [*self.axes, own, *(["least - largest"] if several else []), "PCA's"]
         header += [column.title for column in COLUMNS[:3]]
+        chosen = self.choice.place if np.isfinite(self.errors).all(1).any() else None
         lines = []
         for place, cell in enumerate(self.cells):
-            star = "* " if place == self.choice.place else ""
+            star = "* " if place == chosen else ""
             reach = [f"{_shown(means[place].min())} - {_shown(means[place].max())}"] if several else []
             sizes = [_shown(self.figures(column.name)[place].mean()) for column in COLUMNS[:3]]
             first, *others = map(text_of, cell.values())
@@ -139,7 +141,7 @@ class Sweep:
     def _assigned(self) -> str:
         return " ".join(f"{path}={text_of(value)}" for path, value in self.values.items())
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {
             "fields": {path: [_plain(value) for value in values] for path, values in self.axes.items()},
@@ -156,8 +158,16 @@ class Sweep:
                 | {"validation": each.figures}
                 for each in self.trials
             ],
-            "test": None if self.test is None else self.test.as_dict(),
+            "test": None if self.test is None else self.test.to_dict(),
         }
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        return [
+            {path: _plain(value) for path, value in each.values.items()}
+            | {"random_state": each.random_state, "diverged": each.diverged}
+            | flat(each.figures)
+            for each in self.trials
+        ]
 
     def csv(self) -> str:
         """A line for each training: the values, the random state, and its figures on the validation examples."""
@@ -168,7 +178,7 @@ class Sweep:
         )
         return csv_text([*self.axes, "random_state", *names], rows)
 
-    def picture(self) -> Figure:
+    def plot(self) -> Figure:
         """The error against the values of one field, a curve for each combination of the others, PCA's beside it, the choice marked."""
         across = max(self.axes, key=lambda path: (path == SIZE, _numeric(self.axes[path]), len(self.axes[path])))
         others = [path for path in self.axes if path != across]

@@ -94,13 +94,13 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], room: Room, title: str, se
         _write(home, {"diverged": str(error)})
         return Trial(values, state, None, {}, name, diverged=str(error))
     if known is None or not there:
-        known = evaluate(fitted, room.validation, train=room.examples).as_dict()
+        known = evaluate(fitted, room.validation, train=room.examples).to_dict()
         _write(home, known)
     return Trial(values, state, fitted, known, name, new=not there)
 
 
 def _measured(fitted: Autoencoder, room: Room) -> tuple[Autoencoder, Figures]:
-    return fitted, evaluate(fitted, room.validation, train=room.examples).as_dict()
+    return fitted, evaluate(fitted, room.validation, train=room.examples).to_dict()
 
 
 def _trained(ae: Autoencoder, room: Room, title: str, home: Path | None) -> Autoencoder:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from isthmus.data.missing import gaps
 from isthmus.estimators.argument_check import check_autoencoder
@@ -16,7 +17,7 @@ from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.plots.figure import chart
 from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
 
-__all__ = ["anomalies", "anomaly_scores"]
+__all__ = ["anomalies", "anomaly_scores", "score_histogram"]
 
 
 def anomalies(
@@ -59,7 +60,12 @@ def anomalies(
 def anomaly_scores(ae: Autoencoder | OutlierDetector, X: Any, y: Any = None, *, bins: int = 60) -> Figure:
     """How many examples have which anomaly score, and the threshold; ae as for `anomalies`."""
     detector, examples = _detected(ae, X)
-    scores, offset = -detector.score_samples(examples), -detector.offset_
+    return score_histogram(detector.score_samples(examples), detector.offset_, bins)
+
+
+def score_histogram(scores: NDArray[np.float64], offset: float, bins: int = 60) -> Figure:
+    """How many examples have which score (n,), as `OutlierDetector.score_samples` gives it, and the threshold; below it is anomalous."""
+    scores, offset = -scores, -offset
     alarms = int((scores > offset).sum())
     alt = f"A histogram of {len(scores)} anomaly scores; {alarms} lie above the threshold of {offset:.4g}."
     figure, axes = chart(alt, 7.0, 4.2)

@@ -1,0 +1,156 @@
+"""Every result gives plain values, a data frame, a table in a notebook and a few lines of text; a data set prints as few."""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isthmus import Autoencoder, OutlierDetector, compare, evaluate, robustness, sweep
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
+from isthmus.corruptions import Noise
+from isthmus.data.dataset import Dataset
+from isthmus.errors import NotPossibleError
+from isthmus.evaluation.transfer import DataTransfer
+from isthmus.experiments.detection import verdicts
+from isthmus.results import Result, flat, html_table, plain, text_table
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(120, 2)) @ RANDOM.normal(size=(2, 6)) + 0.1 * RANDOM.normal(size=(120, 6))
+HOSTILE = "<script>alert(1)</script>\x1b[31m"
+
+
+@cache
+def results() -> dict[str, Result]:
+    """One of each."""
+    ae = Autoencoder(Identity(2), architecture=MLP(()), corruption=Noise(0.3), epochs=2, random_state=0).fit(X[:80])
+    other = Autoencoder(Identity(1), architecture=MLP(()), epochs=2, random_state=0).fit(X[:80])
+    figures = evaluate(ae, X[80:], train=X[:80])
+    detector = OutlierDetector.around(ae, X[:80], calibration_fraction=0.5)
+    return {
+        "evaluation": figures,
+        "transfer": DataTransfer(HOSTILE, "other", figures, evaluate(ae, X[80:] + 1, train=X[:80])),
+        "comparison": compare({HOSTILE: ae, "other": other}, X[80:], X[:80]),
+        "sweep": sweep(other, X[:80], {"bottleneck__size": [1, 2], "random_state": [0, 1]}),
+        "robustness": robustness(ae, X[80:], train=X[:80], levels=[0.1, 0.3], draws=1),
+        "detection": verdicts(detector, X[80:], {HOSTILE: np.arange(40)}),
+    }
+
+
+EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", "comparison", "sweep", "robustness", "detection"])
+
+
+@EACH
+def test_plain_values_are_what_json_gives_back(name: str) -> None:
+    values = results()[name].to_dict()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+@EACH
+def test_a_notebook_shows_every_cell_of_the_table_and_runs_none(name: str) -> None:
+    header, lines = results()[name].table()
+    shown = results()[name]._repr_html_()
+    assert "<script" not in shown
+    assert "\x1b" not in shown
+    assert shown.count("<th>") == len(header)
+    assert shown.count("<td>") == len(header) * len(lines)
+    for cell in [*header, *(cell for line in lines for cell in line)]:
+        assert html.escape(cell.replace("\x1b", "\\x1b")) in shown
+
+
+@EACH
+def test_it_prints_as_a_few_lines(name: str) -> None:
+    said = repr(results()[name])
+    assert said.splitlines()[0] == type(results()[name]).__name__
+    assert 3 <= len(said.splitlines()) <= 11
+    assert len(said) < 4000
+    assert "\x1b" not in said
+
+
+def test_the_frames_hold_a_row_for_each_thing_with_its_figures() -> None:
+    all_of_them = results()
+    one: Any = all_of_them["evaluation"]
+    row = one.to_frame()
+    assert row.shape[0] == 1
+    assert row["codes.size"][0] == 2
+    assert row["mse"][0] == one.mse
+    models: Any = all_of_them["comparison"]
+    assert models.to_frame()["mse"].tolist() == [each.mse for each in models.evaluations]
+    assert models.to_frame()["name"].tolist() == [HOSTILE, "other"]
+    sides: Any = all_of_them["transfer"]
+    assert sides.to_frame()["mse"].tolist() == [sides.own.mse, sides.other.mse]
+    swept: Any = all_of_them["sweep"]
+    frame = swept.to_frame()
+    assert frame.groupby("bottleneck.size")["mse"].mean().tolist() == swept.figures("mse").mean(1).tolist()
+    assert frame["random_state"].tolist() == [0, 1, 0, 1]
+    curve: Any = all_of_them["robustness"]
+    frame = curve.to_frame().set_index(["kind", "level", "method"])
+    assert all(frame.loc[(each.kind, each.level, each.method), "mse"] == each.mse for each in curve.figures)
+    found: Any = all_of_them["detection"]
+    frame = found.to_frame()
+    assert np.array_equal(frame["score"], found.scores)
+    assert frame[HOSTILE].tolist() == list(range(40))
+    assert ((frame["verdict"] == "anomalous") == found.alarms).all()
+
+
+@EACH
+def test_without_pandas_one_sentence_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = results()[name]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(NotPossibleError, match="pip install pandas"):
+        result.to_frame()
+
+
+@pytest.mark.parametrize("name", ["comparison", "sweep", "robustness", "detection"])
+def test_a_picture_measures_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result: Any = results()[name]
+    for what in ("encode", "decode", "reconstruct", "score_samples", "corrupt"):
+        monkeypatch.setattr(Autoencoder, what, None)
+    assert result.plot().get_label()
+
+
+def test_the_histogram_of_verdicts_counts_every_score() -> None:
+    found: Any = results()["detection"]
+    bars = sum(bar.get_height() for bar in found.plot().axes[0].patches)
+    assert bars == len(found.scores)
+
+
+def test_a_sweep_whose_trainings_all_diverged_still_prints() -> None:
+    swept: Any = results()["sweep"]
+    lost = type(swept.trials[0])
+    trials = tuple(lost({"epochs": 1}, state, None, {}, diverged="not finite") for state in swept.states)
+    said = repr(type(swept)({"epochs": (1,)}, swept.states, trials, swept.column, 10, 10))
+    assert said.splitlines()[0] == "Sweep"
+    assert "*" not in said
+
+
+def test_of_long_tables_the_first_lines_are_shown_and_the_others_counted() -> None:
+    lines = [[str(number)] for number in range(1234)]
+    assert text_table(["n"], lines, "Many").splitlines()[-1] == "  and 1,226 more"
+    shown = html_table(["n"], lines, "Many")
+    assert "and 1,184 more" in shown
+    assert "<td>49</td>" in shown
+    assert "<td>50</td>" not in shown
+
+
+def test_plain_and_flat_values() -> None:
+    assert plain({"a": (1, float("inf")), "b": {"c": np.float32(0.5)}}) == {"a": [1, None], "b": {"c": 0.5}}
+    assert flat({"a": 1, "b": {"c": {"d": 2}, "e": [3]}}) == {"a": 1, "b.c.d": 2}
+
+
+def test_a_data_set_prints_as_a_line_for_each_part() -> None:
+    data = Dataset(HOSTILE, np.zeros((1200, 28, 28), np.uint8), X, np.zeros(1200), kind="images")
+    lines = repr(data).splitlines()
+    assert len(lines) == 4
+    assert "\x1b" not in lines[0]
+    assert lines[2].split() == ["train", "1,200", "28x28", "uint8", "yes"]
+    assert lines[3].split() == ["test", "120", "6", "float64", "no"]
+    shown = data._repr_html_()
+    assert "<td>1,200</td><td>28x28</td><td>uint8</td>" in shown
+    assert "<script" not in shown

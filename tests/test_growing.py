@@ -69,7 +69,9 @@ def test_nothing_trained_on_is_measured_on(how: str) -> None:
         np.testing.assert_array_equal(after.test, before.test)
     else:
         assert "not there any more" in " ".join(after.notes)
-    new = {"appended": 31, "put before": 31, "all at once": 31, "doubled": 100, "wider type": 31}.get(how, 0)
+    new = {"appended": 31, "put before": 31, "all at once": 31, "wider type": 31}.get(how, 0)
+    copies = "100 of 200 examples are further copies of examples of the training: nothing is measured on them"
+    assert (copies in " ".join(after.notes)) == (how == "doubled")
     said = f"{new} of {len(now)} examples are new since training: not trained on and not held out"
     assert (said in " ".join(after.notes)) == (new > 0)
 
@@ -113,6 +115,25 @@ def test_other_data_are_measured_without_what_was_trained_on() -> None:
         others(part.record, data(part.train), "refuse")
     with pytest.raises(DataError, match=r"held out are not in x\.csv any more"):
         found_again(part.record, data(part.train), "refuse")  # type: ignore[arg-type]
+
+
+@pytest.mark.promise(25)
+@pytest.mark.parametrize(("then", "now"), [(np.float64, np.float32), (np.float32, np.float64)])
+def test_what_was_trained_on_is_known_in_another_precision(then: Any, now: Any, tmp_path: Path) -> None:
+    """As a .npy of float32 where the run had a table, or the other way round."""
+    written = np.array([[float(str(number)) for number in row] for row in ROWS.astype(np.float32)])
+    assert (written.astype(np.float32) != written).any()
+    part = split(data(written.astype(then)), "refuse")
+    assert part.record is not None
+    splits.write_record(tmp_path, part.record)
+    record = splits.read_record(tmp_path)
+    again = written.astype(now)
+    assert splits.trained_on(record, again).sum() == 90
+    mixed = others(record, data(np.concatenate([again, NEW.astype(now)])), "refuse")
+    assert "90 of 131 examples were trained on" in mixed.notes[0]
+    assert rows(mixed.test.astype(np.float32)) <= rows(part.test.astype(np.float32)) | rows(NEW.astype(np.float32))
+    near = written + 1e-9  # other examples of one precision stay others
+    assert not splits.trained_on(split(data(written), "refuse").record, near).any()
 
 
 @pytest.mark.promise(25)

@@ -1,7 +1,8 @@
 """Which examples are held out: drawn by their content when a run begins, and remembered, so that data may grow, shrink and be sorted.
 
-Each example has a key, a hash of its numbers. Equal examples have equal keys and stay on one side: what was trained on is never measured
-on in a copy. A run keeps the keys of all its examples in their order (8 bytes each), and which of them are held out; so each example
+Each example has a key, a hash of its numbers, and another of them as float32, where that differs: the same table may come in either
+precision. Equal examples have equal keys and stay on one side: what was trained on is never measured
+on in a copy. A run keeps the keys of all its examples in their order (8 or 16 bytes each), and which of them are held out; so each example
 of data that changed is known as trained on, held out, or new. Of a memory map of more than 256 MiB the end is held out, less what
 stands before it too, for its beginning can then be trained on where it lies. Of more than `REMEMBERED` examples no keys are kept: those
 of a file that only grew are known by their place.
@@ -75,12 +76,14 @@ class Membership:
         n, held: how many there were, and how many are held out.
         data: a hash of their keys; where these are not kept, of the held-out ones' alone, which are the last.
         keys: (n,) of each in their order; the lowest bit says that it is held out, and 0 that it is of no part. None where not kept.
+        rounded: (n,) likewise of their numbers as float32, so that they are known when they come so; None where these are the same.
     """
 
     n: int
     held: int
     data: str
     keys: Keys | None = None
+    rounded: Keys | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +119,25 @@ class Split:
 # Keys
 
 
-def keys_of(values: Array) -> Keys:
-    """A key for each example, equal for equal numbers of any type; even, and never 0."""
+def keys_of(values: Array, rounded: bool = False) -> Keys:
+    """A key for each example, equal for equal numbers of any type, as they are or rounded to float32; even, and never 0."""
     weights = np.random.PCG64(_SEED).random_raw(values[:1].size).astype(np.uint64) | np.uint64(1)
     keys = np.empty(len(values), np.uint64)
     for begin, block in blocks(values):
+        block = block.astype(np.float32) if rounded else block
         numbers = block.reshape(len(block), -1).astype(np.float64) + 0.0  # one zero
         numbers[np.isnan(numbers)] = np.nan  # one NaN
         keys[begin : begin + len(block)] = (_mixed(numbers.view(np.uint64)) * weights).sum(1, dtype=np.uint64)
     keys = _mixed(keys) & ~np.uint64(1)
     return np.where(keys == 0, np.uint64(2), keys)
+
+
+def _rounded(*parts: Array) -> Keys | None:
+    """The keys of examples as float32; None where they are what they are."""
+    if all(part.dtype != np.float64 for part in parts):
+        return None
+    keys = np.concatenate([keys_of(part, rounded=True) for part in parts])
+    return None if np.array_equal(keys, np.concatenate([keys_of(part) for part in parts])) else keys
 
 
 def _mixed(bits: Keys) -> Keys:
@@ -163,7 +175,7 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     flagged = keys.copy()
     flagged[out] |= np.uint64(1)
     kept = np.setdiff1d(np.arange(n), out, assume_unique=True)
-    return _parts(dataset, kept, out, Membership(n, len(out), _hashed(flagged), flagged), notes)
+    return _parts(dataset, kept, out, Membership(n, len(out), _hashed(flagged), flagged, _rounded(examples)), notes)
 
 
 def _check(dataset: Dataset, missing: Missing) -> None:
@@ -210,7 +222,7 @@ def _given(dataset: Dataset) -> Split:
         (f"{copies:,} of {len(test):,} test examples are training examples too, and are left out",) if copies else ()
     )
     keys = np.concatenate([known, flagged])
-    return _tested(dataset, there, Membership(len(keys), len(there), _hashed(keys), keys), notes)
+    return _tested(dataset, there, Membership(len(keys), len(there), _hashed(keys), keys, _rounded(train, test)), notes)
 
 
 def _tested(dataset: Dataset, there: NDArray[np.int64], record: Membership, notes: tuple[str, ...]) -> Split:
@@ -237,7 +249,9 @@ def _end(dataset: Dataset, n: int, held: int) -> Split:
     notes = (
         (f"{copies:,} of the last {held:,} examples stand before them too: they are of neither part",) if copies else ()
     )
-    return _parts(dataset, slice(first), out, Membership(n, len(out), _hashed(flagged), flagged), notes)
+    return _parts(
+        dataset, slice(first), out, Membership(n, len(out), _hashed(flagged), flagged, _rounded(examples)), notes
+    )
 
 
 def _parts(
@@ -302,7 +316,9 @@ def found_again(record: Membership, dataset: Dataset, missing: Missing, whole: b
         raise DataError(
             f"{sum(gone):,} of the {record.n:,} examples that training began with are not in {name} any more: give those of then"
         )
-    notes = _changed(n - len(trained) - len(held) - int((record.keys == 0).sum()), gone, record, len(held), n)
+    new = n - len(trained) - len(held) - int((record.keys == 0).sum())
+    copies = int(np.isin(keys, record.keys & ~np.uint64(1)).sum()) - len(trained) - len(held)
+    notes = _changed(new - copies, gone, record, len(held), n) + _copied(copies, n)
     kept, more = _fitting(trained, dataset.train, whole)
     return _parts(dataset, kept, held, record, notes + more)
 
@@ -395,16 +411,25 @@ def _changed(new: int, gone: tuple[int, int], record: Membership, held: int, n: 
     return tuple(notes)
 
 
+def _copied(copies: int, n: int) -> tuple[str, ...]:
+    """What is to be said of further copies of examples that a run knows."""
+    are = "is a further copy" if copies == 1 else "are further copies"
+    return (
+        (f"{copies:,} of {n:,} examples {are} of examples of the training: nothing is measured on them",)
+        if copies > 0
+        else ()
+    )
+
+
 def others(record: Membership | None, dataset: Dataset, missing: Missing) -> Split:
     """Other data for a run: their own test part or a tenth of them, without what the run trained on, known by its content."""
     if record is None or record.keys is None:
         return split(dataset, missing)
     _check(dataset, missing)
     flags = (record.keys & np.uint64(1)).astype(bool)
-    learned = record.keys[~flags & (record.keys > 0)]
-    trained = np.isin(keys_of(dataset.train), learned)
+    trained = trained_on(record, dataset.train)
     if dataset.test is not None:
-        again = np.isin(keys_of(dataset.test), learned)
+        again = trained_on(record, dataset.test)
         if not again.any():
             return split(dataset, missing)
         there = np.flatnonzero(~again)
@@ -435,7 +460,11 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
     """Which examples a run trained on, (n,), as far as it remembers."""
     if record is None or record.keys is None:
         return np.zeros(len(values), bool)
-    return np.isin(keys_of(values), record.keys[(record.keys & np.uint64(1)) == 0])
+    learned, keys = (record.keys & np.uint64(1)) == 0, keys_of(values)
+    found = np.isin(keys, record.keys[learned])
+    if values.dtype != np.float64:
+        return found if record.rounded is None else found | np.isin(keys, record.rounded[learned & (record.keys > 0)])
+    return found if record.rounded is not None else found | np.isin(keys_of(values, rounded=True), record.keys[learned])
 
 
 def untrained(record: Membership | None, dataset: Dataset) -> tuple[Array, str]:
@@ -462,7 +491,11 @@ def write_record(folder: Path, record: Membership) -> None:
             return
     about = _About(n=record.n, held=record.held, data=record.data, kept=record.keys is not None)
     keys = np.empty(0, np.uint64) if record.keys is None else record.keys
-    parts = packed({"isthmus split": about.model_dump_json()}, {"keys": torch.from_numpy(keys.view(np.int64).copy())})
+    tensors = {"keys": keys} | ({} if record.rounded is None else {"rounded": record.rounded})
+    parts = packed(
+        {"isthmus split": about.model_dump_json()},
+        {name: torch.from_numpy(each.view(np.int64).copy()) for name, each in tensors.items()},
+    )
     replace_file(folder / FILE, parts)
 
 
@@ -480,7 +513,7 @@ def read_record(folder: Path) -> Membership | None:
             about = _About.model_validate_json(contents.texts["isthmus split"], strict=True)
             sketch = contents.sketches()
             rows = about.n if about.kept else 0
-            asked = {"keys": (torch.int64, (rows,))}
+            asked = dict.fromkeys(("keys", *({"rounded"} & sketch.keys())), (torch.int64, (rows,)))
             if (
                 (about.n > REMEMBERED and about.kept)
                 or about.held >= about.n
@@ -489,10 +522,11 @@ def read_record(folder: Path) -> Membership | None:
                 raise ValueError("its counts cannot be")
             if {name: (t.dtype, tuple(t.shape)) for name, t in sketch.items()} != asked:
                 raise ValueError("it has not a key for each example")
-            keys = contents.everything()["keys"].numpy().view(np.uint64)
+            tensors = {name: each.numpy().view(np.uint64) for name, each in contents.everything().items()}
+            keys = tensors["keys"]
         if about.kept and (_hashed(keys) != about.data or int((keys & np.uint64(1)).sum()) != about.held):
             raise ValueError("its keys are others than it says")
     except (ModelFileError, ValidationError, ValueError, KeyError) as error:
         reason = "" if isinstance(error, ModelFileError | ValidationError) else f" ({error})"
         raise DataError(f"{shown(path)} is damaged{reason}: which examples were held out is not known") from None
-    return Membership(about.n, about.held, about.data, keys if about.kept else None)
+    return Membership(about.n, about.held, about.data, *((keys, tensors.get("rounded")) if about.kept else ()))

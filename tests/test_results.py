@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isthmus import Autoencoder, OutlierDetector, compare, evaluate, robustness, sweep
+from isthmus import Autoencoder, OutlierDetector, compare, evaluate, plots, robustness, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Noise
 from isthmus.data.dataset import Dataset
-from isthmus.errors import NotPossibleError
+from isthmus.errors import NotPossibleError, RecordError
 from isthmus.evaluation.transfer import DataTransfer
 from isthmus.experiments.detection import verdicts
 from isthmus.results import Result, flat, html_table, plain, text_table
@@ -113,6 +113,16 @@ def test_a_picture_measures_nothing(name: str, monkeypatch: pytest.MonkeyPatch) 
     for what in ("encode", "decode", "reconstruct", "score_samples", "corrupt"):
         monkeypatch.setattr(Autoencoder, what, None)
     assert result.plot().get_label()
+
+
+def test_plots_draw_a_robustness_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: Any = results()["robustness"]
+    monkeypatch.setattr(Autoencoder, "reconstruct", None)
+    assert plots.robustness(measured).get_label() == measured.plot().get_label()
+    kind = measured.figures[0].kind
+    assert f"spoilt by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
+    with pytest.raises(RecordError, match="restorations takes an Autoencoder"):
+        plots.restorations(X)
 
 
 def test_the_histogram_of_verdicts_counts_every_score() -> None:

@@ -17,7 +17,7 @@ from matplotlib.transforms import blended_transform_factory
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.kinds import image_shape as shape_of
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.argument_check import check_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation.corruption_levels import Kinds, Levels
 from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness
@@ -32,10 +32,9 @@ OTHERS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # not C7, which is gr
 APART = 0.055  # of the height of the axes between two labels
 
 
-@takes_autoencoder
 def robustness(
-    ae: Autoencoder,
-    X: Any,
+    ae: Autoencoder | Robustness,
+    X: Any = None,
     y: Any = None,
     *,
     train: Any = None,
@@ -48,16 +47,19 @@ def robustness(
 ) -> Figure:
     """The error of restored examples against the level of the spoiling, for the autoencoder, doing nothing and baselines.
 
-    Arguments are those of `isthmus.robustness`; without train there are no baselines.
+    Arguments are those of `isthmus.robustness`; without train there are no baselines. In their place its result alone: it is drawn,
+    and nothing is measured.
     """
+    if isinstance(ae, Robustness):
+        return curves(ae)
+    check_autoencoder(ae, "robustness")
     swept: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
     return curves(measured(ae, X, train=train, draws=draws, n=n, random_state=random_state, **swept))
 
 
-@takes_autoencoder
 def restorations(
-    ae: Autoencoder,
-    X: Any,
+    ae: Autoencoder | Robustness,
+    X: Any = None,
     y: Any = None,
     *,
     train: Any = None,
@@ -71,8 +73,11 @@ def restorations(
     """A few examples at each level of the spoiling, over what the autoencoder and baselines make of them.
 
     Arguments are those of `isthmus.robustness`, but for n, the number of examples drawn, at most 3; of several kinds the
-    first is shown.
+    first is shown. In their place the result of `isthmus.robustness` alone: nothing is measured.
     """
+    if isinstance(ae, Robustness):
+        return examples(ae, ae.figures[0].kind, image_shape)
+    check_autoencoder(ae, "restorations")
     swept: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
     result = measured(ae, X, train=train, draws=1, n=n, random_state=random_state, **swept)
     return examples(result, result.figures[0].kind, image_shape)

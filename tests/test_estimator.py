@@ -468,7 +468,7 @@ def test_what_is_saved_can_be_loaded_whatever_was_set_since(table: np.ndarray, t
 
 def test_an_example_is_given_where_a_record_is_wanted(table: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"Write for example bottleneck=Identity\(16\)\."):
-        Autoencoder(16).fit(table)  # type: ignore[arg-type]
+        Autoencoder(1.5).fit(table)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"the data set 'digits': pass its examples, X\.train"):
         Autoencoder().fit(data.digits())
 

@@ -423,7 +423,9 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         try:
             if isinstance(self.bottleneck, Integral) and (isinstance(self.bottleneck, bool) or self.bottleneck < 1):
                 given = quoted(self.bottleneck)
-                raise InvalidParameterError(f"The 'bottleneck' parameter of Autoencoder is no size: {given}.")
+                raise InvalidParameterError(  # in the form that scikit-learn's check asks for
+                    f"The 'bottleneck' parameter of Autoencoder must be a bottleneck, or a size from 1 on. Got {given} instead."
+                )
             super()._validate_params()
         except InvalidParameterError as error:
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)

@@ -305,3 +305,12 @@ def test_no_examples_are_an_error_that_says_what_to_pass(ae: Autoencoder) -> Non
 def test_a_grid_spaced_in_no_known_way_is_an_error_that_lists_the_ways(ae: Autoencoder) -> None:
     with pytest.raises(DataError, match="'quantiles' or 'linear'"):
         plots.manifold(ae, X, by="log")
+
+
+@pytest.mark.parametrize("name", ["latent", "codes", "manifold"])
+def test_examples_that_are_all_alike_are_drawn_without_a_warning(name: str) -> None:
+    """Codes without variance have no shares of it: a label said nan%."""
+    X = np.full((60, 3), [0.5, 2.0, 14.62])
+    fitted = Autoencoder(Identity(3), architecture=MLP(()), epochs=1).fit(X)
+    texts = [text.get_text() for text in getattr(plots, name)(fitted, X).findobj(Text)]
+    assert not any("nan" in text for text in texts)

@@ -57,12 +57,13 @@ def _examples_above(figure: Picture, pictures: Array, shown: Limits) -> dict[Axe
 
 def _bars(figure: Picture, boxes: dict[Axes, Box], code: Array) -> None:
     low, high = min(0, float(code.min())), max(0, float(code.max()))
+    margin = 0.02 * (high - low) or 1.0  # codes that are all 0
     edges = np.arange(code.shape[1] + 1)
     for i, numbers in enumerate(code):
         axes = figure.add_axes((0, 0, 1, 1), label=f"code {i}")
         axes.stairs(numbers, edges, fill=True, color="C0")
         axes.axhline(0, color="0.6", linewidth=0.6)
-        axes.set(xlim=(0, edges[-1]), ylim=(low - 0.02 * (high - low), high + 0.02 * (high - low)), xticks=[])
+        axes.set(xlim=(0, edges[-1]), ylim=(low - margin, high + margin), xticks=[])
         axes.tick_params(labelsize=8, labelleft=i == 0, left=i == 0)
         axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.spines["left"].set_visible(i == 0)

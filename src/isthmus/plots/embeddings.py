@@ -140,8 +140,9 @@ def _principal(codes: Array) -> Projection:
         raise NotPossibleError("latent needs codes of at least two numbers; this autoencoder's code is one")
     if size == 2:
         return Projection(codes, ("code 1", "code 2"), "")
-    components = PCA(2, random_state=0).fit(codes)
-    points, shares = components.transform(codes), components.explained_variance_ratio_
+    with np.errstate(invalid="ignore"):  # codes that are all alike have no variance to take shares of
+        components = PCA(2, random_state=0).fit(codes)
+    points, shares = components.transform(codes), np.nan_to_num(components.explained_variance_ratio_)
     one, two = (f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares))
     said = f", {size} numbers each, projected on two principal components{trust(codes, points)}"
     return Projection(points, (one, two), said)

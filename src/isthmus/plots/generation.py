@@ -136,11 +136,12 @@ def _plane(ae: Autoencoder, X: Any, n: int, by: str) -> Plane:
     origin, axes = np.zeros(2), np.eye(2)
     title = f"5% to 95% quantiles of the codes of {len(points):,} examples"
     if size > 2:
-        components = PCA(2, random_state=0).fit(points)
+        with np.errstate(invalid="ignore"):  # points that are all alike have no variance to take shares of
+            components = PCA(2, random_state=0).fit(points)
         origin, axes = components.mean_, components.components_
         points = components.transform(points)
         names = ("principal component 1", "principal component 2")
-        share = components.explained_variance_ratio_.sum()
+        share = np.nan_to_num(components.explained_variance_ratio_).sum()
         title = f"plane of the first two principal components ({share:.0%} of the variance),\n{title}"
     ends = np.quantile(points, REACH, axis=0)
     steps = np.quantile(points, levels, axis=0) if by == "quantiles" else np.linspace(ends[0], ends[1], n)

@@ -291,6 +291,17 @@ def test_calibrating_leaves_out_what_was_trained_on(grown: Path, tmp_path: Path)
     assert "trained on all examples of trained.csv" in says(*words, "--normal", str(trained), code=1)
 
 
+def test_held_out_examples_that_chose_the_model_are_named(tmp_path: Path) -> None:
+    """Without a validation part early stopping looks at what is held out, on which a detector is calibrated."""
+    path, words = table(tmp_path / "x.csv", ROWS), [*WORDS, "--drop", "kind", "early_stopping=true"]
+    says("train", "deep", *words, "--data", str(path), "--out", str(tmp_path / "run"))
+    new = table(tmp_path / "new.csv", NEW)
+    words = ["detect", str(tmp_path / "run"), "--data", str(new), "--out", str(tmp_path / "a.csv")]
+    chosen = "normal examples are among those by which early stopping chose the model"
+    assert f"10 of 10 {chosen}" in says(*words)
+    assert chosen not in says(*words, "--normal", str(new))
+
+
 @pytest.mark.promise(25)
 def test_an_old_run_says_that_it_does_not_remember(grown: Path, trained: Path) -> None:
     (grown / "run" / splits.FILE).unlink()

@@ -236,13 +236,14 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
         return fresh, [note, _of_stopping(run, ae, fresh)]
     part = run_folder.part_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
+    notes = [*part.notes, _of_stopping(run, ae, examples)]
     if not others:
-        return examples, list(part.notes)
+        return examples, notes
     note = (
         f"{len(examples):,} held-out examples count as normal, because their class was trained on; "
         f"{len(part.test) - len(examples):,} of other classes do not ({others})"
     )
-    return examples, [*part.notes, note]
+    return examples, [*notes, note]
 
 
 def _of_stopping(run: Path, ae: Autoencoder, normal: Any) -> str:
@@ -259,8 +260,8 @@ def _of_stopping(run: Path, ae: Autoencoder, normal: Any) -> str:
     except (DataError, OSError):
         return ""
     return (
-        f"{count:,} of {len(normal):,} normal examples are of the validation part, by which early stopping chose the model: "
-        "it may find them more normal than new ones, and the guarantee is weaker; name others with --normal, or leave it out"
+        f"{count:,} of {len(normal):,} normal examples are among those by which early stopping chose the model: "
+        "it may find them more normal than new ones, and the guarantee is weaker; name others with --normal"
         if count
         else ""
     )

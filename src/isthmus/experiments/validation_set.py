@@ -56,9 +56,8 @@ def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]
 
 
 def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:
-    """How many of some examples are among those of the validation part, by which early stopping chose the model."""
-    chosen = chosen_by(dataset, part)[0]
-    return 0 if chosen is None else int(np.isin(keys_of(examples), keys_of(chosen.values)).sum())
+    """How many of some examples are among those by which early stopping chose the model: of the validation part, or held-out ones."""
+    return int(np.isin(keys_of(examples), keys_of(watched_by(dataset, part)[0].values)).sum())
 
 
 def _fresh(dataset: Dataset, part: Split) -> NDArray[np.int64]:

@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes side by side: threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: scikit-learn's array checks then run too
 
 from jaxtyping import install_import_hook
@@ -119,7 +121,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(number, cases=1): proves a promise of docs/trust.md, by so many cases")
     if config.getoption("--trust"):
+        if config.option.markexpr == _USUAL:  # what is promised is proved by all tests but full reproductions
+            config.option.markexpr = "not slow"
         config.pluginmanager.register(Promises(config.getoption("--trust")), "promises")
+
+
+_USUAL = "not slow and not thorough"  # as in pyproject.toml
 
 
 class Promises:
@@ -130,14 +137,24 @@ class Promises:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[Any, Any, Any]:
+        """Says of a report what it proves; the process that ran the test may be another one than that which writes the page."""
         report = yield
         if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
-            counted = dict(item.user_properties).get("cases")
-            for mark in item.iter_markers("promise"):
-                name = item.nodeid.partition("[")[0].removeprefix("tests/")
-                cases = counted or mark.kwargs.get("cases", 1)
-                self.found.setdefault((mark.args[0], name), []).append((int(str(cases)), report.outcome))
+            counted = dict(report.user_properties).get("cases")
+            marks = [
+                (mark.args[0], int(str(counted or mark.kwargs.get("cases", 1))))
+                for mark in item.iter_markers("promise")
+            ]
+            report.user_properties = [*report.user_properties, ("promises", marks)]
         return report
 
-    def pytest_sessionfinish(self) -> None:
-        Path(self.target).write_text(trust.page(self.found), encoding="utf-8")
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Takes in what a test has proved."""
+        name = report.nodeid.partition("[")[0].removeprefix("tests/")
+        for number, cases in dict(report.user_properties).get("promises", ()):  # type: ignore[attr-defined]
+            self.found.setdefault((number, name), []).append((cases, report.outcome))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Writes the page, in the process that heard of all tests."""
+        if not hasattr(session.config, "workerinput"):
+            Path(self.target).write_text(trust.page(self.found), encoding="utf-8")

@@ -289,7 +289,7 @@ class Watch:
 def arguments(words: str) -> list[str]:
     """What pytest is to be told."""
     file, *more = shlex.split(words)
-    return [str(ROOT / "tests" / file), *more]
+    return [str(ROOT / "tests" / file), "-n", "0", *more]
 
 
 def failed(source: str, text: str | None, words: list[str], watch: Path | None = None) -> bool:

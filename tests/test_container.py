@@ -25,6 +25,7 @@ import pytest
 import safetensors.torch
 import torch
 import victims
+from cases import thorough_where
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -111,7 +112,7 @@ def test_what_is_written_is_read_by_us_and_by_others(
 
 @pytest.mark.promise(2)
 @pytest.mark.promise(1)
-@pytest.mark.parametrize("kind", ["path", "checkpoint"])
+@pytest.mark.parametrize("kind", thorough_where(["path", "checkpoint"], lambda kind: kind == "checkpoint"))
 def test_any_damage_is_refused_by_name_in_time(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The longest of thousands of files counts, and what they run."""
     content = request.getfixturevalue(kind).read_bytes()
@@ -201,6 +202,7 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
 
 @pytest.mark.promise(2)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of memory anew")
+@pytest.mark.thorough
 def test_no_damage_takes_memory(path: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
@@ -254,6 +256,7 @@ def test_no_data_are_read_through_a_link_or_a_pipe(kind: str, suffix: str, tmp_p
 
 
 @pytest.mark.promise(6, cases=200)
+@pytest.mark.thorough
 def test_killed_while_it_saves_it_leaves_a_whole_file_and_is_cleaned_up_after(path: Path, fitted: Autoencoder) -> None:
     chance, values = random.Random(0), set[float]()
     for number in range(200):

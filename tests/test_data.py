@@ -389,6 +389,7 @@ def test_changes_of_a_copy_on_write_map_are_not_lost(tmp_path: Path) -> None:
 
 @pytest.mark.promise(13)
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
+@pytest.mark.thorough
 def test_a_file_larger_than_the_memory_it_may_take(tmp_path: Path) -> None:
     """Training, encoding and measuring 200 MB that stay in their file take far less memory than they."""
     X = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (250_000, 800))
@@ -439,6 +440,7 @@ print(peak() - before)
 @pytest.mark.promise(13)
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
 @pytest.mark.parametrize("kind", ["npy", "parquet"])
+@pytest.mark.thorough
 def test_two_gigabytes_train_within_600_mebibytes(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
     rng = np.random.default_rng(0)

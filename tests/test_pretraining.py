@@ -111,6 +111,7 @@ def test_a_layer_restores_its_own_spoilt_input(digits: data.Dataset) -> None:
     np.testing.assert_allclose(restored[0].detach(), clean.mean(0), atol=0.1 * float(clean.std()))
 
 
+@pytest.mark.thorough
 def test_deep_sigmoid_layers_learn_sooner_one_by_one() -> None:
     """At as many epochs in all: the classic claim, for the nets that it was made for."""
     digits = data.digits()

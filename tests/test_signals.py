@@ -53,6 +53,7 @@ def stopped(process: subprocess.Popen[str], number: int, epoch: int) -> str:
 
 @pytest.mark.promise(11)
 @pytest.mark.promise(10)
+@pytest.mark.thorough
 def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) -> None:
     first = begun(*TRAIN, "--out", "a", cwd=tmp_path)
     said = stopped(first, signal.SIGTERM, 3)

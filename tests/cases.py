@@ -1,0 +1,25 @@
+"""Which of many cases are usual, and which thorough ones run only where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+__all__ = ["thorough_where"]
+
+
+def thorough_where(cases: Iterable[Any], thorough: Callable[[Any], bool]) -> list[Any]:
+    """The cases of a parametrized test, some of them marked `thorough`; a case of several arguments is a tuple."""
+    return [_marked(case) if thorough(case.values if _is_parameters(case) else case) else case for case in cases]
+
+
+def _marked(case: Any) -> Any:
+    if _is_parameters(case):
+        return pytest.param(*case.values, id=case.id, marks=[*case.marks, pytest.mark.thorough])
+    return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.thorough)
+
+
+def _is_parameters(case: Any) -> bool:
+    return isinstance(case, type(pytest.param()))

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 from victims import weights_hash
 
-from isthmus import Autoencoder, cli
+from isthmus import Autoencoder, cli, data
 from isthmus.cli import main
-from isthmus.errors import FolderInUseError, IsthmusError
+from isthmus.errors import FolderInUseError, IsthmusError, MemoryLimitError
 from isthmus.experiments import run_folder
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 
@@ -288,3 +288,13 @@ def test_examples_that_changed_before_the_first_checkpoint_are_said(tmp_path: Pa
     assert done.returncode == 1
     assert "isthmus: the examples that the run held out are not in x.csv any more" in done.stderr
     assert (tmp_path / "r" / CHECKPOINT).exists()
+
+
+def test_a_table_is_not_begun_where_pyarrow_would_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 14 MB of address space left its thread does not start; compress and detect hung."""
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n5,7\n")
+    monkeypatch.setattr("isthmus.data.tables.rows.available", lambda: 14e6)
+    with pytest.raises(MemoryLimitError, match=r"reading a table needs 33\.6 MB of memory, and 14 MB are left"):
+        data.load(tmp_path / "t.csv")

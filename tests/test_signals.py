@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from victims import weights_hash
 
-from isthmus import cli
+from isthmus import Autoencoder, cli
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian
 from isthmus.cli import main
 from isthmus.cli.signals import Caught, terminable
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL
@@ -183,6 +185,34 @@ def test_a_signal_that_is_ignored_stays_so(listening: Callable[[], AbstractConte
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+TERMINATED = """
+import os, signal, sys
+from pathlib import Path
+from isthmus.cli import main
+import isthmus.io.atomic as atomic
+
+def stop(*given, **named):
+    os.kill(os.getpid(), {number})
+atomic.os.fsync = stop  # the file is written, and not yet renamed
+sys.argv = ["isthmus", "sample", "run", "--out", "new.npy"]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_verb_that_is_terminated_leaves_no_file_that_was_being_written(name: str, tmp_path: Path) -> None:
+    number = getattr(signal, name)
+    X = np.random.default_rng(0).random((30, 4))
+    Autoencoder(Gaussian(2), architecture=MLP(()), epochs=1, random_state=0).fit(X).save(tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINATED.format(number=int(number))], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 128 + number
+    assert done.stderr.endswith("isthmus: stopped\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
 def test_an_interrupt_outside_of_a_training_is_said_and_is_no_success(

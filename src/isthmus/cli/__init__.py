@@ -14,6 +14,7 @@ Read in this order:
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -24,6 +25,7 @@ import typer
 from isthmus._version import __version__
 from isthmus.cli import analyze, apply, train
 from isthmus.cli.console import fail, say, sentences
+from isthmus.cli.signals import terminable
 from isthmus.io import memory_limit
 from isthmus.io.terminal import complain, lost, put, show_traceback, tolerant
 
@@ -116,13 +118,14 @@ def _answer() -> None:
     """Does what the command says; ends with a sentence and an exit code where a user's error prevents it."""
     from isthmus.errors import IsthmusError, RecordError
 
+    heard: list[int] = []
     try:
-        with sentences(complain):
+        with terminable() as heard, sentences(complain):
             code = app(standalone_mode=False)
         if code == 130:  # the parser's answer to an interrupt, which it does not let through
             raise KeyboardInterrupt
     except KeyboardInterrupt:
-        fail("stopped", 130)
+        fail("stopped", 128 + (heard[-1] if heard else signal.SIGINT))
     except Exception as error:
         said = getattr(error, "format_message", None)  # the parser's own
         kind = type(error).__name__

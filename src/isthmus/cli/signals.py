@@ -13,8 +13,15 @@ from typing import Any, Self
 __all__ = ["Caught", "Terminated", "terminable"]
 
 
+_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised as Ctrl-C is."""
+    """SIGTERM, or the end of the terminal (SIGHUP), raised as Ctrl-C is: with the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Caught:
@@ -37,15 +44,17 @@ class Caught:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Within, SIGTERM raises `Terminated`, for work whose finished parts are kept anyway."""
+def terminable() -> Iterator[list[int]]:
+    """Within, SIGTERM and SIGHUP raise `Terminated`, so that nothing half-written stays; the numbers of those that came."""
+    heard: list[int] = []
 
-    def end(*_: object) -> None:
-        raise Terminated
+    def end(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+        raise Terminated(number)
 
-    before = _listen(end, signal.SIGTERM)
+    before = _listen(end, signal.SIGTERM, *_HANGUP)
     try:
-        yield
+        yield heard
     finally:
         _listen_no_more(before)
 

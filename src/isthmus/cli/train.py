@@ -131,7 +131,7 @@ def sweep(
                 record=part.record,
             )
     except KeyboardInterrupt as stop:
-        code = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        code = 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
         fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", code)
     if as_json:
         say_json(found.to_dict())

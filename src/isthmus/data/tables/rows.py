@@ -11,8 +11,8 @@ import numpy.typing as npt
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.dialect import Dialect
 from isthmus.data.tables.textfile import LONGEST, Stream, TextFile
-from isthmus.errors import DataError
-from isthmus.io.memory_limit import check_memory
+from isthmus.errors import DataError, MemoryLimitError
+from isthmus.io.memory_limit import available, check_memory, shown_size
 from isthmus.text import printable
 
 __all__ = ["Block", "RowCount", "check_skipped", "filled", "text_blocks"]
@@ -22,6 +22,7 @@ Array = npt.NDArray[Any]
 _NAMED = 10  # lines in a note
 _BYTES = 4 << 20  # of text in a block, at least
 _COLUMN = 8_500  # bytes that pyarrow and what is made of it take for a column, however short it is
+_ROOM = 1 << 25  # bytes without which pyarrow's thread does not start, and pyarrow waits for it for ever
 _ODD = 1_000  # rows of another width, after which no more are read
 
 
@@ -138,6 +139,10 @@ def filled(columns: list[Any]) -> Array:
 def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, size: int) -> Iterator[Any]:
     """What pyarrow makes of the text; rows of another width are set aside, in their order."""
     arrow = pyarrow()
+    if (left := available()) < _ROOM:
+        raise MemoryLimitError(
+            f"reading a table needs {shown_size(_ROOM)} of memory, and {shown_size(left)} are left: close other programs or raise the limit"
+        )
     names = [str(place) for place in range(dialect.width)]
 
     def aside(row: Any) -> str:

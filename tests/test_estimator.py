@@ -296,7 +296,7 @@ def test_the_unfitted_say_so(method: str, table: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "choices",
     [
-        *({"epochs": 0}, {"epochs": float("inf")}, {"batch_size": 0}, {"batch_size": 2.5}, {"bottleneck": 32}),
+        *({"epochs": 0}, {"epochs": float("inf")}, {"batch_size": 0}, {"batch_size": 2.5}, {"bottleneck": 0}),
         *({"tol": -1}, {"validation_fraction": 1.0}, {"precision": "half"}, {"architecture": Identity(3)}),
         {"random_state": -1},
     ],

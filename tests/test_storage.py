@@ -121,7 +121,7 @@ WRONG: dict[str, list[object]] = {
     "shape": [0, -1, None, "a", [], {}, [-1], [0], [7], ["a"], [6.5], [1e400]],
     "seed": ["a", None, -1, 1.5, []],
     "statistics": [None, 5, [1], [{}], "x", ["kl"]],
-    "parameters": [None, [], {"nope": 1}, {"bottleneck": 5}, {"bottleneck": {"type": "Adam"}}, {"epochs": "many"}],
+    "parameters": [None, [], {"nope": 1}, {"bottleneck": -5}, {"bottleneck": {"type": "Adam"}}, {"epochs": "many"}],
     "fitted": [None, {}, [], 5],
 }
 

@@ -292,9 +292,16 @@ def test_calibrating_leaves_out_what_was_trained_on(grown: Path, tmp_path: Path)
 
 
 def test_held_out_examples_that_chose_the_model_are_named(tmp_path: Path) -> None:
-    """Without a validation part early stopping looks at what is held out, on which a detector is calibrated."""
-    path, words = table(tmp_path / "x.csv", ROWS), [*WORDS, "--drop", "kind", "early_stopping=true"]
-    says("train", "deep", *words, "--data", str(path), "--out", str(tmp_path / "run"))
+    """Without a validation part early stopping looks at what is held out, on which figures are measured and detectors calibrated."""
+    path, words = table(tmp_path / "x.csv", ROWS), [*WORDS, "--drop", "kind"]
+    judged = "early stopping chose the model by 10 of these 10 held-out examples"
+    run, plain = str(tmp_path / "run"), str(tmp_path / "plain")
+    assert judged in says("train", "deep", *words, "early_stopping=true", "--data", str(path), "--out", run)
+    assert "chose the model" not in says("train", "deep", *words, "--data", str(path), "--out", plain)
+    assert judged in says("evaluate", run)
+    assert judged in json.loads(says("evaluate", run, "--json"))["early_stopping"]
+    assert "Early stopping chose the model by 10 of these" in (tmp_path / "run/report.html").read_text()
+    assert "early stopping chose run by held-out examples" in says("compare", run, plain)
     new = table(tmp_path / "new.csv", NEW)
     words = ["detect", str(tmp_path / "run"), "--data", str(new), "--out", str(tmp_path / "a.csv")]
     chosen = "normal examples are among those by which early stopping chose the model"

@@ -12,6 +12,7 @@ def say_briefly(found: Seen) -> None:
     """The table of errors, and the advice."""
     header = [f"{counted(len(found.part.test), 'held-out example')} of {found.name}", "value", "unit"]
     table(header, [list(row) for row in found.figures.rows()])
+    say_notes([found.stopping] if found.stopping else [])
     for advice in found.figures.advice:
         say(f"advice: {advice.text}")
 
@@ -19,7 +20,7 @@ def say_briefly(found: Seen) -> None:
 def say_tables(found: Review) -> None:
     """The tables of errors, codes, labels and other data, and the advice."""
     own, both = found.own, found.transfer()
-    say_notes([*([found.note] if found.note else []), *found.changes])
+    say_notes([*([found.note] if found.note else []), *found.changes, *([own.stopping] if own.stopping else [])])
     if both is None:
         header = [f"{counted(len(own.part.test), 'held-out example')} of {own.name}", "value", "unit"]
         table(header, [list(row) for row in own.figures.rows()])

@@ -47,7 +47,7 @@ def trained(run: Training, begun: bool) -> None:
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
     try:
-        found = run_report.Review(run.ae, run_report.seen(run.ae, part, run.dataset.name))
+        found = run_report.Review(run.ae, run_report.seen(run.ae, part, run.dataset))
         printing.say_briefly(found.own)
         run_report.pages(run.folder, run.folder, found, map_of="latent")
     except Exception:

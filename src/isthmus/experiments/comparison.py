@@ -28,6 +28,7 @@ from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, NOISE, Column, differing
 from isthmus.experiments.run_folder import Origin
 from isthmus.experiments.splits import split, trained_on
+from isthmus.experiments.validation_set import chosen_by
 from isthmus.io.atomic import replace_file
 from isthmus.plots.comparison import tradeoff, under_each_other
 from isthmus.plots.figure import save_png
@@ -188,7 +189,8 @@ def compare(
     changes: list[str] = []
     if X is None:
         origin = origin or _common(names, known)
-        X, train, changes = _held_by_all(folders, origin, missing)
+        stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
+        X, train, changes = _held_by_all(folders, origin, missing, stopped)
     examples = as_examples(X, missing=missing, shape=loaded[0].shape_)
     holes = gaps(examples.values)
     for name, ae in zip(names, loaded, strict=True):
@@ -214,7 +216,9 @@ def _cell(value: float | None, best: bool) -> str:
     return "-" if value is None else shown(value) + " *" * best
 
 
-def _held_by_all(folders: Mapping[str, Path], origin: Origin, missing: Missing) -> tuple[Examples, Examples, list[str]]:
+def _held_by_all(
+    folders: Mapping[str, Path], origin: Origin, missing: Missing, stopped: Sequence[str]
+) -> tuple[Examples, Examples, list[str]]:
     """The examples that all runs held out, those that the first was trained on, and notes on what changed."""
     dataset = origin.read()
     parts = {name: run_folder.part_of(folder, dataset, missing, origin) for name, folder in folders.items()}
@@ -235,6 +239,10 @@ def _held_by_all(folders: Mapping[str, Path], origin: Origin, missing: Missing) 
         for note in part.notes
     }
     notes = [note if len(who) == len(parts) else f"{', '.join(who)}: {note}" for note, who in said.items()]
+    if stopped and chosen_by(dataset, first)[0] is None:
+        notes.append(
+            f"early stopping chose {', '.join(stopped)} by held-out examples, on which it may look a little better than it is"
+        )
     return held.test_of(dataset), first.train_of(dataset), [*dataset.notes, *notes]
 
 

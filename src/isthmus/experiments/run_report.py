@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from isthmus.data import Dataset
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import DataTransfer, Evaluation, evaluate
@@ -17,6 +18,7 @@ from isthmus.experiments.report.html import Pictures
 from isthmus.experiments.report.metrics import beside, remark
 from isthmus.experiments.run_folder import Origin
 from isthmus.experiments.splits import Split
+from isthmus.experiments.validation_set import said_of_stopping
 from isthmus.text import printable
 
 __all__ = ["Review", "Seen", "pages", "review", "seen", "whole"]
@@ -26,11 +28,12 @@ _SHOWN = 4  # examples in each of the two pictures that stand next to each other
 
 
 class Seen(NamedTuple):
-    """What the data are called, their two parts, and the figures on the held-out one."""
+    """What the data are called, their two parts, the figures on the held-out one, and whether it chose the model."""
 
     name: str
     part: Split
     figures: Evaluation
+    stopping: str = ""
 
 
 class Review(NamedTuple):
@@ -54,14 +57,16 @@ class Review(NamedTuple):
         asked, both = self.other or self.own, self.transfer()
         told = {"data": asked.name, **asked.figures.to_dict()}
         told |= {"changes": list(self.changes)} if self.changes else {}
+        told |= {"early_stopping": asked.stopping} if asked.stopping else {}
         return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.to_dict())
 
 
-def seen(ae: Autoencoder, part: Split, name: str) -> Seen:
+def seen(ae: Autoencoder, part: Split, dataset: Dataset) -> Seen:
     """Figures on the held-out part of the autoencoder's own data."""
-    part, name = whole(ae, part, name)
+    stopping = said_of_stopping(ae, dataset, part)
+    part, name = whole(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels)
-    return Seen(name, part, figures)
+    return Seen(name, part, figures, stopping)
 
 
 def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
@@ -81,17 +86,17 @@ def review(run: Path, given: Origin | None = None) -> Review:
     ae, dataset = run_folder.examples_of(run, given)
     part, note = run_folder.part_of(run, dataset, ae.missing, given), ""
     if given is None:
-        return Review(ae, seen(ae, part, dataset.name), notes=dataset.notes, changes=part.notes)
+        return Review(ae, seen(ae, part, dataset), notes=dataset.notes, changes=part.notes)
     try:
         origin = run_folder.origin_of(run)
         if run_folder.same_data(origin, replace(given, options=given.options.over(origin.options))):
-            return Review(ae, seen(ae, part, dataset.name), notes=dataset.notes, changes=part.notes)
+            return Review(ae, seen(ae, part, dataset), notes=dataset.notes, changes=part.notes)
         _, trained = run_folder.examples_of(run)
         mine = run_folder.part_of(run, trained, ae.missing)
-        own = seen(ae, mine, trained.name)
+        own = seen(ae, mine, trained)
     except (DataError, OSError, ModuleNotFoundError) as error:
         note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
-        return Review(ae, seen(ae, part, dataset.name), note=note, notes=dataset.notes, changes=part.notes)
+        return Review(ae, seen(ae, part, dataset), note=note, notes=dataset.notes, changes=part.notes)
     changes = (*(f"{trained.name}: {each}" for each in mine.notes), *(f"{dataset.name}: {each}" for each in part.notes))
     part, name = whole(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
@@ -108,6 +113,7 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
         drawn = run_folder.draw(folder / "pictures", ae, run_folder.default_kinds(ae), own.part)
         pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
     sections = [remark("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
+    sections += [remark("Early stopping", f"{own.stopping[:1].upper()}{own.stopping[1:]}.")] if own.stopping else []
     sections += [remark("What changed since training", f"{text[:1].upper()}{text[1:]}.") for text in found.changes]
     both = found.transfer()
     if both is not None and found.other is not None:

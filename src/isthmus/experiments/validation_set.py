@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from isthmus.data import Dataset
 from isthmus.data.parts import of_trained_classes
 from isthmus.data.validation import Examples
+from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments.splits import Split, keys_of
 
-__all__ = ["chose_when_to_stop", "chosen_by", "watched_by"]
+__all__ = ["chose_when_to_stop", "chosen_by", "said_of_stopping", "watched_by"]
 
 Array = NDArray[Any]
 
@@ -58,6 +59,19 @@ def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]
 def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:
     """How many of some examples are among those by which early stopping chose the model: of the validation part, or held-out ones."""
     return int(np.isin(keys_of(examples), keys_of(watched_by(dataset, part)[0].values)).sum())
+
+
+def said_of_stopping(ae: Autoencoder, dataset: Dataset, part: Split) -> str:
+    """That held-out examples chose the model, where early stopping watched them; "" where it did not."""
+    if not ae.early_stopping or not len(part.test):
+        return ""
+    count = chose_when_to_stop(dataset, part, part.test)
+    if not count:
+        return ""
+    return (
+        f"early stopping chose the model by {count:,} of these {len(part.test):,} held-out examples: new ones may come out a little "
+        "worse; validation examples of their own keep them apart (a folder val, x_val in a .npz file)"
+    )
 
 
 def _fresh(dataset: Dataset, part: Split) -> NDArray[np.int64]:

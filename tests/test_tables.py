@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,25 @@ def test_rows_of_a_sheet_are_left_out_by_their_numbers(tmp_path: Path) -> None:
     check(found, Right([[1, 2], [3, 4]], ("a", "b"), ("left out of", "as asked: lines 1, 4, 7"), lines=[5, 6]))
     with pytest.raises(DataError, match="has 7 lines, and line 8 cannot be left out"):
         read(tmp_path / "x.xlsx", skip_lines="1,4,7-8")
+
+
+ODD = """
+import sys
+from isthmus.cli import main
+sys.argv = ["isthmus", "data", "x.csv"]
+main()
+"""
+
+
+def test_a_table_that_is_refused_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
+    rows = "".join(f"{i};2,{i};613,{i};11,25;no\n" for i in range(160))
+    (tmp_path / "x.csv").write_text(
+        f"Station 7, gauge\n\nday;level;flow;$cost;ok\n-;m;l/s;$;-\n{rows}Total;;48000,1;;\n"
+    )
+    done = subprocess.run([sys.executable, "-c", ODD], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    sentence = "isthmus: line 3 of x.csv has 1 cell and the first row 2: even them, or leave out what is no row (--skip-lines, skip_lines=)"
+    assert done.stderr.strip() == sentence
 
 
 def test_lines_to_leave_out_are_those_of_one_file(tmp_path: Path) -> None:

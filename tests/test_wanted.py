@@ -26,7 +26,13 @@ from isthmus.errors import RecordError
 from isthmus.experiments.tensorboard import EventWriter, installed
 
 INTERNAL = {  # machinery, which is handed what was checked
-    *("experiments.classification", "experiments.run_folder", "experiments.run_report", "experiments.trial"),
+    *(
+        "experiments.classification",
+        "experiments.run_folder",
+        "experiments.run_report",
+        "experiments.trial",
+        "experiments.validation_set",
+    ),
     *("evaluation.checked", "evaluation.span_of"),
 }
 X = np.random.default_rng(0).normal(size=(30, 3))

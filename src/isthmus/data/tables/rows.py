@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -149,6 +152,7 @@ def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, si
         lines.odd.append(row)
         return "skip" if len(lines.odd) < _ODD else "error"
 
+    _READING.add(stream)
     try:
         reader = arrow.csv.open_csv(
             stream,
@@ -162,6 +166,7 @@ def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, si
             arrow.csv.ConvertOptions(strings_can_be_null=False, column_types=dict.fromkeys(names, arrow.string())),
         )
         yield from reader
+        _READING.discard(stream)
     except arrow.ArrowInvalid as error:
         lines.check_width()
         if "straddl" in str(error) and size < LONGEST:
@@ -170,6 +175,23 @@ def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, si
             raise DataError(f"{file.name} has no rows of data: give at least one") from None
         hint = "a quotation mark may not be closed" if "straddl" in str(error) else printable(error)
         raise DataError(f"{file.name} cannot be read as a table ({hint}): save it as plain CSV") from error
+
+
+_READING: WeakSet[Stream] = WeakSet()  # what may be read ahead yet
+_LEFT = 0.2  # seconds at the end of a program
+
+
+@atexit.register
+def _end_all() -> None:
+    """Lets threads that read ahead come to their end: one that asks for Python when Python ends aborts the process.
+
+    An error leaves them behind, and its traceback holds what they read. They see its end, and get Python for a moment.
+    """
+    left = list(_READING)
+    for stream in left:
+        stream.end()
+    if left:
+        time.sleep(_LEFT)
 
 
 _NONE = np.empty(0, np.int64)
@@ -229,7 +251,8 @@ class _Lines:
                 offset = int(lines[before] - numbers[before]) if before < len(numbers) else self.more
                 count = _counted(row.actual_columns, "cell")
                 raise DataError(
-                    f"line {row.number + offset} of {self.file.name} has {count} and the first row {row.expected_columns}: even them"
+                    f"line {row.number + offset} of {self.file.name} has {count} and the first row {row.expected_columns}: even them, "
+                    "or leave out what is no row (--skip-lines, skip_lines=)"
                 )
 
 

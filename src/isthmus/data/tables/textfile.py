@@ -162,14 +162,20 @@ class Stream(io.RawIOBase):
         self._decoder: Any = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(file.encoding)(), translate=True)
         self._ready, self._rest, self._read, self._ended = bytearray(), "", 0, False
         self.line, self.quotes, self.commented, self.comment_lines = 1, 0, 0, list[int]()
-        self.skipped_lines = list[int]()
+        self.skipped_lines, self._unwanted = list[int](), False
 
     def readable(self) -> bool:
         """It is."""
         return True
 
+    def end(self) -> None:
+        """There is no more to read: nobody wants it."""
+        self._ended = self._unwanted = True
+
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; none at the end."""
+        if self._unwanted:
+            return b""
         while not self._ended and (size < 0 or len(self._ready) < size):
             self._ready += self._lines(self._more()).encode()
         size = len(self._ready) if size < 0 else size

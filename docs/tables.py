@@ -21,17 +21,25 @@ HEADERS = {
 
 
 def main(folder: Path) -> None:
-    """Reads the results of all tutorials and writes the three pages."""
+    """Writes the three pages from the results of all tutorials; where one has none, nothing is written."""
     results = {tutorial.id: kept(tutorial, folder) for tutorial in TUTORIALS}
+    missing = [name for name, found in results.items() if not found]
+    if missing:
+        sys.exit(
+            f"{folder} holds no results of {', '.join(missing)}: no page is written; "
+            f"isthmus reproduce ID --out {folder} makes them"
+        )
     rows = [row for found in results.values() for row in found or []]
-    missing = [name for name, found in results.items() if found is None]
     notes = [f"- **{t.id}**: {t.note}." for t in TUTORIALS if t.note]
-    page = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
-    page = between(page, "table", markdown(rows) + (f"\nStill to run: {', '.join(missing)}.\n" if missing else ""))
-    (ROOT / "docs" / "reproduction.md").write_text(between(page, "notes", "\n".join(notes) + "\n"), encoding="utf-8")
-    for name, header in HEADERS.items():
-        readme = (ROOT / name).read_text(encoding="utf-8")
-        (ROOT / name).write_text(between(readme, "tutorials", short(rows, header)), encoding="utf-8")
+    page = between(read("docs/reproduction.md"), "table", markdown(rows))
+    pages = {"docs/reproduction.md": between(page, "notes", "\n".join(notes) + "\n")}
+    pages |= {name: between(read(name), "tutorials", short(rows, header)) for name, header in HEADERS.items()}
+    for name, text in pages.items():  # all of them are made before the first is written
+        (ROOT / name).write_text(text, encoding="utf-8")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def short(rows: list[dict[str, Any]], header: list[str]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +72,39 @@ def test_what_the_tutorial_watches_is_written_as_training_goes(
     for _ in reproduce(board, ["epochs=0.005"], folder=folder):
         pass
     assert list((folder / "keras-conv").glob("events.*"))
+
+
+ROOT = Path(__file__).parents[1]
+PAGES = {"docs/reproduction.md": "table", "README.md": "tutorials", "README.zh-CN.md": "tutorials"}
+
+
+def tables_script() -> Any:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_tutorial_has_its_row_with_figures(page: str) -> None:
+    text, mark = (ROOT / page).read_text(encoding="utf-8"), PAGES[page]
+    _, _, *lines = text.partition(f"<!-- {mark} -->\n")[2].partition(f"<!-- /{mark} -->")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    measured = [row[0].strip("`") for row in rows if re.search(r"\d", row[3])]
+    assert len(measured) == len(rows)
+    assert [tutorial.id for tutorial in TUTORIALS if tutorial.id not in measured] == []
+
+
+def test_the_pages_are_left_alone_where_results_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tables_script()
+    (tmp_path / "docs").mkdir()
+    for page in PAGES:
+        (tmp_path / page).write_text((ROOT / page).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"holds no results of tf-simple, .*: no page is written; ") as end:
+        script.main(tmp_path)
+    assert "\n" not in str(end.value)
+    for page in PAGES:
+        assert (tmp_path / page).read_bytes() == (ROOT / page).read_bytes()

@@ -28,7 +28,7 @@ def main(run: Path) -> None:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert len(losses) > 5, f"the history has {len(losses)} rows"
     assert losses[-1] < 0.7 * losses[0], f"the loss went from {losses[0]:.1f} to {losses[-1]:.1f}"
-    figures = sorted(run.glob("pictures/*.png"))
+    figures = sorted(run.glob("figures/*.png"))
     assert len(figures) >= 6, f"there are {len(figures)} figures"
     for figure in figures:
         with Image.open(figure) as image:

@@ -78,7 +78,7 @@ def main() -> None:
                 for seed in range(given.seeds)
             ]
             print(name, *row(title, table[title]), flush=True)
-        folder = given.out.parent / "pictures"
+        folder = given.out.parent / "figures"
         folder.mkdir(exist_ok=True)
         points = table[DRAWN][0].points
         save_png(plots.rate_distortion(Autoencoder(), test, points=points), folder / f"compression-{name}.png")
@@ -181,7 +181,7 @@ def section(name: str, table: dict[str, list[Measured]], others: dict[str, int],
         "",
         *answer(name, table),
         "",
-        f"![{DRAWN} on {name}: bits per pixel against PSNR, beside PCA, PNG, JPEG and WebP](pictures/compression-{name}.png)",
+        f"![{DRAWN} on {name}: bits per pixel against PSNR, beside PCA, PNG, JPEG and WebP](figures/compression-{name}.png)",
     ]
 
 

@@ -46,7 +46,7 @@ def main() -> None:
 def epoch(name: str, X: np.ndarray) -> tuple[float, str, float]:
     """The median epoch but for the first, the precision, the loss per pixel."""
     ae = autoencoder(WORKS[name]).set_params(device="cuda", epochs=6)
-    ends = [time.perf_counter() for report in ae.fitting(X) if report.complete]
+    ends = [time.perf_counter() for report in ae.iter_fit(X) if report.complete]
     return float(np.median(np.diff(ends))), ae.precision_, ae.history_[-1].loss / 784
 
 

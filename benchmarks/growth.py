@@ -159,12 +159,12 @@ def draw(rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
     figure = Figure((12, 6.5), layout="constrained")
     axes = figure.subplots(2, 3)
-    places = {
+    positions = {
         "examples": ("examples", lambda row: row["shape"][0]),
         "width": ("width of the layer", lambda row: row["width"]),
         "side": ("side of a picture", lambda row: row["shape"][1]),
     }
-    for column, (name, (label, place)) in enumerate(places.items()):
+    for column, (name, (label, place)) in enumerate(positions.items()):
         x = [place(row) for row in rows[name]]
         for what in ("fit", "evaluate", "encode"):
             axes[0, column].plot(x, [row[what] for row in rows[name]], "o-", label=what)

@@ -3,7 +3,7 @@
 python benchmarks/imputing.py [--states 3] [--tables wine,iris] [--schemes "30 % at random"]
 
 The tables are those that come with scikit-learn. Seven tenths of the rows, the same ones each time, are trained on, with holes; holes of
-the same kind in the other rows are completed. A random state draws holes and first weights. What "auto" means for missing="mask" was
+the same kind in the other rows are completed. A random state draws holes and first weights. What "auto" means for missing="allow" was
 chosen on a quarter of the training rows; the idea of filling in by rounds arose on other splits of the same tables, in which rows that are
 measured here may have been.
 """
@@ -68,7 +68,7 @@ class Ours:
     """The autoencoder as an imputer of scikit-learn's kind."""
 
     def __init__(self, state: int) -> None:
-        self.ae = Autoencoder(missing="mask", random_state=state)
+        self.ae = Autoencoder(missing="allow", random_state=state)
 
     def fit(self, X: Array) -> Ours:
         """Trains, all choices left to it."""
@@ -160,7 +160,7 @@ def page(lines: list[str], states: int, seconds: float) -> str:
             f"{states} random states, which draw holes and first weights, and the least and largest. Everybody is fitted on the same seven",
             "tenths of the rows, with holes, and completes holes in the others. *mean*, *5 nearest* and *iterative* are scikit-learn's",
             "`SimpleImputer`, `KNNImputer` and `IterativeImputer` (Bayesian ridge), as they come; *isthmus* is",
-            '`Autoencoder(missing="mask")`, as it comes. What "auto" means was chosen on a quarter of the training rows; that rounds help',
+            '`Autoencoder(missing="allow")`, as it comes. What "auto" means was chosen on a quarter of the training rows; that rounds help',
             "was first seen on other splits of the same tables.",
             "Seconds are of fitting and completing, the median.",
             "",

@@ -34,10 +34,10 @@ from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from isthmus import Autoencoder, Classifier, data, finetune, recipes
+from isthmus import Autoencoder, AutoencoderClassifier, data, finetune, recipes
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import TopK
-from isthmus.corruptions import Mask
+from isthmus.corruptions import Masking
 from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.plots.figure import chart, save_png
@@ -54,9 +54,9 @@ def drawn(y: Array, count: int, seed: int) -> Array:
     rng, labels = np.random.default_rng((seed, count)), np.unique(y)
     if count >= len(y):
         return np.arange(len(y))
-    places = [rng.permutation(np.flatnonzero(y == label)) for label in labels]
-    shares = [max(1, round(count * len(p) / len(y))) for p in places]
-    return np.concatenate([p[:share] for p, share in zip(places, shares, strict=True)])
+    positions = [rng.permutation(np.flatnonzero(y == label)) for label in labels]
+    shares = [max(1, round(count * len(p) / len(y))) for p in positions]
+    return np.concatenate([p[:share] for p, share in zip(positions, shares, strict=True)])
 
 
 def logistic(X: Array, y: Array) -> Any:
@@ -82,7 +82,7 @@ def by_labels(digits: data.Dataset, n: int, draws: int) -> dict[str, Any]:
     """Test accuracy of each method by number of labels, for each draw."""
     X, y, test, truth = digits.train[:n], digits.train_labels[:n], digits.test, digits.test_labels
     began = time.perf_counter()
-    ae = recipes.deep(32).set_params(random_state=0, corruption=Mask(0.3)).fit(X)
+    ae = recipes.deep(32).set_params(random_state=0, corruption=Masking(0.3)).fit(X)
     flat, flat_test = X.reshape(len(X), -1) / 255.0, test.reshape(len(test), -1) / 255.0
     pca = PCA(32, random_state=0).fit(flat)
     scaler = StandardScaler().fit(pca.transform(flat))
@@ -92,7 +92,7 @@ def by_labels(digits: data.Dataset, n: int, draws: int) -> dict[str, Any]:
         choices = {"random_state": seed, "epochs": "auto" if count < n else 10}
         yield "frozen codes", finetune(ae, X[some], y[some], frozen=True, **choices).score(test, truth)
         yield "fine-tuned", finetune(ae, X[some], y[some], **choices).score(test, truth)
-        scratch = Classifier(clone(ae), pretrain=False, **choices).fit(X[some], y[some])
+        scratch = AutoencoderClassifier(clone(ae), pretrain=False, **choices).fit(X[some], y[some])
         yield "from scratch", scratch.score(test, truth)
         reduced, reduced_test = (scaler.transform(pca.transform(rows)) for rows in (flat[some], flat_test))
         yield "PCA of equal width", logistic(reduced, y[some]).score(reduced_test, truth)
@@ -113,14 +113,16 @@ def by_labels(digits: data.Dataset, n: int, draws: int) -> dict[str, Any]:
 def dense() -> Autoencoder:
     """A code of 2,000 numbers, a fifth of them active, from digits of which half the pixels are missing."""
     optimizer = AdamW(3e-3, schedule=OneCycle())
-    return Autoencoder(TopK(2000, k=400), architecture=MLP(()), corruption=Mask(0.5), optimizer=optimizer, epochs=20)
+    return Autoencoder(TopK(2000, k=400), architecture=MLP(()), corruption=Masking(0.5), optimizer=optimizer, epochs=20)
 
 
 def convolutional() -> Autoencoder:
     """A map of codes of 7x7 pixels each, 8 of 128 numbers at a place, from digits of which half the pixels are missing."""
     architecture = Conv((), kernel=7, code="map", up="transpose")
     optimizer = AdamW(3e-3, schedule=OneCycle())
-    return Autoencoder(TopK(128, k=8), architecture=architecture, corruption=Mask(0.5), optimizer=optimizer, epochs=5)
+    return Autoencoder(
+        TopK(128, k=8), architecture=architecture, corruption=Masking(0.5), optimizer=optimizer, epochs=5
+    )
 
 
 def pooled(Z: Array, cells: int) -> Array:
@@ -185,7 +187,7 @@ def by_split() -> dict[str, Any]:
         ae = Autoencoder(
             TopK(256, k=32),
             architecture=Conv((), kernel=5, code="map", up="transpose"),
-            corruption=Mask(0.5),
+            corruption=Masking(0.5),
             optimizer=AdamW(1e-2, schedule=OneCycle()),
             epochs=15,
             batch_size=64,
@@ -217,7 +219,7 @@ def page(found: dict[str, Any]) -> str:
             "Means over random draws of labeled digits, each label as often as its share, least and most in brackets; the net is the same",
             "in the first three columns.",
             "",
-            "![Test accuracy by the number of labels](pictures/labels.png)",
+            "![Test accuracy by the number of labels](figures/labels.png)",
             "",
             "| labels | " + " | ".join(METHODS) + " |",
             "|---|" + "---|" * len(METHODS),
@@ -290,7 +292,7 @@ def main() -> None:
         "svm": lambda: by_machine(digits, n, given.draws),
         "digits": by_split,
     }
-    (given.out / "pictures").mkdir(parents=True, exist_ok=True)
+    (given.out / "figures").mkdir(parents=True, exist_ok=True)
     kept.parent.mkdir(exist_ok=True)
     for name in given.parts.split(","):
         began = time.perf_counter()
@@ -300,7 +302,7 @@ def main() -> None:
         kept.write_text(json.dumps(found, indent=1), encoding="utf-8")
         (given.out / "labels.md").write_text(page(found), encoding="utf-8")
         if name == "labels":
-            draw(found, given.out / "pictures" / "labels.png")
+            draw(found, given.out / "figures" / "labels.png")
     print(f"written: {given.out / 'labels.md'}")
 
 

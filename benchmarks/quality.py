@@ -30,7 +30,7 @@ from run import HERE, epoch
 from isthmus import Autoencoder, data, recipes
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
 
@@ -39,7 +39,7 @@ PIXELS = 784
 
 def per_pixel(ae: Autoencoder, X: np.ndarray) -> float:
     """Cross-entropy in nats per pixel, of spoilt examples where training spoils them."""
-    if not isinstance(ae.corruption_, Noise):
+    if not isinstance(ae.corruption_, GaussianNoise):
         return -float(ae.score(X)) / PIXELS
     p = np.clip(ae.reconstruct(ae.corrupt(X, random_state=1)) / 255.0, 1e-7, 1 - 1e-7)
     x = X / 255.0
@@ -82,7 +82,7 @@ def small_map() -> Autoencoder:
 def restoring() -> Autoencoder:
     """Convolutions to a code of 7x7x32, of noisy digits."""
     architecture = Conv((32,), down="stride", code="map", up="transpose", kernel=7)
-    noise, optimizer = Noise(0.5, clip=True), AdamW(5e-3, schedule=OneCycle())
+    noise, optimizer = GaussianNoise(0.5, clip=True), AdamW(5e-3, schedule=OneCycle())
     return Autoencoder(Identity(32), architecture=architecture, corruption=noise, optimizer=optimizer, batch_size=128)
 
 

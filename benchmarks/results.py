@@ -26,7 +26,7 @@ from run import HERE
 from isthmus import Autoencoder, data
 from isthmus.architectures import Conv
 from isthmus.bottlenecks import Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
 
@@ -113,7 +113,7 @@ def fitted(ae: Autoencoder, random_state: int) -> Autoencoder:
 def restoring(level: float) -> Autoencoder:
     """Convolutions that see digits with normal noise, clipped to what pixels can be."""
     architecture = Conv((64, 128), down="stride", code="map", up="transpose", kernel=5)
-    noise, optimizer = Noise(level, clip=True), AdamW(4e-3, schedule=OneCycle())
+    noise, optimizer = GaussianNoise(level, clip=True), AdamW(4e-3, schedule=OneCycle())
     return Autoencoder(
         Identity(128), architecture=architecture, corruption=noise, optimizer=optimizer, batch_size=128, epochs=5
     )

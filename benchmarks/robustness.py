@@ -69,7 +69,7 @@ def main() -> None:
     dense, conv = tutorials.find("dense-or-conv").systems
     noisy = [trained(dense, digits, given, LEVELS, None), trained(conv, digits, given, LEVELS, [])]
     occluded = [trained(s, digits, given, None, COMPLETING) for s in tutorials.find("occluded").systems]
-    pictures = given.out.parent / "pictures"
+    pictures = given.out.parent / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     drawn(noisy, occluded, pictures)
     minutes = (time.perf_counter() - began) / 60
@@ -103,29 +103,29 @@ def trained(
 
 def hidden_error(ae: Autoencoder, X: np.ndarray) -> float:
     """Squared error of the pixels that are not given, in [0, 1], over all test digits; those given are the top rows."""
-    spoilt = ae.corrupt(X)
+    corrupted = ae.corrupt(X)
     rows = round(X.shape[1] * getattr(ae.corruption_, "given", 0.0))
-    return float(np.square((ae.reconstruct(spoilt)[:, rows:] - X[:, rows:].astype(np.float64)) / 255).mean())
+    return float(np.square((ae.reconstruct(corrupted)[:, rows:] - X[:, rows:].astype(np.float64)) / 255).mean())
 
 
 def drawn(noisy: list[Trained], occluded: list[Trained], folder: Path) -> None:
     """Three pictures: errors against noise, digits restored from noise, digits completed."""
     save_png(curves(joined(noisy, LEVELS)), folder / "robustness.png")
     kept = joined(noisy, SHOWN, without=("mean example", "median filter"))
-    save_png(examples(kept, "Noise"), folder / "dense-or-conv.png")
+    save_png(examples(kept, "GaussianNoise"), folder / "dense-or-conv.png")
     whole = occluded[0].sweeps[0]
     figures = tuple(figure for system in occluded for figure in system.sweeps[0].figures)
-    save_png(examples(replace(whole, figures=figures), "Occlude"), folder / "occluded.png")
+    save_png(examples(replace(whole, figures=figures), "Occlusion"), folder / "occluded.png")
 
 
 def joined(systems: list[Trained], levels: Sequence[float], without: Sequence[str] = ()) -> Robustness:
     """The systems as methods of one sweep, with the first random state; the baselines are those of the first system."""
     figures: list[Restored] = []
     for level in levels:
-        here = systems[0].sweeps[0].at("Noise", level)
+        here = systems[0].sweeps[0].at("GaussianNoise", level)
         figures.append(here[NOTHING])
         for system in systems:
-            found = system.sweeps[0].at("Noise", level)[AUTOENCODER]
+            found = system.sweeps[0].at("GaussianNoise", level)[AUTOENCODER]
             figures.append(replace(found, method=f"{system.name} autoencoder"))
         figures += [figure for name, figure in here.items() if name not in {NOTHING, AUTOENCODER, *without}]
     return replace(systems[0].sweeps[0], figures=tuple(figures))
@@ -169,9 +169,9 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
             "",
             dense_or_conv(*noisy),
             "",
-            "![Error against noise](pictures/robustness.png)",
+            "![Error against noise](figures/robustness.png)",
             "",
-            "![Digits restored](pictures/dense-or-conv.png)",
+            "![Digits restored](figures/dense-or-conv.png)",
             "",
             "## A part is given: how well is the whole restored?",
             "",
@@ -182,7 +182,7 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
             "",
             *[completed(system) for system in occluded],
             "",
-            "![Digits completed](pictures/occluded.png)",
+            "![Digits completed](figures/occluded.png)",
             "",
         ]
     )
@@ -198,7 +198,7 @@ def noise_table(noisy: list[Trained], figures: Callable[..., list[float]] = Trai
     for level in LEVELS:
         own = [spread(figures(system, level)) for system in noisy]
         rest = [f"{figures(noisy[0], level, name)[0]:.4f}" for name in (NOTHING, *names)]
-        trained_at = " (as trained)" if noisy[0].sweeps[0].at("Noise", level)[NOTHING].trained else ""
+        trained_at = " (as trained)" if noisy[0].sweeps[0].at("GaussianNoise", level)[NOTHING].trained else ""
         lines.append([f"{level:g}{trained_at}", rest[0], *own, *rest[1:]])
     return ["| " + " | ".join(line) + " |" for line in lines]
 

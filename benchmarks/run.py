@@ -196,9 +196,9 @@ def flops(work: Work) -> float:
         down, up = (784, *work.hidden, width), (work.code, *work.hidden[::-1], 784)
         layers = [a * b for sizes in (down, up) for a, b in pairwise(sizes)]
     elif work.kind == "conv":
-        layers = [9 * places * a * b for places, a, b in CONV]
+        layers = [9 * positions * a * b for positions, a, b in CONV]
     else:
-        layers = [9 * places * a * b for places, a, b in DENOISING]
+        layers = [9 * positions * a * b for positions, a, b in DENOISING]
     return 60_000 * 2.0 * (3 * sum(layers) - layers[0])
 
 

@@ -55,7 +55,7 @@ def main() -> None:
 def once(X: np.ndarray, path: Path, cycle: int) -> None:
     """One model's life."""
     ae = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=1, batch_size=32, random_state=cycle)
-    for _ in ae.fitting(X):
+    for _ in ae.iter_fit(X):
         ae.checkpoint(path)
     load(path)
     ae.transform(X)

@@ -51,7 +51,7 @@ def measured(work: str, count: int, seconds: float) -> tuple[float, float]:
     torch.set_num_threads(count)
     defaults._SHARED = 0  # the number of threads is given
     ae, X = WORKS[work](np.random.default_rng(0))
-    reports = ae.set_params(random_state=0, batch_size=100, epochs=1000).fitting(X, every=5)
+    reports = ae.set_params(random_state=0, batch_size=100, epochs=1000).iter_fit(X, every=5)
     first = next(reports)
     began = time.perf_counter()
     step = first.step

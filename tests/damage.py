@@ -33,8 +33,8 @@ def length(content: bytes) -> int:
 def truncated(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Cut off at every byte of the header, and at 200 places after it."""
     end, chance = length(content), random.Random(0)
-    places = [*range(end + 1), *(chance.randrange(end, len(content)) for _ in range(200))]
-    for place in places:
+    positions = [*range(end + 1), *(chance.randrange(end, len(content)) for _ in range(200))]
+    for place in positions:
         yield f"cut off at {place}", content[:place]
 
 
@@ -108,7 +108,7 @@ def crafted(content: bytes) -> Iterator[tuple[str, bytes]]:
         [[8]],
     ):
         yield f"the shape {str(shape)[:40]}", tensor(shape=shape)
-    for places in (
+    for positions in (
         [0, 0],
         [0],
         [0, 2**63],
@@ -121,7 +121,7 @@ def crafted(content: bytes) -> Iterator[tuple[str, bytes]]:
         [False, True],
         [end, 2 * end],
     ):
-        yield f"the place {places!r}", tensor(data_offsets=places)
+        yield f"the place {positions!r}", tensor(data_offsets=positions)
     yield "an entry with more", tensor(surprise=1)
     yield "an entry with less", put(**{name: {"dtype": "F32"}})
     yield "an entry that is none", put(**{name: 5})

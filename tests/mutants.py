@@ -154,18 +154,18 @@ def told(bug: tuple[str, str, int, str]) -> str:
 def planted(path: Path) -> Iterator[tuple[str, int, str]]:
     """Each bug: the whole source with it, the line, and what is changed there."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    places = [node for node in ast.walk(tree) if not isinstance(node, ast.Module)]
-    words = {id(node.value) for node in places if isinstance(node, ast.Expr)}  # docstrings
+    positions = [node for node in ast.walk(tree) if not isinstance(node, ast.Module)]
+    words = {id(node.value) for node in positions if isinstance(node, ast.Expr)}  # docstrings
     words |= {
         id(inner)
-        for node in places
+        for node in positions
         for name in ("annotation", "returns")
         for inner in ast.walk(getattr(node, name, None) or ast.Pass())
     }
     words |= {
-        id(inner) for node in places if isinstance(node, ast.JoinedStr | ast.Raise) for inner in ast.walk(node)
+        id(inner) for node in positions if isinstance(node, ast.JoinedStr | ast.Raise) for inner in ast.walk(node)
     }  # sentences
-    for number, node in enumerate(places):
+    for number, node in enumerate(positions):
         if id(node) in words:
             continue
         for change in changes(node):

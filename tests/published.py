@@ -39,9 +39,9 @@ def write_fashion_mnist(folder: Path) -> dict[str, Content]:
     return contents
 
 
-def real_fashion_mnist(places: list[Path]) -> bool:
+def real_fashion_mnist(positions: list[Path]) -> bool:
     """Whether all files of the real Fashion-MNIST lie in these places."""
     return all(
-        any((place / packed).is_file() for place in places for packed in (name, f"{name}.gz"))
+        any((place / packed).is_file() for place in positions for packed in (name, f"{name}.gz"))
         for name in builtin._FASHION_MNIST
     )

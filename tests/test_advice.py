@@ -38,7 +38,7 @@ def found(bottleneck: Any, n: int = 400, directions: int = 4, noise: float = 0.0
     X, new = (part + noise * np.random.default_rng(7).normal(size=part.shape) for part in (X, new))
     choices = {"architecture": MLP((32,)), "epochs": 40, "batch_size": 32, "optimizer": Adam(3e-3), **choices}
     settings = {"scaling": Standard(), "likelihood": Normal(), "random_state": 0, "device": "cpu", **choices}
-    return evaluate(Autoencoder(bottleneck, **settings).fit(X, validation=new), new, train=X)
+    return evaluate(Autoencoder(bottleneck, **settings).fit(X, validation_data=new), new, train=X)
 
 
 def said(result: Evaluation) -> dict[str, str]:
@@ -63,9 +63,9 @@ BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
         ("dead units", (TopK(64, k=1), {}), ("of 64", "k=1"), (TopK(6, k=4), {})),
         (
             "codebook collapse",
-            (VectorQuantized(12, entries=64, revive=0, commitment=25), {"epochs": 5}),
+            (VectorQuantized(12, codebook_size=64, dead_threshold=0, commitment=25), {"epochs": 5}),
             ("of 64 entries", "revive"),
-            (VectorQuantized(2, entries=8), {"epochs": 20}),
+            (VectorQuantized(2, codebook_size=8), {"epochs": 20}),
         ),
         (
             "worse than PCA",

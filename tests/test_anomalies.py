@@ -89,7 +89,7 @@ def test_a_normal_example_is_called_anomalous_no_more_often_than_promised(linear
     alarms, least = [], []
     for seed in range(300):
         draw = rows(78, 1000 + seed)
-        scorer = OutlierDetector(FrozenEstimator(linear), measure="error", random_state=seed)
+        scorer = OutlierDetector(FrozenEstimator(linear), anomaly_score="error", random_state=seed)
         scorer.set_params(false_alarm_rate=rate, calibration_fraction=29 / 58)
         detector = scorer.fit(draw[:58])
         assert len(detector.calibration_scores_) == 29
@@ -102,7 +102,7 @@ def test_a_normal_example_is_called_anomalous_no_more_often_than_promised(linear
 
 
 def test_p_values_count_the_calibrating_examples(linear: Autoencoder) -> None:
-    detector = OutlierDetector.around(linear, rows(100, 5), random_state=0)
+    detector = OutlierDetector.from_fitted(linear, rows(100, 5), random_state=0)
     X = rows(40, 6) * 1.3
     scores, known = detector.score_samples(X), detector.calibration_scores_
     assert len(known) == 20
@@ -115,7 +115,7 @@ def test_the_share_believed_anomalous_is_that_of_the_examples_given() -> None:
 
 
 def test_the_signs_are_scikit_learns(linear: Autoencoder) -> None:
-    detector = OutlierDetector.around(linear, rows(300, 5), random_state=0)
+    detector = OutlierDetector.from_fitted(linear, rows(300, 5), random_state=0)
     X = np.concatenate([rows(50, 6), rows(5, 7) + 9 * np.eye(5, 6)])
     np.testing.assert_array_equal(detector.decision_function(X), detector.score_samples(X) - detector.offset_)
     np.testing.assert_array_equal(detector.predict(X), np.where(detector.score_samples(X) < detector.offset_, -1, 1))
@@ -129,22 +129,22 @@ def test_a_planted_wrong_column_is_the_first_cause() -> None:
     for column, name in enumerate(NAMES):
         wrong = table[:20].copy()
         wrong.iloc[:, column] += 6 * wrong.iloc[:, column].std()
-        first = [causes[0].feature for causes in detector.causes(wrong)]
+        first = [attributions[0].feature for attributions in detector.attributions(wrong)]
         assert first.count(name) >= 14, (name, first)
-    (causes,) = detector.causes(table[:1], n=6)
-    assert sum(cause.share for cause in causes) == pytest.approx(1)
-    assert [c.share for c in causes] == sorted((c.share for c in causes), reverse=True)
+    (attributions,) = detector.attributions(table[:1], n=6)
+    assert sum(cause.share for cause in attributions) == pytest.approx(1)
+    assert [c.share for c in attributions] == sorted((c.share for c in attributions), reverse=True)
 
 
 def test_blame_is_what_the_best_number_in_its_place_would_mend_where_the_net_is_linear() -> None:
     random = np.random.default_rng(0)
     axes = np.linalg.qr(random.normal(size=(6, 3)))[0]
     rows, left = random.normal(size=(20, 6)).astype(np.float32), np.eye(6) - axes @ axes.T
-    places, shares = mended(
+    positions, shares = mended(
         lambda x: -np.square(x @ left).sum(1), lambda x: x @ axes @ axes.T, rows, np.square(rows @ left), 6
     )
     best = np.square(rows @ left) / np.diag(left)  # how much less the least squares leave without a number
-    assert np.array_equal(places, np.argsort(-best, axis=1))
+    assert np.array_equal(positions, np.argsort(-best, axis=1))
     np.testing.assert_allclose(shares, -np.sort(-best / best.sum(1, keepdims=True), axis=1), rtol=1e-4)
 
 
@@ -171,13 +171,13 @@ def test_a_number_far_off_is_blamed_and_not_its_neighbors() -> None:
     wrong, columns = X[340:].copy(), np.random.default_rng(3).integers(0, X.shape[1], len(X) - 340)
     wrong[np.arange(len(wrong)), columns] += 10 * X.std(0)[columns]
     by_error = detector.contributions(wrong).argmax(1) == columns
-    blamed = np.array([found[0].feature for found in detector.causes(wrong)]) == columns
+    blamed = np.array([found[0].feature for found in detector.attributions(wrong)]) == columns
     assert blamed.mean() > 0.97 > by_error.mean()
 
 
 def test_numbers_that_are_missing_are_neither_usual_nor_to_blame() -> None:
     table = pd.DataFrame(rows(500), columns=NAMES).mask(np.random.default_rng(4).random((500, 6)) < 0.1)
-    detector = OutlierDetector(quick(epochs=60, missing="mask"), random_state=0).fit(table[:400])
+    detector = OutlierDetector(quick(epochs=60, missing="allow"), random_state=0).fit(table[:400])
     assert detector.__sklearn_tags__().input_tags.allow_nan
     new = table[400:].copy()
     rate = (detector.predict(new) == -1).mean()
@@ -185,7 +185,7 @@ def test_numbers_that_are_missing_are_neither_usual_nor_to_blame() -> None:
     new.iloc[:, 2] = new.iloc[:, 2] + 8 * new.iloc[:, 2].std()
     seen = new.iloc[:, 2].notna().to_numpy()
     assert (detector.predict(new)[seen] == -1).mean() > 0.9
-    blamed = np.array([found[0].feature for found in detector.causes(new)]) == NAMES[2]
+    blamed = np.array([found[0].feature for found in detector.attributions(new)]) == NAMES[2]
     assert blamed[seen].mean() > 0.8
     assert not blamed[~seen].any()
     new.iloc[0] = np.nan  # of which nothing is known
@@ -201,7 +201,7 @@ def test_numbers_are_missing_only_for_an_autoencoder_that_knows_of_such() -> Non
 
 def test_contributions_are_about_one_on_held_out_examples(linear: Autoencoder) -> None:
     X = rows(100, 5)
-    detector = OutlierDetector.around(linear, X, random_state=0)
+    detector = OutlierDetector.from_fitted(linear, X, random_state=0)
     np.testing.assert_allclose(detector.contributions(X).mean(0), 1, rtol=0.01)
     scaled = (linear.reconstruct(X) - X) / linear.model_.scale.numpy()
     np.testing.assert_allclose(squares(linear, X), scaled**2, rtol=1e-4, atol=1e-9)
@@ -213,13 +213,13 @@ def test_a_place_in_a_picture_is_a_cause() -> None:
     detector = OutlierDetector(quick(), random_state=0, false_alarm_rate=0.2).fit(X)
     wrong = X[:1].copy()
     wrong[0, 2, 3] += 1
-    assert detector.causes(wrong)[0][0].feature == (2, 3)
+    assert detector.attributions(wrong)[0][0].feature == (2, 3)
 
 
 def test_a_frozen_autoencoder_is_left_as_it_is(linear: Autoencoder) -> None:
     before, state = copy.deepcopy(linear.model_.state_dict()), copy.deepcopy(linear.get_params())
-    detector = OutlierDetector.around(linear, rows(100, 5), random_state=0)
-    detector.predict(rows(20, 6)), detector.causes(rows(3, 6))
+    detector = OutlierDetector.from_fitted(linear, rows(100, 5), random_state=0)
+    detector.predict(rows(20, 6)), detector.attributions(rows(3, 6))
     assert detector.autoencoder_ is linear
     assert linear.get_params() == state
     assert all(torch.equal(value, before[name]) for name, value in linear.model_.state_dict().items())
@@ -237,9 +237,9 @@ def test_the_given_autoencoder_is_cloned_and_nothing_is_drawn_from_the_world() -
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-@pytest.mark.parametrize("measure", ["combined", "code", "error", "whitened", "nats"])
+@pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
 def test_each_measure_gives_the_same_bits_in_any_grouping(linear: Autoencoder, measure: Any) -> None:
-    detector = OutlierDetector.around(linear, rows(100, 5), measure=measure, random_state=0)
+    detector = OutlierDetector.from_fitted(linear, rows(100, 5), anomaly_score=measure, random_state=0)
     X = rows(300, 6)
     whole = detector.score_samples(X)
     assert whole.dtype == np.float64
@@ -258,10 +258,10 @@ def test_the_densities_are_densities() -> None:
     assert known.shape == pytest.approx(3, rel=0.1)
     codes = random.normal(size=(5000, 2)) @ np.array([[3.0, 1.0], [0.0, 0.5]])
     density = CodeDensity.fit(codes, 0)
-    places = np.array([[0.0, 0.0], [3.0, 1.0], [-9.0, 0.0]])
-    apart = density.nats(places) - density.nats(places[:1])
+    positions = np.array([[0.0, 0.0], [3.0, 1.0], [-9.0, 0.0]])
+    apart = density.nats(positions) - density.nats(positions[:1])
     normal = stats.multivariate_normal(np.zeros(2), np.cov(codes.T))
-    np.testing.assert_allclose(apart[1], normal.logpdf(places[0]) - normal.logpdf(places[1]), atol=0.3)
+    np.testing.assert_allclose(apart[1], normal.logpdf(positions[0]) - normal.logpdf(positions[1]), atol=0.3)
     assert apart[2] > 10
 
 
@@ -269,9 +269,9 @@ def test_the_combined_score_is_the_sum_of_its_parts(linear: Autoencoder) -> None
     X = rows(50, 6)
     scores = {
         m: Scorer.fit(linear, m, rows(90, 5), rows(90, 5), 0)(linear, X)  # type: ignore[arg-type]
-        for m in ("combined", "code", "whitened")
+        for m in ("combined", "code", "standardized")
     }
-    np.testing.assert_allclose(scores["combined"], scores["code"] + scores["whitened"])
+    np.testing.assert_allclose(scores["combined"], scores["code"] + scores["standardized"])
 
 
 def test_parameters_nest_and_grid_search_works() -> None:
@@ -299,11 +299,11 @@ def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
     with pytest.raises(DataError, match="minimum of 5"):
         OutlierDetector().fit(X[:4])
     with pytest.raises(DataError, match="expecting 6 features"):
-        OutlierDetector.around(linear, X[:, :5])
+        OutlierDetector.from_fitted(linear, X[:, :5])
     with pytest.raises(RecordError, match="whole number of causes from 1 on"):
-        OutlierDetector.around(linear, X, false_alarm_rate=0.2).causes(X, n=0)
+        OutlierDetector.from_fitted(linear, X, false_alarm_rate=0.2).attributions(X, n=0)
     with pytest.warns(IsthmusWarning, match="12 calibrating examples are too few .* it takes 99;"):
-        detector = OutlierDetector.around(linear, X, false_alarm_rate=0.01)
+        detector = OutlierDetector.from_fitted(linear, X, false_alarm_rate=0.01)
     assert (detector.predict(X) == 1).all()
 
 
@@ -317,7 +317,7 @@ def test_odd_data_are_borne() -> None:
         assert np.isfinite(detector.score_samples(X)).all()
         assert np.isfinite(detector.contributions(X)).all()
     maps = quick(architecture=Conv((4,), code="map"), epochs=1).fit(np.random.default_rng(0).random((30, 8, 8)))
-    detector = OutlierDetector.around(
+    detector = OutlierDetector.from_fitted(
         maps, np.random.default_rng(1).random((60, 8, 8)), random_state=0, false_alarm_rate=0.2
     )
     assert np.isfinite(detector.score_samples(np.random.default_rng(2).random((1, 8, 8)))).all()
@@ -357,11 +357,11 @@ def test_detect_names_the_row_and_the_column(table_run: Path) -> None:
         lines = list(csv.DictReader(file))
     assert len(lines) == 30
     assert (lines[4]["verdict"], lines[4]["row"]) == ("anomalous", "4")
-    assert "'=up" in {lines[4][f"cause_{i}"] for i in (1, 2, 3)}  # as text: a spreadsheet would run =up
+    assert "'=up" in {lines[4][f"feature_{i}"] for i in (1, 2, 3)}  # as text: a spreadsheet would run =up
     as_json = json.loads(run("detect", "r", "--data", "new.csv", "--json", cwd=table_run).stdout)
     top = as_json["most_anomalous"][0]
     assert (top["row"], top["anomalous"]) == (4, True)
-    assert "=up" in {cause["feature"] for cause in top["causes"]}
+    assert "=up" in {cause["feature"] for cause in top["attributions"]}
     assert as_json["anomalous"] == sum(line["verdict"] == "anomalous" for line in lines)
 
 
@@ -397,8 +397,8 @@ def test_the_default_standardizes_so_that_columns_count_equally() -> None:
     ae = quick(likelihood=Normal(), scaling=Standard()).fit(X[:200])
     wrong = X[200:220].copy()
     wrong[:, 0] += 6 * X[:, 0].std()
-    causes = OutlierDetector.around(ae, X[200:], random_state=0).causes(wrong)
-    assert sum(found[0].feature == 0 for found in causes) >= 14
+    attributions = OutlierDetector.from_fitted(ae, X[200:], random_state=0).attributions(wrong)
+    assert sum(found[0].feature == 0 for found in attributions) >= 14
 
 
 def verdicts_of(path: Path) -> list[str]:
@@ -426,24 +426,24 @@ def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
     assert verdicts_of(tmp_path / "enough.csv")[-1] == "anomalous"
 
 
-@pytest.mark.parametrize("measure", ["error", "combined", "whitened", "code"])
+@pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code"])
 def test_what_leads_out_of_the_finite_numbers_is_anomalous(measure: Any) -> None:
     table = rows(300)
-    detector = OutlierDetector(quick(), measure=measure, random_state=0).fit(table)
+    detector = OutlierDetector(quick(), anomaly_score=measure, random_state=0).fit(table)
     far = table[:3].astype(np.float32)
     far[1, 2] = -np.finfo(np.float32).max
     assert np.isfinite(detector.score_samples(far)).all()
     assert detector.score_samples(far).argmin() == 1
     assert detector.predict(far)[1] == -1
-    assert len(detector.causes(far)) == 3
+    assert len(detector.attributions(far)) == 3
 
 
-@pytest.mark.parametrize("missing", ["refuse", "mask"])
-@pytest.mark.parametrize("measure", ["error", "combined", "whitened", "code", "nats"])
+@pytest.mark.parametrize("missing", ["error", "allow"])
+@pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code", "nats"])
 def test_outrageous_rows_keep_their_order(measure: Any, missing: Any) -> None:
     """However far away: beyond the numbers that the net can compute with, a row ten times as far is more anomalous still."""
     table = rows(300)
-    detector = OutlierDetector(quick(missing=missing), measure=measure, random_state=0).fit(table)
+    detector = OutlierDetector(quick(missing=missing), anomaly_score=measure, random_state=0).fit(table)
     far = table[:60].copy()  # few of many, which say nothing of units
     far[:9] = far[0]
     far[1:9, 2] = [1e3, 1e9, 1e15, 1e18, 1e30, 1e35, 1e36, 3e38]
@@ -454,11 +454,11 @@ def test_outrageous_rows_keep_their_order(measure: Any, missing: Any) -> None:
     np.testing.assert_array_equal(detector.score_samples(far[6:40]), scores[6:40])
     far[7, 3] = -1e35
     assert scores[8] < detector.score_samples(far)[7] < scores[7]
-    assert measure == "code" or detector.causes(far)[6][0].feature == 2
+    assert measure == "code" or detector.attributions(far)[6][0].feature == 2
 
 
 def test_what_nothing_is_known_of_is_neither_usual_nor_anomalous() -> None:
     table = rows(300)
-    detector = OutlierDetector(quick(missing="mask"), random_state=0).fit(table)
+    detector = OutlierDetector(quick(missing="allow"), random_state=0).fit(table)
     empty = np.full((1, 6), np.nan)
     assert np.median(detector.score_samples(table)) > detector.score_samples(empty)[0] > detector.offset_

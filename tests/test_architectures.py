@@ -181,7 +181,7 @@ def test_own_modules_that_draw_are_repeatable_and_leave_the_world_alone(digits: 
     given = Modules(nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.5), nn.Linear(16, 4)), nn.Linear(4, 64))
     before = torch.get_rng_state()
     ae, again = (Autoencoder(Identity(4), architecture=given, epochs=2, random_state=0) for _ in range(2))
-    for _ in ae.fitting(X):
+    for _ in ae.iter_fit(X):
         np.testing.assert_array_equal(ae.transform(X), ae.transform(X))  # between reports too, nothing is dropped
     assert torch.equal(torch.get_rng_state(), before)
     np.testing.assert_array_equal(ae.encode(X), again.fit(X).encode(X))

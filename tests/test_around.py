@@ -17,10 +17,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from test_cli import run
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, load
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.data.label_classes import from_lines, to_lines
 from isthmus.errors import ModelFileError, NotPossibleError
 
@@ -39,25 +39,27 @@ def ae() -> Autoencoder:
 @pytest.fixture(scope="module")
 def files(ae: Autoencoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("around")
-    OutlierDetector.around(ae, X, measure="combined", calibration_fraction=0.5, random_state=0).save(
+    OutlierDetector.from_fitted(ae, X, anomaly_score="combined", calibration_fraction=0.5, random_state=0).save(
         folder / "detector"
     )
-    OutlierDetector.around(ae, X, contamination=0.1, measure="error", random_state=0).save(folder / "error")
-    Classifier(ae, epochs=1, random_state=0).fit(X, np.arange(90) % 3).save(folder / "classifier")
+    OutlierDetector.from_fitted(ae, X, contamination=0.1, anomaly_score="error", random_state=0).save(folder / "error")
+    AutoencoderClassifier(ae, epochs=1, random_state=0).fit(X, np.arange(90) % 3).save(folder / "classifier")
     return folder
 
 
 @pytest.mark.promise(8)
-@pytest.mark.parametrize("measure", ["combined", "code", "error", "whitened", "nats"])
+@pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
 def test_a_loaded_detector_gives_the_same_bits(measure: Any, ae: Autoencoder, tmp_path: Path) -> None:
     choices = {"contamination": 0.1} if measure == "error" else {"false_alarm_rate": 0.1}
-    detector = OutlierDetector.around(ae, X, measure=measure, random_state=0, calibration_fraction=0.5, **choices)
+    detector = OutlierDetector.from_fitted(
+        ae, X, anomaly_score=measure, random_state=0, calibration_fraction=0.5, **choices
+    )
     detector.save(tmp_path / "x")
     again, new = load(tmp_path / "x"), X[::-1] * 3
     assert isinstance(again, OutlierDetector)
     for method in ("score_samples", "decision_function", "predict", "p_values", "contributions"):
         np.testing.assert_array_equal(getattr(again, method)(new), getattr(detector, method)(new))
-    assert (again.causes(new), again.guarantee()) == (detector.causes(new), detector.guarantee())
+    assert (again.attributions(new), again.guarantee()) == (detector.attributions(new), detector.guarantee())
     assert again.get_params(deep=False).keys() == detector.get_params(deep=False).keys()
     assert again.autoencoder.estimator is again.autoencoder_
     again.save(tmp_path / "y")
@@ -68,7 +70,7 @@ def test_a_loaded_detector_gives_the_same_bits(measure: Any, ae: Autoencoder, tm
     ("given", "then"),
     [
         ("auto", lambda held, _: held == "auto"),
-        (small(corruption=Noise(0.2)), lambda held, _: held.corruption == Noise(0.2)),
+        (small(corruption=GaussianNoise(0.2)), lambda held, _: held.corruption == GaussianNoise(0.2)),
     ],
     ids=["auto", "to be trained"],
 )
@@ -82,7 +84,9 @@ def test_what_the_autoencoder_was_to_be_comes_back(given: Any, then: Callable[..
 
 
 def test_a_threshold_of_another_rate_is_not_written(ae: Autoencoder, tmp_path: Path) -> None:
-    detector = OutlierDetector.around(ae, X, calibration_fraction=0.5, random_state=0).set_params(false_alarm_rate=0.3)
+    detector = OutlierDetector.from_fitted(ae, X, calibration_fraction=0.5, random_state=0).set_params(
+        false_alarm_rate=0.3
+    )
     with pytest.raises(NotPossibleError, match=r"false-alarm rate of 0\.3; a parameter that is set after fit"):
         detector.save(tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -90,7 +94,7 @@ def test_a_threshold_of_another_rate_is_not_written(ae: Autoencoder, tmp_path: P
 
 def test_too_few_calibrating_examples_stay_too_few(ae: Autoencoder, tmp_path: Path) -> None:
     with pytest.warns(match="too few"):
-        OutlierDetector.around(ae, X[:10], random_state=0).save(tmp_path / "x")
+        OutlierDetector.from_fitted(ae, X[:10], random_state=0).save(tmp_path / "x")
     again = load(tmp_path / "x")
     assert again.offset_ == -np.inf
     assert (again.predict(X * 1.2) == 1).all()
@@ -130,7 +134,9 @@ LABELS = {
 @pytest.mark.promise(26)
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels_come_back_in_their_type(kind: str, ae: Autoencoder, tmp_path: Path) -> None:
-    classifier = Classifier(ae, epochs=0.1, frozen=True, random_state=0).fit(X, LABELS[kind][np.arange(90) % 3])
+    classifier = AutoencoderClassifier(ae, epochs=0.1, frozen=True, random_state=0).fit(
+        X, LABELS[kind][np.arange(90) % 3]
+    )
     classifier.save(tmp_path / "x")
     again = load(tmp_path / "x")
     told, then = again.predict(X), classifier.predict(X)
@@ -141,7 +147,7 @@ def test_labels_come_back_in_their_type(kind: str, ae: Autoencoder, tmp_path: Pa
 
 
 def test_truth_values_come_back(ae: Autoencoder, tmp_path: Path) -> None:
-    Classifier(ae, epochs=0.1, random_state=0).fit(X, X[:, 0] > 0).save(tmp_path / "x")
+    AutoencoderClassifier(ae, epochs=0.1, random_state=0).fit(X, X[:, 0] > 0).save(tmp_path / "x")
     assert load(tmp_path / "x").predict(X).dtype == bool
 
 
@@ -187,15 +193,15 @@ def test_lines_that_say_no_labels_are_refused(lines: str) -> None:
 
 def test_a_loaded_classifier_is_what_was_saved(ae: Autoencoder, tmp_path: Path) -> None:
     y = np.array(["a", "bb"])[(X[:, 0] > 0).astype(int)]
-    classifier = Classifier(ae, corruption=Noise(0.1), epochs=2, random_state=1).fit(X, y)
+    classifier = AutoencoderClassifier(ae, corruption=GaussianNoise(0.1), epochs=2, random_state=1).fit(X, y)
     classifier.save(tmp_path / "x")
     again = load(tmp_path / "x")
     for method in ("decision_function", "predict_log_proba", "predict_proba", "predict"):
         np.testing.assert_array_equal(getattr(again, method)(X), getattr(classifier, method)(X))
-    assert (again.history_, again.corruption, again.random_state) == (classifier.history_, Noise(0.1), 1)
+    assert (again.history_, again.corruption, again.random_state) == (classifier.history_, GaussianNoise(0.1), 1)
     assert again.autoencoder is again.autoencoder_
     assert again.fit(X, y).score(X, y) >= 0.5
-    Classifier(FrozenEstimator(ae), epochs=1, random_state=1).fit(X, y).save(tmp_path / "y")
+    AutoencoderClassifier(FrozenEstimator(ae), epochs=1, random_state=1).fit(X, y).save(tmp_path / "y")
     assert isinstance(load(tmp_path / "y").autoencoder, FrozenEstimator)
 
 
@@ -281,8 +287,8 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
         "feature_errors",
     ),
     "nothing of errors": ("detector", like("detector.feature_errors", None), "feature_errors"),
-    "another measure": ("detector", says("detector", measure="error"), "measure"),
-    "no measure": ("detector", says("detector", measure="best"), "detector.measure"),
+    "another measure": ("detector", says("detector", anomaly_score="error"), "anomaly_score"),
+    "no measure": ("detector", says("detector", anomaly_score="best"), "detector.anomaly_score"),
     "a bomb of axes": ("detector", says("detector", axes=10**9), "detector.axes"),
     "a bomb of parts": ("detector", says("detector", parts=2**70), "detector.parts"),
     "no axes": ("detector", says("detector", axes=0), "axes"),
@@ -320,7 +326,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
     "its last epoch": ("classifier", says("classifier", epoch=0), "the history has an epoch after"),
     "no history": ("classifier", like("classifier.history", None), "history"),
     "its statistics": ("classifier", says("classifier", statistics=["x" * 10_000]), "classifier.statistics"),
-    "an optimizer": ("classifier", parameter("classifier", optimizer={"type": "Noise"}), "optimizer"),
+    "an optimizer": ("classifier", parameter("classifier", optimizer={"type": "GaussianNoise"}), "optimizer"),
     "a corruption": ("classifier", parameter("classifier", corruption={"type": "os.system"}), "os.system"),
 }
 
@@ -406,8 +412,8 @@ def test_a_bad_save_is_known_before_the_work(files: Path, tmp_path: Path) -> Non
 
 
 def test_what_was_set_after_fit_is_not_written(ae: Autoencoder, tmp_path: Path) -> None:
-    detector = OutlierDetector.around(ae, X, measure="error", random_state=0, calibration_fraction=0.5)
-    for later in ({"measure": "nats"}, {"contamination": 0.1, "false_alarm_rate": 0.1}):
+    detector = OutlierDetector.from_fitted(ae, X, anomaly_score="error", random_state=0, calibration_fraction=0.5)
+    for later in ({"anomaly_score": "nats"}, {"contamination": 0.1, "false_alarm_rate": 0.1}):
         with pytest.raises(NotPossibleError, match=r"such a detector is not written: .* needs another fit"):
             deepcopy(detector).set_params(**later).save(tmp_path / "x")
     detector.feature_errors_[0] = np.nan
@@ -417,13 +423,13 @@ def test_what_was_set_after_fit_is_not_written(ae: Autoencoder, tmp_path: Path) 
     with pytest.raises(NotFittedError):
         OutlierDetector().save(tmp_path / "x")
     with pytest.raises(NotFittedError):
-        Classifier().save(tmp_path / "x")
+        AutoencoderClassifier().save(tmp_path / "x")
 
 
 def test_names_of_columns_come_back(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=list("abcde"))
     OutlierDetector(small(), calibration_fraction=0.5, random_state=0).fit(table).save(tmp_path / "x")
-    assert load(tmp_path / "x").causes(table[:3], 1)[0][0].feature in set("abcde")
-    Classifier(small(), epochs=1, random_state=0).fit(table, np.arange(90) % 2).save(tmp_path / "y")
+    assert load(tmp_path / "x").attributions(table[:3], 1)[0][0].feature in set("abcde")
+    AutoencoderClassifier(small(), epochs=1, random_state=0).fit(table, np.arange(90) % 2).save(tmp_path / "y")
     assert load(tmp_path / "y").feature_names_in_.tolist() == list("abcde")

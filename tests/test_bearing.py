@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, bottlenecks, evaluate, scaling
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, bottlenecks, evaluate, scaling
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.errors import DataError, IsthmusWarning
-from isthmus.scaling import MinMax, Unscaled
+from isthmus.scaling import MinMax, NoScaling
 
 ROW, HOSTILE = 3, (1e20, 1e30, 3e38, 1e-45)
 SHAPES = {"table": (5,), "images": (4, 4, 1), "windows": (6, 2)}
@@ -39,9 +39,9 @@ USES: dict[type, dict[str, Call]] = {  # of an estimator, and examples or codes
             for name in ("score_samples", "decision_function", "predict")
         },
         **{name: lambda d, X, name=name: getattr(d, name)(X) for name in ("p_values", "contributions")},
-        "causes": lambda d, X: [[share for _, share in causes] for causes in d.causes(X, 2)],
+        "attributions": lambda d, X: [[share for _, share in attributions] for attributions in d.attributions(X, 2)],
     },
-    Classifier: {
+    AutoencoderClassifier: {
         **{
             name: lambda c, X, name=name: getattr(c, name)(X)
             for name in ("predict", "predict_proba", "predict_log_proba")
@@ -50,7 +50,17 @@ USES: dict[type, dict[str, Call]] = {  # of an estimator, and examples or codes
         "score": lambda c, X: c.score(X, np.arange(len(X)) % 3),
     },
 }
-LEARNS = {"fit", "fit_transform", "fit_predict", "fitting", "partial_fit", "resume", "resuming", "untrained", "around"}
+LEARNS = {
+    "fit",
+    "fit_transform",
+    "fit_predict",
+    "iter_fit",
+    "partial_fit",
+    "resume",
+    "iter_resume",
+    "initialize",
+    "from_fitted",
+}
 ON_CODES = {"decode", "inverse_transform"}
 WITHOUT_NUMBERS = {  # take no examples
     *("get_params", "set_params", "set_output", "get_metadata_routing", "save", "checkpoint", "wrong_columns"),
@@ -78,8 +88,8 @@ def fitted(kind: str, precision: Any, bottleneck: Any = None) -> Autoencoder:
         random_state=0,
         precision=precision,
         kind=meant,
-        missing="mask",
-        corruption=Noise(0.1),
+        missing="allow",
+        corruption=GaussianNoise(0.1),
     )
     return ae.fit(examples(SHAPES[kind], precision))
 
@@ -105,17 +115,19 @@ def outcome(call: Call, estimator: Any, X: Any) -> str:
 def test_every_method_bears_every_number_or_names_it(kind: str, precision: str) -> None:
     X = examples(SHAPES[kind], precision)
     ae = fitted(kind, precision)
-    classifier = Classifier(ae, epochs=1, random_state=0).fit(X, np.arange(len(X)) % 3)
+    classifier = AutoencoderClassifier(ae, epochs=1, random_state=0).fit(X, np.arange(len(X)) % 3)
     detectors = [
-        OutlierDetector(ae, measure=measure, false_alarm_rate=0.2, random_state=0).fit(X)  # type: ignore[arg-type]
-        for measure in ("combined", "code", "error", "whitened", "nats")
+        OutlierDetector(ae, anomaly_score=measure, false_alarm_rate=0.2, random_state=0).fit(X)  # type: ignore[arg-type]
+        for measure in ("combined", "code", "error", "standardized", "nats")
     ]
     place = (ROW, *[1] * (X.ndim - 2), 0)
     for value in HOSTILE:
         odd = X[:8].copy()
         odd[place] = value
         outcomes = {name: outcome(call, ae, odd) for name, call in USES[Autoencoder].items()}
-        outcomes |= {f"classifier.{name}": outcome(call, classifier, odd) for name, call in USES[Classifier].items()}
+        outcomes |= {
+            f"classifier.{name}": outcome(call, classifier, odd) for name, call in USES[AutoencoderClassifier].items()
+        }
         assert len(set(outcomes.values())) == 1, (value, outcomes)  # the same in every method
         said = outcomes["encode"]
         if value > 1:
@@ -125,13 +137,13 @@ def test_every_method_bears_every_number_or_names_it(kind: str, precision: str) 
             assert said == "finite"
         for detector in detectors:
             for name, call in USES[OutlierDetector].items():
-                assert outcome(call, detector, odd) == "finite", (detector.measure, name, value)
+                assert outcome(call, detector, odd) == "finite", (detector.anomaly_score, name, value)
             if value > 1:
                 scores = detector.score_samples(odd)
                 assert scores.argmin() == ROW
                 assert detector.predict(odd)[ROW] == -1
-                if kind == "table" and detector.measure != "code":
-                    assert detector.causes(odd[ROW : ROW + 1])[0][0].feature == 0
+                if kind == "table" and detector.anomaly_score != "code":
+                    assert detector.attributions(odd[ROW : ROW + 1])[0][0].feature == 0
 
 
 @pytest.mark.promise(24)
@@ -153,7 +165,7 @@ def test_every_bottleneck_decodes_what_it_can_and_names_the_rest(name: str) -> N
 
 @pytest.mark.promise(24)
 def test_what_leaves_the_finite_numbers_on_the_way_is_named_too() -> None:
-    ae = Autoencoder(Identity(2), architecture=MLP(()), scaling=Unscaled(), epochs=1, random_state=0)
+    ae = Autoencoder(Identity(2), architecture=MLP(()), scaling=NoScaling(), epochs=1, random_state=0)
     X = examples((5,), "float32")
     ae.fit(X)
     for parameter in ae.model_.parameters():
@@ -177,7 +189,7 @@ def test_scores_stay_in_order_where_the_loss_is_no_number() -> None:
 
 @pytest.mark.promise(24, cases=12)
 @pytest.mark.parametrize("value", HOSTILE)
-@pytest.mark.parametrize("choice", ["auto", Unscaled(), MinMax(), MinMax(per="feature")], ids=repr)
+@pytest.mark.parametrize("choice", ["auto", NoScaling(), MinMax(), MinMax(per="feature")], ids=repr)
 def test_fit_computes_with_it_or_names_it(value: float, choice: scaling.Scaling) -> None:
     X = examples((5,), "float32")
     X[7, 2], X[9, 2] = value, -value

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.nn import device
@@ -49,14 +49,14 @@ def parts() -> None:
 def test_each_training_says_it_once(tmp_path: Path) -> None:
     assert times(lambda: new().fit(X)) == 1
     assert times(lambda: new().fit(X, layerwise=True)) == 1
-    assert times(lambda: list(new().fitting(X))) == 1
+    assert times(lambda: list(new().iter_fit(X))) == 1
     assert times(parts) == 1
     fitted = new().fit(X)
-    assert times(lambda: Classifier(fitted, epochs=1).fit(X, Y)) == 1
-    assert times(lambda: Classifier(new(), epochs=1).fit(X, Y)) == 1
-    assert times(lambda: Classifier(fitted, frozen=True, epochs=1).fit(X, Y)) == 0
+    assert times(lambda: AutoencoderClassifier(fitted, epochs=1).fit(X, Y)) == 1
+    assert times(lambda: AutoencoderClassifier(new(), epochs=1).fit(X, Y)) == 1
+    assert times(lambda: AutoencoderClassifier(fitted, frozen=True, epochs=1).fit(X, Y)) == 0
     assert times(lambda: OutlierDetector(new(), false_alarm_rate=0.2).fit(X)) == 1
-    for _ in (cut := new()).fitting(X):
+    for _ in (cut := new()).iter_fit(X):
         cut.checkpoint(tmp_path / "cut.safetensors")
         break
     assert times(lambda: load(tmp_path / "cut.safetensors").resume(X)) == 1

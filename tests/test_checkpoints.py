@@ -89,21 +89,21 @@ def test_every_checkpoint_of_a_training_leads_to_the_same_end(case: str, tmp_pat
     X = examples(case, tmp_path)
     whole, looked = built(case).fit(X), built(case)
     files = []
-    for number, _ in enumerate(looked.fitting(X, every=1)):
+    for number, _ in enumerate(looked.iter_fit(X, every=1)):
         files.append(tmp_path / f"{number}")
         looked.checkpoint(files[-1])
     for file in {files[0], files[1], files[len(files) // 2], files[-2], files[-1]}:
         again = load(file, architecture=modules(case)).resume(X)
         for a, b in zip(numbers(again), numbers(whole), strict=True):
             np.testing.assert_array_equal(a, b)
-        assert [(r.loss, r.valid, r.step, r.epoch) for r in again.history_] == [
-            (r.loss, r.valid, r.step, r.epoch) for r in whole.history_
+        assert [(r.loss, r.val_loss, r.step, r.epoch) for r in again.history_] == [
+            (r.loss, r.val_loss, r.step, r.epoch) for r in whole.history_
         ]
 
 
 def test_a_checkpoint_is_a_model_as_far_as_it_came(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
-    for report in ae.fitting(X, every=3):
+    for report in ae.iter_fit(X, every=3):
         ae.checkpoint(tmp_path / "x")
         codes = ae.encode(X)
         if report.epoch == 2:
@@ -115,7 +115,7 @@ def test_a_checkpoint_is_a_model_as_far_as_it_came(tmp_path: Path) -> None:
 
 def test_seconds_count_on(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
-    reports = ae.fitting(X)
+    reports = ae.iter_fit(X)
     before = [next(reports), next(reports)][-1].seconds
     ae.checkpoint(tmp_path / "x")
     reports.close()
@@ -132,7 +132,7 @@ def test_what_came_before_the_round_counts_on(tmp_path: Path) -> None:
         return built("noise").set_params(warm_start=True).fit(X)
 
     whole, cut = twice().fit(X), twice()
-    reports = cut.fitting(X, every=5)
+    reports = cut.iter_fit(X, every=5)
     next(reports), next(reports)
     cut.checkpoint(tmp_path / "x")
     reports.close()
@@ -159,7 +159,7 @@ def test_after_the_end_nothing_is_left_to_resume(tmp_path: Path) -> None:
 def test_other_examples_are_refused_and_the_checkpoint_stays_good(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     validation = X[:50] * 0.5
-    for report in ae.fitting(X, validation=validation, every=4):
+    for report in ae.iter_fit(X, validation_data=validation, every=4):
         ae.checkpoint(tmp_path / "x")
         if report.step == 20:
             break
@@ -168,16 +168,16 @@ def test_other_examples_are_refused_and_the_checkpoint_stays_good(tmp_path: Path
     changed[3, 4] += 1e-3
     for other in (changed, X[:-1], X.astype(np.float64)):
         with pytest.raises(DataError, match="interrupted on other examples"):
-            cut.resume(other, validation=validation)
+            cut.resume(other, validation_data=validation)
     with pytest.raises(DataError, match=r"other validation examples, .*: give those"):
         cut.resume(X)
-    whole = built("plain").fit(X, validation=validation)
-    np.testing.assert_array_equal(cut.resume(X, validation=validation).encode(X), whole.encode(X))
+    whole = built("plain").fit(X, validation_data=validation)
+    np.testing.assert_array_equal(cut.resume(X, validation_data=validation).encode(X), whole.encode(X))
 
 
 def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
-    reports = ae.fitting(X, every=3)
+    reports = ae.iter_fit(X, every=3)
     next(reports)
     ae.checkpoint(tmp_path / "x")
     np.testing.assert_array_equal(load(tmp_path / "x").fit(X).encode(X), built("plain").fit(X).encode(X))
@@ -186,7 +186,7 @@ def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
 def test_other_threads_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defaults, "_SHARED", 0)  # else few examples are worth one thread, and it says nothing
     X, ae = examples("plain", tmp_path), built("plain")
-    reports = ae.fitting(X, every=3)
+    reports = ae.iter_fit(X, every=3)
     next(reports)
     ae.checkpoint(tmp_path / "x")
     reports.close()
@@ -201,7 +201,7 @@ def test_other_threads_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def cut(ae: Autoencoder, X: Any, at: int, path: Path, **given: Any) -> Autoencoder:
     """The autoencoder of a checkpoint that was taken after a step."""
-    reports = ae.fitting(X, every=1, **given)
+    reports = ae.iter_fit(X, every=1, **given)
     for report in reports:
         if report.step == at:
             ae.checkpoint(path)
@@ -232,7 +232,9 @@ def test_rounds_of_every_kind_go_on(way: str, at: int, tmp_path: Path) -> None:
     again = cut(then, X, at, tmp_path / "x", **given).resume(np.array(X) if way == "mapped" else X, **given)
     for a, b in zip(numbers(again), numbers(whole), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert [(r.epoch, r.loss, r.valid) for r in again.history_] == [(r.epoch, r.loss, r.valid) for r in whole.history_]
+    assert [(r.epoch, r.loss, r.val_loss) for r in again.history_] == [
+        (r.epoch, r.loss, r.val_loss) for r in whole.history_
+    ]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_what_was_changed_since_is_refused(change: dict[str, Any], tmp_path: Pat
 
 def test_a_copy_made_within_a_round_begins_rounds_of_its_own(tmp_path: Path) -> None:
     X, ae, copies = examples("plain", tmp_path), built("plain"), list[Autoencoder]()
-    for report in ae.fitting(X, every=5):
+    for report in ae.iter_fit(X, every=5):
         if report.step == 20:
             copies = [copy.deepcopy(ae), pickle.loads(pickle.dumps(ae))]
     for each in copies:
@@ -275,9 +277,9 @@ def test_other_training_of_a_checkpoint_ends_what_could_be_resumed(first: str, t
 
 def test_a_round_that_somebody_else_ends_late_disturbs_none(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
-    first = ae.fitting(X)
+    first = ae.iter_fit(X)
     next(first)
-    second = ae.fitting(X)
+    second = ae.iter_fit(X)
     next(second)
     first.close()
     ae.checkpoint(tmp_path / "x")
@@ -310,14 +312,14 @@ def test_a_validation_loss_that_is_not_finite_is_said(tmp_path: Path) -> None:
     far = np.full((20, 6), 2e14, np.float32)
     outside = pytest.warns(IsthmusWarning, match="far outside of the range that was fitted")
     with outside, pytest.warns(DivergenceWarning, match="the validation loss after epoch . is inf"):
-        ae.fit(X, validation=far)
+        ae.fit(X, validation_data=far)
     assert len(ae.history_) == 2
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "often"])
 def test_how_often_must_be_a_number_or_a_question(every: Any, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="every="):
-        next(built("plain").fitting(examples("plain", tmp_path), every=every))
+        next(built("plain").iter_fit(examples("plain", tmp_path), every=every))
 
 
 def test_a_question_decides_when_a_report_comes(tmp_path: Path) -> None:
@@ -328,7 +330,7 @@ def test_a_question_decides_when_a_report_comes(tmp_path: Path) -> None:
         asked.append(step)
         return step in {2, 17}
 
-    steps = [report.step for report in built("plain").fitting(X, every=due)]
+    steps = [report.step for report in built("plain").iter_fit(X, every=due)]
     assert steps == [2, 14, 17, 28, 42, 56]
     assert asked == [step for step in range(1, 57) if step % 14]  # the end of an epoch is one anyway
 
@@ -350,7 +352,7 @@ def test_after_a_divergence_it_goes_back_and_takes_smaller_steps(tmp_path: Path)
 @pytest.mark.promise(12)
 def test_a_late_divergence_costs_an_epoch_and_not_the_training(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
-    reports = ae.fitting(X, every=1)
+    reports = ae.iter_fit(X, every=1)
     while not (report := next(reports)).complete or report.epoch < 3:
         pass
     then = [weight.detach().clone() for weight in ae.model_.parameters()]
@@ -371,7 +373,7 @@ def test_a_divergence_is_the_same_however_often_one_looks(tmp_path: Path) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         seldom, often = built("divergence").fit(X), built("divergence")
-        for _ in often.fitting(X, every=1):
+        for _ in often.iter_fit(X, every=1):
             pass
     for a, b in zip(numbers(often), numbers(seldom), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -408,7 +410,7 @@ def test_weights_that_are_not_finite_are_seen_at_the_next_report(tmp_path: Path)
 def poisoned_once(ae: Autoencoder, X: np.ndarray[Any, Any]) -> Iterator[Report]:
     """The reports of a training whose first step leaves a weight that is not finite."""
     poisoned = False
-    for report in ae.fitting(X, every=1):
+    for report in ae.iter_fit(X, every=1):
         if not poisoned:
             poisoned = True
             with torch.no_grad():

@@ -104,7 +104,7 @@ def test_a_corruption_keeps_shape_and_input_and_is_a_function_of_its_generator(n
 @every(corruptions)
 def test_a_corruption_draws_if_it_says_so(name: str) -> None:
     for corruption in [made(corruptions, name)] + [
-        corruptions.Occlude(keep=keep) for keep in ("left", "window", "around") if name == "Occlude"
+        corruptions.Occlusion(keep=keep) for keep in ("left", "window", "around") if name == "Occlusion"
     ]:
         used = generator(2)
         corruption(torch.rand(50, 6, 6), used)
@@ -131,14 +131,14 @@ def test_codes_of_discrete_bottlenecks_are_entries_alone(name: str) -> None:
 def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: data.Dataset) -> None:
     from isthmus.training.batches import InMemorySource, MemmapSource
     from isthmus.training.config import TrainingConfig
-    from isthmus.training.corrupted_input import Spoiling
+    from isthmus.training.corrupted_input import InputCorruption
 
     corruption = made(corruptions, name).replace(once=True)
     X = digits.train[:40]
     ae = Autoencoder(epochs=1).fit(X)
     plan = TrainingConfig(corruption, made(optimizers, "Adam"), 1, 16, 3)
     device = torch.device("cpu")
-    resident, streamed = (Spoiling(ae.model_, kind(X, device), plan) for kind in (InMemorySource, MemmapSource))
+    resident, streamed = (InputCorruption(ae.model_, kind(X, device), plan) for kind in (InMemorySource, MemmapSource))
     x, order = torch.from_numpy(X), torch.randperm(40, generator=generator())
     first = resident(x, torch.arange(40), generator(1))
     assert torch.equal(first[order], resident(x[order], order, generator(2)))
@@ -149,10 +149,10 @@ def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: dat
 def test_a_bottleneck_keeps_its_contract(name: str) -> None:
     bottleneck = made(bottlenecks, name)
     variables = bottleneck.variables(generator())
-    for places in ((), (3, 2)):
-        h = torch.randn(10, *places, bottleneck.encoder_outputs, generator=generator(1), requires_grad=True)
+    for positions in ((), (3, 2)):
+        h = torch.randn(10, *positions, bottleneck.encoder_outputs, generator=generator(1), requires_grad=True)
         code = bottleneck(h, variables, generator(2))
-        assert code.z.shape == (10, *places, bottleneck.size)
+        assert code.z.shape == (10, *positions, bottleneck.size)
         assert code.penalty.shape == (10,)
         assert (code.penalty >= 0).all()
         (code.z.square().sum() + code.penalty.sum()).backward()
@@ -299,7 +299,7 @@ def test_a_tutorial_trains_and_is_measured(tutorial: Any, mnist: data.Dataset) -
 
     small = replace(mnist, train=mnist.train[:400], test=mnist.test[:200])
     for system in tutorial.systems:
-        ae = overridden(system.build(), ["epochs=0.5"]).fit(small.train, validation=small.test)
+        ae = overridden(system.build(), ["epochs=0.5"]).fit(small.train, validation_data=small.test)
         figures = {name: FIGURES[name](ae, small) for name in system.published}
         assert all(np.isfinite(value) and value >= 0 for value in figures.values())
         if "encoder parameters" in figures:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from isthmus import Autoencoder, Classifier, evaluate, plots
+from isthmus import Autoencoder, AutoencoderClassifier, evaluate, plots
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.cli import app
@@ -113,17 +113,17 @@ REFUSED = {
 def test_what_is_no_label_for_each_is_refused_in_one_sentence(kind: str) -> None:
     y, sentence = REFUSED[kind]
     with pytest.raises(DataError, match=sentence) as caught:
-        Classifier(AE, epochs=1, random_state=0).fit(X, y)
+        AutoencoderClassifier(AE, epochs=1, random_state=0).fit(X, y)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.promise(26)
 def test_a_classifier_learns_and_scores_labeled_rows_alone_and_tells_the_others() -> None:
     y = holed(np.array(["ant", "bee", "cow"])[KIND])
-    learner = Classifier(AE, epochs=30, random_state=0)
+    learner = AutoencoderClassifier(AE, epochs=30, random_state=0)
     with pytest.warns(IsthmusWarning, match="12 of 60 examples have no label: labels are learned from the other 48"):
         learner.fit(X, y)
-    alone = Classifier(AE, epochs=30, random_state=0).fit(X[~GONE], y[~GONE].astype(str))
+    alone = AutoencoderClassifier(AE, epochs=30, random_state=0).fit(X[~GONE], y[~GONE].astype(str))
     assert learner.classes_.tolist() == ["ant", "bee", "cow"]
     np.testing.assert_array_equal(learner.predict_proba(X), alone.predict_proba(X))
     assert learner.score(X, y) == alone.score(X[~GONE], y[~GONE])
@@ -154,7 +154,7 @@ AS_THEY_CAME: dict[str, tuple[list[Any], Any]] = {
 def test_labels_are_told_in_the_type_they_came_in(how: str) -> None:
     values, dtype = AS_THEY_CAME[how]
     y = [values[kind] for kind in KIND]
-    learner = Classifier(AE, frozen=True, epochs=2, random_state=0).fit(X, y)
+    learner = AutoencoderClassifier(AE, frozen=True, epochs=2, random_state=0).fit(X, y)
     told = learner.predict(X)
     assert learner.classes_.tolist() == sorted(set(values))
     assert {type(value) for value in told.tolist()} == {type(values[0])}
@@ -162,7 +162,7 @@ def test_labels_are_told_in_the_type_they_came_in(how: str) -> None:
     json.dumps(plain(learner.classes_))
     with_none = [None, *y[1:]]
     with pytest.warns(IsthmusWarning, match="1 of 60 examples has no label"):
-        again = Classifier(AE, frozen=True, epochs=1, random_state=0).fit(X, with_none)
+        again = AutoencoderClassifier(AE, frozen=True, epochs=1, random_state=0).fit(X, with_none)
     assert again.classes_.tolist() == learner.classes_.tolist()
     assert again.classes_.dtype == learner.classes_.dtype
 
@@ -250,7 +250,7 @@ def test_the_command_line_learns_and_writes_labels_as_they_came(tmp_path: Path) 
     names = [["02134", "-1", "10115"][kind] if not gone else "" for kind, gone in zip(KIND, GONE, strict=True)]
     path, run = table(tmp_path / "zip.csv", names, holes=True), tmp_path / "run"
     words = [
-        "missing=mask",
+        "missing=allow",
         "epochs=2",
         "bottleneck.size=2",
         "architecture.hidden=8",

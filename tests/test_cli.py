@@ -67,13 +67,13 @@ def test_a_run_holds_all_that_it_says(trained: Path) -> None:
         "history.csv",
         "run.json",
         "report.html",
-        "pictures",
+        "figures",
     }
     lines = (run_folder / "history.csv").read_text().splitlines()
     assert len(lines) == 1 + 3
-    assert lines[0].startswith("epoch,step,steps,seconds,loss,nll,penalty,valid,lr")
+    assert lines[0].startswith("epoch,step,steps,seconds,loss,nll,penalty,val_loss,lr")
     assert {"losses.png", "reconstructions.png", "latent.png", "manifold.png", "samples.png"} <= {
-        p.name for p in (run_folder / "pictures").iterdir()
+        p.name for p in (run_folder / "figures").iterdir()
     }
     assert "data:image/png" in (run_folder / "report.html").read_text()
 
@@ -111,7 +111,7 @@ def test_samples_are_a_function_of_the_random_state(trained: Path) -> None:
 def test_plot_draws_a_picture_and_lists_the_kinds(trained: Path) -> None:
     done = run("plot", "vae", "sheet", cwd=trained)
     assert done.returncode == 0, done.stderr
-    assert (trained / "vae/pictures/sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert (trained / "vae/figures/sheet.png").read_bytes().startswith(b"\x89PNG")
     assert "manifold" in run("plot", "vae", cwd=trained).stdout
 
 
@@ -119,7 +119,7 @@ def test_plot_passes_arguments_on(trained: Path) -> None:
     sizes = []
     for n in ("3", "9"):
         assert run("plot", "vae", "manifold", f"n={n}", "by=linear", cwd=trained).returncode == 0
-        sizes.append((trained / "vae/pictures/manifold.png").stat().st_size)
+        sizes.append((trained / "vae/figures/manifold.png").stat().st_size)
     assert sizes[0] < sizes[1]
     wrong = run("plot", "vae", "manifold", "m=3", cwd=trained)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

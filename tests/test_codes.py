@@ -18,7 +18,7 @@ from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.evaluation import Codes, reconstruction
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD
-from isthmus.scaling import Unscaled
+from isthmus.scaling import NoScaling
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def passed(width: int = 6) -> nn.Linear:
 
 def system(bottleneck: Any, encoder: nn.Module, values: Array = X) -> Autoencoder:
     """An autoencoder whose weights stay as they are."""
-    choices = {"scaling": Unscaled(), "likelihood": Normal(), "optimizer": SGD(1e-30), "epochs": 1}
+    choices = {"scaling": NoScaling(), "likelihood": Normal(), "optimizer": SGD(1e-30), "epochs": 1}
     decoder = nn.Linear(bottleneck.size, 6)
     return Autoencoder(bottleneck, architecture=Modules(encoder, decoder), random_state=0, **choices).fit(values)
 
@@ -124,7 +124,7 @@ def test_active_units_and_divergence_are_those_of_the_posterior() -> None:
 
 
 def test_the_perplexity_of_a_codebook_is_that_of_its_entries_frequencies() -> None:
-    ae = Autoencoder(VectorQuantized(2, entries=16), architecture=MLP((8,)), epochs=2, random_state=0).fit(X)
+    ae = Autoencoder(VectorQuantized(2, codebook_size=16), architecture=MLP((8,)), epochs=2, random_state=0).fit(X)
     codebook = ae.model_.code_memory["codebook"].numpy()
     chosen = np.square(ae.encode(X)[:, None] - codebook).sum(2).argmin(1)  # codes are entries, but for rounding
     _, counts = np.unique(chosen, return_counts=True)
@@ -140,7 +140,7 @@ def test_a_unit_of_a_map_is_one_feature_at_all_places(tmp_path: Path, monkeypatc
     ae = Autoencoder(L1(3), architecture=Conv((4, 4), code="map"), epochs=1, random_state=0).fit(pictures)
     z = ae.encode(pictures)
     found = codes_of(ae, pictures)
-    assert (found.size, found.places) == (3, math.prod(z.shape[1:-1]))
+    assert (found.size, found.positions) == (3, math.prod(z.shape[1:-1]))
     assert found.frequency == pytest.approx((z != 0).mean((0, 1, 2)))
     flat = z.reshape(-1, 3).astype(np.float64)
     s = np.linalg.svd(flat - flat.mean(0), compute_uv=False)

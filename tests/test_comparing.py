@@ -18,7 +18,7 @@ from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import Evaluation, evaluate
 from isthmus.experiments.comparison import Comparison
 from isthmus.experiments.comparison_metrics import COLUMNS
-from isthmus.experiments.run_folder import About, Origin, save_run
+from isthmus.experiments.run_folder import DataSource, RunInfo, save_run
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.scaling import MinMax
 
@@ -119,7 +119,7 @@ def folders(tmp_path: Path) -> Path:
     np.save(tmp_path / "x.npy", ROWS)
     np.save(tmp_path / "y.npy", ROWS + 1)
     for name, ae, data in (("a", SMALL, "x.npy"), ("b", LARGE, "./x.npy"), ("c", LARGE, "y.npy")):
-        save_run(tmp_path / name, ae, Origin(data), About("deep"))
+        save_run(tmp_path / name, ae, DataSource(data), RunInfo("deep"))
     LARGE.save(tmp_path / "alone.safetensors")
     return tmp_path
 

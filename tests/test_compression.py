@@ -73,7 +73,7 @@ BOTTLENECKS: dict[str, Any] = {
     "variational": Gaussian(4),
     "sparse": TopK(8, k=2),
     "one number": Identity(1),
-    "entries": VectorQuantized(2, entries=8),
+    "entries": VectorQuantized(2, codebook_size=8),
     "map": Identity(3),
 }
 
@@ -92,7 +92,7 @@ def system(kind: str, bottleneck: str = "plain", **choices: Any) -> Autoencoder:
 def by_hand(content: bytes) -> tuple[list[list[int]], list[float] | None]:
     """The columns and steps of a compressed file, as docs/compressed-file.md tells, with nothing but Python's whole numbers."""
     place = 48
-    magic, version, entries, _, shared, n, places, channels, count, _ = struct.unpack("<8s4BQ3I16s", content[:place])
+    magic, version, entries, _, shared, n, positions, channels, count, _ = struct.unpack("<8s4BQ3I16s", content[:place])
     assert (magic, version) == (b"isthmus\x1a", 1)
     assert hashlib.blake2b(content[:-8], digest_size=8).digest() == content[-8:]
     steps = None
@@ -146,7 +146,7 @@ def by_hand(content: bytes) -> tuple[list[list[int]], list[float] | None]:
             state = state << 32 | words.pop()
         return found
 
-    rows, columns = n * places * channels // len(tables), []
+    rows, columns = n * positions * channels // len(tables), []
     for low, shift, roots in tables:
         cells = [i for i, root in enumerate(roots) if root]
         total = sum(root * root for root in roots)

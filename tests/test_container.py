@@ -61,7 +61,7 @@ def path(fitted: Autoencoder, tmp_path: Path) -> Path:
 def checkpoint(fitted: Autoencoder, tmp_path: Path) -> Path:
     X = np.random.default_rng(0).random((40, 6), np.float32)
     ae = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=2, random_state=0, early_stopping=True)
-    for report in ae.fitting(X, every=1):
+    for report in ae.iter_fit(X, every=1):
         if report.step == 4:
             ae.checkpoint(tmp_path / "checkpoint.safetensors")
     return tmp_path / "checkpoint.safetensors"

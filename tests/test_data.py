@@ -265,7 +265,7 @@ def test_what_cannot_be_learnt_from_is_refused_with_its_place(kind: str) -> None
 def test_the_largest_number_is_not_too_large() -> None:
     X = np.array([[np.finfo(np.float32).max], [-np.finfo(np.float32).max], [np.nan]])
     as_examples(X[:2])
-    as_examples(X, missing="mask")
+    as_examples(X, missing="allow")
     with pytest.raises(DataError, match="NaN: row 2"):
         as_examples(X)
 

@@ -144,7 +144,7 @@ def test_a_folder_in_use_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["isthmus", *given])
     folder = tmp_path / ("tf-simple" if given[0] == "reproduce" else "r")
-    with run_folder.claimed(folder):
+    with run_folder.reserve_folder(folder):
         (folder / "x").touch()
         with pytest.raises(SystemExit) as end:
             main()
@@ -157,7 +157,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from isthmus.experiments import run_folder
-with run_folder.claimed(Path("r")):
+with run_folder.reserve_folder(Path("r")):
     print("mine", flush=True)
     sys.stdin.read()
 """
@@ -171,12 +171,12 @@ def test_a_killed_process_keeps_nobody_out(tmp_path: Path) -> None:
         assert other.stdout.readline() == b"mine\n"
         with (
             pytest.raises(FolderInUseError, match="another process is writing into"),
-            run_folder.claimed(tmp_path / "r"),
+            run_folder.reserve_folder(tmp_path / "r"),
         ):
             pass
         other.send_signal(signal.SIGKILL)
         other.wait()
-        with run_folder.claimed(tmp_path / "r"):
+        with run_folder.reserve_folder(tmp_path / "r"):
             pass
 
 
@@ -225,7 +225,7 @@ def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) ->
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.stdout.count("ended: 0") == len(verbs), done.stderr
-    names = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}
+    names = {path.name for path in (tmp_path / "r" / "figures").iterdir()}
     assert "traversal.png" in names
     assert weights_hash(tmp_path / "r" / MODEL) == weights_hash(whole / MODEL)
 

@@ -28,13 +28,13 @@ from torch import nn
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import Mask, Noise, Occlude
+from isthmus.corruptions import GaussianNoise, Masking, Occlusion
 from isthmus.data.validation import Examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.base import seed_of
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import Adam, AdamW, OneCycle
-from isthmus.scaling import Bytes, Standard
+from isthmus.scaling import Standard, UInt8
 
 
 def quick(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
@@ -84,7 +84,7 @@ SANE = {
 
 def test_what_auto_chose_is_kept() -> None:
     pictures = Autoencoder(epochs=0.01).fit((data.digits().train * 255).astype(np.uint8))
-    assert (pictures.scaling_, pictures.likelihood_, pictures.bottleneck_) == (Bytes(), Bernoulli(), Identity(32))
+    assert (pictures.scaling_, pictures.likelihood_, pictures.bottleneck_) == (UInt8(), Bernoulli(), Identity(32))
     flowers = Autoencoder(epochs=1).fit(load_iris().data)
     assert (flowers.scaling_, flowers.likelihood_, flowers.bottleneck_) == (Standard(), Normal("learned"), Identity(2))
     assert isinstance(flowers.optimizer_, AdamW)
@@ -99,7 +99,7 @@ def own() -> Modules:
 KINDS: list[dict[str, Any]] = [
     {"architecture": MLP((16,))},
     {"architecture": MLP((300, 200)), "bottleneck": Gaussian(3)},
-    {"architecture": MLP((16,)), "bottleneck": VectorQuantized(4, entries=8)},
+    {"architecture": MLP((16,)), "bottleneck": VectorQuantized(4, codebook_size=8)},
     {"architecture": MLP((16,)), "precision": "float64"},
     {"architecture": MLP((16,), tied=True), "likelihood": Normal("learned")},
     {"architecture": Conv((4,))},
@@ -151,22 +151,22 @@ def test_scores_are_minus_the_nats_that_an_example_costs(table: np.ndarray) -> N
 
 def test_the_units_of_the_user_are_kept() -> None:
     X = (data.digits().train[:200] * 255).astype(np.uint8)
-    ae = quick(corruption=Noise(0.2)).fit(X)
+    ae = quick(corruption=GaussianNoise(0.2)).fit(X)
     assert ae.reconstruct(X).max() > 100
     assert (ae.corrupt(X, random_state=1) - X).std() == pytest.approx(0.2 * 255, rel=0.02)
     np.testing.assert_array_equal(ae.corrupt(X), ae.corrupt(X, random_state=0))
-    assert (ae.corrupt(X, corruption=Mask(1.0)) == 0).all()
-    assert (ae.corrupt(X, corruption=Occlude(0.25))[:, 2:] == 0).all()
+    assert (ae.corrupt(X, corruption=Masking(1.0)) == 0).all()
+    assert (ae.corrupt(X, corruption=Occlusion(0.25))[:, 2:] == 0).all()
     np.testing.assert_array_equal(ae.corrupt(X, random_state=1), ae.corrupt(X, random_state=1))
 
 
 def test_many_examples_are_spoilt_each_in_its_place() -> None:
     """In blocks: each row once, in order, and no two blocks alike."""
     X = np.arange(2100.0)[:, None] * np.ones(3)
-    spoilt = quick(corruption=Noise(1e-3)).fit(X).corrupt(X, random_state=1)
-    assert spoilt.shape == X.shape
-    assert np.abs(spoilt - X).max() < 10
-    noise = spoilt - X
+    corrupted = quick(corruption=GaussianNoise(1e-3)).fit(X).corrupt(X, random_state=1)
+    assert corrupted.shape == X.shape
+    assert np.abs(corrupted - X).max() < 10
+    noise = corrupted - X
     assert len(np.unique(noise[:, 0].round(6))) > 2000
 
 
@@ -332,7 +332,7 @@ def test_fitting_again_forgets_unless_warm(table: np.ndarray) -> None:
 
 def test_what_is_given_is_not_touched(table: np.ndarray) -> None:
     X = table.copy()
-    ae = quick(Gaussian(2), corruption=Noise(0.5, once=True)).fit(X)
+    ae = quick(Gaussian(2), corruption=GaussianNoise(0.5, fixed=True)).fit(X)
     Z = ae.encode(X)
     kept = Z.copy()
     ae.decode(Z), ae.reconstruct(X), ae.corrupt(X), ae.reconstruction_error(X), ae.partial_fit(X)
@@ -445,7 +445,7 @@ def test_columns_in_another_order_are_refused(table: np.ndarray) -> None:
 @pytest.mark.parametrize("every", [0, -1])
 def test_looking_never_is_refused(every: int, table: np.ndarray) -> None:
     with pytest.raises(ValueError, match="every"):
-        next(iter(quick().fitting(table, every=every)))
+        next(iter(quick().iter_fit(table, every=every)))
 
 
 def test_fields_of_one_record_are_set_together() -> None:

@@ -17,13 +17,13 @@ from torch import nn
 from isthmus import Autoencoder, data, evaluation
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.errors import DataError
 from isthmus.evaluation import evaluate
 from isthmus.evaluation.metrics import structural_similarities
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD
-from isthmus.scaling import MinMax, Standard, Unscaled
+from isthmus.scaling import MinMax, NoScaling, Standard
 
 Array = NDArray[Any]
 
@@ -53,7 +53,7 @@ EXAMPLES: dict[str, Array] = {
     "table": rows(400) + 1e4,
 }
 SYSTEMS: dict[str, Autoencoder] = {
-    "bytes": trained(EXAMPLES["bytes"], Gaussian(3), corruption=Noise(0.3)),
+    "bytes": trained(EXAMPLES["bytes"], Gaussian(3), corruption=GaussianNoise(0.3)),
     "unit": trained(EXAMPLES["unit"], Identity(4), kind="images"),
     "table": trained(EXAMPLES["table"], Identity(2)),
 }
@@ -174,7 +174,7 @@ class Logit(nn.Module):
 
 def test_a_perfect_reconstruction_reaches_the_floor() -> None:
     X = HELD_OUT["unit"].clip(0.01, 0.99)
-    choices = {"optimizer": SGD(1e-12), "scaling": Unscaled(), "likelihood": Bernoulli()}
+    choices = {"optimizer": SGD(1e-12), "scaling": NoScaling(), "likelihood": Bernoulli()}
     ae = trained(X, Identity(30), architecture=Modules(nn.Identity(), Logit()), **choices)
     result = evaluate(ae, X)
     assert result.bce_per_pixel == pytest.approx(result.bce_floor, rel=1e-6)

@@ -11,7 +11,7 @@ import pytest
 from isthmus import Autoencoder, compare, evaluate, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.evaluation import Evaluation
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam
@@ -128,9 +128,9 @@ def test_a_sweep_chooses_by_the_error_in_which_every_column_counts() -> None:
     found = sweep(quick(size=1), X, grid)
     assert found.column.name == "column_error"
     assert found.values == {"scaling": Standard()}
-    raw = sweep(quick(size=1), X, grid, by="mse")
+    raw = sweep(quick(size=1), X, grid, metric="mse")
     assert raw.values == {"scaling": MinMax()}
-    noisy = quick(corruption=Noise(0.3), epochs=2)
+    noisy = quick(corruption=GaussianNoise(0.3), epochs=2)
     assert sweep(noisy, X, {"scaling": [MinMax(), Standard()]}).column.name == "column_error_restored"
 
 

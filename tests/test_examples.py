@@ -60,7 +60,7 @@ def losses(tutorial: str, some: np.ndarray) -> list[float]:
 
 def nets(module: Any, tutorial: str, some: np.ndarray) -> list[nn.Module]:
     """The script's encoder and decoder, with the weights that isthmus's begin with."""
-    model = system(tutorial).untrained(some).model_
+    model = system(tutorial).initialize(some).model_
     built = [net.double() for net in module.build()]
     for theirs, ours in zip(built, (model.encoder, model.decoder), strict=True):
         for weight, first in zip(theirs.parameters(), ours.parameters(), strict=True):

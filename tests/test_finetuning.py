@@ -22,10 +22,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from test_cli import run as cli
 
-from isthmus import Autoencoder, Classifier, data, finetune
+from isthmus import Autoencoder, AutoencoderClassifier, data, finetune
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
-from isthmus.corruptions import Mask
+from isthmus.corruptions import Masking
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.classifier_head import Head, Net
 from isthmus.optimizers import AdamW, OneCycle
@@ -37,8 +37,8 @@ def small(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
     return Autoencoder(bottleneck, **{"architecture": MLP((16,)), "epochs": 1, "batch_size": 128} | choices)
 
 
-def quick(autoencoder: Any = None, **choices: Any) -> Classifier:
-    return Classifier(autoencoder or small(), **{"epochs": 3, "random_state": 0} | choices)
+def quick(autoencoder: Any = None, **choices: Any) -> AutoencoderClassifier:
+    return AutoencoderClassifier(autoencoder or small(), **{"epochs": 3, "random_state": 0} | choices)
 
 
 CHECKS = [
@@ -57,14 +57,14 @@ CHECKS = [
     ids=[f"{c.autoencoder.precision}-{getattr(check, 'func', check).__name__}" for c, check in CHECKS],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-def test_scikit_learns_checks(estimator: Classifier, check: Any) -> None:
+def test_scikit_learns_checks(estimator: AutoencoderClassifier, check: Any) -> None:
     check(estimator)
 
 
 @pytest.mark.promise(14)
 @pytest.mark.parametrize("name", ["check_param_validation", "check_dataframe_column_names_consistency"])
 def test_scikit_learns_further_checks(name: str) -> None:
-    getattr(estimator_checks, name)("Classifier", quick())
+    getattr(estimator_checks, name)("AutoencoderClassifier", quick())
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_the_softmax_on_codes_is_logistic_regression(rng: np.random.Generator) -
     y = (X + rng.normal(size=X.shape)).argmax(1)
     ae = small(Identity(3), random_state=0, precision="float64").fit(X)
     choices = {"epochs": 300, "batch_size": 240, "optimizer": AdamW(0.1, weight_decay=0.0, schedule=OneCycle())}
-    ours = Classifier(ae, frozen=True, random_state=0, **choices).fit(X, y)
+    ours = AutoencoderClassifier(ae, frozen=True, random_state=0, **choices).fit(X, y)
     other = LogisticRegression(C=1e6, max_iter=5000, tol=1e-8).fit(ae.transform(X), y)
     np.testing.assert_allclose(ours.predict_proba(X), other.predict_proba(ae.transform(X)), atol=1e-4)
 
@@ -175,7 +175,8 @@ def test_the_same_random_state_gives_the_same_bits(table: Any) -> None:
     X, y = table
     world = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     one, two, other = (
-        quick(small(Gaussian(4)), corruption=Mask(0.3), random_state=seed).fit(X[:100], y[:100]) for seed in (3, 3, 4)
+        quick(small(Gaussian(4)), corruption=Masking(0.3), random_state=seed).fit(X[:100], y[:100])
+        for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(one.predict_log_proba(X), two.predict_log_proba(X))
     assert not np.array_equal(one.predict_log_proba(X), other.predict_log_proba(X))
@@ -187,7 +188,7 @@ def test_the_same_random_state_gives_the_same_bits(table: Any) -> None:
 @pytest.mark.parametrize(
     "choices",
     [
-        {"architecture": Conv((4,), code="map", up="transpose"), "bottleneck": VectorQuantized(2, entries=8)},
+        {"architecture": Conv((4,), code="map", up="transpose"), "bottleneck": VectorQuantized(2, codebook_size=8)},
         {"architecture": Conv((4,)), "bottleneck": Gaussian(5)},
         {"architecture": MLP((64,)), "bottleneck": Identity(5)},
     ],
@@ -219,8 +220,8 @@ def test_few_labels_go_further_after_many_examples_without(table: Any) -> None:
     pool.set_params(epochs=8, batch_size=64, optimizer=FAST, random_state=0)
     few = np.concatenate([np.flatnonzero(y == label)[:3] for label in range(10)])
     Z, labels = digits.test.reshape(-1, 64), digits.test_labels
-    both = Classifier(pool, random_state=0, epochs=30).fit(X[few], y[few], unlabeled=X)
-    drawn = Classifier(pool, random_state=0, epochs=30, pretrain=False).fit(X[few], y[few])
+    both = AutoencoderClassifier(pool, random_state=0, epochs=30).fit(X[few], y[few], unlabeled=X)
+    drawn = AutoencoderClassifier(pool, random_state=0, epochs=30, pretrain=False).fit(X[few], y[few])
     assert both.score(Z, labels) > drawn.score(Z, labels) + 0.05
     fitted = finetune(clone(pool).fit(np.concatenate([X[few], X])), X[few], y[few], epochs=30, random_state=0)
     np.testing.assert_array_equal(fitted.predict_proba(Z), both.predict_proba(Z))
@@ -233,7 +234,7 @@ def test_an_autoencoder_that_is_not_fitted_learns_first(table: Any) -> None:
     assert not hasattr(pool, "model_")
     np.testing.assert_array_equal(classifier.autoencoder_.transform(X), clone(pool).fit(X).transform(X))
     drawn = quick(pool, frozen=True, pretrain=False).fit(X, y)
-    np.testing.assert_array_equal(drawn.autoencoder_.transform(X), clone(pool).untrained(X).transform(X))
+    np.testing.assert_array_equal(drawn.autoencoder_.transform(X), clone(pool).initialize(X).transform(X))
     assert drawn.autoencoder_.history_ == ()
 
 
@@ -297,14 +298,14 @@ def test_what_cannot_be_is_a_sentence(table: Any, learned: Autoencoder) -> None:
         quick(FrozenEstimator(LogisticRegression())).fit(X, y)
     with pytest.raises(NotFittedError):
         finetune(Autoencoder(), X, y)
-    with pytest.raises(ValueError, match="The 'epochs' parameter of Classifier"):
+    with pytest.raises(ValueError, match="The 'epochs' parameter of AutoencoderClassifier"):
         quick(epochs=0).fit(X, y)
 
 
 def test_labels_of_examples_with_missing_numbers_are_learned(table: Any) -> None:
     X, y = table
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
-    ae = small(Identity(12), epochs=10, missing="mask").fit(holes)
+    ae = small(Identity(12), epochs=10, missing="allow").fit(holes)
     classifier = finetune(ae, holes, y, random_state=0)
     assert classifier.score(holes, y) > 0.8
     with pytest.raises(DataError, match="contains NaN"):

@@ -24,8 +24,8 @@ CASES = {  # examples so large that they are computed one by one
     "dense behind maps": (Gaussian(2), Conv((32, 4)), (1280, 1024), "float32"),
     "a map": (Identity(8), Conv((16, 32), code="map"), (800, 800, 3), "float32"),
     "strides": (Identity(8), Conv((16, 32), code="map", up="transpose", down="stride"), (1280, 1536), "float32"),
-    "a codebook": (VectorQuantized(8, entries=512), Conv((16,), code="map"), (1024, 1024), "float32"),
-    "a codebook of thousands": (VectorQuantized(2, entries=9000), Conv((4,), code="map"), (400, 400), "float64"),
+    "a codebook": (VectorQuantized(8, codebook_size=512), Conv((16,), code="map"), (1024, 1024), "float32"),
+    "a codebook of thousands": (VectorQuantized(2, codebook_size=9000), Conv((4,), code="map"), (400, 400), "float64"),
     "a line": (Identity(8), Conv((16, 2)), (2**20,), "float32"),
     "double precision": (Gaussian(2), Conv((16, 2)), (640, 640), "float64"),
 }
@@ -39,7 +39,7 @@ for name, (bottleneck, architecture, shape, precision) in CASES.items():
     ae = Autoencoder(bottleneck, architecture=architecture, kind=kind, precision=precision, random_state=0, device="cpu")
     for sides in (tuple(min(side, 16) for side in shape), shape):  # first a small one: what is loaded and kept for good
         X = np.random.default_rng(0).random((1, *sides), np.float32)
-        ae.untrained(X)
+        ae.initialize(X)
         trim_malloc()
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = said("VmRSS")

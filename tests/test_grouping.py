@@ -16,7 +16,7 @@ import torch
 from cases import thorough_where
 from torch import Generator, nn
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, architectures, bottlenecks, likelihoods
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, architectures, bottlenecks, likelihoods
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Code
@@ -78,14 +78,14 @@ def methods(ae: Autoencoder) -> dict[str, Method]:
         "encode",
         "reconstruct",
         "score_samples",
-        *(["impute", "reconstruction_error"] if ae.missing == "mask" else []),
+        *(["impute", "reconstruction_error"] if ae.missing == "allow" else []),
     )
     return {name: getattr(ae, name) for name in names}
 
 
 def untrained(X: Any, **choices: Any) -> Autoencoder:
     """An autoencoder whose biases are random too."""
-    ae = Autoencoder(random_state=0, device="cpu", **choices).untrained(X)
+    ae = Autoencoder(random_state=0, device="cpu", **choices).initialize(X)
     with torch.no_grad():
         for parameter in ae.model_.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=Generator().manual_seed(0)), alpha=0.1)
@@ -116,7 +116,7 @@ def test_every_choice_gives_an_example_the_same_bits(name: str, shape: tuple[int
                 continue
             choices = {"bottleneck": bottleneck, "likelihood": made(likelihoods, likelihood), "precision": precision}
             masked = number % 2 == 1
-            ae = untrained(X, architecture=architecture, missing="mask" if masked else "refuse", **choices)
+            ae = untrained(X, architecture=architecture, missing="allow" if masked else "error", **choices)
             found = disagreeing(methods(ae), np.where(X > 0.9, np.nan, X) if masked else X)
             codes = Z.standard_normal((41, *ae.code_shape_)).astype(precision)
             wrong += [(architecture, choices, each) for each in [*found, *disagreeing({"decode": ae.decode}, codes)]]
@@ -124,19 +124,19 @@ def test_every_choice_gives_an_example_the_same_bits(name: str, shape: tuple[int
 
 
 @pytest.mark.promise(15)
-@pytest.mark.parametrize("measure", ["combined", "code", "error", "whitened", "nats"])
+@pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_detectors_and_classifiers_give_an_example_the_same_bits(measure: Any, precision: Any) -> None:
     X = np.random.default_rng(0).random((60, 9)).astype(precision)
     ae = untrained(X, bottleneck=Identity(5), architecture=MLP((30,)), precision=precision)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IsthmusWarning)  # few rows to calibrate on
-        detector = OutlierDetector.around(ae, X, measure=measure, random_state=0)
+        detector = OutlierDetector.from_fitted(ae, X, anomaly_score=measure, random_state=0)
     asked = {name: getattr(detector, name) for name in ("score_samples", "decision_function", "predict", "p_values")}
     asked["contributions"] = detector.contributions
     assert not disagreeing(asked, X)
     if measure == "error":
-        classifier = Classifier(ae, frozen=True, epochs=2, random_state=0).fit(X, np.arange(60) % 3)
+        classifier = AutoencoderClassifier(ae, frozen=True, epochs=2, random_state=0).fit(X, np.arange(60) % 3)
         names = ("predict_proba", "predict_log_proba", "decision_function", "predict")
         assert not disagreeing({name: getattr(classifier, name) for name in names}, X)
 

@@ -54,11 +54,11 @@ CHANGES = {
 @pytest.mark.promise(25)
 @pytest.mark.parametrize("how", CHANGES)
 def test_nothing_trained_on_is_measured_on(how: str) -> None:
-    before = split(data(ROWS, np.arange(100)), "refuse")
+    before = split(data(ROWS, np.arange(100)), "error")
     trained, held = rows(before.train), rows(before.test)
     assert (len(trained), len(held)) == (90, 10)
     now = CHANGES[how]()
-    after = found_again(before.record, data(now, np.arange(len(now))), "refuse")  # type: ignore[arg-type]
+    after = found_again(before.record, data(now, np.arange(len(now))), "error")  # type: ignore[arg-type]
     assert rows(after.test) <= held
     assert rows(after.train) <= trained
     assert (now[after.test_rows] == after.test).all()
@@ -79,13 +79,13 @@ def test_nothing_trained_on_is_measured_on(how: str) -> None:
 @pytest.mark.promise(25)
 def test_equal_examples_are_on_one_side() -> None:
     few = RNG.integers(0, 3, size=(200, 3)).astype(float)  # 27 different ones
-    part = split(data(few), "refuse")
+    part = split(data(few), "error")
     assert not rows(part.train) & rows(part.test)
     assert 1 <= len(part.test) <= 20
-    same = split(data(np.ones((50, 2))), "refuse")
+    same = split(data(np.ones((50, 2))), "error")
     assert len(same.test) == 5
     assert "held-out ones have copies among the others" in same.notes[0]
-    again = found_again(same.record, data(np.ones((60, 2))), "refuse")  # type: ignore[arg-type]
+    again = found_again(same.record, data(np.ones((60, 2))), "error")  # type: ignore[arg-type]
     assert (len(again.train), len(again.test)) == (45, 5)
 
 
@@ -103,18 +103,18 @@ def test_keys_are_of_the_numbers_alone() -> None:
 
 @pytest.mark.promise(25)
 def test_other_data_are_measured_without_what_was_trained_on() -> None:
-    part = split(data(ROWS), "refuse")
-    mixed = others(part.record, data(np.concatenate([part.train[:60], NEW])), "refuse")
+    part = split(data(ROWS), "error")
+    mixed = others(part.record, data(np.concatenate([part.train[:60], NEW])), "error")
     assert rows(mixed.test) <= rows(NEW)
     assert len(mixed.test) == 9
     assert "60 of 91 examples were trained on" in mixed.notes[0]
-    copy = others(part.record, data(RNG.permutation(ROWS)), "refuse")
+    copy = others(part.record, data(RNG.permutation(ROWS)), "error")
     assert rows(copy.test) == rows(part.test)
-    assert others(part.record, data(NEW), "refuse").notes == ()
+    assert others(part.record, data(NEW), "error").notes == ()
     with pytest.raises(DataError, match="trained on all examples"):
-        others(part.record, data(part.train), "refuse")
+        others(part.record, data(part.train), "error")
     with pytest.raises(DataError, match=r"held out are not in x\.csv any more"):
-        found_again(part.record, data(part.train), "refuse")  # type: ignore[arg-type]
+        found_again(part.record, data(part.train), "error")  # type: ignore[arg-type]
 
 
 @pytest.mark.promise(25)
@@ -123,29 +123,29 @@ def test_what_was_trained_on_is_known_in_another_precision(then: Any, now: Any, 
     """As a .npy of float32 where the run had a table, or the other way round."""
     written = np.array([[float(str(number)) for number in row] for row in ROWS.astype(np.float32)])
     assert (written.astype(np.float32) != written).any()
-    part = split(data(written.astype(then)), "refuse")
+    part = split(data(written.astype(then)), "error")
     assert part.record is not None
     splits.write_record(tmp_path, part.record)
     record = splits.read_record(tmp_path)
     again = written.astype(now)
     assert splits.trained_on(record, again).sum() == 90
-    mixed = others(record, data(np.concatenate([again, NEW.astype(now)])), "refuse")
+    mixed = others(record, data(np.concatenate([again, NEW.astype(now)])), "error")
     assert "90 of 131 examples were trained on" in mixed.notes[0]
     assert rows(mixed.test.astype(np.float32)) <= rows(part.test.astype(np.float32)) | rows(NEW.astype(np.float32))
     near = written + 1e-9  # other examples of one precision stay others
-    assert not splits.trained_on(split(data(written), "refuse").record, near).any()
+    assert not splits.trained_on(split(data(written), "error").record, near).any()
 
 
 @pytest.mark.promise(25)
 def test_a_test_part_of_its_own_never_holds_what_was_trained_on() -> None:
     own = Dataset("x.npz", ROWS[:80], ROWS[75:], None, np.arange(75, 100))
-    part = split(own, "refuse")
+    part = split(own, "error")
     assert rows(part.test) == rows(ROWS[80:])
     assert part.test_labels is not None
     assert part.test_labels.tolist() == list(range(80, 100))
     assert "5 of 25 test examples are training examples too" in part.notes[0]
     moved = Dataset("x.npz", np.concatenate([ROWS[80:], ROWS[:40]]), np.concatenate([ROWS[30:60], NEW]))
-    after = found_again(part.record, moved, "refuse")  # type: ignore[arg-type]
+    after = found_again(part.record, moved, "error")  # type: ignore[arg-type]
     assert rows(after.test) == rows(NEW)
     assert rows(after.train) <= rows(ROWS[:80])
 
@@ -158,27 +158,27 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("isthmus.experiments.splits._TAKEN", 100)
     twice = np.concatenate([ROWS, ROWS[:1]])  # the last is a copy of the first
-    part = split(saved(twice), "refuse")
+    part = split(saved(twice), "error")
     assert isinstance(part.train, np.memmap)
     assert rows(part.test) == rows(ROWS[91:])
-    after = found_again(part.record, saved(np.concatenate([twice, NEW])), "refuse")  # type: ignore[arg-type]
+    after = found_again(part.record, saved(np.concatenate([twice, NEW])), "error")  # type: ignore[arg-type]
     assert isinstance(after.train, np.memmap)
     np.testing.assert_array_equal(after.train, part.train)
     np.testing.assert_array_equal(after.test, part.test)
     monkeypatch.setattr("isthmus.experiments.splits.REMEMBERED", 50)
-    part = split(saved(ROWS), "refuse")
+    part = split(saved(ROWS), "error")
     assert part.record is not None
     assert part.record.keys is None
-    after = found_again(part.record, saved(np.concatenate([ROWS, NEW])), "refuse")
+    after = found_again(part.record, saved(np.concatenate([ROWS, NEW])), "error")
     np.testing.assert_array_equal(after.test, ROWS[90:])
     np.testing.assert_array_equal(after.train, ROWS[:90])
     with pytest.raises(DataError, match="has changed other than by examples added at its end"):
-        found_again(part.record, saved(ROWS[::-1].copy()), "refuse")
+        found_again(part.record, saved(ROWS[::-1].copy()), "error")
 
 
 @pytest.mark.promise(23)
 def test_a_damaged_memory_is_one_sentence(tmp_path: Path) -> None:
-    part = split(data(ROWS), "refuse")
+    part = split(data(ROWS), "error")
     assert part.record is not None
     splits.write_record(tmp_path, part.record)
     path = tmp_path / splits.FILE
@@ -248,14 +248,14 @@ SAYING = {
 @pytest.mark.promise(25)
 @pytest.mark.parametrize("verb", SAYING)
 def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, grown: Path, tmp_path: Path) -> None:
-    held = split(data(ROWS), "refuse")
-    places = {
+    held = split(data(ROWS), "error")
+    positions = {
         "run": grown / "run",
         "other": grown / "other",
         "out": tmp_path / "out",
         "new": table(tmp_path / "new.csv", NEW),
     }
-    said = says(*(word.format(**places) for word in SAYING[verb]))
+    said = says(*(word.format(**positions) for word in SAYING[verb]))
     assert NOTE in said
     assert "what is measured, is on the 10 held out" in said
     if verb in {"encode", "reconstruct"}:
@@ -287,7 +287,7 @@ def test_calibrating_leaves_out_what_was_trained_on(grown: Path, tmp_path: Path)
     said = says(*words, "--normal", str(normal))
     assert "90 of 131 examples of normal.csv were trained on: they are left out" in said
     assert "90 of 131 examples were trained on: they score as more normal than new ones" in said
-    trained = table(tmp_path / "trained.csv", split(data(ROWS), "refuse").train)
+    trained = table(tmp_path / "trained.csv", split(data(ROWS), "error").train)
     assert "trained on all examples of trained.csv" in says(*words, "--normal", str(trained), code=1)
 
 
@@ -358,23 +358,23 @@ def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
 
     path, folder = table(tmp_path / "x.csv", ROWS), tmp_path / "run"
     folder.mkdir()
-    origin = run_folder.Origin(str(path), run_folder.ReadOptions(drop=("kind",)))
+    origin = run_folder.DataSource(str(path), run_folder.ReadOptions(drop=("kind",)))
     dataset = origin.read()
-    part = split(dataset, "refuse")
+    part = split(dataset, "error")
     X = Examples(part.train, dataset.columns, dataset.kind)
     ae = begun()
-    for report in ae.fitting(X, validation=part.test):
+    for report in ae.iter_fit(X, validation_data=part.test):
         if report.epoch == 2:
-            run_folder.save_checkpoint(folder, ae, origin, run_folder.About("deep"), part.record)
+            run_folder.save_checkpoint(folder, ae, origin, run_folder.RunInfo("deep"), part.record)
             break
     table(path, RNG.permutation(np.concatenate([ROWS, NEW])))
     assert NOTE in says("resume", str(folder))
-    whole = begun().fit(X, validation=part.test)
+    whole = begun().fit(X, validation_data=part.test)
     np.testing.assert_array_equal(run_folder.open_run(folder).transform(ROWS), whole.transform(ROWS))
     (tmp_path / "again").mkdir()
-    for report in (ae := begun()).fitting(X, validation=part.test):
+    for report in (ae := begun()).iter_fit(X, validation_data=part.test):
         if report.epoch == 2:
-            run_folder.save_checkpoint(tmp_path / "again", ae, origin, run_folder.About("deep"), part.record)
+            run_folder.save_checkpoint(tmp_path / "again", ae, origin, run_folder.RunInfo("deep"), part.record)
             break
     table(path, ROWS[3:])
     assert "that training began with are not in x.csv any more" in says("resume", str(tmp_path / "again"), code=1)

@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Gaussian(2), architecture=MLP((8,)), epochs=4, batch_size=8, early_stopping=True, random_state=0, device="cpu"
     )
     path = tmp_path_factory.mktemp("hostile") / "checkpoint.safetensors"
-    for report in ae.fitting(X, validation=X[:7], every=2):
+    for report in ae.iter_fit(X, validation_data=X[:7], every=2):
         if report.epoch == 3 and not report.complete:
             ae.checkpoint(path)
             break
@@ -47,7 +47,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_checkpoint_itself_goes_on(checkpoint: Path) -> None:
-    assert len(load(checkpoint).resume(X, validation=X[:7]).history_) == 4
+    assert len(load(checkpoint).resume(X, validation_data=X[:7]).history_) == 4
 
 
 @pytest.mark.promise(22)
@@ -58,7 +58,7 @@ def test_a_checkpoint_that_no_training_leads_to_is_refused_by_name_before_a_step
     edit, said = hostile.CHECKPOINTS[case]
     path = hostile.edited(checkpoint, tmp_path / "x", edit)
     with pytest.raises(ModelFileError) as caught:
-        load(path).resume(X, validation=X[:7])
+        load(path).resume(X, validation_data=X[:7])
     told = str(caught.value)
     assert re.search(said, told), told
     assert "\n" not in told
@@ -130,7 +130,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     images = np.random.default_rng(0).random((2, 400, 400), np.float32)
     ae = Autoencoder(Gaussian(2), architecture=Conv((8, 8), kernel=201), kind="images", random_state=0, device="cpu")
     path = tmp_path_factory.mktemp("slow") / "model.safetensors"
-    ae.untrained(images).save(path)
+    ae.initialize(images).save(path)
     return path, images
 
 
@@ -146,11 +146,11 @@ DEEDS: dict[str, Callable[[Autoencoder, np.ndarray], object]] = {
     "traverse": lambda ae, X: isthmus.latent_traversal.traverse(ae, X),
     "interpolate": lambda ae, X: isthmus.latent_traversal.interpolate(ae, X[:1], X[1:]),
     "neighbors": lambda ae, X: isthmus.latent_traversal.neighbors(ae, X, X[:1]),
-    "detect": lambda ae, X: isthmus.OutlierDetector.around(ae, X.repeat(4, 0), false_alarm_rate=0.5),
+    "detect": lambda ae, X: isthmus.OutlierDetector.from_fitted(ae, X.repeat(4, 0), false_alarm_rate=0.5),
     "latent": lambda ae, X: isthmus.plots.latent(ae, X),
     "tsne": lambda ae, X: isthmus.plots.tsne(ae, X.repeat(4, 0)),
     "reconstructions": lambda ae, X: isthmus.plots.reconstructions(ae, X),
-    "finetune": lambda ae, X: isthmus.Classifier(ae, epochs=1).fit(X, [0, 1]),
+    "finetune": lambda ae, X: isthmus.AutoencoderClassifier(ae, epochs=1).fit(X, [0, 1]),
 }
 
 
@@ -175,7 +175,7 @@ def test_who_insists_or_made_the_model_waits_as_long_as_it_takes(
     monkeypatch.setattr("isthmus.estimators.base.in_batches", lambda *_: "computed")
     assert load(path, max_memory="100GB").encode(images) == "computed"
     own = Autoencoder(Gaussian(2), architecture=Conv((8, 8), kernel=201), kind="images", random_state=0, device="cpu")
-    assert own.untrained(images).encode(images) == "computed"
+    assert own.initialize(images).encode(images) == "computed"
     insist("100GB")
     try:
         assert load(path).encode(images) == "computed"
@@ -191,7 +191,7 @@ def test_a_model_that_asks_for_much_memory_is_a_sentence_in_every_use(
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16), np.uint8)
     ae = Autoencoder(Gaussian(2), architecture=Conv((4,), code="map"), epochs=1, random_state=0, device="cpu")
-    ae.untrained(images).save("small")
+    ae.initialize(images).save("small")
     path = hostile.edited(tmp_path / "small", tmp_path / "large", hostile.USES["an image of 4096 x 4096"])
     large = np.zeros((2, 4096, 4096), np.uint8)
     resource = pytest.importorskip("resource")  # not on Windows

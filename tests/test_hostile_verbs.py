@@ -136,7 +136,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / ARRAYS, **{"x_train": np.ones((9, 3)), "\x1b[2J$x": np.ones(3), "<b>\u202e": np.ones((2, 2))})
     np.save(folder / CODES, np.zeros((3, 2), np.float32))
     told = ["--labels", CELLS[0], "--id", CELLS[1]]
-    check_said(run("train", *QUICK, "missing=mask", "--data", TABLE, *told, f"--out=./{RUN}", cwd=folder), 0)
+    check_said(run("train", *QUICK, "missing=allow", "--data", TABLE, *told, f"--out=./{RUN}", cwd=folder), 0)
     check_said(run("train", *QUICK, "--data", f"./{PICTURES}", f"--out=./{PICTURED}", "--tensorboard", cwd=folder), 0)
     check_said(run("compress", RUN, "--data", TABLE, "--out", "packed $x.isthmus", cwd=folder), 0)
     assert check_files(folder) >= {".csv", ".json", ".html", ".png"}

@@ -72,9 +72,9 @@ def test_points_stand_where_their_codes_are() -> None:
     for point in tree.findall(".//g[@class='p']"):
         (dot,) = point.findall("circle")
         at[int((point.findtext("title") or "").split()[-1])] = float(dot.attrib["cx"]), -float(dot.attrib["cy"])
-    places = np.array([at[i] for i in range(30)])
+    positions = np.array([at[i] for i in range(30)])
     for axis in (0, 1):
-        assert np.corrcoef(places[:, axis], codes[:, axis])[0, 1] > 0.9999
+        assert np.corrcoef(positions[:, axis], codes[:, axis])[0, 1] > 0.9999
 
 
 def test_it_runs_nothing_and_asks_nobody_and_says_what_it_is() -> None:

@@ -492,16 +492,16 @@ def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path
 def test_validation_examples_that_are_trained_on_or_tested_too_are_left_out(rng: np.random.Generator) -> None:
     X = rng.normal(size=(30, 4))
     dataset = Dataset("x", X[:20], X[20:25], validation=X[[3, 27, 21, 28]], validation_labels=np.array(list("abca")))
-    part = split(dataset, "refuse")
+    part = split(dataset, "error")
     examples, notes = watched_by(dataset, part)
     np.testing.assert_array_equal(examples.values, X[[27, 28]])
     assert notes == ["2 of 4 validation examples are training or test examples too, and are left out"]
     labeled = replace(dataset, train_labels=np.array(["a", "b"] * 10), validation_labels=np.array(list("abcb")))
-    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "refuse"))[0].values, X[[27, 28]])
+    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "error"))[0].values, X[[27, 28]])
     labeled = replace(labeled, validation_labels=np.array(list("cbac")))
-    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "refuse"))[0].values, X[[27]])
+    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "error"))[0].values, X[[27]])
     copies = Dataset("x", X[:20], X[20:25], validation=X[:3])
-    examples, notes = watched_by(copies, split(copies, "refuse"))
+    examples, notes = watched_by(copies, split(copies, "error"))
     np.testing.assert_array_equal(examples.values, X[20:25])
     assert notes == ["all 3 validation examples are training or test examples too: they are not used"]
 

@@ -20,10 +20,10 @@ import torch
 from sklearn.utils.validation import _is_fitted
 
 import isthmus
-from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.estimators import unit_check
 from isthmus.nn import device
 
@@ -39,7 +39,7 @@ class Planted(BaseException):
 
 
 def tiny(**choices: Any) -> Autoencoder:
-    usual: dict[str, Any] = {"architecture": MLP((5,)), "corruption": Noise(0.1), "epochs": 2, "batch_size": 20}
+    usual: dict[str, Any] = {"architecture": MLP((5,)), "corruption": GaussianNoise(0.1), "epochs": 2, "batch_size": 20}
     return Autoencoder(Gaussian(2), **usual | choices, random_state=0)
 
 
@@ -52,8 +52,8 @@ def numbers(ae: Autoencoder, examples: np.ndarray) -> str:
     optimizer = {} if fitted.state.optimizer is None else fitted.state.optimizer.numbers()
     for name, tensor in (dict(ae.model_.state_dict()) | optimizer).items():
         found.update(name.encode() + tensor.numpy().tobytes())
-    history = [(r.epoch, r.step, r.loss, r.valid, r.lr) for r in ae.history_]
-    stands = (fitted.state.epoch, fitted.state.step, fitted.state.done, fitted.seen, fitted.interrupted is None)
+    history = [(r.epoch, r.step, r.loss, r.val_loss, r.lr) for r in ae.history_]
+    stands = (fitted.state.epoch, fitted.state.step, fitted.state.done, fitted.data, fitted.interrupted is None)
     said = (ae.shape_, ae.code_shape_, ae.precision_, ae.bottleneck_, ae.model_.training, history, stands)
     found.update(repr((said, ae.model_.shape, ae.get_params())).encode())
     examples = examples if examples.shape[1:] == ae.shape_ else OTHER
@@ -79,7 +79,7 @@ class Way(NamedTuple):
 
 def checkpointed(folder: Path) -> Autoencoder:
     ae = tiny(early_stopping=True, epochs=3)
-    for report in ae.fitting(X, every=1):
+    for report in ae.iter_fit(X, every=1):
         ae.checkpoint(folder / "x")
         if report.step == 3:
             break
@@ -99,13 +99,13 @@ WAYS: dict[str, Callable[[Path], Way]] = {
     "resume": lambda folder: Way(checkpointed(folder), lambda ae: ae.resume(X)),
     "layerwise": lambda _: Way(tiny(epochs=1).fit(OTHER), lambda ae: ae.fit(X, layerwise=True)),
     "checkpoint": lambda folder: Way(tiny().fit(OTHER), lambda ae: ae.fit(X, checkpoint=folder / "y")),
-    "untrained": lambda _: Way(tiny().fit(OTHER), lambda ae: ae.untrained(X)),
+    "initialize": lambda _: Way(tiny().fit(OTHER), lambda ae: ae.initialize(X)),
     "detector": lambda _: Way(
-        OutlierDetector(tiny(epochs=1), measure="code", random_state=0, false_alarm_rate=0.2).fit(OTHER),
+        OutlierDetector(tiny(epochs=1), anomaly_score="code", random_state=0, false_alarm_rate=0.2).fit(OTHER),
         lambda detector: detector.fit(X),
     ),
     "classifier": lambda _: Way(
-        Classifier(tiny(epochs=1), epochs=1, random_state=0).fit(OTHER, LABELS[:30]),
+        AutoencoderClassifier(tiny(epochs=1), epochs=1, random_state=0).fit(OTHER, LABELS[:30]),
         lambda classifier: classifier.fit(X, LABELS),
     ),
 }
@@ -221,7 +221,7 @@ USES: dict[str, Callable[[], Any]] = {
     "layerwise": lambda: tiny(epochs=1).fit(X, layerwise=True),
     "partial_fit": lambda: tiny().partial_fit(X).partial_fit(X),
     "detector": lambda: OutlierDetector(tiny(epochs=1), random_state=0, false_alarm_rate=0.2).fit(X),
-    "classifier": lambda: Classifier(tiny(epochs=1), epochs=1, random_state=0).fit(X, LABELS),
+    "classifier": lambda: AutoencoderClassifier(tiny(epochs=1), epochs=1, random_state=0).fit(X, LABELS),
 }
 
 
@@ -242,7 +242,7 @@ def test_between_reports_the_caller_has_its_own_mode(mode: str, tmp_path: Path) 
     wanted = answers(tiny().fit(X).partial_fit(X))
     with MODES[mode]():
         told, ae = modes(), tiny()
-        for _ in ae.fitting(X, every=1):
+        for _ in ae.iter_fit(X, every=1):
             assert modes() == told
         ae.save(tmp_path / "x")
         loaded = load(tmp_path / "x")
@@ -271,16 +271,16 @@ def test_an_exception_at_any_bytecode_leaves_what_was_or_what_is(name: str, tmp_
 def test_between_reports_it_is_as_far_as_training_came_and_after_an_error_what_it_was() -> None:
     ae = tiny().fit(OTHER)
     before, seen = answers(ae), set[str]()
-    total = steps(lambda: through(copy.deepcopy(ae).fitting(X, every=1)), None)
+    total = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None)
     stages = copy.deepcopy(ae)
-    seen |= {answers(stages) for _ in stages.fitting(X, every=1)} | {answers(stages)}
+    seen |= {answers(stages) for _ in stages.iter_fit(X, every=1)} | {answers(stages)}
     assert len(seen) > 4
-    around = steps(lambda: through(copy.deepcopy(ae).fitting(X, every=1)), None, within="_followed")
-    for within, places in (("", some(total)), ("_followed", range(around))):  # all lines about a report
-        for at in places:
+    around = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None, within="_followed")
+    for within, positions in (("", some(total)), ("_followed", range(around))):  # all lines about a report
+        for at in positions:
             estimator = copy.deepcopy(ae)
             with suppress(Planted):
-                steps(lambda estimator=estimator: through(estimator.fitting(X, every=1)), at, within=within)  # type: ignore[misc]
+                steps(lambda estimator=estimator: through(estimator.iter_fit(X, every=1)), at, within=within)  # type: ignore[misc]
             assert answers(estimator) in seen | {before}
 
 
@@ -323,7 +323,7 @@ def test_signals_at_any_time_leave_what_was_or_what_is() -> None:
 LEFT = """
 import numpy as np
 from isthmus import Autoencoder
-reports = Autoencoder(random_state=0).fitting(np.random.default_rng(0).normal(size=(200, 20)), every=1)
+reports = Autoencoder(random_state=0).iter_fit(np.random.default_rng(0).normal(size=(200, 20)), every=1)
 next(reports), next(reports)
 """
 

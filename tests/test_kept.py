@@ -44,7 +44,12 @@ def test_a_run_is_kept_whatever_fails(
 ) -> None:
     where, _, name = part.rpartition(".")
     begun = run.Training(
-        tmp_path / "run", small(), run_folder.Origin("x.npy"), Dataset("x", X), run_folder.About(), layerwise=layerwise
+        tmp_path / "run",
+        small(),
+        run_folder.DataSource("x.npy"),
+        Dataset("x", X),
+        run_folder.RunInfo(),
+        layerwise=layerwise,
     )
     monkeypatch.setattr(run_folder, "save_checkpoint", lambda *_: None)  # it must not be what is loaded
     monkeypatch.setattr(getattr(run, where) if where else run_folder, name, fails)
@@ -56,7 +61,7 @@ def test_a_run_is_kept_whatever_fails(
 def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from isthmus.experiments import tensorboard
 
-    about, close = run_folder.About(tensorboard=True), tensorboard.EventWriter.close
+    about, close = run_folder.RunInfo(tensorboard=True), tensorboard.EventWriter.close
 
     def broken(writer: tensorboard.EventWriter) -> None:
         close(writer)  # else its thread stays
@@ -65,7 +70,7 @@ def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypat
     monkeypatch.setattr(tensorboard.EventWriter, "close", broken)
     with pytest.raises(BrokenError):
         run.trained(
-            run.Training(tmp_path / "run", small(), run_folder.Origin("x.npy"), Dataset("x", X), about), begun=False
+            run.Training(tmp_path / "run", small(), run_folder.DataSource("x.npy"), Dataset("x", X), about), begun=False
         )
     assert len(load(tmp_path / "run").history_) == 2
 
@@ -91,7 +96,7 @@ def test_statistics_that_the_first_epoch_lacks_get_a_column(tmp_path: Path) -> N
     assert ae._fitted is not None
     history = (replace(first, stats={}), replace(last, stats={"perplexity": 3.5}))
     ae._fitted = replace(ae._fitted, history=history)
-    run_folder.save_run(tmp_path, ae, None, run_folder.About())
+    run_folder.save_run(tmp_path, ae, None, run_folder.RunInfo())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "history.csv").read_text())))
     assert [row["perplexity"] for row in rows] == ["", "3.5"]
     assert load(tmp_path).history_ == ae.history_

@@ -28,24 +28,24 @@ def test_any_rows_of_any_part_of_a_map(data: st.DataObject, tmp_path_factory: py
     values = np.random.default_rng(0).integers(0, 99, shape).astype(dtype)
     begin, step = data.draw(st.integers(0, 20)), data.draw(st.integers(1, 4))
     part = mapped(tmp_path_factory.getbasetemp() / "x.npy", values)[begin::step]
-    places = np.array(data.draw(st.lists(st.integers(0, len(part) - 1), max_size=30)), np.int64)
+    positions = np.array(data.draw(st.lists(st.integers(0, len(part) - 1), max_size=30)), np.int64)
     rows = Rows(part)
     assert rows.descriptor >= 0
-    found = rows(places)
+    found = rows(positions)
     assert found.dtype == part.dtype
-    np.testing.assert_array_equal(found, np.asarray(part)[places])
+    np.testing.assert_array_equal(found, np.asarray(part)[positions])
 
 
 @pytest.mark.parametrize("kind", ["array", "written", "private", "backwards", "columns", "nameless", "empty"])
 def test_what_is_not_a_file_of_whole_rows_is_read_as_an_array(kind: str, tmp_path: Path) -> None:
-    values, places = np.arange(60.0).reshape(20, 3), np.array([3, 3, 19, 0])
+    values, positions = np.arange(60.0).reshape(20, 3), np.array([3, 3, 19, 0])
     if kind == "nameless":
         with tempfile.TemporaryFile() as file:
             values.tofile(file)
             file.flush()
             part = np.memmap(file, np.float64, "r", shape=(20, 3))
     elif kind == "empty":
-        part, places = mapped(tmp_path / "x.npy", values)[:0], places[:0]
+        part, positions = mapped(tmp_path / "x.npy", values)[:0], positions[:0]
     else:
         held = mapped(tmp_path / "x.npy", values, {"written": "r+", "private": "c"}.get(kind, "r"))
         part = {"array": values, "backwards": held[::-1], "columns": held[:, ::2]}.get(kind, held)
@@ -53,7 +53,7 @@ def test_what_is_not_a_file_of_whole_rows_is_read_as_an_array(kind: str, tmp_pat
         part[3] = -1
     rows = Rows(part)
     assert rows.descriptor < 0
-    np.testing.assert_array_equal(rows(places), np.asarray(part)[places])
+    np.testing.assert_array_equal(rows(positions), np.asarray(part)[positions])
 
 
 def test_another_file_of_that_name_is_not_read(tmp_path: Path) -> None:

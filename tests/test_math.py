@@ -22,7 +22,7 @@ from torch.distributions import kl_divergence
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import Mask, Noise, Occlude, SaltAndPepper
+from isthmus.corruptions import GaussianNoise, Masking, Occlusion, SaltAndPepper
 from isthmus.errors import DivergenceError
 from isthmus.estimators.model_file import record_types
 from isthmus.likelihoods import Bernoulli, Normal
@@ -125,7 +125,7 @@ def test_l1_costs_its_weight_per_unit() -> None:
 
 
 def test_straight_through_is_the_identity_backwards() -> None:
-    vq = VectorQuantized(2, entries=4, commitment=0)
+    vq = VectorQuantized(2, codebook_size=4, commitment=0)
     variables = vq.variables(generator()).eval()
     h = torch.randn(7, 2, generator=generator(1), requires_grad=True)
     weights = torch.randn(7, 2, generator=generator(2))
@@ -136,7 +136,7 @@ def test_straight_through_is_the_identity_backwards() -> None:
 
 
 def test_one_moving_average_step_without_memory_is_one_step_of_k_means() -> None:
-    vq = VectorQuantized(2, entries=3, decay=0, revive=0)
+    vq = VectorQuantized(2, codebook_size=3, decay=0, dead_threshold=0)
     variables = vq.variables(generator())
     h = torch.randn(50, 2, generator=generator(1))
     nearest = torch.cdist(h, variables["codebook"]).argmin(1)
@@ -147,7 +147,7 @@ def test_one_moving_average_step_without_memory_is_one_step_of_k_means() -> None
 
 def test_entries_follow_what_is_assigned_to_them_as_a_running_mean() -> None:
     """Sums and counts of each entry decay alike; few rows, so that counts are below 1 too."""
-    vq = VectorQuantized(2, entries=4, decay=0.8, revive=0)
+    vq = VectorQuantized(2, codebook_size=4, decay=0.8, dead_threshold=0)
     variables, steps = (
         vq.variables(generator()),
         [torch.randn(3, 2, generator=generator(state)) for state in range(1, 12)],
@@ -168,7 +168,7 @@ def test_bottlenecks_report_what_they_say() -> None:
     """The share of numbers that are active, the perplexity of entries, nats to the prior."""
     h = torch.randn(40, 3, generator=generator())
     assert L1(3).deterministic(h, Variables()).stats["active"].item() == pytest.approx((h > 0).float().mean().item())
-    vq = VectorQuantized(3, entries=6)
+    vq = VectorQuantized(3, codebook_size=6)
     variables = vq.variables(generator()).eval()
     shares = np.unique(vq.deterministic(h, variables).z.numpy(), axis=0, return_counts=True)[1] / 40
     assert len(shares) > 3
@@ -180,7 +180,7 @@ def test_bottlenecks_report_what_they_say() -> None:
 
 
 def test_dead_entries_begin_again_at_the_data() -> None:
-    vq = VectorQuantized(2, entries=5)
+    vq = VectorQuantized(2, codebook_size=5)
     variables = vq.variables(generator())
     variables["codebook"].fill_(1e6)
     h = torch.randn(50, 2, generator=generator(1))
@@ -191,36 +191,36 @@ def test_dead_entries_begin_again_at_the_data() -> None:
 
 def test_noise_has_the_moments_it_claims() -> None:
     x = torch.full((MANY, 1), 0.5)
-    spoilt = Noise(0.3)(x, generator())
-    assert spoilt.mean().item() == pytest.approx(0.5, abs=0.004)
-    assert spoilt.std().item() == pytest.approx(0.3, rel=0.01)
-    clipped = Noise(0.5, clip=True)(x, generator())
+    corrupted = GaussianNoise(0.3)(x, generator())
+    assert corrupted.mean().item() == pytest.approx(0.5, abs=0.004)
+    assert corrupted.std().item() == pytest.approx(0.3, rel=0.01)
+    clipped = GaussianNoise(0.5, clip=True)(x, generator())
     assert (clipped.min().item(), clipped.max().item()) == (0, 1)
-    torch.testing.assert_close(clipped, Noise(0.5)(x, generator()).clamp(0, 1))
+    torch.testing.assert_close(clipped, GaussianNoise(0.5)(x, generator()).clamp(0, 1))
 
 
 def test_clipped_noise_of_a_half_spoils_mnist_as_much_as_is_known(mnist: data.Dataset) -> None:
     assert mnist.test is not None
     x = torch.from_numpy(mnist.test / 255).float()
-    assert (Noise(0.5, clip=True)(x, generator()) - x).square().mean().item() == pytest.approx(0.1156, abs=2e-4)
+    assert (GaussianNoise(0.5, clip=True)(x, generator()) - x).square().mean().item() == pytest.approx(0.1156, abs=2e-4)
 
 
 def test_masks_and_salt_and_pepper_have_the_rates_they_claim() -> None:
     x = torch.full((MANY, 1), 0.5)
-    assert (Mask(0.3, value=0.1)(x, generator()) == 0.1).float().mean().item() == pytest.approx(0.3, abs=0.005)
-    spoilt = SaltAndPepper(0.4)(x, generator())
-    assert (spoilt == 1).float().mean().item() == pytest.approx(0.2, abs=0.005)
-    assert (spoilt == 0).float().mean().item() == pytest.approx(0.2, abs=0.005)
+    assert (Masking(0.3, value=0.1)(x, generator()) == 0.1).float().mean().item() == pytest.approx(0.3, abs=0.005)
+    corrupted = SaltAndPepper(0.4)(x, generator())
+    assert (corrupted == 1).float().mean().item() == pytest.approx(0.2, abs=0.005)
+    assert (corrupted == 0).float().mean().item() == pytest.approx(0.2, abs=0.005)
 
 
 @pytest.mark.parametrize("share", [1 / 3, 1 / 4])
 def test_occlusion_shows_just_the_share_given(share: float) -> None:
     x = torch.ones(200, 24, 12)
-    top, left = Occlude(share)(x, generator()), Occlude(share, keep="left")(x, generator())
+    top, left = Occlusion(share)(x, generator()), Occlusion(share, keep="left")(x, generator())
     assert top[:, : round(24 * share)].all()
     assert not top[:, round(24 * share) :].any()
     assert left.mean().item() == pytest.approx(share)
-    window, around = (Occlude(share, keep=keep)(x, generator()) for keep in ("window", "around"))
+    window, around = (Occlusion(share, keep=keep)(x, generator()) for keep in ("window", "around"))
     assert window.mean().item() == pytest.approx(share, abs=0.05)
     assert around.mean().item() == pytest.approx(share, abs=0.05)
     assert window.std(0).max() > 0.3  # it moves about
@@ -230,7 +230,7 @@ def test_occlusion_shows_just_the_share_given(share: float) -> None:
 def test_every_place_of_a_window_is_as_likely(keep: Literal["window", "around"]) -> None:
     """A quarter of 8 x 6 is a block of 4 x 3, at one of 5 x 4 places; none of the 20 is favored."""
     x = torch.ones(20_000, 8, 6, 2)
-    seen = Occlude(1 / 4 if keep == "window" else 3 / 4, keep=keep)(x, generator())[..., 0].bool()
+    seen = Occlusion(1 / 4 if keep == "window" else 3 / 4, keep=keep)(x, generator())[..., 0].bool()
     block = seen if keep == "window" else ~seen
     assert (block.sum((1, 2)) == 12).all()
     top, left = block.any(2).int().argmax(1), block.any(1).int().argmax(1)
@@ -243,7 +243,7 @@ def test_every_place_of_a_window_is_as_likely(keep: Literal["window", "around"])
 def test_of_a_row_the_beginning_is_shown_whichever_side_is_asked_for() -> None:
     x = torch.arange(1.0, 13.0).expand(3, 12)
     for keep in ("top", "left"):
-        assert Occlude(1 / 4, keep=keep, value=-1.0)(x, generator()).tolist() == [[1, 2, 3] + 9 * [-1]] * 3
+        assert Occlusion(1 / 4, keep=keep, value=-1.0)(x, generator()).tolist() == [[1, 2, 3] + 9 * [-1]] * 3
 
 
 def test_adadelta_is_zeilers() -> None:
@@ -265,7 +265,7 @@ def test_per_says_what_the_gradient_is_counted_per(digits: data.Dataset) -> None
     X = digits.train[:32]
 
     def weights(lr: float, per: str) -> np.ndarray:
-        optimizer = SGD(lr, momentum=0, per=per)
+        optimizer = SGD(lr, momentum=0, loss_reduction=per)
         choices = {"architecture": MLP(()), "optimizer": optimizer, "precision": "float64", "random_state": 0}
         ae = Autoencoder(Identity(2), epochs=1, batch_size=32, **choices).fit(X)
         return ae.model_.decoder[0].weight.detach().numpy()
@@ -328,8 +328,8 @@ def test_divergence_is_an_error_that_advises(digits: data.Dataset) -> None:
 
 def test_early_stopping_keeps_the_best_weights(digits: data.Dataset) -> None:
     ae = Autoencoder(early_stopping=True, n_iter_no_change=3, epochs=400, optimizer=Adam(3e-3), random_state=0)
-    ae.fit(digits.train[:100], validation=digits.test)
-    losses = [report.valid for report in ae.history_]
+    ae.fit(digits.train[:100], validation_data=digits.test)
+    losses = [report.val_loss for report in ae.history_]
     assert len(losses) < 400
     assert min(losses) < losses[-1]
     assert -ae.score(digits.test) == pytest.approx(min(losses), rel=1e-5)

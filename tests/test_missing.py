@@ -22,7 +22,7 @@ from isthmus import Autoencoder, OutlierDetector, compare, corruptions, data, li
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
 from isthmus.compression import compress
-from isthmus.corruptions import Clean, Mask, Noise
+from isthmus.corruptions import Clean, GaussianNoise, Masking
 from isthmus.data import as_examples
 from isthmus.data.missing import means
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -32,11 +32,11 @@ from isthmus.evaluation.robustness_curve import robustness
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import AdamW, OneCycle
-from isthmus.scaling import Bytes, MinMax, Standard, Unscaled, choose, range_of, within_unit
+from isthmus.scaling import MinMax, NoScaling, Standard, UInt8, choose, range_of, within_unit
 
 
 def quick(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
-    usual = {"architecture": MLP((16,)), "epochs": 2, "random_state": 0, "missing": "mask"}
+    usual = {"architecture": MLP((16,)), "epochs": 2, "random_state": 0, "missing": "allow"}
     return Autoencoder(bottleneck, **usual | choices)
 
 
@@ -88,8 +88,8 @@ def test_missing_numbers_cost_nothing_and_move_nothing(likelihood: Likelihood) -
 )
 def test_where_nothing_is_missing_nothing_changes(likelihood: Likelihood, architecture: Any) -> None:
     X = np.random.default_rng(0).random((40, 6, 5), np.float32)
-    choices = {"likelihood": likelihood, "architecture": architecture, "scaling": Unscaled(), "corruption": Clean()}
-    one, two = (quick(Gaussian(2), missing=missing, **choices).fit(X) for missing in ("refuse", "mask"))
+    choices = {"likelihood": likelihood, "architecture": architecture, "scaling": NoScaling(), "corruption": Clean()}
+    one, two = (quick(Gaussian(2), missing=missing, **choices).fit(X) for missing in ("error", "allow"))
     np.testing.assert_allclose([r.loss for r in one.history_], [r.loss for r in two.history_], rtol=1e-6)
     for name, weight in one.model_.state_dict().items():
         assert torch.equal(weight, two.model_.state_dict()[name])
@@ -98,7 +98,7 @@ def test_where_nothing_is_missing_nothing_changes(likelihood: Likelihood, archit
 
 def test_who_is_not_fitted_cannot_complete() -> None:
     with pytest.raises(NotFittedError):
-        Autoencoder(missing="mask").impute(np.ones((3, 2)))
+        Autoencoder(missing="allow").impute(np.ones((3, 2)))
 
 
 def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> None:
@@ -110,7 +110,7 @@ def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> 
             seen.append(len(y))
             return super().nll(y, x, variables)
 
-    quick(likelihood=Spy(), missing="refuse").fit(np.nan_to_num(table))
+    quick(likelihood=Spy(), missing="error").fit(np.nan_to_num(table))
     assert seen
 
 
@@ -136,8 +136,8 @@ def test_a_linear_autoencoder_completes_what_is_of_low_rank() -> None:
 def test_the_default_completes_better_than_the_mean_and_hides_to_learn_it() -> None:
     X = low_rank(300)
     given = holes(X, 0.3)
-    ae = Autoencoder(missing="mask", random_state=0, epochs=30).fit(given[:200])
-    assert isinstance(ae.corruption_, Mask)
+    ae = Autoencoder(missing="allow", random_state=0, epochs=30).fit(given[:200])
+    assert isinstance(ae.corruption_, Masking)
     assert ae.corruption_.makes_missing
     gone = np.isnan(given[200:])
     error = np.square((ae.impute(given[200:]) - X[200:]) / X.std(0))[gone].mean()
@@ -189,9 +189,9 @@ def test_data_frames_come_back_as_they_were(table: np.ndarray) -> None:
 def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, table: np.ndarray) -> None:
     where = r"row \d+, column \d"
     with pytest.raises(DataError, match=rf"NaN: {where}; impute it, drop the row, or pass missing='mask'$"):
-        quick(missing="refuse").fit(table)
+        quick(missing="error").fit(table)
     whole = np.nan_to_num(table)
-    plain = quick(missing="refuse").fit(whole)
+    plain = quick(missing="error").fit(whole)
     with pytest.raises(DataError, match="missing='mask'"):
         plain.transform(table)
     with pytest.raises(NotPossibleError, match="impute takes an autoencoder that was fitted with missing='mask'"):
@@ -209,10 +209,10 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
     with pytest.raises(DataError, match="Input X contains NaN: row"):
         evaluate(plain, table)
     with pytest.raises(RecordError, match="missing='refuse' would not fit"):
-        fitted.set_params(missing="refuse").partial_fit(whole)
-    fitted.set_params(missing="mask")
+        fitted.set_params(missing="error").partial_fit(whole)
+    fitted.set_params(missing="allow")
     with pytest.raises(RecordError, match="makes numbers missing, which takes missing='mask'"):
-        quick(missing="refuse", corruption=Mask(0.1, value="missing")).fit(whole)
+        quick(missing="error", corruption=Masking(0.1, value="missing")).fit(whole)
     with pytest.raises(ValueError, match="The 'missing' parameter of Autoencoder"):
         quick(missing="drop").fit(table)
 
@@ -259,17 +259,19 @@ def test_scores_and_errors_are_of_what_was_observed(table: np.ndarray) -> None:
 
 def test_hidden_and_missing_numbers_look_the_same(fitted: Autoencoder, table: np.ndarray) -> None:
     x = fitted.model_.normalize(torch.from_numpy(np.nan_to_num(table)))
-    spoilt = Mask(0.4, value="missing")(x, torch.Generator().manual_seed(0))
-    given = np.where(spoilt.isnan(), np.nan, np.nan_to_num(table)).astype(np.float32)
+    corrupted = Masking(0.4, value="missing")(x, torch.Generator().manual_seed(0))
+    given = np.where(corrupted.isnan(), np.nan, np.nan_to_num(table)).astype(np.float32)
     with torch.inference_mode():
-        np.testing.assert_allclose(fitted.model_.encode(spoilt), fitted.encode(given), rtol=1e-4, atol=1e-5)
-    assert np.isnan(fitted.corrupt(table, corruption=Mask(1.0, value="missing"))).all()
+        np.testing.assert_allclose(fitted.model_.encode(corrupted), fitted.encode(given), rtol=1e-4, atol=1e-5)
+    assert np.isnan(fitted.corrupt(table, corruption=Masking(1.0, value="missing"))).all()
 
 
 @pytest.mark.parametrize("name", corruptions.__all__)
 @pytest.mark.parametrize("once", [False, True])
 def test_every_corruption_bears_missing_numbers(name: str, once: bool, table: np.ndarray) -> None:
-    ae = quick(VectorQuantized(2, entries=4), corruption=getattr(corruptions, name)(once=once), epochs=1).fit(table)
+    ae = quick(VectorQuantized(2, codebook_size=4), corruption=getattr(corruptions, name)(once=once), epochs=1).fit(
+        table
+    )
     assert np.isfinite([report.loss for report in ae.history_]).all()
 
 
@@ -284,7 +286,7 @@ def test_scaling_looks_at_what_was_observed(seen: np.ndarray) -> None:
     ):
         np.testing.assert_allclose(found.shift, middle, rtol=1e-12)
         np.testing.assert_allclose(found.scale, np.where(spread > 1e-9, spread, 1), rtol=1e-12)
-    np.testing.assert_allclose(means(as_examples(X, missing="mask")), np.nanmean(X, axis=0), rtol=1e-14)
+    np.testing.assert_allclose(means(as_examples(X, missing="allow")), np.nanmean(X, axis=0), rtol=1e-14)
     assert range_of(X)[:2] == (np.nanmin(X), np.nanmax(X))
 
 
@@ -292,14 +294,14 @@ def test_what_is_chosen_is_chosen_by_what_was_observed() -> None:
     rng = np.random.default_rng(0)
     pictures = holes(rng.integers(0, 256, (30, 4, 4)).astype(np.float32), 0.2)
     pictures[0, 0, :2] = 0, 255
-    assert choose(pictures, "images") == Bytes()
+    assert choose(pictures, "images") == UInt8()
     assert range_of(pictures).whole
     assert not range_of(pictures + 0.5).whole
     shares = holes(rng.random((30, 4)), 0.2)
-    assert choose(shares, "images") == Unscaled()
+    assert choose(shares, "images") == NoScaling()
     assert choose(shares, "table") == Standard()
-    assert within_unit(shares, Unscaled().fit(shares))
-    assert not within_unit(shares + 0.9, Unscaled().fit(shares))
+    assert within_unit(shares, NoScaling().fit(shares))
+    assert not within_unit(shares + 0.9, NoScaling().fit(shares))
     ae = quick(epochs=1, kind="images").fit(shares)
     assert isinstance(ae.likelihood_, Bernoulli)
     assert ae.model_.fill is not None
@@ -310,7 +312,7 @@ CHECKS = [
     (ae, check)
     for precision in ("float32", "float64")
     for ae, check in estimator_checks.estimator_checks_generator(
-        Autoencoder(epochs=2, random_state=0, precision=precision, missing="mask", architecture=MLP((16,)))
+        Autoencoder(epochs=2, random_state=0, precision=precision, missing="allow", architecture=MLP((16,)))
     )
 ]
 
@@ -330,17 +332,17 @@ def test_scikit_learns_checks_where_numbers_may_be_missing(estimator: Autoencode
 def test_a_map_of_a_file_with_missing_numbers_trains_to_the_same_bits(table: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", table)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    held, from_file = (quick(Gaussian(2), corruption=Noise(0.1)).fit(X) for X in (table, mapped))
+    held, from_file = (quick(Gaussian(2), corruption=GaussianNoise(0.1)).fit(X) for X in (table, mapped))
     np.testing.assert_array_equal(held.impute(table), from_file.impute(mapped))
 
 
 def test_training_that_was_cut_off_goes_on_to_the_same_bits(table: np.ndarray, tmp_path: Path) -> None:
     whole = quick(Gaussian(2), early_stopping=True, epochs=4)
-    for report in whole.fitting(table, every=1):
+    for report in whole.iter_fit(table, every=1):
         if report.step == 7:
             whole.checkpoint(tmp_path / "c")
     again = load(tmp_path / "c")
-    assert again.missing == "mask"
+    assert again.missing == "allow"
     again.resume(table)
     for name, value in whole.model_.state_dict().items():
         assert torch.equal(value, again.model_.state_dict()[name]), name
@@ -391,13 +393,13 @@ def test_every_question_is_answered_where_numbers_are_missing(
     assert np.isfinite([each.mse for each in robustness(fitted, table, train=table).figures]).all()
     found = sweep(quick(Identity(2), epochs=1), table, {"bottleneck__size": [1, 2, 3]}, test=table)
     assert all(np.isfinite(each.figures["mse"]) for each in found.trials)
-    chosen = sweep(quick(Identity(2), epochs=1, missing="refuse"), table, {"missing": ["mask"], "random_state": [0, 1]})
-    assert chosen.autoencoder.missing == "mask"
+    chosen = sweep(quick(Identity(2), epochs=1, missing="error"), table, {"missing": ["allow"], "random_state": [0, 1]})
+    assert chosen.autoencoder.missing == "allow"
     with pytest.raises(
         DataError, match=f"plain takes no missing numbers, and the examples lack {np.isnan(table).sum()}: leave"
     ):
-        compare({"fitted": fitted, "plain": quick(missing="refuse").fit(whole)}, table)
-    detector = OutlierDetector.around(fitted, table, calibration_fraction=0.5, random_state=0)
+        compare({"fitted": fitted, "plain": quick(missing="error").fit(whole)}, table)
+    detector = OutlierDetector.from_fitted(fitted, table, calibration_fraction=0.5, random_state=0)
     assert np.isnan(detector.contributions(table)).sum() == np.isnan(table).sum()
     for figure in (plots.anomalies(detector, table), plots.anomaly_scores(fitted, table)):
         assert figure.axes
@@ -418,7 +420,7 @@ def test_figures_are_of_the_columns_that_were_fitted() -> None:
 
 def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoencoder) -> None:
     X = np.random.default_rng(2).normal(5, 3, (400, 5)).astype(np.float32)
-    ae = quick(Identity(3), corruption=Mask(0.3, value="missing")).fit(X)
+    ae = quick(Identity(3), corruption=Masking(0.3, value="missing")).fit(X)
     found = robustness(ae, X, train=X, levels=[0.5], baselines=["mean example"])
     assert "a missing number is the mean" in " ".join(found.notes())
     (here,) = (found.at(each.kind, each.level) for each in found.figures[:1])
@@ -443,7 +445,7 @@ def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path:
     assert refusal.returncode == 1
     assert "line 2 of holes.csv, column 'a'" in refusal.stderr
     assert "missing='mask'" in refusal.stderr
-    small = ("missing=mask", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
+    small = ("missing=allow", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
     done = run("train", *small, *given, "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "as completed by the autoencoder" in done.stdout

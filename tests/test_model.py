@@ -56,9 +56,9 @@ def test_one_large_batch_is_the_sum_of_many_small_ones(
 
 def test_the_loss_is_likelihood_plus_penalty_with_the_clean_example_as_target() -> None:
     net = model(L1(5, weight=0.7, activation="linear"), Normal(0.5))
-    x, spoilt = (torch.rand(7, 4, 6, generator=generator(state), dtype=torch.float64) for state in (1, 2))
-    losses = net(spoilt, x, generator())
-    z = net.encoder(spoilt)
+    x, corrupted = (torch.rand(7, 4, 6, generator=generator(state), dtype=torch.float64) for state in (1, 2))
+    losses = net(corrupted, x, generator())
+    z = net.encoder(corrupted)
     nll = -torch.distributions.Normal(net.decoder(z), 0.5).log_prob(x).sum((1, 2))
     torch.testing.assert_close(losses.nll, nll)
     torch.testing.assert_close(losses.penalty, 0.7 * z.abs().sum(1))

@@ -18,7 +18,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import Adam, OneCycle
-from isthmus.scaling import MinMax, Standard, Unscaled
+from isthmus.scaling import MinMax, NoScaling, Standard
 
 FILES = Path(__file__).parent / "files"
 
@@ -51,8 +51,8 @@ def test_layers_learn_one_by_one_where_numbers_are_missing() -> None:
     """The first restores the numbers observed alone; of what hides more for a layer above, nothing is left that is no number."""
     X = plane(400)
     X[np.arange(400), np.arange(400) % 6] = np.nan
-    ae = quick(missing="mask", architecture=MLP((4,)))
-    reports = list(ae.fitting(X, layerwise=True))
+    ae = quick(missing="allow", architecture=MLP((4,)))
+    reports = list(ae.iter_fit(X, layerwise=True))
     assert {report.layer for report in reports} == {1, 2, None}
     for number in (1, 2, None):
         losses = [report.loss for report in reports if report.layer == number]
@@ -62,7 +62,7 @@ def test_layers_learn_one_by_one_where_numbers_are_missing() -> None:
 @pytest.mark.parametrize("way", ["fit", "warm", "partial", "layerwise", "missing"])
 def test_the_learned_scale_is_that_of_the_errors_after_ten_epochs(way: str) -> None:
     X = plane()
-    ae = quick(warm_start=way == "warm", missing="mask" if way == "missing" else "refuse")
+    ae = quick(warm_start=way == "warm", missing="allow" if way == "missing" else "error")
     if way == "missing":
         X[np.arange(1000), np.arange(1000) % 6] = np.nan
         ae.set_params(epochs=40)
@@ -97,11 +97,11 @@ def test_a_file_of_an_older_version_answers_as_it_did_and_learns_the_new_way(tmp
 UNITS = np.array([1e-3, 1.0, 7.0, 1e4, 1.0, 0.2])
 
 
-@pytest.mark.parametrize("missing", ["refuse", "mask"])
-@pytest.mark.parametrize("scaling", [Unscaled(), Standard(), MinMax(), MinMax(per="feature")], ids=repr)
+@pytest.mark.parametrize("missing", ["error", "allow"])
+@pytest.mark.parametrize("scaling", [NoScaling(), Standard(), MinMax(), MinMax(per="feature")], ids=repr)
 def test_a_score_is_the_logarithm_of_the_density_of_the_data(scaling: Any, missing: str) -> None:
-    X = plane(200) * (1 if scaling == Unscaled() else UNITS) + 3
-    if missing == "mask":
+    X = plane(200) * (1 if scaling == NoScaling() else UNITS) + 3
+    if missing == "allow":
         X[np.arange(200), np.arange(200) % 7 % 6] = np.nan
     ae = quick(scaling=scaling, missing=missing, corruption=Clean(), precision="float64", epochs=2).fit(X)
     made = ae.decode(ae.encode(X))
@@ -114,7 +114,7 @@ def test_one_net_behind_two_scalings_has_one_score() -> None:
     one = quick(scaling=Standard(per="all"), likelihood=Normal(0.3), precision="float64").fit(X)
     (a, s), start = (float(side) for side in (one.model_.shift, one.model_.scale)), MinMax(per="all").fit(X)
     b, t = float(start.shift), float(start.scale)
-    other = quick(scaling=MinMax(per="all"), likelihood=Normal(0.3 * s / t), precision="float64").untrained(X)
+    other = quick(scaling=MinMax(per="all"), likelihood=Normal(0.3 * s / t), precision="float64").initialize(X)
     with torch.no_grad():
         parts = [(ae.model_.encoder, ae.model_.decoder) for ae in (one, other)]
         old, new = ([next(m for m in net if hasattr(m, "weight")) for net in nets] for nets in parts)
@@ -146,9 +146,9 @@ def test_what_the_scaling_adds_is_a_constant_that_moves_no_weight(
     """And golden curves of a normal likelihood by that alone."""
     X, net = plane(200) * UNITS, {"architecture": MLP((4,)), "early_stopping": True}
     ae, other = quick(Identity(2), **net), quick(Identity(2), **net)
-    with_it = list(ae.fitting(X, layerwise=layerwise))
+    with_it = list(ae.iter_fit(X, layerwise=layerwise))
     monkeypatch.setattr(Normal, "density", False)
-    without = list(other.fitting(X, layerwise=layerwise))
+    without = list(other.iter_fit(X, layerwise=layerwise))
     volume = float(np.log(ae.model_.scale.numpy()).sum())
     assert abs(volume) > 1
     assert {report.layer for report in with_it} == ({None, 1, 2} if layerwise else {None})
@@ -156,7 +156,11 @@ def test_what_the_scaling_adds_is_a_constant_that_moves_no_weight(
         added = 0 if now.layer == 2 else volume
         assert now.loss - then.loss == pytest.approx(added, abs=1e-4)
         assert now.nll - then.nll == pytest.approx(added, abs=1e-4)
-        assert now.valid is None or then.valid is None or now.valid - then.valid == pytest.approx(added, abs=1e-4)
+        assert (
+            now.val_loss is None
+            or then.val_loss is None
+            or now.val_loss - then.val_loss == pytest.approx(added, abs=1e-4)
+        )
     for name, weight in ae.model_.state_dict().items():
         assert torch.equal(weight, other.model_.state_dict()[name])
 
@@ -184,9 +188,10 @@ def test_a_constant_column_adds_nothing_whatever_it_is() -> None:
 def test_what_a_detector_says_by_nats_depends_on_no_unit_where_numbers_are_missing() -> None:
     X = plane(200)
     X[np.arange(200), np.arange(200) % 7 % 6] = np.nan
-    ae = quick(missing="mask", epochs=2)
+    ae = quick(missing="allow", epochs=2)
     here, there = (
-        OutlierDetector(ae, measure="nats", random_state=0).fit(each) for each in (X, X * 2.0 ** np.arange(-9, 9, 3))
+        OutlierDetector(ae, anomaly_score="nats", random_state=0).fit(each)
+        for each in (X, X * 2.0 ** np.arange(-9, 9, 3))
     )
     np.testing.assert_allclose(here.p_values(X), there.p_values(X * 2.0 ** np.arange(-9, 9, 3)))
 
@@ -215,9 +220,9 @@ def test_an_older_checkpoint_goes_on_in_nats_of_the_data(name: str) -> None:
         X[np.arange(60), np.arange(60) * 7 % 6] = np.nan
     ae = load(FILES / f"format-3-{name}-checkpoint.safetensors").resume(X)
     volumes = np.where(np.isnan(X), 0, np.log(ae.model_.scale.numpy().astype(np.float64))).sum(1)
-    held = ae._split(X)[1].places.numpy()
+    held = ae._split(X)[1].positions.numpy()
     trained, validated = np.delete(volumes, held).mean(), volumes[held].mean()
     for report, (loss, valid) in zip(ae.history_, THEN[name], strict=True):
         assert report.loss - loss == pytest.approx(trained, abs=2e-3)
-        assert report.valid is not None
-        assert report.valid - valid == pytest.approx(validated, abs=2e-3)
+        assert report.val_loss is not None
+        assert report.val_loss - valid == pytest.approx(validated, abs=2e-3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, IsthmusError
@@ -37,8 +37,8 @@ def fit(kind: type, /, **choices: Any) -> Any:
         return Autoencoder(
             **given | {"bottleneck": Gaussian(2), "architecture": MLP((3,)), "early_stopping": True} | choices
         ).fit(X)
-    if kind is Classifier:
-        return Classifier(**given | {"autoencoder": FITTED} | choices).fit(X, Y)
+    if kind is AutoencoderClassifier:
+        return AutoencoderClassifier(**given | {"autoencoder": FITTED} | choices).fit(X, Y)
     return OutlierDetector(**{"autoencoder": FITTED, "random_state": 0, "false_alarm_rate": 0.3} | choices).fit(X)
 
 
@@ -57,7 +57,7 @@ def one_sentence(call: Callable[[], Any]) -> None:
 
 PARAMETERS = [
     (kind, name)
-    for kind in (Autoencoder, OutlierDetector, Classifier)
+    for kind in (Autoencoder, OutlierDetector, AutoencoderClassifier)
     for name in kind().get_params(deep=False)
     if name not in {"autoencoder", "verbose"}
 ]
@@ -77,8 +77,8 @@ def test_every_number_of_a_method_is_checked(value: Any) -> None:
     one_sentence(lambda: ae.sample(value))
     one_sentence(lambda: ae.sample(2, value))
     one_sentence(lambda: ae.corrupt(X, value))
-    one_sentence(lambda: detector.causes(X, value))
-    one_sentence(lambda: list(ae.fitting(X, every=value)))
+    one_sentence(lambda: detector.attributions(X, value))
+    one_sentence(lambda: list(ae.iter_fit(X, every=value)))
 
 
 def test_endless_trainings_and_samples_are_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 from isthmus import Autoencoder, bottlenecks, corruptions, likelihoods, optimizers, scaling
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.estimators.overrides import overridden
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
@@ -81,11 +81,11 @@ def test_no_layers_between_can_be_typed() -> None:
 
 def test_a_record_takes_the_place_of_another_and_keeps_what_they_share() -> None:
     ae = Autoencoder(Gaussian(7, beta=3), architecture=MLP((8,), "tanh"), optimizer=SGD(0.3, schedule=OneCycle()))
-    changed = overridden(ae, ["bottleneck=Identity", "architecture=Conv", "optimizer=Adam", "corruption=Noise"])
+    changed = overridden(ae, ["bottleneck=Identity", "architecture=Conv", "optimizer=Adam", "corruption=GaussianNoise"])
     assert changed.bottleneck == Identity(7)
     assert changed.architecture == Conv(activation="tanh")
     assert changed.optimizer == Adam(0.3, schedule=OneCycle())
-    assert changed.corruption == Noise()
+    assert changed.corruption == GaussianNoise()
     assert overridden(ae, ["optimizer.schedule=Constant"]).optimizer.schedule == Constant()
     assert overridden(ae, ["bottleneck=auto"]).bottleneck == "auto"
 

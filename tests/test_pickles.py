@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, load
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, load
 from isthmus.bottlenecks import VectorQuantized
 from isthmus.estimators import fitted_state
 from isthmus.likelihoods import Normal
@@ -50,7 +50,7 @@ def begun(path: Path) -> Autoencoder:
         batch_size=10,
         random_state=0,
     )
-    for report in ae.fitting(X, every=1):
+    for report in ae.iter_fit(X, every=1):
         if report.epoch == 2 and not report.complete:
             ae.checkpoint(path / "x")
             break
@@ -67,7 +67,7 @@ def made(what: str, path: Path) -> Any:
         case "detector":
             return OutlierDetector(ae).fit(X)
         case _:
-            return Classifier(ae, epochs=1).fit(X, np.arange(120) % 3)
+            return AutoencoderClassifier(ae, epochs=1).fit(X, np.arange(120) % 3)
 
 
 @pytest.mark.parametrize("what", ["fitted", "interrupted", "detector", "classifier"])

@@ -17,7 +17,7 @@ from isthmus.data import read
 from isthmus.data.validation import Examples, as_examples
 from isthmus.errors import DataError
 from isthmus.experiments.splits import split
-from isthmus.scaling import Unscaled
+from isthmus.scaling import NoScaling
 
 QUICK = ("epochs=1", "architecture.hidden=4", "bottleneck.size=2")
 BEHIND: dict[str, list[str]] = {  # a verb's other words, before --data
@@ -58,8 +58,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=2, random_state=0)
     data = read(folder / "good.csv", labels="kind")
-    part = split(data, "refuse")
-    for _ in ae.fitting(part.train_of(data)):
+    part = split(data, "error")
+    for _ in ae.iter_fit(part.train_of(data)):
         (folder / "cut").mkdir(exist_ok=True)
         ae.checkpoint(folder / "cut" / "checkpoint.safetensors")
         break
@@ -98,7 +98,7 @@ def test_every_verb_names_the_line_and_the_column_of_a_number_that_it_cannot_use
     labels = ["--labels", "kind"] if verb in {"train", "sweep", "resume", "finetune"} else ["--drop", "kind"]
     for cell, what in CELLS.items():
         table(made / "t.csv", cell)
-        unscaled = ["scaling=Unscaled"] if verb in {"train", "sweep"} and cell == "1e30" else []
+        unscaled = ["scaling=NoScaling"] if verb in {"train", "sweep"} and cell == "1e30" else []
         done = run(verb, *BEHIND[verb], *unscaled, "--data", "t.csv", *labels, cwd=made)
         if verb in BEARS and cell == "1e30":
             assert done.returncode == 0, done.stderr
@@ -109,11 +109,11 @@ def test_every_verb_names_the_line_and_the_column_of_a_number_that_it_cannot_use
 def test_a_number_held_out_is_named_by_its_line_too(made: Path) -> None:
     """Training computes with the others; the validation examples stand elsewhere in the file."""
     data = read(made / "good.csv", labels="kind")
-    rows = split(data, "refuse").test_rows
+    rows = split(data, "error").test_rows
     assert rows is not None
     for row in rows.tolist():
         table(made / "t.csv", "1e30", row)
-        if row not in split(read(made / "t.csv", labels="kind"), "refuse").test_rows.tolist():  # its content decides
+        if row not in split(read(made / "t.csv", labels="kind"), "error").test_rows.tolist():  # its content decides
             continue
         done = run("train", *QUICK, "--data", "t.csv", "--labels", "kind", "--out", "held", cwd=made)
         check_named(done, f"line {row + 4} of t.csv, column 'b'", "is 1e+30, too far from what was fitted")
@@ -138,7 +138,7 @@ def test_codes_of_a_file_are_named_by_line_too(made: Path) -> None:
 
 def test_a_column_without_a_number_is_named(made: Path) -> None:
     (made / "t.csv").write_text("a,b\n" + "1,\n2,\n" * 9)
-    done = run("train", *QUICK, "missing=mask", "--data", "t.csv", "--out", "void", cwd=made)
+    done = run("train", *QUICK, "missing=allow", "--data", "t.csv", "--out", "void", cwd=made)
     assert check_one_sentence(done).startswith("isthmus: column 'b' of t.csv is missing in every row")
 
 
@@ -189,7 +189,7 @@ def test_examples_that_are_some_of_more_keep_their_places() -> None:
     assert given.some(np.array([7, 150])).some(slice(1, 2)).at((0, 2)) == "row 150, column 2 (feature 'c')"
     assert given.some(slice(100, 190)).at((50, 2)) == "row 150, column 2 (feature 'c')"
     assert as_examples(given.some([7, 150])).at((1, 2)) == "row 150, column 2 (feature 'c')"
-    ae = Autoencoder(Identity(1), architecture=MLP(()), scaling=Unscaled(), epochs=1, random_state=0)
+    ae = Autoencoder(Identity(1), architecture=MLP(()), scaling=NoScaling(), epochs=1, random_state=0)
     said = []
     for state in range(4):  # most of them train on that row
         try:

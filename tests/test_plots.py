@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from isthmus import Autoencoder, plots
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise, Occlude
+from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.evaluation import evaluate
 from isthmus.plots.figure import png
@@ -35,7 +35,13 @@ def digits(n: int) -> Array:
 
 
 def train(X: Array, bottleneck: Any, **choices: Any) -> Autoencoder:
-    choices = {"architecture": MLP((16,)), "corruption": Noise(0.3), "precision": "float32", "device": "cpu", **choices}
+    choices = {
+        "architecture": MLP((16,)),
+        "corruption": GaussianNoise(0.3),
+        "precision": "float32",
+        "device": "cpu",
+        **choices,
+    }
     return Autoencoder(bottleneck, epochs=1, batch_size=50, random_state=0, **choices).fit(X)
 
 
@@ -142,16 +148,16 @@ def test_a_picture_has_whole_screen_pixels_for_each_of_its_own(ae: Autoencoder) 
 
 def test_denoising_restores_what_the_corruption_spoilt(ae: Autoencoder) -> None:
     figure = plots.denoising(ae, X, n=4, random_state=3)
-    spoilt = ae.corrupt(X[:4], random_state=3)
+    corrupted = ae.corrupt(X[:4], random_state=3)
     assert row_names(figure) == ["noisy", "restored", "clean"]
-    np.testing.assert_array_equal(cell(figure, 0, 2), spoilt[2].clip(0, 255))
-    np.testing.assert_array_equal(cell(figure, 1, 2), ae.reconstruct(spoilt)[2].clip(0, 255))
+    np.testing.assert_array_equal(cell(figure, 0, 2), corrupted[2].clip(0, 255))
+    np.testing.assert_array_equal(cell(figure, 1, 2), ae.reconstruct(corrupted)[2].clip(0, 255))
     np.testing.assert_array_equal(cell(figure, 2, 2), X[2])
     np.testing.assert_array_equal(cell(plots.noisy(ae, X, random_state=3), 0, 2), ae.corrupt(X[:10], 3)[2].clip(0, 255))
 
 
 def test_completion_shows_only_what_is_given() -> None:
-    ae = train(X, Identity(4), corruption=Occlude(1 / 4))
+    ae = train(X, Identity(4), corruption=Occlusion(1 / 4))
     figure = plots.completion(ae, X)
     assert row_names(figure) == ["given", "restored", "original"]
     np.testing.assert_array_equal(cell(figure, 0, 5)[:7], X[5, :7])
@@ -167,9 +173,9 @@ def test_nothing_is_called_noisy_where_nothing_was_spoilt(kind: str) -> None:
 
 def test_noise_levels_adds_each_level_in_model_units(ae: Autoencoder) -> None:
     figure = plots.noise_levels(ae, X, levels=(0.1, 0.8), n=3)
-    spoilt = ae.corrupt(X[:3], random_state=0, corruption=Noise(0.8))
+    corrupted = ae.corrupt(X[:3], random_state=0, corruption=GaussianNoise(0.8))
     assert row_names(figure) == ["noise 0.1", "restored from 0.1", "noise 0.8", "restored from 0.8"]
-    np.testing.assert_array_equal(cell(figure, 2, 0, extra=(4, 0)), spoilt[0].clip(0, 255))
+    np.testing.assert_array_equal(cell(figure, 2, 0, extra=(4, 0)), corrupted[0].clip(0, 255))
 
 
 def test_the_sheet_sets_each_reconstruction_beside_its_original(ae: Autoencoder) -> None:

@@ -13,11 +13,11 @@ from test_cli import run
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import Mask
+from isthmus.corruptions import Masking
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
-from isthmus.scaling import Unscaled
+from isthmus.scaling import NoScaling
 from isthmus.training.layerwise import layers
 
 
@@ -27,7 +27,7 @@ def small(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
 
 def stacked(ae: Autoencoder, X: np.ndarray, **choices: Any) -> Autoencoder:
     """The autoencoder when its layers have been trained alone, and the whole not yet."""
-    reports = ae.fitting(X, layerwise=True, **choices)
+    reports = ae.iter_fit(X, layerwise=True, **choices)
     assert ae.architecture is not None
     count = None
     for report in reports:
@@ -47,7 +47,7 @@ def test_layers_one_after_the_other_find_the_principal_subspace(rng: np.random.G
         Identity(2),
         architecture=architecture,
         likelihood=Normal(),
-        scaling=Unscaled(),
+        scaling=NoScaling(),
         optimizer=Adam(5e-2, schedule=Cosine()),
         epochs=800,
         batch_size=300,
@@ -66,11 +66,11 @@ def test_the_first_layer_is_trained_as_a_shallow_autoencoder_is(digits: data.Dat
     X = digits.train[:50].reshape(50, -1).astype(np.float64)
     choices: dict[str, Any] = {
         "architecture": MLP((24, 12), activation="tanh"),
-        "scaling": Unscaled(),
+        "scaling": NoScaling(),
         "batch_size": 50,
     }
     choices |= {"likelihood": Normal(), "precision": "float64", "optimizer": SGD(0.01, momentum=0), "epochs": 3}
-    start = small(Identity(3), **choices).untrained(X).model_
+    start = small(Identity(3), **choices).initialize(X).model_
     (first, *_), (*_, last) = [[m for m in part if hasattr(m, "weight")] for part in (start.encoder, start.decoder)]
     x = torch.from_numpy(X)
     loss = 0.5 * (x - last(torch.tanh(first(x)))).square().sum(1).mean()
@@ -80,7 +80,7 @@ def test_the_first_layer_is_trained_as_a_shallow_autoencoder_is(digits: data.Dat
             (first.weight, last.weight), torch.autograd.grad(loss, (first.weight, last.weight)), strict=True
         )
     ]
-    reports = small(Identity(3), **choices).fitting(X, layerwise=True)
+    reports = small(Identity(3), **choices).iter_fit(X, layerwise=True)
     ae, report = reports.gi_frame.f_locals["self"], next(reports)
     assert (report.layer, report.step, report.steps) == (1, 1, 1)
     assert report.loss == pytest.approx(loss.item() + 32 * np.log(2 * np.pi))
@@ -98,7 +98,7 @@ def test_a_layer_restores_its_own_spoilt_input(digits: data.Dataset) -> None:
     X = digits.train[:300].reshape(300, -1)
     ae = small(
         Identity(3),
-        corruption=Mask(1.0),
+        corruption=Masking(1.0),
         architecture=MLP((8,)),
         epochs=300,
         batch_size=300,
@@ -129,7 +129,7 @@ KINDS: list[dict[str, Any]] = [
     {"architecture": Conv((4, 6), up="transpose"), "bottleneck": Identity(4)},
     {
         "architecture": Conv((4,), up="transpose", down="stride", code="map"),
-        "bottleneck": VectorQuantized(3, entries=8),
+        "bottleneck": VectorQuantized(3, codebook_size=8),
     },
 ]
 
@@ -139,13 +139,13 @@ KINDS: list[dict[str, Any]] = [
 def test_every_layer_learns_and_the_same_bits_again(choices: dict[str, Any], digits: data.Dataset) -> None:
     X = digits.train[:64]
     one, two = (small(**choices, epochs=6, batch_size=16) for _ in range(2))
-    reports = list(one.fitting(X, layerwise=True))
+    reports = list(one.iter_fit(X, layerwise=True))
     by_layer = [[r.loss for r in reports if r.layer == n] for n in range(1, len(layers(one.model_)) + 1)]
     assert all(losses[-1] < losses[0] for losses in by_layer if len(losses) > 1)
     assert [r for r in reports if r.layer is None] == list(one.history_)
     assert [r.epoch for r in one.history_] == [1, 2, 3, 4, 5, 6]
     assert one.seconds_ > reports[-1].seconds
-    for _ in two.fitting(X, layerwise=True):
+    for _ in two.iter_fit(X, layerwise=True):
         two.reconstruct(X[:3])  # looking changes nothing
     np.testing.assert_array_equal(one.reconstruct(X), two.reconstruct(X))
     assert not np.array_equal(one.reconstruct(X), small(**choices, epochs=6, batch_size=16).fit(X).reconstruct(X))
@@ -170,7 +170,7 @@ def test_a_checkpoint_is_of_the_whole_alone(digits: data.Dataset, tmp_path: Path
     X, path = digits.train[:64], tmp_path / "half.safetensors"
     whole = small().fit(X, layerwise=True)
     cut = small()
-    for report in cut.fitting(X, layerwise=True):
+    for report in cut.iter_fit(X, layerwise=True):
         if report.layer is not None:
             with pytest.raises(NotPossibleError, match="checkpoint"):
                 cut.checkpoint(path)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, architectures, bottlenecks, optimizers, records
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, architectures, bottlenecks, optimizers, records
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import Noise, Occlude
+from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import RecordError
 from isthmus.estimators.model_file import record_types
 from isthmus.likelihoods import Normal
@@ -26,11 +26,11 @@ GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 WRITTEN = [
     Gaussian(4, beta=0.5),
     TopK(8, k=3),
-    VectorQuantized(4, entries=7, decay=0.5),
+    VectorQuantized(4, codebook_size=7, decay=0.5),
     MLP((64,), "tanh", decoder_hidden=()),
     Conv((8,), kernel=5, code="map"),
-    Noise(0.25, clip=True, once=True),
-    Occlude(0.25, keep="window"),
+    GaussianNoise(0.25, clip=True, fixed=True),
+    Occlusion(0.25, keep="window"),
     Normal("learned"),
     AdamW(1e-3, schedule=OneCycle(warmup=0.5), clip=1.0, betas=(0.5, 0.9)),
     SGD(schedule=Cosine(0.1)),
@@ -44,7 +44,7 @@ def test_a_record_prints_as_it_is_written(record: Record) -> None:
 
 def test_what_is_left_out_means_what_it_meant() -> None:
     """A default that changes changes everybody's models: it is written down, and a change of it is a decision."""
-    kinds = [*record_types().values(), Autoencoder, Classifier, OutlierDetector]
+    kinds = [*record_types().values(), Autoencoder, AutoencoderClassifier, OutlierDetector]
     parameters = {kind.__name__: inspect.signature(kind).parameters.items() for kind in kinds}
     defaults = {
         kind: {name: repr(parameter.default) for name, parameter in found if parameter.default is not parameter.empty}
@@ -62,9 +62,9 @@ def test_a_record_survives_json_and_copies(record: Record) -> None:
 
 
 def test_numbers_of_numpy_become_plain_ones() -> None:
-    record = VectorQuantized(np.int64(4), entries=np.int32(9), decay=np.float32(0.5))
-    assert record == VectorQuantized(4, entries=9, decay=0.5)
-    assert json.loads(json.dumps(records.describe(record)))["entries"] == 9
+    record = VectorQuantized(np.int64(4), codebook_size=np.int32(9), decay=np.float32(0.5))
+    assert record == VectorQuantized(4, codebook_size=9, decay=0.5)
+    assert json.loads(json.dumps(records.describe(record)))["codebook_size"] == 9
     assert MLP(np.int64(8)) == MLP((8,))
 
 

@@ -23,12 +23,12 @@ from isthmus.cli import app
 from isthmus.evaluation import evaluate
 from isthmus.experiments.report import write_report
 from isthmus.likelihoods import Bernoulli
-from isthmus.scaling import Unscaled
+from isthmus.scaling import NoScaling
 
 X = np.random.default_rng(0).random((80, 6))
 AE = Autoencoder(
-    Gaussian(2), architecture=MLP((8,)), likelihood=Bernoulli(), scaling=Unscaled(), epochs=3, random_state=0
-).fit(X, validation=X[:20])
+    Gaussian(2), architecture=MLP((8,)), likelihood=Bernoulli(), scaling=NoScaling(), epochs=3, random_state=0
+).fit(X, validation_data=X[:20])
 FIGURES = evaluate(AE, X)
 EMPTY = {"meta", "img"}  # elements that have no end
 NASTY = """<script>alert("x")</script> & 'quoted' "$style" ${title}"""
@@ -72,9 +72,9 @@ def picture(path: Path, shade: int) -> Path:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[tuple[str, Path, str]]:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "figures").mkdir()
     names = {"samples": "New examples.", "losses": "The loss against the epoch."}
-    return [(name, picture(tmp_path / "pictures" / f"{name}.png", len(name)), alt) for name, alt in names.items()]
+    return [(name, picture(tmp_path / "figures" / f"{name}.png", len(name)), alt) for name, alt in names.items()]
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_losses_of_each_epoch_are_folded_away(page: Page) -> None:
     for line, report in zip(lines, AE.history_, strict=True):
         cells = re.findall("<td>(.*?)</td>", line)
         assert int(cells[0]) == report.epoch
-        figures = (report.loss, report.nll, report.penalty, report.valid)
+        figures = (report.loss, report.nll, report.penalty, report.val_loss)
         assert [float(cell) for cell in cells[1:5]] == pytest.approx(figures, rel=1e-5)
     assert "<details open" not in page.source
 

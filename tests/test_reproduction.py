@@ -57,7 +57,7 @@ def test_a_finished_tutorial_is_kept_and_tabled(tmp_path_factory: pytest.TempPat
     assert kept(tutorial, folder, ["epochs=0.01"]) == [row]
     assert kept(tutorial, folder) is None  # what was overridden is not the tutorial
     assert "| tf-simple | 784-32-784, ReLU code, Adam | - | loss per pixel 0." in markdown([row])
-    assert (folder / "tf-simple/pictures/reconstructions.png").exists()
+    assert (folder / "tf-simple/figures/reconstructions.png").exists()
 
 
 def test_what_the_tutorial_watches_is_written_as_training_goes(
@@ -67,7 +67,7 @@ def test_what_the_tutorial_watches_is_written_as_training_goes(
     watched = next(tutorial for tutorial in TUTORIALS if tutorial.id == "fashion-deep")
     for _ in reproduce(watched, ["epochs=0.02", "architecture.hidden=4"], folder=folder):
         pass
-    assert (folder / "fashion-deep/pictures/epoch-001/sheet.png").exists()
+    assert (folder / "fashion-deep/figures/epoch-001/sheet.png").exists()
     board = next(tutorial for tutorial in TUTORIALS if tutorial.id == "keras-conv")
     for _ in reproduce(board, ["epochs=0.005"], folder=folder):
         pass

@@ -14,7 +14,7 @@ import pytest
 from isthmus import Autoencoder, OutlierDetector, compare, evaluate, plots, robustness, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.evaluation.transfer import DataTransfer
@@ -29,10 +29,12 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m"
 @cache
 def results() -> dict[str, Result]:
     """One of each."""
-    ae = Autoencoder(Identity(2), architecture=MLP(()), corruption=Noise(0.3), epochs=2, random_state=0).fit(X[:80])
+    ae = Autoencoder(Identity(2), architecture=MLP(()), corruption=GaussianNoise(0.3), epochs=2, random_state=0).fit(
+        X[:80]
+    )
     other = Autoencoder(Identity(1), architecture=MLP(()), epochs=2, random_state=0).fit(X[:80])
     figures = evaluate(ae, X[80:], train=X[:80])
-    detector = OutlierDetector.around(ae, X[:80], calibration_fraction=0.5)
+    detector = OutlierDetector.from_fitted(ae, X[:80], calibration_fraction=0.5)
     return {
         "evaluation": figures,
         "transfer": DataTransfer(HOSTILE, "other", figures, evaluate(ae, X[80:] + 1, train=X[:80])),

@@ -90,14 +90,14 @@ def test_other_data_stand_beside_its_own(folder: Path) -> None:
 def test_where_its_own_data_are_gone_only_the_others_figures_are_shown(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "other.npz", tmp_path)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "r/pictures").iterdir()}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "r/figures").iterdir()}
     done = run("evaluate", "r", "--data", "other.npz", "--json", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert "own.npz" in told["note"]
     assert "figures on other.npz alone" in told["note"]
     assert "own" not in told
     assert "figures on other.npz alone" in (tmp_path / "r/report.html").read_text()
-    assert {path.name: path.read_bytes() for path in (tmp_path / "r/pictures").iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "r/figures").iterdir()} == before
 
 
 def test_a_bare_model_file_gets_a_page_where_it_is_told(folder: Path, tmp_path: Path) -> None:

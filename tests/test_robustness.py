@@ -21,10 +21,10 @@ from test_cli import run
 from isthmus import Autoencoder, data, plots
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.corruptions import Clean, Corruption, Mask, Noise, Occlude, SaltAndPepper
+from isthmus.corruptions import Clean, Corruption, GaussianNoise, Masking, Occlusion, SaltAndPepper
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import denoising_baselines, evaluate
-from isthmus.evaluation.corruption_levels import spoilings
+from isthmus.evaluation.corruption_levels import corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, chosen, linear_map, ridge, suited
 from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
 from isthmus.likelihoods import Normal
@@ -42,7 +42,7 @@ def trained(X: Array, corruption: Any = "auto", epochs: int = 1, **choices: Any)
 @pytest.fixture(scope="module")
 def ae(digits: data.Dataset) -> Autoencoder:
     """A denoising autoencoder that has learned something."""
-    return trained(digits.train, Noise(0.4), 12)
+    return trained(digits.train, GaussianNoise(0.4), 12)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:
     pairs = [Pairs(part + s * rng.normal(size=part.shape), part) for part in (X[:20_000], X[20_000:30_000], X[30_000:])]
     _, restore = chosen("linear map", pairs[0], pairs[1])
     least = np.trace(covariance - covariance @ np.linalg.inv(covariance + s**2 * np.eye(8)) @ covariance) / 8
-    assert np.square(restore(pairs[2].spoilt) - pairs[2].clean).mean() == pytest.approx(least, rel=0.02)
+    assert np.square(restore(pairs[2].corrupted) - pairs[2].clean).mean() == pytest.approx(least, rel=0.02)
 
 
 def test_a_linear_map_of_nothing_is_the_mean(rng: np.random.Generator) -> None:
@@ -119,7 +119,7 @@ def test_the_setting_is_the_best_on_the_other_training_examples(rng: np.random.G
     assert chosen("median filter", noisy, noisy)[0] == "7 x 7"  # nothing to lose: the widest
     fine = rng.integers(0, 2, (6, 12, 12)).astype(float)
     assert chosen("median filter", noisy, Pairs(fine, fine))[0] == "3 x 3"  # everything to lose: the narrowest
-    far = chosen("linear map", noisy, noisy)[1](9 * noisy.spoilt)
+    far = chosen("linear map", noisy, noisy)[1](9 * noisy.corrupted)
     assert (far.min(), far.max()) == (0, 1)  # within the range of the training pictures
 
 
@@ -146,7 +146,7 @@ def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Datas
 
 
 def test_what_learned_to_restore_does(result: Robustness) -> None:
-    here = result.at("Noise", 0.4)
+    here = result.at("GaussianNoise", 0.4)
     assert here[AUTOENCODER].mse < 0.3 * here[NOTHING].mse
     assert here[AUTOENCODER].mse < 0.6 * here["mean example"].mse
     assert here["linear map"].mse < here["median filter"].mse < here[NOTHING].mse
@@ -154,7 +154,7 @@ def test_what_learned_to_restore_does(result: Robustness) -> None:
 
 
 def test_a_linear_autoencoder_cannot_beat_the_linear_map(digits: data.Dataset) -> None:
-    ae = trained(digits.train, Noise(0.4), 15, architecture=MLP(()), likelihood=Normal())
+    ae = trained(digits.train, GaussianNoise(0.4), 15, architecture=MLP(()), likelihood=Normal())
     result = robustness(ae, digits.test, train=digits.train, levels=0.4, baselines=["linear map"])
     assert 0.98 * one(result, "linear map").mse < one(result, AUTOENCODER).mse < 2 * one(result, "linear map").mse
 
@@ -185,36 +185,36 @@ def test_nothing_is_fitted_on_what_is_measured(ae: Autoencoder, digits: data.Dat
 @pytest.mark.parametrize(
     ("corruption", "kind", "levels"),
     [
-        (Clean(), "Noise", [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]),
-        (Noise(0.3, clip=True), "Noise(clip=True)", [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]),
-        (Noise(3.0), "Noise", [0.6, 1.8, 3.0, 4.2, 5.4, 6.0]),
-        (Mask(0.6), "Mask", [0.1, 0.3, 0.5, 0.6, 0.7, 0.9]),
+        (Clean(), "GaussianNoise", [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]),
+        (GaussianNoise(0.3, clip=True), "GaussianNoise(clip=True)", [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]),
+        (GaussianNoise(3.0), "GaussianNoise", [0.6, 1.8, 3.0, 4.2, 5.4, 6.0]),
+        (Masking(0.6), "Masking", [0.1, 0.3, 0.5, 0.6, 0.7, 0.9]),
         (SaltAndPepper(), "SaltAndPepper", [0.1, 0.3, 0.5, 0.7, 0.9]),
-        (Occlude(0.4, keep="around"), "Occlude(keep='around')", [0.75, 0.5, 0.4, 1 / 3, 0.25, 0.1]),
+        (Occlusion(0.4, keep="around"), "Occlusion(keep='around')", [0.75, 0.5, 0.4, 1 / 3, 0.25, 0.1]),
     ],
 )
 def test_without_levels_the_one_in_training_is_among_the_usual(
     corruption: Corruption, kind: str, levels: list[float]
 ) -> None:
-    ways = spoilings(corruption)
+    ways = corruption_levels(corruption)
     assert {way.kind for way in ways} == {kind}
     assert [way.level for way in ways] == pytest.approx(levels)
     assert [way.corruption for way in ways if way.trained] == [corruption] * (corruption != Clean())
 
 
 def test_kinds_are_named_or_given() -> None:
-    assert [way.corruption for way in spoilings(Noise(0.3), ("mask", "salt_and_pepper"), 0.2)] == [
-        Mask(0.2),
+    assert [way.corruption for way in corruption_levels(GaussianNoise(0.3), ("masking", "salt_and_pepper"), 0.2)] == [
+        Masking(0.2),
         SaltAndPepper(0.2),
     ]
-    ways = spoilings(Occlude(keep="left"), [Occlude(keep="window"), "occlude"], (0.5, 0.25))
-    assert [way.kind for way in ways] == ["Occlude(keep='window')"] * 2 + ["Occlude(keep='left')"] * 2
+    ways = corruption_levels(Occlusion(keep="left"), [Occlusion(keep="window"), "occlusion"], (0.5, 0.25))
+    assert [way.kind for way in ways] == ["Occlusion(keep='window')"] * 2 + ["Occlusion(keep='left')"] * 2
     assert [way.level for way in ways] == [0.5, 0.25] * 2
 
 
 def test_tables_are_compared_in_scaled_numbers(rng: np.random.Generator) -> None:
     X = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) * [1, 10, 1000, 0] + 5  # the last column is constant
-    ae = trained(X, Noise(0.5))
+    ae = trained(X, GaussianNoise(0.5))
     result = robustness(ae, X[:90], train=X[90:], levels=0.5, baselines=None)
     assert result.methods == (NOTHING, AUTOENCODER, *PLAIN)
     assert "are no pictures" in result.left_out["median filter"]
@@ -255,7 +255,7 @@ def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyP
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"kinds": "nois"}, "did you mean Noise"),
+    ({"kinds": "nois"}, "did you mean GaussianNoise"),
     ({"kinds": Clean()}, "no corruption that has a level"),
     ({"kinds": 5}, "no corruption that has a level"),
     ({"kinds": ()}, "kinds is empty"),
@@ -263,7 +263,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"levels": ()}, "cannot be: give numbers"),
     ({"levels": -1.0}, "greater than or equal to 0"),
     ({"levels": float("nan")}, "scale"),
-    ({"kinds": "mask", "levels": 1.5}, "less than or equal to 1"),
+    ({"kinds": "masking", "levels": 1.5}, "less than or equal to 1"),
     ({"draws": 0}, "draws=0"),
     ({"n": 2.5}, "n=2.5"),
     ({"random_state": -1}, "random_state=-1"),
@@ -308,19 +308,27 @@ def test_the_curves_are_the_errors(result: Robustness) -> None:
 
 
 def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, digits: data.Dataset) -> None:
-    figure = examples(result, "Noise")
+    figure = examples(result, "GaussianNoise")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["original", "spoilt", *result.methods[1:]]
-    with pytest.raises(DataError, match="was not measured; there are Noise"):
-        examples(result, "Mask")
-    spoilt = one(result, NOTHING, 0.4).sample
-    np.testing.assert_allclose(one(result, AUTOENCODER, 0.4).sample, ae.reconstruct(spoilt), atol=1e-6)
+    with pytest.raises(DataError, match="was not measured; there are GaussianNoise"):
+        examples(result, "Masking")
+    corrupted = one(result, NOTHING, 0.4).sample
+    np.testing.assert_allclose(one(result, AUTOENCODER, 0.4).sample, ae.reconstruct(corrupted), atol=1e-6)
     shown = plots.restorations(ae, digits.test, levels=0.4, n=2)
-    assert "2 examples spoilt by Noise at 1 level" in str(shown.get_label())
+    assert "2 examples spoilt by GaussianNoise at 1 level" in str(shown.get_label())
 
 
 def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
-    train = ("train", "epochs=1", "corruption=Noise", "corruption.scale=0.3", "architecture.hidden=16", "-d", "digits")
+    train = (
+        "train",
+        "epochs=1",
+        "corruption=GaussianNoise",
+        "corruption.std=0.3",
+        "architecture.hidden=16",
+        "-d",
+        "digits",
+    )
     assert run(*train, "--out", "r", cwd=tmp_path).returncode == 0
     words = ("robustness", "r", "kinds=noise,mask", "levels=0.3,0.5", "n=20", "draws=1", "baselines=median filter")
     done = run(*words, cwd=tmp_path)
@@ -329,13 +337,13 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
     with open(tmp_path / "r/robustness.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["kind"], row["level"], row["method"]) for row in rows[:3]] == [
-        ("Noise", "0.3", NOTHING),
-        ("Noise", "0.3", AUTOENCODER),
-        ("Noise", "0.3", "median filter"),
+        ("GaussianNoise", "0.3", NOTHING),
+        ("GaussianNoise", "0.3", AUTOENCODER),
+        ("GaussianNoise", "0.3", "median filter"),
     ]
     assert len(rows) == 12
     for name in ("robustness", "restorations-noise", "restorations-mask"):
-        assert (tmp_path / f"r/pictures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"r/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     elsewhere = json.loads(run(*words, "--json", "--out", "o", cwd=tmp_path).stdout)
     assert [str(each["mse"]) for each in elsewhere["figures"]] == [row["mse"] for row in rows]
     assert (tmp_path / "o/robustness.csv").is_file()
@@ -350,5 +358,5 @@ def test_without_the_extra_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyP
     for name in [name for name in sys.modules if name.partition(".")[0] == "skimage"]:
         monkeypatch.setitem(sys.modules, name, None)
     X = rng.random((30, 6, 6), dtype=np.float32)
-    result = robustness(trained(X, Noise(0.2)), X[:10], train=X[10:], levels=0.2)
+    result = robustness(trained(X, GaussianNoise(0.2)), X[:10], train=X[10:], levels=0.2)
     assert result.methods == (NOTHING, AUTOENCODER, "mean example", "linear map", "median filter")

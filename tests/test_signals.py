@@ -20,7 +20,7 @@ from isthmus import Autoencoder, cli
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.cli import main
-from isthmus.cli.signals import Caught, terminable
+from isthmus.cli.signals import SignalHandler, terminable
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 
 COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
@@ -167,7 +167,7 @@ def test_what_cannot_go_on_is_said(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("listening", [Caught, terminable])
+@pytest.mark.parametrize("listening", [SignalHandler, terminable])
 def test_whoever_listened_before_listens_again(listening: Callable[[], AbstractContextManager[Any]]) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with listening():
@@ -175,7 +175,7 @@ def test_whoever_listened_before_listens_again(listening: Callable[[], AbstractC
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-@pytest.mark.parametrize("listening", [Caught, terminable])
+@pytest.mark.parametrize("listening", [SignalHandler, terminable])
 def test_a_signal_that_is_ignored_stays_so(listening: Callable[[], AbstractContextManager[Any]]) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

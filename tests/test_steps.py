@@ -11,7 +11,7 @@ import torch
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.optimizers import SGD, Adadelta, AdamW, OneCycle, Optimizer, RMSprop
 from isthmus.training import cuda_graph
 
@@ -52,7 +52,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[cuda_graph.Recording]:
 
 def trained(X: np.ndarray, optimizer: Optimizer, device: str = "cpu", **choices: Any) -> Autoencoder:
     choices = {"architecture": MLP((16,)), "epochs": 2, "batch_size": 32, "random_state": 0} | choices
-    return Autoencoder(Gaussian(3), corruption=Noise(0.1), optimizer=optimizer, device=device, **choices).fit(X)
+    return Autoencoder(Gaussian(3), corruption=GaussianNoise(0.1), optimizer=optimizer, device=device, **choices).fit(X)
 
 
 def weights(ae: Autoencoder) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_a_replayed_step_is_the_step(
 def test_noise_drawn_once_is_replayed_for_its_own_examples(
     digits: data.Dataset, recorded: list[cuda_graph.Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choices = {"architecture": MLP((16,)), "corruption": Noise(0.3, once=True), "epochs": 2, "batch_size": 32}
+    choices = {"architecture": MLP((16,)), "corruption": GaussianNoise(0.3, fixed=True), "epochs": 2, "batch_size": 32}
     replayed = Autoencoder(Identity(3), random_state=0, **choices).fit(digits.train[:320])
     assert len(recorded) == 1
     monkeypatch.undo()
@@ -104,18 +104,20 @@ def test_noise_is_a_function_of_the_random_state_and_the_step(
     digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[float] = []
-    spoil = Noise.__call__
+    corrupt = GaussianNoise.__call__
 
-    def watched(self: Noise, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        spoilt = spoil(self, x, generator)
-        drawn.append(float((spoilt - x).flatten()[0]))
-        return spoilt
+    def watched(self: GaussianNoise, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        corrupted = corrupt(self, x, generator)
+        drawn.append(float((corrupted - x).flatten()[0]))
+        return corrupted
 
-    monkeypatch.setattr(Noise, "__call__", watched)
+    monkeypatch.setattr(GaussianNoise, "__call__", watched)
 
     def noise(random_state: int, *rounds: float) -> list[float]:
         drawn.clear()
-        ae = Autoencoder(Identity(3), architecture=MLP(()), corruption=Noise(0.1), batch_size=32, warm_start=True)
+        ae = Autoencoder(
+            Identity(3), architecture=MLP(()), corruption=GaussianNoise(0.1), batch_size=32, warm_start=True
+        )
         for epochs in rounds:
             ae.set_params(random_state=random_state, epochs=epochs).fit(digits.train[:320])
         return list(drawn)

@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, data, load
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError
@@ -159,7 +159,7 @@ COSTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 @pytest.mark.parametrize("kind", COSTS)
 def test_costs_that_no_epoch_can_have_are_refused_by_name(kind: str, name: str, tmp_path: Path) -> None:
     ae = Autoencoder(TopK(4, k=2), architecture=MLP((8,)), epochs=3, batch_size=8, random_state=0)
-    reports = ae.fitting(np.random.default_rng(0).random((40, 6), np.float32), every=2)
+    reports = ae.iter_fit(np.random.default_rng(0).random((40, 6), np.float32), every=2)
     next(reports)
     ae.checkpoint(tmp_path / "x")
     reports.close()
@@ -353,12 +353,15 @@ def test_what_is_not_finite_is_not_written(fitted: Autoencoder, path: Path) -> N
 
 
 def test_a_history_may_hold_any_figure(fitted: Autoencoder, tmp_path: Path) -> None:
-    odd, first = copy.deepcopy(fitted), replace(fitted.history_[0], valid=float("nan"), stats={"ratio": float("inf")})
+    odd, first = (
+        copy.deepcopy(fitted),
+        replace(fitted.history_[0], val_loss=float("nan"), stats={"ratio": float("inf")}),
+    )
     assert odd._fitted is not None
     odd._fitted = replace(odd._fitted, history=(first, *odd.history_[1:]))
     odd.save(tmp_path / "x")
     first, second = load(tmp_path / "x").history_
-    assert math.isnan(first.valid or 0)
+    assert math.isnan(first.val_loss or 0)
     assert first.stats == {"ratio": float("inf")}
     assert second == odd.history_[1]
 
@@ -393,13 +396,15 @@ def test_files_of_every_format_still_load_and_give_what_they_gave(file: Path, tm
         table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
     X, then = pictures if "pictures" in file.stem else table, np.load(file.with_suffix(".npy"))
     ae = load(file)
-    if isinstance(ae, OutlierDetector | Classifier):
+    if isinstance(ae, OutlierDetector | AutoencoderClassifier):
         around, detects = ae, isinstance(ae, OutlierDetector)
         given = around.decision_function(X) if detects else around.predict_proba(X)
         np.testing.assert_allclose(given, then, rtol=1e-4, atol=1e-4)
         assert detects or around.classes_.tolist() == ["02134", "left", "right"]
         around.save(tmp_path / "x")
-        assert (tmp_path / "x").read_bytes() == file.read_bytes()
+        load(tmp_path / "x").save(tmp_path / "y")
+        assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+        assert not file.stem.startswith(f"format-{FORMAT}-") or (tmp_path / "x").read_bytes() == file.read_bytes()
         return
     if "checkpoint" in file.stem:
         ae.resume(X)
@@ -418,7 +423,7 @@ def test_files_of_every_format_still_load_and_give_what_they_gave(file: Path, tm
     "choices",
     [
         {"bottleneck": Gaussian(2), "precision": "float64"},
-        {"bottleneck": VectorQuantized(2, entries=4)},
+        {"bottleneck": VectorQuantized(2, codebook_size=4)},
         {"bottleneck": Identity(2), "architecture": Conv((3,), code="map")},
         {"bottleneck": TopK(4, k=2), "likelihood": Normal("learned")},
     ],
@@ -446,5 +451,5 @@ def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pyt
     epochs = [report.epoch for report in load(tmp_path / "x").history_]
     assert (len(epochs), epochs[0], epochs[-1]) == (4, 1, 7)
     load(tmp_path / "x").save(tmp_path / "x")  # nothing more is lost
-    for _ in ae.fitting(X):  # and a checkpoint says it not each time
+    for _ in ae.iter_fit(X):  # and a checkpoint says it not each time
         ae.checkpoint(tmp_path / "y")

@@ -51,7 +51,7 @@ VERBS = (("evaluate", "run"), ("plot", "run", "losses"), ("robustness", "run", "
 
 
 @pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])
-@pytest.mark.parametrize("what", ["pictures", "pictures/losses.png", "report.html"])
+@pytest.mark.parametrize("what", ["figures", "figures/losses.png", "report.html"])
 def test_nothing_is_written_through_a_link(theirs: Path, words: tuple[str, ...], what: str) -> None:
     place = theirs / "run" / what
     shutil.rmtree(place) if place.is_dir() else place.unlink()
@@ -77,7 +77,7 @@ def bomb(side: int) -> bytes:
 
 @pytest.mark.parametrize("what", ["link", "pipe", "bomb", "text bomb", "no image", "large", "empty"])
 def test_a_figure_that_is_no_figure_is_left_out_and_named(theirs: Path, what: str) -> None:
-    place, secret = theirs / "run" / "pictures" / "tsne.png", theirs / "mine" / "secret.png"
+    place, secret = theirs / "run" / "figures" / "tsne.png", theirs / "mine" / "secret.png"
     Image.new("L", (8, 8)).save(secret)
     if what == "link":
         place.symlink_to(secret)
@@ -105,7 +105,7 @@ def test_a_figure_that_is_no_figure_is_left_out_and_named(theirs: Path, what: st
 def test_a_figure_says_what_it_shows_without_a_mark(theirs: Path) -> None:
     about = PngImagePlugin.PngInfo()
     about.add_itxt("Description", "\x1b[2J<script>\u202e" * 1000)
-    Image.new("L", (8, 8)).save(theirs / "run" / "pictures" / "tsne.png", pnginfo=about)
+    Image.new("L", (8, 8)).save(theirs / "run" / "figures" / "tsne.png", pnginfo=about)
     assert run("evaluate", "run", cwd=theirs).returncode == 0
     page = (theirs / "run" / "report.html").read_text()
     assert not raw(page)

@@ -61,7 +61,7 @@ def test_it_chooses_on_validation_and_not_on_the_test_part() -> None:
 def test_the_validation_examples_are_a_tenth_and_nobody_trained_on_them() -> None:
     found = sweep(LINEAR, X, {"bottleneck__size": [2]})
     assert (found.n_train, found.n_validation) == (180, 20)
-    given = sweep(LINEAR, X, {"bottleneck__size": [2]}, validation=TEST)
+    given = sweep(LINEAR, X, {"bottleneck__size": [2]}, validation_data=TEST)
     assert (given.n_train, given.n_validation) == (200, 60)
     ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=1, random_state=0)
     assert weights(given.autoencoder) == weights(ae.fit(X))
@@ -118,13 +118,13 @@ def test_a_second_call_trains_nothing_and_an_interrupted_one_goes_on(tmp_path: P
 
 def test_a_training_cut_off_within_ends_as_one_that_was_not(tmp_path: Path) -> None:
     ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=4, random_state=0)
-    done = sweep(ae, X, {"bottleneck.size": [2]}, validation=TEST, folder=tmp_path / "whole")
+    done = sweep(ae, X, {"bottleneck.size": [2]}, validation_data=TEST, folder=tmp_path / "whole")
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/size-2").mkdir()
-    for report in ae.fitting(X, validation=TEST):
+    for report in ae.iter_fit(X, validation_data=TEST):
         if report.epoch == 2:
             ae.checkpoint(tmp_path / "cut/size-2/checkpoint.safetensors")
-    found = sweep(ae, X, {"bottleneck.size": [2]}, validation=TEST, folder=tmp_path / "cut")
+    found = sweep(ae, X, {"bottleneck.size": [2]}, validation_data=TEST, folder=tmp_path / "cut")
     resumed = load(tmp_path / "cut/size-2")
     assert [report.epoch for report in resumed.history_] == [1, 2, 3, 4]
     assert weights(resumed) == weights(found.autoencoder) == weights(done.autoencoder)
@@ -196,10 +196,10 @@ def test_wrong_sweeps_are_sentences(tmp_path: Path) -> None:
         with pytest.raises(RecordError, match=word):
             sweep(LINEAR, X, grid, folder=tmp_path / "s")  # type: ignore[arg-type]
     with pytest.raises(RecordError, match="no figure 'mze'"):
-        sweep(LINEAR, X, SIZES, by="mze")
+        sweep(LINEAR, X, SIZES, metric="mze")
     assert not (tmp_path / "s").exists()
     with pytest.raises(NotPossibleError, match=r"nats means something else with each value of bottleneck\.beta"):
-        sweep(Autoencoder(Gaussian(2), epochs=1, random_state=0), X, {"bottleneck.beta": [1.0, 2.0]}, by="nats")
+        sweep(Autoencoder(Gaussian(2), epochs=1, random_state=0), X, {"bottleneck.beta": [1.0, 2.0]}, metric="nats")
     sweep(LINEAR, X, {"bottleneck.size": [2]}, folder=tmp_path / "s")
     with pytest.raises(DataError, match="on other examples"):
         sweep(LINEAR, X + 1, {"bottleneck.size": [2]}, folder=tmp_path / "s")
@@ -234,9 +234,9 @@ WRONG = {
     ("sweep", "bottleneck.size=4"): "several values",
     ("sweep", "bottleneck.size=4,,8"): "no value on one side",
     ("sweep", "bottleneck.siz=4,8"): "size",
-    ("sweep", "--by", "mze"): "mse",
+    ("sweep", "--metric", "mze"): "mse",
     ("sweep", "random_state=1,2", "--seeds", "2"): "one of them",
-    ("sweep", "epochs=1,2,3", "--most", "2"): "3 trainings",
+    ("sweep", "epochs=1,2,3", "--max-trials", "2"): "3 trainings",
     ("sweep", "linaer"): "linear",
 }
 

@@ -12,10 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, architectures, bottlenecks, corruptions, evaluate, load
+from isthmus import (
+    Autoencoder,
+    AutoencoderClassifier,
+    OutlierDetector,
+    architectures,
+    bottlenecks,
+    corruptions,
+    evaluate,
+    load,
+)
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.nn.device import learning, learns
 
 X = np.random.default_rng(0).normal(size=(48, 6)).astype(np.float32)
@@ -67,19 +76,19 @@ def life(folder: Path) -> tuple[Numbers, list[Autoencoder]]:
     found = numbers("fit", layered, X) | {"sample": layered.sample(3, random_state=0)}
     found |= numbers("partial_fit", deepcopy(new).partial_fit(X).partial_fit(X), X)
     cut = deepcopy(new)
-    for _ in cut.fitting(X):
+    for _ in cut.iter_fit(X):
         cut.checkpoint(folder / "cut.safetensors")
         break
     read = load(folder / "cut.safetensors")
     found |= numbers("resume", deepcopy(read).resume(X), X)
     found |= numbers("warm start", deepcopy(layered).set_params(warm_start=True).fit(X), X)
     stopping = {"early_stopping": True, "precision": "bfloat16", "epochs": 1}
-    maps = Autoencoder(Identity(2), architecture=Conv((4,)), corruption=Noise(0.1), random_state=0, **stopping)
+    maps = Autoencoder(Identity(2), architecture=Conv((4,)), corruption=GaussianNoise(0.1), random_state=0, **stopping)
     found |= numbers("bfloat16", maps.fit(MAPS), MAPS)
-    found["valid"] = np.asarray([report.valid for report in maps.history_])
-    classifier = Classifier(layered, epochs=2, random_state=0).fit(X, Y)
+    found["valid"] = np.asarray([report.val_loss for report in maps.history_])
+    classifier = AutoencoderClassifier(layered, epochs=2, random_state=0).fit(X, Y)
     found["predict_proba"] = classifier.predict_proba(X)
-    detector = OutlierDetector(layered, measure="combined", false_alarm_rate=0.2, random_state=0).fit(X)
+    detector = OutlierDetector(layered, anomaly_score="combined", false_alarm_rate=0.2, random_state=0).fit(X)
     found["detector"] = detector.score_samples(X)
     measured = evaluate(layered, X, Y, train=X)
     found["evaluate"] = np.asarray([measured.mse, measured.nll, measured.pca_mse])
@@ -111,7 +120,7 @@ CHOICES = [
     *[("architecture", made(architectures, name)) for name in architectures.__all__ if name != "Modules"],
     *[("bottleneck", made(bottlenecks, name)) for name in bottlenecks.__all__],
     *[("corruption", made(corruptions, name)) for name in corruptions.__all__],
-    ("corruption", corruptions.Occlude(keep="window")),
+    ("corruption", corruptions.Occlusion(keep="window")),
 ]
 
 
@@ -130,7 +139,7 @@ def test_no_choice_leaves_a_type_to_be_guessed(slot: str, choice: Any) -> None:
 def test_who_takes_reports_finds_the_switches_as_they_were() -> None:
     ae, seen = Autoencoder(Identity(2), epochs=2, random_state=0), list[tuple[bool, bool]]()
     with torch.inference_mode(), torch.autocast("cpu"):
-        for _ in ae.fitting(X):
+        for _ in ae.iter_fit(X):
             seen.append((torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")))
         assert torch.is_inference_mode_enabled()
     assert seen == [(True, True)] * 2

@@ -115,7 +115,7 @@ def says(*words: str) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    words = ["epochs=2", "bottleneck.size=2", "architecture.hidden=4", "missing=mask", "corruption=Noise"]
+    words = ["epochs=2", "bottleneck.size=2", "architecture.hidden=4", "missing=allow", "corruption=GaussianNoise"]
     path = table(folder / "x.csv", labels=True)
     says("train", "deep", *words, "--data", str(path), "--labels", "=kind", "--out", str(folder / "run"))
     return folder / "run"
@@ -134,9 +134,9 @@ VERBS: dict[str, list[str]] = {
 @pytest.mark.parametrize("name", VERBS)
 def test_what_verbs_write_is_harmless(name: str, run: Path, tmp_path: Path) -> None:
     path = run / name if name == "history.csv" else tmp_path / name
-    places = {"run": run, "out": path, "data": run.parent / "x.csv", "folder": tmp_path}
+    positions = {"run": run, "out": path, "data": run.parent / "x.csv", "folder": tmp_path}
     if VERBS[name]:
-        says(*(word.format(**places) for word in VERBS[name]))
+        says(*(word.format(**positions) for word in VERBS[name]))
     header, *rows = read(path.read_text())
     assert rows
     assert all(harmless(cell) for row in [header, *rows] for cell in row)
@@ -176,7 +176,7 @@ def test_what_decompress_and_sweeps_write_is_harmless(tmp_path: Path) -> None:
 def test_what_a_detector_says_is_written_by_the_same_hand(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(40, 2))
     ae = Autoencoder(Identity(1), architecture=MLP(()), epochs=1, random_state=0).fit(Examples(X, ("=a", "\x1b[2J")))
-    detector = OutlierDetector.around(ae, Examples(X, ("=a", "\x1b[2J")), random_state=0, false_alarm_rate=0.2)
+    detector = OutlierDetector.from_fitted(ae, Examples(X, ("=a", "\x1b[2J")), random_state=0, false_alarm_rate=0.2)
     detection.write(tmp_path / "a.csv", detection.verdicts(detector, X))
     rows = read((tmp_path / "a.csv").read_text())
     assert {row[4] for row in rows[1:]} <= {"'=a", r"\x1b[2J"}

@@ -55,13 +55,13 @@ def test_scalars_are_the_reports_figures_at_their_steps(tmp_path: Path) -> None:
     ae = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=3, batch_size=20, random_state=0)
     reports = []
     with EventWriter(tmp_path) as writer:
-        for report in ae.fitting(BYTES, validation=BYTES[:10], every=2):
+        for report in ae.iter_fit(BYTES, validation_data=BYTES[:10], every=2):
             writer.scalars(report)
             reports.append(report)
     events = read(tmp_path)
     wanted: dict[str, dict[int, float]] = {
         "loss/train": {r.step: r.loss for r in reports},
-        "loss/validation": {r.step: r.valid for r in reports if r.valid is not None},
+        "loss/validation": {r.step: r.val_loss for r in reports if r.val_loss is not None},
         "loss/nll": {r.step: r.nll for r in reports},
         "loss/penalty": {r.step: r.penalty for r in reports},
         "optimizer/lr": {r.step: r.lr for r in reports},
@@ -166,7 +166,7 @@ def test_pictures_leave_the_model_and_the_worlds_random_numbers_as_they_were(tmp
 def test_watching_changes_no_training(tmp_path: Path) -> None:
     def watched(writer: EventWriter | None) -> Array:
         ae = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=2, batch_size=20, random_state=3)
-        for report in ae.fitting(BYTES, every=1):
+        for report in ae.iter_fit(BYTES, every=1):
             if writer is not None:
                 writer.scalars(report)
                 writer.pictures(ae, BYTES, report.step)

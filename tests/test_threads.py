@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from isthmus import Autoencoder
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.errors import NotPossibleError
 from isthmus.nn import device, module_rng
 from isthmus.nn.module_rng import drawing_from
@@ -36,7 +36,7 @@ def own() -> Modules:
 
 KINDS: dict[str, dict[str, Any]] = {
     "own modules": {"architecture": own(), "bottleneck": Identity(3)},
-    "noise": {"architecture": MLP((8,)), "bottleneck": Gaussian(3), "corruption": Noise(0.2)},
+    "noise": {"architecture": MLP((8,)), "bottleneck": Gaussian(3), "corruption": GaussianNoise(0.2)},
 }
 
 
@@ -91,7 +91,7 @@ def idle() -> None:
     time.sleep(0.005)
 
 
-@pytest.mark.parametrize("way", ["fit", "fitting", "partial_fit"])
+@pytest.mark.parametrize("way", ["fit", "iter_fit", "partial_fit"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_encodes_meanwhile_changes_no_weight_and_gets_codes_of_one_model(kind: str, way: str) -> None:
     def train(ae: Autoencoder) -> set[bytes]:
@@ -104,7 +104,7 @@ def test_who_encodes_meanwhile_changes_no_weight_and_gets_codes_of_one_model(kin
                 ae.partial_fit(X)
                 known.add(ae.encode(X).tobytes())
         else:
-            for _ in ae.fitting(X, every=1):
+            for _ in ae.iter_fit(X, every=1):
                 known.add(ae.encode(X).tobytes())
         return known
 

@@ -14,11 +14,11 @@ from torch import nn
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import L1, Gaussian, Identity, VectorQuantized
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
-from isthmus.scaling import Standard, Unscaled
+from isthmus.scaling import NoScaling, Standard
 from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, gathered
 
 
@@ -35,12 +35,12 @@ def own(rate: float = 0.5) -> Modules:
     return Modules(nn.Sequential(nn.Linear(6, 8), nn.Dropout(rate), nn.Linear(8, 2)), nn.Linear(2, 6))
 
 
-@pytest.mark.parametrize("bottleneck", [L1(8), Gaussian(3), VectorQuantized(3, entries=8)], ids=repr)
+@pytest.mark.parametrize("bottleneck", [L1(8), Gaussian(3), VectorQuantized(3, codebook_size=8)], ids=repr)
 def test_a_reports_loss_is_its_parts(bottleneck: L1 | Gaussian | VectorQuantized, digits: data.Dataset) -> None:
-    for report in small(bottleneck=bottleneck).fitting(digits.train[:100], validation=digits.test, every=2):
+    for report in small(bottleneck=bottleneck).iter_fit(digits.train[:100], validation_data=digits.test, every=2):
         assert report.loss == pytest.approx(report.nll + report.penalty, rel=1e-6)
         assert report.penalty > 0
-        assert (report.valid is not None) == report.complete
+        assert (report.val_loss is not None) == report.complete
 
 
 def test_a_report_is_the_mean_over_examples_whatever_the_batches(digits: data.Dataset) -> None:
@@ -51,14 +51,14 @@ def test_a_report_is_the_mean_over_examples_whatever_the_batches(digits: data.Da
         for size in (1, 32, 69, 500)
     ]
     np.testing.assert_allclose(reports, reports[0], rtol=1e-9)
-    ae = small(optimizer=frozen, precision="float64", epochs=1).fit(X, validation=X)
-    assert ae.history_[-1].valid == pytest.approx(reports[0], rel=1e-9)
+    ae = small(optimizer=frozen, precision="float64", epochs=1).fit(X, validation_data=X)
+    assert ae.history_[-1].val_loss == pytest.approx(reports[0], rel=1e-9)
     assert -ae.score(X) == pytest.approx(reports[0], rel=1e-9)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 4), (0.5, 2), (1e-6, 1), (2.25, 9), (3, 12)])
 def test_epochs_are_counted_in_steps(epochs: float, steps: int, digits: data.Dataset) -> None:
-    reports = list(small(epochs=epochs, batch_size=30).fitting(digits.train[:100], every=1))
+    reports = list(small(epochs=epochs, batch_size=30).iter_fit(digits.train[:100], every=1))
     assert [report.step for report in reports] == list(range(1, steps + 1))
     assert reports[-1].steps == steps
     assert reports[-1].complete
@@ -67,13 +67,18 @@ def test_epochs_are_counted_in_steps(epochs: float, steps: int, digits: data.Dat
 
 def test_the_step_size_follows_the_schedule(digits: data.Dataset) -> None:
     schedule = OneCycle(warmup=0.25)
-    reports = list(small(optimizer=Adam(0.02, schedule=schedule), batch_size=30).fitting(digits.train[:100], every=1))
+    reports = list(small(optimizer=Adam(0.02, schedule=schedule), batch_size=30).iter_fit(digits.train[:100], every=1))
     assert [report.lr for report in reports] == pytest.approx([0.02 * schedule(step / 12) for step in range(12)])
 
 
 def test_a_step_is_along_the_gradient_of_the_mean(digits: data.Dataset) -> None:
     X = digits.train[:8].reshape(8, -1)
-    choices = {"optimizer": SGD(0.1, momentum=0), "likelihood": Normal(), "scaling": Unscaled(), "precision": "float64"}
+    choices = {
+        "optimizer": SGD(0.1, momentum=0),
+        "likelihood": Normal(),
+        "scaling": NoScaling(),
+        "precision": "float64",
+    }
     start = small(**choices | {"optimizer": SGD(1e-30, momentum=0)}, epochs=1).fit(X)
     x = torch.from_numpy(X).double()
     start.model_.zero_grad()
@@ -90,9 +95,9 @@ def test_clipping_bounds_the_whole_step(digits: data.Dataset) -> None:
 
 def test_reports_in_between_change_nothing(digits: data.Dataset) -> None:
     X = digits.train[:100]
-    choices = {"bottleneck": Gaussian(3), "corruption": Noise(0.3), "batch_size": 16}
+    choices = {"bottleneck": Gaussian(3), "corruption": GaussianNoise(0.3), "batch_size": 16}
     watched = small(**choices)
-    for _ in watched.fitting(X, every=1, validation=digits.test[:20]):
+    for _ in watched.iter_fit(X, every=1, validation_data=digits.test[:20]):
         watched.transform(X[:3]), watched.sample(2), watched.score(X[:3])
     np.testing.assert_array_equal(weights(watched), weights(small(**choices).fit(X)))
 
@@ -102,9 +107,9 @@ def test_early_stopping_is_the_same_however_often_one_looks(patience: int, rng: 
     X = rng.normal(size=(200, 6))
     choices = {"bottleneck": Identity(3), "early_stopping": True, "n_iter_no_change": patience, "epochs": 30}
     seldom, often = small(**choices), small(**choices)
-    for _ in seldom.fitting(X):
+    for _ in seldom.iter_fit(X):
         pass
-    for _ in often.fitting(X, every=1):
+    for _ in often.iter_fit(X, every=1):
         pass
     assert len(often.history_) == len(seldom.history_) > patience
     np.testing.assert_array_equal(weights(often), weights(seldom))
@@ -112,13 +117,15 @@ def test_early_stopping_is_the_same_however_often_one_looks(patience: int, rng: 
 
 def test_validation_draws_the_same_numbers_each_time(digits: data.Dataset) -> None:
     """Else early stopping would look at luck: weights that stand still have one validation loss."""
-    ae = small(bottleneck=Gaussian(3), corruption=Noise(0.5), optimizer=SGD(1e-30, momentum=0))
-    losses = {report.valid for report in ae.fitting(digits.train[:64], validation=digits.test[:600])}
+    ae = small(bottleneck=Gaussian(3), corruption=GaussianNoise(0.5), optimizer=SGD(1e-30, momentum=0))
+    losses = {report.val_loss for report in ae.iter_fit(digits.train[:64], validation_data=digits.test[:600])}
     assert len(losses) == 1
-    other = small(bottleneck=Gaussian(3), corruption=Noise(0.5), optimizer=SGD(1e-30, momentum=0), random_state=1)
-    assert {report.valid for report in other.fitting(digits.train[:64], validation=digits.test[:600])}.isdisjoint(
-        losses
+    other = small(
+        bottleneck=Gaussian(3), corruption=GaussianNoise(0.5), optimizer=SGD(1e-30, momentum=0), random_state=1
     )
+    assert {
+        report.val_loss for report in other.iter_fit(digits.train[:64], validation_data=digits.test[:600])
+    }.isdisjoint(losses)
 
 
 def test_early_stopping_asks_for_more_than_its_tolerance(rng: np.random.Generator) -> None:
@@ -131,7 +138,7 @@ def test_who_sets_a_model_to_use_between_reports_does_not_change_its_training(rn
     """Its own layers drop in training alone."""
     X = rng.normal(size=(200, 6))
     plain, used, whole = (small(bottleneck=Identity(2), architecture=own(rate)) for rate in (0.5, 0.5, 0.0))
-    for _ in used.fitting(X, every=3):
+    for _ in used.iter_fit(X, every=3):
         used.model_.eval()
     torch.testing.assert_close(weights(used), weights(plain.fit(X)), rtol=0, atol=0)
     assert not np.allclose(weights(plain), weights(whole.fit(X)))
@@ -140,14 +147,14 @@ def test_who_sets_a_model_to_use_between_reports_does_not_change_its_training(rn
 def test_what_is_held_out_is_not_trained_on(rng: np.random.Generator) -> None:
     X = rng.normal(size=(60, 4))
     choices = {"early_stopping": True, "validation_fraction": 0.25, "batch_size": 1, "optimizer": Adam(1e-30)}
-    reports = list(small(**choices, epochs=1).fitting(X))
+    reports = list(small(**choices, epochs=1).iter_fit(X))
     assert reports[-1].steps == 45
 
 
 @pytest.mark.parametrize("after", [0, 1, 4])
 def test_who_stops_early_has_a_usable_autoencoder(after: int, digits: data.Dataset, tmp_path: Path) -> None:
     ae = small(batch_size=16)
-    reports = ae.fitting(digits.train[:64], every=1)
+    reports = ae.iter_fit(digits.train[:64], every=1)
     for _ in range(after):
         next(reports)
     reports.close()
@@ -192,7 +199,7 @@ def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_pa
     assert isinstance(training, SubsetSource)
     assert isinstance(training.source, MemmapSource)
     assert len(ae.history_) == 1
-    assert sorted([*training.places.tolist(), *held.places.tolist()]) == list(range(200))
+    assert sorted([*training.positions.tolist(), *held.positions.tolist()]) == list(range(200))
     in_memory = small(early_stopping=True, epochs=1, kind="images").fit(np.array(mapped))
     np.testing.assert_array_equal(weights(ae), weights(in_memory))
 
@@ -231,7 +238,7 @@ def test_a_fit_that_cannot_begin_changes_nothing(digits: data.Dataset) -> None:
     X = digits.train[:60]
     ae = small()
     with pytest.raises(DataError, match="examples are"):
-        ae.fit(X, validation=X[:, :3])
+        ae.fit(X, validation_data=X[:, :3])
     with pytest.raises(NotFittedError):
         ae.encode(X)
     Z = ae.fit(X).encode(X)
@@ -250,14 +257,14 @@ def test_a_warm_start_keeps_the_best_weights_there_were(digits: data.Dataset) ->
     X, V = digits.train[:300], digits.test
     ae = small(epochs=30, optimizer=Adam(3e-3)).fit(X)
     before = ae.score(V)
-    ae.set_params(warm_start=True, early_stopping=True, epochs=2, optimizer=Adam(0.5)).fit(X, validation=V)
+    ae.set_params(warm_start=True, early_stopping=True, epochs=2, optimizer=Adam(0.5)).fit(X, validation_data=V)
     assert ae.score(V) >= before
 
 
 def test_a_round_that_nobody_finished_reaches_into_no_other(digits: data.Dataset) -> None:
     X = digits.train[:60]
     ae = small(early_stopping=True, warm_start=True)
-    left = ae.fitting(X)
+    left = ae.iter_fit(X)
     next(left)
     ae.fit(X)
     Z, history = ae.encode(X), ae.history_
@@ -300,7 +307,7 @@ def test_a_bernoulli_likelihood_refuses_what_is_no_share(digits: data.Dataset, r
 
 def test_a_warm_start_sees_other_noise_and_counts_on(digits: data.Dataset) -> None:
     X = digits.train[:64]
-    frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": Noise(1.0), "likelihood": Normal()}
+    frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": GaussianNoise(1.0), "likelihood": Normal()}
     ae = small(**frozen, warm_start=True, epochs=1)
     first = ae.fit(X).history_[-1]
     second = ae.fit(X).history_[-1]
@@ -321,16 +328,16 @@ def test_a_warm_start_takes_up_what_the_weights_allow(digits: data.Dataset) -> N
     X = digits.train[:64]
     ae = small(bottleneck=Gaussian(3), warm_start=True).fit(X)
     before = weights(ae)
-    ae.set_params(bottleneck__beta=50.0, optimizer=SGD(1e-30, momentum=0), corruption=Noise(1.0)).fit(X)
+    ae.set_params(bottleneck__beta=50.0, optimizer=SGD(1e-30, momentum=0), corruption=GaussianNoise(1.0)).fit(X)
     np.testing.assert_array_equal(weights(ae), before)
     assert ae.bottleneck_ == Gaussian(3, beta=50)
-    assert ae.corruption_ == Noise(1.0)
+    assert ae.corruption_ == GaussianNoise(1.0)
     assert ae.history_[-1].penalty > 10 * ae.history_[0].penalty
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"bottleneck": Gaussian(4)}, {"bottleneck": Identity(3)}, {"architecture": MLP((17,))}, {"scaling": Unscaled()}],
+    [{"bottleneck": Gaussian(4)}, {"bottleneck": Identity(3)}, {"architecture": MLP((17,))}, {"scaling": NoScaling()}],
     ids=repr,
 )
 def test_a_warm_start_refuses_what_the_weights_do_not_fit(change: dict[str, object], digits: data.Dataset) -> None:
@@ -354,7 +361,7 @@ def test_patience_is_counted_from_where_a_warm_start_begins(digits: data.Dataset
 def test_another_round_is_as_long_as_the_first_and_steps_as_far(digits: data.Dataset) -> None:
     ae = small(epochs=2, batch_size=16, warm_start=True, optimizer=Adam(1e-2))
     for _ in range(3):
-        reports = list(ae.fitting(digits.train[:64], every=1))
+        reports = list(ae.iter_fit(digits.train[:64], every=1))
         assert [report.step for report in reports] == list(range(1, 9))
         assert {report.lr for report in reports} == {1e-2}
 
@@ -379,7 +386,7 @@ def test_every_batch_comes_with_its_own_places(n: int, batch_size: int) -> None:
 
 
 def test_what_is_drawn_once_stays_with_its_example(digits: data.Dataset, tmp_path: Path) -> None:
-    frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": Noise(1.0, once=True), "likelihood": Normal()}
+    frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": GaussianNoise(1.0, fixed=True), "likelihood": Normal()}
     np.save(tmp_path / "x.npy", digits.train[:100])
     for X in (digits.train[:100], np.load(tmp_path / "x.npy", mmap_mode="r")):
         first, second = small(**frozen, epochs=2, batch_size=16, kind="images").fit(X).history_

@@ -18,11 +18,11 @@ from isthmus.architectures import MLP, Conv
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.evaluation.metrics import bernoulli_entropy, pca_error
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, AdamW, OneCycle
-from isthmus.scaling import Unscaled
+from isthmus.scaling import NoScaling
 
 ONE_CYCLE = OneCycle()
 GOLDEN = Path(__file__).parent / "golden" / "losses.json"
@@ -43,7 +43,7 @@ def test_the_known_figures_of_mnist(mnist: data.Dataset) -> None:
 
 def linear(bottleneck: Bottleneck, lr: float, epochs: int, batch_size: int, **choices: Any) -> Autoencoder:
     """A linear autoencoder of numbers as they are."""
-    fixed = {"architecture": MLP(()), "likelihood": Normal(), "scaling": Unscaled(), "random_state": 0}
+    fixed = {"architecture": MLP(()), "likelihood": Normal(), "scaling": NoScaling(), "random_state": 0}
     optimizer = Adam(lr, schedule=ONE_CYCLE)
     return Autoencoder(bottleneck, optimizer=optimizer, epochs=epochs, batch_size=batch_size, **fixed | choices)
 
@@ -62,7 +62,7 @@ def test_a_linear_autoencoder_finds_the_principal_subspace(digits: data.Dataset)
 
 def test_a_linear_denoiser_is_the_ridge_map(rng: np.random.Generator) -> None:
     X, s = correlated(rng), 0.7
-    ae = linear(Identity(5), 0.01, 60, 50, corruption=Noise(s)).fit(X)
+    ae = linear(Identity(5), 0.01, 60, 50, corruption=GaussianNoise(s)).fit(X)
     covariance = X.T @ X / len(X)
     ridge = np.linalg.solve(covariance + s**2 * np.eye(5), covariance)
     np.testing.assert_allclose(ae.reconstruct(X), X @ ridge, atol=0.12)
@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Bottleneck, Architecture]] = {
     "sparse": (L1(16), MLP((32,))),
     "topk": (TopK(16, k=4), MLP((32,))),
     "variational": (Gaussian(2), MLP((32,))),
-    "quantized": (VectorQuantized(4, entries=16), MLP((32,))),
+    "quantized": (VectorQuantized(4, codebook_size=16), MLP((32,))),
     "convolutional": (Identity(4), Conv((4, 8))),
     "map": (Identity(2, "relu"), Conv((4,), code="map", up="double")),
     "strided": (Identity(2, "relu"), Conv((4,), kernel=5, code="map", down="stride", up="transpose")),
@@ -96,14 +96,14 @@ def curve(name: str, digits: data.Dataset) -> list[float]:
     ae = Autoencoder(
         bottleneck,
         architecture=architecture,
-        corruption=Noise(0.1),
+        corruption=GaussianNoise(0.1),
         optimizer=AdamW(2e-3),
         epochs=100 * 32 / 1024,
         batch_size=32,
         precision="float32",
         random_state=0,
     )
-    reports = [report for report in ae.fitting(digits.train[:1024], every=10) if report.step % 10 == 0]
+    reports = [report for report in ae.iter_fit(digits.train[:1024], every=10) if report.step % 10 == 0]
     return [report.loss for report in reports]
 
 
@@ -125,13 +125,13 @@ import random
 import numpy as np, torch
 from isthmus import Autoencoder, data
 from isthmus.bottlenecks import Gaussian
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 
 X = data.digits().train[:300]
 
 def weights(state, disturb=False):
-    ae = Autoencoder(Gaussian(4), corruption=Noise(0.2), epochs=2, random_state=state)
-    for _ in ae.fitting(X, every=3):
+    ae = Autoencoder(Gaussian(4), corruption=GaussianNoise(0.2), epochs=2, random_state=state)
+    for _ in ae.iter_fit(X, every=3):
         if disturb:
             torch.randn(5), np.random.rand(3), random.random()
     ae.sample(3), ae.transform(X), ae.corrupt(X)

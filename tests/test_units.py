@@ -14,11 +14,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from test_cli import run
 
-from isthmus import Autoencoder, Classifier, OutlierDetector, compare, evaluate, finetune
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, compare, evaluate, finetune
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.compression import compress, rate_distortion
-from isthmus.data.locations import Places
+from isthmus.data.locations import Positions
 from isthmus.errors import IsthmusWarning, NotPossibleError
 from isthmus.estimators.unit_check import check_units
 from isthmus.evaluation.robustness_curve import robustness
@@ -82,7 +82,7 @@ POSITIVE = np.exp(RNG.normal(size=(80, 3)) * [0.2, 0.7, 0.2] + [4.2, 0, 3]) * [
 @pytest.mark.parametrize("missing", [False, True])
 def test_a_column_that_became_far_smaller_is_named(column: int, missing: bool) -> None:
     """As kilograms that came as tons; the other columns are as they were."""
-    ae, X = trained(POSITIVE, missing="mask" if missing else "refuse"), POSITIVE.copy()
+    ae, X = trained(POSITIVE, missing="allow" if missing else "error"), POSITIVE.copy()
     X[:, column] /= 1000
     X[::2, column] = np.nan if missing else X[::2, column]
     (said,) = heard(lambda: ae.encode(X))
@@ -114,7 +114,7 @@ def test_no_half_of_honest_data_is_said_to_have_become_smaller(load: Any) -> Non
         X, y = load(return_X_y=True)
     for fitted, others in halves(X, y):
         extent = Extent(fitted.min(0), fitted.max(0))
-        said = heard(lambda: check_units(others, extent, Places(), heard))  # noqa: B023  # called at once
+        said = heard(lambda: check_units(others, extent, Positions(), heard))  # noqa: B023  # called at once
         assert not [each for each in said if "in all rows" in each or "less than a hundredth" in each]
 
 
@@ -161,7 +161,7 @@ def test_a_verb_names_columns_once_where_numbers_are_missing_and_labels_learned(
 
     write("t.csv", 1)
     write("u.csv", 1000)
-    words = ["--labels", "kind", "--out", "run", "epochs=1", "missing=mask"]
+    words = ["--labels", "kind", "--out", "run", "epochs=1", "missing=allow"]
     assert run("train", "--data", "t.csv", *words, cwd=tmp_path).returncode == 0
     for verb in ("evaluate", "finetune", "impute", "detect"):
         done = run(verb, "run", "--data", "u.csv", cwd=tmp_path)
@@ -191,8 +191,8 @@ WAYS: dict[str, Callable[[Autoencoder, Path], Any]] = {
     "compress": lambda ae, folder: compress(ae, WRONG, folder / "x.isthmus", step=1.0),
     "rate_distortion": lambda ae, _: rate_distortion(ae, WRONG),
     "finetune": lambda ae, _: finetune(ae, WRONG, Y, epochs=1, random_state=0),
-    "validation": lambda *_: trained(TABLE).set_params(warm_start=True).fit(TABLE, validation=WRONG),
-    "frozen detector": lambda ae, _: OutlierDetector.around(ae, WRONG, false_alarm_rate=0.2, random_state=0),
+    "validation": lambda *_: trained(TABLE).set_params(warm_start=True).fit(TABLE, validation_data=WRONG),
+    "frozen detector": lambda ae, _: OutlierDetector.from_fitted(ae, WRONG, false_alarm_rate=0.2, random_state=0),
 }
 
 
@@ -203,8 +203,10 @@ def test_every_way_to_give_examples_says_it_once(way: str, table: Autoencoder, t
 
 def test_detectors_and_classifiers_say_it_once(table: Autoencoder) -> None:
     detector = OutlierDetector(table, false_alarm_rate=0.2, random_state=0).fit(TABLE)
-    classifier = Classifier(table, epochs=1, random_state=0).fit(TABLE, Y)
-    calls = [getattr(detector, name) for name in ("score_samples", "predict", "p_values", "contributions", "causes")]
+    classifier = AutoencoderClassifier(table, epochs=1, random_state=0).fit(TABLE, Y)
+    calls = [
+        getattr(detector, name) for name in ("score_samples", "predict", "p_values", "contributions", "attributions")
+    ]
     calls += [getattr(classifier, name) for name in ("predict", "predict_proba")]
     for call in calls:
         assert len(heard(lambda call=call: call(WRONG))) == 1, call.__name__
@@ -236,19 +238,19 @@ def test_dark_images_codes_and_old_files_are_not_doubted(images: Autoencoder) ->
     assert heard(lambda: images.encode(BYTES // 40)) == []
     assert heard(lambda: images.encode(BYTES * 0)) == []
     assert heard(lambda: images.decode(np.full((9, 2), 1e6))) == []
-    assert heard(lambda: check_units(WRONG, None, Places(), images)) == []
+    assert heard(lambda: check_units(WRONG, None, Positions(), images)) == []
 
 
 def test_what_is_missing_speaks_for_nothing() -> None:
     X = TABLE[:, :3].copy()
-    ae = trained(X, missing="mask")
+    ae = trained(X, missing="allow")
     X[:, 1] = np.nan
     assert heard(lambda: ae.encode(X)) == []
 
 
 def test_columns_without_an_extent_that_varies_are_not_judged() -> None:
     flat = Extent(np.ones(2), np.ones(2))
-    assert heard(lambda: check_units(np.full((9, 2), 7.0), flat, Places(), heard)) == []
+    assert heard(lambda: check_units(np.full((9, 2), 7.0), flat, Positions(), heard)) == []
 
 
 def silent_at_first() -> np.ndarray:
@@ -277,7 +279,7 @@ def test_a_sample_decides_the_scaling_of_a_stream() -> None:
     assert scale[2] == pytest.approx(X[::3, 2].std(), rel=1e-5)
     assert (
         stream.model_.state_dict().keys()
-        == Autoencoder(Identity(2), architecture=MLP((4,))).untrained(X).model_.state_dict().keys()
+        == Autoencoder(Identity(2), architecture=MLP((4,))).initialize(X).model_.state_dict().keys()
     )
     with pytest.raises(NotPossibleError, match="this is a later one: leave it out"):
         stream.partial_fit(X, scaling_sample=X)
@@ -319,7 +321,7 @@ def test_one_image_tells_its_unit_and_a_spoilt_or_dark_one_does_not(images: Auto
     assert said.endswith("divide by 255")
     (said,) = heard(lambda: images.encode((BYTES[:1] / 255).astype(np.float32)))
     assert "were bytes divided by 255" in said
-    spoilt = (BYTES[:1] / 255).astype(np.float32)
-    spoilt[0, 0, 0] = 99
-    assert heard(lambda: shares.encode(spoilt)) == []
+    corrupted = (BYTES[:1] / 255).astype(np.float32)
+    corrupted[0, 0, 0] = 99
+    assert heard(lambda: shares.encode(corrupted)) == []
     assert heard(lambda: images.encode(BYTES[:1] // 200)) == []

@@ -40,7 +40,7 @@ def trained(kind: str) -> Autoencoder:
         "relu": Identity(6, activation="relu"),
         "sparse": L1(5),
         "topk": TopK(6, k=2),
-        "vq": VectorQuantized(4, entries=8),
+        "vq": VectorQuantized(4, codebook_size=8),
     }[kind]
     return Autoencoder(bottleneck, architecture=MLP((12,)), epochs=3, batch_size=50, random_state=0).fit(TABLE)
 
@@ -101,14 +101,14 @@ def test_a_number_that_is_mostly_zero_is_walked_to_its_greatest() -> None:
 # Interpolations
 
 
-@pytest.mark.parametrize("how", ["linear", "spherical"])
+@pytest.mark.parametrize("how", ["lerp", "slerp"])
 def test_a_way_begins_and_ends_at_the_reconstructions_and_is_the_same_backwards(how: Any) -> None:
     ae, (a, b) = trained("gaussian"), (TABLE[:5], TABLE[5:10])
-    way = latent_traversal.interpolate(ae, a, b, steps=7, how=how)
+    way = latent_traversal.interpolate(ae, a, b, steps=7, method=how)
     np.testing.assert_allclose(way[:, 0], ae.reconstruct(a), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(way[:, -1], ae.reconstruct(b), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(
-        way, latent_traversal.interpolate(ae, b, a, steps=7, how=how)[:, ::-1], rtol=1e-4, atol=1e-3
+        way, latent_traversal.interpolate(ae, b, a, steps=7, method=how)[:, ::-1], rtol=1e-4, atol=1e-3
     )
 
 
@@ -124,7 +124,7 @@ def test_a_great_circle_turns_evenly_and_keeps_its_radius() -> None:
 
 def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_codebook() -> None:
     with pytest.raises(NotPossibleError, match="normal prior, which Identity has not"):
-        latent_traversal.interpolate(trained("identity"), TABLE[:2], TABLE[2:4], how="spherical")
+        latent_traversal.interpolate(trained("identity"), TABLE[:2], TABLE[2:4], method="slerp")
     for call in (latent_traversal.traverse, lambda ae, X: latent_traversal.interpolate(ae, X, X)):
         with pytest.raises(NotPossibleError, match="entries of a codebook"):
             call(trained("vq"), TABLE)
@@ -134,11 +134,11 @@ def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_cod
     ("call", "word"),
     [
         (lambda ae: latent_traversal.traverse(ae, TABLE, steps=1), "at least 2"),
-        (lambda ae: latent_traversal.traverse(ae, TABLE, most=0), "at least 1"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, n_units=0), "at least 1"),
         (lambda ae: latent_traversal.traverse(ae, TABLE, units=[7]), "no number of the code 7 among 3"),
         (lambda ae: latent_traversal.traverse(ae, TABLE, units="x"), "whole numbers from 0 to 2"),
         (lambda ae: latent_traversal.traverse(ae, TABLE, example=200), "no example 200"),
-        (lambda ae: latent_traversal.interpolate(ae, TABLE, TABLE, how="curved"), "'linear' or 'spherical'"),
+        (lambda ae: latent_traversal.interpolate(ae, TABLE, TABLE, method="curved"), "'lerp' or 'slerp'"),
         (lambda ae: latent_traversal.interpolate(ae, TABLE[:2], TABLE[:3]), "2 examples and b 3"),
         (lambda ae: latent_traversal.neighbors(ae, TABLE, TABLE, k=201), "1 to 200"),
         (lambda ae: plots.interpolation(ae, TABLE, pairs=[0, 1, 2]), "even number"),
@@ -188,7 +188,7 @@ def test_the_picture_of_neighbors_shows_the_nearest_training_examples() -> None:
 def test_the_rows_of_the_picture_are_what_is_decoded() -> None:
     ae = colored()
     figure = plots.traversal(ae, PICTURES, n=3, steps=4)
-    found = latent_traversal.traverse(ae, PICTURES, most=3, steps=4)
+    found = latent_traversal.traverse(ae, PICTURES, n_units=3, steps=4)
     drawn = np.asarray(figure.axes[0].images[0].get_array())[..., :3]
     larger, gap = 4, 1  # pictures of 6 x 5 are drawn with 4 x 4 pixels each
     top, left = 24 + gap, 2 * (20 + gap)

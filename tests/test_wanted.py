@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import isthmus
 import isthmus.experiments
-from isthmus import Autoencoder, Classifier, OutlierDetector, compare
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, compare
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.errors import RecordError
@@ -84,8 +84,8 @@ def test_every_function_is_found() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_detector_is_no_autoencoder(name: str, detector: OutlierDetector) -> None:
     if name in {"plots.anomalies", "plots.anomaly_scores"}:  # which take both
-        given: Any = Classifier(unfitted())
-        sentence = "is a Classifier: fit it, and give its autoencoder_$"
+        given: Any = AutoencoderClassifier(unfitted())
+        sentence = "is an AutoencoderClassifier: fit it, and give its autoencoder_$"
     else:
         given, sentence = detector, "is an OutlierDetector: give its autoencoder_$"
     for by_name in (True, False):
@@ -117,7 +117,7 @@ def test_methods_and_lists_of_models_say_it_too(detector: OutlierDetector, tmp_p
     with pytest.raises(
         RecordError, match=r"OutlierDetector\.around takes an Autoencoder, and ae is an OutlierDetector"
     ):
-        OutlierDetector.around(detector, X)  # type: ignore[arg-type]
+        OutlierDetector.from_fitted(detector, X)  # type: ignore[arg-type]
     for models in ([detector, detector], {"a": unfitted().fit(X), "b": detector}):
         with pytest.raises(RecordError, match="compare takes an Autoencoder, and one of the models is an OutlierDet"):
             compare(models, X)

@@ -13,7 +13,7 @@ from pydantic import InstanceOf
 from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from isthmus import Autoencoder, Classifier, load
+from isthmus import Autoencoder, AutoencoderClassifier, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Bottleneck, Gaussian, Identity, TopK, VectorQuantized
@@ -37,9 +37,9 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("architecture", "shape", "bottleneck"),
     [
-        (MLP((30, 20)), (17,), VectorQuantized(4, entries=11)),
-        (Conv(), (13, 7, 3), VectorQuantized(4, entries=11)),
-        (Conv((8,), code="map"), (12, 20, 1), VectorQuantized(4, entries=300)),
+        (MLP((30, 20)), (17,), VectorQuantized(4, codebook_size=11)),
+        (Conv(), (13, 7, 3), VectorQuantized(4, codebook_size=11)),
+        (Conv((8,), code="map"), (12, 20, 1), VectorQuantized(4, codebook_size=300)),
         (MLP((30, 20)), (17,), Gaussian(4)),
         (MLP((30, 20)), (17,), TopK(4, k=2)),
         (MLP((30, 20)), (17,), Identity(4)),
@@ -56,7 +56,7 @@ def two_threads() -> Iterator[None]:
 def test_the_work_of_a_model_is_what_pytorch_counts(
     architecture: Architecture, shape: tuple[int, ...], bottleneck: Bottleneck
 ) -> None:
-    model = Autoencoder(bottleneck, architecture=architecture).untrained(np.random.rand(8, *shape)).model_
+    model = Autoencoder(bottleneck, architecture=architecture).initialize(np.random.rand(8, *shape)).model_
 
     def counted(examples: int) -> int:
         x = torch.zeros(examples, *shape, dtype=model.dtype)
@@ -69,7 +69,7 @@ def test_the_work_of_a_model_is_what_pytorch_counts(
 
 
 def test_few_products_are_worth_one_thread_and_many_are_worth_those_that_are_set(two_threads: None) -> None:
-    small, large = (Autoencoder(architecture=MLP((512,))).untrained(X).model_ for X in (SMALL, LARGE))
+    small, large = (Autoencoder(architecture=MLP((512,))).initialize(X).model_ for X in (SMALL, LARGE))
     assert threads_for(small, 100) == 1
     assert threads_for(large, 100) == 2
     assert threads_for(small, 10_000) == 2
@@ -79,7 +79,7 @@ def test_few_products_are_worth_one_thread_and_many_are_worth_those_that_are_set
 
 def test_modules_of_the_users_get_all_threads(two_threads: None) -> None:
     own = Modules(nn.Linear(8, 2), nn.Linear(2, 8))
-    model = Autoencoder(Identity(2), architecture=own).untrained(SMALL).model_
+    model = Autoencoder(Identity(2), architecture=own).initialize(SMALL).model_
     assert threads_for(model, 1) == 2
 
 
@@ -100,7 +100,7 @@ def test_steps_and_validation_take_the_threads_of_their_work_and_put_back_what_w
 ) -> None:
     seen = list[int]()
     ae = Autoencoder(Identity(4), architecture=MLP((1024,)), corruption=Counts(seen), epochs=2, batch_size=40)
-    for _ in ae.fitting(X, validation=X):
+    for _ in ae.iter_fit(X, validation_data=X):
         assert torch.get_num_threads() == 2  # between reports all is as it was
     assert set(seen) == {count}
     assert len(seen) == 4
@@ -120,7 +120,7 @@ def test_layers_and_classifiers_take_the_threads_of_their_work(two_threads: None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.functional, "cross_entropy", noting)
-        Classifier(ae, epochs=1).fit(SMALL, np.arange(40) % 2)
+        AutoencoderClassifier(ae, epochs=1).fit(SMALL, np.arange(40) % 2)
     assert set(seen) == {1}
     assert set(taken) == {1}
 
@@ -130,7 +130,7 @@ def test_a_training_on_one_thread_is_resumed_to_the_same_bits_whatever_is_set(
 ) -> None:
     """No warning: with more threads set, it goes on with one all the same."""
     ae = Autoencoder(Identity(2), epochs=2, batch_size=10, random_state=0)
-    for report in ae.fitting(SMALL, every=1):
+    for report in ae.iter_fit(SMALL, every=1):
         if report.step == 3:
             ae.checkpoint(tmp_path / "x")
     torch.set_num_threads(3)

@@ -15,7 +15,7 @@ from torch import nn
 from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, OneCycle, RMSprop
 
@@ -29,9 +29,9 @@ CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "one-cycle": {"optimizer": AdamW(1e-2, schedule=OneCycle()), "epochs": 5.5},
     "early stopping": {"early_stopping": True, "n_iter_no_change": 3, "tol": 0.05, "epochs": 12},
-    "noise": {"corruption": Noise(0.3), "bottleneck": Gaussian(2)},
-    "noise drawn once": {"corruption": Noise(0.3, once=True)},
-    "codes": {"bottleneck": VectorQuantized(2, entries=8)},
+    "noise": {"corruption": GaussianNoise(0.3), "bottleneck": Gaussian(2)},
+    "noise drawn once": {"corruption": GaussianNoise(0.3, fixed=True)},
+    "codes": {"bottleneck": VectorQuantized(2, codebook_size=8)},
     "sparse": {"bottleneck": TopK(4, k=2)},
     "Adadelta": {"optimizer": Adadelta()},
     "RMSprop": {"optimizer": RMSprop(momentum=0.5)},
@@ -72,10 +72,10 @@ def trained(case: str, folder: Path) -> None:
     file, X = folder / "checkpoint.safetensors", examples(case, folder)
     if file.exists():
         ae = load(file, architecture=own() if CASES[case].get("architecture") == "own" else None)
-        reports = ae.resuming(X, every=1)
+        reports = ae.iter_resume(X, every=1)
     else:
         ae = built(case)
-        reports = ae.fitting(X, every=1)
+        reports = ae.iter_fit(X, every=1)
     for _ in reports:
         ae.checkpoint(file)
     ae.save(folder / "model.safetensors")
@@ -107,7 +107,7 @@ def weights_hash(path: Path, architecture: Modules | None = None) -> str:
     for report in ae.history_:
         found.update(
             repr(
-                (report.epoch, report.step, report.loss, report.valid, report.lr, sorted(report.stats.items()))
+                (report.epoch, report.step, report.loss, report.val_loss, report.lr, sorted(report.stats.items()))
             ).encode()
         )
     return found.hexdigest()

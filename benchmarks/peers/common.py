@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from works import WORKS, Work  # the path has to be set first
 
-__all__ = ["COUNTS", "WORKS", "Timer", "Uses", "Work", "data", "main", "spoilt"]
+__all__ = ["COUNTS", "WORKS", "Timer", "Uses", "Work", "corrupted", "data", "main"]
 
 COUNTS = (1, 64, 60_000)
 Uses = dict[str, Callable[[np.ndarray[Any, Any]], object]]  # digits as bytes (n, 28, 28) -> codes, pictures or scores
@@ -51,7 +51,7 @@ def data() -> np.ndarray[Any, Any]:
     return np.load(sys.argv[2])
 
 
-def spoilt(X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def corrupted(X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Digits in [0, 1] with noise of 0.5, clipped, drawn once."""
     rng = np.random.default_rng(0)
     return np.clip(X + 0.5 * rng.standard_normal(X.shape, np.float32), 0, 1)

@@ -9,18 +9,18 @@ from common import Timer, Uses, Work, data, main
 from isthmus import Autoencoder
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.corruptions import Clean, Noise
+from isthmus.corruptions import Clean, GaussianNoise
 from isthmus.likelihoods import Bernoulli
 from isthmus.optimizers import Adadelta, Adam, RMSprop
-from isthmus.scaling import Bytes
+from isthmus.scaling import UInt8
 
 
 def autoencoder(work: Work) -> Autoencoder:
     """The work as an estimator."""
     optimizers = {
-        "adam": Adam(work.lr, per="feature"),
+        "adam": Adam(work.lr, loss_reduction="feature"),
         "rmsprop": RMSprop(work.lr, rho=0.9, eps=1e-7),
-        "adadelta": Adadelta(work.lr, eps=1e-7, per="feature"),
+        "adadelta": Adadelta(work.lr, eps=1e-7, loss_reduction="feature"),
     }
     architectures = {
         "dense": MLP(work.hidden),
@@ -28,13 +28,13 @@ def autoencoder(work: Work) -> Autoencoder:
         "conv": Conv(work.hidden, code="map", up="double"),
         "denoising": Conv(work.hidden, code="map"),
     }
-    noise = Noise(0.5, clip=True, once=True)
+    noise = GaussianNoise(0.5, clip=True, fixed=True)
     return Autoencoder(
         Gaussian(work.code) if work.kind == "variational" else Identity(work.code, work.activation),
         architecture=architectures[work.kind],
         corruption=noise if work.kind == "denoising" else Clean(),
         likelihood=Bernoulli(),
-        scaling=Bytes(),
+        scaling=UInt8(),
         optimizer=optimizers[work.optimizer],
         epochs=work.epochs,
         batch_size=work.batch,
@@ -47,7 +47,7 @@ def train(work: Work, timer: Timer) -> float:
     """Trains; the loss of the last epoch, per pixel."""
     ae, X = autoencoder(work), data()
     timer.begin()
-    for report in ae.fitting(X):
+    for report in ae.iter_fit(X):
         if report.complete:
             timer.epoch()
     timer.precision = ae.precision_

@@ -9,7 +9,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
 import numpy as np
-from common import Timer, Uses, Work, data, main, spoilt
+from common import Timer, Uses, Work, corrupted, data, main
 from keras import layers, ops
 
 
@@ -81,7 +81,7 @@ def train(work: Work, timer: Timer) -> float:
     """Trains; the loss of the last epoch, per pixel."""
     keras.utils.set_random_seed(0)
     X = shaped(work, data())
-    given = spoilt(X) if work.kind == "denoising" else X
+    given = corrupted(X) if work.kind == "denoising" else X
     optimizers = {
         "adam": keras.optimizers.Adam(work.lr),
         "rmsprop": keras.optimizers.RMSprop(work.lr),

@@ -7,7 +7,7 @@ import warnings
 
 import lightning
 import torch
-from common import Timer, Work, data, main, spoilt
+from common import Timer, Work, corrupted, data, main
 from nets import Net, cross_entropy, optimizer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -44,7 +44,7 @@ def train(work: Work, timer: Timer) -> float:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.manual_seed(0)
     X = data()[:, None].astype("float32") / 255
-    given = spoilt(X) if work.kind == "denoising" else X
+    given = corrupted(X) if work.kind == "denoising" else X
     loader = DataLoader(TensorDataset(torch.from_numpy(given), torch.from_numpy(X)), work.batch, shuffle=True)
     module = Module(work, timer)
     quiet = {

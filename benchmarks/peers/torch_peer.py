@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from common import Timer, Uses, Work, data, main, spoilt
+from common import Timer, Uses, Work, corrupted, data, main
 from nets import Net, cross_entropy, optimizer
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,7 +17,7 @@ def train(work: Work, timer: Timer) -> float:
     """Trains; the loss of the last epoch, per pixel."""
     torch.manual_seed(0)
     X = data()[:, None].astype("float32") / 255
-    given = spoilt(X) if work.kind == "denoising" else X
+    given = corrupted(X) if work.kind == "denoising" else X
     loader = DataLoader(TensorDataset(torch.from_numpy(given), torch.from_numpy(X)), work.batch, shuffle=True)
     net = Net(work)
     steps = optimizer(net, work)

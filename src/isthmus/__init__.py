@@ -17,14 +17,14 @@ Reading order, which is the way of the data; nobody imports upward:
     nn/             what components are made of: activations, variables, layers, devices
     data/           examples in: built-in data sets, readers of tables and images, validation, labels
     scaling         raw units <-> model units
-    corruptions     clean -> spoilt
+    corruptions     clean -> corrupted
     bottlenecks/    what the code may be, and what it costs
     architectures/  the mirrored pairs of encoder and decoder
     likelihoods     how far a reconstruction is from an example
     optimizers      optimizer and schedule
     model           the nn.Module that joins them
     training/       the engine: batches, steps, the loop, layer-wise training, progress
-    estimators/     Autoencoder, OutlierDetector, Classifier; defaults, inference, model files
+    estimators/     Autoencoder, OutlierDetector, AutoencoderClassifier; defaults, inference, model files
     recipes         named autoencoders, tuned, one expression each
     evaluation/     what it learned, in figures: metrics, codes, probes, advice, traversals, robustness
     compression/    examples as small files, and rate against distortion
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         recipes,
         scaling,
     )
-    from isthmus.estimators import Autoencoder, Classifier, OutlierDetector, finetune, load
+    from isthmus.estimators import Autoencoder, AutoencoderClassifier, OutlierDetector, finetune, load
     from isthmus.evaluation import evaluate, latent_traversal, metrics, robustness
     from isthmus.experiments import tutorials
     from isthmus.experiments.comparison import compare
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Autoencoder",
-    "Classifier",
+    "AutoencoderClassifier",
     "OutlierDetector",
     "__version__",
     "architectures",
@@ -91,7 +91,7 @@ __all__ = [
 
 _HOMES = {
     "Autoencoder": "estimators.autoencoder",
-    "Classifier": "estimators.classifier",
+    "AutoencoderClassifier": "estimators.classifier",
     "OutlierDetector": "estimators.outlier_detector",
     "compare": "experiments.comparison",
     "evaluate": "evaluation.measure",

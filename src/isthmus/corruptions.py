@@ -1,7 +1,7 @@
 """Clean -> spoilt: what the encoder sees instead of the example. The target of the reconstruction stays clean.
 
 A corruption acts in model units (see `scaling`: pictures are in [0, 1]), keeps the shape, and draws from the generator it is given.
-``once=True`` draws for each example once and for all, as if a spoilt copy of the data lay beside the clean one.
+``fixed=True`` draws for each example once and for all, as if a spoilt copy of the data lay beside the clean one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from isthmus.records import Fraction, Record, record
 
-__all__ = ["Clean", "Mask", "Noise", "Occlude", "SaltAndPepper"]
+__all__ = ["Clean", "GaussianNoise", "Masking", "Occlusion", "SaltAndPepper"]
 
 
 class Level(NamedTuple):
@@ -35,7 +35,7 @@ class Corruption(Record):
     level: ClassVar[Level | None] = None  # None where nothing makes it stronger
 
     _: KW_ONLY
-    once: bool = False
+    fixed: bool = False
 
     @property
     def corrupts(self) -> bool:
@@ -79,26 +79,26 @@ class Clean(Corruption):
 
 
 @record
-class Noise(Corruption):
-    """Normal noise of standard deviation ``scale`` on every number (Vincent et al. 2010, section 3.2); clipped to [0, 1] if asked."""
+class GaussianNoise(Corruption):
+    """Normal noise of standard deviation ``std`` on every number (Vincent et al. 2010, section 3.2); clipped to [0, 1] if asked."""
 
-    level: ClassVar = Level("scale", "standard deviation, in model units", (0.1, 0.3, 0.5, 0.7, 0.9, 1.0))
+    level: ClassVar = Level("std", "standard deviation, in model units", (0.1, 0.3, 0.5, 0.7, 0.9, 1.0))
 
-    scale: NonNegativeFloat = 0.5
+    std: NonNegativeFloat = 0.5
     clip: bool = False
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
-        noise = torch.empty_like(x).normal_(0.0, self.scale, generator=generator)
-        spoilt = noise.add_(x)
-        return spoilt.clamp_(0, 1) if self.clip else spoilt
+        noise = torch.empty_like(x).normal_(0.0, self.std, generator=generator)
+        corrupted = noise.add_(x)
+        return corrupted.clamp_(0, 1) if self.clip else corrupted
 
 
 @record
-class Mask(Corruption):
+class Masking(Corruption):
     """Each number is set to ``value`` with probability ``rate``, independently (Vincent et al. 2008, masking noise).
 
     With the value "missing" the encoder sees in its place what it sees for a number that is missing; this takes
-    an autoencoder with ``missing="mask"``.
+    an autoencoder with ``missing="allow"``.
     """
 
     level: ClassVar = Level("rate", "share of the numbers hidden", (0.1, 0.3, 0.5, 0.7, 0.9))
@@ -131,17 +131,17 @@ class SaltAndPepper(Corruption):
 
 
 @record
-class Occlude(Corruption):
+class Occlusion(Corruption):
     """Only a part of each example is given; the rest is ``value``.
 
-    ``given`` is the share of the example that stays visible: 1/3 or 1/4, say. ``keep`` says which: "top" rows, "left" columns,
+    ``visible`` is the share of the example that stays visible: 1/3 or 1/4, say. ``keep`` says which: "top" rows, "left" columns,
     a "window" (a block of the same proportions as the picture, at a random place, that alone is seen), or "around"
     (everything but such a block). A table row or a flat picture is one line of numbers: "top" and "left" are its beginning.
     """
 
-    level: ClassVar = Level("given", "share that is given", (0.75, 0.5, 1 / 3, 0.25, 0.1))
+    level: ClassVar = Level("visible", "visible share of the example", (0.75, 0.5, 1 / 3, 0.25, 0.1))
 
-    given: Fraction = 1 / 3
+    visible: Fraction = 1 / 3
     keep: Literal["top", "left", "window", "around"] = "top"
     value: float = 0.0
 
@@ -157,9 +157,9 @@ class Occlude(Corruption):
         sides = x.shape[1:3]
         if not self.stochastic:
             axis = 0 if self.keep == "top" or len(sides) == 1 else 1
-            seen = self._block(x, axis, x.new_zeros(len(x), dtype=torch.float32), self.given)
+            seen = self._block(x, axis, x.new_zeros(len(x), dtype=torch.float32), self.visible)
         else:
-            share = self.given if self.keep == "window" else 1 - self.given
+            share = self.visible if self.keep == "window" else 1 - self.visible
             seen = torch.ones_like(x, dtype=torch.bool)
             for axis in range(len(sides)):
                 place = x.new_empty(len(x), dtype=torch.float32).uniform_(generator=generator)

@@ -1,6 +1,6 @@
 """Optimizer and schedule: how the weights move, and how the step size changes over training.
 
-``per`` says what one unit of the loss handed to the optimizer is counted per: the mean over "example"s (nats per example, the
+``loss_reduction`` says how the loss that the optimizer sees is averaged: over "example"s (nats per example, the
 default), over "feature"s (divided by the numbers in an example too: the per-pixel means of many tutorials) or the sum over the "batch".
 For optimizers that divide by the gradient's size only their epsilon notices, which for Adadelta is a great deal.
 """
@@ -145,7 +145,7 @@ class Optimizer(Record):
     lr: PositiveFloat = 1e-3
     _: KW_ONLY
     schedule: InstanceOf[Schedule] = Constant()
-    per: Literal["example", "feature", "batch"] = "example"
+    loss_reduction: Literal["example", "feature", "batch"] = "example"
     clip: PositiveFloat | None = None  # the largest norm of the whole gradient
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:

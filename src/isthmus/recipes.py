@@ -10,7 +10,7 @@ from typing import Literal
 
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import Noise, Occlude
+from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.likelihoods import Normal
@@ -65,12 +65,12 @@ def convolutional(size: int = 32) -> Autoencoder:
 
 def denoising(size: int = 64) -> Autoencoder:
     """Sees examples with normal noise of half their range or deviation, and learns to restore them."""
-    return Autoencoder(Identity(size), architecture=MLP(), corruption=Noise(0.5))
+    return Autoencoder(Identity(size), architecture=MLP(), corruption=GaussianNoise(0.5))
 
 
 def completing(size: int = 64) -> Autoencoder:
     """Sees the first third of an example, and learns to complete it."""
-    return Autoencoder(Identity(size), architecture=MLP(), corruption=Occlude(1 / 3))
+    return Autoencoder(Identity(size), architecture=MLP(), corruption=Occlusion(1 / 3))
 
 
 def variational(size: int = 16) -> Autoencoder:
@@ -85,7 +85,7 @@ def convolutional_variational(size: int = 16) -> Autoencoder:
 
 def quantized(size: int = 16) -> Autoencoder:
     """A small map of codes, each an entry of a learned codebook: for pictures."""
-    return Autoencoder(VectorQuantized(size, entries=256), architecture=Conv((32,), code="map"))
+    return Autoencoder(VectorQuantized(size, codebook_size=256), architecture=Conv((32,), code="map"))
 
 
 def find(name: str) -> Autoencoder:

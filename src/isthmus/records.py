@@ -214,7 +214,9 @@ def nearest(word: str, names: Iterable[str]) -> str:
     names = list(names)
     if not names:
         return "; there are none"
-    close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], n=1)
+    lower = word.lower()
+    close = difflib.get_close_matches(lower, [name.lower() for name in names], n=1)
+    close = close or [name.lower() for name in names if len(lower) > 2 and lower in name.lower()]
     best = next((name for name in names if close and name.lower() == close[0]), None)
     return (f"; did you mean {best}? " if best else "; there are ") + (
         f"({', '.join(names)})" if best else ", ".join(names)

@@ -18,7 +18,7 @@ from isthmus.data.missing import count, largest, least, total
 from isthmus.data.validation import blocks
 from isthmus.records import Record, record
 
-__all__ = ["Bytes", "MinMax", "Standard", "Unscaled"]
+__all__ = ["MinMax", "NoScaling", "Standard", "UInt8"]
 
 Per = Literal["feature", "channel", "all"]
 
@@ -92,7 +92,7 @@ class Scaling(Record):
 
 
 @record
-class Unscaled(Scaling):
+class NoScaling(Scaling):
     """The numbers are right as they are."""
 
     def range(self, low: float, high: float) -> float | None:
@@ -103,7 +103,7 @@ class Unscaled(Scaling):
 
 
 @record
-class Bytes(Scaling):
+class UInt8(Scaling):
     """0 ... 255 becomes 0 ... 1."""
 
     def range(self, low: float, high: float) -> float | None:
@@ -211,9 +211,9 @@ def choose(examples: NDArray[np.generic], kind: Kind, shares: bool = False) -> S
     """
     low, high, whole = range_of(examples) if kind == "images" or shares else (-np.inf, np.inf, False)
     if low >= 0 and high <= 1 and (whole or (kind == "images" and high >= 0.5)):
-        return Unscaled()
+        return NoScaling()
     if kind == "images" and low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and high > 127)):
-        return Bytes()
+        return UInt8()
     per = shared_by(kind, examples.ndim)
     return MinMax(per="all" if kind == "images" else per) if shares else Standard(per=per)
 

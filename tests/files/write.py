@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from isthmus import Autoencoder, Classifier, OutlierDetector
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, TopK, VectorQuantized
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.estimators.model_file import FORMAT
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
@@ -30,25 +30,28 @@ def examples(name: str) -> np.ndarray:
 
 KINDS = {
     "table": Autoencoder(TopK(4, k=2), architecture=MLP((8,)), likelihood=Normal("learned"), epochs=2),
-    "drawn": Autoencoder(Gaussian(2, beta=2.0), architecture=MLP((8,)), corruption=Noise(0.1), epochs=1.5),
+    "drawn": Autoencoder(Gaussian(2, beta=2.0), architecture=MLP((8,)), corruption=GaussianNoise(0.1), epochs=1.5),
     "quantized": Autoencoder(
-        VectorQuantized(2, entries=4), architecture=MLP((8,)), optimizer=Adam(schedule=OneCycle(warmup=0.5)), epochs=1
+        VectorQuantized(2, codebook_size=4),
+        architecture=MLP((8,)),
+        optimizer=Adam(schedule=OneCycle(warmup=0.5)),
+        epochs=1,
     ),
-    "missing": Autoencoder(Gaussian(2), architecture=MLP((8,)), missing="mask", epochs=2),
+    "missing": Autoencoder(Gaussian(2), architecture=MLP((8,)), missing="allow", epochs=2),
     "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), kind="images", epochs=1),
 }
 
 
 LABELS = np.array(["left", "right", "02134"])[np.arange(60) % 3]
 AROUND = {
-    "detector": OutlierDetector(KINDS["drawn"], measure="combined", calibration_fraction=0.5, random_state=0),
-    "classifier": Classifier(KINDS["table"], epochs=2, random_state=0),
+    "detector": OutlierDetector(KINDS["drawn"], anomaly_score="combined", calibration_fraction=0.5, random_state=0),
+    "classifier": AutoencoderClassifier(KINDS["table"], epochs=2, random_state=0),
 }
 
 
-def answers(around: OutlierDetector | Classifier, X: np.ndarray) -> np.ndarray:
+def answers(around: OutlierDetector | AutoencoderClassifier, X: np.ndarray) -> np.ndarray:
     """What it says of examples."""
-    return around.predict_proba(X) if isinstance(around, Classifier) else around.decision_function(X)
+    return around.predict_proba(X) if isinstance(around, AutoencoderClassifier) else around.decision_function(X)
 
 
 def main() -> None:
@@ -64,7 +67,7 @@ def main() -> None:
         np.save(HERE / f"format-{FORMAT}-{name}.npy", answers(around, X))
     if FORMAT > 1:
         ae, X = KINDS["drawn"].set_params(epochs=3), examples("drawn")
-        for report in ae.fitting(X, every=1):
+        for report in ae.iter_fit(X, every=1):
             if report.step == 6:
                 ae.checkpoint(HERE / f"format-{FORMAT}-checkpoint.safetensors")
         np.save(HERE / f"format-{FORMAT}-checkpoint.npy", ae.reconstruct(X))

@@ -35,7 +35,7 @@ class Architecture(Record):
         """Whether its layers are code of the user's, of which nothing is known."""
         return False
 
-    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a code before its features, for examples of a shape: none where it is a vector."""
         return ()
 

@@ -67,7 +67,7 @@ class Conv(Architecture):
             raise ValueError(f"kernel={self.kernel} has no middle; take an odd one")
         return self
 
-    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return _halved(_sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:

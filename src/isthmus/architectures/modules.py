@@ -41,7 +41,7 @@ class Modules(Architecture):
     def inference_batch_size(self) -> int:
         return 32
 
-    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(_run("encoder", self.encoder, (3, *shape)).shape[1:-1])
 
     def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:

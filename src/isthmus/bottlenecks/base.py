@@ -21,7 +21,7 @@ Problem = Literal["dead units", "unused units", "codebook collapse", "worse than
 class Code(NamedTuple):
     """What a bottleneck makes of the encoder's output: one number per feature, features last."""
 
-    z: Float[Tensor, "b *places size"]
+    z: Float[Tensor, "b *positions size"]
     penalty: Float[Tensor, "b"]  # nats per example
     stats: Mapping[str, Float[Tensor, ""]] = {}  # means over the batch, for the reports
 
@@ -76,23 +76,25 @@ class Bottleneck(Record):
         """The tensors that this bottleneck learns or keeps."""
         return Variables()
 
-    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         """The code in use: the same each time."""
         raise NotImplementedError
 
     def __call__(
-        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables, generator: Generator
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables, generator: Generator
     ) -> Code:
         """The code in training, by default the one in use: it may be drawn, and running state moves while ``variables.training``."""
         return self.deterministic(h, variables)
 
-    def divergences(self, h: Float[Tensor, "b *places encoder_outputs"]) -> Float[Tensor, "b *places size"] | None:
+    def divergences(
+        self, h: Float[Tensor, "b *positions encoder_outputs"]
+    ) -> Float[Tensor, "b *positions size"] | None:
         """The Kullback-Leibler divergence of each unit from the prior, in nats; None where the posterior is no density."""
         return None
 
     def indices(
-        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables
-    ) -> Int[Tensor, "b *places"] | None:
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables
+    ) -> Int[Tensor, "b *positions"] | None:
         """Which entry of the codebook each place of a code is; None without a codebook."""
         return None
 
@@ -101,7 +103,7 @@ class Bottleneck(Record):
         return "lower optimizer.lr, or take a smaller bottleneck.size" if problem == "dead units" else ""
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
-        """Codes of a shape (n, *places, size) drawn from the prior; `NotPossibleError` if there is none."""
+        """Codes of a shape (n, *positions, size) drawn from the prior; `NotPossibleError` if there is none."""
         more = "" if self.discrete else "; method='gmm' fits a density to the codes of examples instead"
         raise NotPossibleError(f"{type(self).__name__} has no prior to sample from, Gaussian has{more}")
 

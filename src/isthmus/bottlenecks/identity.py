@@ -19,5 +19,5 @@ class Identity(Bottleneck):
 
     activation: Activation = "linear"
 
-    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         return Code(activate(h, self.activation), h.new_zeros(len(h)))

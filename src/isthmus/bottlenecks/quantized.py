@@ -21,47 +21,43 @@ _COPIES = 3
 
 @record
 class VectorQuantized(Bottleneck):
-    """VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): each place of the code is the nearest of ``entries`` learned vectors.
+    """VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): each place of the code is the nearest of ``codebook_size`` learned vectors.
 
     The codebook follows the encoder as a running mean of what is assigned to each entry (their appendix A.1); an entry whose
-    running count falls below ``revive`` starts again at a random output of the encoder, so that none stays dead, and the very first
+    running count falls below ``dead_threshold`` starts again at a random output of the encoder, so that none stays dead, and the very first
     step fills the whole codebook in this way. The penalty is ``commitment`` times the squared distance to the entry.
     """
 
-    entries: Count = 512
+    codebook_size: Count = 512
     commitment: NonNegativeFloat = 0.25
     decay: Fraction = 0.99
-    revive: NonNegativeFloat = 0.01
+    dead_threshold: NonNegativeFloat = 0.01
 
     @property
     def discrete(self) -> bool:
         return True
 
     @property
-    def codebook_size(self) -> int:
-        return self.entries
-
-    @property
     def products(self) -> int:
-        return self.entries * self.size
+        return self.codebook_size * self.size
 
     @property
     def beside(self) -> int:
         """Distances of some places from all entries; in training which entry each has, in eight bytes and in four."""
-        return _COPIES * _rows_at_once(self.entries) * self.entries
+        return _COPIES * _rows_at_once(self.codebook_size) * self.codebook_size
 
     def variables(self, generator: Generator) -> Variables:
-        codebook = torch.empty(self.entries, self.size, dtype=torch.float32).normal_(generator=generator)
+        codebook = torch.empty(self.codebook_size, self.size, dtype=torch.float32).normal_(generator=generator)
         return Variables(
             buffers={
                 "codebook": codebook,
-                "counts": codebook.new_zeros(self.entries),
+                "counts": codebook.new_zeros(self.codebook_size),
                 "sums": torch.zeros_like(codebook),
             }
         )
 
     def __call__(
-        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables, generator: Generator
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables, generator: Generator
     ) -> Code:
         if variables.training:
             rows = h.detach().reshape(-1, self.size)
@@ -72,32 +68,34 @@ class VectorQuantized(Bottleneck):
             return code
         return self.deterministic(h, variables)
 
-    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         return self._code(h, nearest(h.detach().reshape(-1, self.size), variables["codebook"]), variables)
 
-    def indices(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Int[Tensor, "b *places"]:
+    def indices(
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables
+    ) -> Int[Tensor, "b *positions"]:
         return nearest(h.reshape(-1, self.size), variables["codebook"]).reshape(h.shape[:-1])
 
     def remedy(self, problem: Problem) -> str:
         ours = {
             "dead units": "",
-            "codebook collapse": "raise bottleneck.revive, train longer, or take fewer bottleneck.entries",
+            "codebook collapse": "raise bottleneck.dead_threshold, train longer, or take fewer bottleneck.codebook_size",
         }
         return ours.get(problem, super().remedy(problem))
 
     def _code(
-        self, h: Float[Tensor, "b *places encoder_outputs"], index: Int[Tensor, "rows"], variables: Variables
+        self, h: Float[Tensor, "b *positions encoder_outputs"], index: Int[Tensor, "rows"], variables: Variables
     ) -> Code:
         e = variables["codebook"][index].reshape(h.shape)
-        share = torch.bincount(index, minlength=self.entries).to(torch.float32) / len(index)
+        share = torch.bincount(index, minlength=self.codebook_size).to(torch.float32) / len(index)
         perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
         z = e + (h - h.detach())  # straight through: e forwards, to the last bit, the identity backwards
         return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})
 
     @torch.no_grad()
     def _revive(self, rows: Float[Tensor, "rows size"], variables: Variables, generator: Generator) -> None:
-        dead = (variables["counts"] < self.revive)[:, None]
-        draw = torch.randint(len(rows), (self.entries,), generator=generator, device=generator.device)
+        dead = (variables["counts"] < self.dead_threshold)[:, None]
+        draw = torch.randint(len(rows), (self.codebook_size,), generator=generator, device=generator.device)
         variables["codebook"].copy_(torch.where(dead, rows[draw], variables["codebook"]))
         variables["sums"].copy_(torch.where(dead, variables["codebook"], variables["sums"]))
         variables["counts"].copy_(torch.where(dead[:, 0], 1.0, variables["counts"]))
@@ -105,10 +103,10 @@ class VectorQuantized(Bottleneck):
     @torch.no_grad()
     def _follow(self, rows: Float[Tensor, "rows size"], index: Int[Tensor, "rows"], variables: Variables) -> None:
         """One step of an exponential moving average; with decay=0 it is one step of k-means."""
-        size = _rows_at_once(self.entries)
+        size = _rows_at_once(self.codebook_size)
         counts, sums = torch.zeros_like(variables["counts"]), torch.zeros_like(variables["sums"])
         for some, part in zip(index.split(size), rows.split(size), strict=True):
-            chosen = F.one_hot(some, self.entries).to(rows.dtype)
+            chosen = F.one_hot(some, self.codebook_size).to(rows.dtype)
             counts, sums = counts + chosen.sum(0), sums + chosen.T @ part
         variables["counts"].mul_(self.decay).add_(counts, alpha=1 - self.decay)
         variables["sums"].mul_(self.decay).add_(sums, alpha=1 - self.decay)

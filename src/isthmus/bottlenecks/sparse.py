@@ -29,7 +29,7 @@ class L1(Bottleneck):
         ours = f"lower bottleneck.weight={self.weight:g}, or take a smaller bottleneck.size"
         return ours if problem == "dead units" else super().remedy(problem)
 
-    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         z = activate(h, self.activation)
         return Code(z, self.weight * per_example(z.abs()), {"active": (z != 0).float().mean()})
 
@@ -54,6 +54,6 @@ class TopK(Bottleneck):
         ours = f"raise bottleneck.k={self.k}, lower optimizer.lr, or take a smaller bottleneck.size"
         return ours if problem == "dead units" else super().remedy(problem)
 
-    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         top = h.topk(self.k, dim=-1)
         return Code(h.new_zeros(h.shape).scatter(-1, top.indices, top.values), h.new_zeros(len(h)))

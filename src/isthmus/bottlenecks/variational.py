@@ -29,14 +29,14 @@ class Gaussian(Bottleneck):
         return 2 * self.size
 
     def __call__(
-        self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables, generator: Generator
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables, generator: Generator
     ) -> Code:
         mean, log_variance = h.chunk(2, dim=-1)
         noise = torch.empty_like(mean).normal_(generator=generator)
         kl = self._kl(mean, log_variance)
         return Code(mean + torch.exp(0.5 * log_variance) * noise, self.beta * kl, {"kl": kl.mean()})
 
-    def deterministic(self, h: Float[Tensor, "b *places encoder_outputs"], variables: Variables) -> Code:
+    def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         mean, log_variance = h.chunk(2, dim=-1)
         kl = self._kl(mean, log_variance)
         return Code(mean, self.beta * kl, {"kl": kl.mean()})
@@ -44,7 +44,7 @@ class Gaussian(Bottleneck):
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
         return torch.empty(shape, dtype=torch.float32, device=generator.device).normal_(generator=generator)
 
-    def divergences(self, h: Float[Tensor, "b *places encoder_outputs"]) -> Float[Tensor, "b *places size"]:
+    def divergences(self, h: Float[Tensor, "b *positions encoder_outputs"]) -> Float[Tensor, "b *positions size"]:
         mean, log_variance = h.chunk(2, dim=-1)
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 

@@ -29,7 +29,7 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
     from isthmus.experiments import run_folder, run_report
 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
-    with nullcontext() if out is None else run_folder.claimed(out):
+    with nullcontext() if out is None else run_folder.reserve_folder(out):
         if folder is not None:
             run_folder.check_pages(folder)
         found = run_report.review(run, given.origin)
@@ -53,9 +53,9 @@ def compare(
     """Several runs on the same held-out examples: their figures, what differs between them, and which to take."""
     from isthmus.experiments.comparison import compare as compared
     from isthmus.experiments.comparison import write
-    from isthmus.experiments.run_folder import claimed
+    from isthmus.experiments.run_folder import reserve_folder
 
-    with claimed(out) if out is not None else nullcontext():
+    with reserve_folder(out) if out is not None else nullcontext():
         found = compared(run, origin=given.origin)
         written = [] if out is None else write(found, out)
     if as_json:
@@ -104,12 +104,12 @@ def robustness(
     say_notes(found.notes, as_json)
     part, name = whole(ae, found, dataset.name)
     folder = out or run_folder.folder_of(run)
-    with run_folder.claimed(folder):
+    with run_folder.reserve_folder(folder):
         check_writable(folder / "robustness.csv")
         run_folder.check_pages(folder)
         result = measured(ae, part.test, train=part.train, **choices)
         replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
-        pictures = save(result, folder / "pictures")
+        pictures = save(result, folder / "figures")
     if as_json:
         say_json(result.to_dict())
         return
@@ -196,7 +196,7 @@ def say_data(data: str, options: ReadOptions) -> None:
     from isthmus.experiments import run_folder
 
     def read(options: ReadOptions) -> Dataset:
-        return run_folder.Origin(data, options).read()
+        return run_folder.DataSource(data, options).read()
 
     dataset, blocking = look(read, options)
     rows = [] if dataset is None else _say_dataset(dataset, blocking)
@@ -235,8 +235,10 @@ def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]
         return []
     if wrong := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
         say_notes([wrong])
-    places = (str(place) for place in count())
-    names = dataset.columns or tuple(islice((name for name in places if name not in blocking), dataset.train.shape[1]))
+    positions = (str(place) for place in count())
+    names = dataset.columns or tuple(
+        islice((name for name in positions if name not in blocking), dataset.train.shape[1])
+    )
     rows = []
     for place, name in enumerate(names[:_COLUMNS]):
         values = np.asarray(dataset.train[:, place], float)

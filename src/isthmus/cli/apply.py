@@ -25,8 +25,8 @@ from isthmus.text import command
 if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.estimators.classifier import Classifier
-    from isthmus.experiments.run_folder import Origin
+    from isthmus.estimators.classifier import AutoencoderClassifier
+    from isthmus.experiments.run_folder import DataSource
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
 
@@ -80,7 +80,7 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
     path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not table:
         raise RecordError(f"--out {path}: a .csv file holds tables, and these examples are {ae.shape_}; write .npy")
-    whole = ae.impute(Examples(dataset.train, dataset.columns, dataset.kind, dataset.places()))
+    whole = ae.impute(Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions()))
     if path.suffix == ".npy":
         write_array(path, whole)
     else:
@@ -98,7 +98,7 @@ def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, 
 
     path = array_path(out, "decoded.npy")
     ae, given = run_folder.open_run(run), read(codes)
-    write_array(path, ae.decode(Examples(given.train, places=given.places())))
+    write_array(path, ae.decode(Examples(given.train, positions=given.positions())))
 
 
 @takes_data
@@ -191,7 +191,7 @@ def detect(
             f"and a detector takes {LEAST}: name more with --normal"
         )
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
-        detector = ready or OutlierDetector.around(
+        detector = ready or OutlierDetector.from_fitted(
             ae,
             held,
             false_alarm_rate=false_alarm_rate,
@@ -290,13 +290,13 @@ def finetune(
     RUN may also be the file of a classifier, which --save wrote; it learns nothing more, and tells the labels of --predict.
     """
     from isthmus.errors import RecordError
-    from isthmus.estimators.classifier import Classifier
+    from isthmus.estimators.classifier import AutoencoderClassifier
     from isthmus.experiments import classification, detection, run_folder
 
     path = detection.csv_path(out, "predictions.csv")
     _check_save(save, run, path)
     origin, opened = given.origin, run_folder.open_any(run)
-    if isinstance(opened, Classifier):
+    if isinstance(opened, AutoencoderClassifier):
         if predict is None or labeled is not None or frozen or save is not None:
             raise RecordError(
                 f"{run} is a classifier, which has learned its labels: give --predict and what to tell, or the run"
@@ -329,7 +329,7 @@ def finetune(
         say(f"written: {save}, the classifier ({found.way}); {told} --predict ... takes it")
 
 
-def _told(run: Path, classifier: Classifier, origin: Origin, path: Path, as_json: bool) -> None:
+def _told(run: Path, classifier: AutoencoderClassifier, origin: DataSource, path: Path, as_json: bool) -> None:
     """The labels of examples by a classifier of a file."""
     from isthmus.data.labels import plain
     from isthmus.experiments import classification, run_folder

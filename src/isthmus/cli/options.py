@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
     from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.experiments.run_folder import Origin
+    from isthmus.experiments.run_folder import DataSource
 
 __all__ = [
     "FIELDS",
@@ -71,13 +71,13 @@ class Given(NamedTuple):
     options: ReadOptions
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> DataSource | None:
         """The data that --data names, if it names any."""
         from isthmus.errors import RecordError
         from isthmus.experiments import run_folder
 
         if self.data is not None:
-            return run_folder.Origin(self.data, self.options)
+            return run_folder.DataSource(self.data, self.options)
         if self.options.given():
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in self.options.given())
             raise RecordError(
@@ -85,11 +85,11 @@ class Given(NamedTuple):
             )
         return None
 
-    def at(self, data: str) -> Origin:
+    def at(self, data: str) -> DataSource:
         """Other data, read in the same way."""
         from isthmus.experiments import run_folder
 
-        return run_folder.Origin(data, self.options)
+        return run_folder.DataSource(data, self.options)
 
 
 _PANEL = "How to read the data"
@@ -181,7 +181,7 @@ def _options(told: dict[str, Any]) -> ReadOptions:
     return ReadOptions(**{name: value for name, value in told.items() if value is not None})
 
 
-def words_of(origin: Origin) -> list[str]:
+def words_of(origin: DataSource) -> list[str]:
     """Data and the options of reading as one types them."""
     words = [] if origin.data == "mnist" else ["--data", origin.data]
     for name, value in origin.options.given().items():

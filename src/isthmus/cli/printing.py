@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from isthmus.cli.console import counted, say, say_notes, table
-from isthmus.experiments.run_report import Review, Seen
+from isthmus.experiments.run_report import EvaluatedData, Review
 
 __all__ = ["say_briefly", "say_tables"]
 
 
-def say_briefly(found: Seen) -> None:
+def say_briefly(found: EvaluatedData) -> None:
     """The table of errors, and the advice."""
     header = [f"{counted(len(found.part.test), 'held-out example')} of {found.name}", "value", "unit"]
     table(header, [list(row) for row in found.figures.rows()])
@@ -34,7 +34,7 @@ def say_tables(found: Review) -> None:
         say(both.sentence())
 
 
-def _say_labels(found: Seen) -> None:
+def _say_labels(found: EvaluatedData) -> None:
     labels = found.figures.labels
     if labels is None:
         if found.figures.labels_missing:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from isthmus.cli import printing
 from isthmus.cli.console import fail, say, say_notes, sentences, watcher
-from isthmus.cli.signals import Caught
+from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments import run_folder, run_report
-from isthmus.experiments.run_folder import About, Origin
+from isthmus.experiments.run_folder import DataSource, RunInfo
 from isthmus.experiments.splits import Membership, Split, split
 from isthmus.experiments.validation_set import watched_by
 from isthmus.text import command
@@ -30,9 +30,9 @@ class Training(NamedTuple):
 
     folder: Path
     ae: Autoencoder
-    origin: Origin
+    origin: DataSource
     dataset: Dataset
-    about: About
+    about: RunInfo
     layerwise: bool = False  # each layer alone first
 
 
@@ -41,7 +41,7 @@ def trained(run: Training, begun: bool) -> None:
     missing = run.ae.missing
     part = run_folder.part_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
     say_notes(part.notes)
-    with Caught() as caught:
+    with SignalHandler() as caught:
         run_folder.check_pages(run.folder)
         _fit(run, part, begun, caught)
     if caught.signal:
@@ -54,14 +54,14 @@ def trained(run: Training, begun: bool) -> None:
         again = command("isthmus", "evaluate", run.folder)
         say(f"note: trained, and the model is in {run.folder}; its report could not be made: {again}")
         raise
-    pictures = len(list(run.folder.glob("pictures/*.png")))
+    pictures = len(list(run.folder.glob("figures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
     first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
     nxt = "isthmus train variational bottleneck.size=2" if first else command("isthmus", "plot", run.folder, "tsne")
     say(f"open {run.folder / 'report.html'}; try next: {nxt}")
 
 
-def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
+def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None:
     """Trains with a progress bar, checkpoints, and event files if they are wanted, and writes the run before these are closed.
 
     On a signal it keeps a checkpoint and exits.
@@ -71,7 +71,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
         from isthmus.experiments.tensorboard import EventWriter
 
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
-    X, ae, kept = part.train_of(run.dataset), run.ae, Kept(run.about.checkpoint_every)
+    X, ae, kept = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     seen = part.test[:10]
     validation, notes = watched_by(run.dataset, part)
     say_notes(notes)
@@ -81,9 +81,9 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
             return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
 
         if begun:
-            reports = ae.resuming(X, validation=validation, every=due)
+            reports = ae.iter_resume(X, validation_data=validation, every=due)
         else:
-            reports = ae.fitting(X, validation=validation, every=due, layerwise=run.layerwise)
+            reports = ae.iter_fit(X, validation_data=validation, every=due, layerwise=run.layerwise)
         for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
                 if caught.signal:
@@ -92,7 +92,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: Caught) -> None:
                 continue
             if run.about.tensorboard and report.complete:
                 writer.scalars(report)
-                writer.pictures(ae, seen if ae.missing == "refuse" else ae.impute(seen), report.step)
+                writer.pictures(ae, seen if ae.missing == "error" else ae.impute(seen), report.step)
             if caught.signal or kept.due(report.step, report.complete):
                 _keep(run, part.record, needed=bool(caught.signal))
                 kept.now()
@@ -113,7 +113,7 @@ def _keep(run: Training, record: Membership | None, needed: bool) -> None:
         say(f"note: no checkpoint could be written ({error}); training goes on")
 
 
-class Kept:
+class CheckpointTimer:
     """When a checkpoint is due: at the first look, then each so many steps, or at the end of an epoch when the last is old enough."""
 
     def __init__(self, every: int | None) -> None:

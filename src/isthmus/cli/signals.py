@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["Caught", "Terminated", "terminable"]
+__all__ = ["SignalHandler", "Terminated", "terminable"]
 
 
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
@@ -24,7 +24,7 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-class Caught:
+class SignalHandler:
     """Within, SIGTERM and Ctrl-C are noted, so that what is under way can be kept; the second one ends the process at once."""
 
     def __init__(self) -> None:

@@ -48,9 +48,9 @@ def train(
     words = settings or []
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
-    origin = run_folder.Origin(given.data or "mnist", given.options)
+    origin = run_folder.DataSource(given.data or "mnist", given.options)
     dataset = origin.read()
-    about = run_folder.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
+    about = run_folder.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
     with run_folder.reserved(f"{recipe}-{dataset.name}", out) as folder:
         say_notes(dataset.notes)
         say(f"{recipe} on {dataset.summary()}")
@@ -67,7 +67,7 @@ def resume(
     from isthmus.cli.run import Training, trained
     from isthmus.experiments import run_folder
 
-    with run_folder.claimed(run) if run.is_dir() else nullcontext():
+    with run_folder.reserve_folder(run) if run.is_dir() else nullcontext():
         ae, origin, about = run_folder.interrupted(run, given.origin)
         if checkpoint_every is not None:
             about = replace(about, checkpoint_every=checkpoint_every)
@@ -85,8 +85,8 @@ def sweep(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Train each with so many random states: 0, 1, ... (or random_state=3,4).")
     ] = None,
-    by: Annotated[str | None, typer.Option(metavar="FIGURE", help="Choose by mse, psnr, nats, ... instead.")] = None,
-    most: Annotated[int, typer.Option(min=1, help="Refuse more trainings than these.")] = 64,
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="Choose by mse, psnr, nats, ... instead.")] = None,
+    max_trials: Annotated[int, typer.Option(min=1, help="Refuse to train more often than this.")] = 64,
     as_json: Json = False,
 ) -> None:
     """Train once for each value of a field, and recommend one, by the data's validation part, or else by held-out training examples.
@@ -99,11 +99,11 @@ def sweep(
     from isthmus.experiments.validation_set import chosen_by
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
-    origin = run_folder.Origin(given.data or "mnist", given.options)
+    origin = run_folder.DataSource(given.data or "mnist", given.options)
     dataset = origin.read()
-    key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, by]).encode())
+    key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, metric]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
-    missing: Missing = "mask" if "mask" in grid.get("missing", [ae.missing]) else "refuse"
+    missing: Missing = "allow" if "allow" in grid.get("missing", [ae.missing]) else "error"
     record = splits.read_record(folder)  # of the same sweep, begun before
     part = (
         splits.split(dataset, missing) if record is None else splits.found_again(record, dataset, missing, whole=True)
@@ -112,7 +112,7 @@ def sweep(
     say_notes([*dataset.notes, *part.notes, *notes], as_json)
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
-    about = run_folder.About(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
+    about = run_folder.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
     X, test = part.train_of(dataset), part.test_of(dataset)
     try:
         with terminable():
@@ -120,11 +120,11 @@ def sweep(
                 ae,
                 X,
                 grid,
-                validation=validation,
+                validation_data=validation,
                 test=test,
-                by=by,
+                metric=metric,
                 folder=folder,
-                most=most,
+                max_trials=max_trials,
                 watch=watcher(as_json),
                 origin=origin,
                 about=about,
@@ -197,7 +197,7 @@ def reproduce(
     for tutorial in chosen:
         kept = reproduction.kept(tutorial, target, words)
         if kept is None:
-            with run_folder.claimed(target / tutorial.id):
+            with run_folder.reserve_folder(target / tutorial.id):
                 results = reproduction.reproduce(tutorial, words, watcher(as_json), target)
                 kept = [reproduction.keep(result, target, words) for result in results]
         rows += kept

@@ -39,8 +39,8 @@ def encoded(columns: NDArray[Any], tables: Sequence[Table]) -> NDArray[np.uint32
             low = numbers & ((1 << table.shift) - 1)
             coder.encode_reverse(np.ascontiguousarray(low, np.int32), stream.model.Uniform(1 << table.shift))
         if model is not None:
-            places = np.searchsorted(cells, (numbers >> table.shift) - table.low)
-            coder.encode_reverse(places.astype(np.int32), model)
+            positions = np.searchsorted(cells, (numbers >> table.shift) - table.low)
+            coder.encode_reverse(positions.astype(np.int32), model)
     return np.asarray(coder.get_compressed(), np.uint32)
 
 

@@ -64,32 +64,32 @@ class Packed:
         tables: list[Table],
     ) -> None:
         self.dtype, self.steps, self.shape, self._tables = dtype, steps, shape, tables
-        n, places, channels = shape
-        self._rows = max(_FEWEST, _TOGETHER // (places * channels))  # examples of a block
+        n, positions, channels = shape
+        self._rows = max(_FEWEST, _TOGETHER // (positions * channels))  # examples of a block
         self._still = [len(table.roots) == 1 and not table.shift for table in tables]
         moving = [table for table, still in zip(tables, self._still, strict=True) if not still]
-        each = places * channels // len(tables)  # numbers of an example in a column
+        each = positions * channels // len(tables)  # numbers of an example in a column
         self._moving = entropy_coder.Blocks(words, n * each, moving, self._rows * each)
 
     def blocks(self) -> Iterator[NDArray[np.int32]]:
         """The numbers (k, places, channels) of some examples after others; what never changes takes memory but once."""
-        n, places, channels = self.shape
+        n, positions, channels = self.shape
         for number, begin in enumerate(range(0, n, self._rows)):
             count = min(self._rows, n - begin)
             if all(self._still):
                 row = np.array([table.low for table in self._tables], np.int32)
-                yield np.broadcast_to(row, (count, places, channels))
+                yield np.broadcast_to(row, (count, positions, channels))
                 continue
-            columns = np.empty((count * places * channels // len(self._tables), len(self._tables)), np.int32)
+            columns = np.empty((count * positions * channels // len(self._tables), len(self._tables)), np.int32)
             columns[:, np.flatnonzero(~np.array(self._still))] = self._moving[number]
             for column in np.flatnonzero(self._still):
                 columns[:, column] = self._tables[column].low
-            yield columns.reshape(count, places, channels)
+            yield columns.reshape(count, positions, channels)
 
 
 def packed(contents: Contents) -> bytes:
     """The bytes of a compressed file. One table serves all channels where that is smaller."""
-    n, places, channels = contents.numbers.shape
+    n, positions, channels = contents.numbers.shape
     columns = contents.numbers.reshape(-1, channels)
     own = [fitted(column) for column in columns.T]
     one = fitted(columns.reshape(-1))
@@ -97,12 +97,12 @@ def packed(contents: Contents) -> bytes:
     tables = [one[0]] if shared else [table for table, _ in own]
     words = entropy_coder.encoded(columns.reshape(-1, len(tables)), tables)
     kind, dtype = int(contents.steps is None), DTYPES.index(contents.dtype)
-    counts = (n, places, channels, len(words))
+    counts = (n, positions, channels, len(words))
     parts = [_HEAD.pack(_MAGIC, _VERSION, kind, dtype, shared, *counts, contents.model)]
     parts += [] if contents.steps is None else [contents.steps.astype("<f4").tobytes()]
     parts += [_table(table) for table in tables] + [words.astype("<u4").tobytes()]
     length = sum(map(len, parts)) + _CHECK
-    parts.append(bytes(max(0, math.ceil(max(n, _coded(n * places, channels, tables)) / _PER_BYTE) - length)))
+    parts.append(bytes(max(0, math.ceil(max(n, _coded(n * positions, channels, tables)) / _PER_BYTE) - length)))
     whole = b"".join(parts)
     return whole + _checksum(whole)
 
@@ -140,7 +140,7 @@ def _varint(value: int) -> bytes:
 def read(
     path: str | os.PathLike[str],
     model: bytes,
-    places: int,
+    positions: int,
     channels: int,
     numbers: int = 0,
     max_memory: int | None = None,
@@ -162,7 +162,7 @@ def read(
     with open_regular(path) as file:
         content = bytes(read_exactly(file, os.fstat(file.fileno()).st_size, shown(path)))
     try:
-        return _Reader(content).contents(model, places, channels, numbers, max_memory)
+        return _Reader(content).contents(model, positions, channels, numbers, max_memory)
     except _OtherModelError as error:
         raise DataError(f"{shown(path)} {error}") from None
     except MemoryLimitError as error:
@@ -186,28 +186,28 @@ class _Reader:
     def __init__(self, content: bytes) -> None:
         self.content, self.place, self.end = content, 0, len(content) - _CHECK
 
-    def contents(self, model: bytes, places: int, channels: int, numbers: int, max_memory: int | None) -> Packed:
+    def contents(self, model: bytes, positions: int, channels: int, numbers: int, max_memory: int | None) -> Packed:
         head = self._head()
-        kind, dtype, shared, n, own_places, own_channels, count, own_model = head
+        kind, dtype, shared, n, own_positions, own_channels, count, own_model = head
         if own_model != model:
             raise _OtherModelError(f"was made by another model ({own_model.hex()}): open the run that made it")
-        if (own_places, own_channels) != (places, channels):
+        if (own_positions, own_channels) != (positions, channels):
             raise DataError(
-                f"its codes are {own_places} x {own_channels} numbers, and the model's {places} x {channels}"
+                f"its codes are {own_positions} x {own_channels} numbers, and the model's {positions} x {channels}"
             )
         steps = None if kind else np.frombuffer(self._take(4 * channels), "<f4").astype(np.float32)
         if steps is not None and not (np.isfinite(steps) & (steps > 0)).all():
             raise DataError("a step is no number greater than 0")
         tables = [self._table() for _ in range(1 if shared else channels)]
-        if max(n, _coded(n * places, channels, tables)) > _PER_BYTE * len(self.content):
+        if max(n, _coded(n * positions, channels, tables)) > _PER_BYTE * len(self.content):
             raise DataError(f"{n:,} examples are more than its {len(self.content):,} bytes can hold")
-        asked = n * max(numbers * np.dtype(DTYPES[dtype]).itemsize, 4 * places * channels)
+        asked = n * max(numbers * np.dtype(DTYPES[dtype]).itemsize, 4 * positions * channels)
         what = f"unpacking {n:,} examples from {len(self.content):,} bytes"
         check_memory(asked, what, given=len(self.content), max_memory=max_memory)
         words = np.frombuffer(self._take(4 * count), "<u4").astype(np.uint32)
         if any(self._take(self.end - self.place)):
             raise DataError("something follows its words")
-        return Packed(DTYPES[dtype], steps, (n, places, channels), words, tables)
+        return Packed(DTYPES[dtype], steps, (n, positions, channels), words, tables)
 
     def _head(self) -> tuple[Any, ...]:
         magic, version, *head = _HEAD.unpack(self._take(_HEAD.size))
@@ -219,8 +219,8 @@ class _Reader:
             )
         if _checksum(memoryview(self.content)[: self.end]) != self.content[self.end :]:
             raise DataError("its checksum is not that of its content")
-        kind, dtype, shared, n, places, channels, *_ = head
-        if max(kind, shared) > 1 or dtype >= len(DTYPES) or min(n, places, channels) == 0:
+        kind, dtype, shared, n, positions, channels, *_ = head
+        if max(kind, shared) > 1 or dtype >= len(DTYPES) or min(n, positions, channels) == 0:
             raise DataError("its header says what cannot be")
         return tuple(head)
 

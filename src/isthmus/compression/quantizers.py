@@ -94,8 +94,8 @@ class Entries:
 
 def integers_shape(ae: Autoencoder) -> tuple[int, int]:
     """Places and channels of a code's whole numbers."""
-    places, size = math.prod(ae.code_shape_[:-1]), ae.code_shape_[-1]
-    return (places, 1) if ae.bottleneck_.discrete else (places, size)
+    positions, size = math.prod(ae.code_shape_[:-1]), ae.code_shape_[-1]
+    return (positions, 1) if ae.bottleneck_.discrete else (positions, size)
 
 
 def sensitivities(ae: Autoencoder, codes: Array) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ def sensitivities(ae: Autoencoder, codes: Array) -> NDArray[np.float64]:
     count = min(len(codes), _LOOKS, max(16, _DECODED // channels))
     codes = codes[np.sort(random.permutation(len(codes))[:count])]
     scale, still = ae.model_.scale.cpu().numpy(), ae.decode(codes)
-    places, found = codes[0].size // channels, np.zeros(channels)
+    positions, found = codes[0].size // channels, np.zeros(channels)
     for channel in range(channels):
         nudge = _NUDGE * float(codes[..., channel].std() or np.abs(codes[..., channel]).max())
         if nudge == 0:
@@ -117,7 +117,7 @@ def sensitivities(ae: Autoencoder, codes: Array) -> NDArray[np.float64]:
         moved = codes.copy()
         moved[..., channel] += nudge * random.choice([-1, 1], moved.shape[:-1])
         apart = (ae.decode(moved) - still) / scale
-        found[channel] = math.sqrt(np.square(apart, dtype=np.float64).sum() / (count * places)) / nudge
+        found[channel] = math.sqrt(np.square(apart, dtype=np.float64).sum() / (count * positions)) / nudge
     return found
 
 

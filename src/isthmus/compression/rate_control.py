@@ -27,6 +27,7 @@ from isthmus.data.validation import blocks
 from isthmus.errors import RecordError
 from isthmus.estimators import model_file
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.format_upgrades import format_4_names
 from isthmus.io.safetensors import checksum
 
 __all__ = ["Work", "Written", "codebook", "name_of", "restored"]
@@ -140,8 +141,10 @@ class Work:
 
     def _by_error(self, share: float, low: float, high: float) -> float:
         """The largest step by which the error grows by no more than a share: bisected on some examples, then made sure of on all."""
-        places = random_subset(len(self.values), _TRIED)
-        part = Work(self.ae, self.values[places], self.codes[places]) if len(places) < len(self.values) else self
+        positions = random_subset(len(self.values), _TRIED)
+        part = (
+            Work(self.ae, self.values[positions], self.codes[positions]) if len(positions) < len(self.values) else self
+        )
 
         def grown(work: Work, step: float) -> float:
             return work.errors(self.quantizer(step)).over(work.exact)
@@ -172,8 +175,12 @@ def restored(ae: Autoencoder, codes: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def name_of(ae: Autoencoder) -> bytes:
-    """16 bytes that name a model: of the SHA-256 of its decoder and its encoder, its weights and its units."""
+    """16 bytes that name a model: of the SHA-256 of its decoder and its encoder, its weights and its units.
+
+    Records have the names of format 4, with which the first compressed files were written.
+    """
     slots = ("architecture", "bottleneck", "likelihood")
-    texts = {slot: json.dumps(model_file.describe_value(getattr(ae, f"{slot}_")), sort_keys=True) for slot in slots}
+    records = {slot: format_4_names(model_file.describe_value(getattr(ae, f"{slot}_"))) for slot in slots}
+    texts = {slot: json.dumps(record, sort_keys=True) for slot, record in records.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in ae.model_.state_dict().items()}
     return bytes.fromhex(checksum(texts, tensors))[:16]

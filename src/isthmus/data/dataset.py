@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
-from isthmus.data.locations import Places
+from isthmus.data.locations import Positions
 from isthmus.results import Table, html_table, text_table
 from isthmus.text import printable
 
@@ -100,18 +100,18 @@ class Dataset:
         named = {"line": self.lines, self.id_name or "file": self.ids}
         return {name: values for name, values in named.items() if values is not None}
 
-    def places(self) -> Places:
+    def positions(self) -> Positions:
         """Where the training examples stand."""
         part = "the training examples of " if self.test is not None else ""
-        return Places(self.columns, self._file(), self.lines, part=part)
+        return Positions(self.columns, self._file(), self.lines, part=part)
 
-    def test_places(self) -> Places:
+    def test_positions(self) -> Positions:
         """Where the test examples stand."""
-        return Places(self.columns, self._file(), part="the test examples of ")
+        return Positions(self.columns, self._file(), part="the test examples of ")
 
-    def validation_places(self) -> Places:
+    def validation_places(self) -> Positions:
         """Where the validation examples stand."""
-        return Places(self.columns, self._file(), part="the validation examples of ")
+        return Positions(self.columns, self._file(), part="the validation examples of ")
 
     def _file(self) -> str:
         """What they were read from; "" of data that come with isthmus, and of arrays."""

@@ -56,9 +56,9 @@ def find_or_fetch(
     """
     chosen = os.environ.get("ISTHMUS_DATA")
     cache = _cache_folder() / name
-    places = [*((Path(chosen) / name, Path(chosen)) if chosen else ()), cache, *map(Path, installed)]
+    positions = [*((Path(chosen) / name, Path(chosen)) if chosen else ()), cache, *map(Path, installed)]
     for file, content in contents.items():
-        kept = (place / packed for place in places for packed in (f"{file}.gz", file))
+        kept = (place / packed for place in positions for packed in (f"{file}.gz", file))
         here = (data for path in kept if path.is_file() and (data := _verified(path, content)))
         found = next(here, None)
         if found is None and not download:
@@ -66,7 +66,7 @@ def find_or_fetch(
                 f"{name} is not on this machine, and is downloaded only where it is named: --data {name}, "
                 f"or data.{name.replace('-', '_')}() in Python"
             )
-        yield found or _fetch(f"{file}.gz", content, mirrors, cache, places)
+        yield found or _fetch(f"{file}.gz", content, mirrors, cache, positions)
 
 
 def _cache_folder() -> Path:
@@ -91,7 +91,7 @@ def _verified(path: Path, content: Content) -> bytes | None:
     return bytes(data) if hashlib.sha256(data).hexdigest() == content.sha256 else None
 
 
-def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, places: list[Path]) -> bytes:
+def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, positions: list[Path]) -> bytes:
     failures = []
     for mirror in mirrors:
         try:
@@ -107,7 +107,7 @@ def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, p
         except (OSError, HTTPException) as error:
             failures.append(f"{mirror} ({getattr(error, 'reason', None) or error})")
     raise DataError(
-        f"{file}, as it was published, is in none of {', '.join(map(shown, places))} and could not be fetched from "
+        f"{file}, as it was published, is in none of {', '.join(map(shown, positions))} and could not be fetched from "
         f"{', '.join(failures)}: connect to the network, or put the files into a folder and set ISTHMUS_DATA to it"
     )
 

@@ -124,8 +124,8 @@ def numbered(parts: Sequence[ClassLabels]) -> list[NDArray[np.int64]]:
     """
     numbers = all(part.classes.dtype.kind in "biuf" or not len(part.classes) for part in parts)
     names = [part.classes.tolist() if numbers else [cell(value) for value in part.classes] for part in parts]
-    places: dict[Any, int] = {}
-    known = [[places.setdefault(name, len(places)) for name in each] for each in names]
+    positions: dict[Any, int] = {}
+    known = [[positions.setdefault(name, len(positions)) for name in each] for each in names]
     return [np.array([*each, -1])[part.numbers] for each, part in zip(known, parts, strict=True)]
 
 
@@ -297,8 +297,8 @@ def _told_apart(known: Array, name: str) -> tuple[Array, NDArray[np.int64]]:
         different.sort()
     except TypeError:  # of several kinds, which have no order
         different.sort(key=lambda value: (type(value).__name__, str(value)))
-    places = {value: place for place, value in enumerate(different)}
-    return _objects(different), np.array([places[value] for value in known.tolist()], np.int64)
+    positions = {value: place for place, value in enumerate(different)}
+    return _objects(different), np.array([positions[value] for value in known.tolist()], np.int64)
 
 
 # What files hold

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from isthmus.text import printable
 
-__all__ = ["Places", "position"]
+__all__ = ["Positions", "position"]
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class Positions:
     """Where the numbers of some examples stand.
 
     Attributes:
@@ -35,7 +35,7 @@ class Places:
     part: str = ""
     what: str = "row"
 
-    def some(self, rows: Any) -> Places:
+    def some(self, rows: Any) -> Positions:
         """Those of some examples: a slice, or the numbers of rows; None stands for all."""
         if rows is None:
             return self

@@ -49,15 +49,15 @@ class Rows:
         if not same:  # another file has its name
             self.descriptor = -1
 
-    def __call__(self, places: npt.NDArray[np.int64]) -> Array:
+    def __call__(self, positions: npt.NDArray[np.int64]) -> Array:
         """The rows at some places, (k, *row)."""
         if self.descriptor < 0:
-            found = np.asarray(self.values[places])
+            found = np.asarray(self.values[positions])
             release_pages(self.values)
             return found
-        rows = np.empty((len(places), *self.values.shape[1:]), self.values.dtype)
+        rows = np.empty((len(positions), *self.values.shape[1:]), self.values.dtype)
         room, size = memoryview(rows.reshape(-1).view(np.uint8).data), self.size
-        for number, place in enumerate(places.tolist()):
+        for number, place in enumerate(positions.tolist()):
             part = room[number * size : (number + 1) * size]
             if os.preadv(self.descriptor, [part], self.start + place * self.step) < size:
                 raise DataError(f"{self.values.filename} was cut while it was read: row {place} is not there")  # type: ignore[attr-defined]

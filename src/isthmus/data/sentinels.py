@@ -74,9 +74,9 @@ def _far(column: Array) -> list[tuple[float, float]]:
         rest, weight = distinct[low : len(distinct) - high], counts[low : len(distinct) - high].sum()
         if len(rest) < _LEVELS or weight < 0.3 * len(known):
             continue
-        for places, nearest in ((range(low), low - 1), (range(len(distinct) - high, len(distinct)), -high)):
-            if places and set(places) - set(found) and _apart(distinct, nearest, rest):
-                found |= {place: float(counts[place]) / len(known) for place in places}
+        for positions, nearest in ((range(low), low - 1), (range(len(distinct) - high, len(distinct)), -high)):
+            if positions and set(positions) - set(found) and _apart(distinct, nearest, rest):
+                found |= {place: float(counts[place]) / len(known) for place in positions}
     return [(float(distinct[place]), found[place]) for place in sorted(found)]
 
 

@@ -14,7 +14,7 @@ from isthmus.data.containers import Unwrapped, unwrapped
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
-from isthmus.data.locations import Places, position
+from isthmus.data.locations import Positions, position
 from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import held, no_numbers
 from isthmus.errors import DataError
@@ -22,7 +22,7 @@ from isthmus.errors import DataError
 __all__ = ["Examples", "Missing", "as_examples", "blocks", "check_finite", "is_a", "position"]
 
 Array = npt.NDArray[Any]
-Missing = Literal["refuse", "mask"]  # what a number that is missing, NaN, is to an autoencoder
+Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that loss and scaling leave out
 
 _BLOCK = 1 << 22  # numbers looked at together
 _LISTED = 10  # fields in a message
@@ -47,12 +47,12 @@ class Examples:
     values: Array
     columns: tuple[str, ...] | None = None
     kind: Kind | None = None
-    places: Places | None = None
+    positions: Positions | None = None
 
     @property
-    def at(self) -> Places:
+    def at(self) -> Positions:
         """Where they stand."""
-        return self.places or Places(self.columns)
+        return self.positions or Positions(self.columns)
 
     def some(self, rows: Any) -> Examples:
         """Those of some rows, a slice or their numbers."""
@@ -71,7 +71,7 @@ def as_examples(
     Args:
         X: (n, *shape) examples, at least two axes.
         minimum: how many examples there must be.
-        missing: "mask" lets NaN through, which stands for a number that is missing; "refuse" says that there is such a choice.
+        missing: "allow" lets NaN through, which stands for a number that is missing; "error" says that there is such a choice.
         shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
 
     Raises:
@@ -82,11 +82,11 @@ def as_examples(
     raw = _unwrap(X, shape)
     values, columns = _numeric(raw), raw.columns
     _check_shape(values, minimum)
-    places = X.places if isinstance(X, Examples) else None
+    positions = X.positions if isinstance(X, Examples) else None
     if values.dtype.kind == "f":
         for begin, block in blocks(values):
-            check_finite(block, begin, places or Places(columns), missing)
-    return Examples(values, columns, _kind(X), places)
+            check_finite(block, begin, positions or Positions(columns), missing)
+    return Examples(values, columns, _kind(X), positions)
 
 
 def _kind(X: Any) -> Kind | None:
@@ -185,7 +185,7 @@ def _check_shape(values: Array, minimum: int) -> None:
         raise DataError(f"X has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def check_finite(block: Array, begin: int, places: Places, missing: Missing | None) -> None:
+def check_finite(block: Array, begin: int, positions: Positions, missing: Missing | None) -> None:
     """`DataError` at the first NaN, infinity or number beyond float32 of some rows, the first of which has a number.
 
     A block without any costs its minimum and maximum.
@@ -194,11 +194,11 @@ def check_finite(block: Array, begin: int, places: Places, missing: Missing | No
         sound = block.min() >= -_LARGEST and block.max() <= _LARGEST  # false for NaN too
     if sound:
         return
-    unsound = np.abs(block) > _LARGEST if missing == "mask" else ~(np.abs(block) <= _LARGEST)
+    unsound = np.abs(block) > _LARGEST if missing == "allow" else ~(np.abs(block) <= _LARGEST)
     if not unsound.any():
         return
     wrong = np.argwhere(unsound)[0]
-    value, where = block[tuple(wrong)], places((begin + int(wrong[0]), *map(int, wrong[1:])))
+    value, where = block[tuple(wrong)], positions((begin + int(wrong[0]), *map(int, wrong[1:])))
     if np.isnan(value):
         choices = "impute it, drop the row, or pass missing='mask'" if missing else "impute it or drop the row"
         raise DataError(f"Input X contains NaN: {where}; {choices}")

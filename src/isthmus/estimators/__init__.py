@@ -3,6 +3,7 @@
 Read in this order:
 
     defaults                what "auto" means: choices made from the data
+    format_upgrades         headers of older formats as those of the newest
     model_file              the model file
     checkpoint              what training resumes from, as a part of a model file
     memory_estimate         how much memory and work a model takes, from the sizes of its layers
@@ -21,14 +22,14 @@ Read in this order:
     outlier_detector        OutlierDetector
     classifier_head         a linear softmax on codes, alone and joined to the encoder
     classifier_file         a classifier as a part of a model file
-    classifier              Classifier, finetune
+    classifier              AutoencoderClassifier, finetune
     loading                 from a model file to an autoencoder, a detector or a classifier
     overrides               field=value onto an estimator
 """
 
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.classifier import Classifier, finetune
+from isthmus.estimators.classifier import AutoencoderClassifier, finetune
 from isthmus.estimators.loading import load
 from isthmus.estimators.outlier_detector import OutlierDetector
 
-__all__ = ["Autoencoder", "Classifier", "OutlierDetector", "finetune", "load"]
+__all__ = ["Autoencoder", "AutoencoderClassifier", "OutlierDetector", "finetune", "load"]

@@ -9,7 +9,7 @@ from inspect import isclass, signature
 from typing import Any, ParamSpec, TypeVar
 
 from isthmus.errors import RecordError
-from isthmus.estimators.base import Fitted
+from isthmus.estimators.base import FittedAutoencoder
 from isthmus.text import printable
 
 __all__ = ["check_autoencoder", "takes_autoencoder"]
@@ -35,7 +35,7 @@ def takes_autoencoder(function: Callable[P, T]) -> Callable[P, T]:
 
 def check_autoencoder(given: Any, function: str, name: str = "ae") -> None:
     """`RecordError` where what a function is given under some name is no autoencoder."""
-    if not isinstance(given, Fitted):
+    if not isinstance(given, FittedAutoencoder):
         raise RecordError(f"{function} takes an Autoencoder, and {name} is {_said(given)}")
 
 
@@ -52,7 +52,7 @@ def _said(given: Any) -> str:
         return f"{article} {kind}: {fitted}give its autoencoder_"
     if hasattr(given, "best_estimator_"):
         return f"{article} {kind}: give its best_estimator_"
-    if isinstance(getattr(given, "estimator", None), Fitted):
+    if isinstance(getattr(given, "estimator", None), FittedAutoencoder):
         return f"{article} {kind}: give its estimator"
     if hasattr(given, "named_steps"):
         return f"{article} {kind}: give the step that is one, and examples as they reach it"

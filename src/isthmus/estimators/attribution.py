@@ -8,33 +8,35 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cause", "largest", "mended"]
+__all__ = ["Attribution", "largest", "mended"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-Blame = tuple[NDArray[np.int64], Doubles]  # places in the flat example (b, n) and shares (b, n), the largest first
+TopFeatures = tuple[
+    NDArray[np.int64], Doubles
+]  # places in the flat example (b, n) and shares (b, n), the largest first
 
 _TRIED = 16  # numbers of a row, those with the largest errors
 _FARTHEST = 1000.0  # steps: a number that hardly moves its reconstruction's error tells too little of where that ends
 
 
-class Cause(NamedTuple):
+class Attribution(NamedTuple):
     """A number of an example, and its share of what is unusual about the example."""
 
     feature: str | int | tuple[int, ...]  # the name of a column, its number, or a place in a picture
     share: float
 
 
-def largest(errors: Doubles, n: int) -> Blame:
+def largest(errors: Doubles, n: int) -> TopFeatures:
     """The numbers with the largest standardized squared errors (b, d), and their shares of the sum."""
     parts = np.nan_to_num(errors)
-    places = np.argsort(-parts, axis=1, kind="stable")[:, :n]
-    return places, _shares(np.take_along_axis(parts, places, 1), parts.sum(1))
+    positions = np.argsort(-parts, axis=1, kind="stable")[:, :n]
+    return positions, _shares(np.take_along_axis(parts, positions, 1), parts.sum(1))
 
 
 def mended(
     score: Callable[[Array], Doubles], reconstruct: Callable[[Array], Array], rows: Array, errors: Doubles, n: int
-) -> Blame:
+) -> TopFeatures:
     """The numbers of rows (b, d) that, each alone replaced by what would be expected there, let the score rise most.
 
     One number that is far off spoils the code, and with it the reconstruction of others: their errors are large, but it is to blame.
@@ -46,17 +48,17 @@ def mended(
     rows = rows.astype(np.result_type(rows, np.float32), copy=False)
     before, rises, at = score(rows), np.empty(tried.shape), np.arange(len(rows))
     apart = _finite(reconstruct(rows) - rows, rows)
-    for number, places in enumerate(tried.T):
+    for number, positions in enumerate(tried.T):
 
-        def moved(by: Array, places: Array = places) -> Array:
+        def moved(by: Array, positions: Array = positions) -> Array:
             other = rows.copy()
             with np.errstate(over="ignore"):  # how normal that is, is a number all the same
-                other[at, places] += by
+                other[at, positions] += by
             return other
 
-        step = apart[at, places]
+        step = apart[at, positions]
         nearer = moved(step)
-        left = _finite(reconstruct(nearer) - nearer, rows)[at, places]
+        left = _finite(reconstruct(nearer) - nearer, rows)[at, positions]
         further = moved(_secant(step, left))
         rises[:, number] = np.maximum(np.maximum(score(nearer), score(further)) - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]

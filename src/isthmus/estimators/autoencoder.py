@@ -30,11 +30,11 @@ from isthmus.data.sentinels import sentence, sentinels
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators import model_file
-from isthmus.estimators.base import Fitted, RecordParams, seed_of
-from isthmus.estimators.checkpoint import Seen, of_the_data, round_of, tensors_of
+from isthmus.estimators.base import FittedAutoencoder, RecordParams, seed_of
+from isthmus.estimators.checkpoint import TrainingData, of_the_data, round_of, tensors_of
 from isthmus.estimators.defaults import (
     COMPONENTS,
-    Chosen,
+    ResolvedComponents,
     batch_size_for,
     check_unit_interval,
     choose_precision,
@@ -71,14 +71,14 @@ Array = NDArray[Any]
 _EXAMPLES = {  # of what a record is, for those who give something else
     "bottleneck": "Write for example bottleneck=Identity(16).",
     "architecture": "Write for example architecture=MLP((256, 64)).",
-    "corruption": "Write for example corruption=Noise(0.3).",
+    "corruption": "Write for example corruption=GaussianNoise(0.3).",
     "likelihood": "Write for example likelihood=Normal().",
     "scaling": "Write for example scaling=Standard().",
     "optimizer": "Write for example optimizer=Adam(1e-3).",
 }
 
 
-class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An autoencoder for arrays of any shape: four choices, and how to train them.
 
     Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
@@ -98,7 +98,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
             the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
         warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now, and with the
             random numbers that follow those it has used.
-        missing: what NaN is: "refuse" makes it an error; with "mask" it stands for a number that is missing, in all that is given.
+        missing: what NaN is: "error" makes it an error; with "allow" it stands for a number that is missing, in all that is given.
             The loss is then of the numbers observed alone, scaling looks at those alone, the encoder sees their mean in place of
             the others, and `impute` completes them. corruption="auto" hides three tenths of the observed
             ones too, to be completed; the code may then be as wide as the data, since nothing can be copied.
@@ -127,7 +127,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
-        "missing": [StrOptions({"refuse", "mask"})],
+        "missing": [StrOptions({"error", "allow"})],
         "kind": [StrOptions({"auto", "table", "images", "windows"})],
         "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "device": [str],
@@ -151,7 +151,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
-        missing: Missing = "refuse",
+        missing: Missing = "error",
         kind: Kind | Literal["auto"] = "auto",
         precision: Precision = "auto",
         device: str = "auto",
@@ -194,7 +194,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         X: Any,
         y: Any = None,
         *,
-        validation: Any = None,
+        validation_data: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         layerwise: bool = False,
     ) -> Self:
@@ -202,7 +202,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
 
         Args:
             X: arrays, memory maps, tensors, data frames, of any numeric type; uint8 pictures stay bytes.
-            validation: other examples whose loss is to be reported, and watched by early stopping.
+            validation_data: other examples whose loss is to be reported, and watched by early stopping.
             checkpoint: a file to write after each epoch; should training be cut off, ``load(checkpoint).resume(X)`` ends it.
             layerwise: first train each layer and its mirror image alone, from the example inwards, for as many epochs all together as
                 the training of the whole that follows (Bengio et al. 2007; `isthmus.training.layerwise`). What is cut off meanwhile
@@ -214,7 +214,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         if checkpoint is not None:
             check_writable(Path(checkpoint))
         aside = copy(self)
-        for report in aside._fitting(X, validation, None, layerwise):
+        for report in aside._fitting(X, validation_data, None, layerwise):
             if checkpoint is not None and report.layer is None:
                 try:
                     aside.checkpoint(checkpoint)
@@ -226,30 +226,32 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         trim_malloc()
         return self
 
-    def fitting(self, X: Any, *, validation: Any = None, every: ReportEvery = None, layerwise: bool = False) -> Reports:
+    def iter_fit(
+        self, X: Any, *, validation_data: Any = None, every: ReportEvery = None, layerwise: bool = False
+    ) -> Reports:
         """`fit` as a generator: yields a `Report` after each epoch; the caller may look, save a `checkpoint`, or stop at any.
 
         Between two reports the estimator is as far as training has come. While steps are taken, for another thread say, and
         after an error, it is what it was before.
 
         Args:
-            X, validation, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
+            X, validation_data, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
             every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
         """
         aside = copy(self)
-        yield from self._followed(aside, aside._fitting(X, validation, every, layerwise))
+        yield from self._followed(aside, aside._fitting(X, validation_data, every, layerwise))
 
     @learns
-    def _fitting(self, X: Any, validation: Any, every: ReportEvery, layerwise: bool) -> Reports:
+    def _fitting(self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool) -> Reports:
         """The training of `fit`, in place."""
         self._validate_params()
         self._check_every(every)
         values = self._begun(X, anew=not self.warm_start, minimum=2)
         check_bfloat16(self.precision_, self.model_.device)
-        seen = self._looked_at(values, validation)
+        data = self._looked_at(values, validation_data)
         if layerwise:
-            yield from self._layers(seen, every)
-        yield from self._round(seen, every)
+            yield from self._layers(data, every)
+        yield from self._round(data, every)
 
     def _followed(self, aside: Self, reports: Reports) -> Reports:
         """The reports of a training in a copy: between them the estimator is as far as the copy, and where the caller stops it stays so."""
@@ -283,7 +285,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         """Whether what is fitted is what a training in a copy has reached."""
         return self._fitted is not None and self._fitted.model is aside.model_
 
-    def resume(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:
+    def resume(self, X: Any, y: Any = None, *, validation_data: Any = None) -> Self:
         """Goes on with the training that a checkpoint was taken of, to its end, on the same examples.
 
         With the same versions, number of threads and kind of processor the weights become, to the last bit, what they would have been.
@@ -293,19 +295,19 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
             DataError: the examples are not those of then.
         """
         aside = copy(self)
-        for _ in aside._resuming(X, validation, None):
+        for _ in aside._resuming(X, validation_data, None):
             pass
         self._fitted = aside._fitted
         trim_malloc()
         return self
 
-    def resuming(self, X: Any, *, validation: Any = None, every: ReportEvery = None) -> Reports:
-        """`resume` as a generator of reports, as `fitting` is of `fit`."""
+    def iter_resume(self, X: Any, *, validation_data: Any = None, every: ReportEvery = None) -> Reports:
+        """`resume` as a generator of reports, as `iter_fit` is of `fit`."""
         aside = copy(self)
-        yield from self._followed(aside, aside._resuming(X, validation, every))
+        yield from self._followed(aside, aside._resuming(X, validation_data, every))
 
     @learns
-    def _resuming(self, X: Any, validation: Any, every: ReportEvery) -> Reports:
+    def _resuming(self, X: Any, validation_data: Any, every: ReportEvery) -> Reports:
         """The training of `resume`, in place."""
         fitted = self._known()
         self._check_every(every)
@@ -314,19 +316,19 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
             raise NotPossibleError(
                 "there is nothing to resume, which takes an autoencoder loaded from a checkpoint; call fit"
             )
-        seen = self._looked_at(self._examples(X), validation)
-        fitted.interrupted.check(seen, self.get_params(deep=False))
-        n = len(self._parts(seen)[0])
+        data = self._looked_at(self._examples(X), validation_data)
+        fitted.interrupted.check(data, self.get_params(deep=False))
+        n = len(self._parts(data)[0])
         fitted.interrupted.check_place(n, self._plan(n))
         self._fitted = fitted.resumed()
         check_bfloat16(self.precision_, self.model_.device)
         if fitted.interrupted.in_model_units:
-            self._count_observed(seen)
-        yield from self._round(seen, every)
+            self._count_observed(data)
+        yield from self._round(data, every)
 
-    def _count_observed(self, seen: Seen) -> None:
+    def _count_observed(self, data: TrainingData) -> None:
         """Brings the losses of a round that an older version began to nats of the data, now that these are here."""
-        (examples, held), known = self._parts(seen), self._known()
+        (examples, held), known = self._parts(data), self._known()
         order = torch.randperm(
             len(examples), generator=seeded("cpu", known.seed, RandomStream.ORDER, known.state.epoch)
         )
@@ -339,32 +341,32 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
         self._fitted = replace(known, history=of_the_data(known.history, known.state, trained, validated, begun))
 
-    def _looked_at(self, values: Array, validation: Any) -> Seen:
+    def _looked_at(self, values: Array, validation: Any) -> TrainingData:
         """The examples of a round, checked."""
-        return Seen(values, None if validation is None else self._examples(validation))
+        return TrainingData(values, None if validation is None else self._examples(validation))
 
-    def _layers(self, seen: Seen, every: ReportEvery) -> Reports:
+    def _layers(self, data: TrainingData, every: ReportEvery) -> Reports:
         """The layers one after the other, on what the training of the whole will see."""
         if self._known().state.step:
             raise NotPossibleError(
                 "layers are trained alone before the whole has been; take layerwise=False, or warm_start=False"
             )
-        examples, _ = self._parts(seen)
+        examples, _ = self._parts(data)
         yield from self._noted(self._shown(pretrain(self.model_, examples, self._plan(len(examples)), every)))
 
-    def _parts(self, seen: Seen) -> tuple[Source, Source | None]:
+    def _parts(self, data: TrainingData) -> tuple[Source, Source | None]:
         """The examples of a round to train on, and those to measure on, if any."""
-        if seen.validation is not None:
-            return self._source(seen.examples), self._source(seen.validation)
-        return self._split(seen.examples) if self.early_stopping else (self._source(seen.examples), None)
+        if data.validation is not None:
+            return self._source(data.examples), self._source(data.validation)
+        return self._split(data.examples) if self.early_stopping else (self._source(data.examples), None)
 
-    def _round(self, seen: Seen, every: ReportEvery) -> Reports:
+    def _round(self, data: TrainingData, every: ReportEvery) -> Reports:
         """A round of training, begun or gone on with."""
-        examples, held = self._parts(seen)
+        examples, held = self._parts(data)
         plan, state = self._plan(len(examples)), self._known().state
         if self.early_stopping:
             plan = replace(plan, patience=self.n_iter_no_change, tol=self.tol)
-        self._fitted = replace(self._known(), seen=seen)
+        self._fitted = replace(self._known(), data=data)
         yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, state)))
 
     def _shown(self, reports: Reports) -> Reports:
@@ -380,7 +382,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
                 f"every={quoted(every)} cannot be: give a number of steps from 1 on, a function of it, or None"
             )
 
-    def untrained(self, X: Any) -> Self:
+    def initialize(self, X: Any) -> Self:
         """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
         self._validate_params()
         aside = copy(self)
@@ -430,7 +432,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         except InvalidParameterError as error:
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)
             raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
-        if self.missing == "refuse" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
+        if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
             raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='mask'")
 
     def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
@@ -458,7 +460,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)
         return examples.values
 
-    def _assembled(self, chosen: Chosen, seed: int, columns: tuple[str, ...] | None) -> FittedAttributes:
+    def _assembled(self, chosen: ResolvedComponents, seed: int, columns: tuple[str, ...] | None) -> FittedAttributes:
         """The untrained model of the choices, on its device, and what is known of it."""
         device = choose_device(self.device)
         return FittedAttributes(
@@ -486,7 +488,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
     def _follow_changes(self, fitted: FittedAttributes) -> None:
         """Takes up choices that were changed since the last round of training, where the weights allow it."""
         model, changed = fitted.model, dict[str, Any]()
-        if (self.missing == "mask") != (model.fill is not None):
+        if (self.missing == "allow") != (model.fill is not None):
             raise _does_not_fit(f"missing={self.missing!r}")
         if self.kind not in {"auto", fitted.kind}:
             raise _does_not_fit(f"kind={self.kind!r}")
@@ -501,8 +503,10 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         for name in changed.keys() - {"optimizer", "corruption"}:
             fill = None if model.fill is None else model.fill.numpy(force=True)
             limits = self._extent()
-            sketch = Chosen(records, fitted.shape, fitted.kind, self._affine(), model.dtype, limits, fill).sketch()
-            sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, sketch))
+            meta_model = ResolvedComponents(
+                records, fitted.shape, fitted.kind, self._affine(), model.dtype, limits, fill
+            ).meta_model()
+            sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, meta_model))
             if name in {"architecture", "scaling"} or sizes != asked:
                 raise _does_not_fit(f"{name}={changed[name]!r}")
         precision = choose_precision(self.precision, records["architecture"], fitted.shape, model.shift.device)
@@ -526,7 +530,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
         finally:
             reports.close()
             self.model_.eval()
-            self._fitted = replace(self._known(), seen=None)
+            self._fitted = replace(self._known(), data=None)
 
     def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> TrainingConfig:
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
@@ -553,7 +557,7 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "mask"
+        tags.input_tags.allow_nan = self.missing == "allow"
         tags.transformer_tags.preserves_dtype = ["float64" if self.precision == "float64" else "float32"]
         return tags
 
@@ -571,23 +575,23 @@ class Autoencoder(RecordParams, Fitted, ClassNamePrefixFeaturesOutMixin, BaseEst
 
     @learning()
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Between two reports of `fitting`: writes a model file that training can go on from, with `load` and `resume`.
+        """Between two reports of `iter_fit`: writes a model file that training can go on from, with `load` and `resume`.
 
         Raises:
             NotPossibleError: no training is under way.
         """
         fitted = self._known()
-        if fitted.seen is None or fitted.state.optimizer is None:
+        if fitted.data is None or fitted.state.optimizer is None:
             raise NotPossibleError("no training is under way; call checkpoint between the reports of fitting")
         with fitted.at_rest():
-            stands = round_of(fitted.state, fitted.seen, fitted.precision, fitted.model.device)
+            stands = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
             self._write(path, fitted, stands, tensors_of(fitted.state))
 
     def _write(
         self,
         path: str | os.PathLike[str],
         fitted: FittedAttributes,
-        stands: model_file.Round | None,
+        stands: model_file.RunState | None,
         more: model_file.Tensors,
         parts: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:

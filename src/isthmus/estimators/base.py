@@ -23,7 +23,7 @@ from isthmus.data import as_examples
 from isthmus.data.channels import how_to_fit
 from isthmus.data.containers import column_names, nameable
 from isthmus.data.kinds import Kind
-from isthmus.data.locations import Places
+from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
@@ -43,14 +43,14 @@ from isthmus.text import printable, quoted
 from isthmus.training.batches import InMemorySource, MemmapSource, Source
 from isthmus.training.rng import RandomStream, seeded
 
-__all__ = ["Fitted", "RecordParams", "WrapsAutoencoder", "seed_of"]
+__all__ = ["FittedAutoencoder", "RecordParams", "WrapsAutoencoder", "seed_of"]
 
 Array = NDArray[Any]
 _LISTED = 10  # names in a message
 _SAYABLE = 4096  # bits of a whole number, four times what a float can hold
 
 
-class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
+class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
     """The use of a model that is there, in the units of the data."""
 
     _fitted: FittedAttributes | None = None  # replaced as a whole
@@ -86,7 +86,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.places))
+        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.positions))
 
     def inverse_transform(self, X: Any) -> Array:
         """`decode`."""
@@ -105,7 +105,7 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             what the autoencoder makes of the mean.
 
         Raises:
-            NotPossibleError: it was not fitted with missing="mask".
+            NotPossibleError: it was not fitted with missing="allow".
         """
         check_is_fitted(self)
         if self.model_.fill is None:
@@ -168,8 +168,8 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         values, seed = self._examples(X), seed_of(random_state)
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
-        spoil, model, parts = corruption or self.corruption_, self.model_, []
-        bearing = self._bearing(X.places if isinstance(X, Examples) else None)
+        corrupt, model, parts = corruption or self.corruption_, self.model_, []
+        bearing = self._bearing(X.positions if isinstance(X, Examples) else None)
         with learning(), torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 part = np.asarray(values[begin : begin + 1024])
@@ -177,11 +177,11 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
                 raw = self._source(part)
                 x = model.normalize(raw[torch.arange(len(raw))])
                 generator = seeded(x.device, seed, RandomStream.SAMPLE, number)
-                parts.append(model.denormalize(spoil(x, generator)).cpu().numpy())
+                parts.append(model.denormalize(corrupt(x, generator)).cpu().numpy())
                 if model.fill is None:
                     bearing.check_made(parts[-1], part, begin)
-        spoilt: Array = np.concatenate(parts)
-        return spoilt
+        corrupted: Array = np.concatenate(parts)
+        return corrupted
 
     def score_samples(self, X: Any) -> Array:
         """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data.
@@ -251,10 +251,10 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
             _check_feature_names(
                 self, nameable(X, names), reset=False
             )  # in scikit-learn's words, which its checks ask for
-        missing: Missing = "refuse" if self.model_.fill is None else "mask"
+        missing: Missing = "error" if self.model_.fill is None else "allow"
         values = as_examples(X, minimum=minimum, missing=missing, shape=self.shape_).values
         if values.shape[1:] == self.shape_:
-            self._look_at(values, bearing, still, X.places if isinstance(X, Examples) else None)
+            self._look_at(values, bearing, still, X.positions if isinstance(X, Examples) else None)
             return values
         if values.ndim == 2 and len(self.shape_) == 1:
             found, wanted = values.shape[1], self.shape_[0]
@@ -272,17 +272,17 @@ class Fitted(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
         values: Array,
         bearing: Literal["all"] | None = None,
         still: bool = False,
-        places: Places | None = None,
+        positions: Positions | None = None,
     ) -> None:
         """Says where examples are in other units than what was fitted; `DataError` where one is too far away, unless all are borne."""
-        known = self._bearing(places)
+        known = self._bearing(positions)
         if bearing is None:
             known.check_all(values)
-        check_units(values, known.extent, known.places, self.model_, still, bearing is not None)
+        check_units(values, known.extent, known.positions, self.model_, still, bearing is not None)
 
-    def _bearing(self, places: Places | None = None) -> Bearing:
-        """What the model bears of examples that stand where `places` says."""
-        return Bearing.examples(self.model_, self._known().columns, places)
+    def _bearing(self, positions: Positions | None = None) -> Bearing:
+        """What the model bears of examples that stand where `positions` says."""
+        return Bearing.examples(self.model_, self._known().columns, positions)
 
     def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:
         """How names of columns differ from those that it was fitted on, if they do."""
@@ -353,14 +353,14 @@ class WrapsAutoencoder(Sayable):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # scikit-learn's, which comes after it
-        tags.input_tags.allow_nan = self._missing == "mask"
+        tags.input_tags.allow_nan = self._missing == "allow"
         return tags
 
     @property
     def _missing(self) -> Missing:
         """What NaN is to the autoencoder."""
         held = getattr(self.autoencoder, "estimator", self.autoencoder)
-        missing: Missing = getattr(held, "missing", "refuse")
+        missing: Missing = getattr(held, "missing", "error")
         return missing
 
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.estimators.defaults import COMPONENTS
-from isthmus.estimators.model_file import Header, Round, Tensors
+from isthmus.estimators.model_file import Header, RunState, Tensors
 from isthmus.model import Model
 from isthmus.optimizers import Optimizer, broken
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.state import Best, Costs, Report, State
 
-__all__ = ["ResumeState", "Seen", "asked", "check_values", "round_of", "tensors_of"]
+__all__ = ["ResumeState", "TrainingData", "asked", "check_values", "round_of", "tensors_of"]
 
 Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
@@ -34,7 +34,7 @@ _DECIDING = (
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class TrainingData:
     """The examples of a round of training, as far as one has to know them again."""
 
     examples: Array
@@ -54,11 +54,11 @@ def hashed(values: Array) -> str:
     return found.hexdigest()
 
 
-def round_of(state: State, seen: Seen, precision: Precision, device: torch.device) -> Round:
+def round_of(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:
     """Where the round stands, as a header says it."""
-    examples, validation = seen.hashes
+    examples, validation = data.hashes
     best = state.best
-    return Round(
+    return RunState(
         done=state.done,
         seconds=state.seconds,
         retries=state.retries,
@@ -84,13 +84,13 @@ def tensors_of(state: State) -> Tensors:
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
 
-def asked(header: Header, there: Tensors, sketch: Model, optimizer: Optimizer) -> Tensors:
+def asked(header: Header, there: Tensors, meta_model: Model, optimizer: Optimizer) -> Tensors:
     """Sketches of the tensors that a checkpoint has to hold beside its model's; ValueError where it cannot be one."""
     stands = header.round
     if stands is None:
         return {}
-    own = dict(sketch.state_dict())
-    moments = {f"optimizer.{name}": t for name, t in optimizer.build(sketch.parameters()).numbers().items()}
+    own = dict(meta_model.state_dict())
+    moments = {f"optimizer.{name}": t for name, t in optimizer.build(meta_model.parameters()).numbers().items()}
     wanted = dict(moments)
     if stands.best is not None:
         wanted |= {f"best.{name}": t for name, t in own.items()}
@@ -161,7 +161,7 @@ def of_the_data(
             report,
             loss=report.loss + trained,
             nll=report.nll + trained,
-            valid=None if report.valid is None else report.valid + validated,
+            val_loss=None if report.val_loss is None else report.val_loss + validated,
         )
         for report in history
     )
@@ -185,7 +185,7 @@ class ResumeState:
     ) -> None:
         assert header.round is not None
         self.in_model_units = header.kind is None and model.likelihood.density and model.fill is not None
-        self.round: Round = header.round
+        self.round: RunState = header.round
         self.parameters = {name: parameters[name] for name in (*COMPONENTS, *_DECIDING)}
         device, stepping = model.shift.device, optimizer.build(model.parameters())
         self.device = device.type
@@ -240,7 +240,7 @@ class ResumeState:
                 stacklevel=4,
             )
 
-    def check(self, seen: Seen, parameters: Mapping[str, Any]) -> None:
+    def check(self, data: TrainingData, parameters: Mapping[str, Any]) -> None:
         """An error unless examples and parameters are those of then."""
         changed = next((name for name, value in self.parameters.items() if parameters[name] != value), None)
         if changed is not None:
@@ -249,7 +249,7 @@ class ResumeState:
                 "goes on as it began; set it back, or fit with warm_start=True"
             )
         for now, then, what in zip(
-            seen.hashes, (self.round.examples, self.round.validation), ("examples", "validation examples"), strict=True
+            data.hashes, (self.round.examples, self.round.validation), ("examples", "validation examples"), strict=True
         ):
             if now != then:
                 how = "there were none" if then is None else "give those" if now is None else "these differ"

@@ -28,7 +28,7 @@ from isthmus.estimators import fitted_state, wrapper
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import RecordParams, WrapsAutoencoder, seed_of
-from isthmus.estimators.classifier_file import Kept, learned, tensors_of
+from isthmus.estimators.classifier_file import ClassifierPart, learned, tensors_of
 from isthmus.estimators.classifier_head import Head, Net
 from isthmus.estimators.defaults import threads_for
 from isthmus.estimators.fitted_state import to_processor
@@ -46,7 +46,7 @@ from isthmus.training.loop import train
 from isthmus.training.progress import shown
 from isthmus.training.state import Report, State
 
-__all__ = ["Classifier", "finetune"]
+__all__ = ["AutoencoderClassifier", "finetune"]
 
 Array = NDArray[Any]
 _STEPS = 1000  # of a round where nobody says how long
@@ -54,7 +54,7 @@ _ON_CODES = AdamW(1e-2, schedule=OneCycle())
 _ON_ALL = AdamW(1e-3, schedule=OneCycle())
 
 
-class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class AutoencoderClassifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Tells labels by an autoencoder's encoder and a linear softmax on its codes; the loss is cross-entropy, in nats per example.
 
     The encoder has learned without labels (on the same examples, or on many more that have none), so that few labels go a long way
@@ -147,8 +147,8 @@ class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator)
             (head, InMemorySource(codes, model.device), self._plan(len(values), _ON_CODES, Clean(), ae, seed))
         ]
         if not self.frozen:
-            spoilt = Clean() if isinstance(self.corruption, str) else self.corruption
-            rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, spoilt, ae, seed)))
+            corrupted = Clean() if isinstance(self.corruption, str) else self.corruption
+            rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, corrupted, ae, seed)))
         for number, (part, source, plan) in enumerate(rounds):
             reports = train(part, LabeledSource(source, labels), plan, state=state)
             title = ("softmax", "all")[number]
@@ -221,7 +221,7 @@ class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator)
             raise DivergenceError(
                 f"the softmax's {broken} is not finite, and such a classifier is not written; fit it anew"
             )
-        part = Kept(
+        part = ClassifierPart(
             **wrapper.describe_parameters(self),
             classes=len(self.classes_),
             epoch=self.history_[-1].epoch if self.history_ else 0,
@@ -230,7 +230,7 @@ class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator)
         wrapper.write(path, self.autoencoder_, "classifier", part, tensors)
 
     @classmethod
-    def _loaded(cls, ae: Autoencoder, part: Kept, tensors: Tensors, architecture: Modules | None) -> Self:
+    def _loaded(cls, ae: Autoencoder, part: ClassifierPart, tensors: Tensors, architecture: Modules | None) -> Self:
         """The classifier that a file says; ValueError or the like if it says none."""
         classifier = cls(**wrapper.read_parameters(part, ae, architecture))
         classifier._validate_params()
@@ -258,7 +258,7 @@ class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator)
         return (
             ae.fit(_together(X, unlabeled, self._missing))
             if self.pretrain
-            else ae.untrained(_together(X, unlabeled, self._missing))
+            else ae.initialize(_together(X, unlabeled, self._missing))
         )
 
     def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> TrainingConfig:
@@ -281,7 +281,9 @@ class Classifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator)
 def _labels(X: Array, y: Any) -> ClassLabels:
     """The labels that there are, checked."""
     if y is None:
-        raise DataError("Classifier requires y to be passed, but the target y is None: give a label for each example")
+        raise DataError(
+            "AutoencoderClassifier requires y to be passed, but the target y is None: give a label for each example"
+        )
     if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     labels = class_labels(y, len(X))
@@ -331,18 +333,18 @@ def finetune(
     optimizer: Optimizer | Literal["auto"] = "auto",
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
-) -> Classifier:
-    """A `Classifier` fitted on labels y (n,) of examples X (n, *shape), whose beginning is the encoder of an autoencoder.
+) -> AutoencoderClassifier:
+    """A `AutoencoderClassifier` fitted on labels y (n,) of examples X (n, *shape), whose beginning is the encoder of an autoencoder.
 
     Args:
         ae: fitted, on as many examples as there are, with labels or without; it is not changed.
-        frozen, epochs, optimizer, random_state, verbose: as `Classifier` has them.
+        frozen, epochs, optimizer, random_state, verbose: as `AutoencoderClassifier` has them.
 
     Raises:
         NotFittedError: the autoencoder has learned nothing yet.
     """
     check_is_fitted(ae)
-    classifier = Classifier(
+    classifier = AutoencoderClassifier(
         ae, frozen=frozen, epochs=epochs, optimizer=optimizer, random_state=random_state, verbose=verbose
     )
     return classifier.fit(X, y)

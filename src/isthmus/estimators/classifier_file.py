@@ -17,12 +17,12 @@ from isthmus.estimators.model_file import Epochs, Statistic, Tensors
 from isthmus.estimators.wrapper import Surrounding
 from isthmus.training.state import Report
 
-__all__ = ["Kept", "asked", "learned", "tensors_of"]
+__all__ = ["ClassifierPart", "asked", "learned", "tensors_of"]
 
 Array = NDArray[Any]
 
 
-class Kept(Surrounding):
+class ClassifierPart(Surrounding):
     """What a header says of a classifier: how many labels it tells, its last epoch, and the names of its history's statistics."""
 
     classes: Annotated[int, Field(ge=2, lt=2**31)]
@@ -37,7 +37,7 @@ def tensors_of(head: Head, classes: Array, history: tuple[Report, ...]) -> tuple
     return statistics, head.state_dict() | notes | {"classes": torch.from_numpy(lines)}
 
 
-def asked(part: Kept, there: Tensors, code: int, dtype: torch.dtype) -> Tensors:
+def asked(part: ClassifierPart, there: Tensors, code: int, dtype: torch.dtype) -> Tensors:
     """Sketches of the tensors that a classifier has to have, for codes of so many numbers."""
     wanted = {"shift": (code,), "scale": (), "linear.weight": (part.classes, code), "linear.bias": (part.classes,)}
     lines = there["classes"].numel() if "classes" in there else 0
@@ -49,7 +49,7 @@ def asked(part: Kept, there: Tensors, code: int, dtype: torch.dtype) -> Tensors:
     )
 
 
-def learned(part: Kept, tensors: Tensors) -> tuple[Head, Array, tuple[Report, ...]]:
+def learned(part: ClassifierPart, tensors: Tensors) -> tuple[Head, Array, tuple[Report, ...]]:
     """Softmax, labels and history; ValueError that names what no fit leads to."""
     history = model_file.history_of(part.statistics, part.epoch, tensors)
     classes = from_lines(tensors.pop("classes").numpy().tobytes().decode())

@@ -15,7 +15,7 @@ from isthmus.architectures import MLP
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
-from isthmus.corruptions import Clean, Corruption, Mask
+from isthmus.corruptions import Clean, Corruption, Masking
 from isthmus.data.kinds import Kind, kind_of, seem_images
 from isthmus.data.missing import largest, least, means
 from isthmus.data.validation import Examples, Missing, blocks
@@ -43,7 +43,7 @@ from isthmus.training.config import Precision
 __all__ = [
     "COMPONENTS",
     "DEFAULTS",
-    "Chosen",
+    "ResolvedComponents",
     "batch_size_for",
     "check_unit_interval",
     "choose_precision",
@@ -79,16 +79,16 @@ COMPLETING: dict[
     str, Record
 ] = {  # and where numbers may be missing: others are hidden, to learn to complete and not to copy
     "architecture": MLP((128,)),
-    "corruption": Mask(0.3, value="missing"),
+    "corruption": Masking(0.3, value="missing"),
 }
 
 
 def defaults(missing: Missing) -> dict[str, Record]:
     """What "auto" means, as far as that does not depend on the data."""
-    return DEFAULTS | (COMPLETING if missing == "mask" else {})
+    return DEFAULTS | (COMPLETING if missing == "allow" else {})
 
 
-class Chosen(NamedTuple):
+class ResolvedComponents(NamedTuple):
     """Everything that makes a model: a record for each slot, the shape of an example, what its axes mean, the map to model units,
     the weights' type, and the least and largest number of each unit (None in a model of an older file).
 
@@ -109,7 +109,7 @@ class Chosen(NamedTuple):
         affine, extent = self.affine, self.extent
         return Model(self.shape, architecture, bottleneck, likelihood, affine, generator, self.dtype, self.fill, extent)
 
-    def sketch(self) -> Model:
+    def meta_model(self) -> Model:
         """The model without memory for its weights, so that sizes can be known before any is taken."""
         own = self.records["architecture"].user_defined  # code of the user's, which may not run on "meta"
         with torch.device("cpu" if own else "meta"):
@@ -117,7 +117,7 @@ class Chosen(NamedTuple):
 
     def code_shape(self) -> tuple[int, ...]:
         """The shape of one code."""
-        return (*self.records["architecture"].places(self.shape), self.records["bottleneck"].size)
+        return (*self.records["architecture"].positions(self.shape), self.records["bottleneck"].size)
 
 
 def component(given: Any) -> Any:
@@ -131,14 +131,14 @@ def resolve_defaults(
     precision: Precision,
     missing: Missing,
     kind: Kind | Literal["auto"] = "auto",
-) -> Chosen:
+) -> ResolvedComponents:
     """The choices for examples (n, *shape): those given, and for "auto" what suits the data."""
-    values, middle = examples.values, means(examples) if missing == "mask" else None
+    values, middle = examples.values, means(examples) if missing == "allow" else None
     meant: Kind = (examples.kind or kind_of(values)) if kind == "auto" else kind
     numbers, shares = math.prod(values.shape[1:]), getattr(given["likelihood"], "expects_unit_interval", False)
     scaling = choose(values, meant, shares) if isinstance(given["scaling"], str) else given["scaling"]
     affine = scaling.fit(values)
-    makes_missing = missing == "mask" and isinstance(given["corruption"], str)  # what is hidden no wide code can copy
+    makes_missing = missing == "allow" and isinstance(given["corruption"], str)  # what is hidden no wide code can copy
     auto = defaults(missing) | {
         "bottleneck": Identity(min(32, numbers if makes_missing else (numbers + 1) // 2)),
         "likelihood": Bernoulli() if _are_shares(values, meant, scaling, affine) else Normal("learned"),
@@ -153,10 +153,10 @@ def resolve_defaults(
     found = extent(values, axes_of(shared_by(meant, values.ndim), values.ndim)).astype(wide)
     fill = None if middle is None else (middle - affine.shift) / affine.scale
     dtype = torch.float64 if double else torch.float32
-    return Chosen(records, values.shape[1:], meant, affine, dtype, found, fill)
+    return ResolvedComponents(records, values.shape[1:], meant, affine, dtype, found, fill)
 
 
-def doubted(values: NDArray[np.generic], chosen: Chosen) -> str:
+def doubted(values: NDArray[np.generic], chosen: ResolvedComponents) -> str:
     """A sentence if examples whose kind nobody said could be images and were not taken for them; else nothing."""
     assert chosen.extent is not None
     low, high = float(chosen.extent.least.min()), float(chosen.extent.largest.max())
@@ -171,7 +171,7 @@ def doubted(values: NDArray[np.generic], chosen: Chosen) -> str:
     )
 
 
-def drowned(values: NDArray[np.generic], chosen: Chosen, columns: Sequence[str] | None) -> str:
+def drowned(values: NDArray[np.generic], chosen: ResolvedComponents, columns: Sequence[str] | None) -> str:
     """A sentence if columns of single precision vary, but no more than their rounding does, and are taken for constant; else nothing.
 
     In double precision what is so small beside its column is rounding.
@@ -186,16 +186,16 @@ def drowned(values: NDArray[np.generic], chosen: Chosen, columns: Sequence[str] 
         return ""
     lows, highs = zip(*((least(b, axes), largest(b, axes)) for _, b in blocks(values)), strict=True)
     low, high = least(np.stack(lows), 0), largest(np.stack(highs), 0)
-    places = np.argwhere(still & (high > low))
-    if not len(places):
+    positions = np.argwhere(still & (high > low))
+    if not len(positions):
         return ""
-    place = tuple(map(int, places[0]))
+    place = tuple(map(int, positions[0]))
     if chosen.kind == "table":
         named = columns is not None and len(place) == 1
         what = f"column '{printable(columns[place[0]])}'" if named else f"column {', '.join(map(str, place))}"  # type: ignore[index]
     else:
         what = f"channel {place[-1]}" if place else "everything"
-    more, several = (f" and {len(places) - 1:,} more", True) if len(places) > 1 else ("", False)
+    more, several = (f" and {len(positions) - 1:,} more", True) if len(positions) > 1 else ("", False)
     return (
         f"{what}{more} {'vary' if several else 'varies'} no more than numbers of type {values.dtype.name} are rounded, by "
         f"{float(high[place]) - float(low[place]):g} around {float(low[place]):g}, and {'are' if several else 'is'} taken for constant: "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from isthmus.data.kinds import Kind
 from isthmus.errors import NotPossibleError
-from isthmus.estimators.checkpoint import ResumeState, Seen
+from isthmus.estimators.checkpoint import ResumeState, TrainingData
 from isthmus.model import Model
 from isthmus.training.config import Precision
 from isthmus.training.state import Report, State, end_round
@@ -36,7 +36,7 @@ class FittedAttributes:
         kind: what the axes of examples mean.
         columns: the names of the columns, if the examples had any.
         state: what another round of training continues from.
-        seen: the examples of a round that is under way; they are not copied and not pickled.
+        data: the examples of a round that is under way; they are not copied and not pickled.
         interrupted: the round that a checkpoint was taken of.
         training: where a round is under way, the lock that is held while the weights move.
         loaded: whether a file brought them: others may have chosen how much memory that asks for.
@@ -54,7 +54,7 @@ class FittedAttributes:
     history: tuple[Report, ...] = ()
     seconds: float = 0.0
     state: State = field(default_factory=State)
-    seen: Seen | None = None
+    data: TrainingData | None = None
     interrupted: ResumeState | None = None
     training: AbstractContextManager[Any] | None = None
     loaded: bool = False
@@ -71,7 +71,7 @@ class FittedAttributes:
         end_round(model, state)
         if model.renew():  # what was a parameter has moments that fit no more
             state.optimizer = None
-        return replace(self, model=model.eval(), state=state, seen=None, interrupted=None, training=None)
+        return replace(self, model=model.eval(), state=state, data=None, interrupted=None, training=None)
 
     def resumed(self) -> Self:
         """The same with a model and an optimizer of its own, in the middle of the round that was interrupted."""
@@ -111,7 +111,7 @@ class FittedAttributes:
         return vars(moved)
 
     def _without_training(self) -> dict[str, Any]:
-        return vars(self) | {"seen": None, "training": None}
+        return vars(self) | {"data": None, "training": None}
 
 
 def to_processor(tensors: Iterable[Tensor]) -> None:

@@ -47,8 +47,8 @@ class Mixture:
         rng = np.random.default_rng(seed)
         which = rng.choice(len(self.shares), size=n, p=self.shares)
         noise = rng.standard_normal((n, len(self.axes)))
-        places = self.means[which] + np.einsum("nij,nj->ni", self.roots[which], noise)
-        drawn: Array = np.clip(self.origin + places @ self.axes, self.low, self.high)
+        positions = self.means[which] + np.einsum("nij,nj->ni", self.roots[which], noise)
+        drawn: Array = np.clip(self.origin + positions @ self.axes, self.low, self.high)
         return drawn
 
 

@@ -19,8 +19,8 @@ from isthmus.estimators import model_file
 from isthmus.estimators import outlier_detector_file as detectors
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.checkpoint import ResumeState, asked, check_values, of_the_data
-from isthmus.estimators.classifier import Classifier
-from isthmus.estimators.defaults import COMPONENTS, Chosen
+from isthmus.estimators.classifier import AutoencoderClassifier
+from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.wrapper import Surrounding, under
@@ -44,7 +44,7 @@ def load(
     device: str = "auto",
     max_memory: int | str | None = None,
 ) -> Any:
-    """The `Autoencoder`, `OutlierDetector` or `Classifier` of a model file, whichever was saved, ready to use.
+    """The `Autoencoder`, `OutlierDetector` or `AutoencoderClassifier` of a model file, whichever was saved, ready to use.
 
     Args:
         path: the file, or the folder of a run.
@@ -80,8 +80,8 @@ def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
 
 
 _AROUND: dict[str, tuple[Any, type[Surrounding]]] = {  # by the name of its part in the header
-    "detector": (OutlierDetector, detectors.Kept),
-    "classifier": (Classifier, classifiers.Kept),
+    "detector": (OutlierDetector, detectors.DetectorPart),
+    "classifier": (AutoencoderClassifier, classifiers.ClassifierPart),
 }
 
 
@@ -100,8 +100,8 @@ def _read(
 
     def expected(header: model_file.Header, tensors: model_file.Tensors) -> model_file.Tensors:
         chosen = _described(header, tensors, architecture)[1]
-        sketch = _as_it_was(chosen.sketch(), tensors)
-        wanted = dict(sketch.state_dict()) | asked(header, tensors, sketch, chosen.records["optimizer"])
+        meta_model = _as_it_was(chosen.meta_model(), tensors)
+        wanted = dict(meta_model.state_dict()) | asked(header, tensors, meta_model, chosen.records["optimizer"])
         return wanted | _asked_around(path, header, tensors, chosen)
 
     header, tensors, history, columns = model_file.read_file(path, expected)
@@ -131,7 +131,7 @@ def _read(
 
 
 def _asked_around(
-    path: str | os.PathLike[str], header: model_file.Header, there: model_file.Tensors, chosen: Chosen
+    path: str | os.PathLike[str], header: model_file.Header, there: model_file.Tensors, chosen: ResolvedComponents
 ) -> model_file.Tensors:
     """Sketches of the tensors of a detector or a classifier, of which a file holds one at most, and no training under way."""
     if sum(each is not None for each in (header.round, header.detector, header.classifier)) > 1:
@@ -148,7 +148,7 @@ def _asked_around(
 
 def _described(
     header: model_file.Header, tensors: model_file.Tensors, architecture: Modules | None
-) -> tuple[Autoencoder, Chosen]:
+) -> tuple[Autoencoder, ResolvedComponents]:
     """The autoencoder that a header describes, unfitted, and its choices; ValueError or the like if it describes none."""
     names, shape = model_file.record_types(), header.shape
     ae = Autoencoder(**{k: model_file.read_value(v, names, architecture) for k, v in header.parameters.items()})
@@ -168,7 +168,7 @@ def _described(
     if not (tensors["scale"] > 0).all():
         raise RecordError("scale has to be greater than 0")
     affine, dtype = Affine(tensors["shift"].numpy(), tensors["scale"].numpy()), getattr(torch, header.dtype)
-    return ae, Chosen(
+    return ae, ResolvedComponents(
         fitted, shape, header.kind or _meant(shape), affine, dtype, _extent(header, tensors), _fill(header, tensors)
     )
 

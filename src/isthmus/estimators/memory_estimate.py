@@ -80,14 +80,14 @@ def examples_at_once(model: Model, most: int) -> int:
 def _measured(model: Model) -> Footprint:
     numbers, code = math.prod(model.shape), model.bottleneck.size
     layers = list[Layer]()
-    places = (*model.architecture.places(model.shape),) if not model.architecture.user_defined else ()
+    positions = (*model.architecture.positions(model.shape),) if not model.architecture.user_defined else ()
     _walk(model.encoder, model.shape, layers)
-    _walk(model.decoder, (*places, code), layers)
-    codes = _CODES * math.prod(places) * max(model.bottleneck.encoder_outputs, code)
+    _walk(model.decoder, (*positions, code), layers)
+    codes = _CODES * math.prod(positions) * max(model.bottleneck.encoder_outputs, code)
     ends = _ENDS * numbers * max(model.dtype.itemsize, model.shift.dtype.itemsize)
     largest = max((layer.beside + layer.read + layer.written for layer in layers), default=0)
     kept = sum(layer.written for layer in layers) + 2 * largest + codes
-    products = sum(layer.products for layer in layers) + math.prod(places) * model.bottleneck.products
+    products = sum(layer.products for layer in layers) + math.prod(positions) * model.bottleneck.products
     size = model.dtype.itemsize
     return Footprint(ends + (largest + codes) * size, ends + kept * size, products, model.bottleneck.beside * size)
 
@@ -126,7 +126,7 @@ def _beside(layer: nn.Module, before: Shape, after: Shape) -> int:
     if layer.weight.dtype == torch.float64:  # without oneDNN
         return copies
     if len(after) == 2:  # of lines either that or, with oneDNN, both maps in blocks of features
-        return max(copies, sum(-(-features // _BLOCK) * _BLOCK * places for features, places in (before, after)))
+        return max(copies, sum(-(-features // _BLOCK) * _BLOCK * positions for features, positions in (before, after)))
     return 0
 
 
@@ -137,7 +137,9 @@ def _products(layer: nn.Module, before: Shape, after: Shape) -> int:
     if isinstance(layer, UpsampleConv2d):  # four small kernels on the small map
         (o, c, k, _), padding = layer.weight.shape, int(layer.padding[0])
         side = (k - padding) // 2 - (1 - padding) // 2 + 1
-        return 4 * o * c * side**2 * math.prod(places + 2 * ((padding + 1) // 2) - side + 1 for places in before[1:])
+        return (
+            4 * o * c * side**2 * math.prod(positions + 2 * ((padding + 1) // 2) - side + 1 for positions in before[1:])
+        )
     weights = sum(weight.numel() for weight in layer.parameters(recurse=False) if weight.ndim > 1)
     if isinstance(layer, nn.Linear):
         return weights * math.prod(before[:-1])

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from isthmus.data.kinds import Kind
 from isthmus.errors import ModelFileError, RecordError
+from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
 from isthmus.io.safetensors import CHECKSUM, opened, packed, unique_json
@@ -36,10 +37,10 @@ from isthmus.training.state import Report
 __all__ = [
     "FORMAT",
     "STRICT",
+    "ExpectedTensors",
     "File",
     "Header",
-    "Round",
-    "Sketch",
+    "RunState",
     "Tensors",
     "agreeing",
     "describe_value",
@@ -53,9 +54,7 @@ __all__ = [
     "write_file",
 ]
 
-FORMAT = 4
-_KNOWN = (1, 2, 3, 4)  # formats that are read; the files of each are kept in tests/files
-_FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "valid", "lr", "complete")
+_FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "val_loss", "lr", "complete")
 _MOST_HISTORY = 2**18  # numbers; of a history of more, rows that are evenly spaced are kept
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 Epochs = Annotated[int, Field(ge=0, lt=2**31)]
@@ -67,11 +66,11 @@ Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
 _READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # of whose shapes there may be several
 
 Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
-Sketch = Callable[["Header", Tensors], Tensors]
+ExpectedTensors = Callable[["Header", Tensors], Tensors]
 Part = TypeVar("Part", bound=BaseModel)
 
 
-class Round(BaseModel):
+class RunState(BaseModel):
     """Of a checkpoint: where a round of training stands, beside what its tensors hold."""
 
     model_config = STRICT
@@ -109,7 +108,7 @@ class Header(BaseModel):
     statistics: Annotated[
         list[Statistic], Field(max_length=100, fail_fast=True)
     ] = []  # the history's, beside its losses
-    round: Round | None = None
+    round: RunState | None = None
     detector: dict[str, Any] | None = (
         None  # of an estimator around the autoencoder: its own package reads and writes it
     )
@@ -168,8 +167,8 @@ def _thinned(rows: Any, wide: int) -> Any:
     most = max(2, _MOST_HISTORY // wide)
     if len(rows) <= most:
         return rows
-    places = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
-    return rows[torch.from_numpy(places)] if isinstance(rows, Tensor) else [rows[place] for place in places]
+    positions = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
+    return rows[torch.from_numpy(positions)] if isinstance(rows, Tensor) else [rows[place] for place in positions]
 
 
 def history_of(statistics: Sequence[str], last: int, tensors: Tensors) -> tuple[Report, ...]:
@@ -191,7 +190,7 @@ def _report(row: Mapping[str, float]) -> Report:
         figures[name] = int(figures[name])
     if figures["seconds"] is not None and not 0 <= figures["seconds"] < 1e10:
         raise ValueError(f"the history has the seconds {figures['seconds']}")
-    lacks = next((name for name, value in figures.items() if value is None and name != "valid"), None)
+    lacks = next((name for name, value in figures.items() if value is None and name != "val_loss"), None)
     if lacks is not None:
         raise ValueError(f"the history lacks the {lacks} of an epoch")
     figures["complete"] = bool(figures["complete"])
@@ -247,7 +246,7 @@ class File(NamedTuple):
     columns: tuple[str, ...] | None
 
 
-def read_file(path: str | os.PathLike[str], expected: Sketch) -> File:
+def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
     """The contents of a model file.
 
     Args:
@@ -309,37 +308,33 @@ def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
         version = entry.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelFileError(f"{shown(path)} is damaged: the header's 'isthmus' cannot be read") from None
-    if type(version) is not int or version not in _KNOWN:
+    if type(version) is not int or version not in FORMATS:
         says = _short(str(version)[:20])
         raise ModelFileError(
             f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; install a newer isthmus"
         )
     first = version == 1
-    names = (
-        Header.model_fields.keys() - {"round", "statistics"} | _First.model_fields.keys()
-        if first
-        else Header.model_fields.keys()
-    )
-    stands = entry.get("round") if isinstance(entry.get("round"), dict) else {}
-    others = texts.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM})
-    for unknown in (entry.keys() - names, stands.keys() - Round.model_fields.keys(), others):
-        if unknown:
-            _disagrees(path, f"the header's {min(unknown)} is unknown")
-    for since, name in ((3, "missing"), (4, "kind")):
-        if version < since and name in (entry.get("parameters") or ()):
-            _disagrees(path, f"format {version} has no parameter {name}")
-    if version < 4 and entry.keys() & {"detector", "classifier"}:
-        _disagrees(path, f"format {version} has no {min(entry.keys() & {'detector', 'classifier'})}")
-    if (entry.get("kind") is None) != (version < 4):
-        _disagrees(path, f"format {version} has {'a' if version < 4 else 'no'} kind")
+    _check_names(path, entry, texts.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM}), first)
+    with agreeing(path):
+        entry = upgrade_header(entry, version)
     with _sound(path):
+        tensors: Tensors = {}
         if first:
             old = _First.model_validate_json(
                 json.dumps({name: entry.pop(name, ()) for name in _First.model_fields}), strict=True
             )
-            statistics, tensors = notes(old.history, old.columns)
-            return Header.model_validate_json(json.dumps(entry | {"statistics": statistics}), strict=True), tensors
-        return Header.model_validate_json(json.dumps(entry), strict=True), {}
+            entry["statistics"], tensors = notes(old.history, old.columns)
+        return Header.model_validate_json(json.dumps(entry), strict=True), tensors
+
+
+def _check_names(path: Path, entry: Mapping[str, Any], others: Iterable[str], first: bool) -> None:
+    """`ModelFileError` for a name in the header that no format has; others are texts beside isthmus's own."""
+    names = Header.model_fields.keys() | (_First.model_fields.keys() if first else set())
+    stands = entry.get("round")
+    stands = stands if isinstance(stands, dict) else {}
+    for unknown in (entry.keys() - names, stands.keys() - RunState.model_fields.keys(), set(others)):
+        if unknown:
+            _disagrees(path, f"the header's {min(unknown)} is unknown")
 
 
 def part(path: Path, kind: type[Part], name: str, entry: Mapping[str, Any]) -> Part:

@@ -22,11 +22,11 @@ from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import wrapper
 from isthmus.estimators.argument_check import check_autoencoder
-from isthmus.estimators.attribution import Blame, Cause, largest, mended
+from isthmus.estimators.attribution import Attribution, TopFeatures, largest, mended
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
 from isthmus.estimators.model_file import Tensors
-from isthmus.estimators.outlier_detector_file import Kept, kept, scorer_of
+from isthmus.estimators.outlier_detector_file import DetectorPart, kept, scorer_of
 from isthmus.estimators.outlier_scores import Kind, Scorer, feature_errors, restored, squares
 from isthmus.estimators.unit_check import once
 from isthmus.optimizers import AdamW, OneCycle
@@ -59,11 +59,11 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
             of equal width without hidden layers, whichever errs less on examples that neither was trained on; a scikit-learn
             ``FrozenEstimator`` of a fitted one, which is used as it is: examples given to `fit` should then be others than it was
             trained on (see `around`).
-        measure: what makes an example anomalous; all but "error" in nats.
+        anomaly_score: what makes an example anomalous; all but "error" in nats.
             "combined", which "auto" means of pictures and the like: minus the log-densities of its code (a mixture,
             `densities.CodeDensity`) and of its standardized error (`densities.ErrorDensity`), as if they were independent. On training
             digits held out it ranked far above the error and the nats, and above the code alone or level with it.
-            "code", "whitened": only the one, or only the other.
+            "code", "standardized": only the one, or only the other.
             "error", which "auto" means of rows of columns: mean squared error in model units. On tables of 25 to 2,000 rows, anomalies
             planted in some, it ranked above "combined", whose mixture takes more rows than a table often has.
             "nats": the autoencoder's own loss, `Autoencoder.score_samples`; where numbers may be missing in model units, so that
@@ -82,7 +82,7 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
         "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
-        "measure": [StrOptions({"auto", "combined", "code", "error", "whitened", "nats"})],
+        "anomaly_score": [StrOptions({"auto", "combined", "code", "error", "standardized", "nats"})],
         "contamination": [Interval(Real, 0, 0.5, closed="right"), None],
         "false_alarm_rate": [Interval(Real, 0, 1, closed="neither"), None],
         "calibration_fraction": [Interval(Real, 0, 0.75, closed="neither")],
@@ -93,14 +93,14 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
         self,
         autoencoder: Autoencoder | Any | Literal["auto"] = "auto",
         *,
-        measure: Measure = "auto",
+        anomaly_score: Measure = "auto",
         contamination: float | None = None,
         false_alarm_rate: float | None = None,
         calibration_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.autoencoder = autoencoder
-        self.measure = measure
+        self.anomaly_score = anomaly_score
         self.contamination = contamination
         self.false_alarm_rate = false_alarm_rate
         self.calibration_fraction = calibration_fraction
@@ -113,7 +113,7 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
     _scorer: Scorer
 
     @classmethod
-    def around(cls, ae: Autoencoder, X_normal: Any, **choices: Any) -> Self:
+    def from_fitted(cls, ae: Autoencoder, X_normal: Any, **choices: Any) -> Self:
         """A detector around a fitted autoencoder, which stays as it is; `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
 
         X_normal: normal examples (n, *shape) that ``ae`` was not trained on; of the others there is less error than of new ones.
@@ -134,7 +134,7 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
         learned = examples if frozen else examples.some(train)
         ae = self._fitted(learned, values[measure], seed)
         known = np.sort(np.concatenate([measure, train]))
-        kind = self.measure
+        kind = self.anomaly_score
         if kind == "auto":
             kind = "error" if ae.kind_ == "table" else "combined"
         scorer = Scorer.fit(ae, kind, values[known], values[measure], seed)
@@ -174,7 +174,7 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
     def contributions(self, X: Any) -> Doubles:
         """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well.
 
-        NaN where a number is missing, as missing="mask" allows.
+        NaN where a number is missing, as missing="allow" allows.
         """
         check_is_fitted(self)
         values = self.autoencoder_._examples(X, bearing="all")
@@ -182,7 +182,7 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
         return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
 
     @once()
-    def causes(self, X: Any, n: int = 3) -> list[list[Cause]]:
+    def attributions(self, X: Any, n: int = 3) -> list[list[Attribution]]:
         """For each example the n numbers most to blame, the worst first, with their shares.
 
         Of a row of columns those which, each alone replaced by what would be expected, let the score rise most, and their shares of
@@ -191,17 +191,17 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
         """
         check_is_fitted(self)
         names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
-        found = list[list[Cause]]()
+        found = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"n={quoted(n, 20)} cannot be: ask for a whole number of causes from 1 on")
         for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
-            blamed = self._blame(block, min(int(n), math.prod(shape)))
-            for places, shares in zip(*(part.tolist() for part in blamed), strict=True):
-                features = [_feature(place, shape, names) for place in places]
-                found.append([Cause(*pair) for pair in zip(features, shares, strict=True)])
+            blamed = self._top_features(block, min(int(n), math.prod(shape)))
+            for positions, shares in zip(*(part.tolist() for part in blamed), strict=True):
+                features = [_feature(place, shape, names) for place in positions]
+                found.append([Attribution(*pair) for pair in zip(features, shares, strict=True)])
         return found
 
-    def _blame(self, values: Array, n: int) -> Blame:
+    def _top_features(self, values: Array, n: int) -> TopFeatures:
         errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
         if len(ae.shape_) > 1:
             return largest(errors, n)
@@ -231,7 +231,7 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
         wrapper.write(path, self.autoencoder_, "detector", *kept(self))
 
     @classmethod
-    def _loaded(cls, ae: Autoencoder, part: Kept, tensors: Tensors, architecture: Modules | None) -> Self:
+    def _loaded(cls, ae: Autoencoder, part: DetectorPart, tensors: Tensors, architecture: Modules | None) -> Self:
         """The detector that a file says; ValueError or the like if it says none."""
         detector = cls(**wrapper.read_parameters(part, ae, architecture))
         detector._validate_params()

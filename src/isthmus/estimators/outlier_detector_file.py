@@ -15,28 +15,28 @@ from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.outlier_scores import MOST_AXES, MOST_PARTS, CodeDensity, ErrorDensity, Kind, Scorer
 from isthmus.estimators.wrapper import Surrounding, describe_parameters
 
-__all__ = ["Kept", "asked", "kept", "scorer_of"]
+__all__ = ["DetectorPart", "asked", "kept", "scorer_of"]
 
-_WEIGHTED, _CODED = {"combined", "whitened"}, {"combined", "code"}
+_WEIGHTED, _CODED = {"combined", "standardized"}, {"combined", "code"}
 
 
-class Kept(Surrounding):
+class DetectorPart(Surrounding):
     """What a header says of a detector.
 
-    measure: what makes an example anomalous, as it was decided. axes, parts: of the density of codes, 0 where there is none.
+    anomaly_score: what makes an example anomalous, as it was decided. axes, parts: of the density of codes, 0 where there is none.
     """
 
-    measure: Kind
+    anomaly_score: Kind
     axes: Annotated[int, Field(ge=0, le=MOST_AXES)] = 0
     parts: Annotated[int, Field(ge=0, le=MOST_PARTS)] = 0
 
 
-def kept(detector: Any) -> tuple[Kept, Tensors]:
+def kept(detector: Any) -> tuple[DetectorPart, Tensors]:
     """What a header says of a fitted detector, and what it has learned: float64; `NotPossibleError` where it could not be read again."""
     code = detector._scorer.code
     axes, parts = (0, 0) if code is None else (code.axes.shape[1], len(code.shares))
     part, tensors = (
-        Kept(**describe_parameters(detector), measure=detector._scorer.kind, axes=axes, parts=parts),
+        DetectorPart(**describe_parameters(detector), anomaly_score=detector._scorer.kind, axes=axes, parts=parts),
         _tensors(detector),
     )
     try:
@@ -59,18 +59,18 @@ def _tensors(detector: Any) -> Tensors:
     return {name: torch.from_numpy(np.array(value, np.float64)) for name, value in held.items()}
 
 
-def asked(part: Kept, there: Tensors, shape: tuple[int, ...], code: int) -> Tensors:
+def asked(part: DetectorPart, there: Tensors, shape: tuple[int, ...], code: int) -> Tensors:
     """Sketches of the tensors that a detector has to have, for examples of a shape and codes of so many numbers."""
     calibration = there.get("calibration")
     rows = 0 if calibration is None or calibration.ndim != 1 else len(calibration)
     if not rows:
         raise ValueError("the detector has no calibrating scores")
     wanted = dict[str, tuple[int, ...]](offset=(), calibration=(rows,), usual=(), feature_errors=shape)
-    if part.measure in _WEIGHTED:
+    if part.anomaly_score in _WEIGHTED:
         wanted |= {"weights": (math.prod(shape),), "error": (2,)}
     a, p = part.axes, part.parts
-    if (part.measure in _CODED) != bool(a and p) or bool(a) != bool(p):
-        raise ValueError(f"a detector that measures {part.measure!r} has no {a} axes and {p} parts")
+    if (part.anomaly_score in _CODED) != bool(a and p) or bool(a) != bool(p):
+        raise ValueError(f"a detector that measures {part.anomaly_score!r} has no {a} axes and {p} parts")
     if a:
         wanted |= {
             "code.mean": (code,),
@@ -82,7 +82,7 @@ def asked(part: Kept, there: Tensors, shape: tuple[int, ...], code: int) -> Tens
     return {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in wanted.items()}
 
 
-def scorer_of(detector: Any, part: Kept, tensors: Tensors) -> Scorer:
+def scorer_of(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
     """The measure; ValueError that names what no fit of a detector with such parameters leads to."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() and name != "offset":
@@ -103,7 +103,7 @@ def scorer_of(detector: Any, part: Kept, tensors: Tensors) -> Scorer:
     if "error" in tensors:
         error = ErrorDensity(*tensors["error"].tolist())
     weights = None if "weights" not in tensors else _array(tensors["weights"])
-    return Scorer(part.measure, weights, code, error, float(tensors["usual"]))
+    return Scorer(part.anomaly_score, weights, code, error, float(tensors["usual"]))
 
 
 def _refuse(name: str, wrong: bool, how: str) -> None:
@@ -115,10 +115,12 @@ def _array(tensor: Tensor) -> Any:
     return tensor.numpy()
 
 
-def _check_threshold(detector: Any, part: Kept, scores: list[float], offset: float) -> None:
+def _check_threshold(detector: Any, part: DetectorPart, scores: list[float], offset: float) -> None:
     """ValueError unless measure and threshold are what the parameters lead to."""
-    if detector.measure not in {"auto", part.measure}:
-        raise ValueError(f"measure={detector.measure!r} is asked for, and it was fitted with {part.measure!r}")
+    if detector.anomaly_score not in {"auto", part.anomaly_score}:
+        raise ValueError(
+            f"anomaly_score={detector.anomaly_score!r} is asked for, and it was fitted with {part.anomaly_score!r}"
+        )
     if detector.contamination is not None:
         if detector.false_alarm_rate is not None:
             raise ValueError("contamination and false_alarm_rate are two ways to a threshold")

@@ -25,7 +25,7 @@ __all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "r
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-Kind = Literal["combined", "code", "error", "whitened", "nats"]
+Kind = Literal["combined", "code", "error", "standardized", "nats"]
 
 MOST_ROWS = 20_000  # codes that a mixture is fitted on, drawn at random
 MOST_AXES, MOST_PARTS = 64, 20
@@ -131,7 +131,7 @@ class Scorer:
     def fit(cls, ae: Autoencoder, kind: Kind, known: Array, unseen: Array, seed: int) -> Self:
         """What is usual for examples: for known ones, and the size of the error for those that ``ae`` was not trained on."""
         weights, error, code = None, None, None
-        if kind in {"combined", "whitened"}:
+        if kind in {"combined", "standardized"}:
             usual = feature_errors(ae, known).reshape(-1)
             weights = 1 / np.maximum(usual + _FLOOR * usual.mean(), 1e-30)
             error = ErrorDensity.fit(cls(kind, weights)._errors(ae, unseen), usual.size)

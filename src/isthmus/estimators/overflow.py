@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.locations import Places
+from isthmus.data.locations import Positions
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError
 from isthmus.model import Model
@@ -38,21 +38,21 @@ class Bearing:
     shift: Array
     scale: Array
     extent: Extent | None
-    places: Places
+    positions: Positions
 
     @classmethod
-    def examples(cls, model: Model, columns: Any = None, places: Places | None = None) -> Self:
-        """Of examples in raw units, which stand where `places` says; if it says nothing, in memory, in columns of some names."""
+    def examples(cls, model: Model, columns: Any = None, positions: Positions | None = None) -> Self:
+        """Of examples in raw units, which stand where `positions` says; if it says nothing, in memory, in columns of some names."""
         shift, scale = (side.numpy(force=True).astype(np.float64) for side in (model.shift, model.scale))
-        places = places or Places(None if columns is None else tuple(map(str, columns)))
+        positions = positions or Positions(None if columns is None else tuple(map(str, columns)))
         if model.least is None or model.largest is None:
-            return cls(shift, scale, None, places)
-        return cls(shift, scale, Extent(model.least.numpy(force=True), model.largest.numpy(force=True)), places)
+            return cls(shift, scale, None, positions)
+        return cls(shift, scale, Extent(model.least.numpy(force=True), model.largest.numpy(force=True)), positions)
 
     @classmethod
-    def codes(cls, places: Places | None = None) -> Self:
+    def codes(cls, positions: Positions | None = None) -> Self:
         """Of codes."""
-        return cls(np.zeros(()), np.ones(()), None, replace(places or Places(), what="code"))
+        return cls(np.zeros(()), np.ones(()), None, replace(positions or Positions(), what="code"))
 
     def check_given(self, rows: Array, begin: int) -> None:
         """`DataError` if one of some rows, the first of which has a number, is too far away to compute with."""
@@ -94,18 +94,18 @@ class Bearing:
 
     def _error(self, rows: Array, begin: int, place: tuple[Any, ...]) -> DataError:
         row, *rest = (int(each) for each in place)
-        where = self.places((begin + row, *rest))
+        where = self.positions((begin + row, *rest))
         fitted = ""
         if self.extent is not None:
             low, high = (float(np.broadcast_to(side, rows.shape[1:])[tuple(rest)]) for side in self.extent)
             fitted = f" from what was fitted ({low:g} to {high:g})"
         value = float(rows[tuple(int(each) for each in place)])
         return DataError(
-            f"{where} is {value:g}, too far{fitted} to compute with: correct it, or drop the {self.places.what}"
+            f"{where} is {value:g}, too far{fitted} to compute with: correct it, or drop the {self.positions.what}"
         )
 
 
-def check_fitting(values: Array, extent: Extent, affine: Affine, places: Places) -> None:
+def check_fitting(values: Array, extent: Extent, affine: Affine, positions: Positions) -> None:
     """`DataError` if examples that are to be fitted, whose extent is known, reach too far to compute with in model units."""
     limit = float(np.finfo(affine.scale.dtype).max)
     shift, scale = (side.astype(np.float64) for side in affine)
@@ -118,7 +118,7 @@ def check_fitting(values: Array, extent: Extent, affine: Affine, places: Places)
         distances = np.nan_to_num(np.abs((block.astype(np.float64) - shift) / scale), nan=-1.0)
         if distances.max() > farthest:
             farthest, place = float(distances.max()), np.unravel_index(int(distances.argmax()), distances.shape)
-            where, value = places((begin + int(place[0]), *map(int, place[1:]))), float(block[place])
+            where, value = positions((begin + int(place[0]), *map(int, place[1:]))), float(block[place])
     raise DataError(
         f"{where} is {value:g}, too far from the others to compute with: correct it, or take another scaling"
     )

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.locations import Places
+from isthmus.data.locations import Positions
 from isthmus.errors import IsthmusWarning
 from isthmus.scaling import Extent
 from isthmus.text import printable
@@ -99,7 +99,7 @@ def _said() -> _Said | None:
 def check_units(
     values: Array,
     extent: Extent | None,
-    places: Places,
+    positions: Positions,
     of: object,
     still: bool = False,
     anomalous: bool = False,
@@ -122,7 +122,7 @@ def check_units(
     sentence = _doubt(
         values,
         Extent(*(np.asarray(side, np.float64) for side in extent)),
-        places,
+        positions,
         still,
         _ANOMALOUS if anomalous or few else _BEYOND,  # one image may be odd
     )
@@ -141,13 +141,15 @@ def _many(values: Array, extent: Extent) -> bool:
     return len(values) > 0 and values[0].size >= _NUMEROUS * max(1, extent.least.size)
 
 
-def _doubt(values: Array, extent: Extent, where: Places, still: bool, most: float) -> str | None:
+def _doubt(values: Array, extent: Extent, where: Positions, still: bool, most: float) -> str | None:
     """What speaks for other units, in a sentence."""
     low, high = (np.asarray(side).reshape(-1) for side in extent)
     middle, span, varies = low + (high - low) / 2, high - low, high > low
     count = min(len(values), _ROWS, max(_LEAST, _NUMBERS // low.size))
-    places = np.unique(np.linspace(0, len(values) - 1, count).astype(np.int64))
-    runs = (np.asarray(values[place]).reshape(-1, low.size) for place in places)  # one row at a time: one may be large
+    positions = np.unique(np.linspace(0, len(values) - 1, count).astype(np.int64))
+    runs = (
+        np.asarray(values[place]).reshape(-1, low.size) for place in positions
+    )  # one row at a time: one may be large
     ends = np.array([(np.fmin.reduce(run, 0), np.fmax.reduce(run, 0)) for run in runs], np.float64)
     bottom, top = np.where(np.isnan(ends), middle, ends).swapaxes(
         0, 1
@@ -206,7 +208,7 @@ def _sentence(
     found: tuple[Doubles, Doubles],
     fitted: tuple[Doubles, Doubles],
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    where: Places,
+    where: Positions,
     still: bool,
     rows: str = "most",
 ) -> str:

@@ -77,7 +77,7 @@ def _collapsed(ae: Autoencoder, found: Evaluation) -> str:
     codes = found.codes
     if codes.entries is None or codes.perplexity is None:
         return ""
-    if codes.perplexity >= COLLAPSED * min(codes.entries, found.n_examples * codes.places):
+    if codes.perplexity >= COLLAPSED * min(codes.entries, found.n_examples * codes.positions):
         return ""
     used = codes.entries - (codes.unused_entries or 0)
     return (
@@ -124,13 +124,13 @@ def _behind(ae: Autoencoder, found: Evaluation) -> str:
 
 def _overfitted(ae: Autoencoder, found: Evaluation) -> str:
     """The validation loss has risen well above its least, and the weights are those of the end."""
-    losses = [report.valid for report in ae.history_ if report.valid is not None]
+    losses = [report.val_loss for report in ae.history_ if report.val_loss is not None]
     if len(losses) < 2 or ae.early_stopping:
         return ""
     least, rise = min(losses), losses[-1] - min(losses)
     if rise <= RISEN * (losses[0] - least) or rise <= NOTED * abs(least):
         return ""
-    epoch = next(report.epoch for report in ae.history_ if report.valid == least)
+    epoch = next(report.epoch for report in ae.history_ if report.val_loss == least)
     return (
         f"It overfits: the validation loss has risen from {least:.4g} after epoch {epoch} to {losses[-1]:.4g} nats: "
         "take early_stopping=true, fewer epochs, or more examples."
@@ -143,7 +143,9 @@ def _by_heart(ae: Autoencoder, found: Evaluation) -> str:
     if learned is None or found.n_examples < FEW or found.error <= GAP * learned or learned == 0:
         return ""
     times = f"{found.error / learned:.2g} times as large on these examples as on those of training"
-    remedy = "more examples help, a smaller bottleneck.size, fewer epochs, or a corruption such as corruption=Noise"
+    remedy = (
+        "more examples help, a smaller bottleneck.size, fewer epochs, or a corruption such as corruption=GaussianNoise"
+    )
     return f"It knows training examples by heart: the squared error is {times}: {remedy}."
 
 

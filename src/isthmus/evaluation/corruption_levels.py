@@ -7,12 +7,12 @@ from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
 from isthmus import corruptions
-from isthmus.corruptions import Corruption, Level, Noise
+from isthmus.corruptions import Corruption, GaussianNoise, Level
 from isthmus.errors import RecordError
 from isthmus.records import nearest
 from isthmus.text import quoted
 
-__all__ = ["LEVELS", "Kinds", "Levels", "Spoiling", "spoilings"]
+__all__ = ["LEVELS", "InputCorruption", "Kinds", "Levels", "corruption_levels"]
 
 Kinds: TypeAlias = str | Corruption | Sequence[str | Corruption] | None
 Levels: TypeAlias = float | Sequence[float] | None
@@ -23,7 +23,7 @@ LEVELS: dict[type[Corruption], Level] = {  # of the corruptions that have one
 }
 
 
-class Spoiling(NamedTuple):
+class InputCorruption(NamedTuple):
     """A corruption at one level.
 
     kind is its name without the level, unit says what the level is, and trained whether it is what the autoencoder was trained with.
@@ -36,19 +36,20 @@ class Spoiling(NamedTuple):
     trained: bool
 
 
-def spoilings(trained: Corruption, kinds: Kinds = None, levels: Levels = None) -> list[Spoiling]:
+def corruption_levels(trained: Corruption, kinds: Kinds = None, levels: Levels = None) -> list[InputCorruption]:
     """The corruptions of a sweep, mildest first, for an autoencoder that was trained with one.
 
     Args:
-        kinds: names of corruptions that have a level ("noise", "mask", ...), or such corruptions, whose other fields are kept; without them
-            the one in training, or noise where there was none.
-        levels: values of `Noise.scale`, `Mask.rate`, `SaltAndPepper.rate`, `Occlude.given`; without them usual ones and that in training.
+        kinds: names of corruptions that have a level ("GaussianNoise", "Masking", ...), or such corruptions, whose other
+            fields are kept; without them the one in training, or noise where there was none.
+        levels: values of `GaussianNoise.std`, `Masking.rate`, `SaltAndPepper.rate`, `Occlusion.visible`; without them
+            usual ones and that in training.
 
     Raises:
         RecordError: there is no such kind, or it cannot have such a level.
     """
     if kinds is None:
-        kinds = trained if type(trained) in LEVELS else Noise()
+        kinds = trained if type(trained) in LEVELS else GaussianNoise()
     given = list(kinds) if isinstance(kinds, Sequence) and not isinstance(kinds, str) else [kinds]
     if not given:
         raise RecordError(f"kinds is empty: give one or more of {', '.join(kind.__name__ for kind in LEVELS)}")
@@ -70,7 +71,7 @@ def _kind(given: str | Corruption, trained: Corruption) -> Corruption:
     raise RecordError(f"kinds: {word} is {known}{nearest(word, [kind.__name__ for kind in LEVELS])}")
 
 
-def _levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[Spoiling]:
+def _levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[InputCorruption]:
     """One kind at its levels."""
     name, unit, usual = LEVELS[type(base)]
     own = getattr(trained, name) if type(trained) is type(base) else None
@@ -84,7 +85,7 @@ def _levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[S
     falling = usual[0] > usual[-1]  # the more is given, the milder
     for level in chosen_levels[::-1] if falling else chosen_levels:
         corruption = base.replace(**{name: level})
-        yield Spoiling(corruption, kind, level, unit, corruption == trained)
+        yield InputCorruption(corruption, kind, level, unit, corruption == trained)
 
 
 def _numbers(levels: Any) -> list[float]:

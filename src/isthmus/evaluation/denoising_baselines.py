@@ -40,7 +40,7 @@ Restore: TypeAlias = Callable[[Array], Array]  # spoilt examples (n, *shape) -> 
 class Pairs(NamedTuple):
     """Examples (n, *shape) as they are given and as they ought to be."""
 
-    spoilt: Array
+    corrupted: Array
     clean: Array
 
 
@@ -55,10 +55,10 @@ def linear_map(pairs: Pairs) -> dict[str, Restore]:
 
     Settings are strengths of a ridge, as shares of the mean eigenvalue of the spoilt examples' scatter.
     """
-    spoilt, clean = (side.reshape(len(side), -1).astype(np.float64) for side in pairs)
-    scatter = np.square(spoilt - spoilt.mean(0)).sum() / spoilt.shape[1] or 1.0
+    corrupted, clean = (side.reshape(len(side), -1).astype(np.float64) for side in pairs)
+    scatter = np.square(corrupted - corrupted.mean(0)).sum() / corrupted.shape[1] or 1.0
     strengths = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    maps = ridge(spoilt, clean, [share * scatter for share in strengths])
+    maps = ridge(corrupted, clean, [share * scatter for share in strengths])
 
     def restore(apply: Restore, x: Array) -> Array:
         return apply(x.reshape(len(x), -1)).reshape(x.shape)
@@ -172,7 +172,7 @@ def chosen(name: str, fit: Pairs, other: Pairs) -> tuple[str, Restore]:
     }
     if len(candidates) == 1:
         return next(iter(candidates.items()))
-    return min(candidates.items(), key=lambda pair: mean_squared_error(other.clean, pair[1](other.spoilt)))
+    return min(candidates.items(), key=lambda pair: mean_squared_error(other.clean, pair[1](other.corrupted)))
 
 
 def _within(clean: Array) -> Restore:

@@ -54,7 +54,7 @@ def traverse(
     X: Any,
     *,
     units: Sequence[int] | int | None = None,
-    most: int = 10,
+    n_units: int = 10,
     steps: int = 9,
     example: int | None = None,
 ) -> Traversal:
@@ -65,7 +65,7 @@ def traverse(
 
     Args:
         X: examples (n, *shape_); of more than 10,000, as many drawn at random, always the same ones, are looked at.
-        units: which numbers of the flat code; without it the ``most`` of largest variance over X, the largest first. In a
+        units: which numbers of the flat code; without it the ``n_units`` of largest variance over X, the largest first. In a
             variational autoencoder these are the active ones (Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders").
         steps: how many values, in equal steps.
         example: the others stay at the code of X[example]; without it at the prior's mean, or at the mean code where there is no prior.
@@ -74,8 +74,8 @@ def traverse(
         NotPossibleError: the codes are entries of a codebook, or all the same.
     """
     _check(ae, steps)
-    if most < 1:
-        raise RecordError(f"most={most} numbers of the code cannot be varied: ask for at least 1")
+    if n_units < 1:
+        raise RecordError(f"n_units={n_units} units cannot be varied: ask for at least 1")
     codes = ae.transform(X)
     seen = some_rows(codes, ROWS).astype(np.float64)
     low, high, prior = *_ends(ae, seen), ae.bottleneck_.has_prior
@@ -84,7 +84,7 @@ def traverse(
         raise NotPossibleError("the codes of these examples are all the same: there is nothing to walk along")
     if units is None:
         order = np.argsort(-variances, kind="stable")
-        chosen = order[low[order] < high[order]][:most]
+        chosen = order[low[order] < high[order]][:n_units]
     else:
         chosen = _places(units, codes.shape[1], "number of the code")
     start = np.zeros(len(low)) if prior else seen.mean(0)
@@ -98,33 +98,31 @@ def traverse(
 
 @takes_autoencoder
 @once()
-def interpolate(
-    ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, how: Literal["linear", "spherical"] = "linear"
-) -> Array:
+def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Literal["lerp", "slerp"] = "lerp") -> Array:
     """Examples decoded along the way from the codes of a to those of b: (n, steps, *shape_) in the units of the data.
 
     Args:
         a, b: as many examples each, (n, *shape_); the first and last step are their reconstructions.
-        how: "linear", a straight line; or "spherical", a great circle around the prior's mean, for `Gaussian` codes, on which the codes
+        method: "lerp", a straight line; or "slerp", a great circle around the prior's mean, for `Gaussian` codes, on which the codes
             stay as far from it as those of examples (White 2016, "Sampling generative networks"). Codes in opposite directions have no
             one great circle, and are joined by a line.
 
     Raises:
-        NotPossibleError: the codes are entries of a codebook; or "spherical" without a normal prior.
+        NotPossibleError: the codes are entries of a codebook; or "slerp" without a normal prior.
     """
     _check(ae, steps)
-    if how not in {"linear", "spherical"}:
-        raise RecordError(f"how={how!r} cannot be: give 'linear' or 'spherical'")
-    if how == "spherical" and not ae.bottleneck_.has_prior:
+    if method not in {"lerp", "slerp"}:
+        raise RecordError(f"method={method!r} cannot be: give 'lerp' or 'slerp'")
+    if method == "slerp" and not ae.bottleneck_.has_prior:
         name = type(ae.bottleneck_).__name__
         raise NotPossibleError(
-            f"how='spherical' goes around the mean of a normal prior, which {name} has not: take 'linear'"
+            f"method='slerp' goes around the mean of a normal prior, which {name} has not: take 'lerp'"
         )
     begins, ends = (ae.transform(side).astype(np.float64) for side in (a, b))
     if len(begins) != len(ends):
         raise DataError(f"a holds {len(begins)} examples and b {len(ends)}: give as many of each")
     t = np.linspace(0, 1, steps)[None, :, None]
-    shares = _arc(begins, ends, t) if how == "spherical" else (1 - t, t)
+    shares = _arc(begins, ends, t) if method == "slerp" else (1 - t, t)
     return _decoded(ae, shares[0] * begins[:, None] + shares[1] * ends[:, None])
 
 
@@ -159,13 +157,13 @@ def _ends(ae: Autoencoder, codes: Array) -> tuple[Array, Array]:
 
 def _places(given: Sequence[int] | int, count: int, what: str) -> Array:
     """Whole numbers that count things from 0 on, checked."""
-    places = np.atleast_1d(np.asarray(given))
-    if places.dtype.kind not in "iu" or places.ndim != 1 or not places.size:
+    positions = np.atleast_1d(np.asarray(given))
+    if positions.dtype.kind not in "iu" or positions.ndim != 1 or not positions.size:
         raise RecordError(f"{given!r} names no {what}: give whole numbers from 0 to {count - 1:,}")
-    wrong = places[(places < 0) | (places >= count)]
+    wrong = positions[(positions < 0) | (positions >= count)]
     if len(wrong):
         raise DataError(f"there is no {what} {wrong[0]} among {count:,}: the first is 0, the last {count - 1:,}")
-    return places
+    return positions
 
 
 def _arc(a: Array, b: Array, t: Array) -> tuple[Array, Array]:

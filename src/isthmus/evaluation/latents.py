@@ -56,7 +56,7 @@ class Codes:
     """
 
     size: int
-    places: int
+    positions: int
     dead: int
     frequency: tuple[float, ...]
     active_per_example: float
@@ -72,7 +72,7 @@ class Codes:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value and unit of each figure that there is, for people."""
-        at, often = ("" if self.places == 1 else f" at each of {self.places:,} places"), sorted(self.frequency)
+        at, often = ("" if self.positions == 1 else f" at each of {self.positions:,} places"), sorted(self.frequency)
         table: list[tuple[str, str | None, str]] = [
             ("Size of the code", f"{self.size:,}", f"numbers{at}"),
             ("Dead units", f"{self.dead:,}", "never differ over the examples"),
@@ -100,10 +100,10 @@ class Codes:
 class _Moments:
     """Sums over codes (n, places, size), from which means, variances and directions follow; they do not grow with n."""
 
-    def __init__(self, places: int, size: int) -> None:
-        self.count, self.pivot = 0, np.zeros((places, size))
-        self.sum, self.squares, self.active = (np.zeros((places, size)) for _ in range(3))
-        self.low, self.high = np.full((places, size), np.inf), np.full((places, size), -np.inf)
+    def __init__(self, positions: int, size: int) -> None:
+        self.count, self.pivot = 0, np.zeros((positions, size))
+        self.sum, self.squares, self.active = (np.zeros((positions, size)) for _ in range(3))
+        self.low, self.high = np.full((positions, size), np.inf), np.full((positions, size), -np.inf)
         self.outer = np.zeros((size, size)) if size <= _WIDEST else None
 
     def add(self, z: Double) -> None:
@@ -143,8 +143,8 @@ class _Moments:
 
 def health(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
     """The health of the codes of examples (n, *shape); ``training``, examples it was trained on, if there are."""
-    size, places = ae.code_shape_[-1], math.prod(ae.code_shape_[:-1])
-    moments, kl = _Moments(places, size), np.zeros(size)
+    size, positions = ae.code_shape_[-1], math.prod(ae.code_shape_[:-1])
+    moments, kl = _Moments(positions, size), np.zeros(size)
     entries, divergent = ae.bottleneck_.codebook_size, False
     counts = np.zeros(entries or 1, np.int64)
     for _, block in blocks(values, TOGETHER):
@@ -154,7 +154,7 @@ def health(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
             counts += np.bincount(more.astype(np.int64).ravel(), minlength=len(counts))
         elif more.shape[-1]:
             kl, divergent = kl + more.sum((0, 1)), True
-    active = moments.active.sum(0) / (moments.count * places)
+    active = moments.active.sum(0) / (moments.count * positions)
     rank = None if moments.outer is None else _effective_rank(moments.directions()[0])
     enough = None if rank is None else min(size, max(1, math.ceil(rank - 1e-9)))
     errors = (
@@ -162,7 +162,7 @@ def health(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
     )
     return Codes(
         size=size,
-        places=places,
+        positions=positions,
         dead=moments.dead(),
         frequency=tuple(active.tolist()),
         active_per_example=float(active.mean()),

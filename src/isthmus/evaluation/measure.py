@@ -196,7 +196,7 @@ class Evaluation(Result):
 def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
 
-    Where numbers are missing, as missing="mask" allows, the autoencoder completes them first, and they count, with next to no error.
+    Where numbers are missing, as missing="allow" allows, the autoencoder completes them first, and they count, with next to no error.
     Memory does not grow with n where none is missing: a memory map stays where it is. PCA of equal width is fitted on at most
     `PCA_ROWS` examples (fewer where 256 MiB hold fewer), drawn at random and always the same ones.
 
@@ -313,8 +313,8 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
             f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
         )
-    ae._look_at(values, places=examples.places)
-    return ae.impute(values) if ae.missing == "mask" and gaps(values) else values
+    ae._look_at(values, positions=examples.positions)
+    return ae.impute(values) if ae.missing == "allow" and gaps(values) else values
 
 
 def shown(value: float) -> str:

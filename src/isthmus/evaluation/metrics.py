@@ -59,8 +59,8 @@ def structural_similarities(x: Tensor, y: Tensor, span: float) -> Tensor:
     covariance = _windowed(x * y) - product
     variances = _windowed(x.square() + y.square()) - squares
     light, contrast = (0.01 * span) ** 2, (0.03 * span) ** 2
-    places = (2 * product + light) * (2 * covariance + contrast) / ((squares + light) * (variances + contrast))
-    return places.flatten(1).mean(1).reshape(n, -1).mean(1)
+    positions = (2 * product + light) * (2 * covariance + contrast) / ((squares + light) * (variances + contrast))
+    return positions.flatten(1).mean(1).reshape(n, -1).mean(1)
 
 
 def _windowed(x: Tensor) -> Tensor:

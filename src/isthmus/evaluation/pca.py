@@ -42,8 +42,8 @@ class Subspace(NamedTuple):
 
 def sample(values: Array, most: int) -> tuple[Array, NDArray[np.int64]]:
     """At most so many examples (and no more than 256 MiB hold), and their places; a memory map is read where they lie."""
-    places = random_subset(len(values), most_of(values, most))
-    return (np.asarray(values) if len(places) == len(values) else Rows(values)(places)), places
+    positions = random_subset(len(values), most_of(values, most))
+    return (np.asarray(values) if len(positions) == len(values) else Rows(values)(positions)), positions
 
 
 def most_of(values: Array, most: int) -> int:

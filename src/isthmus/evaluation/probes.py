@@ -156,11 +156,11 @@ def probed(
 def _drawn(examples: Array, labels: ClassLabels, most: int) -> tuple[Array, ClassLabels]:
     """At most so many of the examples that have a label."""
     if not labels.n_unlabeled:
-        part, places = sample(examples, most)
-        return part, labels[places]
-    places = np.flatnonzero(labels.labeled)
-    places = places[random_subset(len(places), most_of(examples, most))]
-    return Rows(examples)(places), labels[places]
+        part, positions = sample(examples, most)
+        return part, labels[positions]
+    positions = np.flatnonzero(labels.labeled)
+    positions = positions[random_subset(len(positions), most_of(examples, most))]
+    return Rows(examples)(positions), labels[positions]
 
 
 def _folds(n: int) -> list[Split]:

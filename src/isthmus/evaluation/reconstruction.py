@@ -59,13 +59,13 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, spa
     nll, penalty = in_batches(cost, block, model).sum(0, dtype=np.float64).tolist()
     sums = {"nll": nll, "penalty": penalty} | _compared(ae, block, back, subspace, span)
     if ae.corruption_.corrupts:
-        spoilt = ae.corrupt(block, random_state=begin)
-        restored = ae.reconstruct(spoilt)
+        corrupted = ae.corrupt(block, random_state=begin)
+        restored = ae.reconstruct(corrupted)
         sums["restored"] = _squares(block, restored)
         if axes := units(ae):
             sums["restored left"] = _left(block, restored, ae.model_.scale.cpu().double(), axes)
         if not ae.corruption_.makes_missing:  # numbers that are not there have no error
-            sums["spoilt"] = _squares(block, spoilt)
+            sums["spoilt"] = _squares(block, corrupted)
     return sums
 
 

@@ -25,7 +25,7 @@ from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import once
-from isthmus.evaluation.corruption_levels import Kinds, Levels, Spoiling, spoilings
+from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, chosen, suited
 from isthmus.evaluation.measure import checked, shown
 from isthmus.evaluation.metrics import mean_squared_error, psnr
@@ -53,7 +53,7 @@ class Restored:
     """What a method makes of examples that are spoilt in one way.
 
     Attributes:
-        kind, level, unit, trained: as in `Spoiling`.
+        kind, level, unit, trained: as in `InputCorruption`.
         method: "doing nothing", "autoencoder" or a name in `isthmus.evaluation.denoising_baselines.BASELINES`.
         setting: what was chosen on training examples, or "".
         mse: mean squared error against the clean examples, in squared units of the data: the mean over the draws.
@@ -219,10 +219,10 @@ def robustness(
 
     Args:
         ae: a fitted autoencoder.
-        X: clean examples in the units of the training data, held out from training. Where numbers are missing, as missing="mask"
+        X: clean examples in the units of the training data, held out from training. Where numbers are missing, as missing="allow"
             allows, what the autoencoder completes is taken for the truth: to its advantage.
         train: training examples, on which baselines are fitted; without them there are none.
-        kinds, levels: how to spoil, see `spoilings`.
+        kinds, levels: how to spoil, see `corruption_levels`.
         baselines: names of those that are wanted; without it all that suit the examples, and the result says why others do not.
         draws: how often the examples are spoilt anew.
         n: on how many examples it is measured, drawn at random; without it 500, or fewer where these have more than 2^20 numbers.
@@ -237,7 +237,7 @@ def robustness(
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (whole and value >= least) and not (name == "n" and value is None):  # type: ignore[operator]
             raise RecordError(f"{name}={quoted(value)} cannot be: give a whole number from {least} on")
-    values, ways = checked(ae, X, "X"), spoilings(ae.corruption_, kinds, levels)
+    values, ways = checked(ae, X, "X"), corruption_levels(ae.corruption_, kinds, levels)
     wanted = min(_EXAMPLES, max(1, _MOST // values[0].size)) if n is None else int(n)
     clean = some_rows(values, wanted, random_state)
     fitted_on = _training(None if train is None else checked(ae, train, "train"), random_state)
@@ -247,9 +247,9 @@ def robustness(
     for way in ways:
         methods = {NOTHING: ("", _filling(ae)), AUTOENCODER: ("", ae.reconstruct)}
         methods |= _baselines(ae, names, fitted_on, way.corruption, random_state)
-        spoilt = [ae.corrupt(clean, random_state + draw, way.corruption) for draw in range(draws)]
+        corrupted = [ae.corrupt(clean, random_state + draw, way.corruption) for draw in range(draws)]
         figures += [
-            _figure(way, name, *method, spoilt, clean, (span, scale, ae.kind_)) for name, method in methods.items()
+            _figure(way, name, *method, corrupted, clean, (span, scale, ae.kind_)) for name, method in methods.items()
         ]
     return Robustness(
         figures=tuple(figures),
@@ -313,17 +313,17 @@ def _baselines(
 
 
 def _figure(
-    way: Spoiling,
+    way: InputCorruption,
     method: str,
     setting: str,
     restore: Callable[[Array], Array],
-    spoilt: list[Array],
+    corrupted: list[Array],
     clean: Array,
     units: tuple[float, Array, Kind],
 ) -> Restored:
     """The figures of one method for one way to spoil; units are the span of the data, the scale of each number and their kind."""
     span, scale, kind = units
-    restored = [restore(each) for each in spoilt]
+    restored = [restore(each) for each in corrupted]
     raw = [mean_squared_error(clean, each) for each in restored]
     uneven = bool((scale != scale.flat[0]).any())
     errors = [mean_squared_error(clean / scale, each / scale) for each in restored] if uneven else raw

@@ -17,18 +17,18 @@ from isthmus.data.memmap import Rows, random_subset
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.classifier import Classifier
+from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.experiments.splits import Split
 from isthmus.io.tables import write_csv
 from isthmus.results import Result
 
-__all__ = ["Taught", "taught", "write"]
+__all__ = ["FinetuneResult", "taught", "write"]
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Taught(Result):
+class FinetuneResult(Result):
     """A classifier that learned labels from a run.
 
     Attributes:
@@ -40,7 +40,7 @@ class Taught(Result):
         n_unknown, unknown: how many held-out examples are of classes that none of the learned labels is of, and these.
     """
 
-    classifier: Classifier
+    classifier: AutoencoderClassifier
     accuracies: dict[str, float]
     n_learned: int
     n_tested: int
@@ -94,7 +94,7 @@ def taught(
     labeled: int | None = None,
     frozen: bool = False,
     random_state: int = 0,
-) -> Taught:
+) -> FinetuneResult:
     """Learns the labels of a run's training examples, or of so many of them drawn at random, and tells those of the held-out ones.
 
     Examples without a label are left out of both, and counted.
@@ -115,10 +115,10 @@ def taught(
     if labeled is not None and labeled < len(some):
         some = some[random_subset(len(some), labeled, random_state)]
     X = part.train_of(dataset)
-    X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), places=X.at.some(some)), y[some]
+    X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), positions=X.at.some(some)), y[some]
     ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
     found = {
-        way: Classifier(ae, frozen=still, pretrain=begun, random_state=random_state).fit(X, y)
+        way: AutoencoderClassifier(ae, frozen=still, pretrain=begun, random_state=random_state).fit(X, y)
         for way, (still, begun) in ways.items()
     }
     there = np.flatnonzero(truth.labeled)
@@ -129,12 +129,12 @@ def taught(
     way = "frozen codes" if frozen else "fine-tuned"
     unknown = ~np.isin(theirs, own)
     names = listed(sorted({str(truth.classes[number]) for number in truth.numbers[unknown]}))
-    return Taught(found[way], right, len(y), len(truth), without, way, int(unknown.sum()), names)
+    return FinetuneResult(found[way], right, len(y), len(truth), without, way, int(unknown.sum()), names)
 
 
 def write(
     path: Path,
-    classifier: Classifier,
+    classifier: AutoencoderClassifier,
     X: Array,
     truth: Array | None = None,
     keys: Mapping[str, Array] | None = None,

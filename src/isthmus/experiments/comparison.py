@@ -26,7 +26,7 @@ from isthmus.estimators.unit_check import once
 from isthmus.evaluation import Evaluation, checked, evaluate, shown
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, NOISE, Column, differing
-from isthmus.experiments.run_folder import Origin
+from isthmus.experiments.run_folder import DataSource
 from isthmus.experiments.splits import split, trained_on
 from isthmus.experiments.validation_set import chosen_by
 from isthmus.io.atomic import replace_file
@@ -155,7 +155,7 @@ class Comparison(Result):
 
 @once()
 def compare(
-    models: Sequence[Model] | Mapping[str, Model], X: Any = None, train: Any = None, *, origin: Origin | None = None
+    models: Sequence[Model] | Mapping[str, Model], X: Any = None, train: Any = None, *, origin: DataSource | None = None
 ) -> Comparison:
     """Measures several autoencoders on the same held-out examples.
 
@@ -180,7 +180,7 @@ def compare(
     loaded = [each if isinstance(each, Autoencoder) else _opened(Path(each)) for each in given]
     names = tuple(models) if isinstance(models, Mapping) else _names(given, loaded)
     known = [None if isinstance(each, Autoencoder) else _origin(Path(each)) for each in given]
-    missing: Missing = "mask" if any(ae.missing == "mask" for ae in loaded) else "refuse"
+    missing: Missing = "allow" if any(ae.missing == "allow" for ae in loaded) else "error"
     folders = {
         name: _folder(Path(each))
         for name, each, own in zip(names, given, known, strict=True)
@@ -217,7 +217,7 @@ def _cell(value: float | None, best: bool) -> str:
 
 
 def _held_by_all(
-    folders: Mapping[str, Path], origin: Origin, missing: Missing, stopped: Sequence[str]
+    folders: Mapping[str, Path], origin: DataSource, missing: Missing, stopped: Sequence[str]
 ) -> tuple[Examples, Examples, list[str]]:
     """The examples that all runs held out, those that the first was trained on, and notes on what changed."""
     dataset = origin.read()
@@ -264,7 +264,7 @@ def _opened(path: Path) -> Autoencoder:
     return run_folder.open_run(path) if path.is_dir() else load_autoencoder(path)
 
 
-def _origin(path: Path) -> Origin | None:
+def _origin(path: Path) -> DataSource | None:
     """Where the data of a run came from, if that is known."""
     folder = _folder(path)
     return run_folder.origin_of(folder) if (folder / "run.json").is_file() else None
@@ -289,7 +289,7 @@ def _names(given: Sequence[Model], loaded: Sequence[Autoencoder]) -> tuple[str, 
     )
 
 
-def _common(names: Sequence[str], known: Sequence[Origin | None]) -> Origin:
+def _common(names: Sequence[str], known: Sequence[DataSource | None]) -> DataSource:
     """The data that all runs were trained on."""
     there = {_place(origin): (name, origin) for name, origin in zip(names, known, strict=True) if origin is not None}
     if not there:
@@ -304,14 +304,14 @@ def _common(names: Sequence[str], known: Sequence[Origin | None]) -> Origin:
     return next(iter(there.values()))[1]
 
 
-def _place(origin: Origin) -> tuple[str, ReadOptions]:
+def _place(origin: DataSource) -> tuple[str, ReadOptions]:
     """What makes examples the same: a path by where it leads, and how they are read but for labels and id."""
     path = os.path.realpath(origin.data) if os.path.exists(origin.data) else origin.data
     return path, origin.options.replace(labels=None, id=None)
 
 
 def _notes(
-    names: Sequence[str], files: Sequence[bool], known: Sequence[Origin | None], origin: Origin | None
+    names: Sequence[str], files: Sequence[bool], known: Sequence[DataSource | None], origin: DataSource | None
 ) -> list[str]:
     """A sentence for each model file that may have seen the examples in training, as far as its run says on what it was trained."""
     notes = []
@@ -334,7 +334,7 @@ def _check_fit(name: str, ae: Autoencoder, examples: Examples, holes: int) -> No
     wrong = ae.wrong_columns(examples.columns)
     if wrong is not None:
         raise DataError(f"the examples have other columns than the data of {name}: {wrong}")
-    if holes and ae.missing != "mask":
+    if holes and ae.missing != "allow":
         raise DataError(
             f"{name} takes no missing numbers, and the examples lack {holes:,}: leave it out, or complete them (impute)"
         )

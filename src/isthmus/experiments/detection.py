@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.labels import plain
 from isthmus.errors import DataError, RecordError
-from isthmus.estimators.attribution import Cause
+from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.io.atomic import check_writable
 from isthmus.io.tables import cell, write_csv
@@ -22,14 +22,14 @@ from isthmus.results import Result
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Verdicts", "csv_path", "draw", "verdicts", "write"]
+__all__ = ["DetectionResult", "csv_path", "draw", "verdicts", "write"]
 
 _CAUSES = 3
 _SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Verdicts(Result):
+class DetectionResult(Result):
     """Scores (n,), conformal p-values (n,), which are anomalous (n,), the causes of each, and the threshold with what it promises.
 
     keys: by name what says which example each row is, beside its number from 0: its line in the file, its id.
@@ -38,7 +38,7 @@ class Verdicts(Result):
     scores: NDArray[np.float64]
     p_values: NDArray[np.float64]
     alarms: NDArray[np.bool_]
-    causes: list[list[Cause]]
+    attributions: list[list[Attribution]]
     threshold: float
     guarantee: str
     keys: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -55,12 +55,12 @@ class Verdicts(Result):
 
     def lines(self) -> list[list[str]]:
         """A line for each example, after the names of the columns."""
-        n = max(map(len, self.causes))
+        n = max(map(len, self.attributions))
         header = ["row", *self.keys, "score", "p_value", "verdict"]
         header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
         lines = [header]
         for row in range(len(self.scores)):
-            blame = [text for cause in self.causes[row] for text in (_name(cause), f"{cause.share:.4g}")]
+            blame = [text for cause in self.attributions[row] for text in (_name(cause), f"{cause.share:.4g}")]
             lines.append([*self._first(row), *blame])
         return lines
 
@@ -68,7 +68,8 @@ class Verdicts(Result):
         """The most anomalous examples, for people."""
         header = ["row", *self.keys, "score", "p-value", "verdict", "causes, with their share"]
         return header, [
-            [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.causes[row])] for row in self._top()
+            [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.attributions[row])]
+            for row in self._top()
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class Verdicts(Result):
                 "score": float(self.scores[row]),
                 "p_value": float(self.p_values[row]),
                 "anomalous": bool(self.alarms[row]) if self.decided else None,
-                "causes": [{"feature": c.feature, "share": c.share} for c in self.causes[row]],
+                "attributions": [{"feature": c.feature, "share": c.share} for c in self.attributions[row]],
             }
             for row in self._top()
         ]
@@ -105,8 +106,8 @@ class Verdicts(Result):
             {"row": row}
             | {name: values[row] for name, values in keys.items()}
             | {"score": float(self.scores[row]), "p_value": float(self.p_values[row]), "verdict": self._verdict(row)}
-            | {f"cause_{i}": _name(cause) for i, cause in enumerate(self.causes[row], 1)}
-            | {f"share_{i}": float(cause.share) for i, cause in enumerate(self.causes[row], 1)}
+            | {f"feature_{i}": _name(cause) for i, cause in enumerate(self.attributions[row], 1)}
+            | {f"share_{i}": float(cause.share) for i, cause in enumerate(self.attributions[row], 1)}
             for row in range(len(self.scores))
         ]
 
@@ -127,13 +128,17 @@ class Verdicts(Result):
         return order
 
 
-def verdicts(detector: OutlierDetector, X: NDArray[Any], keys: Mapping[str, NDArray[Any]] | None = None) -> Verdicts:
+def verdicts(
+    detector: OutlierDetector, X: NDArray[Any], keys: Mapping[str, NDArray[Any]] | None = None
+) -> DetectionResult:
     """What a detector says of examples (n, *shape), with what says which they are."""
     scores = detector.score_samples(X)
-    causes = detector.causes(X, min(_CAUSES, detector.n_features_in_))
+    attributions = detector.attributions(X, min(_CAUSES, detector.n_features_in_))
     threshold = detector.offset_
     guarantee = detector.guarantee()
-    return Verdicts(scores, detector.p_values(X), scores < threshold, causes, threshold, guarantee, keys or {})
+    return DetectionResult(
+        scores, detector.p_values(X), scores < threshold, attributions, threshold, guarantee, keys or {}
+    )
 
 
 def csv_path(out: Path | None, usual: str) -> Path:
@@ -147,7 +152,7 @@ def csv_path(out: Path | None, usual: str) -> Path:
     return path
 
 
-def write(path: Path, found: Verdicts) -> None:
+def write(path: Path, found: DetectionResult) -> None:
     """A line for each example, the whole file or the old one."""
     header, *rows = found.lines()
     write_csv(path, header, rows)
@@ -163,5 +168,5 @@ def draw(path: Path, detector: OutlierDetector, X: NDArray[Any]) -> Path | None:
     return save_png(plots.anomalies(detector, X), path.with_suffix(".png"))
 
 
-def _name(cause: Cause) -> str:
+def _name(cause: Attribution) -> str:
     return " ".join(map(str, cause.feature)) if isinstance(cause.feature, tuple) else str(cause.feature)

@@ -18,26 +18,26 @@ from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.checkpoint import Seen
+from isthmus.estimators.checkpoint import TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults
 from isthmus.estimators.overrides import changed
 from isthmus.evaluation import evaluate
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
-from isthmus.experiments.run_folder import About, Origin
+from isthmus.experiments.run_folder import DataSource, RunInfo
 from isthmus.experiments.splits import Membership, split, write_record
 from isthmus.experiments.sweep_result import SIZE, Sweep
-from isthmus.experiments.trial import Room, Trial, Watch, trial
+from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, trial
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import open_regular
 from isthmus.plots.figure import save_png
 from isthmus.records import Record, nearest
 from isthmus.text import as_json
 
-__all__ = ["MOST", "SIZE", "sweep"]
+__all__ = ["MAX_TRIALS", "SIZE", "sweep"]
 
 _MOST = 1 << 24  # bytes of it
-MOST = 64  # trainings, unless more are asked for
+MAX_TRIALS = 64  # trainings, unless more are asked for
 _LARGEST = 64  # numbers of a code, where nobody says which sizes
 _BY = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
 _ERRORS = (
@@ -55,14 +55,14 @@ def sweep(
     X: Any,
     grid: Mapping[str, Sequence[Any]] | None = None,
     *,
-    validation: Any = None,
+    validation_data: Any = None,
     test: Any = None,
-    by: str | None = None,
+    metric: str | None = None,
     folder: str | Path | None = None,
-    most: int = MOST,
-    watch: Watch | None = None,
-    origin: Origin | None = None,
-    about: About | None = None,
+    max_trials: int = MAX_TRIALS,
+    watch: ProgressCallback | None = None,
+    origin: DataSource | None = None,
+    about: RunInfo | None = None,
     record: Membership | None = None,
 ) -> Sweep:
     """Trains an autoencoder once for each value of a field, or each combination of several fields' values, and recommends one.
@@ -75,13 +75,13 @@ def sweep(
         X: training examples (n, *shape).
         grid: values by field, ``{"bottleneck__size": [2, 4, 8]}``; "random_state" repeats each training. Without it the size of
             the code: powers of two up to half of the numbers of an example, at most 64.
-        validation: examples to choose by; without them a tenth of X, which is then not trained on.
+        validation_data: examples to choose by; without them a tenth of X, which is then not trained on.
         test: examples of which the recommended autoencoder, and no other, is measured in the end.
-        by: the figure of `evaluate` to choose by; without it the error in which every column counts equally, ``column_error``, or of
+        metric: the figure of `evaluate` to choose by; without it the error in which every column counts equally, ``column_error``, or of
             pictures the squared error; of restored examples where training spoils them.
         folder: where each training is kept as the folder of a run, with sweep.json, sweep.csv and sweep.png. Called again, what
             is there is not trained again, and what was cut off goes on.
-        most: trainings beyond which the sweep is refused.
+        max_trials: trainings beyond which the sweep is refused.
         watch: given the reports of a training, a title and the numbers in an example, yields the reports again: a progress bar, say.
         origin, about, record: what the runs say of their data, of their recipe, and of which examples ``test`` are.
 
@@ -90,17 +90,19 @@ def sweep(
         DataError: the folder holds other trainings, or the examples cannot be used.
         DivergenceError: no training stayed finite.
     """
-    if by is not None and by not in _BY:
-        raise RecordError(f"no figure '{by}' to choose by{nearest(by, _BY)}")
-    missing: Missing = "mask" if "mask" in (ae.missing, *(grid or {}).get("missing", ())) else "refuse"
-    examples, held = _parts(X, validation, missing)
-    room = Room(examples, held, None if folder is None else Path(folder), origin, about or About(), watch, record)
+    if metric is not None and metric not in _BY:
+        raise RecordError(f"no figure '{metric}' to choose by{nearest(metric, _BY)}")
+    missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
+    examples, held = _parts(X, validation_data, missing)
+    room = SweepContext(
+        examples, held, None if folder is None else Path(folder), origin, about or RunInfo(), watch, record
+    )
     axes, states = _axes(ae, grid, examples.values)
-    planned = _planned(ae, axes, states, most, examples.values)
+    planned = _planned(ae, axes, states, max_trials, examples.values)
     tested = None if test is None else as_examples(test, missing=missing)
-    with nullcontext() if room.folder is None else run_folder.claimed(room.folder):
+    with nullcontext() if room.folder is None else run_folder.reserve_folder(room.folder):
         if room.folder is not None:
-            _begin(room.folder, Seen(examples.values, held.values))
+            _begin(room.folder, TrainingData(examples.values, held.values))
             if record is not None:
                 write_record(room.folder, record)
         trials: list[Trial] = []
@@ -108,9 +110,9 @@ def sweep(
             said = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
             said += f" random_state={each.random_state}" if len(states) > 1 else ""
             trials.append(trial(each, cell, room, f"{number + 1} of {len(planned)}: {said}", len(states) > 1))
-            if by is not None:
-                _check_comparable(_BY[by], trials)
-        column = _BY[by] if by is not None else _error(trials)
+            if metric is not None:
+                _check_comparable(_BY[metric], trials)
+        column = _BY[metric] if metric is not None else _error(trials)
         made = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
         if tested is not None:
             made = replace(made, test=evaluate(made.autoencoder, tested, train=examples))
@@ -119,11 +121,11 @@ def sweep(
         return made
 
 
-def _parts(X: Any, validation: Any, missing: Missing) -> tuple[Examples, Examples]:
+def _parts(X: Any, validation_data: Any, missing: Missing) -> tuple[Examples, Examples]:
     """Examples to train on, and others to choose by: those given, or a tenth of X, the same tenth each time."""
     examples = as_examples(X, missing=missing)
-    if validation is not None:
-        return examples, as_examples(validation, missing=missing)
+    if validation_data is not None:
+        return examples, as_examples(validation_data, missing=missing)
     part = split(Dataset("X", examples.values, columns=examples.columns), missing)
     train, held = (
         Examples(side, examples.columns, examples.kind, examples.at.some(rows))
@@ -157,8 +159,10 @@ def _axes(
 def _sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
     """Powers of two, of which a code is at most half as large as an example, and has at most 64 numbers."""
     shape = values.shape[1:]
-    places = 1 if isinstance(ae.architecture, str) else math.prod(ae.architecture.places(shape))  # of a map of codes
-    most = max(1, min(_LARGEST, math.prod(shape) // 2) // places)
+    positions = (
+        1 if isinstance(ae.architecture, str) else math.prod(ae.architecture.positions(shape))
+    )  # of a map of codes
+    most = max(1, min(_LARGEST, math.prod(shape) // 2) // positions)
     sizes = [size for size in (2**power for power in range(7)) if size <= most]
     found = []
     for size in sizes[1:] if most >= 8 else sizes:
@@ -175,14 +179,14 @@ def _sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
 
 
 def _planned(
-    ae: Autoencoder, axes: Mapping[str, tuple[Any, ...]], states: tuple[int, ...], most: int, values: Any
+    ae: Autoencoder, axes: Mapping[str, tuple[Any, ...]], states: tuple[int, ...], max_trials: int, values: Any
 ) -> list[tuple[dict[str, Any], Autoencoder]]:
     """Each combination with its unfitted autoencoder, for each random state; what cannot be built is known so before the first training."""
     count = math.prod(map(len, axes.values())) * len(states)
-    if count > most:
+    if count > max_trials:
         raise RecordError(
-            f"these would be {count:,} trainings, and more than {most:,} are made only where asked for: give fewer values, "
-            "or most=... (--most)"
+            f"these would be {count:,} trainings, and more than {max_trials:,} are made only where asked for: give fewer values, "
+            "or max_trials=... (--max-trials)"
         )
     cells = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*axes.values())]
     planned = [(cell, changed(ae, cell | {"random_state": state})) for cell in cells for state in states]
@@ -196,7 +200,7 @@ def _sketch(ae: Autoencoder, values: Any) -> None:
     few = values[:_SKETCHED]
     resolve_defaults(
         {name: getattr(ae, name) for name in COMPONENTS}, Examples(few), ae.precision, ae.missing, ae.kind
-    ).sketch()
+    ).meta_model()
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:
@@ -217,11 +221,11 @@ def _error(trials: Sequence[Trial]) -> Column:
     return _BY["mse"]
 
 
-def _begin(folder: Path, seen: Seen) -> None:
+def _begin(folder: Path, data: TrainingData) -> None:
     """Makes the folder of a sweep; `DataError` if it is that of another."""
     if (folder / run_folder.MODEL).exists() or (folder / run_folder.CHECKPOINT).exists():
         raise DataError(f"{folder} holds a run; choose another folder for the sweep (--out)")
-    hashes, path = list(seen.hashes), folder / run_folder.SWEEP
+    hashes, path = list(data.hashes), folder / run_folder.SWEEP
     if path.is_file():
         try:
             with open_regular(path) as file:

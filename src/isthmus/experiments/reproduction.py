@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus._version import __version__
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.data import Dataset, load
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -28,7 +28,7 @@ from isthmus.estimators.unit_check import once
 from isthmus.evaluation.corruption_levels import LEVELS
 from isthmus.evaluation.metrics import pca_error
 from isthmus.evaluation.robustness_curve import robustness
-from isthmus.experiments.run_folder import About, Origin, draw, save_run
+from isthmus.experiments.run_folder import DataSource, RunInfo, draw, save_run
 from isthmus.experiments.splits import Split
 from isthmus.experiments.tensorboard import EventWriter, installed
 from isthmus.experiments.tutorials import System, Tutorial
@@ -83,14 +83,14 @@ def reproduce(
     """
     for system in tutorial.systems:
         ae, dataset = overridden(system.build(), assignments), load(system.data)
-        reports: Iterator[Report] = ae.fitting(dataset.train, validation=dataset.test, every=50)
+        reports: Iterator[Report] = ae.iter_fit(dataset.train, validation_data=dataset.test, every=50)
         if folder is not None:
             reports = recorded(reports, tutorial, ae, dataset, home(folder, tutorial, system))
         title = f"{tutorial.id}, {system.name}" if system.name else tutorial.id
         for _ in reports if watch is None else watch(reports, title, math.prod(dataset.train.shape[1:])):
             pass
         if folder is not None:  # before anything else can fail
-            save_run(home(folder, tutorial, system), ae, Origin(system.data), About(tutorial.id))
+            save_run(home(folder, tutorial, system), ae, DataSource(system.data), RunInfo(tutorial.id))
         figures = {name: FIGURES[name](ae, dataset) for name in system.published}
         yield Reproduction(tutorial, system, ae, dataset, figures)
 
@@ -105,7 +105,7 @@ def recorded(
             if report.complete and events is not None:
                 events.scalars(report)
             if report.complete and tutorial.watched is not None and report.epoch in WATCHED_EPOCHS:
-                draw(place / "pictures" / f"epoch-{report.epoch:03}", ae, [tutorial.watched], part)
+                draw(place / "figures" / f"epoch-{report.epoch:03}", ae, [tutorial.watched], part)
             yield report
 
 
@@ -121,9 +121,9 @@ def _test(dataset: Dataset) -> NDArray[np.generic]:
 
 
 def _valid(ae: Autoencoder) -> float:
-    valid = ae.history_[-1].valid
-    assert valid is not None, "the tutorials are trained with a validation set"
-    return valid
+    val_loss = ae.history_[-1].val_loss
+    assert val_loss is not None, "the tutorials are trained with a validation set"
+    return val_loss
 
 
 def _error(ae: Autoencoder, given: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
@@ -153,7 +153,7 @@ def _baseline_error(name: str) -> Callable[[Autoencoder, Dataset], float]:
 
 def _error_at(scale: float) -> Callable[[Autoencoder, Dataset], float]:
     """The error of what is made of test pictures with normal noise of another scale."""
-    return lambda ae, data: _error(ae, ae.corrupt(_test(data), corruption=Noise(scale)), _test(data))
+    return lambda ae, data: _error(ae, ae.corrupt(_test(data), corruption=GaussianNoise(scale)), _test(data))
 
 
 _MOST = 1 << 20  # bytes of a result.json
@@ -186,8 +186,8 @@ def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) ->
     place = home(folder, result.tutorial, result.system)
     row = result.row | {"overrides": list(assignments), "machine": machine(), "threads": torch.get_num_threads()}
     part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
-    save_run(place, result.autoencoder, Origin(result.system.data), About(result.tutorial.id))
-    draw(place / "pictures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
+    save_run(place, result.autoencoder, DataSource(result.system.data), RunInfo(result.tutorial.id))
+    draw(place / "figures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
     replace_file(place / "result.json", as_json(row).encode())
     return row
 

@@ -5,7 +5,7 @@ checkpoint.safetensors  while training runs, or after it was cut off: what `isth
 split.safetensors       a key of each example, and which are held out (`experiments.splits`)
 history.csv             a line per epoch, losses in nats per example
 run.json                recipe, data and split: what `isthmus evaluate` needs to look at the same held-out examples again
-pictures/*.png          and report.html; events.* for TensorBoard when asked
+figures/*.png          and report.html; events.* for TensorBoard when asked
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pydantic import Field, TypeAdapter
 from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.channels import how_to_fit
-from isthmus.data.locations import Places
+from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
 from isthmus.data.missing import gaps
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.validation import Missing, blocks, check_finite
 from isthmus.errors import DataError, FolderInUseError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.classifier import Classifier
+from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.loading import load, load_autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.experiments.splits import FILE as RECORD
@@ -48,12 +48,11 @@ from isthmus.text import as_json, command
 from isthmus.training.state import Report
 
 __all__ = [
-    "About",
-    "Origin",
+    "DataSource",
+    "RunInfo",
     "about_of",
     "changes",
     "check_pages",
-    "claimed",
     "completed",
     "default_kinds",
     "draw",
@@ -69,6 +68,7 @@ __all__ = [
     "part_of",
     "picture_choices",
     "read_again",
+    "reserve_folder",
     "reserved",
     "same_data",
     "save_checkpoint",
@@ -78,7 +78,7 @@ __all__ = [
 
 Array = NDArray[Any]
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
-FIGURES, PAGE = "pictures", "report.html"
+FIGURES, PAGE = "figures", "report.html"
 SWEEP = "sweep.json"  # in a folder whose folders are the runs of a sweep
 _MOST = 1 << 20  # bytes of a run.json
 _COMPLETED = 100_000  # examples to train on, at most, that figures and pictures look at
@@ -95,7 +95,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class DataSource:
     """Where a run's examples came from.
 
     download: whether a data set that is not on this machine is fetched: only where a person named it.
@@ -115,7 +115,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class About:
+class RunInfo:
     """What a run was told, beside its data."""
 
     recipe: str = "a model"
@@ -138,15 +138,17 @@ class About:
 
 @dataclass(frozen=True)
 class Place:
-    """The part of `Origin` that run.json keeps beside the options."""
+    """The part of `DataSource` that run.json keeps beside the options."""
 
     data: str
 
 
-T = TypeVar("T", Place, ReadOptions, About)
+T = TypeVar("T", Place, ReadOptions, RunInfo)
 
 
-def part_of(run: Path, dataset: Dataset, missing: Missing, given: Origin | None = None, whole: bool = False) -> Split:
+def part_of(
+    run: Path, dataset: Dataset, missing: Missing, given: DataSource | None = None, whole: bool = False
+) -> Split:
     """What a run trained on and what it held out, among its own data or those given, with notes on what changed since.
 
     Nothing that it trained on is among the held-out examples, as far as it remembers. Of other data than its own the held-out ones are
@@ -190,7 +192,7 @@ def _never_changes(dataset: Dataset) -> bool:
     return dataset.name in names()
 
 
-def changes(run: Path, dataset: Dataset, missing: Missing, given: Origin | None = None) -> tuple[str, ...]:
+def changes(run: Path, dataset: Dataset, missing: Missing, given: DataSource | None = None) -> tuple[str, ...]:
     """What changed in the run's own data since it was trained, a sentence each, for verbs that measure nothing."""
     record = membership_of(run)
     if record is None or not _is_own(run, given):
@@ -206,7 +208,7 @@ def membership_of(run: Path) -> Membership | None:
     return read_record(folder_of(run))
 
 
-def _is_own(run: Path, given: Origin | None) -> bool:
+def _is_own(run: Path, given: DataSource | None) -> bool:
     """Whether these are the data of a run: not named otherwise, or the same place read in the same way."""
     if given is None:
         return True
@@ -217,10 +219,10 @@ def _is_own(run: Path, given: Origin | None) -> bool:
     return same_data(own, replace(given, options=given.options.over(own.options)))
 
 
-def same_data(a: Origin, b: Origin) -> bool:
+def same_data(a: DataSource, b: DataSource) -> bool:
     """Whether two origins are one: the same name, or the same file read in the same way."""
 
-    def place(origin: Origin) -> str:
+    def place(origin: DataSource) -> str:
         known = origin.data.lower().replace("-", "_")
         return known if known in names() else os.path.realpath(origin.data)
 
@@ -262,7 +264,9 @@ def reserved(name: str, out: Path | None) -> Iterator[Path]:
     Two processes that ask at once get two folders; asked for one by name, the second gets a sentence.
     """
     with ExitStack() as stack:
-        yield stack.enter_context(claimed(out, _new)) if out is not None else _numbered(Path("runs") / name, stack)
+        yield (
+            stack.enter_context(reserve_folder(out, _new)) if out is not None else _numbered(Path("runs") / name, stack)
+        )
 
 
 def _numbered(first: Path, stack: ExitStack) -> Path:
@@ -270,7 +274,7 @@ def _numbered(first: Path, stack: ExitStack) -> Path:
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
         with suppress(FileExistsError, FolderInUseError):
             if not folder.exists():
-                return stack.enter_context(claimed(folder, _empty))
+                return stack.enter_context(reserve_folder(folder, _empty))
     raise IsthmusError("runs/ is full of runs of that name; choose an --out")
 
 
@@ -291,7 +295,7 @@ def _new(folder: Path) -> None:
 
 
 def save_run(
-    folder: Path, ae: Autoencoder, origin: Origin | None, about: About, record: Membership | None = None
+    folder: Path, ae: Autoencoder, origin: DataSource | None, about: RunInfo, record: Membership | None = None
 ) -> None:
     """Writes model, history, origin and what the run remembers of its examples; the checkpoint is of no more use then.
 
@@ -307,14 +311,14 @@ def save_run(
 
 
 def save_checkpoint(
-    folder: Path, ae: Autoencoder, origin: Origin | None, about: About, record: Membership | None = None
+    folder: Path, ae: Autoencoder, origin: DataSource | None, about: RunInfo, record: Membership | None = None
 ) -> None:
     """Writes what `isthmus resume` needs, while training runs."""
     _write_run(folder, origin, about, record)
     ae.checkpoint(folder / CHECKPOINT)
 
 
-def _write_run(folder: Path, origin: Origin | None, about: About, record: Membership | None) -> None:
+def _write_run(folder: Path, origin: DataSource | None, about: RunInfo, record: Membership | None) -> None:
     if record is None:
         (folder / RECORD).unlink(missing_ok=True)
     else:
@@ -329,7 +333,7 @@ def _write_run(folder: Path, origin: Origin | None, about: About, record: Member
         replace_file(path, content)
 
 
-def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Origin, About]:
+def interrupted(run: Path, given: DataSource | None = None) -> tuple[Autoencoder, DataSource, RunInfo]:
     """A training that was cut off, its data (or where these lie now), and what it was told besides."""
     if (run.parent / SWEEP).exists():
         raise DataError(
@@ -339,12 +343,12 @@ def interrupted(run: Path, given: Origin | None = None) -> tuple[Autoencoder, Or
         if (run / MODEL).exists():
             raise DataError(f"{run} is complete, and there is nothing to resume")
         raise DataError(f"{run} holds no training that was cut off (no {CHECKPOINT}); isthmus train begins one")
-    ae, about = load_autoencoder(run / CHECKPOINT), _read_run(run, About)
+    ae, about = load_autoencoder(run / CHECKPOINT), _read_run(run, RunInfo)
     _check_size(run, ae)
     return ae, origin_of(run) if given is None else given, about
 
 
-def read_again(run: Path, origin: Origin, features: tuple[str, ...] | None = None) -> Dataset:
+def read_again(run: Path, origin: DataSource, features: tuple[str, ...] | None = None) -> Dataset:
     """The data of a run; where they lie no more, the error says how to name them."""
     try:
         return origin.read(Reused(origin.options, features))
@@ -366,9 +370,9 @@ def open_run(run: Path) -> Autoencoder:
     return load_autoencoder(_with_model(run))
 
 
-def open_any(run: Path) -> Autoencoder | OutlierDetector | Classifier:
+def open_any(run: Path) -> Autoencoder | OutlierDetector | AutoencoderClassifier:
     """Whatever a model file holds, or the model of a run's folder."""
-    found: Autoencoder | OutlierDetector | Classifier = load(_with_model(run))
+    found: Autoencoder | OutlierDetector | AutoencoderClassifier = load(_with_model(run))
     return found
 
 
@@ -387,9 +391,9 @@ def folder_of(run: Path) -> Path:
     return run if run.is_dir() else run.parent
 
 
-def origin_of(run: Path) -> Origin:
+def origin_of(run: Path) -> DataSource:
     """Where a run's data came from; `DataError` if it does not say. Nothing is downloaded because a file asks for it."""
-    return Origin(_read_run(run, Place).data, _read_run(run, ReadOptions), download=False)
+    return DataSource(_read_run(run, Place).data, _read_run(run, ReadOptions), download=False)
 
 
 def options_of(run: Path) -> ReadOptions:
@@ -400,12 +404,12 @@ def options_of(run: Path) -> ReadOptions:
         return ReadOptions()
 
 
-def about_of(run: Path) -> About:
+def about_of(run: Path) -> RunInfo:
     """What a run was told; nothing where it does not say."""
     try:
-        return _read_run(run, About)
+        return _read_run(run, RunInfo)
     except DataError:
-        return About()
+        return RunInfo()
 
 
 def _read_run(run: Path, kind: type[T]) -> T:
@@ -434,7 +438,7 @@ def _check_size(run: Path, ae: Autoencoder) -> None:
 
 def examples_of(
     run: Path,
-    given: Origin | None = None,
+    given: DataSource | None = None,
     opened: Autoencoder | None = None,
     *,
     parts: Literal["both", "train", "test"] = "both",
@@ -465,24 +469,24 @@ def examples_of(
             f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}{how and f'; {how}'}"
         )
     if parts != "test" or dataset.test is None:
-        _check_numbers(ae, dataset.train, dataset.places(), bears)
+        _check_numbers(ae, dataset.train, dataset.positions(), bears)
     if parts != "train" and dataset.test is not None:
-        _check_numbers(ae, dataset.test, dataset.test_places(), bears)
+        _check_numbers(ae, dataset.test, dataset.test_positions(), bears)
     return ae, dataset
 
 
-def _check_numbers(ae: Autoencoder, values: Array, places: Places, bears: bool) -> None:
+def _check_numbers(ae: Autoencoder, values: Array, positions: Positions, bears: bool) -> None:
     """`DataError` at the first number that an autoencoder cannot use: once examples are a part of the file, nobody knows where it stood."""
-    bearing = None if bears else ae._bearing(places)
+    bearing = None if bears else ae._bearing(positions)
     for begin, block in blocks(values) if values.dtype.kind in "biuf" else ():
         if block.dtype.kind == "f":
-            check_finite(block, begin, places, ae.missing)
+            check_finite(block, begin, positions, ae.missing)
         if bearing is not None:
             bearing.check_given(block, begin)
 
 
 @contextmanager
-def claimed(folder: Path, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
+def reserve_folder(folder: Path, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Makes a folder before the work that is to fill it, keeps other processes out, and removes it again if nothing came of that.
 
     Args:

@@ -16,18 +16,18 @@ from isthmus.experiments import run_folder
 from isthmus.experiments.report import write_report
 from isthmus.experiments.report.html import Pictures
 from isthmus.experiments.report.metrics import beside, remark
-from isthmus.experiments.run_folder import Origin
+from isthmus.experiments.run_folder import DataSource
 from isthmus.experiments.splits import Split
 from isthmus.experiments.validation_set import said_of_stopping
 from isthmus.text import printable
 
-__all__ = ["Review", "Seen", "pages", "review", "seen", "whole"]
+__all__ = ["EvaluatedData", "Review", "pages", "review", "seen", "whole"]
 
 MapOf = Literal["tsne", "latent"]  # neighbors kept together, or two principal components at once
 _SHOWN = 4  # examples in each of the two pictures that stand next to each other
 
 
-class Seen(NamedTuple):
+class EvaluatedData(NamedTuple):
     """What the data are called, their two parts, the figures on the held-out one, and whether it chose the model."""
 
     name: str
@@ -40,8 +40,8 @@ class Review(NamedTuple):
     """An autoencoder on its own data, on other data beside them if asked; sentences where its own cannot be read or have changed."""
 
     ae: Autoencoder
-    own: Seen
-    other: Seen | None = None
+    own: EvaluatedData
+    other: EvaluatedData | None = None
     note: str = ""
     notes: tuple[str, ...] = ()  # what was noticed when the examples were read
     changes: tuple[str, ...] = ()  # since training, in the data
@@ -61,12 +61,12 @@ class Review(NamedTuple):
         return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.to_dict())
 
 
-def seen(ae: Autoencoder, part: Split, dataset: Dataset) -> Seen:
+def seen(ae: Autoencoder, part: Split, dataset: Dataset) -> EvaluatedData:
     """Figures on the held-out part of the autoencoder's own data."""
     stopping = said_of_stopping(ae, dataset, part)
     part, name = whole(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels)
-    return Seen(name, part, figures, stopping)
+    return EvaluatedData(name, part, figures, stopping)
 
 
 def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
@@ -75,7 +75,7 @@ def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
     return completed, name if completed is part else f"{name}, as completed by the autoencoder"
 
 
-def review(run: Path, given: Origin | None = None) -> Review:
+def review(run: Path, given: DataSource | None = None) -> Review:
     """Looks at a run's own held-out examples, and at other data if they are given.
 
     Where its own data cannot be read any more, the ones given are taken for them, and the note says so.
@@ -101,7 +101,7 @@ def review(run: Path, given: Origin | None = None) -> Review:
     part, name = whole(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
     figures = replace(figures, advice=own.figures.advice)  # rules are about the data that it was trained on
-    return Review(ae, own, Seen(name, part, figures), notes=dataset.notes, changes=changes)
+    return Review(ae, own, EvaluatedData(name, part, figures), notes=dataset.notes, changes=changes)
 
 
 def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Path:
@@ -110,7 +110,7 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
     ae, own, about = found.ae, found.own, run_folder.about_of(run)
     pictures = _kept(run)
     if not (found.note and pictures):  # pictures of other data do not take the place of its own
-        drawn = run_folder.draw(folder / "pictures", ae, run_folder.default_kinds(ae), own.part)
+        drawn = run_folder.draw(folder / "figures", ae, run_folder.default_kinds(ae), own.part)
         pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
     sections = [remark("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
     sections += [remark("Early stopping", f"{own.stopping[:1].upper()}{own.stopping[1:]}.")] if own.stopping else []
@@ -151,12 +151,12 @@ def _kept(run: Path) -> Pictures:
     return kept
 
 
-def _side(folder: Path, ae: Autoencoder, found: Seen, role: str) -> Pictures:
+def _side(folder: Path, ae: Autoencoder, found: EvaluatedData, role: str) -> Pictures:
     """The reconstructions of a few examples of one side of the comparison, drawn into the folder."""
     from isthmus import plots
     from isthmus.plots.figure import save_png
 
     figure = plots.reconstructions(ae, found.part.test, n=_SHOWN)
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    path = save_png(figure, folder / "pictures" / f"beside_{role}.png")
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    path = save_png(figure, folder / "figures" / f"beside_{role}.png")
     return [(f"on {found.name}", path, str(figure.get_label()))]

@@ -108,12 +108,12 @@ class Split:
 
     def train_of(self, dataset: Dataset) -> Examples:
         """The examples to train on, of the data set that they were split from, with their places in it."""
-        return Examples(self.train, dataset.columns, dataset.kind, dataset.places().some(self.train_rows))
+        return Examples(self.train, dataset.columns, dataset.kind, dataset.positions().some(self.train_rows))
 
     def test_of(self, dataset: Dataset) -> Examples:
         """The held-out examples, likewise."""
-        places = dataset.places() if dataset.test is None else dataset.test_places()
-        return Examples(self.test, dataset.columns, dataset.kind, places.some(self.test_rows))
+        positions = dataset.positions() if dataset.test is None else dataset.test_positions()
+        return Examples(self.test, dataset.columns, dataset.kind, positions.some(self.test_rows))
 
 
 # Keys
@@ -179,9 +179,9 @@ def split(dataset: Dataset, missing: Missing) -> Split:
 
 
 def _check(dataset: Dataset, missing: Missing) -> None:
-    as_examples(Examples(dataset.train, dataset.columns, dataset.kind, dataset.places()), missing=missing)
+    as_examples(Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions()), missing=missing)
     if dataset.test is not None:
-        as_examples(Examples(dataset.test, dataset.columns, dataset.kind, dataset.test_places()), missing=missing)
+        as_examples(Examples(dataset.test, dataset.columns, dataset.kind, dataset.test_positions()), missing=missing)
 
 
 def _drawn(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -302,8 +302,8 @@ def found_again(record: Membership, dataset: Dataset, missing: Missing, whole: b
     if dataset.test is not None:
         return _given_again(record, dataset)
     keys = keys_of(dataset.train)
-    places, flags = _places(record.keys & ~np.uint64(1), keys), (record.keys & np.uint64(1)).astype(bool)
-    trained, held = places[(places >= 0) & ~flags], places[(places >= 0) & flags]
+    positions, flags = _places(record.keys & ~np.uint64(1), keys), (record.keys & np.uint64(1)).astype(bool)
+    trained, held = positions[(positions >= 0) & ~flags], positions[(positions >= 0) & flags]
     gone = int((~flags & (record.keys > 0)).sum()) - len(trained), int(flags.sum()) - len(held)
     name, n = dataset.name, len(keys)
     if not len(held) or len(trained) < 2:
@@ -511,16 +511,16 @@ def read_record(folder: Path) -> Membership | None:
     try:
         with opened(path) as contents:
             about = _About.model_validate_json(contents.texts["isthmus split"], strict=True)
-            sketch = contents.sketches()
+            meta_model = contents.sketches()
             rows = about.n if about.kept else 0
-            asked = dict.fromkeys(("keys", *({"rounded"} & sketch.keys())), (torch.int64, (rows,)))
+            asked = dict.fromkeys(("keys", *({"rounded"} & meta_model.keys())), (torch.int64, (rows,)))
             if (
                 (about.n > REMEMBERED and about.kept)
                 or about.held >= about.n
                 or contents.texts.keys() - {"isthmus split", CHECKSUM}
             ):
                 raise ValueError("its counts cannot be")
-            if {name: (t.dtype, tuple(t.shape)) for name, t in sketch.items()} != asked:
+            if {name: (t.dtype, tuple(t.shape)) for name, t in meta_model.items()} != asked:
                 raise ValueError("it has not a key for each example")
             tensors = {name: each.numpy().view(np.uint64) for name, each in contents.everything().items()}
             keys = tensors["keys"]

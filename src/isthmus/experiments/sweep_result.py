@@ -182,17 +182,20 @@ class Sweep(Result):
         """The error against the values of one field, a curve for each combination of the others, PCA's beside it, the choice marked."""
         across = max(self.axes, key=lambda path: (path == SIZE, _numeric(self.axes[path]), len(self.axes[path])))
         others = [path for path in self.axes if path != across]
-        places: dict[str, dict[Any, int]] = {}
+        positions: dict[str, dict[Any, int]] = {}
         for place, cell in enumerate(self.cells):
             name = ", ".join(f"{path.rpartition('.')[2]} {text_of(cell[path])}" for path in others)
-            places.setdefault(name or "autoencoder", {})[text_of(cell[across])] = place
+            positions.setdefault(name or "autoencoder", {})[text_of(cell[across])] = place
         figures, chosen = self.figures(self.column.name), self.choice.place
         ranked = sorted(
-            places,
-            key=lambda name: (chosen not in places[name].values(), self.errors[list(places[name].values())].min()),
+            positions,
+            key=lambda name: (
+                chosen not in positions[name].values(),
+                self.errors[list(positions[name].values())].min(),
+            ),
         )
-        lines = [Line(name, figures[list(places[name].values())]) for name in ranked[:_LINES]]
-        own = list(places[ranked[0]].values())
+        lines = [Line(name, figures[list(positions[name].values())]) for name in ranked[:_LINES]]
+        own = list(positions[ranked[0]].values())
         beside = self.figures(f"pca_{self.column.name}")[own].mean(1)
         pca = [None if math.isnan(value) else float(value) for value in beside]
         values = [value if _numeric([value]) else text_of(value) for value in self.axes[across]]

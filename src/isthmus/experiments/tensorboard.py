@@ -62,7 +62,7 @@ class EventWriter:
         """A report's figures at its step: loss/train, loss/validation, loss/nll, loss/penalty (nats per example), optimizer/lr, stats/*."""
         figures = {
             "loss/train": report.loss,
-            "loss/validation": report.valid,
+            "loss/validation": report.val_loss,
             "loss/nll": report.nll,
             "loss/penalty": report.penalty,
             "optimizer/lr": report.lr,

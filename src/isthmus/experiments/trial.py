@@ -19,16 +19,16 @@ from isthmus.estimators.loading import load_autoencoder
 from isthmus.evaluation import evaluate
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
-from isthmus.experiments.run_folder import About, Origin
+from isthmus.experiments.run_folder import DataSource, RunInfo
 from isthmus.experiments.splits import Membership
 from isthmus.io.atomic import check_folder, replace_file
 from isthmus.io.files import open_regular
 from isthmus.text import as_json
 from isthmus.training.state import Report
 
-__all__ = ["Room", "Trial", "Watch", "trial"]
+__all__ = ["ProgressCallback", "SweepContext", "Trial", "trial"]
 
-Watch = Callable[[Iterator[Report], str, int], Iterator[Report]]
+ProgressCallback = Callable[[Iterator[Report], str, int], Iterator[Report]]
 Figures = dict[str, Any]
 
 FIGURES = "validation.json"  # of a trial, beside its model
@@ -61,19 +61,19 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Room:
+class SweepContext:
     """What all trainings of a sweep share: examples to train on and to choose by, where runs are kept, and what is said of them."""
 
     examples: Examples
     validation: Examples
     folder: Path | None = None
-    origin: Origin | None = None
-    about: About = field(default_factory=About)
-    watch: Watch | None = None
+    origin: DataSource | None = None
+    about: RunInfo = field(default_factory=RunInfo)
+    watch: ProgressCallback | None = None
     record: Membership | None = None
 
 
-def trial(ae: Autoencoder, values: Mapping[str, Any], room: Room, title: str, several: bool) -> Trial:
+def trial(ae: Autoencoder, values: Mapping[str, Any], room: SweepContext, title: str, several: bool) -> Trial:
     """The trial of an unfitted autoencoder; ``several``: there are other random states of the same values.
 
     Raises `DataError` where its folder holds another training.
@@ -99,22 +99,24 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], room: Room, title: str, se
     return Trial(values, state, fitted, known, name, new=not there)
 
 
-def _measured(fitted: Autoencoder, room: Room) -> tuple[Autoencoder, Figures]:
+def _measured(fitted: Autoencoder, room: SweepContext) -> tuple[Autoencoder, Figures]:
     return fitted, evaluate(fitted, room.validation, train=room.examples).to_dict()
 
 
-def _trained(ae: Autoencoder, room: Room, title: str, home: Path | None) -> Autoencoder:
+def _trained(ae: Autoencoder, room: SweepContext, title: str, home: Path | None) -> Autoencoder:
     """Trains to the end; in a folder, with a checkpoint each ten seconds, from the one that lies there, if it does."""
     numbers = math.prod(room.examples.values.shape[1:])
     found = None if home is None else _cut_off(ae, home)
     ae = found or ae
-    reports = (ae.fitting if found is None else ae.resuming)(room.examples, validation=room.validation, every=_LOOKED)
+    reports = (ae.iter_fit if found is None else ae.iter_resume)(
+        room.examples, validation_data=room.validation, every=_LOOKED
+    )
     watched = reports if room.watch is None else room.watch(reports, title, numbers)
     if home is None:
         for _ in watched:
             pass
         return ae
-    with run_folder.claimed(home):
+    with run_folder.reserve_folder(home):
         last = time.monotonic()
         for report in watched:
             if report.complete and time.monotonic() - last > _SECONDS:
@@ -124,7 +126,7 @@ def _trained(ae: Autoencoder, room: Room, title: str, home: Path | None) -> Auto
     return ae
 
 
-def _keep(home: Path, ae: Autoencoder, room: Room) -> None:
+def _keep(home: Path, ae: Autoencoder, room: SweepContext) -> None:
     try:
         run_folder.save_checkpoint(home, ae, room.origin, room.about, room.record)
     except OSError as error:  # a disk that is full now is no reason to lose what was trained

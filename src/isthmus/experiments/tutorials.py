@@ -13,13 +13,13 @@ from typing import Any
 
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity
-from isthmus.corruptions import Noise, Occlude
+from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import Adadelta, Adam, OneCycle, RMSprop
 from isthmus.records import nearest
-from isthmus.scaling import Bytes
+from isthmus.scaling import UInt8
 
 __all__ = ["TUTORIALS", "System", "Tutorial", "find"]
 
@@ -64,17 +64,19 @@ def _tf(size: int, architecture: MLP | Conv, epochs: int, noise: float = 0.0) ->
     return _pixels(
         Identity(size, "relu"),
         architecture,
-        Adam(1e-3, per="feature"),
+        Adam(1e-3, loss_reduction="feature"),
         epochs,
         200,
-        Noise(noise, clip=True) if noise else None,
+        GaussianNoise(noise, clip=True) if noise else None,
     )
 
 
 def _keras(
-    bottleneck: Identity | L1, architecture: MLP | Conv, epochs: int, batch: int, noise: Noise | None = None
+    bottleneck: Identity | L1, architecture: MLP | Conv, epochs: int, batch: int, noise: GaussianNoise | None = None
 ) -> Autoencoder:
-    return _pixels(bottleneck, architecture, Adadelta(1.0, rho=0.95, eps=1e-8, per="feature"), epochs, batch, noise)
+    return _pixels(
+        bottleneck, architecture, Adadelta(1.0, rho=0.95, eps=1e-8, loss_reduction="feature"), epochs, batch, noise
+    )
 
 
 def _pixels(
@@ -83,7 +85,7 @@ def _pixels(
     optimizer: Adam | Adadelta | RMSprop,
     epochs: float,
     batch_size: int,
-    corruption: Noise | Occlude | None = None,
+    corruption: GaussianNoise | Occlusion | None = None,
     likelihood: Bernoulli | Normal | None = None,
 ) -> Autoencoder:
     """What all the tutorials share: bytes over 255, cross-entropy unless told otherwise, a fixed random state."""
@@ -92,7 +94,7 @@ def _pixels(
         architecture=architecture,
         corruption=corruption or "auto",
         likelihood=likelihood or Bernoulli(),
-        scaling=Bytes(),
+        scaling=UInt8(),
         optimizer=optimizer,
         epochs=epochs,
         batch_size=batch_size,
@@ -108,10 +110,10 @@ def _strided(noise: float) -> Autoencoder:
     return _pixels(
         Identity(32, "relu"),
         architecture,
-        Adam(0.01, per="feature"),
+        Adam(0.01, loss_reduction="feature"),
         steps * batch / 60_000,
         batch,
-        Noise(noise),
+        GaussianNoise(noise),
         Normal(),
     )
 
@@ -121,11 +123,13 @@ def _linear() -> Autoencoder:
 
 
 def _deep(epochs: int, likelihood: Bernoulli | Normal | None = None) -> Autoencoder:
-    return _pixels(Identity(20), MLP((256, 128)), Adam(1e-3, per="feature"), epochs, 512, likelihood=likelihood)
+    return _pixels(
+        Identity(20), MLP((256, 128)), Adam(1e-3, loss_reduction="feature"), epochs, 512, likelihood=likelihood
+    )
 
 
 def _restoring(
-    architecture: MLP | Conv, size: int, corruption: Noise | Occlude, likelihood: Bernoulli | Normal
+    architecture: MLP | Conv, size: int, corruption: GaussianNoise | Occlusion, likelihood: Bernoulli | Normal
 ) -> Autoencoder:
     """The tutorials' open questions leave the training free: one-cycle Adam, 10 epochs."""
     return _pixels(
@@ -233,7 +237,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         (
             System(
                 lambda: _keras(
-                    Identity(32, "relu"), Conv((32,), code="map"), 100, 128, Noise(0.5, clip=True, once=True)
+                    Identity(32, "relu"), Conv((32,), code="map"), 100, 128, GaussianNoise(0.5, clip=True, fixed=True)
                 ),
                 {"loss per pixel": 0.0940, "test per pixel": 0.0938},
             ),
@@ -272,7 +276,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
                 lambda: _pixels(
                     Identity(128, "relu"),
                     MLP((), initialization="normal"),
-                    RMSprop(0.005, rho=0.9, eps=1e-5, per="batch"),
+                    RMSprop(0.005, rho=0.9, eps=1e-5, loss_reduction="batch"),
                     10,
                     64,
                 ),
@@ -288,7 +292,11 @@ TUTORIALS: tuple[Tutorial, ...] = (
         (
             System(
                 lambda: _pixels(
-                    Identity(128), MLP((256,), "linear", decoder_hidden=()), Adam(1e-3, per="feature"), 10, 32
+                    Identity(128),
+                    MLP((256,), "linear", decoder_hidden=()),
+                    Adam(1e-3, loss_reduction="feature"),
+                    10,
+                    32,
                 ),
                 {"loss per pixel": None, "test per pixel": None},
             ),
@@ -349,12 +357,12 @@ TUTORIALS: tuple[Tutorial, ...] = (
         DENOISING,
         (
             System(
-                lambda: _restoring(MLP((512,)), 128, Noise(0.5), Normal()),
+                lambda: _restoring(MLP((512,)), 128, GaussianNoise(0.5), Normal()),
                 dict.fromkeys(_RESTORED),
                 name="dense",
             ),
             System(
-                lambda: _restoring(CONV_CODE, 32, Noise(0.5), Normal()),
+                lambda: _restoring(CONV_CODE, 32, GaussianNoise(0.5), Normal()),
                 dict.fromkeys(_RESTORED),
                 name="conv",
             ),
@@ -369,7 +377,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         DENOISING,
         tuple(
             System(
-                partial(_restoring, MLP((512, 256)), 64, Occlude(share), Bernoulli()),
+                partial(_restoring, MLP((512, 256)), 64, Occlusion(share), Bernoulli()),
                 dict.fromkeys(_COMPLETED),
                 name=name,
             )

@@ -165,16 +165,16 @@ def _held(path: Path, name: str, entry: Any, begin: int) -> Held:
     what = f"its tensor {name[:_SHORT]!r}"
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         refuse(path, f"{what} has not dtype, shape and data_offsets alone")
-    kind, shape, places = entry["dtype"], entry["shape"], entry["data_offsets"]
+    kind, shape, positions = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in _DTYPES:
         refuse(path, f"{what} has the type {str(kind)[:_SHORT]!r}")
-    if not (_counts(shape) and _counts(places) and len(places) == 2 and len(shape) <= 32):
+    if not (_counts(shape) and _counts(positions) and len(positions) == 2 and len(shape) <= 32):
         refuse(path, f"{what} has a shape or a place that cannot be")
     if math.prod(max(side, 1) for side in shape) >= 2**60:
         refuse(path, f"{what} has a shape that cannot be")
-    if math.prod(shape) * _DTYPES[kind].itemsize != places[1] - places[0]:
+    if math.prod(shape) * _DTYPES[kind].itemsize != positions[1] - positions[0]:
         refuse(path, f"{what} has not as many bytes as its shape asks for")
-    return Held(_DTYPES[kind], tuple(shape), begin + places[0], begin + places[1])
+    return Held(_DTYPES[kind], tuple(shape), begin + positions[0], begin + positions[1])
 
 
 def _counts(values: Any) -> bool:

@@ -45,14 +45,14 @@ class FromChannelsFirst(nn.Module):
 
 
 class FeaturesLast(nn.Module):
-    """(b, features, *places) -> (b, *places, features), as bottlenecks want them."""
+    """(b, features, *positions) -> (b, *positions, features), as bottlenecks want them."""
 
     def forward(self, h: Tensor) -> Tensor:
         return h.movedim(1, -1)
 
 
 class FeaturesFirst(nn.Module):
-    """(b, *places, features) -> (b, features, *places), as convolutions want them."""
+    """(b, *positions, features) -> (b, features, *positions), as convolutions want them."""
 
     def forward(self, z: Tensor) -> Tensor:
         return z.movedim(-1, 1)

@@ -27,7 +27,7 @@ def anomalies(
 
     ae: a detector; or an autoencoder, around which one is put that is calibrated on half of X. The heat is the root of an example's
     standardized squared errors (`OutlierDetector.contributions`), each example on its own scale: it shows where, not how much.
-    Where numbers are missing, as missing="mask" allows, the autoencoder's are shown, without heat.
+    Where numbers are missing, as missing="allow" allows, the autoencoder's are shown, without heat.
     """
     detector, examples = _detected(ae, X)
     order = np.argsort(detector.score_samples(examples), kind="stable")
@@ -95,7 +95,7 @@ def _detected(ae: Autoencoder | OutlierDetector, X: Any) -> tuple[OutlierDetecto
         return ae, first(X, missing=ae.autoencoder_.missing)
     check_autoencoder(ae, "a picture of anomalies")
     examples = first(X, missing=ae.missing)
-    return OutlierDetector.around(ae, examples, calibration_fraction=0.5, random_state=0), examples
+    return OutlierDetector.from_fitted(ae, examples, calibration_fraction=0.5, random_state=0), examples
 
 
 def _colored(values: Array, name: str) -> Array:

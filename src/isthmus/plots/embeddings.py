@@ -51,8 +51,8 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
     codes = ae.transform(first(X))
     found = project(codes, "latent")
     title = f"codes of {len(codes):,} examples{found.said}"
-    places = len(np.unique(found.points, axis=0))
-    title += f";\nmany coincide: there are {places:,} different" if places <= len(codes) / 2 else ""
+    positions = len(np.unique(found.points, axis=0))
+    title += f";\nmany coincide: there are {positions:,} different" if positions <= len(codes) / 2 else ""
     alt = f"Scatter of {title}{', colored by label' if y is not None else ''}."
     figure, axes = _scatter(found.points, y, title, alt)
     axes.set(xlabel=found.names[0], ylabel=found.names[1])

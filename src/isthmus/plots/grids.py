@@ -16,7 +16,7 @@ from isthmus.data.kinds import ImageArray
 from isthmus.data.kinds import image_shape as shape_of
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.estimators.base import Fitted
+from isthmus.estimators.base import FittedAutoencoder
 from isthmus.plots.figure import Box, Picture, blank, frame
 from isthmus.plots.lettering import named
 
@@ -67,7 +67,7 @@ def limits(examples: Any, image_shape: ImageShape = None) -> Limits:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def pictured(ae: Fitted, image_shape: ImageShape = None) -> ImageShape:
+def pictured(ae: FittedAutoencoder, image_shape: ImageShape = None) -> ImageShape:
     """The shape that an autoencoder's examples are shown in: the one asked for, or that of the images it was trained on."""
     return shape_of(ae.shape_, ae.kind_) if image_shape is None else image_shape
 
@@ -117,14 +117,14 @@ def draw(axes: Axes, cells: Array, shown: Limits, cmap: str = "gray", group: tup
     if not curves:
         larger = -(-SMALL // min(cells.shape[2:4]))
         cells = cells.repeat(larger, axis=2).repeat(larger, axis=3)
-    places = arrange(rows, columns, CURVE if curves else (cells.shape[2], cells.shape[3]), group or (rows, columns))
-    height, width = places.size
+    positions = arrange(rows, columns, CURVE if curves else (cells.shape[2], cells.shape[3]), group or (rows, columns))
+    height, width = positions.size
     if curves:
-        _draw_curves(axes, cells, shown, places)
+        _draw_curves(axes, cells, shown, positions)
     else:
         low, high = shown
-        values = _mosaic(np.clip(cells, low, high), shown, places)
-        smooth = "nearest" if zoom(places.size) >= 1 else "antialiased"
+        values = _mosaic(np.clip(cells, low, high), shown, positions)
+        smooth = "nearest" if zoom(positions.size) >= 1 else "antialiased"
         axes.imshow(
             values, cmap, vmin=low, vmax=high, extent=(0, width, height, 0), aspect="auto", interpolation=smooth
         )
@@ -132,32 +132,32 @@ def draw(axes: Axes, cells: Array, shown: Limits, cmap: str = "gray", group: tup
     axes.tick_params(length=0, labelsize=9)
     axes.spines[:].set_visible(False)
     axes.patch.set_visible(False)
-    return places
+    return positions
 
 
-def _mosaic(cells: Array, shown: Limits, places: Cells) -> Array:
+def _mosaic(cells: Array, shown: Limits, positions: Cells) -> Array:
     """One array of all cells: grey (height, width), NaN between, or color (height, width, 4), transparent between."""
     color = cells.ndim == 5
     if color:
         opaque = np.isfinite(cells[..., :1]).astype(np.float32)
         cells = np.concatenate([np.nan_to_num((cells - shown[0]) / (shown[1] - shown[0])), opaque], axis=-1)
-    whole = np.full(places.size + cells.shape[4:], 0 if color else np.nan, dtype=np.float32)
-    for r, top in enumerate(places.tops):
-        for c, left in enumerate(places.lefts):
-            whole[top : top + places.cell[0], left : left + places.cell[1]] = cells[r, c]
+    whole = np.full(positions.size + cells.shape[4:], 0 if color else np.nan, dtype=np.float32)
+    for r, top in enumerate(positions.tops):
+        for c, left in enumerate(positions.lefts):
+            whole[top : top + positions.cell[0], left : left + positions.cell[1]] = cells[r, c]
     return whole
 
 
-def _draw_curves(axes: Axes, cells: Array, shown: Limits, places: Cells) -> None:
+def _draw_curves(axes: Axes, cells: Array, shown: Limits, positions: Cells) -> None:
     """Each row of numbers as a curve in its cell; what leaves the range by more than a quarter stops at the edge."""
-    (low, high), (height, width) = shown, places.cell
+    (low, high), (height, width) = shown, positions.cell
     slack = 0.25 * (high - low)
     rise = (np.clip(cells, low - slack, high + slack) - low + slack) / (high - low + 2 * slack)
-    left, top = np.array(places.lefts)[None, :, None], np.array(places.tops)[:, None, None]
+    left, top = np.array(positions.lefts)[None, :, None], np.array(positions.tops)[:, None, None]
     across = left + np.linspace(0, width, cells.shape[2]) + 0 * top
     down = top + (1 - rise) * height
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)])
-    boxes = [corners + np.array((x, y)) for y in places.tops for x in places.lefts]
+    boxes = [corners + np.array((x, y)) for y in positions.tops for x in positions.lefts]
     axes.add_collection(PolyCollection(boxes, facecolors="0.94", edgecolors="none"))
     curves = np.stack([across, down], axis=-1).reshape(-1, cells.shape[2], 2)
     axes.add_collection(LineCollection(list(curves), colors="C0", linewidths=0.9))
@@ -203,18 +203,18 @@ def grid(
     """A figure of cells (rows, columns, *picture), with names of rows, columns and axes, and a color bar if labeled."""
     figure = blank(alt)
     axes = figure.add_axes((0, 0, 1, 1))
-    places = draw(axes, cells, shown, cmap, group)
+    positions = draw(axes, cells, shown, cmap, group)
     if rows:
-        axes.set_yticks([top + places.cell[0] / 2 for top in places.tops], _texts(rows))
+        axes.set_yticks([top + positions.cell[0] / 2 for top in positions.tops], _texts(rows))
     if columns:
-        axes.set_xticks([left + places.cell[1] / 2 for left in places.lefts], _texts(columns))
+        axes.set_xticks([left + positions.cell[1] / 2 for left in positions.lefts], _texts(columns))
     axes.set(xlabel=names[0], ylabel=names[1])
     if np.ndim(shown[0]):
         title = "\n".join(part for part in (title, "each column of numbers on its own scale") if part)
     if title:
         axes.set_title(title, fontsize=10, loc="left", pad=8)
-    factor = zoom(places.size)
-    box = (0.0, 0.0, factor * places.size[1], factor * places.size[0])
+    factor = zoom(positions.size)
+    box = (0.0, 0.0, factor * positions.size[1], factor * positions.size[0])
     boxes: dict[Axes, Box] = {axes: box}
     if bar and axes.images:
         boxes |= color_bar(figure, axes.images[0], bar, box)

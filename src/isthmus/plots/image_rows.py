@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from isthmus.corruptions import Noise
+from isthmus.corruptions import GaussianNoise
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
@@ -114,8 +114,8 @@ def noise_levels(
     except ValueError:
         raise DataError(f"levels={levels!r} are no numbers: give standard deviations, such as (0.3, 0.5)") from None
     for level in scales:
-        spoilt = ae.corrupt(examples, random_state=random_state, corruption=Noise(level, clip=False))
-        rows |= {f"noise {level:g}": spoilt, f"restored from {level:g}": ae.reconstruct(spoilt)}
+        corrupted = ae.corrupt(examples, random_state=random_state, corruption=GaussianNoise(level, clip=False))
+        rows |= {f"noise {level:g}": corrupted, f"restored from {level:g}": ae.reconstruct(corrupted)}
     if not rows:
         raise DataError("levels is empty: give the standard deviations of the noise, such as (0.3, 0.5)")
     named = ", ".join(f"{level:g}" for level in scales)
@@ -168,8 +168,8 @@ def _restoring(
     """Three named rows: what the corruption leaves, what the autoencoder makes of it, and the examples themselves."""
     examples = first(X, n)
     corruption = _corruption(ae)
-    spoilt = ae.corrupt(examples, random_state=random_state)
-    rows = dict(zip(names, (spoilt, ae.reconstruct(spoilt), examples), strict=True))
+    corrupted = ae.corrupt(examples, random_state=random_state)
+    rows = dict(zip(names, (corrupted, ae.reconstruct(corrupted), examples), strict=True))
     alt = f"{len(examples)} examples: {names[0]} by {corruption}, {names[1]} by the autoencoder, and {names[2]}."
     return _over(examples, rows, pictured(ae, image_shape), alt)
 

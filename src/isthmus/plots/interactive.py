@@ -93,18 +93,18 @@ def hover_map(
     examples = first(X)
     labels = None if y is None else class_labels(y, len(examples))
     most = max(4, _NUMBERS // math.prod(examples.shape[1:]))  # fewer make no map
-    places = drawn_places(len(examples), min(limit, POINTS, most), random_state)
-    while (shown := _shown(ae, examples, places, labels)).size > BYTES:
-        fewer = int(len(places) * min(0.95, BYTES / shown.size))
-        places = drawn_places(len(examples), fewer, random_state)
-    found = project(ae.transform(examples[places]), kind, random_state)
+    positions = drawn_places(len(examples), min(limit, POINTS, most), random_state)
+    while (shown := _shown(ae, examples, positions, labels)).size > BYTES:
+        fewer = int(len(positions) * min(0.95, BYTES / shown.size))
+        positions = drawn_places(len(examples), fewer, random_state)
+    found = project(ae.transform(examples[positions]), kind, random_state)
     points = _spread(found.points)
-    of = f"{len(places):,} of {len(examples):,}" if len(places) < len(examples) else f"{len(places):,}"
+    of = f"{len(positions):,} of {len(examples):,}" if len(positions) < len(examples) else f"{len(positions):,}"
     title = f"{_NAMES[kind]} of {of} examples{found.said}".replace("\n", " ")
-    color = None if labels is None else coloring(labels[places])
+    color = None if labels is None else coloring(labels[positions])
     mark = "m" + hashlib.sha256(points.tobytes() + shown.sprite.encode()).hexdigest()[:8]
-    order = np.argsort(np.zeros(len(places)) if color is None else color.values, kind="stable").tolist()
-    none = np.zeros(len(places), bool) if labels is None else ~labels[places].labeled
+    order = np.argsort(np.zeros(len(positions)) if color is None else color.values, kind="stable").tolist()
+    none = np.zeros(len(positions), bool) if labels is None else ~labels[positions].labeled
     groups = [_group(points[i], shown.names[i], shown.card(i, mark), _fill(color, i, none[i])) for i in order]
     return _figure(mark, title, shown, groups, _legend(color, int(none.sum())))
 
@@ -144,16 +144,16 @@ class _Shown(NamedTuple):
         return f'<svg {place} viewBox="{view}"><use href="#{mark}"/></svg>{said}'
 
 
-def _shown(ae: Autoencoder, examples: Array, places: Array, labels: ClassLabels | None) -> _Shown:
-    originals = examples[places]
-    names = [f"example {i}" + ("" if labels is None else _labeled(labels, i)) for i in places]
+def _shown(ae: Autoencoder, examples: Array, positions: Array, labels: ClassLabels | None) -> _Shown:
+    originals = examples[positions]
+    names = [f"example {i}" + ("" if labels is None else _labeled(labels, i)) for i in positions]
     back = ae.reconstruct(originals)
     try:
         pictures = [as_pictures(side, pictured(ae)) for side in (originals, back)]
     except NotPossibleError:
         pictures = []
     if not pictures or pictures[0].ndim == 2:
-        return _Shown(names, lines=_lines(ae, examples, places, back))
+        return _Shown(names, lines=_lines(ae, examples, positions, back))
     low, high = limits(originals, pictured(ae))
     thumbs = [np.round(255 * (np.clip(side, low, high) - low) / (high - low)).astype(np.uint8) for side in pictures]
     return _sprite(names, *(_small(side) for side in thumbs))
@@ -204,10 +204,10 @@ def _laid(cells: Array, across: int) -> Array:
     return laid
 
 
-def _lines(ae: Autoencoder, examples: Array, places: Array, back: Array) -> tuple[list[str], ...]:
+def _lines(ae: Autoencoder, examples: Array, positions: Array, back: Array) -> tuple[list[str], ...]:
     """Of each example the numbers that are furthest from their mean: the name, the number and what is made of it."""
     mean, deviation = _spreads(examples)
-    rows, made = examples[places].reshape(len(places), -1).astype(np.float64), back.reshape(len(places), -1)
+    rows, made = examples[positions].reshape(len(positions), -1).astype(np.float64), back.reshape(len(positions), -1)
     apart = np.abs(rows - mean) / np.where(deviation > 0, deviation, 1)
     names = getattr(ae, "feature_names_in_", [f"column {i}" for i in range(rows.shape[1])])
     top = np.argsort(-apart, axis=1, kind="stable")[:, :_ROWS]

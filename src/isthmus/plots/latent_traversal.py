@@ -59,7 +59,7 @@ def traversal(
     columns a chart of each: how far every column is from its mean over X.
     Raises `NotPossibleError` where the codes are entries of a codebook.
     """
-    found = latent_traversal.traverse(ae, first(X), units=units, most=n, steps=steps, example=example)
+    found = latent_traversal.traverse(ae, first(X), units=units, n_units=n, steps=steps, example=example)
     examples = first(X, LOOKED_AT)
     image_shape = pictured(ae, image_shape)
     pictures = as_pictures(found.examples.reshape(-1, *ae.shape_), image_shape)
@@ -95,40 +95,46 @@ def interpolation(
     n: int = 4,
     pairs: Sequence[int] | None = None,
     steps: int = 9,
-    how: Literal["linear", "spherical"] = "linear",
+    method: Literal["lerp", "slerp"] = "lerp",
     image_shape: ImageShape = None,
 ) -> Figure:
     """The way from one example to another through the codes, over the cross-fade of their numbers: n pairs.
 
-    pairs: places in X, two by two (3,17,5,8: from 3 to 17 and from 5 to 8); without it the first 2n. how: "linear", or "spherical"
+    pairs: places in X, two by two (3,17,5,8: from 3 to 17 and from 5 to 8); without it the first 2n. method: "lerp", or "slerp"
     for codes with a normal prior. Both rows begin and end with the reconstructions, whose cross-fade the second one is.
     Raises `NotPossibleError` where the codes are entries of a codebook, and where there are no two examples.
     """
     examples = first(X)
     if n < 1:
         raise DataError(f"n={n} pairs make no picture: ask for at least 1")
-    places = np.arange(min(2 * n, len(examples) // 2 * 2)) if pairs is None else np.atleast_1d(np.asarray(pairs))
-    if not len(places):
+    positions = np.arange(min(2 * n, len(examples) // 2 * 2)) if pairs is None else np.atleast_1d(np.asarray(pairs))
+    if not len(positions):
         raise NotPossibleError("interpolation needs two examples; there is one")
-    if len(places) % 2 or places.dtype.kind not in "iu" or places.min() < 0 or places.max() >= len(examples):
+    if (
+        len(positions) % 2
+        or positions.dtype.kind not in "iu"
+        or positions.min() < 0
+        or positions.max() >= len(examples)
+    ):
         raise DataError(
             f"pairs={pairs!r} are no pairs of examples: give an even number of places, 0 to {len(examples) - 1:,}"
         )
-    ends = examples[places]
-    through = latent_traversal.interpolate(ae, ends[::2], ends[1::2], steps=steps, how=how)
+    ends = examples[positions]
+    through = latent_traversal.interpolate(ae, ends[::2], ends[1::2], steps=steps, method=method)
     t = np.linspace(0, 1, steps).reshape(1, -1, *[1] * len(ae.shape_))
     faded = (1 - t) * through[:, :1] + t * through[:, -1:]
     image_shape = pictured(ae, image_shape)
     pictures = as_pictures(np.stack([through, faded], axis=1).reshape(-1, *ae.shape_), image_shape)
-    title = f"{how} between the codes of two examples, over the cross-fade of what these decode to"
-    alt = f"{len(places) // 2} pairs of examples: the {how} way between their codes, and a cross-fade."
+    word = {"lerp": "linear interpolation", "slerp": "spherical interpolation"}[method]
+    title = f"{word.capitalize()} between the codes of two examples, over the cross-fade of what these decode to"
+    alt = f"{len(positions) // 2} pairs of examples: {word} between their codes, and a cross-fade."
     if _is_a_table(pictures):
-        table, ways = examples[:LOOKED_AT].reshape(-1, pictures.shape[1]), pictures.reshape(len(places), steps, -1)
-        named = [name for pair in _pairs(places) for name in (("codes", pair), ("cross-fade", pair))]
+        table, ways = examples[:LOOKED_AT].reshape(-1, pictures.shape[1]), pictures.reshape(len(positions), steps, -1)
+        named = [name for pair in _pairs(positions) for name in (("codes", pair), ("cross-fade", pair))]
         panels = [Panel(name, pair, cells) for (name, pair), cells in zip(named, ways, strict=True)]
         return _chart(ae, panels, table, title.replace("over", "beside"), alt)
-    cells = pictures.reshape(len(places), steps, *pictures.shape[1:])
-    rows = ["codes", "cross-fade"] * (len(places) // 2)
+    cells = pictures.reshape(len(positions), steps, *pictures.shape[1:])
+    rows = ["codes", "cross-fade"] * (len(positions) // 2)
     return grid(cells, limits(examples[:LOOKED_AT], image_shape), alt, title=title, rows=rows, group=(2, steps))
 
 
@@ -180,9 +186,9 @@ def _is_a_table(pictures: Array) -> bool:
     return pictures.ndim == 2 and pictures.shape[1] <= COLUMNS
 
 
-def _pairs(places: Array) -> list[tuple[str, str]]:
+def _pairs(positions: Array) -> list[tuple[str, str]]:
     """The names of examples, two by two."""
-    return [(f"{a}", f"{b}") for a, b in places.reshape(-1, 2).tolist()]
+    return [(f"{a}", f"{b}") for a, b in positions.reshape(-1, 2).tolist()]
 
 
 def _cells(examples: Array, rows: int, columns: int, image_shape: ImageShape) -> Array:
@@ -196,13 +202,13 @@ def _panel(
 ) -> tuple[int, int]:
     """Examples (rows, columns, *shape) with the distance written into each; width and height in their pixels."""
     pictures = as_pictures(cells.reshape(-1, *cells.shape[2:]), image_shape)
-    places = draw(axes, pictures.reshape(*cells.shape[:2], *pictures.shape[1:]), shown)
+    positions = draw(axes, pictures.reshape(*cells.shape[:2], *pictures.shape[1:]), shown)
     outlined = {"color": "white", "path_effects": [withStroke(linewidth=1.5, foreground="black")]}
     style: dict[str, Any] = {"color": "0.2"} if pictures.ndim == 2 else outlined
     for (row, column), distance in np.ndenumerate(np.empty((0, 0)) if distances is None else distances):
-        corner = places.lefts[column] + 0.04 * places.cell[1], places.tops[row] + 0.97 * places.cell[0]
+        corner = positions.lefts[column] + 0.04 * positions.cell[1], positions.tops[row] + 0.97 * positions.cell[0]
         axes.text(*corner, f"{distance:.2f}", fontsize=6, va="bottom", **style)
-    return places.size[1], places.size[0]
+    return positions.size[1], positions.size[0]
 
 
 class Panel(NamedTuple):

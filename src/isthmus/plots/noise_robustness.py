@@ -128,8 +128,8 @@ def _names(axes: Axes, ends: list[tuple[str, float, str]]) -> None:
     axes.autoscale_view()
     heights = axes.transAxes.inverted().transform(axes.transData.transform([(0, value) for _, value, _ in ends]))[:, 1]
     order = np.argsort(heights)
-    places = _spread(heights[order], APART)
-    for index, place in zip(order, places, strict=True):
+    positions = _spread(heights[order], APART)
+    for index, place in zip(order, positions, strict=True):
         name, _, color = ends[index]
         weight = "bold" if name == AUTOENCODER else "normal"
         axes.annotate(

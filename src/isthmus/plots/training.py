@@ -42,7 +42,7 @@ def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
         axes.plot(
             epochs, [report.penalty for report in history], color="C2", linestyle="--", linewidth=1, label="penalty"
         )
-    measured = [(report.epoch, report.valid) for report in history if report.valid is not None]
+    measured = [(report.epoch, report.val_loss) for report in history if report.val_loss is not None]
     if measured:
         epoch, least = min(measured, key=lambda pair: pair[1])
         axes.plot(*zip(*measured, strict=True), color="C1", label="validation", marker=marker, markersize=4)

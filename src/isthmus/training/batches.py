@@ -73,14 +73,14 @@ class MemmapSource(Source):
 class SubsetSource(Source):
     """Some examples of a source."""
 
-    def __init__(self, source: Source, places: Tensor) -> None:
-        self.source, self.places = source, places
+    def __init__(self, source: Source, positions: Tensor) -> None:
+        self.source, self.positions = source, positions
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        return self.source[self.places[index.cpu()]]
+        return self.source[self.positions[index.cpu()]]
 
 
 class LabeledSource(Source):
@@ -123,8 +123,8 @@ class Epochs:
 def gathered(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The examples in an order, batch by batch, with their places; some batches are fetched together, which is faster."""
     together = batch_size * max(1, _FETCHED // batch_size)
-    for places in order.split(together):
-        yield from zip(examples[places].split(batch_size), places.split(batch_size), strict=True)
+    for positions in order.split(together):
+        yield from zip(examples[positions].split(batch_size), positions.split(batch_size), strict=True)
 
 
 def rows_within(most: int, shape: tuple[int, ...]) -> int:

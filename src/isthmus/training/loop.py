@@ -66,9 +66,9 @@ def train(
                 continue
             if complete:
                 state.epoch, state.costs = state.epoch + 1, Costs()
-            valid = stopping.after_epoch() if complete else None
+            val_loss = stopping.after_epoch() if complete else None
             state.seconds = time.perf_counter() - began
-            yield Report.of(state, steps, means, valid, lr, complete)
+            yield Report.of(state, steps, means, val_loss, lr, complete)
     finally:
         end_round(model, state)
 

@@ -61,6 +61,6 @@ def losses(report: Report, numbers: int | None) -> str:
     if numbers is None or report.layer is not None:  # what a layer restores has as many numbers as it likes
         return f"loss {report.loss:.2f} nats"
     text = f"loss {report.loss:.2f} nats ({report.loss / numbers:.4f} per number)"
-    if report.valid is not None and math.isfinite(report.valid):
-        text += f", validation {report.valid:.2f} ({report.valid / numbers:.4f})"
+    if report.val_loss is not None and math.isfinite(report.val_loss):
+        text += f", validation {report.val_loss:.2f} ({report.val_loss / numbers:.4f})"
     return text

@@ -27,7 +27,7 @@ class Report:
     loss: float
     nll: float
     penalty: float
-    valid: float | None
+    val_loss: float | None
     lr: float
     complete: bool  # whether the epoch, or training, is over
     stats: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Report:
 
     @classmethod
     def of(
-        cls, state: State, steps: int, means: Mapping[str, float], valid: float | None, lr: float, complete: bool
+        cls, state: State, steps: int, means: Mapping[str, float], val_loss: float | None, lr: float, complete: bool
     ) -> Report:
         """Of where a round stands, and of the mean costs since its epoch began."""
         stats = {name: mean for name, mean in means.items() if name not in {"loss", "nll", "penalty"}}
@@ -47,7 +47,7 @@ class Report:
             loss=means["loss"],
             nll=means["nll"],
             penalty=means["penalty"],
-            valid=valid,
+            val_loss=val_loss,
             lr=lr,
             complete=complete,
             stats=stats,

@@ -13,7 +13,7 @@ from isthmus.nn.module_rng import drawing_again
 from isthmus.training import cuda_graph
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig, autocast
-from isthmus.training.corrupted_input import Spoiling
+from isthmus.training.corrupted_input import InputCorruption
 from isthmus.training.rng import RandomStream, reseed
 from isthmus.training.state import State
 
@@ -31,9 +31,9 @@ class Step:
         self.model, self.examples, self.plan, self.state, self.optimizer = model, examples, plan, state, state.optimizer
         self.device = model.device
         self.generator = Generator(self.device)
-        self.spoil = Spoiling(model, examples, plan)
-        self.stochastic = self.spoil.stochastic or model.stochastic
-        records = self.spoil.records and cuda_graph.recordable(model)
+        self.corrupt = InputCorruption(model, examples, plan)
+        self.stochastic = self.corrupt.stochastic or model.stochastic
+        records = self.corrupt.records and cuda_graph.recordable(model)
         self.descend = cuda_graph.Recorder(self._work, plan.batch_size, self.generator) if records else self._work
 
     def __call__(self, raw: Tensor, index: Tensor, lr: float) -> Losses:
@@ -48,8 +48,8 @@ class Step:
         model = self.model
         with onednn_matmul(), threads(self.plan.threads):
             x = model.normalize(raw)
-            spoilt, target = self.spoil(x, index, self.generator), self.examples.target(x, index)
-            losses: Losses = model(spoilt, target, self.generator, autocast(self.plan.precision))
+            corrupted, target = self.corrupt(x, index, self.generator), self.examples.target(x, index)
+            losses: Losses = model(corrupted, target, self.generator, autocast(self.plan.precision))
             self._descend(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)
@@ -57,7 +57,9 @@ class Step:
     def _descend(self, losses: Losses, rate: float | Tensor) -> None:
         """Moves the weights against the gradient of the mean loss."""
         count, record = len(losses.nll), self.plan.optimizer
-        weight = {"example": 1 / count, "feature": 1 / (count * math.prod(self.model.shape)), "batch": 1.0}[record.per]
+        weight = {"example": 1 / count, "feature": 1 / (count * math.prod(self.model.shape)), "batch": 1.0}[
+            record.loss_reduction
+        ]
         self.optimizer.zero_grad()
         parts = [part for part in (losses.nll, losses.penalty) if part.requires_grad]
         if parts:  # as one number: for gradients of its own, PyTorch imports half a second of symbols

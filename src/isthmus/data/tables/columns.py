@@ -155,15 +155,15 @@ def _matched(patterns: tuple[str, ...], columns: tuple[str, ...], option: str, w
     """The places of the columns that any of several names or patterns means."""
     found: set[int] = set()
     for pattern in patterns:
-        places = _one(pattern, columns)
-        for part in [] if places else pattern.split(","):  # no column has that whole name: several names
+        positions = _one(pattern, columns)
+        for part in [] if positions else pattern.split(","):  # no column has that whole name: several names
             some = _one(part.strip(), columns)
             if not some and strict:
                 raise DataError(
                     f"{where} has no column '{printable(part.strip())}' ({option}='{printable(pattern)}'); it has {listed(columns)}"
                 )
-            places |= some
-        found |= places
+            positions |= some
+        found |= positions
     return found
 
 
@@ -174,14 +174,14 @@ def _one(pattern: str, columns: tuple[str, ...]) -> set[int]:
 
 def _features(features: tuple[str, ...], columns: tuple[str, ...], kept: list[int], where: str) -> list[int]:
     """The places of the columns that a run was trained on."""
-    places = {columns[place]: place for place in reversed(kept)}
-    missing = [name for name in features if name not in places]
+    positions = {columns[place]: place for place in reversed(kept)}
+    missing = [name for name in features if name not in positions]
     if missing:
         raise DataError(
             f"{where} lacks {_counted(len(missing))} of the {len(features):,} columns that the run was trained on "
             f"({listed(missing)}); it has {listed(columns)}"
         )
-    return [places[name] for name in features]
+    return [positions[name] for name in features]
 
 
 def _told(wanted: list[int], left: list[int], columns: tuple[str, ...], where: str) -> list[str]:

@@ -33,7 +33,7 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
     labels, said = (None, ()) if chosen.labels is None else labels_from_column(_cells(frame, chosen.labels))
     return Dataset(
         _WHERE,
-        as_examples(_columns(frame, list(chosen.features)), missing="mask").values,
+        as_examples(_columns(frame, list(chosen.features)), missing="allow").values,
         train_labels=labels,
         columns=tuple(columns[place] for place in chosen.features),
         source=_WHERE,
@@ -45,11 +45,13 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
     )
 
 
-def _columns(frame: Any, places: list[int]) -> Any:
+def _columns(frame: Any, positions: list[int]) -> Any:
     """The frame with some of its columns."""
     if is_a(frame, "pandas", "DataFrame"):
-        return frame.iloc[:, places]
-    return frame.select([frame.columns[place] for place in places] if is_a(frame, "polars", "DataFrame") else places)
+        return frame.iloc[:, positions]
+    return frame.select(
+        [frame.columns[place] for place in positions] if is_a(frame, "polars", "DataFrame") else positions
+    )
 
 
 def _cells(frame: Any, place: int) -> list[Any]:

@@ -87,21 +87,21 @@ def _blocks(file: TextFile, dialect: Dialect, rows: RowCount, size: int) -> Iter
     stream, lines = file.stream(), _Lines(file, dialect)
     head = dialect.line > 0
     for batch in _batches(file, stream, dialect, lines, size):
-        columns, places = batch.columns, lines.of(batch, stream)
-        if head and len(places):  # the row of names
-            columns, places, head = [column.slice(1) for column in columns], places[1:], False
+        columns, positions = batch.columns, lines.of(batch, stream)
+        if head and len(positions):  # the row of names
+            columns, positions, head = [column.slice(1) for column in columns], positions[1:], False
         kept = filled(columns)
         if not kept.all():
             some = pyarrow().array(kept)
-            comments = np.isin(places, stream.comment_lines + stream.skipped_lines)
+            comments = np.isin(positions, stream.comment_lines + stream.skipped_lines)
             _count_empty(kept[~comments], rows)
-            columns, places = [column.filter(some) for column in columns], places[kept]
-        elif len(places):
+            columns, positions = [column.filter(some) for column in columns], positions[kept]
+        elif len(positions):
             rows.empty, rows.later_empty = rows.empty + rows.later_empty, 0
         rows.comments, rows.first_comment = stream.commented, next(iter(stream.comment_lines), 0)
         rows.long, rows.first_long = lines.long, lines.first_long
-        if len(places):
-            yield Block(columns, places)
+        if len(positions):
+            yield Block(columns, positions)
     lines.check(stream)
     check_skipped(file.skipped, stream.line, file.name)
     rows.skipped = stream.skipped_lines

@@ -41,11 +41,11 @@ def course(history: Sequence[Report]) -> str:
     went = f"The loss was {last.loss:.4g} nats per example"
     if len(history) > 1:
         went = f"The loss went from {first.loss:.4g} in the first epoch to {last.loss:.4g} nats per example in the last"
-    went += f"; on the validation examples it is {last.valid:.4g}." if last.valid is not None else "."
+    went += f"; on the validation examples it is {last.val_loss:.4g}." if last.val_loss is not None else "."
     stride = -(-len(history) // _EPOCHS)
     shown = [*history[:-1:stride], last]
     summary = "Losses of each epoch" if stride == 1 else f"Losses of one epoch in {stride}"
-    table = _losses(shown, any(r.penalty for r in history), any(r.valid is not None for r in history))
+    table = _losses(shown, any(r.penalty for r in history), any(r.val_loss is not None for r in history))
     return f"<p>{went}</p>\n<details><summary>{summary}, in nats per example</summary>\n{table}\n</details>\n"
 
 
@@ -56,7 +56,7 @@ def _losses(reports: Iterable[Report], parts: bool, valid: bool) -> str:
     for r in reports:
         cells = [f"{r.epoch:,}", f"{r.loss:.6g}"]
         cells += [f"{r.nll:.6g}", f"{r.penalty:.6g}"] * parts
-        cells += ["" if r.valid is None else f"{r.valid:.6g}"] * valid
+        cells += ["" if r.val_loss is None else f"{r.val_loss:.6g}"] * valid
         cells += [f"{r.lr:.3g}", f"{r.seconds:,.1f}"]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f'<th scope="col">{name}</th>' for name in names)

@@ -1,0 +1,107 @@
+"""Model files of older formats have the old names of records, fields and parameters; they load as what they meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hostile_files import parts, put
+
+from isthmus import OutlierDetector, load
+from isthmus.bottlenecks import VectorQuantized
+from isthmus.compression import decompress
+from isthmus.corruptions import Clean, GaussianNoise, Masking, Occlusion, SaltAndPepper
+from isthmus.errors import ModelFileError
+from isthmus.estimators.format_upgrades import FORMAT, FORMATS
+from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
+from isthmus.records import Record, describe
+from isthmus.scaling import NoScaling, UInt8
+
+FILES = Path(__file__).parent / "files"
+
+OLD: list[tuple[str, dict[str, Any], Record]] = [  # the parameter, what format 4 said, what it means
+    ("corruption", {"type": "Clean", "once": True}, Clean(fixed=True)),
+    (
+        "corruption",
+        {"type": "Noise", "scale": 0.25, "clip": True, "once": True},
+        GaussianNoise(0.25, clip=True, fixed=True),
+    ),
+    ("corruption", {"type": "Mask", "rate": 0.75, "value": 2.0, "once": False}, Masking(0.75, value=2.0)),
+    (
+        "corruption",
+        {"type": "SaltAndPepper", "rate": 0.5, "low": -1.0, "high": 2.0, "once": True},
+        SaltAndPepper(0.5, low=-1.0, high=2.0, fixed=True),
+    ),
+    (
+        "corruption",
+        {"type": "Occlude", "given": 0.25, "keep": "around", "value": 1.0, "once": False},
+        Occlusion(0.25, keep="around", value=1.0),
+    ),
+    ("scaling", {"type": "Bytes"}, UInt8()),
+    ("scaling", {"type": "Unscaled"}, NoScaling()),
+    (
+        "bottleneck",
+        {"type": "VectorQuantized", "size": 4, "entries": 9, "commitment": 0.5, "decay": 0.9, "revive": 0.25},
+        VectorQuantized(4, codebook_size=9, commitment=0.5, decay=0.9, dead_threshold=0.25),
+    ),
+    *(
+        ("optimizer", {**describe(record), "per": "feature", "type": type(record).__name__}, record)
+        for record in (cls(0.125, loss_reduction="feature") for cls in (Adam, AdamW, Adadelta, RMSprop, SGD))
+    ),
+]
+for _, entry, _ in OLD:
+    entry.pop("loss_reduction", None)
+
+
+@pytest.mark.parametrize(("name", "old", "meant"), OLD, ids=lambda value: getattr(value, "get", lambda _: "")("type"))
+def test_a_record_of_format_4_is_what_it_meant(name: str, old: dict[str, Any], meant: Record, tmp_path: Path) -> None:
+    header, tensors = parts(FILES / "format-4-table.safetensors")
+    header["parameters"][name] = old
+    ae = load(put(tmp_path / "x", header, tensors))
+    assert ae.get_params(deep=False)[name] == meant
+    ae.save(tmp_path / "y")
+    now, _ = parts(tmp_path / "y")
+    assert (now["format"], now["parameters"][name]) == (FORMAT, json.loads(json.dumps(describe(meant))))
+
+
+def test_parameters_of_format_4_are_what_they_meant(tmp_path: Path) -> None:
+    header, tensors = parts(FILES / "format-4-detector.safetensors")
+    header["detector"]["parameters"]["measure"] = "combined"
+    header["detector"]["autoencoder"] = {
+        "bottleneck": {"type": "Identity", "size": 2, "activation": "linear"},
+        "missing": "mask",
+    }
+    detector = load(put(tmp_path / "x", header, tensors))
+    assert isinstance(detector, OutlierDetector)
+    assert detector.anomaly_score == "combined"
+    assert detector.autoencoder.missing == "allow"
+    assert load(FILES / "format-4-missing.safetensors").missing == "allow"
+    assert load(FILES / "format-4-table.safetensors").missing == "error"
+
+
+@pytest.mark.parametrize("version", list(FORMATS)[1:-1])
+def test_an_older_format_has_no_newer_names(version: int, tmp_path: Path) -> None:
+    header, tensors = parts(FILES / f"format-{version}-table.safetensors")
+    header["parameters"]["corruption"] = describe(GaussianNoise(0.5))
+    with pytest.raises(ModelFileError, match="format 4 has no record GaussianNoise"):
+        load(put(tmp_path / "x", header, tensors))
+
+
+def test_the_newest_format_has_no_older_names(tmp_path: Path) -> None:
+    header, tensors = parts(FILES / f"format-{FORMAT}-table.safetensors")
+    header["parameters"]["corruption"] = {"type": "Noise", "scale": 0.5, "clip": False, "once": False}
+    with pytest.raises(ModelFileError, match="no 'Noise' among the records; did you mean GaussianNoise"):
+        load(put(tmp_path / "x", header, tensors))
+
+
+@pytest.mark.parametrize("name", ["table", "quantized"])
+def test_a_file_that_was_compressed_by_a_model_of_format_4_comes_back(name: str) -> None:
+    """What names the model in a compressed file does not depend on what its records are called."""
+    table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
+    for version in (4, FORMAT):
+        ae = load(FILES / f"format-{version}-{name}.safetensors")
+        restored = decompress(ae, FILES / f"format-4-{name}.compressed")
+        assert np.square(restored - table).mean() < 0.46  # the variance is 0.5

@@ -295,7 +295,7 @@ def test_the_tutorials_are_all_there() -> None:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda tutorial: tutorial.id)
 def test_a_tutorial_trains_and_is_measured(tutorial: Any, mnist: data.Dataset) -> None:
-    from isthmus.experiments.reproduction import FIGURES
+    from isthmus.experiments.tutorial_metrics import FIGURES
 
     small = replace(mnist, train=mnist.train[:400], test=mnist.test[:200])
     for system in tutorial.systems:

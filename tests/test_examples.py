@@ -49,8 +49,12 @@ def x(some: np.ndarray) -> Tensor:
 
 
 def system(tutorial: str) -> Autoencoder:
-    (one,) = tutorials.find(tutorial).systems
-    return one.build().set_params(epochs=EPOCHS, batch_size=BATCH, precision="float64", device="cpu")
+    return (
+        tutorials.find(tutorial)
+        .systems[0]
+        .build()
+        .set_params(epochs=EPOCHS, batch_size=BATCH, precision="float64", device="cpu")
+    )
 
 
 def losses(tutorial: str, some: np.ndarray) -> list[float]:

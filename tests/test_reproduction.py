@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import json
 import re
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
 
-from isthmus.experiments.reproduction import kept, markdown, reproduce
-from isthmus.experiments.tutorials import TUTORIALS, Tutorial
+from isthmus import data, load
+from isthmus.bottlenecks import Gaussian
+from isthmus.errors import DataError, NotPossibleError
+from isthmus.estimators.model_file import check_records
+from isthmus.experiments import reproduction
+from isthmus.experiments.printed_bottleneck import PrintedGaussian
+from isthmus.experiments.reproduction import Run, all_kept, completed, keep, kept, reproduce
+from isthmus.experiments.reproduction_table import Row, Spread, markdown
+from isthmus.experiments.tutorials import TUTORIALS, System, Tutorial, find
+from isthmus.nn.variables import Variables
 
 PUBLISHED = [tutorial for tutorial in TUTORIALS if any(any(system.published.values()) for system in tutorial.systems)]
 WITHIN = {"test per pixel": 0.02, "test per digit": 0.015, "test MSE": 0.1}
@@ -47,17 +62,183 @@ def test_the_tutorial_on_clothes_learns_them() -> None:
     assert (result.dataset.train.shape, result.dataset.test.shape) == ((60_000, 28, 28), (10_000, 28, 28))  # type: ignore[union-attr]
 
 
-def test_a_finished_tutorial_is_kept_and_tabled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from isthmus.experiments.reproduction import keep
+QUICK = ["epochs=0.005"]
 
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Run]]:
+    """The folder and the runs of a tutorial with two random states."""
     folder = tmp_path_factory.mktemp("reproduction")
-    tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "tf-simple")
-    assert kept(tutorial, folder) is None
-    (row,) = (keep(result, folder, ["epochs=0.01"]) for result in reproduce(tutorial, ["epochs=0.01"]))
-    assert kept(tutorial, folder, ["epochs=0.01"]) == [row]
-    assert kept(tutorial, folder) is None  # what was overridden is not the tutorial
-    assert "| tf-simple | 784-32-784, ReLU code, Adam | - | loss per pixel 0." in markdown([row])
+    (runs,) = completed(find("tf-simple"), folder, QUICK, [0, 1])
+    return folder, runs
+
+
+def copied(reproduced: tuple[Path, list[Run]], to: Path) -> Path:
+    return shutil.copytree(reproduced[0], to, dirs_exist_ok=True)
+
+
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(*_: Any) -> None:
+        raise AssertionError("something is trained")
+
+    monkeypatch.setattr(reproduction, "_trained", trained)
+
+
+def test_each_random_state_is_kept_and_trained_once(
+    reproduced: tuple[Path, list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, runs = reproduced
+    (system,) = find("tf-simple").systems
+    assert [run.random_state for run in runs] == [0, 1]
+    assert runs[0].ours != runs[1].ours
     assert (folder / "tf-simple/figures/reconstructions.png").exists()
+    assert load(folder / "tf-simple/state-1").random_state == 1
+    no_training(monkeypatch)
+    assert completed(find("tf-simple"), folder, QUICK, [1, 0]) == [runs[::-1]]
+    assert kept(find("tf-simple"), system, folder, QUICK, 2) is None
+    assert kept(find("tf-simple"), system, folder) is None  # what was overridden is not the tutorial
+    assert all_kept(find("tf-simple"), system, folder) == []
+
+
+@pytest.mark.parametrize("state", [0, 1])
+def test_results_of_the_older_layout_are_recognized(
+    state: int, reproduced: tuple[Path, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was one place for all random states, and the overrides alone said which it was."""
+    old = reproduced[1][state].model_dump(exclude={"random_state"}) | {"overrides": [*QUICK, f"random_state={state}"]}
+    (tmp_path / "tf-simple").mkdir()
+    (tmp_path / "tf-simple/result.json").write_text(json.dumps(old))
+    no_training(monkeypatch)
+    assert completed(find("tf-simple"), tmp_path, QUICK, [state]) == [[reproduced[1][state]]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ours": {"loss per pixel": "0.1"}},
+        {"ours": {}},
+        {"machine": 3},
+        {"epochs": None},
+        {"overrides": ["random_state=x"]},
+    ],
+    ids=str,
+)
+def test_a_damaged_result_is_a_sentence(
+    change: dict[str, Any], reproduced: tuple[Path, list[Run]], tmp_path: Path
+) -> None:
+    path = copied(reproduced, tmp_path) / "tf-simple/result.json"
+    known = json.loads(path.read_text())
+    del known["random_state"]
+    path.write_text(json.dumps(known | change))
+    with pytest.raises(DataError, match=r"result\.json is damaged; remove it, or choose another folder"):
+        kept(find("tf-simple"), find("tf-simple").systems[0], tmp_path)
+
+
+def test_mean_and_deviation_are_over_the_runs(reproduced: tuple[Path, list[Run]]) -> None:
+    tutorial = find("tf-simple")
+    row = Row(tutorial, tutorial.systems[0], reproduced[1])
+    told = row.to_dict()
+    losses = [run.ours["test per pixel"] for run in reproduced[1]]
+    assert told["mean"]["test per pixel"] == pytest.approx(np.mean(losses))
+    assert told["sd"]["test per pixel"] == pytest.approx(np.std(losses, ddof=1))
+    assert (told["n"], [run["ours"]["test per pixel"] for run in told["runs"]]) == (2, losses)
+    assert json.loads(json.dumps(told)) == json.loads(json.dumps(told, allow_nan=False))
+    line = next(line for line in markdown([row]).splitlines() if line.startswith("| tf-simple"))
+    assert re.search(r"\| - \| loss per pixel 0\.\d+ ± 0\.\d+; test per pixel 0\.\d+ ± 0\.\d+ \| 2 \| - \|", line)
+
+
+def test_nineteen_of_twenty_further_runs_lie_inside(rng: np.random.Generator) -> None:
+    """The interval holds what it says, for three runs as for many; 4,000 draws put the share within 0.01."""
+    for n in (3, 10):
+        runs = rng.normal(5, 0.3, size=(4_000, n + 1))
+        within = [
+            low <= new <= high for *some, new in runs.tolist() for low, high in [Spread(tuple(some)).interval or (1, 0)]
+        ]
+        assert np.mean(within) == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_published_figure_is_known_to_its_last_digit() -> None:
+    same = Spread((0.10195, 0.10195, 0.10195))
+    assert same.contains(0.1020)
+    assert not same.contains(0.1021)
+    assert Spread((236_436.0,) * 2).contains(236_436)
+    assert not Spread((236_436.0,) * 2).contains(236_437)
+    assert Spread((0.1,)).contains(0.1) is None  # one run says nothing about others
+    assert [str(Spread(values)) for values in ((0.1022, 0.1026), (149.0, 150.0), (0.1, 0.100004), (236_436.0,))] == [
+        *("0.1024 ± 0.0003", "149.50 ± 0.71", "0.100002 ± 0.000003", "236,436"),
+    ]
+
+
+def runs_at(tutorial: Tutorial, system: System, *levels: float) -> list[Run]:
+    """Runs whose figures are the published ones, or 0.5, times a level each."""
+    return [
+        Run(
+            id=tutorial.id,
+            system=system.name,
+            title=tutorial.title,
+            published=system.published,
+            ours={name: (value or 0.5) * level for name, value in system.published.items()},
+            epochs=1,
+            seconds=1.0,
+            precision="float32",
+            random_state=state,
+            overrides=[],
+            machine=f"machine of state {state}",
+            threads=1,
+        )
+        for state, level in enumerate(levels)
+    ]
+
+
+def test_a_published_figure_outside_says_why() -> None:
+    tutorial = find("keras-simple")
+    (system,) = tutorial.systems
+    met, missed, single = (
+        Row(tutorial, system, runs_at(tutorial, system, *levels))
+        for levels in ((0.99, 1.0, 1.02), (1.3, 1.31, 1.3), (1,))
+    )
+    assert (met.verdict, single.verdict) == ("yes", "-")
+    assert missed.verdict == "no: loss per pixel, test per pixel, mean code"
+    assert met.to_dict()["why"] is None
+    assert missed.to_dict()["why"] == system.why
+    assert "outside" not in markdown([met])
+    assert f"; {system.why}.\n" in markdown([missed])
+    assert "Machine 3: machine of state 2." in markdown([missed])
+
+
+def test_the_printed_form_of_the_vae_draws_wider_than_it_charges() -> None:
+    """z is normal with deviation exp(s); what is charged is the divergence of deviation exp(s / 2)."""
+    h = torch.tensor([[0.5, -1.0, 0.8, -0.4]]).expand(40_000, 4)
+    printed = PrintedGaussian(2)
+    code = printed(h, printed.variables(torch.Generator().manual_seed(0)), torch.Generator().manual_seed(0))
+    mean, s = h[0].chunk(2)
+    assert torch.allclose(code.z.mean(0), mean, atol=0.05)
+    assert torch.allclose(code.z.std(0), s.exp(), rtol=0.02)
+    charged = kl_divergence(Normal(mean, (s / 2).exp()), Normal(0.0, 1.0)).sum()
+    assert torch.allclose(code.penalty, charged)
+    assert torch.equal(printed.deterministic(h, Variables()).penalty, code.penalty)
+
+
+def test_only_systems_with_records_of_isthmus_have_a_model_file(
+    tmp_path: Path, mnist: data.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tutorial in TUTORIALS:
+        for system in tutorial.systems:
+            parameters = system.build().get_params(deep=False).values()
+            with nullcontext() if system.savable else pytest.raises(NotPossibleError, match="names only records"):
+                check_records(parameters)
+    vae = find("keras-vae")
+    some = dataclasses.replace(
+        mnist, train=mnist.train[:200], test=mnist.test[:200], test_labels=mnist.test_labels[:200]
+    )
+    monkeypatch.setattr(reproduction, "load", lambda _: some)
+    _, printed = reproduce(vae, ["epochs=1"], folder=tmp_path)
+    keep(printed, tmp_path)
+    assert {path.name for path in (tmp_path / "keras-vae/1").iterdir()} == {"history.csv", "figures", "result.json"}
+    assert load(tmp_path / "keras-vae").bottleneck == Gaussian(2)
+    with pytest.raises(NotPossibleError, match="PrintedGaussian is none; choose one of isthmus to save the model"):
+        printed.autoencoder.save(tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_what_the_tutorial_watches_is_written_as_training_goes(
@@ -87,6 +268,14 @@ def tables_script() -> Any:
     return module
 
 
+def with_pages(folder: Path) -> Path:
+    """The folder, with copies of the pages."""
+    (folder / "docs").mkdir()
+    for page in PAGES:
+        shutil.copy(ROOT / page, folder / page)
+    return folder
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_tutorial_has_its_row_with_figures(page: str) -> None:
     text, mark = (ROOT / page).read_text(encoding="utf-8"), PAGES[page]
@@ -99,12 +288,27 @@ def test_every_tutorial_has_its_row_with_figures(page: str) -> None:
 
 def test_the_pages_are_left_alone_where_results_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tables_script()
-    (tmp_path / "docs").mkdir()
-    for page in PAGES:
-        (tmp_path / page).write_text((ROOT / page).read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(script, "ROOT", tmp_path)
+    monkeypatch.setattr(script, "ROOT", with_pages(tmp_path))
     with pytest.raises(SystemExit, match=r"holds no results of tf-simple, .*: no page is written; ") as end:
         script.main(tmp_path)
     assert "\n" not in str(end.value)
     for page in PAGES:
         assert (tmp_path / page).read_bytes() == (ROOT / page).read_bytes()
+
+
+def test_the_pages_are_written_from_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, known = tables_script(), {"| 2 | no |", "| 2 | yes |", "| 1 | - |", "| 2 | 否 |"}
+    monkeypatch.setattr(script, "ROOT", with_pages(tmp_path))
+    for tutorial in TUTORIALS:
+        levels = {"keras-simple": (1.0, 1.01), "keras-deep": (1.3, 1.31)}.get(tutorial.id, (1.0,))
+        for system in tutorial.systems:
+            for run in runs_at(tutorial, system, *levels):
+                place = reproduction.home(tmp_path, tutorial, system, run.random_state)
+                place.mkdir(parents=True)
+                (place / "result.json").write_text(run.model_dump_json())
+    script.main(tmp_path)
+    texts = {page: (tmp_path / page).read_text(encoding="utf-8") for page in PAGES}
+    assert all(any(row in text for text in texts.values()) for row in known)
+    assert "Published figures outside the interval:\n\n- keras-deep: " in texts["docs/reproduction.md"]
+    script.main(tmp_path)
+    assert {page: (tmp_path / page).read_text(encoding="utf-8") for page in PAGES} == texts

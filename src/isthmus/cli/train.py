@@ -180,11 +180,15 @@ def reproduce(
     everything: Annotated[
         bool, typer.Option("--all", help="Every tutorial, one after the other; what is in --out already is kept.")
     ] = False,
+    random_state: Annotated[
+        str | None,
+        typer.Option(metavar="S1,S2,...", help="Train with each of these random states, and print mean and spread."),
+    ] = None,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """Train a tutorial's systems exactly as it does; print the published figures beside ours. Without an id, list them."""
-    from isthmus.experiments import reproduction, run_folder, tutorials
+    """Train a tutorial's systems exactly as it does; print the published figures and ours. Without an id, list them."""
+    from isthmus.experiments import reproduction, reproduction_table, tutorials
     from isthmus.io.atomic import replace_file
 
     words = settings or []
@@ -192,20 +196,45 @@ def reproduce(
         table(["id", "what it is", "from"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
         return
     chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
+    words, states = _random_states(random_state, words)
     target = out or Path("runs") / "reproduction"
-    rows: list[dict[str, Any]] = []
-    for tutorial in chosen:
-        kept = reproduction.kept(tutorial, target, words)
-        if kept is None:
-            with run_folder.reserve_folder(target / tutorial.id):
-                results = reproduction.reproduce(tutorial, words, watcher(as_json), target)
-                kept = [reproduction.keep(result, target, words) for result in results]
-        rows += kept
+    rows = [
+        reproduction_table.Row(tutorial, system, runs)
+        for tutorial in chosen
+        for system, runs in zip(
+            tutorial.systems,
+            reproduction.completed(tutorial, target, words, states, watcher(as_json)),
+            strict=True,
+        )
+    ]
     if as_json:
-        say_json(rows)
+        say_json([row.to_dict() for row in rows])
         return
-    header, *body = reproduction.table(rows)
-    table(header, body)
+    table(list(reproduction_table.HEADER), reproduction_table.table(rows))
+    for sentence in reproduction_table.sentences(rows):
+        say(sentence)
     if everything:
-        replace_file(target / "table.md", reproduction.markdown(rows).encode())
-    say(f"written to {target}: a folder for each, with model, pictures and result.json")
+        replace_file(target / "table.md", reproduction_table.markdown(rows).encode())
+    say(f"written to {target}: a folder for each run, with model, pictures and result.json")
+    for row in rows:
+        if not row.system.savable:
+            say(f"{row.name} has no model file: its bottleneck is none of isthmus's")
+
+
+def _random_states(typed: str | None, words: list[str]) -> tuple[list[str], list[int]]:
+    """The words without those about random states, and the random states; 0 where none is given."""
+    from isthmus.errors import RecordError
+    from isthmus.experiments.reproduction import DEFAULT_STATE
+
+    about = [word.partition("=") for word in words if word.partition("=")[0].strip() == "random_state"]
+    given = [text for _, _, text in about] + ([] if typed is None else [typed])
+    if len(given) > 1:
+        raise RecordError("the random states are given twice; give --random-state 0,1,2 alone")
+    parts = [part.strip() for part in given[0].split(",")] if given else [str(DEFAULT_STATE)]
+    if not all(part.isdecimal() and len(part) <= 10 and int(part) < 2**32 for part in parts) or len(
+        set(map(int, parts))
+    ) < len(parts):
+        raise RecordError(
+            f"invalid --random-state {given[0]!r}: expected different whole numbers from 0 to {2**32 - 1}, such as 0,1,2"
+        )
+    return [word for word in words if word.partition("=")[0].strip() != "random_state"], [int(part) for part in parts]

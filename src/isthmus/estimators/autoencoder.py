@@ -568,7 +568,11 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
 
     @learning()
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it."""
+        """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it.
+
+        Raises:
+            NotPossibleError: one of its records is none of isthmus, which no model file names.
+        """
         fitted = self._known()
         with fitted.at_rest():
             self._write(path, fitted, None, {})
@@ -603,6 +607,7 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         if broken is not None:
             raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
         parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
+        model_file.check_records([*parameters.values(), *fitted.records.values()])
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
         statistics, notes = model_file.notes(fitted.history, fitted.columns)

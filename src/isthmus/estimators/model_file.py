@@ -26,7 +26,7 @@ from pydantic import (
 from torch import Tensor
 
 from isthmus.data.kinds import Kind
-from isthmus.errors import ModelFileError, RecordError
+from isthmus.errors import ModelFileError, NotPossibleError, RecordError
 from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
@@ -43,6 +43,7 @@ __all__ = [
     "RunState",
     "Tensors",
     "agreeing",
+    "check_records",
     "describe_value",
     "history_of",
     "notes",
@@ -121,6 +122,18 @@ def record_types() -> dict[str, type[Record]]:
 
     modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
     return {name: getattr(module, name) for module in modules for name in module.__all__}
+
+
+def check_records(values: Iterable[Any]) -> None:
+    """`NotPossibleError` for a record that no file may name: a file that named it could not be read, or would mean another."""
+    known = record_types()
+    for value in values:
+        for each in (value, *value.get_params().values()) if isinstance(value, Record) else ():
+            if isinstance(each, Record) and known.get(type(each).__name__) is not type(each):
+                raise NotPossibleError(
+                    f"a model file names only records of isthmus itself, and {type(each).__name__} is none; "
+                    "choose one of isthmus to save the model"
+                )
 
 
 def describe_value(value: Any) -> Any:

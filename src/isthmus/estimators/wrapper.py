@@ -73,6 +73,7 @@ def under(name: str, tensors: model_file.Tensors) -> model_file.Tensors:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    model_file.check_records(values.values())
     return {
         name: None if isinstance(value, np.random.RandomState) else model_file.describe_value(value)
         for name, value in values.items()

@@ -16,6 +16,9 @@ Read in this order:
     parameter_sweep      a training for each value of a field
     detection            what a detector says of examples, as a table and a figure
     classification       labels learned from a run, and those of other examples
+    printed_bottleneck   a bottleneck of a tutorial that isthmus does not offer
     tutorials            the systems of five tutorials, with their published figures
-    reproduction         the tutorials trained and measured
+    tutorial_metrics     the figures that tutorials print
+    reproduction         the tutorials trained and measured, with several random states
+    reproduction_table   mean and standard deviation over the runs, compared with the published figures
 """

@@ -1,105 +1,152 @@
-"""Trains the tutorials' systems and measures the figures that they published, each by one definition.
+"""Trains the tutorials' systems, each with one random state or several, and measures the figures that they published by one definition.
 
-Pixels are in [0, 1] in every figure here, whatever the units of the data.
+A run of a system is its training with one random state; it has a folder with model, history, pictures and result.json.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus._version import __version__
-from isthmus.corruptions import GaussianNoise
 from isthmus.data import Dataset, load
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overrides import overridden
-from isthmus.estimators.unit_check import once
-from isthmus.evaluation.corruption_levels import LEVELS
-from isthmus.evaluation.metrics import pca_error
-from isthmus.evaluation.robustness_curve import robustness
-from isthmus.experiments.run_folder import DataSource, RunInfo, draw, save_run
+from isthmus.experiments.run_folder import DataSource, RunInfo, draw, history_csv, reserve_folder, save_run
 from isthmus.experiments.splits import Split
 from isthmus.experiments.tensorboard import EventWriter, installed
+from isthmus.experiments.tutorial_metrics import FIGURES, held_out
 from isthmus.experiments.tutorials import System, Tutorial
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import open_regular
 from isthmus.text import as_json
 from isthmus.training.state import Report
 
-__all__ = ["FIGURES", "Reproduction", "keep", "kept", "machine", "markdown", "reproduce", "table"]
-
+__all__ = ["DEFAULT_STATE", "Reproduction", "Run", "all_kept", "completed", "keep", "kept", "machine", "reproduce"]
 
 WATCHED_EPOCHS = {1, 2, 5, 10, 20, 50, 100, 200}
+DEFAULT_STATE = 0  # the random state of the tutorials' systems here
+_STATE = "state-"
+_MOST = 1 << 20  # bytes of a result.json
+Watcher = Callable[[Iterator[Report], str, int], Iterator[Report]]
+
+
+class Run(BaseModel):
+    """What result.json says of one training of a system."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    id: str
+    system: str
+    title: str
+    published: dict[str, float | None]
+    ours: Annotated[dict[str, float], Field(min_length=1)]
+    epochs: int
+    seconds: float
+    precision: str
+    random_state: int = DEFAULT_STATE
+    overrides: list[str]
+    machine: str
+    threads: int
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One trained system of a tutorial, with its figures beside the published ones."""
+    """One trained system of a tutorial, with its figures."""
 
     tutorial: Tutorial
     system: System
     autoencoder: Autoencoder
     dataset: Dataset
     figures: dict[str, float]
+    random_state: int = DEFAULT_STATE
+    assignments: tuple[str, ...] = ()
 
     @property
-    def row(self) -> dict[str, Any]:
-        """What `isthmus reproduce` prints: plain values."""
-        return {
-            "id": self.tutorial.id,
-            "system": self.system.name,
-            "title": self.tutorial.title,
-            "published": dict(self.system.published),
-            "ours": self.figures,
-            "epochs": self.autoencoder.history_[-1].epoch,
-            "seconds": self.autoencoder.seconds_,
-            "precision": self.autoencoder.precision_,
-        }
+    def run(self) -> Run:
+        """What is kept of it beside the model and the pictures."""
+        return Run(
+            id=self.tutorial.id,
+            system=self.system.name,
+            title=self.tutorial.title,
+            published=dict(self.system.published),
+            ours=self.figures,
+            epochs=self.autoencoder.history_[-1].epoch,
+            seconds=self.autoencoder.seconds_,
+            precision=self.autoencoder.precision_,
+            random_state=self.random_state,
+            overrides=list(self.assignments),
+            machine=machine(),
+            threads=torch.get_num_threads(),
+        )
 
 
 def reproduce(
     tutorial: Tutorial,
     assignments: Sequence[str] = (),
-    watch: Callable[[Iterator[Report], str, int], Iterator[Report]] | None = None,
+    watch: Watcher | None = None,
     folder: Path | None = None,
+    random_states: Sequence[int] = (DEFAULT_STATE,),
 ) -> Iterator[Reproduction]:
-    """Trains each system of a tutorial, perhaps with fields overridden, and measures it.
+    """Trains each system of a tutorial with each random state, perhaps with fields overridden, and measures it.
 
     Args:
         assignments: ``field=value``, as on the command line.
         watch: given the reports, a title and the numbers in an example, yields the reports again: a progress bar, say.
         folder: where the runs are kept, with the event files and pictures that the tutorial writes while it trains.
+        random_states: one training for each.
     """
     for system in tutorial.systems:
-        ae, dataset = overridden(system.build(), assignments), load(system.data)
-        reports: Iterator[Report] = ae.iter_fit(dataset.train, validation_data=dataset.test, every=50)
-        if folder is not None:
-            reports = recorded(reports, tutorial, ae, dataset, home(folder, tutorial, system))
-        title = f"{tutorial.id}, {system.name}" if system.name else tutorial.id
-        for _ in reports if watch is None else watch(reports, title, math.prod(dataset.train.shape[1:])):
-            pass
-        if folder is not None:  # before anything else can fail
-            save_run(home(folder, tutorial, system), ae, DataSource(system.data), RunInfo(tutorial.id))
-        figures = {name: FIGURES[name](ae, dataset) for name in system.published}
-        yield Reproduction(tutorial, system, ae, dataset, figures)
+        for state in random_states:
+            yield _trained(tutorial, system, assignments, watch, folder, state)
+
+
+def _trained(
+    tutorial: Tutorial,
+    system: System,
+    assignments: Sequence[str],
+    watch: Watcher | None,
+    folder: Path | None,
+    state: int,
+) -> Reproduction:
+    ae, dataset = overridden(system.build(), [*assignments, f"random_state={state}"]), load(system.data)
+    reports: Iterator[Report] = ae.iter_fit(dataset.train, validation_data=dataset.test, every=50)
+    if folder is not None:
+        reports = recorded(reports, tutorial, ae, dataset, home(folder, tutorial, system, state))
+    words = [tutorial.id, system.name, f"random state {state}" if state != DEFAULT_STATE else ""]
+    for _ in (
+        reports if watch is None else watch(reports, ", ".join(filter(None, words)), math.prod(dataset.train.shape[1:]))
+    ):
+        pass
+    if folder is not None:  # before anything else can fail
+        _save(home(folder, tutorial, system, state), ae, tutorial, system)
+    figures = {name: FIGURES[name](ae, dataset) for name in system.published}
+    return Reproduction(tutorial, system, ae, dataset, figures, state, tuple(assignments))
+
+
+def _save(place: Path, ae: Autoencoder, tutorial: Tutorial, system: System) -> None:
+    """The folder of the run. A system with a record of its own has no model file, for no file names such a record."""
+    if system.savable:
+        save_run(place, ae, DataSource(system.data), RunInfo(tutorial.id))
+    else:
+        place.mkdir(parents=True, exist_ok=True)
+        replace_file(place / "history.csv", history_csv(ae.history_).encode())
 
 
 def recorded(
     reports: Iterator[Report], tutorial: Tutorial, ae: Autoencoder, dataset: Dataset, place: Path
 ) -> Iterator[Report]:
     """The same reports; on the way, event files and pictures are written where the tutorial does so."""
-    part = Split(dataset.train, _test(dataset), dataset.test_labels)
+    part = Split(dataset.train, held_out(dataset), dataset.test_labels)
     with EventWriter(place) if tutorial.tensorboard and installed() else nullcontext() as events:
         for report in reports:
             if report.complete and events is not None:
@@ -109,137 +156,82 @@ def recorded(
             yield report
 
 
-def home(folder: Path, tutorial: Tutorial, system: System) -> Path:
-    """The folder of one system; a tutorial with several has one below it for each."""
-    several = len(tutorial.systems) > 1
-    return folder / tutorial.id / (str(tutorial.systems.index(system)) if several else "")
+def home(folder: Path, tutorial: Tutorial, system: System, random_state: int = DEFAULT_STATE) -> Path:
+    """The folder of one training: ID for a system without a name, ID/NUMBER for one with, and state-STATE below for other random states."""
+    place = folder / tutorial.id / (str(tutorial.systems.index(system)) if system.name else "")
+    return place if random_state == DEFAULT_STATE else place / f"{_STATE}{random_state}"
 
 
-def _test(dataset: Dataset) -> NDArray[np.generic]:
-    assert dataset.test is not None, "the tutorials' data sets have a test part"
-    return dataset.test
-
-
-def _valid(ae: Autoencoder) -> float:
-    val_loss = ae.history_[-1].val_loss
-    assert val_loss is not None, "the tutorials are trained with a validation set"
-    return val_loss
-
-
-def _error(ae: Autoencoder, given: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
-    """Mean squared error of what is made of the given against the clean, pixels in [0, 1]."""
-    with once():
-        ae.encode(clean[:3])  # units are judged by these: what is spoilt on purpose is in no other
-        difference = (ae.reconstruct(given) - clean.astype(np.float32)) / 255
-    return float(np.square(difference, dtype=np.float64).mean())
-
-
-def _given_error(ae: Autoencoder, dataset: Dataset) -> float:
-    test = _test(dataset)
-    return float(np.square((ae.corrupt(test) - test.astype(np.float32)) / 255, dtype=np.float64).mean())
-
-
-def _baseline_error(name: str) -> Callable[[Autoencoder, Dataset], float]:
-    """What a baseline leaves of the test pictures, spoilt as in training, once."""
-
-    def error(ae: Autoencoder, data: Dataset) -> float:
-        level = getattr(ae.corruption_, LEVELS[type(ae.corruption_)].field)
-        only: dict[str, Any] = {"levels": level, "baselines": [name], "draws": 1, "n": len(_test(data))}
-        result = robustness(ae, _test(data), train=data.train, **only)
-        return next(each.mse for each in result.figures if each.method == name) / 255**2
-
-    return error
-
-
-def _error_at(scale: float) -> Callable[[Autoencoder, Dataset], float]:
-    """The error of what is made of test pictures with normal noise of another scale."""
-    return lambda ae, data: _error(ae, ae.corrupt(_test(data), corruption=GaussianNoise(scale)), _test(data))
-
-
-_MOST = 1 << 20  # bytes of a result.json
-FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
-    # the running mean over the last epoch, as Keras reports it
-    "loss per pixel": lambda ae, _: ae.history_[-1].loss / math.prod(ae.shape_),
-    "loss per digit": lambda ae, _: ae.history_[-1].loss,
-    # the same loss on the test pictures, spoilt too where training spoils
-    "test per pixel": lambda ae, _: _valid(ae) / math.prod(ae.shape_),
-    "test per digit": lambda ae, _: _valid(ae),
-    "mean code": lambda ae, data: float(ae.encode(_test(data)).mean()),
-    "parameters": lambda ae, _: ae.n_parameters_,
-    "encoder parameters": lambda ae, _: sum(p.numel() for p in ae.model_.encoder.parameters()),
-    "decoder parameters": lambda ae, _: sum(p.numel() for p in ae.model_.decoder.parameters()),
-    # mean squared errors on the test pictures: from clean input, and from spoilt
-    "test MSE": lambda ae, data: _error(ae, _test(data), _test(data)),
-    "restored MSE": lambda ae, data: _error(ae, np.asarray(ae.corrupt(_test(data))), _test(data)),
-    **{f"restored MSE at {scale}": _error_at(scale) for scale in (0.3, 0.7, 1.0)},
-    # and of the spoilt pictures themselves, and what is made of them without a net
-    "spoilt MSE": _given_error,
-    "given MSE": _given_error,
-    "mean picture's MSE": _baseline_error("mean example"),
-    "linear map's MSE": _baseline_error("linear map"),
-    "PCA's test MSE": lambda ae, data: pca_error(data.train, _test(data), math.prod(ae.code_shape_)) / 255**2,
-}
-
-
-def keep(result: Reproduction, folder: Path, assignments: Sequence[str] = ()) -> dict[str, Any]:
-    """Writes model, pictures and result.json into a folder of its own, and returns the row."""
-    place = home(folder, result.tutorial, result.system)
-    row = result.row | {"overrides": list(assignments), "machine": machine(), "threads": torch.get_num_threads()}
-    part = Split(result.dataset.train, _test(result.dataset), result.dataset.test_labels)
-    save_run(place, result.autoencoder, DataSource(result.system.data), RunInfo(result.tutorial.id))
+def keep(result: Reproduction, folder: Path) -> Run:
+    """Writes model, pictures and result.json into a folder of its own, and returns what result.json says."""
+    place, run = home(folder, result.tutorial, result.system, result.random_state), result.run
+    part = Split(result.dataset.train, held_out(result.dataset), result.dataset.test_labels)
+    _save(place, result.autoencoder, result.tutorial, result.system)
     draw(place / "figures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
-    replace_file(place / "result.json", as_json(row).encode())
-    return row
+    replace_file(place / "result.json", as_json(run.model_dump()).encode())
+    return run
 
 
-def kept(tutorial: Tutorial, folder: Path, assignments: Sequence[str] = ()) -> list[dict[str, Any]] | None:
-    """The rows that an earlier run of the same tutorial with the same overrides left in a folder, if all are there."""
-    rows = []
-    for system in tutorial.systems:
-        path = home(folder, tutorial, system) / "result.json"
-        if not path.is_file():
-            return None
-        try:
-            with open_regular(path) as file:
-                row = json.loads(file.read(_MOST))
-            table([row])
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise DataError(f"{path} is damaged; remove it, or choose another folder (--out)") from None
-        if row["overrides"] != list(assignments) or row["system"] != system.name:
-            return None
-        rows.append(row)
-    return rows
+def kept(
+    tutorial: Tutorial,
+    system: System,
+    folder: Path,
+    assignments: Sequence[str] = (),
+    random_state: int = DEFAULT_STATE,
+) -> Run | None:
+    """What an earlier training of the same system with the same random state and overrides left in a folder, if it did."""
+    for state in {random_state: None, DEFAULT_STATE: None}:  # earlier versions had one place for all random states
+        run = _read(home(folder, tutorial, system, state) / "result.json", system)
+        if run is not None and (run.random_state, run.overrides) == (random_state, list(assignments)):
+            return run
+    return None
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The header and a line for each row: id, what it is, published, ours, epochs, seconds, threads."""
-    lines = [["id", "what it is", "published", "ours", "epochs", "seconds", "threads"]]
-    for row in rows:
-        title = f"{row['title']} ({row['system']})" if row["system"] else row["title"]
-        published = "; ".join(
-            f"{name} {number(value)}" for name, value in row["published"].items() if value is not None
-        )
-        ours = "; ".join(f"{name} {number(value)}" for name, value in row["ours"].items())
-        lines.append(
-            [row["id"], title, published or "-", ours, f"{row['epochs']}", f"{row['seconds']:.0f}", f"{row['threads']}"]
-        )
-    return lines
+def all_kept(tutorial: Tutorial, system: System, folder: Path) -> list[Run]:
+    """What all trainings of a system without overrides left in a folder, by random state."""
+    place = home(folder, tutorial, system)
+    paths = [place / "result.json", *place.glob(f"{_STATE}*/result.json")]
+    runs = {run.random_state: run for run in (_read(path, system) for path in paths) if run and not run.overrides}
+    return [runs[state] for state in sorted(runs)]
 
 
-def number(value: float) -> str:
-    """A figure with as many digits as it deserves."""
-    if float(value).is_integer() and abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}" if abs(value) >= 0.02 else f"{value:.5f}"
+def _read(path: Path, system: System) -> Run | None:
+    """What a result.json says of a system; None where there is none, or one of another system."""
+    if not path.is_file():
+        return None
+    try:
+        with open_regular(path) as file:
+            run = Run.model_validate_json(file.read(_MOST), strict=True)
+        if "random_state" not in run.model_fields_set:  # of an earlier version
+            given = [word.partition("=")[2] for word in run.overrides if word.startswith("random_state=")]
+            others = [word for word in run.overrides if not word.startswith("random_state=")]
+            run = run.model_copy(
+                update={"random_state": int(given[-1]) if given else DEFAULT_STATE, "overrides": others}
+            )
+    except (ValueError, RecursionError):
+        raise DataError(f"{path} is damaged; remove it, or choose another folder (--out)") from None
+    return run if run.system == system.name else None
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as Markdown, with the machines it was made on."""
-    header, *body = table(rows)
-    lines = [header, ["---"] * len(header), *body]
-    text = "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
-    machines = "; ".join(sorted({row["machine"] for row in rows}))
-    return f"{text}\n\nMachine: {machines}.\n"
+def completed(
+    tutorial: Tutorial,
+    folder: Path,
+    assignments: Sequence[str] = (),
+    random_states: Sequence[int] = (DEFAULT_STATE,),
+    watch: Watcher | None = None,
+) -> list[list[Run]]:
+    """For each system its runs, one for each random state: those that a folder holds, and the others, which are trained now."""
+    found = [[kept(tutorial, each, folder, assignments, state) for state in random_states] for each in tutorial.systems]
+    if all(all(runs) for runs in found):
+        return [[run for run in runs if run] for runs in found]
+    with reserve_folder(folder / tutorial.id):
+        return [
+            [
+                run or keep(_trained(tutorial, system, assignments, watch, folder, state), folder)
+                for run, state in zip(runs, random_states, strict=True)
+            ]
+            for system, runs in zip(tutorial.systems, found, strict=True)
+        ]
 
 
 def machine() -> str:

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from isthmus.cli import app
 from isthmus.data import Dataset, read
 from isthmus.errors import DataError
-from isthmus.experiments import run_folder, splits
-from isthmus.experiments.splits import found_again, keys_of, others, split
+from isthmus.experiments import membership, run_folder
+from isthmus.experiments.membership import example_keys
+from isthmus.experiments.split_recovery import recover_split, split_other
+from isthmus.experiments.splits import split
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -58,7 +60,7 @@ def test_nothing_trained_on_is_measured_on(how: str) -> None:
     trained, held = rows(before.train), rows(before.test)
     assert (len(trained), len(held)) == (90, 10)
     now = CHANGES[how]()
-    after = found_again(before.record, data(now, np.arange(len(now))), "error")  # type: ignore[arg-type]
+    after = recover_split(before.record, data(now, np.arange(len(now))), "error")  # type: ignore[arg-type]
     assert rows(after.test) <= held
     assert rows(after.train) <= trained
     assert (now[after.test_rows] == after.test).all()
@@ -85,36 +87,36 @@ def test_equal_examples_are_on_one_side() -> None:
     same = split(data(np.ones((50, 2))), "error")
     assert len(same.test) == 5
     assert "held-out ones have copies among the others" in same.notes[0]
-    again = found_again(same.record, data(np.ones((60, 2))), "error")  # type: ignore[arg-type]
+    again = recover_split(same.record, data(np.ones((60, 2))), "error")  # type: ignore[arg-type]
     assert (len(again.train), len(again.test)) == (45, 5)
 
 
 def test_keys_are_of_the_numbers_alone() -> None:
     whole = RNG.integers(0, 200, size=(40, 2, 3))
-    keys = keys_of(whole.astype(np.uint8))
+    keys = example_keys(whole.astype(np.uint8))
     for kind in (np.int16, np.int64, np.float32, np.float64):
-        np.testing.assert_array_equal(keys_of(whole.astype(kind)), keys)
-    assert len(np.unique(keys_of(RNG.normal(size=(20_000, 2))))) == 20_000
-    assert len(np.unique(keys_of(np.eye(300)))) == 300
+        np.testing.assert_array_equal(example_keys(whole.astype(kind)), keys)
+    assert len(np.unique(example_keys(RNG.normal(size=(20_000, 2))))) == 20_000
+    assert len(np.unique(example_keys(np.eye(300)))) == 300
     holes = np.array([[np.nan, 0.0], [-np.nan, -0.0], [0.0, np.nan]])
-    one, two, other = keys_of(holes)
+    one, two, other = example_keys(holes)
     assert one == two != other
 
 
 @pytest.mark.promise(25)
 def test_other_data_are_measured_without_what_was_trained_on() -> None:
     part = split(data(ROWS), "error")
-    mixed = others(part.record, data(np.concatenate([part.train[:60], NEW])), "error")
+    mixed = split_other(part.record, data(np.concatenate([part.train[:60], NEW])), "error")
     assert rows(mixed.test) <= rows(NEW)
     assert len(mixed.test) == 9
     assert "60 of 91 examples were trained on" in mixed.notes[0]
-    copy = others(part.record, data(RNG.permutation(ROWS)), "error")
+    copy = split_other(part.record, data(RNG.permutation(ROWS)), "error")
     assert rows(copy.test) == rows(part.test)
-    assert others(part.record, data(NEW), "error").notes == ()
+    assert split_other(part.record, data(NEW), "error").notes == ()
     with pytest.raises(DataError, match="trained on all examples"):
-        others(part.record, data(part.train), "error")
+        split_other(part.record, data(part.train), "error")
     with pytest.raises(DataError, match=r"held out are not in x\.csv any more"):
-        found_again(part.record, data(part.train), "error")  # type: ignore[arg-type]
+        recover_split(part.record, data(part.train), "error")  # type: ignore[arg-type]
 
 
 @pytest.mark.promise(25)
@@ -125,15 +127,15 @@ def test_what_was_trained_on_is_known_in_another_precision(then: Any, now: Any, 
     assert (written.astype(np.float32) != written).any()
     part = split(data(written.astype(then)), "error")
     assert part.record is not None
-    splits.write_record(tmp_path, part.record)
-    record = splits.read_record(tmp_path)
+    membership.write_membership(tmp_path, part.record)
+    record = membership.read_membership(tmp_path)
     again = written.astype(now)
-    assert splits.trained_on(record, again).sum() == 90
-    mixed = others(record, data(np.concatenate([again, NEW.astype(now)])), "error")
+    assert membership.trained_on(record, again).sum() == 90
+    mixed = split_other(record, data(np.concatenate([again, NEW.astype(now)])), "error")
     assert "90 of 131 examples were trained on" in mixed.notes[0]
     assert rows(mixed.test.astype(np.float32)) <= rows(part.test.astype(np.float32)) | rows(NEW.astype(np.float32))
     near = written + 1e-9  # other examples of one precision stay others
-    assert not splits.trained_on(split(data(written), "error").record, near).any()
+    assert not membership.trained_on(split(data(written), "error").record, near).any()
 
 
 @pytest.mark.promise(25)
@@ -145,7 +147,7 @@ def test_a_test_part_of_its_own_never_holds_what_was_trained_on() -> None:
     assert part.test_labels.tolist() == list(range(80, 100))
     assert "5 of 25 test examples are training examples too" in part.notes[0]
     moved = Dataset("x.npz", np.concatenate([ROWS[80:], ROWS[:40]]), np.concatenate([ROWS[30:60], NEW]))
-    after = found_again(part.record, moved, "error")  # type: ignore[arg-type]
+    after = recover_split(part.record, moved, "error")  # type: ignore[arg-type]
     assert rows(after.test) == rows(NEW)
     assert rows(after.train) <= rows(ROWS[:80])
 
@@ -156,12 +158,12 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
         np.save(tmp_path / "x.npy", values)
         return read(tmp_path / "x.npy")
 
-    monkeypatch.setattr("isthmus.experiments.splits._TAKEN", 100)
+    monkeypatch.setattr("isthmus.experiments.splits.IN_MEMORY", 100)
     twice = np.concatenate([ROWS, ROWS[:1]])  # the last is a copy of the first
     part = split(saved(twice), "error")
     assert isinstance(part.train, np.memmap)
     assert rows(part.test) == rows(ROWS[91:])
-    after = found_again(part.record, saved(np.concatenate([twice, NEW])), "error")  # type: ignore[arg-type]
+    after = recover_split(part.record, saved(np.concatenate([twice, NEW])), "error")  # type: ignore[arg-type]
     assert isinstance(after.train, np.memmap)
     np.testing.assert_array_equal(after.train, part.train)
     np.testing.assert_array_equal(after.test, part.test)
@@ -169,31 +171,31 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
     part = split(saved(ROWS), "error")
     assert part.record is not None
     assert part.record.keys is None
-    after = found_again(part.record, saved(np.concatenate([ROWS, NEW])), "error")
+    after = recover_split(part.record, saved(np.concatenate([ROWS, NEW])), "error")
     np.testing.assert_array_equal(after.test, ROWS[90:])
     np.testing.assert_array_equal(after.train, ROWS[:90])
     with pytest.raises(DataError, match="has changed other than by examples added at its end"):
-        found_again(part.record, saved(ROWS[::-1].copy()), "error")
+        recover_split(part.record, saved(ROWS[::-1].copy()), "error")
 
 
 @pytest.mark.promise(23)
 def test_a_damaged_memory_is_one_sentence(tmp_path: Path) -> None:
     part = split(data(ROWS), "error")
     assert part.record is not None
-    splits.write_record(tmp_path, part.record)
-    path = tmp_path / splits.FILE
+    membership.write_membership(tmp_path, part.record)
+    path = tmp_path / membership.FILE
     content = path.read_bytes()
-    there = splits.read_record(tmp_path)
+    there = membership.read_membership(tmp_path)
     assert there is not None
     np.testing.assert_array_equal(there.keys, part.record.keys)
     for place in (3, 40, len(content) // 2, len(content) - 3):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(DataError, match="is damaged"):
-            splits.read_record(tmp_path)
+            membership.read_membership(tmp_path)
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="is damaged"):
-        splits.read_record(tmp_path)
+        membership.read_membership(tmp_path)
 
 
 # The verbs
@@ -311,7 +313,7 @@ def test_held_out_examples_that_chose_the_model_are_named(tmp_path: Path) -> Non
 
 @pytest.mark.promise(25)
 def test_an_old_run_says_that_it_does_not_remember(grown: Path, trained: Path) -> None:
-    (grown / "run" / splits.FILE).unlink()
+    (grown / "run" / membership.FILE).unlink()
     assert "has lost split.safetensors" in says("evaluate", str(grown / "run"), code=1)
     known = json.loads((grown / "run" / "run.json").read_text())
     known.pop("remembers")

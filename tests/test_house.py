@@ -37,7 +37,6 @@ LONG = {  # what is longer, and why that reads better than two
     "evaluation.robustness_curve": "a result and its table",
     "experiments.comparison": "a result and its table",
     "experiments.run_folder": "the folder, what is in it, and who may write there",
-    "experiments.splits": "what is held out, and found again in data that changed",
     "experiments.tutorials": "five tutorials with their published figures: data",
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",

@@ -157,7 +157,7 @@ def detect(
     from isthmus.errors import DataError, RecordError
     from isthmus.estimators.outlier_detector import LEAST, OutlierDetector
     from isthmus.experiments import detection, run_folder
-    from isthmus.experiments.splits import trained_on
+    from isthmus.experiments.membership import trained_on
 
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
@@ -228,11 +228,11 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
     """Normal examples that the run did not train on, of --normal or held out by the run, and sentences about those left out."""
     from isthmus.data.parts import of_trained_classes
     from isthmus.experiments import run_folder
-    from isthmus.experiments.splits import untrained
+    from isthmus.experiments.split_recovery import exclude_trained
 
     reference = run_folder.examples_of(run, None if normal is None else given.at(normal), bears=True)[1]
     if normal is not None:
-        fresh, note = untrained(run_folder.membership_of(run), reference)
+        fresh, note = exclude_trained(run_folder.membership_of(run), reference)
         return fresh, [note, _of_stopping(run, ae, fresh)]
     part = run_folder.part_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)

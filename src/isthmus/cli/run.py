@@ -14,8 +14,9 @@ from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments import run_folder, run_report
+from isthmus.experiments.membership import Membership
 from isthmus.experiments.run_folder import DataSource, RunInfo
-from isthmus.experiments.splits import Membership, Split, split
+from isthmus.experiments.splits import Split, split
 from isthmus.experiments.validation_set import watched_by
 from isthmus.text import command
 

@@ -94,7 +94,7 @@ def sweep(
     Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
     on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
     """
-    from isthmus.experiments import parameter_sweep, run_folder, splits
+    from isthmus.experiments import membership, parameter_sweep, run_folder, split_recovery, splits
     from isthmus.experiments.comparison_metrics import text_of
     from isthmus.experiments.validation_set import chosen_by
 
@@ -104,9 +104,11 @@ def sweep(
     key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, metric]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
     missing: Missing = "allow" if "allow" in grid.get("missing", [ae.missing]) else "error"
-    record = splits.read_record(folder)  # of the same sweep, begun before
+    record = membership.read_membership(folder)  # of the same sweep, begun before
     part = (
-        splits.split(dataset, missing) if record is None else splits.found_again(record, dataset, missing, whole=True)
+        splits.split(dataset, missing)
+        if record is None
+        else split_recovery.recover_split(record, dataset, missing, whole=True)
     )
     validation, notes = chosen_by(dataset, part)
     say_notes([*dataset.notes, *part.notes, *notes], as_json)

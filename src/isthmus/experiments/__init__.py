@@ -2,7 +2,9 @@
 
 Read in this order:
 
-    splits               which examples are held out, and found again in data that changed
+    membership           what a run remembers of its examples
+    splits               which examples are held out
+    split_recovery       the same split again, in data that changed
     validation_set       which examples a training is watched by
     run_folder           the folder of a run
     tensorboard          event files

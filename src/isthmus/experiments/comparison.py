@@ -26,8 +26,9 @@ from isthmus.estimators.unit_check import once
 from isthmus.evaluation import Evaluation, checked, evaluate, shown
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, NOISE, Column, differing
+from isthmus.experiments.membership import trained_on
 from isthmus.experiments.run_folder import DataSource
-from isthmus.experiments.splits import split, trained_on
+from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import chosen_by
 from isthmus.io.atomic import replace_file
 from isthmus.plots.comparison import tradeoff, under_each_other

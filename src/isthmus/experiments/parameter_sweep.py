@@ -24,8 +24,9 @@ from isthmus.estimators.overrides import changed
 from isthmus.evaluation import evaluate
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
+from isthmus.experiments.membership import Membership, write_membership
 from isthmus.experiments.run_folder import DataSource, RunInfo
-from isthmus.experiments.splits import Membership, split, write_record
+from isthmus.experiments.splits import split
 from isthmus.experiments.sweep_result import SIZE, Sweep
 from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, trial
 from isthmus.io.atomic import replace_file
@@ -104,7 +105,7 @@ def sweep(
         if room.folder is not None:
             _begin(room.folder, TrainingData(examples.values, held.values))
             if record is not None:
-                write_record(room.folder, record)
+                write_membership(room.folder, record)
         trials: list[Trial] = []
         for number, (cell, each) in enumerate(planned):
             said = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())

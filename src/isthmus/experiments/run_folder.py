@@ -38,8 +38,10 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.loading import load, load_autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.experiments.splits import FILE as RECORD
-from isthmus.experiments.splits import Membership, Split, drawn_once, found_again, others, read_record, write_record
+from isthmus.experiments.membership import FILE as RECORD
+from isthmus.experiments.membership import Membership, read_membership, write_membership
+from isthmus.experiments.split_recovery import recover_split, split_other
+from isthmus.experiments.splits import Split, split_without_record
 from isthmus.io.atomic import alone, check_folder, check_writable, holds, replace_file
 from isthmus.io.files import open_regular
 from isthmus.io.tables import csv_records
@@ -169,11 +171,11 @@ def part_of(
             f"{run} has lost {RECORD}, and which examples it held out is not known: name others with --data"
         )
     if own and record is not None:
-        return found_again(record, dataset, missing, whole)
+        return recover_split(record, dataset, missing, whole)
     if own:
-        part = drawn_once(dataset, missing)
+        part = split_without_record(dataset, missing)
         return part if _never_changes(dataset) else replace(part, notes=(_NO_RECORD,))
-    part = others(record, dataset, missing)
+    part = split_other(record, dataset, missing)
     if record is None and not _never_changes(dataset) and not (run / "run.json").is_file():
         part = replace(
             part, notes=(*part.notes, f"{run} does not say what it was trained on: it may have seen these examples")
@@ -198,14 +200,14 @@ def changes(run: Path, dataset: Dataset, missing: Missing, given: DataSource | N
     if record is None or not _is_own(run, given):
         return ()
     try:
-        return found_again(record, dataset, missing).notes
+        return recover_split(record, dataset, missing).notes
     except DataError as error:
         return (str(error),)
 
 
 def membership_of(run: Path) -> Membership | None:
     """What a run remembers of its examples, if it does."""
-    return read_record(folder_of(run))
+    return read_membership(folder_of(run))
 
 
 def _is_own(run: Path, given: DataSource | None) -> bool:
@@ -322,7 +324,7 @@ def _write_run(folder: Path, origin: DataSource | None, about: RunInfo, record: 
     if record is None:
         (folder / RECORD).unlink(missing_ok=True)
     else:
-        write_record(folder, record)
+        write_membership(folder, record)
     if origin is None:  # arrays, of which nobody knows where they lie
         return
     said = asdict(

@@ -19,8 +19,8 @@ from isthmus.estimators.loading import load_autoencoder
 from isthmus.evaluation import evaluate
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
+from isthmus.experiments.membership import Membership
 from isthmus.experiments.run_folder import DataSource, RunInfo
-from isthmus.experiments.splits import Membership
 from isthmus.io.atomic import check_folder, replace_file
 from isthmus.io.files import open_regular
 from isthmus.text import as_json

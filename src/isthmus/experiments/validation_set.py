@@ -11,7 +11,8 @@ from isthmus.data import Dataset
 from isthmus.data.parts import of_trained_classes
 from isthmus.data.validation import Examples
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.experiments.splits import Split, keys_of
+from isthmus.experiments.membership import example_keys
+from isthmus.experiments.splits import Split
 
 __all__ = ["chose_when_to_stop", "chosen_by", "said_of_stopping", "watched_by"]
 
@@ -58,7 +59,7 @@ def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]
 
 def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:
     """How many of some examples are among those by which early stopping chose the model: of the validation part, or held-out ones."""
-    return int(np.isin(keys_of(examples), keys_of(watched_by(dataset, part)[0].values)).sum())
+    return int(np.isin(example_keys(examples), example_keys(watched_by(dataset, part)[0].values)).sum())
 
 
 def said_of_stopping(ae: Autoencoder, dataset: Dataset, part: Split) -> str:
@@ -77,5 +78,5 @@ def said_of_stopping(ae: Autoencoder, dataset: Dataset, part: Split) -> str:
 def _fresh(dataset: Dataset, part: Split) -> NDArray[np.int64]:
     """The rows of the validation part that are neither trained on nor tested."""
     assert dataset.validation is not None
-    known = np.concatenate([keys_of(part.train), keys_of(part.test)])
-    return np.flatnonzero(~np.isin(keys_of(dataset.validation), known))
+    known = np.concatenate([example_keys(part.train), example_keys(part.test)])
+    return np.flatnonzero(~np.isin(example_keys(dataset.validation), known))

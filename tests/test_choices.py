@@ -295,12 +295,12 @@ def test_the_tutorials_are_all_there() -> None:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda tutorial: tutorial.id)
 def test_a_tutorial_trains_and_is_measured(tutorial: Any, mnist: data.Dataset) -> None:
-    from isthmus.experiments.tutorial_metrics import FIGURES
+    from isthmus.experiments.tutorial_metrics import METRICS
 
     small = replace(mnist, train=mnist.train[:400], test=mnist.test[:200])
     for system in tutorial.systems:
         ae = overridden(system.build(), ["epochs=0.5"]).fit(small.train, validation_data=small.test)
-        figures = {name: FIGURES[name](ae, small) for name in system.published}
+        figures = {name: METRICS[name](ae, small) for name in system.published}
         assert all(np.isfinite(value) and value >= 0 for value in figures.values())
         if "encoder parameters" in figures:
             assert figures["encoder parameters"] == 236_436

@@ -84,7 +84,7 @@ def test_a_trial_of_a_sweep_is_kept_whatever_fails(tmp_path: Path, monkeypatch: 
 
 def test_a_tutorial_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "tf-simple")
-    monkeypatch.setitem(tutorial_metrics.FIGURES, "loss per pixel", fails)
+    monkeypatch.setitem(tutorial_metrics.METRICS, "loss per pixel", fails)
     with pytest.raises(BrokenError):
         list(reproduction.reproduce(tutorial, ["epochs=0.005"], folder=tmp_path))
     assert load(tmp_path / "tf-simple").shape_ == (28, 28)

@@ -217,7 +217,7 @@ def reproduce(
         say(sentence)
     if everything:
         replace_file(target / "table.md", reproduction_table.markdown(rows).encode())
-    say(f"written to {target}: a folder for each run, with model, pictures and result.json")
+    say(f"written to {target}: a folder for each run, with model, figures and result.json")
     for row in rows:
         if not row.system.savable:
             say(f"{row.name} has no model file: its bottleneck is none of isthmus's")

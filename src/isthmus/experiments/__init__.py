@@ -20,7 +20,7 @@ Read in this order:
     classification       labels learned from a run, and those of other examples
     printed_bottleneck   a bottleneck of a tutorial that isthmus does not offer
     tutorials            the systems of five tutorials, with their published figures
-    tutorial_metrics     the figures that tutorials print
+    tutorial_metrics     the metrics that tutorials print
     reproduction         the tutorials trained and measured, with several random states
     reproduction_table   mean and standard deviation over the runs, compared with the published figures
 """

@@ -1,6 +1,6 @@
-"""Trains the tutorials' systems, each with one random state or several, and measures the figures that they published by one definition.
+"""Trains the tutorials' systems, each with one random state or several, and measures what they published.
 
-A run of a system is its training with one random state; it has a folder with model, history, pictures and result.json.
+A run of a system is its training with one random state; it has a folder with model, history, figures and result.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from isthmus.estimators.overrides import overridden
 from isthmus.experiments.run_folder import DataSource, RunInfo, draw, history_csv, reserve_folder, save_run
 from isthmus.experiments.splits import Split
 from isthmus.experiments.tensorboard import EventWriter, installed
-from isthmus.experiments.tutorial_metrics import FIGURES, held_out
+from isthmus.experiments.tutorial_metrics import METRICS, held_out
 from isthmus.experiments.tutorials import System, Tutorial
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import open_regular
@@ -36,6 +36,12 @@ __all__ = ["DEFAULT_STATE", "Reproduction", "Run", "all_kept", "completed", "kee
 WATCHED_EPOCHS = {1, 2, 5, 10, 20, 50, 100, 200}
 DEFAULT_STATE = 0  # the random state of the tutorials' systems here
 _STATE = "state-"
+_RENAMED = {  # metrics in a result.json of an earlier version
+    "spoilt MSE": "corrupted MSE",
+    "given MSE": "occluded MSE",
+    "mean picture's MSE": "training mean's MSE",
+    "linear map's MSE": "ridge regression's MSE",
+}
 _MOST = 1 << 20  # bytes of a result.json
 Watcher = Callable[[Iterator[Report], str, int], Iterator[Report]]
 
@@ -61,25 +67,25 @@ class Run(BaseModel):
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One trained system of a tutorial, with its figures."""
+    """One trained system of a tutorial, with its metrics."""
 
     tutorial: Tutorial
     system: System
     autoencoder: Autoencoder
     dataset: Dataset
-    figures: dict[str, float]
+    metrics: dict[str, float]
     random_state: int = DEFAULT_STATE
     assignments: tuple[str, ...] = ()
 
     @property
     def run(self) -> Run:
-        """What is kept of it beside the model and the pictures."""
+        """What is kept of it besides the model and its figures."""
         return Run(
             id=self.tutorial.id,
             system=self.system.name,
             title=self.tutorial.title,
             published=dict(self.system.published),
-            ours=self.figures,
+            ours=self.metrics,
             epochs=self.autoencoder.history_[-1].epoch,
             seconds=self.autoencoder.seconds_,
             precision=self.autoencoder.precision_,
@@ -101,8 +107,8 @@ def reproduce(
 
     Args:
         assignments: ``field=value``, as on the command line.
-        watch: given the reports, a title and the numbers in an example, yields the reports again: a progress bar, say.
-        folder: where the runs are kept, with the event files and pictures that the tutorial writes while it trains.
+        watch: given the reports, a title and the number of features of an example, yields the reports again: a progress bar, say.
+        folder: where the runs are kept, with the event files and figures that the tutorial writes while it trains.
         random_states: one training for each.
     """
     for system in tutorial.systems:
@@ -129,8 +135,8 @@ def _trained(
         pass
     if folder is not None:  # before anything else can fail
         _save(home(folder, tutorial, system, state), ae, tutorial, system)
-    figures = {name: FIGURES[name](ae, dataset) for name in system.published}
-    return Reproduction(tutorial, system, ae, dataset, figures, state, tuple(assignments))
+    metrics = {name: METRICS[name](ae, dataset) for name in system.published}
+    return Reproduction(tutorial, system, ae, dataset, metrics, state, tuple(assignments))
 
 
 def _save(place: Path, ae: Autoencoder, tutorial: Tutorial, system: System) -> None:
@@ -145,7 +151,7 @@ def _save(place: Path, ae: Autoencoder, tutorial: Tutorial, system: System) -> N
 def recorded(
     reports: Iterator[Report], tutorial: Tutorial, ae: Autoencoder, dataset: Dataset, place: Path
 ) -> Iterator[Report]:
-    """The same reports; on the way, event files and pictures are written where the tutorial does so."""
+    """The same reports; on the way, event files and figures are written where the tutorial does so."""
     part = Split(dataset.train, held_out(dataset), dataset.test_labels)
     with EventWriter(place) if tutorial.tensorboard and installed() else nullcontext() as events:
         for report in reports:
@@ -163,11 +169,11 @@ def home(folder: Path, tutorial: Tutorial, system: System, random_state: int = D
 
 
 def keep(result: Reproduction, folder: Path) -> Run:
-    """Writes model, pictures and result.json into a folder of its own, and returns what result.json says."""
+    """Writes model, figures and result.json into a folder of its own, and returns what result.json says."""
     place, run = home(folder, result.tutorial, result.system, result.random_state), result.run
     part = Split(result.dataset.train, held_out(result.dataset), result.dataset.test_labels)
     _save(place, result.autoencoder, result.tutorial, result.system)
-    draw(place / "figures", result.autoencoder, result.tutorial.pictures, part, result.tutorial.choices)
+    draw(place / "figures", result.autoencoder, result.tutorial.figures, part, result.tutorial.choices)
     replace_file(place / "result.json", as_json(run.model_dump()).encode())
     return run
 
@@ -202,6 +208,7 @@ def _read(path: Path, system: System) -> Run | None:
     try:
         with open_regular(path) as file:
             run = Run.model_validate_json(file.read(_MOST), strict=True)
+        run = run.model_copy(update={"ours": {_RENAMED.get(name, name): value for name, value in run.ours.items()}})
         if "random_state" not in run.model_fields_set:  # of an earlier version
             given = [word.partition("=")[2] for word in run.overrides if word.startswith("random_state=")]
             others = [word for word in run.overrides if not word.startswith("random_state=")]

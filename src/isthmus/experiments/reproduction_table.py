@@ -156,8 +156,12 @@ def outside(rows: Sequence[Row]) -> list[str]:
 
 
 def machines(rows: Sequence[Row]) -> list[str]:
-    """The machines of all runs; the table names them by their place in this list, from 1 on."""
-    return list(dict.fromkeys(run.machine for row in rows for run in row.runs))
+    """The machines of all runs, with the precision; the table names them by their place in this list, from 1 on."""
+    return list(dict.fromkeys(_where(run) for row in rows for run in row.runs))
+
+
+def _where(run: Run) -> str:
+    return f"{run.machine}, {run.precision}"
 
 
 def table(rows: Sequence[Row]) -> list[list[str]]:
@@ -173,14 +177,14 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
             row.verdict,
             ", ".join(dict.fromkeys(f"{run.epochs}" for run in row.runs)),
             f"{statistics.fmean(run.seconds for run in row.runs):.0f}",
-            ", ".join(f"{place}" for place in sorted({known.index(run.machine) + 1 for run in row.runs})),
+            ", ".join(f"{place}" for place in sorted({known.index(_where(run)) + 1 for run in row.runs})),
         ]
         for row in rows
     ]
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """What the table needs beside it: what lies outside and why, and the machines."""
+    """What the table needs besides: what lies outside and why, and the machines."""
     positions = [f"machine {place}: {name}" for place, name in enumerate(map(printable, machines(rows)), 1)]
     return [*(f"outside: {sentence}" for sentence in outside(rows)), *positions]
 

@@ -1,6 +1,6 @@
-"""The figures that tutorials print, each by one definition.
+"""The metrics that tutorials print, each with one definition.
 
-Pixels are in [0, 1] in every figure here, whatever the units of the data.
+Pixels are in [0, 1] in every metric here, whatever the units of the data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from isthmus.evaluation.corruption_levels import LEVELS
 from isthmus.evaluation.metrics import pca_error
 from isthmus.evaluation.robustness_curve import robustness
 
-__all__ = ["FIGURES", "held_out"]
+__all__ = ["METRICS", "held_out"]
 
 
 def held_out(dataset: Dataset) -> NDArray[np.generic]:
@@ -36,20 +36,20 @@ def _valid(ae: Autoencoder) -> float:
 
 
 def _error(ae: Autoencoder, given: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
-    """Mean squared error of what is made of the given against the clean, pixels in [0, 1]."""
+    """Mean squared error of the reconstructions of the given examples against the clean ones, pixels in [0, 1]."""
     with once():
-        ae.encode(clean[:3])  # units are judged by these: what is spoilt on purpose is in no other
+        ae.encode(clean[:3])  # units are judged by these: a corruption does not change them
         difference = (ae.reconstruct(given) - clean.astype(np.float32)) / 255
     return float(np.square(difference, dtype=np.float64).mean())
 
 
-def _given_error(ae: Autoencoder, dataset: Dataset) -> float:
+def _corrupted_error(ae: Autoencoder, dataset: Dataset) -> float:
     test = held_out(dataset)
     return float(np.square((ae.corrupt(test) - test.astype(np.float32)) / 255, dtype=np.float64).mean())
 
 
 def _baseline_error(name: str) -> Callable[[Autoencoder, Dataset], float]:
-    """What a baseline leaves of the test pictures, spoilt as in training, once."""
+    """The error of a baseline on the test images, corrupted once as in training."""
 
     def error(ae: Autoencoder, data: Dataset) -> float:
         level = getattr(ae.corruption_, LEVELS[type(ae.corruption_)].field)
@@ -60,30 +60,30 @@ def _baseline_error(name: str) -> Callable[[Autoencoder, Dataset], float]:
     return error
 
 
-def _error_at(scale: float) -> Callable[[Autoencoder, Dataset], float]:
-    """The error of what is made of test pictures with normal noise of another scale."""
-    return lambda ae, data: _error(ae, ae.corrupt(held_out(data), corruption=GaussianNoise(scale)), held_out(data))
+def _error_at(std: float) -> Callable[[Autoencoder, Dataset], float]:
+    """The error on test images with Gaussian noise of another standard deviation."""
+    return lambda ae, data: _error(ae, ae.corrupt(held_out(data), corruption=GaussianNoise(std)), held_out(data))
 
 
-FIGURES: dict[str, Callable[[Autoencoder, Dataset], float]] = {
+METRICS: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     # the running mean over the last epoch, as Keras reports it
     "loss per pixel": lambda ae, _: ae.history_[-1].loss / math.prod(ae.shape_),
     "loss per digit": lambda ae, _: ae.history_[-1].loss,
-    # the same loss on the test pictures, spoilt too where training spoils
+    # the same loss on the test images, corrupted too where training corrupts
     "test per pixel": lambda ae, _: _valid(ae) / math.prod(ae.shape_),
     "test per digit": lambda ae, _: _valid(ae),
     "mean code": lambda ae, data: float(ae.encode(held_out(data)).mean()),
     "parameters": lambda ae, _: ae.n_parameters_,
     "encoder parameters": lambda ae, _: sum(p.numel() for p in ae.model_.encoder.parameters()),
     "decoder parameters": lambda ae, _: sum(p.numel() for p in ae.model_.decoder.parameters()),
-    # mean squared errors on the test pictures: from clean input, and from spoilt
+    # mean squared errors on the test images: from clean input, and from corrupted
     "test MSE": lambda ae, data: _error(ae, held_out(data), held_out(data)),
     "restored MSE": lambda ae, data: _error(ae, np.asarray(ae.corrupt(held_out(data))), held_out(data)),
-    **{f"restored MSE at {scale}": _error_at(scale) for scale in (0.3, 0.7, 1.0)},
-    # and of the spoilt pictures themselves, and what is made of them without a net
-    "spoilt MSE": _given_error,
-    "given MSE": _given_error,
-    "mean picture's MSE": _baseline_error("mean example"),
-    "linear map's MSE": _baseline_error("linear map"),
+    **{f"restored MSE at {std}": _error_at(std) for std in (0.3, 0.7, 1.0)},
+    # and of the corrupted images themselves, and of baselines without a network
+    "corrupted MSE": _corrupted_error,
+    "occluded MSE": _corrupted_error,
+    "training mean's MSE": _baseline_error("mean example"),
+    "ridge regression's MSE": _baseline_error("linear map"),
     "PCA's test MSE": lambda ae, data: pca_error(data.train, held_out(data), math.prod(ae.code_shape_)) / 255**2,
 }

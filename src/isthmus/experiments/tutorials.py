@@ -30,7 +30,7 @@ class System:
     """One autoencoder of a tutorial: how it is made, on which data, and what was published about it.
 
     ``why`` says why a published figure may lie outside the interval of our runs; it is printed where one does. ``savable`` is False for a
-    system with a record that isthmus does not offer, which no model file names: its figures and pictures are kept, and no model.
+    system with a record that isthmus does not offer, which no model file names: its metrics and figures are kept, and no model.
     """
 
     build: Callable[[], Autoencoder]
@@ -45,7 +45,7 @@ class System:
 class Tutorial:
     """A system of a tutorial, or a few that are compared.
 
-    ``pictures`` are names in `isthmus.plots`, with ``choices`` for some of them; ``watched`` is one that is also saved as training
+    ``figures`` are names in `isthmus.plots`, with ``choices`` for some of them; ``watched`` is one that is also saved as training
     goes; ``tensorboard`` says that the tutorial watches training in TensorBoard.
     """
 
@@ -53,7 +53,7 @@ class Tutorial:
     title: str
     source: str
     systems: tuple[System, ...]
-    pictures: tuple[str, ...] = ("reconstructions", "losses")
+    figures: tuple[str, ...] = ("reconstructions", "losses")
     note: str = ""
     watched: str | None = None
     tensorboard: bool = False
@@ -95,7 +95,7 @@ def _pixels(
     corruption: GaussianNoise | Occlusion | None = None,
     likelihood: Bernoulli | Normal | None = None,
 ) -> Autoencoder:
-    """What all the tutorials share: bytes over 255, cross-entropy unless told otherwise, a fixed random state."""
+    """What all the tutorials share: bytes over 255, cross-entropy unless another likelihood is given, a fixed random state."""
     return Autoencoder(
         bottleneck,
         architecture=architecture,
@@ -150,14 +150,14 @@ def _restoring(
 
 _RESTORED = (
     "restored MSE",
-    "spoilt MSE",
-    "linear map's MSE",
+    "corrupted MSE",
+    "ridge regression's MSE",
     "restored MSE at 0.3",
     "restored MSE at 0.7",
     "restored MSE at 1.0",
     "parameters",
 )
-_COMPLETED = ("restored MSE", "given MSE", "mean picture's MSE", "linear map's MSE")
+_COMPLETED = ("restored MSE", "occluded MSE", "training mean's MSE", "ridge regression's MSE")
 
 CONV_CODE = Conv((16,), kernel=5, code="map", down="stride", up="transpose")
 
@@ -283,7 +283,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
     ),
     Tutorial(
         "keras-tsne",
-        "encode to 32 numbers, then t-SNE to the plane",
+        "encode to 32 dimensions, then t-SNE to two",
         KERAS,
         (System(lambda: _keras(Identity(32, "relu"), MLP((128, 64)), 100, 256), {"test per pixel": None}),),
         ("tsne",),
@@ -341,7 +341,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
             ),
         ),
         ("sheet", "reconstructions", "losses"),
-        "the tutorial's sheet holds originals only; here each stands beside its reconstruction",
+        "the tutorial's sheet holds originals only; here it holds each original and its reconstruction",
         watched="sheet",
     ),
     Tutorial(
@@ -354,7 +354,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
             for name, build in (("linear, tied", _linear), ("deep", lambda: _deep(20, Normal())))
         ),
         ("pca",),
-        "PCA in closed form beside each trained autoencoder: the linear one reaches it, the deep one beats it",
+        "compared with PCA in closed form: the linear autoencoder reaches its error, the deep one has a lower error",
     ),
     Tutorial(
         "strided-0.3",
@@ -389,12 +389,12 @@ TUTORIALS: tuple[Tutorial, ...] = (
             ),
         ),
         ("denoising", "restorations", "robustness", "losses"),
-        "the same noise, steps and loss for both; the error at other noise than in training shows what each makes of what it never saw",
+        "the same noise, steps and loss for both; the error at other noise levels than in training shows how each generalizes",
         choices={"restorations": {"levels": (0.3, 0.5, 0.7, 1.0)}, "robustness": {"n": 200, "draws": 1}},
     ),
     Tutorial(
         "occluded",
-        "a third or a quarter of the picture is given: restore the whole",
+        "a third or a quarter of the image is given: restore the whole",
         DENOISING,
         tuple(
             System(
@@ -405,7 +405,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
             for name, share in (("a third given", 1 / 3), ("a quarter given", 1 / 4))
         ),
         ("completion", "robustness", "losses"),
-        "beside it what the mean of the training pictures leaves, and the best linear map from what is given to the whole",
+        "compared with the mean of the training images, and with ridge regression from the visible pixels to all",
         choices={"robustness": {"baselines": ("mean example", "linear map")}},
     ),
 )

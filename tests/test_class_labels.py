@@ -21,7 +21,8 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.cli import app
 from isthmus.data import read
-from isthmus.data.labels import class_labels, labels_from_cells, plain
+from isthmus.data.label_columns import labels_from_cells
+from isthmus.data.labels import class_labels, plain
 from isthmus.data.parts import of_trained_classes
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.plots.interactive import hover_map

@@ -25,13 +25,11 @@ ORDER = MAP.findall(isthmus.__doc__ or "")  # the rooms in reading order
 LONGEST, LONGEST_FUNCTION = 300, 40  # lines of a module; of a function without its docstring
 LONG = {  # what is longer, and why that reads better than two
     "data.images.layout": "what names of folders mean, one list",
-    "data.labels": "every type that labels come in, in one place",
     "data.tables.numbers": "what a column taught in one block holds for the next",
     "data.tables.reading": "text, Excel and Parquet, whose columns mean the same",
     "estimators.autoencoder": "the face of it all, mostly docstrings of parameters",
     "estimators.base": "what every fitted autoencoder does, a method each",
     "estimators.classifier": "a scikit-learn face, mostly docstrings",
-    "estimators.model_file": "the format and what older ones become",
     "estimators.outlier_detector": "a scikit-learn face, mostly docstrings",
     "evaluation.measure": "a result of many figures, each with its unit",
     "evaluation.robustness_curve": "a result and its table",

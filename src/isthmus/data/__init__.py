@@ -4,6 +4,7 @@ Read in this order:
 
     options         how examples are read, where their file does not say it
     labels          labels of any type, and what has none
+    label_columns   labels and ids as columns of files hold them
     label_classes   classes of labels as text and back
     kinds           what axes mean: tables, images, windows
     locations       where a number stands: line and column of a file, row and column of an array

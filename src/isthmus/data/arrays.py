@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import Kind, kind_of
-from isthmus.data.labels import labels_from_values, unlabeled
+from isthmus.data.label_columns import labels_from_values
+from isthmus.data.labels import unlabeled
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
 from isthmus.io.files import AXES, open_regular, read_exactly, shown

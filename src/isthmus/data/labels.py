@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -20,19 +19,18 @@ from isthmus.text import is_number, printable
 
 __all__ = [
     "ClassLabels",
+    "as_objects",
     "class_labels",
-    "ids_from_values",
     "is_a",
-    "labels_from_cells",
-    "labels_from_values",
+    "is_finite_number",
+    "missing_labels",
+    "narrow",
     "numbered",
     "plain",
     "unlabeled",
 ]
 
 Array = npt.NDArray[Any]
-
-_LISTED = 5  # marks in a note
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +79,7 @@ class ClassLabels:
         """The classes as numbers, where each of them is a finite one or the text of one."""
         if self.classes.dtype.kind in "biuf":
             return self.classes.astype(np.float64)
-        if all(isinstance(value, str) and _is_finite(value) for value in self.classes.tolist()):
+        if all(isinstance(value, str) and is_finite_number(value) for value in self.classes.tolist()):
             return np.array([float(value) for value in self.classes.tolist()])
         return None
 
@@ -131,18 +129,12 @@ def numbered(parts: Sequence[ClassLabels]) -> list[NDArray[np.int64]]:
 
 def unlabeled(y: Any) -> int:
     """How many of a data set's labels say that there is none."""
-    return int(_missing(np.asarray(y)).sum())
+    return int(missing_labels(np.asarray(y)).sum())
 
 
 def plain(values: Iterable[Any]) -> list[Any]:
     """Labels as JSON values: numbers, truth values and text as they are, what else there is as text, None for none."""
     return [value if isinstance(value, bool | int | float | str | None) else cell(value) for value in _native(values)]
-
-
-def ids_from_values(values: Sequence[Any]) -> Array:
-    """What names rows, (n,), as text; "" where it is missing."""
-    objects = _objects(values)
-    return np.asarray(["" if none else str(each) for each, none in zip(values, _missing(objects), strict=True)])
 
 
 def _native(values: Iterable[Any]) -> list[Any]:
@@ -163,12 +155,12 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
         values, missing = np.asarray(y), np.asarray(y.isna(), bool)
         real = isinstance(y.dtype, np.dtype) and y.dtype.kind == "f"  # else NumPy makes floats of whole numbers
         if missing.any() and values.dtype.kind != "M" and not real:
-            values = _objects(y.tolist())
+            values = as_objects(y.tolist())
         y = values
     elif is_a(y, "polars", "Series"):
-        y = _objects(y.to_list())
+        y = as_objects(y.to_list())
     elif is_a(y, "pyarrow", "Array", "ChunkedArray"):
-        y = _objects(y.to_pylist())
+        y = as_objects(y.to_pylist())
     elif is_a(y, "torch", "Tensor"):
         y = _of_tensor(y, name)
     elif isinstance(y, np.ma.MaskedArray):
@@ -176,13 +168,13 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
         y = (
             np.asarray(y)
             if not masked.any()
-            else _objects([None if out else v for v, out in zip(y.data, masked, strict=True)])
+            else as_objects([None if out else v for v, out in zip(y.data, masked, strict=True)])
         )
     elif not isinstance(y, np.ndarray) and not hasattr(y, "__array__"):
         y = _from_list(y, name)
     values = np.asarray(y)
-    missing = _missing(values)
-    return (_narrowed(values, missing) if values.dtype == object else values), missing
+    missing = missing_labels(values)
+    return (narrow(values, missing) if values.dtype == object else values), missing
 
 
 def _of_tensor(y: Any, name: str) -> Array:
@@ -207,20 +199,21 @@ def _from_list(y: Any, name: str) -> Array:
         raise DataError(f"{name} is {printable(repr(y), 60)}, and no list of labels: give one for each example")
     if cells and isinstance(cells[0], list | tuple | np.ndarray):
         return np.asarray(y)
-    values = _objects(cells)
-    missing = _missing(values)
+    values = as_objects(cells)
+    missing = missing_labels(values)
     text = [isinstance(value, str) for value in values[~missing]]
     return values.astype(str) if text and all(text) and not missing.any() else values
 
 
-def _objects(cells: Sequence[Any]) -> Array:
+def as_objects(cells: Sequence[Any]) -> Array:
+    """The values (n,) as an array of objects, whatever they are."""
     values = np.empty(len(cells), object)
     values[:] = cells
     return values
 
 
-def _missing(values: Array) -> NDArray[np.bool_]:
-    """Where there is no label."""
+def missing_labels(values: Array) -> NDArray[np.bool_]:
+    """Where a value means: no label; of the same shape."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind in "mM":
@@ -243,7 +236,7 @@ def _is_nothing(value: Any) -> bool:
     return isinstance(value, Real | np.floating) and bool(value != value)
 
 
-def _narrowed(values: Array, missing: NDArray[np.bool_]) -> Array:
+def narrow(values: Array, missing: NDArray[np.bool_]) -> Array:
     """Objects all of one kind in the type of that kind, so far as each stays what it is; where there is none, anything stands."""
     known = values[~missing].tolist()
     kinds = {_kind(value) for value in known}
@@ -298,94 +291,9 @@ def _told_apart(known: Array, name: str) -> tuple[Array, NDArray[np.int64]]:
     except TypeError:  # of several kinds, which have no order
         different.sort(key=lambda value: (type(value).__name__, str(value)))
     positions = {value: place for place, value in enumerate(different)}
-    return _objects(different), np.array([positions[value] for value in known.tolist()], np.int64)
+    return as_objects(different), np.array([positions[value] for value in known.tolist()], np.int64)
 
 
-# What files hold
-
-
-def labels_from_cells(cells: Sequence[str | None], marks: Iterable[str]) -> tuple[Array, tuple[str, ...]]:
-    """The labels of a column of text cells, (n,), with None where there is none, and what a user should hear of them.
-
-    An empty cell is no label. Where all others are numbers, marks for missing values are none either; beside text they are text.
-    Numbers become whole or floating-point ones where writing them gives the same cells again; else the cells stay text: 02134, 1e2.
-
-    Args:
-        cells: as they stand in the file.
-        marks: lower-case words for a missing value, such as "na".
-    """
-    marks = {*marks, "nan"}
-    there = [cell for cell in cells if cell is not None and cell.strip()]
-    marked = {cell for cell in set(there) if cell.strip().lower() in marks}
-    words = set(there) - marked
-    numbers = all(_is_finite(word) for word in words)
-    none = marked if numbers else set[str]()
-    kept = words if numbers else words | marked
-    notes = _notes(
-        there, set() if numbers else marked, sum(map(there.count, none)) + len(cells) - len(there), len(cells)
-    )
-    convert = _conversion(kept) if numbers and words else str
-    labels = [None if cell is None or not cell.strip() or cell in none else convert(cell) for cell in cells]
-    return labels_from_values(labels), notes + _twice(kept if convert is str and numbers else set())
-
-
-def labels_from_values(values: Sequence[Any]) -> Array:
-    """Labels (n,) in the type that holds them as they are; objects, None among them, where there is none."""
-    objects = _objects(values)
-    missing = _missing(objects)
-    if missing.any():
-        objects[missing] = None
-        return objects
-    narrow = _narrowed(objects, missing)
-    return narrow.astype(str) if narrow.dtype == object and all(isinstance(value, str) for value in values) else narrow
-
-
-def labels_from_column(values: Sequence[Any]) -> tuple[Array, tuple[str, ...]]:
-    """The labels of a column of typed values, (n,), and what a user should hear of them."""
-    labels = labels_from_values(values)
-    return labels, _notes((), set(), unlabeled(labels), len(values))
-
-
-def _conversion(words: set[str]) -> Any:
-    """What makes numbers of cells that can be written again as they were: int, float; or str, which leaves them as they are."""
-    for kind in (int, float):
-        if all(_same(kind, word) for word in words):
-            return kind
-    return str
-
-
-def _is_finite(word: str) -> bool:
+def is_finite_number(word: str) -> bool:
     """Whether a word is a number, and not infinite."""
     return is_number(word.strip()) and math.isfinite(float(word))
-
-
-def _same(kind: Any, word: str) -> bool:
-    try:
-        return str(kind(word)) == word.strip()
-    except (ValueError, OverflowError):
-        return False
-
-
-def _notes(there: Sequence[str], text: set[str], without: int, count: int) -> tuple[str, ...]:
-    notes = []
-    if text:
-        counts = Counter(cell for cell in there if cell in text)
-        said = ", ".join(f"{printable(word, 40)} ({n:,} rows)" for word, n in counts.most_common(_LISTED))
-        notes.append(
-            f"beside text, these labels are taken for text: {said}; leave the cell empty where there is no label"
-        )
-    if without:
-        notes.append(f"{without:,} of {count:,} rows {'has' if without == 1 else 'have'} no label")
-    return tuple(notes)
-
-
-def _twice(words: set[str]) -> tuple[str, ...]:
-    """A note where one number is written in several ways, which then are several labels."""
-    seen: dict[float, str] = {}
-    for word in sorted(words):
-        other = seen.setdefault(float(word), word)
-        if other != word:
-            return (
-                f"the labels {printable(other)} and {printable(word)} are one number, written in two ways: two classes",
-            )
-    return ()

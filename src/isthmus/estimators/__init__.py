@@ -4,6 +4,7 @@ Read in this order:
 
     defaults                what "auto" means: choices made from the data
     format_upgrades         headers of older formats as those of the newest
+    model_notes             history and names of columns as tensors
     model_file              the model file
     checkpoint              what training resumes from, as a part of a model file
     memory_estimate         how much memory and work a model takes, from the sizes of its layers

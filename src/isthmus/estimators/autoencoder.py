@@ -29,7 +29,7 @@ from isthmus.data.kinds import Kind
 from isthmus.data.sentinels import sentence, sentinels
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
-from isthmus.estimators import model_file
+from isthmus.estimators import model_file, model_notes
 from isthmus.estimators.base import FittedAutoencoder, RecordParams, seed_of
 from isthmus.estimators.checkpoint import TrainingData, of_the_data, round_of, tensors_of
 from isthmus.estimators.defaults import (
@@ -610,7 +610,7 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         model_file.check_records([*parameters.values(), *fitted.records.values()])
         if isinstance(parameters["random_state"], np.random.RandomState):
             parameters["random_state"] = None
-        statistics, notes = model_file.notes(fitted.history, fitted.columns)
+        statistics, notes = model_notes.notes(fitted.history, fitted.columns)
         if stands is None and len(notes["history"]) < len(fitted.history):
             warnings.warn(
                 f"of a history of {len(fitted.history):,} epochs a model file keeps {len(notes['history']):,}, evenly spaced; "

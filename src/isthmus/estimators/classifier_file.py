@@ -11,7 +11,7 @@ from pydantic import Field
 
 from isthmus.data.label_classes import from_lines, to_lines
 from isthmus.data.labels import class_labels
-from isthmus.estimators import model_file
+from isthmus.estimators import model_notes
 from isthmus.estimators.classifier_head import Head
 from isthmus.estimators.model_file import Epochs, Statistic, Tensors
 from isthmus.estimators.wrapper import Surrounding
@@ -32,7 +32,7 @@ class ClassifierPart(Surrounding):
 
 def tensors_of(head: Head, classes: Array, history: tuple[Report, ...]) -> tuple[list[str], Tensors]:
     """The names of the history's statistics; softmax, labels and history as tensors."""
-    statistics, notes = model_file.notes(history, None)
+    statistics, notes = model_notes.notes(history, None)
     lines = np.frombuffer(to_lines(classes).encode(), np.uint8).copy()
     return statistics, head.state_dict() | notes | {"classes": torch.from_numpy(lines)}
 
@@ -44,14 +44,14 @@ def asked(part: ClassifierPart, there: Tensors, code: int, dtype: torch.dtype) -
     held = {name: torch.empty(size, dtype=dtype, device="meta") for name, size in wanted.items()}
     return (
         held
-        | model_file.notes_asked(part.statistics, there)
+        | model_notes.expected_notes(part.statistics, there)
         | {"classes": torch.empty(lines, dtype=torch.uint8, device="meta")}
     )
 
 
 def learned(part: ClassifierPart, tensors: Tensors) -> tuple[Head, Array, tuple[Report, ...]]:
     """Softmax, labels and history; ValueError that names what no fit leads to."""
-    history = model_file.history_of(part.statistics, part.epoch, tensors)
+    history = model_notes.read_history(part.statistics, part.epoch, tensors)
     classes = from_lines(tensors.pop("classes").numpy().tobytes().decode())
     told = class_labels(classes, len(classes))
     if len(classes) != part.classes or told.numbers.tolist() != list(range(part.classes)):

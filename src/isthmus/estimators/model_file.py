@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Never, TypeVar
 
 import numpy as np
-import torch
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -28,6 +27,7 @@ from torch import Tensor
 from isthmus.data.kinds import Kind
 from isthmus.errors import ModelFileError, NotPossibleError, RecordError
 from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
+from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
 from isthmus.io.safetensors import CHECKSUM, opened, packed, unique_json
@@ -45,9 +45,6 @@ __all__ = [
     "agreeing",
     "check_records",
     "describe_value",
-    "history_of",
-    "notes",
-    "notes_asked",
     "part",
     "read_file",
     "read_value",
@@ -55,8 +52,6 @@ __all__ = [
     "write_file",
 ]
 
-_FIGURES = ("epoch", "step", "steps", "seconds", "loss", "nll", "penalty", "val_loss", "lr", "complete")
-_MOST_HISTORY = 2**18  # numbers; of a history of more, rows that are evenly spaced are kept
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 Epochs = Annotated[int, Field(ge=0, lt=2**31)]
 Steps = Annotated[int, Field(ge=0, lt=2**53)]  # a float64 holds each of them
@@ -66,7 +61,6 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
 _READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # of whose shapes there may be several
 
-Tensors = dict[str, Tensor]  # in a sketch: on the device "meta", names, shapes and types without memory
 ExpectedTensors = Callable[["Header", Tensors], Tensors]
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -155,95 +149,6 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
     return read(value, names) if isinstance(value, dict) else value
 
 
-# What may be long, as tensors
-
-
-def notes(history: Sequence[Report], columns: Iterable[str] | None) -> tuple[list[str], Tensors]:
-    """The names of the history's statistics; the history (epochs, figures) with what of it there is; the names of columns, if any."""
-    names = list(dict.fromkeys(name for report in history for name in report.stats))
-    history = _thinned(history, len(_FIGURES) + len(names))
-    rows = [[getattr(report, name) for name in _FIGURES] + [report.stats.get(n) for n in names] for report in history]
-    wide = len(_FIGURES) + len(names)
-    tensors = {
-        "history": torch.tensor([[0.0 if v is None else float(v) for v in row] for row in rows], dtype=torch.float64),
-        "history.there": torch.tensor([[v is not None for v in row] for row in rows], dtype=torch.bool),
-    }
-    tensors = {name: tensor.reshape(len(rows), wide) for name, tensor in tensors.items()}
-    if columns is not None:
-        text = "\n".join(json.dumps(name) for name in columns)
-        tensors["columns"] = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
-    return names, tensors
-
-
-def _thinned(rows: Any, wide: int) -> Any:
-    """All rows, or of very many as many as a file's history holds: evenly spaced, the first and the last among them."""
-    most = max(2, _MOST_HISTORY // wide)
-    if len(rows) <= most:
-        return rows
-    positions = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
-    return rows[torch.from_numpy(positions)] if isinstance(rows, Tensor) else [rows[place] for place in positions]
-
-
-def history_of(statistics: Sequence[str], last: int, tensors: Tensors) -> tuple[Report, ...]:
-    """The reports that `notes` made tensors of, none after the last epoch; ValueError if they are none."""
-    names = (*_FIGURES, *statistics)
-    values, there = (_thinned(tensors.pop(name), len(names)).tolist() for name in ("history", "history.there"))
-    rows = [{n: v for n, v, known in zip(names, *row, strict=True) if known} for row in zip(values, there, strict=True)]
-    reports = tuple(map(_report, rows))
-    if any(report.epoch > last for report in reports):
-        raise ValueError(f"the history has an epoch after {last}, which is the last")
-    return reports
-
-
-def _report(row: Mapping[str, float]) -> Report:
-    figures: dict[str, Any] = {name: row.get(name) for name in _FIGURES}
-    for name, most in (("epoch", 2.0**31), ("step", 2.0**53), ("steps", 2.0**53)):
-        if figures[name] is None or not figures[name].is_integer() or not 0 <= figures[name] < most:
-            raise ValueError(f"the history has the {name} {figures[name]}")
-        figures[name] = int(figures[name])
-    if figures["seconds"] is not None and not 0 <= figures["seconds"] < 1e10:
-        raise ValueError(f"the history has the seconds {figures['seconds']}")
-    lacks = next((name for name, value in figures.items() if value is None and name != "val_loss"), None)
-    if lacks is not None:
-        raise ValueError(f"the history lacks the {lacks} of an epoch")
-    figures["complete"] = bool(figures["complete"])
-    return Report(**figures, stats={name: value for name, value in row.items() if name not in _FIGURES})
-
-
-def _columns(tensors: Tensors, shape: tuple[int, ...]) -> tuple[str, ...] | None:
-    """The names of columns; ValueError unless there is one for each number of an example."""
-    if "columns" not in tensors:
-        return None
-    content = tensors.pop("columns")
-    count = int((content == ord("\n")).sum()) + 1
-    if shape != (count,):
-        raise ValueError(f"columns has {count} names for examples of shape {shape}")
-    return tuple(_text(line) for line in content.numpy().tobytes().decode().split("\n"))
-
-
-def _text(line: str) -> str:
-    """A JSON text; what does not begin and end as one is not looked at."""
-    if not (len(line) > 1 and line[0] == line[-1] == '"'):
-        raise ValueError("columns has a name that is no text")
-    return str(json.loads(line))
-
-
-def notes_asked(statistics: Sequence[str], there: Tensors) -> Tensors:
-    """What the notes have to look like: as long as they are, and as wide as the header says."""
-    wide = len(_FIGURES) + len(statistics)
-    rows = len(there["history"]) if there["history"].ndim else 0
-    asked = {
-        "history": torch.empty(rows, wide, dtype=torch.float64, device="meta"),
-        "history.there": torch.empty(rows, wide, dtype=torch.bool, device="meta"),
-    }
-    if "columns" in there:
-        asked["columns"] = torch.empty(there["columns"].numel(), dtype=torch.uint8, device="meta")
-    return asked
-
-
-# Files
-
-
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Writes a model file in one piece: the old file stays until the new one is whole."""
     entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
@@ -282,10 +187,10 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
         header, notes = _header(path, contents.texts)
         there = contents.sketches()
         affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
-        _agree(there, expected(header, there | affine) | ({} if notes else notes_asked(header.statistics, there)))
+        _agree(there, expected(header, there | affine) | ({} if notes else expected_notes(header.statistics, there)))
         tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
-        history = history_of(header.statistics, header.epoch, tensors)
-        columns = _columns(tensors, header.shape)
+        history = read_history(header.statistics, header.epoch, tensors)
+        columns = read_columns(tensors, header.shape)
     return File(header, tensors, history, columns)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from isthmus.data.containers import column_names, named_once
 from isthmus.data.dataset import Dataset
-from isthmus.data.labels import ids_from_values, labels_from_column
+from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.columns import choose
 from isthmus.data.validation import as_examples, is_a

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
-from isthmus.data.labels import ids_from_values, labels_from_cells, labels_from_column
+from isthmus.data.label_columns import ids_from_values, labels_from_cells, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import MARKS

@@ -21,7 +21,17 @@ import numpy as np
 from isthmus import Autoencoder, data, plots
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.compression import Compressed, Point, at_bits, at_psnr, compress, decompress, lossless, rate_distortion
+from isthmus.compression import (
+    Compressed,
+    Point,
+    RateDistortion,
+    at_bits,
+    at_psnr,
+    compress,
+    decompress,
+    lossless,
+    rate_distortion,
+)
 from isthmus.experiments.reproduction import machine
 from isthmus.plots.figure import save_png
 
@@ -81,7 +91,7 @@ def main() -> None:
         folder = given.out.parent / "figures"
         folder.mkdir(exist_ok=True)
         points = table[DRAWN][0].points
-        save_png(plots.rate_distortion(Autoencoder(), test, points=points), folder / f"compression-{name}.png")
+        save_png(plots.rate_distortion(RateDistortion(points, len(test))), folder / f"compression-{name}.png")
         parts += section(name, table, lossless(test), len(test))
     given.out.write_text("\n".join([*head(given.seeds, given.epochs), *parts, ""]), encoding="utf-8")
     print(f"written: {given.out}")

@@ -19,12 +19,11 @@ from statistics import mean
 
 import numpy as np
 
-from isthmus import Autoencoder, data
+from isthmus import Autoencoder, data, plots
 from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
 from isthmus.experiments import tutorials
 from isthmus.experiments.reproduction import machine
 from isthmus.plots.figure import save_png
-from isthmus.plots.noise_robustness import curves, examples
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -110,12 +109,12 @@ def hidden_error(ae: Autoencoder, X: np.ndarray) -> float:
 
 def drawn(noisy: list[Trained], occluded: list[Trained], folder: Path) -> None:
     """Three pictures: errors against noise, digits restored from noise, digits completed."""
-    save_png(curves(joined(noisy, LEVELS)), folder / "robustness.png")
+    save_png(plots.robustness(joined(noisy, LEVELS)), folder / "robustness.png")
     kept = joined(noisy, SHOWN, without=("mean example", "median filter"))
-    save_png(examples(kept, "GaussianNoise"), folder / "dense-or-conv.png")
+    save_png(plots.restorations(kept, kind="GaussianNoise"), folder / "dense-or-conv.png")
     whole = occluded[0].sweeps[0]
     figures = tuple(figure for system in occluded for figure in system.sweeps[0].figures)
-    save_png(examples(replace(whole, figures=figures), "Occlusion"), folder / "occluded.png")
+    save_png(plots.restorations(replace(whole, figures=figures), kind="Occlusion"), folder / "occluded.png")
 
 
 def joined(systems: list[Trained], levels: Sequence[float], without: Sequence[str] = ()) -> Robustness:

@@ -30,6 +30,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimators.attribution import mended
 from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer, squares
+from isthmus.evaluation import detect
 from isthmus.likelihoods import Normal
 from isthmus.plots.figure import png
 from isthmus.scaling import Standard
@@ -327,12 +328,13 @@ def test_the_most_anomalous_is_drawn_first() -> None:
     X = np.random.default_rng(0).random((60, 6, 7)) * 0.1
     detector = OutlierDetector(quick(epochs=1), random_state=0, false_alarm_rate=0.2).fit(X)
     X[17, 3, 2] = 9
-    figure = plots.anomalies(detector, X, n=3)
+    found = detect(detector, X, n_shown=3)
+    figure = plots.anomalies(found)
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert len(labels) == 6
     assert labels[0].startswith("row 17\n")
-    assert png(figure) == png(plots.anomalies(detector, X, n=3))
-    scores = plots.anomaly_scores(detector, X)
+    assert png(figure) == png(plots.anomalies(detect(detector, X, n_shown=3)))
+    scores = plots.anomaly_scores(found)
     assert f"{(detector.predict(X) == -1).sum()} lie above the threshold" in scores.get_label()
 
 

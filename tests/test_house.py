@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ MODULES = {
 }  # their names, "" for the package itself
 MAP = re.compile(r"^    (\w+)/?  +\S", re.MULTILINE)  # a line of a package's map
 ORDER = MAP.findall(isthmus.__doc__ or "")  # the rooms in reading order
+MEASURING = {"evaluation", "compression"}  # the rooms whose functions measure
 LONGEST, LONGEST_FUNCTION = 300, 40  # lines of a module; of a function without its docstring
 LONG = {  # what is longer, and why that reads better than two
     "data.images.layout": "what names of folders mean, one list",
@@ -133,6 +135,26 @@ def test_nothing_asks_for_a_component_by_its_class() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}:
                 asked = {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)} & concrete
                 assert not asked or room(module) in components, f"{module}, line {node.lineno}: {asked}"
+
+
+def test_figures_measure_nothing() -> None:
+    """What a figure shows of a measurement is handed to it: of the rooms that measure, `plots` takes the classes of results alone."""
+    allowed = {"latent_traversal"}  # which decodes: codes on the way between others
+    for module in MODULES:
+        if room(module) == "plots":
+            for node in ast.walk(parsed(module)):
+                if isinstance(node, ast.ImportFrom) and room((node.module or "").partition(".")[2]) in MEASURING:
+                    home = importlib.import_module(node.module or "")
+                    taken = {each.name: getattr(home, each.name, None) for each in node.names}
+                    named = {name for name, it in taken.items() if not (inspect.isclass(it) or isinstance(it, str))}
+                    named -= allowed
+                    assert not named, f"{module}, line {node.lineno}: {named}"
+
+
+def test_what_is_looked_up_by_name_is_listed() -> None:
+    """A module that is named in a string escapes the rule that nobody imports upward: faces do it, and one line of `results`."""
+    late = {module for module in MODULES if any(call.endswith("import_module") for call, _ in called(module))}
+    assert late == {"", "plots", "results"}
 
 
 def test_modules_and_functions_are_short() -> None:

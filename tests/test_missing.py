@@ -27,8 +27,9 @@ from isthmus.data import as_examples
 from isthmus.data.missing import means
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.outlier_scores import ErrorDensity
-from isthmus.evaluation import evaluate
+from isthmus.evaluation import detect, evaluate
 from isthmus.evaluation.robustness_curve import robustness
+from isthmus.experiments.measured_figures import drawing
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import AdamW, OneCycle
@@ -401,7 +402,7 @@ def test_every_question_is_answered_where_numbers_are_missing(
         compare({"fitted": fitted, "plain": quick(missing="error").fit(whole)}, table)
     detector = OutlierDetector.from_fitted(fitted, table, calibration_fraction=0.5, random_state=0)
     assert np.isnan(detector.contributions(table)).sum() == np.isnan(table).sum()
-    for figure in (plots.anomalies(detector, table), plots.anomaly_scores(fitted, table)):
+    for figure in (plots.anomalies(detect(detector, table)), drawing("anomaly_scores")(fitted, table)):
         assert figure.axes
     with pytest.raises(DataError, match=r"contains NaN.*impute it"):
         compress(fitted, table, tmp_path / "codes.isthmus")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import sys
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ import pytest
 from isthmus import Autoencoder, OutlierDetector, compare, evaluate, plots, robustness, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
+from isthmus.compression import Point, RateDistortion
 from isthmus.corruptions import GaussianNoise
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
+from isthmus.evaluation import detect, pca_reconstructions
 from isthmus.evaluation.transfer import DataTransfer
-from isthmus.experiments.detection import verdicts
+from isthmus.experiments.measured_figures import MEASURES, drawing
 from isthmus.results import Result, flat, html_table, plain, text_table
 
 RANDOM = np.random.default_rng(0)
@@ -41,11 +45,16 @@ def results() -> dict[str, Result]:
         "comparison": compare({HOSTILE: ae, "other": other}, X[80:], X[:80]),
         "sweep": sweep(other, X[:80], {"bottleneck__size": [1, 2], "random_state": [0, 1]}),
         "robustness": robustness(ae, X[80:], train=X[:80], levels=[0.1, 0.3], draws=1),
-        "detection": verdicts(detector, X[80:], {HOSTILE: np.arange(40)}),
+        "pca": pca_reconstructions(ae, X[80:], train=X[:80]),
+        "compression": RateDistortion(
+            (Point("PCA", 0.5, 40, 2.5, 0.1, 9.0), Point("autoencoder", 1.0, 40, 2.0, 0.2, math.inf)), 40
+        ),
+        "detection": detect(detector, X[80:], {HOSTILE: np.arange(40)}),
     }
 
 
-EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", "comparison", "sweep", "robustness", "detection"])
+DRAWN = ["comparison", "sweep", "robustness", "detection", "pca", "compression"]
+EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN])
 
 
 @EACH
@@ -109,7 +118,7 @@ def test_without_pandas_one_sentence_says_what_to_install(name: str, monkeypatch
         result.to_frame()
 
 
-@pytest.mark.parametrize("name", ["comparison", "sweep", "robustness", "detection"])
+@pytest.mark.parametrize("name", DRAWN)
 def test_a_picture_measures_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result: Any = results()[name]
     for what in ("encode", "decode", "reconstruct", "score_samples", "corrupt"):
@@ -123,8 +132,31 @@ def test_plots_draw_a_robustness_that_was_measured(monkeypatch: pytest.MonkeyPat
     assert plots.robustness(measured).get_label() == measured.plot().get_label()
     kind = measured.figures[0].kind
     assert f"spoilt by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
-    with pytest.raises(RecordError, match="restorations takes an Autoencoder"):
-        plots.restorations(X)
+
+
+OF_RESULTS = ["anomalies", "anomaly_scores", "pca", "rate_distortion", "restorations", "robustness"]
+
+
+@pytest.mark.parametrize("kind", OF_RESULTS)
+def test_a_figure_of_a_measurement_asks_for_its_result(kind: str) -> None:
+    """The sentence names the call that measures; whatever else is given with an autoencoder."""
+    ae: Any = results()["comparison"]
+    for given in (ae.autoencoders[0], X):
+        with pytest.raises(RecordError, match=rf"plots\.{kind} draws what was measured.*call plots\.{kind}\(isthmus\."):
+            getattr(plots, kind)(given, X, levels=0.3)
+
+
+def test_every_measured_kind_has_a_measurement_and_no_argument_twice() -> None:
+    """`isthmus plot` measures what these figures show: a figure that takes a result is listed with what measures it."""
+    takes = {kind for kind in plots.__all__ if next(iter(signature(getattr(plots, kind)).parameters)) == "result"}
+    assert takes == set(MEASURES) == set(OF_RESULTS)
+    for kind in takes:
+        assert list(signature(drawing(kind)).parameters)[:2] == ["ae", "X"]
+
+
+def test_what_has_no_figure_says_so() -> None:
+    with pytest.raises(NotPossibleError, match="no figure of type Evaluation: see table"):
+        results()["evaluation"].plot()
 
 
 def test_the_histogram_of_verdicts_counts_every_score() -> None:

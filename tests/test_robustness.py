@@ -27,8 +27,8 @@ from isthmus.evaluation import denoising_baselines, evaluate
 from isthmus.evaluation.corruption_levels import corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, chosen, linear_map, ridge, suited
 from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
+from isthmus.experiments.measured_figures import drawing
 from isthmus.likelihoods import Normal
-from isthmus.plots.noise_robustness import curves, examples
 
 Array = NDArray[Any]
 PLAIN = ("mean example", "linear map")  # the quick ones
@@ -296,26 +296,26 @@ def test_figures_are_plain_json_and_rows_are_complete(result: Robustness) -> Non
 
 
 def test_the_curves_are_the_errors(result: Robustness) -> None:
-    (axes,) = curves(result).axes
+    (axes,) = plots.robustness(result).axes
     for method, line in zip(result.methods, axes.lines, strict=False):
         assert list(line.get_ydata()) == [one(result, method, level).mse for level in (0.2, 0.4)]
     said = {text.get_text(): text for text in axes.texts}
     assert {*result.methods, "as trained"} == set(said)
-    figure = curves(result)
+    figure = plots.robustness(result)
     figure.canvas.draw()
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts if text.get_text() != "as trained"]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, digits: data.Dataset) -> None:
-    figure = examples(result, "GaussianNoise")
+    figure = plots.restorations(result, kind="GaussianNoise")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["original", "spoilt", *result.methods[1:]]
     with pytest.raises(DataError, match="was not measured; there are GaussianNoise"):
-        examples(result, "Masking")
+        plots.restorations(result, kind="Masking")
     corrupted = one(result, NOTHING, 0.4).sample
     np.testing.assert_allclose(one(result, AUTOENCODER, 0.4).sample, ae.reconstruct(corrupted), atol=1e-6)
-    shown = plots.restorations(ae, digits.test, levels=0.4, n=2)
+    shown = drawing("restorations")(ae, digits.test, levels=0.4, n=2)
     assert "2 examples spoilt by GaussianNoise at 1 level" in str(shown.get_label())
 
 

@@ -19,6 +19,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.cli import app
 from isthmus.data.validation import Examples
+from isthmus.evaluation import detect
 from isthmus.experiments import detection
 from isthmus.io.tables import csv_records, csv_text
 
@@ -177,6 +178,6 @@ def test_what_a_detector_says_is_written_by_the_same_hand(tmp_path: Path) -> Non
     X = np.random.default_rng(0).normal(size=(40, 2))
     ae = Autoencoder(Identity(1), architecture=MLP(()), epochs=1, random_state=0).fit(Examples(X, ("=a", "\x1b[2J")))
     detector = OutlierDetector.from_fitted(ae, Examples(X, ("=a", "\x1b[2J")), random_state=0, false_alarm_rate=0.2)
-    detection.write(tmp_path / "a.csv", detection.verdicts(detector, X))
+    detection.write(tmp_path / "a.csv", detect(detector, X))
     rows = read((tmp_path / "a.csv").read_text())
     assert {row[4] for row in rows[1:]} <= {"'=a", r"\x1b[2J"}

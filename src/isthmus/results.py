@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from isthmus.errors import NotPossibleError
 from isthmus.text import html_safe, printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Result", "Table", "flat", "html_table", "plain", "text_table"]
 
@@ -22,7 +26,9 @@ _CELL = 60  # characters of a cell as text
 
 
 class Result(ABC):
-    """Figures that were measured. What has a picture has ``plot()`` too."""
+    """Figures that were measured."""
+
+    _figure: ClassVar[str] = ""  # the function of `isthmus.plots` that draws it, where there is one
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +55,20 @@ class Result(ABC):
                 "to_frame makes a data frame of pandas, which is not installed: pip install pandas; to_dict needs nothing"
             ) from error
         return pandas.DataFrame(self._frame_rows())
+
+    def plot(self) -> Figure:
+        """The result as a figure.
+
+        Raises:
+            NotPossibleError: there is no figure of such a result.
+        """
+        if not self._figure:
+            raise NotPossibleError(
+                f"there is no figure of type {type(self).__name__}: see table(), to_dict() and to_frame()"
+            )
+        # Figures are built on results, so a result finds its figure by name, when it is asked for, and in this line alone.
+        figure: Figure = getattr(import_module("isthmus.plots"), self._figure)(self)
+        return figure
 
     def __repr__(self) -> str:
         return text_table(*self.table(), caption=type(self).__name__)

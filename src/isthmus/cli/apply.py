@@ -156,6 +156,7 @@ def detect(
     from isthmus.data.parts import test_part
     from isthmus.errors import DataError, RecordError
     from isthmus.estimators.outlier_detector import LEAST, OutlierDetector
+    from isthmus.evaluation.detection_result import detect as detected
     from isthmus.experiments import detection, run_folder
     from isthmus.experiments.membership import trained_on
 
@@ -199,9 +200,9 @@ def detect(
             calibration_fraction=0.5,
             random_state=0,
         )
-    found = detection.verdicts(detector, dataset.train, dataset.keys())
+    found = detected(detector, dataset.train, dataset.keys())
     detection.write(path, found)
-    picture = detection.draw(path, detector, dataset.train)
+    picture = detection.draw(path, found)
     if save is not None:
         detector.save(save)
     if as_json:

@@ -16,11 +16,12 @@ The coder comes from constriction: pip install 'isthmus[compress]'.
 
 from isthmus.compression.baseline_codecs import lossless
 from isthmus.compression.codec import Compressed, compress, decompress, decompressing
-from isthmus.compression.rate_distortion_curve import Point, at_bits, at_psnr, rate_distortion
+from isthmus.compression.rate_distortion_curve import Point, RateDistortion, at_bits, at_psnr, rate_distortion
 
 __all__ = [
     "Compressed",
     "Point",
+    "RateDistortion",
     "at_bits",
     "at_psnr",
     "compress",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import once
 from isthmus.evaluation import principal, span_of
 from isthmus.evaluation.metrics import psnr
+from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
 
-__all__ = ["LIMIT", "Point", "at_bits", "at_psnr", "rate_distortion"]
+__all__ = ["LIMIT", "Point", "RateDistortion", "at_bits", "at_psnr", "rate_distortion"]
 
 Array = NDArray[Any]
 LIMIT = 10_000  # examples that are compressed
@@ -53,11 +54,51 @@ class Point:
     psnr: float | None
 
 
+@dataclass(frozen=True, repr=False)
+class RateDistortion(Result):
+    """What `rate_distortion` measures; iterating over it gives its points.
+
+    Attributes:
+        points: the ways to store the examples.
+        n_given: how many examples there were; each point says on how many of them it was measured.
+    """
+
+    _figure: ClassVar[str] = "rate_distortion"
+
+    points: tuple[Point, ...]
+    n_given: int
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self.points)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values; an infinite PSNR is None."""
+        found: dict[str, Any] = plain({"n_given": self.n_given, "points": [asdict(point) for point in self.points]})
+        return found
+
+    def table(self) -> Table:
+        """A line for each point."""
+        lines = [
+            [
+                point.method,
+                *(
+                    "-" if value is None else f"{value:.4g}"
+                    for value in (point.setting, point.bits, point.mse, point.psnr)
+                ),
+            ]
+            for point in self.points
+        ]
+        return ["method", "setting", "bits per dimension", "mean squared error", "PSNR in dB"], lines
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        return [asdict(point) for point in self.points]
+
+
 @takes_autoencoder
 @once()
 def rate_distortion(
     ae: Autoencoder, X: Any, steps: Sequence[float] | None = None, *, train: Any = None, limit: int = LIMIT
-) -> tuple[Point, ...]:
+) -> RateDistortion:
     """The autoencoder, and PCA of equal width, at several steps; and what picture formats make of the same examples.
 
     The autoencoder is there twice: its files alone, and with the bytes of its model. Of pictures (bytes) PNG, JPEG and WebP are there twice
@@ -70,12 +111,14 @@ def rate_distortion(
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
         raise RecordError(f"steps={quoted(steps)}, limit={quoted(limit)} cannot be: give numbers greater than 0")
-    values = some_rows(as_examples(X, shape=ae.shape_).values, limit)
+    given = as_examples(X, shape=ae.shape_).values
+    values, n_given = some_rows(given, limit), len(given)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     even = bool((scale == scale.flat[0]).all())
     span = span_of(ae, values) if even else float(np.ptp((values - ae.model_.shift.cpu().numpy()) / scale))
     points = [*_autoencoder(ae, values, steps), *_components(ae, values, train), *_pictures(values)]
-    return tuple(replace(point, psnr=None if span == 0 else psnr(point.mse, span)) for point in points)
+    known = tuple(replace(point, psnr=None if span == 0 else psnr(point.mse, span)) for point in points)
+    return RateDistortion(known, n_given)
 
 
 def at_bits(points: Iterable[Point], method: str, bits: float) -> float | None:

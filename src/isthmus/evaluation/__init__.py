@@ -15,12 +15,16 @@ Read in this order:
     corruption_levels     kinds of corruption and their levels
     denoising_baselines   doing nothing, the mean, filters, the best linear map
     robustness_curve      how well it restores as the corruption grows, beside these
+    pca_reconstructions   examples by PCA of equal width and by the autoencoder
+    detection_result      which examples are anomalous, how sure that is, and why
 """
 
 from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.measure import Evaluation, checked, evaluate, shown
 from isthmus.evaluation.pca import PCA_ROWS, principal
+from isthmus.evaluation.pca_reconstructions import PCAReconstructions, pca_reconstructions
 from isthmus.evaluation.probes import Labels
 from isthmus.evaluation.reconstruction import likeness, no_likeness, span_of
 from isthmus.evaluation.robustness_curve import Restored, Robustness, robustness
@@ -31,14 +35,19 @@ __all__ = [
     "Advice",
     "Codes",
     "DataTransfer",
+    "DetectionResult",
     "Evaluation",
+    "Extremes",
     "Labels",
+    "PCAReconstructions",
     "Restored",
     "Robustness",
     "checked",
+    "detect",
     "evaluate",
     "likeness",
     "no_likeness",
+    "pca_reconstructions",
     "principal",
     "robustness",
     "shown",

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -32,9 +31,6 @@ from isthmus.evaluation.metrics import mean_squared_error, psnr
 from isthmus.evaluation.reconstruction import likeness, no_likeness, span_of
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
 
@@ -106,6 +102,8 @@ class Robustness(Result):
         left_out: baselines that are not there, and why.
         originals: the first few clean examples, (k, *shape).
     """
+
+    _figure: ClassVar[str] = "robustness"
 
     figures: tuple[Restored, ...]
     trained_with: str
@@ -181,13 +179,6 @@ class Robustness(Result):
     def table(self) -> Table:
         """A line for each kind and level, under the names of the methods."""
         return ["spoilt by", *self.methods], self.rows()
-
-    def plot(self) -> Figure:
-        """Error against level, a panel for each kind and a line for each method."""
-        # by its name, when it is asked for: pictures stand above what they show
-        curves = import_module("isthmus.plots.noise_robustness").curves
-        figure: Figure = curves(self)
-        return figure
 
     def _frame_rows(self) -> list[dict[str, Any]]:
         return [each._figures() for each in self.figures]

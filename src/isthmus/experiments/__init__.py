@@ -6,6 +6,7 @@ Read in this order:
     splits               which examples are held out
     split_recovery       the same split again, in data that changed
     validation_set       which examples a training is watched by
+    measured_figures     figures of an autoencoder and examples: measured, then drawn
     run_folder           the folder of a run
     tensorboard          event files
     report/              the page of a run
@@ -16,7 +17,7 @@ Read in this order:
     trial                one training of a sweep
     sweep_result         what a sweep found: table, choice, figure
     parameter_sweep      a training for each value of a field
-    detection            what a detector says of examples, as a table and a figure
+    detection            what a detector says of examples, written as a table and a figure
     classification       labels learned from a run, and those of other examples
     printed_bottleneck   a bottleneck of a tutorial that isthmus does not offer
     tutorials            the systems of five tutorials, with their published figures

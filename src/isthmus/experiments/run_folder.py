@@ -38,6 +38,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.loading import load, load_autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
+from isthmus.experiments.measured_figures import drawing
 from isthmus.experiments.membership import FILE as RECORD
 from isthmus.experiments.membership import Membership, read_membership, write_membership
 from isthmus.experiments.split_recovery import recover_split, split_other
@@ -547,7 +548,7 @@ def picture_choices(kinds: Sequence[str], assignments: Iterable[str]) -> dict[st
     for kind in kinds:
         if kind not in plots.__all__:
             raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
-    return arguments({kind: getattr(plots, kind) for kind in kinds}, assignments)
+    return arguments({kind: drawing(kind) for kind in kinds}, assignments)
 
 
 def title_of(kind: str) -> str:
@@ -566,15 +567,14 @@ def draw(
     """Draws kinds of pictures into a folder: title, file and description of each.
 
     Args:
-        choices: for a kind, arguments of its function in `isthmus.plots`.
+        choices: for a kind, arguments of its function in `isthmus.plots` and of what it measures.
         strict: what an autoencoder cannot show is an error, and not left out.
     """
-    from isthmus import plots
     from isthmus.plots.figure import save_png
 
     drawn = []
     for kind in kinds:
-        function = getattr(plots, kind)
+        function = drawing(kind)
         compared = {"train": part.train} if "train" in signature(function).parameters else {}
         chosen = compared | dict((choices or {}).get(kind, {}))
         try:

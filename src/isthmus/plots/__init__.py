@@ -1,9 +1,12 @@
-"""Pictures of what an autoencoder learned: each name in ``__all__`` is a function kind(ae, X, y=None, ...) -> Figure.
+"""Figures of what an autoencoder learned. Each name in ``__all__`` is a function that returns a Matplotlib figure.
 
-X are examples in the user's units, best ones held out from training, and y their labels. Read in this order:
+Most of them apply an autoencoder: kind(ae, X, y=None, ...). X are examples in the user's units, best ones held out from training,
+and y their labels. The others draw a result that was measured before: kind(result, ...); ``result.plot()`` calls one of them.
+Read in this order:
 
     lettering          all text in figures, as it is
     figure             figures without a window, and their PNG files
+    result_check       what functions that draw a result are given
     grids              many examples in one figure
     image_rows         what goes in over what comes out
     activations        codes as images

@@ -1,22 +1,18 @@
-# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """What codes cost in bits, and what they are worth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from isthmus.compression import Point
-from isthmus.compression import rate_distortion as measured
+from isthmus.compression import Point, RateDistortion
 from isthmus.errors import NotPossibleError
-from isthmus.estimators.argument_check import takes_autoencoder
-from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.plots.figure import chart
+from isthmus.plots.result_check import draws
 
 __all__ = ["rate_distortion"]
 
@@ -34,27 +30,20 @@ _LOOKS: dict[str, dict[str, Any]] = {
 _TOP = 45  # decibels, from which on nobody sees a loss
 
 
-@takes_autoencoder
-def rate_distortion(
-    ae: Autoencoder,
-    X: Any,
-    y: Any = None,
-    *,
-    train: Any = None,
-    steps: Sequence[float] | None = None,
-    limit: int = 2000,
-    points: Sequence[Point] | None = None,
-) -> Figure:
-    """Bits per number against PSNR: the compressed codes, PCA through the same coder, and of pictures PNG, JPEG and WebP.
+@draws(RateDistortion, "isthmus.compression.rate_distortion(ae, X)")
+def rate_distortion(result: RateDistortion) -> Figure:
+    """Bits per dimension against PSNR: the compressed codes, PCA through the same coder, and of images PNG, JPEG and WebP.
 
-    Of more than `limit` examples, as many drawn at random are compressed, and the title says so. ``points`` are drawn instead of being
-    measured, if given: what `isthmus.compression.rate_distortion` said. Raises `NotPossibleError` where all numbers are equal.
+    Args:
+        result: what `isthmus.compression.rate_distortion` measured. The title says on how many of the examples.
+
+    Raises:
+        NotPossibleError: all values of the examples are equal, so there is no PSNR.
     """
-    known = list(measured(ae, X, steps, train=train, limit=limit) if points is None else points)
-    drawn = [point for point in known if point.psnr is not None]
+    drawn = [point for point in result if point.psnr is not None]
     if not drawn:
         raise NotPossibleError("all numbers are equal: there is no decibel to draw")
-    count, own = len(X), next(point for point in drawn if point.method == "autoencoder")
+    count, own = result.n_given, next(point for point in drawn if point.method == "autoencoder")
     of = f"{own.n_examples:,}" if own.n_examples == count else f"{own.n_examples:,} of {count:,}"
     there = {point.method for point in drawn}
     methods = [method for method in _LOOKS if method in there]

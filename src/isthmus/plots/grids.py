@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
-from isthmus.data.kinds import ImageArray
+from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.kinds import image_shape as shape_of
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
@@ -20,7 +20,7 @@ from isthmus.estimators.base import FittedAutoencoder
 from isthmus.plots.figure import Box, Picture, blank, frame
 from isthmus.plots.lettering import named
 
-__all__ = ["Cells", "as_pictures", "color_bar", "draw", "first", "grid", "limits", "pictured", "zoom"]
+__all__ = ["Cells", "as_pictures", "color_bar", "draw", "first", "grid", "limits", "pictured", "shape_shown", "zoom"]
 
 Array = NDArray[Any]
 ImageShape = tuple[int, ...] | None
@@ -72,6 +72,12 @@ def pictured(ae: FittedAutoencoder, image_shape: ImageShape = None) -> ImageShap
     return shape_of(ae.shape_, ae.kind_) if image_shape is None else image_shape
 
 
+def shape_shown(examples: Array, image_shape: ImageShape = None) -> tuple[int, ...]:
+    """The shape that examples (n, *shape) are shown in: the one asked for, or that of images where the array says that it holds some."""
+    meant: Kind = "images" if isinstance(examples, ImageArray) else "windows"
+    return shape_of(examples.shape[1:], meant) if image_shape is None else image_shape
+
+
 def as_pictures(examples: Any, image_shape: ImageShape = None) -> Array:
     """Examples (n, *shape) as grey pictures (n, h, w), pictures in color (n, h, w, 3) or curves (n, d).
 
@@ -82,8 +88,7 @@ def as_pictures(examples: Any, image_shape: ImageShape = None) -> Array:
     """
     values = np.asarray(examples)
     shape = values.shape[1:]
-    if image_shape is None:
-        image_shape = shape_of(shape, "images" if isinstance(examples, ImageArray) else "windows")
+    image_shape = shape_shown(values if not isinstance(examples, ImageArray) else examples, image_shape)
     if np.prod(image_shape) != np.prod(shape):
         raise DataError(
             f"image_shape={image_shape} does not fit examples of shape {shape}: give height, width (and channels)"

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from isthmus.corruptions import GaussianNoise
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.evaluation import principal
-from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured
+from isthmus.evaluation import PCAReconstructions
+from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured, shape_shown
+from isthmus.plots.result_check import draws
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
 
@@ -123,38 +123,29 @@ def noise_levels(
     return _over(examples, rows, pictured(ae, image_shape), alt, together=2)
 
 
-@takes_autoencoder
-def pca(
-    ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, n: int = 10, image_shape: ImageShape = None
-) -> Figure:
-    """The first n examples, their reconstructions by a PCA of as many numbers as the code has, and by the autoencoder.
+@draws(PCAReconstructions, "isthmus.evaluation.pca_reconstructions(ae, X)")
+def pca(result: PCAReconstructions, *, image_shape: ImageShape = None) -> Figure:
+    """The first examples, their reconstructions by a PCA of the code's size, and by the autoencoder.
 
-    The PCA is fitted on train (m, *shape) if given, else on X itself, which favors it: the title says which. It sees
-    scaled numbers, as the autoencoder and `evaluate` do. Each row's name holds the mean squared error over all of X, in squared units of X.
+    The title says what PCA was fitted on. The name of each row holds the mean squared error over all examples, in squared units of
+    the data.
+
+    Args:
+        result: what `isthmus.evaluation.pca_reconstructions` measured; its ``n`` says how many examples it keeps for this figure.
+        image_shape: height, width (and channels) to show a row of features as an image.
     """
-    examples = first(X, n)
-    whole = first(X).reshape(len(X), -1)
-    basis = whole if train is None else first(train).reshape(len(train), -1)
-    if code_size(ae) >= basis.shape[1]:
-        raise NotPossibleError(
-            f"PCA of a code's {code_size(ae)} numbers would lose nothing of examples of {basis.shape[1]}: "
-            "there is nothing to compare with"
-        )
-    width = min(code_size(ae), len(basis) - 1)
-    scale = np.broadcast_to(ae.model_.scale.numpy(force=True).astype(np.float64), ae.shape_)
-    subspace, _ = principal(basis, scale.ravel(), width)
-    lost = subspace.errors(subspace.centered(torch.from_numpy(np.asarray(whole, np.float64)))) * subspace.scale
-    by_pca = whole - lost.numpy()
-    errors = (np.mean((by_pca - whole) ** 2), np.mean(ae.reconstruction_error(X)))
-    where = "these same examples" if train is None else f"{len(basis):,} training examples"
+    width, k = result.n_components, len(result.originals)
+    where = "these same examples" if result.n_fitted is None else f"{result.n_fitted:,} training examples"
     rows = {
-        "original": examples,
-        f"PCA, {width} numbers\nMSE {errors[0]:.4g}": by_pca[:n].reshape(examples.shape),
-        f"autoencoder, {code_size(ae)} numbers\nMSE {errors[1]:.4g}": ae.reconstruct(examples),
+        "original": result.originals,
+        f"PCA, {width} numbers\nMSE {result.pca_mse:.4g}": result.by_pca,
+        f"autoencoder, {result.code_size} numbers\nMSE {result.mse:.4g}": result.by_autoencoder,
     }
-    title = f"PCA fitted on {where}; MSE: mean squared error over {len(whole):,} examples, in their units squared"
-    alt = f"{len(examples)} examples, their reconstructions by a PCA of {width} numbers, and by the autoencoder."
-    return _over(examples, rows, pictured(ae, image_shape), alt, title=title)
+    title = (
+        f"PCA fitted on {where}; MSE: mean squared error over {result.n_examples:,} examples, in their units squared"
+    )
+    alt = f"{k} examples, their reconstructions by a PCA of {width} numbers, and by the autoencoder."
+    return _over(result.originals, rows, shape_shown(result.originals, image_shape), alt, title=title)
 
 
 def code_size(ae: Autoencoder) -> int:

@@ -1,10 +1,8 @@
-# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
 """How restoring goes as the spoiling grows: errors as curves, and the restored examples themselves."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,77 +12,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from isthmus.data.kinds import ImageArray, Kind
-from isthmus.data.kinds import image_shape as shape_of
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.estimators.argument_check import check_autoencoder
-from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.evaluation.corruption_levels import Kinds, Levels
 from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness
-from isthmus.evaluation.robustness_curve import robustness as measured
 from isthmus.plots.figure import panels, save_png
-from isthmus.plots.grids import ImageShape, as_pictures, grid, limits
+from isthmus.plots.grids import ImageShape, as_pictures, grid, limits, shape_shown
+from isthmus.plots.result_check import draws
 
-__all__ = ["curves", "examples", "restorations", "robustness", "save"]
+__all__ = ["restorations", "robustness", "save"]
 
+_MEASURED = "isthmus.robustness(ae, X)"
 COLORS = {AUTOENCODER: "C0", NOTHING: "0.55"}
 OTHERS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # not C7, which is grey
 APART = 0.055  # of the height of the axes between two labels
 
 
-def robustness(
-    ae: Autoencoder | Robustness,
-    X: Any = None,
-    y: Any = None,
-    *,
-    train: Any = None,
-    kinds: Kinds = None,
-    levels: Levels = None,
-    baselines: Sequence[str] | None = None,
-    draws: int = 3,
-    n: int | None = None,
-    random_state: int = 0,
-) -> Figure:
-    """The error of restored examples against the level of the spoiling, for the autoencoder, doing nothing and baselines.
+@draws(Robustness, _MEASURED)
+def robustness(result: Robustness) -> Figure:
+    """The error of restored examples against the level of the corruption, for the autoencoder, doing nothing and baselines.
 
-    Arguments are those of `isthmus.robustness`; without train there are no baselines. In their place its result alone: it is drawn,
-    and nothing is measured.
+    Args:
+        result: what `isthmus.robustness` measured: a panel for each kind of corruption, a line with its name for each method.
     """
-    if isinstance(ae, Robustness):
-        return curves(ae)
-    check_autoencoder(ae, "robustness")
-    swept: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
-    return curves(measured(ae, X, train=train, draws=draws, n=n, random_state=random_state, **swept))
-
-
-def restorations(
-    ae: Autoencoder | Robustness,
-    X: Any = None,
-    y: Any = None,
-    *,
-    train: Any = None,
-    kinds: Kinds = None,
-    levels: Levels = None,
-    baselines: Sequence[str] | None = None,
-    n: int = 3,
-    random_state: int = 0,
-    image_shape: ImageShape = None,
-) -> Figure:
-    """A few examples at each level of the spoiling, over what the autoencoder and baselines make of them.
-
-    Arguments are those of `isthmus.robustness`, but for n, the number of examples drawn, at most 3; of several kinds the
-    first is shown. In their place the result of `isthmus.robustness` alone: nothing is measured.
-    """
-    if isinstance(ae, Robustness):
-        return examples(ae, ae.figures[0].kind, image_shape)
-    check_autoencoder(ae, "restorations")
-    swept: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
-    result = measured(ae, X, train=train, draws=1, n=n, random_state=random_state, **swept)
-    return examples(result, result.figures[0].kind, image_shape)
-
-
-def curves(result: Robustness) -> Figure:
-    """Error against level: a panel for each kind, a line with its name for each method."""
     kinds = list(dict.fromkeys(each.kind for each in result.figures))
     alt = (
         f"Mean squared error of restored examples against the level of {', '.join(kinds)}: {', '.join(result.methods)}."
@@ -167,8 +115,19 @@ def _bottom(run: list[float], apart: float) -> float:
     return float(np.mean(run)) - apart * (len(run) - 1) / 2
 
 
-def examples(result: Robustness, kind: str, image_shape: ImageShape = None) -> Figure:
-    """A few examples at each level of one kind: a column each, over rows of what the methods make of them."""
+@draws(Robustness, _MEASURED)
+def restorations(result: Robustness, *, kind: str | None = None, image_shape: ImageShape = None) -> Figure:
+    """A few examples at each level of the corruption, over what the autoencoder and baselines make of them.
+
+    Args:
+        result: what `isthmus.robustness` measured; it keeps its first examples for this figure, 3 at most.
+        kind: the kind of corruption; without it the first one that was measured.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        DataError: that kind was not measured.
+    """
+    kind = result.figures[0].kind if kind is None else kind
     figures = [each for each in result.figures if each.kind == kind]
     if not figures:
         raise DataError(f"{kind!r} was not measured; there are {', '.join({each.kind for each in result.figures})}")
@@ -178,9 +137,7 @@ def examples(result: Robustness, kind: str, image_shape: ImageShape = None) -> F
     for method in result.methods:
         name = "spoilt" if method == NOTHING else method
         rows[name] = np.concatenate([result.at(kind, level)[method].sample for level in levels])
-    if image_shape is None:
-        meant: Kind = "images" if isinstance(result.originals, ImageArray) else "windows"
-        image_shape = shape_of(result.originals.shape[1:], meant)
+    image_shape = shape_shown(result.originals, image_shape)
     cells = np.stack([as_pictures(row, image_shape) for row in rows.values()])
     middle = (k - 1) // 2
     names = [f"{level:.3g}" if i == middle else "" for level in levels for i in range(k)]
@@ -200,9 +157,9 @@ def examples(result: Robustness, kind: str, image_shape: ImageShape = None) -> F
 def save(result: Robustness, folder: Path) -> list[Path]:
     """Writes the curves as robustness.png and, where examples can be shown, those of each kind; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = [save_png(curves(result), folder / "robustness.png")]
+    written = [save_png(robustness(result), folder / "robustness.png")]
     for kind in dict.fromkeys(each.kind for each in result.figures):
         name = "-".join(re.findall(r"[\w.]+", kind)).lower()
         with suppress(NotPossibleError):  # neither rows nor pictures
-            written.append(save_png(examples(result, kind), folder / f"restorations-{name}.png"))
+            written.append(save_png(restorations(result, kind=kind), folder / f"restorations-{name}.png"))
     return written

@@ -24,7 +24,7 @@ from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
 from isthmus.compression import compress
 from isthmus.corruptions import Clean, GaussianNoise, Masking
 from isthmus.data import as_examples
-from isthmus.data.missing import means
+from isthmus.data.statistics import DataStatistics
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.outlier_scores import ErrorDensity
 from isthmus.evaluation import detect, evaluate
@@ -287,22 +287,24 @@ def test_scaling_looks_at_what_was_observed(seen: np.ndarray) -> None:
     ):
         np.testing.assert_allclose(found.shift, middle, rtol=1e-12)
         np.testing.assert_allclose(found.scale, np.where(spread > 1e-9, spread, 1), rtol=1e-12)
-    np.testing.assert_allclose(means(as_examples(X, missing="allow")), np.nanmean(X, axis=0), rtol=1e-14)
-    assert range_of(X)[:2] == (np.nanmin(X), np.nanmax(X))
+    np.testing.assert_allclose(
+        DataStatistics(X).means(as_examples(X, missing="allow")), np.nanmean(X, axis=0), rtol=1e-14
+    )
+    assert range_of(DataStatistics(X))[:2] == (np.nanmin(X), np.nanmax(X))
 
 
 def test_what_is_chosen_is_chosen_by_what_was_observed() -> None:
     rng = np.random.default_rng(0)
     pictures = holes(rng.integers(0, 256, (30, 4, 4)).astype(np.float32), 0.2)
     pictures[0, 0, :2] = 0, 255
-    assert choose(pictures, "images") == UInt8()
-    assert range_of(pictures).whole
-    assert not range_of(pictures + 0.5).whole
+    assert choose(DataStatistics(pictures), "images") == UInt8()
+    assert range_of(DataStatistics(pictures)).whole
+    assert not range_of(DataStatistics(pictures + 0.5)).whole
     shares = holes(rng.random((30, 4)), 0.2)
-    assert choose(shares, "images") == NoScaling()
-    assert choose(shares, "table") == Standard()
-    assert within_unit(shares, NoScaling().fit(shares))
-    assert not within_unit(shares + 0.9, NoScaling().fit(shares))
+    assert choose(DataStatistics(shares), "images") == NoScaling()
+    assert choose(DataStatistics(shares), "table") == Standard()
+    assert within_unit(DataStatistics(shares), NoScaling().fit(shares))
+    assert not within_unit(DataStatistics(shares + 0.9), NoScaling().fit(shares))
     ae = quick(epochs=1, kind="images").fit(shares)
     assert isinstance(ae.likelihood_, Bernoulli)
     assert ae.model_.fill is not None

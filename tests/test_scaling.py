@@ -15,6 +15,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from isthmus import Autoencoder, OutlierDetector, data, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
+from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Missing
 from isthmus.errors import IsthmusWarning
 from isthmus.likelihoods import Bernoulli, Normal
@@ -42,7 +43,7 @@ ZERO_TO_255 = np.arange(256).reshape(32, 8)
     ],
 )
 def test_images_are_scaled_by_what_their_numbers_are(examples: np.ndarray, scaling: Scaling) -> None:
-    assert choose(examples, "images") == scaling
+    assert choose(DataStatistics(examples), "images") == scaling
 
 
 @pytest.mark.promise(28)

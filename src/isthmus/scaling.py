@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.kinds import Kind
-from isthmus.data.missing import count, largest, least, total
-from isthmus.data.validation import blocks
+from isthmus.data.statistics import DataStatistics
 from isthmus.records import Record, record
 
 __all__ = ["MinMax", "NoScaling", "Standard", "UInt8"]
@@ -86,9 +85,17 @@ class Scaling(Record):
         """The range of values that examples from ``low`` to ``high`` are on, where it is known: 255 of bytes."""
         return None
 
+    def axes(self, ndim: int) -> tuple[int, ...] | None:
+        """The axes of examples that share a scale, where it comes from ranges or sums over those; else None."""
+        return None
+
     def fit(self, examples: NDArray[np.generic]) -> Affine:
         """Shift and scale for examples (n, *shape)."""
         raise NotImplementedError
+
+    def fit_statistics(self, statistics: DataStatistics) -> Affine:
+        """`fit`, from what is known of the examples: those are read again only where that is not enough."""
+        return self.fit(statistics.values)
 
 
 @record
@@ -123,8 +130,14 @@ class MinMax(Scaling):
     def by_feature(self) -> bool:
         return self.per != "all"
 
+    def axes(self, ndim: int) -> tuple[int, ...]:
+        return axes_of(self.per, ndim)
+
     def fit(self, examples: NDArray[np.generic]) -> Affine:
-        found = extent(examples, axes_of(self.per, examples.ndim))
+        return self.fit_statistics(DataStatistics(examples))
+
+    def fit_statistics(self, statistics: DataStatistics) -> Affine:
+        found = extent(statistics, self.axes(statistics.values.ndim))
         return Affine(found.least, found.scale(found.largest - found.least))
 
 
@@ -145,16 +158,21 @@ class Standard(Scaling):
     def centered(self) -> bool:
         return True
 
+    def axes(self, ndim: int) -> tuple[int, ...]:
+        return axes_of(self.per, ndim)
+
     def fit(self, examples: NDArray[np.generic]) -> Affine:
-        axes = axes_of(self.per, examples.ndim)
-        found, n = extent(examples, axes), sum(count(b, axes) for _, b in blocks(examples))
-        mean = sum((total(b, axes) for _, b in blocks(examples)), np.zeros(())) / n
-        unit = _unit_of(found.largest - found.least)
-        squares = sum(
-            (total(np.square((b.astype(np.float64) - mean) / unit), axes) for _, b in blocks(examples)), np.zeros(())
-        )
-        noise = 0.5 * _rounding(examples.dtype, found.least, found.largest)  # of which rounding stays a fraction
-        deviation = np.maximum(np.sqrt(squares / n) * unit, noise)
+        axes = self.axes(examples.ndim)
+        return self.fit_statistics(DataStatistics(examples, ranges=[axes], sums=[axes]))
+
+    def fit_statistics(self, statistics: DataStatistics) -> Affine:
+        axes = self.axes(statistics.values.ndim)
+        found, (sums, n) = extent(statistics, axes), statistics.sums(axes)
+        mean, unit = sums / n, _unit_of(found.largest - found.least)
+        noise = 0.5 * _rounding(
+            statistics.values.dtype, found.least, found.largest
+        )  # of which rounding stays a fraction
+        deviation = np.maximum(np.sqrt(statistics.squares(axes, mean, unit) / n) * unit, noise)
         return Affine(np.where(found.constant, found.least, mean), found.scale(deviation))
 
 
@@ -168,11 +186,10 @@ def axes_of(per: Per, ndim: int) -> tuple[int, ...]:
     return {"feature": (0,), "channel": tuple(range(max(1, ndim - 1))), "all": tuple(range(ndim))}[per]
 
 
-def extent(examples: NDArray[np.generic], axes: tuple[int, ...] = (0,)) -> Extent:
+def extent(statistics: DataStatistics, axes: tuple[int, ...] = (0,)) -> Extent:
     """The least and largest numbers of examples (n, *shape) over axes; what differs by rounding alone has its middle as both."""
-    lows, highs = zip(*((least(b, axes), largest(b, axes)) for _, b in blocks(examples)), strict=True)
-    low, high = (side.astype(np.float64) for side in (least(np.stack(lows), 0), largest(np.stack(highs), 0)))
-    alike, middle = high - low <= _rounding(examples.dtype, low, high), low + (high - low) / 2
+    low, high = (side.astype(np.float64) for side in statistics.ends(axes))
+    alike, middle = high - low <= _rounding(statistics.values.dtype, low, high), low + (high - low) / 2
     return Extent(np.where(alike, middle, low), np.where(alike, middle, high))
 
 
@@ -189,18 +206,13 @@ def shared_by(kind: Kind, ndim: int) -> Per:
     return "channel" if ndim > (3 if kind == "images" else 2) else "all"
 
 
-def range_of(examples: NDArray[np.generic]) -> Range:
-    """The range of examples, in one pass."""
-    low, high, whole = np.inf, -np.inf, True
-    for _, block in blocks(examples):
-        low, high = min(low, float(least(block))), max(high, float(largest(block)))
-        if whole and block.dtype.kind == "f":
-            floor = np.floor(block)
-            whole = not bool((floor < block).any())  # what is missing is neither whole nor not
-    return Range(low, high, whole)
+def range_of(statistics: DataStatistics) -> Range:
+    """The range of examples."""
+    low, high = statistics.ends(tuple(range(statistics.values.ndim)))
+    return Range(float(low), float(high), statistics.whole)
 
 
-def choose(examples: NDArray[np.generic], kind: Kind, shares: bool = False) -> Scaling:
+def choose(statistics: DataStatistics, kind: Kind, shares: bool = False) -> Scaling:
     """The scaling that ``scaling="auto"`` means for examples of a kind.
 
     A table is standardized by column and windows by channel, whatever their range. Images that lie in [0, 1] (and use the half of
@@ -209,30 +221,27 @@ def choose(examples: NDArray[np.generic], kind: Kind, shares: bool = False) -> S
     Args:
         shares: the user chose a likelihood that wants numbers in [0, 1].
     """
-    low, high, whole = range_of(examples) if kind == "images" or shares else (-np.inf, np.inf, False)
+    values = statistics.values
+    low, high, whole = range_of(statistics) if kind == "images" or shares else (-np.inf, np.inf, False)
     if low >= 0 and high <= 1 and (whole or (kind == "images" and high >= 0.5)):
         return NoScaling()
-    if kind == "images" and low >= 0 and high <= 255 and (examples.dtype == np.uint8 or (whole and high > 127)):
+    if kind == "images" and low >= 0 and high <= 255 and (values.dtype == np.uint8 or (whole and high > 127)):
         return UInt8()
-    per = shared_by(kind, examples.ndim)
+    per = shared_by(kind, values.ndim)
     return MinMax(per="all" if kind == "images" else per) if shares else Standard(per=per)
 
 
-def wide_enough(examples: NDArray[np.generic]) -> np.dtype[Any]:
+def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
     """The narrowest type, float32 or float64, that holds every number of the examples exactly."""
-    dtype = np.promote_types(examples.dtype, np.float32)
-    if examples.dtype.kind in "iu" and dtype == np.float64:
-        low, high, _ = range_of(examples)
+    dtype = np.promote_types(statistics.values.dtype, np.float32)
+    if statistics.values.dtype.kind in "iu" and dtype == np.float64:
+        low, high, _ = range_of(statistics)
         return np.dtype(np.float32 if low >= -(2**24) and high <= 2**24 else np.float64)
     return dtype
 
 
-def within_unit(examples: NDArray[np.generic], affine: Affine) -> bool:
+def within_unit(statistics: DataStatistics, affine: Affine) -> bool:
     """Whether scaled examples lie in [0, 1], as a Bernoulli likelihood wants them."""
-    for _, block in blocks(examples):
-        low, high = (
-            (side.astype(np.float64) - affine.shift) / affine.scale for side in (least(block, 0), largest(block, 0))
-        )
-        if (low < -1e-9).any() or (high > 1 + 1e-9).any():
-            return False
-    return True
+    ends = statistics.ends_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
+    low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in ends)
+    return not bool((low < -1e-9).any() or (high > 1 + 1e-9).any())

@@ -16,6 +16,7 @@ Read in this order:
     channels        channels that come first are noticed
     output_frames   arrays back into what their examples came in
     missing         ranges and sums where values are missing
+    statistics      what fit asks of all examples, gathered in one pass
     sentinels       one value again and again, far away: -999
     idx             IDX, plain and gzipped
     download        files of public data sets: looked for on this machine, else fetched and checked

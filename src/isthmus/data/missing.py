@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.validation import Examples, blocks
-from isthmus.errors import DataError
+from isthmus.data.validation import blocks
 
-__all__ = ["count", "gaps", "largest", "least", "means", "row_means", "total"]
+__all__ = ["count", "gaps", "largest", "least", "row_means", "total"]
 
 Array = npt.NDArray[Any]
 Axes = int | tuple[int, ...] | None
@@ -54,19 +53,3 @@ def row_means(values: Array) -> Array:
         counts = count(values[gaps], 1)
         found[gaps] = np.where(counts > 0, total(values[gaps], 1) / np.maximum(counts, 1), np.nan)
     return found
-
-
-def means(examples: Examples) -> Array:
-    """The mean of each number of an example over those that have it, (*shape), in double precision.
-
-    Raises:
-        DataError: no example has it: nothing is known of it.
-    """
-    sums, counts = (np.asarray(sum(of(block, 0) for _, block in blocks(examples.values))) for of in (total, count))
-    never = np.argwhere(counts == 0)
-    if len(never):
-        raise DataError(
-            f"{examples.at.feature(tuple(map(int, never[0])))} of {examples.at.file or 'X'} is missing in every row: drop it"
-        )
-    middle: Array = sums / counts
-    return middle

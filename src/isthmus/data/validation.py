@@ -19,14 +19,24 @@ from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import held, no_numbers
 from isthmus.errors import DataError
 
-__all__ = ["Examples", "Missing", "as_examples", "blocks", "check_finite", "is_a", "position"]
+__all__ = [
+    "LARGEST",
+    "Examples",
+    "Missing",
+    "as_examples",
+    "blocks",
+    "check_finite",
+    "is_a",
+    "position",
+    "shaped_examples",
+]
 
 Array = npt.NDArray[Any]
 Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that loss and scaling leave out
 
 _BLOCK = 1 << 22  # numbers looked at together
 _LISTED = 10  # fields in a message
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)  # of the numbers that are taken
 
 
 class _NoNumberError(DataError, TypeError):
@@ -79,14 +89,19 @@ def as_examples(
             objects that are no numbers (a TypeError too),
             too few examples, or numbers that are NaN, infinite or too large for float32; the sentence names row and column.
     """
+    examples = shaped_examples(X, minimum=minimum, shape=shape)
+    if examples.values.dtype.kind == "f":
+        for begin, block in blocks(examples.values):
+            check_finite(block, begin, examples.at, missing)
+    return examples
+
+
+def shaped_examples(X: Any, *, minimum: int = 1, shape: tuple[int, ...] | None = None) -> Examples:
+    """`as_examples` without a look at the numbers, for callers that look at each block of them anyway."""
     raw = _unwrap(X, shape)
-    values, columns = _numeric(raw), raw.columns
+    values = _numeric(raw)
     _check_shape(values, minimum)
-    positions = X.positions if isinstance(X, Examples) else None
-    if values.dtype.kind == "f":
-        for begin, block in blocks(values):
-            check_finite(block, begin, positions or Positions(columns), missing)
-    return Examples(values, columns, _kind(X), positions)
+    return Examples(values, raw.columns, _kind(X), X.positions if isinstance(X, Examples) else None)
 
 
 def _kind(X: Any) -> Kind | None:
@@ -191,10 +206,10 @@ def check_finite(block: Array, begin: int, positions: Positions, missing: Missin
     A block without any costs its minimum and maximum.
     """
     with np.errstate(invalid="ignore"):
-        sound = block.min() >= -_LARGEST and block.max() <= _LARGEST  # false for NaN too
+        sound = block.min() >= -LARGEST and block.max() <= LARGEST  # false for NaN too
     if sound:
         return
-    unsound = np.abs(block) > _LARGEST if missing == "allow" else ~(np.abs(block) <= _LARGEST)
+    unsound = np.abs(block) > LARGEST if missing == "allow" else ~(np.abs(block) <= LARGEST)
     if not unsound.any():
         return
     wrong = np.argwhere(unsound)[0]

@@ -12,6 +12,7 @@ Read in this order:
     unit_check              whether examples are in the units that were fitted
     inference               rows through the model, the same bits in any grouping
     latent_density          a density for codes that have no prior
+    preparation             examples before the first training: checked, measured, defaults resolved
     fitted_state            the fitted attributes, replaced as a whole
     base                    what a fitted autoencoder does
     autoencoder             Autoencoder: fit, encode, decode, reconstruct, sample, score, save

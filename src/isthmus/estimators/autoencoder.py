@@ -23,10 +23,8 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Str
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
-from isthmus.data import as_examples
-from isthmus.data.channels import channels_first
 from isthmus.data.kinds import Kind
-from isthmus.data.sentinels import sentence, sentinels
+from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators import model_file, model_notes
@@ -40,15 +38,12 @@ from isthmus.estimators.defaults import (
     choose_precision,
     component,
     defaults,
-    doubted,
-    drowned,
     epochs_for,
-    resolve_defaults,
     threads_for,
 )
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.memory_estimate import footprint
-from isthmus.estimators.overflow import check_fitting
+from isthmus.estimators.preparation import prepare
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
 from isthmus.io.terminal import interactive
@@ -214,7 +209,7 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         if checkpoint is not None:
             check_writable(Path(checkpoint))
         aside = copy(self)
-        for report in aside._fitting(X, validation_data, None, layerwise):
+        for report in aside._fitting(X, validation_data, None, layerwise, checkpoint is not None):
             if checkpoint is not None and report.layer is None:
                 try:
                     aside.checkpoint(checkpoint)
@@ -242,13 +237,15 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         yield from self._followed(aside, aside._fitting(X, validation_data, every, layerwise))
 
     @learns
-    def _fitting(self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool) -> Reports:
-        """The training of `fit`, in place."""
+    def _fitting(
+        self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool, fingerprint: bool = False
+    ) -> Reports:
+        """The training of `fit`, in place; with a fingerprint of the examples where checkpoints are to be written."""
         self._validate_params()
         self._check_every(every)
-        values = self._begun(X, anew=not self.warm_start, minimum=2)
+        values, known = self._begun(X, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
         check_bfloat16(self.precision_, self.model_.device)
-        data = self._looked_at(values, validation_data)
+        data = self._looked_at(values, validation_data, known)
         if layerwise:
             yield from self._layers(data, every)
         yield from self._round(data, every)
@@ -341,9 +338,9 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
         self._fitted = replace(known, history=of_the_data(known.history, known.state, trained, validated, begun))
 
-    def _looked_at(self, values: Array, validation: Any) -> TrainingData:
-        """The examples of a round, checked."""
-        return TrainingData(values, None if validation is None else self._examples(validation))
+    def _looked_at(self, values: Array, validation: Any, known: str | None = None) -> TrainingData:
+        """The examples of a round, checked, and their hash if it is known."""
+        return TrainingData(values, None if validation is None else self._examples(validation), known)
 
     def _layers(self, data: TrainingData, every: ReportEvery) -> Reports:
         """The layers one after the other, on what the training of the whole will see."""
@@ -411,7 +408,7 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
                         "scaling_sample decides the scaling in the first call of partial_fit, and this is a later one: leave it out"
                     )
                 aside._begun(scaling_sample, anew=True, minimum=1)
-            values = aside._begun(X, anew=False, minimum=1)
+            values, _ = aside._begun(X, anew=False, minimum=1)
             if self._fitted is None:
                 check_bfloat16(aside.precision_, aside.model_.device)
             plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
@@ -435,30 +432,22 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
             raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='mask'")
 
-    def _begun(self, X: Any, *, anew: bool, minimum: int) -> Array:
-        """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already."""
+    def _begun(self, X: Any, *, anew: bool, minimum: int, fingerprint: bool = False) -> tuple[Array, str | None]:
+        """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already.
+
+        The hash of the examples comes with them where it is wanted, and an untrained model is made.
+        """
         if not anew and self._fitted is not None:
             values = self._examples(X, minimum, still=True)
             self._fitted = self._fitted.another_round()
             self._follow_changes(self._fitted)
             if self.likelihood_.expects_unit_interval:
-                check_unit_interval(values, self._affine())
-            return values
-        examples = as_examples(X, minimum=minimum, missing=self.missing)
-        if wrong := channels_first(examples.values.shape[1:]):
-            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
+                check_unit_interval(DataStatistics(values), self._affine())
+            return values, None
         given = {name: component(getattr(self, name)) for name in COMPONENTS}
-        chosen = resolve_defaults(given, examples, self.precision, self.missing, self.kind)
-        if chosen.extent is not None:
-            check_fitting(examples.values, chosen.extent, chosen.affine, examples.at)
-        if self.kind == "auto" and examples.kind is None and (wrong := doubted(examples.values, chosen)):
-            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
-        if wrong := drowned(examples.values, chosen, examples.columns):
-            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
-        if wrong := sentence(sentinels(examples.values, chosen.kind, examples.columns)):
-            warnings.warn(wrong, IsthmusWarning, stacklevel=3)
-        self._fitted = self._assembled(chosen, seed_of(self.random_state), examples.columns)
-        return examples.values
+        found = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
+        self._fitted = self._assembled(found.chosen, seed_of(self.random_state), found.examples.columns)
+        return found.examples.values, found.fingerprint
 
     def _assembled(self, chosen: ResolvedComponents, seed: int, columns: tuple[str, ...] | None) -> FittedAttributes:
         """The untrained model of the choices, on its device, and what is known of it."""

@@ -27,14 +27,14 @@ from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
-from isthmus.data.validation import Examples, Missing
+from isthmus.data.validation import Examples, Missing, shaped_examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
-from isthmus.estimators.overflow import Bearing
+from isthmus.estimators.overflow import Bearing, check_numbers
 from isthmus.estimators.unit_check import check_units, once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
@@ -252,9 +252,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 self, nameable(X, names), reset=False
             )  # in scikit-learn's words, which its checks ask for
         missing: Missing = "error" if self.model_.fill is None else "allow"
-        values = as_examples(X, minimum=minimum, missing=missing, shape=self.shape_).values
+        examples = shaped_examples(X, minimum=minimum, shape=self.shape_)
+        values = examples.values
         if values.shape[1:] == self.shape_:
-            self._look_at(values, bearing, still, X.positions if isinstance(X, Examples) else None)
+            known = self._bearing(examples.positions)
+            check_numbers(values, examples.at, missing, known if bearing is None else None)
+            check_units(values, known.extent, known.positions, self.model_, still, bearing is not None)
             return values
         if values.ndim == 2 and len(self.shape_) == 1:
             found, wanted = values.shape[1], self.shape_[0]
@@ -266,19 +269,6 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         raise DataError(
             f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}{how and f'; {how}'}"
         )
-
-    def _look_at(
-        self,
-        values: Array,
-        bearing: Literal["all"] | None = None,
-        still: bool = False,
-        positions: Positions | None = None,
-    ) -> None:
-        """Says where examples are in other units than what was fitted; `DataError` where one is too far away, unless all are borne."""
-        known = self._bearing(positions)
-        if bearing is None:
-            known.check_all(values)
-        check_units(values, known.extent, known.positions, self.model_, still, bearing is not None)
 
     def _bearing(self, positions: Positions | None = None) -> Bearing:
         """What the model bears of examples that stand where `positions` says."""

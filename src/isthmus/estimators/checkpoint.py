@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Mapping
@@ -10,11 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.data.validation import blocks
+from isthmus.data.statistics import Fingerprint
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import Header, RunState, Tensors
@@ -39,19 +37,13 @@ class TrainingData:
 
     examples: Array
     validation: Array | None
+    known: str | None = None  # the hash of the examples, where a pass over them has found it
 
     @cached_property
     def hashes(self) -> tuple[str, str | None]:
         """Of everything; computed when first asked for."""
-        return hashed(self.examples), None if self.validation is None else hashed(self.validation)
-
-
-def hashed(values: Array) -> str:
-    """A hash of shape, type and bytes."""
-    found = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
-    for _, block in blocks(values):
-        found.update(np.ascontiguousarray(block).data)
-    return found.hexdigest()
+        held = None if self.validation is None else Fingerprint.of(self.validation)
+        return self.known or Fingerprint.of(self.examples), held
 
 
 def round_of(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:

@@ -17,8 +17,8 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Masking
 from isthmus.data.kinds import Kind, kind_of, seem_images
-from isthmus.data.missing import largest, least, means
-from isthmus.data.validation import Examples, Missing, blocks
+from isthmus.data.statistics import DataStatistics
+from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
@@ -53,6 +53,7 @@ __all__ = [
     "drowned",
     "epochs_for",
     "resolve_defaults",
+    "statistics_for",
     "threads_for",
 ]
 
@@ -125,43 +126,80 @@ def component(given: Any) -> Any:
     return Identity(int(given)) if isinstance(given, Integral) and not isinstance(given, bool) else given
 
 
+def statistics_for(
+    given: Mapping[str, Any],
+    examples: Examples,
+    missing: Missing,
+    kind: Kind | Literal["auto"] = "auto",
+    fingerprint: bool = False,
+) -> DataStatistics:
+    """What `resolve_defaults` asks of examples, in one pass, in which their numbers are checked too.
+
+    Raises:
+        DataError: a number is NaN, unless it may be missing, infinite or too large for float32.
+    """
+    values, scaling = examples.values, given["scaling"]
+    meant = _meant(examples, kind)
+    shared, auto = axes_of(shared_by(meant, values.ndim), values.ndim), isinstance(scaling, str)
+    own = shared if auto else scaling.axes(values.ndim)
+    may_center = not _takes_shares(given) and not (meant == "images" and values.dtype == np.uint8)
+    sums = {own} if own is not None and (may_center if auto else scaling.centered) else set()
+    return DataStatistics.checked(
+        examples,
+        missing,
+        ranges={shared} if own is None else {shared, own},
+        sums=sums | ({(0,)} if missing == "allow" else set()),
+        fingerprint=fingerprint,
+    )
+
+
+def _meant(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
+    """What the axes mean."""
+    return (examples.kind or kind_of(examples.values)) if kind == "auto" else kind
+
+
+def _takes_shares(given: Mapping[str, Any]) -> bool:
+    """Whether the user chose a likelihood that wants numbers in [0, 1]."""
+    return getattr(given["likelihood"], "expects_unit_interval", False)
+
+
 def resolve_defaults(
     given: Mapping[str, Any],
     examples: Examples,
+    statistics: DataStatistics,
     precision: Precision,
     missing: Missing,
     kind: Kind | Literal["auto"] = "auto",
 ) -> ResolvedComponents:
     """The choices for examples (n, *shape): those given, and for "auto" what suits the data."""
-    values, middle = examples.values, means(examples) if missing == "allow" else None
-    meant: Kind = (examples.kind or kind_of(values)) if kind == "auto" else kind
-    numbers, shares = math.prod(values.shape[1:]), getattr(given["likelihood"], "expects_unit_interval", False)
-    scaling = choose(values, meant, shares) if isinstance(given["scaling"], str) else given["scaling"]
-    affine = scaling.fit(values)
+    values, middle = examples.values, statistics.means(examples) if missing == "allow" else None
+    meant, shares = _meant(examples, kind), _takes_shares(given)
+    numbers = math.prod(values.shape[1:])
+    scaling = choose(statistics, meant, shares) if isinstance(given["scaling"], str) else given["scaling"]
+    affine = scaling.fit_statistics(statistics)
     makes_missing = missing == "allow" and isinstance(given["corruption"], str)  # what is hidden no wide code can copy
     auto = defaults(missing) | {
         "bottleneck": Identity(min(32, numbers if makes_missing else (numbers + 1) // 2)),
-        "likelihood": Bernoulli() if _are_shares(values, meant, scaling, affine) else Normal("learned"),
+        "likelihood": Bernoulli() if _are_shares(statistics, meant, scaling, affine) else Normal("learned"),
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
     if shares:  # one that was chosen has been looked at
-        check_unit_interval(values, affine)
+        check_unit_interval(statistics, affine)
     double = precision == "float64"
-    wide = np.dtype(np.float64) if double else wide_enough(values)
+    wide = np.dtype(np.float64) if double else wide_enough(statistics)
     affine = affine.astype(wide)
-    found = extent(values, axes_of(shared_by(meant, values.ndim), values.ndim)).astype(wide)
+    found = extent(statistics, axes_of(shared_by(meant, values.ndim), values.ndim)).astype(wide)
     fill = None if middle is None else (middle - affine.shift) / affine.scale
     dtype = torch.float64 if double else torch.float32
     return ResolvedComponents(records, values.shape[1:], meant, affine, dtype, found, fill)
 
 
-def doubted(values: NDArray[np.generic], chosen: ResolvedComponents) -> str:
+def doubted(statistics: DataStatistics, chosen: ResolvedComponents) -> str:
     """A sentence if examples whose kind nobody said could be images and were not taken for them; else nothing."""
     assert chosen.extent is not None
     low, high = float(chosen.extent.least.min()), float(chosen.extent.largest.max())
-    whole = high == 255 and all(bool((block % 1 == 0).all()) for _, block in blocks(values))
-    if chosen.kind == "images" or not seem_images(chosen.shape, low, high, whole):
+    if chosen.kind == "images" or not seem_images(chosen.shape, low, high, statistics.whole and statistics.complete):
         return ""
     columns = "rows of a table, with a scale for each column"
     taken = columns if chosen.kind == "table" else "windows of series, whose last axis is channels"
@@ -171,11 +209,12 @@ def doubted(values: NDArray[np.generic], chosen: ResolvedComponents) -> str:
     )
 
 
-def drowned(values: NDArray[np.generic], chosen: ResolvedComponents, columns: Sequence[str] | None) -> str:
+def drowned(statistics: DataStatistics, chosen: ResolvedComponents, columns: Sequence[str] | None) -> str:
     """A sentence if columns of single precision vary, but no more than their rounding does, and are taken for constant; else nothing.
 
     In double precision what is so small beside its column is rounding.
     """
+    values = statistics.values
     if chosen.extent is None or chosen.kind == "images" or values.dtype.kind != "f" or values.dtype.itemsize > 4:
         return ""
     still, axes = (
@@ -184,8 +223,7 @@ def drowned(values: NDArray[np.generic], chosen: ResolvedComponents, columns: Se
     )
     if not still.any():
         return ""
-    lows, highs = zip(*((least(b, axes), largest(b, axes)) for _, b in blocks(values)), strict=True)
-    low, high = least(np.stack(lows), 0), largest(np.stack(highs), 0)
+    low, high = statistics.ends(axes)
     positions = np.argwhere(still & (high > low))
     if not len(positions):
         return ""
@@ -203,14 +241,14 @@ def drowned(values: NDArray[np.generic], chosen: ResolvedComponents, columns: Se
     )
 
 
-def _are_shares(values: NDArray[np.generic], kind: Kind, scaling: Scaling, affine: Affine) -> bool:
+def _are_shares(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
     """Whether examples are images of grey levels in [0, 1], in model units; what is all alike is no grey level."""
-    return kind == "images" and not scaling.centered and within_unit(values, affine)
+    return kind == "images" and not scaling.centered and within_unit(statistics, affine)
 
 
-def check_unit_interval(values: NDArray[np.generic], affine: Affine) -> None:
+def check_unit_interval(statistics: DataStatistics, affine: Affine) -> None:
     """`DataError` if examples are not within [0, 1] in model units, where a Bernoulli likelihood would have no floor."""
-    if not within_unit(values, affine):
+    if not within_unit(statistics, affine):
         raise DataError(
             "examples are not within [0, 1] after scaling, where the Bernoulli likelihood has no meaning; take "
             "likelihood=Normal('learned'), or scaling=MinMax()"

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.locations import Positions
-from isthmus.data.validation import blocks
+from isthmus.data.validation import Missing, blocks, check_finite
 from isthmus.errors import DataError
 from isthmus.model import Model
 from isthmus.scaling import Affine, Extent
 
-__all__ = ["Bearing", "check_fitting"]
+__all__ = ["Bearing", "check_fitting", "check_numbers"]
 
 Array = NDArray[Any]
 
@@ -65,11 +65,6 @@ class Bearing:
         if far.any():
             raise self._error(rows, begin, tuple(np.argwhere(far)[0]))
 
-    def check_all(self, values: Array) -> None:
-        """`DataError` if an example is too far away to compute with."""
-        for begin, block in blocks(values):
-            self.check_given(block, begin)
-
     def check_made(self, made: Array, rows: Array, begin: int) -> None:
         """`DataError` if what was made of some rows is not finite."""
         if made.dtype.kind != "f":
@@ -103,6 +98,17 @@ class Bearing:
         return DataError(
             f"{where} is {value:g}, too far{fitted} to compute with: correct it, or drop the {self.positions.what}"
         )
+
+
+def check_numbers(values: Array, positions: Positions, missing: Missing, bearing: Bearing | None) -> None:
+    """`DataError` at the first number that cannot be used, in one pass: not finite, or too far away where that is not borne."""
+    if values.dtype.kind != "f" and bearing is None:
+        return
+    for begin, block in blocks(values):
+        if block.dtype.kind == "f":
+            check_finite(block, begin, positions, missing)
+        if bearing is not None:
+            bearing.check_given(block, begin)
 
 
 def check_fitting(values: Array, extent: Extent, affine: Affine, positions: Positions) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.statistics import DataStatistics
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.scaling import axes_of, extent, shared_by
 from isthmus.text import printable
@@ -49,7 +50,7 @@ def by_column(ae: Autoencoder, values: Array, left: dict[str, Doubles]) -> ByCol
     axes = units(ae)
     if not axes:
         return ByColumn()
-    varies = ~extent(values, axes).constant & (left["spread"] > 0)
+    varies = ~extent(DataStatistics(values), axes).constant & (left["spread"] > 0)
     if not varies.any():
         return ByColumn()
     shares = {

@@ -9,12 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data import as_examples
 from isthmus.data.channels import how_to_fit
 from isthmus.data.labels import class_labels
 from isthmus.data.missing import gaps
 from isthmus.data.sentinels import Sentinel, sentinels
-from isthmus.data.validation import blocks
+from isthmus.data.validation import Examples, blocks, shaped_examples
 from isthmus.errors import DataError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
@@ -304,7 +303,7 @@ def _psnr(error: float | None, span: float) -> float | None:
 
 def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used."""
-    examples = as_examples(X, missing=ae.missing, shape=ae.shape_)
+    examples = shaped_examples(X, shape=ae.shape_)
     values, wrong = examples.values, ae.wrong_columns(examples.columns)
     if wrong is not None:
         raise DataError(f"the examples of {name} have other columns than it was fitted on: {wrong}")
@@ -313,7 +312,7 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
             f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
             f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
         )
-    ae._look_at(values, positions=examples.positions)
+    values = ae._examples(Examples(values, positions=examples.positions))
     return ae.impute(values) if ae.missing == "allow" and gaps(values) else values
 
 

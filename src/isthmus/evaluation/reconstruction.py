@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.kinds import Kind, image_shape
+from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
@@ -139,7 +140,7 @@ def _squares(x: Array, y: Array) -> float:
 
 def span_of(ae: Autoencoder, values: Array) -> float:
     """The range that a peak signal-to-noise ratio refers to."""
-    low, high, _ = range_of(values)
+    low, high, _ = range_of(DataStatistics(values))
     known = ae.scaling_.range(low, high)
     if known is not None:
         return known

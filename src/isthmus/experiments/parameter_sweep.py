@@ -19,7 +19,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.checkpoint import TrainingData
-from isthmus.estimators.defaults import COMPONENTS, resolve_defaults
+from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
 from isthmus.estimators.overrides import changed
 from isthmus.evaluation import evaluate
 from isthmus.experiments import run_folder
@@ -198,10 +198,9 @@ def _planned(
 
 def _sketch(ae: Autoencoder, values: Any) -> None:
     """`RecordError` where a net cannot be built for the examples."""
-    few = values[:_SKETCHED]
-    resolve_defaults(
-        {name: getattr(ae, name) for name in COMPONENTS}, Examples(few), ae.precision, ae.missing, ae.kind
-    ).meta_model()
+    given, few = {name: getattr(ae, name) for name in COMPONENTS}, Examples(values[:_SKETCHED])
+    statistics = statistics_for(given, few, ae.missing, ae.kind)
+    resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind).meta_model()
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:

@@ -32,12 +32,13 @@ from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
 from isthmus.data.missing import gaps
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.validation import Missing, blocks, check_finite
+from isthmus.data.validation import Missing
 from isthmus.errors import DataError, FolderInUseError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.loading import load, load_autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
+from isthmus.estimators.overflow import check_numbers
 from isthmus.experiments.measured_figures import drawing
 from isthmus.experiments.membership import FILE as RECORD
 from isthmus.experiments.membership import Membership, read_membership, write_membership
@@ -480,12 +481,8 @@ def examples_of(
 
 def _check_numbers(ae: Autoencoder, values: Array, positions: Positions, bears: bool) -> None:
     """`DataError` at the first number that an autoencoder cannot use: once examples are a part of the file, nobody knows where it stood."""
-    bearing = None if bears else ae._bearing(positions)
-    for begin, block in blocks(values) if values.dtype.kind in "biuf" else ():
-        if block.dtype.kind == "f":
-            check_finite(block, begin, positions, ae.missing)
-        if bearing is not None:
-            bearing.check_given(block, begin)
+    if values.dtype.kind in "biuf":
+        check_numbers(values, positions, ae.missing, None if bears else ae._bearing(positions))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Writes docs/reproduction.md and the READMEs' tables of tutorials from what `isthmus reproduce --all` left behind.
+"""Writes docs/reproduction.md and the tables of tutorials in both READMEs from the results of `isthmus reproduce --all`.
 
 python docs/tables.py runs/reproduction
 """
@@ -14,14 +14,14 @@ from isthmus.experiments.reproduction_table import Row, markdown, number
 from isthmus.experiments.tutorials import TUTORIALS
 
 ROOT = Path(__file__).parent.parent
-HEADERS = {  # and the words for a published figure inside our interval, outside, and of one run
+HEADERS = {  # header; words for a published figure inside the interval, outside, and for one run
     "README.md": (["id", "what it is", "published", "ours (mean ± SD)", "n", "inside"], ["yes", "no", "-"]),
     "README.zh-CN.md": (["编号", "内容", "公布的", "我们的（均值 ± 标准差）", "n", "在区间内"], ["是", "否", "-"]),
 }
 
 
 def main(folder: Path) -> None:
-    """Writes the three pages from the results of all systems; where one has none, nothing is written."""
+    """Writes the three pages from the results of all systems; if a system has none, no page is written."""
     rows = [
         Row(tutorial, each, all_kept(tutorial, each, folder)) for tutorial in TUTORIALS for each in tutorial.systems
     ]
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     page = between(read("docs/reproduction.md"), "table", markdown(rows))
     pages = {"docs/reproduction.md": between(page, "notes", "\n".join(notes) + "\n")}
     pages |= {name: between(read(name), "tutorials", short(rows, *words)) for name, words in HEADERS.items()}
-    for name, text in pages.items():  # all of them are made before the first is written
+    for name, text in pages.items():  # all texts are complete before the first is written
         (ROOT / name).write_text(text, encoding="utf-8")
 
 
@@ -44,7 +44,7 @@ def read(name: str) -> str:
 
 
 def short(rows: list[Row], header: list[str], words: list[str]) -> str:
-    """A line per system with one figure: the one that was published, or the first."""
+    """A line per system with one metric: a published one, or else the first."""
     lines = [header, ["---"] * len(header)]
     for row in rows:
         figure = min([*row.inside, *row.ours], key=lambda name: not name.startswith(("test", "restored")))
@@ -57,7 +57,7 @@ def short(rows: list[Row], header: list[str], words: list[str]) -> str:
 
 
 def between(page: str, mark: str, text: str) -> str:
-    """The page with what stands between two marks replaced."""
+    """The page with new text between two marks."""
     pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
     assert pattern.search(page), f"no <!-- {mark} --> in the page"
     return pattern.sub(lambda found: found.group(1) + text + found.group(2), page)

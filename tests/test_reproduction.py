@@ -231,7 +231,7 @@ def test_only_systems_with_records_of_isthmus_have_a_model_file(
     for tutorial in TUTORIALS:
         for system in tutorial.systems:
             parameters = system.build().get_params(deep=False).values()
-            with nullcontext() if system.savable else pytest.raises(NotPossibleError, match="names only records"):
+            with nullcontext() if system.savable else pytest.raises(NotPossibleError, match="can only name records"):
                 check_records(parameters)
     vae = find("keras-vae")
     some = dataclasses.replace(
@@ -242,7 +242,9 @@ def test_only_systems_with_records_of_isthmus_have_a_model_file(
     keep(printed, tmp_path)
     assert {path.name for path in (tmp_path / "keras-vae/1").iterdir()} == {"history.csv", "figures", "result.json"}
     assert load(tmp_path / "keras-vae").bottleneck == Gaussian(2)
-    with pytest.raises(NotPossibleError, match="PrintedGaussian is none; choose one of isthmus to save the model"):
+    with pytest.raises(
+        NotPossibleError, match="PrintedGaussian is not one; choose a record of isthmus to save the model"
+    ):
         printed.autoencoder.save(tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()
 

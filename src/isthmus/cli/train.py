@@ -220,7 +220,7 @@ def reproduce(
     say(f"written to {target}: a folder for each run, with model, figures and result.json")
     for row in rows:
         if not row.system.savable:
-            say(f"{row.name} has no model file: its bottleneck is none of isthmus's")
+            say(f"{row.name} has no model file: its bottleneck is not part of isthmus")
 
 
 def _random_states(typed: str | None, words: list[str]) -> tuple[list[str], list[int]]:

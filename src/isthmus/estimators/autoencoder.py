@@ -560,7 +560,7 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it.
 
         Raises:
-            NotPossibleError: one of its records is none of isthmus, which no model file names.
+            NotPossibleError: one of its records is not part of isthmus, and a model file can only name those that are.
         """
         fitted = self._known()
         with fitted.at_rest():

@@ -119,14 +119,14 @@ def record_types() -> dict[str, type[Record]]:
 
 
 def check_records(values: Iterable[Any]) -> None:
-    """`NotPossibleError` for a record that no file may name: a file that named it could not be read, or would mean another."""
+    """Raises `NotPossibleError` for a record that is not part of isthmus: its name could not be loaded, or would load another one."""
     known = record_types()
     for value in values:
         for each in (value, *value.get_params().values()) if isinstance(value, Record) else ():
             if isinstance(each, Record) and known.get(type(each).__name__) is not type(each):
                 raise NotPossibleError(
-                    f"a model file names only records of isthmus itself, and {type(each).__name__} is none; "
-                    "choose one of isthmus to save the model"
+                    f"a model file can only name records of isthmus, and {type(each).__name__} is not one; "
+                    "choose a record of isthmus to save the model"
                 )
 
 

@@ -19,7 +19,7 @@ Read in this order:
     parameter_sweep      a training for each value of a field
     detection            what a detector says of examples, written as a table and a figure
     classification       labels learned from a run, and those of other examples
-    printed_bottleneck   a bottleneck of a tutorial that isthmus does not offer
+    printed_bottleneck   a bottleneck of one tutorial that is not part of isthmus
     tutorials            the systems of five tutorials, with their published figures
     tutorial_metrics     the metrics that tutorials print
     reproduction         the tutorials trained and measured, with several random states

@@ -1,4 +1,4 @@
-"""A bottleneck that a tutorial prints and that is none of isthmus: no recipe, no command and no model file names it."""
+"""A bottleneck of one tutorial that is not part of isthmus: no recipe, command or model file can name it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["PrintedGaussian"]
 
 @record
 class PrintedGaussian(Bottleneck):
-    """The code of the tutorial keras-vae as printed: its standard deviation is exp(s), and the penalty takes exp(s) for the variance.
+    """The code of the tutorial keras-vae as printed: the standard deviation is exp(s), but the penalty uses exp(s) as the variance.
 
-    The penalty is therefore not the divergence of what is drawn, and the loss is no bound on the likelihood. `isthmus.bottlenecks.Gaussian`
-    is the consistent form. The encoder gives the means and s; the deterministic code is the mean.
+    The penalty is therefore not the divergence of the sampled distribution, and the loss is not a bound on the likelihood.
+    `isthmus.bottlenecks.Gaussian` is the consistent form. The encoder gives the means and s; the deterministic code is the mean.
     """
 
     @property

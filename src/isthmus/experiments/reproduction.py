@@ -1,6 +1,6 @@
-"""Trains the tutorials' systems, each with one random state or several, and measures what they published.
+"""Trains the tutorials' systems with one or several random states, and measures the figures that the tutorials published.
 
-A run of a system is its training with one random state; it has a folder with model, history, figures and result.json.
+A run is the training of one system with one random state. Its folder holds model, history, figures and result.json.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Watcher = Callable[[Iterator[Report], str, int], Iterator[Report]]
 
 
 class Run(BaseModel):
-    """What result.json says of one training of a system."""
+    """The contents of a result.json: one system, trained with one random state."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
@@ -79,7 +79,7 @@ class Reproduction:
 
     @property
     def run(self) -> Run:
-        """What is kept of it besides the model and its figures."""
+        """The contents of its result.json."""
         return Run(
             id=self.tutorial.id,
             system=self.system.name,
@@ -103,7 +103,7 @@ def reproduce(
     folder: Path | None = None,
     random_states: Sequence[int] = (DEFAULT_STATE,),
 ) -> Iterator[Reproduction]:
-    """Trains each system of a tutorial with each random state, perhaps with fields overridden, and measures it.
+    """Trains each system of a tutorial with each random state, with fields overridden if any are given, and measures it.
 
     Args:
         assignments: ``field=value``, as on the command line.
@@ -140,7 +140,7 @@ def _trained(
 
 
 def _save(place: Path, ae: Autoencoder, tutorial: Tutorial, system: System) -> None:
-    """The folder of the run. A system with a record of its own has no model file, for no file names such a record."""
+    """Writes model and history; the history alone for a system that is not savable."""
     if system.savable:
         save_run(place, ae, DataSource(system.data), RunInfo(tutorial.id))
     else:
@@ -151,7 +151,7 @@ def _save(place: Path, ae: Autoencoder, tutorial: Tutorial, system: System) -> N
 def recorded(
     reports: Iterator[Report], tutorial: Tutorial, ae: Autoencoder, dataset: Dataset, place: Path
 ) -> Iterator[Report]:
-    """The same reports; on the way, event files and figures are written where the tutorial does so."""
+    """Passes the reports on, and writes event files and figures during training where the tutorial does so."""
     part = Split(dataset.train, held_out(dataset), dataset.test_labels)
     with EventWriter(place) if tutorial.tensorboard and installed() else nullcontext() as events:
         for report in reports:
@@ -163,13 +163,13 @@ def recorded(
 
 
 def home(folder: Path, tutorial: Tutorial, system: System, random_state: int = DEFAULT_STATE) -> Path:
-    """The folder of one training: ID for a system without a name, ID/NUMBER for one with, and state-STATE below for other random states."""
+    """The folder of a run: ID, or ID/NUMBER for a system with a name; within it state-STATE for a random state other than 0."""
     place = folder / tutorial.id / (str(tutorial.systems.index(system)) if system.name else "")
     return place if random_state == DEFAULT_STATE else place / f"{_STATE}{random_state}"
 
 
 def keep(result: Reproduction, folder: Path) -> Run:
-    """Writes model, figures and result.json into a folder of its own, and returns what result.json says."""
+    """Writes model, figures and result.json into the folder of the run, and returns the contents of result.json."""
     place, run = home(folder, result.tutorial, result.system, result.random_state), result.run
     part = Split(result.dataset.train, held_out(result.dataset), result.dataset.test_labels)
     _save(place, result.autoencoder, result.tutorial, result.system)
@@ -185,7 +185,7 @@ def kept(
     assignments: Sequence[str] = (),
     random_state: int = DEFAULT_STATE,
 ) -> Run | None:
-    """What an earlier training of the same system with the same random state and overrides left in a folder, if it did."""
+    """The run with the same system, random state and overrides that a folder holds; None if it holds none."""
     for state in {random_state: None, DEFAULT_STATE: None}:  # earlier versions had one place for all random states
         run = _read(home(folder, tutorial, system, state) / "result.json", system)
         if run is not None and (run.random_state, run.overrides) == (random_state, list(assignments)):
@@ -194,7 +194,7 @@ def kept(
 
 
 def all_kept(tutorial: Tutorial, system: System, folder: Path) -> list[Run]:
-    """What all trainings of a system without overrides left in a folder, by random state."""
+    """All runs of a system without overrides that a folder holds, sorted by random state."""
     place = home(folder, tutorial, system)
     paths = [place / "result.json", *place.glob(f"{_STATE}*/result.json")]
     runs = {run.random_state: run for run in (_read(path, system) for path in paths) if run and not run.overrides}
@@ -202,14 +202,14 @@ def all_kept(tutorial: Tutorial, system: System, folder: Path) -> list[Run]:
 
 
 def _read(path: Path, system: System) -> Run | None:
-    """What a result.json says of a system; None where there is none, or one of another system."""
+    """The contents of a result.json; None where there is no file, or one of another system."""
     if not path.is_file():
         return None
     try:
         with open_regular(path) as file:
             run = Run.model_validate_json(file.read(_MOST), strict=True)
         run = run.model_copy(update={"ours": {_RENAMED.get(name, name): value for name, value in run.ours.items()}})
-        if "random_state" not in run.model_fields_set:  # of an earlier version
+        if "random_state" not in run.model_fields_set:  # written by an earlier version
             given = [word.partition("=")[2] for word in run.overrides if word.startswith("random_state=")]
             others = [word for word in run.overrides if not word.startswith("random_state=")]
             run = run.model_copy(
@@ -227,7 +227,7 @@ def completed(
     random_states: Sequence[int] = (DEFAULT_STATE,),
     watch: Watcher | None = None,
 ) -> list[list[Run]]:
-    """For each system its runs, one for each random state: those that a folder holds, and the others, which are trained now."""
+    """The runs of each system, one for each random state. Runs that the folder holds are read; the others are trained now."""
     found = [[kept(tutorial, each, folder, assignments, state) for state in random_states] for each in tutorial.systems]
     if all(all(runs) for runs in found):
         return [[run for run in runs if run] for runs in found]

@@ -1,8 +1,8 @@
 """The figures of several runs of a tutorial's system compared with the published ones: mean, standard deviation, table.
 
-A published figure is of one run, whose random state nobody knows. It is *inside* where it lies in the 95 % prediction interval of one more
-run of ours, mean ± t s sqrt(1 + 1/n), as 19 of 20 further runs do; s is the sample standard deviation over n runs, t the quantile of
-Student's distribution with n - 1 degrees of freedom (n = 3: mean ± 4.97 s). Of one run nothing can be said.
+A published figure is of one run with an unknown random state. It is *inside* if it lies in the 95 % prediction interval of one more run of
+ours, mean ± t s sqrt(1 + 1/n): 19 of 20 further runs lie there. s is the sample standard deviation over n runs, and t the 97.5 % quantile
+of Student's t distribution with n - 1 degrees of freedom (n = 3: mean ± 4.97 s). One run has no interval.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Spread:
 
     @property
     def sd(self) -> float | None:
-        """The sample standard deviation; None of one run."""
+        """The sample standard deviation; None for one run."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % prediction interval of one more run; None of one run."""
+        """The 95 % prediction interval of one more run; None for one run."""
         from scipy.special import stdtrit
 
         if self.sd is None:
@@ -49,7 +49,7 @@ class Spread:
         return self.mean - half, self.mean + half
 
     def contains(self, published: float) -> bool | None:
-        """Whether a published figure, known to its last printed digit, can lie in the interval; None of one run."""
+        """Whether a published figure, rounded to its printed digits, can lie in the interval; None for one run."""
         if self.interval is None:
             return None
         low, high = self.interval
@@ -80,35 +80,35 @@ class Row:
 
     @property
     def title(self) -> str:
-        """What it is."""
+        """What the table calls it."""
         return f"{self.tutorial.title} ({self.system.name})" if self.system.name else self.tutorial.title
 
     @property
     def published(self) -> dict[str, float]:
-        """What was published of it."""
+        """The published figures by name."""
         return {name: value for name, value in self.system.published.items() if value is not None}
 
     @property
     def ours(self) -> dict[str, Spread]:
-        """The figures that all of its runs have."""
+        """The metrics that all of its runs have."""
         names = [name for name in self.system.published if all(name in run.ours for run in self.runs)]
         return {name: Spread(tuple(run.ours[name] for run in self.runs)) for name in names}
 
     @property
     def inside(self) -> dict[str, bool | None]:
-        """For each published figure whether it lies in the interval; None of one run."""
+        """Whether each published figure lies in its interval; None for one run."""
         return {name: self.ours[name].contains(value) for name, value in self.published.items() if name in self.ours}
 
     @property
     def verdict(self) -> str:
-        """The same in a word or a few."""
+        """The same as a cell of the table: yes, no with the names, or - for one run."""
         missed = [name for name, within in self.inside.items() if within is False]
         if missed:
             return f"no: {', '.join(missed)}"
         return "yes" if self.inside and None not in self.inside.values() else "-"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: every run, and over the runs mean, sample standard deviation and 95 % prediction interval."""
+        """Plain JSON values: every run, and mean, sample standard deviation and 95 % prediction interval over the runs."""
         return {
             "id": self.tutorial.id,
             "system": self.system.name,
@@ -125,12 +125,12 @@ class Row:
 
 
 def number(value: float) -> str:
-    """A figure with as many digits as it deserves."""
+    """A figure with as many decimals as its size calls for."""
     return f"{value:,.{decimals(value)}f}"
 
 
 def decimals(value: float) -> int:
-    """How many of them stand behind the point."""
+    """The number of decimals with which a figure is printed."""
     if float(value).is_integer() and abs(value) >= 1000:
         return 0
     return 2 if abs(value) >= 1 else 4 if abs(value) >= 0.02 else 5
@@ -156,7 +156,7 @@ def outside(rows: Sequence[Row]) -> list[str]:
 
 
 def machines(rows: Sequence[Row]) -> list[str]:
-    """The machines of all runs, with the precision; the table names them by their place in this list, from 1 on."""
+    """The machines of all runs, with the precision; the table numbers them in this order, from 1."""
     return list(dict.fromkeys(_where(run) for row in rows for run in row.runs))
 
 
@@ -165,7 +165,7 @@ def _where(run: Run) -> str:
 
 
 def table(rows: Sequence[Row]) -> list[list[str]]:
-    """A line for each row, below `HEADER`."""
+    """The cells of each row, in the order of `HEADER`."""
     known = machines(rows)
     return [
         [
@@ -184,13 +184,13 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """What the table needs besides: what lies outside and why, and the machines."""
+    """The sentences below the table: published figures outside and why, and the machines."""
     positions = [f"machine {place}: {name}" for place, name in enumerate(map(printable, machines(rows)), 1)]
     return [*(f"outside: {sentence}" for sentence in outside(rows)), *positions]
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as Markdown, what lies outside and why, and the machines."""
+    """The table as Markdown, with published figures outside and why, and the machines."""
     lines = [list(HEADER), ["---"] * len(HEADER), *table(rows)]
     text = "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
     missed = [f"- {sentence}." for sentence in outside(rows)]

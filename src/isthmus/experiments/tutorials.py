@@ -29,8 +29,8 @@ __all__ = ["TUTORIALS", "System", "Tutorial", "find"]
 class System:
     """One autoencoder of a tutorial: how it is made, on which data, and what was published about it.
 
-    ``why`` says why a published figure may lie outside the interval of our runs; it is printed where one does. ``savable`` is False for a
-    system with a record that isthmus does not offer, which no model file names: its metrics and figures are kept, and no model.
+    ``why`` gives the reason why a published figure lies outside the interval of our runs; it is printed only where one does. ``savable`` is
+    False for a system with a record that is not part of isthmus: its metrics and figures are written, but no model file.
     """
 
     build: Callable[[], Autoencoder]
@@ -266,19 +266,19 @@ TUTORIALS: tuple[Tutorial, ...] = (
             System(
                 lambda: _vae(Gaussian(2)),
                 {"loss per digit": 147.43, "test per digit": 150.38},
-                why="it is of the form as printed, which charges less than what it draws costs; this form is a bound",
+                why="the published figures are of the printed form, whose divergence is smaller than that of the codes it samples",
             ),
             System(
                 lambda: _vae(PrintedGaussian(2)),
                 {"loss per digit": 147.43, "test per digit": 150.38},
-                name="as printed: no bound",
+                name="as printed, not a bound",
                 savable=False,
             ),
         ),
         ("latent", "manifold", "samples", "losses"),
-        "the tutorial draws with exp(s) but charges the divergence as if s were the log-variance, which is no bound on the likelihood; "
-        "the first row takes s as the log-variance in both, the second is the printed form. Its bottleneck is none of isthmus's, "
-        "so it leaves no model file",
+        "the tutorial samples with standard deviation exp(s), but its divergence uses exp(s) as the variance, "
+        "which is not a bound on the likelihood; the first row uses s as the log-variance in both, "
+        "the second row is the printed form. Its bottleneck is not part of isthmus, so it has no model file",
         choices={"manifold": {"by": "linear"}},
     ),
     Tutorial(

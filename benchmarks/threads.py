@@ -1,4 +1,4 @@
-"""Measures trainings on one thread and on two, alone and beside a busy process, and writes docs/threads.md.
+"""Measures trainings on one and two threads, on an idle and on a busy machine, and writes docs/threads.md.
 
 python benchmarks/threads.py [--rounds 3] [--works "20 columns;400 columns"] [--seconds 2]
 
@@ -38,10 +38,10 @@ WORKS: dict[str, Any] = {
     "8 x 8 convolutions": lambda rng: (Autoencoder(architecture=Conv()), rng.integers(0, 256, (4000, 8, 8), "u1")),
     "28 x 28 convolutions": lambda rng: (Autoencoder(architecture=Conv()), rng.integers(0, 256, (4000, 28, 28), "u1")),
 }
-SETTINGS = {  # threads, and how long they wait actively for each other, in turns of the loop; None: as the library has it
-    "one": (1, None),
-    "two": (2, None),
-    "two, 0": (2, "0"),
+SETTINGS = {  # number of threads; GOMP_SPINCOUNT, the turns of the loop in which a thread waits actively (None: the default)
+    "one thread": (1, None),
+    "two threads": (2, None),
+    "two threads, spin 0": (2, "0"),
 }
 BUSY = "while True: pass"
 
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def row(work: str, products: float, found: dict[tuple[str, bool], list[float]]) -> str:
-    """A line of the table: milliseconds a step, alone and in company."""
+    """A line of the table: milliseconds per step, on the idle and on the busy machine."""
     cells = [
         f"{statistics.median(found[setting, company]):.2f} ({min(found[setting, company]):.2f} - {max(found[setting, company]):.2f})"
         for company in (False, True)
@@ -115,22 +115,24 @@ def row(work: str, products: float, found: dict[tuple[str, bool], list[float]]) 
 
 def page(lines: list[str], rounds: int, seconds: float) -> str:
     """The page."""
-    settings = [f"{where}: {name}" for where in ("alone", "in company") for name in SETTINGS]
+    settings = [f"{where}: {name}" for where in ("idle", "busy") for name in SETTINGS]
     head = ["work", "million multiplications", "threads chosen", *settings]
     made = f"{datetime.now(UTC):%Y-%m-%d} in {math.ceil(seconds / 60)} minutes; {machine()}"
     return f"""# Threads
 
+This page compares training on one thread and on all threads, for users who train next to other programs.
+
+A training step with fewer than {defaults._SHARED / 1e6:.0f} million multiplications in the forward pass uses one thread.
+Larger steps use all threads that are allowed. If other programs use the processor, such a training prints one warning.
+
 Written by `python benchmarks/threads.py --rounds {rounds}` on {made}.
-Milliseconds a step of training on 100 examples, all defaults: the median of {rounds} processes (least - most), alone
-and beside one process that is always busy, on a machine of {os.cpu_count()} cores. A number behind "two" is
-`GOMP_SPINCOUNT`: how long a thread waits actively for the other.
+The table shows milliseconds per training step on 100 examples with all defaults, on a machine with {os.cpu_count()} cores:
+the median of {rounds} processes (minimum - maximum). On the busy machine, another process uses one core all the time.
+"spin 0" sets `GOMP_SPINCOUNT=0`: a thread that waits for the other sleeps at once.
 
 | {" | ".join(head)} |
 |{"---|" * len(head)}
 {chr(10).join(lines)}
-
-Steps of fewer than {defaults._SHARED / 1e6:.0f} million multiplications are computed on one thread; larger ones on as many as are set,
-since most machines have nobody else at work; a training of those says once where others take the processor from it.
 """
 
 

@@ -1,4 +1,4 @@
-"""Measures isthmus and its peers on the same works, in turns: training, use, start; and writes docs/performance.md.
+"""Measures training, inference and start-up of isthmus and other libraries, in turns, and writes docs/performance.md.
 
 benchmarks/install.sh FOLDER
 python benchmarks/run.py FOLDER [--rounds 3] [--works dense,hinton]
@@ -62,7 +62,7 @@ STARTS = {  # environment, and what Python is told
         None,
         ["-c", "import sys; sys.argv = ['isthmus', '--help']; from isthmus.cli import main; main()"],
     ),
-    "`isthmus train`, to the end of its first step": (None, ["-c", FIRST_STEP, "{folder}"]),
+    "`isthmus train`, until its first step is done": (None, ["-c", FIRST_STEP, "{folder}"]),
     "`import torch, sklearn.base`": (None, ["-c", "import torch, sklearn.base"]),
     "`import torch`": ("torch", ["-c", "import torch"]),
     "`import lightning`": ("torch", ["-c", "import lightning"]),
@@ -178,7 +178,7 @@ def ceilings() -> dict[str, float]:
 
 def in_bfloat16(top: dict[str, float]) -> str:
     """The ceiling in bfloat16, if the processor computes in it."""
-    return f"{top['bfloat16'] / 1e9:.0f}" if "bfloat16" in top else "none, which the processor does not compute in,"
+    return f"{top['bfloat16'] / 1e9:.0f}" if "bfloat16" in top else "none (not supported by the processor)"
 
 
 def timed(call: Any, times: int = 15) -> Iterator[float]:
@@ -217,15 +217,18 @@ def page(
     lines = [
         "# Speed",
         "",
-        f"Written by `python benchmarks/run.py` on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC: {rounds} rounds in turns, medians;",
-        f"{machine()}.",
-        "An epoch is 60,000 digits; the first one is not counted. *Times isthmus* is the peer's median over ours. *Share* is the part of",
-        "the seconds that the epoch's arithmetic would take at the speed of the machine's best matrix product in the precision used.",
-        "Memory is the process's peak, imports included. Losses are cross-entropies in nats per pixel in the last epoch (with the",
-        "divergence, where the code is drawn), so that nobody wins by learning less; those in brackets are squared errors.",
+        "This page compares the speed and memory of isthmus with other libraries, for users who choose one.",
         "",
-        f"The machine's best: products {top['float32'] / 1e9:.0f} GFLOP/s in float32 and {in_bfloat16(top)} in bfloat16, "
-        f"copies {top['copy'] / 1e9:.0f} GB/s.",
+        f"Written by `python benchmarks/run.py` on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC: medians of {rounds} rounds;",
+        f"{machine()}.",
+        "An epoch has 60,000 digits; the first epoch is not counted. *Relative time* is the library's median divided by that",
+        "of isthmus. *Utilization* is the time that the epoch's arithmetic takes at the peak speed of the machine, in the",
+        "precision used, divided by the measured time. *Memory* is the peak of the process, imports included. *Loss* is the",
+        "training cross-entropy of the last epoch in nats per pixel (for variational models, with the divergence); it shows",
+        "that no library is faster because it learns less. Losses in brackets are squared errors.",
+        "",
+        f"Peak speed of the machine: matrix products {top['float32'] / 1e9:.0f} GFLOP/s in float32 and {in_bfloat16(top)} in bfloat16, "
+        f"memory copies {top['copy'] / 1e9:.0f} GB/s.",
     ]
     for name, found in results.items():
         lines += [
@@ -236,12 +239,12 @@ def page(
             "",
             *training(name, found, top),
         ]
-    lines += ["", "## Use", "", *USE]
+    lines += ["", "## Inference", "", *USE]
     for name, found in used.items():
         for use in ("encode", "reconstruct", "score"):
             lines += [using(f"{name}: {use}", peer, rows[use], found["isthmus"][use]) for peer, rows in found.items()]
-    lines += ["", "## Start", "", "Seconds of the whole process, the files being in memory already.", ""]
-    lines += ["| | seconds |", "|---|---|"]
+    lines += ["", "## Start-up time", "", "Seconds of the whole process. Its files are in the disk cache.", ""]
+    lines += ["| command | seconds |", "|---|---|"]
     for name, seconds in starts.items():
         lines.append(f"| {name} | {statistics.median(seconds):.2f} ({min(seconds):.2f} - {max(seconds):.2f}) |")
     return "\n".join(lines) + "\n"
@@ -253,23 +256,24 @@ def merged(new: str, old: str) -> str:
     now, before = parts[0], parts[-1]
     head, *_ = now
     works = [work for work in WORKS if work in now or work in before]
-    lines = now["Use"].rstrip().splitlines()
+    lines = now["Inference"].rstrip().splitlines()
     kept = [
         line
-        for line in before.get("Use", "").splitlines()
+        for line in before.get("Inference", "").splitlines()
         if (named := line[2:].partition(":")[0]) in works and named not in now
     ]
-    now["Use"] = "\n".join([*lines, *kept]) + "\n"
-    return "\n## ".join([now[head], *(now.get(work, before.get(work, "")) for work in works), now["Use"], now["Start"]])
+    now["Inference"] = "\n".join([*lines, *kept]) + "\n"
+    trained = [now.get(work, before.get(work, "")) for work in works]
+    return "\n## ".join([now[head], *trained, now["Inference"], now["Start-up time"]])
 
 
 USE = [
-    "Milliseconds of a call on 1, 64 and 60,000 digits, given as bytes; in brackets how many times as long as isthmus. isthmus passes",
-    "examples on in batches of one size, padded, so that a row's result is the same to the last bit in whatever company it comes:",
-    "for one digit alone that costs up to a millisecond or a few, which the others do not spend and do not promise.",
-    "PyTorch and Keras take 1,000 digits at a time.",
+    "Milliseconds per call on 1, 64 and 60,000 digits, given as bytes; in brackets relative to isthmus. isthmus pads",
+    "every call to batches of one fixed size, so the result of a row is bit-identical in every grouping. For a single",
+    "digit this costs up to a few milliseconds. The other libraries neither pay nor guarantee this. PyTorch and Keras use",
+    "batches of 1,000 digits.",
     "",
-    "| | | 1 | 64 | 60,000 |",
+    "| method | library | 1 digit | 64 digits | 60,000 digits |",
     "|---|---|---|---|---|",
 ]
 
@@ -286,7 +290,7 @@ def using(what: str, peer: str, seconds: list[float], ours: list[float]) -> str:
 def training(name: str, found: dict[str, list[dict[str, Any]]], top: dict[str, float]) -> list[str]:
     """The table of a work's training."""
     lines = [
-        "| | seconds an epoch | times isthmus | examples/s | share | loss | memory, MiB |",
+        "| library | seconds per epoch | relative time | examples/s | utilization | loss | memory, MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     ours = statistics.median(map(epoch, found["isthmus"]))

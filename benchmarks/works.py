@@ -33,7 +33,7 @@ WORKS = {
         "convolutions to a code of 4x4x8, Adadelta", (16, 8), 8, 128, "adadelta", 1.0, "conv", "relu", 2
     ),
     "keras-denoising": Work(
-        "convolutions to a code of 7x7x32, noise of 0.5, Adadelta",
+        "denoising, convolutions to a code of 7x7x32, noise of std 0.5, Adadelta",
         (32,),
         32,
         128,

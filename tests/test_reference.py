@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -52,6 +53,23 @@ def test_every_contract_is_in_the_reference(pages: dict[str, list[str]]) -> None
     names = ("corruptions.Corruption", "likelihoods.Likelihood", "optimizers.Optimizer", "scaling.Scaling")
     for page, _, name in (each.partition(".") for each in (*names, "optimizers.Schedule")):
         assert f"isthmus.{page}.{name}" in pages[page]
+
+
+def test_every_public_constant_says_what_it_is(pages: dict[str, list[str]]) -> None:
+    """As the reference reads it: a sentence that follows the assignment. Classes and functions have their docstrings from lint."""
+    bare, n = [], 0
+    for home, name in {
+        (path.rpartition(".")[0], path.rpartition(".")[2]) for paths in pages.values() for path in paths
+    }:
+        body = ast.parse(Path(importlib.import_module(home).__file__ or "").read_text("utf-8")).body
+        for node, following in zip(body, [*body[1:], None], strict=True):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if name in {ast.unparse(each) for each in targets if each is not None}:
+                n += 1
+                said = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+                bare += [] if said else [f"{home}.{name}"]
+    assert n >= 5
+    assert not bare
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -6,14 +6,17 @@ import html
 import json
 import math
 import sys
+from collections.abc import Callable
 from functools import cache
 from inspect import signature
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import config_context
+from sklearn.base import clone
 
-from isthmus import Autoencoder, OutlierDetector, compare, evaluate, plots, robustness, sweep
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, compare, evaluate, plots, robustness, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.compression import Point, RateDistortion
@@ -198,3 +201,28 @@ def test_a_data_set_prints_as_a_line_for_each_part() -> None:
     shown = data._repr_html_()
     assert "<td>1,200</td><td>28x28</td><td>uint8</td>" in shown
     assert "<script" not in shown
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "detector", "classifier"])
+def test_a_fitted_estimator_shows_what_it_learned_and_one_that_is_not_its_parameters(name: str) -> None:
+    ae = Autoencoder(Identity(2), architecture=MLP(()), epochs=2, random_state=0)
+    labels = np.where(X[:, 0] > 0, HOSTILE, "other")
+    make: dict[str, Callable[[], tuple[Any, Any]]] = {
+        "autoencoder": lambda: (ae, clone(ae).fit(X, validation_data=X[:9])),
+        "detector": lambda: (OutlierDetector(ae), OutlierDetector.from_fitted(clone(ae).fit(X), X)),
+        "classifier": lambda: (AutoencoderClassifier(ae), AutoencoderClassifier(clone(ae), epochs=1).fit(X, labels)),
+    }
+    unfitted, fitted = make[name]()
+    assert "fitted</caption>" not in unfitted._repr_html_()  # scikit-learn's diagram, which holds the parameters
+    shown = fitted._repr_html_()
+    assert f"<caption>{type(fitted).__name__}, fitted</caption>" in shown
+    for said in ("Identity(size=2)", "MLP", "(6,)", f"{getattr(fitted, 'autoencoder_', fitted).n_parameters_:,}"):
+        assert f">{said}" in shown
+    assert "<script" not in shown
+    assert ("&lt;script" in shown) == (name == "classifier")  # the name of a class
+    assert fitted._repr_mimebundle_() == {"text/plain": repr(fitted), "text/html": shown}
+    if name == "autoencoder":
+        assert f"{fitted.history_[-1].val_loss:.4g} nats per example" in shown
+    with config_context(display="text"):
+        assert not hasattr(fitted, "_repr_html_")
+        assert "text/html" not in fitted._repr_mimebundle_()

@@ -14,6 +14,7 @@ from isthmus.records import Record
 __all__ = ["Architecture", "Initialization", "Pair", "blank", "initialize"]
 
 Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
+"""How weights are drawn before training; `initialize` says from which distribution."""
 
 
 class Pair(NamedTuple):

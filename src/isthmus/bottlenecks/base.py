@@ -16,6 +16,7 @@ __all__ = ["Bottleneck", "Code", "Problem", "per_example"]
 
 
 Problem = Literal["dead units", "unused units", "codebook collapse", "worse than PCA"]
+"""What `isthmus.evaluate` can find wrong with codes; `Bottleneck.remedy` says what to do about it."""
 
 
 class Code(NamedTuple):

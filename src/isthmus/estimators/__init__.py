@@ -14,6 +14,7 @@ Read in this order:
     latent_density          a density for codes that have no prior
     preparation             examples before the first training: checked, measured, defaults resolved
     fitted_state            the fitted attributes, replaced as a whole
+    notebook_table          a fitted estimator as a table in a notebook
     base                    what a fitted autoencoder does
     autoencoder             Autoencoder: fit, encode, decode, reconstruct, sample, score, save
     argument_check          what is given where an autoencoder is wanted

@@ -43,6 +43,7 @@ from isthmus.estimators.defaults import (
 )
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.memory_estimate import footprint
+from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.preparation import prepare
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
@@ -73,7 +74,7 @@ _EXAMPLES = {  # of what a record is, for those who give something else
 }
 
 
-class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An autoencoder for arrays of any shape: four choices, and how to train them.
 
     Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
@@ -552,6 +553,13 @@ class Autoencoder(RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMix
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._fitted is not None
+
+    def _fitted_rows(self) -> list[tuple[str, str]]:
+        rows = [("kind_", self.kind_), ("shape_", str(self.shape_)), ("code_shape_", str(self.code_shape_))]
+        rows += [(f"{slot}_", repr(getattr(self, f"{slot}_"))) for slot in COMPONENTS]
+        rows += [("n_parameters_", f"{self.n_parameters_:,}"), ("precision_", self.precision_)]
+        rows += [("seconds_", f"{self.seconds_:.3g}")]
+        return rows + last_losses(self.history_, "nats per example")
 
     # Files
 

@@ -34,6 +34,7 @@ from isthmus.estimators.defaults import threads_for
 from isthmus.estimators.fitted_state import to_processor
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.model_file import Tensors
+from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.overflow import Bearing
 from isthmus.estimators.unit_check import once
 from isthmus.io.terminal import interactive
@@ -49,12 +50,13 @@ from isthmus.training.state import Report, State
 __all__ = ["AutoencoderClassifier", "finetune"]
 
 Array = NDArray[Any]
+_LISTED = 10  # classes in a table
 _STEPS = 1000  # of a round where nobody says how long
 _ON_CODES = AdamW(1e-2, schedule=OneCycle())
 _ON_ALL = AdamW(1e-3, schedule=OneCycle())
 
 
-class AutoencoderClassifier(RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Tells labels by an autoencoder's encoder and a linear softmax on its codes; the loss is cross-entropy, in nats per example.
 
     The encoder has learned without labels (on the same examples, or on many more that have none), so that few labels go a long way
@@ -158,6 +160,11 @@ class AutoencoderClassifier(RecordParams, WrapsAutoencoder, ClassifierMixin, Bas
         # all at once: an interrupt finds it as it was before, or fitted
         self.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=tuple(history))
         return self
+
+    def _fitted_rows(self) -> list[tuple[str, str]]:
+        some = ", ".join(map(str, self.classes_[:_LISTED])) + (", ..." if len(self.classes_) > _LISTED else "")
+        rows = [("classes_", f"{len(self.classes_):,}: {some}"), *last_losses(self.history_, "nats per example")]
+        return rows + [(f"autoencoder_.{name}", value) for name, value in self.autoencoder_._fitted_rows()]
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

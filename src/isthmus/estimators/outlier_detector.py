@@ -26,6 +26,7 @@ from isthmus.estimators.attribution import Attribution, TopFeatures, largest, me
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
 from isthmus.estimators.model_file import Tensors
+from isthmus.estimators.notebook_table import NotebookTable
 from isthmus.estimators.outlier_detector_file import DetectorPart, kept, scorer_of
 from isthmus.estimators.outlier_scores import Kind, Scorer, feature_errors, restored, squares
 from isthmus.estimators.unit_check import once
@@ -42,7 +43,7 @@ USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is as
 LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
 
 
-class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Finds anomalous examples with an autoencoder; scores, signs and `predict` are scikit-learn's, and no label is needed.
 
     A share of the examples, ``calibration_fraction``, is held out from everything that is fitted. With a ``false_alarm_rate`` of α the
@@ -219,6 +220,15 @@ class OutlierDetector(WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: i
             f"a normal example is called anomalous with a probability of at most {k / (n + 1):.4g}, "
             f"calibrated on {n:,} examples that nothing was fitted on"
         )
+
+    def _fitted_rows(self) -> list[tuple[str, str]]:
+        n = len(self.calibration_scores_)
+        rows = [
+            ("offset_", f"{self.offset_:.6g}"),
+            ("calibration_scores_", f"{n:,} examples"),
+            ("guarantee()", self.guarantee()),
+        ]
+        return rows + [(f"autoencoder_.{name}", value) for name, value in self.autoencoder_._fitted_rows()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file: the autoencoder, the measure and the threshold, all that answers need; `isthmus.load` reads it.

@@ -27,11 +27,13 @@ __all__ = [
     "structural_similarities",
 ]
 
+WINDOW = 11
+"""The width of the window of a structural similarity, in pixels (Wang et al. 2004)."""
+
 Array = NDArray[Any]
 _WIDE, _WIDER = 1000, 5000  # numbers, from which on all components of a covariance take seconds, and minutes
 _OFF = 1e-7  # how far from 0 and 1 a probability is kept
 _TINY = 1e-300  # whose logarithm is finite: 0 log 0 is 0
-WINDOW = 11  # pixels: the width of the window of a structural similarity
 _SIGMA = 1.5  # pixels: the deviation of its weights
 _FEW = 64  # components that are faster found one by one
 

@@ -15,7 +15,9 @@ __all__ = ["PCA_ROWS", "Subspace", "most_of", "principal", "sample"]
 
 Array = NDArray[Any]
 
-PCA_ROWS = 100_000  # PCA is fitted on no more examples than these, drawn at random
+PCA_ROWS = 100_000
+"""PCA is fitted on at most so many examples. Of more, as many are drawn at random."""
+
 _PCA_NUMBERS = 2**26  # nor on more numbers than these, 256 MiB
 _BLOCK = 2**22  # numbers read together
 

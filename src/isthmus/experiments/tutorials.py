@@ -413,6 +413,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         choices={"robustness": {"baselines": ("mean example", "linear map")}},
     ),
 )
+"""The systems of five published tutorials, in the order of their sources."""
 
 
 def find(name: str) -> Tutorial:

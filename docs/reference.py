@@ -1,12 +1,14 @@
 """A hook of mkdocs: the site's pages that are not in this folder, and links that lead out of it.
 
-The start page is the README; the reference has a page for each module that `isthmus.__all__` names, and a section for each name in the
-module's own `__all__`; the gallery holds every figure of the other pages. All is read from the sources, without importing them.
+The start page is the README, and the notebooks of `examples/` are pages without outputs. The reference has a page for each module that
+`isthmus.__all__` names, and a section for each name in the module's own `__all__`. The gallery holds every figure of the other pages.
+All is read from the sources, without importing them.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ PAGES = {  # files beside this folder, and the pages they become
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
+    "examples/first-steps.ipynb": "first-steps.md",
+    "examples/your-own-table.ipynb": "your-own-table.md",
 }
 LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)")
 FIGURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
@@ -29,7 +33,12 @@ FOREIGN = re.compile(
 
 
 def read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    """A file's text, as Markdown where it is a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(source if kind == "markdown" else f"```python\n{source}\n```" for kind, source in cells) + "\n"
 
 
 def file_of(module: str) -> Path | None:

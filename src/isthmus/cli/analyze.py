@@ -18,6 +18,7 @@ from isthmus.text import printable
 if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
+    from isthmus.data.tables.text_columns import TextColumns
 
 __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
@@ -192,18 +193,18 @@ def data(
 
 def say_data(data: str, options: ReadOptions) -> None:
     """What was understood of data: a line of summary, the notes, and the columns of a table with what they hold."""
+    from isthmus.data.readers import read_with_texts
     from isthmus.data.tables.summary import drop_of, look, words_held
-    from isthmus.experiments import run_folder
 
-    def read(options: ReadOptions) -> Dataset:
-        return run_folder.DataSource(data, options).read()
+    def read(options: ReadOptions, texts: TextColumns) -> Dataset:
+        return read_with_texts(data, options, texts)
 
-    dataset, blocking = look(read, options)
+    dataset, blocking, texts = look(read, options, _COLUMNS)
     rows = [] if dataset is None else _say_dataset(dataset, blocking)
     for name, kind in list(blocking.items())[: max(_COLUMNS - len(rows), 0)]:
         missing = "-"
         if dataset is not None:
-            kind, some, n = words_held(read, options, name, blocking)
+            kind, some, n = words_held(texts.labels(name), options.na_values)
             missing = _share(some, n)
         rows.append([printable(name), kind, missing, "-", "-", "-"])
     if rows:

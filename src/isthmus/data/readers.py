@@ -23,10 +23,11 @@ from isthmus.data.label_classes import spelled_alike
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.frame import read_frame
 from isthmus.data.tables.reading import read_csv, read_excel, read_parquet
+from isthmus.data.tables.text_columns import TextColumns
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
-__all__ = ["load", "names", "read"]
+__all__ = ["load", "names", "read", "read_with_texts"]
 
 Array = npt.NDArray[Any]
 
@@ -122,12 +123,26 @@ def read(
         DataError: the file or folder cannot be used, with the reason.
         RecordError: there is no such option.
     """
-    found = _read(path, (options or ReadOptions()).replace(**named), reused)
+    return _noted(_read(path, (options or ReadOptions()).replace(**named), reused))
+
+
+def read_with_texts(path: str, options: ReadOptions, texts: TextColumns) -> Dataset:
+    """`load`, which keeps the cells of some columns of a table that are not learned."""
+    return load(path, options) if not texts.names else _noted(_read(path, options, texts=texts))
+
+
+def _noted(found: Dataset) -> Dataset:
+    """The same, with a note where names of classes look alike."""
     said = spelled_alike(found.train_labels)
     return replace(found, notes=(*found.notes, said)) if said else found
 
 
-def _read(path: str | os.PathLike[str] | Any, options: ReadOptions, reused: Reused | None) -> Dataset:
+def _read(
+    path: str | os.PathLike[str] | Any,
+    options: ReadOptions,
+    reused: Reused | None = None,
+    texts: TextColumns | None = None,
+) -> Dataset:
     """The examples, by the reader of their kind."""
     if column_names(path) is not None:
         return read_frame(path, options, reused)
@@ -152,11 +167,11 @@ def _read(path: str | os.PathLike[str] | Any, options: ReadOptions, reused: Reus
     if kind == "npz":
         return _checked(read_npz(path, options.labels))
     if kind == "text":
-        return read_csv(path, options, reused)
+        return read_csv(path, options, reused, texts)
     if kind == "excel":
-        return read_excel(path, options, reused)
+        return read_excel(path, options, reused, texts)
     if kind == "parquet":
-        return read_parquet(path, options, reused)
+        return read_parquet(path, options, reused, texts)
     if kind == "npy":
         return _bare(path, read_npy(path))
     return _bare(path, read_idx(path))

@@ -26,6 +26,7 @@ from isthmus.data.tables.dialect import sniff
 from isthmus.data.tables.excel import Sheet
 from isthmus.data.tables.numbers import EXACT, Numbers, RelearnError, WordsError, is_date, rounded_note
 from isthmus.data.tables.rows import Block, RowCount, filled, text_blocks
+from isthmus.data.tables.text_columns import TextColumns
 from isthmus.data.tables.textfile import TextFile
 from isthmus.errors import DataError
 from isthmus.io.files import open_regular, shown
@@ -59,7 +60,9 @@ class Cells(NamedTuple):
     european: bool = False
 
 
-def read_csv(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
+def read_csv(
+    path: Path, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
+) -> Dataset:
     """A table of numbers, float64, from a text file; how it is written is found out, and told in the notes.
 
     Between cells stand commas, semicolons, tabs, bars or blanks; the file may be packed (gzip, bzip2, xz, zstd, or alone in a zip
@@ -69,19 +72,20 @@ def read_csv(path: Path, options: ReadOptions, reused: Reused | None = None) -> 
         path: the file.
         options: which columns, and how the file is to be read where it is not to be found out.
         reused: the run that the examples are for.
+        texts: columns that are not learned, whose cells are to be kept.
 
     Raises:
         DataError: a column to learn holds text, a row has too few or too many cells, or nothing is there.
     """
     with TextFile(path, options.encoding, options.skipped()) as file:
         try:
-            found = _read_text(file, options, reused)
+            found = _read_text(file, options, reused, texts)
         except UnicodeDecodeError as error:
             if options.encoding is not None or file.encoding != "utf-8":
                 raise _undecoded(file, error) from error
             file.encoding = "cp1252"
             try:
-                found = _read_text(file, options, reused)
+                found = _read_text(file, options, reused, texts)
             except UnicodeDecodeError as second:
                 raise _undecoded(file, second) from second
             note = f"{file.name} is not UTF-8, and was read as cp1252 (Western European; else --encoding, encoding=)"
@@ -94,7 +98,7 @@ def _undecoded(file: TextFile, error: UnicodeDecodeError) -> DataError:
     return DataError(f"{what}: save it as UTF-8, or say its encoding (--encoding, encoding=)")
 
 
-def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None) -> Dataset:
+def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None, texts: TextColumns | None) -> Dataset:
     dialect = sniff(file, options, known_names(options, reused))
     rows = RowCount()
     table = Cells(
@@ -107,10 +111,12 @@ def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None) -> D
         dialect.notes,
         dialect.delimiter != ",",
     )
-    return _read_cells(table, options, reused)
+    return _read_cells(table, options, reused, texts or TextColumns())
 
 
-def read_excel(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
+def read_excel(
+    path: Path, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
+) -> Dataset:
     """A table of numbers from a sheet of an Excel file (.xlsx), by way of openpyxl; see `read_csv`.
 
     Raises:
@@ -120,10 +126,10 @@ def read_excel(path: Path, options: ReadOptions, reused: Reused | None = None) -
     with Sheet(path, options) as sheet:
         rows = RowCount()
         table = Cells(sheet.name, sheet.names, sheet.width, sheet.sample, lambda: sheet.blocks(rows), rows, sheet.notes)
-        return replace(_read_cells(table, options, reused), name=path.name)
+        return replace(_read_cells(table, options, reused, texts or TextColumns()), name=path.name)
 
 
-def _read_cells(table: Cells, options: ReadOptions, reused: Reused | None) -> Dataset:
+def _read_cells(table: Cells, options: ReadOptions, reused: Reused | None, texts: TextColumns) -> Dataset:
     """The data set that a table of text is."""
     columns, renamed = (
         unique_names(table.names, table.name) if table.names is not None else (tuple(map(str, range(table.width))), [])
@@ -133,18 +139,19 @@ def _read_cells(table: Cells, options: ReadOptions, reused: Reused | None) -> Da
             f"the rows of {table.name} have {table.width} cells and its names are {len(columns)}: even them"
         )
     aside, found = _aside(table, columns), None
+    marks = {mark.strip().lower() for mark in options.na_values} | MARKS
     while found is None:
         chosen = choose(columns, table.names is not None, options, reused, table.name, aside)
         features = [columns[place] for place in chosen.features]
         numbers = Numbers(len(features), options.na_values, options.decimal, table.european)
         try:
-            found = _gather(table, columns, chosen, numbers, aside)
+            texts.begin(columns, lambda cells: labels_from_cells(cells, marks)[0])
+            found = _gather(table, columns, chosen, numbers, aside, texts)
         except _NotAsideError as error:
             aside = {place: why for place, why in aside.items() if place != error.place}
     values, labels, ids, lines = found
     if not len(values):
         raise DataError(f"{table.name} has no rows of data: give at least one")
-    marks = {mark.strip().lower() for mark in options.na_values} | MARKS
     target, said = (None, ()) if chosen.labels is None else labels_from_cells(labels, marks)
     notes = [*table.notes, *_renamed(renamed, aside, columns), *table.rows.notes(table.name), *chosen.notes]
     notes += [*numbers.notes(features, table.name), *_ids(values, numbers.whole, features), *said]
@@ -192,7 +199,12 @@ def _aside(table: Cells, columns: tuple[str, ...]) -> dict[int, str]:
 
 
 def _gather(
-    table: Cells, columns: tuple[str, ...], chosen: Chosen, numbers: Numbers, aside: Mapping[int, str]
+    table: Cells,
+    columns: tuple[str, ...],
+    chosen: Chosen,
+    numbers: Numbers,
+    aside: Mapping[int, str],
+    texts: TextColumns,
 ) -> tuple[Array, list[str], list[str], Array]:
     """Numbers, cells of labels and ids, and lines, of all rows."""
     empty = [place for place, why in aside.items() if why.endswith("is empty")]
@@ -211,6 +223,7 @@ def _gather(
                 labels.extend(_texts(block.columns[chosen.labels]))
             if chosen.id is not None:
                 ids.extend(_texts(block.columns[chosen.id]))
+            texts.add(lambda place: _trimmed(block.columns[place]))  # noqa: B023  # asked at once
             lines.append(block.lines)
             yield values
 
@@ -218,6 +231,7 @@ def _gather(
         labels.clear()
         ids.clear()
         lines.clear()
+        texts.forget()
         numbers.forget()
         try:
             values = _together(blocks(), len(chosen.features), table.name)
@@ -227,7 +241,11 @@ def _gather(
 
 
 def _texts(column: Any) -> list[str]:
-    return pyarrow().compute.utf8_trim_whitespace(column).to_pylist()  # type: ignore[no-any-return]
+    return _trimmed(column).to_pylist()  # type: ignore[no-any-return]
+
+
+def _trimmed(column: Any) -> Any:
+    return pyarrow().compute.utf8_trim_whitespace(column)
 
 
 def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chosen: Chosen, name: str) -> DataError:
@@ -317,7 +335,9 @@ def _together(blocks: Iterator[Array], width: int, name: str) -> Array:
     return np.concatenate(kept) if kept else np.empty((0, width))
 
 
-def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None) -> Dataset:
+def read_parquet(
+    path: Path, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
+) -> Dataset:
     """A table of numbers from a Parquet file, in the type that holds all its columns; nulls become NaN.
 
     Of more than 256 MiB the numbers go into a temporary file, and stay there: the result is a memory map.
@@ -326,6 +346,7 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         path: the file.
         options: which columns.
         reused: the run that the examples are for.
+        texts: columns that are not learned, whose cells are to be kept.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
@@ -340,14 +361,9 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
         cells: list[Any] = []
         ids: list[Any] = []
         large: set[int] = set()
-        if table.metadata.num_rows * len(chosen.features) * 8 > _IN_MEMORY:
-            kinds = {block.dtype for block in _blocks(table, chosen, name, [], [], set())} or {np.dtype(np.float64)}
-            values = _in_a_file(
-                _blocks(table, chosen, name, cells, ids, large), np.result_type(*kinds), len(chosen.features), name
-            )
-        else:
-            blocks = list(_blocks(table, chosen, name, cells, ids, large))
-            values = np.concatenate(blocks) if blocks else np.empty((0, len(chosen.features)))
+        texts = texts or TextColumns()
+        texts.begin(columns, lambda cells: labels_from_column(cells)[0])
+        values = _parquet_values(table, chosen, name, cells, ids, large, texts)
     if len(values) != table.metadata.num_rows:
         raise DataError(
             f"{name} is damaged: its footer promises {table.metadata.num_rows:,} rows and {len(values):,} are there"
@@ -370,6 +386,25 @@ def read_parquet(path: Path, options: ReadOptions, reused: Reused | None = None)
     )
 
 
+def _parquet_values(
+    table: Any,
+    chosen: Chosen,
+    name: str,
+    cells: list[Any],
+    ids: list[Any],
+    large: set[int],
+    texts: TextColumns,
+) -> Array:
+    """The numbers of all rows, in memory or, of more than 256 MiB, in a temporary file; what else is gathered joins the rest."""
+    width = len(chosen.features)
+    if table.metadata.num_rows * width * 8 > _IN_MEMORY:
+        kinds = {block.dtype for block in _blocks(table, chosen, name, [], [], set(), TextColumns())}
+        dtype = np.result_type(*(kinds or {np.dtype(np.float64)}))
+        return _in_a_file(_blocks(table, chosen, name, cells, ids, large, texts), dtype, width, name)
+    blocks = list(_blocks(table, chosen, name, cells, ids, large, texts))
+    return np.concatenate(blocks) if blocks else np.empty((0, width))
+
+
 def _in_proportion(promised: int, size: int, name: str) -> None:
     """`DataError` where a file promises many more bytes of numbers than it has."""
     limit = max(_UNPACKED, _GROWTH * size)
@@ -390,7 +425,13 @@ def _undamaged(name: str) -> Iterator[None]:
 
 
 def _blocks(
-    table: Any, chosen: Chosen, name: str, cells: list[Any], ids: list[Any], large: set[int]
+    table: Any,
+    chosen: Chosen,
+    name: str,
+    cells: list[Any],
+    ids: list[Any],
+    large: set[int],
+    texts: TextColumns,
 ) -> Iterator[Array]:
     """The numbers, some rows at a time, so that memory grows with what is there; the labels join the cells.
 
@@ -404,6 +445,7 @@ def _blocks(
                 return
             block, labels, named = _from_arrow(batch, chosen)
             large |= _large(batch, chosen)
+            texts.add(batch.column)
         cells += labels
         ids += named
         yield block

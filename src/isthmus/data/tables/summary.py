@@ -13,25 +13,33 @@ from isthmus.data.options import ReadOptions
 from isthmus.data.tables.cells import MARKS, kind_of
 from isthmus.data.tables.columns import BlockedError, NoColumnError
 from isthmus.data.tables.numbers import is_date
+from isthmus.data.tables.text_columns import TextColumns
 from isthmus.text import command
 
 __all__ = ["drop_of", "look", "numbers_held", "words_held"]
 
-Reads = Callable[[ReadOptions], Dataset]
+Reads = Callable[[ReadOptions, TextColumns], Dataset]
 
 _FEW = 10  # rows, of which little can be said
 
 
-def look(read: Reads, options: ReadOptions) -> tuple[Dataset | None, dict[str, str]]:
-    """Data without the columns that cannot be learned, None where no other is left; and what those hold, by name.
+def look(read: Reads, options: ReadOptions, most: int) -> tuple[Dataset | None, dict[str, str], TextColumns]:
+    """Data without the columns that cannot be learned, None where no other is left; what those hold, by name; and their cells.
+
+    A table is read from its beginning where a column turns out to be one of those, and to its end once.
+
+    Args:
+        most: columns whose cells are kept.
 
     Raises:
         DataError: the data cannot be read for another reason.
     """
     blocking = dict[str, str]()
     while True:
+        texts = TextColumns(list(blocking)[:most])
         try:
-            return read(options.replace(drop=(*options.drop, *blocking))), blocking
+            dataset = read(options.replace(drop=(*options.drop, *blocking)), texts)
+            return dataset, blocking, texts
         except BlockedError as error:
             if set(error.blocking) <= set(blocking):
                 raise
@@ -39,19 +47,16 @@ def look(read: Reads, options: ReadOptions) -> tuple[Dataset | None, dict[str, s
         except NoColumnError:
             if not blocking:
                 raise
-            return None, blocking
+            return None, blocking, texts
 
 
-def words_held(read: Reads, options: ReadOptions, name: str, blocking: Collection[str]) -> tuple[str, int, int]:
+def words_held(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str, int, int]:
     """What a column that cannot be learned holds, how many of its cells are missing, and how many there are.
 
-    It is read as labels are, so that "None" and "NA" are text beside text, as they are there; beside dates they are missing.
+    Its cells are taken as labels are: "None" and "NA" are text beside text, as they are there; beside dates they are missing.
     """
-    out = [each for each in (*blocking, options.id, options.labels) if each not in {None, name}]
-    labels = read(options.replace(labels=name, id=None, drop=(*options.drop, *out))).train_labels
-    cells = [] if labels is None else labels.tolist()
     text = [str(each) for each in cells if each is not None]
-    marks = MARKS | {mark.strip().lower() for mark in options.na_values}
+    marks = MARKS | {mark.strip().lower() for mark in na_values}
     known = [each for each in text if each.strip().lower() not in marks]
     if not all(is_date(each) for each in known):
         known = text

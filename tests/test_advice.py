@@ -64,7 +64,7 @@ BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
         (
             "codebook collapse",
             (VectorQuantized(12, codebook_size=64, dead_threshold=0, commitment=25), {"epochs": 5}),
-            ("of 64 entries", "revive"),
+            ("of 64 entries", "dead_threshold"),
             (VectorQuantized(2, codebook_size=8), {"epochs": 20}),
         ),
         (

@@ -218,7 +218,7 @@ STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "tol": 0.01, "epochs"
 @pytest.mark.parametrize("way", ["warm", "validation", "mapped", "partial", "frame"])
 def test_rounds_of_every_kind_go_on(way: str, at: int, tmp_path: Path) -> None:
     X: Any = examples("mapped" if way == "mapped" else "plain", tmp_path)
-    given: dict[str, Any] = {"validation": X[:40] * 0.9} if way == "validation" else {}
+    given: dict[str, Any] = {"validation_data": X[:40] * 0.9} if way == "validation" else {}
     if way == "frame":
         X = pd.DataFrame(X, columns=list("abcdef"))
 

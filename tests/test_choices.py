@@ -133,7 +133,7 @@ def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: dat
     from isthmus.training.config import TrainingConfig
     from isthmus.training.corrupted_input import InputCorruption
 
-    corruption = made(corruptions, name).replace(once=True)
+    corruption = made(corruptions, name).replace(fixed=True)
     X = digits.train[:40]
     ae = Autoencoder(epochs=1).fit(X)
     plan = TrainingConfig(corruption, made(optimizers, "Adam"), 1, 16, 3)

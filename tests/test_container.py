@@ -393,7 +393,7 @@ def test_where_nothing_can_be_written_the_old_file_stays_and_the_error_names_it(
         {"architecture": {"type": "MLP", "hidden": [10**9] * 500}},
         {"architecture": {"type": "MLP", "hidden": [8] * 100_000}},
         {"architecture": {"type": "Conv", "channels": [10**6, 10**6]}},
-        {"bottleneck": {"type": "VectorQuantized", "size": 4, "entries": 2**31 - 1}},
+        {"bottleneck": {"type": "VectorQuantized", "size": 4, "codebook_size": 2**31 - 1}},
         {"bottleneck": {"type": "Identity", "size": 2**31 - 1}},
         {"bottleneck": {"type": "Gaussian", "size": 2**31 - 1}},
     ],

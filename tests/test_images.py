@@ -329,7 +329,7 @@ def test_anomalies_held_out_are_no_part_of_the_validation_loss(bottle: Path) -> 
     ]
     with (bottle / "r/history.csv").open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
-    assert float(last["valid"]) == pytest.approx(-isthmus.load(bottle / "r").score(np.stack(good)), rel=1e-5)
+    assert float(last["val_loss"]) == pytest.approx(-isthmus.load(bottle / "r").score(np.stack(good)), rel=1e-5)
 
 
 @pytest.mark.promise(25)
@@ -469,7 +469,7 @@ def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path
     assert "of 7 validation examples; 2 others are of classes that are not trained on (spot)" in out
     ae = isthmus.load(tmp_path / "r")
     with (tmp_path / "r/history.csv").open(newline="") as file:
-        least = min(float(row["valid"]) for row in csv.DictReader(file))
+        least = min(float(row["val_loss"]) for row in csv.DictReader(file))
     assert least == pytest.approx(-ae.score(found.validation[:7]), rel=1e-5)
     judged = json.loads(run("evaluate", "r", "--json", cwd=tmp_path))
     assert "early_stopping" not in judged  # validation examples of their own chose the model

@@ -268,9 +268,9 @@ def test_hidden_and_missing_numbers_look_the_same(fitted: Autoencoder, table: np
 
 
 @pytest.mark.parametrize("name", corruptions.__all__)
-@pytest.mark.parametrize("once", [False, True])
-def test_every_corruption_bears_missing_numbers(name: str, once: bool, table: np.ndarray) -> None:
-    ae = quick(VectorQuantized(2, codebook_size=4), corruption=getattr(corruptions, name)(once=once), epochs=1).fit(
+@pytest.mark.parametrize("fixed", [False, True])
+def test_every_corruption_bears_missing_numbers(name: str, fixed: bool, table: np.ndarray) -> None:
+    ae = quick(VectorQuantized(2, codebook_size=4), corruption=getattr(corruptions, name)(fixed=fixed), epochs=1).fit(
         table
     )
     assert np.isfinite([report.loss for report in ae.history_]).all()

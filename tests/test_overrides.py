@@ -45,7 +45,7 @@ def test_every_field_is_reached(slot: str, kind: type[Record], field: str) -> No
     record = kind(**{name: value for name, value in NEEDED.items() if name in names})
     ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={typed(getattr(record, field))}"])
     assert getattr(ae, slot) == record
-    changed = {"size": 5, "k": 1, "schedule": "OneCycle", "tied": True, "once": True}
+    changed = {"size": 5, "k": 1, "schedule": "OneCycle", "tied": True, "fixed": True}
     if field in changed:
         value = changed[field]
         ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={value}"])

@@ -262,7 +262,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"levels": "high"}, "levels='high' cannot be"),
     ({"levels": ()}, "cannot be: give numbers"),
     ({"levels": -1.0}, "greater than or equal to 0"),
-    ({"levels": float("nan")}, "scale"),
+    ({"levels": float("nan")}, "std"),
     ({"kinds": "masking", "levels": 1.5}, "less than or equal to 1"),
     ({"draws": 0}, "draws=0"),
     ({"n": 2.5}, "n=2.5"),

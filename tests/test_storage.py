@@ -315,7 +315,7 @@ def test_tensors_that_are_not_the_records_are_refused_by_name(change: str, path:
 HUGE: dict[str, dict[str, Any]] = {  # terabytes, which the file does not hold
     "hidden": {"architecture": {"type": "MLP", "hidden": [10**12]}},
     "channels": {"architecture": {"type": "Conv", "channels": [10**6, 10**6]}},
-    "entries": {"bottleneck": {"type": "VectorQuantized", "size": 4, "entries": 10**12}},
+    "entries": {"bottleneck": {"type": "VectorQuantized", "size": 4, "codebook_size": 10**12}},
     "size": {"bottleneck": {"type": "Identity", "size": 10**12}},
 }
 

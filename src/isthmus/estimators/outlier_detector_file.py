@@ -70,7 +70,7 @@ def asked(part: DetectorPart, there: Tensors, shape: tuple[int, ...], code: int)
         wanted |= {"weights": (math.prod(shape),), "error": (2,)}
     a, p = part.axes, part.parts
     if (part.anomaly_score in _CODED) != bool(a and p) or bool(a) != bool(p):
-        raise ValueError(f"a detector that measures {part.anomaly_score!r} has no {a} axes and {p} parts")
+        raise ValueError(f"a detector with anomaly_score={part.anomaly_score!r} has no {a} axes and {p} parts")
     if a:
         wanted |= {
             "code.mean": (code,),

@@ -88,7 +88,7 @@ class DetectionResult(Result):
         """A line for each example, after the names of the columns."""
         n = max(map(len, self.attributions))
         header = ["row", *self.keys, "score", "p_value", "verdict"]
-        header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("cause", "share")]
+        header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("feature", "share")]
         lines = [header]
         for row in range(len(self.scores)):
             blame = [text for cause in self.attributions[row] for text in (_name(cause), f"{cause.share:.4g}")]
@@ -97,7 +97,7 @@ class DetectionResult(Result):
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The most anomalous examples, for people."""
-        header = ["row", *self.keys, "score", "p-value", "verdict", "causes, with their share"]
+        header = ["row", *self.keys, "score", "p-value", "verdict", "features, with their share"]
         return header, [
             [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.attributions[row])]
             for row in self._top()

@@ -1,11 +1,11 @@
 # ruff: noqa: ARG001  (every set of jobs and every method takes a random state)
-"""Measures how well anomalies are found, beside PCA, isolation forests and local outlier factors; writes docs/anomalies.md.
+"""Compares anomaly detection with PCA, isolation forest and local outlier factor; writes docs/anomalies.md.
 
 python benchmarks/anomalies.py [--seeds 3] [--sets mnist,digits] [--classes 2,8]
 
-One against the rest: a detector is fitted on the training examples of one class, without a label, and ranks all test examples. The
-figure is the area under the ROC curve. What "auto" means was chosen on training digits that the autoencoder had not seen. With --sets the
-page keeps what was measured of the others.
+One class against the rest: a detector is fitted on the training examples of one class, without labels, and ranks all test examples. The
+figure is the area under the ROC curve. Defaults were tuned on training digits held out from the autoencoder. With --sets the page keeps
+the results of the other data sets.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Job(NamedTuple):
-    """Normal examples to fit on, examples to rank, and which of these are anomalous."""
+    """Normal training examples, test examples, and which of the latter are anomalous."""
 
     name: str
     train: Array
@@ -48,12 +48,12 @@ class Job(NamedTuple):
 
 
 def mnist(seed: int) -> Iterator[Job]:
-    """MNIST's own test part, whatever the random state."""
+    """MNIST with its own test set, the same for every random state."""
     yield from against_the_rest(data.mnist())
 
 
 def digits(seed: int) -> Iterator[Job]:
-    """The small digits."""
+    """scikit-learn's 8x8 digits."""
     yield from against_the_rest(data.digits())
 
 
@@ -63,20 +63,20 @@ def against_the_rest(known: data.Dataset) -> Iterator[Job]:
 
 
 def breast_cancer(seed: int) -> Iterator[Job]:
-    """Benign tumors are normal; half of them is tested."""
+    """Benign tumors are normal; half of them are test examples."""
     X, y = load_breast_cancer(return_X_y=True)
     yield halved("benign", X, y == 1, seed)
 
 
 def wine(seed: int) -> Iterator[Job]:
-    """Each of three growers in turn."""
+    """Each of three cultivators in turn is normal."""
     X, y = load_wine(return_X_y=True)
     for label in range(3):
         yield halved(str(label), X, y == label, seed)
 
 
 def planted(seed: int) -> Iterator[Job]:
-    """A bent surface of three numbers in 20, with noise; of an anomaly one column is another row's."""
+    """A nonlinear three-dimensional manifold in 20 features, with noise; in an anomaly one feature is another row's."""
     random = np.random.default_rng(seed)
     maps = [np.random.default_rng(7).normal(size=shape) for shape in ((3, 12), (12, 20))]
     X = np.tanh(random.normal(size=(3000, 3)) @ maps[0]) @ maps[1] + 0.1 * random.normal(size=(3000, 20))
@@ -87,7 +87,7 @@ def planted(seed: int) -> Iterator[Job]:
 
 
 def halved(name: str, X: Array, normal: Array, seed: int) -> Job:
-    """Half of the normal examples to fit on, and all others to rank."""
+    """Half of the normal examples for training, all other examples for the test."""
     order = np.random.default_rng(seed).permutation(np.flatnonzero(normal))
     train, rest = np.split(order, [len(order) // 2])
     test = np.concatenate([rest, np.flatnonzero(~normal)])
@@ -104,14 +104,14 @@ SETS: dict[str, Callable[[int], Iterator[Job]]] = {
 
 
 def ours(job: Job, seed: int) -> Array:
-    """All defaults; that some classes are too small for a threshold does not matter to their ranks."""
+    """Default settings. A class too small for a threshold gives a warning, which does not concern ranks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IsthmusWarning)
         return OutlierDetector(random_state=seed).fit(job.train).score_samples(job.test)
 
 
 def flat(job: Job) -> tuple[Array, Array]:
-    """Rows of numbers for those who want them: grey levels in [0, 1], columns of a table standardized."""
+    """Examples as rows: pixels scaled to [0, 1], features of a table standardized."""
     train, test = (part.reshape(len(part), -1) for part in (job.train, job.test))
     if job.train.ndim > 2:
         top = 255.0 if job.train.dtype == np.uint8 else 1.0
@@ -121,7 +121,7 @@ def flat(job: Job) -> tuple[Array, Array]:
 
 
 def by_pca(job: Job, seed: int) -> Array:
-    """Minus the squared error of as many components as the code has numbers."""
+    """Negative squared error of PCA with the code size of the autoencoder."""
     train, test = flat(job)
     size = max(1, min(32, (train.shape[1] + 1) // 2))
     return -np.square(test - pca_reconstruction(train, test, size)).sum(1)
@@ -148,7 +148,7 @@ METHODS = {
 
 
 class Figure(NamedTuple):
-    """What came of one method on one job with one random state."""
+    """The result of one method on one job with one random state."""
 
     kind: str
     job: str
@@ -159,7 +159,7 @@ class Figure(NamedTuple):
 
 
 def measured(kinds: list[str], seeds: int, classes: list[str] | None) -> list[Figure]:
-    """Every method on the same splits."""
+    """Measures every method on the same splits."""
     figures = []
     for seed in range(seeds):
         for kind in kinds:
@@ -190,7 +190,7 @@ def table(figures: list[Figure], key: Callable[[Figure], str], first: str) -> li
 
 
 def seconds(figures: list[Figure]) -> list[str]:
-    """Median seconds to fit and to rank, of one job."""
+    """Median seconds for fitting and ranking, over jobs and random states."""
     lines = [f"| seconds | {' | '.join(METHODS)} |", "|---" * (1 + len(METHODS)) + "|"]
     for kind in dict.fromkeys(f.kind for f in figures):
         medians = [
@@ -201,25 +201,33 @@ def seconds(figures: list[Figure]) -> list[str]:
 
 
 def page(figures: list[Figure], made: dict[str, str]) -> str:
-    """The page; made: by what each set was measured, when and where."""
-    by_digit = [f for f in figures if f.kind == "mnist"]
+    """The page; made: the command, date and machine of each data set."""
+    by_digit, states = [f for f in figures if f.kind == "mnist"], len({f.seed for f in figures})
     return "\n".join(
         [
-            "# Anomalies",
+            "# Anomaly detection",
             "",
-            f"Random states: {len({f.seed for f in figures})}. A detector sees the training examples of one class only, no labels,",
-            "and ranks all test examples;",
-            "the figure is the area under the ROC curve times 100, the mean over classes and random states (lowest - highest state).",
-            "*isthmus* is `OutlierDetector()` with all defaults; *PCA* the squared error of as many components as the code has",
-            "numbers; the others are scikit-learn's with all defaults. Published for MNIST: deep SVDD 94.8,",
-            "a variational autoencoder 96.9, OCGAN 97.5.",
+            "This page compares the anomaly detector of isthmus with PCA and two detectors of scikit-learn. Read it to choose a detector.",
+            "",
+            "Each detector is trained on the training examples of one class, without labels.",
+            "It then ranks all test examples; those of other classes are the anomalies.",
+            f"Figures are the area under the ROC curve in percent: the mean over classes and {states} random states,",
+            "with the lowest and highest random state in parentheses.",
+            "",
+            "- *isthmus* is `OutlierDetector()` with default settings.",
+            "- *PCA* is the squared reconstruction error of PCA with the same code size.",
+            "- *IsolationForest* and *LocalOutlierFactor* are scikit-learn's, with default settings.",
+            "- *planted* is synthetic: 20 features on a nonlinear three-dimensional manifold with noise.",
+            "  In an anomaly, one feature is taken from another example.",
+            "",
+            "Published figures for MNIST: deep SVDD 94.8, a variational autoencoder 96.9, OCGAN 97.5.",
             "",
             *table(figures, lambda f: f.kind, "data"),
             "",
             *([*table(by_digit, lambda f: f.job, "MNIST, normal digit"), ""] if by_digit else []),
             *seconds(figures),
             "",
-            "Seconds are to fit and to rank, the median of one class, on a shared machine.",
+            "Seconds are for fitting and ranking, the median over classes and random states, on a shared machine.",
             "",
             *[
                 f"- {', '.join(kind for kind in made if made[kind] == how)}: {how}"

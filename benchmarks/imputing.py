@@ -1,11 +1,10 @@
-"""Measures how well missing numbers are completed, beside scikit-learn's imputers; writes docs/missing-values.md.
+"""Compares the imputation of missing values with scikit-learn's imputers; writes docs/missing-values.md.
 
 python benchmarks/imputing.py [--states 3] [--tables wine,iris] [--schemes "30 % at random"]
 
-The tables are those that come with scikit-learn. Seven tenths of the rows, the same ones each time, are trained on, with holes; holes of
-the same kind in the other rows are completed. A random state draws holes and first weights. What "auto" means for missing="allow" was
-chosen on a quarter of the training rows; the idea of filling in by rounds arose on other splits of the same tables, in which rows that are
-measured here may have been.
+The tables come with scikit-learn. Models are fitted on the same 70 % of the rows, with missing values, and impute the other rows. A random
+state determines which values are missing and the initial weights. The defaults of missing="allow" were tuned on 25 % of the training rows.
+Iterative refinement was first tested on other splits of the same tables, which may contain rows that are measured here.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ LEAST = (
 
 
 def at_random(share: float) -> Callable[[Array, np.random.Generator], Array]:
-    """Each number is missing with the same probability, whatever it is."""
+    """Each value is missing with the same probability, independent of the value."""
     return lambda X, rng: rng.random(X.shape) < share
 
 
 def in_runs(X: Array, rng: np.random.Generator) -> Array:
-    """Of each row a run of neighboring columns, three tenths of them."""
+    """In each row a run of adjacent columns is missing, three tenths of all columns."""
     wide = X.shape[1]
     long = max(1, round(0.3 * wide))
     begin = rng.integers(0, wide - long + 1, (len(X), 1))
@@ -54,7 +53,7 @@ def in_runs(X: Array, rng: np.random.Generator) -> Array:
 
 
 def the_large(X: Array, rng: np.random.Generator) -> Array:
-    """Six tenths of the numbers above the median of their column, and none below: what is missing differs from what is not."""
+    """60 % of the values above the median of their column are missing, and none below: missing not at random."""
     return (np.median(X, axis=0) < X) & (rng.random(X.shape) < 0.6)
 
 
@@ -65,23 +64,23 @@ SCHEMES = {f"{share:.0%} at random".replace("%", " %"): at_random(share) for sha
 
 
 class Ours:
-    """The autoencoder as an imputer of scikit-learn's kind."""
+    """The autoencoder with the interface of a scikit-learn imputer."""
 
     def __init__(self, state: int) -> None:
         self.ae = Autoencoder(missing="allow", random_state=state)
 
     def fit(self, X: Array) -> Ours:
-        """Trains, all choices left to it."""
+        """Trains with default settings."""
         self.ae.fit(X)
         return self
 
     def transform(self, X: Array) -> Array:
-        """Completes."""
+        """Imputes."""
         whole: Array = self.ae.impute(X)
         return whole
 
 
-IMPUTERS: dict[str, Callable[[int], Any]] = {  # in columns of mean 0 and standard deviation 1, as it suits them
+IMPUTERS: dict[str, Callable[[int], Any]] = {  # on standardized columns
     "mean": lambda _: SimpleImputer(keep_empty_features=True),
     "5 nearest": lambda _: KNNImputer(keep_empty_features=True),
     "iterative": lambda state: IterativeImputer(random_state=state, keep_empty_features=True),
@@ -90,7 +89,7 @@ IMPUTERS: dict[str, Callable[[int], Any]] = {  # in columns of mean 0 and standa
 
 
 def rows_of(name: str) -> tuple[Array, Array]:
-    """The rows of a table to train on, and those held out."""
+    """The training rows and the test rows of a table."""
     X = getattr(datasets, f"load_{name}")().data.astype(np.float64)
     order = np.random.default_rng(SPLIT).permutation(len(X))
     train, test = np.split(X[order], [int((1 - HELD_OUT) * len(X))])
@@ -99,7 +98,7 @@ def rows_of(name: str) -> tuple[Array, Array]:
 
 
 def measured(make: Callable[[int], Any], name: str, scheme: str, state: int) -> tuple[float, float]:
-    """The root mean squared error of completed numbers in standard deviations of their columns, and seconds."""
+    """The RMSE of imputed values in standard deviations of their columns, and seconds."""
     (train, test), rng = rows_of(name), np.random.default_rng(state)
     given = [np.where(SCHEMES[scheme](X, rng), np.nan, X) for X in (train, test)]
     began = time.perf_counter()
@@ -120,7 +119,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "missing-values.md")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore", ConvergenceWarning)  # of the iterative one, after its ten rounds
+    warnings.simplefilter("ignore", ConvergenceWarning)  # of IterativeImputer, after ten iterations
     lines, began = [], time.perf_counter()
     for name in given.tables.split(","):
         for scheme in given.schemes.split(","):
@@ -135,7 +134,7 @@ def main() -> None:
 
 
 def row(name: str, scheme: str, found: dict[str, list[tuple[float, float]]]) -> str:
-    """A line of the table; the least error stands out."""
+    """A line of the table; the lowest error is bold."""
     middles = {who: statistics.mean(error for error, _ in results) for who, results in found.items()}
     cells = []
     for who, results in found.items():
@@ -151,18 +150,28 @@ def page(lines: list[str], states: int, seconds: float) -> str:
     """The page."""
     return "\n".join(
         [
-            "# Completing missing numbers",
+            "# Imputation of missing values",
+            "",
+            "This page compares the imputation of missing values by isthmus with three imputers of scikit-learn.",
+            "Read it to choose an imputer for a table.",
+            "",
+            "Figures are root mean squared errors (RMSE) of the imputed values, in standard deviations of their feature: the mean over",
+            f"{states} random states, with minimum and maximum.",
+            "A random state determines which values are missing and the initial weights.",
+            "All methods get standardized features, are fitted on the same 70 % of the rows, with missing values, and",
+            "impute the other rows. The lowest error of a row is bold.",
+            "Seconds are the median time for fitting and imputing.",
+            "",
+            "- *mean*, *5 nearest* and *iterative* are scikit-learn's `SimpleImputer`, `KNNImputer` and",
+            "  `IterativeImputer` (Bayesian ridge), with default settings.",
+            '- *isthmus* is `Autoencoder(missing="allow")` with default settings. Defaults were tuned on 25 % of the training rows.',
+            "  Iterative refinement was first tested on other splits of the same tables, which may contain rows measured here.",
+            "- *at random*: each value is missing with the same probability.",
+            "  *in runs of columns*: 30 % of the features, adjacent, are missing in each row.",
+            "  *of the larger half*: 60 % of the values above their feature's median are missing, and none below.",
             "",
             f"Written by `python benchmarks/imputing.py` on {datetime.now(UTC):%Y-%m-%d} in {seconds / 60:.0f} minutes; "
             f"{machine()}.",
-            "",
-            "Root mean squared error of the completed numbers, in standard deviations of their columns: the mean over",
-            f"{states} random states, which draw holes and first weights, and the least and largest. Everybody is fitted on the same seven",
-            "tenths of the rows, with holes, and completes holes in the others. *mean*, *5 nearest* and *iterative* are scikit-learn's",
-            "`SimpleImputer`, `KNNImputer` and `IterativeImputer` (Bayesian ridge), as they come; *isthmus* is",
-            '`Autoencoder(missing="allow")`, as it comes. What "auto" means was chosen on a quarter of the training rows; that rounds help',
-            "was first seen on other splits of the same tables.",
-            "Seconds are of fitting and completing, the median.",
             "",
             "| table | missing | mean | 5 nearest | iterative | isthmus | iterative, s | isthmus, s |",
             "|---|---|---|---|---|---|---|---|",

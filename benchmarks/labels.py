@@ -1,14 +1,13 @@
-"""Measures what codes are worth to few labels, and how well a linear machine tells labels from them; writes docs/labels.md and a picture.
+"""Measures classification with few labels, and linear classifiers on frozen codes; writes docs/labels.md and its figure.
 
 python benchmarks/labels.py [--parts labels,svm,digits] [--draws 3] [--examples 60000] [--out FOLDER]
 
-`labels`: test accuracy on MNIST against the number of labels. `svm`: frozen codes of all 60,000 digits and scikit-learn's LinearSVC.
-`digits`: the same on scikit-learn's 8x8 digits, on many random splits. Every autoencoder sees training examples alone, and never a label;
-what there is to choose (the C of a linear machine) is chosen by cross-validation among the labeled training examples. The
-configurations for MNIST were chosen on 10,000 of the training digits, by what a linear machine tells of 5,000 others of the 60,000; that of
-the 8x8 digits on the training parts of five of its splits, among them examples that other splits test on.
-A part that is not asked for stays as it is.
---examples takes the first so many training digits, to see that all runs.
+`labels`: test accuracy on MNIST by the number of labels. `svm`: scikit-learn's LinearSVC on frozen codes of all 60,000 digits.
+`digits`: the same on scikit-learn's 8x8 digits, on many random splits. Autoencoders are trained on training examples without labels;
+the C of a linear classifier is chosen by cross-validation on the labeled training examples. The configurations for MNIST were trained on
+10,000 of the 60,000 training digits and chosen by the accuracy of a linear classifier on 5,000 others. The configuration for the 8x8 digits
+was chosen on the training parts of five splits, which contain test examples of other splits.
+Parts that are not named keep their results. --examples uses only the first training digits, for a quick check of the script.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ SPLITS = 20
 
 
 def drawn(y: Array, count: int, seed: int) -> Array:
-    """Places of so many labeled examples, of each label as many as its share, one at least."""
+    """Indices of a stratified random draw of labeled examples, at least one per label."""
     rng, labels = np.random.default_rng((seed, count)), np.unique(y)
     if count >= len(y):
         return np.arange(len(y))
@@ -60,7 +59,7 @@ def drawn(y: Array, count: int, seed: int) -> Array:
 
 
 def logistic(X: Array, y: Array) -> Any:
-    """Logistic regression, its C chosen by cross-validation where each label has examples enough, and labels are few enough to wait for."""
+    """Logistic regression; C is chosen by cross-validation if every label has two examples and there are at most 3,000 labels."""
     folds = min(3, int(np.unique(y, return_counts=True)[1].min()))
     if folds < 2 or len(y) > 3000:
         return LogisticRegression(max_iter=300).fit(X, y)
@@ -68,7 +67,7 @@ def logistic(X: Array, y: Array) -> Any:
 
 
 def _quiet() -> dict[str, Any]:
-    """What newer versions of scikit-learn want to hear."""
+    """The argument that newer versions of scikit-learn require."""
     import inspect
 
     return (
@@ -111,13 +110,13 @@ def by_labels(digits: data.Dataset, n: int, draws: int) -> dict[str, Any]:
 
 
 def dense() -> Autoencoder:
-    """A code of 2,000 numbers, a fifth of them active, from digits of which half the pixels are missing."""
+    """A 2,000-dimensional code, a fifth of it active, trained on digits with half of the pixels masked."""
     optimizer = AdamW(3e-3, schedule=OneCycle())
     return Autoencoder(TopK(2000, k=400), architecture=MLP(()), corruption=Masking(0.5), optimizer=optimizer, epochs=20)
 
 
 def convolutional() -> Autoencoder:
-    """A map of codes of 7x7 pixels each, 8 of 128 numbers at a place, from digits of which half the pixels are missing."""
+    """A feature map with 7x7 kernels, 8 of 128 features active per position, trained on digits with half of the pixels masked."""
     architecture = Conv((), kernel=7, code="map", up="transpose")
     optimizer = AdamW(3e-3, schedule=OneCycle())
     return Autoencoder(
@@ -140,12 +139,12 @@ def pooled(Z: Array, cells: int) -> Array:
 
 
 def described(ae: Autoencoder, X: Array, cells: int) -> Array:
-    """The pooled codes of examples, 1,000 at a time: maps of codes are large."""
+    """The pooled codes of examples, 1,000 at a time: feature maps are large."""
     return np.concatenate([pooled(ae.encode(X[at : at + 1000]), cells) for at in range(0, len(X), 1000)])
 
 
 def told(ae: Autoencoder, X: Array, y: Array, Z: Array, truth: Array, cells: int, folds: int) -> tuple[float, float]:
-    """Test accuracy of a linear machine on frozen codes, and the C that cross-validation chose."""
+    """Test accuracy of a linear SVM on frozen codes, and the C that cross-validation chose."""
     rows, others = described(ae, X, cells), described(ae, Z, cells)
     scale = np.sqrt(np.square(rows).sum(1).mean())  # a row's mean square is 1 then, whatever the code
     shape: Callable[[Array], Any] = sparse.csr_matrix if (rows != 0).mean() < 0.3 else np.asarray
@@ -161,7 +160,7 @@ def told(ae: Autoencoder, X: Array, y: Array, Z: Array, truth: Array, cells: int
 
 
 def by_machine(digits: data.Dataset, n: int, states: int) -> dict[str, Any]:
-    """Test accuracy on MNIST of a linear machine on frozen codes, for each random state."""
+    """Test accuracy on MNIST of a linear SVM on frozen codes, for each random state."""
     found: dict[str, Any] = {}
     for name, build in (("dense", dense), ("convolutional", convolutional)):
         cells: dict[str, Any] = {"accuracy": [], "C": [], "seconds": [], "what": repr(build())}
@@ -178,7 +177,7 @@ def by_machine(digits: data.Dataset, n: int, states: int) -> dict[str, Any]:
 
 
 def by_split() -> dict[str, Any]:
-    """Test accuracy on scikit-learn's digits of the same, on stratified random splits of which 35 % are the test."""
+    """The same on scikit-learn's digits, on stratified random splits with 35 % test data."""
     whole = data.digits()
     X = np.concatenate([whole.train, whole.test])
     y = np.concatenate([whole.train_labels, whole.test_labels])
@@ -202,22 +201,31 @@ def by_split() -> dict[str, Any]:
 
 
 def cell(values: list[float], digits: int = 1) -> str:
-    """Mean and spread of some accuracies, in percent."""
+    """Mean, minimum and maximum of accuracies, in percent."""
     mean = f"{100 * np.mean(values):.2f}"
     return mean if len(values) == 1 else f"{mean} ({100 * min(values):.{digits}f} - {100 * max(values):.{digits}f})"
 
 
 def page(found: dict[str, Any]) -> str:
-    """The page, of those parts that have been measured."""
-    lines = ["# What codes are worth to few labels", ""]
-    lines += [f"Written by `python benchmarks/labels.py`; {machine()}. Test accuracy in percent.", ""]
+    """The page, with the parts that have been measured."""
+    lines = ["# Classification with few labels", ""]
+    lines += [
+        "This page measures classification accuracy when only some training examples have labels. Read it if labels are expensive for you.",
+        "All figures are test accuracies in percent.",
+        "",
+        f"Written by `python benchmarks/labels.py`; {machine()}.",
+        "",
+    ]
     if "labels" in found:
         part = found["labels"]
         lines += [
-            "MNIST: `recipes.deep(32)`, a third of the pixels missing in training, has seen the training digits",
-            f"without labels. {part['note']}",
-            "Means over random draws of labeled digits, each label as often as its share, least and most in brackets; the net is the same",
-            "in the first three columns.",
+            "## Accuracy by the number of labels",
+            "",
+            "The autoencoder is `recipes.deep(32)` with 30 % of the pixels masked in training.",
+            "It was trained on all MNIST training digits without labels. The first three columns use the same network:",
+            "fine-tuned with the labels, as frozen codes with a linear classifier, and trained from scratch on the labels alone.",
+            "Figures are means over random stratified draws of the labeled digits, with minimum and maximum in parentheses.",
+            part["note"],
             "",
             "![Test accuracy by the number of labels](figures/labels.png)",
             "",
@@ -228,8 +236,11 @@ def page(found: dict[str, Any]) -> str:
         ]
     if "svm" in found:
         lines += [
-            f"Frozen codes and a linear support vector machine on MNIST. {found['svm']['note']}",
-            "Makhzani & Frey 2015 report 98.80 with 2,000 dense units (winner-take-all).",
+            "## Linear classifier on frozen codes",
+            "",
+            "A linear support vector machine (SVM) classifies MNIST from frozen codes, trained on all 60,000 labels.",
+            f"Its C was chosen by cross-validation on training examples. {found['svm']['note']}",
+            "Makhzani & Frey (2015) report 98.80 with a winner-take-all autoencoder of 2,000 dense units.",
             "",
             "| codes | test accuracy | C | seconds |",
             "|---|---|---|---|",
@@ -244,22 +255,20 @@ def page(found: dict[str, Any]) -> str:
         part = found["digits"]
         scores = part["scores"]
         lines += [
-            f"The same on scikit-learn's 8x8 digits, {len(scores)} stratified random splits with 35 % for the test: "
+            f"The same on scikit-learn's 8x8 digits, on {len(scores)} stratified random splits with 35 % test data: "
             f"mean {100 * np.mean(scores):.2f}, "
-            f"deviation {100 * np.std(scores):.2f}, least {100 * min(scores):.2f}, most {100 * max(scores):.2f}; "
-            f"{part['seconds']:.1f} s each (median). {part['note']} A tutorial reports 99.0 on one split.",
+            f"standard deviation {100 * np.std(scores):.2f}, minimum {100 * min(scores):.2f}, maximum {100 * max(scores):.2f}; "
+            f"median time {part['seconds']:.1f} s per split. {part['note']} A tutorial reports 99.0 on one split.",
             "",
         ]
     return "\n".join(lines)
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Accuracy by the number of labels, a line for each method with its least and most."""
+    """Accuracy by the number of labels: a line per method, with minimum and maximum."""
     accuracy = found["labels"]["accuracy"]
     counts = [int(n) for n in accuracy]
-    figure, axes = chart(
-        "Test accuracy on MNIST by the number of labels, a line for each method", width=7.0, height=4.5
-    )
+    figure, axes = chart("Test accuracy on MNIST by the number of labels, one line per method", width=7.0, height=4.5)
     for number, method in enumerate(METHODS):
         cells = [100 * np.array(accuracy[str(n)][method]) for n in counts]
         axes.plot(counts, [c.mean() for c in cells], "o-", ms=4, color=f"C{number}", label=method)
@@ -297,7 +306,7 @@ def main() -> None:
     for name in given.parts.split(","):
         began = time.perf_counter()
         found[name] = work[name]() | {"threads": torch.get_num_threads()}
-        of = "" if name == "digits" or n == 60_000 else f" Of the first {n:,} training digits alone."
+        of = "" if name == "digits" or n == 60_000 else f" Only the first {n:,} training digits were used."
         found[name]["note"] = f"Measured on {datetime.now(UTC):%Y-%m-%d} in {time.perf_counter() - began:,.0f} s.{of}"
         kept.write_text(json.dumps(found, indent=1), encoding="utf-8")
         (given.out / "labels.md").write_text(page(found), encoding="utf-8")

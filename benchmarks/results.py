@@ -1,10 +1,10 @@
-"""Measures isthmus against published figures of the field, on MNIST and scikit-learn's digits; writes docs/results.md.
+"""Compares isthmus with published figures on MNIST and scikit-learn's digits; writes docs/results.md.
 
 python benchmarks/results.py [--seeds 3] [--rows map,restoring]
 
-With --rows the page keeps what it says of the others. Rows that have a page of their own, of anomalies and of labels, are taken from what
-`benchmarks/anomalies.py` and `benchmarks/labels.py` measured last. Every choice was made on training digits, by what comes of others of
-them; test digits are looked at once, by these scripts.
+With --rows the page keeps its other rows. Rows with a page of their own (anomalies, labels) are read from the last results of
+`benchmarks/anomalies.py` and `benchmarks/labels.py`. Hyperparameters were chosen on training digits and validated on other training digits;
+these scripts evaluate each model once on the test digits.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A task with what was published of it, what we aim at, and how it is measured with so many random states."""
+    """A task, its published figures, our target, and the function that measures it for a number of random states."""
 
     task: str
     published: str
     aim: float
     measure: Callable[[int], Figures]
     digits: int = 4
-    rises: bool = False  # whether more is better
+    rises: bool = False  # whether higher is better
 
     def reached(self, figures: list[float]) -> bool:
-        """Whether every random state reached the aim."""
+        """Whether every random state reached the target."""
         return min(figures) >= self.aim if self.rises else max(figures) <= self.aim
 
 
@@ -84,7 +84,7 @@ def detected(_: int) -> Figures:
 
 
 def told(part: str, codes: str) -> Callable[[int], Figures]:
-    """Percent of test digits told right by a linear machine, from the other script."""
+    """Test accuracy in percent of a linear classifier, from the other script."""
 
     def measured(_: int) -> Figures:
         whole = kept("labels")[part]
@@ -136,23 +136,26 @@ def cross_entropy(build: Callable[[], Autoencoder]) -> Callable[[int], Figures]:
 
 ROWS: dict[str, Row] = {
     "map": Row(
-        "code of 4x4x8, convolutions: cross-entropy per pixel, nats",
+        "convolutional, 4x4x8 code: cross-entropy, nats per pixel",
         "0.094 (Keras blog), 0.0981 (tutorial)",
         0.075,
         cross_entropy(lambda: small_map().set_params(epochs=10)),
     ),
     "restoring-0.5": Row(
-        "noise of 0.5, clipped: cross-entropy of the restored digits per pixel, nats",
+        "denoising, noise of standard deviation 0.5, clipped: cross-entropy, nats per pixel",
         "0.0938 (tutorial)",
         0.088,
         cross_entropy(lambda: restoring(0.5)),
     ),
     "restoring-0.4": Row(
-        "the same with noise of 0.4", "0.0839 (keras.io)", 0.080, cross_entropy(lambda: restoring(0.4))
+        "the same with noise of standard deviation 0.4",
+        "0.0839 (keras.io)",
+        0.080,
+        cross_entropy(lambda: restoring(0.4)),
     ),
     "one-vs-rest": Row(
-        "trained on one digit: area under the ROC curve against the other nine, the mean of ten digits, %; all defaults "
-        "([more](anomalies.md))",
+        "one-class anomaly detection, default settings: area under the ROC curve, mean over ten digits, % "
+        "([details](anomalies.md))",
         "94.8 (deep SVDD), 96.9 (variational), 97.5 (OCGAN)",
         97.5,
         detected,
@@ -160,7 +163,7 @@ ROWS: dict[str, Row] = {
         rises=True,
     ),
     "svm-dense": Row(
-        "frozen dense codes and a linear support vector machine: test accuracy, % ([more](labels.md))",
+        "linear support vector machine on frozen dense codes: test accuracy, % ([details](labels.md))",
         "98.80 (winner-take-all)",
         99.0,
         told("svm", "dense"),
@@ -169,7 +172,7 @@ ROWS: dict[str, Row] = {
     ),
     "svm-conv": Row("the same with convolutional codes", "-", 99.4, told("svm", "convolutional"), 2, rises=True),
     "svm-8x8": Row(
-        "the same on scikit-learn's 8x8 digits, 35 % for the test: mean of 20 splits, %",
+        "the same on scikit-learn's 8x8 digits, 35 % test data: mean test accuracy over 20 splits, %",
         "99.0 (tutorial, one split)",
         99.4,
         split,
@@ -177,7 +180,7 @@ ROWS: dict[str, Row] = {
         rises=True,
     ),
     "half-of-pca": Row(
-        "seconds of training until half of the error of PCA, code of 30 (6.93 per digit)",
+        "training time to half the error of PCA with 30 components (6.93 per digit), s",
         "-",
         10,
         each(half_of_pca),
@@ -236,15 +239,23 @@ def page(lines: list[str]) -> str:
     software = machine().split(", ", 2)[2]
     return "\n".join(
         [
-            "# Results beside published figures",
+            "# Comparison with published results",
             "",
-            f"Written by `python benchmarks/results.py`; {software}. Every choice was made on training digits, by what",
-            "comes of others of them; no test label chose anything, and nothing was trained on other data. The 8x8 digits have",
-            "one set for all splits: theirs were made on the training parts of five, in which are examples that other splits test on.",
-            "The figure is the mean over random states, with the least and the most; *reached* means that all of them did;",
-            "seconds are of training and measuring together, for each, on so many threads.",
+            "This page compares isthmus with published figures for reconstruction, denoising, anomaly detection and",
+            "classification from codes.",
+            "Read it to judge whether isthmus is accurate enough for your task.",
             "",
-            "| row | task | published | aim | ours | reached | random states | seconds | threads | measured | machine |",
+            "- All hyperparameters were chosen on training examples and validated on other training examples.",
+            "  No test label was used, and no model was trained on other data.",
+            "- Exception: the 8x8 digits have one hyperparameter setting for all 20 splits.",
+            "  It was chosen on the training parts of five splits, which contain test examples of other splits.",
+            "- *ours* is the mean over random states, with minimum and maximum.",
+            "  *reached* is yes if every random state reached the target.",
+            "- *seconds* is the mean time for training and evaluation with one random state, on the given number of threads.",
+            "",
+            f"Written by `python benchmarks/results.py`; {software}.",
+            "",
+            "| row | task | published | target | ours | reached | random states | seconds | threads | measured | machine |",
             "|---|---|---|---|---|---|---|---|---|---|---|",
             *lines,
             "",

@@ -184,7 +184,10 @@ def reproduce(
     ] = False,
     random_state: Annotated[
         str | None,
-        typer.Option(metavar="S1,S2,...", help="Train with each of these random states, and print mean and spread."),
+        typer.Option(
+            metavar="S1,S2,...",
+            help="Train with each; print mean, SD, and whether the published figure is in the 95 % interval of one more run.",
+        ),
     ] = None,
     as_json: Json = False,
     out: Out = None,

@@ -1,8 +1,8 @@
-"""Measures what an autoencoder's codes cost in bits and how well they come back, beside JPEG, WebP and PCA; writes docs/compression.md.
+"""Measures rate and distortion of compressed codes, compared with JPEG, WebP and PCA; writes docs/compression.md.
 
 python benchmarks/compression.py [--seeds 3] [--epochs 20] [--limit 10000] [--out docs/compression.md]
 
-Each autoencoder is trained on the training pictures alone; the test pictures are compressed. --epochs and --limit make it shorter.
+Each autoencoder is trained on the training images; the test images are compressed. --epochs and --limit make the run shorter.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ AUTOENCODERS: dict[str, Callable[[], Autoencoder]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One training: what compressing at the default gave, the curve, and seconds."""
+    """One training: the compressed file with default settings, the rate-distortion curve, and seconds."""
 
     found: Compressed
     points: tuple[Point, ...]
@@ -78,13 +78,13 @@ def main() -> None:
     given = parser.parse_args()
     parts = []
     for name in given.data.split(","):
-        pictures = data.load(name)
-        assert pictures.test is not None
-        test = pictures.test[: given.limit]
+        images = data.load(name)
+        assert images.test is not None
+        test = images.test[: given.limit]
         table = {}
         for title, build in AUTOENCODERS.items():
             table[title] = [
-                measured(build().set_params(epochs=given.epochs, random_state=seed), pictures.train, test)
+                measured(build().set_params(epochs=given.epochs, random_state=seed), images.train, test)
                 for seed in range(given.seeds)
             ]
             print(name, *row(title, table[title]), flush=True)
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def measured(ae: Autoencoder, train: np.ndarray, test: np.ndarray) -> Measured:
-    """Trains, compresses, decompresses, and draws the curve."""
+    """Trains, compresses, decompresses and measures the rate-distortion curve."""
     began = time.perf_counter()
     ae.fit(train)
     trained = time.perf_counter()
@@ -120,13 +120,13 @@ def ours(one: Measured, kind: str = "autoencoder") -> Point:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """The median, and from where to where the random states go."""
+    """The median over random states, with minimum and maximum."""
     middle = f"{statistics.median(values):.{digits}f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f} - {max(values):.{digits}f})"
 
 
 def figure(values: list[float | None], digits: int) -> str:
-    """The median of what there is, or a dash."""
+    """The median of the known values, or a dash."""
     known = [value for value in values if value is not None]
     return f"{statistics.median(known):.{digits}f}" if known else "-"
 
@@ -165,33 +165,40 @@ def counted(title: str, runs: list[Measured], others: dict[str, int], n: int) ->
     return [*cells, *seconds]
 
 
+def named(method: str) -> str:
+    """The name of a codec on the page."""
+    return method.replace("in a sheet", "sheet").replace("one by one", "single")
+
+
 def section(name: str, table: dict[str, list[Measured]], others: dict[str, int], n: int) -> list[str]:
-    """What is written of one data set."""
+    """The section of one data set."""
     pixels = n * 784
-    plain = ", ".join(f"{kind} {8 * size / pixels:.3f}" for kind, size in others.items())
+    plain = ", ".join(f"{named(kind)} {8 * size / pixels:.3f}" for kind, size in others.items())
     return [
         "",
-        f"## {name}: {n:,} test pictures",
+        f"## {name}: {n:,} test images",
         "",
-        f"Without loss, bits per pixel: {plain}.",
+        f"Lossless codecs, bits per pixel: {plain}.",
         "",
-        "Bits per pixel that others take for the PSNR of the autoencoder's file, and the PSNR that PCA has at its bits;",
-        "a dash where a method does not reach that far down or up:",
+        "Columns *PCA* to *WebP, single*: bits per pixel at the PSNR of the autoencoder.",
+        "Column *PSNR of PCA*: PSNR of PCA at the rate of the autoencoder.",
+        "A dash means that the method does not reach this PSNR or this rate.",
         "",
-        "| autoencoder | bits per pixel | PSNR | PCA | JPEG, sheet | WebP, sheet | JPEG, single | WebP, single | PCA's PSNR |",
+        "| autoencoder | bits per pixel | PSNR, dB | PCA | JPEG, sheet | WebP, sheet | JPEG, single | WebP, single | PSNR of PCA, dB |",
         "|---|---|---|---|---|---|---|---|---|",
         *(f"| {' | '.join(row(title, runs))} |" for title, runs in table.items()),
         "",
-        "The model counted: bits per pixel of these pictures with it; from how many pictures on both are smaller than the best without",
-        "loss, and than a JPEG sheet of equal PSNR (a dash: the sheet does not go so low); and seconds:",
+        "With the size of the model.",
+        "*break-even* is the number of images from which file and model together are smaller than the best lossless codec,",
+        "or than a JPEG sheet of equal PSNR (a dash: JPEG has no quality that low). Times are in seconds.",
         "",
-        "| autoencoder | model, bytes | bits per pixel with it | pictures, lossless | pictures, JPEG | training | compressing | back |",
+        "| autoencoder | model, bytes | bits per pixel | break-even, lossless | break-even, JPEG | training | encoding | decoding |",
         "|---|---|---|---|---|---|---|---|",
         *(f"| {' | '.join(counted(title, runs, others, n))} |" for title, runs in table.items()),
         "",
         *answer(name, table),
         "",
-        f"![{DRAWN} on {name}: bits per pixel against PSNR, beside PCA, PNG, JPEG and WebP](figures/compression-{name}.png)",
+        f"![{DRAWN} on {name}: bits per pixel against PSNR, compared with PCA, PNG, JPEG and WebP](figures/compression-{name}.png)",
     ]
 
 
@@ -201,50 +208,56 @@ def answer(name: str, table: dict[str, list[Measured]]) -> list[str]:
     quality = statistics.median(float(run.found.psnr or 0) for run in table[best])
     rates = {title: statistics.median(run.found.bits_per_number for run in runs) for title, runs in table.items()}
     lines = [
-        f"The best of these autoencoders, {best}, comes to {quality:.1f} dB at {rates[best]:.3f} bits; more bring it hardly further."
+        f"The autoencoder with the highest PSNR, {best}, reaches {quality:.1f} dB at {rates[best]:.3f} bits per pixel."
     ]
     points = table[best][0].points
     for method in (*SHEETS, *SINGLE):
         known = sorted((point.psnr or 0, point.bits) for point in points if point.method == method)
         bits = at_psnr(points, method, quality)
         if bits is not None:
-            more = f"needs {bits:.3f} bits for that, {bits / rates[best]:.1f} times as many"
+            more = f"needs {bits:.3f} bits per pixel for this PSNR, {bits / rates[best]:.1f} times as much"
         elif known[0][0] > quality:
-            more = f"takes {known[0][1]:.3f} bits even at its lowest quality, {known[0][0]:.1f} dB"
+            more = f"needs {known[0][1]:.3f} bits per pixel even at its lowest quality, {known[0][0]:.1f} dB"
         else:
-            more = "does not reach that"
-        lines.append(f"{method} {more}.")
+            more = "does not reach this PSNR"
+        lines.append(f"{named(method)} {more}.")
     linear = [at_bits(run.points, "PCA", ours(run).bits) for run in table[best]]
     known_linear = [value for value in linear if value is not None]
     if known_linear:
         there = statistics.median(known_linear)
         apart = f"{abs(quality - there):.1f} dB {'less' if there < quality else 'more'}"
-        lines.append(f"PCA of equal width, through the same coder, comes to {there:.1f} dB at these bits, {apart}.")
+        lines.append(f"PCA with the same code size and entropy coder reaches {there:.1f} dB at this rate, {apart}.")
     least = {method: min(point.bits for point in points if point.method == method) for method in SHEETS}
     beaten = [method for method in SHEETS if (at_psnr(points, method, quality) or least[method]) > rates[best]]
     with_model = statistics.median(ours(run, "with its model").bits for run in table[best])
-    smaller = f"Up to {quality:.1f} dB and without its model it is smaller than {' and '.join(beaten)};"
-    below = f"{smaller} above that the formats go on, and it cannot."
-    lines.append(below if beaten else "It is not smaller than the formats in a sheet.")
-    lossless_like = "more" if with_model > min(least.values()) else "less"
+    smaller = f"Up to {quality:.1f} dB and without its model, it is smaller than {' and '.join(named(method) for method in beaten)}."
+    below = f"{smaller} Above this PSNR, use JPEG or WebP: the autoencoder cannot reach it."
+    lines.append(below if beaten else "It is not smaller than JPEG and WebP sheets.")
+    compared = "more" if with_model > min(least.values()) else "less"
     lines.append(
-        f"With its model it takes {with_model:.2f} bits per pixel of these pictures, {lossless_like} than those formats' lowest quality."
+        f"With its model, it needs {with_model:.2f} bits per pixel for these images, "
+        f"{compared} than JPEG and WebP at their lowest quality."
     )
     return [f"**{name}.** " + lines[0], *lines[1:]]
 
 
 def head(seeds: int, epochs: float) -> list[str]:
-    """How the page begins."""
+    """The beginning of the page."""
     return [
-        "# Do autoencoders compress better than JPEG?",
+        "# Compression compared with JPEG, WebP and PCA",
         "",
-        "The Keras tutorial says: hardly. Here it is measured, at equal bits and at equal quality, with the model counted and not counted.",
+        "This page compares files of quantized autoencoder codes with JPEG, WebP, PNG and PCA, at equal quality and at equal rate.",
+        "Read it to decide whether an autoencoder suits your compression task. Rates are given without and with the size of the model.",
+        "",
+        f"- Figures are the median over {seeds} random states, with minimum and maximum.",
+        f"  Models were trained for {epochs:g} epochs on the training images.",
+        "- *bits per pixel* of an autoencoder counts the complete file that `isthmus compress` writes with default settings.",
+        "  With these, quantization increases the mean squared error by at most 5 %.",
+        "- *sheet*: all images in one large image, so that the header of a format is negligible.",
+        "  *single*: one file per image, measured on 200 images.",
+        "- *PCA* has the same code size as the autoencoder, is fitted on the training images and uses the same entropy coder.",
         "",
         f"Written by `python benchmarks/compression.py` on {datetime.now(UTC):%Y-%m-%d}; {machine()}.",
-        f"Random states: {seeds}; the median, and from where to where. Trained for {epochs:g} epochs on the training pictures.",
-        "A file is all that `isthmus compress` writes, by its default: the error grows by at most 5 % through rounding. *Sheet*:",
-        "all pictures in one large picture, where no format's header counts; *single*: each in a file of its own, measured on 200.",
-        "PCA has as many components as the code has numbers, is fitted on the training pictures, and goes through the same coder.",
     ]
 
 

@@ -1,10 +1,9 @@
-"""Measures time and memory against the number of examples, the width of a layer and the side of a picture, and draws them.
+"""Measures time and memory by number of examples, layer width and image size; writes docs/growth.md and docs/growth.png.
 
 python benchmarks/growth.py [--most 10000000]
 
-Each measurement is a process of its own: seconds of `fit` for one epoch, of `evaluate` and of encoding everything, and the most memory
-that the process had at once above what it had after its imports. Examples are made up, and lie in a file that is mapped into memory.
-Writes docs/growth.md and docs/growth.png.
+Each measurement runs in its own process: seconds of `fit` for one epoch, of `evaluate` and of encoding all examples, and the peak memory
+of the process minus its peak after the imports. The examples are synthetic, in a memory-mapped file.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ EXAMPLES = 10_000  # where something else grows
 
 
 def main() -> None:
-    """Measures everything, or what one process has to."""
+    """Runs all measurements, or one in a subprocess."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--most", type=int, default=10_000_000, help="examples")
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs")
@@ -54,7 +53,7 @@ def main() -> None:
 
 
 def alone(folder: str, shape: tuple[int, ...], width: int) -> dict[str, Any]:
-    """What a process of its own measures on examples of a shape."""
+    """The measurements of a separate process on examples of a shape."""
     path = Path(folder) / "examples.npy"
     X = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     rng = np.random.default_rng(0)
@@ -74,7 +73,7 @@ def alone(folder: str, shape: tuple[int, ...], width: int) -> dict[str, Any]:
 
 
 def measured(path: str, width: int) -> dict[str, float]:
-    """Seconds and memory of this process, on the examples in a file."""
+    """Seconds and memory of this process on the examples of a file."""
     from isthmus import Autoencoder
     from isthmus.architectures import MLP, Conv
     from isthmus.bottlenecks import Identity
@@ -109,38 +108,45 @@ def measured(path: str, width: int) -> dict[str, float]:
 
 
 def peak() -> float:
-    """The most memory this process had at once, in MiB."""
+    """The peak resident memory of this process, in MiB."""
     return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
 
 
 def page(rows: dict[str, list[dict[str, Any]]], large: dict[str, Any]) -> str:
-    """The page, with a table for each thing that grows."""
+    """The page, with a table for each quantity that varies."""
     from isthmus.experiments.reproduction import machine
 
     lines = [
-        "# Growth",
+        "# Time and memory by data size",
         "",
-        f"Written by `python benchmarks/growth.py` on {datetime.now(UTC):%Y-%m-%d}; {machine()}. Made-up bytes in a file that is mapped",
-        "into memory; one epoch in batches of 256. *fit* is all of `fit`, with the looks at the data that it takes;",
-        "memory is the most that the process had at once, above its imports.",
+        "This page shows how training time and memory depend on the number of examples, the layer width and the image size.",
+        "Read it before you train on large data.",
         "",
-        "![growth](growth.png)",
+        "The data are synthetic 8-bit values in a memory-mapped file. Each training is one epoch with a batch size of 256.",
+        "",
+        "- *fit* is the complete `fit`, including the passes over the data before training.",
+        "  *µs per example* is *fit* divided by the number of examples.",
+        "- *memory* is the peak resident memory of the process, minus its peak after the imports.",
+        "",
+        f"Written by `python benchmarks/growth.py` on {datetime.now(UTC):%Y-%m-%d}; {machine()}.",
+        "",
+        "![Seconds and memory by number of examples, layer width and image size](growth.png)",
     ]
     titles = {
-        "examples": f"Examples: tables of {FEATURES} columns, {FEATURES}-64-8",
-        "width": "Width: 784-width-8",
-        "side": "Sides: pictures, convolutions of 16 and 32",
+        "examples": f"Number of examples: tables of {FEATURES} features, MLP {FEATURES}-64-8",
+        "width": "Layer width: MLP 784-width-8",
+        "side": "Image size: convolutions with 16 and 32 channels",
     }
     for name, title in titles.items():
         lines += ["", f"## {title}", "", *table(rows[name])]
-    lines += ["", "## A file of 2 GB", "", *table([large])]
+    lines += ["", "## A file of 2 GB, MLP 784-64-8", "", *table([large])]
     return "\n".join(lines) + "\n"
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """A line for each measurement."""
     lines = [
-        "| examples | width | file, MiB | fit, s | an example, µs | evaluate, s | encode, s | memory, MiB |",
+        "| examples | width | file, MiB | fit, s | µs per example | evaluate, s | encode, s | memory, MiB |",
         "|" + "---|" * 8,
     ]
     for row in rows:
@@ -154,15 +160,15 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def draw(rows: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Seconds and memory against each thing that grows."""
+    """Seconds and memory by each quantity that varies."""
     from matplotlib.figure import Figure
 
     figure = Figure((12, 6.5), layout="constrained")
     axes = figure.subplots(2, 3)
     positions = {
         "examples": ("examples", lambda row: row["shape"][0]),
-        "width": ("width of the layer", lambda row: row["width"]),
-        "side": ("side of a picture", lambda row: row["shape"][1]),
+        "width": ("layer width", lambda row: row["width"]),
+        "side": ("image side, pixels", lambda row: row["shape"][1]),
     }
     for column, (name, (label, place)) in enumerate(positions.items()):
         x = [place(row) for row in rows[name]]

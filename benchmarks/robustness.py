@@ -1,10 +1,10 @@
-"""Answers two questions with figures and writes docs/robustness.md: dense or convolutional? and how much of a picture has to be given?
+"""Measures robustness to noise and completion of occluded images; writes docs/robustness.md.
 
 python benchmarks/robustness.py [--states 3] [--n 1000] [--digits 60000] [--epochs 10] [--out docs/robustness.md]
 
-Trains the systems of the tutorials dense-or-conv and occluded with several random states, measures them on spoilt test digits beside doing
-nothing, filters and the best linear map, and draws. The sentences of the page are chosen by the figures. With fewer digits or epochs the
-page says so.
+Trains the systems of the tutorials dense-or-conv and occluded with several random states, measures them on corrupted test digits, compares
+them with identity, filters and ridge regression, and draws figures. The sentences of the page follow from the figures. With fewer digits
+or epochs, the page says that the run is reduced.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from isthmus.plots.figure import save_png
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-SHOWN = (0.3, 0.5, 1.0)  # levels that are pictured
+SHOWN = (0.3, 0.5, 1.0)  # levels in the figure of denoised digits
 COMPLETING = ("mean example", "linear map")
 BYTE = 255**2  # errors on the page are of pixels in [0, 1]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A system of a tutorial, trained with several random states, and what it makes of spoilt digits with each."""
+    """A system of a tutorial, trained with several random states, and its errors on corrupted digits for each."""
 
     name: str
     parameters: int
     seconds: list[float]
     sweeps: list[Robustness]
-    hidden: list[float]  # error within what is not given
+    hidden: list[float]  # error on the occluded pixels
 
     def errors(self, level: float, method: str = AUTOENCODER) -> list[float]:
-        """The error with each random state, pixels in [0, 1]; of a baseline the one there is."""
+        """The error with each random state, pixels in [0, 1]; a baseline has one."""
         return [figure.mse / BYTE for figure in self._measured(level, method)]
 
     def similarities(self, level: float, method: str = AUTOENCODER) -> list[float]:
@@ -68,12 +68,12 @@ def main() -> None:
     dense, conv = tutorials.find("dense-or-conv").systems
     noisy = [trained(dense, digits, given, LEVELS, None), trained(conv, digits, given, LEVELS, [])]
     occluded = [trained(s, digits, given, None, COMPLETING) for s in tutorials.find("occluded").systems]
-    pictures = given.out.parent / "figures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    drawn(noisy, occluded, pictures)
+    figures = given.out.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    drawn(noisy, occluded, figures)
     minutes = (time.perf_counter() - began) / 60
     given.out.write_text(page(noisy, occluded, given, minutes), encoding="utf-8")
-    print(f"written: {given.out}, and pictures beside it, in {minutes:.0f} minutes")
+    print(f"written: {given.out}, and its figures, in {minutes:.0f} minutes")
 
 
 def trained(
@@ -83,14 +83,14 @@ def trained(
     levels: Sequence[float] | None,
     wanted: Sequence[str] | None,
 ) -> Trained:
-    """Trains a system with each random state; what baselines make is measured with the first, for it is the same each time."""
+    """Trains a system with each random state; baselines do not depend on it and are measured with the first."""
     assert digits.test is not None
     train, seconds, sweeps, hidden = digits.train[: given.digits], [], [], []
     ae = Autoencoder()
     for state in range(given.states):
         ae = system.build().set_params(random_state=state)
         ae.set_params(epochs=given.epochs or ae.epochs).fit(train)
-        swept = [ae.corruption_.given] if levels is None else list(levels)
+        swept = [ae.corruption_.visible] if levels is None else list(levels)
         names = wanted if state == 0 else []
         sweeps.append(robustness(ae, digits.test, train=train, levels=swept, baselines=names, n=given.n))
         hidden.append(hidden_error(ae, digits.test))
@@ -101,14 +101,14 @@ def trained(
 
 
 def hidden_error(ae: Autoencoder, X: np.ndarray) -> float:
-    """Squared error of the pixels that are not given, in [0, 1], over all test digits; those given are the top rows."""
+    """Mean squared error of the occluded pixels, in [0, 1], over all test digits; the top rows are visible."""
     corrupted = ae.corrupt(X)
-    rows = round(X.shape[1] * getattr(ae.corruption_, "given", 0.0))
+    rows = round(X.shape[1] * getattr(ae.corruption_, "visible", 0.0))
     return float(np.square((ae.reconstruct(corrupted)[:, rows:] - X[:, rows:].astype(np.float64)) / 255).mean())
 
 
 def drawn(noisy: list[Trained], occluded: list[Trained], folder: Path) -> None:
-    """Three pictures: errors against noise, digits restored from noise, digits completed."""
+    """Three figures: error by noise level, denoised digits, completed digits."""
     save_png(plots.robustness(joined(noisy, LEVELS)), folder / "robustness.png")
     kept = joined(noisy, SHOWN, without=("mean example", "median filter"))
     save_png(plots.restorations(kept, kind="GaussianNoise"), folder / "dense-or-conv.png")
@@ -131,7 +131,7 @@ def joined(systems: list[Trained], levels: Sequence[float], without: Sequence[st
 
 
 def spread(values: list[float]) -> str:
-    """The mean, and the least and the largest where there are several."""
+    """The mean, with minimum and maximum if there are several."""
     if len(values) == 1:
         return f"{values[0]:.4f}"
     return f"{mean(values):.4f} ({min(values):.4f} - {max(values):.4f})"
@@ -144,53 +144,64 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
     reduced += [f"epochs={given.epochs:g}"] if given.epochs else []
     return "\n".join(
         [
-            "# How well is restored",
+            "# Robustness to noise and occlusion",
+            "",
+            "This page compares autoencoders that denoise or complete images with filters and linear regression.",
+            "Read it to choose between a dense and a convolutional autoencoder, or a simpler method.",
+            "",
+            f"- Errors are mean squared errors (MSE) of pixels in [0, 1] on {sweep.n_examples:,} MNIST test digits,",
+            f"  each corrupted {sweep.draws} times.",
+            f"- Figures of autoencoders are the mean over {states}, with minimum and maximum in parentheses.",
+            f"- Baselines are refitted at every noise level on {sweep.n_fitted:,} training digits with the same corruption;",
+            "  the autoencoders are not.",
+            f"  Settings of baselines are chosen on {sweep.n_chosen:,} other training digits.",
+            "- Baselines: *identity* leaves the image unchanged; *training mean* is the mean training image;",
+            "  *ridge regression* is the best linear map from corrupted to clean images; the others are filters.",
+            "- Outputs of baselines are clipped to [0, 1]; outputs of autoencoders are not. BM3D, a stronger filter, was not measured:",
+            "  scikit-image does not contain it.",
             "",
             f"Written by `python benchmarks/robustness.py` on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes; "
             f"{machine()}.",
-            f"MNIST; {states}, the mean and in brackets the least and the largest. Errors are mean squared errors of pixels in [0, 1] on",
-            f"{sweep.n_examples:,} of the test digits, each spoilt {sweep.draws} times. Baselines are fitted anew at each level on "
-            f"{sweep.n_fitted:,} training digits spoilt in the same way,",
-            f"and their settings chosen on {sweep.n_chosen:,} others; what they make is clipped to [0, 1], what the autoencoders make",
-            "is not. BM3D, which is stronger than these filters, is not in scikit-image and was not measured.",
             *([f"**A reduced run: {', '.join(reduced)}.**"] if reduced else []),
             *[f"Left out: {name} ({reason})." for name, reason in sweep.left_out.items()],
             "",
-            "## Dense or convolutional?",
+            "## Denoising: dense and convolutional autoencoders",
             "",
-            "The tutorial `dense-or-conv`: the same noise of 0.5, the same epochs, steps and loss (`isthmus reproduce dense-or-conv`).",
+            "Both models of the tutorial `dense-or-conv` have the same training noise (standard deviation 0.5), epochs, steps and loss.",
+            "To train them, run `isthmus reproduce dense-or-conv`.",
             "",
             *noise_table(noisy),
             "",
-            "The structural similarity (SSIM, 1 where nothing differs) of the same:",
+            "Structural similarity (SSIM; 1 means identical images) of the same outputs:",
             "",
             *noise_table(noisy, Trained.similarities),
             "",
             dense_or_conv(*noisy),
             "",
-            "![Error against noise](figures/robustness.png)",
+            "![Mean squared error by noise level](figures/robustness.png)",
             "",
-            "![Digits restored](figures/dense-or-conv.png)",
+            "![Denoised digits](figures/dense-or-conv.png)",
             "",
-            "## A part is given: how well is the whole restored?",
+            "## Completion of occluded images",
             "",
-            "The tutorial `occluded`: the top third or quarter of a digit is given, the rest is black (`isthmus reproduce occluded`).",
-            "*Hidden part* is the error of the autoencoder within what was not given, over all test digits.",
+            "In the tutorial `occluded`, the top third or quarter of a digit is visible and the rest is black.",
+            "To train these models, run `isthmus reproduce occluded`.",
+            "*hidden part* is the error of the autoencoder on the occluded pixels, over all test digits.",
             "",
             *occluded_table(occluded),
             "",
             *[completed(system) for system in occluded],
             "",
-            "![Digits completed](figures/occluded.png)",
+            "![Completed digits](figures/occluded.png)",
             "",
         ]
     )
 
 
 def noise_table(noisy: list[Trained], figures: Callable[..., list[float]] = Trained.errors) -> list[str]:
-    """Parameters and seconds, then a line of figures per level."""
+    """Parameters and training times, then a line per noise level."""
     names = [name for name in noisy[0].sweeps[0].methods if name not in {NOTHING, AUTOENCODER}]
-    lines = [["noise", NOTHING, *(f"{s.name} autoencoder" for s in noisy), *names]]
+    lines = [["noise", named(NOTHING), *(f"{s.name} autoencoder" for s in noisy), *map(named, names)]]
     lines.append(["---"] * len(lines[0]))
     if figures is Trained.errors:
         lines += _sizes(noisy, len(names))
@@ -205,13 +216,15 @@ def noise_table(noisy: list[Trained], figures: Callable[..., list[float]] = Trai
 def _sizes(noisy: list[Trained], others: int) -> list[list[str]]:
     return [
         ["parameters", "-", *(f"{s.parameters:,}" for s in noisy), *["-"] * others],
-        ["seconds of training", "-", *(f"{mean(s.seconds):.0f}" for s in noisy), *["-"] * others],
+        ["training time, s", "-", *(f"{mean(s.seconds):.0f}" for s in noisy), *["-"] * others],
     ]
 
 
 def occluded_table(occluded: list[Trained]) -> list[str]:
     """A line per share."""
-    lines = ["| given | doing nothing | mean digit | linear map | autoencoder | hidden part | parameters | seconds |"]
+    lines = [
+        "| visible | identity | training mean | ridge regression | autoencoder | hidden part | parameters | seconds |"
+    ]
     lines.append("|---|---|---|---|---|---|---|---|")
     for system in occluded:
         level = system.sweeps[0].figures[0].level
@@ -224,22 +237,22 @@ def occluded_table(occluded: list[Trained]) -> list[str]:
 
 
 def dense_or_conv(dense: Trained, conv: Trained) -> str:
-    """The answer, in sentences that the figures choose."""
+    """The comparison of both systems, in sentences that follow from the figures."""
     own = next(figure.level for figure in dense.sweeps[0].figures if figure.trained)
     better, other = sorted((dense, conv), key=lambda system: mean(system.errors(own)))
     clear = max(better.errors(own)) < min(other.errors(own))
     less = 1 - mean(better.errors(own)) / mean(other.errors(own))
     certain = "with every random state" if clear and len(better.errors(own)) > 1 else "on average" if not clear else ""
     said = [
-        f"At the noise of training the {better.name} one is better {certain}".rstrip()
-        + f": its error is {less:.0%} less, with {share(better.parameters, other.parameters)} parameters and "
-        f"{share(mean(better.seconds), mean(other.seconds))} seconds of training."
+        f"At the training noise level, the {better.name} autoencoder is better {certain}".rstrip()
+        + f": its error is {less:.0%} lower, with {share(better.parameters, other.parameters)} parameters and "
+        f"{share(mean(better.seconds), mean(other.seconds))} training time."
     ]
     turned = [f"{level:g}" for level in LEVELS if mean(other.errors(level)) < mean(better.errors(level))]
     said.append(
-        f"At noise of {', '.join(turned)} it is the other way round: there the {other.name} one is better."
+        f"At noise levels {', '.join(turned)} the {other.name} autoencoder is better."
         if turned
-        else "It is so at every level that was measured."
+        else "This holds at every measured noise level."
     )
     for system in (better, other):
         said.append(beside_baselines(system, dense, own))
@@ -247,36 +260,43 @@ def dense_or_conv(dense: Trained, conv: Trained) -> str:
 
 
 def beside_baselines(system: Trained, reference: Trained, own: float) -> str:
-    """Where a system is better than the best of what works without a net."""
+    """Where a system is better than the best baseline."""
     names = [name for name in reference.sweeps[0].methods if name != AUTOENCODER]
     ahead, behind = [], []
     for level in LEVELS:
         best = min(names, key=lambda name: reference.errors(level, name)[0])
         won = mean(system.errors(level)) < reference.errors(level, best)[0]
-        (ahead if won else behind).append(f"{level:g}" if won else f"{level:g} ({best})")
+        (ahead if won else behind).append(f"{level:g}" if won else f"{level:g} ({named(best)})")
     best = min(names, key=lambda name: reference.errors(own, name)[0])
     ratio = reference.errors(own, best)[0] / mean(system.errors(own))
-    what = f"The best without a net at {own:g}, {best}, leaves {ratio:.2f} times the error of the {system.name} one"
+    who = f"the {system.name} autoencoder"
+    what = f"At {own:g}, the best baseline, {named(best)}, has {ratio:.2f} times the error of {who}."
+    what += f" T{who[1:]} is better than all baselines"
     if not behind:
-        return f"{what}, which is ahead at every level."
-    return f"{what}, which is ahead at {', '.join(ahead) or 'no level'} and behind at {', '.join(behind)}."
+        return f"{what} at every level."
+    return f"{what} at {', '.join(ahead) or 'no level'} and worse at {', '.join(behind)}."
+
+
+def named(method: str) -> str:
+    """The name of a method on the page."""
+    return {NOTHING: "identity", "mean example": "training mean", "linear map": "ridge regression"}.get(method, method)
 
 
 def share(one: float, other: float) -> str:
-    """How much of something one has beside the other."""
+    """The ratio of two quantities in words."""
     return f"{one / other:.1f} times the" if one >= other else f"1/{other / one:.1f} of the"
 
 
 def completed(system: Trained) -> str:
-    """How well the whole is restored from a part, in a sentence that the figures choose."""
+    """The errors of completion compared with those of the baselines, as a sentence."""
     level = system.sweeps[0].figures[0].level
-    error, nothing = mean(system.errors(level)), system.errors(level, NOTHING)[0]
-    change = f"takes away {1 - error / nothing:.0%} of" if error < nothing else f"adds {error / nothing - 1:.0%} to"
-    parts = [f"With {system.name} the autoencoder {change} the error of doing nothing"]
-    for name, said in (("mean example", "the mean digit"), ("linear map", "the linear completion")):
-        left = system.errors(level, name)[0]
-        parts.append(f"{abs(1 - error / left):.0%} {'less' if error < left else 'more'} than {said} leaves")
-    return f"{parts[0]}; what is left is {parts[1]} and {parts[2]}."
+    error, name = mean(system.errors(level)), system.name.removesuffix(" given")
+    parts = []
+    for method in (NOTHING, *COMPLETING):
+        other = system.errors(level, method)[0]
+        change = f"{abs(1 - error / other):.0%} {'lower' if error < other else 'higher'}"
+        parts.append(f"{change} than {'the error of ' if method == NOTHING else ''}{named(method)}")
+    return f"With {name} visible, the error of the autoencoder is {parts[0]}, {parts[1]} and {parts[2]}."
 
 
 if __name__ == "__main__":

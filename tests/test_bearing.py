@@ -63,7 +63,7 @@ LEARNS = {
 }
 ON_CODES = {"decode", "inverse_transform"}
 WITHOUT_NUMBERS = {  # take no examples
-    *("get_params", "set_params", "set_output", "get_metadata_routing", "save", "checkpoint", "wrong_columns"),
+    *("get_params", "set_params", "set_output", "get_metadata_routing", "save", "checkpoint"),
     *("get_feature_names_out", "guarantee", "load"),
 }
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_cli import run
 
 from isthmus import Autoencoder, compare
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.data.validation import Examples
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import Evaluation, evaluate
 from isthmus.experiments.comparison import Comparison
@@ -105,10 +107,25 @@ def test_who_beats_whom() -> None:
     assert planted(encode_per_second=[1000.0, 1050.0]).beaten() == []  # within what measuring varies
 
 
+def test_use_evaluation_and_comparison_say_the_same_of_columns_and_shapes() -> None:
+    rows, names = ROWS[:60, :3], ("a", "b", "c")
+    pair = [
+        Autoencoder(size, architecture=MLP(()), epochs=1, random_state=0).fit(pd.DataFrame(rows, columns=names))
+        for size in (1, 2)
+    ]
+    other = Examples(rows, ("a", "x", "c"))
+    columns = r"examples.* have other columns than .* was fitted on: column 'x' stands where 'b' did \(a, b, c\)$"
+    for use in (pair[0].encode, lambda X: evaluate(pair[0], X), lambda X: compare(pair, X)):
+        with pytest.raises(DataError, match=columns):
+            use(other)
+        with pytest.raises(DataError, match=r"examples.* are \(3, 1\), but .* was fitted on \(3,\); "):
+            use(rows.reshape(60, 3, 1))
+
+
 def test_wrong_examples_are_sentences() -> None:
     with pytest.raises(RecordError, match="two autoencoders or more"):
         compare([SMALL], ROWS)
-    with pytest.raises(DataError, match=r"Identity\(size=2\) was trained on examples of shape \(4,\)"):
+    with pytest.raises(DataError, match=r"the examples are \(8,\), but Identity\(size=2\) was fitted on \(4,\); only"):
         compare([SMALL, fitted(Identity(2), X=ROWS[:, :4])], ROWS[:50])
     with pytest.raises(DataError, match="does not say which data"):
         compare([SMALL, LARGE])

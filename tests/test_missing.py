@@ -189,13 +189,13 @@ def test_data_frames_come_back_as_they_were(table: np.ndarray) -> None:
 
 def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, table: np.ndarray) -> None:
     where = r"row \d+, column \d"
-    with pytest.raises(DataError, match=rf"NaN: {where}; impute it, drop the row, or pass missing='mask'$"):
+    with pytest.raises(DataError, match=rf"NaN: {where}; impute it, drop the row, or pass missing='allow'$"):
         quick(missing="error").fit(table)
     whole = np.nan_to_num(table)
     plain = quick(missing="error").fit(whole)
-    with pytest.raises(DataError, match="missing='mask'"):
+    with pytest.raises(DataError, match="missing='allow'"):
         plain.transform(table)
-    with pytest.raises(NotPossibleError, match="impute takes an autoencoder that was fitted with missing='mask'"):
+    with pytest.raises(NotPossibleError, match="impute takes an autoencoder that was fitted with missing='allow'"):
         plain.impute(whole)
     far = table.copy()
     far[7, 2] = np.inf
@@ -209,10 +209,10 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
         fitted.decode(np.full((2, 3), np.nan))
     with pytest.raises(DataError, match="Input X contains NaN: row"):
         evaluate(plain, table)
-    with pytest.raises(RecordError, match="missing='refuse' would not fit"):
+    with pytest.raises(RecordError, match="missing='error' would not fit"):
         fitted.set_params(missing="error").partial_fit(whole)
     fitted.set_params(missing="allow")
-    with pytest.raises(RecordError, match="makes numbers missing, which takes missing='mask'"):
+    with pytest.raises(RecordError, match="makes numbers missing, which takes missing='allow'"):
         quick(missing="error", corruption=Masking(0.1, value="missing")).fit(whole)
     with pytest.raises(ValueError, match="The 'missing' parameter of Autoencoder"):
         quick(missing="drop").fit(table)
@@ -416,7 +416,8 @@ def test_figures_are_of_the_columns_that_were_fitted() -> None:
     ae = quick(Identity(2)).fit(frame)
     assert evaluate(ae, frame).mse > 0
     with pytest.raises(
-        DataError, match="the examples of X have other columns than it was fitted on: column 'c' stands where 'a' did"
+        DataError,
+        match="the examples of X have other columns than this autoencoder was fitted on: column 'c' stands where 'a' did",
     ):
         evaluate(ae, frame[list("cba")])
 
@@ -447,7 +448,7 @@ def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path:
     refusal = run("train", "epochs=1", *given, cwd=tmp_path)
     assert refusal.returncode == 1
     assert "line 2 of holes.csv, column 'a'" in refusal.stderr
-    assert "missing='mask'" in refusal.stderr
+    assert "missing='allow'" in refusal.stderr
     small = ("missing=allow", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
     done = run("train", *small, *given, "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -110,5 +110,5 @@ def sentence(found: Sequence[Sentinel]) -> str:
     said = ", ".join(listed) + (f", and {more:,} more" if more > 0 else "")
     return (
         f"{said}, far from all other values: if that stands for what is not known, it spoils the column; make it NaN (in a text table: "
-        f"--na-values={found[0].value:.10g}) and take missing='mask'"
+        f"--na-values={found[0].value:.10g}) and take missing='allow'"
     )

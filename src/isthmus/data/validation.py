@@ -215,7 +215,7 @@ def check_finite(block: Array, begin: int, positions: Positions, missing: Missin
     wrong = np.argwhere(unsound)[0]
     value, where = block[tuple(wrong)], positions((begin + int(wrong[0]), *map(int, wrong[1:])))
     if np.isnan(value):
-        choices = "impute it, drop the row, or pass missing='mask'" if missing else "impute it or drop the row"
+        choices = "impute it, drop the row, or pass missing='allow'" if missing else "impute it or drop the row"
         raise DataError(f"Input X contains NaN: {where}; {choices}")
     if np.isinf(value):
         raise DataError(f"Input X contains infinity: {where} is {value}; replace it or drop the row")

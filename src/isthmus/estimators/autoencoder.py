@@ -431,7 +431,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)
             raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
         if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
-            raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='mask'")
+            raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='allow'")
 
     def _begun(self, X: Any, *, anew: bool, minimum: int, fingerprint: bool = False) -> tuple[Array, str | None]:
         """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already.

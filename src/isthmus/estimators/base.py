@@ -20,7 +20,6 @@ from isthmus import records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
-from isthmus.data.channels import how_to_fit
 from isthmus.data.containers import column_names, nameable
 from isthmus.data.kinds import Kind
 from isthmus.data.locations import Positions
@@ -35,18 +34,18 @@ from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.overflow import Bearing, check_numbers
+from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import check_units, once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
 from isthmus.nn.device import learning
-from isthmus.text import printable, quoted
+from isthmus.text import quoted
 from isthmus.training.batches import InMemorySource, MemmapSource, Source
 from isthmus.training.rng import RandomStream, seeded
 
 __all__ = ["FittedAutoencoder", "RecordParams", "WrapsAutoencoder", "seed_of"]
 
 Array = NDArray[Any]
-_LISTED = 10  # names in a message
 _SAYABLE = 4096  # bits of a whole number, four times what a float can hold
 
 
@@ -109,7 +108,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         check_is_fitted(self)
         if self.model_.fill is None:
-            raise NotPossibleError("impute takes an autoencoder that was fitted with missing='mask'; fit one")
+            raise NotPossibleError("impute takes an autoencoder that was fitted with missing='allow'; fit one")
         values = self._examples(X)
         made = self._reconstructed(values)
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
@@ -243,45 +242,28 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None, still: bool = False) -> Array:
         """Checked examples of the shape that was fitted, their columns in the same order; none too far away, unless all are borne."""
         check_is_fitted(self)
-        if isinstance(X, Examples):
-            wrong = self.wrong_columns(X.columns)
-            if wrong is not None:
-                raise DataError(f"these are other columns than it was fitted on: {wrong}")
-        elif hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
+        columns = X.columns if isinstance(X, Examples) else None
+        if columns is None and hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
             _check_feature_names(
                 self, nameable(X, names), reset=False
             )  # in scikit-learn's words, which its checks ask for
-        missing: Missing = "error" if self.model_.fill is None else "allow"
         examples = shaped_examples(X, minimum=minimum, shape=self.shape_)
         values = examples.values
-        if values.shape[1:] == self.shape_:
-            known = self._bearing(examples.positions)
-            check_numbers(values, examples.at, missing, known if bearing is None else None)
-            check_units(values, known.extent, known.positions, self.model_, still, bearing is not None)
-            return values
-        if values.ndim == 2 and len(self.shape_) == 1:
+        if values.ndim == 2 and len(self.shape_) == 1 and values.shape[1:] != self.shape_:
             found, wanted = values.shape[1], self.shape_[0]
             raise DataError(
                 f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
             )
-        same = math.prod(values.shape[1:]) == math.prod(self.shape_)
-        how = how_to_fit(values.shape[1:], self.shape_) or ("reshape X to (n, *shape_)" if same else "")
-        raise DataError(
-            f"examples are {values.shape[1:]}, but this autoencoder was fitted on {self.shape_}{how and f'; {how}'}"
-        )
+        check_shape_and_columns(self, values.shape[1:], columns)
+        known = self._bearing(examples.positions)
+        missing: Missing = "error" if self.model_.fill is None else "allow"
+        check_numbers(values, examples.at, missing, known if bearing is None else None)
+        check_units(values, known.extent, known.positions, self.model_, still, bearing is not None)
+        return values
 
     def _bearing(self, positions: Positions | None = None) -> Bearing:
         """What the model bears of examples that stand where `positions` says."""
         return Bearing.examples(self.model_, self._known().columns, positions)
-
-    def wrong_columns(self, columns: tuple[str, ...] | None) -> str | None:
-        """How names of columns differ from those that it was fitted on, if they do."""
-        known = tuple(getattr(self, "feature_names_in_", ()))
-        if not known or columns is None or columns == known:
-            return None
-        wrong = next(((a, b) for a, b in zip(known, columns, strict=False) if a != b), None)
-        reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
-        return f"{reason} ({', '.join(map(printable, known[:_LISTED]))}{', ...' if len(known) > _LISTED else ''})"
 
     def _source(self, values: Array) -> Source:
         kind = MemmapSource if isinstance(values, np.memmap) else InMemorySource

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.channels import how_to_fit
 from isthmus.data.labels import class_labels
 from isthmus.data.missing import gaps
 from isthmus.data.sentinels import Sentinel, sentinels
@@ -17,6 +16,7 @@ from isthmus.data.validation import Examples, blocks, shaped_examples
 from isthmus.errors import DataError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import once
 from isthmus.evaluation.advice import Advice, advised
 from isthmus.evaluation.column_errors import by_column
@@ -304,15 +304,9 @@ def _psnr(error: float | None, span: float) -> float | None:
 def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used."""
     examples = shaped_examples(X, shape=ae.shape_)
-    values, wrong = examples.values, ae.wrong_columns(examples.columns)
-    if wrong is not None:
-        raise DataError(f"the examples of {name} have other columns than it was fitted on: {wrong}")
-    if values.shape[1:] != ae.shape_:
-        raise DataError(
-            f"the examples of {name} are {values.shape[1:]}, but this autoencoder was fitted on {ae.shape_}; "
-            f"{how_to_fit(values.shape[1:], ae.shape_) or f'reshape {name} to (n, *shape_)'}"
-        )
-    values = ae._examples(Examples(values, positions=examples.positions))
+    what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
+    check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)
+    values = ae._examples(Examples(examples.values, positions=examples.positions))
     return ae.impute(values) if ae.missing == "allow" and gaps(values) else values
 
 

@@ -22,6 +22,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import check_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
+from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import once
 from isthmus.evaluation import Evaluation, checked, evaluate, shown
 from isthmus.experiments import run_folder
@@ -327,14 +328,8 @@ def _notes(
 
 
 def _check_fit(name: str, ae: Autoencoder, examples: Examples, holes: int) -> None:
-    if examples.values.shape[1:] != ae.shape_:
-        raise DataError(
-            f"{name} was trained on examples of shape {ae.shape_}, and these are {examples.values.shape[1:]}: only "
-            "autoencoders for examples of one shape compare"
-        )
-    wrong = ae.wrong_columns(examples.columns)
-    if wrong is not None:
-        raise DataError(f"the examples have other columns than the data of {name}: {wrong}")
+    hint = "only autoencoders for examples of one shape compare"
+    check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what="the examples", of=name, hint=hint)
     if holes and ae.missing != "allow":
         raise DataError(
             f"{name} takes no missing numbers, and the examples lack {holes:,}: leave it out, or complete them (impute)"

@@ -27,7 +27,6 @@ from pydantic import Field, TypeAdapter
 
 from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
-from isthmus.data.channels import how_to_fit
 from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
 from isthmus.data.missing import gaps
@@ -39,6 +38,7 @@ from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.loading import load, load_autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.overflow import check_numbers
+from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.experiments.measured_figures import drawing
 from isthmus.experiments.membership import FILE as RECORD
 from isthmus.experiments.membership import Membership, read_membership, write_membership
@@ -462,16 +462,10 @@ def examples_of(
     features = tuple(getattr(ae, "feature_names_in_", ())) or None
     reused = Reused(options_of(run), features, ae.shape_)
     dataset = read_again(run, origin_of(run), features) if given is None else given.read(reused)
-    wrong = ae.wrong_columns(dataset.columns)
-    if wrong is not None:
-        raise DataError(f"{dataset.name} has other columns than the data of {run}: {wrong}")
-    if dataset.train.shape[1:] != ae.shape_:
-        images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
-        how = how_to_fit(dataset.train.shape[1:], ae.shape_)
-        how = how or (f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else "")
-        raise DataError(
-            f"{dataset.name} holds examples of shape {dataset.train.shape[1:]}, but {run} was trained on {ae.shape_}{how and f'; {how}'}"
-        )
+    images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
+    hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
+    what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
+    check_shape_and_columns(ae, shape, dataset.columns, what=what, of=str(run), hint=hint)
     if parts != "test" or dataset.test is None:
         _check_numbers(ae, dataset.train, dataset.positions(), bears)
     if parts != "train" and dataset.test is not None:

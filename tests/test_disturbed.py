@@ -60,9 +60,9 @@ def same(one: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("@ | head -1", "standard output (Broken pipe); all else is done"),
+        pytest.param("@ | head -1", "standard output (Broken pipe); all else is done", marks=pytest.mark.thorough),
         ("@ > /dev/full", "standard output (No space left on device); all else is done"),
-        ("@ >&- 2>&- <&-", ""),
+        pytest.param("@ >&- 2>&- <&-", "", marks=pytest.mark.thorough),
     ],
 )
 def test_a_training_goes_on_when_nobody_reads_what_it_prints(line: str, said: str, whole: Path, tmp_path: Path) -> None:
@@ -82,6 +82,7 @@ def test_every_verb_says_by_its_exit_code_that_printing_failed(given: tuple[str,
         assert done.stderr.count("\n") == code
 
 
+@pytest.mark.thorough
 def test_a_file_is_written_although_its_table_cannot_be_printed(whole: Path, tmp_path: Path) -> None:
     assert shell("@ >&- 2>&-", "evaluate", str(whole), "--out", "a", cwd=tmp_path).returncode == 1
     assert (tmp_path / "a" / "report.html").is_file()
@@ -102,6 +103,7 @@ def test_a_process_without_standard_error_trains_with_progress(
 # Others train beside
 
 
+@pytest.mark.thorough
 def test_two_trainings_at_once_get_two_folders(whole: Path, tmp_path: Path) -> None:
     both = [
         subprocess.Popen(words(*TRAIN), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -113,6 +115,7 @@ def test_two_trainings_at_once_get_two_folders(whole: Path, tmp_path: Path) -> N
         same(tmp_path / "runs" / name, whole)
 
 
+@pytest.mark.thorough
 def test_of_two_trainings_into_one_folder_one_trains(whole: Path, tmp_path: Path) -> None:
     both = [
         subprocess.Popen(
@@ -197,7 +200,9 @@ def test_a_folder_that_was_taken_meanwhile_is_passed_over(tmp_path: Path, monkey
 # The system gives little
 
 
-@pytest.mark.parametrize("home", ["-u HOME -u TMPDIR", "HOME=/proc TMPDIR=/nonexistent"])
+@pytest.mark.parametrize(
+    "home", [pytest.param("-u HOME -u TMPDIR", marks=pytest.mark.thorough), "HOME=/proc TMPDIR=/nonexistent"]
+)
 def test_a_poor_world_is_enough(home: str, whole: Path, tmp_path: Path) -> None:
     world = "LANG=C LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 TERM=dumb COLUMNS=1 LINES=1"
     done = shell(f"ulimit -n 32; env {home} {world} @", *TRAIN, "--out", "r", cwd=tmp_path)
@@ -230,6 +235,7 @@ def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) ->
     assert weights_hash(tmp_path / "r" / MODEL) == weights_hash(whole / MODEL)
 
 
+@pytest.mark.thorough
 def test_too_poor_a_world_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     done = shell("ulimit -f 2; @", *TRAIN, "--out", "r", cwd=tmp_path)
     assert done.returncode == 1
@@ -237,7 +243,7 @@ def test_too_poor_a_world_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kibibytes", [700_000, 1_000_000])
+@pytest.mark.parametrize("kibibytes", [700_000, pytest.param(1_000_000, marks=pytest.mark.thorough)])
 def test_little_memory_is_a_sentence_or_enough(kibibytes: int, tmp_path: Path) -> None:
     done = shell(f"ulimit -v {kibibytes}; @", *TRAIN, "--out", "r", cwd=tmp_path)
     if done.returncode:
@@ -273,6 +279,7 @@ def test_too_little_memory_is_a_sentence_whoever_says_so(
     assert capsys.readouterr().err.startswith("isthmus: there is not enough memory for that")
 
 
+@pytest.mark.thorough
 def test_examples_that_changed_before_the_first_checkpoint_are_said(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(400, 3))
     np.savetxt(tmp_path / "x.csv", X, delimiter=",")

@@ -36,7 +36,7 @@ def test_every_python_block_is_executed(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", thorough_where([page for page in PAGES if page != CHINESE], lambda page: page.endswith("tutorial.md"))
+    "page", thorough_where([page for page in PAGES if page != CHINESE], lambda page: not page.endswith("extending.md"))
 )
 def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
     done = subprocess.run(

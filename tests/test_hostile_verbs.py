@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import thorough_where
 from hostile_files import edited
 from hostile_names import FILES, TEXTS, raw
 from PIL import Image
@@ -148,7 +149,7 @@ def test_every_verb_is_tried() -> None:
     assert verbs == set(VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", thorough_where(VERBS, lambda verb: verb not in {"train", "data", "encode", "plot"}))
 def test_names_of_strangers_act_in_nothing_that_a_verb_says_or_writes(verb: str, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "x")
     for words in VERBS[verb]:
@@ -158,6 +159,7 @@ def test_names_of_strangers_act_in_nothing_that_a_verb_says_or_writes(verb: str,
     assert not (tmp_path / "x" / "x").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("of", [RUN, f"./{PICTURED}"], ids=["table", "pictures"])
 def test_names_of_strangers_act_in_no_picture(of: str, made: Path, tmp_path: Path) -> None:
     drawn = 0

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import thorough_where
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
@@ -54,7 +55,7 @@ def loaded(path: Path) -> np.ndarray:
     return load(path).transform(X)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", thorough_where(["fork", "spawn", "forkserver"], lambda way: way != "fork"))
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_workers_fit_and_load_the_same_models(method: str, tmp_path: Path) -> None:
     here = codes(small())

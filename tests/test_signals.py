@@ -80,7 +80,9 @@ def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) 
 
 
 @pytest.mark.promise(11)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)]
+)
 def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp_path: Path) -> None:
     process = begun("sweep", *TRAIN[1:-1], "bottleneck.size=2,3", "--out", "s", cwd=tmp_path)
     said = stopped(process, number, 3)
@@ -90,8 +92,8 @@ def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp
 
 TWICE = """
 import os, signal, time
-from isthmus.cli.signals import Caught
-with Caught() as caught:
+from isthmus.cli.signals import SignalHandler
+with SignalHandler() as caught:
     os.kill(os.getpid(), signal.{first})
     assert caught.signal == signal.{first}
     os.kill(os.getpid(), signal.{second})
@@ -204,7 +206,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.thorough)])
 def test_a_verb_that_is_terminated_leaves_no_file_that_was_being_written(name: str, tmp_path: Path) -> None:
     number = getattr(signal, name)
     X = np.random.default_rng(0).random((30, 4))

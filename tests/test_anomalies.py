@@ -338,6 +338,23 @@ def test_the_most_anomalous_is_drawn_first() -> None:
     assert f"{(detector.predict(X) == -1).sum()} lie above the threshold" in scores.get_label()
 
 
+@pytest.mark.filterwarnings("ignore::isthmus.errors.IsthmusWarning")  # these are in other units, it says
+def test_a_result_keeps_each_extreme_example_once_however_far_away_it_is() -> None:
+    X = rows(60)
+    detector = OutlierDetector(quick(epochs=1), random_state=0, false_alarm_rate=0.2).fit(X)
+    X[7, 2] = 1e30  # the autoencoder alone refuses such an example
+    found = detect(detector, X[5:10])
+    assert found.extremes.rows[0] == 2
+    assert sorted(found.extremes.rows) == [0, 1, 2, 3, 4]
+    assert found.extremes.n_anomalous == 3
+    assert np.isfinite(found.extremes.reconstructions).all()
+    np.testing.assert_array_equal(found.extremes.originals, X[5:10][found.extremes.rows])
+    with pytest.raises(RecordError, match=r"OutlierDetector\.from_fitted"):
+        detect(detector.autoencoder_, X)  # type: ignore[arg-type]
+    with pytest.raises(RecordError, match="n_shown=0"):
+        detect(detector, X, n_shown=0)
+
+
 @pytest.fixture(scope="module")
 def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("detect")

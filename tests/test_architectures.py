@@ -135,12 +135,12 @@ def test_own_modules_stay_as_they_are_given(digits: data.Dataset) -> None:
         (
             nn.Linear(64, 5),
             nn.Linear(4, 64),
-            r"the encoder gives \(3, 5\) for 3 examples, but the bottleneck wants \(3, ..., 4\)",
+            r"the encoder outputs \(3, 5\) for 3 examples, but the bottleneck expects \(3, ..., 4\)",
         ),
         (
             nn.Linear(64, 4),
             nn.Linear(4, 63),
-            r"the decoder gives \(3, 63\) for 3 codes, but the examples are \(3, 64\)",
+            r"the decoder outputs \(3, 63\) for 3 codes, but the examples are \(3, 64\)",
         ),
         (nn.Linear(60, 4), nn.Linear(4, 64), r"the encoder does not take a batch of shape \(3, 64\)"),
         (nn.Linear(64, 4), nn.Linear(5, 64), r"the decoder does not take a batch of shape \(3, 4\)"),
@@ -221,7 +221,7 @@ def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset
         def forward(self, x: torch.Tensor) -> object:
             return result
 
-    with pytest.raises(RecordError, match="the encoder gives"):
+    with pytest.raises(RecordError, match="the encoder outputs"):
         Autoencoder(Identity(3), architecture=Modules(Odd(), nn.Linear(3, 64)), epochs=1).fit(digits.train[:50])
 
 

@@ -169,7 +169,7 @@ def test_a_bottleneck_keeps_its_contract(name: str) -> None:
         assert bottleneck.sample((5, 4), generator()).shape == (5, 4)
     else:
         more = "$" if bottleneck.discrete else "; method='gmm'"
-        with pytest.raises(NotPossibleError, match=f"^{name} has no prior to sample from, Gaussian has{more}"):
+        with pytest.raises(NotPossibleError, match=f"^{name} has no prior to sample from; Gaussian has one{more}"):
             bottleneck.sample((5, 4), generator())
 
 

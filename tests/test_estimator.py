@@ -216,7 +216,7 @@ def test_new_examples_are_drawn_from_the_prior(table: np.ndarray) -> None:
     assert ae.sample(7).shape == (7, 5)
     assert ae.sample().shape == ae.sample(1).shape == (1, 5)
     with pytest.raises(
-        NotPossibleError, match=r"^Identity has no prior to sample from, Gaussian has; method='gmm' fits"
+        NotPossibleError, match=r"^Identity has no prior to sample from; Gaussian has one; method='gmm' fits"
     ):
         quick(Identity(2)).fit(table).sample(3)
 

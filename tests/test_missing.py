@@ -107,7 +107,7 @@ def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> 
     seen = []
 
     class Spy(Normal):
-        def nll(self, y: Any, x: Any, variables: Variables = likelihoods.NOTHING) -> Any:  # type: ignore[override]
+        def nll(self, y: Any, x: Any, variables: Variables = likelihoods.NO_VARIABLES) -> Any:  # type: ignore[override]
             seen.append(len(y))
             return super().nll(y, x, variables)
 

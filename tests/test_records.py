@@ -71,10 +71,10 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "sentence"),
     [
-        (TopK, {"size": 4, "k": 9}, "TopK: k=9 is more than the 4 numbers of the code"),
+        (TopK, {"size": 4, "k": 9}, "TopK: k=9 is larger than size=4"),
         (Gaussian, {"size": 4, "beta": -1}, "Gaussian: beta=-1 cannot be: input should be greater than or equal to 0"),
         (Gaussian, {"size": 0}, "Gaussian: size=0 cannot be: input should be greater than 0"),
-        (Conv, {"kernel": 4}, "Conv: kernel=4 has no middle; take an odd one"),
+        (Conv, {"kernel": 4}, "Conv: kernel=4 is even; use an odd kernel size"),
         (MLP, {"hidden": (8, 0)}, "MLP: hidden=0 cannot be: input should be greater than 0"),
         (TopK, {"size": 4}, "TopK needs k (size, k)"),
         (Identity, {}, "Identity needs size (size, activation)"),

@@ -1,7 +1,7 @@
-"""Clean -> spoilt: what the encoder sees instead of the example. The target of the reconstruction stays clean.
+"""Corruptions of the encoder's input. The target of the reconstruction stays clean.
 
-A corruption acts in model units (see `scaling`: pictures are in [0, 1]), keeps the shape, and draws from the generator it is given.
-``fixed=True`` draws for each example once and for all, as if a spoilt copy of the data lay beside the clean one.
+A corruption acts in model units (see `scaling`; images are in [0, 1]). It keeps the shape and draws from the given generator.
+With ``fixed=True`` each example is corrupted in the same way in every epoch, as if a corrupted copy of the data were stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Clean", "GaussianNoise", "Masking", "Occlusion", "SaltAndPepper"]
 
 
 class Level(NamedTuple):
-    """What says how strong a corruption is: the field, its unit, and usual values, mildest first."""
+    """The field that sets the strength of a corruption, its unit, and usual values from weak to strong."""
 
     field: str
     unit: str
@@ -30,41 +30,41 @@ class Level(NamedTuple):
 
 @record
 class Corruption(Record):
-    """A way to spoil examples."""
+    """The contract of a corruption. ``fixed``: the same corruption of an example in every epoch."""
 
-    level: ClassVar[Level | None] = None  # None where nothing makes it stronger
+    level: ClassVar[Level | None] = None  # None if the corruption has no strength
 
     _: KW_ONLY
     fixed: bool = False
 
     @property
     def corrupts(self) -> bool:
-        """Whether anything is changed."""
+        """Whether it changes anything."""
         return True
 
     @property
     def hides_region(self) -> bool:
-        """Whether a connected part of each example is hidden, which the autoencoder completes."""
+        """Whether it hides a connected region of each example, which the autoencoder then completes."""
         return False
 
     @property
     def stochastic(self) -> bool:
-        """Whether it draws random numbers; False saves the seeding of a step."""
+        """Whether it draws random numbers. If not, a training step need not seed a generator."""
         return True
 
     @property
     def makes_missing(self) -> bool:
-        """Whether it makes numbers missing, which takes an autoencoder that knows of such."""
+        """Whether it sets values to missing. This requires an autoencoder with ``missing="allow"``."""
         return False
 
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
-        """The spoilt examples: a new tensor, or x itself where nothing is to be done."""
+        """Corrupted examples (b, *shape), in model units: a new tensor, or x itself if nothing changes."""
         raise NotImplementedError
 
 
 @record
 class Clean(Corruption):
-    """Nothing is spoilt: the plain autoencoder."""
+    """No corruption: the plain autoencoder."""
 
     @property
     def corrupts(self) -> bool:
@@ -80,7 +80,10 @@ class Clean(Corruption):
 
 @record
 class GaussianNoise(Corruption):
-    """Normal noise of standard deviation ``std`` on every number (Vincent et al. 2010, section 3.2); clipped to [0, 1] if asked."""
+    """Additive Gaussian noise (Vincent et al. 2010, section 3.2).
+
+    ``std`` is the standard deviation in model units. ``clip`` clips the result to [0, 1].
+    """
 
     level: ClassVar = Level("std", "standard deviation, in model units", (0.1, 0.3, 0.5, 0.7, 0.9, 1.0))
 
@@ -95,13 +98,12 @@ class GaussianNoise(Corruption):
 
 @record
 class Masking(Corruption):
-    """Each number is set to ``value`` with probability ``rate``, independently (Vincent et al. 2008, masking noise).
+    """Masking noise (Vincent et al. 2008): each value is replaced by ``value`` with probability ``rate``, independently.
 
-    With the value "missing" the encoder sees in its place what it sees for a number that is missing; this takes
-    an autoencoder with ``missing="allow"``.
+    With ``value="missing"`` it is replaced by a missing value. This requires an autoencoder with ``missing="allow"``.
     """
 
-    level: ClassVar = Level("rate", "share of the numbers hidden", (0.1, 0.3, 0.5, 0.7, 0.9))
+    level: ClassVar = Level("rate", "fraction of values masked", (0.1, 0.3, 0.5, 0.7, 0.9))
 
     rate: Fraction = 0.5
     value: float | Literal["missing"] = 0.0
@@ -117,9 +119,9 @@ class Masking(Corruption):
 
 @record
 class SaltAndPepper(Corruption):
-    """Each number becomes ``low`` or ``high``, half of the times each, with probability ``rate`` (Vincent et al. 2010)."""
+    """Salt-and-pepper noise (Vincent et al. 2010): a fraction ``rate`` of the values becomes ``low`` or ``high``, half each."""
 
-    level: ClassVar = Level("rate", "share of the numbers replaced", (0.1, 0.3, 0.5, 0.7, 0.9))
+    level: ClassVar = Level("rate", "fraction of values replaced", (0.1, 0.3, 0.5, 0.7, 0.9))
 
     rate: Fraction = 0.3
     low: float = 0.0
@@ -132,14 +134,14 @@ class SaltAndPepper(Corruption):
 
 @record
 class Occlusion(Corruption):
-    """Only a part of each example is given; the rest is ``value``.
+    """Only a part of each example is visible; the rest is set to ``value``.
 
-    ``visible`` is the share of the example that stays visible: 1/3 or 1/4, say. ``keep`` says which: "top" rows, "left" columns,
-    a "window" (a block of the same proportions as the picture, at a random place, that alone is seen), or "around"
-    (everything but such a block). A table row or a flat picture is one line of numbers: "top" and "left" are its beginning.
+    ``visible`` is the visible fraction. ``keep`` selects the visible part: the "top" rows, the "left" columns, a "window" (a block at a
+    random position with the proportions of the image), or "around" (everything except such a block). For a row of a table or a flat
+    image, "top" and "left" are its first values.
     """
 
-    level: ClassVar = Level("visible", "visible share of the example", (0.75, 0.5, 1 / 3, 0.25, 0.1))
+    level: ClassVar = Level("visible", "visible fraction of the example", (0.75, 0.5, 1 / 3, 0.25, 0.1))
 
     visible: Fraction = 1 / 3
     keep: Literal["top", "left", "window", "around"] = "top"
@@ -169,7 +171,7 @@ class Occlusion(Corruption):
 
     @staticmethod
     def _block(x: Tensor, axis: int, place: Float[Tensor, "b"], share: float) -> Tensor:
-        """True along the run of a share of one axis that begins at the place in [0, 1) of what is free."""
+        """True for a run of a fraction of one axis. ``place`` in [0, 1) is its start, relative to the room that is left."""
         side = x.shape[1 + axis]
         long = math.floor(side * share + 0.5)
         begin = (place * (side - long + 1)).floor().clamp(max=side - long)

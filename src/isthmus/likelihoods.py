@@ -1,8 +1,8 @@
-"""How far a reconstruction is from the example: the negative log-likelihood in nats per example.
+"""Likelihoods: the reconstruction loss, as a negative log-likelihood in nats per example.
 
-The decoder's output ``y`` becomes the parameter of a distribution over examples ``x``; ``nll(y, x)`` is its negative logarithm,
-summed over an example's numbers, and ``mean(y)`` is the reconstruction. Both are in model units (see `scaling`); what that means for a
-density of the data, `Model.nll` adds.
+The decoder's output ``y`` is the parameter of a distribution over examples ``x``. ``nll(y, x)`` is the negative log-likelihood, summed
+over the values of an example; ``mean(y)`` is the reconstruction. Both are in model units (see `scaling`). `Model.nll` converts
+densities to the units of the data.
 """
 
 from __future__ import annotations
@@ -21,38 +21,45 @@ from isthmus.records import Record, record
 
 __all__ = ["Bernoulli", "Normal"]
 
-NOTHING = Variables()
-_CERTAIN = 200.0  # a logit whose sigmoid is 1 exactly, in double precision too
-_LONGEST = 100  # 2**-100 is far from the least that float32 holds
+NO_VARIABLES = Variables()
+_CERTAIN = 200.0  # a logit whose sigmoid is exactly 1, also in float64
+_LONGEST = 100  # 2**-100 is far above the smallest float32
 _DECAY = 0.95  # of the running mean of squared errors, per step
-_LEAST = 1e-3  # scale that is learned
+_LEAST = 1e-3  # the smallest learned scale
 
 
 class Likelihood(Record):
-    """A distribution over examples, given what the decoder says."""
+    """The contract of a likelihood: a distribution over examples, given the decoder's output."""
 
     @property
     def density(self) -> bool:
-        """Whether it is a density of numbers, which depends on their unit, and not a mass."""
+        """Whether it is a density, which depends on the unit of the values, and not a probability mass."""
         return True
 
     @property
     def expects_unit_interval(self) -> bool:
-        """Whether examples have to lie in [0, 1], in model units."""
+        """Whether examples must be in [0, 1] in model units."""
         return False
 
     def variables(self) -> Variables:
-        """The tensors that training is to learn for this likelihood."""
+        """The learned tensors and running state of this likelihood."""
         return Variables()
 
     def nll(
         self,
         y: Float[Tensor, "b *x"],
         x: Float[Tensor, "b *x"],
-        variables: Variables = NOTHING,
+        variables: Variables = NO_VARIABLES,
         observed: Bool[Tensor, "b *x"] | None = None,
     ) -> Float[Tensor, "b"]:
-        """-log p(x | y), in nats per example: of all its numbers, or of those observed, whatever finite x holds elsewhere."""
+        """-log p(x | y), in nats per example.
+
+        Args:
+            y: the decoder's output, (b, *shape).
+            x: the examples, (b, *shape), in model units; finite also where values are missing.
+            variables: those of `variables`.
+            observed: (b, *shape), False where a value is missing and does not count. None if none is missing.
+        """
         raise NotImplementedError
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
@@ -60,15 +67,16 @@ class Likelihood(Record):
         raise NotImplementedError
 
 
-def only(values: Tensor, observed: Tensor | None) -> Tensor:
-    """Values of numbers that were observed, and 0 for the others, whose gradients are then 0 too."""
+def mask_missing(values: Tensor, observed: Tensor | None) -> Tensor:
+    """The values, with 0 where they were not observed. The gradients there are 0 too."""
     return values if observed is None else torch.where(observed, values, 0)
 
 
 class CrossEntropy(torch.autograd.Function):
-    """The cross-entropy of logits y, summed over each example, with its gradient, from one sigmoid.
+    """The cross-entropy of logits y, summed over each example, and its gradient, with one sigmoid for both.
 
-    It is max(y, 0) - x y - log sigmoid(abs(y)); the logarithms of a run of sigmoids, none below 1/2, are taken as one, of their product.
+    It is max(y, 0) - x y - log sigmoid(abs(y)). The sigmoids are at least 1/2, so the logarithm of a product of many of them replaces
+    many logarithms.
     """
 
     @staticmethod
@@ -89,15 +97,15 @@ class CrossEntropy(torch.autograd.Function):
 
 @lru_cache
 def _run(numbers: int) -> int:
-    """How many sigmoids to multiply: a divisor of their number, and so few that their product has all its digits."""
+    """How many sigmoids to multiply: a divisor of their number, small enough that the product keeps its precision."""
     return max(run for run in range(1, _LONGEST + 1) if numbers % run == 0)
 
 
 @record
 class Bernoulli(Likelihood):
-    """Binary cross-entropy with logits: a mass for examples of zeros and ones, the customary score for grey levels in [0, 1].
+    """Binary cross-entropy with logits: a probability mass for binary examples, and the usual loss for gray levels in [0, 1].
 
-    For grey levels it is not a density: the least it can reach is the entropy of the pixels, not zero.
+    For gray levels it is not a likelihood: its minimum is the entropy of the pixels, not zero.
     """
 
     @property
@@ -112,10 +120,10 @@ class Bernoulli(Likelihood):
         self,
         y: Float[Tensor, "b *x"],
         x: Float[Tensor, "b *x"],
-        variables: Variables = NOTHING,
+        variables: Variables = NO_VARIABLES,
         observed: Bool[Tensor, "b *x"] | None = None,
     ) -> Float[Tensor, "b"]:
-        if observed is not None:  # of what is certain and true the cost and the gradient are exactly zero
+        if observed is not None:  # the loss and the gradient of a certain and correct prediction are exactly zero
             y, x = y.masked_fill(~observed, _CERTAIN), x.masked_fill(~observed, 1.0)
         nll: Tensor = CrossEntropy.apply(y, x)  # type: ignore[no-untyped-call]  # PyTorch's
         return nll
@@ -126,13 +134,12 @@ class Bernoulli(Likelihood):
 
 @record
 class Normal(Likelihood):
-    """A normal density around the decoder's output, of one standard deviation for all numbers, in model units.
+    """A normal density around the decoder's output, with one standard deviation for all values, in model units.
 
-    With a fixed ``scale`` the gradient is that of the squared error over ``scale``². A learned one weighs the error against
-    the penalty as the data ask: it is the best there is, in closed form, the root of the mean squared error (Rybkin, Daniilidis &
-    Levine 2021, "Simple and effective VAE training with calibrated decoders", section 3), as a running mean over the last steps of
-    training, of the numbers observed; before the first step it is 1. It is kept above 1e-3, so that a perfect reconstruction does not
-    send it to zero.
+    With a fixed ``scale`` the gradient is that of the squared error divided by ``scale``². With ``scale="learned"`` it is the optimal
+    scale in closed form, the root mean squared error (Rybkin, Daniilidis & Levine 2021, "Simple and effective VAE training with
+    calibrated decoders", section 3). It is a running mean over the observed values of the last training steps. It starts at 1 and is
+    at least 1e-3, so that a perfect reconstruction does not drive it to zero.
     """
 
     scale: PositiveFloat | Literal["learned"] = 1.0
@@ -145,13 +152,13 @@ class Normal(Likelihood):
         self,
         y: Float[Tensor, "b *x"],
         x: Float[Tensor, "b *x"],
-        variables: Variables = NOTHING,
+        variables: Variables = NO_VARIABLES,
         observed: Bool[Tensor, "b *x"] | None = None,
     ) -> Float[Tensor, "b"]:
-        errors = only(x - y, observed)
+        errors = mask_missing(x - y, observed)
         numbers = math.prod(y.shape[1:]) if observed is None else observed.flatten(1).sum(1).to(y.dtype)
         if self.scale == "learned":
-            if variables.training and "squares" in variables:  # in a model of an older file the scale is a parameter
+            if variables.training and "squares" in variables:  # in files of older formats the scale is a parameter
                 self._follow(errors, numbers, variables)
             log_scale = variables["log_scale"].clamp(min=math.log(_LEAST))
             squares = ((errors * torch.exp(-log_scale)) ** 2).flatten(1)
@@ -165,7 +172,7 @@ class Normal(Likelihood):
     @staticmethod
     @torch.no_grad()
     def _follow(errors: Float[Tensor, "b *x"], numbers: int | Float[Tensor, "b"], variables: Variables) -> None:
-        """One step of the running mean, in which a batch counts by its numbers; of none the scale stays. The first step begins it."""
+        """One step of the running mean, weighted by the number of observed values. Without any, the scale does not change."""
         squares, counts = variables["squares"], variables["counts"]
         squares.mul_(_DECAY).add_(errors.square().sum())
         counts.mul_(_DECAY).add_(numbers.sum() if isinstance(numbers, Tensor) else numbers * len(errors))

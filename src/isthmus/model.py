@@ -1,6 +1,6 @@
-"""The nn.Module that joins the four choices: example -> code -> reconstruction -> loss.
+"""The nn.Module that joins the four components: example -> code -> reconstruction -> loss.
 
-It knows nothing of corruption, devices, epochs or logging: training calls ``model(corrupt(x), target=x)``.
+It is independent of corruption, devices, epochs and logging: training calls ``model(corrupt(x), target=x)``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from isthmus.scaling import Affine, Extent
 
 __all__ = ["Losses", "Model", "Trainable"]
 
-_ROUNDS = 2  # of filling in, after the fill: a part of the format of model files
+_ROUNDS = 2  # of iterative imputation after the first fill; a part of the model file's format
 
 
 class Losses(NamedTuple):
-    """What a batch costs, in nats per example."""
+    """The loss of each example of a batch, in nats per example, and statistics of the batch."""
 
     nll: Float[Tensor, "b"]
     penalty: Float[Tensor, "b"]
@@ -37,26 +37,26 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Float[Tensor, "b"]:
-        """nll + penalty; for a variational autoencoder -ELBO."""
+        """nll + penalty; for a variational autoencoder the negative ELBO."""
         return self.nll + self.penalty
 
 
 class Trainable(nn.Module):
-    """What the engine trains: it brings raw examples to its own units, and says what a batch of them costs, in nats per example.
+    """The contract between a model and the training loop: it normalizes raw examples and computes the loss of a batch.
 
-    An autoencoder is one, whose target is the example itself; a layer of it is another, and a classifier, whose target is a label.
+    An autoencoder is one; its target is the example. A single layer in layer-wise training and a classifier are others.
     """
 
     shape: tuple[int, ...]  # of one example in its units
 
     @property
     def device(self) -> torch.device:
-        """Where its numbers live."""
+        """The device of its tensors."""
         raise NotImplementedError
 
     @property
     def stochastic(self) -> bool:
-        """Whether a step draws random numbers within; False saves their seeding."""
+        """Whether a step draws random numbers. If not, it need not seed a generator."""
         return False
 
     @property
@@ -160,7 +160,7 @@ class Model(Trainable):
         return x.to(self.shift.dtype) * self.scale + self.shift
 
     def made(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
-        """The reconstructions of codes in raw units; what never varied in training is what it was."""
+        """The reconstructions of codes, in raw units. Features that were constant in training keep their value."""
         raw = self.denormalize(self.decode(z))
         if not self.has_constants:
             return raw
@@ -169,9 +169,9 @@ class Model(Trainable):
         return torch.where(self.least == self.largest, self.least, raw)
 
     def filled(self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None) -> Float[Tensor, "b *x"]:
-        """Examples with something where numbers are missing: the fill at first, then, round by round, what the model makes of the whole.
+        """Examples with imputed missing values: first the fill, then in each round the model's own reconstruction.
 
-        Training goes through all rounds, so that what is filled in is of use to the next, and the last is the best.
+        Training runs through all rounds, so that each round improves the input of the next.
         """
         if self.fill is None:
             return x
@@ -189,20 +189,20 @@ class Model(Trainable):
         generator: Generator,
         autocast: torch.dtype | None = None,
     ) -> Losses:
-        """What it costs to reconstruct the target from x, with the code as training draws it."""
+        """The loss of reconstructing the target from x, with the code used in training."""
         with self._drawing(generator):
             code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
             return self._losses(code, target, autocast)
 
     def score(self, x: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Losses:
-        """What it costs with the point code: nothing is drawn."""
+        """The loss with the code used at inference, without random numbers."""
         return self._losses(self.bottleneck.deterministic(self._hidden(x), self.code_memory), target)
 
     def nll(self, y: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
-        """-log p(target | y) of outputs of the decoder, in nats of the data: the one place where the scaling comes in.
+        """-log p(target | y) of decoder outputs, in nats per example and in the units of the data.
 
-        A density of numbers in model units becomes one of numbers in raw units by the scaling's Jacobian, so that scores of different
-        scalings compare: - log |d model / d raw| = log(scale) is added for each number that counts. A mass stays what it is.
+        The Jacobian of the scaling converts a density in model units to one in raw units, so that different scalings are comparable:
+        it adds log(scale) for each observed value. A probability mass does not change. Scaling enters nowhere else.
         """
         variables, density = self.likelihood_memory, self.likelihood.density
         if self.fill is None:
@@ -213,18 +213,18 @@ class Model(Trainable):
         return nll + self.log_volumes(observed) if density else nll
 
     def log_volumes(self, observed: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
-        """The sum of log(scale) over the numbers observed of each example."""
+        """The sum of log(scale) over the observed values of each example, (b,)."""
         return torch.where(observed, self.logs, 0).flatten(1).sum(1)
 
     def represent(
         self, x: Float[Tensor, "b *x"], generator: Generator, autocast: torch.dtype | None = None
     ) -> Float[Tensor, "b *code"]:
-        """The point codes while something behind them is trained: layers of the user's may draw."""
+        """The codes used at inference, while a head on them is trained: user layers may draw random numbers."""
         with self._drawing(generator):
             return self.bottleneck.deterministic(self._hidden(x, autocast), self.code_memory).z
 
     def encode(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *code"]:
-        """The point codes of examples in model units."""
+        """The codes used at inference, of examples in model units."""
         return self.bottleneck.deterministic(self._hidden(x), self.code_memory).z
 
     def decode(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
@@ -232,7 +232,7 @@ class Model(Trainable):
         return self.likelihood.mean(self._output(z))
 
     def renew(self) -> bool:
-        """Takes the memory that the likelihood asks for, where a file of an older version had another; whether it had."""
+        """Replaces the likelihood's variables where a file of an older format had others; returns whether it did."""
         fresh = self.likelihood.variables().to(self.device, self.dtype)
         if fresh.state_dict().keys() == self.likelihood_memory.state_dict().keys():
             return False
@@ -241,13 +241,13 @@ class Model(Trainable):
         return True
 
     def broken(self) -> str | None:
-        """The name of a number that is not finite: a weight, or what a choice remembers; own modules' buffers may hold anything."""
+        """The name of a tensor with a value that is not finite: a weight or a variable. Buffers of user modules do not count."""
         own = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
         learned = sorted(item for item in self.state_dict().items() if item[0] not in own)
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 
     def _drawing(self, generator: Generator) -> AbstractContextManager[object]:
-        """Within, layers that draw from the global generators draw from ours."""
+        """A context in which layers that draw from the global generators draw from ours."""
         return drawing_from(generator, self.device) if self.architecture.stochastic else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
@@ -261,7 +261,7 @@ class Model(Trainable):
 
     @staticmethod
     def _through(part: nn.Module, x: Tensor, autocast: torch.dtype | None) -> Tensor:
-        """What a part makes of x, perhaps in another precision; the bottleneck and the likelihood stay in full."""
+        """The output of encoder or decoder, possibly in another precision. Bottleneck and likelihood compute in full precision."""
         with casting(x, autocast):
             output: Tensor = part(x)
         return output.to(x.dtype)

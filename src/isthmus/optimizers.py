@@ -1,8 +1,8 @@
-"""Optimizer and schedule: how the weights move, and how the step size changes over training.
+"""Optimizers and learning rate schedules.
 
-``loss_reduction`` says how the loss that the optimizer sees is averaged: over "example"s (nats per example, the
-default), over "feature"s (divided by the numbers in an example too: the per-pixel means of many tutorials) or the sum over the "batch".
-For optimizers that divide by the gradient's size only their epsilon notices, which for Adadelta is a great deal.
+``loss_reduction`` sets how the optimizer's loss is averaged: over "example" (nats per example, the default), over "feature" (also
+divided by the number of values in an example: the per-pixel means of many tutorials), or summed over the "batch". Optimizers that
+divide by the size of the gradient depend on it only through their epsilon; for Adadelta this effect is large.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle",
 
 
 Tensors: TypeAlias = list[Tensor]
-Rate: TypeAlias = float | Tensor  # a tensor where a step is recorded and replayed
+Rate: TypeAlias = float | Tensor  # a tensor where a step is a CUDA graph
 Held: TypeAlias = Mapping[str, Tensors]
-_TINY = 1e-30  # far below the square of any epsilon; the root of a denormal number takes thirty times as long as that of another
-_NOT_BELOW_0 = ("squares.", "deltas.", "steps.")  # means of squares and counts, among what rules keep
-_ENDLESS = 1e9  # steps, after which no mean remembers that it began at zero
+_TINY = 1e-30  # far below the square of any epsilon; the square root of a denormal number takes thirty times as long
+_NOT_BELOW_0 = ("squares.", "deltas.", "steps.")  # running means of squares, and counts
+_ENDLESS = 1e9  # steps, after which the bias correction of a running mean is 1
 
 
 class Schedule(Record):
-    """The step size over training, as a share of the optimizer's ``lr``."""
+    """The contract of a schedule: the learning rate over training, as a fraction of the optimizer's ``lr``."""
 
     def __call__(self, progress: float) -> float:
-        """The factor on lr when this share of training, in [0, 1), is done."""
+        """The factor on ``lr`` after this fraction of the training, in [0, 1)."""
         raise NotImplementedError
 
 
 @record
 class Constant(Schedule):
-    """The same step size throughout."""
+    """A constant learning rate."""
 
     def __call__(self, progress: float) -> float:
         return 1.0
@@ -47,7 +47,7 @@ class Constant(Schedule):
 
 @record
 class Cosine(Schedule):
-    """Half a cosine from 1 down to ``final`` (Loshchilov & Hutter 2017, without restarts)."""
+    """Cosine annealing from 1 to ``final`` (Loshchilov & Hutter 2017, without restarts)."""
 
     final: Fraction = 0.0
 
@@ -57,7 +57,10 @@ class Cosine(Schedule):
 
 @record
 class OneCycle(Schedule):
-    """A cosine up from ``start`` during the ``warmup`` share of training, then a cosine down to ``final`` (Smith & Topin 2018)."""
+    """The one-cycle policy (Smith & Topin 2018).
+
+    A cosine from ``start`` to 1 during the fraction ``warmup`` of the training, then a cosine from 1 to ``final``.
+    """
 
     warmup: Fraction = 0.2
     start: Fraction = 0.04
@@ -140,16 +143,16 @@ def _joined(tensors: Iterable[Tensor]) -> Tensor:
 
 @record
 class Optimizer(Record):
-    """A rule that moves weights along gradients."""
+    """The contract of an optimizer. ``clip`` is the maximum norm of the whole gradient; None does not clip."""
 
     lr: PositiveFloat = 1e-3
     _: KW_ONLY
     schedule: InstanceOf[Schedule] = Constant()
     loss_reduction: Literal["example", "feature", "batch"] = "example"
-    clip: PositiveFloat | None = None  # the largest norm of the whole gradient
+    clip: PositiveFloat | None = None
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
-        """The optimizer at work on the parameters."""
+        """The optimizer of these parameters, with its state."""
         raise NotImplementedError
 
 
@@ -181,7 +184,7 @@ class AdamW(Adam):
 
 @record
 class Adadelta(Optimizer):
-    """Adadelta (Zeiler 2012), with the step size that Keras gives it."""
+    """Adadelta (Zeiler 2012), with the learning rate that Keras adds."""
 
     lr: PositiveFloat = 1.0
     _: KW_ONLY
@@ -222,7 +225,7 @@ class RMSprop(Optimizer):
 
     def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
         squares, scratch = held["squares"], held["scratch"]
-        if not self.momentum:  # then it is Adam that keeps no mean, long after its beginning: one pass instead of seven
+        if not self.momentum:  # then it is Adam with beta1=0 and no bias correction: one pass instead of seven
             endless = [torch.full_like(steps[0], _ENDLESS)] * len(steps)
             torch._foreach_clamp_min_(squares, _TINY)
             _adam(p, g, scratch, squares, endless, lr, (0.0, self.rho), self.eps, 0.0)
@@ -240,7 +243,7 @@ class RMSprop(Optimizer):
 
 @record
 class SGD(Optimizer):
-    """Stochastic gradient descent, with Nesterov's momentum unless it is 0."""
+    """Stochastic gradient descent, with Nesterov momentum unless ``momentum`` is 0."""
 
     lr: PositiveFloat = 0.01
     _: KW_ONLY
@@ -266,7 +269,7 @@ class SGD(Optimizer):
 
 
 def _against(p: Tensors, change: Tensors, lr: Rate) -> None:
-    """p - lr change, in place."""
+    """p -= lr * change, in place."""
     if isinstance(lr, Tensor):
         torch._foreach_sub_(p, torch._foreach_mul(change, lr))
     else:

@@ -1,9 +1,9 @@
-"""Raw units <-> model units: an affine map per number, found once on the training data, that travels with the model.
+"""Raw units <-> model units: an affine map for each value of an example, fitted on the training data and saved with the model.
 
 model units = (raw - shift) / scale
 
-A density in model units is one in raw units over the scale: `Model.nll` adds log(scale) of each number to the nats. A constant, whose
-spread is not known, has the scale 1 and adds nothing; a huge one has what rounding makes of it, and its logarithm is finite too.
+A density in raw units is the density in model units divided by the scale: `Model.nll` adds log(scale) for each value. The spread of a
+constant feature is unknown, so its scale is 1 and adds nothing. Very large constants get the size of their rounding error as scale.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ __all__ = ["MinMax", "NoScaling", "Standard", "UInt8"]
 
 Per = Literal["feature", "channel", "all"]
 
-_TINY = 1e-100  # spreads below which squares are measured in a unit of their own
-_ROUNDED = 8  # times the precision of a number, by which numbers that are equal may differ
+_TINY = 1e-100  # spreads below which squares are computed in a smaller unit, so that they do not underflow
+_ROUNDED = 8  # times the precision of a value: by so much equal values may differ after rounding
 
 
 class Affine(NamedTuple):
-    """The two sides of the map, each broadcastable to (b, *shape)."""
+    """Shift and scale, each broadcastable to (b, *shape)."""
 
     shift: NDArray[Any]
     scale: NDArray[Any]
 
     def astype(self, dtype: np.dtype[Any]) -> Affine:
-        """The same map in another type of number, in which no scale becomes zero."""
-        with np.errstate(over="ignore"):  # what becomes infinite is looked for later
+        """The same map in another dtype. No scale becomes zero."""
+        with np.errstate(over="ignore"):  # infinite values are checked later
             return Affine(self.shift.astype(dtype), np.maximum(self.scale, np.finfo(dtype).tiny).astype(dtype))
 
 
 class Extent(NamedTuple):
-    """The least and the largest number of some examples, over some axes: where both are one, the numbers never vary."""
+    """Minimum and maximum of examples over some axes. Where both are equal, the values are constant."""
 
     least: NDArray[Any]
     largest: NDArray[Any]
 
     def astype(self, dtype: np.dtype[Any]) -> Extent:
-        """The same in another type of number."""
+        """The same in another dtype."""
         return Extent(self.least.astype(dtype), self.largest.astype(dtype))
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Where the numbers never vary."""
+        """Where the values are constant."""
         found: NDArray[np.bool_] = self.least == self.largest
         return found
 
     def scale(self, spread: NDArray[Any]) -> NDArray[np.float64]:
-        """What to divide by, where the numbers spread so much; constants by 1, or by what rounding to float32 makes of large ones."""
+        """The divisor for values of a given spread. For constants it is 1, or the float32 rounding error of a large one."""
         rounded = 8 * _ROUNDED * np.finfo(np.float32).eps * np.abs(self.least)
         return np.where(self.constant, np.maximum(1.0, rounded), spread)
 
 
 class Range(NamedTuple):
-    """The least and the largest number of some examples, and whether all are whole."""
+    """Minimum and maximum of examples, and whether all values are integers."""
 
     low: float
     high: float
@@ -69,20 +69,20 @@ class Range(NamedTuple):
 
 @record
 class Scaling(Record):
-    """A way to find shift and scale."""
+    """The contract of a scaling: it fits shift and scale."""
 
     @property
     def by_feature(self) -> bool:
-        """Whether features, or channels, have a scale of their own each."""
+        """Whether each feature or channel has its own scale."""
         return False
 
     @property
     def centered(self) -> bool:
-        """Whether model units lie around zero."""
+        """Whether values in model units are centered at zero."""
         return False
 
     def range(self, low: float, high: float) -> float | None:
-        """The range of values that examples from ``low`` to ``high`` are on, where it is known: 255 of bytes."""
+        """The data range of examples between ``low`` and ``high`` if the scaling knows it, such as 255 for bytes."""
         return None
 
     def axes(self, ndim: int) -> tuple[int, ...] | None:
@@ -100,7 +100,7 @@ class Scaling(Record):
 
 @record
 class NoScaling(Scaling):
-    """The numbers are right as they are."""
+    """No scaling: shift 0, scale 1."""
 
     def range(self, low: float, high: float) -> float | None:
         return 1.0 if low >= 0 and high <= 1 else None
@@ -111,7 +111,7 @@ class NoScaling(Scaling):
 
 @record
 class UInt8(Scaling):
-    """0 ... 255 becomes 0 ... 1."""
+    """Bytes: 0 to 255 becomes 0 to 1."""
 
     def range(self, low: float, high: float) -> float | None:
         return 255.0
@@ -122,7 +122,7 @@ class UInt8(Scaling):
 
 @record
 class MinMax(Scaling):
-    """The least and the largest number become 0 and 1: over all numbers, for each feature, or each channel (the last axis)."""
+    """Minimum and maximum become 0 and 1: over all values, for each feature, or for each channel (the last axis)."""
 
     per: Per = "all"
 
@@ -143,9 +143,9 @@ class MinMax(Scaling):
 
 @record
 class Standard(Scaling):
-    """Mean 0, standard deviation 1: for each feature, each channel (the last axis) or over all numbers; constant ones are only shifted.
+    """Mean 0, standard deviation 1: for each feature, for each channel (the last axis) or over all values.
 
-    Constant are numbers that differ by no more than rounding makes them: eight times the precision of their type.
+    Constant features are only shifted. A feature counts as constant if its values differ by at most eight times the precision of the dtype.
     """
 
     per: Per = "feature"
@@ -177,12 +177,12 @@ class Standard(Scaling):
 
 
 def _unit_of(span: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What numbers that spread so much are measured in, so that their squares do not vanish: 1, or a power of two near tiny ones."""
+    """The unit in which squares are computed so that they do not underflow: 1, or a power of two for tiny spreads."""
     return np.where((span > 0) & (span < _TINY), np.exp2(np.floor(np.log2(np.where(span > 0, span, 1.0)))), 1.0)
 
 
 def axes_of(per: Per, ndim: int) -> tuple[int, ...]:
-    """The axes of examples that share a scale."""
+    """The axes of examples (n, *shape) that share a scale."""
     return {"feature": (0,), "channel": tuple(range(max(1, ndim - 1))), "all": tuple(range(ndim))}[per]
 
 
@@ -194,13 +194,13 @@ def extent(statistics: DataStatistics, axes: tuple[int, ...] = (0,)) -> Extent:
 
 
 def _rounding(dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much equal numbers within a range may differ after a few operations; whole numbers are exact."""
+    """The difference that rounding can cause between equal values in a range. Integers are exact."""
     eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     return np.asarray(_ROUNDED * eps * np.maximum(np.abs(low), np.abs(high)))
 
 
 def shared_by(kind: Kind, ndim: int) -> Per:
-    """Which numbers of examples (n, *shape) of a kind have one unit: each column of a table, each channel of windows and color images."""
+    """Which values of examples (n, *shape) share a unit: those of a feature of a table, or of a channel of windows and color images."""
     if kind == "table":
         return "feature"
     return "channel" if ndim > (3 if kind == "images" else 2) else "all"
@@ -213,13 +213,15 @@ def range_of(statistics: DataStatistics) -> Range:
 
 
 def choose(statistics: DataStatistics, kind: Kind, shares: bool = False) -> Scaling:
-    """The scaling that ``scaling="auto"`` means for examples of a kind.
+    """The scaling that ``scaling="auto"`` selects for examples of a kind.
 
-    A table is standardized by column and windows by channel, whatever their range. Images that lie in [0, 1] (and use the half of
-    it) stay, bytes and other whole numbers within one byte are divided by 255, and other images are standardized by channel.
+    Tables are standardized by feature and windows by channel. Images in [0, 1] (with a maximum of at least 0.5) are not scaled. Bytes and
+    other integers from 0 to 255 are divided by 255. Other images are standardized by channel.
 
     Args:
-        shares: the user chose a likelihood that wants numbers in [0, 1].
+        statistics: of the examples.
+        kind: the kind of the examples.
+        shares: whether the likelihood expects values in [0, 1].
     """
     values = statistics.values
     low, high, whole = range_of(statistics) if kind == "images" or shares else (-np.inf, np.inf, False)
@@ -232,7 +234,7 @@ def choose(statistics: DataStatistics, kind: Kind, shares: bool = False) -> Scal
 
 
 def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
-    """The narrowest type, float32 or float64, that holds every number of the examples exactly."""
+    """float32 if it represents all values of the examples exactly, otherwise float64."""
     dtype = np.promote_types(statistics.values.dtype, np.float32)
     if statistics.values.dtype.kind in "iu" and dtype == np.float64:
         low, high, _ = range_of(statistics)
@@ -241,7 +243,7 @@ def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
 
 
 def within_unit(statistics: DataStatistics, affine: Affine) -> bool:
-    """Whether scaled examples lie in [0, 1], as a Bernoulli likelihood wants them."""
+    """Whether the scaled examples are in [0, 1], as a Bernoulli likelihood expects."""
     ends = statistics.ends_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
     low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in ends)
     return not bool((low < -1e-9).any() or (high > 1 + 1e-9).any())

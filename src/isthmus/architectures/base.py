@@ -1,4 +1,4 @@
-"""The contract of an architecture, and what the families share: how weights are initialized."""
+"""The contract of an architecture, and the initialization of weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from isthmus.records import Record
 __all__ = ["Architecture", "Initialization", "Pair", "blank", "initialize"]
 
 Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
-"""How weights are drawn before training; `initialize` says from which distribution."""
+"""The scheme of the initial weights; `initialize` defines the distributions."""
 
 
 class Pair(NamedTuple):
@@ -25,47 +25,57 @@ class Pair(NamedTuple):
 
 
 class Architecture(Record):
-    """Builds the mirrored pair for examples of a shape."""
+    """The contract of an architecture: it builds encoder and decoder for examples of a shape."""
 
     def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
-        """The pair, its weights drawn from the generator; `RecordError` if it cannot be built for this shape."""
+        """Encoder and decoder, with weights drawn from the generator.
+
+        Args:
+            shape: of one example.
+            encoder_outputs: features that the bottleneck expects from the encoder, at each position.
+            size: features of the code, which the decoder receives.
+            generator: for the initial weights.
+
+        Raises:
+            RecordError: it cannot be built for this shape.
+        """
         raise NotImplementedError
 
     @property
     def user_defined(self) -> bool:
-        """Whether its layers are code of the user's, of which nothing is known."""
+        """Whether its layers are user code, about which nothing is known."""
         return False
 
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The axes of a code before its features, for examples of a shape: none where it is a vector."""
+        """The axes of a code before its features, for examples of a shape; () if the code is a vector."""
         return ()
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Whether ``precision="auto"`` may take bfloat16 for it: measured to be as good, and faster."""
+        """Whether ``precision="auto"`` may select bfloat16: it was measured to be faster and equally accurate."""
         return False
 
     def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Whether PyTorch computes its gradients rightly in bfloat16, for examples of a shape."""
+        """Whether PyTorch computes correct gradients in bfloat16 for examples of a shape."""
         return True
 
     @property
     def inference_batch_size(self) -> int:
-        """How many examples it is given at once when it is used: so many that many are quick, so few that one is.
+        """The batch size of inference: large enough for high throughput, small enough for a low latency of one example.
 
-        A multiple of 32. Of examples that take much memory it is fewer, or one.
+        A multiple of 32. Fewer examples are taken at once if they need much memory.
         """
         return 128
 
     @property
     def stochastic(self) -> bool:
-        """Whether its layers may draw random numbers of their own in training, as dropout does."""
+        """Whether its layers may draw random numbers in training, as dropout does."""
         return False
 
 
 def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-    """A layer whose weights are yet to be drawn, in float32, on the default device: on "meta" it takes no memory.
+    """A layer with uninitialized weights, in float32, on the default device; on "meta" it takes no memory.
 
-    PyTorch's own `skip_init` draws them on "meta", for which half a second of PyTorch is imported.
+    PyTorch's `skip_init` would do the same, but imports half a second of further modules.
     """
     layer: nn.Module = _undrawn(kind)(*args, dtype=torch.float32, **kwargs)  # type: ignore[arg-type]  # mypy looks at the instances' __hash__
     layer.__class__ = kind
@@ -74,7 +84,7 @@ def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
 
 @cache
 def _undrawn(kind: Any) -> Any:
-    """The same layer, which draws no weights when it is made."""
+    """The layer class without the initialization of its weights."""
 
     class Undrawn(kind):  # type: ignore[misc]
         def reset_parameters(self) -> None: ...
@@ -84,7 +94,7 @@ def _undrawn(kind: Any) -> Any:
 
 @torch.no_grad()
 def initialize(module: nn.Module, scheme: Initialization, generator: Generator) -> None:
-    """Draws every weight of a module's layers anew; biases become 0 (0.1 with "truncated").
+    """Draws all weights of a module's layers; biases become 0 (0.1 with "truncated").
 
     "glorot": uniform of variance 2 / (fan in + fan out), as Keras draws (Glorot & Bengio 2010). "he": uniform of variance
     2 / fan in (He et al. 2015). "lecun": uniform of variance 1 / fan in. "normal": N(0, 1).

@@ -1,4 +1,4 @@
-"""Convolutions over lines, pictures and volumes of any size and number of channels."""
+"""Convolutions over sequences, images and volumes of any size and number of channels."""
 
 from __future__ import annotations
 
@@ -30,25 +30,32 @@ __all__ = ["Conv"]
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _TRANSPOSED = {1: ConvTranspose1d, 2: ConvTranspose2d, 3: ConvTranspose3d}
 _POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-_LARGE = 2**13  # numbers of a map, from which on layers of our own are faster than PyTorch's
+_LARGE = 2**13  # values of a map from which on our layers are faster than PyTorch's
 _THIN = 4  # features
 _TAPS, _FOLDED = (
     64,
     7,
-)  # copies of a map that such a layer makes, and the longest kernel that it folds: more takes more than it saves
-_RISING = {"linear", "relu", "elu", "sigmoid", "tanh"}  # of the maximum it is the maximum, at a quarter of the work
+)  # copies of a map that such a layer makes, and its largest kernel: beyond these it is slower
+_RISING = {
+    "linear",
+    "relu",
+    "elu",
+    "sigmoid",
+    "tanh",
+}  # monotone: applied after pooling, they give the same at a quarter of the work
 
 
 @record
 class Conv(Architecture):
-    """Convolutional stages that halve each side, and stages that bring it back.
+    """Convolutional stages that halve each side, and mirrored stages that double it.
 
     Examples are (length,), (height, width), (height, width, channels) or (depth, height, width, channels).
-    ``code="vector"``: stages of ``channels`` features, then a dense layer to the code, (b, encoder_outputs).
-    ``code="map"``: one more stage makes the code itself a map, (b, height', width', encoder_outputs); the bottleneck's activation is its.
-    ``down``: "pool" (convolution, then the maximum of each 2 x 2) or "stride" (the convolution takes every second place).
-    ``up``: "resize" (nearest neighbour to the mirrored size, then convolution: no checkerboard, Odena, Dumoulin & Olah 2016), "double"
-    (convolution, then each number twice along each side; a convolution without padding, or cropping at the end, sheds what is over)
+
+    ``code="vector"``: stages of ``channels`` features, then a dense layer to the code, (b, encoder_outputs). ``code="map"``: one more
+    stage makes the code a feature map, (b, height', width', encoder_outputs); its activation is the bottleneck's.
+    ``down``: "pool" (convolution, then 2 x 2 max pooling) or "stride" (convolution with stride 2).
+    ``up``: "resize" (nearest-neighbor upsampling to the mirrored size, then convolution: no checkerboard artifacts, Odena, Dumoulin &
+    Olah 2016), "double" (convolution, then upsampling by 2; surplus rows are removed by convolutions without padding or by cropping)
     or "transpose" (transposed convolution). ``output`` is the activation after the last layer.
     """
 
@@ -64,7 +71,7 @@ class Conv(Architecture):
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> Conv:
         if self.kernel % 2 == 0:
-            raise ValueError(f"kernel={self.kernel} has no middle; take an odd one")
+            raise ValueError(f"kernel={self.kernel} is even; use an odd kernel size")
         return self
 
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -74,7 +81,7 @@ class Conv(Architecture):
         return True
 
     def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Not in volumes, and not where a stage's last side is 1: oneDNN's weight gradients are then different at each call."""
+        """Not for volumes, and not if the last side of a stage is 1: there oneDNN's weight gradients are not reproducible."""
         sides = _sides(shape)
         return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 
@@ -86,12 +93,12 @@ class Conv(Architecture):
         sides = _sides(shape)
         colors = math.prod(shape[len(sides) :])
         if len(sides) > 3:
-            raise RecordError(f"Conv takes lines, pictures and volumes, not examples of shape {shape}; use MLP")
+            raise RecordError(f"Conv takes sequences, images and volumes, not examples of shape {shape}; use MLP")
         maps = self.code == "map"
         down = (colors, *self.channels, *([encoder_outputs] if maps else []))
         stages = (*self.channels, *([size] if maps else []))
         if not stages:
-            raise RecordError("Conv: channels=() leaves nothing to build; give at least one stage")
+            raise RecordError("Conv: channels=() has no stage; give at least one")
         sizes = _halved(sides, len(stages))
         back = {"resize": self._resized, "double": self._doubled, "transpose": self._transposed}[self.up]
         encoder: list[nn.Module] = [ToChannelsFirst(sides, colors), *self._down(down, len(sides))]
@@ -117,7 +124,7 @@ class Conv(Architecture):
         return pair
 
     def _down(self, channels: tuple[int, ...], dims: int) -> list[nn.Module]:
-        """One halving stage per step in the numbers of channels; a code map's activation is left to the bottleneck."""
+        """One halving stage for each pair of channels. The bottleneck applies the activation of a code map."""
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(pairwise(channels)):
             makes_code = self.code == "map" and i == len(channels) - 2
@@ -153,13 +160,15 @@ class Conv(Architecture):
     def _transposed(self, stages: tuple[int, ...], colors: int, sizes: list[tuple[int, ...]]) -> list[nn.Module]:
         dims, layers = len(sizes[0]), list[nn.Module]()
         for a, b, small, large in zip(stages, (*stages[1:], colors), sizes, sizes[1:], strict=False):
-            over = tuple(1 - (2 * s - to) for s, to in zip(small, large, strict=True))  # an odd side needs no extra row
+            over = tuple(
+                1 - (2 * s - to) for s, to in zip(small, large, strict=True)
+            )  # an odd side needs no output padding
             layer = blank(_TRANSPOSED[dims], a, b, self.kernel, stride=2, padding=self.kernel // 2, output_padding=over)
             layers += [layer, *activation_layers(self.activation)]
         return layers[: len(layers) - len(activation_layers(self.activation))]
 
     def _enlarged(self, a: int, b: int, large: tuple[int, ...], exact: bool, padding: int) -> list[nn.Module]:
-        """A convolution of a map that is first brought to a larger size: exactly each number twice, or nearly so."""
+        """A convolution after upsampling; ``exact``: by exactly 2 along each side."""
         if exact and len(large) == 2 and a * math.prod(large) >= _LARGE and self.kernel <= _FOLDED:
             return [
                 nn.Identity(),
@@ -168,14 +177,14 @@ class Conv(Architecture):
         return [nn.Upsample(large, mode="nearest"), self._same(a, b, large, padding)]
 
     def _same(self, a: int, b: int, sides: tuple[int, ...], padding: int) -> nn.Module:
-        """A convolution of stride 1, perhaps to very few features."""
+        """A convolution of stride 1; to very few features by a faster layer."""
         thin = b <= _THIN and b * self.kernel**2 <= _TAPS
         if len(sides) == 2 and padding == self.kernel // 2 and thin and a * math.prod(sides) >= _LARGE:
             return blank(FewChannelConv2d, a, b, self.kernel, padding=padding)
         return self._convolution(a, b, len(sides), padding=padding)
 
     def _convolution(self, a: int, b: int, dims: int, stride: int = 1, padding: int | None = None) -> nn.Module:
-        """A convolution whose weights are yet to be drawn; it keeps the size unless told otherwise."""
+        """A convolution with uninitialized weights; by default it keeps the size."""
         padding = self.kernel // 2 if padding is None else padding
         return blank(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
 
@@ -186,7 +195,7 @@ def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _halved(sides: tuple[int, ...], times: int) -> list[tuple[int, ...]]:
-    """The sides, and what each halving leaves of them."""
+    """The sides before and after each halving."""
     sizes = [sides]
     for _ in range(times):
         sizes.append(tuple(-(-side // 2) for side in sizes[-1]))

@@ -21,10 +21,10 @@ _LARGE = 2**17  # weights
 
 @record
 class MLP(Architecture):
-    """Dense layers (d, *hidden, encoder_outputs) and back (size, *hidden reversed, d), for examples of any shape.
+    """Dense layers: encoder (d, *hidden, encoder_outputs), decoder (size, *hidden reversed, d), for examples of any shape.
 
-    ``hidden=()`` is one layer each way; with ``tied=True`` and a linear code it is principal component analysis. ``decoder_hidden`` is for
-    pairs that are not mirrored. ``tied``: the decoder's weights are the encoder's, transposed; its biases are its own.
+    ``hidden=()`` is one layer each; with ``tied=True`` and a linear code this is principal component analysis. ``decoder_hidden`` sets
+    other hidden layers for the decoder. With ``tied=True`` the decoder uses the transposed weights of the encoder and its own biases.
     """
 
     hidden: Sizes = (512, 256)
@@ -34,7 +34,7 @@ class MLP(Architecture):
     initialization: Initialization = "glorot"
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Where the first layer is so large that its products are most of the work."""
+        """If the first layer is so large that its matrix product dominates the cost."""
         return bool(self.hidden) and math.prod(shape) * self.hidden[0] >= _LARGE
 
     def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
@@ -56,12 +56,12 @@ class MLP(Architecture):
         return Pair(encoder, decoder)
 
     def _between(self, layers: list[nn.Module]) -> list[nn.Module]:
-        """The layers with the activation between them: none after the last."""
+        """The layers with the activation between them, but not after the last."""
         return [part for layer in layers[:-1] for part in (layer, *activation_layers(self.activation))] + layers[-1:]
 
 
 class Transposed(nn.Module):
-    """A dense layer that runs another one backwards: its weights transposed, a bias of its own."""
+    """A dense layer with the transposed weights of another one and its own bias."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The user's own two modules."""
+"""An encoder and a decoder of the user."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Modules"]
 
 @record
 class Modules(Architecture):
-    """An own encoder and decoder: (b, *shape) -> (b, ..., encoder_outputs), features last, and (b, ..., size) -> (b, *shape).
+    """Your own encoder, (b, *shape) -> (b, ..., encoder_outputs) with features last, and decoder, (b, ..., size) -> (b, *shape).
 
-    They are copied when training begins, weights and all: the modules given here stay as they are. Two records are equal if they
-    hold the same modules. A model file keeps the weights only: `isthmus.load(path, architecture=Modules(...))` brings the code.
+    Both are copied with their weights when training begins: your modules do not change. Two records are equal if they hold the same
+    modules. A model file contains only the weights; `isthmus.load(path, architecture=Modules(...))` supplies the code.
     """
 
     encoder: InstanceOf[nn.Module]
@@ -45,26 +45,26 @@ class Modules(Architecture):
         return tuple(_run("encoder", self.encoder, (3, *shape)).shape[1:-1])
 
     def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
-        encoder, decoder = deepcopy((self.encoder, self.decoder))  # together: what they share stays shared
+        encoder, decoder = deepcopy((self.encoder, self.decoder))  # together, so that shared layers stay shared
         placeless_layers(encoder)
         placeless_layers(decoder)
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
         h = _run("encoder", pair.encoder, (3, *shape))
         if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != encoder_outputs:
             raise RecordError(
-                f"Modules: the encoder gives {tuple(h.shape)} for 3 examples, but the bottleneck wants (3, ..., {encoder_outputs})"
+                f"Modules: the encoder outputs {tuple(h.shape)} for 3 examples, but the bottleneck expects (3, ..., {encoder_outputs})"
             )
         y = _run("decoder", pair.decoder, (*h.shape[:-1], size))
         if y.shape != (3, *shape):
             raise RecordError(
-                f"Modules: the decoder gives {tuple(y.shape)} for 3 codes, but the examples are {(3, *shape)}"
+                f"Modules: the decoder outputs {tuple(y.shape)} for 3 codes, but the examples are {(3, *shape)}"
             )
         return pair
 
 
 def _run(name: str, module: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
-    """What a module makes of zeros of a shape, in the type of its own weights."""
-    check_memory(4 * math.prod(shape), f"a batch of shape {shape} for own modules")
+    """The output of a module for zeros of a shape, in the dtype of its weights."""
+    check_memory(4 * math.prod(shape), f"a batch of shape {shape} for your modules")
     training, weights = module.training, (p.dtype for p in module.parameters() if p.is_floating_point())
     try:
         with torch.no_grad():
@@ -75,5 +75,5 @@ def _run(name: str, module: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
     finally:
         module.train(training)
     if not isinstance(result, torch.Tensor):
-        raise RecordError(f"Modules: the {name} gives a {type(result).__name__}, but a tensor is wanted")
+        raise RecordError(f"Modules: the {name} returns a {type(result).__name__}; expected a tensor")
     return result

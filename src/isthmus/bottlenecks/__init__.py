@@ -1,15 +1,15 @@
-"""What the code may be, and what it costs: h -> Code(z, penalty in nats per example, stats).
+"""Bottlenecks: the form of the code and its penalty. h -> Code(z, penalty in nats per example, stats).
 
 Read in this order:
 
     base          the contract
-    identity      any numbers: the plain autoencoder
-    sparse        few active numbers: L1, TopK
-    variational   a distribution over codes with a prior to draw from: Gaussian
-    quantized     entries of a learned codebook: VectorQuantized
+    identity      no constraint: the plain autoencoder
+    sparse        few active units: L1, TopK
+    variational   a distribution over codes, with a prior: Gaussian
+    quantized     vectors of a learned codebook: VectorQuantized
 """
 
-from isthmus.bottlenecks.base import Bottleneck as Bottleneck  # the contract, which no file names
+from isthmus.bottlenecks.base import Bottleneck as Bottleneck  # the contract: no model file names it
 from isthmus.bottlenecks.base import Code as Code
 from isthmus.bottlenecks.base import per_example as per_example
 from isthmus.bottlenecks.identity import Identity

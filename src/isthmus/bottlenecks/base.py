@@ -1,4 +1,4 @@
-"""The contract of a bottleneck, and the code that comes out of it."""
+"""The contract of a bottleneck, and its output, the code."""
 
 from __future__ import annotations
 
@@ -16,99 +16,102 @@ __all__ = ["Bottleneck", "Code", "Problem", "per_example"]
 
 
 Problem = Literal["dead units", "unused units", "codebook collapse", "worse than PCA"]
-"""What `isthmus.evaluate` can find wrong with codes; `Bottleneck.remedy` says what to do about it."""
+"""Problems of codes that `isthmus.evaluate` detects; `Bottleneck.remedy` recommends what to do."""
 
 
 class Code(NamedTuple):
-    """What a bottleneck makes of the encoder's output: one number per feature, features last."""
+    """The output of a bottleneck: the code, features last, and its penalty."""
 
     z: Float[Tensor, "b *positions size"]
     penalty: Float[Tensor, "b"]  # nats per example
-    stats: Mapping[str, Float[Tensor, ""]] = {}  # means over the batch, for the reports
+    stats: Mapping[str, Float[Tensor, ""]] = {}  # means over the batch, reported with the losses
 
 
 @record
 class Bottleneck(Record):
-    """Says what the code may be and what it costs. ``size`` numbers reach the decoder."""
+    """The contract of a bottleneck. The code has ``size`` features, at each position if it has positions."""
 
     size: Count
 
     @property
     def encoder_outputs(self) -> int:
-        """How many features the encoder gives, at each place of a code."""
+        """The number of features that the encoder outputs, at each position of the code."""
         return self.size
 
     @property
     def stochastic(self) -> bool:
-        """Whether training draws random numbers for it; False saves the seeding of a step."""
+        """Whether training draws random numbers for it. If not, a training step need not seed a generator."""
         return type(self).__call__ is not Bottleneck.__call__
 
     @property
     def discrete(self) -> bool:
-        """Whether codes are some of finitely many, so that nothing lies between two of them."""
+        """Whether codes are elements of a finite set, so that they cannot be interpolated."""
         return False
 
     @property
     def has_prior(self) -> bool:
-        """Whether codes can be drawn from a prior that training draws them to."""
+        """Whether codes can be sampled from a prior."""
         return type(self).sample is not Bottleneck.sample
 
     @property
     def sparse(self) -> bool:
-        """Whether most units of a code are to be zero: it is wider than it needs to be, on purpose."""
+        """Whether most units of a code are meant to be zero."""
         return False
 
     @property
     def codebook_size(self) -> int | None:
-        """How many entries a codebook has, of which ``indices`` says the places; None where there is none."""
+        """The number of entries of the codebook to which `indices` refers; None without a codebook."""
         return None
 
     @property
     def products(self) -> int:
-        """How often it multiplies with what it has learned, at one place of a code."""
+        """The number of multiplications with learned tensors, for each position of a code."""
         return 0
 
     @property
     def beside(self) -> int:
-        """Numbers that it takes at most beside the codes, of however many examples."""
+        """The maximum number of values that it allocates besides the codes, for any number of examples."""
         return 0
 
     def variables(self, generator: Generator) -> Variables:
-        """The tensors that this bottleneck learns or keeps."""
+        """The learned tensors and running state of this bottleneck."""
         return Variables()
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
-        """The code in use: the same each time."""
+        """The code used at inference. It draws no random numbers."""
         raise NotImplementedError
 
     def __call__(
         self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables, generator: Generator
     ) -> Code:
-        """The code in training, by default the one in use: it may be drawn, and running state moves while ``variables.training``."""
+        """The code used in training; by default the one used at inference.
+
+        It may draw random numbers, and updates running state while ``variables.training``.
+        """
         return self.deterministic(h, variables)
 
     def divergences(
         self, h: Float[Tensor, "b *positions encoder_outputs"]
     ) -> Float[Tensor, "b *positions size"] | None:
-        """The Kullback-Leibler divergence of each unit from the prior, in nats; None where the posterior is no density."""
+        """The Kullback-Leibler divergence of each unit from the prior, in nats; None if there is no posterior density."""
         return None
 
     def indices(
         self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables
     ) -> Int[Tensor, "b *positions"] | None:
-        """Which entry of the codebook each place of a code is; None without a codebook."""
+        """The index of the codebook entry at each position of a code; None without a codebook."""
         return None
 
     def remedy(self, problem: Problem) -> str:
-        """What to do about a problem that evaluation has found, in the words of the bottleneck's fields; "" where it is none."""
-        return "lower optimizer.lr, or take a smaller bottleneck.size" if problem == "dead units" else ""
+        """A recommendation for a problem that evaluation has detected, in terms of the bottleneck's fields; "" if it is no problem."""
+        return "lower optimizer.lr or reduce bottleneck.size" if problem == "dead units" else ""
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
-        """Codes of a shape (n, *positions, size) drawn from the prior; `NotPossibleError` if there is none."""
-        more = "" if self.discrete else "; method='gmm' fits a density to the codes of examples instead"
-        raise NotPossibleError(f"{type(self).__name__} has no prior to sample from, Gaussian has{more}")
+        """Codes of a shape (n, *positions, size), sampled from the prior; `NotPossibleError` if there is none."""
+        more = "" if self.discrete else "; method='gmm' fits a Gaussian mixture to the codes of examples instead"
+        raise NotPossibleError(f"{type(self).__name__} has no prior to sample from; Gaussian has one{more}")
 
 
 def per_example(cost: Float[Tensor, "b *rest"]) -> Float[Tensor, "b"]:
-    """The sum over everything but the examples."""
+    """The sum over all axes except the first."""
     return cost.flatten(1).sum(1)

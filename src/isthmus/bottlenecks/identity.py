@@ -1,4 +1,4 @@
-"""Any numbers: the code of the plain autoencoder."""
+"""The code of the plain autoencoder: no constraint, no penalty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Identity"]
 
 @record
 class Identity(Bottleneck):
-    """The encoder's output is the code, through an activation function if wanted; it costs nothing."""
+    """The code is the encoder's output after an activation function. There is no penalty."""
 
     activation: Activation = "linear"
 

@@ -1,4 +1,4 @@
-"""Entries of a learned codebook."""
+"""Vector quantization: codes are entries of a learned codebook."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _COPIES = 3
 
 @record
 class VectorQuantized(Bottleneck):
-    """VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): each place of the code is the nearest of ``codebook_size`` learned vectors.
+    """VQ-VAE (van den Oord, Vinyals & Kavukcuoglu 2017): each position of the code is the nearest of ``codebook_size`` vectors.
 
-    The codebook follows the encoder as a running mean of what is assigned to each entry (their appendix A.1); an entry whose
-    running count falls below ``dead_threshold`` starts again at a random output of the encoder, so that none stays dead, and the very first
-    step fills the whole codebook in this way. The penalty is ``commitment`` times the squared distance to the entry.
+    The codebook is an exponential moving average of the encoder outputs assigned to each entry (their appendix A.1), with the factor
+    ``decay``. An entry whose running count falls below ``dead_threshold`` is set to a random encoder output; the first step initializes
+    the whole codebook in this way. The penalty is ``commitment`` times the squared distance to the entry.
     """
 
     codebook_size: Count = 512
@@ -43,7 +43,7 @@ class VectorQuantized(Bottleneck):
 
     @property
     def beside(self) -> int:
-        """Distances of some places from all entries; in training which entry each has, in eight bytes and in four."""
+        """Distances between a block of positions and all entries; in training also one-hot assignments, in 8 and in 4 bytes."""
         return _COPIES * _rows_at_once(self.codebook_size) * self.codebook_size
 
     def variables(self, generator: Generator) -> Variables:
@@ -79,7 +79,7 @@ class VectorQuantized(Bottleneck):
     def remedy(self, problem: Problem) -> str:
         ours = {
             "dead units": "",
-            "codebook collapse": "raise bottleneck.dead_threshold, train longer, or take fewer bottleneck.codebook_size",
+            "codebook collapse": "raise bottleneck.dead_threshold, train longer, or reduce bottleneck.codebook_size",
         }
         return ours.get(problem, super().remedy(problem))
 
@@ -89,7 +89,7 @@ class VectorQuantized(Bottleneck):
         e = variables["codebook"][index].reshape(h.shape)
         share = torch.bincount(index, minlength=self.codebook_size).to(torch.float32) / len(index)
         perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
-        z = e + (h - h.detach())  # straight through: e forwards, to the last bit, the identity backwards
+        z = e + (h - h.detach())  # straight-through estimator: exactly e forward, the identity backward
         return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ class VectorQuantized(Bottleneck):
 
     @torch.no_grad()
     def _follow(self, rows: Float[Tensor, "rows size"], index: Int[Tensor, "rows"], variables: Variables) -> None:
-        """One step of an exponential moving average; with decay=0 it is one step of k-means."""
+        """One step of the exponential moving average; with decay=0 it is one step of k-means."""
         size = _rows_at_once(self.codebook_size)
         counts, sums = torch.zeros_like(variables["counts"]), torch.zeros_like(variables["sums"])
         for some, part in zip(index.split(size), rows.split(size), strict=True):
@@ -115,9 +115,9 @@ class VectorQuantized(Bottleneck):
 
 
 def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries size"]) -> Int[Tensor, "rows"]:
-    """The index of the codebook's entry at the least Euclidean distance from each row.
+    """The index of the codebook entry nearest to each row, by Euclidean distance.
 
-    Of many rows some at a time, always equally many, so that a row meets the same instructions wherever it stands.
+    Many rows are processed in blocks of equal size, so that the result of a row does not depend on its position.
     """
     size, norms = _rows_at_once(len(codebook)), codebook.square().sum(1)
     if len(rows) <= size:
@@ -127,5 +127,5 @@ def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries s
 
 
 def _rows_at_once(entries: int) -> int:
-    """How many rows are compared with all entries at once: their distances are a few million numbers."""
+    """The number of rows compared with all entries at once: a few million distances."""
     return max(1, _DISTANCES // entries)

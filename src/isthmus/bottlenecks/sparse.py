@@ -1,4 +1,4 @@
-"""Few active numbers."""
+"""Sparse codes: few active units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["L1", "TopK"]
 
 @record
 class L1(Bottleneck):
-    """The code's numbers cost ``weight`` nats each per unit of their size: many of them become zero."""
+    """An L1 penalty: ``weight`` nats times the absolute value of each unit, which drives many units to zero."""
 
     weight: NonNegativeFloat = 0.1
     activation: Activation = "relu"
@@ -26,7 +26,7 @@ class L1(Bottleneck):
         return True
 
     def remedy(self, problem: Problem) -> str:
-        ours = f"lower bottleneck.weight={self.weight:g}, or take a smaller bottleneck.size"
+        ours = f"lower bottleneck.weight={self.weight:g} or reduce bottleneck.size"
         return ours if problem == "dead units" else super().remedy(problem)
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
@@ -36,14 +36,14 @@ class L1(Bottleneck):
 
 @record
 class TopK(Bottleneck):
-    """The ``k`` largest numbers of a code pass, the others are zero (Makhzani & Frey 2013, "k-Sparse autoencoders")."""
+    """The ``k`` largest units of a code are kept, the others set to zero (Makhzani & Frey 2013, "k-Sparse autoencoders")."""
 
     k: Count
 
     @model_validator(mode="after")
     def _k_fits(self) -> TopK:
         if self.k > self.size:
-            raise ValueError(f"k={self.k} is more than the {self.size} numbers of the code")
+            raise ValueError(f"k={self.k} is larger than size={self.size}")
         return self
 
     @property
@@ -51,7 +51,7 @@ class TopK(Bottleneck):
         return True
 
     def remedy(self, problem: Problem) -> str:
-        ours = f"raise bottleneck.k={self.k}, lower optimizer.lr, or take a smaller bottleneck.size"
+        ours = f"raise bottleneck.k={self.k}, lower optimizer.lr, or reduce bottleneck.size"
         return ours if problem == "dead units" else super().remedy(problem)
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:

@@ -1,4 +1,4 @@
-"""A distribution over codes, and a prior to draw new ones from."""
+"""Variational codes: a distribution over codes, and a prior to sample from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Gaussian"]
 
 @record
 class Gaussian(Bottleneck):
-    """The variational autoencoder (Kingma & Welling 2014): a normal per number of the code, N(0, 1) its prior.
+    """The variational autoencoder (Kingma & Welling 2014): a normal posterior for each unit, with the prior N(0, 1).
 
-    The penalty is ``beta`` times the Kullback-Leibler divergence to the prior, so with beta=1 the loss is -ELBO; other values
-    make it a beta-VAE (Higgins et al. 2017). The encoder gives the means and the logarithms of the variances; the point code is the mean.
+    The penalty is ``beta`` times the Kullback-Leibler divergence from the prior. With beta=1 the loss is the negative ELBO; other values
+    give a beta-VAE (Higgins et al. 2017). The encoder outputs means and log-variances. The code used at inference is the mean.
     """
 
     beta: NonNegativeFloat = 1.0
@@ -50,11 +50,11 @@ class Gaussian(Bottleneck):
 
     def remedy(self, problem: Problem) -> str:
         lower = f"lower bottleneck.beta={self.beta:g}"
-        warm = "or warm it up: train with a small one first, then go on with this one and warm_start=True"
+        warm = "or warm it up: train with a small beta first, then continue with this one and warm_start=True"
         ours = {
             "dead units": "",
             "unused units": f"{lower}, {warm}",
-            "worse than PCA": f"{lower}, which buys a smooth code with error, or train longer (epochs)",
+            "worse than PCA": f"{lower}, which trades reconstruction for a smooth code, or train longer (epochs)",
         }
         return ours.get(problem, super().remedy(problem))
 

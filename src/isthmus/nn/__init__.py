@@ -1,12 +1,12 @@
-"""What components are made of.
+"""Building blocks of components.
 
 Read in this order:
 
     activations        activation functions by name
     variables          learned tensors and running state of a component
-    invariant          products and convolutions: the same bits wherever in a batch an example stands
-    invariant_layers   PyTorch's layers, made of these
-    layers             layers that PyTorch lacks
-    device             where to compute, in which precision
-    module_rng         what own modules draw comes from a stream of ours
+    invariant          products and convolutions whose bits do not depend on the position in the batch
+    invariant_layers   PyTorch's layers built from these
+    layers             further layers
+    device             devices and precisions
+    module_rng         random numbers of user modules from a stream of ours
 """

@@ -1,4 +1,4 @@
-"""What a choice must remember between steps: tensors learnt by gradient and running state, declared by a record, held by the model."""
+"""The learned tensors and running state of a component: declared by its record, stored in the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ __all__ = ["Variables"]
 
 
 class Variables(nn.Module):
-    """The named tensors of one choice. As in any module, ``training`` says whether running state may move."""
+    """The named tensors of one component: parameters, learned by gradient, and buffers, its running state.
+
+    As in any module, ``training`` says whether running state may change.
+    """
 
     def __init__(
         self, parameters: Mapping[str, Tensor] | None = None, buffers: Mapping[str, Tensor] | None = None

@@ -20,7 +20,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.evaluation import evaluate, pca_reconstructions
+from isthmus.evaluation import PCAReconstructions, evaluate, pca_reconstructions
 from isthmus.experiments.measured_figures import drawing
 from isthmus.plots.figure import png
 
@@ -214,8 +214,8 @@ def test_the_picture_of_pca_says_what_the_figures_say() -> None:
     ae = Autoencoder(Identity(2), epochs=2, random_state=0).fit(X)
     figures, picture = evaluate(ae, X[:50], train=X[50:]), pca_reconstructions(ae, X[:50], train=X[50:]).plot()
     said = " ".join(text.get_text() for text in picture.findobj(Text))
-    assert f"PCA, 2 numbers\nMSE {figures.pca_mse:.4g}" in said
-    assert f"autoencoder, 2 numbers\nMSE {figures.mse:.4g}" in said
+    assert f"PCA, 2 components\nMSE {figures.pca_mse:.4g}" in said
+    assert f"autoencoder, 2 dimensions\nMSE {figures.mse:.4g}" in said
 
 
 def test_longer_codes_are_projected_on_principal_components_and_the_axes_say_so() -> None:
@@ -321,3 +321,14 @@ def test_examples_that_are_all_alike_are_drawn_without_a_warning(name: str) -> N
     fitted = Autoencoder(Identity(3), architecture=MLP(()), epochs=1).fit(X)
     texts = [text.get_text() for text in getattr(plots, name)(fitted, X).findobj(Text)]
     assert not any("nan" in text for text in texts)
+
+
+def test_the_texts_of_pca_are_whole() -> None:
+    """Long texts lose their middle in figures: this one has room for the largest counts."""
+    few = np.zeros((2, 3))
+    found = PCAReconstructions(10_000_000, 10_000_000, 10_000, 10_000, 1.0, 1.0, few, few, few)
+    figure = found.plot()
+    figure.canvas.draw()
+    said = "PCA fitted on 10,000,000 training examples; MSE over 10,000,000 examples, in squared units of the data"
+    assert title(figure) == said
+    assert row_names(figure)[1:] == ["PCA, 10000 components\nMSE 1", "autoencoder, 10000 dimensions\nMSE 1"]

@@ -138,13 +138,11 @@ def pca(result: PCAReconstructions, *, image_shape: ImageShape = None) -> Figure
     where = "these same examples" if result.n_fitted is None else f"{result.n_fitted:,} training examples"
     rows = {
         "original": result.originals,
-        f"PCA, {width} numbers\nMSE {result.pca_mse:.4g}": result.by_pca,
-        f"autoencoder, {result.code_size} numbers\nMSE {result.mse:.4g}": result.by_autoencoder,
+        f"PCA, {width} components\nMSE {result.pca_mse:.4g}": result.by_pca,
+        f"autoencoder, {result.code_size} dimensions\nMSE {result.mse:.4g}": result.by_autoencoder,
     }
-    title = (
-        f"PCA fitted on {where}; MSE: mean squared error over {result.n_examples:,} examples, in their units squared"
-    )
-    alt = f"{k} examples, their reconstructions by a PCA of {width} numbers, and by the autoencoder."
+    title = f"PCA fitted on {where}; MSE over {result.n_examples:,} examples, in squared units of the data"
+    alt = f"{k} examples, their reconstructions by PCA with {width} components, and by the autoencoder."
     return _over(result.originals, rows, shape_shown(result.originals, image_shape), alt, title=title)
 
 

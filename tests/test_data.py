@@ -97,9 +97,11 @@ def test_importing_loads_no_heavy_library_and_no_data() -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(download, "_cache_folder", lambda: tmp_path / "cache")
+    for variable in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(variable, str(tmp_path / "cache"))
     monkeypatch.delenv("ISTHMUS_DATA", raising=False)
-    return tmp_path / "cache" / "set"
+    caches = tmp_path / "cache" / "Library" / "Caches" if sys.platform == "darwin" else tmp_path / "cache"
+    return caches / "isthmus" / "set"
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes]) -> list[str]:
@@ -178,13 +180,13 @@ def test_without_network_the_error_lists_every_place_and_the_remedy(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("place", ["mine/set/file.gz", "mine/file", "cache/set/file.gz", "installed/file.gz"])
+@pytest.mark.parametrize("place", ["mine/set/file.gz", "mine/file", "cache", "installed/file.gz"])
 def test_a_file_on_this_machine_is_found_packed_or_not_without_network(
     place: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path / "mine"))
     asked = serve(monkeypatch, {})
-    path = tmp_path / place
+    path = cache / "file.gz" if place == "cache" else tmp_path / place
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(CONTENT) if path.suffix else CONTENT)
     assert list(find_or_fetch("set", PROMISED, ("http://one/",), (str(tmp_path / "installed"),))) == [CONTENT]

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.validation import _is_fitted
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 import isthmus
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, load
@@ -64,7 +65,9 @@ def answers(estimator: Any) -> str:
     """The same of any estimator."""
     if isinstance(estimator, Autoencoder):
         return numbers(estimator, X)
-    if not _is_fitted(estimator):
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
         return "unfitted"
     examples = X if estimator.n_features_in_ == X.shape[1] else OTHER
     return numbers(estimator.autoencoder_, X) + repr(estimator.decision_function(examples).tolist())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cases import thorough_where
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from test_cli import run
@@ -151,7 +152,10 @@ def test_a_verb_says_it_once(verb: str, tmp_path: Path) -> None:
     assert "range that was fitted" not in done.stdout + done.stderr
 
 
-def test_a_verb_names_columns_once_where_numbers_are_missing_and_labels_learned(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "verbs", thorough_where(["impute", "evaluate finetune impute detect"], lambda verbs: " " in verbs)
+)
+def test_a_verb_names_columns_once_where_numbers_are_missing_and_labels_learned(verbs: str, tmp_path: Path) -> None:
     labels, values = np.arange(len(POSITIVE)) % 2, POSITIVE.copy()
     values[3, 1] = np.nan
 
@@ -163,7 +167,7 @@ def test_a_verb_names_columns_once_where_numbers_are_missing_and_labels_learned(
     write("u.csv", 1000)
     words = ["--labels", "kind", "--out", "run", "epochs=1", "missing=allow"]
     assert run("train", "--data", "t.csv", *words, cwd=tmp_path).returncode == 0
-    for verb in ("evaluate", "finetune", "impute", "detect"):
+    for verb in verbs.split():
         done = run(verb, "run", "--data", "u.csv", cwd=tmp_path)
         notes = [line for line in (done.stdout + done.stderr).splitlines() if "range that was fitted" in line]
         assert len(notes) == 1, (verb, notes)

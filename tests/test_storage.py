@@ -445,7 +445,7 @@ def test_a_reloaded_one_gives_the_same_bits(
 def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(20, 3))
     ae = Autoencoder(epochs=7, random_state=0).fit(X)
-    monkeypatch.setattr("isthmus.estimators.model_file._MOST_HISTORY", 4 * 10)
+    monkeypatch.setattr("isthmus.estimators.model_notes._MOST_HISTORY", 4 * 10)
     with pytest.warns(IsthmusWarning, match=r"^of a history of 7 epochs a model file keeps 4, evenly spaced"):
         ae.save(tmp_path / "x")
     epochs = [report.epoch for report in load(tmp_path / "x").history_]

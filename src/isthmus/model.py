@@ -142,6 +142,18 @@ class Model(Trainable):
         return self.shift.device
 
     @property
+    def affine(self) -> Affine:
+        """The map from raw to model units."""
+        return Affine(self.shift.numpy(force=True), self.scale.numpy(force=True))
+
+    @property
+    def extent(self) -> Extent | None:
+        """The least and largest numbers that were fitted, if they are known."""
+        if self.least is None or self.largest is None:
+            return None
+        return Extent(self.least.numpy(force=True), self.largest.numpy(force=True))
+
+    @property
     def stochastic(self) -> bool:
         return self.bottleneck.stochastic or self.architecture.stochastic
 

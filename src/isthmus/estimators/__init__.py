@@ -13,8 +13,9 @@ Read in this order:
     unit_check              whether examples are in the units that were fitted
     inference               rows through the model, the same bits in any grouping
     latent_density          a density for codes that have no prior
-    preparation             examples before the first training: checked, measured, defaults resolved
     fitted_state            the fitted attributes, replaced as a whole
+    preparation             what a training begins with: examples, checked and measured, and a model
+    saving                  a fitted autoencoder as a model file
     notebook_table          a fitted estimator as a table in a notebook
     base                    what a fitted autoencoder does
     autoencoder             Autoencoder: fit, encode, decode, reconstruct, sample, score, save

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from threading import RLock
-from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -26,32 +24,29 @@ from isthmus.corruptions import Corruption
 from isthmus.data.kinds import Kind
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Missing
-from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
-from isthmus.estimators import model_file, model_notes
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder, RecordParams, seed_of
-from isthmus.estimators.checkpoint import TrainingData, of_the_data, round_of, tensors_of
+from isthmus.estimators.checkpoint import TrainingData, count_observed, round_of, tensors_of
 from isthmus.estimators.defaults import (
     COMPONENTS,
-    ResolvedComponents,
     batch_size_for,
     check_unit_interval,
-    choose_precision,
     component,
-    defaults,
     epochs_for,
     threads_for,
 )
-from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
+from isthmus.estimators.fitted_state import FittedAttribute
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
-from isthmus.estimators.preparation import prepare
+from isthmus.estimators.preparation import follow_changes, initial, prepare
+from isthmus.estimators.saving import write_model
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
 from isthmus.io.terminal import interactive
 from isthmus.likelihoods import Likelihood
 from isthmus.nn.device import check_bfloat16, choose_device, learning, learns, trim_malloc
 from isthmus.optimizers import Constant, Optimizer
-from isthmus.scaling import Affine, Extent, Scaling
+from isthmus.scaling import Scaling
 from isthmus.text import quoted
 from isthmus.training.batches import Source, SubsetSource
 from isthmus.training.config import Precision, TrainingConfig
@@ -59,7 +54,7 @@ from isthmus.training.layerwise import pretrain
 from isthmus.training.loop import train
 from isthmus.training.progress import shown
 from isthmus.training.rng import RandomStream, seeded
-from isthmus.training.state import Report, ReportEvery, Reports
+from isthmus.training.state import Report, ReportEvery, Reports, check_every
 
 __all__ = ["Autoencoder"]
 
@@ -243,7 +238,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     ) -> Reports:
         """The training of `fit`, in place; with a fingerprint of the examples where checkpoints are to be written."""
         self._validate_params()
-        self._check_every(every)
+        check_every(every)
         values, known = self._begun(X, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
         check_bfloat16(self.precision_, self.model_.device)
         data = self._looked_at(values, validation_data, known)
@@ -308,7 +303,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def _resuming(self, X: Any, validation_data: Any, every: ReportEvery) -> Reports:
         """The training of `resume`, in place."""
         fitted = self._known()
-        self._check_every(every)
+        check_every(every)
         self._validate_params()
         if fitted.interrupted is None:
             raise NotPossibleError(
@@ -321,23 +316,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         self._fitted = fitted.resumed()
         check_bfloat16(self.precision_, self.model_.device)
         if fitted.interrupted.in_model_units:
-            self._count_observed(data)
+            known = self._known()
+            history = count_observed(known.model, known.seed, known.history, known.state, *self._parts(data))
+            self._fitted = replace(known, history=history)
         yield from self._round(data, every)
-
-    def _count_observed(self, data: TrainingData) -> None:
-        """Brings the losses of a round that an older version began to nats of the data, now that these are here."""
-        (examples, held), known = self._parts(data), self._known()
-        order = torch.randperm(
-            len(examples), generator=seeded("cpu", known.seed, RandomStream.ORDER, known.state.epoch)
-        )
-
-        def mean(source: Source, index: torch.Tensor) -> float:
-            volumes = known.model.log_volumes(~known.model.normalize(source[index]).isnan())
-            return float(volumes.double().mean()) if len(index) else 0.0
-
-        trained, begun = mean(examples, order), mean(examples, order[: known.state.costs.count])
-        validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
-        self._fitted = replace(known, history=of_the_data(known.history, known.state, trained, validated, begun))
 
     def _looked_at(self, values: Array, validation: Any, known: str | None = None) -> TrainingData:
         """The examples of a round, checked, and their hash if it is known."""
@@ -372,13 +354,6 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if not self.verbose:
             return reports
         return shown(reports, math.prod(self.shape_), lines=not interactive())
-
-    @staticmethod
-    def _check_every(every: ReportEvery) -> None:
-        if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
-            raise RecordError(
-                f"every={quoted(every)} cannot be: give a number of steps from 1 on, a function of it, or None"
-            )
 
     def initialize(self, X: Any) -> Self:
         """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
@@ -438,74 +413,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         The hash of the examples comes with them where it is wanted, and an untrained model is made.
         """
+        given = {name: component(getattr(self, name)) for name in COMPONENTS}
         if not anew and self._fitted is not None:
             values = self._examples(X, minimum, still=True)
             self._fitted = self._fitted.another_round()
-            self._follow_changes(self._fitted)
+            self._fitted = follow_changes(self._fitted, given, self.precision, self.missing, self.kind)
             if self.likelihood_.expects_unit_interval:
-                check_unit_interval(DataStatistics(values), self._affine())
+                check_unit_interval(DataStatistics(values), self.model_.affine)
             return values, None
-        given = {name: component(getattr(self, name)) for name in COMPONENTS}
         found = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
-        self._fitted = self._assembled(found.chosen, seed_of(self.random_state), found.examples.columns)
+        seed, device = seed_of(self.random_state), choose_device(self.device)
+        self._fitted = initial(found.chosen, found.examples.columns, seed, self.precision, device)
         return found.examples.values, found.fingerprint
-
-    def _assembled(self, chosen: ResolvedComponents, seed: int, columns: tuple[str, ...] | None) -> FittedAttributes:
-        """The untrained model of the choices, on its device, and what is known of it."""
-        device = choose_device(self.device)
-        return FittedAttributes(
-            model=chosen.model(seeded("cpu", seed, RandomStream.WEIGHTS)).to(device).eval(),
-            records=chosen.records,
-            shape=chosen.shape,
-            code_shape=chosen.code_shape(),
-            kind=chosen.kind,
-            precision=choose_precision(self.precision, chosen.records["architecture"], chosen.shape, device),
-            seed=seed,
-            columns=None if columns is None else np.asarray(columns, dtype=object),
-        )
-
-    def _affine(self) -> Affine:
-        """The map from raw to model units that was fitted."""
-        return Affine(*(side.numpy(force=True) for side in (self.model_.shift, self.model_.scale)))
-
-    def _extent(self) -> Extent | None:
-        """The least and largest numbers that were fitted, if they are known."""
-        model = self.model_
-        if model.least is None or model.largest is None:
-            return None
-        return Extent(model.least.numpy(force=True), model.largest.numpy(force=True))
-
-    def _follow_changes(self, fitted: FittedAttributes) -> None:
-        """Takes up choices that were changed since the last round of training, where the weights allow it."""
-        model, changed = fitted.model, dict[str, Any]()
-        if (self.missing == "allow") != (model.fill is not None):
-            raise _does_not_fit(f"missing={self.missing!r}")
-        if self.kind not in {"auto", fitted.kind}:
-            raise _does_not_fit(f"kind={self.kind!r}")
-        free = defaults(self.missing)
-        for name in COMPONENTS:
-            wanted = component(getattr(self, name))
-            if isinstance(wanted, str):  # what the data decided stays
-                wanted = free[name] if name in {"optimizer", "corruption"} else fitted.records[name]
-            if wanted != fitted.records[name]:
-                changed[name] = wanted
-        records = dict(fitted.records) | changed
-        for name in changed.keys() - {"optimizer", "corruption"}:
-            fill = None if model.fill is None else model.fill.numpy(force=True)
-            limits = self._extent()
-            meta_model = ResolvedComponents(
-                records, fitted.shape, fitted.kind, self._affine(), model.dtype, limits, fill
-            ).meta_model()
-            sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, meta_model))
-            if name in {"architecture", "scaling"} or sizes != asked:
-                raise _does_not_fit(f"{name}={changed[name]!r}")
-        precision = choose_precision(self.precision, records["architecture"], fitted.shape, model.shift.device)
-        if (precision == "float64") != (model.dtype == torch.float64):
-            raise _does_not_fit(f"precision={precision!r}")
-        if "optimizer" in changed:
-            fitted.state.optimizer = None
-        model.bottleneck, model.likelihood = records["bottleneck"], records["likelihood"]
-        self._fitted = replace(fitted, records=records, precision=precision)
 
     def _noted(self, reports: Reports) -> Reports:
         """The same reports, kept in the history; at each the model is ready for use."""
@@ -572,7 +491,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         fitted = self._known()
         with fitted.at_rest():
-            self._write(path, fitted, None, {})
+            write_model(path, self, fitted)
 
     @learning()
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
@@ -586,54 +505,4 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             raise NotPossibleError("no training is under way; call checkpoint between the reports of fitting")
         with fitted.at_rest():
             stands = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
-            self._write(path, fitted, stands, tensors_of(fitted.state))
-
-    def _write(
-        self,
-        path: str | os.PathLike[str],
-        fitted: FittedAttributes,
-        stands: model_file.RunState | None,
-        more: model_file.Tensors,
-        parts: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        """Writes a model file with more tensors, and with parts of the header that others than storage read."""
-        from isthmus._version import __version__
-
-        self._validate_params()
-        broken = fitted.model.broken()
-        if broken is not None:
-            raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
-        parameters = {name: getattr(self, name) for name in sorted(self._get_param_names())}
-        model_file.check_records([*parameters.values(), *fitted.records.values()])
-        if isinstance(parameters["random_state"], np.random.RandomState):
-            parameters["random_state"] = None
-        statistics, notes = model_notes.notes(fitted.history, fitted.columns)
-        if stands is None and len(notes["history"]) < len(fitted.history):
-            warnings.warn(
-                f"of a history of {len(fitted.history):,} epochs a model file keeps {len(notes['history']):,}, evenly spaced; "
-                "history_ has them all as long as this autoencoder lives",
-                IsthmusWarning,
-                stacklevel=3,
-            )
-        header = model_file.Header(
-            version=__version__,
-            dtype="float64" if fitted.model.dtype == torch.float64 else "float32",
-            shape=fitted.shape,
-            seed=fitted.seed,
-            epoch=fitted.state.epoch,
-            step=fitted.state.step,
-            seconds=fitted.seconds,
-            parameters={name: model_file.describe_value(value) for name, value in parameters.items()},
-            fitted={name: model_file.describe_value(fitted.records[name]) for name in COMPONENTS},
-            kind=fitted.kind,
-            statistics=statistics,
-            round=stands,
-            **parts,
-        )
-        model_file.write_file(path, header, fitted.model.state_dict() | notes | more)
-
-
-def _does_not_fit(change: str) -> RecordError:
-    return RecordError(
-        f"training goes on with the weights there are, which {change} would not fit; fit anew, with warm_start=False"
-    )
+            write_model(path, self, fitted, stands, tensors_of(fitted.state))

@@ -18,10 +18,21 @@ from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import Header, RunState, Tensors
 from isthmus.model import Model
 from isthmus.optimizers import Optimizer, broken
+from isthmus.training.batches import Source
 from isthmus.training.config import Precision, TrainingConfig
+from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import Best, Costs, Report, State
 
-__all__ = ["ResumeState", "TrainingData", "asked", "check_values", "round_of", "tensors_of"]
+__all__ = [
+    "ResumeState",
+    "TrainingData",
+    "asked",
+    "check_values",
+    "count_observed",
+    "of_the_data",
+    "round_of",
+    "tensors_of",
+]
 
 Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
@@ -133,6 +144,21 @@ def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> Non
     first = next((name for name, is_so in wrong.items() if is_so), None)
     if first is not None:
         raise ValueError(f"no training leads to its {first}")
+
+
+def count_observed(
+    model: Model, seed: int, history: tuple[Report, ...], state: State, examples: Source, held: Source | None
+) -> tuple[Report, ...]:
+    """`of_the_data` where numbers are missing: the examples that are trained on, and those held out, say which."""
+    order = torch.randperm(len(examples), generator=seeded("cpu", seed, RandomStream.ORDER, state.epoch))
+
+    def mean(source: Source, index: torch.Tensor) -> float:
+        volumes = model.log_volumes(~model.normalize(source[index]).isnan())
+        return float(volumes.double().mean()) if len(index) else 0.0
+
+    trained, begun = mean(examples, order), mean(examples, order[: state.costs.count])
+    validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
+    return of_the_data(history, state, trained, validated, begun)
 
 
 def of_the_data(

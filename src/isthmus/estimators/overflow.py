@@ -43,11 +43,9 @@ class Bearing:
     @classmethod
     def examples(cls, model: Model, columns: Any = None, positions: Positions | None = None) -> Self:
         """Of examples in raw units, which stand where `positions` says; if it says nothing, in memory, in columns of some names."""
-        shift, scale = (side.numpy(force=True).astype(np.float64) for side in (model.shift, model.scale))
+        shift, scale = (side.astype(np.float64) for side in model.affine)
         positions = positions or Positions(None if columns is None else tuple(map(str, columns)))
-        if model.least is None or model.largest is None:
-            return cls(shift, scale, None, positions)
-        return cls(shift, scale, Extent(model.least.numpy(force=True), model.largest.numpy(force=True)), positions)
+        return cls(shift, scale, model.extent, positions)
 
     @classmethod
     def codes(cls, positions: Positions | None = None) -> Self:

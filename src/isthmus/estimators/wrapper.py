@@ -14,6 +14,7 @@ from isthmus.architectures import Modules
 from isthmus.errors import RecordError
 from isthmus.estimators import model_file
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.saving import write_model
 
 __all__ = ["Surrounding", "describe_parameters", "read_parameters", "under", "write"]
 
@@ -64,7 +65,7 @@ def write(
     fitted = ae._known()
     with fitted.at_rest():
         more = {f"{name}.{key}": tensor for key, tensor in own.items()}
-        ae._write(path, fitted, None, more, {name: part.model_dump(mode="json")})
+        write_model(path, ae, fitted, None, more, {name: part.model_dump(mode="json")})
 
 
 def under(name: str, tensors: model_file.Tensors) -> model_file.Tensors:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import collections.abc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from isthmus.errors import RecordError
 from isthmus.model import Losses, Trainable
 from isthmus.optimizers import OptimizerState
+from isthmus.text import quoted
 
-__all__ = ["Best", "Costs", "Report", "ReportEvery", "Reports", "State", "due", "end_round"]
+__all__ = ["Best", "Costs", "Report", "ReportEvery", "Reports", "State", "check_every", "due", "end_round"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,14 @@ def end_round(model: Trainable, state: State) -> None:
         model.load_state_dict(state.best.weights)
     state.done, state.seconds, state.retries = 0, 0.0, 0
     state.costs, state.good, state.best = Costs(), {}, None
+
+
+def check_every(every: ReportEvery) -> None:
+    """`RecordError` unless it says when to report."""
+    if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
+        raise RecordError(
+            f"every={quoted(every)} cannot be: give a number of steps from 1 on, a function of it, or None"
+        )
 
 
 def due(every: ReportEvery, done: int) -> bool:

@@ -115,8 +115,8 @@ def measured(ae: Autoencoder, train: np.ndarray, test: np.ndarray) -> Measured:
 def ours(one: Measured, kind: str = "autoencoder") -> Point:
     """The point of the default step."""
     found = one.found
-    more = 8 * found.model_bytes / (found.n_examples * found.n_numbers) if kind != "autoencoder" else 0
-    return Point(kind, found.step, found.n_examples, found.bits_per_number + more, found.mse, found.psnr)
+    more = 8 * found.model_bytes / (found.n_examples * found.n_features) if kind != "autoencoder" else 0
+    return Point(kind, found.step, found.n_examples, found.bits_per_dim + more, found.mse, found.psnr)
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -156,7 +156,7 @@ def counted(title: str, runs: list[Measured], others: dict[str, int], n: int) ->
     jpeg = []
     for run in runs:
         rate = at_psnr(run.points, SHEETS[0], float(run.found.psnr or 0))
-        jpeg.append(None if rate is None else run.found.pays_off(rate * run.found.n_numbers * n / 8))
+        jpeg.append(None if rate is None else run.found.pays_off(rate * run.found.n_features * n / 8))
     cells.append(figure([*jpeg], 0))
     seconds = [
         figure([*values], 1)
@@ -206,7 +206,7 @@ def answer(name: str, table: dict[str, list[Measured]]) -> list[str]:
     """Sentences that follow from the figures."""
     best = max(table, key=lambda title: statistics.median(float(run.found.psnr or 0) for run in table[title]))
     quality = statistics.median(float(run.found.psnr or 0) for run in table[best])
-    rates = {title: statistics.median(run.found.bits_per_number for run in runs) for title, runs in table.items()}
+    rates = {title: statistics.median(run.found.bits_per_dim for run in runs) for title, runs in table.items()}
     lines = [
         f"The autoencoder with the highest PSNR, {best}, reaches {quality:.1f} dB at {rates[best]:.3f} bits per pixel."
     ]

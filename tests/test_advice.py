@@ -129,7 +129,7 @@ def test_what_early_stopping_kept_is_not_called_overfitted() -> None:
 def test_without_training_examples_nothing_is_said_about_them() -> None:
     X = rows(30, 4) + np.random.default_rng(0).normal(size=(30, 12))
     ae = Autoencoder(Identity(11), architecture=MLP((64,)), epochs=100, random_state=0).fit(X)
-    assert evaluate(ae, X).mse_train is None
+    assert evaluate(ae, X).training is None
     assert "worse than in training" not in said(evaluate(ae, rows(200, 4, 1)))
 
 
@@ -137,5 +137,5 @@ def test_the_error_in_training_is_that_of_the_training_examples() -> None:
     X, new = rows(100, 4), rows(50, 4, 1)
     ae = Autoencoder(Identity(3), architecture=MLP((8,)), epochs=3, random_state=0, scaling=Standard()).fit(X)
     result = evaluate(ae, new, train=X)
-    assert result.mse_train == pytest.approx(ae.reconstruction_error(X).mean(), rel=1e-6)
-    assert result.mse_train_scaled == pytest.approx(np.square((ae.reconstruct(X) - X) / X.std(0)).mean(), rel=1e-5)
+    assert result.training.mse == pytest.approx(ae.reconstruction_error(X).mean(), rel=1e-6)
+    assert result.training.mse_scaled == pytest.approx(np.square((ae.reconstruct(X) - X) / X.std(0)).mean(), rel=1e-5)

@@ -89,7 +89,7 @@ def test_what_has_no_label_is_of_no_class(how: str) -> None:
     assert (found.n_scored, found.n_unlabeled) == (48, 12)
     assert "12 more have no label" in found.how()
     if how != "nullable booleans":
-        assert (found.linear, found.n_classes) == (WANTED.labels.linear, 3)
+        assert (found.linear_probe, found.n_classes) == (WANTED.labels.linear_probe, 3)
 
 
 def test_labels_without_numbers_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""The health of codes is held against its definitions, on codes that are known beforehand."""
+"""The diagnostics of codes are held against its definitions, on codes that are known beforehand."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_active_units_and_divergence_are_those_of_the_posterior() -> None:
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).mean(0)
     result = evaluate(ae, values)
     assert result.codes.kl == pytest.approx(kl, rel=1e-4)
-    assert sum(result.codes.kl or ()) * 3 == pytest.approx(result.penalty, rel=1e-4)
+    assert sum(result.codes.kl or ()) * 3 == pytest.approx(result.nats.penalty, rel=1e-4)
     assert result.codes.active_units == (mean.var(0) > 0.01).sum() == 4  # one deviates by 0.01, one not at all
     assert codes_of(system(Identity(6), passed())).kl is None
 
@@ -131,7 +131,7 @@ def test_the_perplexity_of_a_codebook_is_that_of_its_entries_frequencies() -> No
     share = counts / counts.sum()
     found = codes_of(ae)
     assert found.perplexity == pytest.approx(np.exp(-(share * np.log(share)).sum()))
-    assert (found.entries, found.unused_entries) == (16, 16 - len(counts))
+    assert (found.codebook_size, found.unused_entries) == (16, 16 - len(counts))
     assert found.mse_projected is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from isthmus.evaluation import evaluate
 from isthmus.evaluation.metrics import structural_similarities
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD
+from isthmus.results import flat
 from isthmus.scaling import MinMax, NoScaling, Standard
 
 Array = NDArray[Any]
@@ -88,28 +89,30 @@ def deviations(ae: Autoencoder, X: Array) -> Any:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_error_is_the_mean_of_the_examples_errors(name: str, figures: Any) -> None:
-    assert figures[name].mse == pytest.approx(SYSTEMS[name].reconstruction_error(HELD_OUT[name]).mean(), rel=1e-9)
+    assert figures[name].errors.mse == pytest.approx(
+        SYSTEMS[name].reconstruction_error(HELD_OUT[name]).mean(), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_psnr_and_error_say_the_same(name: str, figures: Any) -> None:
     result = figures[name]
-    assert result.mse * 10 ** (result.psnr / 10) == pytest.approx(result.span**2, rel=1e-9)
-    assert result.pca_mse * 10 ** (result.pca_psnr / 10) == pytest.approx(result.span**2, rel=1e-9)
+    assert result.errors.mse * 10 ** (result.errors.psnr / 10) == pytest.approx(result.data_range**2, rel=1e-9)
+    assert result.pca.mse * 10 ** (result.pca.psnr / 10) == pytest.approx(result.data_range**2, rel=1e-9)
 
 
 def test_the_span_is_that_of_the_data(figures: Any) -> None:
-    assert figures["bytes"].span == 255
-    assert figures["unit"].span == 1
-    assert figures["table"].span == pytest.approx(np.ptp(HELD_OUT["table"]))
+    assert figures["bytes"].data_range == 255
+    assert figures["unit"].data_range == 1
+    assert figures["table"].data_range == pytest.approx(np.ptp(HELD_OUT["table"]))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_parts_sum_to_the_loss_that_the_score_is(name: str, figures: Any) -> None:
     result = figures[name]
-    assert result.nll + result.penalty == pytest.approx(result.nats)
-    assert result.nats == pytest.approx(-SYSTEMS[name].score(HELD_OUT[name]), rel=1e-5)
-    assert result.nats_per_number == pytest.approx(result.nats / HELD_OUT[name][0].size)
+    assert result.nats.nll + result.nats.penalty == pytest.approx(result.nats.total)
+    assert result.nats.total == pytest.approx(-SYSTEMS[name].score(HELD_OUT[name]), rel=1e-5)
+    assert result.nats.per_dim == pytest.approx(result.nats.total / HELD_OUT[name][0].size)
 
 
 def test_the_penalty_of_a_variational_one_is_its_divergence(figures: Any) -> None:
@@ -118,19 +121,21 @@ def test_the_penalty_of_a_variational_one_is_its_divergence(figures: Any) -> Non
         h = model.encoder(torch.from_numpy(HELD_OUT["bytes"] / np.float32(255))).numpy().astype(np.float64)
     mean, log_variance = h[:, :3], h[:, 3:]
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(1).mean()
-    assert figures["bytes"].penalty == pytest.approx(kl, rel=1e-5)
-    assert figures["bytes"].penalty > 0
-    assert figures["unit"].penalty == 0
+    assert figures["bytes"].nats.penalty == pytest.approx(kl, rel=1e-5)
+    assert figures["bytes"].nats.penalty > 0
+    assert figures["unit"].nats.penalty == 0
 
 
 @pytest.mark.parametrize("name", ["bytes", "unit"])
 def test_cross_entropy_is_the_reconstruction_part_per_pixel(name: str, figures: Any) -> None:
-    assert figures[name].bce_per_pixel == pytest.approx(figures[name].nll / figures[name].n_numbers, rel=1e-4)
+    assert figures[name].nats.bce_per_pixel == pytest.approx(
+        figures[name].nats.nll / figures[name].n_features, rel=1e-4
+    )
 
 
 def test_cross_entropy_belongs_to_the_bernoulli_likelihood(figures: Any) -> None:
-    assert figures["table"].bce_per_pixel is None
-    assert figures["table"].bce_floor is None
+    assert figures["table"].nats.bce_per_pixel is None
+    assert figures["table"].nats.bce_lower_bound is None
     assert not any("entropy" in name for name, _, _ in figures["table"].rows())
 
 
@@ -140,11 +145,11 @@ def test_cross_entropy_is_never_below_its_floor(values: str) -> None:
     X = (X > 0.5).astype(np.float32) if values == "binary" else X
     ae = trained(X, Identity(11), likelihood=Bernoulli(), scaling=MinMax(), optimizer="auto", epochs=20)
     result = evaluate(ae, X)
-    assert result.bce_per_pixel is not None
-    assert result.bce_floor is not None
-    assert result.bce_per_pixel >= result.bce_floor >= 0
+    assert result.nats.bce_per_pixel is not None
+    assert result.nats.bce_lower_bound is not None
+    assert result.nats.bce_per_pixel >= result.nats.bce_lower_bound >= 0
     if values == "binary":
-        assert result.bce_floor == 0
+        assert result.nats.bce_lower_bound == 0
 
 
 def test_what_lies_beyond_the_scaling_counts_as_its_end() -> None:
@@ -156,9 +161,9 @@ def test_what_lies_beyond_the_scaling_counts_as_its_end() -> None:
     p = ((ae.reconstruct(far).astype(np.float64) - low) / (high - low)).clip(1e-7, 1 - 1e-7)
     result = evaluate(ae, far)
     assert ((x == 0) | (x == 1)).mean() > 0.05
-    assert result.bce_per_pixel == pytest.approx(-(x * np.log(p) + (1 - x) * np.log(1 - p)).mean(), rel=1e-5)
-    assert (result.bce_floor or 0) > 0
-    assert (result.bce_floor or 0) <= (result.bce_per_pixel or 0)
+    assert result.nats.bce_per_pixel == pytest.approx(-(x * np.log(p) + (1 - x) * np.log(1 - p)).mean(), rel=1e-5)
+    assert (result.nats.bce_lower_bound or 0) > 0
+    assert (result.nats.bce_lower_bound or 0) <= (result.nats.bce_per_pixel or 0)
 
 
 class Logit(nn.Module):
@@ -177,27 +182,27 @@ def test_a_perfect_reconstruction_reaches_the_floor() -> None:
     choices = {"optimizer": SGD(1e-12), "scaling": NoScaling(), "likelihood": Bernoulli()}
     ae = trained(X, Identity(30), architecture=Modules(nn.Identity(), Logit()), **choices)
     result = evaluate(ae, X)
-    assert result.bce_per_pixel == pytest.approx(result.bce_floor, rel=1e-6)
-    assert result.psnr is not None
-    assert result.psnr > 100
+    assert result.nats.bce_per_pixel == pytest.approx(result.nats.bce_lower_bound, rel=1e-6)
+    assert result.errors.psnr is not None
+    assert result.errors.psnr > 100
 
 
 def test_the_floor_of_the_digits_is_the_known_one(mnist: data.Dataset) -> None:
     ae = trained(mnist.train[:200], Identity(2), epochs=1)
-    assert evaluate(ae, mnist.test, train=mnist.train[:200]).bce_floor == pytest.approx(0.05808, abs=1e-5)
+    assert evaluate(ae, mnist.test, train=mnist.train[:200]).nats.bce_lower_bound == pytest.approx(0.05808, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_pca_leaves_what_an_independent_decomposition_leaves(name: str, figures: Any) -> None:
     size = math.prod(SYSTEMS[name].code_shape_)
     scale = deviations(SYSTEMS[name], EXAMPLES[name])
-    assert figures[name].pca_mse == pytest.approx(svd_error(EXAMPLES[name], HELD_OUT[name], size, scale), rel=1e-4)
+    assert figures[name].pca.mse == pytest.approx(svd_error(EXAMPLES[name], HELD_OUT[name], size, scale), rel=1e-4)
     assert figures[name].pca_fitted_on == "training examples"
     alone = evaluate(SYSTEMS[name], HELD_OUT[name])
-    assert alone.pca_mse == pytest.approx(svd_error(HELD_OUT[name], HELD_OUT[name], size, scale), rel=1e-4)
+    assert alone.pca.mse == pytest.approx(svd_error(HELD_OUT[name], HELD_OUT[name], size, scale), rel=1e-4)
     assert alone.pca_fitted_on == "the same examples"
     scaled = svd_error(HELD_OUT[name], HELD_OUT[name], size, scale, scale)
-    assert (alone.pca_mse_scaled or alone.pca_mse) == pytest.approx(scaled, rel=1e-4)
+    assert (alone.pca.mse_scaled or alone.pca.mse) == pytest.approx(scaled, rel=1e-4)
     # the advantage that the field warns of
     assert scaled < svd_error(EXAMPLES[name], HELD_OUT[name], size, scale, scale)
 
@@ -205,7 +210,7 @@ def test_pca_leaves_what_an_independent_decomposition_leaves(name: str, figures:
 def test_pca_keeps_the_digits_of_columns_far_from_zero() -> None:
     X = rows(300) + 1e7
     ae = trained(X, Identity(3))
-    assert evaluate(ae, X).pca_mse == pytest.approx(svd_error(X, X, 3, deviations(ae, X)), rel=1e-3)
+    assert evaluate(ae, X).pca.mse == pytest.approx(svd_error(X, X, 3, deviations(ae, X)), rel=1e-3)
 
 
 def test_errors_of_scaled_numbers_count_columns_equally() -> None:
@@ -213,8 +218,8 @@ def test_errors_of_scaled_numbers_count_columns_equally() -> None:
     ae = trained(X, Identity(3))
     scale = X.std(0)
     result = evaluate(ae, X)
-    assert result.mse_scaled == pytest.approx(np.square((ae.reconstruct(X) - X) / scale).mean(), rel=1e-4)
-    assert result.pca_mse_scaled == pytest.approx(svd_error(X, X, 3, scale, scale), rel=1e-4)
+    assert result.errors.mse_scaled == pytest.approx(np.square((ae.reconstruct(X) - X) / scale).mean(), rel=1e-4)
+    assert result.pca.mse_scaled == pytest.approx(svd_error(X, X, 3, scale, scale), rel=1e-4)
 
 
 def test_pca_is_as_wide_as_a_code_of_maps() -> None:
@@ -222,13 +227,13 @@ def test_pca_is_as_wide_as_a_code_of_maps() -> None:
     ae = trained(X, Identity(2), architecture=Conv((4, 4), code="map"), epochs=1)
     width = math.prod(ae.code_shape_)
     assert len(ae.code_shape_) == 3
-    assert evaluate(ae, X).pca_mse == pytest.approx(svd_error(X, X, width), rel=1e-4)
+    assert evaluate(ae, X).pca.mse == pytest.approx(svd_error(X, X, width), rel=1e-4)
 
 
 @pytest.mark.parametrize(("n", "size", "reason"), [(50, 12, "examples of 12"), (4, 5, "it has 4"), (50, 3, "")])
 def test_where_pca_of_equal_width_cannot_be_a_reason_is_given(n: int, size: int, reason: str) -> None:
     result = evaluate(trained(rows(200), Identity(size)), rows(n, 1))
-    assert (result.pca_mse is None) is (result.pca_psnr is None) is bool(reason)
+    assert (result.pca is None) is bool(reason)
     assert reason in result.pca_missing
     shown = {name: (value, unit) for name, value, unit in result.rows()}["PCA's mean squared error"]
     assert (shown == ("none", result.pca_missing)) is bool(reason)
@@ -239,20 +244,19 @@ def test_pca_is_fitted_on_a_limited_number_of_examples(monkeypatch: pytest.Monke
     ae, X = SYSTEMS["table"], HELD_OUT["table"]
     result = evaluate(ae, X, train=EXAMPLES["table"])
     best = svd_error(X, X, 2)
-    assert result.pca_mse is not None
-    assert best < result.pca_mse < 1.5 * best
-    assert result.pca_mse != pytest.approx(svd_error(EXAMPLES["table"], X, 2), rel=1e-6)
+    assert result.pca is not None
+    assert best < result.pca.mse < 1.5 * best
+    assert result.pca.mse != pytest.approx(svd_error(EXAMPLES["table"], X, 2), rel=1e-6)
     monkeypatch.setattr(evaluation.pca, "PCA_ROWS", 2)
     assert "it has 2" in evaluate(ae, X, train=EXAMPLES["table"]).pca_missing
 
 
 def test_a_denoiser_is_measured_from_spoilt_examples(figures: Any) -> None:
     ae, X, result = SYSTEMS["bytes"], HELD_OUT["bytes"], figures["bytes"]
-    assert result.mse_spoilt == pytest.approx((0.3 * 255) ** 2, rel=0.05)
+    assert result.denoising.mse_corrupted == pytest.approx((0.3 * 255) ** 2, rel=0.05)
     restored = ae.reconstruct(ae.corrupt(X)).astype(np.float64)
-    assert result.mse_restored == pytest.approx(np.square(restored - X).mean(), rel=1e-9)
-    assert figures["unit"].mse_spoilt is None
-    assert figures["unit"].mse_restored is None
+    assert result.denoising.mse_denoised == pytest.approx(np.square(restored - X).mean(), rel=1e-9)
+    assert figures["unit"].denoising is None
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -262,19 +266,26 @@ def test_blocks_and_memory_maps_change_nothing(
     np.save(tmp_path / "x.npy", HELD_OUT[name])
     monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)  # a block of 128 and one of 22
     again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), train=EXAMPLES[name])
-    apart = {"encode_per_second", "reconstruct_per_second", "mse_spoilt", "mse_restored", "codes"}
-    for field in figures[name].to_dict().keys() - apart:
-        value = getattr(figures[name], field)
-        wanted = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
-        assert getattr(again, field) == wanted, field
-    if again.mse_spoilt is not None:
-        assert again.mse_spoilt == pytest.approx(figures[name].mse_spoilt, rel=0.05)
+    apart = (
+        "cost.encode_per_second",
+        "cost.reconstruct_per_second",
+        "denoising.",
+        "codes.",
+    )  # timed, or drawn by block
+    once, blocked = flat(asdict(figures[name])), flat(asdict(again))
+    assert once.keys() == blocked.keys()
+    for field, value in once.items():
+        if not field.startswith(apart):
+            assert blocked[field] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value), field
+    assert again.columns.lost == figures[name].columns.lost
+    if again.denoising is not None:
+        assert again.denoising.mse_corrupted == pytest.approx(figures[name].denoising.mse_corrupted, rel=0.05)
 
 
 def test_each_block_is_spoilt_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)
     X = HELD_OUT["bytes"][:128]
-    once, twice = (evaluate(SYSTEMS["bytes"], part).mse_spoilt for part in (X, np.concatenate([X, X])))
+    once, twice = (evaluate(SYSTEMS["bytes"], part).denoising.mse_corrupted for part in (X, np.concatenate([X, X])))
     assert twice == pytest.approx(once, rel=0.05)
     assert twice != pytest.approx(once, rel=1e-9)
 
@@ -282,11 +293,11 @@ def test_each_block_is_spoilt_in_its_own_way(monkeypatch: pytest.MonkeyPatch) ->
 def test_figures_are_plain_json_whatever_the_examples() -> None:
     X = np.full((60, 12), 7.0)
     result = evaluate(trained(X, Identity(2), likelihood=Normal()), X)
-    assert result.psnr is None
+    assert result.errors.psnr is None
     assert "all the same" in result.pca_missing
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == result.to_dict()
-    lossless = replace(result, psnr=math.inf, span=1.0)
-    assert lossless.to_dict()["psnr"] is None
+    lossless = replace(result, errors=replace(result.errors, psnr=math.inf), data_range=1.0)
+    assert lossless.to_dict()["errors"]["psnr"] is None
     assert {name: value for name, value, _ in lossless.rows()}["PSNR"] == "infinite"
 
 
@@ -295,16 +306,16 @@ def test_each_figure_that_there_is_has_one_row(name: str, figures: Any) -> None:
     names = [row[0] for row in figures[name].rows()]
     assert len(set(names)) == len(names)
     assert all(value and unit for _, value, unit in figures[name].rows())
-    assert ("Restored examples' squared error" in names) is (name == "bytes")
+    assert ("MSE of denoised examples" in names) is (name == "bytes")
     assert ("Penalty part" in names) is (name == "bytes")
 
 
 def test_counts_are_those_of_the_autoencoder(figures: Any) -> None:
     ae, result = SYSTEMS["bytes"], figures["bytes"]
-    assert result.n_parameters == sum(p.numel() for p in ae.model_.parameters())
-    assert (result.n_examples, result.n_numbers, result.code_size) == (150, 30, 3)
-    assert result.seconds == ae.history_[-1].seconds > 0
-    assert result.encode_per_second > 1000
+    assert result.cost.n_parameters == sum(p.numel() for p in ae.model_.parameters())
+    assert (result.n_examples, result.n_features, result.code_size) == (150, 30, 3)
+    assert result.cost.seconds == ae.history_[-1].seconds > 0
+    assert result.cost.encode_per_second > 1000
 
 
 def test_examples_that_do_not_fit_are_named() -> None:
@@ -324,8 +335,10 @@ def test_explained_variance_is_of_the_distance_from_the_training_mean(name: str,
     ae, X, train = SYSTEMS[name], HELD_OUT[name].astype(np.float64), EXAMPLES[name].astype(np.float64)
     scale = deviations(ae, EXAMPLES[name])
     apart, far = ((X - side).reshape(len(X), -1) / scale for side in (ae.reconstruct(HELD_OUT[name]), train.mean(0)))
-    assert figures[name].explained == pytest.approx(1 - np.square(apart).sum() / np.square(far).sum(), rel=1e-4)
-    assert figures[name].pca_explained < 1
+    assert figures[name].errors.explained_variance == pytest.approx(
+        1 - np.square(apart).sum() / np.square(far).sum(), rel=1e-4
+    )
+    assert figures[name].pca.explained_variance < 1
 
 
 def test_likeness_is_of_pictures_large_enough(mnist: data.Dataset, figures: Any) -> None:
@@ -336,8 +349,8 @@ def test_likeness_is_of_pictures_large_enough(mnist: data.Dataset, figures: Any)
         torch.from_numpy(side.reshape(40, 28, 28).astype(np.float64))
         for side in (X, ae.reconstruct(X.reshape(40, 784)))
     )
-    assert result.ssim == pytest.approx(float(structural_similarities(x, y, 255.0).mean()), rel=1e-6)
-    assert result.pca_ssim is not None
-    assert figures["bytes"].ssim is None
+    assert result.errors.ssim == pytest.approx(float(structural_similarities(x, y, 255.0).mean()), rel=1e-6)
+    assert result.pca.ssim is not None
+    assert figures["bytes"].errors.ssim is None
     assert "6 x 5 are smaller than its window of 11 x 11" in figures["bytes"].ssim_missing
     assert "no images" in figures["table"].ssim_missing

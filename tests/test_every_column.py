@@ -55,9 +55,9 @@ def test_the_error_by_column_is_the_mean_share_of_variance_that_is_left(fitted: 
         varies = given.std(0) > 0
         spread = np.square(given - fit.mean(0)).sum(0)[varies]
         shares = np.square(ae.reconstruct(given) - given).sum(0)[varies] / spread
-        assert found.column_error == pytest.approx(shares.mean(), rel=1e-6)
-        assert found.n_lost_columns == (shares >= 0.5).sum()
-        assert found.raw_left == pytest.approx(
+        assert found.errors.column_error == pytest.approx(shares.mean(), rel=1e-6)
+        assert found.columns.n_lost == (shares >= 0.5).sum()
+        assert found.columns.unexplained_variance == pytest.approx(
             np.square(ae.reconstruct(given) - given).sum() / np.square(given - fit.mean(0)).sum()
         )
         assert "Error by column" in [name for name, _, _ in found.rows()]
@@ -71,7 +71,7 @@ def test_a_column_that_never_varies_in_what_is_measured_is_not_counted() -> None
     ae = quick().fit(train)
     found, made = evaluate(ae, X, train=train), ae.reconstruct(X)
     shares = np.square(made - X).sum(0)[:6] / np.square(X - train.mean(0)).sum(0)[:6]
-    assert found.column_error == pytest.approx(shares.mean(), rel=1e-6)
+    assert found.errors.column_error == pytest.approx(shares.mean(), rel=1e-6)
 
 
 @pytest.mark.promise(28)
@@ -79,10 +79,10 @@ def test_columns_that_the_raw_error_hides_are_named(fitted: dict[str, Autoencode
     frame = pd.DataFrame(rows(), columns=NAMES)
     one = quick(scaling=MinMax(), size=1).fit(frame)
     found = evaluate(one, frame)
-    assert found.raw_left is not None
-    assert found.column_error is not None
-    assert found.raw_left < 0.05 < 0.3 < found.column_error
-    said, lost = next(each.text for each in found.advice if each.rule == "hidden columns"), dict(found.lost_columns)
+    assert found.columns.unexplained_variance is not None
+    assert found.errors.column_error is not None
+    assert found.columns.unexplained_variance < 0.05 < 0.3 < found.errors.column_error
+    said, lost = next(each.text for each in found.advice if each.rule == "hidden columns"), dict(found.columns.lost)
     assert all(repr(name) in said for name in lost)
     assert "pressure" not in lost
     assert set(lost) <= set(NAMES)
@@ -97,11 +97,11 @@ def test_names_are_as_many_as_a_person_reads_and_safe_to_print() -> None:
     frame = pd.DataFrame(X, columns=["big"] + [f"\x1b[31m{'long' * 50}{i}\n" for i in range(40)])
     found = evaluate(quick(scaling=MinMax(), epochs=3).fit(frame), frame)
     said = next(each.text for each in found.advice if each.rule == "hidden columns")
-    assert (len(found.lost_columns), found.n_lost_columns) == (10, found.n_lost_columns)
-    assert found.n_lost_columns > 35
+    assert (len(found.columns.lost), found.columns.n_lost) == (10, found.columns.n_lost)
+    assert found.columns.n_lost > 35
     assert said.isprintable()
     assert len(said) < 800
-    assert f"and {found.n_lost_columns - 5} more" in said
+    assert f"and {found.columns.n_lost - 5} more" in said
 
 
 @pytest.mark.promise(28)
@@ -112,11 +112,11 @@ def test_windows_are_measured_by_channel_and_pictures_as_they_are() -> None:
     ae = quick(scaling=Standard(per="all"), kind="windows", size=1).fit(X)
     found = evaluate(ae, X)
     shares = np.square(ae.reconstruct(X) - X).sum((0, 1)) / np.square(X - X.mean(0)).sum((0, 1))
-    assert found.column_error == pytest.approx(shares.mean(), rel=1e-4)
-    assert [name for name, _ in found.lost_columns] == ["channel 1"]
+    assert found.errors.column_error == pytest.approx(shares.mean(), rel=1e-4)
+    assert [name for name, _ in found.columns.lost] == ["channel 1"]
     pictures = evaluate(quick(kind="images", likelihood="auto", epochs=1).fit(X), X)
-    assert pictures.column_error is None
-    assert pictures.lost_columns == ()
+    assert pictures.errors.column_error is None
+    assert pictures.columns.lost == ()
 
 
 @pytest.mark.promise(28)
@@ -131,7 +131,7 @@ def test_a_sweep_chooses_by_the_error_in_which_every_column_counts() -> None:
     raw = sweep(quick(size=1), X, grid, metric="mse")
     assert raw.values == {"scaling": MinMax()}
     noisy = quick(corruption=GaussianNoise(0.3), epochs=2)
-    assert sweep(noisy, X, {"scaling": [MinMax(), Standard()]}).column.name == "column_error_restored"
+    assert sweep(noisy, X, {"scaling": [MinMax(), Standard()]}).column.name == "column_error_denoised"
 
 
 @pytest.mark.promise(28)
@@ -139,7 +139,7 @@ def test_a_comparison_is_decided_by_it_too(fitted: dict[str, Autoencoder]) -> No
     X = rows(100)
     found = compare(fitted, X)
     assert found.best(next(column for column in found.columns() if column.name == "column_error")) == ["each"]
-    errors = [each.column_error for each in found.evaluations]
+    errors = [each.errors.column_error for each in found.evaluations]
     assert [point[2] for point in chart_points(found)] == errors
 
 

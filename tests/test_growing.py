@@ -278,7 +278,7 @@ def test_figures_do_not_change_when_data_grow(grown: Path, trained: Path) -> Non
     table(trained / "x.csv", ROWS)
     before = json.loads(says("evaluate", str(grown / "run"), "--json"))
     assert "changes" not in before
-    for name in ("mse", "n_examples", "nats", "mse_train", "pca_mse"):
+    for name in ("errors", "n_examples", "nats", "training", "pca"):
         assert after[name] == before[name]
 
 

@@ -33,7 +33,7 @@ LONG = {  # what is longer, and why that reads better than two
     "estimators.base": "what every fitted autoencoder does, a method each",
     "estimators.classifier": "a scikit-learn face, mostly docstrings",
     "estimators.outlier_detector": "a scikit-learn face, mostly docstrings",
-    "evaluation.measure": "a result of many figures, each with its unit",
+    "evaluation.results:rows": "a line for each figure that people see",
     "evaluation.robustness_curve": "a result and its table",
     "experiments.comparison": "a result and its table",
     "experiments.run_folder": "the folder, what is in it, and who may write there",

@@ -42,7 +42,7 @@ def test_a_notebook_runs_and_shows_what_it_says(
     assert len(figures) >= 2
     assert len(tables) >= 3  # the data, the estimator, what was measured
     if path.stem == "first-steps":
-        assert names["found"].mse < names["found"].pca_mse
+        assert names["found"].errors.mse < names["found"].pca.mse
     else:  # what the text says of the wrong row, and that values filled by the autoencoder are nearer than the means
         printed = capsys.readouterr().out.splitlines()
         assert printed[0].startswith("3 alcohol ")

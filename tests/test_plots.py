@@ -214,8 +214,8 @@ def test_the_picture_of_pca_says_what_the_figures_say() -> None:
     ae = Autoencoder(Identity(2), epochs=2, random_state=0).fit(X)
     figures, picture = evaluate(ae, X[:50], train=X[50:]), pca_reconstructions(ae, X[:50], train=X[50:]).plot()
     said = " ".join(text.get_text() for text in picture.findobj(Text))
-    assert f"PCA, 2 components\nMSE {figures.pca_mse:.4g}" in said
-    assert f"autoencoder, 2 dimensions\nMSE {figures.mse:.4g}" in said
+    assert f"PCA, 2 components\nMSE {figures.pca.mse:.4g}" in said
+    assert f"autoencoder, 2 dimensions\nMSE {figures.errors.mse:.4g}" in said
 
 
 def test_longer_codes_are_projected_on_principal_components_and_the_axes_say_so() -> None:

@@ -20,7 +20,7 @@ from isthmus import Autoencoder
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.cli import app
-from isthmus.evaluation import evaluate
+from isthmus.evaluation import Errors, evaluate
 from isthmus.experiments.report import write_report
 from isthmus.likelihoods import Bernoulli
 from isthmus.scaling import NoScaling
@@ -206,7 +206,8 @@ def test_the_lines_of_python_and_of_shell_are_right(tmp_path: Path) -> None:
 def test_the_sentence_at_the_top_compares_with_pca(
     mse: float, pca: float | None, sentence: str, tmp_path: Path
 ) -> None:
-    page = Page(write_report(tmp_path, AE, replace(FIGURES, mse=mse, pca_mse=pca), [], "t"))
+    measured = replace(FIGURES, errors=Errors(mse), pca=None if pca is None else Errors(pca))
+    page = Page(write_report(tmp_path, AE, measured, [], "t"))
     assert page.text("p")[0].startswith("Each example (6 numbers) goes through a code of 2")
     assert page.text("p")[0].endswith(sentence)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from isthmus.corruptions import GaussianNoise
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.evaluation import detect, pca_reconstructions
+from isthmus.evaluation.older_figures import OLDER, current
+from isthmus.evaluation.results import PATHS, value_of
 from isthmus.evaluation.transfer import DataTransfer
 from isthmus.experiments.measured_figures import MEASURES, drawing
 from isthmus.results import Result, flat, html_table, plain, text_table
@@ -93,12 +96,12 @@ def test_the_frames_hold_a_row_for_each_thing_with_its_figures() -> None:
     row = one.to_frame()
     assert row.shape[0] == 1
     assert row["codes.size"][0] == 2
-    assert row["mse"][0] == one.mse
+    assert row["mse"][0] == one.errors.mse
     models: Any = all_of_them["comparison"]
-    assert models.to_frame()["mse"].tolist() == [each.mse for each in models.evaluations]
+    assert models.to_frame()["mse"].tolist() == [each.errors.mse for each in models.evaluations]
     assert models.to_frame()["name"].tolist() == [HOSTILE, "other"]
     sides: Any = all_of_them["transfer"]
-    assert sides.to_frame()["mse"].tolist() == [sides.own.mse, sides.other.mse]
+    assert sides.to_frame()["mse"].tolist() == [sides.own.errors.mse, sides.other.errors.mse]
     swept: Any = all_of_them["sweep"]
     frame = swept.to_frame()
     assert frame.groupby("bottleneck.size")["mse"].mean().tolist() == swept.figures("mse").mean(1).tolist()
@@ -189,6 +192,35 @@ def test_of_long_tables_the_first_lines_are_shown_and_the_others_counted() -> No
 def test_plain_and_flat_values() -> None:
     assert plain({"a": (1, float("inf")), "b": {"c": np.float32(0.5)}}) == {"a": [1, None], "b": {"c": 0.5}}
     assert flat({"a": 1, "b": {"c": {"d": 2}, "e": [3]}}) == {"a": 1, "b.c.d": 2}
+
+
+def test_a_figure_has_a_short_name_and_a_path_and_tables_have_the_short_name() -> None:
+    found: Any = results()["evaluation"]
+    for name, path in PATHS.items():
+        assert plain(found.value(name)) == plain(found.value(path)) == value_of(found.to_dict(), name), name
+    assert found.value("mse") == found.errors.mse > 0
+    assert found.value("pca_mse") == found.pca.mse
+    assert found.value("nats") == found.nats.total
+    columns = found.to_frame().columns
+    assert set(PATHS) - {"lost_columns"} <= set(columns)
+    assert not [name for name in columns if name.startswith(("errors.", "pca.", "nats.", "cost.", "training."))]
+
+
+def test_figures_that_older_versions_wrote_have_their_place_among_those_of_today() -> None:
+    """The file was written by 0.3.0, which had all figures side by side."""
+    older = json.loads((Path(__file__).parent / "files" / "validation-flat.json").read_text())
+    found = current(older)
+    assert current(found) == found
+    for name, value in older.items():
+        if name not in {"codes", "labels"}:
+            assert value_of(found, OLDER.get(name, name)) == value, name
+    rows = np.diag([1.0, 2, 3, 400]) @ np.random.default_rng(0).normal(size=(4, 20))
+    today = evaluate(Autoencoder(2, epochs=1).fit(rows.T), rows.T[:5], train=rows.T).to_dict()
+    today["training"] = {name: today["training"][name] for name in ("mse", "mse_scaled")}
+    assert {part: set(value) for part, value in today.items() if isinstance(value, dict)} == {
+        part: set(value) for part, value in found.items() if isinstance(value, dict)
+    }
+    assert set(found) == set(today)
 
 
 def test_a_data_set_prints_as_a_line_for_each_part() -> None:

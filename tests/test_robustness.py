@@ -139,8 +139,8 @@ def test_doing_nothing_costs_what_the_noise_is(ae: Autoencoder, digits: data.Dat
 def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Dataset) -> None:
     result = robustness(ae, digits.test, levels=0.4, draws=1)
     figures = evaluate(ae, digits.test)
-    assert one(result, NOTHING).mse == pytest.approx(figures.mse_spoilt, rel=1e-6)
-    assert one(result, AUTOENCODER).mse == pytest.approx(figures.mse_restored, rel=1e-6)
+    assert one(result, NOTHING).mse == pytest.approx(figures.denoising.mse_corrupted, rel=1e-6)
+    assert one(result, AUTOENCODER).mse == pytest.approx(figures.denoising.mse_denoised, rel=1e-6)
     assert one(result, AUTOENCODER).trained
     assert one(result, AUTOENCODER).spread is None
 

@@ -291,8 +291,8 @@ def test_tiny_numbers_are_scaled_and_measured_as_others(tiny: float) -> None:
     assert np.allclose(Standard().fit(X * tiny).scale / tiny, Standard().fit(X).scale, rtol=1e-12)
     few = Autoencoder(Identity(1), architecture=MLP((4,)), epochs=1, random_state=0)
     usual, found = (evaluate(clone(few).fit(each), each) for each in (X, X * tiny))
-    assert found.column_error == pytest.approx(usual.column_error, rel=1e-3)
-    assert found.pca_column_error == pytest.approx(usual.pca_column_error, rel=1e-3)
+    assert found.errors.column_error == pytest.approx(usual.errors.column_error, rel=1e-3)
+    assert found.pca.column_error == pytest.approx(usual.pca.column_error, rel=1e-3)
 
 
 def test_what_rounding_of_single_precision_drowns_is_named(rng: np.random.Generator) -> None:

@@ -51,11 +51,11 @@ def test_it_chooses_on_validation_and_not_on_the_test_part() -> None:
     against = candidates[np.argsort(lost[0] - lost[1])[:50]]
     found = sweep(LINEAR, X, grid, test=against)
     assert found.values == honest.values == {"epochs": 20}
-    assert found.trials[0].figures["mse"] > found.trials[1].figures["mse"]
-    scores = [evaluate(t.autoencoder, against).mse for t in found.trials if t.autoencoder]
+    assert found.trials[0].figures["errors"]["mse"] > found.trials[1].figures["errors"]["mse"]
+    scores = [evaluate(t.autoencoder, against).errors.mse for t in found.trials if t.autoencoder]
     assert scores[0] < scores[1]  # the test part does contradict
     assert found.test is not None
-    assert found.test.mse == scores[1]
+    assert found.test.errors.mse == scores[1]
 
 
 def test_the_validation_examples_are_a_tenth_and_nobody_trained_on_them() -> None:
@@ -65,7 +65,7 @@ def test_the_validation_examples_are_a_tenth_and_nobody_trained_on_them() -> Non
     assert (given.n_train, given.n_validation) == (200, 60)
     ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=1, random_state=0)
     assert weights(given.autoencoder) == weights(ae.fit(X))
-    assert given.trials[0].figures["mse"] == evaluate(ae, TEST, train=X).mse
+    assert given.trials[0].figures["errors"]["mse"] == evaluate(ae, TEST, train=X).errors.mse
 
 
 def test_a_sweep_repeats_bit_for_bit_and_leaves_the_estimator_alone() -> None:
@@ -247,3 +247,23 @@ def test_a_wrong_sweep_is_one_sentence_and_writes_nothing(words: tuple[str, ...]
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert WRONG[words] in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_of_an_older_version_is_read_and_a_figure_asked_for_by_its_older_name_is_named(tmp_path: Path) -> None:
+    given = {"bottleneck.size": [2]}
+    sweep(LINEAR, X, given, validation_data=TEST, folder=tmp_path)
+    older = (Path(__file__).parent / "files" / "validation-flat.json").read_text()
+    (tmp_path / "size-2" / "validation.json").write_text(older)
+    known = json.loads(older)
+    found = sweep(LINEAR, X, given, validation_data=TEST, folder=tmp_path, metric="explained_variance")
+    assert not found.trials[0].new
+    assert found.figures("explained_variance").tolist() == [[known["explained"]]]
+    assert found.figures("pca_mse").tolist() == [[known["pca_mse"]]]
+    header, line = csv.reader((tmp_path / "sweep.csv").read_text().splitlines())
+    row = dict(zip(header, line, strict=True))
+    assert float(row["nats_per_dim"]) == pytest.approx(known["nats_per_number"])
+    assert float(row["data_range"]) == pytest.approx(known["span"])
+    with pytest.raises(RecordError, match=r"no figure 'explained' .*did you mean explained_variance\?"):
+        sweep(LINEAR, X, given, validation_data=TEST, metric="explained")
+    with pytest.raises(RecordError, match=r"no figure 'mse_restored' .*did you mean mse_denoised\?"):
+        sweep(LINEAR, X, given, validation_data=TEST, metric="mse_restored")

@@ -91,7 +91,7 @@ def life(folder: Path) -> tuple[Numbers, list[Autoencoder]]:
     detector = OutlierDetector(layered, anomaly_score="combined", false_alarm_rate=0.2, random_state=0).fit(X)
     found["detector"] = detector.score_samples(X)
     measured = evaluate(layered, X, Y, train=X)
-    found["evaluate"] = np.asarray([measured.mse, measured.nll, measured.pca_mse])
+    found["evaluate"] = np.asarray([measured.errors.mse, measured.nats.nll, measured.pca.mse])
     return found, [read, deepcopy(layered)]
 
 

@@ -33,7 +33,7 @@ INTERNAL = {  # machinery, which is handed what was checked
         "experiments.trial",
         "experiments.validation_set",
     ),
-    *("evaluation.checked", "evaluation.span_of"),
+    *("evaluation.checked", "evaluation.data_range_of"),
 }
 X = np.random.default_rng(0).normal(size=(30, 3))
 

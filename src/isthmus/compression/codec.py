@@ -21,7 +21,7 @@ from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import once
-from isthmus.evaluation import span_of
+from isthmus.evaluation import data_range_of
 from isthmus.evaluation.metrics import psnr
 from isthmus.io.atomic import check_writable, replace_file
 from isthmus.io.memory_limit import check_memory
@@ -43,7 +43,7 @@ class Compressed:
     """What came of compressing some examples.
 
     Attributes:
-        n_examples, n_numbers: how many examples, of how many numbers each.
+        n_examples, n_features: how many examples, of how many numbers each.
         bytes: the length of the file, all included but the model.
         raw_bytes: of the examples as an array.
         model_bytes: the length of the model file, which decompressing needs too.
@@ -52,12 +52,12 @@ class Compressed:
         mse_exact: the same with codes that are not rounded.
         mse_scaled: mse in model units, where columns count equally. None where all have one scale.
         increase: by which share the mean squared error has grown, in model units, where columns count equally.
-        span: the range that `psnr` refers to, as in `isthmus.evaluation.Evaluation`.
+        data_range: the range that `psnr` refers to, as in `isthmus.evaluation.Evaluation`.
         psnr: 10 log10(span² / mse), in decibels; None where all numbers are equal.
     """
 
     n_examples: int
-    n_numbers: int
+    n_features: int
     bytes: int
     raw_bytes: int
     model_bytes: int
@@ -66,7 +66,7 @@ class Compressed:
     mse_exact: float
     mse_scaled: float | None
     increase: float
-    span: float
+    data_range: float
     psnr: float | None
 
     @property
@@ -75,9 +75,9 @@ class Compressed:
         return 8 * self.bytes / self.n_examples
 
     @property
-    def bits_per_number(self) -> float:
+    def bits_per_dim(self) -> float:
         """Of the file, for each number of the examples (for gray pictures: each pixel)."""
-        return self.bits_per_example / self.n_numbers
+        return self.bits_per_example / self.n_features
 
     def pays_off(self, other: float) -> int | None:
         """From how many examples on model and file together are smaller than ``other`` bytes for these; None if never."""
@@ -89,9 +89,9 @@ class Compressed:
         best = min(others, key=lambda name: others[name])
         after, raw = self.pays_off(others[best]), self.pays_off(self.raw_bytes)
         rows = [
-            ("File", f"{self.bytes:,}", f"bytes, for {self.n_examples:,} examples of {self.n_numbers:,} numbers"),
+            ("File", f"{self.bytes:,}", f"bytes, for {self.n_examples:,} examples of {self.n_features:,} numbers"),
             ("Bits per example", f"{self.bits_per_example:,.4g}", "all of the file counted"),
-            ("Bits per number", f"{self.bits_per_number:.4g}", "likewise"),
+            ("Bits per number", f"{self.bits_per_dim:.4g}", "likewise"),
             ("Raw bytes", f"{self.raw_bytes:,}", _times(self.raw_bytes, self.bytes)),
             *(
                 (f"As {name}", f"{size:,}", f"bytes, without loss; {_times(size, self.bytes)}")
@@ -110,14 +110,16 @@ class Compressed:
             ("Growth by rounding", f"{self.increase:.2%}", "of the error, in model units"),
         ]
         if self.psnr is not None:
-            rows.append(("PSNR", f"{self.psnr:.4g}", f"dB against a span of {self.span:.4g}; higher is better"))
+            rows.append(
+                ("PSNR", f"{self.psnr:.4g}", f"dB against a data_range of {self.data_range:.4g}; higher is better")
+            )
         if self.step is not None:
             rows.append(("Step", f"{self.step:.4g}", "how far it moves a reconstruction, in model units"))
         return rows
 
     def to_dict(self) -> dict[str, int | float | None]:
         """The figures as plain JSON values; what is not finite is None."""
-        more = {"bits_per_example": self.bits_per_example, "bits_per_number": self.bits_per_number}
+        more = {"bits_per_example": self.bits_per_example, "bits_per_dim": self.bits_per_dim}
         known = asdict(self) | more | {"ratio": self.raw_bytes / self.bytes}
         found: dict[str, int | float | None] = plain(known)
         return found
@@ -182,12 +184,12 @@ def with_step(ae: Autoencoder, X: Any) -> Callable[[float | None], Compressed]:
 
 
 def _figures(work: Work, written: Written) -> Compressed:
-    values, span = work.values, span_of(work.ae, work.values)
+    values, data_range = work.values, data_range_of(work.ae, work.values)
     found, exact = work.errors(written.quantizer), work.exact
     error = found.raw / values.size
     return Compressed(
         n_examples=len(values),
-        n_numbers=values[0].size,
+        n_features=values[0].size,
         bytes=len(written.content),
         raw_bytes=values.nbytes,
         model_bytes=work.model_bytes,
@@ -196,8 +198,8 @@ def _figures(work: Work, written: Written) -> Compressed:
         mse_exact=exact.raw / values.size,
         mse_scaled=found.scaled / values.size if work.uneven else None,
         increase=found.over(exact),
-        span=span,
-        psnr=None if span == 0 else psnr(error, span),
+        data_range=data_range,
+        psnr=None if data_range == 0 else psnr(error, data_range),
     )
 
 

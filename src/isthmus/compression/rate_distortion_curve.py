@@ -20,7 +20,7 @@ from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import once
-from isthmus.evaluation import principal, span_of
+from isthmus.evaluation import data_range_of, principal
 from isthmus.evaluation.metrics import psnr
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
@@ -115,9 +115,9 @@ def rate_distortion(
     values, n_given = some_rows(given, limit), len(given)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     even = bool((scale == scale.flat[0]).all())
-    span = span_of(ae, values) if even else float(np.ptp((values - ae.model_.shift.cpu().numpy()) / scale))
+    data_range = data_range_of(ae, values) if even else float(np.ptp((values - ae.model_.shift.cpu().numpy()) / scale))
     points = [*_autoencoder(ae, values, steps), *_components(ae, values, train), *_pictures(values)]
-    known = tuple(replace(point, psnr=None if span == 0 else psnr(point.mse, span)) for point in points)
+    known = tuple(replace(point, psnr=None if data_range == 0 else psnr(point.mse, data_range)) for point in points)
     return RateDistortion(known, n_given)
 
 
@@ -146,7 +146,7 @@ def _autoencoder(ae: Autoencoder, values: Array, steps: Sequence[float] | None) 
     for step in steps:
         found = compressed(step)
         error = found.mse if found.mse_scaled is None else found.mse_scaled
-        point = Point("autoencoder", found.step, len(values), found.bits_per_number, error, None)
+        point = Point("autoencoder", found.step, len(values), found.bits_per_dim, error, None)
         yield point
         yield replace(point, method="autoencoder and its model", bits=point.bits + 8 * found.model_bytes / values.size)
         if found.step is None:  # entries of a codebook: there is one way

@@ -5,11 +5,13 @@ Read in this order:
     metrics               figures of one number each
     pca                   PCA of equal width, and which examples are drawn where not all are taken
     column_errors         the error in which every column counts equally
-    reconstruction        examples and reconstructions: errors, nats, likeness of images
+    reconstruction        examples and reconstructions: errors, nats, structural similarity of images
     latents               which units of the codes are used, and how often
     probes                what the codes know of labels that training never saw
-    measure               Evaluation, and evaluate: everything about some examples
     advice                what to do about it, in words, by stated rules
+    results               Evaluation: all figures of some examples, grouped by subject
+    older_figures         the same in files of older versions
+    measure               evaluate measures them
     transfer              other data side by side with its own
     latent_traversal      traversals, interpolations, neighbors: ways through the codes
     corruption_levels     kinds of corruption and their levels
@@ -22,11 +24,12 @@ Read in this order:
 from isthmus.evaluation.advice import Advice
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
 from isthmus.evaluation.latents import Codes
-from isthmus.evaluation.measure import Evaluation, checked, evaluate, shown
+from isthmus.evaluation.measure import checked, evaluate
 from isthmus.evaluation.pca import PCA_ROWS, principal
 from isthmus.evaluation.pca_reconstructions import PCAReconstructions, pca_reconstructions
 from isthmus.evaluation.probes import Labels
-from isthmus.evaluation.reconstruction import likeness, no_likeness, span_of
+from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
+from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats, shown
 from isthmus.evaluation.robustness_curve import Restored, Robustness, robustness
 from isthmus.evaluation.transfer import DataTransfer
 
@@ -34,22 +37,27 @@ __all__ = [
     "PCA_ROWS",
     "Advice",
     "Codes",
+    "Columns",
+    "Cost",
     "DataTransfer",
+    "Denoising",
     "DetectionResult",
+    "Errors",
     "Evaluation",
     "Extremes",
     "Labels",
+    "Nats",
     "PCAReconstructions",
     "Restored",
     "Robustness",
     "checked",
+    "data_range_of",
     "detect",
     "evaluate",
-    "likeness",
-    "no_likeness",
+    "image_ssim",
     "pca_reconstructions",
     "principal",
     "robustness",
     "shown",
-    "span_of",
+    "why_no_ssim",
 ]

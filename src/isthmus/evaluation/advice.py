@@ -11,7 +11,7 @@ from isthmus.data.sentinels import sentence
 from isthmus.estimators.autoencoder import Autoencoder
 
 if TYPE_CHECKING:
-    from isthmus.evaluation.measure import Evaluation
+    from isthmus.evaluation.results import Evaluation
 
 __all__ = ["Advice", "advised"]
 
@@ -75,13 +75,13 @@ def _dead(ae: Autoencoder, found: Evaluation) -> str:
 def _collapsed(ae: Autoencoder, found: Evaluation) -> str:
     """A codebook is used as if it had less than a tenth of its entries, and there were places enough to choose them all."""
     codes = found.codes
-    if codes.entries is None or codes.perplexity is None:
+    if codes.codebook_size is None or codes.perplexity is None:
         return ""
-    if codes.perplexity >= COLLAPSED * min(codes.entries, found.n_examples * codes.positions):
+    if codes.perplexity >= COLLAPSED * min(codes.codebook_size, found.n_examples * codes.positions):
         return ""
-    used = codes.entries - (codes.unused_entries or 0)
+    used = codes.codebook_size - (codes.unused_entries or 0)
     return (
-        f"The codebook has collapsed: {used:,} of {codes.entries:,} entries are chosen, and they count as "
+        f"The codebook has collapsed: {used:,} of {codes.codebook_size:,} entries are chosen, and they count as "
         f"{codes.perplexity:.3g} used equally often: {ae.bottleneck_.remedy('codebook collapse')}."
     )
 
@@ -105,8 +105,8 @@ def _larger(ae: Autoencoder, found: Evaluation) -> str:
 def _behind(ae: Autoencoder, found: Evaluation) -> str:
     """PCA of equal width leaves a smaller error; sparse codes and codebooks hold less than as many free numbers, and are not compared."""
     if (
-        found.pca_error is None
-        or found.error <= WORSE * found.pca_error
+        found.pca is None
+        or found.errors.error <= WORSE * found.pca.error
         or ae.bottleneck_.sparse
         or ae.bottleneck_.discrete
     ):
@@ -118,7 +118,7 @@ def _behind(ae: Autoencoder, found: Evaluation) -> str:
         remedy = ours
     elif ae.corruption_.corrupts:
         remedy = f"it was trained to restore what {ae.corruption_!r} spoils, which has its price; else {remedy}"
-    times = "" if found.pca_error == 0 else f" by {1 - found.pca_error / found.error:.0%}"
+    times = "" if found.pca.error == 0 else f" by {1 - found.pca.error / found.errors.error:.0%}"
     return f"PCA of equal width is better: its squared error is smaller{times}: {remedy}."
 
 
@@ -139,10 +139,10 @@ def _overfitted(ae: Autoencoder, found: Evaluation) -> str:
 
 def _by_heart(ae: Autoencoder, found: Evaluation) -> str:
     """The error on held-out examples is much larger than on those of training."""
-    learned = found.training_error
-    if learned is None or found.n_examples < FEW or found.error <= GAP * learned or learned == 0:
+    learned = None if found.training is None else found.training.error
+    if learned is None or found.n_examples < FEW or found.errors.error <= GAP * learned or learned == 0:
         return ""
-    times = f"{found.error / learned:.2g} times as large on these examples as on those of training"
+    times = f"{found.errors.error / learned:.2g} times as large on these examples as on those of training"
     remedy = (
         "more examples help, a smaller bottleneck.size, fewer epochs, or a corruption such as corruption=GaussianNoise"
     )
@@ -151,12 +151,12 @@ def _by_heart(ae: Autoencoder, found: Evaluation) -> str:
 
 def _hidden(ae: Autoencoder, found: Evaluation) -> str:
     """Columns are lost that the error over all numbers does not show: it is that of the largest numbers."""
-    if found.column_error is None or found.raw_left is None or not found.lost_columns:
+    if found.errors.column_error is None or found.columns.unexplained_variance is None or not found.columns.lost:
         return ""
-    if found.column_error - found.raw_left < HIDDEN or found.n_examples < FEW:
+    if found.errors.column_error - found.columns.unexplained_variance < HIDDEN or found.n_examples < FEW:
         return ""
-    named = [f"{name!r}" if ae.kind_ == "table" else name for name, _ in found.lost_columns[:_NAMED]]
-    more = found.n_lost_columns - len(named)
+    named = [f"{name!r}" if ae.kind_ == "table" else name for name, _ in found.columns.lost[:_NAMED]]
+    more = found.columns.n_lost - len(named)
     listed = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
     each = "column" if ae.kind_ == "table" else "channel"
     own = ae.scaling_.by_feature
@@ -165,11 +165,16 @@ def _hidden(ae: Autoencoder, found: Evaluation) -> str:
         if own
         else "take scaling=Standard, which scales each by itself"
     )
-    if own and found.pca_column_error is not None and found.pca_column_error > found.column_error - HIDDEN:
+    if (
+        own
+        and found.pca is not None
+        and found.pca.column_error is not None
+        and found.pca.column_error > found.errors.column_error - HIDDEN
+    ):
         remedy = "nothing in the others says what they are, perhaps; a larger bottleneck.size keeps more"
     return (
-        f"The error over all numbers hides {each}s: of the variance of all numbers {found.raw_left:.2g} is left, of that of a {each} "
-        f"{found.column_error:.2g} on average. Lost by half or more: {listed}: {remedy}."
+        f"The error over all numbers hides {each}s: of the variance of all numbers {found.columns.unexplained_variance:.2g} is left, "
+        f"of that of a {each} {found.errors.column_error:.2g} on average. Lost by half or more: {listed}: {remedy}."
     )
 
 

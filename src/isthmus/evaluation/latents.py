@@ -1,4 +1,4 @@
-"""The health of the codes: which of their numbers are used, how often, and how many would do."""
+"""The diagnostics of the codes: which of their numbers are used, how often, and how many would do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from isthmus.estimators.inference import in_batches
 from isthmus.evaluation.pca import sample
 from isthmus.evaluation.reconstruction import TOGETHER
 
-__all__ = ["Codes", "health", "projected"]
+__all__ = ["Codes", "latent_diagnostics", "projected"]
 
 Array = NDArray[Any]
 Double = NDArray[np.float64]
@@ -50,7 +50,7 @@ class Codes:
         active_units: units whose posterior mean has a variance over the examples of more than 0.01, at any place
             (Burda, Grosse & Salakhutdinov 2016). None unless the bottleneck is Gaussian.
         kl: Kullback-Leibler divergence of each unit from the prior, in nats per example, summed over places: (size,). None likewise.
-        entries: entries of the codebook. None unless the bottleneck is VectorQuantized.
+        codebook_size: entries of the codebook. None unless the bottleneck is VectorQuantized.
         perplexity: exp of the entropy of how often each entry is chosen: as many entries used equally often would do. None likewise.
         unused_entries: entries that no example chooses. None likewise.
     """
@@ -66,7 +66,7 @@ class Codes:
     mse_unprojected: float | None
     active_units: int | None
     kl: tuple[float, ...] | None
-    entries: int | None
+    codebook_size: int | None
     perplexity: float | None
     unused_entries: int | None
 
@@ -89,10 +89,10 @@ class Codes:
                 ("Active units", f"{self.active_units:,}", f"posterior means with a variance of more than {ACTIVE}")
             )
             table.append(("Divergence from the prior", _short(sum(self.kl)), spread))
-        if self.entries is not None:
-            table.append(("Codebook's perplexity", _short(self.perplexity), f"of {self.entries:,} entries"))
+        if self.codebook_size is not None:
+            table.append(("Codebook's perplexity", _short(self.perplexity), f"of {self.codebook_size:,} entries"))
             table.append(
-                ("Unused entries", f"{self.unused_entries:,}", f"of {self.entries:,} are chosen by no example")
+                ("Unused entries", f"{self.unused_entries:,}", f"of {self.codebook_size:,} are chosen by no example")
             )
         return [(name, value, unit) for name, value, unit in table if value is not None]
 
@@ -141,8 +141,8 @@ class _Moments:
         return np.sqrt(squares[::-1].clip(0)), axes.T[::-1]
 
 
-def health(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
-    """The health of the codes of examples (n, *shape); ``training``, examples it was trained on, if there are."""
+def latent_diagnostics(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
+    """The diagnostics of the codes of examples (n, *shape); ``training``, examples it was trained on, if there are."""
     size, positions = ae.code_shape_[-1], math.prod(ae.code_shape_[:-1])
     moments, kl = _Moments(positions, size), np.zeros(size)
     entries, divergent = ae.bottleneck_.codebook_size, False
@@ -172,7 +172,7 @@ def health(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
         mse_unprojected=None if errors is None else errors[1],
         active_units=int((moments.variance() > ACTIVE).any(0).sum()) if divergent else None,
         kl=tuple((kl / moments.count).tolist()) if divergent else None,
-        entries=entries,
+        codebook_size=entries,
         perplexity=float(np.exp(_entropy(counts))) if entries is not None else None,
         unused_entries=int((counts == 0).sum()) if entries is not None else None,
     )

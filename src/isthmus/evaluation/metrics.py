@@ -43,12 +43,12 @@ def mean_squared_error(x: Array, y: Array) -> float:
     return float(np.square(x.astype(np.float64) - y).mean())
 
 
-def psnr(error: float, span: float) -> float:
+def psnr(error: float, data_range: float) -> float:
     """Peak signal-to-noise ratio in decibels: 10 log10(span² / mean squared error); infinite where there is no error."""
-    return math.inf if error == 0 else 10 * math.log10(span**2 / error)
+    return math.inf if error == 0 else 10 * math.log10(data_range**2 / error)
 
 
-def structural_similarities(x: Tensor, y: Tensor, span: float) -> Tensor:
+def structural_similarities(x: Tensor, y: Tensor, data_range: float) -> Tensor:
     """SSIM of pictures (n, h, w) or (n, h, w, c): (n,), 1 for equal ones, without unit (Wang, Bovik, Sheikh & Simoncelli 2004).
 
     Means, variances and covariance are those within a Gaussian window of 11 x 11 pixels and a deviation of 1.5, wherever it lies
@@ -60,7 +60,7 @@ def structural_similarities(x: Tensor, y: Tensor, span: float) -> Tensor:
     product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
     covariance = _windowed(x * y) - product
     variances = _windowed(x.square() + y.square()) - squares
-    light, contrast = (0.01 * span) ** 2, (0.03 * span) ** 2
+    light, contrast = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     positions = (2 * product + light) * (2 * covariance + contrast) / ((squares + light) * (variances + contrast))
     return positions.flatten(1).mean(1).reshape(n, -1).mean(1)
 

@@ -43,12 +43,12 @@ class Labels:
             training labels are not known, and probes are fitted on four fifths of the scored examples, five times.
         n_unlabeled: how many examples have no label, and are no part of any score.
         most_frequent: what the most frequent label alone gets right.
-        linear, linear_pca, linear_raw: a logistic regression on standardized numbers (scikit-learn's, C=1).
-        neighbors, neighbors_pca, neighbors_raw: the vote of the 5 nearest, by Euclidean distance in model units.
-        clusters: k-means of the scored codes into ``n_classes`` clusters, each taken for another class, as the best such pairing has it
-            (Kuhn's "Hungarian" method; Xie, Girshick & Farhadi 2016). Labels pair the clusters, and make none.
-        mutual_information: of clusters and labels, normalized by the mean of their entropies, between 0 and 1.
-        rand: the adjusted Rand index of clusters and labels (Hubert & Arabie 1985): 1 for equal, about 0 for unrelated ones.
+        linear_probe, linear_probe_pca, linear_probe_raw: logistic regression on standardized features (scikit-learn's, C=1).
+        knn, knn_pca, knn_raw: majority vote of the 5 nearest neighbors, by Euclidean distance in model units.
+        kmeans_accuracy: k-means of the scored codes with ``n_classes`` clusters, under the best one-to-one assignment of clusters to
+            classes (Hungarian method; Xie, Girshick & Farhadi 2016). Labels assign the clusters and do not form them.
+        nmi: normalized mutual information of clusters and labels (arithmetic mean of the entropies), between 0 and 1.
+        ari: adjusted Rand index of clusters and labels (Hubert & Arabie 1985), 1 for equal and about 0 for unrelated ones.
 
     Those of PCA are None where there is no PCA of equal width, those of raw numbers for more than 16 million of them.
     """
@@ -57,15 +57,15 @@ class Labels:
     n_scored: int
     n_fitted: int
     most_frequent: float
-    linear: float
-    neighbors: float
-    linear_pca: float | None
-    neighbors_pca: float | None
-    linear_raw: float | None
-    neighbors_raw: float | None
-    clusters: float
-    mutual_information: float
-    rand: float
+    linear_probe: float
+    knn: float
+    linear_probe_pca: float | None
+    knn_pca: float | None
+    linear_probe_raw: float | None
+    knn_raw: float | None
+    kmeans_accuracy: float
+    nmi: float
+    ari: float
     n_unlabeled: int = 0
 
     def how(self) -> str:
@@ -79,11 +79,11 @@ class Labels:
     def rows(self) -> list[tuple[str, str, str, str]]:
         """What is measured, and its value for the codes, for PCA of equal width, and for the numbers themselves."""
         table = [
-            ("Linear probe, accuracy", self.linear, self.linear_pca, self.linear_raw),
-            (f"{NEIGHBORS} nearest neighbors, accuracy", self.neighbors, self.neighbors_pca, self.neighbors_raw),
-            ("k-means clusters, accuracy", self.clusters, None, None),
-            ("k-means clusters, normalized mutual information", self.mutual_information, None, None),
-            ("k-means clusters, adjusted Rand index", self.rand, None, None),
+            ("Linear probe, accuracy", self.linear_probe, self.linear_probe_pca, self.linear_probe_raw),
+            (f"{NEIGHBORS} nearest neighbors, accuracy", self.knn, self.knn_pca, self.knn_raw),
+            ("k-means clusters, accuracy", self.kmeans_accuracy, None, None),
+            ("k-means clusters, normalized mutual information", self.nmi, None, None),
+            ("k-means clusters, adjusted Rand index", self.ari, None, None),
             ("Always the most frequent label, accuracy", *[self.most_frequent] * 3),
         ]
         return [(name, *("-" if value is None else f"{value:.3f}" for value in values)) for name, *values in table]  # type: ignore[misc]
@@ -136,7 +136,7 @@ def probed(
     scores = {
         name + view: None if values is None else _accuracy(probe, values, y, splits)
         for view, values in views.items()
-        for name, probe in {"linear": _linear, "neighbors": _neighbors}.items()
+        for name, probe in {"linear_probe": _linear, "knn": _neighbors}.items()
     }
     classes, often = len(np.unique(y[:n])), np.bincount(y[:n]).max() / n
     return (
@@ -209,7 +209,7 @@ def _clustered(codes: Array, y: NDArray[np.int64], classes: int) -> dict[str, fl
         found = KMeans(classes, n_init=4, random_state=0).fit_predict(codes)
     together = contingency_matrix(y, found)
     return {
-        "clusters": float(together[linear_sum_assignment(-together)].sum() / len(y)),
-        "mutual_information": float(normalized_mutual_info_score(y, found)),
-        "rand": float(adjusted_rand_score(y, found)),
+        "kmeans_accuracy": float(together[linear_sum_assignment(-together)].sum() / len(y)),
+        "nmi": float(normalized_mutual_info_score(y, found)),
+        "ari": float(adjusted_rand_score(y, found)),
     }

@@ -20,7 +20,7 @@ from isthmus.evaluation.metrics import WINDOW, cross_entropies, entropies, struc
 from isthmus.evaluation.pca import Subspace
 from isthmus.scaling import range_of
 
-__all__ = ["TOGETHER", "error_of", "likeness", "means", "no_likeness", "rate", "span_of"]
+__all__ = ["TOGETHER", "data_range_of", "error_of", "image_ssim", "means", "rate", "why_no_ssim"]
 
 Array = NDArray[Any]
 
@@ -29,11 +29,11 @@ _CACHED = 2**18  # numbers compared together
 _LONG = 0.2  # seconds that a rate is measured for, or longer
 
 
-def means(ae: Autoencoder, values: Array, subspace: Subspace, span: float) -> dict[str, Any]:
+def means(ae: Autoencoder, values: Array, subspace: Subspace, data_range: float) -> dict[str, Any]:
     """What `_measured` gives, for each number of the examples on average; of what it gives by column, an array."""
     sums: dict[str, Any] = {}
     for begin, block in blocks(values, TOGETHER):
-        for name, value in _measured(ae, block, begin, subspace, span).items():
+        for name, value in _measured(ae, block, begin, subspace, data_range).items():
             sums[name] = sums.get(name, 0.0) + value
     return {name: value / values.size for name, value in sums.items()}
 
@@ -48,7 +48,7 @@ def error_of(ae: Autoencoder, values: Array) -> tuple[float, float]:
     return plain / values.size, scaled / values.size
 
 
-def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, span: float) -> dict[str, Any]:
+def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, data_range: float) -> dict[str, Any]:
     """Sums over the numbers of some examples: of squared errors, cross-entropies and nats."""
     model, back = ae.model_, ae.reconstruct(block)
 
@@ -58,7 +58,7 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, spa
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
     nll, penalty = in_batches(cost, block, model).sum(0, dtype=np.float64).tolist()
-    sums = {"nll": nll, "penalty": penalty} | _compared(ae, block, back, subspace, span)
+    sums = {"nll": nll, "penalty": penalty} | _compared(ae, block, back, subspace, data_range)
     if ae.corruption_.corrupts:
         corrupted = ae.corrupt(block, random_state=begin)
         restored = ae.reconstruct(corrupted)
@@ -76,10 +76,10 @@ def _left(x: Array, y: Array, scale: torch.Tensor, axes: tuple[int, ...]) -> Arr
     return torch.stack(parts).sum(0).numpy()
 
 
-def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, span: float) -> dict[str, Any]:
+def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, data_range: float) -> dict[str, Any]:
     """Sums over the numbers of examples and their reconstructions, in double precision, a cache full at a time."""
     shift, scale = (side.cpu().double() for side in (ae.model_.shift, ae.model_.scale))
-    pictures, by_pca = not no_likeness(ae.shape_, ae.kind_, span), len(subspace.axes) > 0
+    pictures, by_pca = not why_no_ssim(ae.shape_, ae.kind_, data_range), len(subspace.axes) > 0
     sums: dict[str, Any] = {}
     axes = units(ae)
 
@@ -100,31 +100,31 @@ def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, sp
         add("variance", centered.square(), "spread")
         add("raw variance", (centered * subspace.scale).square())
         if pictures:
-            add("ssim", likeness(raw, made, span, ae.kind_) * raw[0].numel())
+            add("ssim", image_ssim(raw, made, data_range, ae.kind_) * raw[0].numel())
         if by_pca:
             errors = subspace.errors(centered)
             add("pca scaled", errors.square(), "pca left")
             errors = errors.mul_(subspace.scale).reshape(raw.shape)
             add("pca", errors.square())
             if pictures:
-                add("pca ssim", likeness(raw, raw - errors, span, ae.kind_) * raw[0].numel())
+                add("pca ssim", image_ssim(raw, raw - errors, data_range, ae.kind_) * raw[0].numel())
     return sums
 
 
-def likeness(x: torch.Tensor, y: torch.Tensor, span: float, kind: Kind = "images") -> torch.Tensor:
+def image_ssim(x: torch.Tensor, y: torch.Tensor, data_range: float, kind: Kind = "images") -> torch.Tensor:
     """The structural similarity of examples that are pictures, or rows that hold one: (n,)."""
     shape = (len(x), *image_shape(tuple(x.shape[1:]), kind))
-    return structural_similarities(x.reshape(shape), y.reshape(shape), span)
+    return structural_similarities(x.reshape(shape), y.reshape(shape), data_range)
 
 
-def no_likeness(shape: tuple[int, ...], kind: Kind, span: float) -> str:
+def why_no_ssim(shape: tuple[int, ...], kind: Kind, data_range: float) -> str:
     """Why examples of a shape and kind have no structural similarity, or ""."""
     sides = image_shape(shape, kind)
     if kind != "images" or len(sides) not in {2, 3}:
         return "the examples are no images (kind=images says that they are)"
     if min(sides[:2]) < WINDOW:
         return f"pictures of {sides[0]} x {sides[1]} are smaller than its window of {WINDOW} x {WINDOW}"
-    return "" if span else "the numbers of the examples are all equal"
+    return "" if data_range else "the numbers of the examples are all equal"
 
 
 def _cached(values: Array) -> Iterator[torch.Tensor]:
@@ -138,7 +138,7 @@ def _squares(x: Array, y: Array) -> float:
     return sum(float((b - a).square().sum()) for a, b in zip(_cached(x), _cached(y), strict=True))
 
 
-def span_of(ae: Autoencoder, values: Array) -> float:
+def data_range_of(ae: Autoencoder, values: Array) -> float:
     """The range that a peak signal-to-noise ratio refers to."""
     low, high, _ = range_of(DataStatistics(values))
     known = ae.scaling_.range(low, high)

@@ -26,9 +26,10 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import once
 from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, chosen, suited
-from isthmus.evaluation.measure import checked, shown
+from isthmus.evaluation.measure import checked
 from isthmus.evaluation.metrics import mean_squared_error, psnr
-from isthmus.evaluation.reconstruction import likeness, no_likeness, span_of
+from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
+from isthmus.evaluation.results import shown
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
 
@@ -97,7 +98,7 @@ class Robustness(Result):
         trained_with: the corruption in training, as one writes it.
         n_examples, n_given: on how many examples it was measured, of how many.
         draws, random_state: how often the examples were spoilt anew, and from which random state on.
-        span: the range that PSNR refers to, as in `Evaluation`.
+        data_range: the range that PSNR refers to, as in `Evaluation`.
         n_fitted, n_chosen: training examples on which baselines were fitted, and others on which their settings were chosen.
         left_out: baselines that are not there, and why.
         originals: the first few clean examples, (k, *shape).
@@ -111,7 +112,7 @@ class Robustness(Result):
     n_given: int
     draws: int
     random_state: int
-    span: float
+    data_range: float
     n_fitted: int
     n_chosen: int
     left_out: dict[str, str]
@@ -127,7 +128,7 @@ class Robustness(Result):
         """What is shown of the errors."""
         if self.figures[0].mse_scaled is not None:
             return "mean squared error of scaled numbers, where columns count equally"
-        return f"mean squared error in squared units of the data, and PSNR against a span of {shown(self.span)}"
+        return f"mean squared error in squared units of the data, and PSNR against a data_range of {shown(self.data_range)}"
 
     def at(self, kind: str, level: float) -> dict[str, Restored]:
         """The figures of one kind and level, by method."""
@@ -233,14 +234,15 @@ def robustness(
     clean = some_rows(values, wanted, random_state)
     fitted_on = _training(None if train is None else checked(ae, train, "train"), random_state)
     names, left_out = suited(ae.shape_, sum(map(len, fitted_on)), baselines)
-    span, scale = span_of(ae, values), ae.model_.scale.cpu().double().numpy()
+    data_range, scale = data_range_of(ae, values), ae.model_.scale.cpu().double().numpy()
     figures: list[Restored] = []
     for way in ways:
         methods = {NOTHING: ("", _filling(ae)), AUTOENCODER: ("", ae.reconstruct)}
         methods |= _baselines(ae, names, fitted_on, way.corruption, random_state)
         corrupted = [ae.corrupt(clean, random_state + draw, way.corruption) for draw in range(draws)]
         figures += [
-            _figure(way, name, *method, corrupted, clean, (span, scale, ae.kind_)) for name, method in methods.items()
+            _figure(way, name, *method, corrupted, clean, (data_range, scale, ae.kind_))
+            for name, method in methods.items()
         ]
     return Robustness(
         figures=tuple(figures),
@@ -249,7 +251,7 @@ def robustness(
         n_given=len(values),
         draws=int(draws),
         random_state=int(random_state),
-        span=span,
+        data_range=data_range,
         n_fitted=len(fitted_on[0]) if names else 0,
         n_chosen=len(fitted_on[1]) if names else 0,
         left_out=left_out,
@@ -312,8 +314,8 @@ def _figure(
     clean: Array,
     units: tuple[float, Array, Kind],
 ) -> Restored:
-    """The figures of one method for one way to spoil; units are the span of the data, the scale of each number and their kind."""
-    span, scale, kind = units
+    """The figures of one method for one way to spoil; units are the data_range of the data, the scale of each number and their kind."""
+    data_range, scale, kind = units
     restored = [restore(each) for each in corrupted]
     raw = [mean_squared_error(clean, each) for each in restored]
     uneven = bool((scale != scale.flat[0]).any())
@@ -329,14 +331,14 @@ def _figure(
         mse=mse,
         mse_scaled=float(np.mean(errors)) if uneven else None,
         spread=float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
-        psnr=psnr(mse, span) if span > 0 else None,
+        psnr=psnr(mse, data_range) if data_range > 0 else None,
         ssim=None
-        if no_likeness(clean.shape[1:], kind, span)
-        else float(np.mean([_likeness(clean, each, span, kind) for each in restored])),
+        if why_no_ssim(clean.shape[1:], kind, data_range)
+        else float(np.mean([_ssim(clean, each, data_range, kind) for each in restored])),
         sample=np.array(restored[0][:_SHOWN]),
     )
 
 
-def _likeness(x: Array, y: Array, span: float, kind: Kind) -> float:
+def _ssim(x: Array, y: Array, data_range: float, kind: Kind) -> float:
     clean, restored = (torch.from_numpy(np.asarray(side, np.float64)) for side in (x, y))
-    return float(likeness(clean, restored, span, kind).mean())
+    return float(image_ssim(clean, restored, data_range, kind).mean())

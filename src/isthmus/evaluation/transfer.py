@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.evaluation.measure import Evaluation
+from isthmus.evaluation.results import Evaluation
 from isthmus.results import Result, Table, plain
 
 __all__ = ["DataTransfer"]
@@ -30,19 +30,19 @@ class DataTransfer(Result):
     @property
     def times(self) -> float | None:
         """Squared error on the other data / on its own; in model units where columns have scales of their own. None for 0 / 0."""
-        return self.other.error / self.own.error if self.own.error else None
+        return self.other.errors.error / self.own.errors.error if self.own.errors.error else None
 
     @property
     def pca_times(self) -> float | None:
         """The same for PCA fitted on the training examples. None where there is none."""
-        if not self.own.pca_error or self.other.pca_error is None:
+        if self.own.pca is None or not self.own.pca.error or self.other.pca is None:
             return None
-        return self.other.pca_error / self.own.pca_error
+        return self.other.pca.error / self.own.pca.error
 
     def sentence(self) -> str:
         """What came out, in words."""
         if self.times is None:
-            return f"On {self.own_name} it leaves no error, on {self.other_name} a squared error of {self.other.error:.4g}."
+            return f"On {self.own_name} it leaves no error, on {self.other_name} a squared error of {self.other.errors.error:.4g}."
         ours = f"On {self.other_name} its squared error is {_times(self.times)} as large as on {self.own_name}"
         return f"{ours}{'' if self.pca_times is None else f'; that of PCA fitted on {self.own_name} {_times(self.pca_times)}'}."
 

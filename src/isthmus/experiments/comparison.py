@@ -68,7 +68,7 @@ class Comparison(Result):
 
     def values(self, column: Column) -> list[float | None]:
         """One figure of each, None where it has none."""
-        return [getattr(evaluation, column.name, None) for evaluation in self.evaluations]
+        return [evaluation.value(column.name) for evaluation in self.evaluations]
 
     def best(self, column: Column) -> list[str]:
         """Who is best in a column, all of them on a tie; nobody where all are alike, or measured differently."""
@@ -96,7 +96,7 @@ class Comparison(Result):
     def beaten(self) -> list[tuple[str, str, str]]:
         """Who beats whom, and in what: worse in nothing (code, parameters, error; speed to a tenth), better in something.
 
-        The error is that in which every column counts equally (`Evaluation.column_error`), of pictures the squared error.
+        The error is that in which every column counts equally (`Errors.column_error`), of images the squared error.
         """
         pairs = [(a, b) for a in range(len(self.names)) for b in range(len(self.names)) if a != b]
         ahead = [(a, b, _ahead(self.evaluations[a], self.evaluations[b])) for a, b in pairs]
@@ -135,16 +135,21 @@ class Comparison(Result):
         """The first n examples, and under them what each autoencoder makes of them."""
         examples = self.examples[:n]
         pairs = zip(self.names, self.autoencoders, self.evaluations, strict=True)
-        rows = {f"{printable(name, None)}\nMSE {each.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs}
+        rows = {
+            f"{printable(name, None)}\nMSE {each.errors.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs
+        }
         return under_each_other(examples, rows, pictured(self.autoencoders[0], image_shape))
 
     def plot(self) -> Figure:
         """The error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""
         same = len({each.code_size for each in self.evaluations}) == 1
-        xs = [each.n_parameters if same else each.code_size for each in self.evaluations]
+        xs = [each.cost.n_parameters if same else each.code_size for each in self.evaluations]
         points = [(name, float(x), _error(e)) for name, x, e in zip(self.names, xs, self.evaluations, strict=True)]
-        by_column = all(each.column_error is not None for each in self.evaluations)
-        beside = [each.pca_column_error if by_column else each.pca_mse for each in self.evaluations]
+        by_column = all(each.errors.column_error is not None for each in self.evaluations)
+        beside = [
+            None if each.pca is None else each.pca.column_error if by_column else each.pca.mse
+            for each in self.evaluations
+        ]
         pca = sorted({(float(x), error) for x, error in zip(xs, beside, strict=True) if error is not None})
         what = "parameters" if same else "numbers in a code"
         return tradeoff(
@@ -342,19 +347,19 @@ def _listed(words: list[str]) -> str:
 
 def _error(found: Evaluation) -> float:
     """What one is chosen by."""
-    return found.mse if found.column_error is None else found.column_error
+    return found.errors.mse if found.errors.column_error is None else found.errors.column_error
 
 
 def _rank(found: Evaluation) -> tuple[float, float]:
     """What one is chosen by, to the digits that are shown; where that is as good, the squared error decides."""
-    return tuple(float(shown(error).replace(",", "")) for error in (_error(found), found.mse))  # type: ignore[return-value]
+    return tuple(float(shown(error).replace(",", "")) for error in (_error(found), found.errors.mse))  # type: ignore[return-value]
 
 
 def _ahead(one: Evaluation, other: Evaluation) -> list[str]:
     """In what one is ahead of another; nothing where it is behind in anything."""
-    sizes = [(one.code_size, other.code_size), (one.n_parameters, other.n_parameters)]
+    sizes = [(one.code_size, other.code_size), (one.cost.n_parameters, other.cost.n_parameters)]
     errors = [_rank(each) for each in (one, other)]
-    rate = one.encode_per_second / other.encode_per_second
+    rate = one.cost.encode_per_second / other.cost.encode_per_second
     if any(a > b for a, b in sizes) or errors[0] > errors[1] or rate * NOISE < 1:
         return []
     how = ["smaller"] if any(a < b for a, b in sizes) else []

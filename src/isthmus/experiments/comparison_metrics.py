@@ -20,10 +20,10 @@ Needs = Literal["", "units", "loss", "corruption"]
 
 
 class Column(NamedTuple):
-    """A figure of `Evaluation`: its attribute, its title, which is better, and what has to agree for that to mean anything.
+    """A figure of `Evaluation`: its short name, its title, which is better, and what has to agree for that to mean anything.
 
     ``needs``: errors in model units need one scaling ("units"); losses one price of the code, and to be densities all, or masses of one
-    kind and scaling ("loss"); and what is restored one corruption ("corruption").
+    kind and scaling ("loss"); and denoised examples one corruption ("corruption").
     """
 
     name: str
@@ -53,12 +53,12 @@ COLUMNS = (  # a figure that nobody has is left out
     Column("pca_mse", "PCA's MSE"),
     Column("mse_scaled", "scaled MSE", "less", "units"),
     Column("pca_mse_scaled", "PCA's scaled", needs="units"),
-    Column("mse_restored", "restored MSE", "less", "corruption"),
-    Column("column_error_restored", "restored by column", "less", "corruption"),
+    Column("mse_denoised", "denoised MSE", "less", "corruption"),
+    Column("column_error_denoised", "denoised by column", "less", "corruption"),
     Column("psnr", "PSNR", "more"),
     Column("pca_psnr", "PCA's PSNR"),
     Column("ssim", "SSIM", "more"),
-    Column("explained", "explained", "more"),
+    Column("explained_variance", "explained variance", "more"),
     Column("bce_per_pixel", "BCE", "less", "units"),
     Column("nats", "nats", "less", "loss"),
     Column("encode_per_second", "encoded/s", "more", timed=True),

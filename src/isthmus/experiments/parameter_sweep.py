@@ -22,6 +22,8 @@ from isthmus.estimators.checkpoint import TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
 from isthmus.estimators.overrides import changed
 from isthmus.evaluation import evaluate
+from isthmus.evaluation.older_figures import OLDER
+from isthmus.evaluation.results import value_of
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
 from isthmus.experiments.membership import Membership, write_membership
@@ -42,8 +44,8 @@ MAX_TRIALS = 64  # trainings, unless more are asked for
 _LARGEST = 64  # numbers of a code, where nobody says which sizes
 _BY = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
 _ERRORS = (
-    "column_error_restored",
-    "mse_restored",
+    "column_error_denoised",
+    "mse_denoised",
     "column_error",
     "mse",
 )  # the first that means the same for all trainings
@@ -92,7 +94,7 @@ def sweep(
         DivergenceError: no training stayed finite.
     """
     if metric is not None and metric not in _BY:
-        raise RecordError(f"no figure '{metric}' to choose by{nearest(metric, _BY)}")
+        raise RecordError(f"no figure '{metric}' to choose by{nearest(OLDER.get(metric, metric), _BY)}")
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
     examples, held = _parts(X, validation_data, missing)
     room = SweepContext(
@@ -204,7 +206,7 @@ def _sketch(ae: Autoencoder, values: Any) -> None:
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:
-    if trials[-1].figures and trials[-1].figures.get(column.name) is None:
+    if trials[-1].figures and value_of(trials[-1].figures, column.name) is None:
         raise NotPossibleError(f"these trainings have no {column.name} to choose by: choose by mse")
     if not column.comparable([each.autoencoder for each in trials if each.autoencoder is not None]):
         names = ", ".join(trials[0].values)
@@ -215,7 +217,7 @@ def _error(trials: Sequence[Trial]) -> Column:
     """The squared error to choose by."""
     sound = [each for each in trials if each.autoencoder is not None]
     for name in _ERRORS:
-        there = all(each.figures.get(name) is not None for each in sound)
+        there = all(value_of(each.figures, name) is not None for each in sound)
         if there and _BY[name].comparable([each.autoencoder for each in sound if each.autoencoder is not None]):
             return _BY[name]
     return _BY["mse"]

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from isthmus.errors import DivergenceError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import Evaluation, shown
+from isthmus.evaluation.results import columns_of, value_of
 from isthmus.experiments.comparison_metrics import COLUMNS, PRICES, Column, text_of
 from isthmus.experiments.model_selection import Choice, select
 from isthmus.experiments.trial import Trial
 from isthmus.io.tables import csv_text
 from isthmus.plots.comparison import Line, against
-from isthmus.results import Result, flat
+from isthmus.results import Result
 
 __all__ = ["SIZE", "Sweep"]
 
@@ -56,7 +57,7 @@ class Sweep(Result):
 
     def figures(self, name: str) -> NDArray[np.float64]:
         """A figure on the validation examples (combinations, random states); NaN where there is none."""
-        found = [each.figures.get(name) for each in self.trials]
+        found = [value_of(each.figures, name) for each in self.trials]
         values = [math.nan if value is None else float(value) for value in found]
         return np.array(values).reshape(-1, len(self.states))
 
@@ -130,8 +131,8 @@ class Sweep(Result):
             )
         lines += [f"diverged: {self._label(each.values)}: {each.diverged}" for each in self.trials if each.diverged]
         if self.test is not None:
-            name, value = self.column.title, getattr(self.test, self.column.name)
-            beside = getattr(self.test, f"pca_{self.column.name}", None)
+            name, value = self.column.title, self.test.value(self.column.name)
+            beside = self.test.value(f"pca_{self.column.name}")
             pca = "" if beside is None else f", PCA's {shown(beside)}"
             lines.append(
                 f"on {self.test.n_examples:,} test examples, looked at now and only of this one: {name} {shown(value)}{pca}"
@@ -165,16 +166,17 @@ class Sweep(Result):
         return [
             {path: _plain(value) for path, value in each.values.items()}
             | {"random_state": each.random_state, "diverged": each.diverged}
-            | flat(each.figures)
+            | columns_of(each.figures)
             for each in self.trials
         ]
 
     def csv(self) -> str:
         """A line for each training: the values, the random state, and its figures on the validation examples."""
-        names = next((list(each.figures) for each in self.trials if each.figures), [])
+        tables = [columns_of(each.figures) for each in self.trials]
+        names = list(dict.fromkeys(name for table in tables for name in table))
         rows = (
-            [*map(text_of, each.values.values()), each.random_state, *(each.figures.get(name) for name in names)]
-            for each in self.trials
+            [*map(text_of, each.values.values()), each.random_state, *(table.get(name) for name in names)]
+            for each, table in zip(self.trials, tables, strict=True)
         )
         return csv_text([*self.axes, "random_state", *names], rows)
 

@@ -17,6 +17,7 @@ from isthmus.errors import DataError, DivergenceError, IsthmusWarning, ModelFile
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
 from isthmus.evaluation import evaluate
+from isthmus.evaluation.older_figures import current
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
 from isthmus.experiments.membership import Membership
@@ -165,7 +166,9 @@ def _known(home: Path) -> Figures | None:
             found = json.loads(file.read(_MOST))
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return found if "diverged" in found else current(found)
 
 
 def _write(home: Path, figures: Figures) -> None:

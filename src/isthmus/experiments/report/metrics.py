@@ -15,7 +15,7 @@ def lead(ae: Autoencoder, evaluation: Evaluation) -> str:
     shape = " by ".join(str(side) for side in ae.shape_)
     code = " by ".join(str(side) for side in ae.code_shape_)
     text = f"Each example ({shape} number{'s' * (ae.shape_ != (1,))}) goes through a code of {code}"
-    ours, theirs = evaluation.error, evaluation.pca_error
+    ours, theirs = evaluation.errors.error, (None if evaluation.pca is None else evaluation.pca.error)
     if theirs is None:
         return text + "."
     if not theirs or not ours:

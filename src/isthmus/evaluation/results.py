@@ -1,0 +1,291 @@
+"""Evaluation: all figures of one autoencoder on some examples, grouped by subject."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from isthmus.data.sentinels import Sentinel
+from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.latents import Codes
+from isthmus.evaluation.probes import Labels
+from isthmus.results import Result, Table, flat, plain
+
+__all__ = ["Columns", "Cost", "Denoising", "Errors", "Evaluation", "Nats", "columns_of", "shown", "value_of"]
+
+Fitted = Literal["training examples", "the same examples"]
+
+PATHS = {  # the short name of a figure, as in `metric=` and in the columns of tables, and its path
+    "n_parameters": "cost.n_parameters",
+    "seconds": "cost.seconds",
+    "encode_per_second": "cost.encode_per_second",
+    "reconstruct_per_second": "cost.reconstruct_per_second",
+    "mse": "errors.mse",
+    "mse_scaled": "errors.mse_scaled",
+    "psnr": "errors.psnr",
+    "ssim": "errors.ssim",
+    "explained_variance": "errors.explained_variance",
+    "column_error": "errors.column_error",
+    "pca_mse": "pca.mse",
+    "pca_mse_scaled": "pca.mse_scaled",
+    "pca_psnr": "pca.psnr",
+    "pca_ssim": "pca.ssim",
+    "pca_explained_variance": "pca.explained_variance",
+    "pca_column_error": "pca.column_error",
+    "mse_train": "training.mse",
+    "mse_train_scaled": "training.mse_scaled",
+    "nats": "nats.total",
+    "nll": "nats.nll",
+    "penalty": "nats.penalty",
+    "nats_per_dim": "nats.per_dim",
+    "bce_per_pixel": "nats.bce_per_pixel",
+    "bce_lower_bound": "nats.bce_lower_bound",
+    "mse_corrupted": "denoising.mse_corrupted",
+    "mse_denoised": "denoising.mse_denoised",
+    "column_error_denoised": "denoising.column_error",
+    "lost_columns": "columns.lost",
+    "n_lost_columns": "columns.n_lost",
+    "unexplained_variance": "columns.unexplained_variance",
+}
+SHORT = {path: name for name, path in PATHS.items()}
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Reconstruction errors, of the autoencoder or of PCA.
+
+    Attributes:
+        mse: mean of (x - reconstruction)², in squared units of the examples.
+        mse_scaled: the same in model units, where columns count equally. None where all columns have one scale.
+        psnr: peak signal-to-noise ratio, 10 log10(data_range² / mse), in dB; infinite for a perfect reconstruction. None where
+            all values are equal.
+        ssim: mean structural similarity of images, 1 for a perfect reconstruction. None where `Evaluation.ssim_missing` says why.
+        explained_variance: 1 - squared error / squared distance from the mean of the training examples, in model units. 1 for a
+            perfect reconstruction, 0 for the mean. None where the examples do not vary.
+        column_error: unexplained variance of a column, the mean over the columns of a table that vary, so that every column
+            counts equally; of windows, over channels. None for images.
+    """
+
+    mse: float
+    mse_scaled: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    explained_variance: float | None = None
+    column_error: float | None = None
+
+    @property
+    def error(self) -> float:
+        """The mean squared error in which columns count equally: `mse_scaled`, or `mse` where all columns have one scale."""
+        return self.mse if self.mse_scaled is None else self.mse_scaled
+
+
+@dataclass(frozen=True)
+class Nats:
+    """The loss of the deterministic code. For a variational autoencoder it is not -ELBO, whose codes are drawn.
+
+    Attributes:
+        nll, penalty: negative log-likelihood of the reconstruction and penalty of the code, in nats per example.
+        total: nll + penalty, in nats per example.
+        per_dim: total / n_features, in nats per dimension.
+        bce_per_pixel: binary cross-entropy, in nats per pixel, of pixels in [0, 1]; pixels outside are clipped. None unless the
+            likelihood is Bernoulli.
+        bce_lower_bound: entropy of the pixels, below which no `bce_per_pixel` can be. None likewise.
+    """
+
+    nll: float
+    penalty: float
+    total: float
+    per_dim: float
+    bce_per_pixel: float | None = None
+    bce_lower_bound: float | None = None
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Errors of an autoencoder that was trained on corrupted examples.
+
+    Attributes:
+        mse_corrupted: mean squared error of the corrupted examples, in squared units of the examples.
+        mse_denoised: mean squared error of their reconstructions.
+        column_error: `Errors.column_error` of their reconstructions.
+    """
+
+    mse_corrupted: float
+    mse_denoised: float
+    column_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns that are badly reconstructed.
+
+    Attributes:
+        lost: names and unexplained variance of the columns where it is 0.5 or more, the largest first, at most ten.
+        n_lost: number of all such columns.
+        unexplained_variance: squared error / squared distance from the mean, both in raw units and summed over all features: columns
+            of large values decide. None where nothing varies.
+    """
+
+    lost: tuple[tuple[str, float], ...] = ()
+    n_lost: int = 0
+    unexplained_variance: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the model costs.
+
+    Attributes:
+        n_parameters: trainable parameters.
+        seconds: training time.
+        encode_per_second, reconstruct_per_second: throughput in examples per second, measured here.
+    """
+
+    n_parameters: int
+    seconds: float
+    encode_per_second: float
+    reconstruct_per_second: float
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Result):
+    """Figures of one autoencoder on some examples.
+
+    A figure has a path, "errors.mse", and most have a short name, "mse" (`PATHS`). `to_dict` is nested by path; tables and
+    `to_frame` have a column for each short name, or path where there is no short name ("codes.size").
+
+    Attributes:
+        n_examples, n_features: number of examples, and of features (pixels of an image) of each.
+        code_size: dimension of a code.
+        data_range: the range that PSNR and SSIM refer to: 255 for bytes, 1 for unscaled values in [0, 1], else largest - smallest.
+        cost: parameters, training time, throughput.
+        errors: reconstruction errors.
+        pca: the same of PCA with `code_size` components, fitted on scaled examples. None where `pca_missing` says why.
+        training: `errors` on at most 10,000 training examples; only the squared errors. None where these are not known.
+        denoising: errors on corrupted examples. None for an autoencoder trained on clean ones.
+        nats: the loss.
+        columns: columns that are badly reconstructed.
+        ssim_missing: why there is no structural similarity, or "".
+        pca_fitted_on: what PCA, and the mean of `explained_variance`, was fitted on; on the same examples it has an advantage.
+        pca_missing: why there is no PCA of equal size, or "".
+        codes: diagnostics of the latent units.
+        labels: how well labels can be predicted from the codes. None where `labels_missing` says why, and where there are none.
+        labels_missing: why the given labels cannot score, or "".
+        advice: what to do about it, the most severe first.
+        all_alike: whether all examples, including those of training where known, are equal.
+        sentinels: columns in which one value far from all others is frequent, such as -999 (`isthmus.data.sentinels`), among the
+            training examples, or these where those are not known.
+    """
+
+    n_examples: int
+    n_features: int
+    code_size: int
+    data_range: float
+    cost: Cost
+    errors: Errors
+    pca: Errors | None
+    training: Errors | None
+    denoising: Denoising | None
+    nats: Nats
+    columns: Columns
+    ssim_missing: str
+    pca_fitted_on: Fitted
+    pca_missing: str
+    codes: Codes
+    labels: Labels | None
+    labels_missing: str
+    advice: tuple[Advice, ...] = ()
+    all_alike: bool = False
+    sentinels: tuple[Sentinel, ...] = ()
+
+    def value(self, name: str) -> Any:
+        """A figure by its short name, "mse", or by its path, "errors.mse"; None where there is none."""
+        return value_of(asdict(self), name)
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, value and unit of each figure that there is, for people."""
+        errors, pca, nats, cost = self.errors, self.pca, self.nats, self.cost
+        none = Errors(math.nan)
+        by_pca = none if pca is None else pca
+        fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
+        peak = f"dB, data range {shown(self.data_range)}; higher is better"
+        share = "unexplained variance of a column (channel), mean over columns"
+        parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
+        spoilt = (None, None) if self.denoising is None else (self.denoising.mse_corrupted, self.denoising.mse_denoised)
+        table: list[tuple[str, float | None, str]] = [
+            ("Mean squared error", errors.mse, "squared units of the data"),
+            ("PCA's mean squared error", None if pca is None else pca.mse, self.pca_missing or fitted),
+            ("Error of scaled features", errors.mse_scaled, "squared, after scaling: columns count equally"),
+            ("PCA's error of scaled features", by_pca.mse_scaled, fitted),
+            ("Error by column", errors.column_error, share),
+            ("PCA's error by column", by_pca.column_error, "likewise"),
+            (
+                "Error on training examples",
+                None if self.training is None else self.training.error,
+                "squared, as above; on 10,000 at most",
+            ),
+            ("Explained variance", errors.explained_variance, "1 - squared error / squared distance from the mean"),
+            ("PCA's explained variance", by_pca.explained_variance, "likewise"),
+            ("PSNR", errors.psnr, peak),
+            ("PCA's PSNR", by_pca.psnr, peak),
+            ("SSIM", errors.ssim, "structural similarity of images; 1 is the best"),
+            ("PCA's SSIM", by_pca.ssim, "likewise"),
+            ("Cross-entropy per pixel", nats.bce_per_pixel, "nats per pixel, of pixels in [0, 1]"),
+            ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
+            ("MSE of corrupted examples", spoilt[0], "squared units of the data"),
+            ("MSE of denoised examples", spoilt[1], "squared units of the data"),
+            ("Loss", nats.total, "nats per example, of the deterministic code"),
+            ("Reconstruction part", parts[0], "nats per example"),
+            ("Penalty part", parts[1], "nats per example"),
+            ("Loss per dimension", nats.per_dim, f"nats per dimension; {self.n_features:,} features"),
+            ("Parameters", cost.n_parameters, "trainable parameters"),
+            ("Training", cost.seconds, "seconds"),
+            ("Encoding", cost.encode_per_second, "examples per second"),
+            ("Reconstructing", cost.reconstruct_per_second, "examples per second"),
+            ("Measured on", self.n_examples, "examples"),
+        ]
+        kept = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
+        return [(name, "none" if value is None else shown(value), unit) for name, value, unit in kept]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON values, nested by subject; what is not finite is None."""
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+    def table(self) -> Table:
+        """Name, value and unit of each figure, under a header."""
+        return ["figure", "value", "unit"], self.rows()
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        return [columns_of(asdict(self))]
+
+
+def value_of(figures: Mapping[str, Any], name: str) -> Any:
+    """A figure of nested plain ones by its short name or path; None where there is none."""
+    found: Any = figures
+    for part in PATHS.get(name, name).split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested plain figures as the columns of a table: short names, and paths where there is no short name; lists are left out.
+
+    A baseline that was not measured has its columns, which are None: tables of several evaluations have the same columns.
+    """
+    parts = {path.partition(".")[0] for path in SHORT}
+    paths = {
+        path: value for path, value in flat(figures).items() if path in SHORT or path.partition(".")[0] not in parts
+    }
+    found = {SHORT.get(path, path): value for path, value in paths.items()}
+    missing = {part for part in parts if part in figures and figures[part] is None}
+    return found | {name: None for path, name in SHORT.items() if path.partition(".")[0] in missing}
+
+
+def shown(value: float) -> str:
+    """Four digits; whole numbers in full."""
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else str(value)
+    whole = isinstance(value, int) or 1000 <= abs(value) < 1e9
+    return f"{value:,.0f}" if whole else f"{value:.4g}"

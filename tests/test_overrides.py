@@ -9,11 +9,13 @@ import pytest
 from isthmus import Autoencoder, bottlenecks, corruptions, likelihoods, optimizers, scaling
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
+from isthmus.cli.train import _words
 from isthmus.corruptions import GaussianNoise
+from isthmus.errors import RecordError
 from isthmus.estimators.overrides import overridden
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
-from isthmus.records import Record
+from isthmus.records import Record, arguments
 
 COMPONENTS = {
     "bottleneck": [getattr(bottlenecks, name) for name in bottlenecks.__all__],
@@ -107,6 +109,8 @@ def test_the_given_estimator_is_left_alone() -> None:
         ("bottleneck.beta=-1", r"Gaussian: beta=-1 cannot be"),
         ("bottleneck.beta=NaN", r"beta"),
         ("epochs", r"'epochs' is no field=value"),
+        ("=3", r"'=3' is no field=value"),
+        ("epochs= ", r"epochs= has no value: give for example epochs=5"),
         ("epochs=-1", r"'epochs' parameter"),
         ("epochs=many", r"'epochs' parameter"),
         ("optimizer.schedule=Conv", r"schedule"),
@@ -127,3 +131,17 @@ def test_a_learned_scale_and_a_number_can_both_be_typed() -> None:
 def test_a_record_with_needed_fields_can_be_chosen(start: Identity | str) -> None:
     assignments = ["bottleneck=TopK", "bottleneck.size=8", "bottleneck.k=2"]
     assert overridden(Autoencoder(start), assignments).bottleneck == TopK(8, k=2)  # type: ignore[arg-type]
+
+
+def test_a_field_given_twice_is_refused_by_all_who_take_words() -> None:
+    """Otherwise the last one wins in silence, and a person looks for the effect of the first."""
+    for words in (["epochs=3", "epochs=4"], ["epochs=3", " epochs = 3"]):
+        with pytest.raises(RecordError, match=r"epochs is given twice, as 3 and as [34]: give it once"):
+            overridden(Autoencoder(), words)
+    with pytest.raises(RecordError, match="n is given twice, as 1 and as 2: give it once"):
+        arguments({"drawing": lambda n: n}, ["n=1", "n=2"])
+    for word, said in (("n", "'n' is no field=value"), ("n=", "n= has no value")):
+        with pytest.raises(RecordError, match=said):
+            arguments({"drawing": lambda n: n}, [word])
+    with pytest.raises(RecordError, match="epochs is given twice"):
+        _words(["epochs=1,2", "epochs=3"], None)

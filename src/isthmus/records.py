@@ -28,6 +28,7 @@ __all__ = [
     "Share",
     "Sizes",
     "arguments",
+    "assigned",
     "describe",
     "nearest",
     "override",
@@ -134,13 +135,27 @@ def parse(text: str) -> Any:
     return {"True": True, "False": False}.get(text, text)
 
 
+def assigned(words: Iterable[str], such_as: str = "epochs=5 or bottleneck.size=16") -> dict[str, str]:
+    """What stands on the two sides of each ``field=value``; `RecordError` where one is none, is empty or is given twice."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        path, equals, text = (part.strip() for part in word.partition("="))
+        if not equals or not path:
+            raise RecordError(f"{quoted(word)} is no field=value: give for example {such_as}")
+        if not text:
+            raise RecordError(f"{path}= has no value: give for example {such_as}")
+        if path in pairs:
+            raise RecordError(f"{path} is given twice, as {pairs[path]} and as {text}: give it once")
+        pairs[path] = text
+    return pairs
+
+
 def arguments(functions: Mapping[str, Callable[..., Any]], assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
     """For each named function the arguments among ``name=value`` that it takes; `RecordError` for one that none takes."""
     given = {"ae", "X", "y", "train"}  # by the run
     takes = {name: signature(function).parameters.keys() - given for name, function in functions.items()}
     choices: dict[str, dict[str, Any]] = {name: {} for name in functions}
-    for assignment in assignments:
-        name, _, text = assignment.partition("=")
+    for name, text in assigned(assignments, "size=16").items():
         takers = [each for each in functions if name in takes[each]]
         if not takers:
             known = sorted({each for names in takes.values() for each in names})

@@ -154,18 +154,18 @@ def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[
     """Of what is typed after the verb: the recipe, its autoencoder with the fields of one value, these as typed, and those of several."""
     from isthmus import recipes
     from isthmus.errors import RecordError
-    from isthmus.estimators.overrides import alternatives, assigned, overridden
+    from isthmus.estimators.overrides import alternatives, overridden
     from isthmus.experiments.sweep_result import SIZE
+    from isthmus.records import assigned
 
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae, fixed, grid = recipes.find(recipe).set_params(random_state=0), list[str](), dict[str, list[Any]]()
-    for word in words:
-        path, text = assigned(word)
+    for path, text in assigned(words).items():
         values = alternatives(path, text)
         if len(values) > 1:
             grid[path] = values
         else:
-            fixed.append(word)
+            fixed.append(f"{path}={text}")
     if seeds is not None:
         if "random_state" in grid or any(word.startswith("random_state=") for word in fixed):
             raise RecordError("--seeds and random_state=... say the same; give one of them")

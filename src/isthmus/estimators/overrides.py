@@ -10,9 +10,9 @@ from isthmus.errors import RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.defaults import COMPONENTS, DEFAULTS, component
 from isthmus.estimators.model_file import record_types
-from isthmus.records import Record, field_names, nearest, override, parse, switch
+from isthmus.records import Record, assigned, field_names, nearest, override, parse, switch
 
-__all__ = ["alternatives", "assigned", "changed", "overridden"]
+__all__ = ["alternatives", "changed", "overridden"]
 
 
 def overridden(ae: Autoencoder, assignments: Iterable[str]) -> Autoencoder:
@@ -21,17 +21,7 @@ def overridden(ae: Autoencoder, assignments: Iterable[str]) -> Autoencoder:
     Raises:
         RecordError: there is no such field, with those there are and the nearest; or the value cannot be.
     """
-    return changed(ae, {path: parse(text) for path, text in map(assigned, assignments)})
-
-
-def assigned(assignment: str) -> tuple[str, str]:
-    """The two sides of ``field=value``; `RecordError` where it is none."""
-    path, equals, text = assignment.partition("=")
-    if not equals:
-        raise RecordError(
-            f"'{assignment}' is no field=value; a recipe's name comes first, then for example epochs=5 or bottleneck.size=16"
-        )
-    return path.strip(), text.strip()
+    return changed(ae, {path: parse(text) for path, text in assigned(assignments).items()})
 
 
 def changed(ae: Autoencoder, values: Mapping[str, Any]) -> Autoencoder:

@@ -151,8 +151,8 @@ def test_blame_is_what_the_best_number_in_its_place_would_mend_where_the_net_is_
 
 def test_of_a_table_the_autoencoder_that_errs_less_on_examples_held_out_is_taken() -> None:
     random = np.random.default_rng(0)
-    flat = random.normal(size=(300, 4)) @ random.normal(size=(4, 8)) + 0.01 * random.normal(size=(300, 8))
-    t = random.uniform(-3, 3, (600, 1))
+    flat = random.normal(size=(200, 4)) @ random.normal(size=(4, 8)) + 0.01 * random.normal(size=(200, 8))
+    t = random.uniform(-3, 3, (300, 1))
     bent = np.hstack([np.sin(k * t) for k in (0.5, 1, 1.5)] + [t**2])
     linear, deep = (OutlierDetector(random_state=0).fit(X) for X in (flat, bent))
     assert linear.autoencoder_.architecture_ == MLP(())

@@ -130,7 +130,7 @@ def test_a_grid_search_over_scalings_compares_what_compares() -> None:
     X = plane(400, noise=0.5) * 100 + 1000
     scalings = [Standard(), Standard(per="all"), MinMax(), MinMax(per="feature")]
     found = GridSearchCV(
-        quick(epochs=80, batch_size=20, optimizer=Adam(0.02, schedule=OneCycle())),
+        quick(epochs=40, batch_size=20, optimizer=Adam(0.02, schedule=OneCycle())),
         {"scaling": scalings},
         cv=2,
         refit=False,

@@ -101,6 +101,7 @@ def test_where_its_own_data_are_gone_only_the_others_figures_are_shown(folder: P
     assert {path.name: path.read_bytes() for path in (tmp_path / "r/figures").iterdir()} == before
 
 
+@pytest.mark.thorough
 def test_a_bare_model_file_gets_a_page_where_it_is_told(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "r/model.safetensors", tmp_path / "m.safetensors")
     data = str(folder / "own.npz")
@@ -116,6 +117,7 @@ def test_a_bare_model_file_gets_a_page_where_it_is_told(folder: Path, tmp_path: 
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.thorough
 def test_pictures_that_were_asked_for_stay_on_the_page(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "own.npz", tmp_path)

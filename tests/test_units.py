@@ -122,7 +122,7 @@ def test_no_half_of_honest_data_is_said_to_have_become_smaller(load: Any) -> Non
 VERBS: dict[str, list[str]] = {
     "detect": ["--normal", "t.csv"],
     "plot": ["reconstructions", "traversal", "--out", "drawn"],
-    "robustness": ["kinds=noise", "levels=0.3", "draws=1"],
+    "robustness": ["kinds=GaussianNoise", "levels=0.3", "draws=1"],
     "sample": ["--method", "gmm"],
     "compare": ["other.safetensors"],
     "evaluate": [],

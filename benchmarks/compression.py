@@ -151,12 +151,12 @@ def counted(title: str, runs: list[Measured], others: dict[str, int], n: int) ->
     best = min(others.values())
     size = statistics.median(each.model_bytes for each in found)
     both = [ours(run, "with its model").bits for run in runs]
-    pays = [each.pays_off(best) for each in found]
+    pays = [each.break_even_examples(best) for each in found]
     cells = [title, f"{size:,.0f}", figure([*both], 2), figure([*pays], 0)]
     jpeg = []
     for run in runs:
         rate = at_psnr(run.points, SHEETS[0], float(run.found.psnr or 0))
-        jpeg.append(None if rate is None else run.found.pays_off(rate * run.found.n_features * n / 8))
+        jpeg.append(None if rate is None else run.found.break_even_examples(rate * run.found.n_features * n / 8))
     cells.append(figure([*jpeg], 0))
     seconds = [
         figure([*values], 1)

@@ -28,7 +28,7 @@ from isthmus.plots.figure import save_png
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 SHOWN = (0.3, 0.5, 1.0)  # levels in the figure of denoised digits
-COMPLETING = ("mean example", "linear map")
+COMPLETING = ("training mean", "ridge regression")
 BYTE = 255**2  # errors on the page are of pixels in [0, 1]
 
 
@@ -110,7 +110,7 @@ def hidden_error(ae: Autoencoder, X: np.ndarray) -> float:
 def drawn(noisy: list[Trained], occluded: list[Trained], folder: Path) -> None:
     """Three figures: error by noise level, denoised digits, completed digits."""
     save_png(plots.robustness(joined(noisy, LEVELS)), folder / "robustness.png")
-    kept = joined(noisy, SHOWN, without=("mean example", "median filter"))
+    kept = joined(noisy, SHOWN, without=("training mean", "mean example", "median filter"))
     save_png(plots.restorations(kept, kind="GaussianNoise"), folder / "dense-or-conv.png")
     whole = occluded[0].sweeps[0]
     figures = tuple(figure for system in occluded for figure in system.sweeps[0].figures)
@@ -279,7 +279,9 @@ def beside_baselines(system: Trained, reference: Trained, own: float) -> str:
 
 def named(method: str) -> str:
     """The name of a method on the page."""
-    return {NOTHING: "identity", "mean example": "training mean", "linear map": "ridge regression"}.get(method, method)
+    return {"doing nothing": "identity", "mean example": "training mean", "linear map": "ridge regression"}.get(
+        method, method
+    )
 
 
 def share(one: float, other: float) -> str:

@@ -588,8 +588,8 @@ def test_lossless_sizes_are_those_of_the_packers() -> None:
 
 def test_when_it_pays_off() -> None:
     found = Compressed(10, 4, 100, 40, 1000, 1.0, 1.0, 1.0, None, 0.0, 1.0, 0.0)
-    assert found.pays_off(600) == 20  # 1,000 bytes are saved after 20 examples of 50 each
-    assert found.pays_off(100) is None
+    assert found.break_even_examples(600) == 20  # 1,000 bytes are saved after 20 examples of 50 each
+    assert found.break_even_examples(100) is None
 
 
 # The command line

@@ -31,7 +31,7 @@ from isthmus.experiments.measured_figures import drawing
 from isthmus.likelihoods import Normal
 
 Array = NDArray[Any]
-PLAIN = ("mean example", "linear map")  # the quick ones
+PLAIN = ("training mean", "ridge regression")  # the quick ones
 
 
 def trained(X: Array, corruption: Any = "auto", epochs: int = 1, **choices: Any) -> Autoencoder:
@@ -71,7 +71,7 @@ def test_the_linear_map_of_many_columns_takes_memory_in_proportion_to_the_exampl
     x = rng.random((6, 5_000), np.float32)
     tracemalloc.start()
     try:
-        chosen("linear map", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
+        chosen("ridge regression", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
         assert tracemalloc.get_traced_memory()[1] < 60 * x.nbytes
     finally:
         tracemalloc.stop()
@@ -83,7 +83,7 @@ def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:
     covariance = axes @ axes.T / 8
     X = rng.multivariate_normal(np.full(8, 2.0), covariance, 40_000)
     pairs = [Pairs(part + s * rng.normal(size=part.shape), part) for part in (X[:20_000], X[20_000:30_000], X[30_000:])]
-    _, restore = chosen("linear map", pairs[0], pairs[1])
+    _, restore = chosen("ridge regression", pairs[0], pairs[1])
     least = np.trace(covariance - covariance @ np.linalg.inv(covariance + s**2 * np.eye(8)) @ covariance) / 8
     assert np.square(restore(pairs[2].corrupted) - pairs[2].clean).mean() == pytest.approx(least, rel=0.02)
 
@@ -119,7 +119,7 @@ def test_the_setting_is_the_best_on_the_other_training_examples(rng: np.random.G
     assert chosen("median filter", noisy, noisy)[0] == "7 x 7"  # nothing to lose: the widest
     fine = rng.integers(0, 2, (6, 12, 12)).astype(float)
     assert chosen("median filter", noisy, Pairs(fine, fine))[0] == "3 x 3"  # everything to lose: the narrowest
-    far = chosen("linear map", noisy, noisy)[1](9 * noisy.corrupted)
+    far = chosen("ridge regression", noisy, noisy)[1](9 * noisy.corrupted)
     assert (far.min(), far.max()) == (0, 1)  # within the range of the training pictures
 
 
@@ -148,15 +148,19 @@ def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Datas
 def test_what_learned_to_restore_does(result: Robustness) -> None:
     here = result.at("GaussianNoise", 0.4)
     assert here[AUTOENCODER].mse < 0.3 * here[NOTHING].mse
-    assert here[AUTOENCODER].mse < 0.6 * here["mean example"].mse
-    assert here["linear map"].mse < here["median filter"].mse < here[NOTHING].mse
+    assert here[AUTOENCODER].mse < 0.6 * here["training mean"].mse
+    assert here["ridge regression"].mse < here["median filter"].mse < here[NOTHING].mse
     assert set(here) == {NOTHING, AUTOENCODER, *denoising_baselines.BASELINES}
 
 
 def test_a_linear_autoencoder_cannot_beat_the_linear_map(digits: data.Dataset) -> None:
     ae = trained(digits.train, GaussianNoise(0.4), 15, architecture=MLP(()), likelihood=Normal())
-    result = robustness(ae, digits.test, train=digits.train, levels=0.4, baselines=["linear map"])
-    assert 0.98 * one(result, "linear map").mse < one(result, AUTOENCODER).mse < 2 * one(result, "linear map").mse
+    result = robustness(ae, digits.test, train=digits.train, levels=0.4, baselines=["ridge regression"])
+    assert (
+        0.98 * one(result, "ridge regression").mse
+        < one(result, AUTOENCODER).mse
+        < 2 * one(result, "ridge regression").mse
+    )
 
 
 def test_the_same_random_state_gives_the_same_figures(
@@ -218,14 +222,14 @@ def test_tables_are_compared_in_scaled_numbers(rng: np.random.Generator) -> None
     result = robustness(ae, X[:90], train=X[90:], levels=0.5, baselines=None)
     assert result.methods == (NOTHING, AUTOENCODER, *PLAIN)
     assert "are no pictures" in result.left_out["median filter"]
-    nothing, mean = one(result, NOTHING), one(result, "mean example")
+    nothing, mean = one(result, NOTHING), one(result, "training mean")
     assert nothing.mse_scaled == pytest.approx(0.25, rel=0.1)
     deviations = np.array([*X.std(0)[:3], 1.0])
     assert nothing.mse == pytest.approx(0.25 * np.square(deviations).mean(), rel=0.2)
     others = np.random.default_rng(0).permutation(210)[42:]  # the rest is what settings are chosen on
     middle = X[90:][others].mean(0)
     assert mean.mse_scaled == pytest.approx(np.square((X[:90] - middle) / deviations).mean(), rel=0.01)
-    assert "scaled numbers" in result.notes()[0]
+    assert "scaled features" in result.notes()[0]
 
 
 def test_few_examples_do(ae: Autoencoder, digits: data.Dataset) -> None:
@@ -233,7 +237,7 @@ def test_few_examples_do(ae: Autoencoder, digits: data.Dataset) -> None:
     assert len(result.methods) == 7
     assert (result.n_examples, result.n_fitted, result.n_chosen) == (1, 2, 1)
     few = robustness(ae, digits.test[:1], train=digits.train[:2], levels=0.4)
-    assert "2 training examples are too few" in few.left_out["linear map"]
+    assert "2 training examples are too few" in few.left_out["ridge regression"]
 
 
 def test_memory_maps_stay_and_many_examples_are_sampled(ae: Autoencoder, digits: data.Dataset, tmp_path: Path) -> None:
@@ -249,7 +253,7 @@ def test_memory_maps_stay_and_many_examples_are_sampled(ae: Autoencoder, digits:
 def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denoising_baselines, "find_spec", lambda _: None)
     names, missing = suited((8, 8), 100)
-    assert names == ["mean example", "linear map", "median filter"]
+    assert names == ["training mean", "ridge regression", "median filter"]
     assert set(missing) == {"non-local means", "total variation"}
     assert "pip install 'isthmus[image]'" in missing["total variation"]
 
@@ -330,7 +334,15 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
         "digits",
     )
     assert run(*train, "--out", "r", cwd=tmp_path).returncode == 0
-    words = ("robustness", "r", "kinds=noise,mask", "levels=0.3,0.5", "n=20", "draws=1", "baselines=median filter")
+    words = (
+        "robustness",
+        "r",
+        "kinds=GaussianNoise,Masking",
+        "levels=0.3,0.5",
+        "n=20",
+        "draws=1",
+        "baselines=median filter",
+    )
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "20 of 360 examples" in done.stdout
@@ -342,7 +354,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
         ("GaussianNoise", "0.3", "median filter"),
     ]
     assert len(rows) == 12
-    for name in ("robustness", "restorations-noise", "restorations-mask"):
+    for name in ("robustness", "restorations-gaussiannoise", "restorations-masking"):
         assert (tmp_path / f"r/figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     elsewhere = json.loads(run(*words, "--json", "--out", "o", cwd=tmp_path).stdout)
     assert [str(each["mse"]) for each in elsewhere["figures"]] == [row["mse"] for row in rows]
@@ -359,4 +371,10 @@ def test_without_the_extra_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyP
         monkeypatch.setitem(sys.modules, name, None)
     X = rng.random((30, 6, 6), dtype=np.float32)
     result = robustness(trained(X, GaussianNoise(0.2)), X[:10], train=X[10:], levels=0.2)
-    assert result.methods == (NOTHING, AUTOENCODER, "mean example", "linear map", "median filter")
+    assert result.methods == (NOTHING, AUTOENCODER, "training mean", "ridge regression", "median filter")
+
+
+def test_an_earlier_name_of_a_baseline_is_answered_with_the_new_one(ae: Autoencoder, digits: data.Dataset) -> None:
+    for old, new in (("linear map", "ridge regression"), ("mean example", "training mean")):
+        with pytest.raises(RecordError, match=f"no baseline '{old}'; did you mean {new}\\?"):
+            robustness(ae, digits.test, train=digits.train, baselines=[old])

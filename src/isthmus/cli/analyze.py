@@ -83,13 +83,14 @@ def robustness(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME=VALUE]...", help="kinds=noise,mask levels=0.3,0.5,0.7 draws=3 n=500 random_state=0"
+            metavar="[NAME=VALUE]...",
+            help="kinds=GaussianNoise,Masking levels=0.3,0.5,0.7 draws=3 n=500 random_state=0",
         ),
     ] = None,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """How well a run restores as the spoiling grows, beside doing nothing, filters and the best linear map."""
+    """How well a run restores as the spoiling grows, compared with the identity, filters and ridge regression."""
     from isthmus.evaluation.robustness_curve import robustness as measured
     from isthmus.experiments import run_folder
     from isthmus.experiments.run_report import whole

@@ -53,7 +53,7 @@ class Compressed:
         mse_scaled: mse in model units, where columns count equally. None where all have one scale.
         increase: by which share the mean squared error has grown, in model units, where columns count equally.
         data_range: the range that `psnr` refers to, as in `isthmus.evaluation.Evaluation`.
-        psnr: 10 log10(span² / mse), in decibels; None where all numbers are equal.
+        psnr: 10 log10(data_range² / mse), in decibels; None where all numbers are equal.
     """
 
     n_examples: int
@@ -79,7 +79,7 @@ class Compressed:
         """Of the file, for each number of the examples (for gray pictures: each pixel)."""
         return self.bits_per_example / self.n_features
 
-    def pays_off(self, other: float) -> int | None:
+    def break_even_examples(self, other: float) -> int | None:
         """From how many examples on model and file together are smaller than ``other`` bytes for these; None if never."""
         saved = (other - self.bytes) / self.n_examples
         return math.ceil(self.model_bytes / saved) if saved > 0 else None
@@ -87,11 +87,11 @@ class Compressed:
     def rows(self, others: Mapping[str, int]) -> list[tuple[str, str, str]]:
         """Name, value and unit of each figure, for people; beside the bytes that others take for the same examples."""
         best = min(others, key=lambda name: others[name])
-        after, raw = self.pays_off(others[best]), self.pays_off(self.raw_bytes)
+        after, raw = self.break_even_examples(others[best]), self.break_even_examples(self.raw_bytes)
         rows = [
-            ("File", f"{self.bytes:,}", f"bytes, for {self.n_examples:,} examples of {self.n_features:,} numbers"),
+            ("File", f"{self.bytes:,}", f"bytes, for {self.n_examples:,} examples of {self.n_features:,} features"),
             ("Bits per example", f"{self.bits_per_example:,.4g}", "all of the file counted"),
-            ("Bits per number", f"{self.bits_per_dim:.4g}", "likewise"),
+            ("Bits per dimension", f"{self.bits_per_dim:.4g}", "likewise"),
             ("Raw bytes", f"{self.raw_bytes:,}", _times(self.raw_bytes, self.bytes)),
             *(
                 (f"As {name}", f"{size:,}", f"bytes, without loss; {_times(size, self.bytes)}")
@@ -110,9 +110,7 @@ class Compressed:
             ("Growth by rounding", f"{self.increase:.2%}", "of the error, in model units"),
         ]
         if self.psnr is not None:
-            rows.append(
-                ("PSNR", f"{self.psnr:.4g}", f"dB against a data_range of {self.data_range:.4g}; higher is better")
-            )
+            rows.append(("PSNR", f"{self.psnr:.4g}", f"dB, data range {self.data_range:.4g}; higher is better"))
         if self.step is not None:
             rows.append(("Step", f"{self.step:.4g}", "how far it moves a reconstruction, in model units"))
         return rows

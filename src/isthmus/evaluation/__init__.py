@@ -15,7 +15,7 @@ Read in this order:
     transfer              other data side by side with its own
     latent_traversal      traversals, interpolations, neighbors: ways through the codes
     corruption_levels     kinds of corruption and their levels
-    denoising_baselines   doing nothing, the mean, filters, the best linear map
+    denoising_baselines   the identity, the training mean, ridge regression, filters
     robustness_curve      how well it restores as the corruption grows, beside these
     pca_reconstructions   examples by PCA of equal width and by the autoencoder
     detection_result      which examples are anomalous, how sure that is, and why

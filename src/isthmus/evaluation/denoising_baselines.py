@@ -123,12 +123,13 @@ def total_variation(pairs: Pairs) -> dict[str, Restore]:
 
 
 BASELINES: dict[str, Callable[[Pairs], dict[str, Restore]]] = {
-    "mean example": mean_example,
-    "linear map": linear_map,
+    "training mean": mean_example,
+    "ridge regression": linear_map,
     "median filter": median_filter,
     "non-local means": non_local_means,
     "total variation": total_variation,
 }
+OLDER = {"mean example": "training mean", "linear map": "ridge regression"}  # names in earlier versions
 _FILTERS = {"median filter", "non-local means", "total variation"}
 _EXTRA = {"non-local means", "total variation"}  # of scikit-image
 
@@ -147,7 +148,7 @@ def suited(shape: tuple[int, ...], n: int, wanted: Sequence[str] | None = None) 
     names = list(BASELINES) if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:
         if name not in BASELINES:
-            raise RecordError(f"no baseline {name!r}{nearest(str(name), BASELINES)}")
+            raise RecordError(f"no baseline {name!r}{nearest(OLDER.get(str(name), str(name)), BASELINES)}")
     reasons: dict[str, str] = {}
     if n < 3:
         reason = (

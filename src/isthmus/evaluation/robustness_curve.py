@@ -37,7 +37,7 @@ __all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
 
 Array = NDArray[Any]
 
-NOTHING, AUTOENCODER = "doing nothing", "autoencoder"
+NOTHING, AUTOENCODER = "identity", "autoencoder"
 _EXAMPLES, _MOST = 500, 2**20  # measured unless told otherwise: examples, and numbers
 _FITTED, _FITTED_NUMBERS = 100_000, 2**24  # baselines are fitted on no more training examples, nor on more numbers
 _CHOSEN, _CHOSEN_NUMBERS = 256, 2**16  # and their settings chosen on no more than these others
@@ -51,12 +51,13 @@ class Restored:
 
     Attributes:
         kind, level, unit, trained: as in `InputCorruption`.
-        method: "doing nothing", "autoencoder" or a name in `isthmus.evaluation.denoising_baselines.BASELINES`.
+        method: "identity" (the corrupted examples themselves), "autoencoder" or a name in
+            `isthmus.evaluation.denoising_baselines.BASELINES`.
         setting: what was chosen on training examples, or "".
         mse: mean squared error against the clean examples, in squared units of the data: the mean over the draws.
         mse_scaled: the same in model units, where columns count equally. None where all numbers have one scale.
         spread: standard deviation of `error` over the draws, None where there is one draw.
-        psnr: 10 log10(span² / mse) in decibels; infinite without an error, None where all numbers are equal.
+        psnr: 10 log10(data_range² / mse) in decibels; infinite without an error, None where all numbers are equal.
         ssim: structural similarity of pictures (`isthmus.metrics.structural_similarities`), 1 where nothing is lost: the mean over
             examples and draws. None where examples are no pictures, or smaller than its window.
         sample: the first few examples of the first draw as the method leaves them, (k, *shape).
@@ -77,7 +78,7 @@ class Restored:
 
     @property
     def error(self) -> float:
-        """What methods are compared by: the error of scaled numbers, where scales differ."""
+        """What methods are compared by: the error of scaled features, where scales differ."""
         return self.mse if self.mse_scaled is None else self.mse_scaled
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,8 +128,8 @@ class Robustness(Result):
     def unit(self) -> str:
         """What is shown of the errors."""
         if self.figures[0].mse_scaled is not None:
-            return "mean squared error of scaled numbers, where columns count equally"
-        return f"mean squared error in squared units of the data, and PSNR against a data_range of {shown(self.data_range)}"
+            return "mean squared error of scaled features, where columns count equally"
+        return f"mean squared error in squared units of the data, and PSNR for a data range of {shown(self.data_range)}"
 
     def at(self, kind: str, level: float) -> dict[str, Restored]:
         """The figures of one kind and level, by method."""
@@ -179,7 +180,7 @@ class Robustness(Result):
 
     def table(self) -> Table:
         """A line for each kind and level, under the names of the methods."""
-        return ["spoilt by", *self.methods], self.rows()
+        return ["corruption", *self.methods], self.rows()
 
     def _frame_rows(self) -> list[dict[str, Any]]:
         return [each._figures() for each in self.figures]

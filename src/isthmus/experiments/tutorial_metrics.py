@@ -83,7 +83,7 @@ METRICS: dict[str, Callable[[Autoencoder, Dataset], float]] = {
     # and of the corrupted images themselves, and of baselines without a network
     "corrupted MSE": _corrupted_error,
     "occluded MSE": _corrupted_error,
-    "training mean's MSE": _baseline_error("mean example"),
-    "ridge regression's MSE": _baseline_error("linear map"),
+    "training mean's MSE": _baseline_error("training mean"),
+    "ridge regression's MSE": _baseline_error("ridge regression"),
     "PCA's test MSE": lambda ae, data: pca_error(data.train, held_out(data), math.prod(ae.code_shape_)) / 255**2,
 }

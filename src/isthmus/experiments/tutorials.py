@@ -410,7 +410,7 @@ TUTORIALS: tuple[Tutorial, ...] = (
         ),
         ("completion", "robustness", "losses"),
         "compared with the mean of the training images, and with ridge regression from the visible pixels to all",
-        choices={"robustness": {"baselines": ("mean example", "linear map")}},
+        choices={"robustness": {"baselines": ("training mean", "ridge regression")}},
     ),
 )
 """The systems of five published tutorials, in the order of their sources."""

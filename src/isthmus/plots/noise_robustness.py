@@ -28,7 +28,7 @@ APART = 0.055  # of the height of the axes between two labels
 
 @draws(Robustness, _MEASURED)
 def robustness(result: Robustness) -> Figure:
-    """The error of restored examples against the level of the corruption, for the autoencoder, doing nothing and baselines.
+    """The error of restored examples against the level of the corruption, for the autoencoder, the identity and baselines.
 
     Args:
         result: what `isthmus.robustness` measured: a panel for each kind of corruption, a line with its name for each method.
@@ -42,7 +42,7 @@ def robustness(result: Robustness) -> Figure:
         _curve(axes, [each for each in result.figures if each.kind == kind], result.methods)
         axes.set_title(kind, fontsize=10, loc="left", pad=16)  # above what is said of the level in training
     scaled = result.figures[0].mse_scaled is not None
-    all_axes[0].set_ylabel(f"mean squared error, {'scaled numbers' if scaled else 'squared units of the data'}")
+    all_axes[0].set_ylabel(f"mean squared error, {'scaled features' if scaled else 'squared units of the data'}")
     return figure
 
 

@@ -21,7 +21,8 @@ from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.results import PATHS
 from isthmus.experiments.comparison import Comparison
 from isthmus.experiments.comparison_metrics import COLUMNS
-from isthmus.experiments.run_folder import DataSource, RunInfo, save_run
+from isthmus.experiments.run_folder import save_run
+from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.scaling import MinMax
 

@@ -185,15 +185,15 @@ def test_a_killed_process_keeps_nobody_out(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_taken_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with run_folder.reserved("x", None) as first, run_folder.reserved("x", None) as second:
+    with run_folder.reserve_new_folder("x", None) as first, run_folder.reserve_new_folder("x", None) as second:
         assert (str(first), str(second)) == ("runs/x", "runs/x-2")
     (tmp_path / "runs" / "x" / MODEL).touch()
     assert not (tmp_path / "runs" / "x-2" / MODEL).exists()
-    with suppress(RuntimeError), run_folder.reserved("y", None) as third:
+    with suppress(RuntimeError), run_folder.reserve_new_folder("y", None) as third:
         assert third.is_dir()
         raise RuntimeError
     assert not third.exists(), "nothing came of it"
-    with pytest.raises(IsthmusError, match="already holds a run"), run_folder.reserved("x", Path("runs/x")):
+    with pytest.raises(IsthmusError, match="already holds a run"), run_folder.reserve_new_folder("x", Path("runs/x")):
         pass
 
 

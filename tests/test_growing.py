@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from isthmus.cli import app
 from isthmus.data import Dataset, read
 from isthmus.errors import DataError
-from isthmus.experiments import membership, run_folder
+from isthmus.experiments import membership, run_folder, run_record
 from isthmus.experiments.membership import example_keys
 from isthmus.experiments.split_recovery import recover_split, split_other
 from isthmus.experiments.splits import split
@@ -360,14 +360,14 @@ def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
 
     path, folder = table(tmp_path / "x.csv", ROWS), tmp_path / "run"
     folder.mkdir()
-    origin = run_folder.DataSource(str(path), run_folder.ReadOptions(drop=("kind",)))
+    origin = run_record.DataSource(str(path), run_record.ReadOptions(drop=("kind",)))
     dataset = origin.read()
     part = split(dataset, "error")
     X = Examples(part.train, dataset.columns, dataset.kind)
     ae = begun()
     for report in ae.iter_fit(X, validation_data=part.test):
         if report.epoch == 2:
-            run_folder.save_checkpoint(folder, ae, origin, run_folder.RunInfo("deep"), part.record)
+            run_folder.save_checkpoint(folder, ae, origin, run_record.RunInfo("deep"), part.record)
             break
     table(path, RNG.permutation(np.concatenate([ROWS, NEW])))
     assert NOTE in says("resume", str(folder))
@@ -376,7 +376,7 @@ def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     for report in (ae := begun()).iter_fit(X, validation_data=part.test):
         if report.epoch == 2:
-            run_folder.save_checkpoint(tmp_path / "again", ae, origin, run_folder.RunInfo("deep"), part.record)
+            run_folder.save_checkpoint(tmp_path / "again", ae, origin, run_record.RunInfo("deep"), part.record)
             break
     table(path, ROWS[3:])
     assert "that training began with are not in x.csv any more" in says("resume", str(tmp_path / "again"), code=1)

@@ -36,7 +36,6 @@ LONG = {  # what is longer, and why that reads better than two
     "evaluation.results:rows": "a line for each figure that people see",
     "evaluation.robustness_curve": "a result and its table",
     "experiments.comparison": "a result and its table",
-    "experiments.run_folder": "the folder, what is in it, and who may write there",
     "experiments.tutorials": "five tutorials with their published figures: data",
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",
@@ -243,7 +242,7 @@ DOORS = {  # the one module that may call what a name ends with
 }
 BESIDES = {  # and what else may: its reason
     ("cli.console", "print"): "a table, of texts, through the terminal's own view",
-    ("cli.train", "shlex.join"): "what was typed, kept as it was; About.typed is what is shown of it",
+    ("cli.train", "shlex.join"): "what was typed, kept as it was; RunInfo.quoted_command is what is shown of it",
 }
 
 

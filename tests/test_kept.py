@@ -17,7 +17,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.cli import run
 from isthmus.data import Dataset
-from isthmus.experiments import reproduction, run_folder, tutorial_metrics
+from isthmus.experiments import reproduction, run_folder, run_record, tutorial_metrics
 from isthmus.experiments.tutorials import TUTORIALS
 
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
@@ -36,7 +36,7 @@ def small(**choices: Any) -> Autoencoder:
 
 
 @pytest.mark.parametrize(
-    "part", ["history_csv", "_write_run", "run_report.seen", "printing.say_briefly", "run_report.pages"]
+    "part", ["history_csv", "write_record", "run_report.seen", "printing.say_briefly", "run_report.pages"]
 )
 @pytest.mark.parametrize("layerwise", [False, True])
 def test_a_run_is_kept_whatever_fails(
@@ -46,9 +46,9 @@ def test_a_run_is_kept_whatever_fails(
     begun = run.Training(
         tmp_path / "run",
         small(),
-        run_folder.DataSource("x.npy"),
+        run_record.DataSource("x.npy"),
         Dataset("x", X),
-        run_folder.RunInfo(),
+        run_record.RunInfo(),
         layerwise=layerwise,
     )
     monkeypatch.setattr(run_folder, "save_checkpoint", lambda *_: None)  # it must not be what is loaded
@@ -61,7 +61,7 @@ def test_a_run_is_kept_whatever_fails(
 def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from isthmus.experiments import tensorboard
 
-    about, close = run_folder.RunInfo(tensorboard=True), tensorboard.EventWriter.close
+    about, close = run_record.RunInfo(tensorboard=True), tensorboard.EventWriter.close
 
     def broken(writer: tensorboard.EventWriter) -> None:
         close(writer)  # else its thread stays
@@ -70,7 +70,7 @@ def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypat
     monkeypatch.setattr(tensorboard.EventWriter, "close", broken)
     with pytest.raises(BrokenError):
         run.trained(
-            run.Training(tmp_path / "run", small(), run_folder.DataSource("x.npy"), Dataset("x", X), about), begun=False
+            run.Training(tmp_path / "run", small(), run_record.DataSource("x.npy"), Dataset("x", X), about), begun=False
         )
     assert len(load(tmp_path / "run").history_) == 2
 
@@ -96,7 +96,7 @@ def test_statistics_that_the_first_epoch_lacks_get_a_column(tmp_path: Path) -> N
     assert ae._fitted is not None
     history = (replace(first, stats={}), replace(last, stats={"perplexity": 3.5}))
     ae._fitted = replace(ae._fitted, history=history)
-    run_folder.save_run(tmp_path, ae, None, run_folder.RunInfo())
+    run_folder.save_run(tmp_path, ae, None, run_record.RunInfo())
     rows = list(csv.DictReader(io.StringIO((tmp_path / "history.csv").read_text())))
     assert [row["perplexity"] for row in rows] == ["", "3.5"]
     assert load(tmp_path).history_ == ae.history_

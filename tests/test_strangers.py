@@ -23,7 +23,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.cli import console
 from isthmus.data import load
 from isthmus.errors import DataError, IsthmusWarning
-from isthmus.experiments.run_folder import RunInfo
+from isthmus.experiments.run_record import RunInfo
 from isthmus.io.terminal import show_traceback
 from isthmus.plots.comparison import Line, against, tradeoff, under_each_other
 from isthmus.plots.figure import chart, png
@@ -116,10 +116,13 @@ def test_a_shell_takes_a_suggested_command_as_it_was_meant(name: str, tmp_path: 
 
 
 def test_a_command_in_a_run_is_said_only_as_one_of_isthmus() -> None:
-    assert RunInfo(command="isthmus sweep --out 'a b'; curl x | sh").typed == "isthmus sweep --out 'a b;' curl x '|' sh"
-    assert RunInfo(command="curl x | sh").typed == ""
-    assert RunInfo(command="isthmus 'never closed").typed == ""
-    assert RunInfo(command=shlex.join(["isthmus", "\x1b[2J\n"])).typed == r"isthmus $'\033[2J\012'"
+    assert (
+        RunInfo(command="isthmus sweep --out 'a b'; curl x | sh").quoted_command
+        == "isthmus sweep --out 'a b;' curl x '|' sh"
+    )
+    assert RunInfo(command="curl x | sh").quoted_command == ""
+    assert RunInfo(command="isthmus 'never closed").quoted_command == ""
+    assert RunInfo(command=shlex.join(["isthmus", "\x1b[2J\n"])).quoted_command == r"isthmus $'\033[2J\012'"
 
 
 def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from isthmus.experiments.tensorboard import EventWriter, installed
 INTERNAL = {  # machinery, which is handed what was checked
     *(
         "experiments.classification",
+        "experiments.run_data",
+        "experiments.run_figures",
         "experiments.run_folder",
         "experiments.run_report",
         "experiments.trial",

@@ -32,7 +32,7 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
     with nullcontext() if out is None else run_folder.reserve_folder(out):
         if folder is not None:
-            run_folder.check_pages(folder)
+            run_folder.check_report_paths(folder)
         found = run_report.review(run, given.origin)
         say_notes(found.notes, as_json)
         if as_json:
@@ -92,7 +92,7 @@ def robustness(
 ) -> None:
     """How well a run restores as the spoiling grows, compared with the identity, filters and ridge regression."""
     from isthmus.evaluation.robustness_curve import robustness as measured
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data, run_folder, run_record
     from isthmus.experiments.run_report import whole
     from isthmus.io.atomic import check_writable, replace_file
     from isthmus.io.tables import csv_records
@@ -100,15 +100,15 @@ def robustness(
     from isthmus.records import arguments
 
     choices = arguments({"robustness": measured}, settings or [])["robustness"]
-    ae, dataset = run_folder.examples_of(run, given.origin)
+    ae, dataset = run_data.load_examples(run, given.origin)
     say_notes(dataset.notes, as_json)
-    found = run_folder.part_of(run, dataset, ae.missing, given.origin)
+    found = run_data.split_of(run, dataset, ae.missing, given.origin)
     say_notes(found.notes, as_json)
     part, name = whole(ae, found, dataset.name)
-    folder = out or run_folder.folder_of(run)
+    folder = out or run_record.folder_of(run)
     with run_folder.reserve_folder(folder):
         check_writable(folder / "robustness.csv")
-        run_folder.check_pages(folder)
+        run_folder.check_report_paths(folder)
         result = measured(ae, part.test, train=part.train, **choices)
         replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
         pictures = save(result, folder / "figures")
@@ -134,7 +134,7 @@ def plot(
     """Draw pictures of a run; without a kind, list them."""
     from isthmus import plots
     from isthmus.errors import RecordError
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data, run_figures, run_folder, run_record
 
     if out is not None and out.suffix.lower() == ".png":
         raise RecordError(f"--out {out}: pictures go into a folder, one file for each kind; give the folder's name")
@@ -142,17 +142,17 @@ def plot(
     if not kinds:
         table(["kind", "what it shows"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
-    choices = run_folder.picture_choices(kinds, [word for word in settings or [] if "=" in word])
-    ae, dataset = run_folder.examples_of(run, given.origin)
+    choices = run_figures.figure_options(kinds, [word for word in settings or [] if "=" in word])
+    ae, dataset = run_data.load_examples(run, given.origin)
     say_notes(dataset.notes, False)
-    found = run_folder.part_of(run, dataset, ae.missing, given.origin)
+    found = run_data.split_of(run, dataset, ae.missing, given.origin)
     say_notes(found.notes)
-    part = run_folder.completed(ae, found)
-    folder = out or run_folder.folder_of(run) / run_folder.FIGURES
+    part = run_data.imputed(ae, found)
+    folder = out or run_record.folder_of(run) / run_folder.FIGURES
     if out is None:
-        run_folder.check_pages(run_folder.folder_of(run))
+        run_folder.check_report_paths(run_record.folder_of(run))
     try:
-        drawn = run_folder.draw(folder, ae, kinds, part, choices, strict=True)
+        drawn = run_figures.draw(folder, ae, kinds, part, choices, strict=True)
     except TypeError as error:
         raise RecordError(f"{' '.join(settings or [])} cannot be drawn: {error}") from None
     for _, path, _ in drawn:

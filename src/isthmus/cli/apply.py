@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.classifier import AutoencoderClassifier
-    from isthmus.experiments.run_folder import DataSource
+    from isthmus.experiments.run_record import DataSource
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
 
@@ -69,13 +69,13 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
     from isthmus.data.missing import gaps
     from isthmus.data.validation import Examples
     from isthmus.errors import RecordError
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data, run_record
 
     if out is not None:
         array_path(out, "", (".csv", ".npy"))
-    origin = given.origin or run_folder.origin_of(run)
-    ae, dataset = run_folder.examples_of(run, origin, parts="train")
-    say_notes([*dataset.notes, *run_folder.changes(run, dataset, ae.missing, given.origin)])
+    origin = given.origin or run_record.source_of(run)
+    ae, dataset = run_data.load_examples(run, origin, parts="train")
+    say_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, given.origin)])
     table = dataset.train.ndim == 2
     path = array_path(out, "whole.csv" if table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not table:
@@ -114,18 +114,18 @@ def sample(
     out: Out = None,
 ) -> None:
     """New examples from the prior, or from a mixture fitted to codes, as .npy."""
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data, run_folder
 
     path = array_path(out, "samples.npy")
     origin = given.origin
     if method != "gmm" and origin is None:
         write_array(path, run_folder.open_run(run).sample(n, random_state, method=method))  # type: ignore[arg-type]  # it is checked
         return
-    ae, dataset = run_folder.examples_of(run, origin)
+    ae, dataset = run_data.load_examples(run, origin)
     say_notes(dataset.notes)
     X = dataset.train
     if origin is None:
-        part = run_folder.part_of(run, dataset, ae.missing)
+        part = run_data.split_of(run, dataset, ae.missing)
         say_notes(part.notes)
         X = part.train
     write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]
@@ -157,14 +157,14 @@ def detect(
     from isthmus.errors import DataError, RecordError
     from isthmus.estimators.outlier_detector import LEAST, OutlierDetector
     from isthmus.evaluation.detection_result import detect as detected
-    from isthmus.experiments import detection, run_folder
+    from isthmus.experiments import detection, run_data, run_folder
     from isthmus.experiments.membership import trained_on
 
     if given.origin is None:
         raise RecordError("--data is missing: name the examples to look at")
     path = detection.csv_path(out, "anomalies.csv")
     _check_save(save, run, path)
-    opened = run_folder.open_any(run)
+    opened = run_folder.open_estimator(run)
     ready = opened if isinstance(opened, OutlierDetector) else None
     choices = {
         "--false-alarm-rate": false_alarm_rate,
@@ -174,12 +174,12 @@ def detect(
     }
     if ready is not None and (flag := next((flag for flag, value in choices.items() if value is not None), None)):
         raise RecordError(f"{run} is a detector, which has its threshold already: leave out {flag}, or give the run")
-    ae, dataset = run_folder.examples_of(
-        run, given.origin, None if ready is None else ready.autoencoder_, parts="test", bears=True
+    ae, dataset = run_data.load_examples(
+        run, given.origin, None if ready is None else ready.autoencoder_, parts="test", allow_extreme=True
     )
     dataset, which = test_part(dataset)
     held, others = (None, []) if ready is not None else _normal(run, ae, given, normal)
-    seen = int(trained_on(run_folder.membership_of(run), dataset.train).sum())
+    seen = int(trained_on(run_data.membership_of(run), dataset.train).sum())
     again = (
         f"{seen:,} of {len(dataset.train):,} examples were trained on: they score as more normal than new ones"
         if seen
@@ -228,14 +228,14 @@ def detect(
 def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tuple[Any, list[str]]:
     """Normal examples that the run did not train on, of --normal or held out by the run, and sentences about those left out."""
     from isthmus.data.parts import of_trained_classes
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data
     from isthmus.experiments.split_recovery import exclude_trained
 
-    reference = run_folder.examples_of(run, None if normal is None else given.at(normal), bears=True)[1]
+    reference = run_data.load_examples(run, None if normal is None else given.at(normal), allow_extreme=True)[1]
     if normal is not None:
-        fresh, note = exclude_trained(run_folder.membership_of(run), reference)
+        fresh, note = exclude_trained(run_data.membership_of(run), reference)
         return fresh, [note, _of_stopping(run, ae, fresh)]
-    part = run_folder.part_of(run, reference, ae.missing)
+    part = run_data.split_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
     notes = [*part.notes, _of_stopping(run, ae, examples)]
     if not others:
@@ -250,14 +250,14 @@ def _normal(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tup
 def _of_stopping(run: Path, ae: Autoencoder, normal: Any) -> str:
     """That normal examples chose when the training stopped; "" where they did not, or the run's data are gone."""
     from isthmus.errors import DataError
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data
     from isthmus.experiments.validation_set import chose_when_to_stop
 
     if not ae.early_stopping:
         return ""
     try:
-        own = run_folder.examples_of(run, None, ae, bears=True)[1]
-        count = chose_when_to_stop(own, run_folder.part_of(run, own, ae.missing), normal)
+        own = run_data.load_examples(run, None, ae, allow_extreme=True)[1]
+        count = chose_when_to_stop(own, run_data.split_of(run, own, ae.missing), normal)
     except (DataError, OSError):
         return ""
     return (
@@ -292,11 +292,11 @@ def finetune(
     """
     from isthmus.errors import RecordError
     from isthmus.estimators.classifier import AutoencoderClassifier
-    from isthmus.experiments import classification, detection, run_folder
+    from isthmus.experiments import classification, detection, run_data, run_folder
 
     path = detection.csv_path(out, "predictions.csv")
     _check_save(save, run, path)
-    origin, opened = given.origin, run_folder.open_any(run)
+    origin, opened = given.origin, run_folder.open_estimator(run)
     if isinstance(opened, AutoencoderClassifier):
         if predict is None or labeled is not None or frozen or save is not None:
             raise RecordError(
@@ -304,15 +304,15 @@ def finetune(
             )
         _told(run, opened, given.at(predict), path, as_json)
         return
-    ae, dataset = run_folder.examples_of(run, origin)
+    ae, dataset = run_data.load_examples(run, origin)
     say_notes(dataset.notes, as_json)
-    others = None if predict is None else run_folder.examples_of(run, given.at(predict), parts="train")[1]
-    part = run_folder.part_of(run, dataset, ae.missing, origin)
+    others = None if predict is None else run_data.load_examples(run, given.at(predict), parts="train")[1]
+    part = run_data.split_of(run, dataset, ae.missing, origin)
     say_notes(part.notes, as_json)
     found = classification.taught(ae, part, dataset, labeled=labeled, frozen=frozen, random_state=random_state)
     if others is None:
         classification.write(
-            path, found.classifier, part.test, part.test_labels, run_folder.held_out(dataset, part).keys()
+            path, found.classifier, part.test, part.test_labels, run_data.held_out(dataset, part).keys()
         )
     else:
         classification.write(path, found.classifier, others.train, keys=others.keys())
@@ -333,9 +333,9 @@ def finetune(
 def _told(run: Path, classifier: AutoencoderClassifier, origin: DataSource, path: Path, as_json: bool) -> None:
     """The labels of examples by a classifier of a file."""
     from isthmus.data.labels import plain
-    from isthmus.experiments import classification, run_folder
+    from isthmus.experiments import classification, run_data
 
-    dataset = run_folder.examples_of(run, origin, classifier.autoencoder_, parts="train")[1]
+    dataset = run_data.load_examples(run, origin, classifier.autoencoder_, parts="train")[1]
     say_notes(dataset.notes, as_json)
     classification.write(path, classifier, dataset.train, keys=dataset.keys())
     if as_json:

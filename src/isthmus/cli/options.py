@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
     from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.experiments.run_folder import DataSource
+    from isthmus.experiments.run_record import DataSource
 
 __all__ = [
     "FIELDS",
@@ -74,10 +74,10 @@ class Given(NamedTuple):
     def origin(self) -> DataSource | None:
         """The data that --data names, if it names any."""
         from isthmus.errors import RecordError
-        from isthmus.experiments import run_folder
+        from isthmus.experiments import run_record
 
         if self.data is not None:
-            return run_folder.DataSource(self.data, self.options)
+            return run_record.DataSource(self.data, self.options)
         if self.options.given():
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in self.options.given())
             raise RecordError(
@@ -87,9 +87,9 @@ class Given(NamedTuple):
 
     def at(self, data: str) -> DataSource:
         """Other data, read in the same way."""
-        from isthmus.experiments import run_folder
+        from isthmus.experiments import run_record
 
-        return run_folder.DataSource(data, self.options)
+        return run_record.DataSource(data, self.options)
 
 
 _PANEL = "How to read the data"
@@ -197,9 +197,9 @@ def words_of(origin: DataSource) -> list[str]:
 
 def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoencoder, Dataset]:
     """A run with all examples of --data, or those that it held out itself, as a data set without a test part."""
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data
 
-    ae, dataset = run_folder.examples_of(run, given.origin, parts="train" if given.data is not None else "both")
+    ae, dataset = run_data.load_examples(run, given.origin, parts="train" if given.data is not None else "both")
     parts = {"test": dataset.test, "validation": dataset.validation} if given.data is not None else {}
     left = [
         f"{dataset.name} has a {part} part, whose {len(values):,} examples are not taken: name it alone to take it"
@@ -209,9 +209,9 @@ def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoenco
     say_notes([*dataset.notes, *left], quiet)
     if given.data is not None:
         return ae, dataset
-    part = run_folder.part_of(run, dataset, ae.missing)
+    part = run_data.split_of(run, dataset, ae.missing)
     say_notes(part.notes, quiet)
-    return ae, run_folder.held_out(dataset, part)
+    return ae, run_data.held_out(dataset, part)
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

@@ -13,9 +13,9 @@ from isthmus.cli.console import fail, say, say_notes, sentences, watcher
 from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.experiments import run_folder, run_report
+from isthmus.experiments import run_data, run_folder, run_report
 from isthmus.experiments.membership import Membership
-from isthmus.experiments.run_folder import DataSource, RunInfo
+from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, split
 from isthmus.experiments.validation_set import watched_by
 from isthmus.text import command
@@ -40,10 +40,10 @@ class Training(NamedTuple):
 def trained(run: Training, begun: bool) -> None:
     """Trains to the end, or until a signal; writes the run, its figures and its pages."""
     missing = run.ae.missing
-    part = run_folder.part_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
+    part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
     say_notes(part.notes)
     with SignalHandler() as caught:
-        run_folder.check_pages(run.folder)
+        run_folder.check_report_paths(run.folder)
         _fit(run, part, begun, caught)
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)

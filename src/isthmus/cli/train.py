@@ -43,15 +43,15 @@ def train(
     from isthmus import recipes as recipes_module
     from isthmus.cli.run import Training, trained
     from isthmus.estimators.overrides import overridden
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_folder, run_record
 
     words = settings or []
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
-    origin = run_folder.DataSource(given.data or "mnist", given.options)
+    origin = run_record.DataSource(given.data or "mnist", given.options)
     dataset = origin.read()
-    about = run_folder.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
-    with run_folder.reserved(f"{recipe}-{dataset.name}", out) as folder:
+    about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
+    with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
         say_notes(dataset.notes)
         say(f"{recipe} on {dataset.summary()}")
         trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
@@ -65,14 +65,14 @@ def resume(
 ) -> None:
     """Go on with a training that was stopped or killed, from its last checkpoint, as if nothing had been."""
     from isthmus.cli.run import Training, trained
-    from isthmus.experiments import run_folder
+    from isthmus.experiments import run_data, run_folder
 
     with run_folder.reserve_folder(run) if run.is_dir() else nullcontext():
-        ae, origin, about = run_folder.interrupted(run, given.origin)
+        ae, origin, about = run_folder.open_interrupted(run, given.origin)
         if checkpoint_every is not None:
             about = replace(about, checkpoint_every=checkpoint_every)
         say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
-        trained(Training(run, ae, origin, run_folder.read_again(run, origin), about), begun=True)
+        trained(Training(run, ae, origin, run_data.read_data(run, origin), about), begun=True)
 
 
 @takes_data
@@ -94,12 +94,12 @@ def sweep(
     Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
     on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
     """
-    from isthmus.experiments import membership, parameter_sweep, run_folder, split_recovery, splits
+    from isthmus.experiments import membership, parameter_sweep, run_record, split_recovery, splits
     from isthmus.experiments.comparison_metrics import text_of
     from isthmus.experiments.validation_set import chosen_by
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
-    origin = run_folder.DataSource(given.data or "mnist", given.options)
+    origin = run_record.DataSource(given.data or "mnist", given.options)
     dataset = origin.read()
     key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, metric]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
@@ -114,7 +114,7 @@ def sweep(
     say_notes([*dataset.notes, *part.notes, *notes], as_json)
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
-    about = run_folder.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
+    about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
     X, test = part.train_of(dataset), part.test_of(dataset)
     try:
         with terminable():

@@ -7,7 +7,10 @@ Read in this order:
     split_recovery       the same split again, in data that changed
     validation_set       which examples a training is watched by
     measured_figures     figures of an autoencoder and examples: measured, then drawn
-    run_folder           the folder of a run
+    run_record           run.json: data source, recipe and command of a run
+    run_folder           the folder of a run: reserved, written, opened
+    run_data             the examples of a run, checked and split
+    run_figures          which figures suit a run, and drawing them
     tensorboard          event files
     report/              the page of a run
     run_report           a trained run looked at: JSON, its page

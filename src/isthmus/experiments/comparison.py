@@ -25,10 +25,10 @@ from isthmus.estimators.loading import load_autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import once
 from isthmus.evaluation import Evaluation, checked, evaluate, shown
-from isthmus.experiments import run_folder
+from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_metrics import COLUMNS, NOISE, Column, differing
 from isthmus.experiments.membership import trained_on
-from isthmus.experiments.run_folder import DataSource
+from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import chosen_by
 from isthmus.io.atomic import replace_file
@@ -228,7 +228,7 @@ def _held_by_all(
 ) -> tuple[Examples, Examples, list[str]]:
     """The examples that all runs held out, those that the first was trained on, and notes on what changed."""
     dataset = origin.read()
-    parts = {name: run_folder.part_of(folder, dataset, missing, origin) for name, folder in folders.items()}
+    parts = {name: run_data.split_of(folder, dataset, missing, origin) for name, folder in folders.items()}
     first, *more = parts.values() if parts else [split(dataset, missing)]
     rows = first.test_rows
     assert rows is not None
@@ -255,7 +255,7 @@ def _held_by_all(
 
 def _learned(folders: Mapping[str, Path], values: Array) -> list[str]:
     """A sentence for each run that was trained on some of the examples, as far as it remembers."""
-    counts = {name: int(trained_on(run_folder.membership_of(folder), values).sum()) for name, folder in folders.items()}
+    counts = {name: int(trained_on(run_data.membership_of(folder), values).sum()) for name, folder in folders.items()}
     return [
         f"{name} was trained on {count:,} of these {len(values):,} examples: its figures are too good"
         for name, count in counts.items()
@@ -274,7 +274,7 @@ def _opened(path: Path) -> Autoencoder:
 def _origin(path: Path) -> DataSource | None:
     """Where the data of a run came from, if that is known."""
     folder = _folder(path)
-    return run_folder.origin_of(folder) if (folder / "run.json").is_file() else None
+    return run_record.source_of(folder) if (folder / "run.json").is_file() else None
 
 
 def _names(given: Sequence[Model], loaded: Sequence[Autoencoder]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from isthmus.evaluation.results import value_of
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
 from isthmus.experiments.membership import Membership, write_membership
-from isthmus.experiments.run_folder import DataSource, RunInfo
+from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import split
 from isthmus.experiments.sweep_result import SIZE, Sweep
 from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, trial

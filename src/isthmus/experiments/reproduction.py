@@ -21,7 +21,9 @@ from isthmus.data import Dataset, load
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overrides import overridden
-from isthmus.experiments.run_folder import DataSource, RunInfo, draw, history_csv, reserve_folder, save_run
+from isthmus.experiments.run_figures import draw
+from isthmus.experiments.run_folder import history_csv, reserve_folder, save_run
+from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split
 from isthmus.experiments.tensorboard import EventWriter, installed
 from isthmus.experiments.tutorial_metrics import METRICS, held_out

@@ -12,11 +12,11 @@ from isthmus.data import Dataset
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import DataTransfer, Evaluation, evaluate
-from isthmus.experiments import run_folder
+from isthmus.experiments import run_data, run_figures, run_folder, run_record
 from isthmus.experiments.report import write_report
 from isthmus.experiments.report.html import Pictures
 from isthmus.experiments.report.metrics import beside, remark
-from isthmus.experiments.run_folder import DataSource
+from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import Split
 from isthmus.experiments.validation_set import said_of_stopping
 from isthmus.text import printable
@@ -71,7 +71,7 @@ def seen(ae: Autoencoder, part: Split, dataset: Dataset) -> EvaluatedData:
 
 def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
     """Examples that figures and pictures can be made of, and their name, which says if numbers were missing."""
-    completed = run_folder.completed(ae, part)
+    completed = run_data.imputed(ae, part)
     return completed, name if completed is part else f"{name}, as completed by the autoencoder"
 
 
@@ -83,16 +83,16 @@ def review(run: Path, given: DataSource | None = None) -> Review:
     Raises:
         DataError: no data are given and its own cannot be read, or those given do not fit.
     """
-    ae, dataset = run_folder.examples_of(run, given)
-    part, note = run_folder.part_of(run, dataset, ae.missing, given), ""
+    ae, dataset = run_data.load_examples(run, given)
+    part, note = run_data.split_of(run, dataset, ae.missing, given), ""
     if given is None:
         return Review(ae, seen(ae, part, dataset), notes=dataset.notes, changes=part.notes)
     try:
-        origin = run_folder.origin_of(run)
-        if run_folder.same_data(origin, replace(given, options=given.options.over(origin.options))):
+        origin = run_record.source_of(run)
+        if run_record.same_data(origin, replace(given, options=given.options.over(origin.options))):
             return Review(ae, seen(ae, part, dataset), notes=dataset.notes, changes=part.notes)
-        _, trained = run_folder.examples_of(run)
-        mine = run_folder.part_of(run, trained, ae.missing)
+        _, trained = run_data.load_examples(run)
+        mine = run_data.split_of(run, trained, ae.missing)
         own = seen(ae, mine, trained)
     except (DataError, OSError, ModuleNotFoundError) as error:
         note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
@@ -106,11 +106,11 @@ def review(run: Path, given: DataSource | None = None) -> Review:
 
 def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Path:
     """Draws a run's pictures and writes its page into a folder, which is the run's own or another; ``map_of`` is the map's kind."""
-    run_folder.check_pages(folder)
-    ae, own, about = found.ae, found.own, run_folder.about_of(run)
+    run_folder.check_report_paths(folder)
+    ae, own, about = found.ae, found.own, run_record.info_of(run)
     pictures = _kept(run)
     if not (found.note and pictures):  # pictures of other data do not take the place of its own
-        drawn = run_folder.draw(folder / "figures", ae, run_folder.default_kinds(ae), own.part)
+        drawn = run_figures.draw(folder / "figures", ae, run_figures.default_figures(ae), own.part)
         pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
     sections = [remark("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
     sections += [remark("Early stopping", f"{own.stopping[:1].upper()}{own.stopping[1:]}.")] if own.stopping else []
@@ -120,7 +120,7 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
         sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
     sections += _map(ae, own.part, map_of)
     title = f"{printable(about.recipe)} on {printable(own.name)}"
-    command = about.typed or None
+    command = about.quoted_command or None
     return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
 
 
@@ -145,7 +145,7 @@ def _kept(run: Path) -> Pictures:
     for path in sorted((run / run_folder.FIGURES).glob("*.png")) if there else []:
         if path.stem in plots.__all__:
             try:
-                kept.append((run_folder.title_of(path.stem), path, read_png(path)[1]))
+                kept.append((run_figures.title_of(path.stem), path, read_png(path)[1]))
             except (DataError, OSError) as error:
                 warnings.warn(f"a figure is left out: {error}", IsthmusWarning, stacklevel=2)
     return kept

@@ -21,7 +21,7 @@ from isthmus.evaluation.older_figures import current
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
 from isthmus.experiments.membership import Membership
-from isthmus.experiments.run_folder import DataSource, RunInfo
+from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.io.atomic import check_folder, replace_file
 from isthmus.io.files import open_regular
 from isthmus.text import as_json

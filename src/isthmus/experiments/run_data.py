@@ -1,0 +1,198 @@
+"""The examples of a run: its own data or others, checked against the model, and split as when it was trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data import Dataset, names
+from isthmus.data.locations import Positions
+from isthmus.data.memmap import random_subset
+from isthmus.data.missing import gaps
+from isthmus.data.options import Reused
+from isthmus.data.validation import Missing
+from isthmus.errors import DataError
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.overflow import check_numbers
+from isthmus.estimators.shape_check import check_shape_and_columns
+from isthmus.experiments.membership import FILE as MEMBERSHIP
+from isthmus.experiments.membership import Membership, read_membership
+from isthmus.experiments.run_folder import check_image_size, open_run
+from isthmus.experiments.run_record import (
+    RECORD,
+    DataSource,
+    folder_of,
+    info_of,
+    options_of,
+    same_data,
+    source_of,
+)
+from isthmus.experiments.split_recovery import recover_split, split_other
+from isthmus.experiments.splits import Split, split_without_record
+
+__all__ = [
+    "data_changes",
+    "held_out",
+    "imputed",
+    "load_examples",
+    "membership_of",
+    "read_data",
+    "split_of",
+]
+
+Array = NDArray[Any]
+_MAX_IMPUTED = 100_000  # training examples that are imputed for figures
+_NO_RECORD = (
+    "the run does not say which examples it held out, as those made by isthmus 0.3: if data were added, removed or sorted since, some of "
+    "the examples measured on here were trained on"
+)
+
+
+def load_examples(
+    run: Path,
+    source: DataSource | None = None,
+    ae: Autoencoder | None = None,
+    *,
+    parts: Literal["both", "train", "test"] = "both",
+    allow_extreme: bool = False,
+) -> tuple[Autoencoder, Dataset]:
+    """The autoencoder of a run and a data set that fits it.
+
+    Args:
+        run: a run folder or a model file.
+        source: where the data are read from; None for the run's own data.
+        ae: the autoencoder, if it is loaded already.
+        parts: the parts whose values are checked. Without a test part, all examples are.
+        allow_extreme: whether values so far from the training data that the model overflows are accepted, as in anomaly
+            detection.
+
+    Raises:
+        DataError: run and data do not fit each other, or a value is invalid. The message gives its position in the file.
+    """
+    ae = open_run(run) if ae is None else ae
+    check_image_size(run, ae)
+    features = tuple(getattr(ae, "feature_names_in_", ())) or None
+    reused = Reused(options_of(run), features, ae.shape_)
+    dataset = read_data(run, source_of(run), features) if source is None else source.read(reused)
+    images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
+    hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
+    what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
+    check_shape_and_columns(ae, shape, dataset.columns, what=what, of=str(run), hint=hint)
+    if parts != "test" or dataset.test is None:
+        _check_values(ae, dataset.train, dataset.positions(), allow_extreme)
+    if parts != "train" and dataset.test is not None:
+        _check_values(ae, dataset.test, dataset.test_positions(), allow_extreme)
+    return ae, dataset
+
+
+def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:
+    """`DataError` at the first invalid value. Once the examples are split, its position in the file is unknown."""
+    if values.dtype.kind in "biuf":
+        check_numbers(values, positions, ae.missing, None if allow_extreme else ae._bearing(positions))
+
+
+def read_data(run: Path, source: DataSource, features: tuple[str, ...] | None = None) -> Dataset:
+    """The data of a run; where the file is missing, the error says how to name it."""
+    try:
+        return source.read(Reused(source.options, features))
+    except FileNotFoundError as error:
+        raise DataError(f"{error}; {run} goes with these data: name them with --data where they lie now") from None
+
+
+def split_of(
+    run: Path, dataset: Dataset, missing: Missing, source: DataSource | None = None, whole: bool = False
+) -> Split:
+    """Training and held-out examples of a run, in its own data or in others, with notes on what changed since training.
+
+    No example known as trained on is among the held-out ones. Of other data, the test part or a tenth is held out.
+
+    Args:
+        run: a run folder or a model file.
+        dataset: the data.
+        missing: how its autoencoder treats NaN.
+        source: where the data were read from; None for the run's own source.
+        whole: whether all training examples must be there, in their order, to resume training.
+
+    Raises:
+        DataError: none of the held-out examples is left, or the membership record is lost.
+    """
+    own, record = _is_own(run, source), membership_of(run)
+    if record is None and own and info_of(run).remembers:
+        raise DataError(
+            f"{run} has lost {MEMBERSHIP}, and which examples it held out is not known: name others with --data"
+        )
+    if own and record is not None:
+        return recover_split(record, dataset, missing, whole)
+    if own:
+        part = split_without_record(dataset, missing)
+        return part if _is_built_in(dataset) else replace(part, notes=(_NO_RECORD,))
+    part = split_other(record, dataset, missing)
+    if record is None and not _is_built_in(dataset) and not (run / RECORD).is_file():
+        part = replace(
+            part, notes=(*part.notes, f"{run} does not say what it was trained on: it may have seen these examples")
+        )
+    return part
+
+
+def _is_built_in(dataset: Dataset) -> bool:
+    """Whether it is a data set of isthmus, whose examples never change."""
+    return dataset.name in names()
+
+
+def data_changes(run: Path, dataset: Dataset, missing: Missing, source: DataSource | None = None) -> tuple[str, ...]:
+    """What changed in the run's own data since training, one sentence each, for commands that measure nothing."""
+    record = membership_of(run)
+    if record is None or not _is_own(run, source):
+        return ()
+    try:
+        return recover_split(record, dataset, missing).notes
+    except DataError as error:
+        return (str(error),)
+
+
+def membership_of(run: Path) -> Membership | None:
+    """The membership record of a run; None if it has none."""
+    return read_membership(folder_of(run))
+
+
+def _is_own(run: Path, source: DataSource | None) -> bool:
+    """Whether a source is the run's own: None, or the same data read in the same way."""
+    if source is None:
+        return True
+    try:
+        own = source_of(run)
+    except DataError:
+        return False
+    return same_data(own, replace(source, options=source.options.over(own.options)))
+
+
+def held_out(dataset: Dataset, part: Split) -> Dataset:
+    """The held-out examples as a data set without a test part, with their labels, ids and line numbers."""
+    no_test = dataset.test is None
+
+    def selected(values: Array | None) -> Array | None:
+        return None if values is None or part.test_rows is None else values[part.test_rows]
+
+    return replace(
+        dataset,
+        train=part.test,
+        test=None,
+        train_labels=part.test_labels,
+        test_labels=None,
+        ids=selected(dataset.ids if no_test else dataset.test_ids),
+        test_ids=None,
+        lines=selected(dataset.lines) if no_test else None,
+    )
+
+
+def imputed(ae: Autoencoder, part: Split) -> Split:
+    """The same split with missing values imputed by the autoencoder; of the training examples at most 100,000, drawn at random."""
+    if not gaps(part.train) + gaps(part.test):
+        return part
+    rows = random_subset(len(part.train), _MAX_IMPUTED)
+    labels = None if part.train_labels is None else np.asarray(part.train_labels)[rows]
+    return replace(part, train=ae.impute(np.asarray(part.train[rows])), test=ae.impute(part.test), train_labels=labels)

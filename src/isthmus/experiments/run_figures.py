@@ -1,0 +1,95 @@
+"""The figures of a run: which kinds suit an autoencoder, their options and titles, and drawing them into files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import NotPossibleError, RecordError
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.experiments.measured_figures import drawing
+from isthmus.experiments.splits import Split
+from isthmus.records import arguments, nearest
+
+__all__ = ["default_figures", "draw", "figure_options", "title_of"]
+
+TITLES = {
+    "pca": "PCA of equal width",
+    "tsne": "t-SNE map of the codes",
+    "umap": "UMAP map of the codes",
+    "latent": "codes as points",
+    "neighbors": "nearest neighbors",
+    "traversal": "one number of the code at a time",
+    "interpolation": "between two examples",
+    "rate_distortion": "bits against error",
+}
+
+
+def default_figures(ae: Autoencoder) -> list[str]:
+    """The kinds of figures that suit an autoencoder."""
+    kinds = ["losses"]
+    corruption = ae.corruption_
+    if not corruption.corrupts or corruption.makes_missing:
+        kinds += ["reconstructions"]
+    else:
+        kinds += ["completion"] if corruption.hides_region else ["denoising", "noise_levels"]
+    kinds += ["pca", "latent", "neighbors", "codes", "filters"]
+    if ae.bottleneck_.has_prior:
+        kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
+    if not ae.bottleneck_.discrete:
+        kinds += ["traversal", "interpolation"]
+    return kinds + (["feature_maps"] if len(ae.code_shape_) > 1 else [])
+
+
+def figure_options(kinds: Sequence[str], assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The `name=value` assignments that each kind of figure accepts; `RecordError` for one that no kind accepts."""
+    from isthmus import plots
+
+    for kind in kinds:
+        if kind not in plots.__all__:
+            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
+    return arguments({kind: drawing(kind) for kind in kinds}, assignments)
+
+
+def title_of(kind: str) -> str:
+    """The title of a kind of figure on a page."""
+    return TITLES.get(kind, kind.replace("_", " "))
+
+
+def draw(
+    folder: Path,
+    ae: Autoencoder,
+    kinds: Iterable[str],
+    part: Split,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    strict: bool = False,
+) -> list[tuple[str, Path, str]]:
+    """Draws figures into a folder and returns title, file and description of each.
+
+    Args:
+        folder: where the files are written, KIND.png each.
+        ae: the autoencoder.
+        kinds: names of functions in `isthmus.plots`.
+        part: training and held-out examples; the held-out ones are drawn.
+        options: for a kind, arguments of its function in `isthmus.plots` and of its measurement.
+        strict: whether a kind that the autoencoder does not support raises `NotPossibleError`; else it is left out.
+    """
+    from isthmus.plots.figure import save_png
+
+    drawn = []
+    for kind in kinds:
+        function = drawing(kind)
+        reference = {"train": part.train} if "train" in signature(function).parameters else {}
+        keywords = reference | dict((options or {}).get(kind, {}))
+        try:
+            figure = function(ae, part.test, part.test_labels, **keywords)
+        except NotPossibleError:
+            if strict:
+                raise
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        save_png(figure, folder / f"{kind}.png")
+        drawn.append((title_of(kind), folder / f"{kind}.png", str(figure.get_label())))
+    return drawn

@@ -1,0 +1,170 @@
+"""run.json: the data source of a run, its recipe, and the command that started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, TypeAdapter
+
+from isthmus.data import Dataset, names
+from isthmus.data import load as load_data
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.errors import DataError
+from isthmus.experiments.membership import FILE as MEMBERSHIP
+from isthmus.experiments.membership import Membership, write_membership
+from isthmus.io.atomic import holds, replace_file
+from isthmus.io.files import open_regular
+from isthmus.text import as_json, command
+
+__all__ = [
+    "RECORD",
+    "DataSource",
+    "RunInfo",
+    "folder_of",
+    "info_of",
+    "options_of",
+    "read_record",
+    "same_data",
+    "source_of",
+    "write_record",
+]
+
+RECORD = "run.json"
+_MAX_BYTES = 1 << 20  # of a run.json
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data set of a run and the options with which it was read.
+
+    Attributes:
+        data: a path, or the name of a built-in data set.
+        options: how the data are read.
+        download: whether a built-in data set that is missing on this machine is downloaded. Only a name that the user
+            typed may start a download.
+    """
+
+    data: str
+    options: ReadOptions = field(default_factory=ReadOptions)
+    download: bool = field(default=True, compare=False)
+
+    def read(self, reused: Reused | None = None) -> Dataset:
+        """Reads the data set; with `reused`, in the same way as the data that the run was trained on."""
+        return load_data(self.data, self.options, reused=reused, download=self.download)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of run.json, on one level."""
+        return {"data": self.data} | self.options.given()
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The settings of a run other than its data.
+
+    Attributes:
+        recipe: name of the recipe.
+        command: the command line that started the training.
+        tensorboard: whether event files are written.
+        checkpoint_every: epochs between two checkpoints; None for the default.
+        remembers: a summary of the membership record: numbers of examples and held-out examples, and a hash. None for
+            a run without such a record.
+    """
+
+    recipe: str = "a model"
+    command: str = ""
+    tensorboard: bool = False
+    checkpoint_every: Annotated[int, Field(gt=0)] | None = None
+    remembers: str | None = None
+
+    @property
+    def quoted_command(self) -> str:
+        """The command with safe shell quoting; "" where it is not a command of isthmus."""
+        try:
+            words = shlex.split(self.command)
+        except ValueError:  # quotes that do not close
+            return ""
+        return command(*words) if words[:1] == ["isthmus"] else ""
+
+
+@dataclass(frozen=True)
+class _DataField:
+    """The field of `DataSource` that run.json holds in addition to the options."""
+
+    data: str
+
+
+T = TypeVar("T", _DataField, ReadOptions, RunInfo)
+
+
+def folder_of(run: Path) -> Path:
+    """The folder of a run; for a model file, the folder that contains it."""
+    return run if run.is_dir() else run.parent
+
+
+def source_of(run: Path) -> DataSource:
+    """The data source of a run. It never downloads: run.json may come from somebody else.
+
+    Raises:
+        DataError: run.json is missing or damaged.
+    """
+    return DataSource(read_record(run, _DataField).data, read_record(run, ReadOptions), download=False)
+
+
+def options_of(run: Path) -> ReadOptions:
+    """The reading options of a run; the defaults where run.json is missing or damaged."""
+    try:
+        return source_of(run).options
+    except DataError:
+        return ReadOptions()
+
+
+def info_of(run: Path) -> RunInfo:
+    """The settings of a run; the defaults where run.json is missing or damaged."""
+    try:
+        return read_record(run, RunInfo)
+    except DataError:
+        return RunInfo()
+
+
+def same_data(a: DataSource, b: DataSource) -> bool:
+    """Whether two sources have the same name or file, and the same options."""
+
+    def resolved(source: DataSource) -> str:
+        name = source.data.lower().replace("-", "_")
+        return name if name in names() else os.path.realpath(source.data)
+
+    return (resolved(a), a.options) == (resolved(b), b.options)
+
+
+def write_record(folder: Path, source: DataSource | None, info: RunInfo, membership: Membership | None) -> None:
+    """Writes split.safetensors and run.json; no run.json for arrays, which have no source."""
+    if membership is None:
+        (folder / MEMBERSHIP).unlink(missing_ok=True)
+    else:
+        write_membership(folder, membership)
+    if source is None:
+        return
+    summary = None if membership is None else f"{membership.held} of {membership.n} held out, {membership.data}"
+    path = folder / RECORD
+    content = as_json(source.to_dict() | asdict(replace(info, remembers=summary))).encode()
+    if not holds(path, content):
+        replace_file(path, content)
+
+
+def read_record(run: Path, kind: type[T]) -> T:
+    """The fields of run.json that belong to one class."""
+    path = run / RECORD
+    if not path.is_file():
+        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
+    try:
+        with open_regular(path) as file:
+            content = json.loads(file.read(_MAX_BYTES))
+        own = {each.name for each in fields(kind)}
+        return TypeAdapter(kind).validate_python({name: value for name, value in content.items() if name in own})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DataError(f"{path} is damaged; name the examples with --data") from None

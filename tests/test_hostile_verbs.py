@@ -56,7 +56,7 @@ VERBS: dict[str, list[list[str]]] = {
     ],
     "reproduce": [[], [CELLS[0]]],
     "evaluate": [[RUN], [f"./{PICTURED}"], [RUN, "--json"], [RUN, "--data", TABLE]],
-    "robustness": [[RUN, "kinds=noise", "levels=0.3", "draws=1"]],
+    "robustness": [[RUN, "kinds=gaussian_noise", "levels=0.3", "draws=1"]],
     "compare": [[RUN, RUN, "--out", "compared"], [RUN, f"./{PICTURED}"]],
     "plot": [[RUN], [RUN, CELLS[5]]],
     "recipes": [[]],

@@ -26,7 +26,7 @@ BEHIND: dict[str, list[str]] = {  # a verb's other words, before --data
     "resume": ["cut"],
     "evaluate": ["run"],
     "compare": ["run", "run"],
-    "robustness": ["run", "kinds=noise", "levels=0.3", "draws=1"],
+    "robustness": ["run", "kinds=gaussian_noise", "levels=0.3", "draws=1"],
     "plot": ["run", "reconstructions"],
     "encode": ["run"],
     "reconstruct": ["run"],

@@ -47,7 +47,11 @@ def theirs(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-VERBS = (("evaluate", "run"), ("plot", "run", "losses"), ("robustness", "run", "kinds=noise", "levels=0.3", "draws=1"))
+VERBS = (
+    ("evaluate", "run"),
+    ("plot", "run", "losses"),
+    ("robustness", "run", "kinds=gaussian_noise", "levels=0.3", "draws=1"),
+)
 
 
 @pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])

@@ -159,7 +159,8 @@ def test_any_damage_is_refused_by_name_in_time(
         cases += 1
     assert not seen
     assert not Path("/tmp/isthmus-was-here").exists()
-    request.node.user_properties.append(("cases", cases))
+    if share == 1:  # a draw shows nothing that the whole does not
+        request.node.user_properties.append(("cases", cases))
     assert cases > 1_000 * share
 
 

@@ -221,7 +221,7 @@ def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset
         def forward(self, x: torch.Tensor) -> object:
             return result
 
-    with pytest.raises(RecordError, match="the encoder (outputs|returns)"):
+    with pytest.raises(RecordError, match=r"the encoder (outputs|returns)"):
         Autoencoder(Identity(3), architecture=Modules(Odd(), nn.Linear(3, 64)), epochs=1).fit(digits.train[:50])
 
 

@@ -8,13 +8,16 @@ import shutil
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import isthmus
 from isthmus.cli import main
+from isthmus.errors import IsthmusWarning
+from isthmus.experiments.splits import split
+from isthmus.experiments.validation_set import watched_by
 
 SMALL = ("epochs=1", "architecture.hidden=16")
 
@@ -83,6 +86,43 @@ def test_evaluate_prints_the_figures_of_the_model(trained: Path) -> None:
     figures = json.loads(done.stdout)
     ae, digits = isthmus.load(trained / "vae"), isthmus.data.digits()
     assert figures["mse"] == pytest.approx(ae.reconstruction_error(digits.test).mean(), rel=1e-5)
+
+
+def test_train_prints_json_alone_on_standard_output(tmp_path: Path) -> None:
+    """What is said for people, a warning about a value here, goes to standard error."""
+    table = np.random.default_rng(0).normal(size=(200, 4)).round(3)
+    table[:, 1] = -999.0 * (np.arange(200) % 9 == 0) + table[:, 1] * (np.arange(200) % 9 != 0)
+    np.savetxt(tmp_path / "own.csv", table, delimiter=",", header="a,b,c,d", comments="")
+    done = run("train", *SMALL, "--data", "own.csv", "--out", "r", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert "-999" in done.stderr
+    ae = isthmus.load(tmp_path / "r")
+    last = ae.history_[-1]
+    assert (told["folder"], told["recipe"], told["precision"], told["device"]) == ("r", "deep", "float32", "cpu")
+    assert (told["epochs"], told["steps"], told["seconds"]) == (last.epoch, last.step, ae.seconds_)
+    assert told["n_parameters"] == ae.n_parameters_ == told["evaluation"]["cost"]["n_parameters"]
+    again = json.loads(run("evaluate", "r", "--json", cwd=tmp_path).stdout)
+    assert _timeless(told["evaluation"]) == _timeless(again)
+    shutil.copytree(tmp_path / "r", tmp_path / "cut")
+    (tmp_path / "cut/model.safetensors").unlink()
+    begun, data = isthmus.Autoencoder(2, epochs=1, random_state=0), isthmus.data.read(tmp_path / "own.csv")
+    part = split(data, "error")
+    reports = begun.iter_fit(part.train_of(data), validation_data=watched_by(data, part)[0], every=3)
+    with pytest.warns(IsthmusWarning, match="-999"):
+        next(reports)
+    begun.checkpoint(tmp_path / "cut/checkpoint.safetensors")
+    reports.close()
+    done = run("resume", "cut", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout).keys() == told.keys()
+
+
+def _timeless(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation without what is measured with a clock."""
+    clocked = {"encode_per_second", "reconstruct_per_second"}
+    cost = {name: value for name, value in evaluation["cost"].items() if name not in clocked}
+    return evaluation | {"cost": cost}
 
 
 def test_encode_decode_reconstruct_agree(trained: Path) -> None:

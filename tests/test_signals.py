@@ -61,12 +61,12 @@ def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) 
     said = stopped(first, signal.SIGTERM, 3)
     assert first.returncode == 143
     assert said.startswith("isthmus: stopped after step ")
-    assert said.endswith("go on with: isthmus resume a")
+    assert said.endswith("resume with: isthmus resume a")
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [CHECKPOINT, "run.json"]
     second = begun("resume", "a", "--checkpoint-every", "7", cwd=tmp_path)
     said = stopped(second, signal.SIGINT, 20)
     assert second.returncode == 130
-    assert said.endswith("go on with: isthmus resume a")
+    assert said.endswith("resume with: isthmus resume a")
     third = begun("resume", "a", cwd=tmp_path)
     stopped(third, signal.SIGKILL, 40)
     assert third.returncode == -signal.SIGKILL

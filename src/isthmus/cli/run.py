@@ -1,4 +1,4 @@
-"""A run from its beginning to its end: trained, kept while it is, measured, drawn."""
+"""One run from begin to end: training with checkpoints, evaluation, figures and pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus.cli import printing
-from isthmus.cli.console import fail, say, say_notes, sentences, watcher
+from isthmus.cli.console import fail, say, say_json, say_notes, sentences, watcher
 from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
@@ -18,6 +18,7 @@ from isthmus.experiments.membership import Membership
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, split
 from isthmus.experiments.validation_set import watched_by
+from isthmus.io.terminal import complain
 from isthmus.text import command
 
 __all__ = ["Training", "trained"]
@@ -27,7 +28,7 @@ _LOOKED = 20  # steps after which the progress bar moves
 
 
 class Training(NamedTuple):
-    """A run that is to be trained: where it is written, of what, from which data, and what it was told."""
+    """A run to train: its folder, autoencoder, data and settings."""
 
     folder: Path
     ae: Autoencoder
@@ -35,31 +36,52 @@ class Training(NamedTuple):
     dataset: Dataset
     about: RunInfo
     layerwise: bool = False  # each layer alone first
+    as_json: bool = False  # standard output is one JSON object
 
 
 def trained(run: Training, begun: bool) -> None:
-    """Trains to the end, or until a signal; writes the run, its figures and its pages."""
+    """Trains to the end or until a signal; writes the run, its figures and its pages; prints the evaluation."""
     missing = run.ae.missing
     part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
-    say_notes(part.notes)
+    say_notes(part.notes, run.as_json)
     with SignalHandler() as caught:
         run_folder.check_report_paths(run.folder)
         _fit(run, part, begun, caught)
     if caught.signal:
-        fail(f"stopped after the training; the model is in {run.folder}, without pictures", 128 + caught.signal)
+        fail(f"stopped after the training; the model is in {run.folder}, without figures", 128 + caught.signal)
     try:
         found = run_report.Review(run.ae, run_report.seen(run.ae, part, run.dataset))
-        printing.say_briefly(found.own)
+        if not run.as_json:
+            printing.say_briefly(found.own)
         run_report.pages(run.folder, run.folder, found, map_of="latent")
     except Exception:
         again = command("isthmus", "evaluate", run.folder)
-        say(f"note: trained, and the model is in {run.folder}; its report could not be made: {again}")
+        say_notes([f"trained, and the model is in {run.folder}; its report could not be made: {again}"], run.as_json)
         raise
-    pictures = len(list(run.folder.glob("figures/*.png")))
-    say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {pictures} pictures")
+    if run.as_json:
+        say_json(_summary(run, found))
+        return
+    figures = len(list(run.folder.glob("figures/*.png")))
+    say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {figures} figures")
     first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
     nxt = "isthmus train variational bottleneck.size=2" if first else command("isthmus", "plot", run.folder, "tsne")
     say(f"open {run.folder / 'report.html'}; try next: {nxt}")
+
+
+def _summary(run: Training, found: run_report.Review) -> dict[str, Any]:
+    """What ``--json`` prints: the training, and the evaluation on the held-out examples."""
+    ae, last = run.ae, run.ae.history_[-1]
+    return {
+        "folder": str(run.folder),
+        "recipe": run.about.recipe,
+        "epochs": last.epoch,
+        "steps": last.step,
+        "seconds": ae.seconds_,
+        "device": str(ae.model_.device),
+        "precision": ae.precision_,
+        "n_parameters": ae.n_parameters_,
+        "evaluation": found.to_dict(),
+    }
 
 
 def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None:
@@ -75,8 +97,8 @@ def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None
     X, ae, kept = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     seen = part.test[:10]
     validation, notes = watched_by(run.dataset, part)
-    say_notes(notes)
-    with writer, sentences():
+    say_notes(notes, run.as_json)
+    with writer, sentences(complain if run.as_json else say):
 
         def due(step: int) -> bool:
             return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
@@ -85,7 +107,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None
             reports = ae.iter_resume(X, validation_data=validation, every=due)
         else:
             reports = ae.iter_fit(X, validation_data=validation, every=due, layerwise=run.layerwise)
-        for report in watcher(False)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
+        for report in watcher(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
                 if caught.signal:
                     reports.close()
@@ -100,7 +122,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None
             if caught.signal:
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
-                fail(f"{stopped}; go on with: {command('isthmus', 'resume', run.folder)}", 128 + caught.signal)
+                fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + caught.signal)
         run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
 
 
@@ -111,7 +133,7 @@ def _keep(run: Training, record: Membership | None, needed: bool) -> None:
     except OSError as error:
         if needed:
             raise
-        say(f"note: no checkpoint could be written ({error}); training goes on")
+        say_notes([f"no checkpoint could be written ({error}); training continues"], run.as_json)
 
 
 class CheckpointTimer:

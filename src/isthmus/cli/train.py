@@ -32,14 +32,15 @@ def train(
     settings: Settings = None,
     out: Out = None,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write event files, scalars and pictures, too.")
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard event files: scalars and images.")
     ] = False,
     checkpoint_every: Every = None,
     layerwise: Annotated[
         bool, typer.Option("--layerwise", help="Train each layer and its mirror image alone first, then the whole.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Train an autoencoder; write the model, its figures, pictures and a report."""
+    """Train an autoencoder; write the model, its evaluation, figures and a report."""
     from isthmus import recipes as recipes_module
     from isthmus.cli.run import Training, trained
     from isthmus.estimators.overrides import overridden
@@ -52,18 +53,20 @@ def train(
     dataset = origin.read()
     about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
     with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
-        say_notes(dataset.notes)
-        say(f"{recipe} on {dataset.summary()}")
-        trained(Training(folder, ae, origin, dataset, about, layerwise), begun=False)
+        say_notes(dataset.notes, as_json)
+        if not as_json:
+            say(f"{recipe} on {dataset.summary()}")
+        trained(Training(folder, ae, origin, dataset, about, layerwise, as_json), begun=False)
 
 
 @takes_data
 def resume(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run that was cut off.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of an interrupted run.")],
     given: Given,
     checkpoint_every: Every = None,
+    as_json: Json = False,
 ) -> None:
-    """Go on with a training that was stopped or killed, from its last checkpoint, as if nothing had been."""
+    """Resume an interrupted training from its last checkpoint; the weights are bit-identical to an uninterrupted run."""
     from isthmus.cli.run import Training, trained
     from isthmus.experiments import run_data, run_folder
 
@@ -71,8 +74,10 @@ def resume(
         ae, origin, about = run_folder.open_interrupted(run, given.origin)
         if checkpoint_every is not None:
             about = replace(about, checkpoint_every=checkpoint_every)
-        say(f"{about.recipe} goes on after {counted(len(ae.history_), 'epoch')}")
-        trained(Training(run, ae, origin, run_data.read_data(run, origin), about), begun=True)
+        if not as_json:
+            say(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
+        dataset = run_data.read_data(run, origin)
+        trained(Training(run, ae, origin, dataset, about, as_json=as_json), begun=True)
 
 
 @takes_data

@@ -1,36 +1,36 @@
 """isthmus: autoencoders of every kind, on your own data, in one line or one command.
 
-An autoencoder is what it is by four choices that do not know each other:
+An autoencoder is defined by four independent components:
 
     x --corruption--> x~ --encoder--> h --bottleneck--> z --decoder--> y --likelihood--> nats per example
     |                                       '---------------> penalty, nats per example      + ----> loss
     '----------------- the clean x is the target --------------------'
 
-Reading order, which is the way of the data; nobody imports upward:
+Modules in reading order, which follows the data. A module imports only from modules above it:
 
     _version        the version
-    text            text of strangers made safe to print and to write
-    errors          what can go wrong because of what a user gave, in one sentence each
-    records         what a record is: a frozen, validated choice; describe, read, override
-    results         what every result can do: plain values, a data frame, a table
-    io/             files, the terminal, tables out, memory that may be taken
-    nn/             what components are made of: activations, variables, layers, devices
-    data/           examples in: built-in data sets, readers of tables and images, validation, labels
+    text            untrusted text made safe to print and to write
+    errors          errors that a user can cause, one sentence each
+    records         frozen, validated hyperparameters: describe, read, override
+    results         the interface of all results: plain values, data frame, table, figure
+    io/             files, the terminal, tables, memory limits
+    nn/             building blocks of components: activations, variables, layers, devices
+    data/           data sets, readers of tables and images, validation, labels
     scaling         raw units <-> model units
-    corruptions     clean -> corrupted
-    bottlenecks/    what the code may be, and what it costs
-    architectures/  the mirrored pairs of encoder and decoder
-    likelihoods     how far a reconstruction is from an example
-    optimizers      optimizer and schedule
+    corruptions     corruption of the encoder's input
+    bottlenecks/    the form of the code and its penalty
+    architectures/  mirrored pairs of encoder and decoder
+    likelihoods     the reconstruction loss
+    optimizers      optimizers and learning rate schedules
     model           the nn.Module that joins them
     training/       the engine: batches, steps, the loop, layer-wise training, progress
     estimators/     Autoencoder, OutlierDetector, AutoencoderClassifier; defaults, inference, model files
-    recipes         named autoencoders, tuned, one expression each
-    evaluation/     what it learned, in figures: metrics, codes, probes, advice, traversals, robustness
-    compression/    examples as small files, and rate against distortion
-    plots/          what it learned, in figures
-    experiments/    runs, splits, comparison, sweep, reports, tutorials and their reproduction
-    cli/            verbs
+    recipes         named autoencoders with tuned hyperparameters
+    evaluation/     metrics, latent diagnostics, label probes, advice, traversals, robustness
+    compression/    compressed files; rate and distortion
+    plots/          figures
+    experiments/    runs, splits, comparison, sweeps, reports, tutorials and their reproduction
+    cli/            the command line
 """
 
 from __future__ import annotations
@@ -99,16 +99,16 @@ _HOMES = {
     "load": "estimators.loading",
     "robustness": "evaluation.robustness_curve",
     "sweep": "experiments.parameter_sweep",
-}  # functions and classes, and the modules that hold them
+}  # functions and classes, and their modules
 _MODULES = {
     "latent_traversal": "evaluation.latent_traversal",
     "metrics": "evaluation.metrics",
     "tutorials": "experiments.tutorials",
-}  # modules that stand in a package and are reached from here
+}  # modules that are available at the top level
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a part when it is first used: importing isthmus alone stays cheap."""
+    """Imports a part at its first use, so that ``import isthmus`` stays fast."""
     if name not in __all__:
         raise AttributeError(f"module 'isthmus' has no attribute '{name}'")
     if name in _HOMES:

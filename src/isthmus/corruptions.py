@@ -83,6 +83,10 @@ class GaussianNoise(Corruption):
     """Additive Gaussian noise (Vincent et al. 2010, section 3.2).
 
     ``std`` is the standard deviation in model units. ``clip`` clips the result to [0, 1].
+
+    Examples:
+        >>> Autoencoder(4, corruption=GaussianNoise(0.3)).set_params(corruption__std=0.4).corruption
+        GaussianNoise(std=0.4)
     """
 
     level: ClassVar = Level("std", "standard deviation, in model units", (0.1, 0.3, 0.5, 0.7, 0.9, 1.0))

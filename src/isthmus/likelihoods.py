@@ -140,6 +140,10 @@ class Normal(Likelihood):
     scale in closed form, the root mean squared error (Rybkin, Daniilidis & Levine 2021, "Simple and effective VAE training with
     calibrated decoders", section 3). It is a running mean over the observed values of the last training steps. It starts at 1 and is
     at least 1e-3, so that a perfect reconstruction does not drive it to zero.
+
+    Examples:
+        >>> Autoencoder(4, likelihood=Normal(), epochs=1, random_state=0).fit(X).likelihood_
+        Normal()
     """
 
     scale: PositiveFloat | Literal["learned"] = 1.0

@@ -158,7 +158,12 @@ class Optimizer(Record):
 
 @record
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015)."""
+    """Adam (Kingma & Ba 2015).
+
+    Examples:
+        >>> Autoencoder(4, optimizer=Adam(1e-3), epochs=1, random_state=0).fit(X).optimizer_.lr
+        0.001
+    """
 
     _: KW_ONLY
     betas: tuple[Share, Share] = (0.9, 0.999)

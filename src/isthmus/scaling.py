@@ -122,7 +122,13 @@ class UInt8(Scaling):
 
 @record
 class MinMax(Scaling):
-    """Minimum and maximum become 0 and 1: over all values, for each feature, or for each channel (the last axis)."""
+    """Minimum and maximum become 0 and 1: over all values, for each feature, or for each channel (the last axis).
+
+    Examples:
+        >>> fitted = MinMax().fit(np.array([[0.0, 10.0], [4.0, 30.0]]))
+        >>> fitted.shift.tolist(), fitted.scale.tolist()
+        (0.0, 30.0)
+    """
 
     per: Per = "all"
 

@@ -57,6 +57,10 @@ class Conv(Architecture):
     ``up``: "resize" (nearest-neighbor upsampling to the mirrored size, then convolution: no checkerboard artifacts, Odena, Dumoulin &
     Olah 2016), "double" (convolution, then upsampling by 2; surplus rows are removed by convolutions without padding or by cropping)
     or "transpose" (transposed convolution). ``output`` is the activation after the last layer.
+
+    Examples:
+        >>> Autoencoder(4, architecture=Conv((8, 16)), epochs=1, random_state=0).fit(X).code_shape_
+        (4,)
     """
 
     channels: Sizes = (32, 64)

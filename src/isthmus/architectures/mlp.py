@@ -25,6 +25,10 @@ class MLP(Architecture):
 
     ``hidden=()`` is one layer each; with ``tied=True`` and a linear code this is principal component analysis. ``decoder_hidden`` sets
     other hidden layers for the decoder. With ``tied=True`` the decoder uses the transposed weights of the encoder and its own biases.
+
+    Examples:
+        >>> Autoencoder(4, architecture=MLP((64, 32))).initialize(X).n_parameters_
+        12804
     """
 
     hidden: Sizes = (512, 256)

@@ -36,7 +36,13 @@ class L1(Bottleneck):
 
 @record
 class TopK(Bottleneck):
-    """The ``k`` largest units of a code are kept, the others set to zero (Makhzani & Frey 2013, "k-Sparse autoencoders")."""
+    """The ``k`` largest units of a code are kept, the others set to zero (Makhzani & Frey 2013, "k-Sparse autoencoders").
+
+    Examples:
+        >>> code = Autoencoder(TopK(16, k=3), epochs=1, random_state=0).fit(X).encode(X)
+        >>> code.shape, int((code != 0).sum(axis=1).max())
+        ((200, 16), 3)
+    """
 
     k: Count
 

@@ -20,6 +20,11 @@ class Gaussian(Bottleneck):
 
     The penalty is ``beta`` times the Kullback-Leibler divergence from the prior. With beta=1 the loss is the negative ELBO; other values
     give a beta-VAE (Higgins et al. 2017). The encoder outputs means and log-variances. The code used at inference is the mean.
+
+    Examples:
+        >>> vae = Autoencoder(Gaussian(2, beta=0.5), epochs=1, random_state=0).fit(X)
+        >>> vae.sample(3, random_state=0).shape
+        (3, 8, 8)
     """
 
     beta: NonNegativeFloat = 1.0

@@ -149,6 +149,11 @@ def compress(
         DataError: the examples are not of the shape that was fitted, or not finite.
         RecordError: more than one is given, or what is asked for cannot be.
         ModuleNotFoundError: there is no entropy coder.
+
+    Examples:
+        >>> result = compress(ae, X, "digits.isthmus")
+        >>> result.n_examples, result.bytes < result.raw_bytes
+        (200, True)
     """
     path = Path(path)
     check_writable(path)
@@ -238,6 +243,11 @@ def decompress(ae: Autoencoder, path: str | os.PathLike[str]) -> Array:
     Raises:
         DataError: the file is damaged, or another model made it.
         MemoryLimitError: see `decompressing`, which takes a file block by block.
+
+    Examples:
+        >>> _ = compress(ae, X, "digits.isthmus")
+        >>> decompress(ae, "digits.isthmus").shape
+        (200, 8, 8)
     """
     shape, dtype, parts = decompressing(ae, path)
     given, needed = Path(path).stat().st_size, math.prod(shape) * dtype.itemsize

@@ -23,6 +23,11 @@ def mnist() -> Dataset:
     """MNIST: 60,000 + 10,000 handwritten digits, 28x28 uint8; embedded in the package.
 
     LeCun, Cortes and Burges, The MNIST database of handwritten digits, 1998.
+
+    Examples:
+        >>> mnist = isthmus.data.mnist()
+        >>> mnist.train.shape, mnist.train.dtype
+        ((60000, 28, 28), dtype('uint8'))
     """
 
     def embedded(name: str) -> npt.NDArray[Any]:
@@ -75,6 +80,11 @@ def digits() -> Dataset:
 
     The original grey levels 0 ... 16 are divided by 16. The test part is a fixed, stratified fifth (random_state=0).
     Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998.
+
+    Examples:
+        >>> digits = isthmus.data.digits()
+        >>> digits.train.shape, digits.test.shape
+        ((1437, 8, 8), (360, 8, 8))
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

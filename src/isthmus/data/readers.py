@@ -81,6 +81,10 @@ def load(
 
     Raises:
         FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
+
+    Examples:
+        >>> isthmus.data.load("digits").train.shape
+        (1437, 8, 8)
     """
     options = (options or ReadOptions()).replace(**named)
     if not isinstance(name_or_path, str | os.PathLike):
@@ -122,6 +126,14 @@ def read(
         FileNotFoundError: there is nothing at the path.
         DataError: the file or folder cannot be used, with the reason.
         RecordError: there is no such option.
+
+    Examples:
+        >>> np.save("own.npy", X)
+        >>> isthmus.data.read("own.npy").train.shape
+        (200, 8, 8)
+        >>> table = {"petal": [1.4, 4.7], "sepal": [5.1, 7.0], "kind": ["setosa", "versicolor"]}
+        >>> isthmus.data.read(pyarrow.table(table), labels="kind").columns
+        ('petal', 'sepal')
     """
     return _noted(_read(path, (options or ReadOptions()).replace(**named), reused))
 

@@ -106,6 +106,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         kind_: "table", "images" or "windows".
         model_: the trained `isthmus.model.Model`, an nn.Module with ``encoder`` and ``decoder``.
         history_: a `Report` for each epoch. shape_, code_shape_: of one example and of one code.
+
+    Examples:
+        >>> X = isthmus.data.digits().train[:200]  # (200, 8, 8), in [0, 1]
+        >>> ae = Autoencoder(4, architecture=MLP((32,)), epochs=2, random_state=0).fit(X)
+        >>> ae.encode(X).shape, ae.reconstruct(X).shape
+        ((200, 4), (200, 8, 8))
+
+        The other examples use this ``X`` and this ``ae``; ``y`` holds the labels of X.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
@@ -201,6 +209,11 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         Raises:
             NotPossibleError: layerwise, and the decoder does not undo the encoder layer by layer.
+
+        Examples:
+            >>> ae = Autoencoder(4, epochs=1, random_state=0).fit(X)
+            >>> ae.bottleneck_, ae.code_shape_, len(ae.history_)
+            (Identity(size=4), (4,), 1)
         """
         if checkpoint is not None:
             check_writable(Path(checkpoint))
@@ -228,6 +241,12 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Args:
             X, validation_data, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
             every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
+
+        Examples:
+            >>> for report in Autoencoder(4, epochs=2, random_state=0).iter_fit(X):
+            ...     print(report.epoch, report.step, report.complete)
+            1 13 True
+            2 26 True
         """
         aside = copy(self)
         yield from self._followed(aside, aside._fitting(X, validation_data, every, layerwise))
@@ -286,6 +305,15 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Raises:
             NotPossibleError: this autoencoder was not loaded from a checkpoint.
             DataError: the examples are not those of then.
+
+        Examples:
+            >>> unfinished = Autoencoder(4, epochs=2, random_state=0)
+            >>> reports = unfinished.iter_fit(X)
+            >>> next(reports).epoch
+            1
+            >>> unfinished.checkpoint("unfinished.safetensors")
+            >>> len(isthmus.load("unfinished.safetensors").resume(X).history_)
+            2
         """
         aside = copy(self)
         for _ in aside._resuming(X, validation_data, None):
@@ -356,7 +384,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return shown(reports, math.prod(self.shape_), lines=not interactive())
 
     def initialize(self, X: Any) -> Self:
-        """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with."""
+        """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with.
+
+        Examples:
+            >>> untrained = Autoencoder(4, random_state=0).initialize(X)
+            >>> untrained.score(X) < ae.score(X)
+            True
+        """
         self._validate_params()
         aside = copy(self)
         with learning():
@@ -374,6 +408,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         Raises:
             NotPossibleError: scaling_sample in a later call: what was scaled and learned one way cannot be scaled another.
+
+        Examples:
+            >>> stream = Autoencoder(4, random_state=0)
+            >>> for part in np.split(X, 2):
+            ...     stream = stream.partial_fit(part)
+            >>> stream.transform(X).shape
+            (200, 4)
         """
         self._validate_params()
         aside = copy(self)
@@ -488,6 +529,12 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         Raises:
             NotPossibleError: one of its records is not part of isthmus, and a model file can only name those that are.
+
+        Examples:
+            >>> ae.save("digits.safetensors")
+            >>> again = isthmus.load("digits.safetensors")
+            >>> np.array_equal(again.encode(X), ae.encode(X))
+            True
         """
         fitted = self._known()
         with fitted.at_rest():

@@ -70,15 +70,32 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return None if self._fitted is None else self._fitted.max_memory
 
     def encode(self, X: Any) -> Array:
-        """The codes of examples: (n, *code_shape_), the same each time."""
+        """The codes of examples: (n, *code_shape_), the same each time.
+
+        Examples:
+            >>> codes = ae.encode(X)
+            >>> codes.shape, codes.dtype
+            ((200, 4), dtype('float32'))
+        """
         return self._apply(lambda model, raw: model.encode(model.normalize(raw)), self._examples(X))
 
     def transform(self, X: Any) -> Array:
-        """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it."""
+        """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it.
+
+        Examples:
+            >>> from sklearn.cluster import KMeans
+            >>> KMeans(10, n_init=1, random_state=0).fit_predict(ae.transform(X)).shape
+            (200,)
+        """
         return self.encode(X).reshape(-1, self._n_features_out)
 
     def decode(self, Z: Any) -> Array:
-        """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data."""
+        """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data.
+
+        Examples:
+            >>> ae.decode(np.zeros((3, 4))).shape
+            (3, 8, 8)
+        """
         check_is_fitted(self)
         given = as_examples(Z, shape=self.code_shape_)
         codes = given.values
@@ -92,7 +109,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self.decode(X)
 
     def reconstruct(self, X: Any) -> Array:
-        """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples."""
+        """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples.
+
+        Examples:
+            >>> np.array_equal(ae.reconstruct(X), ae.decode(ae.encode(X)))
+            True
+        """
         return self._reconstructed(self._examples(X))
 
     def impute(self, X: Any) -> Any:
@@ -105,6 +127,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Raises:
             NotPossibleError: it was not fitted with missing="allow".
+
+        Examples:
+            >>> table = np.random.default_rng(0).normal(size=(100, 4))
+            >>> table[0, 0] = np.nan
+            >>> complete = Autoencoder(2, epochs=1, missing="allow", random_state=0).fit(table).impute(table)
+            >>> int(np.isnan(complete).sum()), np.array_equal(complete[1:], table[1:])
+            (0, True)
         """
         check_is_fitted(self)
         if self.model_.fill is None:
@@ -132,6 +161,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Raises:
             NotPossibleError: the bottleneck has no prior, or codes that have no density.
+
+        Examples:
+            >>> generator = Autoencoder(Gaussian(2), epochs=1, random_state=0).fit(X)
+            >>> generator.sample(5, random_state=0).shape
+            (5, 8, 8)
+            >>> ae.sample(5, random_state=0, method="gmm", X=X).shape
+            (5, 8, 8)
         """
         check_is_fitted(self)
         if not isinstance(n, Integral) or not 1 <= n < 2**31:
@@ -163,7 +199,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.ROWS)))
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
-        """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X."""
+        """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X.
+
+        Examples:
+            >>> noisy = ae.corrupt(X, corruption=GaussianNoise(0.3))
+            >>> noisy.shape, round(float((noisy - X).std()), 1)
+            ((200, 8, 8), 0.3)
+        """
         values, seed = self._examples(X), seed_of(random_state)
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
@@ -188,6 +230,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         Where the likelihood is a density, as Normal is, it is one of the data in their own units, whatever the scaling: scores of
         different scalings compare (`Model.nll`). Bernoulli is a mass of what was scaled to [0, 1], and knows no units.
         Where numbers are missing it is of those observed alone: examples of which less is known lose less.
+
+        Examples:
+            >>> ae.score_samples(X).shape
+            (200,)
+            >>> bool(ae.score_samples(X).mean() > ae.score_samples(1 - X).mean())
+            True
         """
         return self._scores(self._examples(X))
 
@@ -200,6 +248,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_).
 
         The error of a number that is missing is not known, and NaN; means are of the numbers observed, and of none NaN.
+
+        Examples:
+            >>> ae.reconstruction_error(X).shape, ae.reconstruction_error(X, per_feature=True).shape
+            ((200,), (200, 8, 8))
         """
         values = self._examples(X)
         squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))

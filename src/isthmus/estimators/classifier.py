@@ -80,6 +80,11 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     Attributes:
         classes_: the labels, sorted. autoencoder_: the copy, whose encoder has moved and whose decoder has not.
         net_: encoder and softmax, an nn.Module. history_: a `Report` for each epoch, the softmax's alone and then all's.
+
+    Examples:
+        >>> classifier = AutoencoderClassifier(ae, epochs=2, random_state=0).fit(X, y)
+        >>> classifier.predict(X).shape, classifier.predict_proba(X).shape
+        ((200,), (200, 10))
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
@@ -349,6 +354,11 @@ def finetune(
 
     Raises:
         NotFittedError: the autoencoder has learned nothing yet.
+
+    Examples:
+        >>> classifier = finetune(ae, X, y, epochs=2, random_state=0)
+        >>> classifier.classes_.tolist()
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
     check_is_fitted(ae)
     classifier = AutoencoderClassifier(

@@ -47,17 +47,22 @@ def load(
 ) -> Any:
     """The `Autoencoder`, `OutlierDetector` or `AutoencoderClassifier` of a model file, whichever was saved, ready to use.
 
+    Of a checkpoint it is as far as training had come, and `Autoencoder.resume` goes on with that.
+
     Args:
         path: the file, or the folder of a run.
         architecture: the code of own modules, which a file does not hold.
         max_memory: how much its methods may take, in bytes or such as "4GB". Without it half a gigabyte, or a thousand times the
             bytes of the examples that are given, whichever is more: a file of a stranger may ask for any size.
 
-    Of a checkpoint it is as far as training had come, and `Autoencoder.resume` goes on with that.
-
     Raises:
         FileNotFoundError: there is no such file.
         ModelFileError: the file is damaged, or not of isthmus, or no file but a link, a pipe, a device.
+
+    Examples:
+        >>> ae.save("digits.safetensors")
+        >>> isthmus.load("digits.safetensors").shape_
+        (8, 8)
     """
     ae, header, tensors = _read(path, architecture, device, max_memory)
     with model_file.agreeing(path):

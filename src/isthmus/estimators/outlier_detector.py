@@ -79,6 +79,11 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         autoencoder_: the fitted one. offset_: the threshold of `score_samples`; -inf if too few examples calibrate for the rate.
         calibration_scores_: of the examples held out to calibrate on, ascending.
         feature_errors_: mean squared error of each number (*shape) on held-out examples, in squared model units.
+
+    Examples:
+        >>> detector = OutlierDetector(ae, random_state=0).fit(X)
+        >>> detector.predict(X).shape, detector.score_samples(X).shape
+        ((200,), (200,))
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
@@ -118,6 +123,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """A detector around a fitted autoencoder, which stays as it is; `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
 
         X_normal: normal examples (n, *shape) that ``ae`` was not trained on; of the others there is less error than of new ones.
+
+        Examples:
+            >>> normal = isthmus.data.digits().train[200:400]  # not trained on
+            >>> detector = OutlierDetector.from_fitted(ae, normal, false_alarm_rate=0.1, random_state=0)
+            >>> detector.autoencoder_ is ae
+            True
         """
         check_autoencoder(ae, f"{cls.__name__}.around")
         return cls(FrozenEstimator(ae), **choices).fit(X_normal)
@@ -160,7 +171,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """-1 for anomalous examples and 1 for normal ones, (n,)."""
+        """-1 for anomalous examples and 1 for normal ones, (n,).
+
+        Examples:
+            >>> sorted(set(detector.predict(X).tolist())), detector.predict(10 * X[:3]).tolist()
+            ([-1, 1], [-1, -1, -1])
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_values(self, X: Any) -> Doubles:
@@ -189,6 +205,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         Of a row of columns those which, each alone replaced by what would be expected, let the score rise most, and their shares of
         the rises of all that were tried (`causes.mended`). In pictures those with the largest `contributions`, and their shares of
         the sum of all.
+
+        Examples:
+            >>> broken = X[:1].copy()
+            >>> broken[0, 4, 0] = 30.0  # one bright pixel at the border
+            >>> [each.feature for each in detector.attributions(broken, n=1)[0]]
+            [(4, 0)]
         """
         check_is_fitted(self)
         names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_

@@ -72,6 +72,11 @@ def traverse(
 
     Raises:
         NotPossibleError: the codes are entries of a codebook, or all the same.
+
+    Examples:
+        >>> result = isthmus.latent_traversal.traverse(ae, X, units=[0, 2], steps=5)
+        >>> result.examples.shape  # units, steps, *shape_
+        (2, 5, 8, 8)
     """
     _check(ae, steps)
     if n_units < 1:
@@ -109,6 +114,10 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
 
     Raises:
         NotPossibleError: the codes are entries of a codebook; or "slerp" without a normal prior.
+
+    Examples:
+        >>> isthmus.latent_traversal.interpolate(ae, X[:3], X[3:6], steps=5).shape
+        (3, 5, 8, 8)
     """
     _check(ae, steps)
     if method not in {"lerp", "slerp"}:

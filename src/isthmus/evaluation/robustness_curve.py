@@ -224,6 +224,11 @@ def robustness(
     Raises:
         DataError: the examples are not of the shape that was fitted, or not finite.
         RecordError: there is no such kind, or it cannot have such a level.
+
+    Examples:
+        >>> curve = isthmus.robustness(ae, X, kinds="GaussianNoise", levels=[0.1, 0.5], draws=1, n=50)
+        >>> curve.n_examples, len(curve.rows())
+        (50, 2)
     """
     check_is_fitted(ae)
     for name, value, least in (("draws", draws, 1), ("n", n, 1), ("random_state", random_state, 0)):

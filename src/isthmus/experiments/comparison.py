@@ -177,6 +177,11 @@ def compare(
     Raises:
         RecordError: there are fewer than two models.
         DataError: they were trained on different data and no examples are given, or the examples do not fit all of them.
+
+    Examples:
+        >>> other = Autoencoder(2, epochs=1, random_state=0).fit(X)
+        >>> isthmus.compare({"four": ae, "two": other}, X).names
+        ('four', 'two')
     """
     if len(models) < 2:
         raise RecordError("to compare takes two autoencoders or more; name the folders of runs, or model files")

@@ -92,6 +92,12 @@ def sweep(
         RecordError: there is no such field, figure or value, or there would be too many trainings.
         DataError: the folder holds other trainings, or the examples cannot be used.
         DivergenceError: no training stayed finite.
+
+    Examples:
+        >>> small = Autoencoder(architecture=MLP((32,)), epochs=1, random_state=0)
+        >>> result = isthmus.sweep(small, X, {"bottleneck__size": [2, 4]})
+        >>> len(result.trials)
+        2
     """
     if metric is not None and metric not in _BY:
         raise RecordError(f"no figure '{metric}' to choose by{nearest(OLDER.get(metric, metric), _BY)}")

@@ -29,6 +29,10 @@ def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, imag
     unless the autoencoder's kind is images, or image_shape says which picture (height, width) they are; y, the
     labels, changes nothing.
     Raises `DataError` where X is empty or image_shape does not fit.
+
+    Examples:
+        >>> figure = isthmus.plots.reconstructions(ae, X, n=5)
+        >>> figure.savefig("reconstructions.png")
     """
     examples = first(X, n)
     alt = f"{len(examples)} examples, each over its reconstruction from a code of {code_size(ae)} numbers."

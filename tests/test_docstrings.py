@@ -1,0 +1,81 @@
+"""The docstrings of what is public: their examples run, and they name the parameters and the errors."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import isthmus
+
+MODULES = [getattr(isthmus, name) for name in isthmus.__all__ if isinstance(getattr(isthmus, name), ModuleType)]
+HOMES = [
+    isthmus,
+    *MODULES,
+    *(importlib.import_module(f"isthmus.{name}") for name in ("architectures.base", "bottlenecks.base")),
+]
+
+
+def _public() -> dict[str, Any]:
+    """Functions and classes that a user can import, and the public methods of these classes, by their full name."""
+    tops = [getattr(module, name) for module in HOMES for name in module.__all__]
+    tops = [each for each in tops if inspect.isfunction(each) or inspect.isclass(each)]
+    found = {f"{each.__module__}.{each.__qualname__}": each for each in tops}
+    for top in filter(inspect.isclass, tops):
+        for owner in [each for each in top.__mro__ if each.__module__.startswith("isthmus.")]:
+            for name, held in vars(owner).items():
+                function = inspect.unwrap(getattr(held, "__func__", held))
+                if inspect.isfunction(function) and not name.startswith("_"):
+                    found[f"{owner.__module__}.{owner.__qualname__}.{name}"] = function
+    return {name: each for name, each in sorted(found.items()) if name.startswith("isthmus.")}
+
+
+PUBLIC = _public()
+FINDER = doctest.DocTestFinder(recurse=False)
+EXAMPLES = {name: test for name, each in PUBLIC.items() for test in FINDER.find(each, name) if test.examples}
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """The names that examples use: those of the package, and the small autoencoder of the first example."""
+    found: dict[str, Any] = {"isthmus": isthmus, "np": np, "pyarrow": pa}
+    for room in ("architectures", "bottlenecks", "corruptions", "likelihoods", "optimizers", "scaling", "compression"):
+        module = getattr(isthmus, room)
+        found |= {name: getattr(module, name) for name in module.__all__}
+    found |= {name: getattr(isthmus, name) for name in isthmus.__all__ if not name.startswith("_")}
+    digits = isthmus.data.digits()
+    X = digits.train[:200]
+    ae = isthmus.Autoencoder(4, architecture=isthmus.architectures.MLP((32,)), epochs=2, random_state=0).fit(X)
+    normal = digits.train[200:400]
+    detector = isthmus.OutlierDetector.from_fitted(ae, normal, false_alarm_rate=0.1, random_state=0)
+    return found | {"X": X, "y": digits.train_labels[:200], "ae": ae, "detector": detector}
+
+
+@pytest.fixture
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Examples write into an empty folder, and their figures are closed."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("_in_folder")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_of_docstrings_run(name: str, names: dict[str, Any]) -> None:
+    test, said = EXAMPLES[name], []
+    test.globs = dict(names)
+    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+def test_thirty_public_names_have_an_example() -> None:
+    assert len(EXAMPLES) >= 30

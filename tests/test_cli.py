@@ -315,7 +315,7 @@ def test_a_damaged_origin_blocks_only_what_needs_it(trained: Path, tmp_path: Pat
         (tmp_path / "vae/run.json").write_text(text)
         done = run("evaluate", "vae", cwd=tmp_path)
         assert done.returncode == 1
-        assert "run.json is damaged; name the examples with --data" in done.stderr
+        assert "run.json is damaged: give the examples with --data" in done.stderr
         assert run("evaluate", "vae", "-d", "digits", cwd=tmp_path).returncode == 0
         assert run("sample", "vae", cwd=tmp_path).returncode == 0
 

@@ -161,7 +161,7 @@ def test_runs_are_compared_on_what_they_held_out(folders: Path) -> None:
     assert found["best"]["mse"] == ["b", "alone.safetensors"]
     assert found["differences"] == {"bottleneck.size": ["1", "3", "3"]}
     assert len(found["notes"]) == 2
-    assert "does not say which examples it held out" in found["notes"][1]
+    assert "has no record of its held-out examples" in found["notes"][1]
     assert found["notes"][0].startswith("alone.safetensors does not say")
     assert {path.name for path in (folders / "out").iterdir()} == {
         "comparison.json",

@@ -137,16 +137,19 @@ def test_data_that_lie_elsewhere_now_are_asked_for(
         with pytest.raises(SystemExit) as end:
             main()
         assert (end.value.code or 0) == code
-    assert "here.csv: check the path; a goes with these data: name them with --data" in capsys.readouterr().err
+    assert (
+        "here.csv: check the path; a was trained on these data: give their present path with --data"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("resume", "nowhere"), "holds no training that was cut off"),
-        (("resume", "whole"), "is complete, and there is nothing to resume"),
-        (("evaluate", "cut"), "go on with it: isthmus resume cut"),
-        (("train", "--data", "digits", "--out", "cut"), "go on with it: isthmus resume cut, or choose another --out"),
+        (("resume", "nowhere"), "holds no interrupted training"),
+        (("resume", "whole"), "is complete: there is nothing to resume"),
+        (("evaluate", "cut"), "was interrupted: resume it with isthmus resume cut"),
+        (("train", "--data", "digits", "--out", "cut"), "interrupted training: resume it with isthmus resume cut, or choose another --out"),
         (("resume", "cut"), "damaged"),
     ],
     ids=str,

@@ -188,22 +188,25 @@ def test_a_comma_is_within_a_value_only_where_values_have_commas(path: str, text
 def test_wrong_sweeps_are_sentences(tmp_path: Path) -> None:
     for grid, word in (
         ({"bottleneck__siz": [1]}, "did you mean size"),
-        ({"bottleneck__size": 4}, "no list of values"),
-        ({"bottleneck": "Identity"}, "no list of values"),
+        ({"bottleneck__size": 4}, "expected a list of values"),
+        ({"bottleneck": "Identity"}, "expected a list of values"),
         ({"bottleneck__size": [2, -1]}, "greater than 0"),
-        ({"epochs": range(1, 20), "bottleneck__size": [1, 2, 3, 4]}, "76 trainings, and more than 64"),
+        (
+            {"epochs": range(1, 20), "bottleneck__size": [1, 2, 3, 4]},
+            "the grid has 76 trainings, more than max_trials=64",
+        ),
     ):
         with pytest.raises(RecordError, match=word):
             sweep(LINEAR, X, grid, folder=tmp_path / "s")  # type: ignore[arg-type]
-    with pytest.raises(RecordError, match="no figure 'mze'"):
+    with pytest.raises(RecordError, match="no metric 'mze'"):
         sweep(LINEAR, X, SIZES, metric="mze")
     assert not (tmp_path / "s").exists()
-    with pytest.raises(NotPossibleError, match=r"nats means something else with each value of bottleneck\.beta"):
+    with pytest.raises(NotPossibleError, match=r"nats is not comparable between values of bottleneck\.beta"):
         sweep(Autoencoder(Gaussian(2), epochs=1, random_state=0), X, {"bottleneck.beta": [1.0, 2.0]}, metric="nats")
     sweep(LINEAR, X, {"bottleneck.size": [2]}, folder=tmp_path / "s")
     with pytest.raises(DataError, match="on other examples"):
         sweep(LINEAR, X + 1, {"bottleneck.size": [2]}, folder=tmp_path / "s")
-    with pytest.raises(DataError, match="epochs=1, and epochs=2 is asked for"):
+    with pytest.raises(DataError, match="epochs=1, but epochs=2 is required"):
         sweep(clone(LINEAR).set_params(epochs=2), X, {"bottleneck.size": [2]}, folder=tmp_path / "s")
     with pytest.raises(DataError, match="holds a run"):
         sweep(LINEAR, X, SIZES, folder=tmp_path / "s/size-2")
@@ -263,7 +266,7 @@ def test_a_sweep_of_an_older_version_is_read_and_a_figure_asked_for_by_its_older
     row = dict(zip(header, line, strict=True))
     assert float(row["nats_per_dim"]) == pytest.approx(known["nats_per_number"])
     assert float(row["data_range"]) == pytest.approx(known["span"])
-    with pytest.raises(RecordError, match=r"no figure 'explained' .*did you mean explained_variance\?"):
+    with pytest.raises(RecordError, match=r"no metric 'explained'.*did you mean explained_variance\?"):
         sweep(LINEAR, X, given, validation_data=TEST, metric="explained")
-    with pytest.raises(RecordError, match=r"no figure 'mse_restored' .*did you mean mse_denoised\?"):
+    with pytest.raises(RecordError, match=r"no metric 'mse_restored'.*did you mean mse_denoised\?"):
         sweep(LINEAR, X, given, validation_data=TEST, metric="mse_restored")

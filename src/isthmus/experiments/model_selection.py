@@ -1,4 +1,4 @@
-"""Which of several values to take, from their errors on validation examples: the elbow, the one-standard-error rule, the best."""
+"""Model selection by validation errors: the elbow, the one-standard-error rule, the lowest error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Choice", "elbow", "select", "within_one_error"]
 
 Rule = Literal["elbow", "one standard error", "best"]
 
-_BEND = 0.1  # of the way from the first error to the last: a curve that is bent by less counts as straight
-_FALL = 0.05  # by which the whole curve has to fall
-_FEWEST = 3  # points that can have a bend
-_LEAST = 1e-9  # of the largest error: smaller ones are as good as none, and have a logarithm so
+_MIN_BEND = 0.1  # of the difference between first and last error; below this a curve counts as straight
+_MIN_FALL = 0.05  # relative decrease from the first to the last error
+_MIN_POINTS = 3  # for an elbow
+_ERROR_FLOOR = 1e-9  # of the largest error: keeps logarithms finite
 
 
 class Choice(NamedTuple):
-    """The place of the value to take, by which rule, and why in a sentence."""
+    """The index of the chosen value, the rule, and the reason in a sentence."""
 
     place: int
     rule: Rule
@@ -27,89 +27,103 @@ class Choice(NamedTuple):
 
 
 def select(values: Sequence[Any], errors: ArrayLike, *, size: bool = False) -> Choice:
-    """The value to take, by its errors (n values, m random states), of which less is better.
+    """Chooses a value by its errors.
 
-    For sizes (each value costs more than the one before): the `elbow` of the mean errors; where there is none, the smallest
-    within one standard error of the best, if there are several random states. For anything else, and for sizes of one
-    state: the value of the least mean error; of equal ones the first.
+    Sizes (each costs more than the one before) are chosen by the `elbow` of the mean errors. Without an elbow, and with several
+    random states, the smallest size within one standard error of the best is chosen. Otherwise it is the lowest mean error, the
+    first of equal ones.
+
+    Args:
+        values: (n,) the values.
+        errors: (n, m) error of each value for each random state; lower is better.
+        size: whether the values are sizes, in rising order.
+
+    Returns:
+        Index of the value, the rule, and the reason.
     """
     table = np.asarray(errors, dtype=np.float64)
-    means, best, close = table.mean(1), int(table.mean(1).argmin()), within_one_error(table)
+    means, best, near = table.mean(1), int(table.mean(1).argmin()), within_one_error(table)
     if size:
         bend = elbow(values, means)
         if bend is not None:
-            return Choice(bend, "elbow", f"the elbow: {_pace(values, means, bend)}")
-        straight = f"no elbow, {_straightness(values, means)}"
-        if close[0] != best:
-            why = f"the smallest within one standard error of the best, {values[best]}; {straight}"
-            return Choice(close[0], "one standard error", why)
-        return Choice(best, "best", f"the least error; {straight}: take fewer where room is dear")
-    others = [values[place] for place in close if place != best]
+            return Choice(bend, "elbow", f"the elbow: {_rates(values, means, bend)}")
+        reason = f"no elbow, {_reason_without_elbow(values, means)}"
+        if near[0] != best:
+            why = f"the smallest within one standard error of the best, {values[best]}; {reason}"
+            return Choice(near[0], "one standard error", why)
+        return Choice(best, "best", f"the lowest error; {reason}: choose a smaller size if code size matters")
+    others = [values[place] for place in near if place != best]
     shared = (
         f"; within one standard error of it: {', '.join(map(str, others))}" if others and table.shape[1] > 1 else ""
     )
-    return Choice(best, "best", f"the least error{shared}")
+    return Choice(best, "best", f"the lowest error{shared}")
 
 
 def elbow(values: Sequence[float], errors: ArrayLike) -> int | None:
-    """Where a falling curve bends most, or None where it is as good as straight, bends the other way, or has fewer than 3 points.
+    """The elbow of a falling error curve (Kneedle, Satopaa et al. 2011).
 
-    Kneedle (Satopaa et al. 2011), with logarithms on both axes, so that neither units nor the sizes tried invent a bend: a power law
-    is straight. Both axes are brought to [0, 1]; the elbow is the point furthest below the line from the first to the last,
-    and has to be 0.1 below. As more room cannot hurt but by chance, the errors are first replaced by the nearest that never
-    rise (isotonic regression). Errors that are not all above zero, as nats may be, keep a linear axis.
+    Both axes are logarithmic, so that a power law is straight and has no elbow, in any unit and for any grid. Both are normalized
+    to [0, 1]. The elbow is the point furthest below the line from the first to the last point, by at least 0.1. A larger code
+    raises the error only by chance, so isotonic regression makes the errors non-increasing first. Errors that are not
+    all positive, such as nats, keep a linear axis.
 
     Args:
-        values: (n,) sizes above zero, rising.
-        errors: (n,) the error at each.
+        values: (n,) positive sizes, rising.
+        errors: (n,) the error of each.
+
+    Returns:
+        Index of the elbow. None where the curve is nearly straight, bends the other way, or has fewer than 3 points.
     """
-    if len(values) < _FEWEST:
+    if len(values) < _MIN_POINTS:
         return None
-    x, y = np.log2(np.asarray(values, dtype=np.float64)), _falling(np.asarray(errors, dtype=np.float64))
+    x, y = np.log2(np.asarray(values, dtype=np.float64)), _non_increasing(np.asarray(errors, dtype=np.float64))
     if y is None:
         return None
     across, down = (x - x[0]) / (x[-1] - x[0]), (y - y[-1]) / (y[0] - y[-1])
     below = 1 - across - down
     place = int(below.argmax())
-    return place if below[place] >= _BEND else None
+    return place if below[place] >= _MIN_BEND else None
 
 
-def _falling(errors: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The nearest errors that never rise, as logarithms where that can be; None where they do not fall to speak of."""
+def _non_increasing(errors: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The errors after isotonic regression, as logarithms where all are positive; None where they fall by less than 5 %."""
     from sklearn.isotonic import IsotonicRegression
 
     positive = errors.min() >= 0 < errors.max()
-    y = np.log(np.maximum(errors, errors.max() * _LEAST)) if positive else errors
+    y = np.log(np.maximum(errors, errors.max() * _ERROR_FLOOR)) if positive else errors
     smooth: NDArray[np.float64] = IsotonicRegression(increasing=False).fit_transform(np.arange(len(y)), y)
-    least = -np.log(1 - _FALL) if positive else 1e-12 * float(np.abs(y).max())
+    least = -np.log(1 - _MIN_FALL) if positive else 1e-12 * float(np.abs(y).max())
     return smooth if smooth[0] - smooth[-1] > least else None
 
 
-def _straightness(values: Sequence[float], means: NDArray[np.float64]) -> str:
+def _reason_without_elbow(values: Sequence[float], means: NDArray[np.float64]) -> str:
     """Why a curve has no elbow."""
-    if len(values) < _FEWEST:
-        return f"that takes at least {_FEWEST} sizes"
-    if _falling(means) is None:
-        return "larger codes have no smaller error to speak of"
-    return "nowhere does the error begin to fall more slowly"
+    if len(values) < _MIN_POINTS:
+        return f"which requires at least {_MIN_POINTS} sizes"
+    if _non_increasing(means) is None:
+        return "larger codes do not lower the error noticeably"
+    return "the error falls at about the same rate at all sizes"
 
 
-def _pace(values: Sequence[float], means: NDArray[np.float64], bend: int) -> str:
+def _rates(values: Sequence[float], means: NDArray[np.float64], bend: int) -> str:
     """How fast the error falls before and after the elbow."""
     doublings = np.log2(np.asarray(values, dtype=np.float64))
     before, after = doublings[bend] - doublings[0], doublings[-1] - doublings[bend]
     if means.min() <= 0:
         steps = (means[0] - means[bend]) / before, (means[bend] - means[-1]) / after
-        return f"up to it a doubling takes {steps[0]:.3g} off, beyond it {steps[1]:.3g}"
+        return f"below it doubling the size lowers the error by {steps[0]:.3g}, above it by {steps[1]:.3g}"
     shares = 1 - (means[bend] / means[0]) ** (1 / before), 1 - (means[-1] / means[bend]) ** (1 / after)
-    beyond = f"{shares[1]:.0%}" if shares[1] > 0 else "nothing"
-    return f"up to it a doubling takes {shares[0]:.0%} off the error, beyond it {beyond}"
+    beyond = f"by {shares[1]:.0%}" if shares[1] > 0 else "not at all"
+    return f"below it doubling the size lowers the error by {shares[0]:.0%}, above it {beyond}"
 
 
 def within_one_error(errors: ArrayLike) -> list[int]:
-    """The places whose mean error is within one standard error of the least (Breiman et al. 1984), of errors (n values, m states).
+    """Indices whose mean error is within one standard error of the lowest (Breiman et al. 1984).
 
-    The standard error is that of the best one's mean over random states; with one state only what equals the best is within it.
+    The standard error is that of the best value's mean over random states; with one state it is 0.
+
+    Args:
+        errors: (n values, m random states).
     """
     table = np.asarray(errors, dtype=np.float64)
     means, states = table.mean(1), table.shape[1]

@@ -1,4 +1,4 @@
-"""Which value should a field have? A training for each, chosen by validation examples, and never by the test part."""
+"""Sweeps: one training per value of a field, and a choice by validation examples, never by test examples."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from isthmus.text import as_json
 
 __all__ = ["MAX_TRIALS", "SIZE", "sweep"]
 
-_MOST = 1 << 24  # bytes of it
-MAX_TRIALS = 64  # trainings, unless more are asked for
-_LARGEST = 64  # numbers of a code, where nobody says which sizes
-_BY = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
-_ERRORS = (
+_MAX_BYTES = 1 << 24  # of a sweep.json
+MAX_TRIALS = 64  # trainings of a sweep by default
+_MAX_SIZE = 64  # dimensions of a code in the default grid
+_METRICS = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
+_DEFAULT_METRICS = (
     "column_error_denoised",
     "mse_denoised",
     "column_error",
     "mse",
-)  # the first that means the same for all trainings
-_SKETCHED = 100  # examples that tell whether a net can be built
+)  # the first one that is comparable between all trainings is used
+_TRIAL_EXAMPLES = 100  # enough to check whether a network can be built
 
 
 @takes_autoencoder
@@ -68,30 +68,34 @@ def sweep(
     about: RunInfo | None = None,
     record: Membership | None = None,
 ) -> Sweep:
-    """Trains an autoencoder once for each value of a field, or each combination of several fields' values, and recommends one.
+    """Trains an autoencoder once for each value of a field, or for each combination of values, and recommends one.
 
-    The choice is by the validation examples alone (`isthmus.experiments.model_selection`): of several sizes of the code the elbow of
-    the error, or the smallest within one standard error of the best; of any other field's values the best, on average over random states.
+    The choice uses the validation examples alone (`isthmus.experiments.model_selection`). For code sizes it is the elbow of the
+    error, else the smallest size within one standard error of the best. For other fields it is the lowest mean error over random states.
 
     Args:
-        ae: unfitted; what the grid does not name is as it is here.
+        ae: an unfitted autoencoder. Fields that are not in the grid keep its values.
         X: training examples (n, *shape).
-        grid: values by field, ``{"bottleneck__size": [2, 4, 8]}``; "random_state" repeats each training. Without it the size of
-            the code: powers of two up to half of the numbers of an example, at most 64.
-        validation_data: examples to choose by; without them a tenth of X, which is then not trained on.
-        test: examples of which the recommended autoencoder, and no other, is measured in the end.
-        metric: the figure of `evaluate` to choose by; without it the error in which every column counts equally, ``column_error``, or of
-            pictures the squared error; of restored examples where training spoils them.
-        folder: where each training is kept as the folder of a run, with sweep.json, sweep.csv and sweep.png. Called again, what
-            is there is not trained again, and what was cut off goes on.
-        max_trials: trainings beyond which the sweep is refused.
-        watch: given the reports of a training, a title and the numbers in an example, yields the reports again: a progress bar, say.
-        origin, about, record: what the runs say of their data, of their recipe, and of which examples ``test`` are.
+        grid: values of each field, ``{"bottleneck__size": [2, 4, 8]}``; "random_state" repeats each training. None tries code
+            sizes: powers of two up to half of the dimensions of an example, at most 64.
+        validation_data: examples for the choice; None holds out a tenth of X.
+        test: examples on which only the recommended autoencoder is evaluated, at the end.
+        metric: the metric of `evaluate` that decides. None chooses the error with equal weight per feature, ``column_error``, or
+            for images the squared error. Where training corrupts examples, it is the error after denoising.
+        folder: a folder for one run folder per training, sweep.json, sweep.csv and sweep.png. A second call with the same
+            folder skips complete trainings and resumes interrupted ones.
+        max_trials: the largest allowed number of trainings.
+        watch: a callback such as a progress bar. It gets the reports of a training, a title and the number of dimensions of
+            an example, and yields the reports again.
+        origin, about, record: data source, settings and membership record, which are written into each run folder.
+
+    Returns:
+        All trainings with their errors, and the recommended values.
 
     Raises:
-        RecordError: there is no such field, figure or value, or there would be too many trainings.
-        DataError: the folder holds other trainings, or the examples cannot be used.
-        DivergenceError: no training stayed finite.
+        RecordError: a field, metric or value is invalid, or there are more than `max_trials` trainings.
+        DataError: the folder holds another sweep, or the examples are invalid.
+        DivergenceError: every training diverged.
 
     Examples:
         >>> small = Autoencoder(architecture=MLP((32,)), epochs=1, random_state=0)
@@ -99,39 +103,39 @@ def sweep(
         >>> len(result.trials)
         2
     """
-    if metric is not None and metric not in _BY:
-        raise RecordError(f"no figure '{metric}' to choose by{nearest(OLDER.get(metric, metric), _BY)}")
+    if metric is not None and metric not in _METRICS:
+        raise RecordError(f"no metric '{metric}'{nearest(OLDER.get(metric, metric), _METRICS)}")
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
-    examples, held = _parts(X, validation_data, missing)
-    room = SweepContext(
+    examples, held = _training_and_validation(X, validation_data, missing)
+    context = SweepContext(
         examples, held, None if folder is None else Path(folder), origin, about or RunInfo(), watch, record
     )
     axes, states = _axes(ae, grid, examples.values)
-    planned = _planned(ae, axes, states, max_trials, examples.values)
-    tested = None if test is None else as_examples(test, missing=missing)
-    with nullcontext() if room.folder is None else run_folder.reserve_folder(room.folder):
-        if room.folder is not None:
-            _begin(room.folder, TrainingData(examples.values, held.values))
+    planned = _plan(ae, axes, states, max_trials, examples.values)
+    test_examples = None if test is None else as_examples(test, missing=missing)
+    with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
+        if context.folder is not None:
+            _begin_folder(context.folder, TrainingData(examples.values, held.values))
             if record is not None:
-                write_membership(room.folder, record)
+                write_membership(context.folder, record)
         trials: list[Trial] = []
         for number, (cell, each) in enumerate(planned):
-            said = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
-            said += f" random_state={each.random_state}" if len(states) > 1 else ""
-            trials.append(trial(each, cell, room, f"{number + 1} of {len(planned)}: {said}", len(states) > 1))
+            title = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
+            title += f" random_state={each.random_state}" if len(states) > 1 else ""
+            trials.append(trial(each, cell, context, f"{number + 1} of {len(planned)}: {title}", len(states) > 1))
             if metric is not None:
-                _check_comparable(_BY[metric], trials)
-        column = _BY[metric] if metric is not None else _error(trials)
-        made = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
-        if tested is not None:
-            made = replace(made, test=evaluate(made.autoencoder, tested, train=examples))
-        if room.folder is not None:
-            _write(room.folder, made, origin.to_dict() if origin else None)
-        return made
+                _check_comparable(_METRICS[metric], trials)
+        column = _METRICS[metric] if metric is not None else _default_metric(trials)
+        result = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
+        if test_examples is not None:
+            result = replace(result, test=evaluate(result.autoencoder, test_examples, train=examples))
+        if context.folder is not None:
+            _write(context.folder, result, origin.to_dict() if origin else None)
+        return result
 
 
-def _parts(X: Any, validation_data: Any, missing: Missing) -> tuple[Examples, Examples]:
-    """Examples to train on, and others to choose by: those given, or a tenth of X, the same tenth each time."""
+def _training_and_validation(X: Any, validation_data: Any, missing: Missing) -> tuple[Examples, Examples]:
+    """Training and validation examples; without validation data a tenth of X is held out, always the same tenth."""
     examples = as_examples(X, missing=missing)
     if validation_data is not None:
         return examples, as_examples(validation_data, missing=missing)
@@ -146,12 +150,12 @@ def _parts(X: Any, validation_data: Any, missing: Missing) -> tuple[Examples, Ex
 def _axes(
     ae: Autoencoder, grid: Mapping[str, Sequence[Any]] | None, values: Any
 ) -> tuple[dict[str, tuple[Any, ...]], tuple[int, ...]]:
-    """The values of each field, and the random states of each combination of them."""
+    """The values of each field, and the random states."""
     axes: dict[str, tuple[Any, ...]] = {}
     for name, given in (grid or {}).items():
         if isinstance(given, str | bytes | Record) or not isinstance(given, Sequence | np.ndarray) or not len(given):
             raise RecordError(
-                f"{name}={given!r} is no list of values to try; write for example {{'bottleneck__size': [4, 8]}}"
+                f"invalid {name}={given!r}: expected a list of values, for example {{'bottleneck__size': [4, 8]}}"
             )
         listed = given.tolist() if isinstance(given, np.ndarray) else given
         axes[name.replace("__", ".")] = tuple(
@@ -159,99 +163,105 @@ def _axes(
         )
     states = axes.pop("random_state", None) or (ae.random_state if isinstance(ae.random_state, int) else 0,)
     if not axes:
-        axes = {SIZE: _sizes(ae, values)}
+        axes = {SIZE: _default_sizes(ae, values)}
     if list(axes) == [SIZE] and all(isinstance(value, int) for value in axes[SIZE]):
         axes[SIZE] = tuple(sorted(axes[SIZE]))
     return axes, states
 
 
-def _sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
-    """Powers of two, of which a code is at most half as large as an example, and has at most 64 numbers."""
+def _default_sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
+    """Powers of two up to half of the dimensions of an example, at most 64."""
     shape = values.shape[1:]
     positions = (
         1 if isinstance(ae.architecture, str) else math.prod(ae.architecture.positions(shape))
-    )  # of a map of codes
-    most = max(1, min(_LARGEST, math.prod(shape) // 2) // positions)
-    sizes = [size for size in (2**power for power in range(7)) if size <= most]
+    )  # of a code that is a map
+    largest = max(1, min(_MAX_SIZE, math.prod(shape) // 2) // positions)
+    sizes = [size for size in (2**power for power in range(7)) if size <= largest]
     found = []
-    for size in sizes[1:] if most >= 8 else sizes:
+    for size in sizes[1:] if largest >= 8 else sizes:
         try:
-            _sketch(changed(ae, {SIZE: size}), values)
-        except RecordError:  # a code of so few numbers cannot be, as one that lets k pass
+            _check_buildable(changed(ae, {SIZE: size}), values)
+        except RecordError:  # too small for the bottleneck, for example below k of TopK
             continue
         found.append(size)
     if not found:
         raise RecordError(
-            f"no size of the code from {sizes[0]} to {sizes[-1]} suits {ae.bottleneck!r}; name sizes: {SIZE}=..."
+            f"no code size from {sizes[0]} to {sizes[-1]} is valid for {ae.bottleneck!r}: give sizes with {SIZE}=..."
         )
     return tuple(found)
 
 
-def _planned(
+def _plan(
     ae: Autoencoder, axes: Mapping[str, tuple[Any, ...]], states: tuple[int, ...], max_trials: int, values: Any
 ) -> list[tuple[dict[str, Any], Autoencoder]]:
-    """Each combination with its unfitted autoencoder, for each random state; what cannot be built is known so before the first training."""
+    """Each combination of values and random state with its unfitted autoencoder. Invalid ones raise before the first training."""
     count = math.prod(map(len, axes.values())) * len(states)
     if count > max_trials:
         raise RecordError(
-            f"these would be {count:,} trainings, and more than {max_trials:,} are made only where asked for: give fewer values, "
-            "or max_trials=... (--max-trials)"
+            f"the grid has {count:,} trainings, more than max_trials={max_trials:,}: give fewer values, "
+            "or a larger max_trials (--max-trials)"
         )
     cells = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*axes.values())]
     planned = [(cell, changed(ae, cell | {"random_state": state})) for cell in cells for state in states]
     for _, each in planned[:: len(states)]:
-        _sketch(each, values)
+        _check_buildable(each, values)
     return planned
 
 
-def _sketch(ae: Autoencoder, values: Any) -> None:
-    """`RecordError` where a net cannot be built for the examples."""
-    given, few = {name: getattr(ae, name) for name in COMPONENTS}, Examples(values[:_SKETCHED])
+def _check_buildable(ae: Autoencoder, values: Any) -> None:
+    """`RecordError` where the network cannot be built for the examples."""
+    given, few = {name: getattr(ae, name) for name in COMPONENTS}, Examples(values[:_TRIAL_EXAMPLES])
     statistics = statistics_for(given, few, ae.missing, ae.kind)
     resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind).meta_model()
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:
     if trials[-1].figures and value_of(trials[-1].figures, column.name) is None:
-        raise NotPossibleError(f"these trainings have no {column.name} to choose by: choose by mse")
+        raise NotPossibleError(f"these trainings have no {column.name}: choose metric='mse' (--metric mse)")
     if not column.comparable([each.autoencoder for each in trials if each.autoencoder is not None]):
         names = ", ".join(trials[0].values)
-        raise NotPossibleError(f"{column.name} means something else with each value of {names}: choose by mse")
+        raise NotPossibleError(
+            f"{column.name} is not comparable between values of {names}: choose metric='mse' (--metric mse)"
+        )
 
 
-def _error(trials: Sequence[Trial]) -> Column:
-    """The squared error to choose by."""
+def _default_metric(trials: Sequence[Trial]) -> Column:
+    """The error that is used without `metric`."""
     sound = [each for each in trials if each.autoencoder is not None]
-    for name in _ERRORS:
-        there = all(value_of(each.figures, name) is not None for each in sound)
-        if there and _BY[name].comparable([each.autoencoder for each in sound if each.autoencoder is not None]):
-            return _BY[name]
-    return _BY["mse"]
+    for name in _DEFAULT_METRICS:
+        available = all(value_of(each.figures, name) is not None for each in sound)
+        if available and _METRICS[name].comparable(
+            [each.autoencoder for each in sound if each.autoencoder is not None]
+        ):
+            return _METRICS[name]
+    return _METRICS["mse"]
 
 
-def _begin(folder: Path, data: TrainingData) -> None:
-    """Makes the folder of a sweep; `DataError` if it is that of another."""
+def _begin_folder(folder: Path, data: TrainingData) -> None:
+    """Writes a first sweep.json; `DataError` if the folder holds another sweep or a run."""
     if (folder / run_folder.MODEL).exists() or (folder / run_folder.CHECKPOINT).exists():
-        raise DataError(f"{folder} holds a run; choose another folder for the sweep (--out)")
+        raise DataError(f"{folder} holds a run: choose another folder for the sweep (--out)")
     hashes, path = list(data.hashes), folder / run_folder.SWEEP
     if path.is_file():
         try:
             with open_regular(path) as file:
-                there = json.loads(file.read(_MOST))["examples"]
+                recorded = json.loads(file.read(_MAX_BYTES))["examples"]
         except (ValueError, KeyError, TypeError):
-            raise DataError(f"{path} is damaged; choose another folder (--out), or remove it first") from None
-        if there != hashes:
+            raise DataError(f"{path} is damaged: choose another folder (--out), or remove it first") from None
+        if recorded != hashes:
             raise DataError(
-                f"{folder} holds a sweep on other examples; choose another folder (--out), or remove it first"
+                f"{folder} holds a sweep on other examples: choose another folder (--out), or remove it first"
             )
         return
     replace_file(path, json.dumps({"examples": hashes}).encode())
 
 
-def _write(folder: Path, made: Sweep, origin: dict[str, Any] | None) -> None:
-    """What was found, as sweep.json, sweep.csv and sweep.png."""
+def _write(folder: Path, result: Sweep, origin: dict[str, Any] | None) -> None:
+    """Writes sweep.json, sweep.csv and sweep.png."""
     with open_regular(folder / run_folder.SWEEP) as file:
-        there = json.loads(file.read(_MOST))["examples"]
-    replace_file(folder / run_folder.SWEEP, as_json({"examples": there, "origin": origin} | made.to_dict()).encode())
-    replace_file(folder / "sweep.csv", made.csv().encode())
-    save_png(made.plot(), folder / "sweep.png")
+        recorded = json.loads(file.read(_MAX_BYTES))["examples"]
+    replace_file(
+        folder / run_folder.SWEEP, as_json({"examples": recorded, "origin": origin} | result.to_dict()).encode()
+    )
+    replace_file(folder / "sweep.csv", result.csv().encode())
+    save_png(result.plot(), folder / "sweep.png")

@@ -47,8 +47,8 @@ __all__ = [
 Array = NDArray[Any]
 _MAX_IMPUTED = 100_000  # training examples that are imputed for figures
 _NO_RECORD = (
-    "the run does not say which examples it held out, as those made by isthmus 0.3: if data were added, removed or sorted since, some of "
-    "the examples measured on here were trained on"
+    "the run has no record of its held-out examples, like all runs of isthmus 0.3: if data were added, removed or sorted since "
+    "training, some of the examples evaluated here may be training examples"
 )
 
 
@@ -100,7 +100,7 @@ def read_data(run: Path, source: DataSource, features: tuple[str, ...] | None = 
     try:
         return source.read(Reused(source.options, features))
     except FileNotFoundError as error:
-        raise DataError(f"{error}; {run} goes with these data: name them with --data where they lie now") from None
+        raise DataError(f"{error}; {run} was trained on these data: give their present path with --data") from None
 
 
 def split_of(
@@ -123,7 +123,7 @@ def split_of(
     own, record = _is_own(run, source), membership_of(run)
     if record is None and own and info_of(run).remembers:
         raise DataError(
-            f"{run} has lost {MEMBERSHIP}, and which examples it held out is not known: name others with --data"
+            f"{MEMBERSHIP} is missing in {run}, so its held-out examples are unknown: give other examples with --data"
         )
     if own and record is not None:
         return recover_split(record, dataset, missing, whole)
@@ -133,7 +133,11 @@ def split_of(
     part = split_other(record, dataset, missing)
     if record is None and not _is_built_in(dataset) and not (run / RECORD).is_file():
         part = replace(
-            part, notes=(*part.notes, f"{run} does not say what it was trained on: it may have seen these examples")
+            part,
+            notes=(
+                *part.notes,
+                f"{run} has no record of its training data: it may have been trained on these examples",
+            ),
         )
     return part
 

@@ -19,11 +19,11 @@ TITLES = {
     "pca": "PCA of equal width",
     "tsne": "t-SNE map of the codes",
     "umap": "UMAP map of the codes",
-    "latent": "codes as points",
+    "latent": "codes in two dimensions",
     "neighbors": "nearest neighbors",
-    "traversal": "one number of the code at a time",
-    "interpolation": "between two examples",
-    "rate_distortion": "bits against error",
+    "traversal": "latent traversal",
+    "interpolation": "latent interpolation",
+    "rate_distortion": "rate and distortion",
 }
 
 
@@ -49,7 +49,7 @@ def figure_options(kinds: Sequence[str], assignments: Iterable[str]) -> dict[str
 
     for kind in kinds:
         if kind not in plots.__all__:
-            raise RecordError(f"no picture '{kind}'{nearest(kind, plots.__all__)}")
+            raise RecordError(f"no figure '{kind}'{nearest(kind, plots.__all__)}")
     return arguments({kind: drawing(kind) for kind in kinds}, assignments)
 
 

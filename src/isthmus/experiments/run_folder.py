@@ -86,7 +86,7 @@ def _reserve_numbered(first: Path, stack: ExitStack) -> Path:
         with suppress(FileExistsError, FolderInUseError):
             if not folder.exists():
                 return stack.enter_context(reserve_folder(folder, _check_empty))
-    raise IsthmusError("runs/ is full of runs of that name; choose an --out")
+    raise IsthmusError("runs/ holds too many runs of that name: choose another folder with --out")
 
 
 def _check_empty(folder: Path) -> None:
@@ -98,10 +98,10 @@ def _check_empty(folder: Path) -> None:
 def _check_no_run(folder: Path) -> None:
     """`IsthmusError` where the folder holds a run, complete or interrupted."""
     if (folder / MODEL).exists():
-        raise IsthmusError(f"{folder} already holds a run; choose another --out, or remove it first")
+        raise IsthmusError(f"{folder} already holds a run: choose another --out, or remove it first")
     if (folder / CHECKPOINT).exists():
         raise IsthmusError(
-            f"{folder} holds a training that was cut off; go on with it: {command('isthmus', 'resume', folder)}, "
+            f"{folder} holds an interrupted training: resume it with {command('isthmus', 'resume', folder)}, "
             "or choose another --out"
         )
 
@@ -125,7 +125,7 @@ def reserve_folder(folder: Path, check: Callable[[Path], None] | None = None) ->
             if check is not None:
                 check(folder)
             if not os.access(folder, os.W_OK):
-                raise PermissionError(errno.EACCES, "nothing can be written into this folder", str(folder))
+                raise PermissionError(errno.EACCES, "this folder is not writable", str(folder))
             yield folder
         except BaseException:
             if not any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
@@ -190,12 +190,12 @@ def open_interrupted(run: Path, source: DataSource | None = None) -> tuple[Autoe
     """
     if (run.parent / SWEEP).exists():
         raise DataError(
-            f"{run} is a part of a sweep, which goes on as a whole: {info_of(run).quoted_command or 'isthmus sweep'}"
+            f"{run} is a part of a sweep: resume the whole sweep with {info_of(run).quoted_command or 'isthmus sweep'}"
         )
     if not (run / CHECKPOINT).exists():
         if (run / MODEL).exists():
-            raise DataError(f"{run} is complete, and there is nothing to resume")
-        raise DataError(f"{run} holds no training that was cut off (no {CHECKPOINT}); isthmus train begins one")
+            raise DataError(f"{run} is complete: there is nothing to resume")
+        raise DataError(f"{run} holds no interrupted training (no {CHECKPOINT}): start a training with isthmus train")
     ae, info = load_autoencoder(run / CHECKPOINT), read_record(run, RunInfo)
     check_image_size(run, ae)
     return ae, source_of(run) if source is None else source, info
@@ -221,9 +221,11 @@ def _model_path(run: Path) -> Path:
     """A model file, or a folder that holds one; else `DataError`."""
     if run.is_dir() and not (run / MODEL).exists():
         if (run / CHECKPOINT).exists():
-            raise DataError(f"{run} was cut off while it trained; go on with it: {command('isthmus', 'resume', run)}")
+            raise DataError(
+                f"the training in {run} was interrupted: resume it with {command('isthmus', 'resume', run)}"
+            )
         trained = command("isthmus", "train", "--out", run)
-        raise DataError(f"{run} holds no run (no model.safetensors); this makes one: {trained}")
+        raise DataError(f"{run} holds no run (no {MODEL}): create one with {trained}")
     return run
 
 
@@ -236,5 +238,5 @@ def check_image_size(run: Path, ae: Autoencoder) -> None:
     size, before = options.resize, 1 if options.pages == "volume" else 0
     if size is not None and ae.shape_[before : before + 2] != size:
         raise DataError(
-            f"{run / RECORD} is damaged: its images have {size[0]}x{size[1]} pixels, and its model takes {ae.shape_}"
+            f"{run / RECORD} is damaged: it resizes images to {size[0]}x{size[1]} pixels, but the model expects {ae.shape_}"
         )

@@ -160,11 +160,11 @@ def read_record(run: Path, kind: type[T]) -> T:
     """The fields of run.json that belong to one class."""
     path = run / RECORD
     if not path.is_file():
-        raise DataError(f"{run} does not say which data it was trained on; name examples with --data")
+        raise DataError(f"{run} has no record of its training data (no {RECORD}): give examples with --data")
     try:
         with open_regular(path) as file:
             content = json.loads(file.read(_MAX_BYTES))
         own = {each.name for each in fields(kind)}
         return TypeAdapter(kind).validate_python({name: value for name, value in content.items() if name in own})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise DataError(f"{path} is damaged; name the examples with --data") from None
+        raise DataError(f"{path} is damaged: give the examples with --data") from None

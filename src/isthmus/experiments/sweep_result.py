@@ -1,4 +1,4 @@
-"""What a sweep found: the errors of its trainings, the value that is recommended, and both as a table, a file and a picture."""
+"""The result of a sweep: the errors of its trainings and the recommended values, as a table, a file and a figure."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from isthmus.results import Result
 
 __all__ = ["SIZE", "Sweep"]
 
-SIZE = "bottleneck.size"  # the field whose values cost more the larger they are
-_LINES = 10  # curves in a picture
+SIZE = "bottleneck.size"  # a larger value costs more: the rules for sizes apply
+_MAX_LINES = 10  # curves in a figure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep(Result):
-    """The trainings of a sweep, and which value to take.
+    """The trainings of a sweep and the recommended values.
 
     Attributes:
         axes: the values of each field that varies.
         states: the random states of each combination.
-        trials: a training for each combination and random state.
-        column: the figure that was chosen by.
-        n_train, n_validation: how many examples were trained on, and chosen by.
-        test: figures of the recommended autoencoder on the test examples; None where there are none.
+        trials: one training per combination and random state.
+        column: the metric of the choice.
+        n_train, n_validation: numbers of training and validation examples.
+        test: evaluation of the recommended autoencoder on the test examples; None without test examples.
     """
 
     axes: Mapping[str, tuple[Any, ...]]
@@ -56,24 +56,24 @@ class Sweep(Result):
         return [each.values for each in self.trials[:: len(self.states)]]
 
     def figures(self, name: str) -> NDArray[np.float64]:
-        """A figure on the validation examples (combinations, random states); NaN where there is none."""
+        """A metric on the validation examples, shape (combinations, random states); NaN where it is missing."""
         found = [value_of(each.figures, name) for each in self.trials]
         values = [math.nan if value is None else float(value) for value in found]
         return np.array(values).reshape(-1, len(self.states))
 
     @cached_property
     def errors(self) -> NDArray[np.float64]:
-        """What was chosen by (combinations, random states), less being better; infinite where training diverged."""
+        """The metric of the choice (combinations, random states), negated where higher is better; infinite where training diverged."""
         sign = 1 if self.column.better == "less" else -1
         return np.nan_to_num(sign * self.figures(self.column.name), nan=math.inf, posinf=math.inf, neginf=-math.inf)
 
     @cached_property
     def choice(self) -> Choice:
-        """Which combination to take, by which rule, and why. Raises `DivergenceError` where no training stayed finite."""
+        """The recommended combination, the rule, and the reason. Raises `DivergenceError` where every combination diverged."""
         sound = np.flatnonzero(np.isfinite(self.errors).all(1))
         if not len(sound):
             said = next(each.diverged for each in self.trials if each.diverged)
-            raise DivergenceError(f"no combination of values stayed finite in all its trainings: {said}")
+            raise DivergenceError(f"every combination of values diverged in at least one training: {said}")
         values = [self._label(self.cells[place]) for place in sound]
         if list(self.axes) == [SIZE]:
             values = [self.cells[place][SIZE] for place in sound]
@@ -91,7 +91,7 @@ class Sweep(Result):
 
     @property
     def best(self) -> Trial:
-        """The training of the recommended values that came out best on the validation examples."""
+        """Of the trainings with the recommended values, the best one on the validation examples."""
         place, many = self.choice.place, len(self.states)
         return self.trials[place * many + int(self.errors[place].argmin())]
 
@@ -99,14 +99,14 @@ class Sweep(Result):
     def autoencoder(self) -> Autoencoder:
         """The fitted autoencoder of `best`."""
         fitted = self.best.autoencoder
-        assert fitted is not None, "what diverged is not recommended"
+        assert fitted is not None, "a diverged training is never recommended"
         return fitted
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header, and a line for each combination: means over random states and how far they reach; a star at the recommended one."""
+        """Header, and a row per combination: mean and range over random states; a star marks the recommended one."""
         several = len(self.states) > 1
         means, own, pca = self.figures(self.column.name), self.column.title, self.figures(f"pca_{self.column.name}")
-        header = [*self.axes, own, *(["least - largest"] if several else []), "PCA's"]
+        header = [*self.axes, own, *(["min - max"] if several else []), "PCA's"]
         header += [column.title for column in COLUMNS[:3]]
         chosen = self.choice.place if np.isfinite(self.errors).all(1).any() else None
         lines = []
@@ -121,21 +121,21 @@ class Sweep(Result):
         return header, lines
 
     def sentences(self) -> list[str]:
-        """What is recommended and why, what was not finite, and the figures of the recommended one on the test examples."""
+        """The recommendation and its reason, diverged trainings, and the error of the recommended one on the test examples."""
         where = f"{self.column.title} on {self.n_validation:,} validation examples"
         lines = [f"* recommended: {self._assigned()} - {self.choice.why} ({where})"]
         priced = [path for path in self.axes if path.rpartition(".")[2] in PRICES or path.startswith("corruption")]
         if priced:
             lines.append(
-                f"note: the less of {' and '.join(priced)}, the less error there is bound to be; what a code is for decides"
+                f"note: a lower {' or '.join(priced)} always lowers the error; choose it by the purpose of the codes"
             )
         lines += [f"diverged: {self._label(each.values)}: {each.diverged}" for each in self.trials if each.diverged]
         if self.test is not None:
             name, value = self.column.title, self.test.value(self.column.name)
-            beside = self.test.value(f"pca_{self.column.name}")
-            pca = "" if beside is None else f", PCA's {shown(beside)}"
+            pca_error = self.test.value(f"pca_{self.column.name}")
+            pca = "" if pca_error is None else f", PCA's {shown(pca_error)}"
             lines.append(
-                f"on {self.test.n_examples:,} test examples, looked at now and only of this one: {name} {shown(value)}{pca}"
+                f"on {self.test.n_examples:,} test examples, evaluated once and for the recommended one only: {name} {shown(value)}{pca}"
             )
         return lines
 
@@ -171,7 +171,7 @@ class Sweep(Result):
         ]
 
     def csv(self) -> str:
-        """A line for each training: the values, the random state, and its figures on the validation examples."""
+        """CSV with one row per training: the values, the random state, and its metrics on the validation examples."""
         tables = [columns_of(each.figures) for each in self.trials]
         names = list(dict.fromkeys(name for table in tables for name in table))
         rows = (
@@ -181,7 +181,7 @@ class Sweep(Result):
         return csv_text([*self.axes, "random_state", *names], rows)
 
     def plot(self) -> Figure:
-        """The error against the values of one field, a curve for each combination of the others, PCA's beside it, the choice marked."""
+        """The error against the values of one field, with a curve per combination of the others, the error of PCA, and the choice."""
         across = max(self.axes, key=lambda path: (path == SIZE, _numeric(self.axes[path]), len(self.axes[path])))
         others = [path for path in self.axes if path != across]
         positions: dict[str, dict[Any, int]] = {}
@@ -196,10 +196,10 @@ class Sweep(Result):
                 self.errors[list(positions[name].values())].min(),
             ),
         )
-        lines = [Line(name, figures[list(positions[name].values())]) for name in ranked[:_LINES]]
+        lines = [Line(name, figures[list(positions[name].values())]) for name in ranked[:_MAX_LINES]]
         own = list(positions[ranked[0]].values())
-        beside = self.figures(f"pca_{self.column.name}")[own].mean(1)
-        pca = [None if math.isnan(value) else float(value) for value in beside]
+        pca_error = self.figures(f"pca_{self.column.name}")[own].mean(1)
+        pca = [None if math.isnan(value) else float(value) for value in pca_error]
         values = [value if _numeric([value]) else text_of(value) for value in self.axes[across]]
         words = "elbow" if self.choice.rule == "elbow" else "recommended"
         ylabel = f"{self.column.title} on {self.n_validation:,} validation examples"
@@ -215,5 +215,5 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: float) -> str:
-    """A mean as a figure; whole ones as such."""
+    """A mean as text; without decimals where it is an integer."""
     return "-" if math.isnan(value) else shown(int(value) if value.is_integer() else float(value))

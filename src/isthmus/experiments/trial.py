@@ -1,4 +1,4 @@
-"""One training of a sweep: found in its folder, gone on with where it was cut off, or begun; and its figures on validation examples."""
+"""One training of a sweep, and its figures on validation examples: read from its folder, resumed, or started."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = ["ProgressCallback", "SweepContext", "Trial", "trial"]
 ProgressCallback = Callable[[Iterator[Report], str, int], Iterator[Report]]
 Figures = dict[str, Any]
 
-FIGURES = "validation.json"  # of a trial, beside its model
-_MOST = 1 << 20  # bytes of it
+FIGURES = "validation.json"  # of a trial, next to its model
+_MAX_BYTES = 1 << 20  # of a validation.json
 _SECONDS = 10  # between two checkpoints
-_LOOKED = 20  # steps after which the progress bar moves
+_PROGRESS_STEPS = 20  # between two updates of the progress bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +43,13 @@ class Trial:
     """One training of a sweep.
 
     Attributes:
-        values: of the fields that vary.
-        random_state: of this training.
-        autoencoder: fitted; None where training diverged.
-        figures: of `evaluate`, on the validation examples, as plain values; empty where training diverged.
-        folder: its name within the sweep's, or "".
-        new: whether it was trained just now, and not found.
-        diverged: the sentence of a training that left the finite numbers, or "".
+        values: values of the fields that vary.
+        random_state: random state of this training.
+        autoencoder: the fitted autoencoder; None where training diverged.
+        figures: the result of `evaluate` on the validation examples, as JSON values; empty where training diverged.
+        folder: name of its folder within the folder of the sweep, or "".
+        new: whether it was trained in this call, and not read from its folder.
+        diverged: the error message where training diverged, or "".
     """
 
     values: Mapping[str, Any]
@@ -63,7 +63,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class SweepContext:
-    """What all trainings of a sweep share: examples to train on and to choose by, where runs are kept, and what is said of them."""
+    """What all trainings of a sweep share: training and validation examples, the folder, and what each run folder records."""
 
     examples: Examples
     validation: Examples
@@ -74,96 +74,106 @@ class SweepContext:
     record: Membership | None = None
 
 
-def trial(ae: Autoencoder, values: Mapping[str, Any], room: SweepContext, title: str, several: bool) -> Trial:
-    """The trial of an unfitted autoencoder; ``several``: there are other random states of the same values.
+def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, title: str, several: bool) -> Trial:
+    """Trains and evaluates an unfitted autoencoder, or reads the trial from its folder.
 
-    Raises `DataError` where its folder holds another training.
+    Args:
+        ae: the unfitted autoencoder.
+        values: values of the fields that vary.
+        context: what all trials share.
+        title: title of the progress bar.
+        several: whether the sweep has several random states, so that the folder's name needs one.
+
+    Raises:
+        DataError: its folder holds another training.
     """
     state = int(ae.random_state)  # type: ignore[arg-type]  # a sweep gives each its own
-    name = _name(values, state if several else None)
-    home = None if room.folder is None else room.folder / name
-    if home is None:
-        return Trial(values, state, *_measured(_trained(ae, room, title, None), room), "")
-    check_folder(home)
-    known = _known(home)
-    if known is not None and "diverged" in known:
-        return Trial(values, state, None, {}, name, new=False, diverged=known["diverged"])
-    there = (home / run_folder.MODEL).exists()
+    name = _folder_name(values, state if several else None)
+    folder = None if context.folder is None else context.folder / name
+    if folder is None:
+        return Trial(values, state, *_evaluated(_trained(ae, context, title, None), context), "")
+    check_folder(folder)
+    figures = _read_figures(folder)
+    if figures is not None and "diverged" in figures:
+        return Trial(values, state, None, {}, name, new=False, diverged=figures["diverged"])
+    there = (folder / run_folder.MODEL).exists()
     try:
-        fitted = _checked(load_autoencoder(home), ae, home) if there else _trained(ae, room, title, home)
+        fitted = _check_params(load_autoencoder(folder), ae, folder) if there else _trained(ae, context, title, folder)
     except DivergenceError as error:
-        _write(home, {"diverged": str(error)})
+        _write_figures(folder, {"diverged": str(error)})
         return Trial(values, state, None, {}, name, diverged=str(error))
-    if known is None or not there:
-        known = evaluate(fitted, room.validation, train=room.examples).to_dict()
-        _write(home, known)
-    return Trial(values, state, fitted, known, name, new=not there)
+    if figures is None or not there:
+        figures = evaluate(fitted, context.validation, train=context.examples).to_dict()
+        _write_figures(folder, figures)
+    return Trial(values, state, fitted, figures, name, new=not there)
 
 
-def _measured(fitted: Autoencoder, room: SweepContext) -> tuple[Autoencoder, Figures]:
-    return fitted, evaluate(fitted, room.validation, train=room.examples).to_dict()
+def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder, Figures]:
+    return fitted, evaluate(fitted, context.validation, train=context.examples).to_dict()
 
 
-def _trained(ae: Autoencoder, room: SweepContext, title: str, home: Path | None) -> Autoencoder:
-    """Trains to the end; in a folder, with a checkpoint each ten seconds, from the one that lies there, if it does."""
-    numbers = math.prod(room.examples.values.shape[1:])
-    found = None if home is None else _cut_off(ae, home)
+def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | None) -> Autoencoder:
+    """Trains to the end. With a folder it resumes from a checkpoint there, and writes one every ten seconds."""
+    n_features = math.prod(context.examples.values.shape[1:])
+    found = None if folder is None else _interrupted(ae, folder)
     ae = found or ae
     reports = (ae.iter_fit if found is None else ae.iter_resume)(
-        room.examples, validation_data=room.validation, every=_LOOKED
+        context.examples, validation_data=context.validation, every=_PROGRESS_STEPS
     )
-    watched = reports if room.watch is None else room.watch(reports, title, numbers)
-    if home is None:
-        for _ in watched:
+    progress = reports if context.watch is None else context.watch(reports, title, n_features)
+    if folder is None:
+        for _ in progress:
             pass
         return ae
-    with run_folder.reserve_folder(home):
+    with run_folder.reserve_folder(folder):
         last = time.monotonic()
-        for report in watched:
+        for report in progress:
             if report.complete and time.monotonic() - last > _SECONDS:
-                _keep(home, ae, room)
+                _save_checkpoint(folder, ae, context)
                 last = time.monotonic()
-        run_folder.save_run(home, ae, room.origin, room.about, room.record)
+        run_folder.save_run(folder, ae, context.origin, context.about, context.record)
     return ae
 
 
-def _keep(home: Path, ae: Autoencoder, room: SweepContext) -> None:
+def _save_checkpoint(folder: Path, ae: Autoencoder, context: SweepContext) -> None:
     try:
-        run_folder.save_checkpoint(home, ae, room.origin, room.about, room.record)
-    except OSError as error:  # a disk that is full now is no reason to lose what was trained
-        warnings.warn(f"no checkpoint could be written ({error}); training goes on", IsthmusWarning, stacklevel=2)
+        run_folder.save_checkpoint(folder, ae, context.origin, context.about, context.record)
+    except OSError as error:  # training continues: the disk may have space again at the end
+        warnings.warn(
+            f"no checkpoint could be written ({error}): training continues without it", IsthmusWarning, stacklevel=2
+        )
 
 
-def _cut_off(ae: Autoencoder, home: Path) -> Autoencoder | None:
-    """The same training as far as it came, if there is one that can be read."""
-    if not (home / run_folder.CHECKPOINT).exists():
+def _interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
+    """The interrupted training, if its checkpoint can be read."""
+    if not (folder / run_folder.CHECKPOINT).exists():
         return None
     try:
-        return _checked(load_autoencoder(home / run_folder.CHECKPOINT), ae, home)
+        return _check_params(load_autoencoder(folder / run_folder.CHECKPOINT), ae, folder)
     except ModelFileError:
         return None
 
 
-def _checked(found: Autoencoder, wanted: Autoencoder, home: Path) -> Autoencoder:
-    """What was found, if it was trained as is wanted."""
-    there, here = (ae.get_params(deep=False) for ae in (found, wanted))
+def _check_params(found: Autoencoder, expected: Autoencoder, folder: Path) -> Autoencoder:
+    """The autoencoder that was read, if its parameters are the expected ones; else `DataError`."""
+    there, here = (ae.get_params(deep=False) for ae in (found, expected))
     for name in here.keys() - {"verbose", "device"}:
         if there[name] != here[name]:
             raise DataError(
-                f"{home} holds a training with {name}={there[name]!r}, and {name}={here[name]!r} is asked for; "
+                f"{folder} holds a training with {name}={there[name]!r}, but {name}={here[name]!r} is required: "
                 "choose another folder (--out), or remove it first"
             )
     return found
 
 
-def _known(home: Path) -> Figures | None:
-    """The figures that were measured before."""
-    path = home / FIGURES
+def _read_figures(folder: Path) -> Figures | None:
+    """The figures in its folder, if they can be read."""
+    path = folder / FIGURES
     if not path.is_file():
         return None
     try:
         with open_regular(path) as file:
-            found = json.loads(file.read(_MOST))
+            found = json.loads(file.read(_MAX_BYTES))
     except ValueError:
         return None
     if not isinstance(found, dict):
@@ -171,12 +181,12 @@ def _known(home: Path) -> Figures | None:
     return found if "diverged" in found else current(found)
 
 
-def _write(home: Path, figures: Figures) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    replace_file(home / FIGURES, as_json(figures).encode())
+def _write_figures(folder: Path, figures: Figures) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / FIGURES, as_json(figures).encode())
 
 
-def _name(values: Mapping[str, Any], state: int | None) -> str:
+def _folder_name(values: Mapping[str, Any], state: int | None) -> str:
     """The name of a trial's folder: size-8, or size-8_beta-2_state-1."""
     parts = [f"{path.rpartition('.')[2]}-{text_of(value)}" for path, value in values.items()]
     parts += [] if state is None else [f"state-{state}"]

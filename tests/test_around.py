@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, date, datetime
@@ -23,6 +24,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.corruptions import GaussianNoise
 from isthmus.data.label_classes import from_lines, to_lines
 from isthmus.errors import ModelFileError, NotPossibleError
+from isthmus.optimizers import AdamW, OneCycle
 
 X = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
 
@@ -372,13 +374,63 @@ def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
         load_autoencoder(files / "classifier")
 
 
-def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
+def test_the_command_line_sets_every_parameter_of_both(tmp_path: Path) -> None:
+    """By words, as `isthmus train` does: those of records too, in the file that is written, and not besides an option."""
+    labeled_run(tmp_path)
+    words = ["anomaly_score=nats", "calibration_fraction=0.4", "false_alarm_rate=0.25", "random_state=3"]
+    done = run("detect", "r", *words, "-d", "new.csv", "--save", "d", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    detector = load(tmp_path / "d")
+    assert (detector.anomaly_score, detector.calibration_fraction) == ("nats", 0.4)
+    assert (detector.false_alarm_rate, detector.random_state) == (0.25, 3)
+    words = ["epochs=2", "optimizer.lr=0.02", "corruption=GaussianNoise", "corruption.std=0.2", "batch_size=9"]
+    done = run("finetune", "r", *words, "pretrain=false", "--save", "c", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    classifier = load(tmp_path / "c")
+    assert classifier.optimizer == AdamW(0.02, schedule=OneCycle())
+    assert classifier.corruption == GaussianNoise(0.2)
+    assert (classifier.epochs, classifier.batch_size, classifier.pretrain, classifier.random_state) == (2, 9, False, 0)
+    assert "written: c, the classifier (from scratch)" in done.stdout
+    done = run("finetune", "r", "epochs=1", "frozen=true", "pretrain=false", "--json", cwd=tmp_path)
+    assert "frozen codes of random weights" in json.loads(done.stdout)["accuracies"], done.stderr
+    for refused, said in REFUSED_WORDS.items():
+        done = run(*refused, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert said in done.stderr
+
+
+REFUSED_WORDS = {
+    ("detect", "r", "-d", "new.csv", "contamination=0.1", "--contamination", "0.2"): (
+        "--contamination and contamination=... set the same parameter: give one of them"
+    ),
+    ("detect", "r", "-d", "new.csv", "false_alarm_rate=0.1", "--false-alarm-rate", "0.2"): "--false-alarm-rate and",
+    ("detect", "r", "-d", "new.csv", "anomaly_scor=nats"): "no field 'anomaly_scor'; did you mean anomaly_score?",
+    ("detect", "r", "-d", "new.csv", "anomaly_score=nat"): "'anomaly_score'",
+    ("detect", "r", "-d", "new.csv", "autoencoder=auto"): "no field 'autoencoder'",
+    ("detect", "r", "-d", "new.csv", "nats"): "'nats' is no field=value: give for example anomaly_score=nats",
+    ("detect", "d", "-d", "new.csv", "anomaly_score=nats"): "leave out anomaly_score=nats, or give the run",
+    ("finetune", "r", "frozen=true", "--frozen"): "--frozen and frozen=... set the same parameter: give one of them",
+    ("finetune", "r", "random_state=1", "--random-state", "0"): "--random-state and random_state=...",
+    ("finetune", "r", "lr=1"): "no field 'lr'; did you mean optimizer.lr?",
+    ("finetune", "r", "bottleneck.size=1"): "no field 'bottleneck'",
+    ("finetune", "r", "epochs=1", "epochs=2"): "epochs is given twice",
+    ("finetune", "c", "--predict", "new.csv", "epochs=1"): "is a classifier, which has learned its labels",
+    ("finetune", "c", "--predict", "new.csv", "--random-state", "0"): "is a classifier, which has learned its labels",
+}
+
+
+def labeled_run(folder: Path) -> None:
+    """A run r, its labeled data x.csv, and new.csv without labels."""
     y = np.array(["up", "down"])[(X[:, 0] > 0).astype(int)]
     lines = [",".join([*map(str, row), label]) for row, label in zip(X.tolist(), y, strict=True)]
-    (tmp_path / "x.csv").write_text("\n".join(["a,b,c,d,e,y", *lines]))
-    (tmp_path / "new.csv").write_text("\n".join(["a,b,c,d,e", *(line.rpartition(",")[0] for line in lines[:7])]))
+    (folder / "x.csv").write_text("\n".join(["a,b,c,d,e,y", *lines]))
+    (folder / "new.csv").write_text("\n".join(["a,b,c,d,e", *(line.rpartition(",")[0] for line in lines[:7])]))
     words = ("-d", "x.csv", "--labels", "y", "--out", "r", "epochs=1", "bottleneck.size=2", "architecture.hidden=8")
-    assert run("train", *words, cwd=tmp_path).returncode == 0
+    assert run("train", *words, cwd=folder).returncode == 0
+
+
+def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
+    labeled_run(tmp_path)
     first = run("detect", "r", "-d", "new.csv", "--save", "d", "--contamination", "0.2", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "written: d, the detector with its threshold; isthmus detect d --data ... takes it" in first.stdout

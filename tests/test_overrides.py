@@ -6,7 +6,16 @@ from dataclasses import fields
 
 import pytest
 
-from isthmus import Autoencoder, bottlenecks, corruptions, likelihoods, optimizers, scaling
+from isthmus import (
+    Autoencoder,
+    AutoencoderClassifier,
+    OutlierDetector,
+    bottlenecks,
+    corruptions,
+    likelihoods,
+    optimizers,
+    scaling,
+)
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.cli.train import _words
@@ -131,6 +140,22 @@ def test_a_learned_scale_and_a_number_can_both_be_typed() -> None:
 def test_a_record_with_needed_fields_can_be_chosen(start: Identity | str) -> None:
     assignments = ["bottleneck=TopK", "bottleneck.size=8", "bottleneck.k=2"]
     assert overridden(Autoencoder(start), assignments).bottleneck == TopK(8, k=2)  # type: ignore[arg-type]
+
+
+def test_fields_of_detectors_and_classifiers_are_set_and_their_autoencoder_stays() -> None:
+    """A field of an "auto" component starts from what "auto" is there: 1e-3 when a classifier trains all."""
+    ae = Autoencoder(epochs=1)
+    classifier = overridden(AutoencoderClassifier(ae, epochs=3), ["optimizer.schedule=Constant", "frozen=true"])
+    assert classifier.autoencoder is ae
+    assert (classifier.optimizer, classifier.frozen) == (AdamW(1e-3, schedule=Constant()), True)
+    assert classifier.epochs == 3
+    detector = overridden(OutlierDetector(ae), ["contamination=0.2"])
+    assert detector.autoencoder is ae
+    assert detector.contamination == 0.2
+    with pytest.raises(RecordError, match=r"no field 'size'; there are anomaly_score, "):
+        overridden(OutlierDetector(), ["size=3"])
+    with pytest.raises(RecordError, match=r"'n' is no field=value: give for example contamination=0\.1"):
+        overridden(OutlierDetector(), ["n"], "contamination=0.1")
 
 
 def test_a_field_given_twice_is_refused_by_all_who_take_words() -> None:

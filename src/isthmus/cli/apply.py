@@ -19,13 +19,24 @@ from isthmus.cli.console import (
     write_blocks,
     write_table,
 )
-from isthmus.cli.options import Given, Json, Out, Run, all_examples, takes_data
+from isthmus.cli.options import (
+    ClassifierFields,
+    DetectorFields,
+    Given,
+    Json,
+    Out,
+    Run,
+    all_examples,
+    takes_data,
+    with_fields,
+)
 from isthmus.text import command
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.classifier import AutoencoderClassifier
+    from isthmus.experiments.classification import FinetuneResult
     from isthmus.experiments.run_record import DataSource
 
 __all__ = ["compress", "decode", "decompress", "detect", "encode", "finetune", "impute", "reconstruct", "sample"]
@@ -135,6 +146,7 @@ def sample(
 def detect(
     run: Run,
     given: Given,
+    settings: DetectorFields = None,
     false_alarm_rate: Annotated[
         float | None, typer.Option(help="How often a normal example may be called anomalous; 0.05 if nothing is said.")
     ] = None,
@@ -171,9 +183,16 @@ def detect(
         "--contamination": contamination,
         "--normal": normal,
         "--save": save,
+        **dict.fromkeys(settings or [], "a word"),
     }
     if ready is not None and (flag := next((flag for flag, value in choices.items() if value is not None), None)):
         raise RecordError(f"{run} is a detector, which has its threshold already: leave out {flag}, or give the run")
+    chosen = with_fields(
+        OutlierDetector(calibration_fraction=0.5, random_state=0),
+        settings,
+        "anomaly_score=nats",
+        {"false_alarm_rate": false_alarm_rate, "contamination": contamination},
+    ).get_params(deep=False)
     ae, dataset = run_data.load_examples(
         run, given.origin, None if ready is None else ready.autoencoder_, parts="test", allow_extreme=True
     )
@@ -192,14 +211,8 @@ def detect(
             f"and a detector takes {LEAST}: name more with --normal"
         )
     with sentences((lambda _: None) if as_json else say):  # JSON has it as the guarantee
-        detector = ready or OutlierDetector.from_fitted(
-            ae,
-            held,
-            false_alarm_rate=false_alarm_rate,
-            contamination=contamination,
-            calibration_fraction=0.5,
-            random_state=0,
-        )
+        del chosen["autoencoder"]
+        detector = ready or OutlierDetector.from_fitted(ae, held, **chosen)
     found = detected(detector, dataset.train, dataset.keys())
     detection.write(path, found)
     picture = detection.draw(path, found)
@@ -272,6 +285,7 @@ def _of_stopping(run: Path, ae: Autoencoder, normal: Any) -> str:
 def finetune(
     run: Run,
     given: Given,
+    settings: ClassifierFields = None,
     predict: Annotated[
         str | None, typer.Option(help="Examples without labels, to tell them; without it the held-out ones are told.")
     ] = None,
@@ -281,7 +295,9 @@ def finetune(
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Leave the encoder as it is: a softmax on its codes.")
     ] = False,
-    random_state: Annotated[int, typer.Option(min=0, help="Another number draws other labels and batches.")] = 0,
+    random_state: Annotated[
+        int | None, typer.Option(min=0, help="Another number draws other labels and batches; 0 by default.")
+    ] = None,
     save: Save = None,
     out: Out = None,
     as_json: Json = False,
@@ -298,18 +314,24 @@ def finetune(
     _check_save(save, run, path)
     origin, opened = given.origin, run_folder.open_estimator(run)
     if isinstance(opened, AutoencoderClassifier):
-        if predict is None or labeled is not None or frozen or save is not None:
+        if predict is None or labeled is not None or frozen or random_state is not None or settings or save is not None:
             raise RecordError(
                 f"{run} is a classifier, which has learned its labels: give --predict and what to tell, or the run"
             )
         _told(run, opened, given.at(predict), path, as_json)
         return
+    classifier = with_fields(
+        AutoencoderClassifier(random_state=0),
+        settings,
+        "epochs=20 or optimizer.lr=0.003",
+        {"frozen": frozen or None, "random_state": random_state},
+    )
     ae, dataset = run_data.load_examples(run, origin)
     say_notes(dataset.notes, as_json)
     others = None if predict is None else run_data.load_examples(run, given.at(predict), parts="train")[1]
     part = run_data.split_of(run, dataset, ae.missing, origin)
     say_notes(part.notes, as_json)
-    found = classification.taught(ae, part, dataset, labeled=labeled, frozen=frozen, random_state=random_state)
+    found = classification.taught(ae, part, dataset, labeled=labeled, classifier=classifier)
     if others is None:
         classification.write(
             path, found.classifier, part.test, part.test_labels, run_data.held_out(dataset, part).keys()
@@ -321,6 +343,11 @@ def finetune(
     if as_json:
         say_json(found.to_dict())
         return
+    _say_accuracies(found, path, save)
+
+
+def _say_accuracies(found: FinetuneResult, path: Path, save: Path | None) -> None:
+    """The accuracies and the files, for people."""
     table(*found.table())
     if found.note():
         say(f"note: {found.note()}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import typer
 
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
     from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.classifier import AutoencoderClassifier
+    from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments.run_record import DataSource
+
+E = TypeVar("E", "OutlierDetector", "AutoencoderClassifier")
 
 __all__ = [
     "FIELDS",
     "SEVERAL",
+    "ClassifierFields",
     "Data",
+    "DetectorFields",
     "Every",
     "Given",
     "Json",
@@ -31,6 +37,7 @@ __all__ = [
     "all_examples",
     "size_of",
     "takes_data",
+    "with_fields",
     "words_of",
 ]
 
@@ -42,6 +49,20 @@ SEVERAL = (
 )
 Settings = Annotated[
     list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=VALUE]...", help=f"A recipe's name, then {FIELDS}.")
+]
+DetectorFields = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIELD=VALUE]...",
+        help="Any parameter of OutlierDetector, such as anomaly_score=nats or calibration_fraction=0.3.",
+    ),
+]
+ClassifierFields = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIELD=VALUE]...",
+        help="Any parameter of AutoencoderClassifier, such as epochs=20, optimizer.lr=0.003 or corruption=GaussianNoise.",
+    ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or a model file.")]
 Data = Annotated[
@@ -179,6 +200,23 @@ def _options(told: dict[str, Any]) -> ReadOptions:
         "header": None if header is None else header.lower() == "yes",
     }
     return ReadOptions(**{name: value for name, value in told.items() if value is not None})
+
+
+def with_fields(estimator: E, words: list[str] | None, such_as: str, options: dict[str, Any]) -> E:
+    """The estimator with parameters from ``field=value`` words and from the options of the same names.
+
+    Raises:
+        RecordError: an option and a word set the same parameter, or a word is invalid.
+    """
+    from isthmus.errors import RecordError
+    from isthmus.estimators.overrides import overridden
+    from isthmus.records import assigned
+
+    given = {name: value for name, value in options.items() if value is not None}
+    both = next((name for name in assigned(words or [], such_as) if name in given), None)
+    if both is not None:
+        raise RecordError(f"--{both.replace('_', '-')} and {both}=... set the same parameter: give one of them")
+    return overridden(estimator.set_params(**given), words or [], such_as)
 
 
 def words_of(origin: DataSource) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import warnings
 from copy import deepcopy
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ from isthmus.io.terminal import interactive
 from isthmus.model import Trainable
 from isthmus.nn.device import check_bfloat16, learning
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
+from isthmus.records import Record
 from isthmus.training.batches import InMemorySource, LabeledSource, Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.loop import train
@@ -87,6 +88,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         ((200,), (200, 10))
     """
 
+    _auto: ClassVar[dict[str, Record]] = {"corruption": Clean(), "optimizer": _ON_ALL}
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
         "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
         "frozen": ["boolean"],

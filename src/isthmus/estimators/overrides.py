@@ -1,13 +1,14 @@
-"""``field=value`` onto an estimator: how the command line reaches every field of every record."""
+"""Sets parameters of an estimator from ``field=value``, also fields of nested records: ``optimizer.lr=0.01``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from sklearn.base import BaseEstimator
 
 from isthmus.bottlenecks import Identity
 from isthmus.errors import RecordError
-from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.defaults import COMPONENTS, DEFAULTS, component
 from isthmus.estimators.model_file import record_types
 from isthmus.records import Record, assigned, field_names, nearest, override, parse, switch
@@ -15,27 +16,39 @@ from isthmus.records import Record, assigned, field_names, nearest, override, pa
 __all__ = ["alternatives", "changed", "overridden"]
 
 
-def overridden(ae: Autoencoder, assignments: Iterable[str]) -> Autoencoder:
-    """The same estimator, unfitted, with fields set as ``epochs=5``, ``bottleneck.beta=4`` or ``architecture=Conv``.
+E = TypeVar("E", bound=BaseEstimator)
+_EXAMPLES = "epochs=5 or bottleneck.size=16"
+
+
+def overridden(estimator: E, assignments: Iterable[str], such_as: str = _EXAMPLES) -> E:
+    """A new unfitted estimator with fields set as ``epochs=5``, ``bottleneck.beta=4`` or ``architecture=Conv``.
+
+    Args:
+        estimator: an `Autoencoder`, `OutlierDetector` or `AutoencoderClassifier`; it is not changed.
+        assignments: the words as typed.
+        such_as: valid words for the error message.
 
     Raises:
-        RecordError: there is no such field, with those there are and the nearest; or the value cannot be.
+        RecordError: a field does not exist (the message lists the fields and the nearest), or a value is invalid.
     """
-    return changed(ae, {path: parse(text) for path, text in assigned(assignments).items()})
+    return changed(estimator, {path: parse(text) for path, text in assigned(assignments, such_as).items()})
 
 
-def changed(ae: Autoencoder, values: Mapping[str, Any]) -> Autoencoder:
-    """The same estimator, unfitted, with other values: ``{"epochs": 5, "bottleneck.beta": 4, "architecture": "Conv"}``.
+def changed(estimator: E, values: Mapping[str, Any]) -> E:
+    """A new unfitted estimator with other values: ``{"epochs": 5, "bottleneck.beta": 4, "architecture": "Conv"}``.
 
-    A record is given itself or by its name, and comes before its fields. Raises `RecordError` as `overridden` does.
+    A record is given itself or by its name, and is set before its fields. The autoencoder of a detector or a classifier is kept.
+    Raises `RecordError` as `overridden` does.
     """
-    parameters = {name: getattr(ae, name) for name in ae.get_params(deep=False)}
+    parameters: dict[str, Any] = dict(estimator.get_params(deep=False))
+    kept = {name: parameters.pop(name) for name in ("autoencoder",) if name in parameters}
+    defaults = {name: DEFAULTS[name] for name in parameters if name in DEFAULTS} | estimator._auto
     whole: dict[str, Any] = {}
     fields: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         name, dot, rest = path.partition(".")
         if name not in parameters:
-            inner = [f"{slot}.{name}" for slot, old in (parameters | DEFAULTS).items() if _has(old, name)]
+            inner = [f"{slot}.{name}" for slot, old in (parameters | defaults).items() if _has(old, name)]
             hint = f"; did you mean {' or '.join(inner)}?" if inner else nearest(name, parameters)
             raise RecordError(f"no field '{name}'{hint}")
         if dot:
@@ -47,11 +60,11 @@ def changed(ae: Autoencoder, values: Mapping[str, Any]) -> Autoencoder:
         parameters[name] = _chosen(name, parameters[name], str(value), fields.get(name, {})) if choice else value
     for name, inside in fields.items():
         held = component(parameters[name])
-        old = DEFAULTS.get(name, held) if isinstance(held, str) else held
+        old = defaults.get(name, held) if isinstance(held, str) else held
         if not isinstance(old, Record):
             raise RecordError(f"{name}={old!r} has no field '{next(iter(inside))}'; choose a record first: {name}=...")
         parameters[name] = override(old, inside, record_types(), ".")
-    made = Autoencoder(**parameters)
+    made: E = type(estimator)(**kept, **parameters)
     made._validate_params()
     return made
 

@@ -17,6 +17,7 @@ from isthmus.data.memmap import Rows, random_subset
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.base import seed_of
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.experiments.splits import Split
 from isthmus.io.tables import write_csv
@@ -32,7 +33,7 @@ class FinetuneResult(Result):
     """A classifier that learned labels from a run.
 
     Attributes:
-        classifier: the fine-tuned one, or that on frozen codes, whichever was asked for.
+        classifier: the one whose ``frozen`` and ``pretrain`` were requested; by default the fine-tuned one.
         accuracies: the share of the held-out examples that each way of learning tells right, between 0 and 1.
         way: which of the ways of learning that is.
         n_learned, n_tested: how many labeled examples were learned from, and held out.
@@ -92,15 +93,27 @@ def taught(
     dataset: Dataset,
     *,
     labeled: int | None = None,
-    frozen: bool = False,
-    random_state: int = 0,
+    classifier: AutoencoderClassifier | None = None,
 ) -> FinetuneResult:
-    """Learns the labels of a run's training examples, or of so many of them drawn at random, and tells those of the held-out ones.
+    """Trains classifiers on the labels of a run's training examples, and measures their accuracy on the held-out ones.
 
-    Examples without a label are left out of both, and counted.
+    Examples without a label are excluded and counted.
 
-    dataset: that was split; without labels a `DataError`.
+    Args:
+        ae: the autoencoder of the run.
+        part: its training and held-out examples.
+        dataset: the data set that was split.
+        labeled: how many labeled training examples are drawn at random; None for all.
+        classifier: the parameters; ``frozen`` and ``pretrain`` say which of the classifiers is kept. The others are for comparison.
+
+    Raises:
+        DataError: there are no labels.
     """
+    classifier = AutoencoderClassifier(random_state=0) if classifier is None else classifier
+    parameters = classifier.get_params(deep=False) | {
+        "random_state": seed_of(classifier.random_state),
+        "autoencoder": ae,
+    }
     if part.train_labels is None or part.test_labels is None:
         raise DataError(
             f"{dataset.name} has no labels to learn; name labeled data, with --labels the column that holds them"
@@ -113,20 +126,23 @@ def taught(
             )
     some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
     if labeled is not None and labeled < len(some):
-        some = some[random_subset(len(some), labeled, random_state)]
+        some = some[random_subset(len(some), labeled, parameters["random_state"])]
     X = part.train_of(dataset)
     X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), positions=X.at.some(some)), y[some]
     ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
+    kept = (classifier.frozen, classifier.pretrain)
+    if kept not in ways.values():
+        ways["frozen codes of random weights"] = kept
     found = {
-        way: AutoencoderClassifier(ae, frozen=still, pretrain=begun, random_state=random_state).fit(X, y)
-        for way, (still, begun) in ways.items()
+        way: AutoencoderClassifier(**parameters | {"frozen": frozen, "pretrain": pretrain}).fit(X, y)
+        for way, (frozen, pretrain) in ways.items()
     }
     there = np.flatnonzero(truth.labeled)
     test, truth = part.test_of(dataset).some(there), truth[there]
     right = {way: each.score(test, truth) for way, each in found.items()}
     own, theirs = numbered([y, truth])
     right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())
-    way = "frozen codes" if frozen else "fine-tuned"
+    way = next(name for name, pair in ways.items() if pair == kept)
     unknown = ~np.isin(theirs, own)
     names = listed(sorted({str(truth.classes[number]) for number in truth.numbers[unknown]}))
     return FinetuneResult(found[way], right, len(y), len(truth), without, way, int(unknown.sum()), names)

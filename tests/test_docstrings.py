@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
+import re
+import sys
+import textwrap
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,3 +84,55 @@ def test_examples_of_docstrings_run(name: str, names: dict[str, Any]) -> None:
 
 def test_thirty_public_names_have_an_example() -> None:
     assert len(EXAMPLES) >= 30
+
+
+FUNCTIONS = {
+    name: each for name, each in PUBLIC.items() if inspect.isfunction(each) and not name.startswith("isthmus.plots.")
+}
+
+
+def _doc(name: str) -> str:
+    """The docstring of something public. A method without one inherits that of the contract it fulfills."""
+    home = name
+    while home not in sys.modules:
+        home = home.rpartition(".")[0]
+    return inspect.getdoc(attrgetter(name.removeprefix(f"{home}."))(sys.modules[home])) or ""
+
+
+def _undocumented(function: Any, doc: str) -> list[str]:
+    """The parameters that a docstring does not name."""
+    names = [name for name in inspect.signature(function).parameters if name not in {"self", "cls"}]
+    return [name for name in names if not re.search(rf"\b{name}\b", doc)]
+
+
+def _raised(function: Any) -> set[str]:
+    """The errors of isthmus that a function raises in its own body."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    calls = [node.exc for node in ast.walk(body) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
+    return {ast.unparse(call.func) for call in calls} & set(isthmus.errors.__all__)
+
+
+def test_docstrings_of_functions_name_every_parameter() -> None:
+    assert len(FUNCTIONS) > 150
+    assert not [name for name, each in FUNCTIONS.items() if not _doc(name)]
+    assert not {name: missing for name, each in FUNCTIONS.items() if (missing := _undocumented(each, _doc(name)))}
+
+
+def test_docstrings_of_functions_name_the_errors_that_they_raise() -> None:
+    bare, n = dict[str, set[str]](), 0
+    for name, each in FUNCTIONS.items():
+        if errors := _raised(each):
+            n += 1
+            _, heading, raises = _doc(name).partition("Raises")
+            if unnamed := {error for error in errors if not heading or error not in raises}:
+                bare[name] = unnamed
+    assert n > 10
+    assert not bare
+
+
+def test_a_parameter_and_an_error_without_a_word_are_found() -> None:
+    def function(size: int, scale: float) -> None:
+        raise isthmus.errors.DataError(f"{size} and {scale}")
+
+    assert _undocumented(function, "Takes a size.") == ["scale"]
+    assert _raised(function) == set()  # by its name alone, as the sources import it

@@ -59,11 +59,18 @@ class Likelihood(Record):
             x: the examples, (b, *shape), in model units; finite also where values are missing.
             variables: those of `variables`.
             observed: (b, *shape), False where a value is missing and does not count. None if none is missing.
+
+        Returns:
+            (b,), in nats per example.
         """
         raise NotImplementedError
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """The reconstruction: the distribution's mean, in model units."""
+        """The reconstruction: the distribution's mean, in model units.
+
+        Args:
+            y: the decoder's output, (b, *shape).
+        """
         raise NotImplementedError
 
 

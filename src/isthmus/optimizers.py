@@ -152,7 +152,11 @@ class Optimizer(Record):
     clip: PositiveFloat | None = None
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
-        """The optimizer of these parameters, with its state."""
+        """The optimizer of these parameters, with its state.
+
+        Args:
+            parameters: the tensors to train.
+        """
         raise NotImplementedError
 
 

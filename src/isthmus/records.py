@@ -55,12 +55,23 @@ class Record:
     """The manners that every choice shares. Subclasses are made with the decorator ``record``."""
 
     def replace(self, **fields: Any) -> Self:
-        """The same record with some fields changed; `RecordError` if that cannot be."""
+        """The same record with some fields changed; `RecordError` if that cannot be.
+
+        Args:
+            fields: new values by name.
+
+        Raises:
+            RecordError: there is no such field, or a value is invalid.
+        """
         _known(type(self).__name__, fields, field_names(self))
         return dataclasses.replace(self, **fields)  # type: ignore[type-var]  # every subclass is a dataclass
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The fields by name, with those of nested records as ``outer__inner`` when deep: what scikit-learn asks."""
+        """The fields by name, with those of nested records as ``outer__inner`` when deep: what scikit-learn asks.
+
+        Args:
+            deep: include the fields of nested records.
+        """
         fields = {name: getattr(self, name) for name in field_names(self)}
         nested = [(name, value) for name, value in fields.items() if deep and isinstance(value, Record)]
         return fields | {f"{name}__{key}": inner for name, value in nested for key, inner in value.get_params().items()}

@@ -82,19 +82,44 @@ class Scaling(Record):
         return False
 
     def range(self, low: float, high: float) -> float | None:
-        """The data range of examples between ``low`` and ``high`` if the scaling knows it, such as 255 for bytes."""
+        """The data range of examples between ``low`` and ``high`` if the scaling knows it, such as 255 for bytes.
+
+        Args:
+            low, high: the smallest and the largest value, in raw units.
+
+        Returns:
+            The range in raw units, or None.
+        """
         return None
 
     def axes(self, ndim: int) -> tuple[int, ...] | None:
-        """The axes of examples that share a scale, where it comes from ranges or sums over those; else None."""
+        """The axes of examples that share a scale, where it comes from ranges or sums over those; else None.
+
+        Args:
+            ndim: the number of axes of all examples together, n included.
+        """
         return None
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
-        """Shift and scale for examples (n, *shape)."""
+        """Shift and scale for examples (n, *shape).
+
+        Args:
+            examples: (n, *shape), in raw units.
+
+        Returns:
+            Shift and scale in raw units, of a shape that broadcasts to that of an example.
+        """
         raise NotImplementedError
 
     def fit_statistics(self, statistics: DataStatistics) -> Affine:
-        """`fit`, from what is known of the examples: those are read again only where that is not enough."""
+        """`fit`, from what is known of the examples: those are read again only where that is not enough.
+
+        Args:
+            statistics: of the examples, in raw units.
+
+        Returns:
+            Shift and scale in raw units, of a shape that broadcasts to that of an example.
+        """
         return self.fit(statistics.values)
 
 

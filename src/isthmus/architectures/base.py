@@ -47,15 +47,27 @@ class Architecture(Record):
         return False
 
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The axes of a code before its features, for examples of a shape; () if the code is a vector."""
+        """The axes of a code before its features, for examples of a shape; () if the code is a vector.
+
+        Args:
+            shape: of one example.
+        """
         return ()
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Whether ``precision="auto"`` may select bfloat16: it was measured to be faster and equally accurate."""
+        """Whether ``precision="auto"`` may select bfloat16: it was measured to be faster and equally accurate.
+
+        Args:
+            shape: of one example.
+        """
         return False
 
     def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Whether PyTorch computes correct gradients in bfloat16 for examples of a shape."""
+        """Whether PyTorch computes correct gradients in bfloat16 for examples of a shape.
+
+        Args:
+            shape: of one example.
+        """
         return True
 
     @property
@@ -76,6 +88,10 @@ def blank(kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
     """A layer with uninitialized weights, in float32, on the default device; on "meta" it takes no memory.
 
     PyTorch's `skip_init` would do the same, but imports half a second of further modules.
+
+    Args:
+        kind: the class of the layer.
+        args, kwargs: its arguments.
     """
     layer: nn.Module = _undrawn(kind)(*args, dtype=torch.float32, **kwargs)  # type: ignore[arg-type]  # mypy looks at the instances' __hash__
     layer.__class__ = kind
@@ -99,6 +115,11 @@ def initialize(module: nn.Module, scheme: Initialization, generator: Generator) 
     "glorot": uniform of variance 2 / (fan in + fan out), as Keras draws (Glorot & Bengio 2010). "he": uniform of variance
     2 / fan in (He et al. 2015). "lecun": uniform of variance 1 / fan in. "normal": N(0, 1).
     "truncated": normal of standard deviation 0.1, redrawn beyond two of them.
+
+    Args:
+        module: whose layers get new weights, in place.
+        scheme: the distribution of the weights.
+        generator: for the random numbers.
     """
     for layer in module.modules():
         weight = getattr(layer, "weight", None)

@@ -85,7 +85,11 @@ class Conv(Architecture):
         return True
 
     def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """Not for volumes, and not if the last side of a stage is 1: there oneDNN's weight gradients are not reproducible."""
+        """Not for volumes, and not if the last side of a stage is 1: there oneDNN's weight gradients are not reproducible.
+
+        Args:
+            shape: of one example.
+        """
         sides = _sides(shape)
         return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 

@@ -38,7 +38,11 @@ class MLP(Architecture):
     initialization: Initialization = "glorot"
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        """If the first layer is so large that its matrix product dominates the cost."""
+        """If the first layer is so large that its matrix product dominates the cost.
+
+        Args:
+            shape: of one example.
+        """
         return bool(self.hidden) and math.prod(shape) * self.hidden[0] >= _LARGE
 
     def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:

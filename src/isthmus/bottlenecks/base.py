@@ -74,11 +74,23 @@ class Bottleneck(Record):
         return 0
 
     def variables(self, generator: Generator) -> Variables:
-        """The learned tensors and running state of this bottleneck."""
+        """The learned tensors and running state of this bottleneck.
+
+        Args:
+            generator: for initial values that are random.
+        """
         return Variables()
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
-        """The code used at inference. It draws no random numbers."""
+        """The code used at inference. It draws no random numbers.
+
+        Args:
+            h: the encoder's output, (b, *positions, encoder_outputs).
+            variables: those of `variables`.
+
+        Returns:
+            The code (b, *positions, size), with its penalty in nats per example, (b,).
+        """
         raise NotImplementedError
 
     def __call__(
@@ -93,25 +105,59 @@ class Bottleneck(Record):
     def divergences(
         self, h: Float[Tensor, "b *positions encoder_outputs"]
     ) -> Float[Tensor, "b *positions size"] | None:
-        """The Kullback-Leibler divergence of each unit from the prior, in nats; None if there is no posterior density."""
+        """The Kullback-Leibler divergence of each unit from the prior, in nats; None if there is no posterior density.
+
+        Args:
+            h: the encoder's output, (b, *positions, encoder_outputs).
+
+        Returns:
+            (b, *positions, size), in nats.
+        """
         return None
 
     def indices(
         self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables
     ) -> Int[Tensor, "b *positions"] | None:
-        """The index of the codebook entry at each position of a code; None without a codebook."""
+        """The index of the codebook entry at each position of a code; None without a codebook.
+
+        Args:
+            h: the encoder's output, (b, *positions, encoder_outputs).
+            variables: those of `variables`.
+
+        Returns:
+            (b, *positions), counted from 0.
+        """
         return None
 
     def remedy(self, problem: Problem) -> str:
-        """A recommendation for a problem that evaluation has detected, in terms of the bottleneck's fields; "" if it is no problem."""
+        """A recommendation for a problem that evaluation has detected, in terms of the bottleneck's fields; "" if it is no problem.
+
+        Args:
+            problem: what evaluation has detected.
+        """
         return "lower optimizer.lr or reduce bottleneck.size" if problem == "dead units" else ""
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
-        """Codes of a shape (n, *positions, size), sampled from the prior; `NotPossibleError` if there is none."""
+        """Codes of a shape (n, *positions, size), sampled from the prior; `NotPossibleError` if there is none.
+
+        Args:
+            shape: of all codes together, (n, *positions, size).
+            generator: for the random numbers.
+
+        Raises:
+            NotPossibleError: there is no prior.
+        """
         more = "" if self.discrete else "; method='gmm' fits a Gaussian mixture to the codes of examples instead"
         raise NotPossibleError(f"{type(self).__name__} has no prior to sample from; Gaussian has one{more}")
 
 
 def per_example(cost: Float[Tensor, "b *rest"]) -> Float[Tensor, "b"]:
-    """The sum over all axes except the first."""
+    """The sum over all axes except the first.
+
+    Args:
+        cost: (b, ...), in nats.
+
+    Returns:
+        (b,), in nats per example.
+    """
     return cost.flatten(1).sum(1)

@@ -40,6 +40,12 @@ def lossless(values: Array) -> dict[str, int]:
     """Bytes of examples (n, *shape) as an array through gzip and LZMA, and of pictures as PNG, each by itself and in large sheets.
 
     Of more than 8 MiB, as many as that are drawn at random, and what they take is multiplied.
+
+    Args:
+        values: examples (n, *shape).
+
+    Returns:
+        Bytes by the name of the codec.
     """
     chosen = some_rows(values, max(1, _PACKED // max(1, values[:1].nbytes)))
     raw, share = chosen.tobytes(), len(values) / len(chosen)

@@ -80,12 +80,20 @@ class Compressed:
         return self.bits_per_example / self.n_features
 
     def break_even_examples(self, other: float) -> int | None:
-        """From how many examples on model and file together are smaller than ``other`` bytes for these; None if never."""
+        """From how many examples on model and file together are smaller than ``other`` bytes for these; None if never.
+
+        Args:
+            other: bytes that another codec needs for these examples.
+        """
         saved = (other - self.bytes) / self.n_examples
         return math.ceil(self.model_bytes / saved) if saved > 0 else None
 
     def rows(self, others: Mapping[str, int]) -> list[tuple[str, str, str]]:
-        """Name, value and unit of each figure, for people; beside the bytes that others take for the same examples."""
+        """Name, value and unit of each figure, for people; beside the bytes that others take for the same examples.
+
+        Args:
+            others: bytes by the name of the other codec.
+        """
         best = min(others, key=lambda name: others[name])
         after, raw = self.break_even_examples(others[best]), self.break_even_examples(self.raw_bytes)
         rows = [
@@ -140,10 +148,15 @@ def compress(
     three says how large steps are; the steps of all units move reconstructions equally far. Entries of a codebook have none.
 
     Args:
+        ae: a fitted autoencoder.
+        X: examples (n, *shape_) in the units of the training data.
         path: the file; `decompress` reads it.
         step: how far a reconstruction moves by one step, in model units, root of summed squares.
         bits: for each example, of the whole file; the largest error that these allow is taken.
         error: the share by which the mean squared error may grow (in model units), such as 0.05, which it is if nothing is said.
+
+    Returns:
+        Sizes in bytes and errors in squared units of X.
 
     Raises:
         DataError: the examples are not of the shape that was fitted, or not finite.
@@ -212,6 +225,13 @@ def decompressing(
 ) -> tuple[tuple[int, ...], np.dtype[Any], Iterator[Array]]:
     """The shape and type of the examples of a compressed file, and the examples block by block: memory holds the file and one block.
 
+    Args:
+        ae: the autoencoder that compressed the examples.
+        path: the file that `compress` wrote.
+
+    Returns:
+        The shape (n, *shape_), the type, and an iterator of blocks (m, *shape_).
+
     Raises:
         DataError: the file is damaged, or another model made it.
         MemoryLimitError: the examples are far more than in proportion to the file; `isthmus.load(..., max_memory=)` allows them.
@@ -239,6 +259,13 @@ def decompress(ae: Autoencoder, path: str | os.PathLike[str]) -> Array:
 
     They are, bit for bit, what ``ae.decode`` says to the rounded codes on this machine; whole numbers are rounded, and kept in the range
     of their type. Another kind of processor may decode a last digit differently; the codes are the same everywhere.
+
+    Args:
+        ae: the autoencoder that compressed the examples.
+        path: the file that `compress` wrote.
+
+    Returns:
+        Examples (n, *shape_) in the units of the training data.
 
     Raises:
         DataError: the file is damaged, or another model made it.

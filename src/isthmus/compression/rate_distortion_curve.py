@@ -105,9 +105,17 @@ def rate_distortion(
     too: each example in a file of its own (measured on 200), whose header is most of a small one, and all of them in a large sheet.
 
     Args:
+        ae: a fitted autoencoder.
+        limit: how many examples are measured at most.
         X: (n, *shape); of more than ``limit`` examples as many are drawn at random, always the same ones.
         steps: as for `isthmus.compression.compress`; by default nine, after what the autoencoder loses by itself.
         train: examples that PCA is fitted on; without them X itself, which is to PCA's advantage.
+
+    Returns:
+        A point for each method and step: bits per dimension and PSNR in decibels.
+
+    Raises:
+        RecordError: a step or the limit is not above 0.
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
         raise RecordError(f"steps={quoted(steps)}, limit={quoted(limit)} cannot be: give numbers greater than 0")
@@ -122,7 +130,16 @@ def rate_distortion(
 
 
 def at_bits(points: Iterable[Point], method: str, bits: float) -> float | None:
-    """The PSNR of a method at a number of bits, between its points as their logarithms go; None beyond them."""
+    """The PSNR of a method at a number of bits, between its points as their logarithms go; None beyond them.
+
+    Args:
+        points: measured points of all methods.
+        method: the name of one method.
+        bits: bits per dimension.
+
+    Returns:
+        The PSNR in decibels.
+    """
     known = sorted((point.bits, point.psnr) for point in points if point.method == method and point.psnr is not None)
     if not known or not known[0][0] <= bits <= known[-1][0]:
         return None
@@ -130,7 +147,16 @@ def at_bits(points: Iterable[Point], method: str, bits: float) -> float | None:
 
 
 def at_psnr(points: Iterable[Point], method: str, quality: float) -> float | None:
-    """The bits at which a method reaches a PSNR, between its points as their logarithms go; None beyond them."""
+    """The bits at which a method reaches a PSNR, between its points as their logarithms go; None beyond them.
+
+    Args:
+        points: measured points of all methods.
+        method: the name of one method.
+        quality: the PSNR in decibels.
+
+    Returns:
+        Bits per dimension.
+    """
     known = sorted((p.psnr, math.log(p.bits)) for p in points if p.method == method and p.psnr is not None)
     if not known or not known[0][0] <= quality <= known[-1][0]:
         return None

@@ -24,6 +24,9 @@ def mnist() -> Dataset:
 
     LeCun, Cortes and Burges, The MNIST database of handwritten digits, 1998.
 
+    Returns:
+        The data set, with labels.
+
     Examples:
         >>> mnist = isthmus.data.mnist()
         >>> mnist.train.shape, mnist.train.dtype
@@ -48,6 +51,9 @@ def fashion_mnist(download: bool = True) -> Dataset:
 
     Args:
         download: whether files that are nowhere on this machine are fetched.
+
+    Returns:
+        The data set, with labels.
 
     Raises:
         DataError: the files are nowhere on this machine and no mirror can be reached.
@@ -80,6 +86,9 @@ def digits() -> Dataset:
 
     The original grey levels 0 ... 16 are divided by 16. The test part is a fixed, stratified fifth (random_state=0).
     Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998.
+
+    Returns:
+        The data set, with labels.
 
     Examples:
         >>> digits = isthmus.data.digits()

@@ -79,6 +79,9 @@ def load(
         options, reused, named: see `read`.
         download: whether a data set that is not on this machine is fetched; else it is an error that says how.
 
+    Returns:
+        The data set; its arrays are (n, *shape).
+
     Raises:
         FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
 
@@ -121,6 +124,9 @@ def read(
         options: how to read it, where the file does not say so.
         reused: the run that the examples are for: its columns are taken by name, its options hold where nothing else is said.
         named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
+
+    Returns:
+        The data set; its arrays are (n, *shape).
 
     Raises:
         FileNotFoundError: there is nothing at the path.

@@ -65,7 +65,11 @@ class Examples:
         return self.positions or Positions(self.columns)
 
     def some(self, rows: Any) -> Examples:
-        """Those of some rows, a slice or their numbers."""
+        """Those of some rows, a slice or their numbers.
+
+        Args:
+            rows: a slice, or row numbers counted from 0.
+        """
         return Examples(self.values[rows], self.columns, self.kind, self.at.some(rows))
 
 
@@ -83,6 +87,9 @@ def as_examples(
         minimum: how many examples there must be.
         missing: "allow" lets NaN through, which stands for a number that is missing; "error" says that there is such a choice.
         shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
+
+    Returns:
+        The examples (n, *shape), with the names of their columns where there are some.
 
     Raises:
         DataError: X is no array, sparse, structured, complex, text, dates, a frame in which a name comes twice, has one axis, no features,

@@ -200,6 +200,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """Trains on examples X (n, *shape); y is ignored.
 
         Args:
+            y: ignored.
             X: arrays, memory maps, tensors, data frames, of any numeric type; uint8 pictures stay bytes.
             validation_data: other examples whose loss is to be reported, and watched by early stopping.
             checkpoint: a file to write after each epoch; should training be cut off, ``load(checkpoint).resume(X)`` ends it.
@@ -207,8 +208,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                 the training of the whole that follows (Bengio et al. 2007; `isthmus.training.layerwise`). What is cut off meanwhile
                 begins anew.
 
+        Returns:
+            The estimator itself.
+
         Raises:
             NotPossibleError: layerwise, and the decoder does not undo the encoder layer by layer.
+            DataError: the examples cannot be used; the message names the row and the column.
+            DivergenceError: the loss is not finite.
 
         Examples:
             >>> ae = Autoencoder(4, epochs=1, random_state=0).fit(X)
@@ -241,6 +247,12 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Args:
             X, validation_data, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
             every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
+
+        Yields:
+            A `Report` with losses in nats per example.
+
+        Raises:
+            DataError, DivergenceError, NotPossibleError: as for `fit`.
 
         Examples:
             >>> for report in Autoencoder(4, epochs=2, random_state=0).iter_fit(X):
@@ -298,13 +310,22 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return self._fitted is not None and self._fitted.model is aside.model_
 
     def resume(self, X: Any, y: Any = None, *, validation_data: Any = None) -> Self:
-        """Goes on with the training that a checkpoint was taken of, to its end, on the same examples.
+        """Continues the training that wrote the checkpoint, to its end, on the same examples.
 
-        With the same versions, number of threads and kind of processor the weights become, to the last bit, what they would have been.
+        With the same versions, number of threads and kind of processor, the weights are bit-identical to those of
+        an uninterrupted training.
+
+        Args:
+            X: the examples (n, *shape) that training began with.
+            y: ignored.
+            validation_data: the validation examples (m, *shape) that training began with, if there were any.
+
+        Returns:
+            The estimator itself.
 
         Raises:
             NotPossibleError: this autoencoder was not loaded from a checkpoint.
-            DataError: the examples are not those of then.
+            DataError: the examples differ from those that training began with.
 
         Examples:
             >>> unfinished = Autoencoder(4, epochs=2, random_state=0)
@@ -323,7 +344,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return self
 
     def iter_resume(self, X: Any, *, validation_data: Any = None, every: ReportEvery = None) -> Reports:
-        """`resume` as a generator of reports, as `iter_fit` is of `fit`."""
+        """`resume` as a generator of reports, as `iter_fit` is of `fit`.
+
+        Args:
+            X, validation_data: as for `resume`.
+            every: as for `iter_fit`.
+
+        Yields:
+            A `Report` with losses in nats per example.
+
+        Raises:
+            NotPossibleError, DataError: as for `resume`.
+        """
         aside = copy(self)
         yield from self._followed(aside, aside._resuming(X, validation_data, every))
 
@@ -384,7 +416,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return shown(reports, math.prod(self.shape_), lines=not interactive())
 
     def initialize(self, X: Any) -> Self:
-        """The model for examples X (n, *shape), all choices made and its weights drawn: where `fit` begins, and what to compare with.
+        """Chooses all components for the examples and draws the weights, without training.
+
+        `fit` with the same random state begins with this model.
+
+        Args:
+            X: examples (n, *shape).
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: the examples cannot be used; the message names the row and the column.
 
         Examples:
             >>> untrained = Autoencoder(4, random_state=0).initialize(X)
@@ -399,15 +442,23 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return self
 
     def partial_fit(self, X: Any, y: Any = None, *, scaling_sample: Any = None) -> Self:
-        """One pass over more examples, at the optimizer's full step size; the first call decides scaling and choices, for good.
+        """Trains one epoch on more examples, at the optimizer's full learning rate.
+
+        The first call decides the scaling and all "auto" choices. Later calls do not change them.
 
         Args:
-            scaling_sample: in the first call other examples, drawn from all that will come, that decide scaling and choices instead of X.
-                A column that is silent in the first part of a stream would else be scaled as if it stayed so; a warning says where later
-                parts lie far outside of what decided.
+            X: examples (n, *shape).
+            y: ignored.
+            scaling_sample: other examples (m, *shape), which decide scaling and choices instead of X. Only the first call accepts them.
+                Draw them at random from all data: a column that is constant in the first part of a stream would get a wrong scale.
+                A warning names columns whose later values lie far outside of the sample.
+
+        Returns:
+            The estimator itself.
 
         Raises:
-            NotPossibleError: scaling_sample in a later call: what was scaled and learned one way cannot be scaled another.
+            NotPossibleError: a later call has a scaling_sample. The scaling cannot change after training began.
+            DataError: the examples cannot be used; the message names the row and the column.
 
         Examples:
             >>> stream = Autoencoder(4, random_state=0)
@@ -527,6 +578,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it.
 
+        Args:
+            path: the file; an existing file is replaced.
+
         Raises:
             NotPossibleError: one of its records is not part of isthmus, and a model file can only name those that are.
 
@@ -543,6 +597,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     @learning()
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Between two reports of `iter_fit`: writes a model file that training can go on from, with `load` and `resume`.
+
+        Args:
+            path: the model file to write.
 
         Raises:
             NotPossibleError: no training is under way.

@@ -70,7 +70,16 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return None if self._fitted is None else self._fitted.max_memory
 
     def encode(self, X: Any) -> Array:
-        """The codes of examples: (n, *code_shape_), the same each time.
+        """The codes of examples, without random numbers.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+
+        Returns:
+            Codes (n, *code_shape_), float32 or float64 as `precision` says.
+
+        Raises:
+            DataError: the examples do not have the shape or the columns of the training data, or are not finite.
 
         Examples:
             >>> codes = ae.encode(X)
@@ -80,7 +89,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self._apply(lambda model, raw: model.encode(model.normalize(raw)), self._examples(X))
 
     def transform(self, X: Any) -> Array:
-        """`encode`, each code as one row: (n, k), as scikit-learn's pipelines want it.
+        """`encode`, with each code as one row, as the pipelines of scikit-learn require.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+
+        Returns:
+            Codes (n, k), where k is the product of code_shape_.
 
         Examples:
             >>> from sklearn.cluster import KMeans
@@ -90,7 +105,16 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self.encode(X).reshape(-1, self._n_features_out)
 
     def decode(self, Z: Any) -> Array:
-        """The reconstructions (n, *shape_) of codes (n, *code_shape_) or (n, k), as floats in the units of the training data.
+        """The reconstructions of codes.
+
+        Args:
+            Z: codes (n, *code_shape_) or (n, k).
+
+        Returns:
+            Examples (n, *shape_), as floats in the units of the training data.
+
+        Raises:
+            DataError: the codes do not have this shape, or are not finite.
 
         Examples:
             >>> ae.decode(np.zeros((3, 4))).shape
@@ -105,11 +129,24 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.positions))
 
     def inverse_transform(self, X: Any) -> Array:
-        """`decode`."""
+        """The same as `decode`, under the name that scikit-learn uses.
+
+        Args:
+            X: codes (n, k) or (n, *code_shape_).
+
+        Returns:
+            Examples (n, *shape_), as floats in the units of the training data.
+        """
         return self.decode(X)
 
     def reconstruct(self, X: Any) -> Array:
-        """decode(encode(X)), in the units of X: (n, *shape_). For a denoising autoencoder this restores spoilt examples.
+        """Encodes and decodes examples. A denoising autoencoder removes their corruption.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+
+        Returns:
+            Reconstructions (n, *shape_), as floats in the units of X.
 
         Examples:
             >>> np.array_equal(ae.reconstruct(X), ae.decode(ae.encode(X)))
@@ -118,12 +155,15 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self._reconstructed(self._examples(X))
 
     def impute(self, X: Any) -> Any:
-        """X with its reconstruction where numbers are missing, NaN; what was observed comes back to the last bit.
+        """Replaces missing values (NaN) by their reconstruction. Observed values stay bit-identical.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
 
         Returns:
-            (n, *shape_) in the units and of the type of X: an array, or of a data frame a data frame of the same kind with
-            the same columns and index, whatever `set_output` says of `transform`. An example of which nothing is known is
-            what the autoencoder makes of the mean.
+            (n, *shape_) in the units and of the type of X: an array, or for a data frame a data frame of the same library, with the
+            same columns and index. `set_output` does not change it. An example without any observed value becomes the reconstruction
+            of the mean.
 
         Raises:
             NotPossibleError: it was not fitted with missing="allow".
@@ -152,15 +192,23 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         method: Literal["prior", "gmm"] = "prior",
         X: Any = None,
     ) -> Array:
-        """New examples (n, *shape_), decoded from codes that are drawn at random.
+        """New examples, decoded from random codes.
 
         Args:
-            method: "prior", the bottleneck's own; or "gmm", a mixture of normals fitted to the codes of X (Ghosh et al. 2020), for
-                codes of any kind but a codebook's entries. It is fitted anew each time, always in the same way: random_state only draws.
-            X: for "gmm" the examples, best those of the training; of more than 5,000, as many drawn at random, always the same ones.
+            n: how many examples.
+            random_state: an int makes the examples repeatable; None draws other ones in each call.
+            method: "prior" samples codes from the bottleneck's prior. "gmm" samples them from a Gaussian mixture, fitted to the codes of X
+                (Ghosh et al. 2020). Each call fits the mixture again, always in the same way; random_state only changes the samples.
+            X: examples (m, *shape_) for "gmm", best the training examples. If there are more than 5,000, the mixture is fitted to a random
+                5,000, always the same ones.
+
+        Returns:
+            Examples (n, *shape_), as floats in the units of the training data.
 
         Raises:
-            NotPossibleError: the bottleneck has no prior, or codes that have no density.
+            NotPossibleError: the bottleneck has no prior, or its codes have no density.
+            RecordError: n, method or random_state is invalid, or X is given with method="prior".
+            DataError: method="gmm" without X.
 
         Examples:
             >>> generator = Autoencoder(Gaussian(2), epochs=1, random_state=0).fit(X)
@@ -199,7 +247,18 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.ROWS)))
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
-        """Examples (n, *shape_) spoilt as the encoder sees them in training, or by another corruption, in the units of X.
+        """Corrupts examples as training does, or by another corruption.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+            random_state: the seed. The same seed gives the same corruption.
+            corruption: a record of `isthmus.corruptions`; without it the corruption of training.
+
+        Returns:
+            Corrupted examples (n, *shape_), as floats in the units of X.
+
+        Raises:
+            RecordError: the corruption or the random state is invalid.
 
         Examples:
             >>> noisy = ae.corrupt(X, corruption=GaussianNoise(0.3))
@@ -225,11 +284,17 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return corrupted
 
     def score_samples(self, X: Any) -> Array:
-        """Minus the loss of each example with its point code, in nats (n,): higher is more like the training data.
+        """The negative loss of each example: higher means more similar to the training data. No random numbers are drawn.
 
-        Where the likelihood is a density, as Normal is, it is one of the data in their own units, whatever the scaling: scores of
-        different scalings compare (`Model.nll`). Bernoulli is a mass of what was scaled to [0, 1], and knows no units.
-        Where numbers are missing it is of those observed alone: examples of which less is known lose less.
+        For a density, such as `Normal`, the scores are in the units of the data, so that scores of different scalings are comparable
+        (`Model.nll`). `Bernoulli` is a probability mass of values scaled to [0, 1] and has no units. Missing values do not count:
+        an example with fewer observed values has a smaller loss.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+
+        Returns:
+            Scores (n,), in nats per example.
 
         Examples:
             >>> ae.score_samples(X).shape
@@ -241,13 +306,27 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
     @once()
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`."""
+        """The mean of `score_samples`.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+            y: ignored.
+
+        Returns:
+            The mean score, in nats per example.
+        """
         return float(self.score_samples(X).mean(dtype=np.float64))
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
-        """Squared error in squared units of X: the mean of each example (n,), or each number's own (n, *shape_).
+        """The squared error of reconstructions.
 
-        The error of a number that is missing is not known, and NaN; means are of the numbers observed, and of none NaN.
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+            per_feature: return the squared error of each feature instead of the mean.
+
+        Returns:
+            The mean squared error of each example (n,), or the squared error of each feature (n, *shape_), in squared units of X.
+            Missing values have the error NaN and do not count in the mean.
 
         Examples:
             >>> ae.reconstruction_error(X).shape, ae.reconstruction_error(X, per_feature=True).shape
@@ -338,7 +417,17 @@ class RecordParams(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-lear
     """An estimator among whose parameters are records, which are replaced when a field of theirs is set, and estimators."""
 
     def set_params(self, **params: Any) -> Self:
-        """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with that field changed."""
+        """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with this field changed.
+
+        Args:
+            params: values by name; names of fields are written as ``parameter__field``.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            RecordError: a parameter has no such field, or the value is invalid.
+        """
         fields: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
             slot, _, path = name.partition("__")

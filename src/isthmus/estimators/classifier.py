@@ -132,12 +132,22 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     @learning()
     @once()
     def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
-        """Learns the labels y (n,) of examples X (n, *shape): numbers, text, truth values, dates.
+        """Trains on labeled examples: first the softmax on the codes, then the encoder with it.
 
         Args:
-            y: None, NaN, NaT, pandas.NA and empty text mean that an example has no label: it is not learned from, and a warning says
-                how many there are. An autoencoder that is not fitted is trained on all of X. -1 is a label as good as any other.
-            unlabeled: more examples (m, *shape), which an autoencoder that is not fitted is trained on too.
+            X: examples (n, *shape).
+            y: labels (n,): numbers, text, Booleans or dates. None, NaN, NaT, pandas.NA and empty text mean that an example has no label.
+                Such examples do not train the classifier, and a warning says how many there are. An autoencoder that is not fitted is
+                trained on all of X. -1 is an ordinary label.
+            unlabeled: more examples (m, *shape), on which an autoencoder that is not fitted is trained too.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: the examples or the labels cannot be used.
+            RecordError: unlabeled is given, and the autoencoder is fitted already.
+            DivergenceError: the loss is not finite.
         """
         self._validate_params()
         seed = seed_of(self.random_state)
@@ -187,27 +197,67 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         return copied
 
     def decision_function(self, X: Any) -> Array:
-        """The softmax's arguments (n, classes); of two labels their difference (n,), above 0 where the second is likelier."""
+        """The logits of the softmax.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            Logits (n, classes). For two classes their difference (n,), which is positive if the second class is more probable.
+        """
         logits = self._applied(X, lambda raw: self.net_.logits(raw))
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_log_proba(self, X: Any) -> Array:
-        """The logarithms of the probabilities, in nats: (n, classes), float64."""
+        """The logarithms of the probabilities.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            (n, classes), float64, in nats.
+        """
         return self._applied(X, lambda raw: torch.log_softmax(self.net_.logits(raw).double(), 1))
 
     def predict_proba(self, X: Any) -> Array:
-        """The probability of each label of `classes_`: (n, classes), float64."""
+        """The probability of each label of `classes_`.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            (n, classes), float64; each row sums to 1.
+        """
         return self._applied(X, lambda raw: torch.softmax(self.net_.logits(raw).double(), 1))
 
     def predict(self, X: Any) -> Array:
-        """The likeliest label of each example: (n,)."""
+        """The most probable label of each example.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            Labels (n,), of the type that `fit` was given.
+        """
         logits = self._applied(X, lambda raw: self.net_.logits(raw))
         labels: Array = self.classes_[logits.argmax(1)]
         return labels
 
     @once()
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """The share of those examples that have a label which `predict` tells right, between 0 and 1."""
+        """The accuracy on the labeled examples.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+            y: labels (n,); examples without a label do not count.
+            sample_weight: weights (n,); without it all examples count equally.
+
+        Returns:
+            The fraction of examples that `predict` classifies correctly, between 0 and 1.
+
+        Raises:
+            DataError: no example has a label, or the numbers of labels and examples differ.
+        """
         told = self.predict(X)
         labels = class_labels(y, len(told))
         there = np.flatnonzero(labels.labeled)
@@ -220,10 +270,15 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file: encoder, softmax and labels; `isthmus.load` reads it.
 
-        The autoencoder that it was given is not in it: a classifier that was loaded and is fitted anew begins with its own encoder.
+        The file does not hold the autoencoder that the classifier was given. A loaded classifier that is fitted again starts with its own
+        encoder.
+
+        Args:
+            path: the file; an existing file is replaced.
 
         Raises:
-            NotPossibleError: the labels are neither numbers, text, truth values nor dates.
+            NotPossibleError: the labels are neither numbers, text, Booleans nor dates.
+            DivergenceError: a weight is not finite.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -348,14 +403,19 @@ def finetune(
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
 ) -> AutoencoderClassifier:
-    """A `AutoencoderClassifier` fitted on labels y (n,) of examples X (n, *shape), whose beginning is the encoder of an autoencoder.
+    """Trains an `AutoencoderClassifier` that starts with the encoder of a fitted autoencoder.
 
     Args:
-        ae: fitted, on as many examples as there are, with labels or without; it is not changed.
-        frozen, epochs, optimizer, random_state, verbose: as `AutoencoderClassifier` has them.
+        ae: a fitted autoencoder, trained on as many examples as there are, with labels or without. It does not change.
+        X: examples (n, *shape) in the units of its training data.
+        y: labels (n,), as for `AutoencoderClassifier.fit`.
+        frozen, epochs, optimizer, random_state, verbose: parameters of `AutoencoderClassifier`.
+
+    Returns:
+        The fitted classifier.
 
     Raises:
-        NotFittedError: the autoencoder has learned nothing yet.
+        NotFittedError: the autoencoder is not fitted.
 
     Examples:
         >>> classifier = finetune(ae, X, y, epochs=2, random_state=0)

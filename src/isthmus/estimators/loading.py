@@ -45,19 +45,23 @@ def load(
     device: str = "auto",
     max_memory: int | str | None = None,
 ) -> Any:
-    """The `Autoencoder`, `OutlierDetector` or `AutoencoderClassifier` of a model file, whichever was saved, ready to use.
+    """Reads a model file: the `Autoencoder`, `OutlierDetector` or `AutoencoderClassifier` that was saved, ready to use.
 
-    Of a checkpoint it is as far as training had come, and `Autoencoder.resume` goes on with that.
+    A checkpoint gives the autoencoder as it was when the file was written; `Autoencoder.resume` continues its training.
 
     Args:
-        path: the file, or the folder of a run.
-        architecture: the code of own modules, which a file does not hold.
-        max_memory: how much its methods may take, in bytes or such as "4GB". Without it half a gigabyte, or a thousand times the
-            bytes of the examples that are given, whichever is more: a file of a stranger may ask for any size.
+        path: the model file, or the folder of a run.
+        architecture: the modules of a user's own architecture, whose code a file does not contain.
+        device: "cpu", "cuda", ...; auto: a GPU if there is one.
+        max_memory: how much memory the methods may use, in bytes or as text such as "4GB". The default is half a gigabyte or a thousand
+            times the size of the examples given, whichever is larger: a file from a stranger could require any amount.
+
+    Returns:
+        The fitted estimator.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ModelFileError: the file is damaged, or not of isthmus, or no file but a link, a pipe, a device.
+        ModelFileError: the file is damaged, is not a model file of isthmus, or is a link, a pipe or a device.
 
     Examples:
         >>> ae.save("digits.safetensors")

@@ -120,9 +120,15 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     @classmethod
     def from_fitted(cls, ae: Autoencoder, X_normal: Any, **choices: Any) -> Self:
-        """A detector around a fitted autoencoder, which stays as it is; `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
+        """A detector with a fitted autoencoder, which does not change: `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
 
-        X_normal: normal examples (n, *shape) that ``ae`` was not trained on; of the others there is less error than of new ones.
+        Args:
+            ae: a fitted autoencoder.
+            X_normal: normal examples (n, *shape) on which ``ae`` was not trained. Errors on training examples are too small.
+            choices: parameters of `OutlierDetector`.
+
+        Returns:
+            The fitted detector.
 
         Examples:
             >>> normal = isthmus.data.digits().train[200:400]  # not trained on
@@ -135,7 +141,20 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     @once()
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Trains on examples X (n, *shape), most of them normal, and finds the threshold; y is ignored."""
+        """Trains on examples, most of them normal, and sets the threshold.
+
+        Args:
+            X: examples (n, *shape).
+            y: ignored.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            DataError: there are too few examples, or they cannot be used.
+            DivergenceError: scores are not finite.
+            RecordError: both contamination and false_alarm_rate are given.
+        """
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
             raise RecordError("contamination and false_alarm_rate are two ways to a threshold; give one of them")
@@ -162,36 +181,67 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return self
 
     def score_samples(self, X: Any) -> Doubles:
-        """How normal examples are (n,): higher is more so; minus the measure that was chosen."""
+        """The negative anomaly score of each example: higher means more normal.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            Scores (n,), in the unit of `anomaly_score`.
+        """
         check_is_fitted(self)
         return self._scorer(self.autoencoder_, self.autoencoder_._examples(X, bearing="all"))
 
     def decision_function(self, X: Any) -> Doubles:
-        """score_samples - offset_ (n,): below 0 is anomalous."""
+        """``score_samples(X) - offset_``.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            (n,), in the unit of the score; negative values are anomalous.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """-1 for anomalous examples and 1 for normal ones, (n,).
+        """Whether examples are anomalous.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            (n,): -1 for anomalous examples and 1 for normal ones.
 
         Examples:
+            >>> detector = OutlierDetector.from_fitted(ae, isthmus.data.digits().train[200:400], random_state=0)
             >>> sorted(set(detector.predict(X).tolist())), detector.predict(10 * X[:3]).tolist()
             ([-1, 1], [-1, -1, -1])
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_values(self, X: Any) -> Doubles:
-        """Conformal p-values (n,): (1 + how many of n calibrating examples score as low or lower) / (n + 1).
+        """Conformal p-values: (1 + number of calibration examples with this score or a lower one) / (n_calibration + 1).
 
-        A new normal example has one of α or less with a probability of at most α.
+        A new normal example has a p-value of α or less with a probability of at most α.
+
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            p-values (n,), above 0 and at most 1.
         """
         lower = np.searchsorted(self.calibration_scores_, self.score_samples(X), side="right")
         share: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
         return share
 
     def contributions(self, X: Any) -> Doubles:
-        """The squared error of each number over what is usual for it on held-out examples: (n, *shape), about 1 where all is well.
+        """The squared error of each feature divided by its mean on held-out examples.
 
-        NaN where a number is missing, as missing="allow" allows.
+        Args:
+            X: examples (n, *shape) in the units of the training data.
+
+        Returns:
+            (n, *shape), without unit; about 1 for normal examples, NaN where a value is missing.
         """
         check_is_fitted(self)
         values = self.autoencoder_._examples(X, bearing="all")
@@ -200,11 +250,21 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     @once()
     def attributions(self, X: Any, n: int = 3) -> list[list[Attribution]]:
-        """For each example the n numbers most to blame, the worst first, with their shares.
+        """The features that contribute most to the anomaly of each example.
 
-        Of a row of columns those which, each alone replaced by what would be expected, let the score rise most, and their shares of
-        the rises of all that were tried (`causes.mended`). In pictures those with the largest `contributions`, and their shares of
-        the sum of all.
+        For tables these are the features whose replacement by the expected value, one at a time, raises the score most. Shares are
+        relative to the sum of all rises (`isthmus.estimators.attribution.mended`). For images these are the pixels with the largest
+        `contributions`, and shares are relative to their sum.
+
+        Args:
+            X: examples (n_examples, *shape) in the units of the training data.
+            n: how many features for each example.
+
+        Returns:
+            A list of n attributions for each example, the largest share first.
+
+        Raises:
+            RecordError: n is below 1.
 
         Examples:
             >>> broken = X[:1].copy()
@@ -231,7 +291,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return mended(lambda rows: self._scorer(ae, rows), lambda rows: restored(ae, rows), values, errors, n)
 
     def guarantee(self) -> str:
-        """What the threshold promises, in one sentence."""
+        """One sentence that says what the threshold guarantees."""
         n = len(self.calibration_scores_)
         if self.contamination is not None:
             return f"{self.contamination:.4g} of the examples it was found on lie below; nothing is promised for others"
@@ -254,6 +314,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file: the autoencoder, the measure and the threshold, all that answers need; `isthmus.load` reads it.
+
+        Args:
+            path: the file; an existing file is replaced.
 
         Raises:
             NotPossibleError: a parameter was set after `fit`, and the threshold is not what it leads to; or a score is not finite.
@@ -278,7 +341,14 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return detector
 
     def set_params(self, **params: Any) -> Self:
-        """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an `Autoencoder` of "auto" first."""
+        """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an `Autoencoder` of "auto" first.
+
+        Args:
+            params: values by name.
+
+        Returns:
+            The estimator itself.
+        """
         if any(name.startswith("autoencoder__") for name in params) and "autoencoder" not in params:
             self.autoencoder = Autoencoder() if isinstance(self.autoencoder, str) else self.autoencoder
         super().set_params(**params)

@@ -165,6 +165,9 @@ def detect(
         keys: by name what says which example each row is, (n,) each.
         n_shown: how many of the most anomalous examples, and of the most normal ones, the result keeps for a figure.
 
+    Returns:
+        Scores, p-values and verdicts (n,), and the features with the largest contributions.
+
     Raises:
         DataError: the examples do not have the shape of the training examples.
         RecordError: the first argument is no detector, or ``n_shown`` is below 1.

@@ -64,6 +64,8 @@ def traverse(
     of X (from the least to the greatest where these are equal).
 
     Args:
+        ae: a fitted autoencoder.
+        n_units: how many units, if ``units`` does not name them.
         X: examples (n, *shape_); of more than 10,000, as many drawn at random, always the same ones, are looked at.
         units: which numbers of the flat code; without it the ``n_units`` of largest variance over X, the largest first. In a
             variational autoencoder these are the active ones (Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders").
@@ -72,6 +74,7 @@ def traverse(
 
     Raises:
         NotPossibleError: the codes are entries of a codebook, or all the same.
+        RecordError: n_units, steps, units or example is invalid.
 
     Examples:
         >>> result = isthmus.latent_traversal.traverse(ae, X, units=[0, 2], steps=5)
@@ -107,13 +110,20 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
     """Examples decoded along the way from the codes of a to those of b: (n, steps, *shape_) in the units of the data.
 
     Args:
+        ae: a fitted autoencoder.
+        steps: how many codes between the two and including them.
         a, b: as many examples each, (n, *shape_); the first and last step are their reconstructions.
         method: "lerp", a straight line; or "slerp", a great circle around the prior's mean, for `Gaussian` codes, on which the codes
             stay as far from it as those of examples (White 2016, "Sampling generative networks"). Codes in opposite directions have no
             one great circle, and are joined by a line.
 
+    Returns:
+        Examples (n, steps, *shape_) in the units of the data.
+
     Raises:
         NotPossibleError: the codes are entries of a codebook; or "slerp" without a normal prior.
+        RecordError: method or steps is invalid.
+        DataError: a and b do not have the same number of examples.
 
     Examples:
         >>> isthmus.latent_traversal.interpolate(ae, X[:3], X[3:6], steps=5).shape
@@ -138,7 +148,20 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
 @takes_autoencoder
 @once()
 def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
-    """For each query the k examples of X (n, *shape_) whose codes are nearest to its own. One that is in X finds itself first."""
+    """For each query the k examples of X (n, *shape_) whose codes are nearest to its own. One that is in X finds itself first.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (n, *shape_) that are searched.
+        queries: examples (m, *shape_) whose neighbors are wanted.
+        k: how many neighbors of each query.
+
+    Returns:
+        Row numbers of X and Euclidean distances between codes, (m, k) each, the nearest first.
+
+    Raises:
+        RecordError: k is below 1 or above n.
+    """
     codes, wanted = ae.transform(X), ae.transform(queries)
     if not 1 <= k <= len(codes):
         raise RecordError(f"k={k} neighbors cannot be found among {len(codes):,} examples: ask for 1 to {len(codes):,}")

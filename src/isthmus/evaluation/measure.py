@@ -53,6 +53,9 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
             itself, and the result says so.
         train_labels: their labels (m,), for probes to be fitted on; without them probes are cross-validated within X.
 
+    Returns:
+        The figures; `Evaluation` describes each with its unit.
+
     Raises:
         DataError: the examples are not of the shape that was fitted, or not finite, or labels are not as many as examples.
 
@@ -137,7 +140,13 @@ def _psnr(error: float | None, data_range: float) -> float | None:
 
 
 def checked(ae: Autoencoder, X: Any, name: str) -> Array:
-    """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used."""
+    """Examples of the shape that was fitted, completed where numbers are missing; `DataError` where they cannot be used.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (n, *shape_) in the units of the training data.
+        name: of the argument, for the error message.
+    """
     examples = shaped_examples(X, shape=ae.shape_)
     what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
     check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)

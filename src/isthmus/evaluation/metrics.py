@@ -39,12 +39,25 @@ _FEW = 64  # components that are faster found one by one
 
 
 def mean_squared_error(x: Array, y: Array) -> float:
-    """The mean of (x - y)², in squared units of x."""
+    """The mean of (x - y)², in squared units of x.
+
+    Args:
+        x: examples, of any shape.
+        y: their reconstructions, of the same shape.
+    """
     return float(np.square(x.astype(np.float64) - y).mean())
 
 
 def psnr(error: float, data_range: float) -> float:
-    """Peak signal-to-noise ratio in decibels: 10 log10(span² / mean squared error); infinite where there is no error."""
+    """Peak signal-to-noise ratio in decibels: 10 log10(span² / mean squared error); infinite where there is no error.
+
+    Args:
+        error: the mean squared error.
+        data_range: the range of the data, in the unit whose square the error has.
+
+    Returns:
+        Decibels.
+    """
     return math.inf if error == 0 else 10 * math.log10(data_range**2 / error)
 
 
@@ -53,6 +66,14 @@ def structural_similarities(x: Tensor, y: Tensor, data_range: float) -> Tensor:
 
     Means, variances and covariance are those within a Gaussian window of 11 x 11 pixels and a deviation of 1.5, wherever it lies
     within the picture; the mean is over all such places, and over the channels.
+
+    Args:
+        x: images (n, h, w) or (n, h, w, c).
+        y: images of the same shape.
+        data_range: the range of the data, in the same unit.
+
+    Returns:
+        (n,), at most 1, without unit.
     """
     n = len(x)
     x, y = (side.movedim(-1, 1).flatten(0, 1) if side.ndim == 4 else side for side in (x, y))
@@ -78,23 +99,53 @@ def _windowed(x: Tensor) -> Tensor:
 
 
 def cross_entropies(x: Tensor, p: Tensor) -> Tensor:
-    """-(x log p + (1 - x) log(1 - p)) of each number, in nats; x and p lie in [0, 1], p is kept 1e-7 off the ends."""
+    """-(x log p + (1 - x) log(1 - p)) of each number, in nats; x and p lie in [0, 1], p is kept 1e-7 off the ends.
+
+    Args:
+        x: values in [0, 1], of any shape.
+        p: probabilities in [0, 1], of the same shape.
+
+    Returns:
+        Nats, of the same shape.
+    """
     p = p.clamp(_OFF, 1 - _OFF)
     return -(x * p.log() + (1 - x) * torch.log1p(-p))
 
 
 def entropies(x: Tensor) -> Tensor:
-    """The least that `cross_entropies` can be, at p = x."""
+    """The least that `cross_entropies` can be, at p = x.
+
+    Args:
+        x: values in [0, 1], of any shape.
+
+    Returns:
+        Nats, of the same shape.
+    """
     return -sum((share * share.clamp_min(_TINY).log() for share in (x, 1 - x)), torch.zeros_like(x))
 
 
 def cross_entropy(x: Array, p: Array) -> float:
-    """The mean of `cross_entropies` over all numbers."""
+    """The mean of `cross_entropies` over all numbers.
+
+    Args:
+        x: values in [0, 1], of any shape.
+        p: probabilities in [0, 1], of the same shape.
+
+    Returns:
+        Nats per dimension.
+    """
     return float(cross_entropies(*(torch.tensor(side, dtype=torch.float64, device="cpu") for side in (x, p))).mean())
 
 
 def bernoulli_entropy(x: Array) -> float:
-    """The mean of `entropies`: the least that `cross_entropy` can be for these x."""
+    """The mean of `entropies`: the least that `cross_entropy` can be for these x.
+
+    Args:
+        x: values in [0, 1], of any shape.
+
+    Returns:
+        Nats per dimension.
+    """
     return float(entropies(torch.tensor(x, dtype=torch.float64, device="cpu")).mean())
 
 
@@ -102,6 +153,10 @@ def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
     """The first ``size`` principal components of centered examples (n, d), whose memory it takes.
 
     They are exact, but for those of many components of very wide examples.
+
+    Args:
+        centered: examples (n, d), whose mean is 0.
+        size: the number of components.
     """
     from sklearn.decomposition import PCA
 
@@ -119,6 +174,9 @@ def pca_reconstruction(train: Array, test: Array, size: int, scale: Array | floa
     """The test examples from their first ``size`` principal components of the training examples, in the same units (n, *shape).
 
     Args:
+        train: examples (m, *shape) that PCA is fitted on.
+        test: examples (n, *shape) to reconstruct.
+        size: the number of components.
         scale: what numbers are divided by before components are looked for: one for all, or one for each of an example's.
     """
     fitted, rows, unit = train.reshape(len(train), -1), test.reshape(len(test), -1), np.reshape(scale, -1)
@@ -129,5 +187,11 @@ def pca_reconstruction(train: Array, test: Array, size: int, scale: Array | floa
 
 
 def pca_error(train: Array, test: Array, size: int) -> float:
-    """The mean squared error that PCA of equal width leaves on the test examples, in squared units of theirs."""
+    """The mean squared error that PCA of equal width leaves on the test examples, in squared units of theirs.
+
+    Args:
+        train: examples (m, *shape) that PCA is fitted on.
+        test: examples (n, *shape) that the error is measured on.
+        size: the number of components.
+    """
     return mean_squared_error(test, pca_reconstruction(train, test, size))

@@ -54,7 +54,13 @@ def most_of(values: Array, most: int) -> int:
 
 
 def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Subspace, str]:
-    """The mean and the first ``size`` principal components of examples in model units; or no components, and why."""
+    """The mean and the first ``size`` principal components of examples in model units; or no components, and why.
+
+    Args:
+        values: examples (n, *shape).
+        scale: of each feature, (d,), in the units of the examples.
+        size: the number of components.
+    """
     numbers = values[0].size
     chosen = random_subset(len(values), max(1, min(PCA_ROWS, _PCA_NUMBERS // numbers)))
     n, step = len(chosen), max(1, _BLOCK // numbers)

@@ -89,9 +89,13 @@ def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 
         train: examples that PCA is fitted on; without them X itself, which favors PCA.
         n: how many examples the result keeps for a figure.
 
+    Returns:
+        The errors of both, in squared units of the data, and n examples with their reconstructions.
+
     Raises:
         NotPossibleError: the code is as large as an example, so PCA would lose nothing.
         DataError: there are no examples, or they are not finite.
+        RecordError: n is below 1.
     """
     if n < 1:
         raise RecordError(f"invalid n={quoted(n)}: expected a whole number from 1 on")

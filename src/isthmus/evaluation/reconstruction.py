@@ -112,13 +112,26 @@ def _compared(ae: Autoencoder, block: Array, back: Array, subspace: Subspace, da
 
 
 def image_ssim(x: torch.Tensor, y: torch.Tensor, data_range: float, kind: Kind = "images") -> torch.Tensor:
-    """The structural similarity of examples that are pictures, or rows that hold one: (n,)."""
+    """The structural similarity of examples that are pictures, or rows that hold one: (n,).
+
+    Args:
+        x: examples (n, *shape).
+        y: their reconstructions (n, *shape).
+        data_range: the range of the data, in the same unit.
+        kind: what the axes of examples mean.
+    """
     shape = (len(x), *image_shape(tuple(x.shape[1:]), kind))
     return structural_similarities(x.reshape(shape), y.reshape(shape), data_range)
 
 
 def why_no_ssim(shape: tuple[int, ...], kind: Kind, data_range: float) -> str:
-    """Why examples of a shape and kind have no structural similarity, or ""."""
+    """Why examples of a shape and kind have no structural similarity, or "".
+
+    Args:
+        shape: of one example.
+        kind: what the axes of examples mean.
+        data_range: the range of the data.
+    """
     sides = image_shape(shape, kind)
     if kind != "images" or len(sides) not in {2, 3}:
         return "the examples are no images (kind=images says that they are)"
@@ -139,7 +152,12 @@ def _squares(x: Array, y: Array) -> float:
 
 
 def data_range_of(ae: Autoencoder, values: Array) -> float:
-    """The range that a peak signal-to-noise ratio refers to."""
+    """The range that a peak signal-to-noise ratio refers to.
+
+    Args:
+        ae: a fitted autoencoder.
+        values: examples (n, *shape_).
+    """
     low, high, _ = range_of(DataStatistics(values))
     known = ae.scaling_.range(low, high)
     if known is not None:

@@ -201,7 +201,11 @@ class Evaluation(Result):
     sentinels: tuple[Sentinel, ...] = ()
 
     def value(self, name: str) -> Any:
-        """A figure by its short name, "mse", or by its path, "errors.mse"; None where there is none."""
+        """A figure by its short name, "mse", or by its path, "errors.mse"; None where there is none.
+
+        Args:
+            name: of the figure.
+        """
         return value_of(asdict(self), name)
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -284,7 +288,11 @@ def columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(value: float) -> str:
-    """Four digits; whole numbers in full."""
+    """Four digits; whole numbers in full.
+
+    Args:
+        value: a figure.
+    """
     if not math.isfinite(value):
         return "infinite" if value > 0 else str(value)
     whole = isinstance(value, int) or 1000 <= abs(value) < 1e9

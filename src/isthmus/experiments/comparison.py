@@ -174,6 +174,9 @@ def compare(
         train: examples that PCA of equal width is fitted on; without them X itself.
         origin: which data X and train were read from, or, without X, are to be.
 
+    Returns:
+        The figures of each autoencoder, in the same order.
+
     Raises:
         RecordError: there are fewer than two models.
         DataError: they were trained on different data and no examples are given, or the examples do not fit all of them.

@@ -92,6 +92,9 @@ def sweep(
     Returns:
         All trainings with their errors, and the recommended values.
 
+    Returns:
+        All trainings with their figures, and the recommended values.
+
     Raises:
         RecordError: a field, metric or value is invalid, or there are more than `max_trials` trainings.
         DataError: the folder holds another sweep, or the examples are invalid.

@@ -417,7 +417,14 @@ TUTORIALS: tuple[Tutorial, ...] = (
 
 
 def find(name: str) -> Tutorial:
-    """The tutorial of that id; `RecordError` names the nearest."""
+    """The tutorial of that id; `RecordError` names the nearest.
+
+    Args:
+        name: the id of the tutorial.
+
+    Raises:
+        RecordError: there is no such tutorial.
+    """
     known = {tutorial.id: tutorial for tutorial in TUTORIALS}
     if name not in known:
         raise RecordError(f"no tutorial '{name}'{nearest(name, known)}")

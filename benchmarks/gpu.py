@@ -33,10 +33,10 @@ def main() -> None:
     print(torch.cuda.get_device_name(), f"PyTorch {torch.__version__}")
     top = {name: product(dtype) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
     print("products:", ", ".join(f"{value / 1e12:.1f} TFLOP/s in {name}" for name, value in top.items()))
-    X, may = data.mnist().train, cuda_graph.recordable
+    X, may = data.mnist().train, cuda_graph.can_capture
     for name in given.works.split(","):
         for recorded in (True, False):
-            cuda_graph.recordable = may if recorded else lambda _: False
+            cuda_graph.can_capture = may if recorded else lambda _: False
             seconds, precision, loss = epoch(name, X)
             share = flops(WORKS[name]) / seconds / top[precision]
             how = "recorded" if recorded else "step by step"

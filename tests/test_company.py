@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.errors import IsthmusWarning
 from isthmus.training import contention
-from isthmus.training.contention import Company
+from isthmus.training.contention import ContentionMonitor
 
 Usage = tuple[float, float, float]
 
@@ -18,12 +18,12 @@ def said(monkeypatch: pytest.MonkeyPatch, threads: int, *usages: Usage | None) -
     """What a training says that gets this much: seconds, seconds of the processor, and how often a thread was taken off it."""
     times: Iterator[Usage | None] = iter(usages)
     monkeypatch.setattr(contention, "_usage", lambda: next(times))
-    looking = Company(threads)
+    monitor = ContentionMonitor(threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for usage in usages[1:]:
             monkeypatch.setattr(contention.time, "perf_counter", lambda usage=usage: usage and usage[0])
-            looking.look()
+            monitor.check()
     assert all(w.category is IsthmusWarning for w in caught)
     return [str(w.message) for w in caught]
 
@@ -31,7 +31,7 @@ def said(monkeypatch: pytest.MonkeyPatch, threads: int, *usages: Usage | None) -
 def test_it_is_said_once_where_others_take_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     (sentence,) = said(monkeypatch, 2, (0, 0, 0), (10, 12.5, 1900), (20, 25, 3800))
     assert sentence.startswith(
-        "other programs take 38% of the processor from this training, whose 2 threads wait for each other"
+        "other programs use 38% of the processor time of this training, and its 2 threads wait for each other"
     )
     assert sentence.endswith("set OMP_NUM_THREADS=1")
 

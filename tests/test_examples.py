@@ -89,7 +89,7 @@ def noise_of_steps() -> Callable[[torch.Size], Tensor]:
 
 def noise_of_examples(x: Tensor) -> Tensor:
     """The noise that isthmus draws for each example once and for all."""
-    generators = (seeded("cpu", 0, RandomStream.ONCE, i) for i in range(len(x)))
+    generators = (seeded("cpu", 0, RandomStream.FIXED_CORRUPTION, i) for i in range(len(x)))
     return torch.stack([torch.empty_like(x[0]).normal_(generator=generator) for generator in generators])
 
 

@@ -50,7 +50,7 @@ def numbers(ae: Autoencoder, examples: np.ndarray) -> str:
         return "unfitted"
     found, fitted = hashlib.sha256(), ae._fitted
     assert fitted is not None
-    optimizer = {} if fitted.state.optimizer is None else fitted.state.optimizer.numbers()
+    optimizer = {} if fitted.state.optimizer is None else fitted.state.optimizer.tensors()
     for name, tensor in (dict(ae.model_.state_dict()) | optimizer).items():
         found.update(name.encode() + tensor.numpy().tobytes())
     history = [(r.epoch, r.step, r.loss, r.val_loss, r.lr) for r in ae.history_]

@@ -423,7 +423,7 @@ def test_rmsprop_keeps_no_denormal_numbers() -> None:
     for step in range(1500):
         weight.grad = torch.full((3,), 0.9**step)
         optimizer.step(1e-3)
-    assert (optimizer.held["squares"][0] > torch.finfo(torch.float32).tiny).all()
+    assert (optimizer.buffers["squares"][0] > torch.finfo(torch.float32).tiny).all()
     assert weight.isfinite().all()
 
 

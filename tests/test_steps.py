@@ -25,7 +25,7 @@ OPTIMIZERS = [
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here: CUDA graphs are tested on one")
 
 
-class MadeUp(cuda_graph.Recording):
+class MadeUp(cuda_graph.CapturedStep):
     """A recording as far as a processor can have one: the same fixed tensors, and the work done anew from them at each replay."""
 
     def __init__(self, work: Any, raw: torch.Tensor, index: torch.Tensor, generator: torch.Generator) -> None:
@@ -37,16 +37,16 @@ class MadeUp(cuda_graph.Recording):
 
 
 @pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> list[cuda_graph.Recording]:
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[cuda_graph.CapturedStep]:
     """Steps are recorded though no GPU is here; the recordings that were made."""
-    made: list[cuda_graph.Recording] = []
+    made: list[cuda_graph.CapturedStep] = []
 
-    def record(*given: Any) -> cuda_graph.Recording:
+    def record(*given: Any) -> cuda_graph.CapturedStep:
         made.append(MadeUp(*given))
         return made[-1]
 
-    monkeypatch.setattr(cuda_graph, "recordable", lambda _: True)
-    monkeypatch.setattr(cuda_graph, "Recording", record)
+    monkeypatch.setattr(cuda_graph, "can_capture", lambda _: True)
+    monkeypatch.setattr(cuda_graph, "CapturedStep", record)
     return made
 
 
@@ -61,7 +61,7 @@ def weights(ae: Autoencoder) -> torch.Tensor:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_a_replayed_step_is_the_step(
-    optimizer: Optimizer, digits: data.Dataset, recorded: list[cuda_graph.Recording], monkeypatch: pytest.MonkeyPatch
+    optimizer: Optimizer, digits: data.Dataset, recorded: list[cuda_graph.CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = digits.train[:330]  # the last batch of an epoch is smaller, and is not replayed
     replayed = trained(X, optimizer)
@@ -74,7 +74,7 @@ def test_a_replayed_step_is_the_step(
 
 
 def test_noise_drawn_once_is_replayed_for_its_own_examples(
-    digits: data.Dataset, recorded: list[cuda_graph.Recording], monkeypatch: pytest.MonkeyPatch
+    digits: data.Dataset, recorded: list[cuda_graph.CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choices = {"architecture": MLP((16,)), "corruption": GaussianNoise(0.3, fixed=True), "epochs": 2, "batch_size": 32}
     replayed = Autoencoder(Identity(3), random_state=0, **choices).fit(digits.train[:320])
@@ -87,12 +87,12 @@ def test_noise_drawn_once_is_replayed_for_its_own_examples(
 def test_what_cannot_be_recorded_is_done_anew(digits: data.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def refuse(*given: Any) -> cuda_graph.Recording:
+    def refuse(*given: Any) -> cuda_graph.CapturedStep:
         tried.append(given)
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(cuda_graph, "recordable", lambda _: True)
-    monkeypatch.setattr(cuda_graph, "Recording", refuse)
+    monkeypatch.setattr(cuda_graph, "can_capture", lambda _: True)
+    monkeypatch.setattr(cuda_graph, "CapturedStep", refuse)
     X = digits.train[:320]
     refused = trained(X, OPTIMIZERS[0])
     assert len(tried) == 1
@@ -135,7 +135,7 @@ def test_on_a_gpu_a_replayed_step_is_the_step(
 ) -> None:
     X = digits.train[:330]
     replayed = trained(X, optimizer, "cuda")
-    monkeypatch.setattr(cuda_graph, "recordable", lambda _: False)
+    monkeypatch.setattr(cuda_graph, "can_capture", lambda _: False)
     anew = trained(X, optimizer, "cuda")
     torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-4, atol=1e-5)
 

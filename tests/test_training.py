@@ -19,7 +19,7 @@ from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordErr
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import NoScaling, Standard
-from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, gathered
+from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, iter_batches
 
 
 def small(**choices: object) -> Autoencoder:
@@ -168,7 +168,7 @@ def test_who_stops_early_has_a_usable_autoencoder(after: int, digits: data.Datas
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
 def test_divergence_names_the_step_and_what_to_do(digits: data.Dataset) -> None:
     sentence = (
-        r"the loss is (inf|nan) at step \d+ of \d+: training diverged, .* too; lower optimizer\.lr \(now 1e\+06\)"
+        r"the loss is (inf|nan) at step \d+ of \d+: training diverged, also with .*; lower optimizer\.lr \(now 1e\+06\)"
     )
     with pytest.raises(DivergenceError, match=sentence):
         small(optimizer=SGD(1e6), likelihood=Normal(), epochs=20).fit(digits.train[:100])
@@ -378,7 +378,7 @@ def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (5000, 7), (5000, 4096), (2048, 2048)])
 def test_every_batch_comes_with_its_own_places(n: int, batch_size: int) -> None:
     X, order = np.arange(n, dtype=np.float32)[:, None], torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    batches = list(gathered(InMemorySource(X, torch.device("cpu")), order, batch_size))
+    batches = list(iter_batches(InMemorySource(X, torch.device("cpu")), order, batch_size))
     assert torch.equal(torch.cat([index for _, index in batches]), order)
     assert all(len(raw) == batch_size for raw, _ in batches[:-1])
     for raw, index in batches:

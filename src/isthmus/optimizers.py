@@ -22,11 +22,11 @@ __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle",
 
 
 Tensors: TypeAlias = list[Tensor]
-Rate: TypeAlias = float | Tensor  # a tensor where a step is a CUDA graph
-Held: TypeAlias = Mapping[str, Tensors]
+LearningRate: TypeAlias = float | Tensor  # a tensor where a step is a CUDA graph
+Buffers: TypeAlias = Mapping[str, Tensors]
 _TINY = 1e-30  # far below the square of any epsilon; the square root of a denormal number takes thirty times as long
-_NOT_BELOW_0 = ("squares.", "deltas.", "steps.")  # running means of squares, and counts
-_ENDLESS = 1e9  # steps, after which the bias correction of a running mean is 1
+_NON_NEGATIVE = ("squares.", "deltas.", "steps.")  # running means of squares, and counts
+_MANY_STEPS = 1e9  # steps, after which the bias correction of a running mean is 1
 
 
 class Schedule(Record):
@@ -74,70 +74,71 @@ class OneCycle(Schedule):
 
 
 class OptimizerState:
-    """An optimizer at work: the parameters, and what its rule keeps for each. Nothing is allocated in a step.
+    """The parameters of a model, the optimizer's buffers for them and its update rule. A step allocates few tensors.
 
     Args:
-        held: the names of the tensors like the parameters that the rule keeps, zero at first.
-        rule: (parameters, gradients, held tensors, steps, step size) -> None, in place; steps counts from 1, for each parameter.
-        joined: whether the rule sees all parameters as one, which saves a rule of many calls most of them.
+        parameters: the parameters to update.
+        buffers: the names of the buffers. Each holds a tensor per parameter, of its shape and initially zero.
+        rule: (parameters, gradients, buffers, steps, learning rate) -> None, in place. ``steps`` are counts from 1, one per parameter.
+        flat: pass all parameters as one flat tensor. A rule of many operations is then faster.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], held: Iterable[str], rule: Callable[..., None], joined: bool = False
+        self, parameters: Iterable[nn.Parameter], buffers: Iterable[str], rule: Callable[..., None], flat: bool = False
     ) -> None:
         self.parameters: Tensors = list(parameters)
-        self.rule, self.joined = rule, joined
-        like = [_joined(self.parameters)] if joined else [p.detach() for p in self.parameters]
-        self.held = {name: [torch.zeros_like(p) for p in like] for name in held}
+        self.rule, self.flat = rule, flat
+        like = [_concatenated(self.parameters)] if flat else [p.detach() for p in self.parameters]
+        self.buffers = {name: [torch.zeros_like(p) for p in like] for name in buffers}
         self.steps = [p.new_zeros((), dtype=torch.float32) for p in like]
 
-    def numbers(self) -> dict[str, Tensor]:
-        """All that the rule remembers, by name; not copies."""
-        named = {f"{name}.{i}": tensor for name, tensors in self.held.items() for i, tensor in enumerate(tensors)}
+    def tensors(self) -> dict[str, Tensor]:
+        """The buffers and step counts by name, not copies."""
+        named = {f"{name}.{i}": tensor for name, tensors in self.buffers.items() for i, tensor in enumerate(tensors)}
         return named | {f"steps.{i}": tensor for i, tensor in enumerate(self.steps)}
 
-    def broken(self) -> str | None:
-        """The name of a number that no training leads to, if there is one."""
-        return broken(self.numbers())
+    def first_nonfinite(self) -> str | None:
+        """The name of the first invalid tensor (see the function of this name), or None."""
+        return first_nonfinite(self.tensors())
 
     def zero_grad(self) -> None:
-        """Forgets the gradients."""
+        """Sets all gradients to None."""
         for p in self.parameters:
             p.grad = None
 
     @torch.no_grad()
-    def step(self, lr: Rate) -> None:
-        """Moves every parameter that has a gradient."""
-        p, held, steps = self.parameters, self.held, self.steps
-        if self.joined:
+    def step(self, lr: LearningRate) -> None:
+        """Updates every parameter that has a gradient."""
+        p, buffers, steps = self.parameters, self.buffers, self.steps
+        if self.flat:
             torch._foreach_add_(steps, 1)
-            weights = _joined(p)
-            gradient = _joined([torch.zeros_like(q) if q.grad is None else q.grad for q in p])
-            self.rule([weights], [gradient], held, steps, lr)
+            weights = _concatenated(p)
+            gradient = _concatenated([torch.zeros_like(q) if q.grad is None else q.grad for q in p])
+            self.rule([weights], [gradient], buffers, steps, lr)
             moved = weights.split([q.numel() for q in p])
             torch._foreach_copy_(p, [new.reshape(q.shape) for new, q in zip(moved, p, strict=True)])
             return
         if any(parameter.grad is None for parameter in p):
             moved = [i for i, parameter in enumerate(p) if parameter.grad is not None]
             p, steps = [p[i] for i in moved], [steps[i] for i in moved]
-            held = {name: [tensors[i] for i in moved] for name, tensors in held.items()}
+            buffers = {name: [tensors[i] for i in moved] for name, tensors in buffers.items()}
         if p:
             torch._foreach_add_(steps, 1)
-            self.rule(p, [parameter.grad for parameter in p], held, steps, lr)
+            self.rule(p, [parameter.grad for parameter in p], buffers, steps, lr)
 
 
-def broken(remembered: Mapping[str, Tensor]) -> str | None:
-    """The name of what no training leads to, among what rules remember: not finite, or a mean of squares below 0."""
-    for name, tensor in remembered.items():
-        least, largest = (float(end) for end in torch.aminmax(tensor))  # one pass, and NaN wherever there is one
-        lowest = 0 if name.startswith(_NOT_BELOW_0) else -math.inf
-        if not (math.isfinite(least) and math.isfinite(largest) and least >= lowest):
+def first_nonfinite(state: Mapping[str, Tensor]) -> str | None:
+    """The name of the first invalid tensor of an optimizer state: one with a value that is not finite, or a square below 0."""
+    for name, tensor in state.items():
+        lower, upper = (float(end) for end in torch.aminmax(tensor))  # one pass; both are NaN if any value is
+        bound = 0 if name.startswith(_NON_NEGATIVE) else -math.inf
+        if not (math.isfinite(lower) and math.isfinite(upper) and lower >= bound):
             return name
     return None
 
 
-def _joined(tensors: Iterable[Tensor]) -> Tensor:
-    """All numbers of some tensors in one."""
+def _concatenated(tensors: Iterable[Tensor]) -> Tensor:
+    """All tensors as one flat tensor."""
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
@@ -176,8 +177,8 @@ class Adam(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
         return OptimizerState(parameters, ("means", "squares"), self._step)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
-        _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, 0.0)
+    def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
+        _adam(p, g, buffers["means"], buffers["squares"], steps, lr, self.betas, self.eps, 0.0)
 
 
 @record
@@ -187,8 +188,8 @@ class AdamW(Adam):
     _: KW_ONLY
     weight_decay: NonNegativeFloat = 0.01
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
-        _adam(p, g, held["means"], held["squares"], steps, lr, self.betas, self.eps, self.weight_decay)
+    def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
+        _adam(p, g, buffers["means"], buffers["squares"], steps, lr, self.betas, self.eps, self.weight_decay)
 
 
 @record
@@ -201,10 +202,10 @@ class Adadelta(Optimizer):
     eps: PositiveFloat = 1e-7
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
-        return OptimizerState(parameters, ("squares", "deltas", "scratch", "change"), self._step, joined=True)
+        return OptimizerState(parameters, ("squares", "deltas", "scratch", "change"), self._step, flat=True)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
-        squares, deltas, scratch, change = held.values()
+    def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
+        squares, deltas, scratch, change = buffers.values()
         torch._foreach_mul_(squares, self.rho)
         torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
         torch._foreach_copy_(change, deltas)
@@ -216,7 +217,7 @@ class Adadelta(Optimizer):
         torch._foreach_mul_(change, g)
         torch._foreach_mul_(deltas, self.rho)
         torch._foreach_addcmul_(deltas, change, change, 1 - self.rho)
-        _against(p, change, lr)
+        _descend(p, change, lr)
 
 
 @record
@@ -229,15 +230,15 @@ class RMSprop(Optimizer):
     momentum: Fraction = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
-        held = ("squares", "scratch", *(["velocity"] if self.momentum else []))
-        return OptimizerState(parameters, held, self._step, joined=self.momentum > 0)
+        buffers = ("squares", "scratch", *(["velocity"] if self.momentum else []))
+        return OptimizerState(parameters, buffers, self._step, flat=self.momentum > 0)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
-        squares, scratch = held["squares"], held["scratch"]
+    def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
+        squares, scratch = buffers["squares"], buffers["scratch"]
         if not self.momentum:  # then it is Adam with beta1=0 and no bias correction: one pass instead of seven
-            endless = [torch.full_like(steps[0], _ENDLESS)] * len(steps)
+            many_steps = [torch.full_like(steps[0], _MANY_STEPS)] * len(steps)
             torch._foreach_clamp_min_(squares, _TINY)
-            _adam(p, g, scratch, squares, endless, lr, (0.0, self.rho), self.eps, 0.0)
+            _adam(p, g, scratch, squares, many_steps, lr, (0.0, self.rho), self.eps, 0.0)
             return
         torch._foreach_mul_(squares, self.rho)
         torch._foreach_addcmul_(squares, g, g, 1 - self.rho)
@@ -245,9 +246,9 @@ class RMSprop(Optimizer):
         torch._foreach_clamp_min_(scratch, _TINY)
         torch._foreach_sqrt_(scratch)
         torch._foreach_add_(scratch, self.eps)
-        torch._foreach_mul_(held["velocity"], self.momentum)
-        torch._foreach_addcdiv_(held["velocity"], g, scratch)
-        _against(p, held["velocity"], lr)
+        torch._foreach_mul_(buffers["velocity"], self.momentum)
+        torch._foreach_addcdiv_(buffers["velocity"], g, scratch)
+        _descend(p, buffers["velocity"], lr)
 
 
 @record
@@ -262,11 +263,11 @@ class SGD(Optimizer):
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
         return OptimizerState(parameters, ["velocity"] if self.momentum else [], self._step)
 
-    def _step(self, p: Tensors, g: Tensors, held: Held, steps: Tensors, lr: Rate) -> None:
+    def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
         torch._fused_sgd_(
             p,
             g,
-            held.get("velocity", []),
+            buffers.get("velocity", []),
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             lr=lr,
@@ -277,7 +278,7 @@ class SGD(Optimizer):
         )
 
 
-def _against(p: Tensors, change: Tensors, lr: Rate) -> None:
+def _descend(p: Tensors, change: Tensors, lr: LearningRate) -> None:
     """p -= lr * change, in place."""
     if isinstance(lr, Tensor):
         torch._foreach_sub_(p, torch._foreach_mul(change, lr))
@@ -291,12 +292,12 @@ def _adam(
     means: Tensors,
     squares: Tensors,
     steps: Tensors,
-    lr: Rate,
+    lr: LearningRate,
     betas: tuple[float, float],
     eps: float,
     weight_decay: float,
 ) -> None:
-    """PyTorch's fused step of Adam, with decoupled weight decay: one pass over everything."""
+    """PyTorch's fused step of Adam with decoupled weight decay."""
     torch._fused_adamw_(
         p,
         g,

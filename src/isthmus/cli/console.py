@@ -65,10 +65,10 @@ def first_line(thing: Any) -> str:
 
 def watcher(quiet: bool) -> Any:
     """What shows the progress of a training: a bar on a terminal, a line per epoch elsewhere, nothing with --json."""
-    from isthmus.training.progress import shown
+    from isthmus.training.progress import with_progress
 
     def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
-        return reports if quiet else shown(reports, numbers, title, lines=not interactive())
+        return reports if quiet else with_progress(reports, numbers, title, lines=not interactive())
 
     return watch
 

@@ -52,7 +52,7 @@ from isthmus.training.batches import Source, SubsetSource
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.layerwise import pretrain
 from isthmus.training.loop import train
-from isthmus.training.progress import shown
+from isthmus.training.progress import with_progress
 from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import Report, ReportEvery, Reports, check_every
 
@@ -413,7 +413,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """The reports, with a progress bar where one is wanted."""
         if not self.verbose:
             return reports
-        return shown(reports, math.prod(self.shape_), lines=not interactive())
+        return with_progress(reports, math.prod(self.shape_), lines=not interactive())
 
     def initialize(self, X: Any) -> Self:
         """Chooses all components for the examples and draws the weights, without training.

@@ -17,7 +17,7 @@ from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordErro
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import Header, RunState, Tensors
 from isthmus.model import Model
-from isthmus.optimizers import Optimizer, broken
+from isthmus.optimizers import Optimizer, first_nonfinite
 from isthmus.training.batches import Source
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.rng import RandomStream, seeded
@@ -81,7 +81,7 @@ def round_of(state: State, data: TrainingData, precision: Precision, device: tor
 def tensors_of(state: State) -> Tensors:
     """What the optimizer remembers; within an epoch its costs so far, and all numbers as they were when it began; the best weights."""
     assert state.optimizer is not None
-    parts = {"optimizer": state.optimizer.numbers(), "best": {} if state.best is None else state.best.weights}
+    parts = {"optimizer": state.optimizer.tensors(), "best": {} if state.best is None else state.best.weights}
     if state.costs.count:
         parts |= {"costs": state.costs.sums, "good": state.good}
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
@@ -93,7 +93,7 @@ def asked(header: Header, there: Tensors, meta_model: Model, optimizer: Optimize
     if stands is None:
         return {}
     own = dict(meta_model.state_dict())
-    moments = {f"optimizer.{name}": t for name, t in optimizer.build(meta_model.parameters()).numbers().items()}
+    moments = {f"optimizer.{name}": t for name, t in optimizer.build(meta_model.parameters()).tensors().items()}
     wanted = dict(moments)
     if stands.best is not None:
         wanted |= {f"best.{name}": t for name, t in own.items()}
@@ -140,7 +140,7 @@ def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> Non
             wrong[name] = wrong.get(name, False) or not bool(torch.isfinite(tensors[name]).all())
     for part in ("optimizer.", "good.optimizer."):
         moments = {name.removeprefix(part): t for name, t in tensors.items() if name.startswith(part)}
-        wrong[f"{part}{broken(moments)}"] = broken(moments) is not None
+        wrong[f"{part}{first_nonfinite(moments)}"] = first_nonfinite(moments) is not None
     first = next((name for name, is_so in wrong.items() if is_so), None)
     if first is not None:
         raise ValueError(f"no training leads to its {first}")
@@ -212,7 +212,7 @@ class ResumeState:
             part, _, rest = name.partition(".")
             if part in parts:
                 parts[part][rest] = tensor.to(device)
-        for name, tensor in stepping.numbers().items():
+        for name, tensor in stepping.tensors().items():
             tensor.copy_(parts["optimizer"][name])
         best = math.inf if self.round.best is None else self.round.best
         self.state = State(

@@ -45,7 +45,7 @@ from isthmus.records import Record
 from isthmus.training.batches import InMemorySource, LabeledSource, Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.loop import train
-from isthmus.training.progress import shown
+from isthmus.training.progress import with_progress
 from isthmus.training.state import Report, State
 
 __all__ = ["AutoencoderClassifier", "finetune"]
@@ -171,7 +171,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         for number, (part, source, plan) in enumerate(rounds):
             reports = train(part, LabeledSource(source, labels), plan, state=state)
             title = ("softmax", "all")[number]
-            history += shown(reports, None, title, lines=not interactive()) if self.verbose else reports
+            history += with_progress(reports, None, title, lines=not interactive()) if self.verbose else reports
             state = State(state.epoch, state.step)
         net.eval()
         # all at once: an interrupt finds it as it was before, or fitted

@@ -18,7 +18,7 @@ from isthmus.errors import NotPossibleError
 from isthmus.estimators.checkpoint import ResumeState, TrainingData
 from isthmus.model import Model
 from isthmus.training.config import Precision
-from isthmus.training.state import Report, State, end_round
+from isthmus.training.state import Report, State, end_run
 
 __all__ = ["PICKLED", "FittedAttribute", "FittedAttributes", "to_processor"]
 
@@ -68,7 +68,7 @@ class FittedAttributes:
         """The same with a model and an optimizer of its own, to be trained; a round that was left is over there."""
         with self.at_rest():
             model, state = self._copied(self.state)
-        end_round(model, state)
+        end_run(model, state)
         if model.renew():  # what was a parameter has moments that fit no more
             state.optimizer = None
         return replace(self, model=model.eval(), state=state, data=None, interrupted=None, training=None)

@@ -22,7 +22,7 @@ from isthmus.estimators.memory_estimate import examples_at_once, footprint
 from isthmus.estimators.overflow import Bearing
 from isthmus.model import Model
 from isthmus.nn.device import enable_malloc_reuse, exact, onednn_matmul, threads
-from isthmus.training.batches import native
+from isthmus.training.batches import to_torch_dtype
 
 __all__ = ["in_batches"]
 
@@ -59,7 +59,7 @@ def in_batches(
 
     @torch.inference_mode()
     def computed(begin: int) -> tuple[int, Array]:
-        part = native(np.asarray(rows[begin : begin + size]))
+        part = to_torch_dtype(np.asarray(rows[begin : begin + size]))
         if bearing is not None:
             bearing.check_given(part, begin)
         batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)

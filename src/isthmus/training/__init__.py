@@ -1,18 +1,18 @@
-"""The engine: a generator of reports over steps over batches.
+"""The training loop: a generator that yields reports.
 
 Read in this order:
 
-    rng               a stream of random numbers for each purpose and step
-    config            how to train: everything that a round is told
-    batches           where training takes examples from, and in which order
-    corrupted_input   what the encoder sees
-    state             where training stands, and what it reports of that
-    cuda_graph        a step recorded once and replayed
-    step              one step of training
-    early_stopping    the weights of the least validation loss
-    divergence        back to where the epoch began, and on with smaller steps
-    contention        whether other programs take the processor from a training
-    loop              the engine, a generator of reports
-    layerwise         layer by layer, from the example inwards
-    progress          what a person sees meanwhile
+    rng               random number streams, one per purpose and step
+    config            the settings of a training run
+    batches           sources of examples, and the order of batches
+    corrupted_input   the corrupted input of the encoder
+    state             the state of a training run, and its reports
+    cuda_graph        a training step as a CUDA graph
+    step              one training step
+    early_stopping    validation loss, patience and best weights
+    divergence        return to the start of the epoch with a smaller learning rate
+    contention        a warning when other programs use the processor
+    loop              the training loop
+    layerwise         greedy layer-wise pretraining
+    progress          the progress bar
 """

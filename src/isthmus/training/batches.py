@@ -1,4 +1,4 @@
-"""Where training takes examples from, in raw units: all of them on the device, or from a file a few batches at a time."""
+"""Sources of examples in raw units: all examples on the device, or a file that is read a few batches at a time."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ __all__ = [
     "MemmapSource",
     "Source",
     "SubsetSource",
-    "gathered",
-    "native",
-    "rows_within",
+    "chunk_size",
+    "iter_batches",
+    "to_torch_dtype",
 ]
 
-_FETCHED = 2048  # examples
-_TOGETHER = 2**21  # numbers of examples that pass through a model at once, whose layers make many of each
+_PREFETCH = 2048  # examples
+_MAX_ELEMENTS = 2**21  # values of one chunk of examples; the layers of a model produce several times as many
 
 
 class Source(Protocol):
-    """Examples in raw units that can be gathered by index."""
+    """Examples in raw units, accessed by index."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """The examples at some places, on the device."""
+        """The examples (b, *shape) at these indices (b,), on the device."""
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
-        """What is to be said of the examples x in model units that are at some places: they themselves."""
+        """The targets of examples x (b, *shape) in model units at these indices. By default they are x."""
         return x
 
 
 class InMemorySource(Source):
-    """Examples that live on the device, in the narrowest type."""
+    """Examples that are held on the device, in their own dtype."""
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
-        self.tensor = torch.from_numpy(np.require(native(examples), requirements=["C", "W"])).to(device)
+        self.tensor = torch.from_numpy(np.require(to_torch_dtype(examples), requirements=["C", "W"])).to(device)
 
     def __len__(self) -> int:
         return len(self.tensor)
@@ -57,7 +57,7 @@ class InMemorySource(Source):
 
 
 class MemmapSource(Source):
-    """Examples that stay in a file and are read a few batches at a time."""
+    """Examples in a memory-mapped file, read a few batches at a time."""
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
         self.rows, self.device = Rows(examples), device
@@ -67,11 +67,11 @@ class MemmapSource(Source):
 
     def __getitem__(self, index: Tensor) -> Tensor:
         rows = self.rows(index.cpu().numpy())
-        return torch.from_numpy(native(rows)).to(self.device)
+        return torch.from_numpy(to_torch_dtype(rows)).to(self.device)
 
 
 class SubsetSource(Source):
-    """Some examples of a source."""
+    """A subset of the examples of a source, by index."""
 
     def __init__(self, source: Source, positions: Tensor) -> None:
         self.source, self.positions = source, positions
@@ -84,7 +84,7 @@ class SubsetSource(Source):
 
 
 class LabeledSource(Source):
-    """Examples of a source, and what is to be said of each instead: labels (n,) on the device."""
+    """Examples of a source with labels (n,) on the device as their targets."""
 
     def __init__(self, source: Source, labels: Tensor) -> None:
         self.source, self.labels = source, labels
@@ -100,39 +100,42 @@ class LabeledSource(Source):
 
 
 class Epochs:
-    """The batches of one epoch after the other, in an order that is a function of (random_state, epoch) alone."""
+    """The batches of successive epochs. The order of examples depends only on (random_state, epoch)."""
 
     def __init__(self, examples: Source, batch_size: int, random_state: int) -> None:
         self.examples, self.batch_size, self.random_state = examples, batch_size, random_state
         self.per_epoch = math.ceil(len(examples) / batch_size)
         self.batches: Iterator[tuple[Tensor, Tensor]] | None = None
 
-    def next(self, place: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """The batch at a place of an epoch, from 0, and the places of its examples; others than the next one only at first."""
-        if place == 0 or self.batches is None:
+    def next(self, batch_index: int, epoch: int) -> tuple[Tensor, Tensor]:
+        """The batch with this index in the epoch, from 0, and the indices of its examples.
+
+        Only the first call, and the first one after `restart`, may skip batches.
+        """
+        if batch_index == 0 or self.batches is None:
             generator = seeded("cpu", self.random_state, RandomStream.ORDER, epoch)
             order = torch.randperm(len(self.examples), generator=generator)
-            self.batches = gathered(self.examples, order[place * self.batch_size :], self.batch_size)
+            self.batches = iter_batches(self.examples, order[batch_index * self.batch_size :], self.batch_size)
         return next(self.batches)
 
     def restart(self) -> None:
-        """The next batch is one of another place."""
+        """Allows the next call to start at any batch."""
         self.batches = None
 
 
-def gathered(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The examples in an order, batch by batch, with their places; some batches are fetched together, which is faster."""
-    together = batch_size * max(1, _FETCHED // batch_size)
-    for positions in order.split(together):
+def iter_batches(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of examples in the given order, with their indices. Several batches are fetched at once, which is faster."""
+    prefetched = batch_size * max(1, _PREFETCH // batch_size)
+    for positions in order.split(prefetched):
         yield from zip(examples[positions].split(batch_size), positions.split(batch_size), strict=True)
 
 
-def rows_within(most: int, shape: tuple[int, ...]) -> int:
-    """How many examples of a shape to look at together: as many as asked for, but of large ones only so many as memory bears."""
-    return max(1, min(most, _TOGETHER // math.prod(shape)))
+def chunk_size(limit: int, shape: tuple[int, ...]) -> int:
+    """The number of examples of this shape per chunk: at most `limit`, and fewer for large examples, to bound memory."""
+    return max(1, min(limit, _MAX_ELEMENTS // math.prod(shape)))
 
 
-def native(examples: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The examples in a type that PyTorch computes with."""
-    wider = {"u2": np.int32, "u4": np.int64, "u8": np.float64}.get(examples.dtype.str[1:])
-    return examples if wider is None else examples.astype(wider)
+def to_torch_dtype(examples: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The examples in a dtype that PyTorch can compute with: uint16 becomes int32, uint32 int64, uint64 float64."""
+    dtype = {"u2": np.int32, "u4": np.int64, "u8": np.float64}.get(examples.dtype.str[1:])
+    return examples if dtype is None else examples.astype(dtype)

@@ -1,4 +1,4 @@
-"""How to train: everything that a round of training is told."""
+"""The settings of a training run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ __all__ = ["Precision", "TrainingConfig", "autocast"]
 
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 
-_EPOCHS, _TOL = 1e9, 1e300  # beyond, nothing ends and nothing can be told apart
+_MAX_EPOCHS, _MAX_TOL = 1e9, 1e300  # a run with more epochs never ends; near the largest float, differences are lost
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train: what is spoilt, how weights move, how long, in batches of how many, from which random state, on
-    how many threads."""
+    """The settings of a training run: corruption, optimizer, length, batch size, random state, precision and threads."""
 
     corruption: Corruption
     optimizer: Optimizer
@@ -30,21 +29,21 @@ class TrainingConfig:
     batch_size: int
     random_state: int
     precision: Precision = "float32"
-    patience: int | None = None  # epochs without an improvement by ``tol`` nats, after which it stops
+    patience: int | None = None  # stop after this many epochs without an improvement by ``tol`` nats
     tol: float = 0.0
-    threads: int | None = None  # of the processor; None: as many as PyTorch is set to
+    threads: int | None = None  # CPU threads; None: PyTorch's setting
 
     def __post_init__(self) -> None:
-        for name, value, most in (("epochs", self.epochs, _EPOCHS), ("tol", self.tol, _TOL)):
-            if not value <= most:
+        for name, value, limit in (("epochs", self.epochs, _MAX_EPOCHS), ("tol", self.tol, _MAX_TOL)):
+            if not value <= limit:
                 given = f"{value:g}" if isinstance(value, float) else f"a number of {len(str(value))} digits"
-                raise RecordError(f"{name}: {given} cannot be: give {most:g} at most")
+                raise RecordError(f"invalid {name}: {given}; expected at most {limit:g}")
 
     def steps(self, n: int) -> int:
-        """Of a round on n examples."""
+        """The number of steps of a run on n examples."""
         return max(1, round(self.epochs * math.ceil(n / self.batch_size)))
 
 
 def autocast(precision: Precision) -> torch.dtype | None:
-    """The type that products and convolutions are computed in, where it is not the model's own."""
+    """The dtype of autocast for matrix products and convolutions; None: the dtype of the model."""
     return torch.bfloat16 if precision == "bfloat16" else None

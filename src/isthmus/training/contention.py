@@ -1,7 +1,7 @@
-"""Whether other programs take the processor from a training on several threads: it waits for them at every step, and a person is told.
+"""A warning when other programs use the processor during multi-threaded training.
 
-What tells it: less time of the processor was used than there are threads, and the system took threads off it again and again.
-Threads that sleep, or wait for a disk, leave it by themselves, which is counted apart.
+The threads of a step wait for each other, so one that is preempted slows down all. Contention has two signs: less CPU time than
+the threads could use, and many involuntary context switches. A thread that sleeps or waits for a disk causes voluntary ones only.
 """
 
 from __future__ import annotations
@@ -11,44 +11,42 @@ import warnings
 
 from isthmus.errors import IsthmusWarning
 
-__all__ = ["Company"]
+__all__ = ["ContentionMonitor"]
 
-_SECONDS = 10.0  # looked at together
-_SHARE = 0.8  # of the processor, below which it is said
-_TAKEN = (
-    40.0  # times a second that a thread is taken off the processor: alone 15 to 35, beside a busy program about 100
-)
+_INTERVAL = 10.0  # seconds between checks
+_MIN_SHARE = 0.8  # of the CPU time of all threads
+_MAX_PREEMPTIONS = 40.0  # per thread and second: 15 to 35 on an idle machine, about 100 next to a busy program
 
 
-class Company:
-    """Looks at what a training on so many threads gets of the processor, and says once if others take much of it."""
+class ContentionMonitor:
+    """Measures the CPU time of a training run on several threads, and warns once if other programs take much of it."""
 
     def __init__(self, threads: int) -> None:
         self.threads, self.since = threads, _usage()
 
-    def look(self) -> None:
-        """Between two steps."""
-        if self.threads < 2 or self.since is None or time.perf_counter() - self.since[0] < _SECONDS:
+    def check(self) -> None:
+        """Measures and perhaps warns. The training loop calls it between two steps."""
+        if self.threads < 2 or self.since is None or time.perf_counter() - self.since[0] < _INTERVAL:
             return
         before, self.since = self.since, _usage()
         assert self.since is not None
         seconds, used, taken = (now - then for now, then in zip(self.since, before, strict=True))
         share = used / seconds / self.threads
-        if share < _SHARE and taken / seconds / self.threads > _TAKEN:
-            threads, self.threads = self.threads, 1  # it is said once
+        if share < _MIN_SHARE and taken / seconds / self.threads > _MAX_PREEMPTIONS:
+            threads, self.threads = self.threads, 1  # the warning is given once
             warnings.warn(
-                f"other programs take {1 - share:.0%} of the processor from this training, whose {threads} threads wait for each other at "
-                "every step; while they run, one thread may be faster: set OMP_NUM_THREADS=1",
+                f"other programs use {1 - share:.0%} of the processor time of this training, and its {threads} threads wait for each "
+                "other at every step; one thread may be faster: set OMP_NUM_THREADS=1",
                 IsthmusWarning,
                 stacklevel=3,
             )
 
 
 def _usage() -> tuple[float, float, float] | None:
-    """The time; seconds of the processor used by this process; how often one of its threads was taken off. None where it is not known."""
+    """The time, the CPU seconds of this process and its involuntary context switches; None where the system has no counts."""
     try:
         from resource import RUSAGE_SELF, getrusage
-    except ImportError:  # another system
+    except ImportError:  # Windows
         return None
     usage = getrusage(RUSAGE_SELF)
     return time.perf_counter(), usage.ru_utime + usage.ru_stime, usage.ru_nivcsw

@@ -1,4 +1,4 @@
-"""What the encoder sees in training: examples corrupted afresh in each step, or the same way each time."""
+"""The corrupted input of the encoder: with new noise at every step, or with fixed noise for each example."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ __all__ = ["InputCorruption"]
 
 
 class InputCorruption:
-    """Applies the corruption: fresh in each step, or the same for an example each time."""
+    """Applies the corruption: with new noise at every step, or with fixed noise for each example."""
 
     def __init__(self, model: Trainable, examples: Source, plan: TrainingConfig) -> None:
         self.corruption, self.random_state = plan.corruption, plan.random_state
-        self.copy: Tensor | None = None
+        self.corrupted: Tensor | None = None
         self.stochastic = plan.corruption.stochastic and not plan.corruption.fixed
         if plan.corruption.fixed and isinstance(examples, InMemorySource):
-            everything = torch.arange(len(examples)).split(plan.batch_size)
-            self.copy = torch.cat([self._once(model.normalize(examples[index]), index) for index in everything])
-        self.records = self.copy is not None or not plan.corruption.fixed
+            batches = torch.arange(len(examples)).split(plan.batch_size)
+            self.corrupted = torch.cat(
+                [self._corrupt_fixed(model.normalize(examples[index]), index) for index in batches]
+            )
+        self.cuda_graph_safe = self.corrupted is not None or not plan.corruption.fixed
 
     def __call__(self, x: Tensor, index: Tensor, generator: Generator) -> Tensor:
-        if self.copy is not None:
-            return self.copy.index_select(0, index.to(x.device))
-        return self._once(x, index) if self.corruption.fixed else self.corruption(x, generator)
+        if self.corrupted is not None:
+            return self.corrupted.index_select(0, index.to(x.device))
+        return self._corrupt_fixed(x, index) if self.corruption.fixed else self.corruption(x, generator)
 
-    def _once(self, x: Tensor, index: Tensor) -> Tensor:
-        """Each example with its own stream, so that it is spoilt the same way in whatever batch it comes."""
+    def _corrupt_fixed(self, x: Tensor, index: Tensor) -> Tensor:
+        """Corrupts each example with its own random stream, so that the result does not depend on its batch."""
         generator = Generator(x.device)
-        numbers = zip(x.split(1), index.tolist(), strict=True)
+        rows = zip(x.split(1), index.tolist(), strict=True)
         return torch.cat(
-            [self.corruption(row, reseed(generator, self.random_state, RandomStream.ONCE, i)) for row, i in numbers]
+            [
+                self.corruption(row, reseed(generator, self.random_state, RandomStream.FIXED_CORRUPTION, i))
+                for row, i in rows
+            ]
         )

@@ -1,4 +1,4 @@
-"""A step of training as a CUDA graph: recorded once, and replayed as a whole."""
+"""A training step as a CUDA graph: captured once, then replayed."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from torch import Generator, Tensor
 
 from isthmus.model import Losses, Trainable
 
-__all__ = ["Recorder", "Recording", "recordable"]
+__all__ = ["CapturedStep", "GraphedStep", "can_capture"]
 
 Work: TypeAlias = Callable[[Tensor, Tensor, "float | Tensor"], Losses]
 
-_EAGER = 5  # steps before one is recorded: libraries choose their kernels and take their memory meanwhile
+_WARMUP_STEPS = 5  # libraries choose their kernels and allocate memory in these steps, before one is captured
 
 
-class Recorder:
-    """Does a step as it is for some steps, then records it and replays the recording.
+class GraphedStep:
+    """Runs some steps eagerly, then captures one and replays it.
 
-    What cannot be recorded (a batch of another size, layers that draw from the global generators, modules of the user's) is done as on
-    any other device.
+    A step that cannot be captured runs eagerly: a batch of another size, a layer that draws from the global generators, or a module
+    of the user.
     """
 
     def __init__(self, work: Work, batch_size: int, generator: Generator) -> None:
         self.work, self.batch_size, self.generator = work, batch_size, generator
-        self.recording: Recording | None = None
-        self.eager: float = _EAGER
+        self.captured: CapturedStep | None = None
+        self.eager_steps: float = _WARMUP_STEPS
 
     def __call__(self, raw: Tensor, index: Tensor, lr: float) -> Losses:
-        """The step on one batch."""
-        if self.eager <= 0 and self.recording is None and len(raw) == self.batch_size:
-            self._record(raw, index)
-        if self.recording is not None and len(raw) == self.batch_size:
-            return self.recording(raw, index, lr)
-        self.eager -= 1
-        # a tensor, as the recording will have it
-        as_recorded = raw.is_cuda and self.recording is None and self.eager < math.inf
-        rate = torch.full((), lr, dtype=torch.float32, device=raw.device) if as_recorded else lr
+        """Runs the step on one batch."""
+        if self.eager_steps <= 0 and self.captured is None and len(raw) == self.batch_size:
+            self._capture(raw, index)
+        if self.captured is not None and len(raw) == self.batch_size:
+            return self.captured(raw, index, lr)
+        self.eager_steps -= 1
+        # a tensor, as in the captured step, so that both compute the same bits
+        as_captured = raw.is_cuda and self.captured is None and self.eager_steps < math.inf
+        rate = torch.full((), lr, dtype=torch.float32, device=raw.device) if as_captured else lr
         return self.work(raw, index, rate)
 
-    def _record(self, raw: Tensor, index: Tensor) -> None:
+    def _capture(self, raw: Tensor, index: Tensor) -> None:
         try:
-            self.recording = Recording(self.work, raw, index, self.generator)
-        except RuntimeError:  # something within makes the host wait: then every step is done anew
-            self.eager = math.inf
+            self.captured = CapturedStep(self.work, raw, index, self.generator)
+        except RuntimeError:  # an operation synchronizes with the host: run all steps eagerly
+            self.eager_steps = math.inf
 
 
-class Recording:
-    """A step as a CUDA graph: fixed tensors that a batch is copied into, and fixed ones that its costs come out of.
+class CapturedStep:
+    """A step as a CUDA graph. Batches are copied into its static input tensors; the losses are its static output tensors.
 
     Raises:
-        RuntimeError: the step cannot be recorded.
+        RuntimeError: the step cannot be captured.
     """
 
     def __init__(self, work: Work, raw: Tensor, index: Tensor, generator: Generator) -> None:
@@ -65,7 +65,7 @@ class Recording:
             self.losses = work(self.raw, self.index, self.rate)
 
     def __call__(self, raw: Tensor, index: Tensor, rate: float) -> Losses:
-        """The step on another batch of the same size."""
+        """Replays the step on another batch of the same size."""
         self.raw.copy_(raw)
         self.index.copy_(index)
         self.rate.fill_(rate)
@@ -73,6 +73,6 @@ class Recording:
         return self.losses
 
 
-def recordable(model: Trainable) -> bool:
-    """Whether a step of the model may be recorded: on CUDA, and of parts that we know."""
+def can_capture(model: Trainable) -> bool:
+    """Whether a step of the model can be captured: the model is on CUDA and has no modules of the user."""
     return model.device.type == "cuda" and model.records

@@ -1,4 +1,4 @@
-"""What to do where losses are not finite: back to where the epoch began, and on with smaller steps."""
+"""Recovery from divergence: return to the start of the epoch and continue with a smaller learning rate."""
 
 from __future__ import annotations
 
@@ -19,70 +19,71 @@ from isthmus.training.state import Costs, State
 
 __all__ = ["DivergenceGuard"]
 
-_RETRIES = 3  # after divergences, each with a fifth of the step size
-_FIFTH = 0.2
+_MAX_RETRIES = 3
+_LR_FACTOR = 0.2  # of the learning rate, per retry
 
 
 class DivergenceGuard:
-    """Keeps all numbers as they were when an epoch began, and takes them back where the losses since are not finite."""
+    """Keeps a copy of model and optimizer from the start of each epoch, and restores it if losses or weights are not finite."""
 
     def __init__(self, model: Trainable, examples: Source, plan: TrainingConfig, state: State) -> None:
         self.model, self.examples, self.plan, self.state = model, examples, plan, state
 
     @property
-    def slowdown(self) -> float:
-        """The factor of the step size: a fifth for each divergence of this round."""
-        return _FIFTH**self.state.retries
+    def lr_factor(self) -> float:
+        """The factor on the learning rate: one fifth for each divergence of this run."""
+        return _LR_FACTOR**self.state.retries
 
-    def keep(self) -> None:
-        """Copies all numbers, as an epoch begins, into the copies that are there, or into new ones."""
-        kept, now = self.state.good, self._numbers()
-        if kept:
-            for name, value in now.items():
-                kept[name].copy_(value)
+    def save_epoch_start(self) -> None:
+        """Copies all tensors at the start of an epoch. Copies of an earlier epoch are overwritten."""
+        saved, current = self.state.good, self._tensors()
+        if saved:
+            for name, value in current.items():
+                saved[name].copy_(value)
         else:
-            kept.update({name: value.detach().clone() for name, value in now.items()})
+            saved.update({name: value.detach().clone() for name, value in current.items()})
 
-    def went_back(self, losses: Mapping[str, float], raw: Tensor, index: Tensor, place: int, steps: int) -> bool:
-        """Whether training has diverged, and stands where the epoch began.
+    def recovered(self, losses: Mapping[str, float], raw: Tensor, index: Tensor, batch_index: int, steps: int) -> bool:
+        """Returns to the start of the epoch if training has diverged; returns whether it has.
 
         Args:
-            losses: means since the epoch began.
-            raw, index: the last batch, and the places of its examples.
-            place: of the last step in its epoch, from 0. steps: of the round.
+            losses: mean losses since the start of the epoch, in nats per example.
+            raw, index: the last batch (b, *shape), and the indices of its examples (b,).
+            batch_index: the index of the last batch in its epoch, from 0.
+            steps: the number of steps of the run.
 
         Raises:
-            DivergenceError: smaller steps did not help either.
+            DivergenceError: training diverged with the smallest learning rate too.
         """
         with threads(self.plan.threads):
-            wrong = self._unsound(losses, raw, index, last=self.state.done == steps)
-        if wrong is None:
+            nonfinite = self._find_nonfinite(losses, raw, index, last=self.state.done == steps)
+        if nonfinite is None:
             return False
-        self._go_back(place, f"{wrong} at step {self.state.done} of {steps}: training diverged")
+        self._restore(batch_index, f"{nonfinite} at step {self.state.done} of {steps}: training diverged")
         return True
 
-    def _go_back(self, place: int, what: str) -> None:
+    def _restore(self, batch_index: int, reason: str) -> None:
         state, lr = self.state, self.plan.optimizer.lr
-        if state.retries >= _RETRIES:
+        if state.retries >= _MAX_RETRIES:
             raise DivergenceError(
-                f"{what}, with a {_FIFTH**-_RETRIES:.0f}th of the step size too; lower optimizer.lr "
+                f"{reason}, also with 1/{_LR_FACTOR**-_MAX_RETRIES:.0f} of the learning rate; lower optimizer.lr "
                 f"(now {lr:.3g}), or set optimizer.clip=1, or check the scaling"
             )
         with torch.no_grad():
-            for name, value in self._numbers().items():
+            for name, value in self._tensors().items():
                 value.copy_(state.good[name])
-        state.step, state.done = state.step - place - 1, state.done - place - 1
+        state.step, state.done = state.step - batch_index - 1, state.done - batch_index - 1
         state.retries, state.costs = state.retries + 1, Costs()
         warnings.warn(
-            f"{what}; it went back to step {state.done} and takes a fifth of the step size from there; lower optimizer.lr "
+            f"{reason}; it continues from step {state.done} with a fifth of the learning rate; lower optimizer.lr "
             f"(now {lr:.3g}), or set optimizer.clip=1",
             DivergenceWarning,
             stacklevel=4,
         )
 
-    def _numbers(self) -> dict[str, Tensor]:
-        """All that a step moves: what changes there changes in the model and the optimizer."""
-        moments = {f"optimizer.{name}": tensor for name, tensor in self._optimizer.numbers().items()}
+    def _tensors(self) -> dict[str, Tensor]:
+        """All tensors that a step changes, not copies: those of the model and of the optimizer."""
+        moments = {f"optimizer.{name}": tensor for name, tensor in self._optimizer.tensors().items()}
         return dict(self.model.state_dict()) | moments
 
     @property
@@ -91,18 +92,19 @@ class DivergenceGuard:
         return self.state.optimizer
 
     @torch.no_grad()
-    def _unsound(self, losses: Mapping[str, float], raw: Tensor, index: Tensor, last: bool) -> str | None:
-        """What is not finite, of losses, weights and moments; what the last step of all leaves behind shows in no loss, and is measured.
+    def _find_nonfinite(self, losses: Mapping[str, float], raw: Tensor, index: Tensor, last: bool) -> str | None:
+        """A sentence that names the first loss, weight or moment that is not finite; None if all are finite.
 
-        A moment that is infinite would hold its weight still for ever, in silence.
+        No loss is computed after the last step, so the final loss is measured here. Moments are checked too: an infinite one would
+        freeze its weight without any other sign.
         """
-        model, seen = self.model, {name: losses[name] for name in ("loss", "nll", "penalty")}
+        model, values = self.model, {name: losses[name] for name in ("loss", "nll", "penalty")}
         if last:
             x = model.normalize(raw)
-            left = model.eval().score(x, self.examples.target(x, index))
-            seen["loss that is left"] = float(left.total.mean())
-        wrong = next((f"the {name} is {value}" for name, value in seen.items() if not math.isfinite(value)), None)
-        if wrong is not None:
-            return wrong
-        weight, moment = model.broken(), self._optimizer.broken()
+            final = model.eval().score(x, self.examples.target(x, index))
+            values["final loss"] = float(final.total.mean())
+        loss = next((f"the {name} is {value}" for name, value in values.items() if not math.isfinite(value)), None)
+        if loss is not None:
+            return loss
+        weight, moment = model.broken(), self._optimizer.first_nonfinite()
         return f"the weight {weight} is not finite" if weight else moment and f"the optimizer's {moment} is not finite"

@@ -1,8 +1,8 @@
-"""Layer by layer, from the example inwards: each encoder layer and its mirror image are an autoencoder of what the layers below give.
+"""Greedy layer-wise pretraining: each encoder layer and its mirrored decoder layer are trained as an autoencoder, first to last.
 
-The layers are the model's own, trained where they are: when all have been, the whole goes on from there. Hinton & Salakhutdinov 2006
-began so with restricted Boltzmann machines, Bengio et al. 2007 with autoencoders; with a corruption each layer restores its own spoilt
-input (Vincent et al. 2010).
+A pair reconstructs the output of the earlier encoder layers. Pairs share their layers with the model and are trained in place, as
+initial weights for the whole model. Hinton & Salakhutdinov 2006 pretrained with restricted Boltzmann machines, Bengio et al. 2007
+with autoencoders. With a corruption each pair denoises its own corrupted input (Vincent et al. 2010).
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from isthmus.training.loop import train
 from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import ReportEvery, Reports, State
 
-__all__ = ["Layer", "layers", "pretrain"]
+__all__ = ["Layer", "paired_layers", "pretrain"]
 
-_LEADING = (
+_PREPARING = (
     nn.Flatten,
     nn.Identity,
     nn.Upsample,
     ToChannelsFirst,
     FeaturesFirst,
-)  # what belongs to the layer that follows
+)  # layers without weights that belong to the layer after them
 
 
 class Layer(Trainable):
-    """One layer each way, of a model's own: an autoencoder of what the layers below it make of clean examples.
+    """An encoder layer of a model and its mirrored decoder layer, as an autoencoder of the output of the earlier encoder layers.
 
-    The first one has the model's likelihood, the others the squared error, whose scale is learned; the last has the model's bottleneck.
+    The first pair has the model's likelihood, the others a normal one with a learned scale. The last pair has the model's bottleneck.
 
     Args:
-        model: that it is of.
-        below: the encoder's layers before it.
-        encoder, decoder: the pair.
-        shape: of its examples.
-        last: whether its code is the model's.
+        model: the model that the layers belong to.
+        below: the encoder layers before this one; they receive clean examples.
+        encoder, decoder: the pair of layers.
+        shape: the shape of one input of the pair.
+        last: whether the code of the pair is the code of the model.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Layer(Trainable):
     ) -> None:
         super().__init__()
         first = not len(below)
-        rising = [
+        kept_layers = [
             part for part in decoder.children() if not isinstance(part, nn.ReLU)
-        ]  # at 0 it would stay there for ever
-        self.encoder, self.decoder, self.shape = encoder, nn.Sequential(*rising), shape
+        ]  # a ReLU at the output could stay at 0, without a gradient
+        self.encoder, self.decoder, self.shape = encoder, nn.Sequential(*kept_layers), shape
         self.bottleneck: Bottleneck = model.bottleneck if last else Identity(1)
         self.code_memory = model.code_memory if last else Variables()
         self.likelihood: Likelihood = model.likelihood if first else Normal("learned")
@@ -73,11 +73,11 @@ class Layer(Trainable):
         )
         fill = model.fill
         self._fill = fill if first or fill is None else torch.zeros((), dtype=fill.dtype, device=fill.device)
-        self._outside = (model, below)  # in a tuple: neither is part of it
+        self._context = (model, below)  # in a tuple, so that neither becomes a submodule
 
     @property
     def device(self) -> torch.device:
-        return self._outside[0].device
+        return self._context[0].device
 
     @property
     def stochastic(self) -> bool:
@@ -85,52 +85,52 @@ class Layer(Trainable):
 
     @torch.no_grad()
     def normalize(self, raw: Tensor) -> Tensor:
-        model, below = self._outside
-        x = model.normalize(raw)  # of the first layer with what is missing: its target
-        found: Tensor = below(_whole(x, model.fill)) if len(below) else x
-        return found
+        model, below = self._context
+        x = model.normalize(raw)  # the first pair keeps NaN, since its likelihood excludes missing values
+        hidden: Tensor = below(_fill_missing(x, model.fill)) if len(below) else x
+        return hidden
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """What it costs to restore the target (b, *shape) from x, in nats."""
+        """The losses (b,) of reconstructing the target (b, *shape) from x, in nats per example."""
         with casting(x, autocast):
-            hidden = self.encoder(_whole(x, self._fill))
+            hidden = self.encoder(_fill_missing(x, self._fill))
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
         with casting(x, autocast):
             output = self.decoder(code.z)
         return Losses(self._nll(output.to(x.dtype), target), code.penalty, code.stats)
 
     def score(self, x: Tensor, target: Tensor) -> Losses:
-        code = self.bottleneck.deterministic(self.encoder(_whole(x, self._fill)), self.code_memory)
+        code = self.bottleneck.deterministic(self.encoder(_fill_missing(x, self._fill)), self.code_memory)
         return Losses(self._nll(self.decoder(code.z), target), code.penalty, code.stats)
 
     def _nll(self, y: Tensor, target: Tensor) -> Tensor:
-        """Of the first layer in nats of the data; what the others restore has no other units than its own."""
-        model, below = self._outside
+        """The negative log-likelihood (b,) in nats per example: for the first pair in raw units, for the others of hidden values."""
+        model, below = self._context
         return self.likelihood.nll(y, target, self.likelihood_memory) if len(below) else model.nll(y, target)
 
 
-def _whole(x: Tensor, fill: Tensor | None) -> Tensor:
-    """Examples with something where numbers are missing, or were hidden by a corruption."""
+def _fill_missing(x: Tensor, fill: Tensor | None) -> Tensor:
+    """Examples with `fill` in place of NaN: values that are missing, or that a corruption has removed."""
     return x if fill is None else torch.where(x.isnan(), fill, x)
 
 
-def layers(model: Model) -> list[Layer]:
-    """The model's layers as autoencoders, the one next to the examples first.
+def paired_layers(model: Model) -> list[Layer]:
+    """The layers of the model as autoencoders, first to last.
 
     Raises:
-        NotPossibleError: the decoder does not undo the encoder layer by layer.
+        NotPossibleError: the decoder does not mirror the encoder layer by layer.
     """
-    encoders, decoders = _stages(model.encoder), _stages(model.decoder)[::-1]
+    encoders, decoders = _split_layers(model.encoder), _split_layers(model.decoder)[::-1]
     if model.architecture.user_defined or len(encoders) != len(decoders):
         raise _not_mirrored(model)
-    found, below, x = (
+    pairs, below, x = (
         list[Layer](),
         nn.Sequential(),
         torch.zeros(3, *model.shape, dtype=model.dtype, device=model.device),
     )
     for number, (encoder, decoder) in enumerate(zip(encoders, decoders, strict=True), 1):
         last = number == len(encoders)
-        found.append(Layer(model, below, encoder, decoder, tuple(x.shape[1:]), last))
+        pairs.append(Layer(model, below, encoder, decoder, tuple(x.shape[1:]), last))
         with torch.no_grad():
             h = encoder(x)
             z = model.bottleneck.deterministic(h, model.code_memory).z if last else h
@@ -141,17 +141,20 @@ def layers(model: Model) -> list[Layer]:
         if not mirrored:
             raise _not_mirrored(model)
         below, x = nn.Sequential(*below, *encoder), h
-    return found
+    return pairs
 
 
 def pretrain(model: Model, examples: Source, plan: TrainingConfig, every: ReportEvery = None) -> Reports:
-    """Trains a model's layers one after the other, in place, for equal shares of the plan's epochs; reports say which layer it is.
+    """Trains the pairs of layers of a model one after the other, in place. Each gets an equal part of the epochs.
+
+    Yields:
+        Reports, with the number of the layer.
 
     Raises:
-        NotPossibleError: the decoder does not undo the encoder layer by layer.
-        DivergenceError: a layer's training left the finite numbers.
+        NotPossibleError: the decoder does not mirror the encoder layer by layer.
+        DivergenceError: the training of a layer diverged.
     """
-    stack, state, seconds = layers(model), State(), 0.0
+    stack, state, seconds = paired_layers(model), State(), 0.0
     for number, layer in enumerate(stack, 1):
         seed = seeded("cpu", plan.random_state, RandomStream.LAYER, number).initial_seed()
         share = replace(plan, epochs=plan.epochs / len(stack), random_state=seed, patience=None)
@@ -159,23 +162,23 @@ def pretrain(model: Model, examples: Source, plan: TrainingConfig, every: Report
         for report in train(layer, examples, share, every=every, state=state):
             spent = seconds + report.seconds
             yield replace(report, seconds=spent, layer=number)
-            layer.train()  # who looked at the model in between has put the layers to rest
+            layer.train()  # the caller may have put the model into evaluation mode
         state, seconds = State(state.epoch, state.step), spent
 
 
-def _stages(module: nn.Module) -> list[nn.Sequential]:
-    """The parts of a chain of layers: one that has weights each, with what prepares its input and what follows."""
-    stages, before, weighs = list[nn.Sequential](), list[nn.Module](), False
+def _split_layers(module: nn.Module) -> list[nn.Sequential]:
+    """Splits a chain of layers into parts with one layer that has weights, the layers that prepare its input, and its activation."""
+    stages, pending, has_weights = list[nn.Sequential](), list[nn.Module](), False
     for layer in module if isinstance(module, nn.Sequential) else [module]:
         own = next(layer.parameters(), None) is not None
-        if weighs and (own or isinstance(layer, _LEADING)):
-            stages, before, weighs = [*stages, nn.Sequential(*before)], [], False
-        before, weighs = [*before, layer], weighs or own
-    return [*stages, nn.Sequential(*before)]
+        if has_weights and (own or isinstance(layer, _PREPARING)):
+            stages, pending, has_weights = [*stages, nn.Sequential(*pending)], [], False
+        pending, has_weights = [*pending, layer], has_weights or own
+    return [*stages, nn.Sequential(*pending)]
 
 
 def _not_mirrored(model: Model) -> NotPossibleError:
     return NotPossibleError(
-        f"{model.architecture!r} cannot be trained layer by layer: that takes a decoder that undoes the encoder layer by layer, as "
-        "MLP's does without decoder_hidden, and Conv's with up='transpose'"
+        f"{model.architecture!r} cannot be trained layer by layer: its decoder does not mirror the encoder; "
+        "use MLP without decoder_hidden, or Conv with up='transpose'"
     )

@@ -1,8 +1,8 @@
-"""The engine: a generator of reports. The caller prints, saves, draws or stops.
+"""The training loop: a generator of reports. The caller prints, saves, plots or stops.
 
-The order of examples is a function of (random_state, epoch) alone and all noise of (random_state, step). Losses stay on the device
-until a report is due. At a report the `State` and the model hold everything that decides how training goes on: kept in a file and read
-again, they go on as if nothing had been.
+The order of examples depends only on (random_state, epoch), all noise only on (random_state, step). Losses stay on the device until
+the next report. At a report, the `State` and the model determine the rest of the run. Resuming from a file gives bit-identical weights
+to an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from isthmus.model import Trainable
 from isthmus.nn.device import enable_malloc_reuse
 from isthmus.training.batches import Epochs, Source
 from isthmus.training.config import TrainingConfig
-from isthmus.training.contention import Company
+from isthmus.training.contention import ContentionMonitor
 from isthmus.training.divergence import DivergenceGuard
 from isthmus.training.early_stopping import EarlyStopping
-from isthmus.training.state import Costs, Report, ReportEvery, Reports, State, due, end_round
+from isthmus.training.state import Costs, Report, ReportEvery, Reports, State, end_run, report_due
 from isthmus.training.step import Step
 
 __all__ = ["train"]
@@ -32,49 +32,61 @@ def train(
     every: ReportEvery = None,
     state: State | None = None,
 ) -> Reports:
-    """Trains the model, in place, and reports at the end of each epoch and also each ``every`` steps, or when that says so.
+    """Trains the model in place.
 
-    With a state it goes on from there, and moves it; the schedule runs over this round's steps. A round that was left goes on where it was.
-    With a plan's patience it ends when the validation loss has not improved for so many epochs; however it ends, the best weights stay.
-    Where losses are not finite it goes back to where the epoch began, three times at most, and takes a fifth of the step size from there.
+    With a patience, training stops when the validation loss has not improved for that many epochs; the best weights are restored at the
+    end. If a loss or weight is not finite, training returns to the start of the epoch and continues with a fifth of the learning rate,
+    three times at most.
+
+    Args:
+        model: the model to train.
+        examples: training examples, in raw units.
+        plan: the settings of the run.
+        validation: validation examples, or None.
+        every: report also every so many steps, or after the steps for which this function returns True.
+        state: the state to continue from, which is updated in place: of an earlier run, for a warm start, or of an interrupted one,
+            to resume it. The schedule covers the steps of the current run.
+
+    Yields:
+        A report at the end of each epoch, and as `every` requires.
 
     Raises:
-        DivergenceError: smaller steps did not help either.
+        DivergenceError: training diverged with the smallest learning rate too.
     """
-    state = _begun(model, plan, State() if state is None else state)
+    state = _prepared(model, plan, State() if state is None else state)
     stopping = EarlyStopping(model, validation, plan, state)
     guard = DivergenceGuard(model, examples, plan, state)
     batches = Epochs(examples, plan.batch_size, plan.random_state)
     steps, step = plan.steps(len(examples)), Step(model, examples, plan, state)
-    company, began = _company(model, plan), time.perf_counter() - state.seconds
+    contention, began = _monitor(model, plan), time.perf_counter() - state.seconds
     try:
-        while state.done < steps and not stopping.exhausted:
-            place = state.done % batches.per_epoch
-            if place == 0:
-                guard.keep()
-            raw, index = batches.next(place, state.epoch)
-            lr = plan.optimizer.lr * plan.optimizer.schedule(state.done / steps) * guard.slowdown
+        while state.done < steps and not stopping.should_stop:
+            batch_index = state.done % batches.per_epoch
+            if batch_index == 0:
+                guard.save_epoch_start()
+            raw, index = batches.next(batch_index, state.epoch)
+            lr = plan.optimizer.lr * plan.optimizer.schedule(state.done / steps) * guard.lr_factor
             state.costs.add(step(raw, index, lr))
             state.step, state.done = state.step + 1, state.done + 1
-            company.look()
-            complete = place == batches.per_epoch - 1 or state.done == steps
-            if not complete and not due(every, state.done):
+            contention.check()
+            complete = batch_index == batches.per_epoch - 1 or state.done == steps
+            if not complete and not report_due(every, state.done):
                 continue
             means = state.costs.means()
-            if guard.went_back(means, raw, index, place, steps):
+            if guard.recovered(means, raw, index, batch_index, steps):
                 batches.restart()
                 continue
             if complete:
                 state.epoch, state.costs = state.epoch + 1, Costs()
-            val_loss = stopping.after_epoch() if complete else None
+            val_loss = stopping.validation_loss() if complete else None
             state.seconds = time.perf_counter() - began
             yield Report.of(state, steps, means, val_loss, lr, complete)
     finally:
-        end_round(model, state)
+        end_run(model, state)
 
 
-def _begun(model: Trainable, plan: TrainingConfig, state: State) -> State:
-    """The state with all that a round needs."""
+def _prepared(model: Trainable, plan: TrainingConfig, state: State) -> State:
+    """The state with an optimizer and the number of threads."""
     state.threads = plan.threads
     if state.optimizer is None:
         state.optimizer = plan.optimizer.build(model.parameters())
@@ -82,5 +94,5 @@ def _begun(model: Trainable, plan: TrainingConfig, state: State) -> State:
     return state
 
 
-def _company(model: Trainable, plan: TrainingConfig) -> Company:
-    return Company(1 if model.device.type != "cpu" else plan.threads or torch.get_num_threads())
+def _monitor(model: Trainable, plan: TrainingConfig) -> ContentionMonitor:
+    return ContentionMonitor(1 if model.device.type != "cpu" else plan.threads or torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""What a person sees while training runs: a bar with the losses and the time left, on a terminal or in a notebook."""
+"""The progress bar of training, with losses and remaining time, on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from isthmus.io.terminal import put, rich_console
 from isthmus.text import printable
 from isthmus.training.state import Report, Reports
 
-__all__ = ["shown"]
+__all__ = ["with_progress"]
 
 
-def shown(reports: Iterator[Report], numbers: int | None, title: str = "training", lines: bool = False) -> Reports:
-    """The same reports, with a progress bar on standard error while they come.
+def with_progress(
+    reports: Iterator[Report], n_features: int | None, title: str = "training", lines: bool = False
+) -> Reports:
+    """Yields the same reports, and shows a progress bar on standard error.
 
     Args:
-        reports: what training yields.
-        numbers: how many numbers an example has: the losses are also shown per number, unless it is None.
-        title: what stands before the bar.
-        lines: a line per epoch instead, for output that is no terminal.
+        reports: the reports of training.
+        n_features: the number of features (or pixels) of an example, to show losses per dimension too; None: do not show these.
+        title: the text before the bar.
+        lines: print a line per epoch instead of a bar, for output that is not a terminal.
     """
     if lines:
         for report in reports:
             if report.complete:
-                said = (
-                    f"{named(title, report)}: epoch {report.epoch}, {losses(report, numbers)}, {report.seconds:.1f} s"
-                )
-                put(said, error=True)
+                line = f"{task_title(title, report)}: epoch {report.epoch}, {format_losses(report, n_features)}, {report.seconds:.1f} s"
+                put(line, error=True)
             yield report
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,25 +42,27 @@ def shown(reports: Iterator[Report], numbers: int | None, title: str = "training
     with Progress(*columns, console=rich_console(error=True), transient=False) as progress:
         task = progress.add_task(printable(title), total=None, losses="")
         for report in reports:
-            fields = {"description": named(title, report), "losses": losses(report, numbers)}
+            fields = {"description": task_title(title, report), "losses": format_losses(report, n_features)}
             progress.update(task, total=report.steps, completed=report.step, **fields)  # type: ignore[arg-type]  # all texts
             yield report
 
 
-def named(title: str, report: Report) -> str:
-    """What is trained: all of it, or a layer."""
+def task_title(title: str, report: Report) -> str:
+    """The title, with the number of the layer in layer-wise training."""
     title = printable(title)
     return title if report.layer is None else f"{title}, layer {report.layer}"
 
 
-def losses(report: Report, numbers: int | None) -> str:
-    """The losses of a report in words: in nats per example, and per number."""
+def format_losses(report: Report, n_features: int | None) -> str:
+    """The losses of a report as text, in nats per example and in nats per dimension."""
 
-    if "accuracy" in report.stats:  # of labels
-        return f"loss {report.loss:.4f} nats, {report.stats['accuracy']:.1%} right"
-    if numbers is None or report.layer is not None:  # what a layer restores has as many numbers as it likes
+    if "accuracy" in report.stats:  # of a classifier
+        return f"loss {report.loss:.4f} nats, accuracy {report.stats['accuracy']:.1%}"
+    if (
+        n_features is None or report.layer is not None
+    ):  # a hidden layer has another number of dimensions than an example
         return f"loss {report.loss:.2f} nats"
-    text = f"loss {report.loss:.2f} nats ({report.loss / numbers:.4f} per number)"
+    text = f"loss {report.loss:.2f} nats ({report.loss / n_features:.4f} per dimension)"
     if report.val_loss is not None and math.isfinite(report.val_loss):
-        text += f", validation {report.val_loss:.2f} ({report.val_loss / numbers:.4f})"
+        text += f", validation {report.val_loss:.2f} ({report.val_loss / n_features:.4f})"
     return text

@@ -1,6 +1,6 @@
-"""Generators of their own for everything that is drawn: a stream for each purpose and each step, epoch or example.
+"""Independent random number streams: one for each purpose and each step, epoch or example.
 
-The global generators are neither read nor written, and nobody else's drawing changes anything.
+The global generators are neither read nor changed, so that results do not depend on other code that draws from them.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ __all__ = ["RandomStream", "reseed", "seeded"]
 
 
 class RandomStream(IntEnum):
-    """What random numbers are for: each purpose has streams of its own."""
+    """The purpose of random numbers. Each purpose has its own streams."""
 
     WEIGHTS = 0
     ORDER = 1
     NOISE = 2
-    ONCE = 3
+    FIXED_CORRUPTION = 3
     VALIDATION = 4
     SPLIT = 5
     SAMPLE = 6
     LAYER = 7
 
 
-def seeded(device: torch.device | str, random_state: int, purpose: RandomStream, number: int = 0) -> Generator:
-    """A generator of its own for one purpose and one step, epoch or example."""
-    return reseed(Generator(device), random_state, purpose, number)
+def seeded(device: torch.device | str, random_state: int, stream: RandomStream, index: int = 0) -> Generator:
+    """A new generator for one purpose and one step, epoch or example (``index``)."""
+    return reseed(Generator(device), random_state, stream, index)
 
 
-def reseed(generator: Generator, random_state: int, purpose: RandomStream, number: int) -> Generator:
-    """The generator set to the beginning of a stream."""
+def reseed(generator: Generator, random_state: int, stream: RandomStream, index: int) -> Generator:
+    """Sets the generator to the start of a stream, and returns it."""
     generator.manual_seed(
-        int(np.random.SeedSequence((random_state, purpose, number)).generate_state(1, np.uint64)[0]) >> 1
+        int(np.random.SeedSequence((random_state, stream, index)).generate_state(1, np.uint64)[0]) >> 1
     )
     return generator

@@ -1,4 +1,4 @@
-"""Where training stands, and what it reports of that."""
+"""The state of a training run, and its reports."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from isthmus.model import Losses, Trainable
 from isthmus.optimizers import OptimizerState
 from isthmus.text import quoted
 
-__all__ = ["Best", "Costs", "Report", "ReportEvery", "Reports", "State", "check_every", "due", "end_round"]
+__all__ = ["Best", "Costs", "Report", "ReportEvery", "Reports", "State", "check_every", "end_run", "report_due"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where training is, and what it cost since the epoch began: all losses in nats per example."""
+    """Progress of a training run, and mean losses since the start of the epoch, in nats per example."""
 
-    epoch: int  # epochs begun, from 1
+    epoch: int  # the current epoch, from 1
     step: int
     steps: int
     seconds: float
@@ -32,15 +32,15 @@ class Report:
     penalty: float
     val_loss: float | None
     lr: float
-    complete: bool  # whether the epoch, or training, is over
+    complete: bool  # whether the epoch, or training, has ended
     stats: Mapping[str, float] = field(default_factory=dict)
-    layer: int | None = None  # that is trained alone, from 1; None where all are
+    layer: int | None = None  # the layer in layer-wise training, from 1; None: the whole model
 
     @classmethod
     def of(
         cls, state: State, steps: int, means: Mapping[str, float], val_loss: float | None, lr: float, complete: bool
     ) -> Report:
-        """Of where a round stands, and of the mean costs since its epoch began."""
+        """The report of a state. ``means`` are the mean losses and statistics since the start of the epoch."""
         stats = {name: mean for name, mean in means.items() if name not in {"loss", "nll", "penalty"}}
         return cls(
             epoch=state.epoch + (not complete),
@@ -58,17 +58,17 @@ class Report:
 
 
 Reports: TypeAlias = "collections.abc.Generator[Report, None, None]"
-ReportEvery: TypeAlias = "int | Callable[[int], bool] | None"  # each so many steps, or a question asked after each
+ReportEvery: TypeAlias = "int | Callable[[int], bool] | None"  # the steps between reports, or a function of the step
 
 
 class Costs:
-    """Losses added up on the device, in double precision; they are read once a report."""
+    """Sums of losses on the device, in double precision. The host reads them once per report."""
 
     def __init__(self, count: int = 0, batches: int = 0, sums: Mapping[str, Tensor] | None = None) -> None:
         self.count, self.batches, self.sums = count, batches, dict(sums or {})
 
     def add(self, losses: Losses) -> None:
-        """Takes in one batch, none larger than the first."""
+        """Adds one batch, which must not be larger than the first."""
         for name, cost in {"nll": losses.nll, "penalty": losses.penalty, **losses.stats}.items():
             if name not in self.sums:
                 self.sums[name] = torch.zeros_like(cost, dtype=torch.float64, requires_grad=False)
@@ -85,7 +85,7 @@ class Costs:
 
 @dataclass
 class Best:
-    """What early stopping looks back at: the least validation loss, the epoch after which it was, and the weights that had it."""
+    """The lowest validation loss so far, its epoch and its weights."""
 
     loss: float
     epoch: int
@@ -94,28 +94,28 @@ class Best:
 
 @dataclass
 class State:
-    """Where training stands: what another round goes on from, and where in a round it is. A missing optimizer is built anew."""
+    """The state of training: counts over all runs and the optimizer, for a warm start, and the progress of the current run."""
 
-    epoch: int = 0  # epochs and steps of all rounds
+    epoch: int = 0  # epochs and steps of all runs
     step: int = 0
-    optimizer: OptimizerState | None = None
-    done: int = 0  # from here on of the round that runs: steps
+    optimizer: OptimizerState | None = None  # None: a new one is built
+    done: int = 0  # steps of the current run, as are all fields below
     seconds: float = 0.0
-    retries: int = 0  # divergences that it has come back from
-    costs: Costs = field(default_factory=Costs)  # since the epoch began
-    good: dict[str, Tensor] = field(default_factory=dict)  # all numbers as they were when the epoch began
+    retries: int = 0  # recoveries from divergence
+    costs: Costs = field(default_factory=Costs)  # since the start of the epoch
+    good: dict[str, Tensor] = field(default_factory=dict)  # tensors of model and optimizer at the start of the epoch
     best: Best | None = None
     threads: int | None = None
 
     def tensors(self) -> Iterator[Tensor]:
-        """Every tensor in it but the model's."""
-        yield from () if self.optimizer is None else self.optimizer.numbers().values()
+        """Every tensor of the state; the model's own weights are not among them."""
+        yield from () if self.optimizer is None else self.optimizer.tensors().values()
         yield from (*self.costs.sums.values(), *self.good.values())
         yield from () if self.best is None else self.best.weights.values()
 
 
-def end_round(model: Trainable, state: State) -> None:
-    """Leaves the best weights in the model, and of the state what the next round goes on from."""
+def end_run(model: Trainable, state: State) -> None:
+    """Restores the best weights, and resets the fields of the current run."""
     if state.best is not None and state.best.weights:
         model.load_state_dict(state.best.weights)
     state.done, state.seconds, state.retries = 0, 0.0, 0
@@ -123,15 +123,15 @@ def end_round(model: Trainable, state: State) -> None:
 
 
 def check_every(every: ReportEvery) -> None:
-    """`RecordError` unless it says when to report."""
+    """Raises `RecordError` unless ``every`` is valid."""
     if not (every is None or callable(every) or (isinstance(every, Integral) and int(every) > 0)):
         raise RecordError(
-            f"every={quoted(every)} cannot be: give a number of steps from 1 on, a function of it, or None"
+            f"invalid every={quoted(every)}: expected a number of steps of at least 1, a function of the step, or None"
         )
 
 
-def due(every: ReportEvery, done: int) -> bool:
-    """Whether a report is wanted after so many steps."""
+def report_due(every: ReportEvery, done: int) -> bool:
+    """Whether a report is due after this many steps."""
     if callable(every):
         return every(done)
     return every is not None and done % every == 0

@@ -1,4 +1,4 @@
-"""One step of training: corrupt, reconstruct, move the weights."""
+"""One training step: corrupt, reconstruct, update the weights."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["Step"]
 
 
 class Step:
-    """Steps of one round of training, each on a batch; the noise of a step is a function of (random_state, its number) alone.
+    """The training step of a run. Its noise depends only on (random_state, step).
 
-    On CUDA a step is recorded and replayed (`isthmus.training.cuda_graph`).
+    On CUDA the step is captured as a graph and replayed (`isthmus.training.cuda_graph`).
     """
 
     def __init__(self, model: Trainable, examples: Source, plan: TrainingConfig, state: State) -> None:
@@ -33,37 +33,39 @@ class Step:
         self.generator = Generator(self.device)
         self.corrupt = InputCorruption(model, examples, plan)
         self.stochastic = self.corrupt.stochastic or model.stochastic
-        records = self.corrupt.records and cuda_graph.recordable(model)
-        self.descend = cuda_graph.Recorder(self._work, plan.batch_size, self.generator) if records else self._work
+        capture = self.corrupt.cuda_graph_safe and cuda_graph.can_capture(model)
+        self.run_step = (
+            cuda_graph.GraphedStep(self._train_step, plan.batch_size, self.generator) if capture else self._train_step
+        )
 
     def __call__(self, raw: Tensor, index: Tensor, lr: float) -> Losses:
-        """One step on raw examples (b, *shape) of some places in the data; what it cost, without a graph."""
-        if not self.model.training:  # a report may have been looked at
+        """One step on raw examples (b, *shape) with these indices (b,). Returns the losses, detached, in nats per example."""
+        if not self.model.training:  # the caller may have put it into evaluation mode at a report
             self.model.train()
         if self.stochastic:
             reseed(self.generator, self.plan.random_state, RandomStream.NOISE, self.state.step)
-        return self.descend(raw, index.to(self.device), lr)
+        return self.run_step(raw, index.to(self.device), lr)
 
-    def _work(self, raw: Tensor, index: Tensor, rate: float | Tensor) -> Losses:
+    def _train_step(self, raw: Tensor, index: Tensor, rate: float | Tensor) -> Losses:
         model = self.model
         with onednn_matmul(), threads(self.plan.threads):
             x = model.normalize(raw)
             corrupted, target = self.corrupt(x, index, self.generator), self.examples.target(x, index)
             losses: Losses = model(corrupted, target, self.generator, autocast(self.plan.precision))
-            self._descend(losses, rate)
+            self._update(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)
 
-    def _descend(self, losses: Losses, rate: float | Tensor) -> None:
-        """Moves the weights against the gradient of the mean loss."""
-        count, record = len(losses.nll), self.plan.optimizer
-        weight = {"example": 1 / count, "feature": 1 / (count * math.prod(self.model.shape)), "batch": 1.0}[
+    def _update(self, losses: Losses, rate: float | Tensor) -> None:
+        """Updates the weights along the negative gradient of the reduced loss."""
+        batch_size, record = len(losses.nll), self.plan.optimizer
+        weight = {"example": 1 / batch_size, "feature": 1 / (batch_size * math.prod(self.model.shape)), "batch": 1.0}[
             record.loss_reduction
         ]
         self.optimizer.zero_grad()
-        parts = [part for part in (losses.nll, losses.penalty) if part.requires_grad]
-        if parts:  # as one number: for gradients of its own, PyTorch imports half a second of symbols
-            total = torch.dot(sum(parts[1:], parts[0]), torch.full_like(parts[0], weight))
+        terms = [term for term in (losses.nll, losses.penalty) if term.requires_grad]
+        if terms:  # backward of a scalar: with gradients given, PyTorch first imports sympy, which takes half a second
+            total = torch.dot(sum(terms[1:], terms[0]), torch.full_like(terms[0], weight))
             with drawing_again():
                 total.backward()
         if record.clip is not None:

@@ -309,7 +309,7 @@ def test_a_parameter_that_cannot_be_is_refused(choices: dict[str, Any], table: n
 
 
 def test_a_device_that_is_not_there_is_a_sentence(table: np.ndarray) -> None:
-    with pytest.raises(RecordError, match="device='banana' cannot be used here; try device='cpu'"):
+    with pytest.raises(RecordError, match="device='banana' is not available on this machine; try device='cpu'"):
         Autoencoder(device="banana").fit(table)
 
 

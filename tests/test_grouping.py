@@ -22,7 +22,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Code
 from isthmus.errors import IsthmusWarning
 from isthmus.likelihoods import Normal
-from isthmus.nn.invariant import dense, placeless
+from isthmus.nn.invariant import batch_invariant, dense
 from isthmus.records import field_names, record
 
 Method = Callable[[Any], Any]
@@ -171,11 +171,11 @@ def test_where_bits_depend_on_the_address_rows_are_computed_alone(dtype: torch.d
     x, weight, bias = (torch.randn(sides, generator=draw, dtype=dtype) for sides in ((32, 7), (5, 7), (5,)))
     with torch.inference_mode():
         assert not torch.equal(rows_that_know_their_place(x, weight, bias), x @ weight.T + bias)
-        there = placeless(rows_that_know_their_place, x, weight, bias)
-        moved = placeless(rows_that_know_their_place, x.roll(5, 0), weight, bias)
+        there = batch_invariant(rows_that_know_their_place, x, weight, bias)
+        moved = batch_invariant(rows_that_know_their_place, x.roll(5, 0), weight, bias)
         unaligned = torch.cat([x.flatten()[:1], x.flatten()])[1:].reshape(x.shape)
         assert torch.equal(moved.roll(-5, 0), there)
-        assert torch.equal(placeless(rows_that_know_their_place, unaligned, weight, bias), there)
+        assert torch.equal(batch_invariant(rows_that_know_their_place, unaligned, weight, bias), there)
         strided = torch.cat([x, x], 1)[:, :7]
         assert torch.equal(dense(strided, weight, bias), dense(x, weight, bias))
 

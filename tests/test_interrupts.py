@@ -146,7 +146,7 @@ def modes() -> tuple[Any, ...]:
     products = getattr(torch.backends.mkldnn, "matmul", None)
     told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
     drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
-    held = device._SWITCHING._is_owned()  # another thread would wait for it for ever
+    held = device._SWITCH_LOCK._is_owned()  # another thread would wait for it for ever
     quiet = unit_check._said() is not None, warnings.filters[:]  # what would not be said any more
     return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held, *quiet
 
@@ -204,7 +204,7 @@ def test_an_exception_leaves_as_many_threads_as_there_were() -> None:
     torch.set_num_threads(2)
     try:
         told = modes()
-        for within in ("threads", "onednn_matmul", "computed", "exact"):
+        for within in ("threads", "onednn_matmul", "computed", "no_autocast"):
             total = steps(lambda: ae.encode(X), None, within=within)
             for at in range(total):
                 with suppress(Planted):

@@ -25,7 +25,7 @@ from isthmus import (
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise
-from isthmus.nn.device import learning, learns
+from isthmus.nn.device import grad_mode, with_grad_mode
 
 X = np.random.default_rng(0).normal(size=(48, 6)).astype(np.float32)
 MAPS = np.random.default_rng(1).normal(size=(24, 8, 8, 1)).astype(np.float32)
@@ -149,7 +149,7 @@ def test_who_takes_reports_finds_the_switches_as_they_were() -> None:
 def test_a_generator_that_is_left_ends_in_the_mode_of_learning() -> None:
     ends = list[bool]()
 
-    @learns
+    @with_grad_mode
     def counted() -> Any:
         try:
             yield from (1, 2, 3)
@@ -165,7 +165,7 @@ def test_a_generator_that_is_left_ends_in_the_mode_of_learning() -> None:
 
 
 def test_learning_leaves_what_nobody_switched() -> None:
-    with learning():
+    with grad_mode():
         assert torch.is_grad_enabled()
         assert torch.ones(1).dtype == torch.float32
         assert torch.ones(1).device.type == "cpu"

@@ -22,7 +22,7 @@ from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise
 from isthmus.errors import NotPossibleError
 from isthmus.nn import device, module_rng
-from isthmus.nn.module_rng import drawing_from
+from isthmus.nn.module_rng import draw_from
 
 X = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
 
@@ -173,7 +173,7 @@ def test_what_is_drawn_is_the_same_alone_and_beside_others(name: str) -> None:
     for beside in (False, True):
         with Beside(idle) if beside else nullcontext():
             assert (threading.active_count() > 1) == beside
-            with drawing_from(generator, torch.device("cpu")):
+            with draw_from(generator, torch.device("cpu")):
                 found.append(DRAWS[name]())
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(found[0], found[1])
@@ -246,7 +246,7 @@ def test_who_wants_other_numbers_in_the_backward_draws_them_from_ours_too() -> N
 def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
     ae = Autoencoder(Identity(6), architecture=Modules(block(), nn.Linear(6, 6)), epochs=1, random_state=0)
     alone = weights(ae.fit(X))
-    monkeypatch.setitem(module_rng._KNOWN, "checkpoint", lambda frame: frame.f_locals["of another version"])
+    monkeypatch.setitem(module_rng._CHECKPOINT_FRAMES, "checkpoint", lambda frame: frame.f_locals["of another version"])
     with Beside(idle), pytest.raises(NotPossibleError, match=r"torch\.utils\.checkpoint"):
         ae.fit(X)
     same(weights(ae), alone)

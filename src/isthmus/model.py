@@ -19,8 +19,8 @@ from torch import Generator, Tensor, nn
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.likelihoods import Likelihood
-from isthmus.nn.device import casting
-from isthmus.nn.module_rng import drawing_from
+from isthmus.nn.device import autocast_to
+from isthmus.nn.module_rng import draw_from
 from isthmus.scaling import Affine, Extent
 
 __all__ = ["Losses", "Model", "Trainable"]
@@ -260,7 +260,7 @@ class Model(Trainable):
 
     def _drawing(self, generator: Generator) -> AbstractContextManager[object]:
         """A context in which layers that draw from the global generators draw from ours."""
-        return drawing_from(generator, self.device) if self.architecture.stochastic else nullcontext()
+        return draw_from(generator, self.device) if self.architecture.stochastic else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         return Losses(self.nll(self._output(code.z, autocast), target), code.penalty, code.stats)
@@ -274,6 +274,6 @@ class Model(Trainable):
     @staticmethod
     def _through(part: nn.Module, x: Tensor, autocast: torch.dtype | None) -> Tensor:
         """The output of encoder or decoder, possibly in another precision. Bottleneck and likelihood compute in full precision."""
-        with casting(x, autocast):
+        with autocast_to(x, autocast):
             output: Tensor = part(x)
         return output.to(x.dtype)

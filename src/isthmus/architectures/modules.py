@@ -12,7 +12,7 @@ from torch import Generator, nn
 from isthmus.architectures.base import Architecture, Pair
 from isthmus.errors import RecordError
 from isthmus.io.memory_limit import check_memory
-from isthmus.nn.invariant_layers import placeless_layers
+from isthmus.nn.invariant_layers import make_batch_invariant
 from isthmus.records import record
 
 __all__ = ["Modules"]
@@ -46,8 +46,8 @@ class Modules(Architecture):
 
     def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together, so that shared layers stay shared
-        placeless_layers(encoder)
-        placeless_layers(decoder)
+        make_batch_invariant(encoder)
+        make_batch_invariant(decoder)
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
         h = _run("encoder", pair.encoder, (3, *shape))
         if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != encoder_outputs:

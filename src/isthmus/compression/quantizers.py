@@ -16,7 +16,7 @@ from isthmus.compression.frequency_tables import MOST
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.nn.device import exact
+from isthmus.nn.device import no_autocast
 
 __all__ = [
     "Entries",
@@ -79,7 +79,7 @@ class Entries:
     codebook: Array
     shape: tuple[int, ...]
 
-    @exact()
+    @no_autocast()
     def integers(self, codes: Array) -> NDArray[np.int32]:
         book = torch.from_numpy(self.codebook)
         rows = codes.reshape(-1, self.codebook.shape[1])

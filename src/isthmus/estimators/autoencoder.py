@@ -44,7 +44,7 @@ from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
 from isthmus.io.terminal import interactive
 from isthmus.likelihoods import Likelihood
-from isthmus.nn.device import check_bfloat16, choose_device, learning, learns, trim_malloc
+from isthmus.nn.device import check_bfloat16, choose_device, grad_mode, trim_malloc, with_grad_mode
 from isthmus.optimizers import Constant, Optimizer
 from isthmus.scaling import Scaling
 from isthmus.text import quoted
@@ -263,7 +263,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         aside = copy(self)
         yield from self._followed(aside, aside._fitting(X, validation_data, every, layerwise))
 
-    @learns
+    @with_grad_mode
     def _fitting(
         self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool, fingerprint: bool = False
     ) -> Reports:
@@ -359,7 +359,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         aside = copy(self)
         yield from self._followed(aside, aside._resuming(X, validation_data, every))
 
-    @learns
+    @with_grad_mode
     def _resuming(self, X: Any, validation_data: Any, every: ReportEvery) -> Reports:
         """The training of `resume`, in place."""
         fitted = self._known()
@@ -436,7 +436,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         self._validate_params()
         aside = copy(self)
-        with learning():
+        with grad_mode():
             aside._begun(X, anew=True, minimum=1)
         self._fitted = aside._fitted
         return self
@@ -469,7 +469,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         self._validate_params()
         aside = copy(self)
-        with learning():
+        with grad_mode():
             if scaling_sample is not None:
                 if aside._fitted is not None:
                     raise NotPossibleError(
@@ -574,7 +574,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
     # Files
 
-    @learning()
+    @grad_mode()
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it.
 
@@ -594,7 +594,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         with fitted.at_rest():
             write_model(path, self, fitted)
 
-    @learning()
+    @grad_mode()
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Between two reports of `iter_fit`: writes a model file that training can go on from, with `load` and `resume`.
 

@@ -38,7 +38,7 @@ from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import check_units, once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
-from isthmus.nn.device import learning
+from isthmus.nn.device import grad_mode
 from isthmus.text import quoted
 from isthmus.training.batches import InMemorySource, MemmapSource, Source
 from isthmus.training.rng import RandomStream, seeded
@@ -182,7 +182,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         made = self._reconstructed(values)
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
-    @learning()
+    @grad_mode()
     @once()
     def sample(
         self,
@@ -270,7 +270,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
         corrupt, model, parts = corruption or self.corruption_, self.model_, []
         bearing = self._bearing(X.positions if isinstance(X, Examples) else None)
-        with learning(), torch.inference_mode():
+        with grad_mode(), torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 part = np.asarray(values[begin : begin + 1024])
                 bearing.check_given(part, begin)

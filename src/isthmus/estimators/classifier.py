@@ -39,7 +39,7 @@ from isthmus.estimators.overflow import Bearing
 from isthmus.estimators.unit_check import once
 from isthmus.io.terminal import interactive
 from isthmus.model import Trainable
-from isthmus.nn.device import check_bfloat16, learning
+from isthmus.nn.device import check_bfloat16, grad_mode
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.records import Record
 from isthmus.training.batches import InMemorySource, LabeledSource, Source
@@ -129,7 +129,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     classes_: Array
     history_: tuple[Report, ...]
 
-    @learning()
+    @grad_mode()
     @once()
     def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
         """Trains on labeled examples: first the softmax on the codes, then the encoder with it.

@@ -21,7 +21,7 @@ from isthmus.data.memmap import release_pages
 from isthmus.estimators.memory_estimate import examples_at_once, footprint
 from isthmus.estimators.overflow import Bearing
 from isthmus.model import Model
-from isthmus.nn.device import enable_malloc_reuse, exact, onednn_matmul, threads
+from isthmus.nn.device import enable_malloc_reuse, no_autocast, onednn_matmul, threads
 from isthmus.training.batches import to_torch_dtype
 
 __all__ = ["in_batches"]
@@ -64,13 +64,13 @@ def in_batches(
             bearing.check_given(part, begin)
         batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
         batch.numpy()[: len(part)] = part
-        with exact():
+        with no_autocast():
             made = function(batch.to(device)).cpu().numpy()[: len(part)]
         if bearing is not None:
             bearing.check_made(made, part, begin)
         return begin, made
 
-    with exact(), onednn_matmul(), threads(1 if device.type == "cpu" else available):
+    with no_autocast(), onednn_matmul(), threads(1 if device.type == "cpu" else available):
         started = time.perf_counter()
         _, first = computed(next(begins))
         if check is not None:

@@ -28,7 +28,7 @@ from isthmus.estimators.wrapper import Surrounding, under
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import parse_size
 from isthmus.model import Model
-from isthmus.nn.device import choose_device, learning
+from isthmus.nn.device import choose_device, grad_mode
 from isthmus.nn.variables import Variables
 from isthmus.records import Record
 from isthmus.scaling import Affine, Extent
@@ -37,7 +37,7 @@ from isthmus.training.state import State
 __all__ = ["load", "load_autoencoder"]
 
 
-@learning()  # what was loaded can be trained, wherever it was loaded
+@grad_mode()  # what was loaded can be trained, wherever it was loaded
 def load(
     path: str | os.PathLike[str],
     *,

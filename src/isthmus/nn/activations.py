@@ -1,4 +1,4 @@
-"""Activation functions by name: as a function for bottlenecks, as a layer for architectures."""
+"""Activation functions by name: functions for bottlenecks, layers for architectures."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _LAYERS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "si
 
 
 def activate(h: Tensor, activation: Activation) -> Tensor:
-    """The activation function by its name."""
+    """Applies an activation function to a tensor of any shape."""
     return h if activation == "linear" else _FUNCTIONS[activation](h)
 
 
 def activation_layers(activation: Activation) -> list[nn.Module]:
-    """The layer of an activation function; none where it is linear."""
+    """The layer of an activation function, in a list that is empty for "linear"."""
     return [] if activation == "linear" else [_LAYERS[activation]()]

@@ -1,4 +1,4 @@
-"""Where to compute, in which precision, and what the machine is told so that it computes fast."""
+"""Devices and precision, and settings of PyTorch and of the C library for speed."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ import torch
 from isthmus.errors import IsthmusWarning, RecordError
 
 __all__ = [
-    "casting",
+    "autocast_to",
     "check_bfloat16",
     "choose_device",
     "computes_bfloat16",
     "enable_malloc_reuse",
-    "exact",
-    "learning",
-    "learns",
+    "grad_mode",
+    "no_autocast",
     "onednn_matmul",
     "threads",
     "trim_malloc",
+    "with_grad_mode",
 ]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A forked process has none of the threads that its parent computed with, and would wait for them for ever.
+# A forked process does not have the threads of its parent, and would wait for them forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
-_WITHIN: set[object] = set()  # who is within `onednn_matmul` now
-_SWITCHING = threading.RLock()
-_KEPT = 2**30  # bytes
-_LARGEST = 2**25  # bytes, the most that the C library allows
+_ACTIVE: set[object] = set()  # one object per active `onednn_matmul` context
+_SWITCH_LOCK = threading.RLock()
+_TRIM_BYTES = 2**30
+_MMAP_BYTES = 2**25  # the maximum of glibc
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # in glibc's malloc.h
-_USERS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+_USER_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU if there is one. `RecordError` if it cannot be used here."""
+    """The PyTorch device of this name; "auto" is a GPU if there is one. `RecordError` if the device is not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device).item()  # "meta" has no numbers
+        torch.empty(1, device=device).item()  # fails on "meta", whose tensors have no values
     except (RuntimeError, AssertionError):
-        raise RecordError(f"device={name!r} cannot be used here; try device='cpu'") from None
+        raise RecordError(f"device={name!r} is not available on this machine; try device='cpu'") from None
     return device
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the processor has instructions of its own for bfloat16."""
+    """Whether the device has bfloat16 instructions."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
@@ -67,20 +67,19 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def check_bfloat16(precision: str, device: torch.device) -> None:
-    """`IsthmusWarning` where a training would compute in bfloat16 and the device has no instructions for it."""
+    """Gives an `IsthmusWarning` if the precision is bfloat16 and the device has no instructions for it."""
     if precision == "bfloat16" and not computes_bfloat16(device):
         warnings.warn(
-            "precision='bfloat16' is computed without instructions for it on this processor, up to a hundred times slower than 'float32': "
-            "take that, or 'auto'",
+            "precision='bfloat16' is up to a hundred times slower than 'float32' on this processor, which has no bfloat16 instructions; "
+            "use 'float32' or 'auto'",
             IsthmusWarning,
             stacklevel=3,
         )
 
 
 @contextmanager
-def exact() -> Iterator[None]:
-    """Within, products are computed in the precision of their numbers, even where PyTorch's autocast is on, and on the processor, or
-    where we say, whatever the default device is."""
+def no_autocast() -> Iterator[None]:
+    """A context without PyTorch's autocast, and with the CPU as PyTorch's default device, whatever the user has set."""
     with ExitStack() as stack:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
@@ -91,10 +90,10 @@ def exact() -> Iterator[None]:
 
 
 @contextmanager
-def casting(x: torch.Tensor, dtype: torch.dtype | None) -> Iterator[None]:
-    """Within, products and convolutions of tensors like x are computed in another type, if one is given.
+def autocast_to(x: torch.Tensor, dtype: torch.dtype | None) -> Iterator[None]:
+    """A context with autocast to a dtype on the device of x; None changes nothing.
 
-    What was cast is forgotten after. PyTorch does so by itself only where no other autocast is around, and would go on with old weights.
+    The autocast cache is cleared at the end. PyTorch does so only at the end of the outermost autocast, and would reuse old weights.
     """
     if dtype is None:
         yield
@@ -105,143 +104,143 @@ def casting(x: torch.Tensor, dtype: torch.dtype | None) -> Iterator[None]:
 
 
 @contextmanager
-def learning() -> Iterator[None]:
-    """Within, tensors can learn: whatever mode the caller, or an interrupt, left PyTorch in. After, the mode is what it was."""
-    with exact(), torch.inference_mode(False), torch.enable_grad():
+def grad_mode() -> Iterator[None]:
+    """A context in which gradients are computed, in whatever mode PyTorch is. The mode is restored at the end."""
+    with no_autocast(), torch.inference_mode(False), torch.enable_grad():
         yield
 
 
-def learns(reports: Callable[P, Generator[T, None, None]]) -> Callable[P, Generator[T, None, None]]:
-    """Makes a generator work in the mode of `learning`; between what it yields the caller's stands."""
+def with_grad_mode(reports: Callable[P, Generator[T, None, None]]) -> Callable[P, Generator[T, None, None]]:
+    """Decorates a generator to run in `grad_mode`. While the caller handles a report, PyTorch has the caller's mode."""
 
     @wraps(reports)
     def switched(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
-        working = reports(*args, **kwargs)
+        inner = reports(*args, **kwargs)
         try:
             while True:
-                with learning():
-                    report = next(working, None)
+                with grad_mode():
+                    report = next(inner, None)
                 if report is None:
                     return
                 yield report
         finally:
-            if not sys.is_finalizing():  # where a generator is left open at the very end, PyTorch may be half gone
-                with learning():
-                    working.close()
+            if not sys.is_finalizing():  # at interpreter shutdown PyTorch may be partly unloaded
+                with grad_mode():
+                    inner.close()
 
     return switched
 
 
-class _Undo:
-    """Puts a setting back: when it is left or, where an interrupt came in the way of that, when nothing holds this any more."""
+class _Restore:
+    """Restores a setting when called, or when garbage-collected if an interrupt prevented the call."""
 
-    def __init__(self, put_back: Callable[[], None]) -> None:
-        self.put_back, self.rescue = put_back, weakref.finalize(self, put_back)
-        self.rescue.atexit = False
+    def __init__(self, restore: Callable[[], None]) -> None:
+        self.restore, self.finalizer = restore, weakref.finalize(self, restore)
+        self.finalizer.atexit = False
 
     def __call__(self) -> None:
-        self.put_back()
-        self.rescue.detach()
+        self.restore()
+        self.finalizer.detach()
 
 
-class _Held:
-    """Holds the lock of what `onednn_matmul` switches until it is called or, after an interrupt, until nothing holds it any more."""
+class _LockHolder:
+    """Holds the lock of `onednn_matmul` until it is called, or until it is garbage-collected after an interrupt."""
 
     def __init__(self) -> None:
-        self.rescue = weakref.finalize(self, _let_go)
-        self.rescue.atexit = False
-        _SWITCHING.acquire()
+        self.finalizer = weakref.finalize(self, _release_lock)
+        self.finalizer.atexit = False
+        _SWITCH_LOCK.acquire()
 
     def __call__(self) -> None:
-        _let_go()
-        self.rescue.detach()
+        _release_lock()
+        self.finalizer.detach()
 
 
-def _let_go() -> None:
-    if _SWITCHING._is_owned():  # type: ignore[attr-defined]  # by this thread
-        _SWITCHING.release()
+def _release_lock() -> None:
+    if _SWITCH_LOCK._is_owned():  # type: ignore[attr-defined]  # by this thread
+        _SWITCH_LOCK.release()
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Within, PyTorch computes what this thread asks for on so many threads; after, on as many as before. None changes nothing."""
+    """A context in which PyTorch uses this number of CPU threads. The old number is restored at the end. None changes nothing."""
     before = torch.get_num_threads()
     if count is None or count == before:
         yield
         return
-    undo = _Undo(lambda: torch.set_num_threads(before))
+    restoration = _Restore(lambda: torch.set_num_threads(before))
     try:
         torch.set_num_threads(count)
         yield
     finally:
-        undo()
+        restoration()
 
 
 @contextmanager
 def onednn_matmul() -> Iterator[None]:
-    """Within, oneDNN computes float32 products if it does so in float32: twice as fast as MKL on AMD's processors.
+    """A context in which oneDNN computes float32 products, if it keeps float32 precision: twice as fast as MKL on AMD processors.
 
-    A setting that the user made for PyTorch stands.
+    A setting of the user for PyTorch is not changed.
     """
-    products: Any = getattr(torch.backends.mkldnn, "matmul", None) if _exact_in_onednn() else None
-    if products is None:
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None) if _exact_in_onednn() else None
+    if matmul is None:
         yield
         return
     own = object()
-    undo = _Undo(lambda: _leave(products, own))
+    restoration = _Restore(lambda: _exit_onednn(matmul, own))
     try:
-        held = _Held()  # it is one setting for all threads, and stays until the last of ours is out
-        if _WITHIN or products.fp32_precision == "none":
-            _WITHIN.add(own)
-            products.fp32_precision = "bf16"
-        held()
+        lock = _LockHolder()  # the setting is global, and is restored when the last active context ends
+        if _ACTIVE or matmul.fp32_precision == "none":
+            _ACTIVE.add(own)
+            matmul.fp32_precision = "bf16"
+        lock()
         yield
     finally:
-        undo()
+        restoration()
 
 
-def _leave(products: Any, own: object) -> None:
-    """One of those within `onednn_matmul` is out, if it ever was in."""
-    held = _Held()
-    if own in _WITHIN:
-        products.fp32_precision = "bf16" if len(_WITHIN) > 1 else "none"
-        _WITHIN.remove(own)
-    held()
+def _exit_onednn(matmul: Any, own: object) -> None:
+    """Ends one `onednn_matmul` context, if it was active."""
+    lock = _LockHolder()
+    if own in _ACTIVE:
+        matmul.fp32_precision = "bf16" if len(_ACTIVE) > 1 else "none"
+        _ACTIVE.remove(own)
+    lock()
 
 
 @cache
 def _exact_in_onednn() -> bool:
-    """Whether oneDNN, allowed to take bfloat16, keeps to float32: it does where the processor has no tiles for it."""
-    products: Any = getattr(torch.backends.mkldnn, "matmul", None)
-    if not torch.backends.mkldnn.is_available() or not hasattr(products, "fp32_precision"):
+    """Whether oneDNN computes in float32 although bfloat16 is allowed: true on processors without bfloat16 matrix units."""
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    if not torch.backends.mkldnn.is_available() or not hasattr(matmul, "fp32_precision"):
         return False
-    before = products.fp32_precision
+    before = matmul.fp32_precision
     x = torch.linspace(1, 2, 2**14, dtype=torch.float32).reshape(128, 128)
-    products.fp32_precision = "bf16"
+    matmul.fp32_precision = "bf16"
     try:
         return torch.allclose((x @ x).double(), x.double() @ x.double(), rtol=1e-5, atol=0)
     finally:
-        products.fp32_precision = before
+        matmul.fp32_precision = before
 
 
 @cache
 def enable_malloc_reuse() -> None:
-    """Asks the C library to keep what a step frees for the next one; otherwise each step asks the system for every page anew.
+    """Sets the C library to reuse freed memory. By default each training step requests all its pages from the system again.
 
-    Only glibc has the setting, and one that the user made stands. Nothing more is kept than was once in use.
+    Only glibc has this setting; one made by the user is not changed. Memory does not exceed its earlier peak.
     """
-    if not any(name in os.environ for name in _USERS):
-        _told("mallopt", _MMAP_THRESHOLD, _LARGEST)
-        _told("mallopt", _TRIM_THRESHOLD, _KEPT)
+    if not any(name in os.environ for name in _USER_SETTINGS):
+        _call_libc("mallopt", _MMAP_THRESHOLD, _MMAP_BYTES)
+        _call_libc("mallopt", _TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def trim_malloc() -> None:
-    """Asks the C library to return what it keeps to the system."""
-    _told("malloc_trim", 0)
+    """Returns the free memory of the C library to the system."""
+    _call_libc("malloc_trim", 0)
 
 
-def _told(function: str, *numbers: int) -> None:
-    """Calls a function of the C library, if it has it."""
+def _call_libc(function: str, *numbers: int) -> None:
+    """Calls a function of the C library if it exists."""
     try:
         getattr(ctypes.CDLL(None), function)(*numbers)
     except (OSError, AttributeError, TypeError):  # another system, or another C library

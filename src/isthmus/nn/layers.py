@@ -1,4 +1,4 @@
-"""Layers that PyTorch lacks: views between examples and convolutions, and convolutions whose ordinary form wastes most of its work."""
+"""Layers that PyTorch does not have: changes of axis order, and two convolutions that are faster than PyTorch's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from isthmus.nn.invariant import placeless
+from isthmus.nn.invariant import batch_invariant
 
 __all__ = [
     "Crop",
@@ -23,18 +23,18 @@ __all__ = [
 
 
 class ToChannelsFirst(nn.Module):
-    """Examples as they are to the (b, colors, *sides) of convolutions: a view, whose memory is channels last."""
+    """Examples (b, *shape) -> (b, channels, *sides), as convolutions expect them: a view with channels last in memory."""
 
-    def __init__(self, sides: tuple[int, ...], colors: int) -> None:
+    def __init__(self, sides: tuple[int, ...], channels: int) -> None:
         super().__init__()
-        self.shape = (*sides, colors)
+        self.shape = (*sides, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(-1, *self.shape).movedim(-1, 1)
 
 
 class FromChannelsFirst(nn.Module):
-    """The way back from (b, colors, *sides) to the examples' own shape."""
+    """The inverse: (b, channels, *sides) -> examples (b, *shape)."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -45,21 +45,21 @@ class FromChannelsFirst(nn.Module):
 
 
 class FeaturesLast(nn.Module):
-    """(b, features, *positions) -> (b, *positions, features), as bottlenecks want them."""
+    """(b, features, *positions) -> (b, *positions, features), as bottlenecks expect them."""
 
     def forward(self, h: Tensor) -> Tensor:
         return h.movedim(1, -1)
 
 
 class FeaturesFirst(nn.Module):
-    """(b, *positions, features) -> (b, features, *positions), as convolutions want them."""
+    """(b, *positions, features) -> (b, features, *positions), as convolutions expect them."""
 
     def forward(self, z: Tensor) -> Tensor:
         return z.movedim(-1, 1)
 
 
 class Crop(nn.Module):
-    """The middle of what doubling made, at the size wanted."""
+    """A center crop to the given sides: the decoder's upsampling may produce more pixels than an example has."""
 
     def __init__(self, sides: tuple[int, ...]) -> None:
         super().__init__()
@@ -72,28 +72,28 @@ class Crop(nn.Module):
 
 
 class FewChannelConv2d(nn.Conv2d):
-    """A convolution of stride 1 to very few features: one matrix product for all places of the kernel, then a sum of shifted maps.
+    """A convolution of stride 1 to very few features: one matrix product for all kernel positions, then a sum of shifted maps.
 
-    oneDNN computes sixteen features where one is wanted. The sum is taken in float32 where the product is in bfloat16.
+    It is faster, since oneDNN pads the output to sixteen features. A bfloat16 product is summed in float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return placeless(thin, x, self.weight, self.bias)
+        return batch_invariant(few_channel_conv2d, x, self.weight, self.bias)
 
 
-def thin(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What `FewChannelConv2d` computes: (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, h, w)."""
+def few_channel_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The forward pass of `FewChannelConv2d`: x (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, h, w)."""
     kind, (o, c, *sides) = x.device.type, weight.shape
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     rows = x.movedim(1, -1).reshape(-1, c).to(dtype)
     taps = weight.permute(2, 3, 0, 1).reshape(-1, c).to(dtype)
-    maps: Tensor = Products.apply(taps, rows)  # type: ignore[no-untyped-call]  # PyTorch's
+    maps: Tensor = MatmulTransposed.apply(taps, rows)  # type: ignore[no-untyped-call]  # PyTorch's
     y: Tensor = ShiftedSum.apply(maps.reshape(*sides, o, len(x), *x.shape[2:]))  # type: ignore[no-untyped-call]
     return (y if bias is None else y + bias[:, None, None, None]).transpose(0, 1)
 
 
-class Products(torch.autograd.Function):
-    """a (m, c), b (n, c) -> a b' (m, n), with the gradient of b in the order of memory that b has."""
+class MatmulTransposed(torch.autograd.Function):
+    """a (m, c), b (n, c) -> a b' (m, n). The gradient of b has the memory layout of b."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -107,34 +107,34 @@ class Products(torch.autograd.Function):
 
 
 class ShiftedSum(torch.autograd.Function):
-    """Maps (k, k, o, b, h, w), one for each place of a kernel -> their sum (o, b, h, w), each shifted by its place."""
+    """Maps (k, k, o, b, h, w), one per kernel position -> their sum (o, b, h, w), each shifted by its position."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
         ctx.shape, ctx.dtype = maps.shape, maps.dtype
         middle = maps.shape[0] // 2
         total = maps[middle, middle].to(torch.promote_types(maps.dtype, torch.float32), copy=True)
-        for u, v, here, there in _places(maps.shape):
+        for u, v, target, source in _kernel_offsets(maps.shape):
             if (u, v) != (middle, middle):
-                total[(..., *here)].add_(maps[u, v][(..., *there)])
+                total[(..., *target)].add_(maps[u, v][(..., *source)])
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         maps = gradient.new_zeros(ctx.shape, dtype=ctx.dtype)
-        for u, v, here, there in _places(ctx.shape):
-            maps[u, v][(..., *there)] = gradient[(..., *here)]
+        for u, v, target, source in _kernel_offsets(ctx.shape):
+            maps[u, v][(..., *source)] = gradient[(..., *target)]
         return maps
 
 
-def _places(shape: torch.Size) -> list[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
-    """For each place of a kernel: the part of the sum that its map reaches, and the part of the map that falls on it."""
+def _kernel_offsets(shape: torch.Size) -> list[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
+    """For each kernel position: its two indices, the slices of the sum that its map covers, and the slices of the map."""
     k, (h, w) = shape[0], shape[-2:]
 
-    def parts(place: int, side: int) -> tuple[slice, slice]:
-        shift = place - k // 2
-        here = slice(max(0, -shift), max(0, side - max(0, shift)))
-        return here, slice(here.start + shift, max(here.start + shift, here.stop + shift))
+    def parts(tap: int, side: int) -> tuple[slice, slice]:
+        shift = tap - k // 2
+        target = slice(max(0, -shift), max(0, side - max(0, shift)))
+        return target, slice(target.start + shift, max(target.start + shift, target.stop + shift))
 
     return [
         (u, v, (parts(u, h)[0], parts(v, w)[0]), (parts(u, h)[1], parts(v, w)[1])) for u in range(k) for v in range(k)
@@ -142,23 +142,26 @@ def _places(shape: torch.Size) -> list[tuple[int, int, tuple[slice, slice], tupl
 
 
 class UpsampleConv2d(nn.Conv2d):
-    """A convolution of each number twice along both sides, without the doubling.
+    """Nearest-neighbor upsampling by 2 and a convolution in one operation.
 
-    Some of a kernel's k x k places fall on the same number: in places of even and of odd index the result has a smaller kernel each, of
-    sums of weights. All four kinds are one convolution of the small picture, whose maps are then interleaved; with k = 3 that is
-    4 / 9 of the work (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?").
+    Several of the k x k kernel positions cover the same input pixel, so output rows and columns of even and odd index have smaller
+    kernels, made of sums of weights. All four combinations are one convolution of the input, followed by a pixel shuffle. With k = 3
+    this needs 4 / 9 of the operations (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?").
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return placeless(doubled, x, self.weight, self.bias, int(self.padding[0]))
+        return batch_invariant(upsample_conv2d, x, self.weight, self.bias, int(self.padding[0]))
 
 
-def doubled(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """What `UpsampleConv2d` computes: (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, 2 h, 2 w), less what is not padded."""
+def upsample_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """The forward pass of `UpsampleConv2d`: x (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, 2 h, 2 w), smaller without padding."""
     o, c, k, _ = weight.shape
-    even, odd = (-padding) // 2, (1 - padding) // 2  # the first number that places of even and of odd index look at
+    even, odd = (
+        (-padding) // 2,
+        (1 - padding) // 2,
+    )  # the first input pixel under the kernel at even and odd output positions
     with torch.autocast(x.device.type, enabled=False):
-        sums = _sums(k, padding, weight.device, weight.dtype)
+        sums = _weight_sums(k, padding, weight.device, weight.dtype)
         kernels = weight.reshape(-1, k * k) @ sums.flatten(1)
     kernels = kernels.reshape(-1, *sums.shape[1:]).movedim(1, 0).reshape(4 * o, c, *sums.shape[2:])
     maps = F.conv2d(x, kernels, None if bias is None else bias.repeat(4), padding=-even).movedim(1, -1)
@@ -167,19 +170,19 @@ def doubled(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Ten
 
 
 @cache
-def _sums(k: int, padding: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(k k, 4, n, n): which of a kernel's places fall on which number, for even and odd rows and columns."""
+def _weight_sums(k: int, padding: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(k k, 4, n, n): 1 where a kernel position covers an input pixel, for even and odd output rows and columns; else 0."""
     begins = [(parity - padding) // 2 for parity in (0, 1)]
-    with torch.inference_mode(False):  # whoever asks first: training takes them too
+    with torch.inference_mode(False):  # training needs normal tensors, also if inference fills the cache first
         sums = torch.zeros(k, 2, (k - padding) // 2 - begins[1] + 1, device=device, dtype=dtype)
         for parity, begin in enumerate(begins):
-            for place in range(k):
-                sums[place, parity, (parity + place - padding) // 2 - begin] = 1
+            for tap in range(k):
+                sums[tap, parity, (parity + tap - padding) // 2 - begin] = 1
         return torch.einsum("aps,bqt->abpqst", sums, sums).reshape(k * k, 4, *[sums.shape[2]] * 2)
 
 
 class PixelShuffle(torch.autograd.Function):
-    """Maps (b, h, w, 2, 2, features) of even and odd places -> (b, 2 h', 2 w', features); odd ones begin ``second`` rows later."""
+    """Maps (b, h, w, 2, 2, features) of even and odd positions -> (b, 2 h', 2 w', features). Odd ones start ``second`` rows later."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, second: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What own modules draw, such as dropout's masks, is drawn from a stream of ours, whoever else draws meanwhile."""
+"""Random numbers of the user's modules, such as dropout masks: drawn from our own stream, so that other threads do not change them."""
 
 from __future__ import annotations
 
@@ -16,157 +16,157 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from isthmus.errors import NotPossibleError
 
-__all__ = ["drawing_again", "drawing_from"]
+__all__ = ["draw_from", "replay_draws"]
 
 
-class _Last(threading.local):
-    """How a thread drew in its last forward."""
+class _LastForward(threading.local):
+    """The context in which the last forward pass of a thread drew random numbers."""
 
     again: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-_LAST = _Last()
+_LAST_FORWARD = _LastForward()
 
 
 @contextmanager
-def drawing_from(generator: Generator, device: torch.device) -> Iterator[None]:
-    """Within, what would be drawn from the global generators comes from another stream of the generator; they stay as they are.
+def draw_from(generator: Generator, device: torch.device) -> Iterator[None]:
+    """A context in which operations draw from a stream of this generator instead of the global generators, which do not change.
 
-    Where this is the only thread, the global generators are set to the stream meanwhile, and put back. Beside other threads, which may
-    draw from them, each operation that draws is given a generator of its own instead. Both draw the same numbers.
+    In a process with one thread, the global generators are seeded with the stream and restored at the end. With more threads, which
+    may draw from the global generators, each random operation gets a generator as an argument. Both ways draw the same numbers.
     """
     seed = generator.initial_seed() ^ 1
     if device.type == "cuda" or threading.active_count() == 1:  # on a GPU dropout takes no generator
-        _LAST.again = lambda: _globally(seed, device)
-        with _globally(seed, device):
+        _LAST_FORWARD.again = lambda: _seed_global(seed, device)
+        with _seed_global(seed, device):
             yield
     else:
-        mode = _Redirected(Generator(device).manual_seed(seed))
-        _LAST.again = lambda: mode if mode.regions else nullcontext()
+        mode = _GeneratorMode(Generator(device).manual_seed(seed))
+        _LAST_FORWARD.again = lambda: mode if mode.regions else nullcontext()
         with mode:
             yield
 
 
 @contextmanager
-def drawing_again() -> Iterator[None]:
-    """Within the backward of what was just computed: layers that are computed again there draw what they drew before."""
-    again, _LAST.again = _LAST.again, nullcontext
+def replay_draws() -> Iterator[None]:
+    """A context for the backward pass of the last forward pass: recomputed layers draw the same numbers again."""
+    again, _LAST_FORWARD.again = _LAST_FORWARD.again, nullcontext
     with again():
         yield
 
 
 @contextmanager
-def _globally(seed: int, device: torch.device) -> Iterator[None]:
-    """Within, the global generators of a device are set; they are put back after."""
+def _seed_global(seed: int, device: torch.device) -> Iterator[None]:
+    """A context in which the global generator of a device is seeded. It is restored at the end."""
     cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if cuda else []):
-        world = torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
-        world.manual_seed(seed)
+        default = torch.cuda.default_generators[device.index or 0] if cuda else torch.default_generator
+        default.manual_seed(seed)
         yield
 
 
-class _Redirected(TorchDispatchMode):
-    """Gives every operation that draws a generator. PyTorch keeps a mode to the thread that entered it.
+class _GeneratorMode(TorchDispatchMode):
+    """Passes a generator to every random operation of this thread; a dispatch mode does not affect other threads.
 
-    What torch.utils.checkpoint computes again in the backward begins where the generator stood when it was computed first.
+    A region of torch.utils.checkpoint that is recomputed in the backward pass starts from the generator state of its forward pass.
     """
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # PyTorch's
         self.generator = generator
-        self.regions: dict[object, Tensor] = {}  # where the generator stood at the first draw of each
-        self.repeated: dict[object, Generator] = {}  # of each time that one is computed again
+        self.regions: dict[object, Tensor] = {}  # checkpoint region -> generator state at its first draw
+        self.repeated: dict[object, Generator] = {}  # recomputation of a region -> its generator
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # to skip it, PyTorch would import its compiler, which takes seconds
+        return False  # True would import PyTorch's compiler, which takes seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not _draws(func) or kwargs.get("generator") is not None:
+        if not _is_random(func) or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
         return _seeded(func)(*args, **kwargs, generator=self._stream())
 
     def _stream(self) -> Generator:
-        """The generator for a draw: that of what is computed again, or the one that draws everything else."""
-        begun, again = _checkpoints()
+        """The generator for a draw: that of the recomputed region, or the common one."""
+        entered, again = _checkpoints()
         stream = self.generator
         if again is not None:
             region, time = again
             if time not in self.repeated:
                 if region not in self.regions:
-                    raise _unknown()
+                    raise _unknown_checkpoint()
                 self.repeated[time] = Generator(stream.device).set_state(self.regions[region])
             stream = self.repeated[time]
-        for region in begun:
+        for region in entered:
             if region not in self.regions:
                 self.regions[region] = stream.get_state()
         return stream
 
 
 @cache
-def _draws(func: Any) -> bool:
+def _is_random(func: Any) -> bool:
     """Whether an operation draws random numbers."""
     return torch.Tag.nondeterministic_seeded in func.tags
 
 
 @cache
 def _seeded(func: Any) -> Any:
-    """The form of an operation that takes a generator."""
+    """The overload of an operation that has a generator argument."""
     names = {argument.name for argument in func._schema.arguments} | {"generator"}
-    forms = (getattr(func.overloadpacket, name) for name in func.overloadpacket.overloads())
-    for form in (func, *forms):
-        if {argument.name for argument in form._schema.arguments} == names:
-            return form
+    overloads = (getattr(func.overloadpacket, name) for name in func.overloadpacket.overloads())
+    for overload in (func, *overloads):
+        if {argument.name for argument in overload._schema.arguments} == names:
+            return overload
     raise NotPossibleError(
-        f"the own modules draw random numbers by {func}, which takes no generator: train them where no other thread runs"
+        f"these modules draw random numbers with {func}, which has no generator argument: train them in a process without other threads"
     )
 
 
 def _checkpoints() -> tuple[list[object], tuple[object, object] | None]:
-    """The regions of torch.utils.checkpoint that are computed now, and the one around them that is computed again, and which time.
+    """The active regions of torch.utils.checkpoint, and the recomputed region around them with its frame, or None.
 
-    PyTorch gives no other view of it than the frames of its functions.
+    PyTorch has no interface for this, so it is read from the stack frames.
     """
-    begun, frame = list[object](), sys._getframe(3)
+    entered, frame = list[object](), sys._getframe(3)
     while frame is not None and not frame.f_globals.get("__name__", "").startswith("isthmus."):
         name = frame.f_code.co_name
-        if frame.f_globals.get("__name__") == "torch.utils.checkpoint" and name in _KNOWN:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint" and name in _CHECKPOINT_FRAMES:
             try:
-                region = _KNOWN[name](frame)
+                region = _CHECKPOINT_FRAMES[name](frame)
             except (KeyError, AttributeError):
-                raise _unknown() from None
+                raise _unknown_checkpoint() from None
             if region is not None and name in {"backward", "recompute_fn"}:
-                return begun, (region, frame)
+                return entered, (region, frame)
             if region is not None:
-                begun.append(region)
+                entered.append(region)
         frame = frame.f_back  # type: ignore[assignment]
-    return begun, None
+    return entered, None
 
 
-def _begun(frame: FrameType) -> object:
-    """What stands for a region while it is computed; None in PyTorch's older way, which has a frame of its own."""
-    made = frame.f_locals.get("gen")
-    return None if made is None else made.gi_frame.f_locals["new_frame"]
+def _region_of_forward(frame: FrameType) -> object:
+    """The object that identifies a region in its forward pass; None for reentrant checkpoints, which have their own frames."""
+    generator = frame.f_locals.get("gen")
+    return None if generator is None else generator.gi_frame.f_locals["new_frame"]
 
 
-def _repeated(frame: FrameType) -> object:
-    """The same while it is computed again."""
+def _region_of_recompute(frame: FrameType) -> object:
+    """The same object while the region is recomputed."""
     while frame.f_code.co_name != "unpack_hook":
         frame = frame.f_back  # type: ignore[assignment]
     return frame.f_locals["frame"]
 
 
-_KNOWN: dict[str, Callable[[FrameType], object]] = {
-    "checkpoint": _begun,
-    "recompute_fn": _repeated,
+_CHECKPOINT_FRAMES: dict[str, Callable[[FrameType], object]] = {
+    "checkpoint": _region_of_forward,
+    "recompute_fn": _region_of_recompute,
     "forward": lambda frame: frame.f_locals["ctx"],
     "backward": lambda frame: frame.f_locals["ctx"],
 }
 
 
-def _unknown() -> NotPossibleError:
+def _unknown_checkpoint() -> NotPossibleError:
     return NotPossibleError(
-        "the own modules draw random numbers, as dropout does, within a torch.utils.checkpoint that this version of isthmus does not "
-        "know, and beside other threads they would draw others when they are computed again: train them where no other thread runs"
+        "these modules draw random numbers, for example for dropout, in a torch.utils.checkpoint of an unknown version, and with other "
+        "threads the recomputation would draw different numbers: train them in a process without other threads"
     )

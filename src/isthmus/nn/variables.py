@@ -25,9 +25,9 @@ class Variables(nn.Module):
             self.register_buffer(name, value)
 
     def __getitem__(self, name: str) -> Tensor:
-        held = getattr(self, name)
-        assert isinstance(held, Tensor)
-        return held
+        value = getattr(self, name)
+        assert isinstance(value, Tensor)
+        return value
 
     def __contains__(self, name: str) -> bool:
         return hasattr(self, name)

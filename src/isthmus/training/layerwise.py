@@ -17,7 +17,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Likelihood, Normal
 from isthmus.model import Losses, Model, Trainable
-from isthmus.nn.device import casting
+from isthmus.nn.device import autocast_to
 from isthmus.nn.layers import FeaturesFirst, ToChannelsFirst
 from isthmus.nn.variables import Variables
 from isthmus.training.batches import Source
@@ -92,10 +92,10 @@ class Layer(Trainable):
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The losses (b,) of reconstructing the target (b, *shape) from x, in nats per example."""
-        with casting(x, autocast):
+        with autocast_to(x, autocast):
             hidden = self.encoder(_fill_missing(x, self._fill))
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
-        with casting(x, autocast):
+        with autocast_to(x, autocast):
             output = self.decoder(code.z)
         return Losses(self._nll(output.to(x.dtype), target), code.penalty, code.stats)
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from isthmus.model import Losses, Trainable
 from isthmus.nn.device import onednn_matmul, threads
-from isthmus.nn.module_rng import drawing_again
+from isthmus.nn.module_rng import replay_draws
 from isthmus.training import cuda_graph
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig, autocast
@@ -66,7 +66,7 @@ class Step:
         terms = [term for term in (losses.nll, losses.penalty) if term.requires_grad]
         if terms:  # backward of a scalar: with gradients given, PyTorch first imports sympy, which takes half a second
             total = torch.dot(sum(terms[1:], terms[0]), torch.full_like(terms[0], weight))
-            with drawing_again():
+            with replay_draws():
                 total.backward()
         if record.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), record.clip)

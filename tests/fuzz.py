@@ -19,7 +19,7 @@ import atheris
 with atheris.instrument_imports(include=["isthmus"]):
     from isthmus import load
     from isthmus.errors import ModelFileError
-    from isthmus.io.safetensors import opened, packed
+    from isthmus.io.safetensors import opened, serialize
 
 FILES = Path(__file__).parent / "files"
 
@@ -32,15 +32,17 @@ def main() -> None:
         tensors = []
         for file in sorted(FILES.glob("format-2-*.safetensors")):
             with opened(file) as contents:
-                tensors.append(contents.everything())
-                (seeds / f"{file.name}.entry").write_bytes(bytes([len(tensors)]) + contents.texts["isthmus"].encode())
+                tensors.append(contents.all_tensors())
+                (seeds / f"{file.name}.entry").write_bytes(
+                    bytes([len(tensors)]) + contents.metadata["isthmus"].encode()
+                )
             (seeds / file.name).write_bytes(b"\0" + file.read_bytes())
 
         def once(content: bytes) -> None:
             number, rest = (content[0] % (len(tensors) + 1), content[1:]) if content else (0, b"")
             if number:
                 text = rest.decode("utf-8", "ignore")
-                rest = b"".join(packed({"isthmus": text}, tensors[number - 1]))
+                rest = b"".join(serialize({"isthmus": text}, tensors[number - 1]))
             target.write_bytes(rest)
             with contextlib.suppress(ModelFileError):
                 load(target)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isthmus.io.safetensors import opened, packed
+from isthmus.io.safetensors import opened, serialize
 
 __all__ = ["CHECKPOINTS", "Edit", "edited", "long_history", "parts", "put"]
 
@@ -23,12 +23,12 @@ Edit = Callable[[Header, Tensors], None]
 def parts(path: Path) -> tuple[Header, Tensors]:
     """What a file says, and its tensors."""
     with opened(path) as contents:
-        return json.loads(contents.texts["isthmus"]), contents.everything()
+        return json.loads(contents.metadata["isthmus"]), contents.all_tensors()
 
 
 def put(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> Path:
     """The file of what it is to say."""
-    path.write_bytes(b"".join(packed({"isthmus": json.dumps(header)}, tensors)))
+    path.write_bytes(b"".join(serialize({"isthmus": json.dumps(header)}, tensors)))
     return path
 
 

@@ -36,7 +36,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, TopK
 from isthmus.errors import IsthmusError, ModelFileError
 from isthmus.io.atomic import replace_file
-from isthmus.io.safetensors import opened, packed
+from isthmus.io.safetensors import opened, serialize
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
@@ -96,11 +96,11 @@ def test_what_is_written_is_read_by_us_and_by_others(
         name: torch.randint(0, 2, shape, generator=generator).to(dtype) for name, (dtype, shape) in kinds.items()
     }
     path = tmp_path_factory.mktemp("x") / "x"
-    path.write_bytes(b"".join(packed({"isthmus": "ü", "more": ""}, tensors)))
+    path.write_bytes(b"".join(serialize({"isthmus": "ü", "more": ""}, tensors)))
     with opened(path) as contents:
-        ours = contents.everything()
-        assert dict(contents.texts).keys() == {"isthmus", "more", "sha256"}
-        assert {name: (t.dtype, t.shape) for name, t in contents.sketches().items()} == {
+        ours = contents.all_tensors()
+        assert dict(contents.metadata).keys() == {"isthmus", "more", "sha256"}
+        assert {name: (t.dtype, t.shape) for name, t in contents.meta_tensors().items()} == {
             name: (t.dtype, t.shape) for name, t in tensors.items()
         }
     theirs = safetensors.torch.load(path.read_bytes())
@@ -243,7 +243,7 @@ def test_what_is_no_file_is_refused_at_once(kind: str, path: Path, fitted: Autoe
     before = path.read_bytes()
     with pytest.raises(ModelFileError, match=r"link|not a file"):
         load(target)
-    named = "a symbolic link" if kind.startswith("link") else "a folder" if kind == "folder" else "no file"
+    named = "a symbolic link" if kind.startswith("link") else "a folder" if kind == "folder" else "not a file"
     with pytest.raises(OSError, match=f"this is {named}; give the name of a file") as caught:
         fitted.save(target)
     assert str(target) in str(caught.value)
@@ -371,7 +371,7 @@ def test_where_nothing_can_be_written_the_old_file_stays_and_the_error_names_it(
     last = receiver.recv()
     process.join()
     assert str(path) in last
-    assert {"full": "File too large", "folder": "denied", "file": "may not be written"}[way] in last
+    assert {"full": "File too large", "folder": "denied", "file": "is read-only"}[way] in last
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
@@ -393,9 +393,9 @@ def test_where_nothing_can_be_written_the_old_file_stays_and_the_error_names_it(
 )
 def test_what_a_header_asks_for_takes_neither_memory_nor_time(changes: dict[str, Any], path: Path) -> None:
     with opened(path) as contents:
-        header, tensors = json.loads(contents.texts["isthmus"]), contents.everything()
+        header, tensors = json.loads(contents.metadata["isthmus"]), contents.all_tensors()
     header["fitted"] |= changes
-    path.write_bytes(b"".join(packed({"isthmus": json.dumps(header)}, tensors)))
+    path.write_bytes(b"".join(serialize({"isthmus": json.dumps(header)}, tensors)))
     with pytest.raises(ModelFileError):
         load(path)
     times = list[float]()
@@ -419,7 +419,7 @@ def memory(what: str, anew: bool = False) -> int:
 
 def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="take fewer layers"):
-        packed({"isthmus": "x" * (2 << 20)}, {})
+        serialize({"isthmus": "x" * (2 << 20)}, {})
 
 
 def test_an_error_of_the_system_keeps_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

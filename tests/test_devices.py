@@ -79,7 +79,7 @@ print(kept, faults())
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
 def test_memory_of_a_step_is_kept_for_the_next_unless_the_user_set_it_otherwise() -> None:
     def faults(**settings: str) -> list[int]:
-        environment = {k: v for k, v in os.environ.items() if k not in device._USERS} | settings
+        environment = {k: v for k, v in os.environ.items() if k not in device._USER_SETTINGS} | settings
         command = [sys.executable, "-c", FAULTS]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return [int(word) for word in done.stdout.split()]

@@ -27,7 +27,7 @@ from isthmus.bottlenecks import Gaussian
 from isthmus.data.options import ReadOptions
 from isthmus.data.tables import reading
 from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError
-from isthmus.io.memory_limit import insist
+from isthmus.io.memory_limit import set_memory_limit
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 
@@ -162,7 +162,9 @@ def test_a_model_that_asks_for_much_time_is_a_sentence_where_it_is_used(
     path, images = slow
     monkeypatch.chdir(tmp_path)
     ae, began = load(path), time.process_time()
-    with pytest.raises(MemoryLimitError, match=r"multiplications.*insist, by isthmus\.load\(\.\.\., max_memory="):
+    with pytest.raises(
+        MemoryLimitError, match=r"multiplications.*remove the limit with isthmus\.load\(\.\.\., max_memory="
+    ):
         DEEDS[deed](ae, images)
     assert time.process_time() - began < 3
     assert not list(tmp_path.iterdir())
@@ -176,11 +178,11 @@ def test_who_insists_or_made_the_model_waits_as_long_as_it_takes(
     assert load(path, max_memory="100GB").encode(images) == "computed"
     own = Autoencoder(Gaussian(2), architecture=Conv((8, 8), kernel=201), kind="images", random_state=0, device="cpu")
     assert own.initialize(images).encode(images) == "computed"
-    insist("100GB")
+    set_memory_limit("100GB")
     try:
         assert load(path).encode(images) == "computed"
     finally:
-        insist(None)
+        set_memory_limit(None)
 
 
 @pytest.mark.promise(22)

@@ -1,4 +1,4 @@
-"""Memory: what the machine has left, what is in proportion, and a person's word."""
+"""Limits of memory: of the machine, of the size of the input, and of the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from isthmus.errors import MemoryLimitError, RecordError
 from isthmus.io import memory_limit
-from isthmus.io.memory_limit import available, check_memory, insist, parse_size
+from isthmus.io.memory_limit import available_memory, check_memory, parse_size, set_memory_limit
 
 GB = 10**9
 
@@ -36,23 +36,23 @@ def test_sizes_are_read_as_people_write_them(said: Any, count: int) -> None:
     "said", ["", "many", "-4GB", "0", "4 XB", "nan", "inf", "1e400", "9" * 40 + "TB", True, -1, 0.0]
 )
 def test_what_is_no_size_is_a_sentence(said: Any) -> None:
-    with pytest.raises(RecordError, match=r"max_memory=.* cannot be"):
+    with pytest.raises(RecordError, match=r"invalid max_memory="):
         parse_size(said)
 
 
 def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_limit, "available", lambda: 8.0 * GB)
+    monkeypatch.setattr(memory_limit, "available_memory", lambda: 8.0 * GB)
     check_memory(GB // 3, "it", given=0)
     check_memory(5 * GB, "it", given=5 * 10**6)
     check_memory(7 * GB, "it")
     check_memory(15 * GB, "it", rough=True)
     for needed, choices, why in (
-        (GB, {"given": 0}, "537 MB are in proportion"),
-        (5 * GB, {"given": 10**6}, "1.02 GB are in proportion"),
+        (GB, {"given": 0}, "537 MB are allowed for an input of this size"),
+        (5 * GB, {"given": 10**6}, "1.02 GB are allowed for an input of this size"),
         (9 * GB, {"given": 10**9}, "8 GB are left on this machine"),
         (9 * GB, {}, "8 GB are left on this machine"),
         (17 * GB, {"rough": True}, "8 GB are left on this machine"),
-        (GB, {"given": 0, "rough": True}, "537 MB are in proportion"),
+        (GB, {"given": 0, "rough": True}, "537 MB are allowed for an input of this size"),
         (float("inf"), {"given": 0}, "more than a million TB"),
         (2 * GB, {"max_memory": GB}, "1 GB are allowed"),
     ):
@@ -60,21 +60,21 @@ def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypa
             check_memory(needed, "it", **choices)
         assert "\n" not in str(caught.value)
     check_memory(9 * GB, "it", given=0, max_memory=10 * GB)
-    insist("20GB")
+    set_memory_limit("20GB")
     try:
         check_memory(19 * GB, "it", given=0)
         check_memory(19 * GB, "it")
         with pytest.raises(MemoryLimitError, match="20 GB are allowed"):
             check_memory(21 * GB, "it", given=10**12)
     finally:
-        insist(None)
+        set_memory_limit(None)
 
 
 def test_the_address_space_of_the_process_counts() -> None:
     resource = pytest.importorskip("resource")  # not on Windows
     code = (
-        "import resource; from isthmus.io.memory_limit import available; before = available(); "
-        "resource.setrlimit(resource.RLIMIT_AS, (10**9, resource.RLIM_INFINITY)); print(before > available() < 10**9)"
+        "import resource; from isthmus.io.memory_limit import available_memory; before = available_memory(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (10**9, resource.RLIM_INFINITY)); print(before > available_memory() < 10**9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
@@ -103,10 +103,10 @@ def test_a_control_group_counts(kind: str, tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "read_text", told)
     monkeypatch.setattr(memory_limit, "_CGROUPS", tmp_path)
-    assert available() == 150_000_000
+    assert available_memory() == 150_000_000
 
 
 def test_where_nothing_is_known_nothing_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_of_machine", "_of_groups", "_of_process"):
         monkeypatch.setattr(memory_limit, name, lambda: iter(()))
-    assert available() == float("inf")
+    assert available_memory() == float("inf")

@@ -230,7 +230,7 @@ def test_an_interrupt_outside_of_a_training_is_said_and_is_no_success(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isthmus.io.memory_limit.insist", interrupted)
+    monkeypatch.setattr("isthmus.io.memory_limit.set_memory_limit", interrupted)
     monkeypatch.setattr(sys, "argv", ["isthmus", "data", "digits"])
     with pytest.raises(SystemExit) as end:
         cli.main()

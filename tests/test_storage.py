@@ -30,7 +30,7 @@ from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError
 from isthmus.estimators.model_file import FORMAT
-from isthmus.io.safetensors import packed
+from isthmus.io.safetensors import serialize
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
 
@@ -55,7 +55,7 @@ def parts(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def put(path: Path, header: Any, tensors: dict[str, torch.Tensor]) -> None:
-    path.write_bytes(b"".join(packed({"isthmus": json.dumps(header)}, tensors)))
+    path.write_bytes(b"".join(serialize({"isthmus": json.dumps(header)}, tensors)))
 
 
 def refused(path: Path) -> str:
@@ -296,7 +296,7 @@ def test_an_unknown_entry_is_refused_by_its_name(path: Path) -> None:
 @pytest.mark.promise(4)
 def test_an_unknown_text_is_refused_by_its_name(path: Path) -> None:
     header, tensors = parts(path)
-    path.write_bytes(b"".join(packed({"isthmus": json.dumps(header), "surprise": "1"}, tensors)))
+    path.write_bytes(b"".join(serialize({"isthmus": json.dumps(header), "surprise": "1"}, tensors)))
     assert "surprise is unknown" in refused(path)
     put(path, header | {"round": {"surprise": 1}}, tensors)
     assert "surprise is unknown" in refused(path)

@@ -27,7 +27,7 @@ from isthmus.cli import analyze, apply, train
 from isthmus.cli.console import fail, say, sentences
 from isthmus.cli.signals import terminable
 from isthmus.io import memory_limit
-from isthmus.io.terminal import complain, lost, put, show_traceback, tolerant
+from isthmus.io.terminal import complain, make_streams_tolerant, put, show_traceback, unprinted
 
 __all__ = ["app", "main"]
 
@@ -52,7 +52,7 @@ def root(
     ] = None,
 ) -> None:
     """The options that come before a verb."""
-    memory_limit.insist(max_memory)
+    memory_limit.set_memory_limit(max_memory)
     if version:
         say(f"isthmus {__version__}")
         raise typer.Exit
@@ -97,9 +97,9 @@ for panel, verbs in VERBS.items():
 
 def main() -> NoReturn:
     """The entry point. What could not be printed stops nothing, and makes the exit code of what else succeeded 1."""
-    tolerant()
+    make_streams_tolerant()
     code = _run()
-    missing = lost()
+    missing = unprinted()
     if missing is not None:
         complain(f"isthmus: {missing}{'' if code else '; all else is done'}")
     raise SystemExit(code or int(missing is not None))

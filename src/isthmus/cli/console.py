@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from isthmus.io.terminal import complain, drawn_table, interactive, put, rich_console
+from isthmus.io.terminal import complain, interactive, put, rich_console, rich_table
 from isthmus.text import as_json, sentence
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def say_json(value: Any) -> None:
 def table(header: list[str], rows: list[list[str]]) -> None:
     """A table that fits the terminal, or plain columns where there is none."""
     console = rich_console()
-    (console if console.is_terminal else rich_console(width=200)).print(drawn_table(header, rows))
+    (console if console.is_terminal else rich_console(width=200)).print(rich_table(header, rows))
 
 
 def counted(n: int, what: str) -> str:

@@ -30,7 +30,7 @@ from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
 from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
-from isthmus.io.safetensors import CHECKSUM, opened, packed, unique_json
+from isthmus.io.safetensors import CHECKSUM, opened, serialize, unique_json
 from isthmus.records import Count, Record, describe, read
 from isthmus.training.state import Report
 
@@ -152,7 +152,7 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Writes a model file in one piece: the old file stays until the new one is whole."""
     entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
-    replace_file(Path(path), packed({"isthmus": json.dumps(entry)}, tensors))
+    replace_file(Path(path), serialize({"isthmus": json.dumps(entry)}, tensors))
 
 
 class File(NamedTuple):
@@ -184,11 +184,11 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
     if path.is_dir():
         raise ModelFileError(f"{shown(path)} is not a file; a run's model is the file model.safetensors in its folder")
     with opened(path) as contents, agreeing(path):
-        header, notes = _header(path, contents.texts)
-        there = contents.sketches()
+        header, notes = _header(path, contents.metadata)
+        there = contents.meta_tensors()
         affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
         _agree(there, expected(header, there | affine) | ({} if notes else expected_notes(header.statistics, there)))
-        tensors = contents.everything(checked=not notes) | notes  # the first format had no checksum
+        tensors = contents.all_tensors(checked=not notes) | notes  # the first format had no checksum
         history = read_history(header.statistics, header.epoch, tensors)
         columns = read_columns(tensors, header.shape)
     return File(header, tensors, history, columns)
@@ -215,14 +215,14 @@ def _short(reason: str) -> str:
     return shown(reason if len(reason) < 300 else f"{reason[:280]} ...")
 
 
-def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
+def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
     """The header's entry, checked; and of a file of the first format, which had them here, the notes."""
-    if "isthmus" not in texts:
+    if "isthmus" not in metadata:
         raise ModelFileError(
             f"{shown(path)} is a safetensors file, but isthmus did not write it: the header has no 'isthmus'"
         )
     try:
-        entry = unique_json(texts["isthmus"])
+        entry = unique_json(metadata["isthmus"])
         version = entry.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelFileError(f"{shown(path)} is damaged: the header's 'isthmus' cannot be read") from None
@@ -232,7 +232,7 @@ def _header(path: Path, texts: Mapping[str, str]) -> tuple[Header, Tensors]:
             f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; install a newer isthmus"
         )
     first = version == 1
-    _check_names(path, entry, texts.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM}), first)
+    _check_names(path, entry, metadata.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM}), first)
     with agreeing(path):
         entry = upgrade_header(entry, version)
     with _sound(path):

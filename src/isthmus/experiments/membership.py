@@ -22,7 +22,7 @@ from isthmus.data.validation import blocks
 from isthmus.errors import DataError, ModelFileError
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
-from isthmus.io.safetensors import CHECKSUM, opened, packed
+from isthmus.io.safetensors import CHECKSUM, opened, serialize
 
 __all__ = [
     "FILE",
@@ -134,7 +134,7 @@ def write_membership(folder: Path, record: Membership) -> None:
     about = _About(n=record.n, held=record.held, data=record.data, kept=record.keys is not None)
     keys = np.empty(0, np.uint64) if record.keys is None else record.keys
     tensors = {"keys": keys} | ({} if record.rounded is None else {"rounded": record.rounded})
-    parts = packed(
+    parts = serialize(
         {"isthmus split": about.model_dump_json()},
         {name: torch.from_numpy(each.view(np.int64).copy()) for name, each in tensors.items()},
     )
@@ -152,19 +152,19 @@ def read_membership(folder: Path) -> Membership | None:
         return None
     try:
         with opened(path) as contents:
-            about = _About.model_validate_json(contents.texts["isthmus split"], strict=True)
-            there = contents.sketches()
+            about = _About.model_validate_json(contents.metadata["isthmus split"], strict=True)
+            there = contents.meta_tensors()
             rows = about.n if about.kept else 0
             asked = dict.fromkeys(("keys", *({"rounded"} & there.keys())), (torch.int64, (rows,)))
             if (
                 (about.n > REMEMBERED and about.kept)
                 or about.held >= about.n
-                or contents.texts.keys() - {"isthmus split", CHECKSUM}
+                or contents.metadata.keys() - {"isthmus split", CHECKSUM}
             ):
                 raise ValueError("its counts cannot be")
             if {name: (t.dtype, tuple(t.shape)) for name, t in there.items()} != asked:
                 raise ValueError("it has not a key for each example")
-            tensors = {name: each.numpy().view(np.uint64) for name, each in contents.everything().items()}
+            tensors = {name: each.numpy().view(np.uint64) for name, each in contents.all_tensors().items()}
             keys = tensors["keys"]
         if about.kept and (hash_keys(keys) != about.data or int((keys & HELD_OUT).sum()) != about.held):
             raise ValueError("its keys are others than it says")

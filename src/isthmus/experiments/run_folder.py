@@ -34,7 +34,7 @@ from isthmus.experiments.run_record import (
     source_of,
     write_record,
 )
-from isthmus.io.atomic import alone, check_folder, check_writable, replace_file
+from isthmus.io.atomic import check_folder, check_writable, lock_folder, replace_file
 from isthmus.io.tables import csv_records
 from isthmus.text import command
 from isthmus.training.state import Report
@@ -119,7 +119,7 @@ def reserve_folder(folder: Path, check: Callable[[Path], None] | None = None) ->
         PermissionError: it is not writable.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    with alone(folder):
+    with lock_folder(folder):
         ours = [folder / name for name in (RECORD, HISTORY, MEMBERSHIP) if not (folder / name).exists()]
         try:
             if check is not None:

@@ -17,7 +17,7 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, write_membership
-from isthmus.io.atomic import holds, replace_file
+from isthmus.io.atomic import has_content, replace_file
 from isthmus.io.files import open_regular
 from isthmus.text import as_json, command
 
@@ -152,7 +152,7 @@ def write_record(folder: Path, source: DataSource | None, info: RunInfo, members
     summary = None if membership is None else f"{membership.held} of {membership.n} held out, {membership.data}"
     path = folder / RECORD
     content = as_json(source.to_dict() | asdict(replace(info, remembers=summary))).encode()
-    if not holds(path, content):
+    if not has_content(path, content):
         replace_file(path, content)
 
 

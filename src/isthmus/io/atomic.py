@@ -1,4 +1,4 @@
-"""Writing a file in one piece: beside its target, flushed to the disk, renamed. There is never half a file, and nothing is left lying."""
+"""Atomic replacement of files: written to a temporary file in the same folder, flushed to the disk and renamed."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ from typing import BinaryIO, TypeAlias
 from isthmus.errors import FolderInUseError
 from isthmus.io.files import regular
 
-__all__ = ["Bytes", "alone", "check_folder", "check_writable", "holds", "replace_file"]
+__all__ = ["Bytes", "check_folder", "check_writable", "has_content", "lock_folder", "replace_file"]
 
 Bytes: TypeAlias = bytes | memoryview
 
 
 def replace_file(target: Path, content: Bytes | Iterable[Bytes]) -> None:
-    """Puts a whole file in the place of the old one, durably; nothing is left behind if that fails.
+    """Replaces a file atomically and durably. If that fails, the old file stays and the temporary file is removed.
 
-    What other writers left there when they were killed is removed; two writers at once leave the file of one of them.
+    Temporary files of killed processes are removed. Of two concurrent writers, the file of one of them remains.
     """
     check_writable(target)
-    start = f".isthmus-{zlib.crc32(os.fsencode(target.name)):08x}-"  # short, whatever the name
-    _sweep(target.parent, start)
-    beside, file = target, None
+    start = f".isthmus-{zlib.crc32(os.fsencode(target.name)):08x}-"  # the names of files have a maximum length
+    _remove_leftovers(target.parent, start)
+    part, file = target, None
     try:
         while True:
-            beside = target.with_name(f"{start}{secrets.token_hex(4)}.part")
-            with open(beside, "xb") as file:
+            part = target.with_name(f"{start}{secrets.token_hex(4)}.part")
+            with open(part, "xb") as file:
                 _lock(file, wait=True)
-                if os.fstat(file.fileno()).st_nlink:  # else another writer swept it before it was ours
-                    _fill(file, content)
-                    if sys.platform == "win32":  # where an open file keeps its name
+                if os.fstat(file.fileno()).st_nlink:  # otherwise another writer removed it before it was locked
+                    _write(file, content)
+                    if sys.platform == "win32":  # an open file cannot be renamed there
                         file.close()
-                    os.replace(beside, target)
+                    os.replace(part, target)
                     break
     except OSError as error:
-        _unlink(beside, target)
-        if error.filename in {str(beside), None}:  # the name that the user knows
+        _unlink(part, target)
+        if error.filename in {str(part), None}:  # name the user's file, not the temporary one
             raise type(error)(error.errno, error.strerror or str(error), str(target)) from None
         raise
     except BaseException:
-        if file is not None:  # an interrupt may come in the way of the with
+        if file is not None:  # an interrupt can prevent the exit of the with block
             file.close()
-        _unlink(beside, target)
+        _unlink(part, target)
         raise
-    _flush(target.parent)
+    _fsync_folder(target.parent)
 
 
 def check_writable(target: Path) -> None:
-    """`OSError` where a file could not be put, or ought not to be."""
+    """Raises `OSError` if a file cannot or must not be written to this path."""
     if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write into", str(target.parent))
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target.parent))
     try:
         mode = target.lstat().st_mode
     except FileNotFoundError:
         return
-    kind = "a folder" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "no file"
+    kind = "a folder" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "not a file"
     if not stat.S_ISREG(mode):
         raise OSError(errno.EISDIR, f"this is {kind}; give the name of a file to write", str(target))
     if not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, "this file may not be written", str(target))
+        raise PermissionError(errno.EACCES, "this file is read-only", str(target))
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Makes a folder, and keeps other processes that ask out of it; the system lets them in when this one ends, however it ends.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """A context that creates a folder and holds an exclusive lock on it. The system releases the lock when the process ends.
 
     Raises:
-        FolderInUseError: another process is in it.
+        FolderInUseError: another process holds the lock.
     """
     while True:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def alone(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             _lock_folder(descriptor, folder)
-            if _is(descriptor, folder):  # else another process removed it before it was ours
+            if _is_same(descriptor, folder):  # otherwise another process removed it before it was locked
                 yield
                 return
         finally:
@@ -101,12 +101,12 @@ def _lock_folder(descriptor: int, folder: Path) -> None:
         raise FolderInUseError(
             f"another process is writing into {folder}; wait for it, or choose another folder"
         ) from None
-    except OSError:  # a file system that has no locks
+    except OSError:  # a file system without locks
         pass
 
 
-def _is(descriptor: int, folder: Path) -> bool:
-    """Whether an open folder is still there, under its name."""
+def _is_same(descriptor: int, folder: Path) -> bool:
+    """Whether the open folder is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(folder))
     except FileNotFoundError:
@@ -114,18 +114,18 @@ def _is(descriptor: int, folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """`OSError` where a folder inside one of ours is a link to elsewhere, or no folder; it need not be there yet."""
+    """Raises `OSError` if the path of a subfolder is a symbolic link or not a folder. The folder need not exist."""
     try:
         mode = folder.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(mode):
-        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no folder"
-        raise NotADirectoryError(errno.ENOTDIR, f"this is {kind}, and nothing is written through it", str(folder))
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a folder"
+        raise NotADirectoryError(errno.ENOTDIR, f"this is {kind}; remove or rename it", str(folder))
 
 
-def holds(target: Path, content: bytes) -> bool:
-    """Whether a file is there, no link, and holds just this."""
+def has_content(target: Path, content: bytes) -> bool:
+    """Whether the path is a regular file with exactly this content."""
     try:
         file = regular(target)
     except FileNotFoundError:
@@ -136,32 +136,32 @@ def holds(target: Path, content: bytes) -> bool:
         return file.read(len(content) + 1) == content
 
 
-def _fill(file: BinaryIO, content: Bytes | Iterable[Bytes]) -> None:
+def _write(file: BinaryIO, content: Bytes | Iterable[Bytes]) -> None:
     for part in [content] if isinstance(content, bytes | memoryview) else content:
         file.write(part)
     file.flush()
     os.fsync(file.fileno())
 
 
-def _unlink(beside: Path, target: Path) -> None:
-    if beside != target:
+def _unlink(part: Path, target: Path) -> None:
+    if part != target:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            part.unlink()
 
 
-def _sweep(folder: Path, start: str) -> None:
-    """Removes unfinished files of writers that are no more: nobody holds these."""
-    for left in folder.glob(f"{start}????????.part"):
+def _remove_leftovers(folder: Path, start: str) -> None:
+    """Removes temporary files of killed processes, which nobody has locked."""
+    for leftover in folder.glob(f"{start}????????.part"):
         with contextlib.suppress(OSError):
-            file = regular(left)
+            file = regular(leftover)
             if not isinstance(file, str):
                 with file:
                     if _lock(file):
-                        left.unlink()
+                        leftover.unlink()
 
 
 def _lock(file: BinaryIO | FileIO, wait: bool = False) -> bool:
-    """Whether nobody else holds the file; it is ours then until it is closed, or we are killed."""
+    """Locks a file until it is closed; returns False if another process has locked it."""
     if sys.platform == "win32":
         return False
     import fcntl
@@ -173,11 +173,11 @@ def _lock(file: BinaryIO | FileIO, wait: bool = False) -> bool:
     return True
 
 
-def _flush(folder: Path) -> None:
-    """Asks the system to keep what was renamed in a folder, where it can be asked."""
+def _fsync_folder(folder: Path) -> None:
+    """Flushes a folder to the disk, so that a rename in it is durable."""
     if sys.platform == "win32":
         return
-    with contextlib.suppress(OSError):  # some file systems cannot
+    with contextlib.suppress(OSError):  # some file systems do not support it
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

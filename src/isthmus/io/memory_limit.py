@@ -1,8 +1,8 @@
-"""Memory: what the machine has left, what is in proportion to what was given, and a person's word that more may be taken.
+"""Limits of memory and computation, checked before work starts.
 
-What a file asks for is judged before it is computed: by default work may take half a gigabyte, or a thousand times the bytes that a
-person gave it, whichever is more, and never more than the machine has. ``max_memory`` takes the place of all of that. Likewise time: an
-example may take as many multiplications as below; who says ``max_memory`` trusts the file, and waits as long as it takes.
+By default, work that a file determines may use half a gigabyte, or a thousand times the bytes of its input if that is more, and never
+more than the machine has available. ``max_memory`` replaces these limits. The number of multiplications per example is limited too;
+``max_memory`` also removes this limit, since it says that the user trusts the file.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from isthmus.errors import MemoryLimitError, RecordError
 
-__all__ = ["available", "check_memory", "check_work", "insist", "parse_size", "shown_size"]
+__all__ = ["available_memory", "check_memory", "check_work", "parse_size", "set_memory_limit", "shown_size"]
 
-_USUAL = 1 << 29  # bytes that any file may ask for
-_PROPORTION = 1 << 10  # bytes of work for each byte given
-_USUAL_WORK = 10**11  # multiplications for an example that any file may ask for: a large image model, and seconds
-_WORK = 10**5  # multiplications for each byte of it
-_SMALL = 1 << 26  # bytes that need no look at the machine
-_MARGIN = 2  # of an estimate, which must not stand in the way of what may just fit
+_USUAL = 1 << 29  # bytes that are allowed for every file
+_PROPORTION = 1 << 10  # bytes of memory per byte of input
+_USUAL_WORK = 10**11  # multiplications per example that are allowed for every file: a large image model, some seconds
+_WORK = 10**5  # multiplications per byte of an example
+_SMALL = 1 << 26  # bytes that are allowed without a check of the machine
+_MARGIN = 2  # factor of an estimate above the limit that is still allowed, since the estimate may be too high
 _LEFT = "left on this machine"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -31,18 +31,18 @@ _insisted: int | None = None
 
 
 def parse_size(max_memory: int | float | str) -> int:
-    """Bytes: a number of them, or a text such as "4GB", "500 MB", "2GiB"; `RecordError` where it is neither."""
+    """Bytes from a number or a text such as "4GB", "500 MB", "2GiB"; `RecordError` for other values."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kmgt]?i?)b?\s*", str(max_memory).lower())
     bytes_ = (
         float(found[1]) * _UNITS.get(found[2], math.nan) if found and not isinstance(max_memory, bool) else math.nan
     )
     if not 0 < bytes_ < 2**63:
-        raise RecordError(f"max_memory={str(max_memory)[:40]!r} cannot be: give bytes, or a size such as '4GB'")
+        raise RecordError(f"invalid max_memory={str(max_memory)[:40]!r}: expected bytes, or a size such as '4GB'")
     return int(bytes_)
 
 
 def shown_size(count: float) -> str:
-    """Bytes as a person reads them: 640 MB, 1.2 GB."""
+    """Bytes as text with a unit, such as "640 MB" or "1.2 GB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -50,8 +50,8 @@ def shown_size(count: float) -> str:
     return f"{count:,.3g} TB" if count < 1e6 else "more than a million TB"
 
 
-def insist(max_memory: int | float | str | None) -> None:
-    """All work of this process may take so much: what ``--max-memory`` says; None takes that back."""
+def set_memory_limit(max_memory: int | float | str | None) -> None:
+    """Sets the memory limit of this process, as ``--max-memory`` does; None removes it."""
     global _insisted
     _insisted = None if max_memory is None else parse_size(max_memory)
 
@@ -59,15 +59,15 @@ def insist(max_memory: int | float | str | None) -> None:
 def check_memory(
     needed: int | float, what: str, *, given: int | None = None, max_memory: int | None = None, rough: bool = False
 ) -> None:
-    """`MemoryLimitError` where work would take more memory than it may.
+    """Raises `MemoryLimitError` if work would need more memory than is allowed.
 
     Args:
-        needed: bytes.
-        what: the beginning of the sentence, such as "decoding one example".
-        given: bytes that a person gave it to work on, where a file decides how much is made of them; None for a person's own
-            choices, which the machine alone limits.
-        max_memory: bytes that a person allows; they take the place of both limits.
-        rough: whether needed is an estimate.
+        needed: the bytes that the work needs.
+        what: the subject of the sentence, such as "decoding one example".
+        given: the bytes of the input, if a file determines how much memory they need; None if the user's parameters do, which only
+            the memory of the machine limits.
+        max_memory: the bytes that the user allows; they replace both limits.
+        rough: whether ``needed`` is an estimate.
     """
     if needed <= _SMALL and max_memory is None and _insisted is None:
         return
@@ -75,38 +75,37 @@ def check_memory(
     usual = math.inf if given is None else max(_USUAL, _PROPORTION * given)
     if said is not None:
         most, why = float(said), "allowed"
-    elif (left := available()) < usual:
+    elif (left := available_memory()) < usual:
         most, why = left, _LEFT
     else:
-        most, why = usual, "in proportion to what it was given"
+        most, why = usual, "allowed for an input of this size"
     if needed / (_MARGIN if rough and why == _LEFT else 1) > most:
         enough = f"{max(1, math.ceil(needed * 1.1 / 1e9))}GB" if math.isfinite(needed) else "1000GB"
         raise MemoryLimitError(
-            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(most)} are {why}: take fewer examples at "
-            f"a time, or insist, by isthmus.load(..., max_memory='{enough}') or isthmus --max-memory {enough} before the verb"
+            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(most)} are {why}: use fewer examples at a time, "
+            f"or raise the limit with isthmus.load(..., max_memory='{enough}') or isthmus --max-memory {enough} before the command"
         )
 
 
 def check_work(products: int, what: str, given: int, *, max_memory: int | None = None) -> None:
-    """`MemoryLimitError` where a file asks for more multiplications than are in proportion, and nobody insists.
+    """Raises `MemoryLimitError` if a file requires more multiplications than its input size allows, without a ``max_memory``.
 
     Args:
-        products: multiplications.
-        what: the beginning of the sentence.
-        given: bytes of the example that they are for.
-        max_memory: bytes that a person allows, and with them the time.
+        products: the number of multiplications per example.
+        what: the subject of the sentence.
+        given: the bytes of one example.
+        max_memory: the bytes that the user allows; if given, the number of multiplications is not limited.
     """
     most = max(_USUAL_WORK, _WORK * given)
     if products > most and max_memory is None and _insisted is None:
         raise MemoryLimitError(
-            f"{what} would take {float(products):.2g} multiplications, and {float(most):.2g} are in proportion to what it was given: take "
-            "another model or, if it may take its time, insist, by isthmus.load(..., max_memory='4GB') or isthmus --max-memory 4GB "
-            "before the verb"
+            f"{what} would take {float(products):.2g} multiplications, and {float(most):.2g} are allowed for an input of this size: use "
+            "another model, or remove the limit with isthmus.load(..., max_memory='4GB') or isthmus --max-memory 4GB before the command"
         )
 
 
-def available() -> float:
-    """Bytes that this process may still take: of the machine, of its control groups, of its address space; infinite if unknown."""
+def available_memory() -> float:
+    """Bytes that this process can still use, by the machine, its control groups and its address space; infinite if unknown."""
     return max(0.0, min((*_of_machine(), *_of_groups(), *_of_process()), default=math.inf))
 
 
@@ -121,7 +120,7 @@ def _of_machine() -> Iterator[float]:
 
 
 def _of_groups() -> Iterator[float]:
-    """Of each control group around this process that has a limit: what is left of it, pages of files counted as free."""
+    """The available bytes of each control group of this process that has a limit; cached pages of files count as available."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -138,7 +137,7 @@ def _of_groups() -> Iterator[float]:
             if folder == root.parent:
                 break
             try:
-                most, used = (float((folder / name).read_text()) for name in names)  # "max" is no number
+                most, used = (float((folder / name).read_text()) for name in names)  # "max" raises ValueError: no limit
                 stat = dict(entry.split() for entry in (folder / "memory.stat").read_text().splitlines())
                 yield most - used + float(stat.get("inactive_file", stat.get("total_inactive_file", 0)))
             except (OSError, ValueError):

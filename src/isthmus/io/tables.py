@@ -1,4 +1,4 @@
-"""Tables as CSV: the one place that writes it. Names and text are guarded, numbers are written as they are."""
+"""Writing tables as CSV. Text is made safe against formulas and control characters; numbers are written unchanged."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from isthmus.text import csv_safe
 
 __all__ = ["cell", "csv_parts", "csv_records", "csv_text", "write_csv"]
 
-_TOGETHER = 1000  # rows
+_CHUNK = 1000  # rows
 
 
 def write_csv(path: Path, header: Sequence[Any] | None, rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table, the whole file or the old one.
+    """Writes a table to a file, atomically.
 
     Args:
-        header: the names of the columns, if they have any.
-        rows: cells of any type. None is an empty cell; numbers, truth values and dates are written as they are; what else there
-            is as text, in which a formula or a control character is harmless.
+        path: the file.
+        header: the names of the columns, or None.
+        rows: cells of any type. None is an empty cell. Numbers, booleans and dates are written unchanged, other values as text in
+            which formulas and control characters are escaped.
     """
     replace_file(path, csv_parts(header, rows))
 
 
 def csv_text(header: Sequence[Any] | None, rows: Iterable[Sequence[Any]]) -> str:
-    """The table that `write_csv` writes."""
+    """The text of the file that `write_csv` writes."""
     return b"".join(csv_parts(header, rows)).decode()
 
 
 def csv_records(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table of rows by name: a column for each name, in the order in which they come; a cell is empty where a row lacks its name."""
+    """A table of mappings as CSV: a column per key, in the order of first appearance. A missing key is an empty cell."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return csv_text(names, ([row.get(name) for name in names] for row in rows))
 
 
 def csv_parts(header: Sequence[Any] | None, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
-    """The bytes of a table, some rows at a time."""
+    """The bytes of a table as CSV, some rows at a time."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for number, row in enumerate(chain([] if header is None else [header], rows), 1):
         writer.writerow([_cell(value) for value in row])
-        if number % _TOGETHER == 0:
-            yield _emptied(text)
-    yield _emptied(text)
+        if number % _CHUNK == 0:
+            yield _drain(text)
+    yield _drain(text)
 
 
 def cell(label: Any) -> str:
-    """A label as the text of a table's cell; "" for none."""
+    """A label as the text of a cell; "" for None."""
     if label is None:
         return ""
     if isinstance(label, np.datetime64):
@@ -61,7 +62,7 @@ def cell(label: Any) -> str:
     return str(label.item() if isinstance(label, np.generic) else label)
 
 
-def _emptied(text: io.StringIO) -> bytes:
+def _drain(text: io.StringIO) -> bytes:
     content = text.getvalue().encode()
     text.seek(0)
     text.truncate()

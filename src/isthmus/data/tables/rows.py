@@ -15,7 +15,7 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.dialect import Dialect
 from isthmus.data.tables.textfile import LONGEST, Stream, TextFile
 from isthmus.errors import DataError, MemoryLimitError
-from isthmus.io.memory_limit import available, check_memory, shown_size
+from isthmus.io.memory_limit import available_memory, check_memory, shown_size
 from isthmus.text import printable
 
 __all__ = ["Block", "RowCount", "check_skipped", "filled", "text_blocks"]
@@ -142,7 +142,7 @@ def filled(columns: list[Any]) -> Array:
 def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, size: int) -> Iterator[Any]:
     """What pyarrow makes of the text; rows of another width are set aside, in their order."""
     arrow = pyarrow()
-    if (left := available()) < _ROOM:
+    if (left := available_memory()) < _ROOM:
         raise MemoryLimitError(
             f"reading a table needs {shown_size(_ROOM)} of memory, and {shown_size(left)} are left: close other programs or raise the limit"
         )

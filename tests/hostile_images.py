@@ -246,7 +246,7 @@ LAYOUTS: dict[str, Case] = {
         labels=["good", "good"],
         test=[4, 5, 3],
         test_labels=["cut", "cut", "good"],
-        notes=("train 2 (good), test 3 (cut, good), 2 masks set aside (by the names",),
+        notes=("train 2 (good), test 3 (cut, good), 2 masks set aside (by folder names",),
     ),
     "anomalies, every folder a class": Case(
         tree(*ground(*MVTEC)),
@@ -264,7 +264,7 @@ LAYOUTS: dict[str, Case] = {
         tree("images/train/a.png", "images/val/b.png", "annotations/train/a.png", "annotations/val/b.png"),
         train=[1],
         test=[2],
-        notes=("train 1, validation 1, which is the test part, 2 masks set aside",),
+        notes=("train 1, validation 1, used as the test part, 2 masks set aside",),
     ),
     "Cityscapes": Case(
         tree(
@@ -293,7 +293,7 @@ LAYOUTS: dict[str, Case] = {
         labels=["sea"],
         test=[2],
         test_labels=["sea"],
-        notes=("train 1 (sea), test 1 (sea), 1 images in other folders left out (seg_pred)",),
+        notes=("train 1 (sea), test 1 (sea), 1 images in other folders ignored (seg_pred)",),
     ),
     "names before the parts, of two data sets": Case(
         tree("x_train/a.png", "x_test/b.png", "y_train/c.png", "y_test/d.png"),
@@ -329,7 +329,7 @@ LAYOUTS: dict[str, Case] = {
         tree("cat/a.png", "cat/@eaDir/a.png"),
         train=[1],
         labels=["cat"],
-        notes=("1 other entry is no image and was left out: @eaDir",),
+        notes=("1 other entry is not an image and was ignored: @eaDir",),
     ),
     "many data sets": Case(
         tree(*(f"{name}/{path}" for name in ("nut", "pill") for path in ground(*MVTEC))),
@@ -363,14 +363,14 @@ LAYOUTS: dict[str, Case] = {
         test_labels=["cat"],
         notes=("train 1 (cat), test 1 (cat)",),
     ),
-    "COCO": Case(tree("train2017/a.png", "val2017/b.png"), train=[1], test=[2], notes=("which is the test part",)),
+    "COCO": Case(tree("train2017/a.png", "val2017/b.png"), train=[1], test=[2], notes=("used as the test part",)),
     "validation alone": Case(
         tree("train/cat/a.png", "val/cat/b.png"),
         train=[1],
         test=[2],
         labels=["cat"],
         test_labels=["cat"],
-        notes=("train 1 (cat), validation 1 (cat), which is the test part",),
+        notes=("train 1 (cat), validation 1 (cat), used as the test part",),
     ),
     "all three": Case(
         tree("train/a.png", "valid/b.png", "test/c.png"),
@@ -389,13 +389,13 @@ LAYOUTS: dict[str, Case] = {
         tree("bus/a.png", "car/b.png", "train/c.png"),
         train=[1, 2, 3],
         labels=["bus", "car", "train"],
-        notes=("the folder train is taken for a class, because bus, car lie beside it",),
+        notes=("the folder train is read as a class, because bus, car are in the same folder",),
     ),
     "a class called test": Case(
         tree("cat/a.png", "dog/b.png", "test/c.png"),
         train=[1, 2, 3],
         labels=["cat", "dog", "test"],
-        notes=("the folder test is taken for a class, because cat, dog lie beside it",),
+        notes=("the folder test is read as a class, because cat, dog are in the same folder",),
     ),
     "a test part beside the same classes": Case(
         tree("cat/a.png", "dog/b.png", "test/cat/c.png"),
@@ -409,13 +409,13 @@ LAYOUTS: dict[str, Case] = {
         tree("misc/a.png", "test/b.png", "train/c.png"),
         train=[3],
         test=[2],
-        notes=("train 1, test 1, 1 images in other folders left out (misc)",),
+        notes=("train 1, test 1, 1 images in other folders ignored (misc)",),
     ),
     "two data sets, one without split": Case(
-        tree("a/test/a.png", "a/train/b.png", "c/x.png"), error="c beside it has none"
+        tree("a/test/a.png", "a/train/b.png", "c/x.png"), error="c in the same folder has none"
     ),
     "an image beside the split": Case(
-        tree("train/a.png", "test/b.png", "c.png"), error="c.png lies beside the folder t"
+        tree("train/a.png", "test/b.png", "c.png"), error="c.png is in the same folder as t"
     ),
     "junk changes nothing": Case(
         tree(
@@ -428,7 +428,7 @@ LAYOUTS: dict[str, Case] = {
         ),
         train=[1],
         test=[2],
-        notes=("train 1, test 1 (by", "8 other entries are no images and were left out: .DS_Store"),
+        notes=("train 1, test 1 (by", "8 other entries are not images and were ignored: .DS_Store"),
     ),
     "junk beside classes": Case(
         tree("cat/a.png", "dog/b.png", "__MACOSX/cat/c.png", ".git/d.png", junk=("empty/notes.txt",)),
@@ -456,21 +456,22 @@ LAYOUTS: dict[str, Case] = {
     ),
     "an image without a label": Case(tree("a.png", "cat/b.png"), error="a.png has no label"),
     "links": Case(linked, train=[1], notes=("4 other entries are links and were not followed",)),
-    "too deep": Case(deep, error="lies too deep in other folders: at most 100"),
+    "too deep": Case(deep, error="is nested too deeply: expected at most 100"),
     "names of no encoding": Case(undecodable, train=[1], labels=[r"caf\xe9\x1b[31m"]),
-    "nothing": Case(lambda _: None, error="holds no images: give"),
+    "nothing": Case(lambda _: None, error="has no images; give"),
     "only others": Case(
-        with_other_kinds("a.heic", "b.HEIC", "c.psd"), error=r"only images of another kind (2 .heic, 1 .psd): convert"
+        with_other_kinds("a.heic", "b.HEIC", "c.psd"),
+        error=r"only images of unsupported formats (2 .heic, 1 .psd); convert",
     ),
     "others too": Case(
         lambda folder: (tree("a.png")(folder), with_other_kinds("b.heic")(folder), None)[2],
         train=[1],
-        notes=("images of another kind (1 .heic) were left out: convert",),
+        notes=("images of unsupported formats (1 .heic) were ignored; convert",),
     ),
 }
 
 PALETTE = ("from a palette into RGB",)
-WAYS = ("turned upright, as EXIF says",)
+WAYS = ("rotated to upright by the EXIF orientation",)
 LOSSLESS: dict[str, dict[str, Any]] = {"png": {}, "tif": {}, "webp": {"lossless": True}}
 PIXELS: dict[str, Case] = {
     **{
@@ -491,7 +492,7 @@ PIXELS: dict[str, Case] = {
         f"EXIF that is none in {ending}": Case(
             saved(COLORS, f"x.{ending}", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", **more),
             pixels=COLORS,
-            notes=("1 image was read as they lie, because their EXIF is damaged",),
+            notes=("1 image was not rotated, because the EXIF data is damaged",),
         )
         for ending, more in LOSSLESS.items()
         if ending != "tif"
@@ -512,12 +513,12 @@ PIXELS: dict[str, Case] = {
     "PNG called JPEG": Case(
         saved(RAMP, "x.jpg", format="PNG"),
         pixels=RAMP,
-        notes=("1 file is read by content, not by ending: x.jpg is PNG",),
+        notes=("1 file is read by content, not by extension: x.jpg is PNG",),
     ),
     "PNG without an ending": Case(
         saved(RAMP, "photo", format="PNG"),
         pixels=RAMP,
-        notes=("1 file is read by content, not by ending: photo is PNG",),
+        notes=("1 file is read by content, not by extension: photo is PNG",),
     ),
     "text called TGA": Case(
         written("x.tga", b"this is certainly no image at all, but some text"), error="x.tga is damaged"
@@ -527,45 +528,47 @@ PIXELS: dict[str, Case] = {
         alone(frames("x.tif", 2), "x.tif"),
         {"pages": "examples"},
         train=[10, 20],
-        notes=("2 pages of 1 file taken as examples",),
+        notes=("2 pages of 1 file read as examples",),
     ),
     "palette": Case(
         saved(Image.fromarray(COLORS).quantize(12), "x.png"),
         pixels=np.asarray(Image.fromarray(COLORS).quantize(12).convert("RGB")),
-        notes=("turned from a palette into RGB",),
+        notes=("converted from a palette to RGB",),
     ),
     "1 bit": Case(
         saved(Image.fromarray(RAMP > 100), "x.png"),
         pixels=(RAMP > 100) * np.uint8(255),
         notes=("from 1 bit into 0 and 255",),
     ),
-    "4 bits": Case(written("x.pgm", b"P5 2 1 15 \0\x0f"), pixels=np.uint8([[0, 255]]), notes=("stretched",)),
+    "4 bits": Case(
+        written("x.pgm", b"P5 2 1 15 \0\x0f"), pixels=np.uint8([[0, 255]]), notes=("scaled to the full range",)
+    ),
     "10 bits": Case(
         written("x.pgm", b"P5 2 1 1023 " + np.array([0, 1023], ">u2").tobytes()),
         pixels=np.uint16([[0, 65535]]),
-        notes=("stretched",),
+        notes=("scaled to the full range",),
     ),
     "16 bits in color": Case(
         written("x.ppm", b"P6 1 1 65535 " + np.array([0, 65535, 257 * 9], ">u2").tobytes()),
         pixels=np.uint8([[[0, 255, 9]]]),
-        notes=("turned from 16 into 8 bits",),
+        notes=("converted from 16 to 8 bits",),
     ),
     "CMYK": Case(
         saved(Image.fromarray(COLORS).convert("CMYK"), "x.tif"),
         pixels=COLORS,
-        notes=("turned from CMYK or YCbCr into RGB",),
+        notes=("converted from CMYK or YCbCr to RGB",),
     ),
     "half transparent": Case(
         saved(np.dstack([COLORS, np.uint8([[255, 255, 0, 0]] * 3)]), "x.png"),
         pixels=np.where(np.arange(4)[None, :, None] < 2, COLORS, np.uint8(255)),
-        notes=("1 image was laid on white where they are transparent",),
+        notes=("1 image was put on a white background where they are transparent",),
     ),
     "alpha that is opaque": Case(
         saved(np.dstack([COLORS, np.full((3, 4), 255, np.uint8)]), "x.png"),
         pixels=COLORS,
-        notes=("1 image was read without their alpha channel",),
+        notes=("1 image was read without the alpha channel",),
     ),
-    "floats": Case(saved(RAMP.astype(np.float32), "x.tif"), error="floating-point numbers: save these as .npy"),
+    "floats": Case(saved(RAMP.astype(np.float32), "x.tif"), error="floating-point pixels; save it as .npy"),
     "LAB": Case(saved(Image.new("LAB", (2, 2)), "x.tif"), error="has LAB pixels"),
     **{
         f"first frame of {ending}": Case(
@@ -580,7 +583,7 @@ PIXELS: dict[str, Case] = {
             frames(f"x.{ending}"),
             {"pages": "examples"},
             train=[10, 20, 30],
-            notes=("3 pages of 1 file taken as examples", *PALETTE * (ending == "gif")),
+            notes=("3 pages of 1 file read as examples", *PALETTE * (ending == "gif")),
         )
         for ending in ("tif", "png", "webp", "gif")
     },
@@ -588,36 +591,36 @@ PIXELS: dict[str, Case] = {
         frames("x.tif"),
         {"pages": "volume"},
         pixels=np.stack([np.full((3, 4, 1), value, np.uint8) for value in (10, 20, 30)]),
-        notes=("3 pages of 1 file taken as volumes",),
+        notes=("3 pages of 1 file read as volumes",),
     ),
     "volumes that differ": Case(mixed_pages, {"pages": "volume"}, error="a.tif has 1 and"),
     "gray wanted": Case(
         saved(COLORS, "x.png"),
         {"reused": Reused(ReadOptions(), shape=(3, 4))},
         pixels=np.asarray(Image.fromarray(COLORS).convert("L")),
-        notes=("1 image was turned from color into gray",),
+        notes=("1 image was converted from color to gray",),
     ),
     "color wanted": Case(
         saved(RAMP, "x.png"),
         {"reused": Reused(ReadOptions(), shape=(3, 4, 3))},
         pixels=np.stack([RAMP] * 3, axis=-1),
-        notes=("1 image was turned from gray into color",),
+        notes=("1 image was converted from gray to color",),
     ),
 }
 
 BROKEN: dict[str, Case] = {
-    "broken": Case(broken, error="leave out what is broken"),
+    "broken": Case(broken, error="or skip broken images with --skip-broken"),
     "broken left out": Case(
         broken,
         {"skip_broken": True},
         train=[1, 2],
         labels=["cat", "dog"],
         notes=(
-            "5 images that are damaged or too large were left out: cat/cut.png, cat/empty.jpg, dog/bomb.tif, dog/half.bmp",
+            "5 images that are damaged or too large were skipped: cat/cut.png, cat/empty.jpg, dog/bomb.tif, dog/half.bmp",
         ),
     ),
     "all broken": Case(
-        written("x.png", b"no"), {"skip_broken": True}, error="no image that can be read: 1 are damaged"
+        written("x.png", b"no"), {"skip_broken": True}, error="has no readable image: 1 are damaged"
     ),
     "134 bytes for 0.9 GB": Case(written("x.tif", bomb()), error="x.tif is out of proportion: 134 bytes declare"),
     "a tile for 3.6 GB": Case(written("x.tif", tile_bomb()), error="x.tif is out of proportion"),

@@ -418,7 +418,7 @@ def memory(what: str, anew: bool = False) -> int:
 
 
 def test_a_description_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="take fewer layers"):
+    with pytest.raises(ModelFileError, match="use fewer layers"):
         serialize({"isthmus": "x" * (2 << 20)}, {})
 
 

@@ -200,7 +200,7 @@ def test_a_wrong_file_on_this_machine_is_never_used(
     monkeypatch.setenv("ISTHMUS_DATA", str(tmp_path))
     (tmp_path / "file.gz").write_bytes(gzip.compress(CONTENT[::-1]))
     serve(monkeypatch, {})
-    with pytest.raises(DataError, match="as it was published"):
+    with pytest.raises(DataError, match="with its published hash"):
         list(find_or_fetch("set", PROMISED, ("http://one/",)))
 
 

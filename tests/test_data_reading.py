@@ -222,7 +222,7 @@ def test_npz_sizes_that_lie_are_refused_before_anything_is_unpacked(tmp_path: Pa
     header = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (500_000_000_000, 8), }")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", header + bytes(10**5))
-    with little_memory(), pytest.raises(DataError, match="promises 32,000,000,000"):
+    with little_memory(), pytest.raises(DataError, match="states 32,000,000,000"):
         read(path)
     content = bytearray(path.read_bytes())  # now let the archive's list tell the same lie
     place = content.rindex(b"PK\x01\x02") + 24
@@ -275,7 +275,7 @@ def test_idx_sizes_that_lie_are_refused_before_anything_is_allocated(
     assert read(path).train.shape == (2, 3, 4)
     for shape in ((2**32 - 1,) * 3, (3, 3, 4), (1, 3, 4), (0, 3, 4)):
         path.write_bytes(pack(idx(8, shape, bytes(24))))
-        with little_memory(), pytest.raises(DataError, match=r"states|no numbers"):
+        with little_memory(), pytest.raises(DataError, match=r"states|empty array"):
             read(path)
 
 
@@ -283,7 +283,7 @@ def test_idx_sizes_that_lie_are_refused_before_anything_is_allocated(
 def test_a_gzip_bomb_is_not_unpacked_beyond_its_header(tmp_path: Path) -> None:
     path = tmp_path / "x.idx.gz"
     path.write_bytes(gzip.compress(idx(8, (2, 3), bytes(10**8)), 1))
-    with little_memory(), pytest.raises(DataError, match="longer"):
+    with little_memory(), pytest.raises(DataError, match="has more than"):
         read(path)
 
 
@@ -492,8 +492,8 @@ def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
     for name in ("readme.txt", ".hidden.png", "Thumbs.db", "x.xcf"):
         (tmp_path / name).touch()
     assert read(tmp_path).notes == (
-        "3 other entries are no images and were left out: .hidden.png, Thumbs.db, readme.txt",
-        "images of another kind (1 .xcf) were left out: convert them to PNG",
+        "3 other entries are not images and were ignored: .hidden.png, Thumbs.db, readme.txt",
+        "images of unsupported formats (1 .xcf) were ignored; convert them to PNG",
     )
 
 
@@ -514,7 +514,7 @@ def test_gray_among_colors_becomes_color_and_that_is_said(tmp_path: Path) -> Non
     found = read(tmp_path)
     assert found.train.shape == (2, 3, 4, 3)
     assert (found.train[0] == GRAY[..., None]).all()
-    assert found.notes == ("1 image was turned from gray into color",)
+    assert found.notes == ("1 image was converted from gray to color",)
 
 
 def test_transparent_pixels_lie_on_white_and_that_is_said(tmp_path: Path) -> None:
@@ -537,7 +537,7 @@ def test_sixteen_bits_stay_sixteen_bits(suffix: str, tmp_path: Path) -> None:
     assert (found[0] == deep).all()
     assert read(tmp_path, resize=(2, 2)).train.max() > 255
     save_png(tmp_path / "z.png")
-    with pytest.raises(DataError, match=r"depth: .*x\..* 16-bit gray .*z\.png 8-bit gray"):
+    with pytest.raises(DataError, match=r"bit depth: .*x\..* 16-bit gray .*z\.png 8-bit gray"):
         read(tmp_path)
 
 
@@ -570,10 +570,10 @@ def test_names_that_are_not_utf8_work_also_in_errors(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
-    with pytest.raises(DataError, match="bare holds no images"):
+    with pytest.raises(DataError, match="bare has no images"):
         read(tmp_path / "bare")
     (tmp_path / "bare" / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"bare holds no images \(1 .*notes\.txt"):
+    with pytest.raises(DataError, match=r"bare has no images \(1 .*notes\.txt"):
         read(tmp_path / "bare")
 
 

@@ -454,7 +454,7 @@ def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
     np.savez(path, x_train=X, y_train=y, x_valid=X, mask=y)
     assert read(path).notes == (
         f"not used: 1 of the arrays in {path} (mask); used: x_train, y_train, x_valid",
-        f"x_valid in {path} is the test part",
+        f"x_valid in {path} is used as the test part",
     )
     np.savez(tmp_path / "y.npz", x=X, y=y)
     assert not read(tmp_path / "y.npz").notes

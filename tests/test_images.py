@@ -80,9 +80,9 @@ def test_an_image_that_is_swapped_after_its_header_was_read_is_noticed(
     if skip:
         found = read(tmp_path, skip_broken=True)
         assert first_pixels(found.train) == [1, 3]
-        assert "1 image that is damaged or too large was left out: b.png" in found.notes
+        assert "1 image that is damaged or too large was skipped: b.png" in found.notes
     else:
-        with pytest.raises(DataError, match=r"b\.png has changed while the images were read"):
+        with pytest.raises(DataError, match=r"b\.png changed while the images were read"):
             read(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_paths_that_no_system_opens_are_a_bounded_sentence(tmp_path: Path) -> No
     finally:
         os.chdir(before)
     try:
-        with pytest.raises(DataError, match="lies too deep") as caught:
+        with pytest.raises(DataError, match="is nested too deeply") as caught:
             read(root)
         assert len(str(caught.value)) < 500
     finally:
@@ -161,7 +161,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(
 ) -> None:
     tree("a.png", "b.png")(tmp_path)
     with pytest.raises(
-        DataError, match=r"the 2 images .* take 2,6\d\d\.\d GiB, more than this machine has: .*--resize"
+        DataError, match=r"the 2 images .* need 2,6\d\d\.\d GiB, more than the memory of this machine; .*--resize"
     ):
         read(tmp_path, resize=(1_000_000, 1_400_000))
 
@@ -274,7 +274,7 @@ def test_the_first_page_of_a_file_that_is_cut_off_is_never_taken_in_silence(
     path = tmp_path / f"x.{ending}"
     pages[0].save(path, save_all=True, append_images=pages[1:])
     whole, first = path.read_bytes(), read(path)
-    assert not any("cut off" in note for note in first.notes)
+    assert not any("truncated" in note for note in first.notes)
     said = 0
     for length in [*range(1, len(whole), 13), len(whole) - 1]:
         path.write_bytes(whole[:length])
@@ -284,7 +284,7 @@ def test_the_first_page_of_a_file_that_is_cut_off_is_never_taken_in_silence(
             assert path.name in str(error)  # noqa: PT017  # either is right
             continue
         np.testing.assert_array_equal(found.train, first.train)
-        cut = [note for note in found.notes if note.startswith("1 file is cut off behind the first page or frame")]
+        cut = [note for note in found.notes if note.startswith("1 file is truncated after the first page or frame")]
         said += len(cut)
         # the pixels of further pages of a TIFF are not looked at; that there are such pages is said
         assert cut or (ending == "tif" and "more pages" in str(found.notes)), f"{length} of {len(whole)}: {found.notes}"
@@ -335,7 +335,7 @@ def test_anomalies_held_out_are_no_part_of_the_validation_loss(bottle: Path) -> 
 @pytest.mark.promise(25)
 def test_detection_looks_at_the_test_part_and_does_not_call_its_anomalies_normal(bottle: Path) -> None:
     out = run("detect", "r", "--data", "data", "--false-alarm-rate", "0.1", cwd=bottle)
-    assert "its 46 examples are looked at, and not the 40 of the training part" in out
+    assert "its 46 examples are used, not the 40 of the training part" in out
     assert "40 held-out examples count as normal" in out
     assert "6 of other classes do not (spot)" in out
     with (bottle / "anomalies.csv").open(newline="") as file:
@@ -365,7 +365,7 @@ def test_new_images_are_read_as_those_of_the_run(bottle: Path) -> None:
         assert "1 image was resized to 8x8" in out
         assert out.partition("written:")[0].count("note:") == notes
         assert "a .npy file has no place for the ids" in out
-    assert "1 image was turned from gray into color" in out
+    assert "1 image was converted from gray to color" in out
     expected = np.asarray(gray.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR))[None]
     np.testing.assert_array_equal(np.load(bottle / "codes.npy"), isthmus.load(bottle / "r").encode(expected))
 
@@ -397,7 +397,7 @@ def test_one_image_under_two_endings_is_two_examples_and_is_said(tmp_path: Path)
     _photo_and(".png", tmp_path / "copies", 3, 256)
     found = read(tmp_path / "copies")
     assert len(found.train) == 6
-    assert found.notes[0].startswith("3 names are those of several images (0.jpg, 0.png): each is an example")
+    assert found.notes[0].startswith("3 names belong to several images (0.jpg, 0.png): each is an example")
     _photo_and(".png", tmp_path / "some", 3, 4)
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "some/1.png")
     assert len(read(tmp_path / "some").train) == 6  # not masks of some and examples of others
@@ -406,17 +406,17 @@ def test_one_image_under_two_endings_is_two_examples_and_is_said(tmp_path: Path)
         Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / f"drawn/0.{ending}")
     found = read(tmp_path / "drawn")
     assert len(found.train) == 2
-    assert found.notes[0].startswith("1 name is that of several images (0.bmp, 0.png)")
+    assert found.notes[0].startswith("1 name belongs to several images (0.bmp, 0.png)")
 
 
 @pytest.mark.promise(27)
 @pytest.mark.parametrize(
     ("below", "labels", "said"),
     [
-        (["images"], None, "the folder images, which holds all images, is no class: images in it have no labels"),
-        (["Data/imgs"], None, "the folder Data/imgs, which holds all images, is no class: images in it have no labels"),
-        (["photos/a", "photos/b"], ["a", "b"], "the folder photos, which holds all images, is no class: classes are"),
-        (["PetImages/a", "PetImages/b"], ["a", "b"], "the folder PetImages, which holds all images, is no class"),
+        (["images"], None, "the folder images contains all images and is not a class: images in it have no labels"),
+        (["Data/imgs"], None, "the folder Data/imgs contains all images and is not a class: images in it have no labels"),
+        (["photos/a", "photos/b"], ["a", "b"], "the folder photos contains all images and is not a class: classes are"),
+        (["PetImages/a", "PetImages/b"], ["a", "b"], "the folder PetImages contains all images and is not a class"),
         (["cat"], ["cat"], None),
         (["images", "cat"], ["cat", "images"], None),
     ],
@@ -526,7 +526,7 @@ def test_a_validation_array_is_used_and_what_only_is_called_so_is_mentioned(
     assert found.validation is None
     np.testing.assert_array_equal(found.test, X[9:13])
     assert listed(found.test_labels) == [0, 1, 2, 3]
-    assert found.notes == ("X_val in " + str(path) + " is the test part",)
+    assert found.notes == ("X_val in " + str(path) + " is used as the test part",)
     for name, other in {"valid": np.ones(9), "val": X[9:13, :2], "mask": np.ones((9, 3))}.items():
         np.savez(path, x_train=X[:9], x_test=X[13:], **{name: other})
         found = read(path)
@@ -541,5 +541,5 @@ def test_options_of_reading_stay_in_the_run(bottle: Path) -> None:
     (bottle / "some/broken.png").write_bytes(b"no image")
     words = ("epochs=1", "architecture.hidden=4", "bottleneck.size=2", "--data", "some", "--skip-broken", "--out", "s")
     for out in (run("train", *words, cwd=bottle), run("evaluate", "s", cwd=bottle)):
-        assert "1 image that is damaged or too large was left out: broken.png" in out
+        assert "1 image that is damaged or too large was skipped: broken.png" in out
     assert json.loads((bottle / "s/run.json").read_text())["skip_broken"] is True

@@ -92,7 +92,7 @@ def test_a_file_with_any_bit_of_its_header_flipped_is_refused_or_sound(path: Pat
 )
 def test_garbage_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(content)
-    assert "damaged or is no model file" in refused(tmp_path / "x")
+    assert "damaged or not a model file" in refused(tmp_path / "x")
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:

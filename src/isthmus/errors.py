@@ -1,4 +1,4 @@
-"""What can go wrong because of what a user gave: each error is one sentence saying what, where and what to do."""
+"""Errors and warnings about a user's input. Each message is one sentence: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 
 
 class IsthmusError(ValueError):
-    """The family of errors that isthmus raises itself; a ValueError, so that ordinary handlers catch it.
+    """The base class of all errors that isthmus raises; a ValueError.
 
-    Its message is one printable line of bounded length, whatever names it quotes.
+    The message is one printable line of bounded length, also if it quotes untrusted names.
     """
 
     def __init__(self, *arguments: object) -> None:
@@ -31,47 +31,47 @@ class IsthmusError(ValueError):
 
 
 class RecordError(IsthmusError):
-    """A choice has a field that does not exist or a value that cannot be."""
+    """A parameter or record field has an invalid name or value."""
 
 
 class DataError(IsthmusError):
-    """The examples cannot be used as they are."""
+    """The data cannot be used."""
 
 
 class MemoryLimitError(DataError):
-    """The work would take more memory than there is, or than is in proportion to what was given."""
+    """The work would need more memory than is available, or than is allowed for the size of its input."""
 
 
 class ModelFileError(IsthmusError):
-    """A model file is damaged, foreign, or does not agree with itself."""
+    """A model file is damaged, inconsistent, or not a model file of isthmus."""
 
 
 class FolderInUseError(IsthmusError):
-    """Another process is writing into the folder."""
+    """Another process is writing to the folder."""
 
 
 class DivergenceError(IsthmusError):
-    """Training left the finite numbers."""
+    """Training diverged: a loss or a weight is not finite."""
 
 
 class IsthmusWarning(UserWarning):
-    """What a user should hear of, and isthmus went on with; one printable line, like the errors."""
+    """The base class of all warnings of isthmus. The message is one printable line of bounded length."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*map(_printable, arguments))
 
 
 class DivergenceWarning(IsthmusWarning):
-    """Training left the finite numbers, and went back to take smaller steps."""
+    """A loss or a weight was not finite; training continues from the start of the epoch with a smaller learning rate."""
 
 
 class NotPossibleError(IsthmusError):
-    """The autoencoder is of a kind that cannot do this."""
+    """The operation is not possible with this autoencoder, data or installation."""
 
 
 def _printable(argument: object) -> object:
     return sentence(argument) if isinstance(argument, str) else argument
 
 
-# each time, and not only the first: the second fold of a cross-validation may diverge at the same step
+# always, not once per location: two folds of a cross-validation may diverge at the same step
 warnings.simplefilter("always", IsthmusWarning, append=True)

@@ -1,4 +1,4 @@
-"""What every result can do: plain values, a data frame, a table in a notebook, a few lines of text."""
+"""The base class of results: conversion to plain values, to a data frame, to a figure and to tables as text or HTML."""
 
 from __future__ import annotations
 
@@ -18,32 +18,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Table", "flat", "html_table", "plain", "text_table"]
 
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # header and lines
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # header and rows
 
-_PRINTED = 8  # lines of a table as text
-_IN_NOTEBOOK = 50  # and in a notebook
+_TEXT_ROWS = 8  # rows of a table as text
+_HTML_ROWS = 50  # rows of a table in a notebook
 _CELL = 60  # characters of a cell as text
 
 
 class Result(ABC):
-    """Figures that were measured."""
+    """The base class of measured results."""
 
-    _figure: ClassVar[str] = ""  # the function of `isthmus.plots` that draws it, where there is one
+    _figure: ClassVar[str] = ""  # the function of `isthmus.plots` that plots it, or ""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values; what is not finite is None."""
+        """All values as plain JSON values. Numbers that are not finite become None."""
 
     @abstractmethod
     def table(self) -> Table:
-        """Header and lines, for people."""
+        """The header and rows of a table of formatted text."""
 
     @abstractmethod
     def _frame_rows(self) -> list[dict[str, Any]]:
-        """The rows of the data frame, by the names of its columns."""
+        """The rows of the data frame, each as column name -> value."""
 
     def to_frame(self) -> Any:
-        """The figures as a pandas.DataFrame, a row for each thing that was measured; names of nested ones are joined by a dot.
+        """The values as a pandas.DataFrame.
+
+        Returns:
+            A data frame with a row per measurement. Names of nested values are joined by a dot.
 
         Raises:
             NotPossibleError: pandas is not installed.
@@ -52,21 +55,19 @@ class Result(ABC):
             import pandas
         except ImportError as error:
             raise NotPossibleError(
-                "to_frame makes a data frame of pandas, which is not installed: pip install pandas; to_dict needs nothing"
+                "to_frame requires pandas, which is not installed: run pip install pandas, or use to_dict"
             ) from error
         return pandas.DataFrame(self._frame_rows())
 
     def plot(self) -> Figure:
-        """The result as a figure.
+        """The result as a Matplotlib figure.
 
         Raises:
-            NotPossibleError: there is no figure of such a result.
+            NotPossibleError: this type of result has no figure.
         """
         if not self._figure:
-            raise NotPossibleError(
-                f"there is no figure of type {type(self).__name__}: see table(), to_dict() and to_frame()"
-            )
-        # Figures are built on results, so a result finds its figure by name, when it is asked for, and in this line alone.
+            raise NotPossibleError(f"{type(self).__name__} has no figure; use table(), to_dict() or to_frame()")
+        # plots imports results, so the import in this direction is by name and only here
         figure: Figure = getattr(import_module("isthmus.plots"), self._figure)(self)
         return figure
 
@@ -78,7 +79,7 @@ class Result(ABC):
 
 
 def plain(value: Any) -> Any:
-    """The same as plain JSON values; what is not finite is None."""
+    """A value as plain JSON values. Numbers that are not finite become None."""
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -89,31 +90,31 @@ def plain(value: Any) -> Any:
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The single values of a nested mapping by their paths, such as "codes.size"; lists are left out."""
-    found: dict[str, Any] = {}
+    """The scalar values of a nested mapping by their paths, such as "codes.size". Lists are omitted."""
+    result: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}.{path}": part for path, part in flat(value).items()}
+            result |= {f"{name}.{path}": part for path, part in flat(value).items()}
         elif not isinstance(value, list | tuple):
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def text_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: str) -> str:
-    """A caption over the first lines of a table, in aligned columns of printable text."""
-    cells = [[printable(cell.replace("\n", " "), _CELL) for cell in line] for line in [header, *lines[:_PRINTED]]]
+    """A caption and the first rows of a table as printable text in aligned columns."""
+    cells = [[printable(cell.replace("\n", " "), _CELL) for cell in line] for line in [header, *lines[:_TEXT_ROWS]]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     said = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([printable(caption), *(f"  {line}" for line in said if line), *_more(len(lines), _PRINTED, "  ")])
+    return "\n".join(
+        [printable(caption), *(f"  {line}" for line in said if line), *_more(len(lines), _TEXT_ROWS, "  ")]
+    )
 
 
 def html_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: str) -> str:
-    """A table as HTML that shows the text of its cells, whatever it is."""
+    """A caption and the first rows of a table as HTML, with escaped text."""
     head = "".join(f"<th>{html_safe(cell)}</th>" for cell in header)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html_safe(cell)}</td>' for cell in line)}</tr>" for line in lines[:_IN_NOTEBOOK]
-    )
-    more = "".join(f'<tr><td colspan="{len(header)}">{each}</td></tr>' for each in _more(len(lines), _IN_NOTEBOOK, ""))
+    body = "".join(f"<tr>{''.join(f'<td>{html_safe(cell)}</td>' for cell in line)}</tr>" for line in lines[:_HTML_ROWS])
+    more = "".join(f'<tr><td colspan="{len(header)}">{each}</td></tr>' for each in _more(len(lines), _HTML_ROWS, ""))
     return (
         f'<table style="white-space: pre-line"><caption>{html_safe(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}{more}</tbody></table>"
@@ -121,5 +122,5 @@ def html_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: s
 
 
 def _more(n: int, shown: int, indent: str) -> list[str]:
-    """What is said of lines that are left out."""
+    """A line with the number of omitted rows, in a list that is empty if there are none."""
     return [f"{indent}and {n - shown:,} more"] if n > shown else []

@@ -1,4 +1,4 @@
-"""Text of strangers (names, labels, paths, cells) made safe to print and to write."""
+"""Untrusted text (names, labels, paths, cells) made safe to print and to write."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 __all__ = ["as_json", "command", "csv_safe", "html_safe", "is_number", "printable", "quoted", "sentence"]
 
-_FORMULA = set("=+-@＝＋－＠")  # the wide ones are formulas too, in some spreadsheets
+_FORMULA = set("=+-@＝＋－＠")  # some spreadsheets also take the full-width characters as formulas
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)", re.ASCII)
-_LONGEST = 200  # characters of one name in a message
-_SENTENCE = 4000  # characters of one message
-_ACTS = re.compile(  # what a terminal or a reader of text obeys: control characters, marks of direction, halves of a character
+_MAX_NAME = 200  # characters of a name in a message
+_MAX_MESSAGE = 4000  # characters of a message
+_UNSAFE = re.compile(  # characters that change the display: control characters, text direction marks, surrogates
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 
-def printable(value: object, limit: int | None = _LONGEST) -> str:
-    """A value as text that any terminal, page or figure can show: control characters are escaped, long text is cut.
+def printable(value: object, limit: int | None = _MAX_NAME) -> str:
+    """A value as printable text: control characters are escaped, long text is shortened.
 
     Args:
-        value: text, or anything that `str` makes text of.
-        limit: characters at most; None keeps all.
+        value: text, or any other object, which is converted by `str`.
+        limit: the maximum number of characters; None for no limit.
     """
     text = str(value)
     if limit is not None and len(text) > limit:
@@ -34,49 +34,46 @@ def printable(value: object, limit: int | None = _LONGEST) -> str:
 
 
 def quoted(value: object, limit: int = 80) -> str:
-    """A value as Python writes it, in a message; Python itself refuses to write whole numbers of more than 4,300 digits."""
+    """The repr of a value as printable text, for a message. Python has no repr of integers with more than 4,300 digits."""
     try:
         return printable(repr(value), limit)
     except ValueError:
-        return "a whole number of thousands of digits"
+        return "an integer with thousands of digits"
 
 
 def sentence(value: object) -> str:
-    """A message as one printable line; of a very long one the middle is left out, since the end says what to do."""
+    """A message as one printable line. A very long one is shortened in the middle, since its end says what to do."""
     text = str(value)
-    if len(text) > _SENTENCE:
-        text = f"{text[: _SENTENCE // 2]} ... {text[-_SENTENCE // 2 :]}"
+    if len(text) > _MAX_MESSAGE:
+        text = f"{text[: _MAX_MESSAGE // 2]} ... {text[-_MAX_MESSAGE // 2 :]}"
     return printable(text, None)
 
 
 def csv_safe(cell: str) -> str:
-    """A text cell that no spreadsheet takes for a formula and no terminal for a command.
-
-    Text that is a number, such as -1, is none and stays as it is.
-    """
+    """A text cell for CSV in which formulas and control characters are escaped. A number such as -1 is not changed."""
     if is_number(cell):
         return cell
-    text = _ACTS.sub(lambda found: _escaped(found.group()), cell)
+    text = _UNSAFE.sub(lambda match: _escaped(match.group()), cell)
     return f"'{text}" if text.lstrip()[:1] in _FORMULA or cell[:1] in {"\t", "\r", "\n"} else text
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number and nothing else: -1, 02134, 1e2, -inf."""
+    """Whether the whole text is a number, such as -1, 02134, 1e2 or -inf."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def html_safe(value: object) -> str:
-    """Text as HTML that shows it, in an element or an attribute; lines stay lines."""
+    """Text escaped for an HTML element or attribute. Line breaks are kept."""
     return html.escape("\n".join(printable(line, None) for line in str(value).split("\n")))
 
 
 def as_json(value: Any) -> str:
-    """Plain values as JSON of printable ASCII, indented."""
+    """Plain values as indented JSON in printable ASCII."""
     return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
 
 
 def command(*words: str | os.PathLike[str]) -> str:
-    """A command that a shell takes as these words, whatever a path is called; a path is never taken for an option."""
+    """A shell command of these words, quoted as needed. A path that starts with "-" gets "./" before it, so it is not an option."""
     return " ".join(_quoted(word) for word in words)
 
 
@@ -91,10 +88,10 @@ def _quoted(word: str | os.PathLike[str]) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """The bytes of a name as the file system has them."""
+    """The bytes of a file name."""
     try:
         return os.fsencode(text)
-    except UnicodeEncodeError:  # half a character that no file name brings
+    except UnicodeEncodeError:  # a surrogate that does not come from a file name
         return text.encode("utf-8", "surrogatepass")
 
 

@@ -1,4 +1,4 @@
-"""Arrays from .npy and .npz files: mapped or unpacked only as far as the file really reaches, and never unpickled."""
+"""Arrays from .npy and .npz files. Files are never unpickled, and memory is limited by the real size of a file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRAIN_LABELS = ("y_train", "train_labels", "train_y", "y", "labels", "label", "
 _TEST_LABELS = ("y_test", "test_labels", "test_y")
 _VALIDATION_LABELS = ("y_val", "y_valid", "y_validation", "val_labels", "valid_labels", "val_y")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, EOFError, NotImplementedError)
-_DEFLATE_LIMIT = 1032  # the most bytes that one byte of deflate can become
+_DEFLATE_LIMIT = 1032  # the maximum ratio of deflate compression
 
 
 class _Header(NamedTuple):
@@ -50,7 +50,7 @@ def read_npy(path: Path) -> Array:
     """The array of a .npy file as a read-only memory map.
 
     Raises:
-        DataError: the file is no .npy file, holds Python objects, or its size is not what its header promises.
+        DataError: the file is not a .npy file, contains Python objects, or does not have the size that its header states.
     """
     name = shown(path)
     with open_regular(path) as file:
@@ -58,9 +58,13 @@ def read_npy(path: Path) -> Array:
         start = file.tell()
         there = file.seek(0, 2) - start
         if there != header.size:
-            raise DataError(f"{name} is damaged: its header promises {header.size:,} bytes and {there:,} are there")
+            raise DataError(
+                f"{name} is damaged: its header states {header.size:,} bytes, and it has {there:,}; replace the file"
+            )
         return np.memmap(
-            cast(Any, file),  # the stub asks for a name where a file does, and cannot be swapped meanwhile
+            cast(
+                Any, file
+            ),  # an open file cannot be replaced after the check, as a path can; the type stub lacks this case
             header.dtype,
             mode="r",
             offset=start,
@@ -70,14 +74,19 @@ def read_npy(path: Path) -> Array:
 
 
 def read_npz(path: Path, labels: str | None = None) -> Dataset:
-    """The examples, and the test part and labels if there are any, of a .npz file, found by their usual names.
+    """A data set from a .npz file: the examples, and the validation part, test part and labels if there are any.
+
+    Arrays are found by their usual names, such as x_train and y_train.
 
     Args:
         path: the file.
-        labels: the name of the array with the labels of the (training) examples, where it is no usual one.
+        labels: the name of the array with the labels of the training examples, if it is not one of the usual names.
+
+    Returns:
+        The data set, with arrays (n, *shape) as stored.
 
     Raises:
-        DataError: damaged, or it is not clear which array holds the examples (the sentence lists the names).
+        DataError: the file is damaged, or it is not clear which array has the examples (the message lists the names).
     """
     name = shown(path)
     with open_regular(path) as file:
@@ -101,11 +110,11 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         except DataError:
             raise
         except _DAMAGED as error:
-            raise DataError(f"{name} is a damaged .npz file ({error}): write it again") from error
+            raise DataError(f"{name} is a damaged .npz file ({error}); write it again") from error
     notes = _unused(tuple(key for key in members if key not in chosen), chosen, name)
-    if validation is not None and test is None:  # as in a folder of images
+    if validation is not None and test is None:  # folders of images follow the same rule
         test, test_labels, validation, validation_labels = validation, validation_labels, None, None
-        notes += (f"{chosen[4]} in {name} is the test part",)
+        notes += (f"{chosen[4]} in {name} is used as the test part",)
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
     return Dataset(
         path.name,
@@ -122,19 +131,19 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
 
 
 def _validation_keys(keys: tuple[str, ...], chosen: tuple[str | None, ...]) -> list[tuple[str, str | None]]:
-    """What may be the validation part and its labels; the shape decides, because `valid` may also say which numbers are."""
+    """Candidates for the validation part and its labels. `_like` decides by shape, since `valid` may also be a mask."""
     lower = {key.lower(): key for key in keys if key not in chosen}
     labels = next((lower[key] for key in _VALIDATION_LABELS if key in lower), None)
     return [(lower[key], labels) for key in _VALIDATION if key in lower]
 
 
 def _like(values: Array, train: Array) -> bool:
-    """Whether these are examples as the others are."""
+    """Whether an array has numeric examples of the same shape as the training examples."""
     return values.ndim > 1 and values.shape[1:] == train.shape[1:] and values.dtype.kind in "iuf"
 
 
 def _unused(others: tuple[str, ...], chosen: tuple[str | None, ...], name: str) -> tuple[str, ...]:
-    """A sentence on the arrays that are not read."""
+    """A note on the arrays that are not used."""
     if not others:
         return ()
     used = listed([key for key in chosen if key is not None])
@@ -142,34 +151,38 @@ def _unused(others: tuple[str, ...], chosen: tuple[str | None, ...], name: str) 
 
 
 def _choose(keys: tuple[str, ...], labels: str | None, name: str) -> tuple[str, str | None, str | None, str | None]:
-    """The keys of examples, test part, labels and test labels, upper or lower case."""
+    """The names of the arrays with examples, test part, labels and test labels; case is ignored."""
     lower = {key.lower(): key for key in keys}
 
     def first(wanted: tuple[str, ...]) -> str | None:
         return next((lower[key] for key in wanted if key in lower), None)
 
     if labels is not None and labels not in keys:
-        raise DataError(f"{name} has no array {printable(labels)!r} for the labels; it has {listed(keys)}")
+        raise DataError(f"{name} has no array {printable(labels)!r} for the labels; choose one of {listed(keys)}")
     train_labels, test_labels, test = labels or first(_TRAIN_LABELS), first(_TEST_LABELS), first(_TEST)
     others = [key for key in keys if key not in (train_labels, test_labels, test)]
     train = first(tuple(key for key in _TRAIN if lower.get(key) in others)) or (others[0] if len(others) == 1 else None)
     if train is None:
         have = f"it has {len(keys):,} arrays: {listed(keys)}" if keys else "it is empty"
-        raise DataError(f"no array in {name} is clearly the examples ({have}): name one of them x_train or X")
+        raise DataError(f"it is not clear which array in {name} has the examples ({have}); name one x_train or X")
     return train, test, train_labels, test_labels
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Array:
-    """One array; the sizes in its header, in the archive's list and on disk must agree before anything is unpacked."""
+    """One array. The sizes in its header, in the archive's directory and on disk must agree before it is unpacked."""
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{name} is encrypted or packed as NumPy never does: write it with numpy.savez_compressed")
+        raise DataError(
+            f"{name} is encrypted, or compressed in a way that NumPy does not use; write it with numpy.savez_compressed"
+        )
     with archive.open(info) as stream:
         header = _read_header(stream, name)
         promised = stream.tell() + header.size
         most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else _DEFLATE_LIMIT)
         if promised != info.file_size or promised > most:
-            there = f"{promised:,} bytes and at most {min(info.file_size, most):,} are there"
-            raise DataError(f"{name} is damaged: its header promises {there}")
+            raise DataError(
+                f"{name} is damaged: its header states {promised:,} bytes, and it has at most "
+                f"{min(info.file_size, most):,}; replace the file"
+            )
         content = read_exactly(stream, header.size, name)
     return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")
 
@@ -178,26 +191,26 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
     try:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
-            raise ValueError(f"version {version}, which only structured arrays need")
+            raise ValueError(f"format version {version}, which only structured arrays use")
         header = _Header(*np.lib.format.read_array_header_1_0(stream))
     except (ValueError, OverflowError, tokenize.TokenError) as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(f"{name} is no array that NumPy wrote ({reason}): write it with numpy.save") from error
+        raise DataError(f"{name} is not a NumPy array ({reason}); write it with numpy.save") from error
     if header.dtype.hasobject:
-        raise DataError(f"{name} holds pickled Python objects, which are never loaded: save it as numbers")
+        raise DataError(f"{name} contains pickled Python objects, which are never loaded; save a numeric array")
     if header.dtype.kind == "V":
         raise DataError(
-            f"{name} holds records or bytes of no type, not numbers: save each field as an array of its own"
+            f"{name} contains structured records or raw bytes, not numbers; save each field as a separate array"
         )
     if len(header.shape) > AXES:
-        raise DataError(f"{name} has {len(header.shape)} axes, and at most {AXES} are read: give it fewer")
+        raise DataError(f"{name} has {len(header.shape)} axes; expected at most {AXES}")
     if min(header.shape, default=0) <= 0 or header.dtype.itemsize == 0:
-        raise DataError(f"{name} holds no numbers: its shape is {header.shape}")
+        raise DataError(f"{name} is an empty array of shape {header.shape}; give an array with examples")
     return header
 
 
 def _as_labels(labels: Array | None) -> Array | None:
-    """Labels with one axis; a column of them counts as one. None stands where there is none."""
+    """Labels (n,); a column (n, 1) is flattened. Missing labels become None."""
     if labels is None or labels.ndim not in {1, 2} or labels.dtype.kind in "SVcO":
         return labels
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels

@@ -1,4 +1,4 @@
-"""The data sets that come by name. To add one: a function without arguments here, and its name in `__all__`."""
+"""Built-in data sets by name. To add one, write a function without required arguments and add its name to `__all__`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx
 
 
 def mnist() -> Dataset:
-    """MNIST: 60,000 + 10,000 handwritten digits, 28x28 uint8; embedded in the package.
+    """MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 uint8; part of this package.
 
     LeCun, Cortes and Burges, The MNIST database of handwritten digits, 1998.
 
@@ -45,18 +45,18 @@ def mnist() -> Dataset:
 
 
 def fashion_mnist(download: bool = True) -> Dataset:
-    """Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28x28 uint8; found on this machine or downloaded (30 MB).
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28x28 uint8; on this machine or downloaded (30 MB).
 
     Xiao, Rasul and Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017.
 
     Args:
-        download: whether files that are nowhere on this machine are fetched.
+        download: whether to download files that are not on this machine.
 
     Returns:
         The data set, with labels.
 
     Raises:
-        DataError: the files are nowhere on this machine and no mirror can be reached.
+        DataError: the files are not on this machine and cannot be downloaded.
     """
     contents = find_or_fetch(
         "fashion-mnist", _FASHION_MNIST, _FASHION_MNIST_MIRRORS, _FASHION_MNIST_INSTALLED, download
@@ -82,9 +82,9 @@ _FASHION_MNIST_INSTALLED = ("/usr/share/datasets/fashion-mnist",)  # by Debian's
 
 
 def digits() -> Dataset:
-    """Digits: 1,437 + 360 handwritten digits, 8x8 float32 in [0, 1]; comes with scikit-learn.
+    """Digits: 1,437 training and 360 test images of handwritten digits, 8x8 float32 in [0, 1]; part of scikit-learn.
 
-    The original grey levels 0 ... 16 are divided by 16. The test part is a fixed, stratified fifth (random_state=0).
+    The original gray levels 0 to 16 are divided by 16. The test part is a fixed, stratified fifth (random_state=0).
     Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What every reader returns: examples, perhaps a test part, perhaps labels, and where they come from."""
+"""The result of every reader: examples, with test part and labels if there are any, and their source."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Examples with what is known about them.
+    """A data set: examples, parts, labels and metadata.
 
     Attributes:
-        name: the built-in name, or the file's or folder's.
-        train: (n, *shape), in the units of the source.
-        test: (m, *shape), or None where the source has no split.
-        train_labels: (n,) class numbers or names, None in the place of one that is missing; or None.
-        test_labels: (m,) likewise, or None.
-        validation: (k, *shape) to watch a training by and to choose by, where the source has such a part beside its test part; or None.
-        validation_labels: (k,) as those of the others, or None.
-        columns: the names of a table's columns, or None.
-        source: who made it, or the path it was read from.
-        license: its license, or "" where the source does not say.
-        notes: what a user should hear about the reading, such as files left out: one sentence each.
-        ids: (n,) what names each row of a table, as it stood there, or the file of each image; or None.
-        test_ids: (m,) likewise, or None.
-        id_name: the name of the column that they come from, or None.
-        lines: (n,) the line of each example in its text file, counted from 1, or None.
-        label_name: the name of the column or array that the labels come from, or None.
-        kind: what the axes mean, where the source says so; never guessed from the range of the values.
+        name: the name of the built-in data set, file or folder.
+        train: training examples (n, *shape), in the units of the source.
+        test: test examples (m, *shape), or None.
+        train_labels: class numbers or names (n,), with None for a missing label; or None.
+        test_labels: likewise (m,), or None.
+        validation: validation examples (k, *shape), for early stopping and model selection, if the source has both a validation and a
+            test part; or None.
+        validation_labels: likewise (k,), or None.
+        columns: the column names of a table, or None.
+        source: the authors, or the path of the file.
+        license: the license, or "" if it is unknown.
+        notes: notes for the user about the reading, such as ignored files: one sentence each.
+        ids: the ID of each row of a table, as in the file, or the file name of each image (n,); or None.
+        test_ids: likewise (m,), or None.
+        id_name: the name of the ID column, or None.
+        lines: the line number of each example in its text file (n,), from 1; or None.
+        label_name: the name of the label column or array, or None.
+        kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Dataset:
     validation_labels: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.kind == "images":  # the arrays say so too, and their slices
+        if self.kind == "images":  # mark the arrays too, so that slices keep their kind
             for name in ("train", "test", "validation"):
                 values = getattr(self, name)
                 object.__setattr__(self, name, None if values is None else as_images(values))
@@ -76,7 +77,7 @@ class Dataset:
         return f"Dataset {printable(self.name)}" + (f", {self.kind}" if self.kind else "")
 
     def _parts(self) -> Table:
-        """A line for each part that there is: how many examples, of which shape and type, and whether they have labels."""
+        """A table with a row per part: number, shape and dtype of its examples, and whether they have labels."""
         parts = {
             "train": (self.train, self.train_labels),
             "validation": (self.validation, self.validation_labels),
@@ -93,32 +94,32 @@ class Dataset:
             for name, (values, labels) in parts.items()
             if values is not None
         ]
-        return ["part", "examples", "shape", "type", "labels"], lines
+        return ["part", "examples", "shape", "dtype", "labels"], lines
 
     def keys(self) -> dict[str, Array]:
-        """What says which training example a row of an output is, by the name of a column: its line in the file, and its id."""
+        """The columns that identify the training example of an output row: its line in the file, and its ID or file name."""
         named = {"line": self.lines, self.id_name or "file": self.ids}
         return {name: values for name, values in named.items() if values is not None}
 
     def positions(self) -> Positions:
-        """Where the training examples stand."""
+        """The positions of the training examples in their file, for messages."""
         part = "the training examples of " if self.test is not None else ""
         return Positions(self.columns, self._file(), self.lines, part=part)
 
     def test_positions(self) -> Positions:
-        """Where the test examples stand."""
+        """The positions of the test examples in their file, for messages."""
         return Positions(self.columns, self._file(), part="the test examples of ")
 
-    def validation_places(self) -> Positions:
-        """Where the validation examples stand."""
+    def validation_positions(self) -> Positions:
+        """The positions of the validation examples in their file, for messages."""
         return Positions(self.columns, self._file(), part="the validation examples of ")
 
     def _file(self) -> str:
-        """What they were read from; "" of data that come with isthmus, and of arrays."""
+        """The path of the file; "" for built-in data sets and arrays."""
         return "" if self.license else self.source
 
     def summary(self) -> str:
-        """One line: name, number of examples, shape and type of one, classes, source and license."""
+        """One line: name, number of examples, shape, dtype, kind, classes, source and license."""
         one = "1 example" if len(self.train) == 1 else f"{len(self.train):,} examples"
         counts = one if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
         counts += "" if self.validation is None else f" and {len(self.validation):,} for validation"

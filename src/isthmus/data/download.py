@@ -1,4 +1,4 @@
-"""Files of a public data set, wherever they are: looked for on this machine first, fetched and checked if nowhere."""
+"""Files of a public data set: found on this machine, or downloaded and checked by their hash."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from isthmus.io.terminal import rich_console
 __all__ = ["Content", "find_or_fetch"]
 
 _BLOCK = 1 << 18  # bytes
-_TIMEOUT = 30  # seconds without a byte
+_TIMEOUT = 30  # seconds without data
 
 
 class Content(NamedTuple):
-    """What a file holds once unpacked, so that any packing of it is welcome."""
+    """The size and hash of a file after decompression, so that its compression does not matter."""
 
     size: int  # bytes
     sha256: str
@@ -39,38 +39,38 @@ def find_or_fetch(
     installed: tuple[str, ...] = (),
     download: bool = True,
 ) -> Iterator[bytes]:
-    """The unpacked content of each file of a data set; nothing is handed out whose hash is not the published one.
+    """Yields the decompressed content of each file of a data set. A file whose hash differs from the published one is not used.
 
-    Looks in $ISTHMUS_DATA/name, $ISTHMUS_DATA, the user's cache folder and `installed`, then tries the mirrors in
-    turn. What is fetched lands in the cache folder under a temporary name and is renamed only when it is right.
+    Searches $ISTHMUS_DATA/name, $ISTHMUS_DATA, the user's cache folder and `installed`, then the mirrors in order. A download goes to
+    a temporary file in the cache folder, and is renamed after its hash is checked.
 
     Args:
-        name: the folder of the data set, such as fashion-mnist.
-        contents: file name without .gz -> its content.
-        mirrors: addresses to which `file.gz` is appended.
-        installed: folders where systems install the data set.
-        download: whether what is nowhere is fetched; else it is an error.
+        name: the folder name of the data set, such as fashion-mnist.
+        contents: file name without .gz -> size and hash of its content.
+        mirrors: base URLs, to which `file.gz` is appended.
+        installed: folders where operating systems install the data set.
+        download: whether to download missing files; False: they are an error.
 
     Raises:
-        DataError: a file is nowhere and cannot be fetched; the sentence lists the places.
+        DataError: a file is not on this machine and cannot be downloaded. The message lists the folders and URLs.
     """
-    chosen = os.environ.get("ISTHMUS_DATA")
+    user_folder = os.environ.get("ISTHMUS_DATA")
     cache = _cache_folder() / name
-    positions = [*((Path(chosen) / name, Path(chosen)) if chosen else ()), cache, *map(Path, installed)]
+    folders = [*((Path(user_folder) / name, Path(user_folder)) if user_folder else ()), cache, *map(Path, installed)]
     for file, content in contents.items():
-        kept = (place / packed for place in positions for packed in (f"{file}.gz", file))
-        here = (data for path in kept if path.is_file() and (data := _verified(path, content)))
-        found = next(here, None)
+        candidates = (folder / packed for folder in folders for packed in (f"{file}.gz", file))
+        matching = (data for path in candidates if path.is_file() and (data := _verified(path, content)))
+        found = next(matching, None)
         if found is None and not download:
             raise DataError(
-                f"{name} is not on this machine, and is downloaded only where it is named: --data {name}, "
-                f"or data.{name.replace('-', '_')}() in Python"
+                f"{name} is not on this machine; download it with --data {name} on the command line, "
+                f"or with data.{name.replace('-', '_')}() in Python"
             )
-        yield found or _fetch(f"{file}.gz", content, mirrors, cache, positions)
+        yield found or _fetch(f"{file}.gz", content, mirrors, cache, folders)
 
 
 def _cache_folder() -> Path:
-    """Where this system wants what can be fetched again."""
+    """The cache folder of isthmus, by the convention of this operating system."""
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "isthmus"
@@ -80,7 +80,7 @@ def _cache_folder() -> Path:
 
 
 def _verified(path: Path, content: Content) -> bytes | None:
-    """The unpacked content of a file if it is the promised one; never more than that is unpacked."""
+    """The decompressed content of a file if its size and hash match, else None. At most this size is decompressed."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -91,30 +91,30 @@ def _verified(path: Path, content: Content) -> bytes | None:
     return bytes(data) if hashlib.sha256(data).hexdigest() == content.sha256 else None
 
 
-def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, positions: list[Path]) -> bytes:
+def _fetch(file: str, content: Content, mirrors: tuple[str, ...], cache: Path, folders: list[Path]) -> bytes:
     failures = []
     for mirror in mirrors:
         try:
             with (
-                urllib.request.urlopen(mirror + file, timeout=_TIMEOUT) as answer,
+                urllib.request.urlopen(mirror + file, timeout=_TIMEOUT) as response,
                 _temporary(cache) as temporary,
             ):
-                _copy(answer, temporary, content.size, file)
+                _copy(response, temporary, content.size, file)
                 if data := _verified(temporary, content):
                     os.replace(temporary, cache / file)
                     return data
-            failures.append(f"{mirror} (its content is not the published one)")
+            failures.append(f"{mirror} (its hash differs from the published one)")
         except (OSError, HTTPException) as error:
             failures.append(f"{mirror} ({getattr(error, 'reason', None) or error})")
     raise DataError(
-        f"{file}, as it was published, is in none of {', '.join(map(shown, positions))} and could not be fetched from "
-        f"{', '.join(failures)}: connect to the network, or put the files into a folder and set ISTHMUS_DATA to it"
+        f"{file} with its published hash is not in {', '.join(map(shown, folders))}, and could not be downloaded from "
+        f"{', '.join(failures)}; connect to the network, or set ISTHMUS_DATA to a folder with the files"
     )
 
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
-    """A new empty file that is gone afterwards unless it was renamed."""
+    """A context with a new empty file, which is deleted at the end unless it was renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".fetching-")
     os.close(descriptor)
@@ -126,8 +126,8 @@ def _temporary(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _copy(answer: HTTPResponse, path: Path, limit: int, name: str) -> None:
-    """Write an answer into a file, hardly more than `limit` bytes; shows progress on stderr where it is a terminal."""
+def _copy(response: HTTPResponse, path: Path, limit: int, name: str) -> None:
+    """Writes a response to a file, up to about `limit` bytes, with a progress bar if standard error is a terminal."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = rich_console(error=True)
@@ -136,7 +136,7 @@ def _copy(answer: HTTPResponse, path: Path, limit: int, name: str) -> None:
         path.open("wb") as file,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
-        length = answer.headers.get("Content-Length") or ""
+        length = response.headers.get("Content-Length") or ""
         task = progress.add_task(name, total=int(length) if length.isdigit() else None)
-        while file.tell() < limit and (block := answer.read(_BLOCK)):
+        while file.tell() < limit and (block := response.read(_BLOCK)):
             progress.update(task, advance=file.write(block))

@@ -1,4 +1,7 @@
-"""What the axes of examples mean: the user or the source says it, else their number does; the range of the values never does."""
+"""The kind of data: table, images or windows, given by the user or the source, otherwise inferred from dtype and axes.
+
+The range of the values is not used.
+"""
 
 from __future__ import annotations
 
@@ -11,56 +14,53 @@ import numpy.typing as npt
 __all__ = ["ImageArray", "Kind", "as_images", "image_shape", "kind_of", "seem_images"]
 
 Array = npt.NDArray[Any]
-Kind = Literal["table", "images", "windows"]  # what the axes of examples mean; windows are (n, time, channels)
+Kind = Literal["table", "images", "windows"]  # windows have axes (n, time, channels)
 
-_LEAST_SIDE, _LEAST_FLAT = 8, 16  # pixels of a side that a user is asked about, the second where examples are flat
+_MIN_SIDE, _MIN_FLAT_SIDE = 8, 16  # minimum pixels per side for a question to the user; the second for flat examples
 
 
 class ImageArray(np.ndarray[Any, Any]):
-    """An array of images: the class alone says so, and it stays through slicing, arithmetic, reshaping, pickling and splitting.
+    """An array of images. The class marks its kind, and survives slicing, arithmetic, reshaping, pickling and splitting.
 
-    In everything else it is an ordinary array.
+    Otherwise it is an ordinary array.
     """
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        """What NumPy gives of an operation: a number where an ordinary array would give one."""
+        """The result of an operation of NumPy: a scalar wherever an ordinary array gives one."""
         return array[()] if return_scalar else array.view(ImageArray)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, choices: Any) -> Any:
-        """NumPy's functions; of these, what joins images loses the class otherwise."""
-        found = super().__array_function__(function, types, arguments, choices)
-        return found.view(ImageArray) if function is np.concatenate and isinstance(found, np.ndarray) else found
+        """The result of a function of NumPy. Without this, the result of concatenate would not be an ImageArray."""
+        result = super().__array_function__(function, types, arguments, choices)
+        return result.view(ImageArray) if function is np.concatenate and isinstance(result, np.ndarray) else result
 
 
 def as_images(values: Array) -> Array:
-    """The same array, which says that its examples are images; a memory map stays one."""
+    """Marks an array (n, *shape) as images, without a copy. A memory map is returned unchanged."""
     return values.view(ImageArray) if type(values) is np.ndarray else values
 
 
 def kind_of(values: Array) -> Kind:
-    """What the axes mean where nobody says it: (n, d) is a table; bytes of more axes are images; other numbers are windows.
-
-    The last axis of windows (n, ..., channels) holds channels.
-    """
+    """The inferred kind: (n, d) is a table, uint8 with more axes are images, other arrays are windows (n, ..., channels)."""
     if values.ndim == 2:
         return "table"
     return "images" if values.dtype == np.uint8 else "windows"
 
 
 def image_shape(shape: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
-    """Height, width (and channels) of the image in an example of a shape; the shape as it is where there is none.
+    """The shape of the image in an example: (height, width) or (height, width, channels).
 
-    A flat image is square: 784 numbers are 28 x 28.
+    A flat image is taken as square: 784 pixels are 28 x 28. Other shapes are returned unchanged.
     """
     side = math.isqrt(math.prod(shape))
     return (side, side) if kind == "images" and shape == (side**2,) else shape
 
 
 def seem_images(shape: tuple[int, ...], low: float, high: float, whole: bool) -> bool:
-    """Whether examples of a shape, whose kind nobody said, could be images, so that a user is asked.
+    """Whether examples of unknown kind could be images, so that a warning asks the user.
 
-    Square ones of 8 x 8 or more pixels, 16 x 16 where they are flat, from 0 to exactly 1, or whole numbers from 0 to 255.
+    These are square, with at least 8 x 8 pixels (16 x 16 if flat), and have values from 0 to exactly 1, or integers from 0 to 255.
     """
     sides = image_shape(shape, "images")
-    square = len(sides) in {2, 3} and sides[0] == sides[1] >= (_LEAST_FLAT if len(shape) == 1 else _LEAST_SIDE)
+    square = len(sides) in {2, 3} and sides[0] == sides[1] >= (_MIN_FLAT_SIDE if len(shape) == 1 else _MIN_SIDE)
     return square and low == 0 and (high == 1 or (whole and high == 255))

@@ -1,4 +1,4 @@
-"""Which examples of a data set with a training and a test part are meant."""
+"""Selection of examples from a data set: the test part, and the classes of the training examples."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Array = npt.NDArray[Any]
 
 
 def test_part(dataset: Dataset) -> tuple[Dataset, str]:
-    """The test part as a data set of its own, and a sentence that says so; a data set without one is returned as it is."""
+    """The test part as a data set, and a note about this. A data set without a test part is returned unchanged, with ""."""
     if dataset.test is None:
         return dataset, ""
-    alone = replace(
+    part = replace(
         dataset,
         train=dataset.test,
         train_labels=dataset.test_labels,
@@ -33,19 +33,19 @@ def test_part(dataset: Dataset) -> tuple[Dataset, str]:
         validation_labels=None,
         lines=None,
     )
-    return alone, (
-        f"{dataset.name} has a test part: its {len(dataset.test):,} examples are looked at, "
-        f"and not the {len(dataset.train):,} of the training part"
+    return part, (
+        f"{dataset.name} has a test part: its {len(dataset.test):,} examples are used, "
+        f"not the {len(dataset.train):,} of the training part"
     )
 
 
 def of_trained_classes(examples: Array, labels: Array | None, trained: Array | None) -> tuple[Array, str]:
-    """Held-out examples of the classes that were trained on, and the names of the others; all, where labels say nothing.
+    """The held-out examples of the training classes, and the names of the other classes as text.
 
-    One without a label is of no other class, and stays.
+    Without labels, and if no held-out example has a training class, all examples are returned. Examples without a label are kept.
 
     Args:
-        examples, labels: the held-out examples, and their labels or None.
+        examples, labels: the held-out examples (n, *shape), and their labels (n,) or None.
         trained: the labels of the training examples, or None.
     """
     if labels is None or trained is None:

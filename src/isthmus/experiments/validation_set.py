@@ -54,7 +54,7 @@ def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]
     if copies := n - len(fresh):
         notes = [f"{copies:,} of {n:,} validation examples are training or test examples too, and are left out"]
     values = dataset.validation if not copies else np.asarray(dataset.validation)[fresh]
-    return Examples(values, dataset.columns, dataset.kind, dataset.validation_places().some(fresh)), notes
+    return Examples(values, dataset.columns, dataset.kind, dataset.validation_positions().some(fresh)), notes
 
 
 def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:

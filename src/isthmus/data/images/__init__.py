@@ -1,15 +1,15 @@
-"""Images in: one file, or a folder of them, looked through by headers, judged, and only then decoded.
+"""Readers of images, from one file or a folder. All headers are checked before any image is decoded.
 
 Read in this order:
 
-    formats       which endings and formats are read, and which images are of another kind
-    folders       what lies in a folder: images, other files, links
-    layout        what the names of folders mean: parts of a split, masks, classes
-    cut           whether a file ends before its last page
-    headers       what a file says before it is decoded, and whether that is in proportion
-    twins         images of one name: a photograph and its mask
-    pixels        one image as an array; what was rewritten is counted
-    reading       from a path to a data set, with a sentence for all that was guessed or left out
+    formats       supported and unsupported file name extensions and formats
+    folders       the images, other files and links in a folder
+    layout        the meaning of folder names: parts of a split, masks, classes
+    cut           detection of truncated files with several pages
+    headers       the header of an image, and limits of its size
+    twins         images of the same name: a photograph and its mask
+    pixels        one image as an array; conversions are counted
+    reading       from a path to a data set, with notes on all guesses, conversions and ignored files
 """
 
 from isthmus.data.images.formats import ENDINGS, OTHER_KINDS

@@ -1,4 +1,4 @@
-"""Whether a file with several pages or frames ends before its end, which the first page alone does not show."""
+"""Detection of truncated files with several pages or frames. The first page of such a file can be intact."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 __all__ = ["gif_is_cut", "is_cut"]
 
-_MOST_PAGES = 10_000  # that are looked for
+_MAX_PAGES = 10_000
 
 
 def is_cut(image: Image) -> bool:
-    """Whether the file ends before its last page: known from its blocks and lists of pages, of which nothing is decoded.
+    """Whether the file ends before its last page, by its block structure; nothing is decoded.
 
-    The other formats are refused where they are cut off, whichever page is taken. The image stays at its page.
+    In other formats, a truncated file always causes an error when it is decoded. The current page of the image does not change.
     """
     file: Any = image.fp  # type: ignore[attr-defined]  # of image files
     place = file.tell()
@@ -31,7 +31,7 @@ def is_cut(image: Image) -> bool:
 
 
 def gif_is_cut(gif: Any) -> bool:
-    """Whether a GIF ends before its last block, which Pillow takes for the end of its pages."""
+    """Whether a GIF ends before its last block. Pillow would take this for the regular end."""
     gif.seek(0)
     _skip_colors(gif, gif.read(13)[10])
     while (block := gif.read(1)) not in {b"", b";"}:
@@ -40,7 +40,7 @@ def gif_is_cut(gif: Any) -> bool:
         elif block == b"," and len(image := gif.read(9)) == 9:
             _skip_colors(gif, image[8])
             gif.seek(1, os.SEEK_CUR)
-        else:  # between blocks anything may stand
+        else:  # skip unknown bytes between blocks
             continue
         while length := gif.read(1)[:1].strip(b"\0"):
             gif.seek(length[0], os.SEEK_CUR)
@@ -60,14 +60,14 @@ def _png_is_cut(png: Any) -> bool:
 
 
 def _tiff_is_cut(tiff: Any) -> bool:
-    """Whether the list of pages leads to a page whose tags are not all there; BigTIFF counts and points with 8 bytes."""
+    """Whether the linked list of pages has an incomplete page. BigTIFF has counts and pointers of 8 bytes."""
     tiff.seek(0)
     head = tiff.read(16)
     order: Any = "little" if head[:2] == b"II" else "big"
     big = int.from_bytes(head[2:4], order) == 43
     count, entry, pointer = (8, 20, 8) if big else (2, 12, 4)
     at, seen = int.from_bytes(head[8:16] if big else head[4:8], order), set[int]()
-    while at and at not in seen and len(seen) < _MOST_PAGES:
+    while at and at not in seen and len(seen) < _MAX_PAGES:
         seen.add(at)
         tiff.seek(at)
         tags = int.from_bytes(number := tiff.read(count), order)

@@ -1,4 +1,4 @@
-"""What lies in a folder: images, other files, links; nothing of it is opened, and no link is followed."""
+"""The images, other files and links in a folder, recursively. No link is followed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from isthmus.io.files import shown
 
 __all__ = ["Folder", "LeftOut", "some", "walk"]
 
-_DEEPEST = 100  # folders in one another
+_MAX_DEPTH = 100  # nested folders
 _LISTED = 3  # names in a note
-_OF_SYSTEMS = {
+_SYSTEM_FILES = {
     "__macosx",
     "thumbs.db",
     "desktop.ini",
@@ -31,14 +31,14 @@ _OF_SYSTEMS = {
 
 @dataclass
 class Folder:
-    """A folder with its images and those of its folders that hold any, by name."""
+    """A folder with its images, and its subfolders that contain images, sorted by name."""
 
     path: Path
     images: list[Path] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
 
     def all_images(self) -> Iterator[Path]:
-        """The images in it and below it: its own first."""
+        """All images in the folder and its subfolders; its own come first."""
         yield from self.images
         for folder in self.folders:
             yield from folder.all_images()
@@ -46,43 +46,43 @@ class Folder:
 
 @dataclass
 class LeftOut:
-    """What lies in a folder and is no example."""
+    """Entries of a folder that are not examples."""
 
     others: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
-    other_kinds: list[Path] = field(default_factory=list)  # images that are not read
+    other_kinds: list[Path] = field(default_factory=list)  # images of unsupported formats
 
     def sentences(self) -> list[str]:
-        """One for each sort of thing."""
+        """One note per kind of entry."""
         notes = []
         for paths, one, many in (
-            (self.others, "entry is no image and was left out", "entries are no images and were left out"),
+            (self.others, "entry is not an image and was ignored", "entries are not images and were ignored"),
             (self.links, "entry is a link and was not followed", "entries are links and were not followed"),
         ):
             if paths:
                 notes.append(f"{len(paths):,} other {one if len(paths) == 1 else many}: {some(paths)}")
-        return notes + ([f"{self.of_other_kinds()} were left out: convert them to PNG"] if self.other_kinds else [])
+        return notes + ([f"{self.of_other_kinds()} were ignored; convert them to PNG"] if self.other_kinds else [])
 
     def of_other_kinds(self) -> str:
-        """Images that are not read, counted by their ending."""
+        """The unsupported images, counted by file name extension."""
         counts = Counter(path.suffix.lower() for path in self.other_kinds).most_common(5)
-        return f"images of another kind ({', '.join(f'{count:,} {ending}' for ending, count in counts)})"
+        return f"images of unsupported formats ({', '.join(f'{count:,} {ending}' for ending, count in counts)})"
 
 
 def some(paths: list[Path]) -> str:
-    """The names of the first few."""
+    """The names of the first few paths."""
     return ", ".join(shown(path.name) for path in paths[:_LISTED]) + (", ..." if paths[_LISTED:] else "")
 
 
 def walk(path: Path, left_out: LeftOut, depth: int = 0) -> Folder:
-    """A folder with all images below it; hidden entries and those that systems leave behind are no images.
+    """A folder with all images in it and its subfolders. Hidden entries and files of operating systems are not images.
 
     Raises:
-        DataError: folders lie too deep in one another.
-        OSError: a folder may not be read.
+        DataError: folders are nested too deeply.
+        OSError: a folder cannot be read.
     """
     try:
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise OSError(errno.ENAMETOOLONG, "too deep")
         with os.scandir(path) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
@@ -90,14 +90,14 @@ def walk(path: Path, left_out: LeftOut, depth: int = 0) -> Folder:
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise DataError(
-            f"{shown(path)[:200]} ... lies too deep in other folders: at most {_DEEPEST} are read; move its images up"
+            f"{shown(path)[:200]} ... is nested too deeply: expected at most {_MAX_DEPTH} folders; move its images up"
         ) from None
     found = Folder(path)
     for entry in listed:
         here = Path(entry)
         if entry.is_symlink() or (hasattr(entry, "is_junction") and entry.is_junction()):
             left_out.links.append(here)
-        elif entry.name.startswith(".") or entry.name.lower() in _OF_SYSTEMS:
+        elif entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FILES:
             left_out.others.append(here)
         elif entry.is_dir(follow_symlinks=False):
             inner = walk(here, left_out, depth + 1)

@@ -1,4 +1,4 @@
-"""Which endings and formats are read, and which images are of another kind."""
+"""Supported and unsupported image formats, by file name extension."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["ENDINGS", "OTHER_KINDS", "format_names", "is_image", "misnamed"]
 
-_OF_FORMAT = {  # as Pillow calls them
+_EXTENSIONS = {  # by Pillow's names of formats
     "BMP": (".bmp", ".dib"),
     "GIF": (".gif",),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
@@ -21,7 +21,7 @@ _OF_FORMAT = {  # as Pillow calls them
     "AVIF": (".avif", ".avifs"),
 }
 _FAMILY = {"MPO": "JPEG", "DIB": "BMP"}
-_FORMAT_OF = {ending: name for name, endings in _OF_FORMAT.items() for ending in endings}
+_FORMAT_OF = {ending: name for name, endings in _EXTENSIONS.items() for ending in endings}
 ENDINGS = tuple(_FORMAT_OF)
 _OTHER_KINDS = """
     .3fr .ai .arw .bpg .cr2 .cr3 .crw .cur .czi .dcm .dcr .dds .dicom .djvu .dng .ecw .emf .eps .erf .exr .fits .fts .hdr
@@ -34,22 +34,22 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0",
 
 @cache
 def format_names(ending: str) -> tuple[str, ...]:
-    """What a file may be, as Pillow calls it: its content decides; only TGA, which has no mark, is believed by its ending."""
+    """The formats to try for a file, by Pillow's names. The content decides, except for TGA, which has no signature."""
     from PIL import Image, features
 
     Image.init()
     lacking = {name for name, feature in (("AVIF", "avif"), ("JPEG2000", "jpg_2000")) if not features.check(feature)}
-    wanted = [*_OF_FORMAT, *_FAMILY]
+    wanted = [*_EXTENSIONS, *_FAMILY]
     if _FORMAT_OF.get(ending) != "TGA":
         wanted.remove("TGA")
     return tuple(name for name in wanted if name in Image.OPEN and name not in lacking)
 
 
 def is_image(path: Path) -> bool:
-    """Whether the ending is one of an image that is read, or a file without an ending begins as one."""
+    """Whether a file has the extension of a supported image, or has no extension and starts with the signature of one."""
     ending = path.suffix.lower()
     if ending:
-        return ending in _FORMAT_OF and (ending not in _OF_FORMAT["AVIF"] or "AVIF" in format_names(ending))
+        return ending in _FORMAT_OF and (ending not in _EXTENSIONS["AVIF"] or "AVIF" in format_names(ending))
     from isthmus.errors import DataError
     from isthmus.io.files import open_regular
 
@@ -62,5 +62,5 @@ def is_image(path: Path) -> bool:
 
 
 def misnamed(path: Path, found: str) -> bool:
-    """Whether the content is of another format than the ending says."""
+    """Whether the format of the content differs from that of the extension."""
     return _FORMAT_OF.get(path.suffix.lower()) != _FAMILY.get(found, found)

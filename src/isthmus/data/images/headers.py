@@ -1,4 +1,4 @@
-"""What a file says of an image before it is decoded, and whether that is in proportion to its bytes."""
+"""The header of an image, read before it is decoded, and limits of its size in proportion to the file."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ DAMAGED = (
     RuntimeError,
     struct.error,
 )
-_MOST_PIXELS = 64_000_000
-_MOST_BYTES = 512 << 20  # of one file: 64 megapixels of four 16-bit channels
-_MOST_PAGES = 10_000
-_ANYWAY = 32 << 20  # bytes of a decoded image that any file may ask for
-_IN_PROPORTION = 5_000  # beyond that: bytes that one byte of a file may become
+_MAX_PIXELS = 64_000_000
+_MAX_BYTES = 512 << 20  # of one file: 64 megapixels of four 16-bit channels
+_MAX_PAGES = 10_000
+_ALWAYS_ALLOWED = 32 << 20  # bytes of a decoded image that are allowed for every file
+_MAX_RATIO = 5_000  # decoded bytes per byte of the file, for larger images
 _ORIENTATION, _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 0x0112, 256, 257, 322, 323
-_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # of a pixel in memory, else 4
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # per pixel in memory; others have 4
 _GRAY = {"1", "L", "LA", "La"}
 _COLOR = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 
 
 @dataclass(frozen=True)
 class Header:
-    """One image, or one page of a file, as it will be decoded.
+    """The header of one image, or of one page of a file.
 
     Attributes:
-        format: as Pillow calls it.
-        size: (height, width), upright.
-        kind: of its pixels.
-        orientation: as EXIF counts, 1 where it is upright already.
-        more: whether the file has further pages.
-        cut: whether the file ends before its last page; it is looked at with the first one.
-        rewritten: what decoding changes, by the names in `pixels.REWRITTEN`.
+        format: Pillow's name of the format.
+        size: (height, width) in pixels, after rotation to upright.
+        kind: the kind of its pixels.
+        orientation: the EXIF orientation, 1 to 8; 1 is upright.
+        more: whether the file has several pages.
+        cut: whether the file ends before its last page; checked with the first page only.
+        rewritten: the conversions that decoding makes, by the names in `pixels.REWRITTEN`.
     """
 
     format: str
@@ -71,39 +71,44 @@ class Header:
 
 
 def headers(path: Path, every_page: bool = False) -> list[Header]:
-    """The header of an image; or those of every page of its file.
+    """The header of an image, or the headers of all pages of its file.
 
     Raises:
-        DataError: no image, damaged, too large, out of proportion, or of pixels that are not read.
+        DataError: the file is not an image, is damaged, too large, or has unsupported pixels.
     """
     with opened(path) as (image, size):
         found = [header(image, path, size)]
         if not every_page or image.format == "MPO":
             return found
-        for page in range(1, _MOST_PAGES + 1):
+        for page in range(1, _MAX_PAGES + 1):
             try:
                 image.seek(page)
             except EOFError:
                 if image.format == "GIF" and gif_is_cut(image.fp):  # type: ignore[attr-defined]  # of image files
-                    raise DataError(f"{shown(path)} is cut off: replace or remove it") from None
+                    raise DataError(f"{shown(path)} is truncated; replace or remove it") from None
                 return found
             found.append(header(image, path, size))
-    raise DataError(f"{shown(path)} has more than {_MOST_PAGES:,} pages: split it")
+    raise DataError(f"{shown(path)} has more than {_MAX_PAGES:,} pages; split the file")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Image, int]]:
-    """A Pillow image whose header is read, and the bytes of its file; damage, whenever it shows, is an error that names it."""
+    """A context with a Pillow image whose header has been read, and the file size in bytes.
+
+    Damage that is found inside the context becomes a `DataError` that names the file.
+    """
     from PIL import Image, UnidentifiedImageError
 
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > _MOST_BYTES:
-            raise DataError(f"{shown(path)} is larger than {_MOST_BYTES >> 20} MiB: make it smaller")
+        if size > _MAX_BYTES:
+            raise DataError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB; make the image smaller")
         _check_webp(file, path)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # on tags that do not matter; what matters raises as well
+                warnings.simplefilter(
+                    "ignore", UserWarning
+                )  # about unimportant tags; serious damage raises an error too
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 yield Image.open(file, formats=format_names(path.suffix.lower())), size
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -111,18 +116,18 @@ def opened(path: Path) -> Iterator[tuple[Image, int]]:
         except DataError:
             raise
         except MemoryError:
-            raise DataError(f"{shown(path)} takes more memory than there is: make it smaller") from None
+            raise DataError(f"{shown(path)} needs more memory than is available; make the image smaller") from None
         except DAMAGED as error:
             reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)[:200]
-            raise DataError(f"{shown(path)} is damaged or no image ({reason}): replace or remove it") from error
+            raise DataError(f"{shown(path)} is damaged or not an image ({reason}); replace or remove it") from error
 
 
 def _too_many_pixels(path: Path) -> str:
-    return f"{shown(path)} has more than {_MOST_PIXELS // 10**6} megapixels: make it smaller"
+    return f"{shown(path)} has more than {_MAX_PIXELS // 10**6} megapixels; make the image smaller"
 
 
 def _check_webp(file: BinaryIO, path: Path) -> None:
-    """The size that a WebP file declares, before its library reserves memory for it."""
+    """Checks the size that a WebP file declares, before the WebP library allocates memory for it."""
     head = file.read(30)
     file.seek(0)
     if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
@@ -134,19 +139,19 @@ def _check_webp(file: BinaryIO, path: Path) -> None:
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     else:
         width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-    if width * height > _MOST_PIXELS:
+    if width * height > _MAX_PIXELS:
         raise DataError(_too_many_pixels(path))
 
 
 def header(image: Image, path: Path, size: int) -> Header:
-    """What the file says of the page that the image is at; `DataError` where that is too much, or not read."""
+    """The header of the current page of the image; `DataError` if it is too large or has unsupported pixels."""
     tags: Any = getattr(image, "tag_v2", {})
     width, height = (tags[_WIDTH], tags[_HEIGHT]) if image.format == "TIFF" else image.size
-    if width * height > _MOST_PIXELS:
+    if width * height > _MAX_PIXELS:
         raise DataError(_too_many_pixels(path))
     pixels = max(width * height, width * tags.get(_TILE_HEIGHT, 0), height * tags.get(_TILE_WIDTH, 0))
     pixels = max(pixels, tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_HEIGHT, 0))
-    if pixels * _BYTES.get(image.mode, 4) > max(_ANYWAY, _IN_PROPORTION * size):
+    if pixels * _BYTES.get(image.mode, 4) > max(_ALWAYS_ALLOWED, _MAX_RATIO * size):
         raise DataError(
             f"{shown(path)} is out of proportion: {size:,} bytes declare an image of {height}x{width} pixels; "
             "replace or remove it"
@@ -157,7 +162,7 @@ def header(image: Image, path: Path, size: int) -> Header:
         rewritten.add("exif")
     elif orientation > 1:
         rewritten.add("turned")
-    if (orientation or 1) >= 5:  # the camera lay on its side
+    if (orientation or 1) >= 5:  # rotated by 90 degrees
         width, height = height, width
     more, cut = _more(image), image.tell() == 0 and is_cut(image)
     return Header(
@@ -167,30 +172,30 @@ def header(image: Image, path: Path, size: int) -> Header:
 
 def _kind(image: Image, path: Path) -> Kind:
     if image.mode == "F":
-        raise DataError(f"{shown(path)} holds floating-point numbers: save these as .npy")
+        raise DataError(f"{shown(path)} has floating-point pixels; save it as .npy")
     if image.mode.startswith("I"):
         return "16-bit gray"
     if image.mode in _GRAY:
         return "8-bit gray"
     if image.mode in _COLOR:
         return "color"
-    raise DataError(f"{shown(path)} has {image.mode} pixels, which are not read: convert it to RGB")
+    raise DataError(f"{shown(path)} has {image.mode} pixels, which are not supported; convert it to RGB")
 
 
 def _more(image: Image) -> bool:
-    """Whether there are further pages; what else a photograph carries, such as its preview, is none."""
+    """Whether the file has several pages. The preview in a photograph (MPO) is not a page."""
     with suppress(*DAMAGED):
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     return False
 
 
 def has_alpha(image: Image) -> bool:
-    """Whether pixels may be transparent."""
+    """Whether pixels can be transparent."""
     return "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 def _rewritten(image: Image) -> Iterator[str]:
-    """What Pillow and we change in such an image, as far as its header tells."""
+    """The conversions by Pillow and isthmus that follow from the header."""
     raw, largest = _raw(image)
     if image.mode in ("P", "PA"):
         yield "palette"
@@ -207,7 +212,7 @@ def _rewritten(image: Image) -> Iterator[str]:
 
 
 def _raw(image: Image) -> tuple[str, int]:
-    """How pixels lie in the file, as Pillow calls it, and the largest number of a PGM or PPM file, or 0."""
+    """Pillow's name of the pixel layout in the file, and the maximum value of a PGM or PPM file, or 0."""
     tiles: Any = getattr(image, "tile", None)
     found = tiles[0][3] if tiles else ""
     parts = found if isinstance(found, tuple) else (found,)
@@ -217,7 +222,7 @@ def _raw(image: Image) -> tuple[str, int]:
 
 
 def _orientation(image: Image) -> int | None:
-    """How the image is to be turned, 1 to 8; None where EXIF cannot be read."""
+    """The EXIF orientation, 1 to 8; None if the EXIF data cannot be read."""
     if image.format == "TIFF":
         known = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
         return known if known in range(1, 9) else 1
@@ -233,7 +238,7 @@ def _orientation(image: Image) -> int | None:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF, of which nothing else is read: a few bytes can ask for gigabytes of tags."""
+    """The orientation in EXIF data. Nothing else is read, since a few bytes can declare gigabytes of tags."""
     order = {b"II*\0": "<", b"MM\0*": ">"}[exif[:4]] if exif[:4] in (b"II*\0", b"MM\0*") else ""
     if not order:
         raise ValueError("no EXIF")
@@ -248,7 +253,7 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _late_exif(image: Any) -> bytes | None:
-    """The EXIF of a PNG that stands behind its pixels, where some programs write it."""
+    """The EXIF data of a PNG after its pixels, where some programs write it."""
     file = image.fp
     place, at = file.tell(), 8
     try:

@@ -1,12 +1,12 @@
-"""What the names of folders mean: parts of a split, masks, or classes.
+"""The meaning of folder names: parts of a split, masks, or classes.
 
-train/cat, test/cat                        the parts, with the classes below them
-train/good, test/scratch, ground_truth/    an anomaly data set: masks are no examples
-bottle/train/good, cable/test/cut, ...     the same below folders whose names become the first half of the label
-seg_train/seg_train/sea, seg_test/...      the parts with a name before them, each perhaps in a folder of its own name
-train/images, train/masks                  masks again, beside the images or in the same order of folders
-cat/, dog/, test/                          classes, one of which is called test; it is said
-images/, archive/cat, archive/dog          a folder alone that holds all is no class; it is said
+train/cat, test/cat                        parts of a split, with classes in them
+train/good, test/scratch, ground_truth/    an anomaly data set; masks are not examples
+bottle/train/good, cable/test/cut, ...     several such data sets; labels start with the name of the outer folder
+seg_train/seg_train/sea, seg_test/...      parts with a common prefix, perhaps nested in a folder of the same name
+train/images, train/masks                  masks next to the images
+cat/, dog/, test/                          classes, one of which is named test; a note says so
+images/, archive/cat, archive/dog          a single outer folder is not a class; a note says so
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from isthmus.data.images.folders import Folder, some
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
-__all__ = ["Example", "Layout", "understood"]
+__all__ = ["Example", "Layout", "read_layout"]
 
 Part = Literal["train", "validation", "test"]
 Example = tuple[Path, str]  # an image with its label, or ""
@@ -40,7 +40,7 @@ _MASKS = re.compile(
     r"((train|training|val|valid|validation|test)\w*_)?"
     r"(ground_?truths?|gt(_?(fine|coarse))?|masks?|labels?|annot(ation)?s?|segmentation_?(class|object)?s?|\d(st|nd)_manual)"
 )
-_GROUND_TRUTH = re.compile(r"ground_?truths?")  # nobody calls a class so
+_GROUND_TRUTH = re.compile(r"ground_?truths?")  # never the name of a class
 _IMAGES = re.compile(r"(jpe?g_?)?(images?|imgs?)|photos?|pictures?|leftimg8bit")
 _ALL = re.compile(r"(all_?)?(images?|imgs?|photos?|pictures?|pics?|data|dataset|files|samples|examples|raw)|all")
 _MASK_OF = re.compile(
@@ -51,14 +51,14 @@ _LISTED = 3
 
 @dataclass
 class Layout:
-    """The examples of each part, the masks, and what was understood, in sentences.
+    """The examples of each part, the masks, and notes on the interpretation of folder names.
 
     Attributes:
-        train, validation, test: images with their labels; those without a split are all to train on.
+        train, validation, test: images with their labels. Without a split, all are in train.
         split: whether there is a test part.
-        masks: images that mark places in others.
-        left_out: images in folders that are no part of the split.
-        notes: what was guessed.
+        masks: images that are masks of others.
+        left_out: images in folders that are not a part of the split.
+        notes: notes on all guesses.
     """
 
     train: list[Example] = field(default_factory=list)
@@ -74,15 +74,15 @@ class Layout:
         return bool(self.test)
 
 
-def understood(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
-    """The parts of a folder of images, by the names of its folders.
+def read_layout(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
+    """The layout of a folder of images, by the names of its subfolders.
 
     Args:
-        tree: all images below a folder.
-        split: "none" takes every folder for a class, and every image for an example.
+        tree: the folder with all its images.
+        split: "none": every subfolder is a class, and every image is an example.
 
     Raises:
-        DataError: images lie beside folders that are classes or parts of a split, or folders contradict each other.
+        DataError: images are next to folders that are classes or parts of a split, or folder names contradict each other.
     """
     layout = Layout()
     if split == "none":
@@ -90,8 +90,8 @@ def understood(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
         return layout
     groups = list(_groups(tree, layout))
     if not groups:
-        layout.train = _labeled(_below_what_holds_all(tree, layout), layout, masks=True)
-        _say_masks(layout)
+        layout.train = _labeled(_class_root(tree, layout), layout, masks=True)
+        _note_masks(layout)
         return layout
     found: dict[Part, list[Example]] = {"train": [], "validation": [], "test": []}
     for prefix, part, folder in groups:
@@ -103,21 +103,21 @@ def understood(tree: Folder, split: Literal["auto", "none"] = "auto") -> Layout:
 
 
 def part_of(folder: Folder) -> Part | None:
-    """The part of a split that a folder's name says."""
-    name = _plain(folder)
+    """The part of a split that a folder is by its name, or None."""
+    name = _normalized_name(folder)
     return next((part for part, words in _PARTS.items() if words.fullmatch(name)), None)
 
 
-def _plain(folder: Folder) -> str:
+def _normalized_name(folder: Folder) -> str:
     return re.sub(r"[\s.-]+", "_", folder.path.name.strip().casefold())
 
 
-def _named(folders: list[Folder], pattern: re.Pattern[str]) -> list[Folder]:
-    return [folder for folder in folders if pattern.fullmatch(_plain(folder))]
+def _matching(folders: list[Folder], pattern: re.Pattern[str]) -> list[Folder]:
+    return [folder for folder in folders if pattern.fullmatch(_normalized_name(folder))]
 
 
 def _groups(tree: Folder, layout: Layout, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Part, Folder]]:
-    """Each folder that is a part of a split, with the names of the folders above the split."""
+    """Each folder that is a part of a split, with the names of the folders above it."""
     here = _split_of(tree, layout)
     if here:
         yield from ((prefix, part, folder) for part, folder in here)
@@ -138,33 +138,33 @@ def _groups(tree: Folder, layout: Layout, prefix: str = "", depth: int = 0) -> I
         if {"train", "test"} <= {part for _, part, _ in groups}:
             other = next(name for name, groups in inner.items() if not groups)
             raise DataError(
-                f"{shown(tree.path / name)} has folders for training and test, {shown(other)} beside it has none: "
-                "name one of them as the data, or choose --split none, and every folder is a class"
+                f"{shown(tree.path / name)} has folders for training and test, and {shown(other)} in the same folder has none; "
+                "give one of them as the data, or use --split none, which makes every folder a class"
             )
 
 
 def _split_of(tree: Folder, layout: Layout) -> list[tuple[Part, Folder]]:
-    """The folders in a folder that are parts of a split; none where they are classes."""
+    """The subfolders that are parts of a split; empty if they are classes."""
     parts = [(part, folder) for folder in tree.folders if (part := part_of(folder))] or _prefixed(tree)
     known = {part for part, _ in parts}
     others = [folder for folder in tree.folders if all(folder is not part for _, part in parts)]
-    masks = _named(others, _MASKS)
+    masks = _matching(others, _MASKS)
     rest = [folder for folder in others if folder not in masks]
     if not parts:
-        if masks and rest and not tree.images and rest == _named(rest, _IMAGES):
+        if masks and rest and not tree.images and rest == _matching(rest, _IMAGES):
             _set_aside(layout, masks)
             return [each for folder in rest for each in _split_of(folder, layout) or [("train", folder)]]
         return []
     if rest and not ("train" in known and len(known) > 1):
         if "train" in known or not _mirrored(parts, rest):
-            _say_classes(layout, parts, rest)
+            _note_classes(layout, parts, rest)
             return []
         parts += [("train", Folder(tree.path, folders=rest))]
         rest = []
     if tree.images:
         raise DataError(
-            f"{shown(tree.images[0])} lies beside the folder {shown(parts[0][1].path.name)}, which is a part of a split: "
-            "move it into one of the folders, or choose --split none, and every folder is a class"
+            f"{shown(tree.images[0])} is in the same folder as {shown(parts[0][1].path.name)}, which is a part of a split; "
+            "move it into one of the subfolders, or use --split none, which makes every folder a class"
         )
     _set_aside(layout, masks)
     layout.left_out += [path for folder in rest for path in folder.all_images()]
@@ -172,11 +172,11 @@ def _split_of(tree: Folder, layout: Layout) -> list[tuple[Part, Folder]]:
 
 
 def _prefixed(tree: Folder) -> list[tuple[Part, Folder]]:
-    """The parts whose names begin alike, as in seg_train and seg_test; none unless one of them is to train on."""
+    """Parts with a common prefix, such as seg_train and seg_test; empty unless one of them is a training part."""
     named: dict[str, list[tuple[Part, Folder]]] = {}
     for folder in tree.folders:
         for part, words in _PREFIXED.items():
-            if found := words.fullmatch(_plain(folder)):
+            if found := words.fullmatch(_normalized_name(folder)):
                 named.setdefault(found["name"], []).append((part, folder))
                 break
     whole = [parts for parts in named.values() if "train" in (known := {part for part, _ in parts}) and len(known) > 1]
@@ -184,17 +184,17 @@ def _prefixed(tree: Folder) -> list[tuple[Part, Folder]]:
 
 
 def _mirrored(parts: list[tuple[Part, Folder]], rest: list[Folder]) -> bool:
-    """Whether the parts have the same classes below them as the folders beside them."""
+    """Whether the classes in the parts are also folders next to the parts."""
     beside = {folder.path.name for folder in rest}
     return all(part.folders and {folder.path.name for folder in part.folders} <= beside for _, part in parts)
 
 
-def _say_classes(layout: Layout, parts: list[tuple[Part, Folder]], rest: list[Folder]) -> None:
+def _note_classes(layout: Layout, parts: list[tuple[Part, Folder]], rest: list[Folder]) -> None:
     names = " and ".join(shown(folder.path.name) for _, folder in parts)
     beside = some([folder.path for folder in rest])
     layout.notes.append(
-        f"the folder {names} is taken for a class, because {beside} lie beside it; were it a part of a split, "
-        "the others would lie in a folder train"
+        f"the folder {names} is read as a class, because {beside} are in the same folder; if it is a part of a split, "
+        "move the others into a folder train"
     )
 
 
@@ -203,43 +203,43 @@ def _set_aside(layout: Layout, folders: list[Folder]) -> None:
 
 
 def _inner(part: Folder) -> Folder:
-    """The folder that holds the classes of a part: the only one in it, where that is called as the part is, or images."""
+    """The folder with the classes of a part: a single subfolder with the name of the part or a name such as images, if any."""
     while not part.images and len(part.folders) == 1:
         inner = part.folders[0]
-        if _plain(inner) != _plain(part) and not _IMAGES.fullmatch(_plain(inner)):
+        if _normalized_name(inner) != _normalized_name(part) and not _IMAGES.fullmatch(_normalized_name(inner)):
             break
         part = inner
     return part
 
 
-def _below_what_holds_all(tree: Folder, layout: Layout) -> Folder:
-    """The folder in which classes begin: one alone, called images or holding further folders only, is no class."""
+def _class_root(tree: Folder, layout: Layout) -> Folder:
+    """The folder whose subfolders are classes. A single subfolder named images, or with only subfolders in it, is not a class."""
     inner = tree
     while not inner.images and len(inner.folders) == 1:
         only = inner.folders[0]
-        if not (_ALL.fullmatch(_plain(only)) or (len(only.folders) > 1 and not only.images)):
+        if not (_ALL.fullmatch(_normalized_name(only)) or (len(only.folders) > 1 and not only.images)):
             break
         inner = only
     if inner is not tree:
         name = shown(inner.path.relative_to(tree.path))
         what = "images in it have no labels" if inner.images else "classes are the folders in it"
-        layout.notes.append(f"the folder {name}, which holds all images, is no class: {what}")
+        layout.notes.append(f"the folder {name} contains all images and is not a class: {what}")
     return inner
 
 
 def _labeled(folder: Folder, layout: Layout, masks: bool) -> list[Example]:
-    """The images below a folder with the name of the folder in it that each lies in; masks are set aside."""
+    """The images of a folder with their labels, the names of its subfolders. Masks are set aside."""
     folders = folder.folders
-    if masks and not folder.images and (images := _named(folders, _IMAGES)):
-        aside = _named(folders, _MASKS)
+    if masks and not folder.images and (images := _matching(folders, _IMAGES)):
+        aside = _matching(folders, _MASKS)
         if (
             aside and len(images) == 1 and len(images) + len(aside) == len(folders)
-        ):  # images, and beside them their masks
+        ):  # a folder of images and folders of their masks
             _set_aside(layout, aside)
             return _labeled(images[0], layout, masks)
     if masks:
-        aside = _named(folders, _GROUND_TRUTH)
-        if folder.images and folders == _named(folders, _MASKS):  # images, and below them their masks
+        aside = _matching(folders, _GROUND_TRUTH)
+        if folder.images and folders == _matching(folders, _MASKS):  # images, and their masks in subfolders
             aside = folders
         _set_aside(layout, aside)
         folders = [inner for inner in folders if inner not in aside]
@@ -250,15 +250,15 @@ def _labeled(folder: Folder, layout: Layout, masks: bool) -> list[Example]:
             found.append((path, shown(inner.path.name)))
     if loose and len(found) > len(loose):
         raise DataError(
-            f"{shown(loose[0])} has no label while {shown(found[len(loose)][0])} has one from its sub-folder: move all "
-            "images into sub-folders, or none"
+            f"{shown(loose[0])} has no label, and {shown(found[len(loose)][0])} has one by its subfolder; move all "
+            "images into subfolders, or none"
         )
     return found
 
 
 def _examples(folder: Folder, layout: Layout, masks: bool) -> Iterator[Path]:
-    """All images below a folder but masks."""
-    aside = _named(folder.folders, _GROUND_TRUTH) if masks else []
+    """All images of a folder and its subfolders except masks."""
+    aside = _matching(folder.folders, _GROUND_TRUTH) if masks else []
     _set_aside(layout, aside)
     yield from _without_masks(folder.images, layout) if masks else folder.images
     for inner in folder.folders:
@@ -267,40 +267,40 @@ def _examples(folder: Folder, layout: Layout, masks: bool) -> Iterator[Path]:
 
 
 def _without_masks(images: list[Path], layout: Layout) -> list[Path]:
-    """The images but those that are called as another one is, and _mask."""
+    """The images except those with the name of another image and a suffix such as _mask."""
     stems = {path.stem for path in images}
-    kept = list[Path]()
+    examples = list[Path]()
     for path in images:
-        of = _MASK_OF.fullmatch(path.stem)
-        (layout.masks if of and of[1] in stems else kept).append(path)
-    return kept
+        mask_of = _MASK_OF.fullmatch(path.stem)
+        (layout.masks if mask_of and mask_of[1] in stems else examples).append(path)
+    return examples
 
 
 def _arrange(layout: Layout, found: dict[Part, list[Example]]) -> None:
-    """Puts the parts in their places, and says what was understood."""
+    """Assigns the parts to the layout, and adds a note about them."""
     layout.train, layout.validation, layout.test = found["train"], found["validation"], found["test"]
-    said = [f"{part} {_counted(examples)}" for part, examples in found.items() if examples]
+    parts = [f"{part} {_counted(examples)}" for part, examples in found.items() if examples]
     if layout.validation and layout.train and not layout.test:
         layout.test, layout.validation = layout.validation, []
-        said[-1] += ", which is the test part"
+        parts[-1] += ", used as the test part"
     if not layout.train:
         layout.train, layout.test, layout.validation = layout.test or layout.validation, [], []
         name = "test" if found["test"] else "validation"
-        said = [f"{name} {_counted(layout.train)}, which are the examples, as there is no folder train"]
+        parts = [f"{name} {_counted(layout.train)}, used as the examples, because there is no folder train"]
         if found["test"] and found["validation"]:
-            said.append(f"validation {_counted(found['validation'])}, set aside")
+            parts.append(f"validation {_counted(found['validation'])}, set aside")
     if layout.masks:
-        said.append(f"{len(layout.masks):,} {'mask' if len(layout.masks) == 1 else 'masks'} set aside")
+        parts.append(f"{len(layout.masks):,} {'mask' if len(layout.masks) == 1 else 'masks'} set aside")
     if layout.left_out:
-        said.append(f"{len(layout.left_out):,} images in other folders left out ({_folders_of(layout.left_out)})")
-    layout.notes.append(f"{', '.join(said)} (by the names of folders; with --split none every folder is a class)")
+        parts.append(f"{len(layout.left_out):,} images in other folders ignored ({_folders_of(layout.left_out)})")
+    layout.notes.append(f"{', '.join(parts)} (by folder names; with --split none every folder is a class)")
 
 
 def _folders_of(paths: list[Path]) -> str:
     return some(list(dict.fromkeys(path.parent for path in paths)))
 
 
-def _say_masks(layout: Layout) -> None:
+def _note_masks(layout: Layout) -> None:
     if layout.masks:
         what = "mask was" if len(layout.masks) == 1 else "masks were"
         layout.notes.append(
@@ -309,7 +309,7 @@ def _say_masks(layout: Layout) -> None:
 
 
 def _counted(examples: list[Example]) -> str:
-    """How many, and of which classes."""
+    """The number of examples, and their classes."""
     names = sorted({label or "no label" for _, label in examples})
     if names == ["no label"]:
         return f"{len(examples):,}"

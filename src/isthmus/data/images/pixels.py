@@ -1,4 +1,4 @@
-"""One image as an array; what was rewritten on the way is counted, and becomes a sentence."""
+"""One image as an array. Conversions are counted for the notes of a data set."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["REWRITTEN", "decoded", "rewritten"]
 
 Array = npt.NDArray[Any]
 
-REWRITTEN = {  # in the order in which it is said
-    "turned": "turned upright, as EXIF says",
-    "exif": "read as they lie, because their EXIF is damaged",
-    "palette": "turned from a palette into {kind}",
-    "print colors": "turned from CMYK or YCbCr into {kind}",
-    "1-bit": "turned from 1 bit into 0 and 255",
-    "stretched": "stretched to the full range from 2 to 7 bits, or from a largest number of their own",
-    "16-bit color": "turned from 16 into 8 bits, because they have colors or an alpha channel",
-    "white": "laid on white where they are transparent",
-    "opaque": "read without their alpha channel, which is opaque everywhere",
-    "ignored transparency": "read without their transparent color, because they have 16 bits",
+REWRITTEN = {  # in the order of the notes
+    "turned": "rotated to upright by the EXIF orientation",
+    "exif": "not rotated, because the EXIF data is damaged",
+    "palette": "converted from a palette to {kind}",
+    "print colors": "converted from CMYK or YCbCr to {kind}",
+    "1-bit": "converted from 1 bit to 0 and 255",
+    "stretched": "scaled to the full range of 8 or 16 bits, from 2 to 7 bits or from another maximum value",
+    "16-bit color": "converted from 16 to 8 bits, because of color or an alpha channel",
+    "white": "put on a white background where they are transparent",
+    "opaque": "read without the alpha channel, which is opaque everywhere",
+    "ignored transparency": "read without the transparent color, because of 16 bits",
     "resized": "resized to {size}",
-    "colored": "turned from gray into color",
-    "grayed": "turned from color into gray",
+    "colored": "converted from gray to color",
+    "grayed": "converted from color to gray",
 }
 
 
 def rewritten(counts: Counter[str], kind: Kind, size: tuple[int, int] | None) -> list[str]:
-    """A sentence for each way in which images were changed."""
+    """A note per kind of conversion."""
     height, width = size or (0, 0)
     target = "RGB" if kind == "color" else "gray"
     return [
@@ -46,13 +46,13 @@ def rewritten(counts: Counter[str], kind: Kind, size: tuple[int, int] | None) ->
 
 
 def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | None) -> tuple[Array, set[str]]:
-    """The pixels of an image of which the header is known, upright, and what was rewritten.
+    """The pixels of an image, upright, and the conversions.
 
     Returns:
-        (h, w) or (h, w, 3), uint8 or uint16; names in `REWRITTEN`.
+        Pixels (h, w) or (h, w, 3) of uint8 or uint16, and names in `REWRITTEN`.
 
     Raises:
-        ValueError: numbers that do not fit into 16 bits.
+        ValueError: a pixel value does not fit into 16 bits.
     """
     from PIL import Image
 
@@ -61,7 +61,7 @@ def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | 
     if resize is not None and resize != header.size:
         changed.add("resized")
     if kind == "16-bit gray":
-        return _deep(image, header, resize), changed
+        return _decode_16_bit(image, header, resize), changed
     if has_alpha(image):
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] == 255:
@@ -81,7 +81,7 @@ def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | 
 
 
 def _turn(header: Header) -> Any:
-    """What Pillow calls the way to turn an image; None where it is upright, as TIFF is once it is loaded."""
+    """Pillow's rotation or reflection that makes an image upright; None if it is. Pillow itself rotates TIFF images."""
     from PIL.Image import Transpose
 
     if header.format == "TIFF" or header.orientation == 1:
@@ -98,18 +98,18 @@ def _turn(header: Header) -> Any:
     return ways[header.orientation - 2]
 
 
-def _deep(image: Image, header: Header, resize: tuple[int, int] | None) -> Array:
+def _decode_16_bit(image: Image, header: Header, resize: tuple[int, int] | None) -> Array:
     from PIL import Image
 
     values: Array = np.asarray(image)
     if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
-        raise ValueError("its numbers do not fit into 16 bits")
+        raise ValueError("its pixel values do not fit into 16 bits")
     turn = _turn(header)
     if turn is None and (resize is None or resize == values.shape):
         return values
-    smooth = Image.fromarray(values.astype(np.float32))
+    scaled = Image.fromarray(values.astype(np.float32))
     if turn is not None:
-        smooth = smooth.transpose(turn)
+        scaled = scaled.transpose(turn)
     if resize is not None:
-        smooth = smooth.resize(resize[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(np.rint(np.asarray(smooth)), np.uint16)
+        scaled = scaled.resize(resize[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(np.rint(np.asarray(scaled)), np.uint16)

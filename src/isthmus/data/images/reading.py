@@ -1,4 +1,4 @@
-"""From a path to a data set: headers first, then one decision for all images, then the pixels."""
+"""From a path to a data set of images: read all headers, choose one shape and kind for all images, then decode the pixels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.headers import Header, Kind, header, headers, opened
-from isthmus.data.images.layout import Example, Layout, understood
+from isthmus.data.images.layout import Example, Layout, read_layout
 from isthmus.data.images.pixels import decoded, rewritten
-from isthmus.data.images.twins import look_at_twins
+from isthmus.data.images.twins import set_masks_aside
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 from isthmus.io.files import shown
@@ -27,12 +27,12 @@ from isthmus.io.files import shown
 __all__ = ["read_images"]
 
 Array = npt.NDArray[Any]
-_LISTED = 10  # names of broken images
+_LISTED = 10  # names of broken images in a note
 
 
 @dataclass(frozen=True)
 class _File:
-    """One file with its label and the header of each page that is read."""
+    """One file with its label and the headers of its pages."""
 
     path: Path
     label: str
@@ -41,7 +41,7 @@ class _File:
 
 @dataclass
 class _Reading:
-    """What was asked for, and what is noticed on the way."""
+    """The options of a reading, and its counts for the notes."""
 
     root: Path
     options: ReadOptions
@@ -51,48 +51,49 @@ class _Reading:
     misnamed: list[str] = field(default_factory=list)
 
     def fails(self, path: Path, error: Exception) -> None:
-        """Remembers a broken image where these are to be left out; else it is an error."""
+        """Records a broken image if these are skipped; otherwise raises the error."""
         if self.options.skip_broken:
             self.broken.append(path)
         elif isinstance(error, DataError) and self.root != path:
-            raise DataError(f"{error}; or leave out what is broken: --skip-broken, skip_broken=True") from error
+            raise DataError(f"{error}; or skip broken images with --skip-broken or skip_broken=True") from error
         else:
             raise error
 
 
 def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> Dataset:
-    """An image, or the images of a folder: PNG, JPEG, BMP, GIF, WebP, TIFF, PPM, TGA, JPEG 2000, QOI, and AVIF where Pillow has it.
+    """A data set from an image or a folder: PNG, JPEG, BMP, GIF, WebP, TIFF, PPM, TGA, JPEG 2000, QOI, and AVIF if Pillow supports it.
 
-    Folders called train, test or validation (in any usual way) are the parts of a split; masks beside them are set aside.
-    Otherwise the first level of sub-folders gives the labels, below a folder that alone holds all images. All gray images give
-    (n, h, w) uint8, or uint16 if all have 16 bits, else all become RGB, (n, h, w, 3) uint8. Images are turned upright as EXIF
-    says; transparent pixels are laid on white. Links are not followed. What is guessed, left out or
-    rewritten is said in the notes of the result.
+    Folders named train, test or validation (or a usual variant) are the parts of a split; folders of masks are set aside. Otherwise the
+    names of the first level of subfolders are the labels. Images are rotated to upright by their EXIF orientation, and transparent
+    pixels get a white background. Links are not followed. The notes of the result list all guesses, conversions and ignored files.
 
     Args:
-        path: an image, or a folder, which itself may be a link.
-        options: how to read them; without a size for all, images that differ in size are an error.
-        run: the run that they are for: 8-bit images become gray or color as its own are.
+        path: an image, or a folder, which may be a symbolic link.
+        options: the options of reading. Without a size, images of different sizes are an error.
+        run: the run that the images are for, or None. 8-bit images are converted to gray or color as in the run.
+
+    Returns:
+        The data set. Its images are (n, h, w) uint8 if all are gray, uint16 if all are gray with 16 bits, else (n, h, w, 3) uint8 RGB.
 
     Raises:
-        FileNotFoundError: no such file or folder.
-        DataError: no images, sizes that differ, or an image that is damaged, too large, or of an unknown kind.
+        FileNotFoundError: the path does not exist.
+        DataError: there are no images, sizes differ, or an image is damaged, too large, or of an unsupported format.
     """
     reading = _Reading(path, options, run)
     left_out = LeftOut()
     tree, twins = walk(path, left_out) if path.is_dir() else None, list[str]()
     if tree is not None and options.split != "none":
-        twins = look_at_twins(tree)
-    layout = Layout([(path, "")]) if tree is None else understood(tree, options.split)
-    parts = [_looked_at(reading, part) for part in (layout.train, layout.test, layout.validation)]
+        twins = set_masks_aside(tree)
+    layout = Layout([(path, "")]) if tree is None else read_layout(tree, options.split)
+    parts = [_read_headers(reading, part) for part in (layout.train, layout.test, layout.validation)]
     if not parts[0]:
-        raise _nothing(path, left_out, reading)
+        raise _no_images(path, left_out, reading)
     files = [file for part in parts for file in part]
-    shape, kind = _agree(files, reading)
+    shape, kind = _common_shape(files, reading)
     _check_memory(files, reading, shape, kind)
     arrays, labels, ids = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
     if not len(arrays[0]):
-        raise _nothing(path, left_out, reading)
+        raise _no_images(path, left_out, reading)
     test, validation = len(arrays[1]) > 0, len(arrays[2]) > 0
     return Dataset(
         path.resolve().name if path.is_dir() else path.name,
@@ -117,24 +118,24 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     )
 
 
-def _nothing(path: Path, left_out: LeftOut, reading: _Reading) -> DataError:
+def _no_images(path: Path, left_out: LeftOut, reading: _Reading) -> DataError:
     if reading.broken:
         return DataError(
-            f"{shown(path)} holds no image that can be read: {len(reading.broken):,} are damaged or too large"
+            f"{shown(path)} has no readable image: {len(reading.broken):,} are damaged or too large; replace them"
         )
     if left_out.other_kinds:
-        return DataError(f"{shown(path)} holds only {left_out.of_other_kinds()}: convert them to PNG")
+        return DataError(f"{shown(path)} has only {left_out.of_other_kinds()}; convert them to PNG")
     left = f" ({'; '.join(left_out.sentences())})" if left_out.others or left_out.links else ""
-    return DataError(f"{shown(path)} holds no images{left}: give a folder with {', '.join(ENDINGS)} files")
+    return DataError(f"{shown(path)} has no images{left}; give a folder with {', '.join(ENDINGS)} files")
 
 
-def _looked_at(reading: _Reading, examples: list[Example]) -> list[_File]:
-    """The headers of images; broken ones are errors, or left out."""
+def _read_headers(reading: _Reading, examples: list[Example]) -> list[_File]:
+    """The headers of images. Broken images raise an error or are skipped."""
     found = []
     for path, label in examples:
         try:
             file = _File(path, label, tuple(headers(path, every_page=reading.options.pages != "first")))
-            if reading.options.skip_broken:  # whatever cannot be decoded has no say in what all have in common
+            if reading.options.skip_broken:  # a skipped image must not influence the common shape and kind
                 for _ in _decode_pages(file, None, None):
                     pass
         except (DataError, OSError) as error:
@@ -146,8 +147,8 @@ def _looked_at(reading: _Reading, examples: list[Example]) -> list[_File]:
     return found
 
 
-def _agree(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind]:
-    """The shape and kind of every page, or the error that names two images which differ."""
+def _common_shape(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind]:
+    """The common shape and kind of all pages; `DataError` names two images that differ."""
     first, kinds = files[0], set[Kind]()
     for file in files:
         for number, page in enumerate(file.pages):
@@ -156,32 +157,32 @@ def _agree(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind
                 (a, b), (c, d) = first.pages[0].size, page.size
                 raise DataError(
                     f"images differ in size (height x width): {_named(first, 0)} has {a}x{b} pixels and "
-                    f"{_named(file, number)} {c}x{d}; choose one size: resize=({a}, {b}), or --resize {a}x{b} on the command line"
+                    f"{_named(file, number)} {c}x{d}; choose one size with resize=({a}, {b}), or --resize {a}x{b} on the command line"
                 )
             if (page.kind == "16-bit gray") != (first.pages[0].kind == "16-bit gray"):
                 raise DataError(
-                    f"images differ in depth: {_named(first, 0)} is {first.pages[0].kind} and "
+                    f"images differ in bit depth: {_named(first, 0)} is {first.pages[0].kind} and "
                     f"{_named(file, number)} {page.kind}; save all with 8 or all with 16 bits"
                 )
         if reading.options.pages == "volume" and len(file.pages) != len(first.pages):
             raise DataError(
-                f"volumes differ in pages: {shown(first.path)} has {len(first.pages):,} and {shown(file.path)} "
-                f"{len(file.pages):,}; give all the same number, or choose --pages examples"
+                f"volumes differ in their number of pages: {shown(first.path)} has {len(first.pages):,} and {shown(file.path)} "
+                f"{len(file.pages):,}; give all the same number, or use --pages examples"
             )
     kind: Kind = kinds.pop() if len(kinds) == 1 else "color"
     if kind != "16-bit gray":
-        kind = _wanted(reading.run) or kind
+        kind = _kind_of_run(reading.run) or kind
     size = reading.options.resize or first.pages[0].size
     return ((*size, 3) if kind == "color" else size), kind
 
 
 def _named(file: _File, page: int) -> str:
-    """An image in a sentence, with its page where it has several that are read."""
+    """The name of an image in a message, with its page if several are read."""
     return shown(file.path) if len(file.pages) == 1 else f"page {page + 1} of {shown(file.path)}"
 
 
-def _wanted(run: Reused | None) -> Kind | None:
-    """The kind of images that a run takes, where its shape says it."""
+def _kind_of_run(run: Reused | None) -> Kind | None:
+    """The kind of images that a run expects, by its shape; None if unknown."""
     if run is None or run.shape is None or len(run.shape) not in (2, 3, 4):
         return None
     if len(run.shape) > 2 and run.shape[-1] == 3:
@@ -190,21 +191,21 @@ def _wanted(run: Reused | None) -> Kind | None:
 
 
 def _check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
-    """All images together must fit into the memory of this machine."""
+    """Raises `DataError` if all images together do not fit into the memory of this machine."""
     count = sum(len(file.pages) for file in files)
     size = count * math.prod(shape) * (2 if kind == "16-bit gray" else 1)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if size > there:
         raise DataError(
-            f"the {count:,} images in {shown(reading.root)} take {size / 2**30:,.1f} GiB, more than this machine has: "
-            f"choose a smaller size, for example --resize 64x64"
+            f"the {count:,} images in {shown(reading.root)} need {size / 2**30:,.1f} GiB, more than the memory of this machine; "
+            f"use a smaller size, for example --resize 64x64"
         )
 
 
 def _decode(
     reading: _Reading, files: list[_File], shape: tuple[int, ...], kind: Kind
 ) -> tuple[Array, Array | None, Array]:
-    """The pixels of one part, the labels if there are any, and the file that each example comes from."""
+    """The pixels of one part, its labels or None, and the file name of each example."""
     count = sum(len(file.pages) for file in files)
     values = np.empty((count, *shape), np.uint16 if kind == "16-bit gray" else np.uint8)
     labels, ids, filled = list[str](), list[str](), 0
@@ -232,25 +233,25 @@ def _decode(
 
 
 def _decode_pages(file: _File, kind: Kind | None, resize: tuple[int, int] | None) -> Iterator[tuple[Array, set[str]]]:
-    """The pixels of each page, of a kind or of its own, and what was rewritten.
+    """The pixels of each page, converted to a kind unless it is None, and the conversions.
 
     Raises:
-        DataError: the file is damaged, or has changed since its header was read.
+        DataError: the file is damaged, or has changed after its header was read.
     """
     with opened(file.path) as (image, size):
         for number, expected in enumerate(file.pages):
             if number:
                 image.seek(number)
             if header(image, file.path, size) != expected:
-                raise DataError(f"{shown(file.path)} has changed while the images were read: read them again")
+                raise DataError(f"{shown(file.path)} changed while the images were read; read them again")
             pixels, ways = decoded(image, expected, kind or expected.kind, resize)
             if pixels.shape[:2] != (resize or expected.size):
-                raise DataError(f"{shown(file.path)} is not of the size that its header says: replace or remove it")
+                raise DataError(f"the size of {shown(file.path)} differs from its header; replace or remove it")
             yield pixels, ways
 
 
 def _notes(reading: _Reading, files: list[_File]) -> list[str]:
-    """What is to be said of files: broken, misnamed, or with more pages."""
+    """Notes on files that are broken, misnamed, or have several pages."""
     notes = []
     if reading.broken:
         names = ", ".join(shown(os.path.relpath(path, reading.root))[:100] for path in reading.broken[:_LISTED])
@@ -260,31 +261,31 @@ def _notes(reading: _Reading, files: list[_File]) -> list[str]:
             if len(reading.broken) == 1
             else "images that are damaged or too large were"
         )
-        notes.append(f"{len(reading.broken):,} {what} left out: {names}{more}")
+        notes.append(f"{len(reading.broken):,} {what} skipped: {names}{more}")
     if reading.misnamed:
         what = "file is" if len(reading.misnamed) == 1 else "files are"
         more = ", ..." if reading.misnamed[3:] else ""
         notes.append(
-            f"{len(reading.misnamed):,} {what} read by content, not by ending: {', '.join(reading.misnamed[:3])}{more}"
+            f"{len(reading.misnamed):,} {what} read by content, not by extension: {', '.join(reading.misnamed[:3])}{more}"
         )
     cut = [file for file in files if file.pages[0].cut]
     if cut and reading.options.pages == "first":
         what = "file is" if len(cut) == 1 else "files are"
         notes.append(
-            f"{len(cut):,} {what} cut off behind the first page or frame, which is taken ({shown(cut[0].path.name)}): "
-            "replace or remove what is damaged"
+            f"{len(cut):,} {what} truncated after the first page or frame, which is used ({shown(cut[0].path.name)}); "
+            "replace or remove damaged files"
         )
     several = [file for file in files if file.pages[0].more]
     if several and reading.options.pages == "first":
         what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
         notes.append(
-            f"{len(several):,} {what} ({shown(several[0].path.name)}): only the first is taken; "
-            "choose --pages examples or volume to take all"
+            f"{len(several):,} {what} ({shown(several[0].path.name)}): only the first is used; "
+            "use --pages examples or --pages volume to read all"
         )
     elif reading.options.pages != "first":
         count = sum(len(file.pages) for file in files)
         notes.append(
-            f"{count:,} {'page' if count == 1 else 'pages'} of {len(files):,} {'file' if len(files) == 1 else 'files'} taken "
+            f"{count:,} {'page' if count == 1 else 'pages'} of {len(files):,} {'file' if len(files) == 1 else 'files'} read "
             f"as {'examples' if reading.options.pages == 'examples' else 'volumes'}"
         )
     return notes

@@ -1,4 +1,4 @@
-"""Images in one folder that differ only in their ending: a photograph and its mask, or one image twice."""
+"""Images in one folder whose names differ only in the extension: a photograph and its mask, or one image twice."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from isthmus.data.images.headers import header, opened
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
-__all__ = ["look_at_twins"]
+__all__ = ["set_masks_aside"]
 
-_FEW = 32  # values or colors that a mask may have
-_LOOKED_AT = 50  # names, spread over all
-_LOSSY = {"JPEG", "MPO"}  # nobody saves masks so
+_MAX_MASK_VALUES = 32  # distinct values or colors of a mask
+_SAMPLE = 50  # names that are checked, evenly spread
+_LOSSY = {"JPEG", "MPO"}  # formats that are unsuitable for masks
 
 
-def look_at_twins(tree: Folder) -> list[str]:
-    """Takes masks out of a folder of images, and says what was found.
+def set_masks_aside(tree: Folder) -> list[str]:
+    """Removes masks from a folder of images, and returns notes.
 
-    Beside an image, one of the same name that has few values is its mask; it is one for all names or for none, so that a mask
-    with many values, or one that cannot be read, is not the only example among them.
+    Of images with the same name, one with few distinct values is a mask. The decision is the same for all names, by extension, so that
+    a mask with many values, or one that cannot be read, does not become an example.
     """
     twins = list(_twins(tree))
     if not twins:
         return []
-    step = -(-len(twins) // _LOOKED_AT)
+    step = -(-len(twins) // _SAMPLE)
     seen = [_mask_endings(paths) for _, paths in twins[::step]]
     endings = next((found for found in seen if found), frozenset[str]())
     if not endings or any(found is not None and found != endings for found in seen):
         first = twins[0][1]
         return [
-            f"{len(twins):,} {'name is that' if len(twins) == 1 else 'names are those'} of several images "
+            f"{len(twins):,} {'name belongs' if len(twins) == 1 else 'names belong'} to several images "
             f"({', '.join(shown(path.name) for path in first[:3])}): each is an example; "
-            "if some are masks or copies, move them away"
+            "if some are masks or copies, remove them"
         ]
     masks = list[Path]()
     for folder, paths in twins:
@@ -47,13 +47,13 @@ def look_at_twins(tree: Folder) -> list[str]:
             folder.images = [path for path in folder.images if path not in set(aside)]
     what = "mask was" if len(masks) == 1 else "masks were"
     return [
-        f"{len(masks):,} {what} set aside ({some(masks)}), because they have few values and stand beside images of the same "
-        "name; with --split none every image is an example"
+        f"{len(masks):,} {what} set aside ({some(masks)}), because they have few values and the same names as other images; "
+        "with --split none every image is an example"
     ]
 
 
 def _twins(folder: Folder) -> Iterator[tuple[Folder, list[Path]]]:
-    """The images of one folder that differ only in their ending."""
+    """The groups of images in one folder whose names differ only in the extension."""
     named = defaultdict[str, list[Path]](list)
     for path in folder.images:
         named[path.stem].append(path)
@@ -63,7 +63,7 @@ def _twins(folder: Folder) -> Iterator[tuple[Folder, list[Path]]]:
 
 
 def _mask_endings(paths: list[Path]) -> frozenset[str] | None:
-    """The endings of masks among images of one name; none where no image has many values; None where one cannot be read."""
+    """The extensions of masks among images of one name; empty if all images have few values; None if one cannot be read."""
     try:
         few = {path: _has_few_values(path) for path in paths}
     except (DataError, OSError):
@@ -75,7 +75,7 @@ def _has_few_values(path: Path) -> bool:
     with opened(path) as (image, size):
         if image.format in _LOSSY:
             return False
-        header(image, path, size)  # refuses what is out of proportion
+        header(image, path, size)  # raises for images that are too large
         if image.mode.startswith(("I", "F")):
-            return len(np.unique(np.asarray(image))) <= _FEW
-        return image.getcolors(_FEW) is not None
+            return len(np.unique(np.asarray(image))) <= _MAX_MASK_VALUES
+        return image.getcolors(_MAX_MASK_VALUES) is not None

@@ -619,9 +619,7 @@ BROKEN: dict[str, Case] = {
             "5 images that are damaged or too large were skipped: cat/cut.png, cat/empty.jpg, dog/bomb.tif, dog/half.bmp",
         ),
     ),
-    "all broken": Case(
-        written("x.png", b"no"), {"skip_broken": True}, error="has no readable image: 1 are damaged"
-    ),
+    "all broken": Case(written("x.png", b"no"), {"skip_broken": True}, error="has no readable image: 1 are damaged"),
     "134 bytes for 0.9 GB": Case(written("x.tif", bomb()), error="x.tif is out of proportion: 134 bytes declare"),
     "a tile for 3.6 GB": Case(written("x.tif", tile_bomb()), error="x.tif is out of proportion"),
     "a canvas for 2 GB": Case(written("x.webp", webp_bomb()), error="x.webp has more than 64 megapixels"),

@@ -414,7 +414,11 @@ def test_one_image_under_two_endings_is_two_examples_and_is_said(tmp_path: Path)
     ("below", "labels", "said"),
     [
         (["images"], None, "the folder images contains all images and is not a class: images in it have no labels"),
-        (["Data/imgs"], None, "the folder Data/imgs contains all images and is not a class: images in it have no labels"),
+        (
+            ["Data/imgs"],
+            None,
+            "the folder Data/imgs contains all images and is not a class: images in it have no labels",
+        ),
         (["photos/a", "photos/b"], ["a", "b"], "the folder photos contains all images and is not a class: classes are"),
         (["PetImages/a", "PetImages/b"], ["a", "b"], "the folder PetImages contains all images and is not a class"),
         (["cat"], ["cat"], None),

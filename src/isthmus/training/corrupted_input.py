@@ -16,16 +16,16 @@ __all__ = ["InputCorruption"]
 class InputCorruption:
     """Applies the corruption: with new noise at every step, or with fixed noise for each example."""
 
-    def __init__(self, model: Trainable, examples: Source, plan: TrainingConfig) -> None:
-        self.corruption, self.random_state = plan.corruption, plan.random_state
+    def __init__(self, model: Trainable, examples: Source, config: TrainingConfig) -> None:
+        self.corruption, self.random_state = config.corruption, config.random_state
         self.corrupted: Tensor | None = None
-        self.stochastic = plan.corruption.stochastic and not plan.corruption.fixed
-        if plan.corruption.fixed and isinstance(examples, InMemorySource):
-            batches = torch.arange(len(examples)).split(plan.batch_size)
+        self.stochastic = config.corruption.stochastic and not config.corruption.fixed
+        if config.corruption.fixed and isinstance(examples, InMemorySource):
+            batches = torch.arange(len(examples)).split(config.batch_size)
             self.corrupted = torch.cat(
                 [self._corrupt_fixed(model.normalize(examples[index]), index) for index in batches]
             )
-        self.cuda_graph_safe = self.corrupted is not None or not plan.corruption.fixed
+        self.cuda_graph_safe = self.corrupted is not None or not config.corruption.fixed
 
     def __call__(self, x: Tensor, index: Tensor, generator: Generator) -> Tensor:
         if self.corrupted is not None:

@@ -26,8 +26,8 @@ _LR_FACTOR = 0.2  # of the learning rate, per retry
 class DivergenceGuard:
     """Keeps a copy of model and optimizer from the start of each epoch, and restores it if losses or weights are not finite."""
 
-    def __init__(self, model: Trainable, examples: Source, plan: TrainingConfig, state: State) -> None:
-        self.model, self.examples, self.plan, self.state = model, examples, plan, state
+    def __init__(self, model: Trainable, examples: Source, config: TrainingConfig, state: State) -> None:
+        self.model, self.examples, self.config, self.state = model, examples, config, state
 
     @property
     def lr_factor(self) -> float:
@@ -55,7 +55,7 @@ class DivergenceGuard:
         Raises:
             DivergenceError: training diverged with the smallest learning rate too.
         """
-        with threads(self.plan.threads):
+        with threads(self.config.threads):
             nonfinite = self._find_nonfinite(losses, raw, index, last=self.state.done == steps)
         if nonfinite is None:
             return False
@@ -63,7 +63,7 @@ class DivergenceGuard:
         return True
 
     def _restore(self, batch_index: int, reason: str) -> None:
-        state, lr = self.state, self.plan.optimizer.lr
+        state, lr = self.state, self.config.optimizer.lr
         if state.retries >= _MAX_RETRIES:
             raise DivergenceError(
                 f"{reason}, also with 1/{_LR_FACTOR**-_MAX_RETRIES:.0f} of the learning rate; lower optimizer.lr "

@@ -22,21 +22,21 @@ __all__ = ["EarlyStopping", "validate"]
 class EarlyStopping:
     """Measures the validation loss after each epoch, if there is a validation set. With a patience it keeps the best weights."""
 
-    def __init__(self, model: Trainable, validation: Source | None, plan: TrainingConfig, state: State) -> None:
-        self.model, self.validation, self.plan, self.state = model, validation, plan, state
-        if plan.patience is not None and state.best is None:
+    def __init__(self, model: Trainable, validation: Source | None, config: TrainingConfig, state: State) -> None:
+        self.model, self.validation, self.config, self.state = model, validation, config, state
+        if config.patience is not None and state.best is None:
             state.best = self._initial_best()
 
     def _initial_best(self) -> Best:
         """The best weights before the first epoch: those of a warm start, if there is one, since training may make them worse."""
         warm = self.state.step > 0 and self.validation is not None
-        loss = validate(self.model, self.validation, self.plan) if warm and self.validation is not None else math.inf
+        loss = validate(self.model, self.validation, self.config) if warm and self.validation is not None else math.inf
         return Best(loss, self.state.epoch, copy_weights(self.model) if math.isfinite(loss) else {})
 
     @property
     def should_stop(self) -> bool:
         """Whether the validation loss has not improved for `patience` epochs."""
-        best, patience = self.state.best, self.plan.patience
+        best, patience = self.state.best, self.config.patience
         return best is not None and patience is not None and self.state.epoch - best.epoch >= patience
 
     def validation_loss(self) -> float | None:
@@ -46,26 +46,26 @@ class EarlyStopping:
         """
         if self.validation is None:
             return None
-        state, loss = self.state, validate(self.model, self.validation, self.plan)
+        state, loss = self.state, validate(self.model, self.validation, self.config)
         if not math.isfinite(loss):
             warnings.warn(f"the validation loss after epoch {state.epoch} is {loss}", DivergenceWarning, stacklevel=3)
-        elif state.best is not None and loss < state.best.loss - self.plan.tol:
+        elif state.best is not None and loss < state.best.loss - self.config.tol:
             state.best = Best(loss, state.epoch, copy_weights(self.model))
         return loss
 
 
 @torch.no_grad()
-def validate(model: Trainable, examples: Source, plan: TrainingConfig) -> float:
+def validate(model: Trainable, examples: Source, config: TrainingConfig) -> float:
     """The mean loss of examples, in nats per example. Random numbers are the same at each call."""
     costs, generator = Costs(), Generator(model.device)
     for batch, index in enumerate(
-        torch.arange(len(examples)).split(max(plan.batch_size, chunk_size(500, model.shape)))
+        torch.arange(len(examples)).split(max(config.batch_size, chunk_size(500, model.shape)))
     ):
-        reseed(generator, plan.random_state, RandomStream.VALIDATION, batch)
-        with onednn_matmul(), threads(plan.threads):
+        reseed(generator, config.random_state, RandomStream.VALIDATION, batch)
+        with onednn_matmul(), threads(config.threads):
             x = model.normalize(examples[index])
             target = examples.target(x, index)
-            costs.add(model.eval()(plan.corruption(x, generator), target, generator, autocast(plan.precision)))
+            costs.add(model.eval()(config.corruption(x, generator), target, generator, autocast(config.precision)))
     return costs.means()["loss"]
 
 

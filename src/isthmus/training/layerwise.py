@@ -144,7 +144,7 @@ def paired_layers(model: Model) -> list[Layer]:
     return pairs
 
 
-def pretrain(model: Model, examples: Source, plan: TrainingConfig, every: ReportEvery = None) -> Reports:
+def pretrain(model: Model, examples: Source, config: TrainingConfig, every: ReportEvery = None) -> Reports:
     """Trains the pairs of layers of a model one after the other, in place. Each gets an equal part of the epochs.
 
     Yields:
@@ -156,8 +156,8 @@ def pretrain(model: Model, examples: Source, plan: TrainingConfig, every: Report
     """
     stack, state, seconds = paired_layers(model), State(), 0.0
     for number, layer in enumerate(stack, 1):
-        seed = seeded("cpu", plan.random_state, RandomStream.LAYER, number).initial_seed()
-        share = replace(plan, epochs=plan.epochs / len(stack), random_state=seed, patience=None)
+        seed = seeded("cpu", config.random_state, RandomStream.LAYER, number).initial_seed()
+        share = replace(config, epochs=config.epochs / len(stack), random_state=seed, patience=None)
         spent = 0.0
         for report in train(layer, examples, share, every=every, state=state):
             spent = seconds + report.seconds

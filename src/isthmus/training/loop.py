@@ -27,7 +27,7 @@ __all__ = ["train"]
 def train(
     model: Trainable,
     examples: Source,
-    plan: TrainingConfig,
+    config: TrainingConfig,
     validation: Source | None = None,
     every: ReportEvery = None,
     state: State | None = None,
@@ -41,7 +41,7 @@ def train(
     Args:
         model: the model to train.
         examples: training examples, in raw units.
-        plan: the settings of the run.
+        config: the settings of the run.
         validation: validation examples, or None.
         every: report also every so many steps, or after the steps for which this function returns True.
         state: the state to continue from, which is updated in place: of an earlier run, for a warm start, or of an interrupted one,
@@ -53,19 +53,19 @@ def train(
     Raises:
         DivergenceError: training diverged with the smallest learning rate too.
     """
-    state = _prepared(model, plan, State() if state is None else state)
-    stopping = EarlyStopping(model, validation, plan, state)
-    guard = DivergenceGuard(model, examples, plan, state)
-    batches = Epochs(examples, plan.batch_size, plan.random_state)
-    steps, step = plan.steps(len(examples)), Step(model, examples, plan, state)
-    contention, began = _monitor(model, plan), time.perf_counter() - state.seconds
+    state = _prepared(model, config, State() if state is None else state)
+    stopping = EarlyStopping(model, validation, config, state)
+    guard = DivergenceGuard(model, examples, config, state)
+    batches = Epochs(examples, config.batch_size, config.random_state)
+    steps, step = config.steps(len(examples)), Step(model, examples, config, state)
+    contention, began = _monitor(model, config), time.perf_counter() - state.seconds
     try:
         while state.done < steps and not stopping.should_stop:
             batch_index = state.done % batches.per_epoch
             if batch_index == 0:
                 guard.save_epoch_start()
             raw, index = batches.next(batch_index, state.epoch)
-            lr = plan.optimizer.lr * plan.optimizer.schedule(state.done / steps) * guard.lr_factor
+            lr = config.optimizer.lr * config.optimizer.schedule(state.done / steps) * guard.lr_factor
             state.costs.add(step(raw, index, lr))
             state.step, state.done = state.step + 1, state.done + 1
             contention.check()
@@ -85,14 +85,14 @@ def train(
         end_run(model, state)
 
 
-def _prepared(model: Trainable, plan: TrainingConfig, state: State) -> State:
+def _prepared(model: Trainable, config: TrainingConfig, state: State) -> State:
     """The state with an optimizer and the number of threads."""
-    state.threads = plan.threads
+    state.threads = config.threads
     if state.optimizer is None:
-        state.optimizer = plan.optimizer.build(model.parameters())
+        state.optimizer = config.optimizer.build(model.parameters())
     enable_malloc_reuse()
     return state
 
 
-def _monitor(model: Trainable, plan: TrainingConfig) -> ContentionMonitor:
-    return ContentionMonitor(1 if model.device.type != "cpu" else plan.threads or torch.get_num_threads())
+def _monitor(model: Trainable, config: TrainingConfig) -> ContentionMonitor:
+    return ContentionMonitor(1 if model.device.type != "cpu" else config.threads or torch.get_num_threads())

@@ -26,16 +26,22 @@ class Step:
     On CUDA the step is captured as a graph and replayed (`isthmus.training.cuda_graph`).
     """
 
-    def __init__(self, model: Trainable, examples: Source, plan: TrainingConfig, state: State) -> None:
+    def __init__(self, model: Trainable, examples: Source, config: TrainingConfig, state: State) -> None:
         assert state.optimizer is not None
-        self.model, self.examples, self.plan, self.state, self.optimizer = model, examples, plan, state, state.optimizer
+        self.model, self.examples, self.config, self.state, self.optimizer = (
+            model,
+            examples,
+            config,
+            state,
+            state.optimizer,
+        )
         self.device = model.device
         self.generator = Generator(self.device)
-        self.corrupt = InputCorruption(model, examples, plan)
+        self.corrupt = InputCorruption(model, examples, config)
         self.stochastic = self.corrupt.stochastic or model.stochastic
         capture = self.corrupt.cuda_graph_safe and cuda_graph.can_capture(model)
         self.run_step = (
-            cuda_graph.GraphedStep(self._train_step, plan.batch_size, self.generator) if capture else self._train_step
+            cuda_graph.GraphedStep(self._train_step, config.batch_size, self.generator) if capture else self._train_step
         )
 
     def __call__(self, raw: Tensor, index: Tensor, lr: float) -> Losses:
@@ -43,22 +49,22 @@ class Step:
         if not self.model.training:  # the caller may have put it into evaluation mode at a report
             self.model.train()
         if self.stochastic:
-            reseed(self.generator, self.plan.random_state, RandomStream.NOISE, self.state.step)
+            reseed(self.generator, self.config.random_state, RandomStream.NOISE, self.state.step)
         return self.run_step(raw, index.to(self.device), lr)
 
     def _train_step(self, raw: Tensor, index: Tensor, rate: float | Tensor) -> Losses:
         model = self.model
-        with onednn_matmul(), threads(self.plan.threads):
+        with onednn_matmul(), threads(self.config.threads):
             x = model.normalize(raw)
             corrupted, target = self.corrupt(x, index, self.generator), self.examples.target(x, index)
-            losses: Losses = model(corrupted, target, self.generator, autocast(self.plan.precision))
+            losses: Losses = model(corrupted, target, self.generator, autocast(self.config.precision))
             self._update(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)
 
     def _update(self, losses: Losses, rate: float | Tensor) -> None:
         """Updates the weights along the negative gradient of the reduced loss."""
-        batch_size, record = len(losses.nll), self.plan.optimizer
+        batch_size, record = len(losses.nll), self.config.optimizer
         weight = {"example": 1 / batch_size, "feature": 1 / (batch_size * math.prod(self.model.shape)), "batch": 1.0}[
             record.loss_reduction
         ]

@@ -382,7 +382,7 @@ LAYOUTS: dict[str, Case] = {
         tree("test/cut/a.png", "test/good/b.png"),
         train=[1, 2],
         labels=["cut", "good"],
-        notes=("test 2 (cut, good), which are the examples",),
+        notes=("test 2 (cut, good), used as the examples",),
     ),
     "train alone": Case(tree("train/a.png", "train/b.png"), train=[1, 2], notes=("train 2 (by",)),
     "a class called train": Case(
@@ -470,7 +470,7 @@ LAYOUTS: dict[str, Case] = {
     ),
 }
 
-PALETTE = ("from a palette into RGB",)
+PALETTE = ("from a palette to RGB",)
 WAYS = ("rotated to upright by the EXIF orientation",)
 LOSSLESS: dict[str, dict[str, Any]] = {"png": {}, "tif": {}, "webp": {"lossless": True}}
 PIXELS: dict[str, Case] = {
@@ -538,7 +538,7 @@ PIXELS: dict[str, Case] = {
     "1 bit": Case(
         saved(Image.fromarray(RAMP > 100), "x.png"),
         pixels=(RAMP > 100) * np.uint8(255),
-        notes=("from 1 bit into 0 and 255",),
+        notes=("from 1 bit to 0 and 255",),
     ),
     "4 bits": Case(
         written("x.pgm", b"P5 2 1 15 \0\x0f"), pixels=np.uint8([[0, 255]]), notes=("scaled to the full range",)

@@ -335,7 +335,7 @@ def test_the_most_anomalous_is_drawn_first() -> None:
     assert labels[0].startswith("row 17\n")
     assert png(figure) == png(plots.anomalies(detect(detector, X, n_shown=3)))
     scores = plots.anomaly_scores(found)
-    assert f"{(detector.predict(X) == -1).sum()} lie above the threshold" in scores.get_label()
+    assert f"{(detector.predict(X) == -1).sum()} are above the threshold" in scores.get_label()
 
 
 @pytest.mark.filterwarnings("ignore::isthmus.errors.IsthmusWarning")  # these are in other units, it says

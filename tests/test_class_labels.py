@@ -224,7 +224,7 @@ def test_points_without_a_label_are_gray_and_counted() -> None:
     page = hover_map(AE, X, np.where(GONE, np.nan, KIND), kind="latent")
     assert "no label (12)" in page
     assert page.count(", no label</title>") == 12
-    assert "none has a label" in plots.latent(AE, X, [None] * N).axes[0].get_title(loc="left")
+    assert "no example has a label" in plots.latent(AE, X, [None] * N).axes[0].get_title(loc="left")
 
 
 def says(*words: str) -> str:

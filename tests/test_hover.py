@@ -145,7 +145,7 @@ def test_a_long_table_is_read_in_blocks_and_large_pictures_are_few(monkeypatch: 
     tracemalloc.stop()
     assert peak < 36e6  # the copy alone is 48 MB
     large = RNG.random((8, 90, 45))
-    monkeypatch.setattr(interactive, "_NUMBERS", 5 * 90 * 45)
+    monkeypatch.setattr(interactive, "_MAX_VALUES", 5 * 90 * 45)
     assert "of 5 of 8 examples" in hover_map(trained(large), large, kind="latent")
 
 

@@ -150,7 +150,7 @@ def test_a_picture_has_whole_screen_pixels_for_each_of_its_own(ae: Autoencoder) 
 def test_denoising_restores_what_the_corruption_spoilt(ae: Autoencoder) -> None:
     figure = plots.denoising(ae, X, n=4, random_state=3)
     corrupted = ae.corrupt(X[:4], random_state=3)
-    assert row_names(figure) == ["noisy", "restored", "clean"]
+    assert row_names(figure) == ["corrupted", "denoised", "clean"]
     np.testing.assert_array_equal(cell(figure, 0, 2), corrupted[2].clip(0, 255))
     np.testing.assert_array_equal(cell(figure, 1, 2), ae.reconstruct(corrupted)[2].clip(0, 255))
     np.testing.assert_array_equal(cell(figure, 2, 2), X[2])
@@ -160,7 +160,7 @@ def test_denoising_restores_what_the_corruption_spoilt(ae: Autoencoder) -> None:
 def test_completion_shows_only_what_is_given() -> None:
     ae = train(X, Identity(4), corruption=Occlusion(1 / 4))
     figure = plots.completion(ae, X)
-    assert row_names(figure) == ["given", "restored", "original"]
+    assert row_names(figure) == ["visible part", "completed", "original"]
     np.testing.assert_array_equal(cell(figure, 0, 5)[:7], X[5, :7])
     assert not cell(figure, 0, 5)[7:].any()
 
@@ -175,7 +175,7 @@ def test_nothing_is_called_noisy_where_nothing_was_spoilt(kind: str) -> None:
 def test_noise_levels_adds_each_level_in_model_units(ae: Autoencoder) -> None:
     figure = plots.noise_levels(ae, X, levels=(0.1, 0.8), n=3)
     corrupted = ae.corrupt(X[:3], random_state=0, corruption=GaussianNoise(0.8))
-    assert row_names(figure) == ["noise 0.1", "restored from 0.1", "noise 0.8", "restored from 0.8"]
+    assert row_names(figure) == ["noise 0.1", "denoised from 0.1", "noise 0.8", "denoised from 0.8"]
     np.testing.assert_array_equal(cell(figure, 2, 0, extra=(4, 0)), corrupted[0].clip(0, 255))
 
 
@@ -194,7 +194,7 @@ def test_pca_is_as_wide_as_the_code_and_says_what_it_was_fitted_on(ae: Autoencod
     assert f"MSE {np.mean((by_pca - X[:40]) ** 2):.4g}" in row_names(figure)[1]
     assert f"MSE {ae.reconstruction_error(X[:40]).mean():.4g}" in row_names(figure)[2]
     assert "fitted on 80 training examples" in title(figure)
-    assert "fitted on these same examples" in title(drawing("pca")(ae, X))
+    assert "fitted on the same examples" in title(drawing("pca")(ae, X))
 
 
 def test_the_points_of_latent_are_the_codes(ae: Autoencoder) -> None:
@@ -281,9 +281,9 @@ def test_feature_maps_are_the_maps_of_one_example() -> None:
     np.testing.assert_array_equal(
         maps[: 3 * larger : larger, : 2 * larger : larger], ae.encode(colors[6:7])[0, :, :, 0]
     )
-    with pytest.raises(DataError, match="no example 60"):
+    with pytest.raises(DataError, match="invalid index=60"):
         plots.feature_maps(ae, colors, index=60)
-    with pytest.raises(NotPossibleError, match="see codes, latent or filters"):
+    with pytest.raises(NotPossibleError, match="draw codes, latent or filters"):
         plots.feature_maps(system("digits"), X)
 
 

@@ -15,7 +15,7 @@ from isthmus import Autoencoder, plots
 from isthmus.data import ImageArray
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.plots.figure import png, save_png
-from isthmus.plots.grids import as_pictures, limits
+from isthmus.plots.grids import as_cells, limits
 
 TABLE = np.random.default_rng(2).normal(size=(60, 20))
 
@@ -26,19 +26,19 @@ def ae() -> Autoencoder:
 
 
 def test_image_shape_says_how_a_row_of_numbers_is_to_be_seen() -> None:
-    assert as_pictures(np.zeros((2, 20)), (4, 5)).shape == (2, 4, 5)
-    assert as_pictures(np.zeros((2, 20))).shape == (2, 20)
-    assert as_pictures(np.zeros((2, 784))).shape == (2, 784)
-    assert as_pictures(np.zeros((2, 784)).view(ImageArray)).shape == (2, 28, 28)
+    assert as_cells(np.zeros((2, 20)), (4, 5)).shape == (2, 4, 5)
+    assert as_cells(np.zeros((2, 20))).shape == (2, 20)
+    assert as_cells(np.zeros((2, 784))).shape == (2, 784)
+    assert as_cells(np.zeros((2, 784)).view(ImageArray)).shape == (2, 28, 28)
     with pytest.raises(DataError, match=r"image_shape=\(4, 6\)"):
-        as_pictures(np.zeros((2, 20)), (4, 6))
+        as_cells(np.zeros((2, 20)), (4, 6))
     with pytest.raises(NotPossibleError, match="image_shape"):
-        as_pictures(np.zeros((2, 3, 4, 5, 6)))
+        as_cells(np.zeros((2, 3, 4, 5, 6)))
 
 
 def test_channels_that_are_no_colors_lie_side_by_side() -> None:
     image = np.arange(2 * 3 * 2).reshape(1, 2, 3, 2)
-    np.testing.assert_array_equal(as_pictures(image)[0], np.hstack([image[0, :, :, 0], image[0, :, :, 1]]))
+    np.testing.assert_array_equal(as_cells(image)[0], np.hstack([image[0, :, :, 0], image[0, :, :, 1]]))
 
 
 def test_columns_of_very_different_spread_get_scales_of_their_own() -> None:
@@ -89,5 +89,5 @@ def test_the_names_of_the_kinds_cost_no_matplotlib_and_pictures_no_pyplot() -> N
 
 
 def test_an_unknown_kind_is_an_error_that_lists_the_kinds() -> None:
-    with pytest.raises(AttributeError, match=r"no picture 'scatter'.*latent"):
+    with pytest.raises(AttributeError, match=r"no figure 'scatter'.*latent"):
         plots.scatter  # noqa: B018

@@ -93,7 +93,7 @@ def test_each_picture_is_embedded_byte_for_byte_with_its_description(page: Page,
 
 
 def test_the_curve_of_losses_stands_with_the_training(page: Page) -> None:
-    training, rest = page.source.split("How training went")[1].split("<h2>Pictures</h2>")
+    training, rest = page.source.split("<h2>Training</h2>")[1].split("<h2>Figures</h2>")
     assert "The loss against the epoch." in training
     assert "The loss against the epoch." not in rest
     assert "New examples." in rest
@@ -172,7 +172,7 @@ def test_a_long_training_is_thinned_to_a_thousand_lines_with_both_ends(
     epochs = [int(cell.replace(",", "")) for cell in re.findall("<tr><td>([0-9,]+)</td>", source)]
     assert (epochs[0], epochs[-1]) == (1, 2501)
     assert 500 < len(epochs) <= 1000
-    assert "one epoch in 3" in source
+    assert "every 3 epochs" in source
 
 
 def test_the_lines_of_python_and_of_shell_are_right(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_lines_of_python_and_of_shell_are_right(tmp_path: Path) -> None:
     names: dict[str, Any] = {"X": X}
     exec(python, names)
     np.testing.assert_array_equal(names["codes"], AE.encode(X))
-    np.testing.assert_array_equal(names["back"], AE.reconstruct(X))
+    np.testing.assert_array_equal(names["reconstructions"], AE.reconstruct(X))
     verbs = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
     assert len(python.splitlines()) == len(shell.splitlines()) == 3
     for line in shell.splitlines():
@@ -197,10 +197,10 @@ def test_the_lines_of_python_and_of_shell_are_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mse", "pca", "sentence"),
     [
-        (3.0, 4.0, "comes back with 75% of the squared error that PCA of equal width leaves."),
-        (10.0, 4.0, "comes back with 2.5 times the squared error that PCA of equal width leaves."),
-        (1.0, 0.0, "PCA of equal width leaves a squared error of 0, this 1."),
-        (1.0, None, "goes through a code of 2."),
+        (3.0, 4.0, "The mean squared error is 75% of that of PCA with a code of the same size."),
+        (10.0, 4.0, "The mean squared error is 2.5 times that of PCA with a code of the same size."),
+        (1.0, 0.0, "The mean squared error is 1; that of PCA with a code of the same size is 0."),
+        (1.0, None, "to 2 dimensions."),
     ],
 )
 def test_the_sentence_at_the_top_compares_with_pca(
@@ -208,7 +208,7 @@ def test_the_sentence_at_the_top_compares_with_pca(
 ) -> None:
     measured = replace(FIGURES, errors=Errors(mse), pca=None if pca is None else Errors(pca))
     page = Page(write_report(tmp_path, AE, measured, [], "t"))
-    assert page.text("p")[0].startswith("Each example (6 numbers) goes through a code of 2")
+    assert page.text("p")[0].startswith("The autoencoder compresses an example of 6 features to 2 dimensions")
     assert page.text("p")[0].endswith(sentence)
 
 
@@ -227,6 +227,6 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
         write_report(tmp_path, AE, FIGURES, [("gone", tmp_path / "gone.png", "Gone.")], "new")
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(FileNotFoundError, match="make it first"):
+    with pytest.raises(FileNotFoundError, match="create it first"):
         write_report(tmp_path / "nowhere", AE, FIGURES, [], "new")
     assert not (tmp_path / "nowhere").exists()

@@ -137,7 +137,7 @@ def test_plots_draw_a_robustness_that_was_measured(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Autoencoder, "reconstruct", None)
     assert plots.robustness(measured).get_label() == measured.plot().get_label()
     kind = measured.figures[0].kind
-    assert f"spoilt by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
+    assert f"corrupted by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
 
 
 OF_RESULTS = ["anomalies", "anomaly_scores", "pca", "rate_distortion", "restorations", "robustness"]
@@ -148,7 +148,9 @@ def test_a_figure_of_a_measurement_asks_for_its_result(kind: str) -> None:
     """The sentence names the call that measures; whatever else is given with an autoencoder."""
     ae: Any = results()["comparison"]
     for given in (ae.autoencoders[0], X):
-        with pytest.raises(RecordError, match=rf"plots\.{kind} draws what was measured.*call plots\.{kind}\(isthmus\."):
+        with pytest.raises(
+            RecordError, match=rf"plots\.{kind} requires a .* but got a value of type .*: call plots\.{kind}\(isthmus\."
+        ):
             getattr(plots, kind)(given, X, levels=0.3)
 
 

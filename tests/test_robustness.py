@@ -314,13 +314,13 @@ def test_the_curves_are_the_errors(result: Robustness) -> None:
 def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, digits: data.Dataset) -> None:
     figure = plots.restorations(result, kind="GaussianNoise")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert names == ["original", "spoilt", *result.methods[1:]]
-    with pytest.raises(DataError, match="was not measured; there are GaussianNoise"):
+    assert names == ["original", "corrupted", *result.methods[1:]]
+    with pytest.raises(DataError, match=r"invalid kind=.*: expected one of GaussianNoise"):
         plots.restorations(result, kind="Masking")
     corrupted = one(result, NOTHING, 0.4).sample
     np.testing.assert_allclose(one(result, AUTOENCODER, 0.4).sample, ae.reconstruct(corrupted), atol=1e-6)
     shown = drawing("restorations")(ae, digits.test, levels=0.4, n=2)
-    assert "2 examples spoilt by GaussianNoise at 1 level" in str(shown.get_label())
+    assert "2 examples corrupted by GaussianNoise at 1 level" in str(shown.get_label())
 
 
 def test_the_command_writes_what_it_says(tmp_path: Path) -> None:

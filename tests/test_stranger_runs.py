@@ -122,7 +122,7 @@ def test_a_figure_is_read_up_to_its_size_alone(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(bomb(8))
         file.truncate(1 << 40)
-    with pytest.raises(DataError, match="larger than any figure"):
+    with pytest.raises(DataError, match="too large for a figure"):
         read_png(path)
 
 

@@ -25,10 +25,10 @@ from isthmus.data import load
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.experiments.run_record import RunInfo
 from isthmus.io.terminal import show_traceback
-from isthmus.plots.comparison import Line, against, tradeoff, under_each_other
+from isthmus.plots.comparison import Line, error_curves, stacked_reconstructions, tradeoff
 from isthmus.plots.figure import chart, png
 from isthmus.plots.interactive import hover_map
-from isthmus.plots.lettering import named
+from isthmus.plots.lettering import short_name
 from isthmus.text import as_json, command, csv_safe, html_safe, printable, sentence
 
 pytestmark = pytest.mark.promise(21)
@@ -172,7 +172,7 @@ def test_names_of_columns_classes_and_runs_stand_in_figures_as_they_are(rng: np.
     labels = np.array((TEXTS * 3)[:60], dtype=object)
     for few in (TEXTS[:15], TEXTS[15:]):
         chosen = np.isin(labels, few)
-        assert {named(name, 18) for name in few if name.strip()} <= set(
+        assert {short_name(name, 18) for name in few if name.strip()} <= set(
             drawn(plots.latent(ae, values[chosen], labels[chosen]))
         )
     page = hover_map(ae, values, labels, kind="latent")
@@ -182,8 +182,8 @@ def test_names_of_columns_classes_and_runs_stand_in_figures_as_they_are(rng: np.
     points = [(name, 2.0**place, 1.0 + place) for place, name in enumerate(TEXTS[::3])]
     assert {"cost ($/kg)", "\\$ \\$x$ 100\\%"} <= set(drawn(tradeoff(points, [], "$x_{", "error")))
     lines = [Line(name, rng.random((8, 1)) + 1) for name in TEXTS[:3]]
-    drawn(against(TEXTS[3:11], lines, [None] * 8, (0, 0, "best"), "field", "error"))
-    drawn(under_each_other(rng.random((2, 4, 4)), dict.fromkeys(TEXTS[:8], rng.random((2, 4, 4)))))
+    drawn(error_curves(TEXTS[3:11], lines, [None] * 8, (0, 0, "best"), "field", "error"))
+    drawn(stacked_reconstructions(rng.random((2, 4, 4)), dict.fromkeys(TEXTS[:8], rng.random((2, 4, 4)))))
 
 
 def test_powers_of_ten_are_still_written_as_such() -> None:
@@ -196,8 +196,8 @@ def test_powers_of_ten_are_still_written_as_such() -> None:
 
 
 def test_long_names_differ_in_figures_where_their_ends_do() -> None:
-    assert named("x" * 500 + " one") != named("x" * 500 + " two")
-    assert len(named("x" * 500)) == 32
+    assert short_name("x" * 500 + " one") != short_name("x" * 500 + " two")
+    assert len(short_name("x" * 500)) == 32
 
 
 @pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])

@@ -143,8 +143,8 @@ def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_cod
         (lambda ae: latent_traversal.neighbors(ae, TABLE, TABLE, k=201), "1 to 200"),
         (lambda ae: plots.interpolation(ae, TABLE, pairs=[0, 1, 2]), "even number"),
         (lambda ae: plots.interpolation(ae, TABLE, pairs=[0, 200]), "0 to 199"),
-        (lambda ae: plots.interpolation(ae, TABLE[:1]), "there is one"),
-        (lambda ae: plots.neighbors(ae, TABLE[:1]), "there is none"),
+        (lambda ae: plots.interpolation(ae, TABLE[:1]), "too few for interpolation"),
+        (lambda ae: plots.neighbors(ae, TABLE[:1]), "no other examples"),
         (lambda ae: plots.traversal(ae, None), "pass X"),
     ],
 )
@@ -171,7 +171,7 @@ def test_the_picture_of_neighbors_shows_the_nearest_training_examples() -> None:
     ae, test, train = colored(), PICTURES[:10], PICTURES[10:]
     figure = plots.neighbors(ae, test, train=train, n=2, k=3)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["example", "nearest codes among 50 training examples", "nearest numbers"]
+    assert titles == ["example", "nearest codes among 50 training examples", "nearest scaled features"]
     said = [[float(text.get_text()) for text in axes.texts] for axes in figure.axes[1:]]
     np.testing.assert_allclose(
         said[0], latent_traversal.neighbors(ae, train, test[:2], 3).distances.ravel(), atol=0.006
@@ -218,9 +218,9 @@ def test_a_table_is_shown_as_how_far_each_column_is_from_its_mean() -> None:
 def test_a_map_says_how_far_it_is_to_be_trusted() -> None:
     line = np.linspace(0, 1, 40)[:, None]
     faithful, torn = np.hstack([line, 0 * line]), RNG.permutation(np.hstack([line, 0 * line]))
-    assert "trustworthiness 1.00 (10 neighbors among 40 points)" in embeddings.trust(line, faithful)
-    assert float(re.findall(r"\d\.\d+", embeddings.trust(line, torn))[0]) < 0.7
-    assert embeddings.trust(line[:2], faithful[:2]) == ""
+    assert "trustworthiness 1.00 (10 neighbors among 40 points)" in embeddings.trustworthiness_note(line, faithful)
+    assert float(re.findall(r"\d\.\d+", embeddings.trustworthiness_note(line, torn))[0]) < 0.7
+    assert embeddings.trustworthiness_note(line[:2], faithful[:2]) == ""
     ae = trained("identity")
     assert "trustworthiness" in plots.latent(ae, TABLE).axes[0].get_title(loc="left")
 
@@ -344,7 +344,7 @@ def test_what_cannot_be_sampled_is_one_sentence(kind: str, words: Any, error: ty
 def test_the_picture_of_samples_says_what_the_mixture_was_fitted_to() -> None:
     ae = trained("identity")
     assert "of 200 examples" in plots.samples(ae, TABLE[:5], train=TABLE).axes[0].get_title(loc="left")
-    assert "these same ones" in plots.samples(ae, TABLE).axes[0].get_title(loc="left")
+    assert "those given as X" in plots.samples(ae, TABLE).axes[0].get_title(loc="left")
     with pytest.raises(NotPossibleError, match="no prior"):
         plots.samples(ae, TABLE, method="prior")
     with pytest.raises(NotPossibleError):

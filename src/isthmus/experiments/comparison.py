@@ -32,9 +32,9 @@ from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import chosen_by
 from isthmus.io.atomic import replace_file
-from isthmus.plots.comparison import tradeoff, under_each_other
+from isthmus.plots.comparison import stacked_reconstructions, tradeoff
 from isthmus.plots.figure import save_png
-from isthmus.plots.grids import pictured
+from isthmus.plots.grids import model_image_shape
 from isthmus.results import Result
 from isthmus.text import as_json, printable
 
@@ -138,7 +138,7 @@ class Comparison(Result):
         rows = {
             f"{printable(name, None)}\nMSE {each.errors.mse:.4g}": ae.reconstruct(examples) for name, ae, each in pairs
         }
-        return under_each_other(examples, rows, pictured(self.autoencoders[0], image_shape))
+        return stacked_reconstructions(examples, rows, model_image_shape(self.autoencoders[0], image_shape))
 
     def plot(self) -> Figure:
         """The error of each against the size of its code, or against its parameters where all codes are as large; and PCA's."""

@@ -14,8 +14,8 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import DataTransfer, Evaluation, evaluate
 from isthmus.experiments import run_data, run_figures, run_folder, run_record
 from isthmus.experiments.report import write_report
-from isthmus.experiments.report.html import Pictures
-from isthmus.experiments.report.metrics import beside, remark
+from isthmus.experiments.report.html import FigureFiles
+from isthmus.experiments.report.metrics import data_transfer, paragraph
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import Split
 from isthmus.experiments.validation_set import said_of_stopping
@@ -112,12 +112,12 @@ def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Pat
     if not (found.note and pictures):  # pictures of other data do not take the place of its own
         drawn = run_figures.draw(folder / "figures", ae, run_figures.default_figures(ae), own.part)
         pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
-    sections = [remark("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
-    sections += [remark("Early stopping", f"{own.stopping[:1].upper()}{own.stopping[1:]}.")] if own.stopping else []
-    sections += [remark("What changed since training", f"{text[:1].upper()}{text[1:]}.") for text in found.changes]
+    sections = [paragraph("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
+    sections += [paragraph("Early stopping", f"{own.stopping[:1].upper()}{own.stopping[1:]}.")] if own.stopping else []
+    sections += [paragraph("What changed since training", f"{text[:1].upper()}{text[1:]}.") for text in found.changes]
     both = found.transfer()
     if both is not None and found.other is not None:
-        sections.append(beside(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
+        sections.append(data_transfer(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
     sections += _map(ae, own.part, map_of)
     title = f"{printable(about.recipe)} on {printable(own.name)}"
     command = about.quoted_command or None
@@ -135,7 +135,7 @@ def _map(ae: Autoencoder, part: Split, kind: MapOf) -> list[tuple[str, str]]:
         return []
 
 
-def _kept(run: Path) -> Pictures:
+def _kept(run: Path) -> FigureFiles:
     """The pictures of known kinds that a run has, as they describe themselves."""
     from isthmus import plots
     from isthmus.plots.figure import read_png
@@ -151,7 +151,7 @@ def _kept(run: Path) -> Pictures:
     return kept
 
 
-def _side(folder: Path, ae: Autoencoder, found: EvaluatedData, role: str) -> Pictures:
+def _side(folder: Path, ae: Autoencoder, found: EvaluatedData, role: str) -> FigureFiles:
     """The reconstructions of a few examples of one side of the comparison, drawn into the folder."""
     from isthmus import plots
     from isthmus.plots.figure import save_png

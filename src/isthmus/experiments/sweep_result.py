@@ -20,7 +20,7 @@ from isthmus.experiments.comparison_metrics import COLUMNS, PRICES, Column, text
 from isthmus.experiments.model_selection import Choice, select
 from isthmus.experiments.trial import Trial
 from isthmus.io.tables import csv_text
-from isthmus.plots.comparison import Line, against
+from isthmus.plots.comparison import Line, error_curves
 from isthmus.results import Result
 
 __all__ = ["SIZE", "Sweep"]
@@ -203,7 +203,7 @@ class Sweep(Result):
         values = [value if _numeric([value]) else text_of(value) for value in self.axes[across]]
         words = "elbow" if self.choice.rule == "elbow" else "recommended"
         ylabel = f"{self.column.title} on {self.n_validation:,} validation examples"
-        return against(values, lines, pca, (0, own.index(chosen), words), across, ylabel)
+        return error_curves(values, lines, pca, (0, own.index(chosen), words), across, ylabel)
 
 
 def _numeric(values: Any) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.argument_check import check_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.plots.grids import as_pictures, first, limits, pictured
+from isthmus.plots.grids import as_cells, first_examples, limits, model_image_shape
 from isthmus.training.state import Report
 
 __all__ = ["EventWriter", "installed"]
@@ -82,18 +82,18 @@ class EventWriter:
             DataError: X does not fit the autoencoder.
         """
         check_autoencoder(ae, "EventWriter.pictures")
-        examples = first(X, EXAMPLES)
+        examples = first_examples(X, EXAMPLES)
         training = ae.model_.training
         ae.model_.eval()
         try:
             back, codes = ae.reconstruct(examples), ae.encode(examples)
         finally:
             ae.model_.train(training)
-        shape = pictured(ae)
+        shape = model_image_shape(ae)
         if examples.ndim > 4:
             shape = (examples[0].size,)
         low, high = limits(examples, shape)
-        cells = np.stack([gray(as_pictures(part, shape), low, high) for part in (examples, back)])
+        cells = np.stack([gray(as_cells(part, shape), low, high) for part in (examples, back)])
         self._image("examples over reconstructions", sheet(cells if cells.ndim > 3 else cells[:, None]), step)
         self._image("codes", code_image(codes), step)
 

@@ -1,27 +1,27 @@
-"""Figures of what an autoencoder learned. Each name in ``__all__`` is a function that returns a Matplotlib figure.
+"""Figures of an autoencoder. Each name in ``__all__`` is a function that returns a Matplotlib figure.
 
-Most of them apply an autoencoder: kind(ae, X, y=None, ...). X are examples in the user's units, best ones held out from training,
-and y their labels. The others draw a result that was measured before: kind(result, ...); ``result.plot()`` calls one of them.
-Read in this order:
+Most functions apply an autoencoder: kind(ae, X, y=None, ...). X are examples in the units of the data, preferably held out from
+training; y are their labels. The other functions draw a result that was computed before: kind(result, ...). ``result.plot()`` calls one
+of them. Reading order:
 
-    lettering          all text in figures, as it is
+    lettering          text in figures, shown literally
     figure             figures without a window, and their PNG files
-    result_check       what functions that draw a result are given
-    grids              many examples in one figure
-    image_rows         what goes in over what comes out
-    activations        codes as images
-    embeddings         codes as points
-    interactive        codes as points that show their examples, as HTML
-    generation         new codes, decoded
-    latent_traversal   ways through the codes, decoded
-    detection          what does not belong, and where
-    weights            the first layer's filters
-    training           losses
-    comparison         several autoencoders: their reconstructions, their errors against what they cost
-    compression        bits against what comes back
-    noise_robustness   errors and examples as the corruption grows
+    result_check       the check of the argument of functions that draw a result
+    grids              grids of examples
+    image_rows         rows of examples and their reconstructions
+    activations        codes as bars, images and feature maps
+    embeddings         scatter plots of codes
+    interactive        scatter plots of codes that show their examples, as HTML
+    generation         new examples decoded from drawn codes
+    latent_traversal   latent traversals, interpolation, nearest neighbors
+    detection          anomalous examples and anomaly scores
+    weights            the filters of the first layer
+    training           loss curves
+    comparison         several autoencoders: reconstructions, errors against a cost or a setting
+    compression        rate against distortion
+    noise_robustness   errors and examples against the level of corruption
 
-Matplotlib loads when the first picture is asked for.
+Matplotlib is imported with the first figure.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ __all__ = [
     "umap",
 ]
 
-_HOMES = {
+_MODULES = {
     "detection": ("anomalies", "anomaly_scores"),
     "activations": ("codes", "feature_maps"),
     "training": ("losses",),
@@ -83,7 +83,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    for module, kinds in _HOMES.items():
+    for module, kinds in _MODULES.items():
         if name in kinds:
             return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"no picture '{name}' in {__name__} ({', '.join(__all__)})")
+    raise AttributeError(f"no figure '{name}' in {__name__} ({', '.join(__all__)})")

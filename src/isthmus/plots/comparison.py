@@ -1,4 +1,4 @@
-"""Several autoencoders in one picture: their reconstructions under each other, their errors against what they cost."""
+"""Comparisons of several autoencoders: rows of reconstructions, and errors against a cost or a setting."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
 
 from isthmus.plots.figure import chart
-from isthmus.plots.grids import Array, ImageShape, as_pictures, grid, limits
-from isthmus.plots.lettering import letter, named
+from isthmus.plots.grids import Array, ImageShape, as_cells, grid, limits
+from isthmus.plots.lettering import sanitize_text, short_name
 
-__all__ = ["Line", "against", "tradeoff", "under_each_other"]
+__all__ = ["Line", "error_curves", "stacked_reconstructions", "tradeoff"]
 
-Texts = list[tuple[float, float, str, str]]  # at x and y what to write, in which color
+Texts = list[tuple[float, float, str, str]]  # x and y of a point, its label and the color of the label
 
-_WIDE = 4.0  # values that differ more than so many times get a logarithmic axis
-_GREY = "0.45"  # of PCA
-_ACROSS = 60  # letters that stand side by side below an axis
-_PLACES = [
+_LOG_RATIO = 4.0  # the axis is logarithmic from this ratio of the largest to the smallest value
+_GRAY = "0.45"  # of PCA
+_LABELS_WIDTH = 60  # characters of tick labels that fit below an axis without slanting
+_LABEL_OFFSETS = [
     (side, up) for up in (0, 1, -1, 2, -2, 3, -3, 4, -4) for side in (1, -1)
-]  # of a label beside its point, in lines
+]  # horizontal side and vertical shift, in lines, of a label
 
 
 class Line(NamedTuple):
-    """One curve of `against`: its name, and the errors (n values, m random states)."""
+    """One curve of `error_curves`: its name, and errors of shape (n values, m random states)."""
 
     name: str
     errors: NDArray[np.float64]
 
 
-def under_each_other(examples: Array, rows: Mapping[str, Array], image_shape: ImageShape = None) -> Figure:
-    """Examples (n, *shape) in the first row, and named reconstructions of them in rows below."""
-    cells: Array = np.stack([as_pictures(row, image_shape) for row in (examples, *rows.values())])
-    alt = f"{len(examples)} examples, and under each other their reconstructions by {len(rows)} autoencoders."
+def stacked_reconstructions(examples: Array, rows: Mapping[str, Array], image_shape: ImageShape = None) -> Figure:
+    """Draws examples (n, *shape) in the first row and one row of reconstructions for each name below."""
+    cells: Array = np.stack([as_cells(row, image_shape) for row in (examples, *rows.values())])
+    alt = f"{len(examples)} examples in the first row, and their reconstructions by {len(rows)} autoencoders in the rows below."
     return grid(cells, limits(examples, image_shape), alt, rows=["original", *rows])
 
 
 def tradeoff(
     points: Sequence[tuple[str, float, float]], pca: Sequence[tuple[float, float]], xlabel: str, ylabel: str
 ) -> Figure:
-    """Named points (x, error), and PCA's errors at the same x as a dashed line."""
-    best = min(points, key=lambda point: point[2])
-    alt = f"The error of {len(points)} autoencoders against {xlabel}; {best[0]} has the least, {best[2]:.4g}."
+    """Draws named points (x, error), and the errors of PCA at the same x as a dashed line."""
+    lowest = min(points, key=lambda point: point[2])
+    alt = f"The error of {len(points)} autoencoders against {xlabel}; {lowest[0]} has the lowest, {lowest[2]:.4g}."
     figure, axes = chart(alt, 7.0, 4.6)
-    texts: Texts = [(x, y, named(name), f"C{place % 10}") for place, (name, x, y) in enumerate(points)]
+    texts: Texts = [(x, y, short_name(name), f"C{place % 10}") for place, (name, x, y) in enumerate(points)]
     for x, y, _, color in texts:
         axes.plot(x, y, "o", color=color, markersize=7)
     if len(pca) == 1:
-        axes.axhline(pca[0][1], color=_GREY, linestyle="--", linewidth=1)
-        texts.append((max(x for _, x, _ in points), pca[0][1], "PCA", _GREY))
+        axes.axhline(pca[0][1], color=_GRAY, linestyle="--", linewidth=1)
+        texts.append((max(x for _, x, _ in points), pca[0][1], "PCA", _GRAY))
     elif pca:
-        axes.plot(*zip(*pca, strict=True), color=_GREY, linestyle="--", linewidth=1, marker="s", markersize=3)
-        texts.append((*pca[-1], "PCA", _GREY))
+        axes.plot(*zip(*pca, strict=True), color=_GRAY, linestyle="--", linewidth=1, marker="s", markersize=3)
+        texts.append((*pca[-1], "PCA", _GRAY))
     _scale_x(axes, [x for _, x, _ in points], texts)
     _scale_y(axes, [y for _, _, y in points] + [y for _, y in pca])
     axes.set(xlabel=xlabel, ylabel=ylabel)
@@ -68,22 +68,26 @@ def tradeoff(
     return figure
 
 
-def against(
+def error_curves(
     values: Sequence[Any],
     lines: Sequence[Line],
     pca: Sequence[float | None],
-    chosen: tuple[int, int, str],
+    recommended: tuple[int, int, str],
     xlabel: str,
     ylabel: str,
 ) -> Figure:
-    """Errors against the values of a field: means with a band from the least to the largest of all random states.
+    """Draws errors against the values of a setting: means, with a band from the minimum to the maximum over random states.
 
     Args:
-        pca: the error of PCA of equal width at each value, None where there is none.
-        chosen: the place of the line and of the value that is recommended, and what to write there.
+        values: the values of the setting; those that are not numbers get equal steps.
+        lines: one curve for each combination of the other settings.
+        pca: the error of PCA with as many components as the code has dimensions, for each value. None if there is none.
+        chosen: index of the recommended line, index of its value, and the label of that point.
+        xlabel: the name of the setting.
+        ylabel: the error, with its unit.
     """
-    line, place, words = chosen
-    alt = f"{ylabel} against {xlabel}; {words}: {values[place]}, {lines[line].errors[place].mean():.4g}."
+    line, place, label = recommended
+    alt = f"{ylabel} against {xlabel}; {label}: {values[place]}, {lines[line].errors[place].mean():.4g}."
     figure, axes = chart(alt, 7.0, 4.6)
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     xs = [float(value) for value in values] if numeric else [float(i) for i in range(len(values))]
@@ -91,25 +95,25 @@ def against(
     texts: Texts = []
     for number, (name, errors) in enumerate(lines):
         _draw_line(axes, np.array(xs)[order], errors[order], f"C{number % 10}", numeric)
-        texts.append((xs[order[-1]], float(errors[order[-1]].mean()), named(name), f"C{number % 10}"))
-    there = [(x, y) for x, y in sorted(zip(xs, pca, strict=True)) if y is not None]
-    if there:
+        texts.append((xs[order[-1]], float(errors[order[-1]].mean()), short_name(name), f"C{number % 10}"))
+    pca_points = [(x, y) for x, y in sorted(zip(xs, pca, strict=True)) if y is not None]
+    if pca_points:
         axes.plot(
-            *zip(*there, strict=True), "--" if numeric else "", color=_GREY, linewidth=1, marker="s", markersize=3
+            *zip(*pca_points, strict=True), "--" if numeric else "", color=_GRAY, linewidth=1, marker="s", markersize=3
         )
-        texts.append((*there[-1], "PCA", _GREY))
+        texts.append((*pca_points[-1], "PCA", _GRAY))
     x, y = xs[place], float(lines[line].errors[place].mean())
     axes.plot(x, y, "o", color=f"C{line % 10}", markersize=11, fillstyle="none", markeredgewidth=1.5)
-    texts.append((x, y, words, "black"))
+    texts.append((x, y, label, "black"))
     _scale_x(axes, xs if numeric else None, texts, [str(value) for value in values])
-    _scale_y(axes, [float(e) for each in lines for e in each.errors.ravel()] + [e for _, e in there])
+    _scale_y(axes, [float(e) for each in lines for e in each.errors.ravel()] + [e for _, e in pca_points])
     axes.set(xlabel=xlabel, ylabel=ylabel)
     _label(figure, axes, texts)
     return figure
 
 
 def _draw_line(axes: Axes, xs: Array, errors: Array, color: str, joined: bool) -> None:
-    """The means of errors (n, m) over the random states, and how far these reach: a band, or bars where values are no numbers."""
+    """Draws the means of errors (n, m) over random states, and their range as a band (error bars for values that are not numbers)."""
     means, low, high = errors.mean(1), errors.min(1), errors.max(1)
     axes.plot(xs, means, "-" if joined else "", marker="o", markersize=4, color=color)
     if errors.shape[1] > 1 and joined:
@@ -119,23 +123,21 @@ def _draw_line(axes: Axes, xs: Array, errors: Array, color: str, joined: bool) -
 
 
 def _scale_x(axes: Axes, xs: Sequence[float] | None, texts: Texts, ticks: Sequence[str] = ()) -> None:
-    """A logarithmic axis where the values ask for it, with room at its right for texts; ticks at the values, where they are few."""
-    right = min(
-        0.5, 0.05 + 0.015 * max(len(text) for *_, text, _ in texts)
-    )  # of the way from the first value to the last
+    """Scales the x axis: logarithmic for a large range, with room for labels on the right, and ticks at up to 8 values."""
+    right = min(0.5, 0.05 + 0.015 * max(len(text) for *_, text, _ in texts))  # fraction of the range
     if xs is None:
-        texts_of = list(map(named, ticks))
+        texts_of = list(map(short_name, ticks))
         slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(len(ticks)), texts_of, **(slanted if sum(map(len, texts_of)) > _ACROSS else {}))
+        axes.set_xticks(range(len(ticks)), texts_of, **(slanted if sum(map(len, texts_of)) > _LABELS_WIDTH else {}))
         axes.set_xlim(-0.5, len(ticks) - 1 + max(0.5, right * len(ticks)))
         return
     low, high = min(xs), max(xs)
-    if low > 0 and high / low >= _WIDE:
+    if low > 0 and high / low >= _LOG_RATIO:
         axes.set_xscale("log", base=2)
         axes.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** right)
     else:
-        wide = high - low or abs(high) or 1.0
-        axes.set_xlim(low - 0.06 * wide, high + right * wide)
+        width = high - low or abs(high) or 1.0
+        axes.set_xlim(low - 0.06 * width, high + right * width)
     if len(set(xs)) <= 8:
         axes.xaxis.set_major_locator(FixedLocator(sorted(set(xs))))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -143,8 +145,8 @@ def _scale_x(axes: Axes, xs: Sequence[float] | None, texts: Texts, ticks: Sequen
 
 
 def _scale_y(axes: Axes, ys: Sequence[float]) -> None:
-    """A logarithmic axis where the errors ask for it."""
-    if min(ys) > 0 and max(ys) / min(ys) >= _WIDE:
+    """Scales the y axis: logarithmic for a large range of errors."""
+    if min(ys) > 0 and max(ys) / min(ys) >= _LOG_RATIO:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -154,37 +156,37 @@ def _scale_y(axes: Axes, ys: Sequence[float]) -> None:
 
 
 def _label(figure: Figure, axes: Axes, texts: Texts) -> None:
-    """Writes each text beside its point (x, y, text, color), where it touches neither another text nor a point, if there is room."""
+    """Writes each label next to its point, where it overlaps other labels and points least."""
     canvas: Any = FigureCanvasAgg(figure)  # untyped
     canvas.draw()
     dots = [axes.transData.transform((x, y)) for x, y, *_ in texts]
-    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
-    taken += [Bbox.from_extents(x - 2, y - 2, x + 2, y + 2) for line in axes.lines for x, y in _along(line)]
+    occupied = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in dots]
+    occupied += [Bbox.from_extents(x - 2, y - 2, x + 2, y + 2) for line in axes.lines for x, y in _line_pixels(line)]
     for x, y, text, color in texts:
-        note = axes.annotate(
+        annotation = axes.annotate(
             text, (x, y), (0, 0), textcoords="offset points", color=color, fontsize=9, va="center", in_layout=False,
             arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3},
         )  # fmt: skip
-        letter(note)
+        sanitize_text(annotation)
 
-        def box(place: tuple[int, int], note: Any = note) -> Bbox:
-            note.set_position((9 * place[0], 13 * place[1]))
-            note.set_horizontalalignment("left" if place[0] > 0 else "right")
-            note.update_positions(canvas.get_renderer())
-            found: Bbox = Text.get_window_extent(note, canvas.get_renderer())  # without its arrow
-            return found
+        def box(place: tuple[int, int], annotation: Any = annotation) -> Bbox:
+            annotation.set_position((9 * place[0], 13 * place[1]))
+            annotation.set_horizontalalignment("left" if place[0] > 0 else "right")
+            annotation.update_positions(canvas.get_renderer())
+            extent: Bbox = Text.get_window_extent(annotation, canvas.get_renderer())  # without its arrow
+            return extent
 
-        def crossed(place: tuple[int, int], box: Any = box) -> float:
-            there = box(place)
-            return sum(_shared(there, other) for other in taken) + 10 * _outside(there, figure.bbox)
+        def overlap_cost(place: tuple[int, int], box: Any = box) -> float:
+            extent = box(place)
+            return sum(_overlap(extent, other) for other in occupied) + 10 * _area_outside(extent, figure.bbox)
 
-        best = min(_PLACES, key=crossed)
-        taken.append(box(best))
-        note.arrow_patch.set_visible(abs(best[1]) > 1)  # type: ignore[union-attr]  # it has one
+        offset = min(_LABEL_OFFSETS, key=overlap_cost)
+        occupied.append(box(offset))
+        annotation.arrow_patch.set_visible(abs(offset[1]) > 1)  # type: ignore[union-attr]  # it has one
 
 
-def _along(line: Line2D) -> Array:
-    """Pixels (n, 2) along what is drawn of a curve."""
+def _line_pixels(line: Line2D) -> Array:
+    """Pixels (n, 2) along a line as it is drawn."""
     corners: Array = line.get_transform().transform(line.get_xydata())
     if line.get_linestyle() == "None" or len(corners) < 2:
         return corners
@@ -192,12 +194,12 @@ def _along(line: Line2D) -> Array:
     return np.concatenate(corners[:-1] + steps * (corners[1:] - corners[:-1]))
 
 
-def _shared(a: BboxBase, b: BboxBase) -> float:
-    """The area that two boxes have in common."""
-    wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-    return max(0.0, float(wide)) * max(0.0, float(high))
+def _overlap(a: BboxBase, b: BboxBase) -> float:
+    """The area of the intersection of two boxes, in square pixels."""
+    width, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    return max(0.0, float(width)) * max(0.0, float(high))
 
 
-def _outside(box: Bbox, whole: BboxBase) -> float:
-    """The area of a box that a figure does not show."""
-    return _shared(box, box) - _shared(box, whole)
+def _area_outside(box: Bbox, whole: BboxBase) -> float:
+    """The area of a box outside the figure, in square pixels."""
+    return _overlap(box, box) - _overlap(box, whole)

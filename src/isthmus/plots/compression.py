@@ -1,4 +1,4 @@
-"""What codes cost in bits, and what they are worth."""
+"""The rate-distortion figure of compressed examples."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from isthmus.compression import Point, RateDistortion
 from isthmus.errors import NotPossibleError
 from isthmus.plots.figure import chart
-from isthmus.plots.result_check import draws
+from isthmus.plots.result_check import requires_result
 
 __all__ = ["rate_distortion"]
 
-_LOOKS: dict[str, dict[str, Any]] = {
+_STYLES: dict[str, dict[str, Any]] = {
     "autoencoder": {"color": "C0", "linewidth": 2, "marker": "o"},
     "autoencoder and its model": {"color": "C0", "linestyle": "--", "marker": "o", "markerfacecolor": "white"},
     "PCA": {"color": "C2", "marker": "s"},
@@ -27,60 +27,60 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "PNG, in a sheet": {"color": "0.45"},
     "PNG, one by one": {"color": "0.45", "linestyle": ":"},
 }
-_TOP = 45  # decibels, from which on nobody sees a loss
+_MAX_PSNR = 45  # decibels; higher ones show no visible loss
 
 
-@draws(RateDistortion, "isthmus.compression.rate_distortion(ae, X)")
+@requires_result(RateDistortion, "isthmus.compression.rate_distortion(ae, X)")
 def rate_distortion(result: RateDistortion) -> Figure:
-    """Bits per dimension against PSNR: the compressed codes, PCA through the same coder, and of images PNG, JPEG and WebP.
+    """Bits per dimension against PSNR for compressed codes, PCA with the same coder and, for images, PNG, JPEG and WebP.
 
     Args:
-        result: what `isthmus.compression.rate_distortion` measured. The title says on how many of the examples.
+        result: the result of `isthmus.compression.rate_distortion`. The title says how many of the examples were used.
 
     Raises:
         NotPossibleError: all values of the examples are equal, so there is no PSNR.
     """
     drawn = [point for point in result if point.psnr is not None]
     if not drawn:
-        raise NotPossibleError("all numbers are equal: there is no decibel to draw")
+        raise NotPossibleError("no PSNR: all values of the examples are equal; pass examples that differ")
     count, own = result.n_given, next(point for point in drawn if point.method == "autoencoder")
     of = f"{own.n_examples:,}" if own.n_examples == count else f"{own.n_examples:,} of {count:,}"
     there = {point.method for point in drawn}
-    methods = [method for method in _LOOKS if method in there]
+    methods = [method for method in _STYLES if method in there]
     ends = sorted(point.bits for point in drawn if point.method == "autoencoder")
-    alt = f"Bits per number against PSNR of {of} examples for {', '.join(methods)}; the autoencoder from {ends[0]:.3g} to {ends[-1]:.3g}."
+    alt = f"Bits per dimension against PSNR of {of} examples for {', '.join(methods)}; autoencoder: {ends[0]:.3g} to {ends[-1]:.3g}."
     figure, axes = chart(alt, 8.0, 5.4)
     for method in methods:
         _line(axes, method, [point for point in drawn if point.method == method])
-    _named(axes, drawn)
-    axes.set_title(f"what {of} examples cost, and how well they come back", loc="left", fontsize=10)
+    _scale_axes(axes, drawn)
+    axes.set_title(f"rate and distortion of {of} examples", loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.14, 1))
     return figure
 
 
 def _line(axes: Axes, method: str, points: list[Point]) -> None:
-    look = {"linewidth": 1.2, "markersize": 4} | _LOOKS[method]
+    look = {"linewidth": 1.2, "markersize": 4} | _STYLES[method]
     if all(point.mse == 0 for point in points):
-        axes.axvline(points[0].bits, label=f"{method}: no loss", zorder=0, **look)
+        axes.axvline(points[0].bits, label=f"{method}: lossless", zorder=0, **look)
         return
     finite = sorted((point.bits, point.psnr) for point in points if point.psnr is not None and point.psnr < math.inf)
     axes.plot(*zip(*finite, strict=True), label=method, **look)
 
 
-def _named(axes: Axes, points: list[Point]) -> None:
+def _scale_axes(axes: Axes, points: list[Point]) -> None:
     finite = [point.psnr for point in points if point.psnr is not None and point.psnr < math.inf]
     least = min(point.psnr or 0 for point in points if point.method.startswith(("autoencoder", "PCA")))
-    axes.set_ylim(least - 1, max(min(max(finite), _TOP), least + 1) + 1)
-    axes.set(xscale="log", xlabel="bits per number of an example, all of the file counted", ylabel="PSNR, decibels")
+    axes.set_ylim(least - 1, max(min(max(finite), _MAX_PSNR), least + 1) + 1)
+    axes.set(xscale="log", xlabel="bits per dimension, from the size of the whole file", ylabel="PSNR, dB")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="0.92")
     known = next(point for point in points if point.mse > 0)
-    _errors(axes, known.mse * 10 ** ((known.psnr or 0) / 10))
+    _add_mse_axis(axes, known.mse * 10 ** ((known.psnr or 0) / 10))
 
 
-def _errors(axes: Axes, peak: float) -> None:
-    """The mean squared errors that go with the decibels, at the right; ``peak`` is that of zero decibels."""
+def _add_mse_axis(axes: Axes, peak: float) -> None:
+    """Adds an axis of mean squared errors on the right; ``peak`` is the error at 0 dB."""
     right = axes.secondary_yaxis("right", functions=(lambda decibels: decibels, lambda decibels: decibels))
     low, high = (peak / 10 ** (end / 10) for end in axes.get_ylim()[::-1])
     ticks = [digit * 10.0**power for power in range(-12, 13) for digit in (1, 2, 5)]

@@ -1,4 +1,4 @@
-"""Which examples are anomalous, where, and how far from the rest."""
+"""Figures of anomaly detection: the most anomalous examples, and the distribution of scores."""
 
 from __future__ import annotations
 
@@ -8,79 +8,77 @@ from matplotlib.figure import Figure
 
 from isthmus.evaluation.detection_result import DetectionResult
 from isthmus.plots.figure import chart
-from isthmus.plots.grids import Array, ImageShape, as_pictures, grid, limits, shape_shown
-from isthmus.plots.result_check import draws
+from isthmus.plots.grids import Array, ImageShape, array_image_shape, as_cells, grid, limits
+from isthmus.plots.result_check import requires_result
 
 __all__ = ["anomalies", "anomaly_scores"]
 
 _MEASURED = "isthmus.evaluation.detect(detector, X)"
 
 
-@draws(DetectionResult, _MEASURED)
+@requires_result(DetectionResult, _MEASURED)
 def anomalies(result: DetectionResult, *, image_shape: ImageShape = None) -> Figure:
-    """The most anomalous examples and the most normal ones, over their reconstructions and a heat map of the error.
+    """The most anomalous and the most normal examples, their reconstructions and a heat map of the error.
 
-    The heat is the square root of an example's standardized squared errors (`OutlierDetector.contributions`), each example on its
-    own scale: it shows where, not how much. Where a feature is missing, the autoencoder's value is shown, without heat.
+    The heat map is the square root of the standardized squared errors (`OutlierDetector.contributions`). Each example has its own scale:
+    the map shows where the error is, not how large it is. A missing feature is shown with the autoencoder's value, without heat.
 
     Args:
-        result: what `isthmus.evaluation.detect` measured; its ``n_shown`` says how many examples it keeps for this figure.
+        result: the result of `isthmus.evaluation.detect`. Its ``n_shown`` is the number of examples it keeps for this figure.
         image_shape: height, width (and channels) to show a row of features as an image.
     """
-    picked, n, shown, back, contributions = result.extremes
+    indices, n_anomalous, originals, reconstructions, contributions = result.extremes
     heat = np.sqrt(np.nan_to_num(contributions))
     peaks = heat.reshape(len(heat), -1).max(1).reshape(-1, *[1] * (heat.ndim - 1))
     heat = heat / np.where(peaks > 0, peaks, 1.0)
-    image_shape = shape_shown(shown, image_shape)
-    low, high = range_ = limits(shown, image_shape)
-    rows = [as_pictures(part, image_shape).astype(np.float64) for part in (shown, back)]
-    hot = as_pictures(heat, image_shape)
-    if hot.ndim == 2:  # curves
-        rows.append(low + hot * (high - low))
+    image_shape = array_image_shape(originals, image_shape)
+    low, high = range_ = limits(originals, image_shape)
+    rows = [as_cells(part, image_shape).astype(np.float64) for part in (originals, reconstructions)]
+    heat_cells = as_cells(heat, image_shape)
+    if heat_cells.ndim == 2:  # curves
+        rows.append(low + heat_cells * (high - low))
     else:
         rows = [_colored(np.clip((row - low) / (high - low), 0, 1), "gray") for row in rows]
-        rows.append(_colored(hot.max(-1) if hot.ndim == 4 else hot, "inferno"))
+        rows.append(_colored(heat_cells.max(-1) if heat_cells.ndim == 4 else heat_cells, "inferno"))
         range_ = (0.0, 1.0)
-    columns = [f"row {row}\np {value:.2g}" for row, value in zip(picked, result.p_values[picked], strict=True)]
-    others, of = len(picked) - n, len(result.scores)
-    alt = f"The {n} most anomalous and the {others} most normal of {of} examples, their reconstructions and errors."
-    names = ("original", "reconstruction", "heat of the error")
-    title = f"the {n} most anomalous of {of:,} examples, then the {others} most normal"
-    return grid(np.stack(rows), range_, alt, title=title, rows=names, columns=columns, group=(3, n))
+    columns = [f"row {row}\np {value:.2g}" for row, value in zip(indices, result.p_values[indices], strict=True)]
+    n_normal, of = len(indices) - n_anomalous, len(result.scores)
+    alt = f"The {n_anomalous} most anomalous and the {n_normal} most normal of {of} examples, reconstructions and heat maps of the error."
+    names = ("original", "reconstruction", "relative error")
+    title = f"the {n_anomalous} most anomalous of {of:,} examples, then the {n_normal} most normal"
+    return grid(np.stack(rows), range_, alt, title=title, rows=names, columns=columns, group=(3, n_anomalous))
 
 
-@draws(DetectionResult, _MEASURED)
+@requires_result(DetectionResult, _MEASURED)
 def anomaly_scores(result: DetectionResult, *, bins: int = 60) -> Figure:
-    """How many examples have which anomaly score, and the threshold, above which an example is anomalous.
+    """A histogram of anomaly scores. Examples above the threshold are anomalous.
 
     Args:
-        result: what `isthmus.evaluation.detect` measured.
+        result: the result of `isthmus.evaluation.detect`.
         bins: the number of bars.
     """
     scores, offset = -result.scores, -result.threshold
     alarms = int((scores > offset).sum())
-    alt = f"A histogram of {len(scores)} anomaly scores; {alarms} lie above the threshold of {offset:.4g}."
+    alt = f"A histogram of {len(scores)} anomaly scores; {alarms} are above the threshold of {offset:.4g}."
     figure, axes = chart(alt, 7.0, 4.2)
     top = max(float(np.quantile(scores, 0.99)), offset if np.isfinite(offset) else -np.inf)
     top += 0.25 * (top - float(scores.min()))
-    beyond = int((scores > top).sum())
+    n_beyond = int((scores > top).sum())
     edges = np.linspace(float(scores.min()), max(top, float(scores.min()) + 1e-9), bins + 1)
-    for kept, color, label in (
+    for selected, color, label in (
         (scores <= offset, "C0", f"{len(scores) - alarms:,} normal"),
         (scores > offset, "C3", f"{alarms:,} anomalous"),
     ):
-        axes.hist(np.minimum(scores[kept], edges[-1]), edges.tolist(), color=color, label=label)
+        axes.hist(np.minimum(scores[selected], edges[-1]), edges.tolist(), color=color, label=label)
     if np.isfinite(offset):
         axes.axvline(offset, color="0.2", linewidth=1, linestyle="--", label=f"threshold {offset:.4g}")
-    if beyond:
-        axes.set_title(
-            f"what lies beyond the right end, {beyond:,}, is counted in the last bar", fontsize=9, loc="left"
-        )
+    if n_beyond:
+        axes.set_title(f"the last bar includes {n_beyond:,} larger scores", fontsize=9, loc="left")
     axes.set(xlabel="anomaly score, -score_samples", ylabel="examples")
     axes.legend(frameon=False, fontsize=9)
     return figure
 
 
 def _colored(values: Array, name: str) -> Array:
-    """Numbers in [0, 1] as colors (n, h, w, 3); colors stay."""
+    """Values in [0, 1] as colors (n, h, w, 3); colors are returned unchanged."""
     return values if values.ndim == 4 else np.asarray(colormaps[name](values)[..., :3])

@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
-"""What goes in over what comes out: rows of examples, spoilt, restored and reconstructed."""
+# ruff: noqa: ARG001  (every figure takes ae, X and y, so that one command draws any of them)
+"""Rows of examples: originals, corrupted, denoised and reconstructed ones."""
 
 from __future__ import annotations
 
@@ -14,30 +14,49 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import PCAReconstructions
-from isthmus.plots.grids import Array, ImageShape, as_pictures, first, grid, limits, pictured, shape_shown
-from isthmus.plots.result_check import draws
+from isthmus.plots.grids import (
+    Array,
+    ImageShape,
+    array_image_shape,
+    as_cells,
+    first_examples,
+    grid,
+    limits,
+    model_image_shape,
+)
+from isthmus.plots.result_check import requires_result
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
 
 
 @takes_autoencoder
 def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
-    """The first n examples over their reconstructions.
+    """The first n examples with their reconstructions below.
 
-    X: examples (m, *shape) in the user's units. As in every picture of examples: the range from black to white is
-    that of the examples shown (0 to 255 for bytes) and reconstructions are clipped to it; rows are shown as curves,
-    unless the autoencoder's kind is images, or image_shape says which picture (height, width) they are; y, the
-    labels, changes nothing.
-    Raises `DataError` where X is empty or image_shape does not fit.
+    As in all figures of examples, the range from black to white is that of the examples shown (0 to 255 for bytes), and reconstructions
+    are clipped to it. Rows of features are drawn as curves, unless the autoencoder was trained on images or image_shape is given.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (m, *shape_), in the units of the data.
+        y: not used.
+        n: the number of examples.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        DataError: X is empty, or image_shape does not fit.
 
     Examples:
         >>> figure = isthmus.plots.reconstructions(ae, X, n=5)
         >>> figure.savefig("reconstructions.png")
     """
-    examples = first(X, n)
-    alt = f"{len(examples)} examples, each over its reconstruction from a code of {code_size(ae)} numbers."
-    return _over(
-        examples, {"original": examples, "reconstruction": ae.reconstruct(examples)}, pictured(ae, image_shape), alt
+    examples = first_examples(X, n)
+    alt = f"{len(examples)} examples, each with its reconstruction from a {code_size(ae)}-dimensional code below."
+    return _draw_rows(
+        examples,
+        {"original": examples, "reconstruction": ae.reconstruct(examples)},
+        model_image_shape(ae, image_shape),
+        alt,
     )
 
 
@@ -45,50 +64,97 @@ def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, imag
 def denoising(
     ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
 ) -> Figure:
-    """The first n examples spoilt by the autoencoder's own corruption, restored, and clean.
+    """The first n examples: corrupted as in training, denoised, and clean.
 
-    Raises `NotPossibleError` where the autoencoder was trained on clean examples.
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (m, *shape_), in the units of the data.
+        y: not used.
+        n: the number of examples.
+        random_state: seeds the corruption.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        NotPossibleError: the autoencoder was trained without corruption.
+        DataError: X is empty, or image_shape does not fit.
     """
-    names = ("noisy", "restored", "clean")
-    return _restoring(ae, X, n, random_state, image_shape, names)
+    names = ("corrupted", "denoised", "clean")
+    return _restoration_rows(ae, X, n, random_state, image_shape, names)
 
 
 @takes_autoencoder
 def completion(
     ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
 ) -> Figure:
-    """The part of the first n examples that is given, the restored whole, and the original.
+    """The first n examples: the visible part, the completed example, and the original.
 
-    Raises `NotPossibleError` where the autoencoder was trained on clean examples.
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (m, *shape_), in the units of the data.
+        y: not used.
+        n: the number of examples.
+        random_state: seeds the corruption.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        NotPossibleError: the autoencoder was trained without corruption.
+        DataError: X is empty, or image_shape does not fit.
     """
-    names = ("given", "restored", "original")
-    return _restoring(ae, X, n, random_state, image_shape, names)
+    names = ("visible part", "completed", "original")
+    return _restoration_rows(ae, X, n, random_state, image_shape, names)
 
 
 @takes_autoencoder
 def noisy(
     ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, random_state: int = 0, image_shape: ImageShape = None
 ) -> Figure:
-    """One row: the first n examples as the autoencoder's corruption spoils them.
+    """One row: the first n examples, corrupted as in training.
 
-    Raises `NotPossibleError` where the autoencoder was trained on clean examples.
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (m, *shape_), in the units of the data.
+        y: not used.
+        n: the number of examples.
+        random_state: seeds the corruption.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        NotPossibleError: the autoencoder was trained without corruption.
+        DataError: X is empty, or image_shape does not fit.
     """
-    examples = first(X, n)
-    alt = f"{len(examples)} examples spoilt by {_corruption(ae)}."
-    return _over(examples, {"noisy": ae.corrupt(examples, random_state=random_state)}, pictured(ae, image_shape), alt)
+    examples = first_examples(X, n)
+    alt = f"{len(examples)} examples corrupted by {_training_corruption(ae)}."
+    return _draw_rows(
+        examples,
+        {"corrupted": ae.corrupt(examples, random_state=random_state)},
+        model_image_shape(ae, image_shape),
+        alt,
+    )
 
 
 @takes_autoencoder
 def sheet(
     ae: Autoencoder, X: Any, y: Any = None, *, rows: int = 10, columns: int = 10, image_shape: ImageShape = None
 ) -> Figure:
-    """A sheet of rows x columns pairs, each an original with its reconstruction to the right; fewer if X has fewer."""
-    examples = first(X, rows * columns)
+    """A sheet of rows x columns pairs: an original and, to its right, its reconstruction.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (m, *shape_), in the units of the data.
+        y: not used.
+        rows: the number of rows, fewer if X has fewer examples.
+        columns: the number of pairs in a row.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        DataError: X is empty, or image_shape does not fit.
+    """
+    examples = first_examples(X, rows * columns)
     columns = min(columns, len(examples))
     examples = examples[: len(examples) // columns * columns]
-    image_shape = pictured(ae, image_shape)
-    originals, restored = (as_pictures(v, image_shape) for v in (examples, ae.reconstruct(examples)))
-    pairs = np.stack([originals, restored], axis=1)
+    image_shape = model_image_shape(ae, image_shape)
+    originals, reconstructed = (as_cells(v, image_shape) for v in (examples, ae.reconstruct(examples)))
+    pairs = np.stack([originals, reconstructed], axis=1)
     cells = pairs.reshape(-1, 2 * columns, *pairs.shape[2:])
     alt = f"A sheet of {len(pairs)} pairs: an example and, to its right, its reconstruction."
     title = f"{len(pairs)} pairs: the original and, to its right, the reconstruction"
@@ -106,40 +172,51 @@ def noise_levels(
     random_state: int = 0,
     image_shape: ImageShape = None,
 ) -> Figure:
-    """The first n examples under more and more normal noise, each row over what the autoencoder restores from it.
+    """The first n examples with Gaussian noise of several levels, each row with the denoised examples below.
 
-    levels: standard deviations of the noise in model units (pictures are in [0, 1]), whatever the corruption in
-    training was.
+    The noise does not depend on the corruption in training.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (m, *shape_), in the units of the data.
+        y: not used.
+        levels: standard deviations of the noise, in model units (images are in [0, 1]).
+        n: the number of examples.
+        random_state: seeds the noise.
+        image_shape: height, width (and channels) to show a row of features as an image.
+
+    Raises:
+        DataError: levels is empty or not numeric, X is empty, or image_shape does not fit.
     """
-    examples = first(X, n)
+    examples = first_examples(X, n)
     rows: dict[str, Any] = {}
     try:
         scales = [float(level) for level in np.atleast_1d(levels)]
     except ValueError:
-        raise DataError(f"levels={levels!r} are no numbers: give standard deviations, such as (0.3, 0.5)") from None
+        raise DataError(f"invalid levels={levels!r}: expected standard deviations, such as (0.3, 0.5)") from None
     for level in scales:
         corrupted = ae.corrupt(examples, random_state=random_state, corruption=GaussianNoise(level, clip=False))
-        rows |= {f"noise {level:g}": corrupted, f"restored from {level:g}": ae.reconstruct(corrupted)}
+        rows |= {f"noise {level:g}": corrupted, f"denoised from {level:g}": ae.reconstruct(corrupted)}
     if not rows:
-        raise DataError("levels is empty: give the standard deviations of the noise, such as (0.3, 0.5)")
-    named = ", ".join(f"{level:g}" for level in scales)
-    alt = f"{len(examples)} examples with noise of {named}, each row over what is restored."
-    return _over(examples, rows, pictured(ae, image_shape), alt, together=2)
+        raise DataError("levels is empty: expected standard deviations of the noise, such as (0.3, 0.5)")
+    listed = ", ".join(f"{level:g}" for level in scales)
+    alt = f"{len(examples)} examples with Gaussian noise of {listed}, each row with the denoised examples below."
+    return _draw_rows(examples, rows, model_image_shape(ae, image_shape), alt, rows_per_group=2)
 
 
-@draws(PCAReconstructions, "isthmus.evaluation.pca_reconstructions(ae, X)")
+@requires_result(PCAReconstructions, "isthmus.evaluation.pca_reconstructions(ae, X)")
 def pca(result: PCAReconstructions, *, image_shape: ImageShape = None) -> Figure:
-    """The first examples, their reconstructions by a PCA of the code's size, and by the autoencoder.
+    """The first examples, their reconstructions by PCA with as many components as the code has dimensions, and by the autoencoder.
 
-    The title says what PCA was fitted on. The name of each row holds the mean squared error over all examples, in squared units of
-    the data.
+    The title says on which examples PCA was fitted. The name of each row gives the mean squared error over all examples, in squared units
+    of the data.
 
     Args:
-        result: what `isthmus.evaluation.pca_reconstructions` measured; its ``n`` says how many examples it keeps for this figure.
+        result: the result of `isthmus.evaluation.pca_reconstructions`. Its ``n`` is the number of examples it keeps for this figure.
         image_shape: height, width (and channels) to show a row of features as an image.
     """
     width, k = result.n_components, len(result.originals)
-    where = "these same examples" if result.n_fitted is None else f"{result.n_fitted:,} training examples"
+    where = "the same examples" if result.n_fitted is None else f"{result.n_fitted:,} training examples"
     rows = {
         "original": result.originals,
         f"PCA, {width} components\nMSE {result.pca_mse:.4g}": result.by_pca,
@@ -147,38 +224,43 @@ def pca(result: PCAReconstructions, *, image_shape: ImageShape = None) -> Figure
     }
     title = f"PCA fitted on {where}; MSE over {result.n_examples:,} examples, in squared units of the data"
     alt = f"{k} examples, their reconstructions by PCA with {width} components, and by the autoencoder."
-    return _over(result.originals, rows, shape_shown(result.originals, image_shape), alt, title=title)
+    return _draw_rows(result.originals, rows, array_image_shape(result.originals, image_shape), alt, title=title)
 
 
 def code_size(ae: Autoencoder) -> int:
-    """How many numbers the code of one example has."""
+    """The number of dimensions of the code."""
     return int(np.prod(ae.code_shape_))
 
 
-def _restoring(
+def _restoration_rows(
     ae: Autoencoder, X: Any, n: int, random_state: int, image_shape: ImageShape, names: tuple[str, str, str]
 ) -> Figure:
-    """Three named rows: what the corruption leaves, what the autoencoder makes of it, and the examples themselves."""
-    examples = first(X, n)
-    corruption = _corruption(ae)
+    """Draws three named rows: corrupted examples, their reconstructions, and the originals."""
+    examples = first_examples(X, n)
+    corruption = _training_corruption(ae)
     corrupted = ae.corrupt(examples, random_state=random_state)
     rows = dict(zip(names, (corrupted, ae.reconstruct(corrupted), examples), strict=True))
-    alt = f"{len(examples)} examples: {names[0]} by {corruption}, {names[1]} by the autoencoder, and {names[2]}."
-    return _over(examples, rows, pictured(ae, image_shape), alt)
+    alt = f"{len(examples)} examples with {corruption} in rows: {names[0]}, {names[1]} by the autoencoder, {names[2]}."
+    return _draw_rows(examples, rows, model_image_shape(ae, image_shape), alt)
 
 
-def _corruption(ae: Autoencoder) -> str:
+def _training_corruption(ae: Autoencoder) -> str:
     if not ae.corruption_.corrupts:
         raise NotPossibleError(
-            "this autoencoder was trained on clean examples: see its reconstructions, or noise_levels, instead"
+            "the autoencoder was trained without corruption: draw reconstructions or noise_levels instead"
         )
     return repr(ae.corruption_)
 
 
-def _over(
-    examples: Any, rows: dict[str, Any], image_shape: ImageShape, alt: str, title: str = "", together: int | None = None
+def _draw_rows(
+    examples: Any,
+    rows: dict[str, Any],
+    image_shape: ImageShape,
+    alt: str,
+    title: str = "",
+    rows_per_group: int | None = None,
 ) -> Figure:
-    """Named rows of examples, in the range of the originals; `together` rows stand closer than the next."""
-    cells: Array = np.stack([as_pictures(row, image_shape) for row in rows.values()])
-    group = (together or len(cells), cells.shape[1])
+    """Draws named rows of examples, in the range of the originals and in groups of `rows_per_group` rows."""
+    cells: Array = np.stack([as_cells(row, image_shape) for row in rows.values()])
+    group = (rows_per_group or len(cells), cells.shape[1])
     return grid(cells, limits(examples, image_shape), alt, title=title, rows=list(rows), group=group)

@@ -1,6 +1,6 @@
-"""Codes as points that show their examples, as a piece of HTML: point at one, tap it or step to it, and see what it is.
+"""Interactive scatter plots of codes, as an HTML fragment: each point shows its example on hover, tap or keyboard focus.
 
-Nothing runs in it and nothing is loaded from elsewhere: one inline SVG, one picture of all thumbnails as a data: address, and CSS.
+The fragment contains no script and loads no other file. It has one inline SVG, one image of all thumbnails as a data: URL, and CSS.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.io.tables import cell
-from isthmus.plots.embeddings import UNLABELED, Coloring, coloring, drawn_places, project
-from isthmus.plots.grids import Array, as_pictures, first, limits, pictured
+from isthmus.plots.embeddings import UNLABELED, Coloring, color_by_label, project, sample_positions
+from isthmus.plots.grids import Array, as_cells, first_examples, limits, model_image_shape
 from isthmus.text import html_safe, printable
 
 __all__ = ["BYTES", "POINTS", "hover_map"]
 
-POINTS = 600  # that a map shows at most
-BYTES = 400_000  # of the whole piece; fewer points where they would take more
-_NUMBERS = 1 << 25  # that the examples shown hold together, however large one is
-_BLOCK = 1 << 20  # numbers of a table that are read together
-_POINT = 130  # bytes of a point beside its name and what it shows
-_SIDE = 32  # pixels of a thumbnail at most
-_GREYS, _COLORS = 15, 63  # of all thumbnails together, and one more for what is transparent
-_ROWS = 4  # numbers of a table's row that are shown
-_WIDTH, _HEIGHT, _PANEL = 600, 560, 140  # of the map, and of the panel below it
-_EDGE = 16
+POINTS = 600  # the largest number of points of a map
+BYTES = 400_000  # the largest size of the fragment; larger ones are drawn with fewer points
+_MAX_VALUES = 1 << 25  # the largest number of values in all examples that are shown
+_BLOCK = 1 << 20  # values of a table that are read at once
+_POINT_BYTES = 130  # bytes of the markup of a point, without its name and content
+_MAX_SIDE = 32  # the longest side of a thumbnail, in pixels
+_GRAYS, _COLORS = 15, 63  # palette sizes of the thumbnails, without the transparent entry
+_MAX_FEATURES = 4  # features of a row that are shown
+_WIDTH, _HEIGHT, _PANEL = 600, 560, 140  # pixels of the map, and the height of the panel below it
+_PADDING = 16
 _NAMES = {"latent": "Map of the codes", "tsne": "t-SNE map of the codes", "umap": "UMAP map of the codes"}
 
 _STYLE = """
@@ -74,43 +74,50 @@ def hover_map(
     limit: int = POINTS,
     random_state: int = 0,
 ) -> str:
-    """A map of the codes of X as an HTML fragment, whose points show their example and its reconstruction.
+    """A map of the codes of X as an HTML fragment. Each point shows its example and the reconstruction.
 
-    A figure with an inline SVG, for any page: without a script, in light and dark, as wide as there is room up to 42rem. A point opens
-    under the pointer, when tapped, and on keyboard focus. Pictures are shown as thumbnails of at most 32 pixels a side in 15 greys or 63
-    colors; of other rows the four numbers that are furthest from their column's mean, in standard deviations.
+    The fragment is a figure with an inline SVG, without a script, for light and dark pages. Its width is at most 42rem. A point opens on
+    hover, tap or keyboard focus. Images are shown as thumbnails of at most 32 x 32 pixels in 15 grays or 63 colors. For other examples,
+    the four features furthest from their mean are listed, in standard deviations.
 
     Args:
-        X, y: examples (n, *shape_) and a label for each, which colors it.
-        kind: how the codes come into the plane, as the pictures `latent`, `tsne` and `umap` do it.
-        limit: how many points at most, 600 or less; fewer where the fragment would pass 400 kB. They are drawn by random_state.
+        ae: a fitted autoencoder.
+        X: examples (n, *shape_), in the units of the data.
+        y: one label for each example (n,), which colors its point.
+        kind: the projection into two dimensions, as in the figures `latent`, `tsne` and `umap`.
+        limit: the largest number of points, at most 600. There are fewer if the fragment would exceed 400 kB.
+        random_state: selects the points, and seeds the projection.
+
+    Returns:
+        The HTML of the fragment.
 
     Raises:
-        DataError, NotPossibleError: as the picture of that kind does.
+        RecordError: an unknown kind.
+        DataError, NotPossibleError: as for the figure of that kind.
     """
     if kind not in _NAMES:
-        raise RecordError(f"kind={kind!r} is no map: take {', '.join(_NAMES)}")
-    examples = first(X)
+        raise RecordError(f"invalid kind={kind!r}: expected one of {', '.join(_NAMES)}")
+    examples = first_examples(X)
     labels = None if y is None else class_labels(y, len(examples))
-    most = max(4, _NUMBERS // math.prod(examples.shape[1:]))  # fewer make no map
-    positions = drawn_places(len(examples), min(limit, POINTS, most), random_state)
-    while (shown := _shown(ae, examples, positions, labels)).size > BYTES:
-        fewer = int(len(positions) * min(0.95, BYTES / shown.size))
-        positions = drawn_places(len(examples), fewer, random_state)
-    found = project(ae.transform(examples[positions]), kind, random_state)
-    points = _spread(found.points)
+    max_points = max(4, _MAX_VALUES // math.prod(examples.shape[1:]))  # a map needs at least 4
+    positions = sample_positions(len(examples), min(limit, POINTS, max_points), random_state)
+    while (content := _point_content(ae, examples, positions, labels)).size > BYTES:
+        fewer = int(len(positions) * min(0.95, BYTES / content.size))
+        positions = sample_positions(len(examples), fewer, random_state)
+    projection = project(ae.transform(examples[positions]), kind, random_state)
+    points = _spread_apart(projection.points)
     of = f"{len(positions):,} of {len(examples):,}" if len(positions) < len(examples) else f"{len(positions):,}"
-    title = f"{_NAMES[kind]} of {of} examples{found.said}".replace("\n", " ")
-    color = None if labels is None else coloring(labels[positions])
-    mark = "m" + hashlib.sha256(points.tobytes() + shown.sprite.encode()).hexdigest()[:8]
+    title = f"{_NAMES[kind]} of {of} examples{projection.note}".replace("\n", " ")
+    color = None if labels is None else color_by_label(labels[positions])
+    mark = "m" + hashlib.sha256(points.tobytes() + content.sprite.encode()).hexdigest()[:8]
     order = np.argsort(np.zeros(len(positions)) if color is None else color.values, kind="stable").tolist()
-    none = np.zeros(len(positions), bool) if labels is None else ~labels[positions].labeled
-    groups = [_group(points[i], shown.names[i], shown.card(i, mark), _fill(color, i, none[i])) for i in order]
-    return _figure(mark, title, shown, groups, _legend(color, int(none.sum())))
+    unlabeled = np.zeros(len(positions), bool) if labels is None else ~labels[positions].labeled
+    groups = [_group(points[i], content.names[i], content.card(i, mark), _fill(color, i, unlabeled[i])) for i in order]
+    return _figure(mark, title, content, groups, _legend(color, int(unlabeled.sum())))
 
 
-class _Shown(NamedTuple):
-    """What the points show: a name, and a thumbnail on one sheet of (width, height) pixels in cells of a size, or lines of text."""
+class _PointContent(NamedTuple):
+    """The content of the points: names, and thumbnails as cells of one sheet (sizes are width, height), or lines of text."""
 
     names: list[str]
     sprite: str = ""
@@ -120,105 +127,108 @@ class _Shown(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes of the whole piece, about."""
+        """The approximate size of the fragment in bytes."""
         cards = sum(len(self.card(i, "m12345678")) + len(name.encode()) for i, name in enumerate(self.names))
-        return len(_STYLE) + len(self.sprite) + cards + _POINT * len(self.names)
+        return len(_STYLE) + len(self.sprite) + cards + _POINT_BYTES * len(self.names)
 
     def card(self, i: int, mark: str) -> str:
-        """What one point shows in the panel."""
+        """The SVG that one point shows in the panel."""
         top = _HEIGHT + 12
         if self.lines:
             lines = [self.names[i], *self.lines[i]]
             return "".join(
-                f'<text x="{_EDGE}" y="{top + 27 + 25 * k}">{html_safe(t)}</text>' for k, t in enumerate(lines)
+                f'<text x="{_PADDING}" y="{top + 27 + 25 * k}">{html_safe(t)}</text>' for k, t in enumerate(lines)
             )
         width, height = self.cell
         factor = min((_PANEL - 20) / height, 400 / width)
         across = self.sheet[0] // width
         view = f"{i % across * width} {i // across * height} {width} {height}"
-        place = f'x="{_EDGE}" y="{top + 10}" width="{factor * width:.0f}" height="{factor * height:.0f}"'
-        left = round(_EDGE + factor * width + 20)
-        who, _, label = self.names[i].partition(", ")
-        said = f'<text x="{left}" y="{top + 60}">{who}</text>'
-        said += f'<text class="b" x="{left}" y="{top + 92}">{html_safe(label)}</text>' if label else ""
-        return f'<svg {place} viewBox="{view}"><use href="#{mark}"/></svg>{said}'
+        place = f'x="{_PADDING}" y="{top + 10}" width="{factor * width:.0f}" height="{factor * height:.0f}"'
+        left = round(_PADDING + factor * width + 20)
+        name, _, label = self.names[i].partition(", ")
+        note = f'<text x="{left}" y="{top + 60}">{name}</text>'
+        note += f'<text class="b" x="{left}" y="{top + 92}">{html_safe(label)}</text>' if label else ""
+        return f'<svg {place} viewBox="{view}"><use href="#{mark}"/></svg>{note}'
 
 
-def _shown(ae: Autoencoder, examples: Array, positions: Array, labels: ClassLabels | None) -> _Shown:
+def _point_content(ae: Autoencoder, examples: Array, positions: Array, labels: ClassLabels | None) -> _PointContent:
     originals = examples[positions]
-    names = [f"example {i}" + ("" if labels is None else _labeled(labels, i)) for i in positions]
-    back = ae.reconstruct(originals)
+    names = [f"example {i}" + ("" if labels is None else _label_suffix(labels, i)) for i in positions]
+    reconstructions = ae.reconstruct(originals)
     try:
-        pictures = [as_pictures(side, pictured(ae)) for side in (originals, back)]
+        images = [as_cells(side, model_image_shape(ae)) for side in (originals, reconstructions)]
     except NotPossibleError:
-        pictures = []
-    if not pictures or pictures[0].ndim == 2:
-        return _Shown(names, lines=_lines(ae, examples, positions, back))
-    low, high = limits(originals, pictured(ae))
-    thumbs = [np.round(255 * (np.clip(side, low, high) - low) / (high - low)).astype(np.uint8) for side in pictures]
-    return _sprite(names, *(_small(side) for side in thumbs))
+        images = []
+    if not images or images[0].ndim == 2:
+        return _PointContent(names, lines=_feature_lines(ae, examples, positions, reconstructions))
+    low, high = limits(originals, model_image_shape(ae))
+    thumbnails = [np.round(255 * (np.clip(side, low, high) - low) / (high - low)).astype(np.uint8) for side in images]
+    return _sprite(names, *(_thumbnails(side) for side in thumbnails))
 
 
-def _small(pictures: Array) -> Array:
-    """Pictures of bytes with no side longer than a thumbnail's."""
-    height, width = pictures.shape[1:3]
-    share = _SIDE / max(height, width)
+def _thumbnails(images: Array) -> Array:
+    """Images of bytes, reduced to the size of a thumbnail."""
+    height, width = images.shape[1:3]
+    share = _MAX_SIDE / max(height, width)
     if share >= 1:
-        return pictures
+        return images
     size = max(1, round(share * width)), max(1, round(share * height))
-    return np.stack([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BOX)) for each in pictures])
+    return np.stack([np.asarray(Image.fromarray(each).resize(size, Image.Resampling.BOX)) for each in images])
 
 
-def _sprite(names: list[str], originals: Array, back: Array) -> _Shown:
-    """All thumbnails on one sheet: in each cell an original, a little air, and its reconstruction."""
+def _sprite(names: list[str], originals: Array, reconstructions: Array) -> _PointContent:
+    """All thumbnails on one sheet. Each cell has an original, a gap and its reconstruction."""
     n, height, width = originals.shape[:3]
-    air = max(1, width // 10)
-    across = max(1, round(math.sqrt(n * height / (2 * width + air))))
+    space = max(1, width // 10)
+    across = max(1, round(math.sqrt(n * height / (2 * width + space))))
     down = -(-n // across)
-    cell = np.zeros((across * down, height, 2 * width + air, *originals.shape[3:]), np.uint8)
-    cell[:n, :, :width], cell[:n, :, width + air :] = originals, back
+    cell = np.zeros((across * down, height, 2 * width + space, *originals.shape[3:]), np.uint8)
+    cell[:n, :, :width], cell[:n, :, width + space :] = originals, reconstructions
     clear = np.ones(cell.shape[:3], bool)
-    clear[:n, :, :width], clear[:n, :, width + air :] = False, False
-    sheet, blank = (_laid(side, across) for side in (cell, clear))
+    clear[:n, :, :width], clear[:n, :, width + space :] = False, False
+    sheet, gap = (_tile(side, across) for side in (cell, clear))
     if sheet.ndim == 2:
-        index = np.round(sheet * ((_GREYS - 1) / 255)).astype(np.uint8)
-        palette = np.repeat(np.linspace(0, 255, _GREYS).round().astype(np.uint8), 3)
+        index = np.round(sheet * ((_GRAYS - 1) / 255)).astype(np.uint8)
+        palette = np.repeat(np.linspace(0, 255, _GRAYS).round().astype(np.uint8), 3)
     else:
-        few = Image.fromarray(sheet).quantize(_COLORS, dither=Image.Dither.NONE)
-        index, palette = np.array(few), np.asarray(few.getpalette(), np.uint8)
-    free = len(palette) // 3
-    index[blank] = free
+        quantized = Image.fromarray(sheet).quantize(_COLORS, dither=Image.Dither.NONE)
+        index, palette = np.array(quantized), np.asarray(quantized.getpalette(), np.uint8)
+    transparent = len(palette) // 3
+    index[gap] = transparent
     image = Image.fromarray(index).convert("P") if index.ndim == 2 else Image.fromarray(index)
     image.putpalette([*palette.tolist(), 0, 0, 0])
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True, transparency=free, bits=4 if free < 16 else 8)
+    image.save(buffer, "PNG", optimize=True, transparency=transparent, bits=4 if transparent < 16 else 8)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return _Shown(names, data, (sheet.shape[1], sheet.shape[0]), (2 * width + air, height))
+    return _PointContent(names, data, (sheet.shape[1], sheet.shape[0]), (2 * width + space, height))
 
 
-def _laid(cells: Array, across: int) -> Array:
-    """Cells (n, h, w, ...) as one picture, so many across."""
+def _tile(cells: Array, across: int) -> Array:
+    """Cells (n, h, w, ...) as one image, with `across` cells in a row."""
     n, h, w = cells.shape[:3]
     rows = cells.reshape(n // across, across, h, w, *cells.shape[3:]).swapaxes(1, 2)
-    laid: Array = rows.reshape(n // across * h, across * w, *cells.shape[3:])
-    return laid
+    tiled: Array = rows.reshape(n // across * h, across * w, *cells.shape[3:])
+    return tiled
 
 
-def _lines(ae: Autoencoder, examples: Array, positions: Array, back: Array) -> tuple[list[str], ...]:
-    """Of each example the numbers that are furthest from their mean: the name, the number and what is made of it."""
-    mean, deviation = _spreads(examples)
-    rows, made = examples[positions].reshape(len(positions), -1).astype(np.float64), back.reshape(len(positions), -1)
-    apart = np.abs(rows - mean) / np.where(deviation > 0, deviation, 1)
+def _feature_lines(ae: Autoencoder, examples: Array, positions: Array, reconstructions: Array) -> tuple[list[str], ...]:
+    """The features of each example that are furthest from their mean: name, value and reconstruction."""
+    mean, deviation = _mean_and_std(examples)
+    rows, reconstructed = (
+        examples[positions].reshape(len(positions), -1).astype(np.float64),
+        reconstructions.reshape(len(positions), -1),
+    )
+    distances = np.abs(rows - mean) / np.where(deviation > 0, deviation, 1)
     names = getattr(ae, "feature_names_in_", [f"column {i}" for i in range(rows.shape[1])])
-    top = np.argsort(-apart, axis=1, kind="stable")[:, :_ROWS]
+    top = np.argsort(-distances, axis=1, kind="stable")[:, :_MAX_FEATURES]
     return tuple(
-        [f"{_text(names[j])}: {row[j]:.4g} → {its[j]:.4g}" for j in order]
-        for order, row, its in zip(top, rows, made, strict=True)
+        [f"{_short_text(names[j])}: {row[j]:.4g} → {reconstruction[j]:.4g}" for j in order]
+        for order, row, reconstruction in zip(top, rows, reconstructed, strict=True)
     )
 
 
-def _spreads(examples: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each number, a block of the table after the other: it may be as large as memory, or on disk."""
+def _mean_and_std(examples: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature, computed in blocks because a table may be larger than memory."""
     step = max(1, _BLOCK // math.prod(examples.shape[1:]))
     blocks = [slice(start, start + step) for start in range(0, len(examples), step)]
     mean = sum(_flat(examples[each]).sum(0) for each in blocks) / len(examples)
@@ -230,24 +240,24 @@ def _flat(examples: Array) -> Array:
     return examples.reshape(len(examples), -1).astype(np.float64)
 
 
-def _labeled(labels: ClassLabels, i: int) -> str:
-    """What a point is called behind its number."""
+def _label_suffix(labels: ClassLabels, i: int) -> str:
+    """The label of an example, to append to its name."""
     label = labels.one(i)
-    return ", no label" if label is None else f", label {_text(cell(label))}"
+    return ", no label" if label is None else f", label {_short_text(cell(label))}"
 
 
-def _text(value: Any) -> str:
-    """A name of at most 24 letters."""
+def _short_text(value: Any) -> str:
+    """A name of at most 24 characters."""
     text = printable(" ".join(str(value).split()), 400)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
-def _spread(points: Array) -> Array:
-    """Points on the map's pixels, as far apart as there is room; a direction in which nothing varies stays in the middle."""
+def _spread_apart(points: Array) -> Array:
+    """Points (n, 2) scaled to the pixels of the map. A constant coordinate is centered."""
     low, span = points.min(0), np.ptp(points, axis=0)
     share = np.where(span > 0, (points - low) / np.where(span > 0, span, 1), 0.5)
     share[:, 1] = 1 - share[:, 1]
-    pixels: Array = np.round(_EDGE + share * (np.array([_WIDTH, _HEIGHT]) - 2 * _EDGE))
+    pixels: Array = np.round(_PADDING + share * (np.array([_WIDTH, _HEIGHT]) - 2 * _PADDING))
     return pixels
 
 
@@ -258,14 +268,14 @@ def _fill(color: Coloring | None, i: int, unlabeled: bool) -> str:
 
 
 def _group(point: Array, name: str, card: str, fill: str) -> str:
-    """One point, its name for those who do not see it, and what it shows."""
+    """One point, its name for screen readers, and its content."""
     style = f' style="--c:{fill}"' if fill else ""
     dot = f'<circle cx="{point[0]:.0f}" cy="{point[1]:.0f}" r="5"/>'
     return f'<g class="p" tabindex="0" role="img"{style}><title>{html_safe(name)}</title>{dot}<g>{card}</g></g>'
 
 
 def _legend(color: Coloring | None, unlabeled: int) -> str:
-    """What the colors mean, and how many points have no label."""
+    """The legend of the colors, with the number of points without a label."""
     if color is None:
         return ""
     if color.names:
@@ -277,29 +287,27 @@ def _legend(color: Coloring | None, unlabeled: int) -> str:
     stops = ",".join(to_hex(color.cmap(share)) for share in np.linspace(0, 1, 6))
     low, high = float(color.norm.vmin or 0), float(color.norm.vmax or 0)
     bar = f'<span class="bar" style="background:linear-gradient(90deg,{stops})"></span>'
-    none = f"; {unlabeled:,} in gray have no label" if unlabeled else ""
-    return f"<p>label {low:.4g}{bar}{high:.4g}{none}</p>"
+    note = f"; {unlabeled:,} in gray have no label" if unlabeled else ""
+    return f"<p>label {low:.4g}{bar}{high:.4g}{note}</p>"
 
 
-def _figure(mark: str, title: str, shown: _Shown, groups: list[str], legend: str) -> str:
-    """The whole piece."""
+def _figure(mark: str, title: str, content: _PointContent, groups: list[str], legend: str) -> str:
+    """The HTML of the whole fragment."""
     sheet = ""
-    if shown.sprite:
+    if content.sprite:
         sheet = (
-            f'<defs><image id="{mark}" width="{shown.sheet[0]}" height="{shown.sheet[1]}" '
-            f'href="data:image/png;base64,{shown.sprite}"/></defs>'
+            f'<defs><image id="{mark}" width="{content.sheet[0]}" height="{content.sheet[1]}" '
+            f'href="data:image/png;base64,{content.sprite}"/></defs>'
         )
-        how = "its example and, to the right, its reconstruction"
+        explanation = "its example and, to the right, its reconstruction"
     else:
-        how = "of its numbers those furthest from the mean, and what they are reconstructed as"
+        explanation = "the features of its example that are furthest from their mean, and their reconstructions"
     top = _HEIGHT + 12
-    hint = (
-        f'<text class="hint" x="{_EDGE}" y="{top + 76}">Point at a dot, tap it, or step through them with Tab.</text>'
-    )
+    hint = f'<text class="hint" x="{_PADDING}" y="{top + 76}">Hover over a dot, tap it, or press Tab to move from dot to dot.</text>'
     return (
         f'<figure class="isthmus-map"><style>{_STYLE}</style>\n'
         f'<a class="skip" href="#{mark}-end">Skip the {len(groups):,} dots of this map</a>\n'
         f'<svg viewBox="0 0 {_WIDTH} {top + _PANEL}" role="group" aria-label="{html_safe(title)}">{sheet}'
         f'<rect y="{top}" width="{_WIDTH}" height="{_PANEL}" rx="6"/>{hint}\n' + "\n".join(groups) + "\n</svg>\n"
-        f'{legend}<figcaption id="{mark}-end"><strong>{html_safe(title)}.</strong> A dot shows {how}.</figcaption></figure>\n'
+        f'{legend}<figcaption id="{mark}-end"><strong>{html_safe(title)}.</strong> A dot shows {explanation}.</figcaption></figure>\n'
     )

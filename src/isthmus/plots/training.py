@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001  (every picture takes ae, X and y, so that one command draws any of them)
-"""How training went."""
+# ruff: noqa: ARG001  (every figure takes ae, X and y, so that one command draws any of them)
+"""The figure of training: loss curves."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ __all__ = ["losses"]
 
 @takes_autoencoder
 def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
-    """Training and validation loss in nats per example against the epoch; its two parts too where the code has a price.
+    """Training and validation loss against the epoch, in nats per example; with a penalty also the two parts of the loss.
 
-    X and y are not needed. Raises `NotPossibleError` where there is no history.
+    Args:
+        ae: a fitted autoencoder.
+        X: not used.
+        y: not used.
+
+    Raises:
+        NotPossibleError: the autoencoder has no history of training.
     """
     if not ae.history_:
-        raise NotPossibleError("this autoencoder has no history of training to draw")
+        raise NotPossibleError("no history of training: fit the autoencoder first")
     history = ae.history_
     epochs = [report.epoch for report in history]
     ends = f"from {history[0].loss:.4g} to {history[-1].loss:.4g}"

@@ -1,11 +1,11 @@
-"""The page of a run: one HTML file that holds everything it shows, runs nothing and asks nobody for anything.
+"""The report of a run: one self-contained HTML file, without scripts and without requests to other sites.
 
-Read in this order:
+Reading order:
 
-    html       the page: its style, its sections, tables and figures
-    metrics    what an evaluation found, as sections
-    training   what was trained, how that went, and how to use it
-    write      all of it about a run, written
+    html       the page: style, sections, tables and figures
+    metrics    sections with the results of an evaluation
+    training   sections on configuration, training and usage
+    write      the whole page, written to a file
 """
 
 from isthmus.experiments.report.write import write_report

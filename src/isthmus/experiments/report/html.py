@@ -1,4 +1,4 @@
-"""The sheet: its style, its sections, tables and pictures. All text is escaped here."""
+"""The HTML of a report: style, sections, tables and figures. All text is escaped here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from string import Template
 from isthmus.plots.figure import read_png
 from isthmus.text import html_safe
 
-__all__ = ["Pictures", "gallery", "page", "section", "table"]
+__all__ = ["FigureFiles", "gallery", "page", "section", "table"]
 
-Pictures = Sequence[tuple[str, Path, str]]  # title, PNG file and description of each
+FigureFiles = Sequence[tuple[str, Path, str]]  # title, PNG file and alt text of each figure
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -66,7 +66,7 @@ thead th { color: var(--soft); font-size: .875rem; }
 td code { overflow-wrap: anywhere; }
 .value { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; font-weight: 600; }
 .unit { font-size: .9rem; width: 50%; }
-.choices th { width: 9rem; }
+.configuration th { width: 9rem; }
 .wide { overflow-x: auto; }
 .losses th, .losses td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .875rem; }
 .losses tr > :first-child { text-align: left; }
@@ -76,7 +76,7 @@ summary:hover { color: var(--mark); }
 figure { margin: 1.5rem 0 2.25rem; }
 figure img { display: block; max-width: 100%; max-height: 44rem; height: auto; }
 figure img { background: #fff; border-radius: .4rem; border: 1px solid var(--line); }
-.picture { overflow-x: auto; }
+.figure { overflow-x: auto; }
 figcaption { margin-top: .4rem; font-size: .9rem; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 footer { margin-top: 3rem; font-size: .85rem; }
@@ -84,21 +84,21 @@ footer { margin-top: 3rem; font-size: .85rem; }
 .advice h2 { margin: 0 0 .4rem; padding: 0; border: 0; font-size: 1.05rem; }
 .advice ul { margin: 0; padding-left: 1.2rem; }
 .advice li { margin: .35rem 0; overflow-wrap: anywhere; }
-.beside thead th { text-align: right; vertical-align: bottom; overflow-wrap: anywhere; }
-.beside tr > :first-child, .beside thead .unit { text-align: left; }
-.beside .unit { width: 34%; }
+.comparison thead th { text-align: right; vertical-align: bottom; overflow-wrap: anywhere; }
+.comparison tr > :first-child, .comparison thead .unit { text-align: left; }
+.comparison .unit { width: 34%; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem; }
 .pair > * { min-width: 0; }
 @media (max-width: 40rem) {
   .pair { grid-template-columns: 1fr; gap: 0; }
-  .beside .unit { display: none; }
-  .beside th, .beside td { padding-right: .6rem; }
+  .comparison .unit { display: none; }
+  .comparison th, .comparison td { padding-right: .6rem; }
   .long img { max-width: max(100%, 40rem); max-height: none; }
   main { padding-top: 1.5rem; }
   h1 { font-size: 1.5rem; }
-  .choices tr, .figures tr { display: block; padding: .45rem 0; border-bottom: 1px solid var(--line); }
-  .choices th, .choices td, .figures .unit { display: block; width: auto; border: 0; padding: 0; }
-  .choices th { color: var(--soft); font-size: .875rem; }
+  .configuration tr, .figures tr { display: block; padding: .45rem 0; border-bottom: 1px solid var(--line); }
+  .configuration th, .configuration td, .figures .unit { display: block; width: auto; border: 0; padding: 0; }
+  .configuration th { color: var(--soft); font-size: .875rem; }
   .figures th, .figures .value { border: 0; padding: 0; }
   .figures tr { display: grid; grid-template-columns: 1fr auto; column-gap: 1rem; }
   .figures .unit { grid-column: 1 / -1; }
@@ -107,13 +107,14 @@ footer { margin-top: 3rem; font-size: .85rem; }
 """.strip()
 
 
-def page(title: str, lead: str, command: str | None, sections: Sequence[str]) -> str:
+def page(title: str, summary: str, command: str | None, sections: Sequence[str]) -> str:
+    """The whole page as HTML."""
     from isthmus._version import __version__
 
     return _PAGE.substitute(
         title=html_safe(title),
         style=_STYLE,
-        lead=html_safe(lead),
+        lead=html_safe(summary),
         command="" if command is None else f"<pre><code>{html_safe(command)}</code></pre>",
         sections="\n".join(sections),
         version=html_safe(__version__),
@@ -121,11 +122,12 @@ def page(title: str, lead: str, command: str | None, sections: Sequence[str]) ->
 
 
 def section(heading: str, content: str) -> str:
+    """A section as HTML; empty without content."""
     return f"<section>\n<h2>{heading}</h2>\n{content}\n</section>" if content else ""
 
 
 def table(kind: str, rows: Iterable[Sequence[str]], header: Sequence[str] = (), units: bool = True) -> str:
-    """Rows of a name, values and (with units) what they are counted in, as a table of a kind that the style knows."""
+    """Rows of a name, values and (with units) a unit, as a table; `kind` is its CSS class."""
 
     def cells(row: Sequence[str], tag: str) -> str:
         last = len(row) - units
@@ -142,16 +144,16 @@ def table(kind: str, rows: Iterable[Sequence[str]], header: Sequence[str] = (), 
     return f'<table class="{kind}">{head}<tbody>\n{body}\n</tbody></table>'
 
 
-def gallery(pictures: Pictures, whole: bool = False) -> str:
-    """Each picture, inside the page, with its title and description; ``whole`` ones are never scrolled."""
+def gallery(figure_files: FigureFiles, scaled: bool = False) -> str:
+    """The figures, embedded in the page, with title and description. With ``scaled``, wide ones are scaled down and never scrolled."""
     figures = []
-    for title, path, alt in pictures:
+    for title, path, alt in figure_files:
         content, _ = read_png(path)
         data = base64.b64encode(content).decode("ascii")
-        named = f"<strong>{html_safe(title[:1].upper() + title[1:])}.</strong> {html_safe(alt)}"
-        # a picture that is much wider than high is scrolled on a narrow page, and not made too small to read
+        caption = f"<strong>{html_safe(title[:1].upper() + title[1:])}.</strong> {html_safe(alt)}"
+        # on a narrow page, a wide figure is scrolled: scaled down it could not be read
         width, height = struct.unpack(">II", content[16:24])
-        kind = "picture long" if width > 2 * height and not whole else "picture"
+        kind = "figure long" if width > 2 * height and not scaled else "figure"
         image = f'<div class="{kind}"><img src="data:image/png;base64,{data}" alt="{html_safe(alt)}"></div>'
-        figures.append(f"<figure>\n{image}\n<figcaption>{named}</figcaption>\n</figure>")
+        figures.append(f"<figure>\n{image}\n<figcaption>{caption}</figcaption>\n</figure>")
     return "\n".join(figures)

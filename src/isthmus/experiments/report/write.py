@@ -1,4 +1,4 @@
-"""The page of a run, written."""
+"""Writing the report of a run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import Evaluation
-from isthmus.experiments.report.html import Pictures, gallery, page, section
-from isthmus.experiments.report.metrics import advice, lead, measured
-from isthmus.experiments.report.training import choices, course, use
+from isthmus.experiments.report.html import FigureFiles, gallery, page, section
+from isthmus.experiments.report.metrics import advice, evaluation_sections, summary
+from isthmus.experiments.report.training import configuration, loss_history, usage
 from isthmus.io.atomic import replace_file
 from isthmus.text import html_safe
 
@@ -23,7 +23,7 @@ def write_report(
     folder: str | os.PathLike[str],
     ae: Autoencoder,
     evaluation: Evaluation,
-    pictures: Pictures,
+    figure_files: FigureFiles,
     title: str,
     command: str | None = None,
     *,
@@ -31,36 +31,39 @@ def write_report(
     run: Path | None = None,
     sections: Sequence[tuple[str, str]] = (),
 ) -> Path:
-    """Writes ``report.html`` into a folder and returns where; a reader meets the old page or the whole new one.
+    """Writes ``report.html`` into a folder, atomically.
 
     Args:
-        folder: the folder of a run, in which the model lies.
-        ae: the autoencoder that was trained.
-        evaluation: its figures.
-        pictures: title, PNG file and description (alt text) of each; ``losses.png`` stands with the training, the others follow.
-        title: what was trained on what, in any words: all text is escaped.
-        command: what a person typed to train it, if so.
-        data: what the examples are called that it was measured on.
-        run: where the model lies, if not in the folder.
-        sections: headings, and ready-made HTML below each that is trusted as it stands, after the figures.
+        folder: the folder of the page; by default it contains the model.
+        ae: a fitted autoencoder.
+        evaluation: its evaluation.
+        figure_files: title, PNG file and alt text of each figure. ``losses.png`` is shown in the section on training.
+        title: the title of the page. All text is escaped.
+        command: the command that trained the autoencoder, if there was one.
+        data: the name of the evaluated examples.
+        run: the path of the model, if it is not in the folder.
+        sections: headings with HTML, shown after the metrics. This HTML is not escaped.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        OSError: the folder or a picture is not there (`FileNotFoundError`), or cannot be read or written.
+        OSError: the folder or a figure does not exist (`FileNotFoundError`), or cannot be read or written.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder} to write report.html into; make it first")
-    curves = [picture for picture in pictures if picture[1].stem == "losses"]
-    others = [picture for picture in pictures if picture[1].stem != "losses"]
+        raise FileNotFoundError(f"no folder {folder} for report.html: create it first")
+    curves = [each for each in figure_files if each[1].stem == "losses"]
+    others = [each for each in figure_files if each[1].stem != "losses"]
     content = [
         advice(evaluation),
-        *measured(evaluation, data),
-        *(section(html_safe(heading), ready) for heading, ready in sections),
-        section("What was trained", choices(ae)),
-        section("How training went", course(ae.history_) + gallery(curves)),
-        section("Pictures", gallery(others)),
-        section("Use it", use(run or folder, ae)),
+        *evaluation_sections(evaluation, data),
+        *(section(html_safe(heading), html) for heading, html in sections),
+        section("Configuration", configuration(ae)),
+        section("Training", loss_history(ae.history_) + gallery(curves)),
+        section("Figures", gallery(others)),
+        section("Usage", usage(run or folder, ae)),
     ]
-    whole = page(title, lead(ae, evaluation), command, content)
-    replace_file(folder / "report.html", whole.encode())
+    html = page(title, summary(ae, evaluation), command, content)
+    replace_file(folder / "report.html", html.encode())
     return folder / "report.html"

@@ -453,7 +453,7 @@ def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
 
 def test_a_bad_save_is_known_before_the_work(files: Path, tmp_path: Path) -> None:
     done = run("detect", "nothing", "-d", "x.csv", "--save", "no/d", cwd=tmp_path)
-    assert (done.returncode, "no such folder" in done.stderr) == (1, True)
+    assert (done.returncode, "the folder does not exist" in done.stderr) == (1, True)
     (tmp_path / "r").mkdir()
     for words, what in (
         (("detect", "r", "-d", "x.csv", "--save", "r/model.safetensors"), "write over the run's own model"),

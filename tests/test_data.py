@@ -144,7 +144,7 @@ def test_a_mirror_with_other_content_is_passed_over_and_leaves_nothing(
 @pytest.mark.promise(19)
 def test_nothing_stays_when_every_mirror_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, {"http://forged/file.gz": gzip.compress(b"other")})
-    with pytest.raises(DataError, match="not the published one"):
+    with pytest.raises(DataError, match="hash differs from the published one"):
         list(find_or_fetch("set", PROMISED, ("http://forged/",)))
     assert not list(cache.iterdir())
 

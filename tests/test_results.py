@@ -163,7 +163,7 @@ def test_every_measured_kind_has_a_measurement_and_no_argument_twice() -> None:
 
 
 def test_what_has_no_figure_says_so() -> None:
-    with pytest.raises(NotPossibleError, match="no figure of type Evaluation: see table"):
+    with pytest.raises(NotPossibleError, match="Evaluation has no figure; use table"):
         results()["evaluation"].plot()
 
 

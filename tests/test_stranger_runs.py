@@ -155,14 +155,14 @@ def test_no_file_and_no_list_makes_isthmus_talk(theirs: Path) -> None:
     assert "talked" not in done.stdout + done.stderr
     assert done.stdout.count("ended: 1") == 3
     assert done.stdout.endswith("ended: 0\n")
-    assert " ".join((done.stdout + done.stderr).split()).count("downloaded only where it is named") == 4
+    assert " ".join((done.stdout + done.stderr).split()).count("; download it with") == 4
 
 
 def test_python_downloads_only_with_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.data.builtin._FASHION_MNIST_INSTALLED", ())
     for name in ("ISTHMUS_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    with pytest.raises(DataError, match="downloaded only where it is named"):
+    with pytest.raises(DataError, match="download it with"):
         data.load("fashion_mnist", download=False)
 
 

@@ -85,7 +85,7 @@ def test_evaluate_prints_the_figures_of_the_model(trained: Path) -> None:
     done = run("evaluate", "vae", "--json", cwd=trained)
     figures = json.loads(done.stdout)
     ae, digits = isthmus.load(trained / "vae"), isthmus.data.digits()
-    assert figures["mse"] == pytest.approx(ae.reconstruction_error(digits.test).mean(), rel=1e-5)
+    assert figures["errors"]["mse"] == pytest.approx(ae.reconstruction_error(digits.test).mean(), rel=1e-5)
 
 
 def test_train_prints_json_alone_on_standard_output(tmp_path: Path) -> None:

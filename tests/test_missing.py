@@ -388,14 +388,14 @@ def test_every_question_is_answered_where_numbers_are_missing(
 ) -> None:
     figures = evaluate(fitted, table, train=table)
     whole = fitted.impute(table)
-    assert figures.mse == evaluate(fitted, whole, train=whole).mse
+    assert figures.errors.mse == evaluate(fitted, whole, train=whole).errors.mse
     both = compare({"one": fitted, "other": quick(Identity(2)).fit(table)}, table, table)
-    assert both.evaluations[0].mse == figures.mse
+    assert both.evaluations[0].errors.mse == figures.errors.mse
     assert np.array_equal(both.examples, whole)
     assert "completes the numbers that are missing" in both.notes[-1]
     assert np.isfinite([each.mse for each in robustness(fitted, table, train=table).figures]).all()
     found = sweep(quick(Identity(2), epochs=1), table, {"bottleneck__size": [1, 2, 3]}, test=table)
-    assert all(np.isfinite(each.figures["mse"]) for each in found.trials)
+    assert all(np.isfinite(each.figures["errors"]["mse"]) for each in found.trials)
     chosen = sweep(quick(Identity(2), epochs=1, missing="error"), table, {"missing": ["allow"], "random_state": [0, 1]})
     assert chosen.autoencoder.missing == "allow"
     with pytest.raises(
@@ -414,7 +414,7 @@ def test_every_question_is_answered_where_numbers_are_missing(
 def test_figures_are_of_the_columns_that_were_fitted() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
     ae = quick(Identity(2)).fit(frame)
-    assert evaluate(ae, frame).mse > 0
+    assert evaluate(ae, frame).errors.mse > 0
     with pytest.raises(
         DataError,
         match="the examples of X have other columns than this autoencoder was fitted on: column 'c' stands where 'a' did",

@@ -107,13 +107,13 @@ class Denoising:
     """Errors of an autoencoder that was trained on corrupted examples.
 
     Attributes:
-        mse_corrupted: mean squared error of the corrupted examples, in squared units of the examples.
+        mse_corrupted: mean squared error of the corrupted examples, in squared units; None where values are missing in them.
         mse_denoised: mean squared error of their reconstructions.
         column_error: `Errors.column_error` of their reconstructions.
     """
 
-    mse_corrupted: float
-    mse_denoised: float
+    mse_corrupted: float | None
+    mse_denoised: float | None
     column_error: float | None = None
 
 
@@ -217,7 +217,7 @@ class Evaluation(Result):
         peak = f"dB, data range {shown(self.data_range)}; higher is better"
         share = "unexplained variance of a column (channel), mean over columns"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
-        spoilt = (None, None) if self.denoising is None else (self.denoising.mse_corrupted, self.denoising.mse_denoised)
+        noisy = self.denoising or Denoising(None, None)
         table: list[tuple[str, float | None, str]] = [
             ("Mean squared error", errors.mse, "squared units of the data"),
             ("PCA's mean squared error", None if pca is None else pca.mse, self.pca_missing or fitted),
@@ -238,8 +238,8 @@ class Evaluation(Result):
             ("PCA's SSIM", by_pca.ssim, "likewise"),
             ("Cross-entropy per pixel", nats.bce_per_pixel, "nats per pixel, of pixels in [0, 1]"),
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
-            ("MSE of corrupted examples", spoilt[0], "squared units of the data"),
-            ("MSE of denoised examples", spoilt[1], "squared units of the data"),
+            ("MSE of corrupted examples", noisy.mse_corrupted, "squared units of the data"),
+            ("MSE of denoised examples", noisy.mse_denoised, "squared units of the data"),
             ("Loss", nats.total, "nats per example, of the deterministic code"),
             ("Reconstruction part", parts[0], "nats per example"),
             ("Penalty part", parts[1], "nats per example"),

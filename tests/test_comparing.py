@@ -129,14 +129,16 @@ def test_use_evaluation_and_comparison_say_the_same_of_columns_and_shapes() -> N
     for use in (pair[0].encode, lambda X: evaluate(pair[0], X), lambda X: compare(pair, X)):
         with pytest.raises(DataError, match=columns):
             use(other)
-        with pytest.raises(DataError, match=r"examples.* are \(3, 1\), but .* was fitted on \(3,\); "):
+        with pytest.raises(DataError, match=r"examples.* have shape \(3, 1\), but .* was fitted on shape \(3,\); "):
             use(rows.reshape(60, 3, 1))
 
 
 def test_wrong_examples_are_sentences() -> None:
     with pytest.raises(RecordError, match="two autoencoders or more"):
         compare([SMALL], ROWS)
-    with pytest.raises(DataError, match=r"the examples are \(8,\), but Identity\(size=2\) was fitted on \(4,\); only"):
+    with pytest.raises(
+        DataError, match=r"the examples have shape \(8,\), but Identity\(size=2\) was fitted on shape \(4,\); only"
+    ):
         compare([SMALL, fitted(Identity(2), X=ROWS[:, :4])], ROWS[:50])
     with pytest.raises(DataError, match="does not say which data"):
         compare([SMALL, LARGE])

@@ -185,7 +185,9 @@ def test_a_shape_that_would_fit_is_said_to() -> None:
     ae = quick().fit(np.random.default_rng(0).random((20, 4, 6)))
     with pytest.raises(DataError, match=r"examples are \(24,\), but .* \(4, 6\); reshape X"):
         ae.encode(np.ones((3, 24)))
-    with pytest.raises(DataError, match=r"examples are \(6, 6\), but this autoencoder was fitted on \(4, 6\)$"):
+    with pytest.raises(
+        DataError, match=r"examples have shape \(6, 6\), but this autoencoder was fitted on shape \(4, 6\)$"
+    ):
         ae.encode(np.ones((4, 6, 6)))
 
 
@@ -272,7 +274,9 @@ def test_a_broken_table_is_refused_in_one_sentence(table: np.ndarray) -> None:
         quick().fit(hole)
     with pytest.raises(DataError, match=r"^X has 4 features, but Autoencoder is expecting 5 features as input$"):
         ae.transform(table[:, :4])
-    with pytest.raises(DataError, match=r"^examples are \(8, 8\), but this autoencoder was fitted on \(5,\)$"):
+    with pytest.raises(
+        DataError, match=r"^examples have shape \(8, 8\), but this autoencoder was fitted on shape \(5,\)$"
+    ):
         ae.transform(data.digits().train)
     with pytest.raises(DataError, match="n_samples=1"):
         quick().fit(table[:1])

@@ -43,7 +43,7 @@ def check_shape_and_columns(
     if shape != ae.shape_:
         same = math.prod(shape) == math.prod(ae.shape_)
         how = how_to_fit(shape, ae.shape_) or hint or ("reshape X to (n, *shape_)" if same else "")
-        raise DataError(f"{what} are {shape}, but {of} was fitted on {ae.shape_}{how and f'; {how}'}")
+        raise DataError(f"{what} have shape {shape}, but {of} was fitted on shape {ae.shape_}{how and f'; {how}'}")
 
 
 def _difference(known: tuple[Any, ...], columns: tuple[str, ...]) -> str:

@@ -291,7 +291,7 @@ def test_parameters_nest_and_grid_search_works() -> None:
 
 def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
     X = rows(60)
-    with pytest.raises(RecordError, match="two ways to a threshold"):
+    with pytest.raises(RecordError, match="both set the threshold"):
         OutlierDetector(contamination=0.1, false_alarm_rate=0.1).fit(X)
     with pytest.raises(ValueError, match="'autoencoder' parameter"):
         OutlierDetector(5).fit(X)
@@ -301,9 +301,9 @@ def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
         OutlierDetector().fit(X[:4])
     with pytest.raises(DataError, match="expecting 6 features"):
         OutlierDetector.from_fitted(linear, X[:, :5])
-    with pytest.raises(RecordError, match="whole number of causes from 1 on"):
+    with pytest.raises(RecordError, match="expected a positive integer, the number of features"):
         OutlierDetector.from_fitted(linear, X, false_alarm_rate=0.2).attributions(X, n=0)
-    with pytest.warns(IsthmusWarning, match="12 calibrating examples are too few .* it takes 99;"):
+    with pytest.warns(IsthmusWarning, match="12 calibration examples are too few .* at least 99 are required"):
         detector = OutlierDetector.from_fitted(linear, X, false_alarm_rate=0.01)
     assert (detector.predict(X) == 1).all()
 
@@ -398,7 +398,7 @@ WRONG = {
     ("detect", "r", "-d", "new.csv", "--out", "a.txt"): (2, ".csv"),
     ("detect", "r", "-d", "new.csv", "--out", "no/a.csv"): (1, "no"),
     ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "2"): (2, "false_alarm_rate"),
-    ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "0.1", "--contamination", "0.1"): (2, "two ways"),
+    ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "0.1", "--contamination", "0.1"): (2, "both set the threshold"),
     ("detect", "r", "-d", "digits"): (1, "shape"),
 }
 
@@ -436,7 +436,7 @@ def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
     assert run("train", "deep", *words, cwd=tmp_path).returncode == 0
     few = run("detect", "r", "-d", "far.csv", "--out", "few.csv", cwd=tmp_path)
     assert (few.returncode, "IsthmusWarning" in few.stderr) == (0, False)
-    assert "note: 9 calibrating examples are too few" in few.stdout
+    assert "note: 9 calibration examples are too few" in few.stdout
     assert set(verdicts_of(tmp_path / "few.csv")) == {"undecided"}
     told = json.loads(run("detect", "r", "-d", "far.csv", "--json", cwd=tmp_path).stdout)
     assert (told["anomalous"], told["threshold"]) == (None, None)

@@ -299,7 +299,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
     "an autoencoder of none": ("detector", says("detector", autoencoder={"nope": 1}), "nope"),
     "a rate": ("detector", parameter("detector", false_alarm_rate=2), "false_alarm_rate"),
     "another rate": ("detector", parameter("detector", false_alarm_rate=0.5), "offset"),
-    "both rates": ("detector", parameter("detector", false_alarm_rate=0.5, contamination=0.1), "two ways"),
+    "both rates": ("detector", parameter("detector", false_alarm_rate=0.5, contamination=0.1), "both set the threshold"),
     "unknown parameters": ("detector", parameter("detector", nope=1), "nope"),
     "twice": ("detector", parameter("detector", autoencoder="auto"), "twice"),
     "a checkpoint": ("detector", lambda header, _: header.update(classifier={"classes": 2}), "checkpoint|classifier"),
@@ -361,14 +361,14 @@ def test_a_file_of_one_is_not_that_of_another(files: Path, tmp_path: Path) -> No
     header, tensors = parts(files / "detector")
     header["classifier"] = parts(files / "classifier")[0]["classifier"]
     tensors |= {n: t for n, t in parts(files / "classifier")[1].items() if n.startswith("classifier.")}
-    with pytest.raises(ModelFileError, match="two of a checkpoint, a detector and a classifier"):
+    with pytest.raises(ModelFileError, match="more than one of checkpoint, detector and classifier"):
         load(put(tmp_path / "x", header, tensors))
 
 
 def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
     from isthmus.estimators.loading import load_autoencoder
 
-    with pytest.raises(NotPossibleError, match="the file of a detector, which `isthmus detect` takes"):
+    with pytest.raises(NotPossibleError, match="contains a detector \(for `isthmus detect`\)"):
         load_autoencoder(files / "detector")
     with pytest.raises(NotPossibleError, match="the file of a classifier, which `isthmus finetune` takes"):
         load_autoencoder(files / "classifier")

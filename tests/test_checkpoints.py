@@ -145,7 +145,7 @@ def test_what_came_before_the_round_counts_on(tmp_path: Path) -> None:
 
 def test_after_the_end_nothing_is_left_to_resume(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
-    with pytest.raises(NotPossibleError, match="no training is under way"):
+    with pytest.raises(NotPossibleError, match="no training is in progress"):
         ae.fit(X).checkpoint(tmp_path / "x")
     with pytest.raises(NotPossibleError, match="nothing to resume"):
         ae.resume(X)
@@ -259,7 +259,7 @@ def test_a_copy_made_within_a_round_begins_rounds_of_its_own(tmp_path: Path) -> 
         if report.step == 20:
             copies = [copy.deepcopy(ae), pickle.loads(pickle.dumps(ae))]
     for each in copies:
-        with pytest.raises(NotPossibleError, match="no training is under way"):
+        with pytest.raises(NotPossibleError, match="no training is in progress"):
             each.checkpoint(tmp_path / "x")
         assert each.partial_fit(X).history_[-1].steps == 14
         assert len(each.set_params(warm_start=True).fit(X).history_) == len(each.history_)

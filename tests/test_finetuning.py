@@ -284,17 +284,17 @@ def test_data_frames_keep_their_names(table: Any) -> None:
 
 def test_what_cannot_be_is_a_sentence(table: Any, learned: Autoencoder) -> None:
     X, y = table
-    with pytest.raises(DataError, match=r"^y has one class alone, 'digit 3'; there is nothing to tell apart$"):
+    with pytest.raises(DataError, match=r"^y has only one class, 'digit 3': give examples of at least two classes$"):
         quick().fit(X, ["digit 3"] * 400)
     with pytest.raises(ValueError, match="give one label for each"):
         quick().fit(X, y[:7])
-    with pytest.raises(RecordError, match="unlabeled is for an autoencoder that is not fitted"):
+    with pytest.raises(RecordError, match="unlabeled examples are only for an autoencoder"):
         quick(learned).fit(X, y, unlabeled=X)
-    with pytest.raises(DataError, match=r"the unlabeled examples are \(5,\), and the labeled ones \(64,\)"):
+    with pytest.raises(DataError, match=r"unlabeled examples have shape \(5,\) and labeled ones \(64,\)"):
         quick().fit(X, y, unlabeled=X[:, :5])
     with pytest.raises(DataError, match=r"X has 5 features, but Autoencoder is expecting 64"):
         finetune(learned, X[:, :5], y)
-    with pytest.raises(RecordError, match=r"holds no isthmus\.Autoencoder"):
+    with pytest.raises(RecordError, match=r"must be an isthmus\.Autoencoder"):
         quick(FrozenEstimator(LogisticRegression())).fit(X, y)
     with pytest.raises(NotFittedError):
         finetune(Autoencoder(), X, y)

@@ -195,7 +195,7 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
     plain = quick(missing="error").fit(whole)
     with pytest.raises(DataError, match="missing='allow'"):
         plain.transform(table)
-    with pytest.raises(NotPossibleError, match="impute takes an autoencoder that was fitted with missing='allow'"):
+    with pytest.raises(NotPossibleError, match="impute requires an autoencoder that was fitted with missing='allow'"):
         plain.impute(whole)
     far = table.copy()
     far[7, 2] = np.inf
@@ -212,7 +212,7 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
     with pytest.raises(RecordError, match="missing='error' would not fit"):
         fitted.set_params(missing="error").partial_fit(whole)
     fitted.set_params(missing="allow")
-    with pytest.raises(RecordError, match="makes numbers missing, which takes missing='allow'"):
+    with pytest.raises(RecordError, match="makes values missing, which requires missing='allow'"):
         quick(missing="error", corruption=Masking(0.1, value="missing")).fit(whole)
     with pytest.raises(ValueError, match="The 'missing' parameter of Autoencoder"):
         quick(missing="drop").fit(table)
@@ -378,7 +378,7 @@ def test_the_model_file_holds_the_fill_and_is_read_with_suspicion(fitted: Autoen
     silent = json.loads(json.dumps(header))
     del silent["parameters"]["missing"]
     put(path, silent, tensors)
-    assert "yet it has a fill" in refused(path)
+    assert "but its parameters have no missing=" in refused(path)
     put(path, header | {"format": 2}, tensors)
     assert "format 2 has no parameter missing" in refused(path)
 

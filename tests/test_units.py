@@ -285,7 +285,7 @@ def test_a_sample_decides_the_scaling_of_a_stream() -> None:
         stream.model_.state_dict().keys()
         == Autoencoder(Identity(2), architecture=MLP((4,))).initialize(X).model_.state_dict().keys()
     )
-    with pytest.raises(NotPossibleError, match="this is a later one: leave it out"):
+    with pytest.raises(NotPossibleError, match="this is a later call: leave it out"):
         stream.partial_fit(X, scaling_sample=X)
 
 

@@ -330,7 +330,7 @@ def test_what_an_activation_cannot_give_is_not_drawn() -> None:
         ("identity", {"method": "gmm"}, DataError, "pass X"),
         ("identity", {}, NotPossibleError, "method='gmm'"),
         ("identity", {"method": "kde"}, RecordError, "'prior' or 'gmm'"),
-        ("gaussian", {"X": TABLE}, RecordError, "method='gmm' alone"),
+        ("gaussian", {"X": TABLE}, RecordError, "only used by method='gmm'"),
         ("vq", {"method": "gmm", "X": TABLE}, NotPossibleError, "entries of a codebook"),
         ("vq", {}, NotPossibleError, "no prior to sample from; Gaussian has one$"),
         ("identity", {"method": "gmm", "X": TABLE[:, :3]}, DataError, "3 features"),

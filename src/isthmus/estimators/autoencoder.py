@@ -1,4 +1,4 @@
-"""The scikit-learn face of an autoencoder: fit, encode, decode, reconstruct, sample, score, save."""
+"""The scikit-learn estimator `Autoencoder`: its parameters, training, saving and checkpoints."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from isthmus.training.state import Report, ReportEvery, Reports, check_every
 __all__ = ["Autoencoder"]
 
 Array = NDArray[Any]
-_EXAMPLES = {  # of what a record is, for those who give something else
+_EXAMPLES = {  # appended to the error if a parameter has the wrong type
     "bottleneck": "Write for example bottleneck=Identity(16).",
     "architecture": "Write for example architecture=MLP((256, 64)).",
     "corruption": "Write for example corruption=GaussianNoise(0.3).",
@@ -70,42 +70,43 @@ _EXAMPLES = {  # of what a record is, for those who give something else
 
 
 class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """An autoencoder for arrays of any shape: four choices, and how to train them.
+    """An autoencoder for arrays of any shape, defined by four components, and its training.
 
-    Every choice may be "auto": it is then made from the data, and kept in the attribute of the same name with ``_`` behind.
+    A component may be "auto": `fit` then chooses it from the data. The attribute with a trailing underscore holds the choice.
 
     Args:
-        bottleneck: what the code may be (`isthmus.bottlenecks`); a number is the size of an `Identity`; auto: `Identity` of 32 numbers,
-            or half as many as the data have.
-        architecture: encoder and decoder (`isthmus.architectures`); auto: `MLP`.
-        corruption: what spoils the encoder's input (`isthmus.corruptions`); the target stays clean.
-        likelihood: how the reconstruction is measured; auto: `Bernoulli` for images in [0, 1], else `Normal` with a learned scale.
-        scaling: raw to model units; auto: `Standard` for tables and windows, by column and by channel; for images see
-            `isthmus.scaling.choose`.
-        optimizer: optimizer and schedule; auto: `AdamW` with a one-cycle schedule.
-        epochs: passes over the data, a fraction too; auto: about 3,000 steps, within 10 ... 50 epochs.
-        batch_size: examples per step; auto: a fortieth of the data, within 16 ... 256.
-        early_stopping: hold out ``validation_fraction`` of the data (unless `fit` is given a validation set), stop when
-            the loss there has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and keep the best weights.
-        warm_start: let `fit` go on from the weights it finds, with the corruption and the optimizer of now, and with the
-            random numbers that follow those it has used.
-        missing: what NaN is: "error" makes it an error; with "allow" it stands for a number that is missing, in all that is given.
-            The loss is then of the numbers observed alone, scaling looks at those alone, the encoder sees their mean in place of
-            the others, and `impute` completes them. corruption="auto" hides three tenths of the observed
-            ones too, to be completed; the code may then be as wide as the data, since nothing can be copied.
-        kind: what the axes of examples mean: "table", each column of which has a scale of its own; "images", whose pixels share one;
-            "windows" of series (n, time, channels), with a scale for each channel. auto: what their source says, as that of MNIST, of
-            image folders and of data frames does; else two axes are a table, bytes of more axes are images, and other numbers windows.
-        precision: "float32", "float64", "bfloat16" (for products and convolutions while training), or "auto": bfloat16 for
-            convolutions and large dense layers where the processor computes in it.
+        bottleneck: the constraint on the code (`isthmus.bottlenecks`); an int is the size of an `Identity`; auto: a 32-dimensional
+            `Identity`, or half the number of features if that is smaller.
+        architecture: the encoder and the decoder (`isthmus.architectures`); auto: `MLP`.
+        corruption: corrupts the encoder's input during training (`isthmus.corruptions`); the target stays clean; auto: none.
+        likelihood: the reconstruction loss (`isthmus.likelihoods`); auto: `Bernoulli` for images in [0, 1], else `Normal` with a
+            learned scale.
+        scaling: the map from the data's units to model units (`isthmus.scaling`); auto: `Standard` for tables (per column) and
+            windows (per channel); for images see `isthmus.scaling.choose`.
+        optimizer: the optimizer and its schedule (`isthmus.optimizers`); auto: `AdamW` with a one-cycle schedule.
+        epochs: passes over the training data, may be fractional; auto: about 3,000 steps, between 10 and 50 epochs.
+        batch_size: examples per step; auto: n / 40, between 16 and 256.
+        early_stopping: stop when the validation loss has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and
+            restore the best weights. Without ``validation_data`` in `fit`, ``validation_fraction`` of the examples are held out.
+        warm_start: `fit` continues from the current weights, with the current corruption and optimizer. The random stream
+            continues too.
+        missing: how to treat NaN: "error" raises; "allow" treats NaN as a missing value and excludes it from loss and scaling.
+            The encoder then receives the feature's mean in its place, and `impute` replaces it. With "allow", corruption="auto"
+            also masks 30 % of the observed values, and the auto bottleneck may have as many dimensions as the data.
+        kind: the meaning of the axes: "table" (a scale per column), "images" (one scale for all pixels) or "windows" of time
+            series (n, time, channels), with a scale per channel. auto: the kind that the data source declares (MNIST, image
+            folders, data frames). Else: arrays (n, features) are tables, uint8 arrays of more axes images, other arrays windows.
+        precision: "float32", "float64", "bfloat16" (matrix products and convolutions during training), or "auto": bfloat16 for
+            convolutions and large dense layers if the device supports it, else float32.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
-        random_state: an int makes everything repeatable; None draws fresh. The global generators are never touched.
+        random_state: an int makes training reproducible; None draws a new seed. The global generators are never used.
         verbose: 1 shows progress.
 
     Attributes:
         kind_: "table", "images" or "windows".
         model_: the trained `isthmus.model.Model`, an nn.Module with ``encoder`` and ``decoder``.
-        history_: a `Report` for each epoch. shape_, code_shape_: of one example and of one code.
+        history_: a `Report` for each epoch.
+        shape_, code_shape_: the shape of one example and of one code.
 
     Examples:
         >>> X = isthmus.data.digits().train[:200]  # (200, 8, 8), in [0, 1]
@@ -186,7 +187,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     history_ = FittedAttribute[tuple[Report, ...]](lambda fitted: fitted.history)
     seconds_ = FittedAttribute[float](lambda fitted: fitted.seconds)
 
-    # Training: in a copy of the estimator. What was learned there is taken over in one assignment, at the end.
+    # Training runs in a copy of the estimator. One assignment at the end takes over the result.
 
     def fit(
         self,
@@ -201,18 +202,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         Args:
             y: ignored.
-            X: arrays, memory maps, tensors, data frames, of any numeric type; uint8 pictures stay bytes.
-            validation_data: other examples whose loss is to be reported, and watched by early stopping.
-            checkpoint: a file to write after each epoch; should training be cut off, ``load(checkpoint).resume(X)`` ends it.
-            layerwise: first train each layer and its mirror image alone, from the example inwards, for as many epochs all together as
-                the training of the whole that follows (Bengio et al. 2007; `isthmus.training.layerwise`). What is cut off meanwhile
-                begins anew.
+            X: an array, memory map, tensor or data frame of any numeric type; uint8 images stay uint8.
+            validation_data: (m, *shape), other examples whose loss is reported and used by early stopping.
+            checkpoint: a file to write after each epoch. After an interruption, ``load(checkpoint).resume(X)`` completes training.
+            layerwise: first pretrain each layer together with its mirror layer, from the outermost to the innermost (Bengio et al.
+                2007; `isthmus.training.layerwise`). All layers together take as many epochs as the training that follows.
+                An interrupted pretraining starts again from the beginning.
 
         Returns:
             The estimator itself.
 
         Raises:
-            NotPossibleError: layerwise, and the decoder does not undo the encoder layer by layer.
+            NotPossibleError: layerwise=True, and the decoder does not mirror the encoder layer by layer.
             DataError: the examples cannot be used; the message names the row and the column.
             DivergenceError: the loss is not finite.
 
@@ -228,9 +229,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             if checkpoint is not None and report.layer is None:
                 try:
                     aside.checkpoint(checkpoint)
-                except OSError as error:  # a disk that is full now is no reason to lose what was trained
+                except OSError as error:  # a full disk must not end the training
                     warnings.warn(
-                        f"no checkpoint could be written ({error}); training goes on", IsthmusWarning, stacklevel=2
+                        f"no checkpoint could be written ({error}); training continues", IsthmusWarning, stacklevel=2
                     )
         self._fitted = aside._fitted
         trim_malloc()
@@ -239,14 +240,15 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def iter_fit(
         self, X: Any, *, validation_data: Any = None, every: ReportEvery = None, layerwise: bool = False
     ) -> Reports:
-        """`fit` as a generator: yields a `Report` after each epoch; the caller may look, save a `checkpoint`, or stop at any.
+        """`fit` as a generator: yields a `Report` after each epoch. The caller may use the model, save a `checkpoint`, or stop.
 
-        Between two reports the estimator is as far as training has come. While steps are taken, for another thread say, and
-        after an error, it is what it was before.
+        Between two reports the estimator has the current weights. During the steps (in another thread) and after an error it
+        has the state from before the training.
 
         Args:
-            X, validation_data, layerwise: as for `fit`. Reports of a layer alone say its number; they are not part of `history_`.
-            every: report each so many steps too; or a question, asked with the steps done so far, whether to report.
+            X, validation_data, layerwise: as for `fit`. Reports of layerwise pretraining have `Report.layer` set and are not
+                part of `history_`.
+            every: also report after every so many steps; or a function of the number of steps done that returns whether to report.
 
         Yields:
             A `Report` with losses in nats per example.
@@ -267,7 +269,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def _fitting(
         self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool, fingerprint: bool = False
     ) -> Reports:
-        """The training of `fit`, in place; with a fingerprint of the examples where checkpoints are to be written."""
+        """The training of `fit`, in place. Checkpoints need the fingerprint of the examples."""
         self._validate_params()
         check_every(every)
         values, known = self._begun(X, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
@@ -278,7 +280,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         yield from self._round(data, every)
 
     def _followed(self, aside: Self, reports: Reports) -> Reports:
-        """The reports of a training in a copy: between them the estimator is as far as the copy, and where the caller stops it stays so."""
+        """The reports of a training in a copy. Between reports, and after the caller stops, the estimator has the copy's state."""
         before, moving, stopped = self._fitted, RLock(), False
         while not stopped:
             with moving:
@@ -293,11 +295,11 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                     self._fitted = before
             except GeneratorExit:
                 stopped, ours = True, self._holds(aside)
-            except BaseException:  # an interrupt: what was reached counts only where the caller stops
+            except BaseException:  # an interrupt discards the training; only a stop by the caller keeps it
                 if self._holds(aside):
                     self._fitted = before
                 raise
-            if not ours:  # another training has ended since
+            if not ours:  # another training of this estimator has ended meanwhile
                 reports.close()
                 return
         with moving:
@@ -306,7 +308,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         trim_malloc()
 
     def _holds(self, aside: Self) -> bool:
-        """Whether what is fitted is what a training in a copy has reached."""
+        """Whether the estimator has the model that a training in a copy has reached."""
         return self._fitted is not None and self._fitted.model is aside.model_
 
     def resume(self, X: Any, y: Any = None, *, validation_data: Any = None) -> Self:
@@ -366,9 +368,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         check_every(every)
         self._validate_params()
         if fitted.interrupted is None:
-            raise NotPossibleError(
-                "there is nothing to resume, which takes an autoencoder loaded from a checkpoint; call fit"
-            )
+            raise NotPossibleError("nothing to resume: this autoencoder was not loaded from a checkpoint; call fit")
         data = self._looked_at(self._examples(X), validation_data)
         fitted.interrupted.check(data, self.get_params(deep=False))
         n = len(self._parts(data)[0])
@@ -382,26 +382,26 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         yield from self._round(data, every)
 
     def _looked_at(self, values: Array, validation: Any, known: str | None = None) -> TrainingData:
-        """The examples of a round, checked, and their hash if it is known."""
+        """The checked examples of a training run, and their hash if it is known."""
         return TrainingData(values, None if validation is None else self._examples(validation), known)
 
     def _layers(self, data: TrainingData, every: ReportEvery) -> Reports:
-        """The layers one after the other, on what the training of the whole will see."""
+        """Pretrains the layers one after the other, on the examples of the training that follows."""
         if self._known().state.step:
             raise NotPossibleError(
-                "layers are trained alone before the whole has been; take layerwise=False, or warm_start=False"
+                "layerwise pretraining requires an untrained model: this one is trained; pass layerwise=False or warm_start=False"
             )
         examples, _ = self._parts(data)
         yield from self._noted(self._shown(pretrain(self.model_, examples, self._plan(len(examples)), every)))
 
     def _parts(self, data: TrainingData) -> tuple[Source, Source | None]:
-        """The examples of a round to train on, and those to measure on, if any."""
+        """The training and the validation examples, None without validation."""
         if data.validation is not None:
             return self._source(data.examples), self._source(data.validation)
         return self._split(data.examples) if self.early_stopping else (self._source(data.examples), None)
 
     def _round(self, data: TrainingData, every: ReportEvery) -> Reports:
-        """A round of training, begun or gone on with."""
+        """Starts or continues a training run."""
         examples, held = self._parts(data)
         plan, state = self._plan(len(examples)), self._known().state
         if self.early_stopping:
@@ -410,7 +410,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, state)))
 
     def _shown(self, reports: Reports) -> Reports:
-        """The reports, with a progress bar where one is wanted."""
+        """The reports, with a progress bar if `verbose`."""
         if not self.verbose:
             return reports
         return with_progress(reports, math.prod(self.shape_), lines=not interactive())
@@ -473,7 +473,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             if scaling_sample is not None:
                 if aside._fitted is not None:
                     raise NotPossibleError(
-                        "scaling_sample decides the scaling in the first call of partial_fit, and this is a later one: leave it out"
+                        "scaling_sample is for the first call of partial_fit only, and this is a later call: leave it out"
                     )
                 aside._begun(scaling_sample, anew=True, minimum=1)
             values, _ = aside._begun(X, anew=False, minimum=1)
@@ -486,24 +486,24 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return self
 
     def _validate_params(self) -> None:
-        """scikit-learn's check, with an example where a record is wanted."""
+        """scikit-learn's check; its error gains an example if a component has the wrong type."""
         try:
             if isinstance(self.bottleneck, Integral) and (isinstance(self.bottleneck, bool) or self.bottleneck < 1):
                 given = quoted(self.bottleneck)
-                raise InvalidParameterError(  # in the form that scikit-learn's check asks for
-                    f"The 'bottleneck' parameter of Autoencoder must be a bottleneck, or a size from 1 on. Got {given} instead."
+                raise InvalidParameterError(  # scikit-learn's checks test this wording
+                    f"The 'bottleneck' parameter of Autoencoder must be a bottleneck or a positive integer (its size). Got {given} instead."
                 )
             super()._validate_params()
         except InvalidParameterError as error:
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)
             raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
         if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
-            raise RecordError(f"corruption={self.corruption!r} makes numbers missing, which takes missing='allow'")
+            raise RecordError(f"corruption={self.corruption!r} makes values missing, which requires missing='allow'")
 
     def _begun(self, X: Any, *, anew: bool, minimum: int, fingerprint: bool = False) -> tuple[Array, str | None]:
-        """Checked examples, and a model for them: an untrained one, or a copy of the one that is there already.
+        """Checks examples and prepares their model: an untrained one, or a copy of the current one.
 
-        The hash of the examples comes with them where it is wanted, and an untrained model is made.
+        Returns the examples, and their hash if `fingerprint` and the model is untrained, else None.
         """
         given = {name: component(getattr(self, name)) for name in COMPONENTS}
         if not anew and self._fitted is not None:
@@ -519,7 +519,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return found.examples.values, found.fingerprint
 
     def _noted(self, reports: Reports) -> Reports:
-        """The same reports, kept in the history; at each the model is ready for use."""
+        """Adds the reports to the history. At each report the model is ready for use."""
         before = self.seconds_ - self._known().state.seconds
         try:
             for report in reports:
@@ -537,7 +537,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
-        taken, what = footprint(self.model_), f"a step of training on {batch:,} examples (batch_size)"
+        taken, what = footprint(self.model_), f"a training step on {batch:,} examples (batch_size)"
         check_memory(taken.training * batch + taken.shared, what, rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
@@ -546,11 +546,11 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         )
 
     def _split(self, values: Array) -> tuple[Source, Source]:
-        """Training examples, and some held out that the random state draws; a memory map stays in its file."""
+        """Splits at random into training and validation examples. A memory map stays in its file."""
         held = max(1, round(len(values) * self.validation_fraction))
         if held >= len(values):
             raise DataError(
-                f"{len(values)} examples leave none to train on when {held} are held out; give more, or early_stopping=False"
+                f"too few examples: {len(values)}, of which {held} are held out; give more, or early_stopping=False"
             )
         order = torch.randperm(len(values), generator=seeded("cpu", self._known().seed, RandomStream.SPLIT))
         source = self._source(values)
@@ -576,13 +576,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
     @grad_mode()
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model file (safetensors; nothing in it can run); `isthmus.load` reads it.
+        """Writes the model file, which `isthmus.load` reads: safetensors, without executable code.
 
         Args:
             path: the file; an existing file is replaced.
 
         Raises:
-            NotPossibleError: one of its records is not part of isthmus, and a model file can only name those that are.
+            NotPossibleError: a component is a class of yours. A model file can only name classes of isthmus.
+            DivergenceError: a weight is not finite.
 
         Examples:
             >>> ae.save("digits.safetensors")
@@ -596,17 +597,17 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
     @grad_mode()
     def checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Between two reports of `iter_fit`: writes a model file that training can go on from, with `load` and `resume`.
+        """Writes a model file from which `load` and `resume` continue the training. Call it between two reports of `iter_fit`.
 
         Args:
             path: the model file to write.
 
         Raises:
-            NotPossibleError: no training is under way.
+            NotPossibleError: no training is in progress.
         """
         fitted = self._known()
         if fitted.data is None or fitted.state.optimizer is None:
-            raise NotPossibleError("no training is under way; call checkpoint between the reports of fitting")
+            raise NotPossibleError("no training is in progress; call checkpoint between two reports of iter_fit")
         with fitted.at_rest():
             stands = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
             write_model(path, self, fitted, stands, tensors_of(fitted.state))

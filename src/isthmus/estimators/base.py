@@ -1,4 +1,4 @@
-"""What a fitted autoencoder does: encode, decode, reconstruct, sample, spoil, score."""
+"""The methods of a fitted autoencoder: encode, decode, reconstruct, sample, corrupt, score."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from isthmus.training.rng import RandomStream, seeded
 __all__ = ["FittedAutoencoder", "RecordParams", "WrapsAutoencoder", "seed_of"]
 
 Array = NDArray[Any]
-_SAYABLE = 4096  # bits of a whole number, four times what a float can hold
+_MAX_BITS = 4096  # of an int parameter; a float holds ints of at most 1024 bits
 
 
 class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn is untyped
-    """The use of a model that is there, in the units of the data."""
+    """The methods that use a fitted model. Examples and reconstructions are in the units of the data."""
 
-    _fitted: FittedAttributes | None = None  # replaced as a whole
+    _fitted: FittedAttributes | None = None  # only ever replaced as a whole, never changed
 
     model_ = FittedAttribute[Model](lambda fitted: fitted.model)
     shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.shape)
@@ -124,7 +124,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         given = as_examples(Z, shape=self.code_shape_)
         codes = given.values
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
-            raise DataError(f"codes are {codes.shape[1:]}, but this autoencoder's are {self.code_shape_}")
+            raise DataError(f"codes have shape {codes.shape[1:]}, but this autoencoder's have shape {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
         return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.positions))
 
@@ -166,7 +166,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             of the mean.
 
         Raises:
-            NotPossibleError: it was not fitted with missing="allow".
+            NotPossibleError: the autoencoder was not fitted with missing="allow".
 
         Examples:
             >>> table = np.random.default_rng(0).normal(size=(100, 4))
@@ -177,7 +177,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         check_is_fitted(self)
         if self.model_.fill is None:
-            raise NotPossibleError("impute takes an autoencoder that was fitted with missing='allow'; fit one")
+            raise NotPossibleError("impute requires an autoencoder that was fitted with missing='allow'; fit one")
         values = self._examples(X)
         made = self._reconstructed(values)
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
@@ -219,13 +219,11 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         check_is_fitted(self)
         if not isinstance(n, Integral) or not 1 <= n < 2**31:
-            raise RecordError(
-                f"n={quoted(n, 20)} cannot be: give a whole number of examples from 1 on, less than 2,147,483,648"
-            )
+            raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer below 2,147,483,648")
         if method not in {"prior", "gmm"}:
-            raise RecordError(f"method={method!r} cannot be: give 'prior' or 'gmm'")
+            raise RecordError(f"invalid method={method!r}: expected 'prior' or 'gmm'")
         if method == "prior" and X is not None:
-            raise RecordError("X is of use to method='gmm' alone: the prior asks for no examples")
+            raise RecordError("X is only used by method='gmm': leave it out, or pass method='gmm'")
         seed = seed_of(random_state)
         size = self.model_.dtype.itemsize * int(n)
         codes_size, what = size * math.prod(self.code_shape_), f"{n:,} examples"
@@ -236,14 +234,16 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self.decode(codes.numpy())
 
     def _mixture(self, X: Any) -> latent_density.Mixture:
-        """The density of the codes of examples."""
+        """A Gaussian mixture fitted to the codes of examples."""
         if self.bottleneck_.discrete:
             name = type(self.bottleneck_).__name__
             raise NotPossibleError(
-                f"{name}'s codes are entries of a codebook, to which normals do not fit; Gaussian's do"
+                f"method='gmm' requires continuous codes, and {name}'s are discrete (entries of a codebook); use for example Gaussian"
             )
         if X is None:
-            raise DataError("method='gmm' fits a mixture to the codes of examples: pass X, best those of the training")
+            raise DataError(
+                "method='gmm' fits a mixture to the codes of examples: pass X, preferably the training data"
+            )
         return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.ROWS)))
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
@@ -267,7 +267,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         values, seed = self._examples(X), seed_of(random_state)
         if corruption is not None and not isinstance(corruption, Corruption):
-            raise RecordError(f"corruption={corruption!r} is none; see isthmus.corruptions")
+            raise RecordError(f"invalid corruption={corruption!r}: expected a record of isthmus.corruptions")
         corrupt, model, parts = corruption or self.corruption_, self.model_, []
         bearing = self._bearing(X.positions if isinstance(X, Examples) else None)
         with grad_mode(), torch.inference_mode():
@@ -337,13 +337,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
     def _known(self) -> FittedAttributes:
-        """What was fitted; `NotFittedError` if nothing was."""
+        """The fitted attributes; `NotFittedError` before `fit`."""
         check_is_fitted(self)
         assert self._fitted is not None
         return self._fitted
 
     def _check_memory(self, needed: float, what: str, given: int, rough: bool = False) -> None:
-        """`MemoryLimitError` where work takes more than it may: of a loaded model, what is in proportion to the bytes given."""
+        """`MemoryLimitError` if `needed` bytes exceed the limit. A loaded model's limit depends on the size of its input too."""
         known = self._known()
         check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
 
@@ -353,7 +353,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         values: Array,
         bearing: Bearing | Literal["all"] | None = None,
     ) -> Array:
-        """What a function of the model makes of rows; of one model, whatever is trained meanwhile."""
+        """A function of the model, applied to rows in batches; with one model, even if a training replaces it meanwhile."""
         fitted = self._known()
         taken, given = footprint(fitted.model), values[:1].nbytes
         self._check_memory(taken.use + taken.shared, "one example in this model", given, rough=True)
@@ -367,17 +367,15 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self._apply(lambda model, raw: model.made(model.encode(model.normalize(raw))), values, bearing)
 
     def _scores(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
-        """Of examples so far away that their loss is no number, it is the largest one."""
+        """Minus the loss, (n,). A loss that overflows counts as the largest float."""
         return self._apply(lambda model, raw: -_scored(model, raw), values, bearing)
 
     def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None, still: bool = False) -> Array:
-        """Checked examples of the shape that was fitted, their columns in the same order; none too far away, unless all are borne."""
+        """Checks the shape, the columns and the values of examples. Values too large to compute with raise, unless bearing="all"."""
         check_is_fitted(self)
         columns = X.columns if isinstance(X, Examples) else None
         if columns is None and hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
-            _check_feature_names(
-                self, nameable(X, names), reset=False
-            )  # in scikit-learn's words, which its checks ask for
+            _check_feature_names(self, nameable(X, names), reset=False)  # scikit-learn's checks test its wording
         examples = shaped_examples(X, minimum=minimum, shape=self.shape_)
         values = examples.values
         if values.ndim == 2 and len(self.shape_) == 1 and values.shape[1:] != self.shape_:
@@ -393,7 +391,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return values
 
     def _bearing(self, positions: Positions | None = None) -> Bearing:
-        """What the model bears of examples that stand where `positions` says."""
+        """The range of values that the model accepts. `positions` names the place of a value in messages."""
         return Bearing.examples(self.model_, self._known().columns, positions)
 
     def _source(self, values: Array) -> Source:
@@ -401,20 +399,22 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return kind(values, self.model_.shift.device)
 
 
-class Sayable:
-    """An estimator whose parameters can be written in a message."""
+class BoundedIntParams:
+    """Rejects integer parameters with too many digits for a message."""
 
     _auto: ClassVar[Mapping[str, records.Record]] = {}  # what "auto" means for a component, where `DEFAULTS` differs
 
     def _validate_params(self) -> None:
         for name, value in self.get_params(deep=False).items():  # type: ignore[attr-defined]  # scikit-learn's
-            if isinstance(value, int) and value.bit_length() > _SAYABLE:
-                raise InvalidParameterError(f"{name} cannot be {quoted(value)}: give a number that a float can hold")
+            if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+                raise InvalidParameterError(
+                    f"invalid {name}={quoted(value)}: expected a number within the range of float64"
+                )
         super()._validate_params()  # type: ignore[misc]
 
 
-class RecordParams(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """An estimator among whose parameters are records, which are replaced when a field of theirs is set, and estimators."""
+class RecordParams(BoundedIntParams, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """An estimator whose parameters may be records or estimators. Setting a field of a record replaces the record."""
 
     def set_params(self, **params: Any) -> Self:
         """Sets parameters; ``bottleneck__beta=2`` replaces the record by one with this field changed.
@@ -435,7 +435,7 @@ class RecordParams(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-lear
                 fields.setdefault(slot, {})[path] = value
             else:
                 super().set_params(**{name: value})
-        for slot, values in fields.items():  # after the records that they belong to
+        for slot, values in fields.items():  # after the records themselves
             held = component(getattr(self, slot))
             if isinstance(held, BaseEstimator):
                 held.set_params(**values)
@@ -448,32 +448,32 @@ class RecordParams(Sayable, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return self
 
 
-class WrapsAutoencoder(Sayable):
-    """An estimator around an autoencoder: its parameter, bare, frozen or "auto". It takes missing numbers where that does."""
+class WrapsAutoencoder(BoundedIntParams):
+    """An estimator with an autoencoder as parameter: an `Autoencoder`, a frozen one or "auto". It allows NaN if that does."""
 
     autoencoder: Any
     autoencoder_: Any
 
     @property
     def n_features_in_(self) -> int:
-        """How many numbers an example has."""
+        """The number of features of an example."""
         count: int = self.autoencoder_.n_features_in_
         return count
 
     @property
     def feature_names_in_(self) -> NDArray[np.object_]:
-        """The names of the columns, if the examples had any."""
+        """The names of the columns, if the training examples had names."""
         names: NDArray[np.object_] = self.autoencoder_.feature_names_in_
         return names
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]  # scikit-learn's, which comes after it
+        tags = super().__sklearn_tags__()  # type: ignore[misc]  # defined by scikit-learn's class, next in the method resolution order
         tags.input_tags.allow_nan = self._missing == "allow"
         return tags
 
     @property
     def _missing(self) -> Missing:
-        """What NaN is to the autoencoder."""
+        """How the autoencoder treats NaN."""
         held = getattr(self.autoencoder, "estimator", self.autoencoder)
         missing: Missing = getattr(held, "missing", "error")
         return missing
@@ -487,11 +487,11 @@ def _scored(model: Model, raw: torch.Tensor) -> torch.Tensor:
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """A whole number from 0 on: the one given, or one drawn."""
+    """The seed: a non-negative int, given or drawn at random."""
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     if random_state is None:
         return secrets.randbits(31)
     if not isinstance(random_state, Integral) or random_state < 0:
-        raise RecordError(f"random_state={quoted(random_state)} cannot be: give a whole number from 0 on, or None")
+        raise RecordError(f"invalid random_state={quoted(random_state)}: expected a non-negative integer or None")
     return int(random_state)

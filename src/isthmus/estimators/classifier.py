@@ -1,4 +1,4 @@
-"""Labels learned from codes: a linear softmax on an autoencoder's codes, then the encoder together with it."""
+"""Classification with an autoencoder: first a linear softmax on its codes is trained, then the encoder together with it."""
 
 from __future__ import annotations
 
@@ -51,36 +51,39 @@ from isthmus.training.state import Report, State
 __all__ = ["AutoencoderClassifier", "finetune"]
 
 Array = NDArray[Any]
-_LISTED = 10  # classes in a table
-_STEPS = 1000  # of a round where nobody says how long
-_ON_CODES = AdamW(1e-2, schedule=OneCycle())
-_ON_ALL = AdamW(1e-3, schedule=OneCycle())
+_MAX_LISTED = 10  # classes shown in a notebook
+_STEPS = 1000  # of each phase, if epochs="auto"
+_SOFTMAX_OPTIMIZER = AdamW(1e-2, schedule=OneCycle())
+_FINETUNE_OPTIMIZER = AdamW(1e-3, schedule=OneCycle())
 
 
 class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Tells labels by an autoencoder's encoder and a linear softmax on its codes; the loss is cross-entropy, in nats per example.
+    """A classifier: an autoencoder's encoder and a linear softmax on its codes. The loss is cross-entropy, in nats per example.
 
-    The encoder has learned without labels (on the same examples, or on many more that have none), so that few labels go a long way
-    (Hinton & Salakhutdinov 2006; Erhan et al. 2010, "Why does unsupervised pre-training help deep learning?"). First the softmax learns
-    on the codes as they are, then the encoder with it. Device and precision are the autoencoder's.
+    The encoder is pretrained without labels, on the same examples or on many more. Few labels are then enough
+    (Hinton & Salakhutdinov 2006; Erhan et al. 2010, "Why does unsupervised pre-training help deep learning?"). Training has two phases:
+    first the softmax on fixed codes, then the encoder together with the softmax. Device and precision are the autoencoder's.
 
     Args:
-        autoencoder: a fitted one is copied, and its encoder the beginning; one that is not fitted is first trained on the examples;
-            auto: `Autoencoder()`. scikit-learn's `clone`, in a cross-validation say, forgets what an estimator has learned: wrap a fitted
-            one in `sklearn.frozen.FrozenEstimator` to keep it. It is never changed itself.
-        frozen: leave the encoder as it is: a linear probe.
-        pretrain: False begins with drawn weights, even where the autoencoder is fitted: the same net from scratch, for comparison.
-        corruption: what spoils examples while the encoder learns labels (`isthmus.corruptions`), against overfitting;
-            auto: nothing.
-        optimizer: of both rounds; auto: `AdamW` with a one-cycle schedule, of step size 1e-2 for the softmax and 1e-3 for all.
-        epochs: passes over the labeled examples in each of both rounds; auto: about 1,000 steps, within 10 ... 100 epochs.
-        batch_size: examples per step; auto: a fortieth of the labeled ones, within 16 ... 256.
-        random_state: an int makes everything repeatable, the training of an autoencoder without a random state too.
+        autoencoder: a fitted one is copied and provides the initial encoder; one that is not fitted is first trained on the
+            examples; auto: `Autoencoder()`. It is never changed itself. scikit-learn's `clone` (in a cross-validation, for example)
+            removes the fitted weights: wrap a fitted autoencoder in `sklearn.frozen.FrozenEstimator` to keep them.
+        frozen: train the softmax only, on fixed codes: a linear probe.
+        pretrain: False starts from random weights, even if the autoencoder is fitted: the same network from scratch, for comparison.
+        corruption: corrupts examples while the encoder is trained with labels (`isthmus.corruptions`), against overfitting;
+            auto: none.
+        optimizer: of both phases; auto: `AdamW` with a one-cycle schedule and a learning rate of 1e-2 for the softmax, 1e-3 for
+            the second phase.
+        epochs: passes over the labeled examples in each phase; auto: about 1,000 steps, between 10 and 100 epochs.
+        batch_size: examples per step; auto: n / 40 for n labeled examples, between 16 and 256.
+        random_state: an int makes everything reproducible, including the training of an autoencoder whose random_state is None.
         verbose: 1 shows progress.
 
     Attributes:
-        classes_: the labels, sorted. autoencoder_: the copy, whose encoder has moved and whose decoder has not.
-        net_: encoder and softmax, an nn.Module. history_: a `Report` for each epoch, the softmax's alone and then all's.
+        classes_: the classes, sorted.
+        autoencoder_: the copy of the autoencoder. Its encoder is finetuned, its decoder unchanged.
+        net_: encoder and softmax, an nn.Module.
+        history_: a `Report` for each epoch, first of the softmax phase, then of the second phase.
 
     Examples:
         >>> classifier = AutoencoderClassifier(ae, epochs=2, random_state=0).fit(X, y)
@@ -88,7 +91,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         ((200,), (200, 10))
     """
 
-    _auto: ClassVar[dict[str, Record]] = {"corruption": Clean(), "optimizer": _ON_ALL}
+    _auto: ClassVar[dict[str, Record]] = {"corruption": Clean(), "optimizer": _FINETUNE_OPTIMIZER}
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
         "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
         "frozen": ["boolean"],
@@ -163,24 +166,26 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
         history, state = list[Report](), State()
         rounds: list[tuple[Trainable, Source, TrainingConfig]] = [
-            (head, InMemorySource(codes, model.device), self._plan(len(values), _ON_CODES, Clean(), ae, seed))
+            (head, InMemorySource(codes, model.device), self._plan(len(values), _SOFTMAX_OPTIMIZER, Clean(), ae, seed))
         ]
         if not self.frozen:
             corrupted = Clean() if isinstance(self.corruption, str) else self.corruption
-            rounds.append((net, ae._source(values), self._plan(len(values), _ON_ALL, corrupted, ae, seed)))
+            rounds.append((net, ae._source(values), self._plan(len(values), _FINETUNE_OPTIMIZER, corrupted, ae, seed)))
         for number, (part, source, plan) in enumerate(rounds):
             reports = train(part, LabeledSource(source, labels), plan, state=state)
             title = ("softmax", "all")[number]
             history += with_progress(reports, None, title, lines=not interactive()) if self.verbose else reports
             state = State(state.epoch, state.step)
         net.eval()
-        # all at once: an interrupt finds it as it was before, or fitted
+        # in one step: after an interrupt the classifier is either unchanged or fitted
         self.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=tuple(history))
         return self
 
     def _fitted_rows(self) -> list[tuple[str, str]]:
-        some = ", ".join(map(str, self.classes_[:_LISTED])) + (", ..." if len(self.classes_) > _LISTED else "")
-        rows = [("classes_", f"{len(self.classes_):,}: {some}"), *last_losses(self.history_, "nats per example")]
+        listed = ", ".join(map(str, self.classes_[:_MAX_LISTED])) + (
+            ", ..." if len(self.classes_) > _MAX_LISTED else ""
+        )
+        rows = [("classes_", f"{len(self.classes_):,}: {listed}"), *last_losses(self.history_, "nats per example")]
         return rows + [(f"autoencoder_.{name}", value) for name, value in self.autoencoder_._fitted_rows()]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -268,7 +273,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         return float(np.average(mine == theirs, weights=weights))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model file: encoder, softmax and labels; `isthmus.load` reads it.
+        """Writes the model file, which `isthmus.load` reads: encoder, softmax and classes.
 
         The file does not hold the autoencoder that the classifier was given. A loaded classifier that is fitted again starts with its own
         encoder.
@@ -283,12 +288,12 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         check_is_fitted(self)
         self._validate_params()
         statistics, tensors = tensors_of(self.net_.head, self.classes_, self.history_)
-        broken = next(
+        nonfinite = next(
             (name for name, tensor in self.net_.head.state_dict().items() if not tensor.isfinite().all()), None
         )
-        if broken is not None:
+        if nonfinite is not None:
             raise DivergenceError(
-                f"the softmax's {broken} is not finite, and such a classifier is not written; fit it anew"
+                f"the softmax's {nonfinite} is not finite: the classifier is not written; fit it again"
             )
         part = ClassifierPart(
             **wrapper.describe_parameters(self),
@@ -300,7 +305,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
 
     @classmethod
     def _loaded(cls, ae: Autoencoder, part: ClassifierPart, tensors: Tensors, architecture: Modules | None) -> Self:
-        """The classifier that a file says; ValueError or the like if it says none."""
+        """The classifier of a file; ValueError or similar if the file describes none."""
         classifier = cls(**wrapper.read_parameters(part, ae, architecture))
         classifier._validate_params()
         head, classes, history = learned(part, tensors)
@@ -310,14 +315,18 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         return classifier
 
     def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
-        """An autoencoder of its own, trained unless it was to be drawn."""
+        """The classifier's own copy of the autoencoder, trained unless pretrain=False."""
         given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
         given = Autoencoder() if isinstance(given, str) else given
         if not isinstance(given, Autoencoder):
-            raise RecordError(f"autoencoder={self.autoencoder!r} holds no isthmus.Autoencoder")
+            raise RecordError(
+                f"invalid autoencoder={self.autoencoder!r}: the frozen estimator must be an isthmus.Autoencoder"
+            )
         if given.__sklearn_is_fitted__() and self.pretrain:
             if unlabeled is not None:
-                raise RecordError("unlabeled is for an autoencoder that is not fitted, and this one is; leave one out")
+                raise RecordError(
+                    "unlabeled examples are only for an autoencoder that is not fitted, and this one is fitted: leave them out"
+                )
             if not self.frozen:
                 check_bfloat16(given.precision_, given.model_.device)
             return deepcopy(given)
@@ -333,8 +342,8 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> TrainingConfig:
         optimizer = auto if isinstance(self.optimizer, str) else self.optimizer
         batch = min(256, max(16, n // 40), n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
-        usual = min(100, max(10, math.ceil(_STEPS / math.ceil(n / batch))))
-        epochs = usual if isinstance(self.epochs, str) else self.epochs
+        auto_epochs = min(100, max(10, math.ceil(_STEPS / math.ceil(n / batch))))
+        epochs = auto_epochs if isinstance(self.epochs, str) else self.epochs
         return TrainingConfig(
             corruption, optimizer, epochs, batch, seed, ae.precision_, threads=threads_for(ae.model_, batch)
         )
@@ -348,7 +357,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
 
 
 def _labels(X: Array, y: Any) -> ClassLabels:
-    """The labels that there are, checked."""
+    """The checked labels; a warning if some examples have none."""
     if y is None:
         raise DataError(
             "AutoencoderClassifier requires y to be passed, but the target y is None: give a label for each example"
@@ -357,8 +366,8 @@ def _labels(X: Array, y: Any) -> ClassLabels:
         y = column_or_1d(y, warn=True)
     labels = class_labels(y, len(X))
     if labels.n_unlabeled == len(labels):
-        raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to learn")
-    if labels.classes.dtype.kind == "f":  # numbers with fractions are no classes
+        raise DataError(f"none of the {len(labels):,} examples has a label: training requires labels")
+    if labels.classes.dtype.kind == "f":  # numbers with fractions suggest regression
         parts = labels.classes[labels.classes != np.floor(labels.classes)]
         if len(parts):
             raise DataError(
@@ -366,11 +375,11 @@ def _labels(X: Array, y: Any) -> ClassLabels:
                 "fractions: give whole numbers or text, y.astype(str) if each is a class"
             )
     if len(labels.classes) < 2:
-        raise DataError(f"y has one class alone, {plain(labels.classes)[0]!r}; there is nothing to tell apart")
+        raise DataError(f"y has only one class, {plain(labels.classes)[0]!r}: give examples of at least two classes")
     if labels.n_unlabeled:
         have = "has" if labels.n_unlabeled == 1 else "have"
         warnings.warn(
-            f"{labels.n_unlabeled:,} of {len(labels):,} examples {have} no label: labels are learned from the other "
+            f"{labels.n_unlabeled:,} of {len(labels):,} examples {have} no label: the classifier is trained on the other "
             f"{len(labels) - labels.n_unlabeled:,}",
             IsthmusWarning,
             stacklevel=3,
@@ -379,14 +388,14 @@ def _labels(X: Array, y: Any) -> ClassLabels:
 
 
 def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
-    """Labeled and unlabeled examples in one."""
+    """Labeled and unlabeled examples in one array."""
     if unlabeled is None:
         return first
     second = as_examples(unlabeled, missing=missing)
     if first.values.shape[1:] != second.values.shape[1:] or first.columns != second.columns:
         raise DataError(
-            f"the unlabeled examples are {second.values.shape[1:]}, and the labeled ones {first.values.shape[1:]}; "
-            "give both in one shape, with the same columns"
+            f"unlabeled examples have shape {second.values.shape[1:]} and labeled ones {first.values.shape[1:]}: "
+            "give both the same shape and the same columns"
         )
     return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind)
 

@@ -1,4 +1,4 @@
-"""From a model file to an autoencoder, or to the detector or classifier around it."""
+"""Loading a model file as an autoencoder, a detector or a classifier."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from isthmus.training.state import State
 __all__ = ["load", "load_autoencoder"]
 
 
-@grad_mode()  # what was loaded can be trained, wherever it was loaded
+@grad_mode()  # so that the model can be trained even if load runs in inference mode
 def load(
     path: str | os.PathLike[str],
     *,
@@ -78,14 +78,14 @@ def load(
 
 
 def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
-    """`load` for those that can use an autoencoder alone; `NotPossibleError` with what to do where the file is that of a detector."""
-    found = load(path)
-    if isinstance(found, Autoencoder):
-        return found
-    name, verb = ("detector", "detect") if isinstance(found, OutlierDetector) else ("classifier", "finetune")
+    """`load` for commands that require an autoencoder; `NotPossibleError` for the file of a detector or classifier."""
+    loaded = load(path)
+    if isinstance(loaded, Autoencoder):
+        return loaded
+    name, verb = ("detector", "detect") if isinstance(loaded, OutlierDetector) else ("classifier", "finetune")
     raise NotPossibleError(
-        f"{shown(path)} is the file of a {name}, which `isthmus {verb}` takes, and this takes an autoencoder: give its run, or "
-        "write the autoencoder within by isthmus.load(...).autoencoder_.save(...)"
+        f"{shown(path)} contains a {name} (for `isthmus {verb}`), and this command requires an autoencoder: give its run, or "
+        "save the autoencoder of the file with isthmus.load(...).autoencoder_.save(...)"
     )
 
 
@@ -96,7 +96,7 @@ _AROUND: dict[str, tuple[Any, type[Surrounding]]] = {  # by the name of its part
 
 
 def _part(path: str | os.PathLike[str], header: model_file.Header, name: str) -> Any:
-    """What a header says of an estimator around the autoencoder, if it holds that one."""
+    """The header's entry of a detector or classifier, None if it has none."""
     entry = getattr(header, name)
     return None if entry is None else model_file.part(Path(path), _AROUND[name][1], name, entry)
 
@@ -126,7 +126,7 @@ def _read(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )
             fitted = replace(fitted, history=history, seconds=header.seconds, state=State(header.epoch, header.step))
-            broken = fitted.model.broken()  # of own modules: their weights, but not their buffers
+            broken = fitted.model.broken()  # for user-defined modules: their weights, not their buffers
         if broken is None and header.round is not None:
             optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
             check_values(header, tensors, parameters)
@@ -143,9 +143,9 @@ def _read(
 def _asked_around(
     path: str | os.PathLike[str], header: model_file.Header, there: model_file.Tensors, chosen: ResolvedComponents
 ) -> model_file.Tensors:
-    """Sketches of the tensors of a detector or a classifier, of which a file holds one at most, and no training under way."""
+    """The expected tensors, on "meta", of a detector or classifier. A file has at most one of checkpoint, detector, classifier."""
     if sum(each is not None for each in (header.round, header.detector, header.classifier)) > 1:
-        raise RecordError("it holds two of a checkpoint, a detector and a classifier")
+        raise RecordError("it contains more than one of checkpoint, detector and classifier")
     code, wanted = math.prod(chosen.code_shape()), model_file.Tensors()
     if (detector := _part(path, header, "detector")) is not None:
         own = detectors.asked(detector, under("detector", there), chosen.shape, code)
@@ -159,24 +159,24 @@ def _asked_around(
 def _described(
     header: model_file.Header, tensors: model_file.Tensors, architecture: Modules | None
 ) -> tuple[Autoencoder, ResolvedComponents]:
-    """The autoencoder that a header describes, unfitted, and its choices; ValueError or the like if it describes none."""
+    """The unfitted autoencoder that a header describes, and its components; ValueError or similar if it describes none."""
     names, shape = model_file.record_types(), header.shape
     ae = Autoencoder(**{k: model_file.read_value(v, names, architecture) for k, v in header.parameters.items()})
     ae._validate_params()
     fitted = {slot: model_file.read_value(header.fitted[slot], names, architecture) for slot in COMPONENTS}
     for slot, kind in COMPONENTS.items():
         if not isinstance(fitted[slot], kind):
-            raise RecordError(f"{fitted[slot]!r} is no {slot}")
+            raise RecordError(f"{fitted[slot]!r} is not a valid {slot}")
     deep = next(
         (n for record in fitted.values() for n in record.get_params() if _layers(record, n) > len(tensors)), None
     )
     if deep is not None:
-        raise RecordError(f"{deep} asks for more layers than there are tensors")
+        raise RecordError(f"{deep} requires more layers than the file has tensors")
     for side in ("shift", "scale"):
         if not _broadcasts(tensors[side], shape):
             raise RecordError(f"{side} of shape {tuple(tensors[side].shape)} does not fit {shape}")
     if not (tensors["scale"] > 0).all():
-        raise RecordError("scale has to be greater than 0")
+        raise RecordError("scale must be greater than 0")
     affine, dtype = Affine(tensors["shift"].numpy(), tensors["scale"].numpy()), getattr(torch, header.dtype)
     return ae, ResolvedComponents(
         fitted, shape, header.kind or _meant(shape), affine, dtype, _extent(header, tensors), _fill(header, tensors)
@@ -184,10 +184,10 @@ def _described(
 
 
 def _in_nats_of_the_data(fitted: FittedAttributes) -> FittedAttributes:
-    """What a version up to 0.3 wrote, whose losses were in model units.
+    """Converts the losses of files of versions up to 0.3, which were in model units, to nats of the data.
 
-    Where numbers may be missing, how many were is not in the file: there a round that goes on finds it in the examples
-    (`Autoencoder.resume`), and a history stays as it is.
+    With missing="allow" the conversion requires the examples: `Autoencoder.resume` converts an interrupted training, and a
+    finished history stays unchanged.
     """
     model = fitted.model
     if model.fill is not None or not model.likelihood.density:
@@ -197,12 +197,12 @@ def _in_nats_of_the_data(fitted: FittedAttributes) -> FittedAttributes:
 
 
 def _meant(shape: tuple[int, ...]) -> Kind:
-    """What the axes meant to versions that did not say it: everything but rows was an image, and rows of 784 numbers too."""
+    """The kind in files of older formats: "images" for shapes with several axes and for (784,), else "table"."""
     return "images" if len(shape) > 1 or shape == (784,) else "table"
 
 
 def _as_it_was(model: Model, there: model_file.Tensors) -> Model:
-    """The model, whose learned scale is a parameter where the file has it so, as up to 0.3; an interrupted round goes on like that."""
+    """The model, with the learned scale as a parameter if the file has it so (versions up to 0.3). Resumed training keeps it."""
     held = model.likelihood_memory
     if "squares" in held and "likelihood_memory.squares" not in there:
         model.likelihood_memory = Variables(parameters={"log_scale": held["log_scale"]})
@@ -210,14 +210,14 @@ def _as_it_was(model: Model, there: model_file.Tensors) -> Model:
 
 
 def _broadcasts(tensor: torch.Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor has floats that broadcast to an example."""
+    """Whether a tensor has a float dtype and broadcasts to an example."""
     own = tuple(tensor.shape)
     fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
     return fits and tensor.dtype in {torch.float32, torch.float64}
 
 
 def _extent(header: model_file.Header, tensors: model_file.Tensors) -> Extent | None:
-    """The least and largest numbers of the training examples, if the file has them."""
+    """The minima and maxima of the training examples, None if the file has none."""
     least, largest = tensors.get("least"), tensors.get("largest")
     if least is None or largest is None:
         return None
@@ -229,33 +229,33 @@ def _extent(header: model_file.Header, tensors: model_file.Tensors) -> Extent | 
 
 
 def _fill(header: model_file.Header, tensors: model_file.Tensors) -> NDArray[Any] | None:
-    """What stands for missing numbers, if they may be missing; ValueError unless it is of the shape of an example."""
+    """The values that replace missing ones, None without missing="allow"; `RecordError` for a wrong shape."""
     fill = tensors.get("fill")
     if fill is None:
         return None
     if "missing" not in header.parameters:
-        raise RecordError("its parameters do not say what is done with missing numbers, and yet it has a fill")
+        raise RecordError("it has a fill, but its parameters have no missing=")
     if fill.shape != header.shape or fill.dtype not in {torch.float32, torch.float64}:
         raise RecordError(f"fill of shape {tuple(fill.shape)} does not fit {header.shape}")
     return fill.numpy()
 
 
-_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.")
+_CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.")
 
 
 def _sound(name: str, value: torch.Tensor, own: bool) -> bool:
-    """Whether a tensor may be: weights have to be finite, but in buffers of own modules there may be anything.
+    """Whether the values of a tensor are valid: weights must be finite; buffers of user-defined modules may have any value.
 
-    What a checkpoint, a detector or a classifier holds beside weights is looked at for itself.
+    Other tensors of checkpoints, detectors and classifiers are checked elsewhere.
     """
-    if name == "history" or name.startswith(_ELSEWHERE):
+    if name == "history" or name.startswith(_CHECKED_ELSEWHERE):
         return True
     theirs = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))
     return (own and theirs) or bool(torch.isfinite(value).all())
 
 
 def _usable(header: model_file.Header, device: str) -> str:
-    """The device that is asked for; for a checkpoint the one that it was made on, if it is here."""
+    """The device to use; with "auto" a checkpoint prefers the device on which it was written, if available."""
     if device == "auto" and header.round is not None:
         try:
             return choose_device(header.round.device).type

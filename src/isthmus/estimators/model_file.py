@@ -1,9 +1,9 @@
-"""The model file: one safetensors file, weights plus a header that says in JSON what they are (docs/model-file.md).
+"""The model file: one safetensors file with weights and a JSON header that describes them (docs/model-file.md).
 
-The header's text "isthmus" holds the format's number, the shape of an example, the records and the versions. It is checked as a whole, and
-the tensors' names, shapes and types against what the records ask for, before any tensor is read. What may be long, history and names of
-columns, lies in tensors too. A checkpoint is a model file that holds, besides, all that training goes on from; the file of a detector or
-a classifier is that of its autoencoder, and holds what is its own besides.
+The header's text "isthmus" has the format number, the shape of an example, the records and the versions. It is checked as a whole. The
+tensors' names, shapes and dtypes are compared with the records before any tensor is read. History and column names may be long and are
+stored in tensors. A checkpoint additionally contains the state that resuming requires. The file of a detector or classifier is the file of
+its autoencoder with additional tensors and header entries.
 """
 
 from __future__ import annotations
@@ -59,26 +59,26 @@ Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
 Statistic = Annotated[str, Field(max_length=200)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
-_READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # of whose shapes there may be several
+_READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # several shapes are valid for each
 
 ExpectedTensors = Callable[["Header", Tensors], Tensors]
 Part = TypeVar("Part", bound=BaseModel)
 
 
 class RunState(BaseModel):
-    """Of a checkpoint: where a round of training stands, beside what its tensors hold."""
+    """The state of a training run in the header of a checkpoint. Its tensors contain the rest."""
 
     model_config = STRICT
 
     done: Steps
     seconds: Seconds
     retries: Annotated[int, Field(ge=0, le=3)]  # after divergences
-    examples: Hash  # of those it is trained on, and of those it is validated on
+    examples: Hash  # of the training examples; `validation` of the validation examples
     validation: Hash | None = None
-    counts: tuple[Steps, Steps]  # of examples and batches since the epoch began
-    stopping: bool  # whether early stopping looks back
-    best: float | None = None  # at this loss, of the weights kept
-    best_epoch: Epochs  # or at this epoch, before there was any
+    counts: tuple[Steps, Steps]  # examples and batches since the start of the epoch
+    stopping: bool  # whether early stopping is on
+    best: float | None = None  # the validation loss of the best weights
+    best_epoch: Epochs  # the epoch of the best loss, or the first epoch if there is none
     precision: Literal["float32", "float64", "bfloat16"]
     device: Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
     threads: Annotated[int, Field(gt=0, lt=2**31)]
@@ -86,7 +86,7 @@ class RunState(BaseModel):
 
 
 class Header(BaseModel):
-    """What a model file says of its weights."""
+    """The header of a model file."""
 
     model_config = STRICT
 
@@ -94,24 +94,22 @@ class Header(BaseModel):
     dtype: Literal["float32", "float64"]  # of the weights
     shape: Annotated[tuple[Count, ...], Field(min_length=1, max_length=32, fail_fast=True)]  # of one example
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    epoch: Epochs  # trained so far, in all rounds
+    epoch: Epochs  # trained so far, over all calls of fit
     step: Steps
     seconds: Seconds
-    parameters: dict[str, Any]  # what the user chose
-    fitted: dict[str, dict[str, Any]]  # what was made of it
-    kind: Kind | None = None  # what the axes of examples mean; None in a file of an older format
+    parameters: dict[str, Any]  # of the estimator
+    fitted: dict[str, dict[str, Any]]  # the resolved components
+    kind: Kind | None = None  # None in a file of an older format
     statistics: Annotated[
         list[Statistic], Field(max_length=100, fail_fast=True)
-    ] = []  # the history's, beside its losses
+    ] = []  # further statistics of the history, after its losses
     round: RunState | None = None
-    detector: dict[str, Any] | None = (
-        None  # of an estimator around the autoencoder: its own package reads and writes it
-    )
+    detector: dict[str, Any] | None = None  # read and written by outlier_detector_file.py
     classifier: dict[str, Any] | None = None
 
 
 def record_types() -> dict[str, type[Record]]:
-    """Every record that a file or a command may name: the names in the choices' `__all__`, and no others."""
+    """The records that a file or a command may name: exactly those in the components' `__all__`."""
     from isthmus import architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling
 
     modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
@@ -119,7 +117,7 @@ def record_types() -> dict[str, type[Record]]:
 
 
 def check_records(values: Iterable[Any]) -> None:
-    """Raises `NotPossibleError` for a record that is not part of isthmus: its name could not be loaded, or would load another one."""
+    """Raises `NotPossibleError` for a record that is not part of isthmus: loading its name would fail or give another record."""
     known = record_types()
     for value in values:
         for each in (value, *value.get_params().values()) if isinstance(value, Record) else ():
@@ -131,7 +129,7 @@ def check_records(values: Iterable[Any]) -> None:
 
 
 def describe_value(value: Any) -> Any:
-    """A parameter as JSON: a record by its name and fields, of own modules only that there are some."""
+    """A parameter as JSON: a record as its name and fields; user-defined modules without their content."""
     if type(value).__name__ == "Modules":
         return {"type": "Modules"}
     if isinstance(value, np.generic):
@@ -140,23 +138,25 @@ def describe_value(value: Any) -> Any:
 
 
 def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | None) -> Any:
-    """The parameter that was described; own modules have to be given."""
+    """The inverse of `describe_value`. User-defined modules must be given."""
     if value == {"type": "Modules"}:
         if modules is None:
             how = "load(path, architecture=Modules(encoder, decoder))"
-            raise RecordError(f"it has an own encoder and decoder, which a file does not hold; give them: {how}")
+            raise RecordError(
+                f"it has a user-defined encoder and decoder, whose code is not in the file; give them: {how}"
+            )
         return modules
     return read(value, names) if isinstance(value, dict) else value
 
 
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a model file in one piece: the old file stays until the new one is whole."""
+    """Writes a model file atomically: the old file stays until the new one is complete."""
     entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
     replace_file(Path(path), serialize({"isthmus": json.dumps(entry)}, tensors))
 
 
 class File(NamedTuple):
-    """What a model file holds: its header, the tensors of the model and those of a round, and the notes."""
+    """The contents of a model file. `tensors` includes those of a checkpoint; `history` and `columns` are decoded."""
 
     header: Header
     tensors: Tensors
@@ -168,26 +168,25 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
     """The contents of a model file.
 
     Args:
-        expected: from the header, the map to model units (`shift` and `scale`), `fill`, `least` and `largest` if there are any, and
-            sketches of the other tensors that are there, the sketches of all that there must be beside the notes.
+        expected: a function of the header and the tensors in the file that returns the required tensors, on "meta", without
+            history and columns. Of the tensors in the file only `shift`, `scale`, `fill`, `least` and `largest` have values.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        ModelFileError: it is no model file of isthmus, is damaged, does not agree with itself, or has a format that this
-            version does not know.
+        FileNotFoundError: the file does not exist.
+        ModelFileError: the file is not a model file of isthmus, is damaged or inconsistent, or has a newer format.
     """
     path = Path(path)
     if not os.path.lexists(path):
-        raise FileNotFoundError(
-            f"no model file at {shown(path)}; `isthmus train` writes one, and so does Autoencoder.save"
-        )
+        raise FileNotFoundError(f"no model file at {shown(path)}; write one with `isthmus train` or Autoencoder.save")
     if path.is_dir():
-        raise ModelFileError(f"{shown(path)} is not a file; a run's model is the file model.safetensors in its folder")
+        raise ModelFileError(f"{shown(path)} is not a file; a run's model file is model.safetensors in its folder")
     with opened(path) as contents, agreeing(path):
         header, notes = _header(path, contents.metadata)
         there = contents.meta_tensors()
         affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
-        _agree(there, expected(header, there | affine) | ({} if notes else expected_notes(header.statistics, there)))
+        _check_tensors(
+            there, expected(header, there | affine) | ({} if notes else expected_notes(header.statistics, there))
+        )
         tensors = contents.all_tensors(checked=not notes) | notes  # the first format had no checksum
         history = read_history(header.statistics, header.epoch, tensors)
         columns = read_columns(tensors, header.shape)
@@ -196,7 +195,7 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
 
 @contextmanager
 def agreeing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What goes wrong within is a `ModelFileError`: the parts of the file do not fit each other."""
+    """Turns an error in the block into a `ModelFileError`: the file is inconsistent."""
     try:
         yield
     except ModelFileError:
@@ -207,16 +206,16 @@ def agreeing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _disagrees(path: str | os.PathLike[str], reason: str) -> Never:
-    raise ModelFileError(f"{shown(path)} does not agree with itself: {_short(reason)}") from None
+    raise ModelFileError(f"{shown(path)} is inconsistent: {_short(reason)}") from None
 
 
 def _short(reason: str) -> str:
-    """A part of a sentence that a file had a hand in."""
+    """Text that may come from a file, shortened and printable."""
     return shown(reason if len(reason) < 300 else f"{reason[:280]} ...")
 
 
 def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
-    """The header's entry, checked; and of a file of the first format, which had them here, the notes."""
+    """The checked header; for a file of format 1, whose header contains them, also the history and columns."""
     if "isthmus" not in metadata:
         raise ModelFileError(
             f"{shown(path)} is a safetensors file, but isthmus did not write it: the header has no 'isthmus'"
@@ -246,17 +245,17 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
 
 
 def _check_names(path: Path, entry: Mapping[str, Any], others: Iterable[str], first: bool) -> None:
-    """`ModelFileError` for a name in the header that no format has; others are texts beside isthmus's own."""
+    """`ModelFileError` for an unknown name in the header. `others` are the texts of the safetensors header in addition to "isthmus"."""
     names = Header.model_fields.keys() | (_First.model_fields.keys() if first else set())
-    stands = entry.get("round")
-    stands = stands if isinstance(stands, dict) else {}
-    for unknown in (entry.keys() - names, stands.keys() - RunState.model_fields.keys(), set(others)):
+    run_state = entry.get("round")
+    run_state = run_state if isinstance(run_state, dict) else {}
+    for unknown in (entry.keys() - names, run_state.keys() - RunState.model_fields.keys(), set(others)):
         if unknown:
             _disagrees(path, f"the header's {min(unknown)} is unknown")
 
 
 def part(path: Path, kind: type[Part], name: str, entry: Mapping[str, Any]) -> Part:
-    """A part of the header, checked by those whose it is; its name stands before what is wrong."""
+    """A part of the header, validated by its own model. Errors name the part and the field."""
     for unknown in entry.keys() - kind.model_fields.keys():
         _disagrees(path, f"the header's {name}.{unknown} is unknown")
     with _sound(path, f"{name}."):
@@ -265,19 +264,19 @@ def part(path: Path, kind: type[Part], name: str, entry: Mapping[str, Any]) -> P
 
 @contextmanager
 def _sound(path: Path, before: str = "") -> Iterator[None]:
-    """A `ModelFileError` for an entry of the header that cannot be."""
+    """Turns a validation error of the header into a `ModelFileError`."""
     try:
         yield
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place, reason = before + ".".join(map(str, wrong["loc"])), wrong["msg"].lower()
+        field, reason = before + ".".join(map(str, wrong["loc"])), wrong["msg"].lower()
         raise ModelFileError(
-            f"{shown(path)} is damaged: the header's {_short(f'{place} cannot be: {reason}')}"
+            f"{shown(path)} is damaged: the header's {_short(f'{field} is invalid: {reason}')}"
         ) from None
 
 
 class _First(BaseModel):
-    """What only headers of the first format hold."""
+    """The header fields that only format 1 has."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -285,15 +284,15 @@ class _First(BaseModel):
     columns: Annotated[list[str], Field(fail_fast=True)] | None
 
 
-def _agree(there: Tensors, wanted: Tensors) -> None:
-    """ValueError for the first tensor that is missing, too many, or of another shape or type than the records ask for."""
-    for name, tensor in wanted.items():
-        if name not in there:
+def _check_tensors(tensors: Tensors, expected: Tensors) -> None:
+    """ValueError for the first tensor that is missing, unexpected, or has a shape or dtype that differs from the expected one."""
+    for name, tensor in expected.items():
+        if name not in tensors:
             raise ValueError(f"it has no {name}")
-        found = there[name]
-        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
-            says, asks = (f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (found, tensor))
-            raise ValueError(f"{name} is {says}, and its records ask for {asks}")
-    for name in there:
-        if name not in wanted:
-            raise ValueError(f"its records ask for no {name[:60]!r}")
+        stored = tensors[name]
+        if (stored.shape, stored.dtype) != (tensor.shape, tensor.dtype):
+            is_, should_be = (f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (stored, tensor))
+            raise ValueError(f"{name} is {is_}, and its records require {should_be}")
+    for name in tensors:
+        if name not in expected:
+            raise ValueError(f"its records have no tensor {name[:60]!r}")

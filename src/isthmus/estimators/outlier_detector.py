@@ -1,4 +1,4 @@
-"""Which examples are anomalous, how sure that is, and which of their numbers are to blame."""
+"""Anomaly detection: scores, a calibrated threshold, conformal p-values and feature attributions."""
 
 from __future__ import annotations
 
@@ -39,46 +39,47 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 Measure = Kind | Literal["auto"]
 
-USUAL_RATE = 0.05  # of false alarms, where neither it nor a contamination is asked for
-LEAST = 5  # examples: to train on, to measure errors on and to calibrate on
+USUAL_RATE = 0.05  # false-alarm rate, if neither it nor a contamination is given
+LEAST = 5  # examples at least: to train, to measure errors and to calibrate
 
 
 class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Finds anomalous examples with an autoencoder; scores, signs and `predict` are scikit-learn's, and no label is needed.
+    """Detects anomalous examples with an autoencoder, without labels. Scores and predictions have scikit-learn's signs.
 
-    A share of the examples, ``calibration_fraction``, is held out from everything that is fitted. With a ``false_alarm_rate`` of α the
-    threshold ``offset_`` is the k-th lowest of their n scores, k = ⌊α (n + 1)⌋, and what scores below is anomalous: a new normal example,
-    drawn as they were, is called anomalous with a probability of at most k / (n + 1) ≤ α, whatever the distribution, the autoencoder and n
+    A fraction ``calibration_fraction`` of the examples, the calibration set, is excluded from all fitting. With a
+    ``false_alarm_rate`` of α the threshold ``offset_`` is the k-th lowest of its n scores, k = ⌊α (n + 1)⌋. Scores below are anomalous.
+    A new normal example is then flagged with a probability of at most k / (n + 1) ≤ α, for any distribution, autoencoder and n
     (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
-    p-values"). The probability is over the draw of the calibrating examples too.
-    It does not hold if those are not drawn as the new normal ones are; anomalies among them that score low make alarms rarer.
-    With a ``contamination`` of c it is instead the c-quantile of the scores of all examples given to `fit`, as in
-    scikit-learn: that share of them is anomalous, and nothing is promised for new ones.
+    p-values"). The probability includes the random draw of the calibration set.
+    The guarantee requires calibration data and new normal data to be exchangeable. Anomalies in the calibration set make alarms rarer.
+    With a ``contamination`` of c the threshold is instead the c-quantile of the scores of all examples given to `fit`, as in
+    scikit-learn: that fraction of them is anomalous. There is no guarantee for new examples.
 
     Args:
-        autoencoder: an `Autoencoder`, which is cloned and trained; "auto": one with all defaults, or, of rows of columns, this or one
-            of equal width without hidden layers, whichever errs less on examples that neither was trained on; a scikit-learn
-            ``FrozenEstimator`` of a fitted one, which is used as it is: examples given to `fit` should then be others than it was
-            trained on (see `around`).
-        anomaly_score: what makes an example anomalous; all but "error" in nats.
-            "combined", which "auto" means of pictures and the like: minus the log-densities of its code (a mixture,
-            `densities.CodeDensity`) and of its standardized error (`densities.ErrorDensity`), as if they were independent. On training
-            digits held out it ranked far above the error and the nats, and above the code alone or level with it.
-            "code", "standardized": only the one, or only the other.
-            "error", which "auto" means of rows of columns: mean squared error in model units. On tables of 25 to 2,000 rows, anomalies
-            planted in some, it ranked above "combined", whose mixture takes more rows than a table often has.
-            "nats": the autoencoder's own loss, `Autoencoder.score_samples`; where numbers may be missing in model units, so that
-            examples of which different columns are known compare.
-        contamination: the share of the examples given to `fit` that is believed to be anomalous, in (0, 0.5].
-        false_alarm_rate: how often a normal example may be called anomalous; 0.05 if neither is given.
-        calibration_fraction: the share of examples held out to calibrate on. A quarter as many more are kept from the training of the
-            autoencoder, to learn how large errors are on examples that it has not seen.
-        random_state: an int makes everything repeatable, the training of an autoencoder without a random state of its own too.
+        autoencoder: an `Autoencoder`, which is cloned and trained. "auto": one with all defaults; for tables, this one or one of
+            the same code size without hidden layers, whichever has the smaller error on held-out examples. A scikit-learn
+            ``FrozenEstimator`` of a fitted one, which is not trained again: `fit` then requires examples that it was not
+            trained on (see `from_fitted`).
+        anomaly_score: the score that makes an example anomalous; all but "error" in nats.
+            "combined", the auto score of images and windows: minus the log-densities of the code (a mixture,
+            `densities.CodeDensity`) and of the standardized error (`densities.ErrorDensity`), treated as independent. On held-out
+            training digits it ranked anomalies far better than "error" and "nats", and as well as "code" or better.
+            "code", "standardized": only the first, or only the second of these two terms.
+            "error", the auto score of tables: the mean squared error in model units. On tables of 25 to 2,000 rows, some with
+            planted anomalies, it ranked them better than "combined", whose mixture needs more rows.
+            "nats": the autoencoder's loss, `Autoencoder.score_samples`. With missing="allow" it is in model units, so that
+            examples with different observed columns are comparable.
+        contamination: the expected fraction of anomalies in the examples given to `fit`, in (0, 0.5].
+        false_alarm_rate: the allowed fraction of normal examples flagged as anomalous, in (0, 1). 0.05 if neither is given.
+        calibration_fraction: the fraction of examples in the calibration set. A further quarter of this number is excluded from the
+            autoencoder's training, to measure the errors of examples that it was not trained on.
+        random_state: an int makes everything reproducible, including the training of an autoencoder whose random_state is None.
 
     Attributes:
-        autoencoder_: the fitted one. offset_: the threshold of `score_samples`; -inf if too few examples calibrate for the rate.
-        calibration_scores_: of the examples held out to calibrate on, ascending.
-        feature_errors_: mean squared error of each number (*shape) on held-out examples, in squared model units.
+        autoencoder_: the fitted autoencoder.
+        offset_: the threshold of `score_samples`; -inf if the calibration set is too small for the false-alarm rate.
+        calibration_scores_: (n,), the scores of the calibration set, ascending.
+        feature_errors_: (*shape), the mean squared error of each feature on held-out examples, in squared model units.
 
     Examples:
         >>> detector = OutlierDetector(ae, random_state=0).fit(X)
@@ -136,7 +137,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             >>> detector.autoencoder_ is ae
             True
         """
-        check_autoencoder(ae, f"{cls.__name__}.around")
+        check_autoencoder(ae, f"{cls.__name__}.from_fitted")
         return cls(FrozenEstimator(ae), **choices).fit(X_normal)
 
     @once()
@@ -157,7 +158,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
-            raise RecordError("contamination and false_alarm_rate are two ways to a threshold; give one of them")
+            raise RecordError("contamination and false_alarm_rate both set the threshold: give only one of them")
         examples, seed = as_examples(X, minimum=LEAST, missing=self._missing), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibrate, measure, train = self._split(len(examples.values), frozen, seed)
@@ -177,7 +178,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             "calibration_scores_": scores,
             "offset_": self._threshold(scores, lambda: scorer(ae, values)),
         }
-        self.__dict__.update(fitted)  # all at once: an interrupt finds it as it was before, or fitted
+        self.__dict__.update(fitted)  # in one step: after an interrupt the detector is either unchanged or fitted
         return self
 
     def score_samples(self, X: Any) -> Doubles:
@@ -276,7 +277,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
         found = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
-            raise RecordError(f"n={quoted(n, 20)} cannot be: ask for a whole number of causes from 1 on")
+            raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
         for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
             blamed = self._top_features(block, min(int(n), math.prod(shape)))
             for positions, shares in zip(*(part.tolist() for part in blamed), strict=True):
@@ -294,13 +295,15 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """One sentence that says what the threshold guarantees."""
         n = len(self.calibration_scores_)
         if self.contamination is not None:
-            return f"{self.contamination:.4g} of the examples it was found on lie below; nothing is promised for others"
+            return f"a fraction {self.contamination:.4g} of the fitted examples is below the threshold; no guarantee for new examples"
         k = self._rank(n)
         if not k:
-            return f"nothing is called anomalous: {n:,} calibrating examples are too few for so small a rate of false alarms"
+            return (
+                f"no example is flagged as anomalous: {n:,} calibration examples are too few for this false-alarm rate"
+            )
         return (
-            f"a normal example is called anomalous with a probability of at most {k / (n + 1):.4g}, "
-            f"calibrated on {n:,} examples that nothing was fitted on"
+            f"a normal example is flagged as anomalous with a probability of at most {k / (n + 1):.4g}, "
+            f"calibrated on {n:,} held-out examples"
         )
 
     def _fitted_rows(self) -> list[tuple[str, str]]:
@@ -313,13 +316,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return rows + [(f"autoencoder_.{name}", value) for name, value in self.autoencoder_._fitted_rows()]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model file: the autoencoder, the measure and the threshold, all that answers need; `isthmus.load` reads it.
+        """Writes the model file, which `isthmus.load` reads: the autoencoder, the fitted anomaly score and the threshold.
 
         Args:
             path: the file; an existing file is replaced.
 
         Raises:
-            NotPossibleError: a parameter was set after `fit`, and the threshold is not what it leads to; or a score is not finite.
+            NotPossibleError: a parameter was set after `fit`, so that the threshold does not match it; or a score is not finite.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -327,7 +330,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     @classmethod
     def _loaded(cls, ae: Autoencoder, part: DetectorPart, tensors: Tensors, architecture: Modules | None) -> Self:
-        """The detector that a file says; ValueError or the like if it says none."""
+        """The detector of a file; ValueError or similar if the file describes none."""
         detector = cls(**wrapper.read_parameters(part, ae, architecture))
         detector._validate_params()
         scorer = scorer_of(detector, part, tensors)
@@ -361,7 +364,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return USUAL_RATE if self.false_alarm_rate is None else self.false_alarm_rate
 
     def _split(self, n: int, frozen: bool, seed: int) -> tuple[Array, Array, Array]:
-        """The rows to calibrate on, those to measure errors on, and those to train on; none of the last if trained already."""
+        """The rows for calibration, for measuring errors, and for training (none if frozen)."""
         order = np.random.default_rng(seed).permutation(n)
         held = max(1, round(n * self.calibration_fraction))
         measured = n if frozen else held + max(1, held // 4)
@@ -372,7 +375,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             frozen = self.autoencoder.estimator
             if not isinstance(frozen, Autoencoder):
                 raise RecordError(
-                    f"FrozenEstimator({type(frozen).__name__}) is no autoencoder; freeze an isthmus.Autoencoder"
+                    f"FrozenEstimator({type(frozen).__name__}) holds no autoencoder; freeze an isthmus.Autoencoder"
                 )
             frozen._examples(examples, bearing="all")
             return frozen
@@ -384,19 +387,19 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return ae.fit(examples)
 
     def _rank(self, n: int) -> int:
-        """Which of n calibrating scores, from the lowest on, is the threshold; 0 if there are too few."""
-        # what rounding alone takes from a whole number is given back
+        """The rank of the threshold among n ascending calibration scores; 0 if there are too few."""
+        # the factor undoes rounding below an integer
         return math.floor(self._rate() * (n + 1) * (1 + 1e-12))
 
     def _threshold(self, scores: Doubles, all_scores: Callable[[], Doubles]) -> float:
-        """The threshold, of the calibrating scores, ascending, or of those of all examples."""
+        """The threshold, from the ascending calibration scores or, with a contamination, from all scores."""
         if self.contamination is not None:
             return float(np.quantile(all_scores(), self.contamination))
         n, k = len(scores), self._rank(len(scores))
         if k == 0:
             warnings.warn(
-                f"{n} calibrating examples are too few for a false-alarm rate of {self._rate():g}, and nothing will be called anomalous: "
-                f"it takes {math.ceil(1 / self._rate()) - 1:,}; give more examples, a larger calibration_fraction, or a larger rate",
+                f"{n} calibration examples are too few for a false-alarm rate of {self._rate():g}: no example will be flagged; "
+                f"at least {math.ceil(1 / self._rate()) - 1:,} are required: give more examples, a larger calibration_fraction or rate",
                 IsthmusWarning,
                 stacklevel=3,
             )
@@ -405,22 +408,22 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
 
 def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
-    """An autoencoder with all defaults; of rows of columns one without hidden layers, if it errs less on examples held out from both."""
+    """An autoencoder with all defaults; for tables one without hidden layers, if its error on held-out examples is smaller."""
     ae = Autoencoder(random_state=seed).fit(examples)
     if ae.kind_ != "table":
         return ae
-    optimizer = AdamW(1e-2, schedule=OneCycle())  # there is one layer to train, and it bears long steps
+    optimizer = AdamW(1e-2, schedule=OneCycle())  # a single layer allows a large step size
     shallow = Autoencoder(architecture=MLP(()), optimizer=optimizer, random_state=seed)
     try:
         shallow.fit(examples)
     except DivergenceError:
         return ae
-    error = Scorer("error")  # the median, for some of them may be anomalous
+    error = Scorer("error")  # the median is robust against anomalies among them
     return max((ae, shallow), key=lambda each: float(np.median(error(each, held))))
 
 
 def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:
-    """How a number of an example is called."""
+    """The name of a feature: column name, index or tuple of indices."""
     if names is not None:
         return str(names[place])
     return place if len(shape) == 1 else tuple(int(index) for index in np.unravel_index(place, shape))

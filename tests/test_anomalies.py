@@ -398,7 +398,10 @@ WRONG = {
     ("detect", "r", "-d", "new.csv", "--out", "a.txt"): (2, ".csv"),
     ("detect", "r", "-d", "new.csv", "--out", "no/a.csv"): (1, "no"),
     ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "2"): (2, "false_alarm_rate"),
-    ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "0.1", "--contamination", "0.1"): (2, "both set the threshold"),
+    ("detect", "r", "-d", "new.csv", "--false-alarm-rate", "0.1", "--contamination", "0.1"): (
+        2,
+        "both set the threshold",
+    ),
     ("detect", "r", "-d", "digits"): (1, "shape"),
 }
 

@@ -299,7 +299,11 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
     "an autoencoder of none": ("detector", says("detector", autoencoder={"nope": 1}), "nope"),
     "a rate": ("detector", parameter("detector", false_alarm_rate=2), "false_alarm_rate"),
     "another rate": ("detector", parameter("detector", false_alarm_rate=0.5), "offset"),
-    "both rates": ("detector", parameter("detector", false_alarm_rate=0.5, contamination=0.1), "both set the threshold"),
+    "both rates": (
+        "detector",
+        parameter("detector", false_alarm_rate=0.5, contamination=0.1),
+        "both set the threshold",
+    ),
     "unknown parameters": ("detector", parameter("detector", nope=1), "nope"),
     "twice": ("detector", parameter("detector", autoencoder="auto"), "twice"),
     "a checkpoint": ("detector", lambda header, _: header.update(classifier={"classes": 2}), "checkpoint|classifier"),
@@ -368,7 +372,7 @@ def test_a_file_of_one_is_not_that_of_another(files: Path, tmp_path: Path) -> No
 def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
     from isthmus.estimators.loading import load_autoencoder
 
-    with pytest.raises(NotPossibleError, match="contains a detector \(for `isthmus detect`\)"):
+    with pytest.raises(NotPossibleError, match=r"contains a detector \(for `isthmus detect`\)"):
         load_autoencoder(files / "detector")
     with pytest.raises(NotPossibleError, match="the file of a classifier, which `isthmus finetune` takes"):
         load_autoencoder(files / "classifier")

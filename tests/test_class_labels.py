@@ -122,7 +122,9 @@ def test_what_is_no_label_for_each_is_refused_in_one_sentence(kind: str) -> None
 def test_a_classifier_learns_and_scores_labeled_rows_alone_and_tells_the_others() -> None:
     y = holed(np.array(["ant", "bee", "cow"])[KIND])
     learner = AutoencoderClassifier(AE, epochs=30, random_state=0)
-    with pytest.warns(IsthmusWarning, match="12 of 60 examples have no label: the classifier is trained on the other 48"):
+    with pytest.warns(
+        IsthmusWarning, match="12 of 60 examples have no label: the classifier is trained on the other 48"
+    ):
         learner.fit(X, y)
     alone = AutoencoderClassifier(AE, epochs=30, random_state=0).fit(X[~GONE], y[~GONE].astype(str))
     assert learner.classes_.tolist() == ["ant", "bee", "cow"]

@@ -114,7 +114,7 @@ def test_a_map_keeps_to_its_points_and_bytes_and_says_so(monkeypatch: pytest.Mon
     assert 50 < shown < 600
     assert f"of {shown} of 650 examples" in fragment
     monkeypatch.undo()
-    with pytest.warns(IsthmusWarning, match="less than a hundredth of the range"):
+    with pytest.warns(IsthmusWarning, match="less than a hundredth of the training range"):
         assert hover_map(ae, noise // 255, kind="latent").count('class="p"') == 600
     assert hover_map(ae, noise, kind="latent", limit=9).count('class="p"') == 9
 

@@ -212,7 +212,7 @@ THEN = {  # loss and validation loss of each epoch, in model units, as the versi
 
 
 @pytest.mark.parametrize("name", THEN)
-@pytest.mark.filterwarnings("ignore:the checkpoint was made:isthmus.errors.IsthmusWarning")
+@pytest.mark.filterwarnings("ignore:the checkpoint was written with:isthmus.errors.IsthmusWarning")
 def test_an_older_checkpoint_goes_on_in_nats_of_the_data(name: str) -> None:
     """What was counted before it stopped, within an epoch too, and what early stopping looks back at."""
     X = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)

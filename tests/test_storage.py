@@ -387,7 +387,7 @@ FILES = Path(__file__).parent / "files"
 
 
 @pytest.mark.promise(8)
-@pytest.mark.filterwarnings("ignore:the checkpoint was made:isthmus.errors.IsthmusWarning")
+@pytest.mark.filterwarnings("ignore:the checkpoint was written with:isthmus.errors.IsthmusWarning")
 @pytest.mark.parametrize("file", sorted(FILES.glob("*.safetensors")), ids=lambda file: file.stem)
 def test_files_of_every_format_still_load_and_give_what_they_gave(file: Path, tmp_path: Path) -> None:
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)

@@ -298,7 +298,7 @@ def test_convolutions_are_repeatable_where_bfloat16_is_not(
 
 def test_a_bernoulli_likelihood_refuses_what_is_no_share(digits: data.Dataset, rng: np.random.Generator) -> None:
     ae = small().fit(digits.train[:60])
-    far = pytest.warns(IsthmusWarning, match="far outside of the range that was fitted")
+    far = pytest.warns(IsthmusWarning, match="far outside the training range")
     with far, pytest.raises(DataError, match=r"not within \[0, 1\]"):
         ae.partial_fit(digits.train[:60] * 50)
     with pytest.raises(DataError, match=r"not within \[0, 1\]"):

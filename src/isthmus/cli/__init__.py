@@ -84,7 +84,7 @@ def once_each(verb: Callable[P, None]) -> Callable[P, None]:
     def answered(*arguments: P.args, **named: P.kwargs) -> None:
         from isthmus.estimators.unit_check import once
 
-        with once(judging=False):
+        with once(check_once=False):
             verb(*arguments, **named)
 
     return answered

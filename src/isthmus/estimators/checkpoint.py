@@ -1,4 +1,4 @@
-"""What training goes on from, as a part of a model file, and back again."""
+"""The state of an interrupted training: written to a checkpoint, read, checked and resumed."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ _DECIDING = (
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The examples of a round of training, as far as one has to know them again."""
+    """The examples of a training run, and the hashes by which resuming recognizes them."""
 
     examples: Array
     validation: Array | None
-    known: str | None = None  # the hash of the examples, where a pass over them has found it
+    known: str | None = None  # the hash of the examples, if already computed
 
     @cached_property
     def hashes(self) -> tuple[str, str | None]:
-        """Of everything; computed when first asked for."""
+        """The hashes of the training and the validation examples, computed at first use."""
         held = None if self.validation is None else Fingerprint.of(self.validation)
         return self.known or Fingerprint.of(self.examples), held
 
 
 def round_of(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:
-    """Where the round stands, as a header says it."""
+    """The state of a training run, as the header of a checkpoint stores it."""
     examples, validation = data.hashes
     best = state.best
     return RunState(
@@ -71,7 +71,7 @@ def round_of(state: State, data: TrainingData, precision: Precision, device: tor
         stopping=best is not None,
         best=None if best is None or not math.isfinite(best.loss) else best.loss,
         best_epoch=0 if best is None else best.epoch,
-        precision=precision,  # type: ignore[arg-type]  # "auto" has been decided
+        precision=precision,  # type: ignore[arg-type]  # "auto" is resolved
         device=device.type,
         threads=torch.get_num_threads() if state.threads is None else state.threads,
         torch=torch.__version__,
@@ -79,7 +79,7 @@ def round_of(state: State, data: TrainingData, precision: Precision, device: tor
 
 
 def tensors_of(state: State) -> Tensors:
-    """What the optimizer remembers; within an epoch its costs so far, and all numbers as they were when it began; the best weights."""
+    """The optimizer's state and the best weights. Within an epoch also its costs so far and the state at its start."""
     assert state.optimizer is not None
     parts = {"optimizer": state.optimizer.tensors(), "best": {} if state.best is None else state.best.weights}
     if state.costs.count:
@@ -88,7 +88,7 @@ def tensors_of(state: State) -> Tensors:
 
 
 def asked(header: Header, there: Tensors, meta_model: Model, optimizer: Optimizer) -> Tensors:
-    """Sketches of the tensors that a checkpoint has to hold beside its model's; ValueError where it cannot be one."""
+    """The tensors, on "meta", that a checkpoint requires in addition to the model's; ValueError for an invalid one."""
     stands = header.round
     if stands is None:
         return {}
@@ -101,21 +101,21 @@ def asked(header: Header, there: Tensors, meta_model: Model, optimizer: Optimize
         wanted |= {f"good.{name}": t for name, t in (own | moments).items()}
         costs = {name: t for name, t in there.items() if name.startswith("costs.")}
         if not {"costs.nll", "costs.penalty"} <= costs.keys():
-            raise ValueError("it lacks the costs of its epoch so far")
+            raise ValueError("it has no costs of the current epoch")
         batch = costs["costs.nll"].shape
         for name, t in costs.items():
             shapes = {batch} if name in {"costs.nll", "costs.penalty"} else {batch, torch.Size([])}
             if len(batch) != 1 or t.shape not in shapes or t.dtype != torch.float64:
-                raise ValueError(f"{name} cannot be what an epoch cost so far")
+                raise ValueError(f"{name} has a wrong shape or dtype for the costs of an epoch")
         wanted |= costs
     return wanted
 
 
 def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> None:
-    """ValueError that names what no training leads to, of what a checkpoint says beside its weights.
+    """ValueError for the first value of a checkpoint that no training can produce.
 
     Args:
-        tensors: all of them, of the shapes that were asked for.
+        tensors: all tensors of the file, with the expected shapes.
         ae: the parameters of the autoencoder.
     """
     stands = header.round
@@ -143,13 +143,13 @@ def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> Non
         wrong[f"{part}{first_nonfinite(moments)}"] = first_nonfinite(moments) is not None
     first = next((name for name, is_so in wrong.items() if is_so), None)
     if first is not None:
-        raise ValueError(f"no training leads to its {first}")
+        raise ValueError(f"no training can produce its {first}")
 
 
 def count_observed(
     model: Model, seed: int, history: tuple[Report, ...], state: State, examples: Source, held: Source | None
 ) -> tuple[Report, ...]:
-    """`of_the_data` where numbers are missing: the examples that are trained on, and those held out, say which."""
+    """`of_the_data` for missing="allow": the training and validation examples show which values are missing."""
     order = torch.randperm(len(examples), generator=seeded("cpu", seed, RandomStream.ORDER, state.epoch))
 
     def mean(source: Source, index: torch.Tensor) -> float:
@@ -164,11 +164,11 @@ def count_observed(
 def of_the_data(
     history: tuple[Report, ...], state: State, trained: float, validated: float, begun: float
 ) -> tuple[Report, ...]:
-    """The history in nats of the data, where a version up to 0.3 counted densities in model units; and a round's losses, in place.
+    """Converts losses in model units (versions up to 0.3) to nats of the data: returns the history, changes the state in place.
 
     Args:
-        trained, validated, begun: the mean of `Model.log_volumes` over the examples that were trained on, validated on, and seen since
-            the epoch began.
+        trained, validated, begun: the mean of `Model.log_volumes` over the training examples, the validation examples, and the
+            examples of the current epoch so far.
     """
     if "nll" in state.costs.sums:
         state.costs.sums["nll"] += state.costs.batches * begun
@@ -186,16 +186,16 @@ def of_the_data(
 
 
 class ResumeState:
-    """A round of training that a checkpoint was taken of.
+    """The interrupted training of a checkpoint.
 
     Args:
         header, tensors: of the checkpoint.
-        model: with its weights.
-        optimizer: the record that it was trained with.
-        parameters: what the user chose.
+        model: the model with its weights.
+        optimizer: the record of the optimizer.
+        parameters: the parameters of the autoencoder.
 
     Attributes:
-        in_model_units: whether its losses are so, and which numbers were observed has to be seen to know them in nats of the data.
+        in_model_units: whether the losses are in model units and the conversion to nats of the data requires the examples.
     """
 
     def __init__(
@@ -228,47 +228,49 @@ class ResumeState:
         )
 
     def check_place(self, n: int, plan: TrainingConfig) -> None:
-        """`ModelFileError` unless a training of n examples by a plan comes to where this one stands; a warning where the last bits may
-        come out otherwise."""
+        """`ModelFileError` unless training on n examples passes through this state.
+
+        Warns if the result may not be bit-identical to an uninterrupted run.
+        """
         per_epoch = math.ceil(n / plan.batch_size)
         steps, (count, batches) = plan.steps(n), self.round.counts
         if self.round.done > steps:
-            reason = f"it stands after step {self.round.done:,} of {steps:,}"
+            reason = f"it is at step {self.round.done:,} of {steps:,}"
         elif self.round.done < steps and self.round.done % per_epoch != batches:
-            reason = f"after {self.round.done:,} steps of {per_epoch:,} an epoch, it counts {batches:,} since one began"
+            reason = f"after {self.round.done:,} steps with {per_epoch:,} per epoch, it has {batches:,} batches in the current epoch"
         elif batches and count != batches * plan.batch_size:
-            reason = f"its sums are of batches of {count // batches:,} examples, and training takes {plan.batch_size:,}"
+            reason = f"its batches have {count // batches:,} examples, and those of the training {plan.batch_size:,}"
         else:
             self._compare_machines(plan)
             return
-        raise ModelFileError(f"the checkpoint does not agree with itself: {reason}; fit anew")
+        raise ModelFileError(f"the checkpoint is inconsistent: {reason}; fit again")
 
     def _compare_machines(self, plan: TrainingConfig) -> None:
-        """Warns where another version, number of threads or device goes on than began."""
-        made = (self.round.torch, self.round.threads, self.round.device)
-        here = (str(torch.__version__), torch.get_num_threads() if plan.threads is None else plan.threads, self.device)
-        if made != here:
-            said, says = (
+        """Warns if the PyTorch version, the number of threads or the device differs from the checkpoint's."""
+        before = (self.round.torch, self.round.threads, self.round.device)
+        now = (str(torch.__version__), torch.get_num_threads() if plan.threads is None else plan.threads, self.device)
+        if before != now:
+            written_with, running = (
                 f"PyTorch {version} on {threads} thread{'s' * (threads > 1)} ({device})"
-                for version, threads, device in (made, here)
+                for version, threads, device in (before, now)
             )
             warnings.warn(
-                f"the checkpoint was made with {said}, and this is {says}: the last bits may come out otherwise",
+                f"the checkpoint was written with {written_with}, and this is {running}: the result may not be bit-identical",
                 IsthmusWarning,
                 stacklevel=4,
             )
 
     def check(self, data: TrainingData, parameters: Mapping[str, Any]) -> None:
-        """An error unless examples and parameters are those of then."""
+        """Raises unless examples and parameters are those of the interrupted training."""
         changed = next((name for name, value in self.parameters.items() if parameters[name] != value), None)
         if changed is not None:
             raise RecordError(
-                f"{changed}={parameters[changed]!r} was {self.parameters[changed]!r} when training was interrupted, and it "
-                "goes on as it began; set it back, or fit with warm_start=True"
+                f"{changed}={parameters[changed]!r} was {self.parameters[changed]!r} when training was interrupted, and "
+                "resuming requires the same parameters; set it back, or fit with warm_start=True"
             )
-        for now, then, what in zip(
+        for current, saved, what in zip(
             data.hashes, (self.round.examples, self.round.validation), ("examples", "validation examples"), strict=True
         ):
-            if now != then:
-                how = "there were none" if then is None else "give those" if now is None else "these differ"
-                raise DataError(f"training was interrupted on other {what}, and goes on with the same alone: {how}")
+            if current != saved:
+                how = "there were none" if saved is None else "give them too" if current is None else "these differ"
+                raise DataError(f"resuming requires the {what} of the interrupted training: {how}")

@@ -1,14 +1,14 @@
-"""Whether new examples are in the units that were fitted: one sentence of warning where most of them cannot be.
+"""Warns, in one sentence, if most new examples seem to be in other units than the training data.
 
-It is judged by the bulk, since a few anomalous rows are no other unit: of at most 256 rows, evenly spread, at least 3; of fewer where
-each has many numbers of a unit, as an image. A unit (a column
-of a table, a channel of windows, all pixels of images) is doubted where more than half of the rows hold a number beyond what was fitted
-by more than three times its whole range, or twenty times where anomalies are looked for; one that never varied where it is more than
-fifty of its scales away. All are where everything that varied when it was fitted is less than a hundredth as large now, as bytes are
-that became numbers in [0, 1]. A unit that was fitted on numbers of one sign is doubted too where its largest number now is less than a
-tenth of the least that was fitted, and all of them are a hundredth as large in the geometric middle of their range, as kilograms are
-that became tons. On scikit-learn's data sets and on numbers with heavy tails, split at random, by class and along each column, the
-least that was fitted was at most 5 times the largest of the others.
+A few anomalous rows must not trigger the warning, so the check looks at the majority: at most 256 evenly spaced rows, and at least 3, or
+fewer if each example has many values, as an image has. A group is a column of a table, a channel of windows, or all pixels of images.
+
+A group triggers the warning if more than half of the rows have a value outside the fitted range by more than 3 times its width (20 times
+if the examples are expected to contain anomalies). A group that was constant triggers it at a distance of 50 scales. All groups together
+trigger it if every group that varied is now less than a hundredth as large: bytes that were divided by 255, for example. A group fitted on
+values of one sign also triggers it if its largest value is less than a tenth of the smallest fitted one, and the geometric centers of both
+ranges differ by a factor of 100: kilograms that became tons, for example. On scikit-learn's data sets and on heavy-tailed data, split at
+random, by class and along each column, the smallest fitted value was at most 5 times the largest value of the other part.
 """
 
 from __future__ import annotations
@@ -33,67 +33,64 @@ __all__ = ["check_units", "once"]
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
-_ROWS, _LEAST = 256, 3  # looked at, and wanted
-_NUMBERS = 2**20  # ends of units to remember: of very wide tables fewer rows are looked at
-_BEYOND, _ANOMALOUS = 3.0, 20.0  # ranges; and where anomalies are looked for
-_STILL = 50.0  # scales of what never varied
-_NUMEROUS, _MANY = (
-    16,
-    0.05,
-)  # numbers of a unit in one example that tell as much as rows; and their share that is outside
-_MOST = 0.5  # of the rows
-_VANISHING = 0.01
-_GAP, _SHRUNK = 10.0, 100.0  # between the ends of what was fitted and of what is given; between the middles
-_OFTEN = 0.05  # of the rows, in which what never varied may be another number
+_MAX_ROWS, _MIN_ROWS = 256, 3
+_MAX_MINIMA = 2**20  # minima to store; very wide tables are checked on fewer rows
+_MAX_OUTSIDE, _MAX_OUTSIDE_ANOMALOUS = 3.0, 20.0  # distance in widths of the fitted range; with anomalies expected
+_MAX_DISTANCE_CONSTANT = 50.0  # distance in scales, for a group that was constant
+_MIN_VALUES = 16  # per group of one example, to check fewer rows than _MIN_ROWS
+_MIN_VALUE_FRACTION = 0.05  # of these values outside the range, to warn
+_MAX_ROW_FRACTION = 0.5
+_TINY_FRACTION = 0.01
+_GAP_FACTOR, _CENTER_FACTOR = 10.0, 100.0  # smallest fitted to largest new value; geometric centers
+_MAX_CHANGED_FRACTION = 0.05  # of the rows, in which a group that was constant may have another value
 
 
-class _Said:
-    """What was said within `once`.
+class _WarningScope:
+    """The checks and warnings within a block of `once`.
 
     Attributes:
-        judging: each model is judged once, also where that leaves nothing to be said.
-        judged, doubted: the models of which that is so.
-        sentences: that were said.
+        check_once: check each model only once, even without a warning.
+        checked, warned: the models that were checked, and those that caused a warning.
+        sentences: the warnings given.
     """
 
-    def __init__(self, judging: bool, outer: _Said | None = None) -> None:
-        self.judging = judging
-        self.judged: weakref.WeakSet[object] = weakref.WeakSet()
-        self.doubted: weakref.WeakSet[object] = weakref.WeakSet() if outer is None else outer.doubted
+    def __init__(self, check_once: bool, outer: _WarningScope | None = None) -> None:
+        self.check_once = check_once
+        self.checked: weakref.WeakSet[object] = weakref.WeakSet()
+        self.warned: weakref.WeakSet[object] = weakref.WeakSet() if outer is None else outer.warned
         self.sentences: set[str] = set() if outer is None else outer.sentences
 
-    def settled(self, model: object) -> bool:
-        """Whether nothing more is to be said of a model."""
-        return model in self.doubted or (self.judging and model in self.judged)
+    def is_settled(self, model: object) -> bool:
+        """Whether a model needs no further check."""
+        return model in self.warned or (self.check_once and model in self.checked)
 
 
-_NOW: ContextVar[weakref.ref[_Said] | None] = ContextVar("_NOW", default=None)
+_SCOPE: ContextVar[weakref.ref[_WarningScope] | None] = ContextVar("_SCOPE", default=None)
 
 
 @contextmanager
-def once(judging: bool = True) -> Iterator[None]:
-    """Within, a model's units are judged once, by the examples that it is given first: what follows may be spoilt on purpose.
+def once(check_once: bool = True) -> Iterator[None]:
+    """Within the block, units are checked once per model, on the first examples: later ones may be corrupted on purpose.
 
-    With `judging` False they are judged each time, and doubted once.
+    With `check_once` False they are checked each time, but each model warns only once.
     """
-    outer = _said()
-    if outer is not None and (outer.judging or not judging):
+    outer = _current_scope()
+    if outer is not None and (outer.check_once or not check_once):
         yield
         return
-    said = _Said(
-        judging, outer
-    )  # held here alone: also where an interrupt comes in the way of leaving, it ends with this frame
-    token = _NOW.set(weakref.ref(said))
+    # this frame has the only reference: the scope ends with it, even if an interrupt prevents the reset
+    scope = _WarningScope(check_once, outer)
+    token = _SCOPE.set(weakref.ref(scope))
     try:
         yield
     finally:
-        _NOW.reset(token)
+        _SCOPE.reset(token)
 
 
-def _said() -> _Said | None:
-    """What was said within `once`; None outside of it."""
-    now = _NOW.get()
-    return None if now is None else now()
+def _current_scope() -> _WarningScope | None:
+    """The scope of the innermost `once`; None outside."""
+    scope = _SCOPE.get()
+    return None if scope is None else scope()
 
 
 def check_units(
@@ -104,67 +101,67 @@ def check_units(
     still: bool = False,
     anomalous: bool = False,
 ) -> None:
-    """`IsthmusWarning` if examples (n, *shape) seem to be in other units than those of some extent.
+    """`IsthmusWarning` if examples (n, *shape) seem to be in other units than the training data.
 
     Args:
-        extent: None where it is not known, as in old files: nothing is said.
-        places: where the examples stand.
+        extent: the range of the training data. None (unknown, in old files) skips the check.
+        positions: names the place of a value in messages.
         of: the model.
-        still: say also where what never varied does now.
-        anomalous: anomalies are looked for among them.
+        still: warn also if a group that was constant varies now.
+        anomalous: the examples are expected to contain anomalies.
     """
-    said = _said()
-    few = len(values) < _LEAST
-    if extent is None or (few and (anomalous or not _many(values, extent))) or (said is not None and said.settled(of)):
+    scope = _current_scope()
+    few = len(values) < _MIN_ROWS
+    if extent is None or (few and (anomalous or not _has_many_values(values, extent))):
         return
-    if said is not None:
-        said.judged.add(of)
-    sentence = _doubt(
+    if scope is not None:
+        if scope.is_settled(of):
+            return
+        scope.checked.add(of)
+    sentence = _unit_warning(
         values,
         Extent(*(np.asarray(side, np.float64) for side in extent)),
         positions,
         still,
-        _ANOMALOUS if anomalous or few else _BEYOND,  # one image may be odd
+        _MAX_OUTSIDE_ANOMALOUS if anomalous or few else _MAX_OUTSIDE,  # a single image may be unusual
     )
     if sentence is None:
         return
-    known = said is not None and sentence in said.sentences
-    if said is not None:
-        said.doubted.add(of)
-        said.sentences.add(sentence)
-    if not known:
+    repeated = scope is not None and sentence in scope.sentences
+    if scope is not None:
+        scope.warned.add(of)
+        scope.sentences.add(sentence)
+    if not repeated:
         warnings.warn(sentence, IsthmusWarning, stacklevel=4)
 
 
-def _many(values: Array, extent: Extent) -> bool:
-    """Whether one example has many numbers of each unit, as an image has and a window of a long series."""
-    return len(values) > 0 and values[0].size >= _NUMEROUS * max(1, extent.least.size)
+def _has_many_values(values: Array, extent: Extent) -> bool:
+    """Whether one example has many values per group, as an image or a long window has."""
+    return len(values) > 0 and values[0].size >= _MIN_VALUES * max(1, extent.least.size)
 
 
-def _doubt(values: Array, extent: Extent, where: Positions, still: bool, most: float) -> str | None:
-    """What speaks for other units, in a sentence."""
+def _unit_warning(values: Array, extent: Extent, where: Positions, still: bool, max_outside: float) -> str | None:
+    """The warning if the examples seem to be in other units, else None."""
     low, high = (np.asarray(side).reshape(-1) for side in extent)
     middle, span, varies = low + (high - low) / 2, high - low, high > low
-    count = min(len(values), _ROWS, max(_LEAST, _NUMBERS // low.size))
+    count = min(len(values), _MAX_ROWS, max(_MIN_ROWS, _MAX_MINIMA // low.size))
     positions = np.unique(np.linspace(0, len(values) - 1, count).astype(np.int64))
-    runs = (
-        np.asarray(values[place]).reshape(-1, low.size) for place in positions
-    )  # one row at a time: one may be large
+    runs = (np.asarray(values[row]).reshape(-1, low.size) for row in positions)  # one row at a time: a row may be large
     ends = np.array([(np.fmin.reduce(run, 0), np.fmax.reduce(run, 0)) for run in runs], np.float64)
-    bottom, top = np.where(np.isnan(ends), middle, ends).swapaxes(
-        0, 1
-    )  # (rows, units); what is missing speaks for nothing
-    outside = (top > high + most * span) | (bottom < low - most * span)
-    beyond = varies & (outside.mean(0) > _MOST)
-    if len(values) < _LEAST:  # of a single image many numbers are outside, not one that is spoilt
+    bottom, top = np.where(np.isnan(ends), middle, ends).swapaxes(0, 1)  # (rows, groups); missing values do not count
+    outside = (top > high + max_outside * span) | (bottom < low - max_outside * span)
+    beyond = varies & (outside.mean(0) > _MAX_ROW_FRACTION)
+    if len(values) < _MIN_ROWS:  # one corrupted pixel of a single image must not trigger the warning
         numbers = np.asarray(values, np.float64).reshape(-1, low.size)
-        beyond &= ((numbers > high + most * span) | (numbers < low - most * span)).mean(0) > _MANY
+        beyond &= ((numbers > high + max_outside * span) | (numbers < low - max_outside * span)).mean(
+            0
+        ) > _MIN_VALUE_FRACTION
     least, largest = np.quantile(bottom, 0.1, axis=0), np.quantile(top, 0.9, axis=0)
-    steps = _STILL * np.asarray(extent.scale(np.ones(extent.least.shape))).reshape(-1)
-    away = np.maximum(np.abs(top - low), np.abs(bottom - low)) > steps
-    beyond |= ~varies & (away.mean(0) > _MOST)
+    max_distance = _MAX_DISTANCE_CONSTANT * np.asarray(extent.scale(np.ones(extent.least.shape))).reshape(-1)
+    away = np.maximum(np.abs(top - low), np.abs(bottom - low)) > max_distance
+    beyond |= ~varies & (away.mean(0) > _MAX_ROW_FRACTION)
     if still:
-        beyond |= ~varies & (((bottom != low) | (top != low)).mean(0) > _OFTEN)
+        beyond |= ~varies & (((bottom != low) | (top != low)).mean(0) > _MAX_CHANGED_FRACTION)
     if beyond.any():
         return _sentence(
             np.flatnonzero(beyond),
@@ -176,17 +173,17 @@ def _doubt(values: Array, extent: Extent, where: Positions, still: bool, most: f
         )
     before = np.maximum(np.abs(low), np.abs(high))[varies]
     now = np.maximum(np.abs(bottom), np.abs(top)).max(0)[varies]
-    whole = len(values) < _LEAST and bool((np.asarray(values) % 1 == 0).all())  # a single dark image
-    if varies.any() and not whole and now.max() > 0 and (now < _VANISHING * before).all():
+    whole = len(values) < _MIN_ROWS and bool((np.asarray(values) % 1 == 0).all())  # a single dark image
+    if varies.any() and not whole and now.max() > 0 and (now < _TINY_FRACTION * before).all():
         bytes_ = (
-            " (were bytes divided by 255, when it was fitted on bytes?)" if high.max() == 255 and now.max() <= 1 else ""
+            " (were bytes divided by 255, but not the training data?)" if high.max() == 255 and now.max() <= 1 else ""
         )
         return (
-            f"these examples fill less than a hundredth of the range that was fitted: they reach to {now.max():g}, and it was fitted to "
+            f"these examples cover less than a hundredth of the training range: their maximum is {now.max():g}, that of the training data "
             f"{before.max():g}; they seem to be in another unit{bytes_}"
         )
     found = np.fmin.reduce(ends[:, 0], 0), np.fmax.reduce(ends[:, 1], 0)
-    shrunk = (~np.isnan(ends[:, 0])).sum(0) >= _LEAST
+    shrunk = (~np.isnan(ends[:, 0])).sum(0) >= _MIN_ROWS
     shrunk &= _shrunk(found, (low, high)) | _shrunk((-found[1], -found[0]), (-high, -low))
     if shrunk.any():
         return _sentence(
@@ -196,11 +193,11 @@ def _doubt(values: Array, extent: Extent, where: Positions, still: bool, most: f
 
 
 def _shrunk(found: tuple[Doubles, Doubles], fitted: tuple[Doubles, Doubles]) -> NDArray[np.bool_]:
-    """Which units of positive numbers are far smaller than what was fitted, and still vary."""
+    """The groups of positive values that are far smaller than the training data and still vary."""
     (least, largest), (low, high) = found, fitted
     positive = (low > 0) & (least > 0) & (largest > least) & (high > low)
-    middles = np.sqrt(np.abs(low)) * np.sqrt(np.abs(high)), np.sqrt(np.abs(least)) * np.sqrt(np.abs(largest))
-    return np.asarray(positive & (low > _GAP * largest) & (middles[0] > _SHRUNK * middles[1]))
+    centers = np.sqrt(np.abs(low)) * np.sqrt(np.abs(high)), np.sqrt(np.abs(least)) * np.sqrt(np.abs(largest))
+    return np.asarray(positive & (low > _GAP_FACTOR * largest) & (centers[0] > _CENTER_FACTOR * centers[1]))
 
 
 def _sentence(
@@ -212,7 +209,7 @@ def _sentence(
     still: bool,
     rows: str = "most",
 ) -> str:
-    """Which unit lies beyond what was fitted, and the likely reason."""
+    """The warning: which group is outside the training range, and the likely reason."""
     unit, count = int(beyond[0]), len(fitted[0])
     shape, own = shapes
     low, high = (float(side[unit]) for side in fitted)
@@ -227,18 +224,18 @@ def _sentence(
         what = f"channel {unit}"
     more = f" and {len(beyond) - 1:,} more" if len(beyond) > 1 else ""
     if still and low == high:
-        reason = "partial_fit(X, scaling_sample=) takes at first a sample of all that will come"
+        reason = "pass a sample of the whole stream as scaling_sample in the first partial_fit"
     elif low == high:
-        reason = "a model learns nothing of what never varies"
+        reason = "a model learns nothing about a constant feature"
     elif high <= 1 and low >= 0 and least >= 0 and 1 < largest <= 255:
-        reason = "they seem to be bytes, and it was fitted on numbers in [0, 1]: divide by 255"
+        reason = "they seem to be bytes, and the training data was in [0, 1]: divide by 255"
     elif own == shape and count > 1:
         reason = "is it in another unit, or are the columns in another order?"
     else:
         reason = "it seems to be in another unit"
-    between = f"it never varied from {low:g} when it was fitted" if low == high else f"fitted were {low:g} to {high:g}"
+    between = f"always {low:g} in the training data" if low == high else f"{low:g} to {high:g} in the training data"
     middle = f"{least:g}" if least == largest else f"{least:g} to {largest:g}"
     return (
-        f"{what}{more} {'lie' if what == 'these examples' or more else 'lies'} far outside of the range that was fitted: {middle} in "
-        f"{rows} rows, and {between}; {reason}"
+        f"{what}{more} {'lie' if what == 'these examples' or more else 'lies'} far outside the training range: {middle} in "
+        f"{rows} rows, {between}; {reason}"
     )

@@ -167,7 +167,7 @@ def test_other_examples_are_refused_and_the_checkpoint_stays_good(tmp_path: Path
     changed = X.copy()
     changed[3, 4] += 1e-3
     for other in (changed, X[:-1], X.astype(np.float64)):
-        with pytest.raises(DataError, match="interrupted on other examples"):
+        with pytest.raises(DataError, match="requires the examples of the interrupted training"):
             cut.resume(other, validation_data=validation)
     with pytest.raises(DataError, match=r"validation examples of the interrupted training: give them too"):
         cut.resume(X)

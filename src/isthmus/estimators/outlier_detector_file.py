@@ -123,7 +123,7 @@ def _check_threshold(detector: Any, part: DetectorPart, scores: list[float], off
         )
     if detector.contamination is not None:
         if detector.false_alarm_rate is not None:
-            raise ValueError("contamination and false_alarm_rate are two ways to a threshold")
+            raise ValueError("contamination and false_alarm_rate both set the threshold")
         _refuse("offset", not math.isfinite(offset), "is not finite")
         return
     k = detector._rank(len(scores))

@@ -374,7 +374,7 @@ def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
 
     with pytest.raises(NotPossibleError, match=r"contains a detector \(for `isthmus detect`\)"):
         load_autoencoder(files / "detector")
-    with pytest.raises(NotPossibleError, match="the file of a classifier, which `isthmus finetune` takes"):
+    with pytest.raises(NotPossibleError, match=r"contains a classifier \(for `isthmus finetune`\)"):
         load_autoencoder(files / "classifier")
 
 

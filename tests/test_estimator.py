@@ -175,7 +175,7 @@ def test_checked_examples_of_other_columns_are_refused(table: np.ndarray) -> Non
     ae = quick().fit(pd.DataFrame(table, columns=list("abcde")))
     ae.encode(Examples(table, tuple("abcde")))
     ae.encode(Examples(table))
-    with pytest.raises(DataError, match=r"column 'b' stands where 'a' did \(a, b, c, d, e\)"):
+    with pytest.raises(DataError, match=r"column 'b' is in the place of 'a' \(expected a, b, c, d, e\)"):
         ae.encode(Examples(table, tuple("bacde")))
     with pytest.raises(DataError, match="their number differs"):
         ae.encode(Examples(table, tuple("abcd")))
@@ -183,7 +183,7 @@ def test_checked_examples_of_other_columns_are_refused(table: np.ndarray) -> Non
 
 def test_a_shape_that_would_fit_is_said_to() -> None:
     ae = quick().fit(np.random.default_rng(0).random((20, 4, 6)))
-    with pytest.raises(DataError, match=r"examples are \(24,\), but .* \(4, 6\); reshape X"):
+    with pytest.raises(DataError, match=r"examples have shape \(24,\), but .* \(4, 6\); reshape X"):
         ae.encode(np.ones((3, 24)))
     with pytest.raises(
         DataError, match=r"examples have shape \(6, 6\), but this autoencoder was fitted on shape \(4, 6\)$"

@@ -320,7 +320,7 @@ def test_counts_are_those_of_the_autoencoder(figures: Any) -> None:
 
 def test_examples_that_do_not_fit_are_named() -> None:
     ae, X = SYSTEMS["table"], HELD_OUT["table"]
-    with pytest.raises(DataError, match=r"examples of X are \(11,\).*fitted on \(12,\)"):
+    with pytest.raises(DataError, match=r"examples of X have shape \(11,\).*fitted on shape \(12,\)"):
         evaluate(ae, X[:, 1:])
     with pytest.raises(DataError, match="examples of train"):
         evaluate(ae, X, train=X[:, 1:])

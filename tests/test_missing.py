@@ -417,7 +417,7 @@ def test_figures_are_of_the_columns_that_were_fitted() -> None:
     assert evaluate(ae, frame).errors.mse > 0
     with pytest.raises(
         DataError,
-        match="the examples of X have other columns than this autoencoder was fitted on: column 'c' stands where 'a' did",
+        match="the columns of the examples of X differ from those that this autoencoder was fitted on: column 'c' is in the place of 'a'",
     ):
         evaluate(ae, frame[list("cba")])
 

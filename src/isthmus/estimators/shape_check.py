@@ -1,4 +1,4 @@
-"""Whether examples have the shape and the columns that an autoencoder was fitted on: one check for all that takes examples."""
+"""Checks that examples have the shape and the column names of the training data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isthmus.text import printable
 
 __all__ = ["check_shape_and_columns"]
 
-_LISTED = 10  # names in a message
+_MAX_LISTED = 10  # names in a message
 
 
 class _HasShape(Protocol):
@@ -28,26 +28,29 @@ def check_shape_and_columns(
     of: str = "this autoencoder",
     hint: str = "",
 ) -> None:
-    """`DataError` unless examples fit an autoencoder.
+    """`DataError` unless examples have the shape and the columns of an autoencoder's training data.
 
     Args:
         ae: the fitted autoencoder.
-        shape: of one example.
-        columns: the names of the features, None where they have none.
-        what, of: what the examples and the autoencoder are called in the sentence.
-        hint: what to do about another shape, where its axes do not say it.
+        shape: the shape of one example.
+        columns: the names of the features, None if they have no names.
+        what, of: the names of the examples and of the autoencoder in the message.
+        hint: what to do about a different shape, unless the axes already show it.
     """
-    known: tuple[Any, ...] = tuple(getattr(ae, "feature_names_in_", ()))
-    if known and columns is not None and columns != known:
-        raise DataError(f"{what} have other columns than {of} was fitted on: {_difference(known, columns)}")
+    expected: tuple[Any, ...] = tuple(getattr(ae, "feature_names_in_", ()))
+    if expected and columns is not None and columns != expected:
+        raise DataError(
+            f"the columns of {what} differ from those that {of} was fitted on: {_difference(expected, columns)}"
+        )
     if shape != ae.shape_:
         same = math.prod(shape) == math.prod(ae.shape_)
         how = how_to_fit(shape, ae.shape_) or hint or ("reshape X to (n, *shape_)" if same else "")
         raise DataError(f"{what} have shape {shape}, but {of} was fitted on shape {ae.shape_}{how and f'; {how}'}")
 
 
-def _difference(known: tuple[Any, ...], columns: tuple[str, ...]) -> str:
-    """Which name is another one, and the names that are known."""
-    wrong = next(((a, b) for a, b in zip(known, columns, strict=False) if a != b), None)
-    reason = f"column {wrong[1]!r} stands where {wrong[0]!r} did" if wrong else "their number differs"
-    return f"{reason} ({', '.join(map(printable, known[:_LISTED]))}{', ...' if len(known) > _LISTED else ''})"
+def _difference(expected: tuple[Any, ...], columns: tuple[str, ...]) -> str:
+    """The first name that differs, and the expected names."""
+    wrong = next(((a, b) for a, b in zip(expected, columns, strict=False) if a != b), None)
+    reason = f"column {wrong[1]!r} is in the place of {wrong[0]!r}" if wrong else "their number differs"
+    listed = ", ".join(map(printable, expected[:_MAX_LISTED]))
+    return f"{reason} (expected {listed}{', ...' if len(expected) > _MAX_LISTED else ''})"

@@ -371,7 +371,7 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_detect_names_the_row_and_the_column(table_run: Path) -> None:
     done = run("detect", "r", "--data", "new.csv", cwd=table_run)
     assert done.returncode == 0, done.stderr
-    assert "probability of at most 0.03846, calibrated on 25 examples" in done.stdout
+    assert "probability of at most 0.03846, calibrated on 25 held-out examples" in done.stdout
     with open(table_run / "anomalies.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 30

@@ -43,7 +43,7 @@ LONG = {  # what is longer, and why that reads better than two
     "cli.apply:detect": "a verb with its options",
     "cli.train:sweep": "a verb with its options",
     "data.tables.dialect:sniff": "one decision after the other",
-    "estimators.unit_check:_doubt": "one rule after the other",
+    "estimators.unit_check:_unit_warning": "one rule after the other",
 }
 
 

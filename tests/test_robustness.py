@@ -25,8 +25,8 @@ from isthmus.corruptions import Clean, Corruption, GaussianNoise, Masking, Occlu
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import denoising_baselines, evaluate
 from isthmus.evaluation.corruption_levels import corruption_levels
-from isthmus.evaluation.denoising_baselines import Pairs, chosen, linear_map, ridge, suited
-from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
+from isthmus.evaluation.denoising_baselines import Pairs, chosen, ridge, ridge_regression, suited
+from isthmus.evaluation.robustness_curve import AUTOENCODER, IDENTITY, Restored, Robustness, robustness
 from isthmus.experiments.measured_figures import drawing
 from isthmus.likelihoods import Normal
 
@@ -90,7 +90,7 @@ def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:
 
 def test_a_linear_map_of_nothing_is_the_mean(rng: np.random.Generator) -> None:
     clean = rng.normal(size=(30, 2, 3))
-    for restore in linear_map(Pairs(np.zeros_like(clean), clean)).values():
+    for restore in ridge_regression(Pairs(np.zeros_like(clean), clean)).values():
         np.testing.assert_allclose(restore(np.zeros((4, 2, 3))), np.broadcast_to(clean.mean(0), (4, 2, 3)))
 
 
@@ -125,9 +125,9 @@ def test_the_setting_is_the_best_on_the_other_training_examples(rng: np.random.G
 
 def test_doing_nothing_costs_what_the_noise_is(ae: Autoencoder, digits: data.Dataset) -> None:
     result = robustness(ae, digits.train, levels=(0.0, 0.3, 0.9), n=1000)
-    assert one(result, NOTHING, 0.0).mse == pytest.approx(0, abs=1e-12)
+    assert one(result, IDENTITY, 0.0).mse == pytest.approx(0, abs=1e-12)
     for level in (0.3, 0.9):
-        figure = one(result, NOTHING, level)
+        figure = one(result, IDENTITY, level)
         assert figure.mse == pytest.approx(level**2, rel=0.02)  # 192,000 numbers
         assert figure.psnr == pytest.approx(-20 * np.log10(level), abs=0.1)
         assert figure.spread is not None
@@ -139,7 +139,7 @@ def test_doing_nothing_costs_what_the_noise_is(ae: Autoencoder, digits: data.Dat
 def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Dataset) -> None:
     result = robustness(ae, digits.test, levels=0.4, draws=1)
     figures = evaluate(ae, digits.test)
-    assert one(result, NOTHING).mse == pytest.approx(figures.denoising.mse_corrupted, rel=1e-6)
+    assert one(result, IDENTITY).mse == pytest.approx(figures.denoising.mse_corrupted, rel=1e-6)
     assert one(result, AUTOENCODER).mse == pytest.approx(figures.denoising.mse_denoised, rel=1e-6)
     assert one(result, AUTOENCODER).trained
     assert one(result, AUTOENCODER).spread is None
@@ -147,10 +147,10 @@ def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Datas
 
 def test_what_learned_to_restore_does(result: Robustness) -> None:
     here = result.at("GaussianNoise", 0.4)
-    assert here[AUTOENCODER].mse < 0.3 * here[NOTHING].mse
+    assert here[AUTOENCODER].mse < 0.3 * here[IDENTITY].mse
     assert here[AUTOENCODER].mse < 0.6 * here["training mean"].mse
-    assert here["ridge regression"].mse < here["median filter"].mse < here[NOTHING].mse
-    assert set(here) == {NOTHING, AUTOENCODER, *denoising_baselines.BASELINES}
+    assert here["ridge regression"].mse < here["median filter"].mse < here[IDENTITY].mse
+    assert set(here) == {IDENTITY, AUTOENCODER, *denoising_baselines.BASELINES}
 
 
 def test_a_linear_autoencoder_cannot_beat_the_linear_map(digits: data.Dataset) -> None:
@@ -182,7 +182,7 @@ def test_nothing_is_fitted_on_what_is_measured(ae: Autoencoder, digits: data.Dat
     for method in PLAIN:  # products of other sizes are rounded otherwise
         np.testing.assert_allclose(one(whole, method).sample[:k], one(half, method).sample, atol=1e-5)
     none = robustness(ae, digits.test, levels=0.4)
-    assert none.methods == (NOTHING, AUTOENCODER)
+    assert none.methods == (IDENTITY, AUTOENCODER)
     assert set(none.left_out.values()) == {"no training examples were given"}
 
 
@@ -220,9 +220,9 @@ def test_tables_are_compared_in_scaled_numbers(rng: np.random.Generator) -> None
     X = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) * [1, 10, 1000, 0] + 5  # the last column is constant
     ae = trained(X, GaussianNoise(0.5))
     result = robustness(ae, X[:90], train=X[90:], levels=0.5, baselines=None)
-    assert result.methods == (NOTHING, AUTOENCODER, *PLAIN)
+    assert result.methods == (IDENTITY, AUTOENCODER, *PLAIN)
     assert "are no pictures" in result.left_out["median filter"]
-    nothing, mean = one(result, NOTHING), one(result, "training mean")
+    nothing, mean = one(result, IDENTITY), one(result, "training mean")
     assert nothing.mse_scaled == pytest.approx(0.25, rel=0.1)
     deviations = np.array([*X.std(0)[:3], 1.0])
     assert nothing.mse == pytest.approx(0.25 * np.square(deviations).mean(), rel=0.2)
@@ -317,7 +317,7 @@ def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, 
     assert names == ["original", "corrupted", *result.methods[1:]]
     with pytest.raises(DataError, match=r"invalid kind=.*: expected one of GaussianNoise"):
         plots.restorations(result, kind="Masking")
-    corrupted = one(result, NOTHING, 0.4).sample
+    corrupted = one(result, IDENTITY, 0.4).sample
     np.testing.assert_allclose(one(result, AUTOENCODER, 0.4).sample, ae.reconstruct(corrupted), atol=1e-6)
     shown = drawing("restorations")(ae, digits.test, levels=0.4, n=2)
     assert "2 examples corrupted by GaussianNoise at 1 level" in str(shown.get_label())
@@ -349,7 +349,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
     with open(tmp_path / "r/robustness.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["kind"], row["level"], row["method"]) for row in rows[:3]] == [
-        ("GaussianNoise", "0.3", NOTHING),
+        ("GaussianNoise", "0.3", IDENTITY),
         ("GaussianNoise", "0.3", AUTOENCODER),
         ("GaussianNoise", "0.3", "median filter"),
     ]
@@ -371,7 +371,7 @@ def test_without_the_extra_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyP
         monkeypatch.setitem(sys.modules, name, None)
     X = rng.random((30, 6, 6), dtype=np.float32)
     result = robustness(trained(X, GaussianNoise(0.2)), X[:10], train=X[10:], levels=0.2)
-    assert result.methods == (NOTHING, AUTOENCODER, "training mean", "ridge regression", "median filter")
+    assert result.methods == (IDENTITY, AUTOENCODER, "training mean", "ridge regression", "median filter")
 
 
 def test_an_earlier_name_of_a_baseline_is_answered_with_the_new_one(ae: Autoencoder, digits: data.Dataset) -> None:

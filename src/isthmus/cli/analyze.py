@@ -115,7 +115,7 @@ def robustness(
     if as_json:
         say_json(result.to_dict())
         return
-    table([f"{counted(result.n_examples, 'example')} of {name}, spoilt by", *result.methods], result.rows())
+    table([f"{counted(result.n_examples, 'example')} of {name}, corrupted by", *result.methods], result.rows())
     for note in result.notes():
         say(note)
     say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *pictures))}")

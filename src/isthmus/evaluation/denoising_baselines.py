@@ -24,13 +24,13 @@ __all__ = [
     "Pairs",
     "chosen",
     "is_picture",
-    "linear_map",
-    "mean_example",
     "median_filter",
     "non_local_means",
     "ridge",
+    "ridge_regression",
     "suited",
     "total_variation",
+    "training_mean",
 ]
 
 Array = NDArray[Any]
@@ -44,13 +44,13 @@ class Pairs(NamedTuple):
     clean: Array
 
 
-def mean_example(pairs: Pairs) -> dict[str, Restore]:
+def training_mean(pairs: Pairs) -> dict[str, Restore]:
     """The mean of the training examples, whatever is given: what can be known without looking."""
     mean = pairs.clean.mean(0, dtype=np.float64)
     return {"": lambda x: np.broadcast_to(mean, x.shape)}
 
 
-def linear_map(pairs: Pairs) -> dict[str, Restore]:
+def ridge_regression(pairs: Pairs) -> dict[str, Restore]:
     """The best linear map of an example's numbers, in closed form: what Wiener's filter (1949) is without its assumption of stationarity.
 
     Settings are strengths of a ridge, as shares of the mean eigenvalue of the spoilt examples' scatter.
@@ -123,8 +123,8 @@ def total_variation(pairs: Pairs) -> dict[str, Restore]:
 
 
 BASELINES: dict[str, Callable[[Pairs], dict[str, Restore]]] = {
-    "training mean": mean_example,
-    "ridge regression": linear_map,
+    "training mean": training_mean,
+    "ridge regression": ridge_regression,
     "median filter": median_filter,
     "non-local means": non_local_means,
     "total variation": total_variation,

@@ -33,11 +33,11 @@ from isthmus.evaluation.results import shown
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
 
-__all__ = ["AUTOENCODER", "NOTHING", "Restored", "Robustness", "robustness"]
+__all__ = ["AUTOENCODER", "IDENTITY", "Restored", "Robustness", "robustness"]
 
 Array = NDArray[Any]
 
-NOTHING, AUTOENCODER = "identity", "autoencoder"
+IDENTITY, AUTOENCODER = "identity", "autoencoder"
 _EXAMPLES, _MOST = 500, 2**20  # measured unless told otherwise: examples, and numbers
 _FITTED, _FITTED_NUMBERS = 100_000, 2**24  # baselines are fitted on no more training examples, nor on more numbers
 _CHOSEN, _CHOSEN_NUMBERS = 256, 2**16  # and their settings chosen on no more than these others
@@ -251,7 +251,7 @@ def robustness(
     data_range, scale = data_range_of(ae, values), ae.model_.scale.cpu().double().numpy()
     figures: list[Restored] = []
     for way in ways:
-        methods = {NOTHING: ("", _filling(ae)), AUTOENCODER: ("", ae.reconstruct)}
+        methods = {IDENTITY: ("", _filling(ae)), AUTOENCODER: ("", ae.reconstruct)}
         methods |= _baselines(ae, names, fitted_on, way.corruption, random_state)
         corrupted = [ae.corrupt(clean, random_state + draw, way.corruption) for draw in range(draws)]
         figures += [

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness
+from isthmus.evaluation.robustness_curve import AUTOENCODER, IDENTITY, Restored, Robustness
 from isthmus.plots.figure import panels, save_png
 from isthmus.plots.grids import ImageShape, array_image_shape, as_cells, grid, limits
 from isthmus.plots.result_check import requires_result
@@ -21,7 +21,7 @@ from isthmus.plots.result_check import requires_result
 __all__ = ["restorations", "robustness", "save"]
 
 _MEASURED = "isthmus.robustness(ae, X)"
-COLORS = {AUTOENCODER: "C0", NOTHING: "0.55"}
+COLORS = {AUTOENCODER: "C0", IDENTITY: "0.55"}
 BASELINE_COLORS = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is gray
 MIN_SPACING = 0.055  # fraction of the height of the axes between two labels
 
@@ -71,7 +71,7 @@ def _curve(axes: Axes, figures: list[Restored], methods: tuple[str, ...]) -> Non
     if figures[0].level > figures[-1].level:
         axes.invert_xaxis()
     for each in figures:
-        if each.trained and each.method == NOTHING:
+        if each.trained and each.method == IDENTITY:
             axes.axvline(each.level, color="0.6", linestyle=":", linewidth=1, zorder=1)
             place = blended_transform_factory(axes.transData, axes.transAxes)
             axes.text(each.level, 1.0, "as trained", transform=place, ha="center", va="bottom", fontsize=8, color="0.4")
@@ -149,7 +149,7 @@ def restorations(result: Robustness, *, kind: str | None = None, image_shape: Im
     k = len(result.originals)
     rows = {"original": np.concatenate([result.originals] * len(levels))}
     for method in result.methods:
-        name = "corrupted" if method == NOTHING else method
+        name = "corrupted" if method == IDENTITY else method
         rows[name] = np.concatenate([result.at(kind, level)[method].sample for level in levels])
     image_shape = array_image_shape(result.originals, image_shape)
     cells = np.stack([as_cells(row, image_shape) for row in rows.values()])

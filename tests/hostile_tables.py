@@ -315,7 +315,7 @@ TABLES: dict[str, Table] = {
     "names alone": _table("a,b\n", "has no rows of data"),
     "comments alone": _table("# a\n\n# b\n", "has no rows of data"),
     "blanks alone": _table(" \n\t\n", "has no rows of data"),
-    "labels alone": _table("a\n1\n", "no column beside its labels and id to learn", labels="a"),
+    "labels alone": _table("a\n1\n", "no feature column: all its columns are labels or id", labels="a"),
     "labels and id": _table("a,b\n1,2\n", "both labels and id", labels="a", id="a"),
     "a huge cell": _table("a,b\n1,2\n" + "x" * (5 << 20) + ",4\n", "column 'a' holds text .line 3 .*xxx ..."),
     "a huge number": _table("a,b\n" + "1" * 100_000 + ",2\n", Right([[float("inf"), 2]], ("a", "b"))),

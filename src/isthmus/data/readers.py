@@ -174,10 +174,10 @@ def _read(
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
     kind = _kind(path)
     if options.resize is not None and (kind != "images" or min(options.resize) < 1):
-        raise DataError(f"a resize to {options.resize} cannot be: it is (height, width) in pixels, for images")
+        raise DataError(f"invalid resize={options.resize}: expected (height, width) in pixels, for images")
     for name, value in options.given().items():
         if name not in _TAKES[kind]:
-            raise DataError(f"{name}={value!r} cannot be: {shown(path)} is no {_FOR[name]}")
+            raise DataError(f"invalid {name}={value!r}: {shown(path)} is no {_FOR[name]}")
     if reused is not None:  # whose labels and id the readers of tables look for themselves
         options = options.over(reused.options.replace(labels=None, id=None, skip_broken=False, skip_lines=()))
     if kind == "images":

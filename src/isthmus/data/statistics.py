@@ -126,8 +126,8 @@ class DataStatistics:
     def ends_for(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         """The least and the largest numbers over axes along which figures of a shape, broadcast to examples, are the same."""
         kept = {axes: tuple(n for axis, n in enumerate(self.values.shape) if axis not in axes) for axes in self._ends}
-        iter_fit = (axes for axes, each in kept.items() if np.broadcast_shapes(each, shape) == each)
-        return self.ends(next(iter_fit, (0,)))
+        fitting_axes = (axes for axes, each in kept.items() if np.broadcast_shapes(each, shape) == each)
+        return self.ends(next(fitting_axes, (0,)))
 
     def sums(self, axes: Axes) -> tuple[Array, Array]:
         """The sums over some axes, in double precision, and how many numbers each has."""

@@ -85,8 +85,8 @@ def choose(
     elif reused is not None and reused.features is not None:
         notes = [*notes, f"{where} has no names of columns: they are taken for those of the run, in its order"]
     if not kept:
-        beside = " beside its labels and id" if labels is not None or key is not None else ""
-        raise NoColumnError(f"{where} has no column{beside} to learn: give at least one with numbers")
+        reason = ": all its columns are labels or id" if labels is not None or key is not None else ""
+        raise NoColumnError(f"{where} has no feature column{reason}; add at least one numeric column")
     notes = [*(f"left out: column '{printable(columns[place])}', {why}" for place, why in unasked.items()), *notes]
     return Chosen(tuple(kept), labels, key, tuple(notes))
 

@@ -130,7 +130,7 @@ def _delimiter(lines: list[str], said: str | None) -> str:
     if said is not None:
         spelled = {"tab": "\t", "\\t": "\t", "blank": "blanks", "space": "blanks", " ": "blanks"}.get(said, said)
         if spelled != "blanks" and (len(spelled) != 1 or spelled in '"\n\r'):
-            raise DataError(f"delimiter={said!r} cannot be: give one character, tab or blanks")
+            raise DataError(f"invalid delimiter={said!r}: expected one character, tab or blanks")
         return spelled
     ranked = {each: _fit(_rows(lines, each), each) for each in _DELIMITERS}
     best = max(_DELIMITERS, key=lambda each: ranked[each])

@@ -26,7 +26,7 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
     """
     for name, value in options.given().items():
         if name not in _TAKES:
-            raise DataError(f"{name}={value!r} cannot be: a frame takes {'=, '.join(_TAKES)}=")
+            raise DataError(f"invalid {name}={value!r}: a frame takes {'=, '.join(_TAKES)}=")
     columns = column_names(frame) or ()
     named_once(columns)
     chosen = choose(columns, True, options, reused, _WHERE)

@@ -293,7 +293,7 @@ def test_examples_that_changed_before_the_first_checkpoint_are_said(tmp_path: Pa
     np.savetxt(tmp_path / "x.csv", X + 1, delimiter=",")
     done = shell("@", "resume", "r", cwd=tmp_path)
     assert done.returncode == 1
-    assert "isthmus: the examples that the run held out are not in x.csv any more" in done.stderr
+    assert "isthmus: the examples that the run held out are no longer in x.csv" in done.stderr
     assert (tmp_path / "r" / CHECKPOINT).exists()
 
 

@@ -333,5 +333,5 @@ def test_the_command_line_learns_labels_and_tells_them(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "new.csv")["label"].tolist() == lines["label"][:7].tolist()
     none = cli("finetune", "run", "--data", "new.npy", cwd=tmp_path)
     assert none.returncode == 1
-    assert "new.npy has no labels to learn; name labeled data" in none.stderr
+    assert "new.npy has no labels: give labeled data" in none.stderr
     assert cli("finetune", "run", "--out", "x.txt", cwd=tmp_path).returncode == 2

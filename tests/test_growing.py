@@ -70,9 +70,9 @@ def test_nothing_trained_on_is_measured_on(how: str) -> None:
         np.testing.assert_array_equal(after.train, before.train)
         np.testing.assert_array_equal(after.test, before.test)
     else:
-        assert "not there any more" in " ".join(after.notes)
+        assert "removed since training" in " ".join(after.notes)
     new = {"appended": 31, "put before": 31, "all at once": 31, "wider type": 31}.get(how, 0)
-    copies = "100 of 200 examples are further copies of examples of the training: nothing is measured on them"
+    copies = "100 of 200 examples are additional copies of examples of the run: they are not evaluated"
     assert (copies in " ".join(after.notes)) == (how == "doubled")
     said = f"{new} of {len(now)} examples are new since training: not trained on and not held out"
     assert (said in " ".join(after.notes)) == (new > 0)
@@ -86,7 +86,7 @@ def test_equal_examples_are_on_one_side() -> None:
     assert 1 <= len(part.test) <= 20
     same = split(data(np.ones((50, 2))), "error")
     assert len(same.test) == 5
-    assert "held-out ones have copies among the others" in same.notes[0]
+    assert "held-out examples have copies in the training part" in same.notes[0]
     again = recover_split(same.record, data(np.ones((60, 2))), "error")  # type: ignore[arg-type]
     assert (len(again.train), len(again.test)) == (45, 5)
 
@@ -115,7 +115,7 @@ def test_other_data_are_measured_without_what_was_trained_on() -> None:
     assert split_other(part.record, data(NEW), "error").notes == ()
     with pytest.raises(DataError, match="trained on all examples"):
         split_other(part.record, data(part.train), "error")
-    with pytest.raises(DataError, match=r"held out are not in x\.csv any more"):
+    with pytest.raises(DataError, match=r"held out are no longer in x\.csv"):
         recover_split(part.record, data(part.train), "error")  # type: ignore[arg-type]
 
 
@@ -259,7 +259,7 @@ def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, g
     }
     said = says(*(word.format(**positions) for word in SAYING[verb]))
     assert NOTE in said
-    assert "what is measured, is on the 10 held out" in said
+    assert "the evaluation uses the 10 held-out examples" in said
     if verb in {"encode", "reconstruct"}:
         made = np.load(tmp_path / "out.npy")
         ae = run_folder.open_run(grown / "run")
@@ -268,7 +268,7 @@ def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, g
         assert "10 held-out examples" in said
     if verb == "finetune":
         assert "10 held-out examples" in said
-        assert "learned from 90 labels" in said
+        assert "trained on 90 labels" in said
 
 
 @pytest.mark.promise(25)
@@ -379,4 +379,4 @@ def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
             run_folder.save_checkpoint(tmp_path / "again", ae, origin, run_record.RunInfo("deep"), part.record)
             break
     table(path, ROWS[3:])
-    assert "that training began with are not in x.csv any more" in says("resume", str(tmp_path / "again"), code=1)
+    assert "at the start of training are no longer in x.csv" in says("resume", str(tmp_path / "again"), code=1)

@@ -477,7 +477,7 @@ def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path
     assert least == pytest.approx(-ae.score(found.validation[:7]), rel=1e-5)
     judged = json.loads(run("evaluate", "r", "--json", cwd=tmp_path))
     assert "early_stopping" not in judged  # validation examples of their own chose the model
-    assert judged["errors"]["mse"] == pytest.approx(isthmus.evaluate(ae, found.test).errors.mse)
+    assert judged["errors"]["mse"] == pytest.approx(isthmus.evaluate(ae, found.test).mse)
     assert "whose 9 examples are not taken" in run("encode", "r", "--data", "data", cwd=tmp_path)
 
     verb = ("detect", "r", "--data", "data/test", "--false-alarm-rate", "0.3", "--normal")

@@ -1,4 +1,4 @@
-"""Labels learned from a run: how well they are told, beside the same net from scratch, and what they are for other examples."""
+"""Classifiers fine-tuned from a run: their accuracy compared with the same network from scratch, and labels of other examples."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FinetuneResult(Result):
-    """A classifier that learned labels from a run.
+    """A classifier trained from a run, and its accuracy.
 
     Attributes:
         classifier: the one whose ``frozen`` and ``pretrain`` were requested; by default the fine-tuned one.
-        accuracies: the share of the held-out examples that each way of learning tells right, between 0 and 1.
-        way: which of the ways of learning that is.
-        n_learned, n_tested: how many labeled examples were learned from, and held out.
-        n_unlabeled: how many examples to learn from, and how many held-out ones, have no label, and were left out.
-        n_unknown, unknown: how many held-out examples are of classes that none of the learned labels is of, and these.
+        accuracies: accuracy of each method on the held-out examples, between 0 and 1.
+        way: the method of `classifier`.
+        n_learned, n_tested: numbers of labeled training and held-out examples.
+        n_unlabeled: numbers of training and held-out examples without a label, which are left out.
+        n_unknown, unknown: number of held-out examples of classes without training labels, and the names of these classes.
     """
 
     classifier: AutoencoderClassifier
@@ -51,12 +51,12 @@ class FinetuneResult(Result):
     unknown: str = ""
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """The accuracies, for people."""
-        header = [f"learned from {self.n_learned:,} labels", f"right of {self.n_tested:,} held-out examples"]
+        """The accuracies as text."""
+        header = [f"trained on {self.n_learned:,} labels", f"accuracy on {self.n_tested:,} held-out examples"]
         return header, [[name, f"{share:.2%}"] for name, share in self.accuracies.items()]
 
     def note(self) -> str:
-        """What was left out, and what cannot be told right; "" if nothing was."""
+        """What was left out or cannot be classified correctly; "" if nothing was."""
         said = []
         if any(self.n_unlabeled):
             learned, tested = self.n_unlabeled
@@ -66,8 +66,8 @@ class FinetuneResult(Result):
             )
         if self.n_unknown:
             said.append(
-                f"{self.n_unknown:,} of {self.n_tested:,} held-out examples are of classes that none of the learned labels is of "
-                f"({self.unknown}): they cannot be told right, and count as wrong"
+                f"{self.n_unknown:,} of {self.n_tested:,} held-out examples are of classes without training labels "
+                f"({self.unknown}): they count as classified wrongly"
             )
         return "; ".join(said)
 
@@ -115,14 +115,12 @@ def taught(
         "autoencoder": ae,
     }
     if part.train_labels is None or part.test_labels is None:
-        raise DataError(
-            f"{dataset.name} has no labels to learn; name labeled data, with --labels the column that holds them"
-        )
+        raise DataError(f"{dataset.name} has no labels: give labeled data, and with --labels the column of the labels")
     y, truth = class_labels(part.train_labels, len(part.train)), class_labels(part.test_labels, len(part.test))
     for what, labels in (("training", y), ("held-out", truth)):
         if labels.n_unlabeled == len(labels):
             raise DataError(
-                f"none of the {len(labels):,} {what} examples of {dataset.name} has a label: give some a label"
+                f"none of the {len(labels):,} {what} examples of {dataset.name} has a label: label some of them"
             )
     some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
     if labeled is not None and labeled < len(some):
@@ -155,9 +153,16 @@ def write(
     truth: Array | None = None,
     keys: Mapping[str, Array] | None = None,
 ) -> None:
-    """A line for each example, its likeliest label and how likely it is, and its own label if it has one: the whole file or the old one.
+    """Writes one row per example: its most probable label, the probability, and its true label if known.
 
-    keys: by name what says which example each row is, beside its number from 0: its line in the file, its id.
+    The file is replaced atomically.
+
+    Args:
+        path: the CSV file.
+        classifier: a fitted classifier.
+        X: examples (n, *shape).
+        truth: their labels (n,), if known.
+        keys: further columns that identify each example, by name, such as its line in the file or its id.
     """
     keys = keys or {}
     chances = classifier.predict_proba(X)

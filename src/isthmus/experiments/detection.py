@@ -1,4 +1,4 @@
-"""What a detector says of examples, written as a table and a figure."""
+"""The result of anomaly detection, written as a table and a figure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["csv_path", "draw", "write"]
 
 
 def csv_path(out: Path | None, usual: str) -> Path:
-    """Where the table is to be written; known to be possible before the work that makes it."""
+    """The path of the table. It is checked before the computation starts."""
     path = Path(usual) if out is None else out
     if path.suffix != ".csv":
-        raise RecordError(f"--out {path}: the table is written as .csv; let the name end so")
+        raise RecordError(f"--out {path}: the table is written as CSV: give a name that ends in .csv")
     if not path.parent.is_dir():
-        raise DataError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise DataError(f"--out {path}: there is no folder {path.parent}: create it first")
     check_writable(path)
     return path
 
 
 def write(path: Path, found: DetectionResult) -> None:
-    """A line for each example, the whole file or the old one."""
+    """Writes one row per example. The file is replaced atomically."""
     header, *rows = found.lines()
     write_csv(path, header, rows)
 
 
 def draw(path: Path, found: DetectionResult) -> Path | None:
-    """Next to the table, the most anomalous images and where their errors are; None where examples are no images."""
+    """Draws the most anomalous images and the positions of their errors, next to the table; None where examples are no images."""
     if found.extremes.originals.ndim not in {3, 4}:
         return None
     from isthmus import plots

@@ -1,8 +1,8 @@
-"""What a run remembers of its examples: a key of each, and which of them are held out.
+"""The membership record of a run: a key of each example, and which examples are held out.
 
-Each example has a key, a hash of its values, and another of them as float32, where that differs: the same table may come in
-either precision. Equal examples have equal keys. A run keeps the keys of all its examples in their order (8 or 16 bytes each),
-so that each example of data that changed is known as trained on, held out, or new.
+The key of an example is a hash of its values. A second key hashes the values as float32 where that differs, because the same
+table may come in either precision. Equal examples have equal keys. A run stores the keys of all examples in their order (8 or
+16 bytes each). With them each example of changed data is recognized as trained on, held out, or new.
 """
 
 from __future__ import annotations
@@ -41,34 +41,35 @@ __all__ = [
 Array = NDArray[Any]
 Keys = NDArray[np.uint64]
 FILE = "split.safetensors"
-REMEMBERED = 1 << 24  # examples whose keys are kept, 128 MiB
-HELD_OUT = np.uint64(1)  # the bit of a key that says so
-_SEED = 15  # of the weights of the positions in an example
+REMEMBERED = 1 << 24  # largest number of examples whose keys are stored, 128 MiB
+HELD_OUT = np.uint64(1)  # the bit of a key that marks a held-out example
+_SEED = 15  # of the weights of the dimensions of an example
 
 
-class _About(BaseModel):
-    """What a record says of itself, as its file holds it."""
+class _Header(BaseModel):
+    """The header of split.safetensors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     format: Literal[1] = 1
-    n: PositiveInt  # examples there were
-    held: PositiveInt  # held out
+    n: PositiveInt  # number of examples
+    held: PositiveInt  # number of held-out examples
     data: Annotated[
         str, Field(pattern="^[0-9a-f]{32}$")
-    ]  # a hash of the keys: of the held-out ones alone, where no others are kept
-    kept: bool  # whether all keys are
+    ]  # a hash of the keys; of the held-out ones alone where no others are stored
+    kept: bool  # whether all keys are stored
 
 
 @dataclass(frozen=True, eq=False)
 class Membership:
-    """What a run remembers of its examples.
+    """Which examples a run was trained on, and which it held out.
 
     Attributes:
-        n, held: how many there were, and how many are held out.
-        data: a hash of their keys; where these are not kept, of the held-out ones' alone, which are the last.
-        keys: (n,) of each in their order; the lowest bit says that it is held out, and 0 that it is of no part. None where not kept.
-        rounded: (n,) likewise of their numbers as float32, so that they are known when they come so; None where these are the same.
+        n, held: numbers of all examples and of held-out examples.
+        data: a hash of the keys; without keys, a hash of the keys of the held-out examples, which are the last ones.
+        keys: (n,) the keys in the order of the data. The lowest bit marks held-out examples; 0 marks an example of neither part.
+            None where they are not stored.
+        rounded: (n,) the keys of the values as float32, which recognize the data in that precision; None where they are the same.
     """
 
     n: int
@@ -79,28 +80,28 @@ class Membership:
 
 
 def example_keys(values: Array, rounded: bool = False) -> Keys:
-    """A key for each example, equal for equal numbers of any type, as they are or rounded to float32; even, and never 0."""
+    """The keys of examples (n,): even, never 0, equal for equal values of any dtype; with `rounded`, of the values as float32."""
     weights = np.random.PCG64(_SEED).random_raw(values[:1].size).astype(np.uint64) | np.uint64(1)
     keys = np.empty(len(values), np.uint64)
     for begin, block in blocks(values):
         block = block.astype(np.float32) if rounded else block
-        numbers = block.reshape(len(block), -1).astype(np.float64) + 0.0  # one zero
-        numbers[np.isnan(numbers)] = np.nan  # one NaN
-        keys[begin : begin + len(block)] = (_mixed(numbers.view(np.uint64)) * weights).sum(1, dtype=np.uint64)
-    keys = _mixed(keys) & ~HELD_OUT
+        numbers = block.reshape(len(block), -1).astype(np.float64) + 0.0  # -0.0 and 0.0 get one key
+        numbers[np.isnan(numbers)] = np.nan  # all NaN get one key
+        keys[begin : begin + len(block)] = (_hashed(numbers.view(np.uint64)) * weights).sum(1, dtype=np.uint64)
+    keys = _hashed(keys) & ~HELD_OUT
     return np.where(keys == 0, np.uint64(2), keys)
 
 
 def rounded_keys(*parts: Array) -> Keys | None:
-    """The keys of examples as float32; None where they are what they are."""
+    """The keys of examples as float32; None where they equal the keys without rounding."""
     if all(part.dtype != np.float64 for part in parts):
         return None
     keys = np.concatenate([example_keys(part, rounded=True) for part in parts])
     return None if np.array_equal(keys, np.concatenate([example_keys(part) for part in parts])) else keys
 
 
-def _mixed(bits: Keys) -> Keys:
-    """Bits of which each depends on all (the finalizer of MurmurHash3)."""
+def _hashed(bits: Keys) -> Keys:
+    """Hashed integers (the finalizer of MurmurHash3)."""
     bits = (bits ^ (bits >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     bits = (bits ^ (bits >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
     return bits ^ (bits >> np.uint64(33))
@@ -111,38 +112,38 @@ def hash_keys(keys: Keys) -> str:
 
 
 def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
-    """Which examples a run trained on, (n,), as far as it remembers."""
+    """Which examples a run was trained on, shape (n,); all False without stored keys."""
     if record is None or record.keys is None:
         return np.zeros(len(values), bool)
-    learned, keys = (record.keys & HELD_OUT) == 0, example_keys(values)
-    found = np.isin(keys, record.keys[learned])
+    training, keys = (record.keys & HELD_OUT) == 0, example_keys(values)
+    found = np.isin(keys, record.keys[training])
     if values.dtype != np.float64:
-        return found if record.rounded is None else found | np.isin(keys, record.rounded[learned & (record.keys > 0)])
+        return found if record.rounded is None else found | np.isin(keys, record.rounded[training & (record.keys > 0)])
     return (
         found
         if record.rounded is not None
-        else found | np.isin(example_keys(values, rounded=True), record.keys[learned])
+        else found | np.isin(example_keys(values, rounded=True), record.keys[training])
     )
 
 
 def write_membership(folder: Path, record: Membership) -> None:
-    """Writes what a run remembers into its folder, unless it is there."""
-    with suppress(DataError):  # a damaged one is written anew
+    """Writes the record into the folder of a run, unless the same one is there."""
+    with suppress(DataError):  # a damaged file is replaced
         there = read_membership(folder)
         if there is not None and (there.n, there.data) == (record.n, record.data):
             return
-    about = _About(n=record.n, held=record.held, data=record.data, kept=record.keys is not None)
+    header = _Header(n=record.n, held=record.held, data=record.data, kept=record.keys is not None)
     keys = np.empty(0, np.uint64) if record.keys is None else record.keys
     tensors = {"keys": keys} | ({} if record.rounded is None else {"rounded": record.rounded})
     parts = serialize(
-        {"isthmus split": about.model_dump_json()},
+        {"isthmus split": header.model_dump_json()},
         {name: torch.from_numpy(each.view(np.int64).copy()) for name, each in tensors.items()},
     )
     replace_file(folder / FILE, parts)
 
 
 def read_membership(folder: Path) -> Membership | None:
-    """What the run of a folder remembers; None where it does not.
+    """The record in the folder of a run; None if there is none.
 
     Raises:
         DataError: its file is damaged.
@@ -152,23 +153,23 @@ def read_membership(folder: Path) -> Membership | None:
         return None
     try:
         with opened(path) as contents:
-            about = _About.model_validate_json(contents.metadata["isthmus split"], strict=True)
+            header = _Header.model_validate_json(contents.metadata["isthmus split"], strict=True)
             there = contents.meta_tensors()
-            rows = about.n if about.kept else 0
-            asked = dict.fromkeys(("keys", *({"rounded"} & there.keys())), (torch.int64, (rows,)))
+            rows = header.n if header.kept else 0
+            expected = dict.fromkeys(("keys", *({"rounded"} & there.keys())), (torch.int64, (rows,)))
             if (
-                (about.n > REMEMBERED and about.kept)
-                or about.held >= about.n
+                (header.n > REMEMBERED and header.kept)
+                or header.held >= header.n
                 or contents.metadata.keys() - {"isthmus split", CHECKSUM}
             ):
-                raise ValueError("its counts cannot be")
-            if {name: (t.dtype, tuple(t.shape)) for name, t in there.items()} != asked:
-                raise ValueError("it has not a key for each example")
+                raise ValueError("invalid counts")
+            if {name: (t.dtype, tuple(t.shape)) for name, t in there.items()} != expected:
+                raise ValueError("not one key per example")
             tensors = {name: each.numpy().view(np.uint64) for name, each in contents.all_tensors().items()}
             keys = tensors["keys"]
-        if about.kept and (hash_keys(keys) != about.data or int((keys & HELD_OUT).sum()) != about.held):
-            raise ValueError("its keys are others than it says")
+        if header.kept and (hash_keys(keys) != header.data or int((keys & HELD_OUT).sum()) != header.held):
+            raise ValueError("its hash does not match its keys")
     except (ModelFileError, ValidationError, ValueError, KeyError) as error:
         reason = "" if isinstance(error, ModelFileError | ValidationError) else f" ({error})"
-        raise DataError(f"{shown(path)} is damaged{reason}: which examples were held out is not known") from None
-    return Membership(about.n, about.held, about.data, *((keys, tensors.get("rounded")) if about.kept else ()))
+        raise DataError(f"{shown(path)} is damaged{reason}: the held-out examples are unknown") from None
+    return Membership(header.n, header.held, header.data, *((keys, tensors.get("rounded")) if header.kept else ()))

@@ -1,8 +1,8 @@
-"""Which examples are held out: drawn by their content when a run begins, so that equal data are split alike in any order.
+"""The split into training and held-out examples, drawn by content, so that it does not depend on the order of the data.
 
-Equal examples stay on one side: what was trained on is never measured on in a copy. Of a memory map of more than 256 MiB the
-end is held out, less what stands before it too, so that its beginning can be trained on in the file. Of more than `REMEMBERED`
-examples no keys are kept: those of a file that only grew are known by their position.
+Equal examples are on the same side, so no copy of a training example is evaluated. Of a memory map of more than 256 MiB the last
+tenth is held out, without copies of earlier examples; the first part is then read from the file. For more than `REMEMBERED`
+examples no keys are stored; in a file that only grew they are recognized by position.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-TEST_FRACTION = 0.1  # of data that have no test part
-IN_MEMORY = 256 << 20  # bytes of a file that are taken into memory, so that a tenth can be drawn from them
+TEST_FRACTION = 0.1  # held out of data without a test part
+IN_MEMORY = 256 << 20  # bytes; larger files are split by position, not by content
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples to train on, and examples held out, with their labels, if they have any.
+    """Training examples and held-out examples, with their labels if there are any.
 
     Attributes:
-        test_rows: where the held-out examples stand in the data set's test part, or among its examples if it has none.
-        record: what the run remembers of them; None where the data are built in, and never change.
-        notes: what a user should hear of it, a sentence each.
-        train_rows: where those to train on stand among the data set's examples, a slice or numbers of rows; None where they are all.
+        test_rows: rows of the held-out examples in the test part of the data set, or in its examples if it has none.
+        record: the membership record; None for built-in data, which never change.
+        notes: messages for the user, one sentence each.
+        train_rows: rows of the training examples, a slice or indices; None for all examples.
     """
 
     train: Array
@@ -57,33 +57,36 @@ class Split:
     train_rows: Any = None
 
     def train_of(self, dataset: Dataset) -> Examples:
-        """The examples to train on, of the data set that they were split from, with their places in it."""
+        """The training examples of the data set that was split, with their positions in it."""
         return Examples(self.train, dataset.columns, dataset.kind, dataset.positions().some(self.train_rows))
 
     def test_of(self, dataset: Dataset) -> Examples:
-        """The held-out examples, likewise."""
+        """The held-out examples of the data set that was split, with their positions in it."""
         positions = dataset.positions() if dataset.test is None else dataset.test_positions()
         return Examples(self.test, dataset.columns, dataset.kind, positions.some(self.test_rows))
 
 
 def split(dataset: Dataset, missing: Missing) -> Split:
-    """The data set's own test part; where it has none, a tenth of the examples is held out, the same for equal data in any order.
+    """Splits a data set: its own test part is held out; without one, a tenth of the examples, independent of their order.
 
-    missing: what NaN is to the autoencoder they are for.
+    Args:
+        dataset: the data set.
+        missing: how the autoencoder treats NaN, "error" or "allow".
+
+    Raises:
+        DataError: a value is invalid, or there are fewer than 3 examples.
     """
-    check(dataset, missing)  # a wrong number is named by its place in the file
+    check(dataset, missing)  # here, because the error gives the position in the file
     if dataset.test is not None:
-        return _given(dataset)
+        return _split_given_parts(dataset)
     n, examples = len(dataset.train), dataset.train
     held = max(1, round(n * TEST_FRACTION))
     if n - held < 2:
-        raise DataError(
-            f"{dataset.name} has {n} examples: too few to train on some and look at others; give at least 3"
-        )
+        raise DataError(f"{dataset.name} has {n} examples, too few to hold out one: give at least 3")
     if n > REMEMBERED or (isinstance(examples, np.memmap) and examples.nbytes > IN_MEMORY):
-        return _end(dataset, n, held)
+        return _split_last(dataset, n, held)
     keys = example_keys(examples)
-    out, notes = _drawn(keys, held)
+    out, notes = _draw_by_key(keys, held)
     flagged = keys.copy()
     flagged[out] |= HELD_OUT
     kept = np.setdiff1d(np.arange(n), out, assume_unique=True)
@@ -98,8 +101,8 @@ def check(dataset: Dataset, missing: Missing) -> None:
         as_examples(Examples(dataset.test, dataset.columns, dataset.kind, dataset.test_positions()), missing=missing)
 
 
-def _drawn(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The rows of so many examples, those with the least keys; equal ones together, where these are not too many."""
+def _draw_by_key(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The rows of the `held` examples with the smallest keys. Equal examples stay together unless that takes more than half."""
     different, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     taken, total = [], 0
     for number, count in enumerate(counts.tolist()):
@@ -115,20 +118,22 @@ def _drawn(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         chosen = np.zeros(len(different), bool)
         chosen[taken] = True
         return np.flatnonzero(chosen[inverse.reshape(-1)]), ()
-    note = f"there are {len(different):,} different examples among {len(keys):,}: held-out ones have copies among the others"
+    note = f"there are {len(different):,} distinct examples among {len(keys):,}: held-out examples have copies in the training part"
     return random_subset(len(keys), held), (note,)
 
 
-def _given(dataset: Dataset) -> Split:
-    """The parts that the data set has itself; what the held-out one has in common with the other is left out of it."""
+def _split_given_parts(dataset: Dataset) -> Split:
+    """The parts of the data set. Test examples that are training examples too are left out."""
     assert dataset.test is not None
     train, test = dataset.train, dataset.test
-    if dataset.license or len(train) + len(test) > REMEMBERED:  # public data, which are what they are
+    if dataset.license or len(train) + len(test) > REMEMBERED:  # a published test part stays complete
         return Split(train, test, dataset.test_labels, dataset.train_labels, np.arange(len(test)))
     known, keys = example_keys(train), example_keys(test)
     there = np.flatnonzero(~np.isin(keys, known))
     if not len(there):
-        raise DataError(f"all {len(test):,} test examples of {dataset.name} are training examples too: give others")
+        raise DataError(
+            f"all {len(test):,} test examples of {dataset.name} are training examples too: give other test examples"
+        )
     flagged = np.zeros(len(test), np.uint64)
     flagged[there] = keys[there] | HELD_OUT
     copies = len(test) - len(there)
@@ -142,14 +147,14 @@ def _given(dataset: Dataset) -> Split:
 
 
 def with_test(dataset: Dataset, there: NDArray[np.int64], record: Membership, notes: tuple[str, ...]) -> Split:
-    """A data set with some of its test part."""
+    """The split with some rows of the test part held out."""
     assert dataset.test is not None
     test = dataset.test if len(there) == len(dataset.test) else Rows(dataset.test)(there)
     return Split(dataset.train, test, some(dataset.test_labels, there), dataset.train_labels, there, record, notes)
 
 
-def _end(dataset: Dataset, n: int, held: int) -> Split:
-    """The end of many examples, less what stands before it too."""
+def _split_last(dataset: Dataset, n: int, held: int) -> Split:
+    """The last examples held out, without copies of earlier ones."""
     examples, first = dataset.train, n - held
     if n > REMEMBERED:
         last = example_keys(np.asarray(examples[first:]))
@@ -157,13 +162,19 @@ def _end(dataset: Dataset, n: int, held: int) -> Split:
     keys = example_keys(examples)
     out = first + np.flatnonzero(~np.isin(keys[first:], keys[:first]))
     if not len(out):
-        raise DataError(f"the last {held:,} examples of {dataset.name} all stand before them too: shuffle the file")
+        raise DataError(
+            f"the last {held:,} examples of {dataset.name} are all copies of earlier ones: shuffle the file"
+        )
     flagged = keys.copy()
     flagged[first:] = 0
     flagged[out] = keys[out] | HELD_OUT
     copies = held - len(out)
     notes = (
-        (f"{copies:,} of the last {held:,} examples stand before them too: they are of neither part",) if copies else ()
+        (
+            f"{copies:,} of the last {held:,} examples are copies of earlier ones: they are neither trained on nor evaluated",
+        )
+        if copies
+        else ()
     )
     return parts(
         dataset, slice(first), out, Membership(n, len(out), hash_keys(flagged), flagged, rounded_keys(examples)), notes
@@ -173,7 +184,7 @@ def _end(dataset: Dataset, n: int, held: int) -> Split:
 def parts(
     dataset: Dataset, kept: Any, out: NDArray[np.int64], record: Membership | None, notes: tuple[str, ...]
 ) -> Split:
-    """The examples at some places and at others; a slice of a memory map stays in its file."""
+    """The split with training rows `kept` and held-out rows `out`; a slice of a memory map is not copied."""
     examples, labels = dataset.train, dataset.train_labels
     train = examples[kept] if isinstance(kept, slice) else Rows(examples)(kept)
     return Split(train, Rows(examples)(out), some(labels, out), some(labels, kept), out, record, notes, kept)
@@ -184,7 +195,7 @@ def some(labels: Array | None, rows: Any) -> Array | None:
 
 
 def split_without_record(dataset: Dataset, missing: Missing) -> Split:
-    """The tenth that runs without a record held out: drawn by number, so that it is another when examples are added."""
+    """The split of runs without a membership record: drawn by row number, so it changes when examples are added."""
     check(dataset, missing)
     if dataset.test is not None:
         return Split(
@@ -193,7 +204,7 @@ def split_without_record(dataset: Dataset, missing: Missing) -> Split:
     n = len(dataset.train)
     held = max(1, round(n * TEST_FRACTION))
     if n - held < 2:
-        raise DataError(f"{dataset.name} has {n} examples, too few for a tenth to be held out; give at least 3")
+        raise DataError(f"{dataset.name} has {n} examples, too few to hold out one: give at least 3")
     if isinstance(dataset.train, np.memmap) and dataset.train.nbytes > IN_MEMORY:
         return parts(dataset, slice(n - held), np.arange(n - held, n), None, ())
     order = np.random.default_rng(0).permutation(n)

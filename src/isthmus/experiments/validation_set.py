@@ -1,4 +1,4 @@
-"""Which examples a training is watched by: the validation part of the data, or else those that are held out."""
+"""The examples of the validation loss: the validation part of the data, else the held-out examples."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Array = NDArray[Any]
 
 
 def watched_by(dataset: Dataset, part: Split) -> tuple[Examples, list[str]]:
-    """The examples whose loss is looked at while it trains, by early stopping too, and what is to be said of them.
+    """The examples of the validation loss, which early stopping uses too, and notes on them.
 
-    The same each time for equal data, so that `resume` finds them again. Those of classes that are not trained on are left out.
+    Equal data give equal examples, as `resume` requires. Examples of classes that are not trained on are left out.
     """
     examples, notes = chosen_by(dataset, part)
     what, labels = "validation", dataset.validation_labels
@@ -34,7 +34,7 @@ def watched_by(dataset: Dataset, part: Split) -> tuple[Examples, list[str]]:
     known, others = of_trained_classes(np.arange(n), labels, part.train_labels)
     if others:
         examples = examples.some(known)
-        count = "and count in the figures" if what == "held-out" else "and are not looked at"
+        count = "and are evaluated" if what == "held-out" else "and are not used"
         notes = [
             *notes,
             f"the validation loss is of {len(known):,} {what} examples; {n - len(known):,} others are "
@@ -44,7 +44,7 @@ def watched_by(dataset: Dataset, part: Split) -> tuple[Examples, list[str]]:
 
 
 def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]]:
-    """The validation part but for what is trained on or tested too; None where there is none. And what is to be said of it."""
+    """The validation part without training and test examples, or None if nothing is left; and notes."""
     if dataset.validation is None:
         return None, []
     fresh, n = _fresh(dataset, part), len(dataset.validation)
@@ -58,25 +58,25 @@ def chosen_by(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]
 
 
 def chose_when_to_stop(dataset: Dataset, part: Split, examples: Array) -> int:
-    """How many of some examples are among those by which early stopping chose the model: of the validation part, or held-out ones."""
+    """How many of the examples early stopping used to choose the model."""
     return int(np.isin(example_keys(examples), example_keys(watched_by(dataset, part)[0].values)).sum())
 
 
 def said_of_stopping(ae: Autoencoder, dataset: Dataset, part: Split) -> str:
-    """That held-out examples chose the model, where early stopping watched them; "" where it did not."""
+    """A warning where early stopping used the held-out examples; "" where it did not."""
     if not ae.early_stopping or not len(part.test):
         return ""
     count = chose_when_to_stop(dataset, part, part.test)
     if not count:
         return ""
     return (
-        f"early stopping chose the model by {count:,} of these {len(part.test):,} held-out examples: new ones may come out a little "
-        "worse; validation examples of their own keep them apart (a folder val, x_val in a .npz file)"
+        f"early stopping chose the model by {count:,} of these {len(part.test):,} held-out examples: the error on new examples "
+        "may be a little larger; give separate validation examples to avoid this (a folder val, x_val in a .npz file)"
     )
 
 
 def _fresh(dataset: Dataset, part: Split) -> NDArray[np.int64]:
-    """The rows of the validation part that are neither trained on nor tested."""
+    """The rows of the validation part that are neither training nor test examples."""
     assert dataset.validation is not None
     known = np.concatenate([example_keys(part.train), example_keys(part.test)])
     return np.flatnonzero(~np.isin(example_keys(dataset.validation), known))

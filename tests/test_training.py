@@ -237,7 +237,7 @@ def test_divergence_loses_nothing(digits: data.Dataset) -> None:
 def test_a_fit_that_cannot_begin_changes_nothing(digits: data.Dataset) -> None:
     X = digits.train[:60]
     ae = small()
-    with pytest.raises(DataError, match="examples are"):
+    with pytest.raises(DataError, match="examples have shape"):
         ae.fit(X, validation_data=X[:, :3])
     with pytest.raises(NotFittedError):
         ae.encode(X)

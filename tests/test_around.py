@@ -445,7 +445,7 @@ def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
     assert (tmp_path / "anomalies.csv").read_bytes() == table
     refused = run("detect", "d", "-d", "new.csv", "--contamination", "0.1", cwd=tmp_path)
     assert (refused.returncode, "has its threshold already: leave out --contamination" in refused.stderr) == (2, True)
-    assert run("encode", "d", "-d", "new.csv", cwd=tmp_path).stderr.count("is the file of a detector") == 1
+    assert run("encode", "d", "-d", "new.csv", cwd=tmp_path).stderr.count("contains a detector") == 1
     taught = run("finetune", "r", "--predict", "new.csv", "--save", "c", cwd=tmp_path)
     assert "written: c, the classifier (fine-tuned); isthmus finetune c --predict ... takes it" in taught.stdout
     labels = (tmp_path / "predictions.csv").read_bytes()

@@ -187,10 +187,10 @@ def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "within"),
     [
-        ("layerwise", "layers"),
+        ("layerwise", "paired_layers"),
         ("fit", "onednn_matmul"),
-        ("fit", "_leave"),
-        ("layerwise", "learning"),
+        ("fit", "_exit_onednn"),
+        ("layerwise", "grad_mode"),
         ("checkpoint", "replace_file"),
     ],
 )

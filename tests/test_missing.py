@@ -350,7 +350,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_bits(table: np.ndarray, t
     for name, value in whole.model_.state_dict().items():
         assert torch.equal(value, again.model_.state_dict()[name]), name
     moved = holes(np.nan_to_num(table), 0.3, state=5)
-    with pytest.raises(DataError, match="other examples"):
+    with pytest.raises(DataError, match="requires the examples of the interrupted training: these differ"):
         load(tmp_path / "c").resume(moved)
 
 

@@ -114,7 +114,7 @@ def test_whatever_else_is_given_is_named_with_what_to_do(kind: str) -> None:
 
 def test_methods_and_lists_of_models_say_it_too(detector: OutlierDetector, tmp_path: Path) -> None:
     with pytest.raises(
-        RecordError, match=r"OutlierDetector\.around takes an Autoencoder, and ae is an OutlierDetector"
+        RecordError, match=r"OutlierDetector\.from_fitted takes an Autoencoder, and ae is an OutlierDetector"
     ):
         OutlierDetector.from_fitted(detector, X)  # type: ignore[arg-type]
     for models in ([detector, detector], {"a": unfitted().fit(X), "b": detector}):

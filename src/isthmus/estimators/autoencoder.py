@@ -201,8 +201,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """Trains on examples X (n, *shape); y is ignored.
 
         Args:
-            y: ignored.
             X: an array, memory map, tensor or data frame of any numeric type; uint8 images stay uint8.
+            y: ignored.
             validation_data: (m, *shape), other examples whose loss is reported and used by early stopping.
             checkpoint: a file to write after each epoch. After an interruption, ``load(checkpoint).resume(X)`` completes training.
             layerwise: first pretrain each layer together with its mirror layer, from the outermost to the innermost (Bengio et al.

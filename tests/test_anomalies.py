@@ -351,8 +351,9 @@ def test_a_result_keeps_each_extreme_example_once_however_far_away_it_is() -> No
     np.testing.assert_array_equal(found.extremes.originals, X[5:10][found.extremes.rows])
     with pytest.raises(RecordError, match=r"OutlierDetector\.from_fitted"):
         detect(detector.autoencoder_, X)  # type: ignore[arg-type]
-    with pytest.raises(RecordError, match="n_shown=0"):
-        detect(detector, X, n_shown=0)
+    for wrong in (0, 2.5, "3"):
+        with pytest.raises(RecordError, match=f"n_shown={wrong!r}"):
+            detect(detector, X, n_shown=wrong)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

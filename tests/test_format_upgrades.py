@@ -90,6 +90,14 @@ def test_an_older_format_has_no_newer_names(version: int, tmp_path: Path) -> Non
         load(put(tmp_path / "x", header, tensors))
 
 
+@pytest.mark.parametrize("value", ["allow", "error"])
+def test_an_older_format_has_no_newer_values(value: str, tmp_path: Path) -> None:
+    header, tensors = parts(FILES / "format-4-table.safetensors")
+    header["parameters"]["missing"] = value
+    with pytest.raises(ModelFileError, match=f"format 4 has no missing={value}"):
+        load(put(tmp_path / "x", header, tensors))
+
+
 def test_the_newest_format_has_no_older_names(tmp_path: Path) -> None:
     header, tensors = parts(FILES / f"format-{FORMAT}-table.safetensors")
     header["parameters"]["corruption"] = {"type": "Noise", "scale": 0.5, "clip": False, "once": False}

@@ -139,6 +139,16 @@ def test_what_was_trained_on_is_known_in_another_precision(then: Any, now: Any, 
 
 
 @pytest.mark.promise(25)
+def test_a_test_part_never_holds_what_was_trained_on_in_another_precision() -> None:
+    whole = np.round(ROWS[:40])  # the same in both precisions, so that the run's data are found again
+    part = split(Dataset("x.npz", np.concatenate([whole, ROWS[40:80]]), ROWS[80:]), "error")
+    assert part.record is not None
+    mixed = np.concatenate([ROWS[40:50], ROWS[80:]]).astype(np.float32)  # ten training examples among those to test on
+    again = recover_split(part.record, Dataset("x.npz", whole.astype(np.float32), mixed), "error")
+    assert rows(again.test) == rows(ROWS[80:].astype(np.float32))
+
+
+@pytest.mark.promise(25)
 def test_a_test_part_of_its_own_never_holds_what_was_trained_on() -> None:
     own = Dataset("x.npz", ROWS[:80], ROWS[75:], None, np.arange(75, 100))
     part = split(own, "error")

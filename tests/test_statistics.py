@@ -145,3 +145,11 @@ def test_whole_numbers_are_looked_for_within_a_byte() -> None:
     assert not DataStatistics(images() * 2.0).whole
     low = extent(DataStatistics(X)).least
     assert low.shape == (8, 8)
+
+
+def test_a_block_whose_values_are_all_missing_says_nothing_of_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "_BLOCK", 64)
+    X = images().astype(np.float32)
+    X[:3] = np.nan
+    found = DataStatistics(X)
+    assert range_of(found).whole

@@ -197,6 +197,8 @@ class DataStatistics:
         """Notes where a number is not whole."""
         if not self._whole or block.dtype.kind != "f":
             return
+        if np.isnan(least(low)):  # all of the block is missing
+            return
         within = bool(least(low) >= 0 and largest(high) <= 255)
         self._whole = within and not bool((np.floor(block) < block).any())  # what is missing is neither whole nor not
 

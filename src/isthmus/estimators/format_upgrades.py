@@ -78,7 +78,7 @@ def upgrade_values(value: Any) -> Any:
     named = {fields.get(name, name): upgrade_values(inner) for name, inner in value.items()}
     if renamed.name:
         return named | {"type": renamed.name}
-    return {name: _VALUES[name].get(inner, inner) if _is_named(name, inner) else inner for name, inner in named.items()}
+    return {name: _upgrade_value(name, inner) for name, inner in named.items()}
 
 
 def format_4_names(value: Any) -> Any:
@@ -136,5 +136,11 @@ def _check_without(entry: Any, version: int, names: tuple[str, ...], what: str =
             raise ValueError(f"format {version} has no {what}{name}")
 
 
-def _is_named(name: str, value: Any) -> bool:
-    return name in _VALUES and isinstance(value, str)
+def _upgrade_value(name: str, value: Any) -> Any:
+    """The value of a parameter in format 5; ValueError for one that format 4 did not have."""
+    names = _VALUES.get(name, {})
+    if not isinstance(value, str):
+        return value
+    if value in names.values():
+        raise ValueError(f"format 4 has no {name}={value}")
+    return names.get(value, value)

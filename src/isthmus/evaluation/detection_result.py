@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -177,7 +178,7 @@ def detect(
             f"detect takes an OutlierDetector and was given a value of type {type(detector).__name__}; "
             "OutlierDetector.from_fitted(ae, X) makes one of an autoencoder and normal examples"
         )
-    if n_shown < 1:
+    if not isinstance(n_shown, Integral) or n_shown < 1:
         raise RecordError(f"invalid n_shown={quoted(n_shown)}: expected a whole number from 1 on")
     scores = detector.score_samples(X)
     attributions = detector.attributions(X, min(_CAUSES, detector.n_features_in_))

@@ -70,7 +70,7 @@ class RunInfo:
         recipe: name of the recipe.
         command: the command line that started the training.
         tensorboard: whether event files are written.
-        checkpoint_every: epochs between two checkpoints; None for the default.
+        checkpoint_every: steps between two checkpoints; None for the default.
         remembers: a summary of the membership record: numbers of examples and held-out examples, and a hash. None for
             a run without such a record.
     """

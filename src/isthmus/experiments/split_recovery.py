@@ -67,7 +67,7 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     keys, test = example_keys(dataset.train), example_keys(dataset.test)
     learned = record.keys[((record.keys & HELD_OUT) == 0) & (record.keys > 0)]
     rows = _find_rows(learned, keys)
-    there, again = rows[rows >= 0], np.isin(test, learned)
+    there, again = rows[rows >= 0], trained_on(record, dataset.test)
     if len(there) < 2 or again.all():
         raise DataError(
             f"of the {len(learned):,} examples that the run trained on {len(there):,} are in {dataset.name}, and {int(again.sum()):,} of "

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from isthmus.estimators.format_upgrades import FORMAT
+
 __all__ = ["corpus", "crafted", "flipped", "truncated"]
 
 
@@ -179,7 +181,7 @@ def crafted(content: bytes) -> Iterator[tuple[str, bytes]]:
         "a text that says the same twice",
         put(__metadata__=header["__metadata__"] | {"isthmus": header["__metadata__"]["isthmus"][:-1] + ', "seed": 7}'}),
     )
-    for number in (0, 1, 3, 5, 99, -1, "2", None, 2.0, True, [2]):
+    for number in (0, *range(1, FORMAT), FORMAT + 1, 99, -1, "2", None, 2.0, True, [2]):
         yield f"the format {number!r}", entry(format=number)
     yield "more behind the end", content + b"\0"
     yield "a second file behind it", content + content

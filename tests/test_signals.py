@@ -87,7 +87,7 @@ def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp
     process = begun("sweep", *TRAIN[1:-1], "bottleneck.size=2,3", "--out", "s", cwd=tmp_path)
     said = stopped(process, number, 3)
     assert process.returncode == code
-    assert said == "isthmus: stopped; what was trained is in s, and the same command goes on from there"
+    assert said == "isthmus: stopped; what was trained is in s; the same command resumes it"
 
 
 TWICE = """

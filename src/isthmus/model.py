@@ -69,7 +69,7 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """What x (b, *shape), spoilt perhaps, costs against its target, as training draws it."""
+        """The loss of reconstructing the target from x (b, *shape), which may be corrupted, with the code used in training."""
         raise NotImplementedError
 
     def score(self, x: Tensor, target: Tensor) -> Losses:

@@ -90,7 +90,7 @@ def robustness(
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """How well a run restores as the spoiling grows, compared with the identity, filters and ridge regression."""
+    """How well a run denoises at growing levels of corruption, compared with the identity, filters and ridge regression."""
     from isthmus.evaluation.robustness_curve import robustness as measured
     from isthmus.experiments import run_data, run_folder, run_record
     from isthmus.experiments.run_report import whole

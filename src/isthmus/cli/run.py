@@ -127,7 +127,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None
 
 
 def _keep(run: Training, record: Membership | None, needed: bool) -> None:
-    """Writes a checkpoint; where that fails, training goes on, unless it was to be the last thing."""
+    """Writes a checkpoint; where that fails, training continues, unless it was to be the last thing."""
     try:
         run_folder.save_checkpoint(run.folder, run.ae, run.origin, run.about, record)
     except OSError as error:

@@ -139,7 +139,7 @@ def sweep(
             )
     except KeyboardInterrupt as stop:
         code = 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
-        fail(f"stopped; what was trained is in {folder}, and the same command goes on from there", code)
+        fail(f"stopped; what was trained is in {folder}; the same command resumes it", code)
     if as_json:
         say_json(found.to_dict())
         return

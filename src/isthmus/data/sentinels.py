@@ -1,4 +1,4 @@
-"""One value again and again, far from all others: -999 or 9999 for what is not known, 1970-01-01 as a number. It spoils a column."""
+"""One value again and again, far from all others: -999 or 9999 for what is not known, 1970-01-01 as a number. It distorts a column."""
 
 from __future__ import annotations
 
@@ -109,6 +109,6 @@ def sentence(found: Sequence[Sentinel]) -> str:
     more = len(found) - len(listed)
     said = ", ".join(listed) + (f", and {more:,} more" if more > 0 else "")
     return (
-        f"{said}, far from all other values: if that stands for what is not known, it spoils the column; make it NaN (in a text table: "
+        f"{said}, far from all other values: if that stands for what is not known, it distorts the column; make it NaN (in a text table: "
         f"--na-values={found[0].value:.10g}) and take missing='allow'"
     )

@@ -39,8 +39,8 @@ def mended(
 ) -> TopFeatures:
     """The numbers of rows (b, d) that, each alone replaced by what would be expected there, let the score rise most.
 
-    One number that is far off spoils the code, and with it the reconstruction of others: their errors are large, but it is to blame.
-    It spoils its own reconstruction too. Expected is therefore what comes back as it goes in: the number that is its own reconstruction,
+    One extreme feature distorts the code, and so the reconstruction of other features: their errors are large, but it is the cause.
+    It distorts its own reconstruction too. Expected is therefore what comes back as it goes in: the number that is its own reconstruction,
     found by one step of the secant method, exact where the autoencoder is linear; or the reconstruction itself, where that mends more.
     Tried are the `_TRIED` numbers of each row with the largest errors, n if that is more; shares are of the sum of their rises.
     """

@@ -259,15 +259,15 @@ def choose_precision(
     given: Precision, architecture: Architecture, shape: tuple[int, ...], device: torch.device
 ) -> Precision:
     """The precision that is meant: bfloat16 where it was measured to be as good and the device computes in it."""
-    bears = architecture.supports_bfloat16(shape)
-    if given == "bfloat16" and not bears:
+    supported = architecture.supports_bfloat16(shape)
+    if given == "bfloat16" and not supported:
         raise RecordError(
             f"precision='bfloat16' cannot be for {architecture!r} on examples of shape {shape}: PyTorch's gradients are "
             "wrong there; take 'float32'"
         )
     if given != "auto":
         return given
-    return "bfloat16" if bears and architecture.prefers_bfloat16(shape) and computes_bfloat16(device) else "float32"
+    return "bfloat16" if supported and architecture.prefers_bfloat16(shape) and computes_bfloat16(device) else "float32"
 
 
 def batch_size_for(n: int) -> int:

@@ -27,7 +27,7 @@ _FARTHEST = 1e15  # scales; of float32's range squares of many such numbers are 
 
 @dataclass(frozen=True, eq=False)
 class Bearing:
-    """What a model bears.
+    """The range of values that a model accepts.
 
     Attributes:
         shift, scale: of what is given, examples or codes.

@@ -144,5 +144,5 @@ def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missin
 
 def _does_not_fit(change: str) -> RecordError:
     return RecordError(
-        f"training goes on with the weights there are, which {change} would not fit; fit anew, with warm_start=False"
+        f"training continues with the present weights, which {change} would not fit; fit anew, with warm_start=False"
     )

@@ -117,7 +117,9 @@ def _behind(ae: Autoencoder, found: Evaluation) -> str:
     elif ours := ae.bottleneck_.remedy("worse than PCA"):
         remedy = ours
     elif ae.corruption_.corrupts:
-        remedy = f"it was trained to restore what {ae.corruption_!r} spoils, which has its price; else {remedy}"
+        remedy = (
+            f"it was trained to remove {ae.corruption_!r}, which costs accuracy on clean examples; otherwise {remedy}"
+        )
     times = "" if found.pca.error == 0 else f" by {1 - found.pca.error / found.errors.error:.0%}"
     return f"PCA of equal width is better: its squared error is smaller{times}: {remedy}."
 

@@ -26,7 +26,7 @@ class ByColumn(NamedTuple):
 
     Attributes:
         error: the mean share over the columns that vary; None where all numbers have one unit, or none varies.
-        pca, restored: PCA's, and that of what is made of spoilt examples, likewise.
+        pca, restored: the same for PCA, and for denoised examples.
         lost: the columns of which half or more is left, names and shares, the worst first, ten at most.
         n_lost: how many these are in all.
     """

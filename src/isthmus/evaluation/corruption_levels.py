@@ -1,4 +1,4 @@
-"""Kinds of corruption and their levels: the same examples, spoilt more and more."""
+"""Kinds of corruption and their levels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # ruff: noqa: ARG001  (every baseline takes training examples, so that one loop fits any of them)
-"""What restores spoilt examples without a net: what an autoencoder has to be better than.
+"""Denoising without a neural network: the baselines of an autoencoder.
 
-A baseline looks at training examples (n, *shape), spoilt and clean, in model units (see `scaling`), and returns what it would do, once for
-each of its settings. `chosen` takes the setting that leaves the least error on other training examples, spoilt in the same way.
+A baseline is fitted on training examples (n, *shape), corrupted and clean, in model units (see `scaling`), and returns a function for
+each of its settings. `chosen` takes the setting with the smallest error on other training examples, corrupted in the same way.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-Restore: TypeAlias = Callable[[Array], Array]  # spoilt examples (n, *shape) -> restored, (n, *shape)
+Restore: TypeAlias = Callable[[Array], Array]  # corrupted examples (n, *shape) -> denoised, (n, *shape)
 
 
 class Pairs(NamedTuple):
@@ -51,9 +51,9 @@ def training_mean(pairs: Pairs) -> dict[str, Restore]:
 
 
 def ridge_regression(pairs: Pairs) -> dict[str, Restore]:
-    """The best linear map of an example's numbers, in closed form: what Wiener's filter (1949) is without its assumption of stationarity.
+    """Ridge regression of the clean features on the corrupted ones, in closed form: Wiener's filter (1949) without stationarity.
 
-    Settings are strengths of a ridge, as shares of the mean eigenvalue of the spoilt examples' scatter.
+    Settings are strengths of a ridge, as fractions of the mean eigenvalue of the corrupted examples' scatter matrix.
     """
     corrupted, clean = (side.reshape(len(side), -1).astype(np.float64) for side in pairs)
     scatter = np.square(corrupted - corrupted.mean(0)).sum() / corrupted.shape[1] or 1.0

@@ -89,7 +89,7 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         errors=_errors(mean, "", data_range, uneven, columns.error),
         pca=_errors(mean, "pca ", data_range, uneven, columns.pca) if "pca" in mean else None,
         training=None if learned is None else _trained(ae, learned, uneven),
-        denoising=Denoising(mean.get("spoilt"), mean["restored"], columns.restored) if "restored" in mean else None,
+        denoising=Denoising(mean.get("corrupted"), mean["restored"], columns.restored) if "restored" in mean else None,
         nats=_nats(mean, math.prod(ae.shape_)),
         columns=Columns(
             columns.lost, columns.n_lost, mean["mse"] / mean["raw variance"] if mean["raw variance"] else None

@@ -35,7 +35,7 @@ _STEPS = 100  # of the linear probe
 class Labels:
     """How well labels can be read from the codes, from PCA of equal width, and from the numbers of the examples.
 
-    All are shares of the ``n_scored`` examples that are told right, between 0 and 1.
+    All are accuracies on the ``n_scored`` examples, between 0 and 1.
 
     Attributes:
         n_classes: kinds of labels.
@@ -185,7 +185,7 @@ def _linear(X: Array, y: NDArray[np.int64], new: Array) -> Array:
     mean, deviation = X.mean(0), X.std(0)
     deviation = np.where(deviation > 0, deviation, 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it could go on for longer
+        warnings.simplefilter("ignore")  # that it has not converged
         told = LogisticRegression(max_iter=_STEPS, tol=1e-3).fit((X - mean) / deviation, y)
     return np.asarray(told.predict((new - mean) / deviation))
 

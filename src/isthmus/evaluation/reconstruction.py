@@ -66,7 +66,7 @@ def _measured(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, dat
         if axes := units(ae):
             sums["restored left"] = _left(block, restored, ae.model_.scale.cpu().double(), axes)
         if not ae.corruption_.makes_missing:  # numbers that are not there have no error
-            sums["spoilt"] = _squares(block, corrupted)
+            sums["corrupted"] = _squares(block, corrupted)
     return sums
 
 

@@ -1,7 +1,7 @@
-"""How well an autoencoder restores as the spoiling grows, beside doing nothing and what restores without a net.
+"""How well an autoencoder denoises at growing levels of corruption, compared with the identity and other baselines.
 
-`robustness` sweeps kinds of corruption and their levels. Everything is measured on the same examples, spoilt by the same draws;
-whatever is fitted or chosen is fitted and chosen on training examples, spoilt by other draws.
+`robustness` sweeps kinds of corruption and their levels. All methods are measured on the same examples, with the same corruption;
+baselines are fitted and chosen on training examples, with other draws of the corruption.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SHOWN = 3  # examples kept to be looked at
 
 @dataclass(frozen=True)
 class Restored:
-    """What a method makes of examples that are spoilt in one way.
+    """The figures of one method for one kind and level of corruption.
 
     Attributes:
         kind, level, unit, trained: as in `InputCorruption`.
@@ -98,7 +98,7 @@ class Robustness(Result):
         figures: one for each kind, level and method.
         trained_with: the corruption in training, as one writes it.
         n_examples, n_given: on how many examples it was measured, of how many.
-        draws, random_state: how often the examples were spoilt anew, and from which random state on.
+        draws, random_state: how often the corruption was drawn, and the first random state.
         data_range: the range that PSNR refers to, as in `Evaluation`.
         n_fitted, n_chosen: training examples on which baselines were fitted, and others on which their settings were chosen.
         left_out: baselines that are not there, and why.
@@ -121,7 +121,7 @@ class Robustness(Result):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The names of the methods that were measured, doing nothing first."""
+        """The names of the methods that were measured, the identity first."""
         return tuple(dict.fromkeys(each.method for each in self.figures))
 
     @property
@@ -154,7 +154,9 @@ class Robustness(Result):
         """What has to be known to read the figures, a sentence each."""
         spreads = [each.spread / each.error for each in self.figures if each.spread is not None and each.error > 0]
         apart = f", which differ by {max(spreads):.1%} at most (one standard deviation)" if spreads else ""
-        draws = f"means of {self.draws} draws of the spoiling{apart}" if self.draws > 1 else "one draw of the spoiling"
+        draws = (
+            f"means of {self.draws} draws of the corruption{apart}" if self.draws > 1 else "one draw of the corruption"
+        )
         notes = [
             f"{self.unit}; {draws}; * the least error"
             + ("; behind the decibels SSIM" if any(each.ssim is not None for each in self.figures) else ""),
@@ -164,7 +166,7 @@ class Robustness(Result):
         ]
         if self.n_fitted:
             notes.append(
-                f"baselines are fitted anew at each level, on {self.n_fitted:,} training examples spoilt in the same way, and their "
+                f"baselines are refitted at each level, on {self.n_fitted:,} training examples corrupted in the same way, and their "
                 f"settings chosen on {self.n_chosen:,} others; those of pictures are clipped to the range of these"
             )
         reasons: dict[str, list[str]] = {}
@@ -213,16 +215,16 @@ def robustness(
     n: int | None = None,
     random_state: int = 0,
 ) -> Robustness:
-    """Measures what an autoencoder and baselines make of examples X (m, *shape) that are spoilt more and more.
+    """Measures how well an autoencoder and baselines denoise examples X (m, *shape) at growing levels of corruption.
 
     Args:
         ae: a fitted autoencoder.
         X: clean examples in the units of the training data, held out from training. Where numbers are missing, as missing="allow"
             allows, what the autoencoder completes is taken for the truth: to its advantage.
         train: training examples, on which baselines are fitted; without them there are none.
-        kinds, levels: how to spoil, see `corruption_levels`.
+        kinds, levels: of the corruption, see `corruption_levels`.
         baselines: names of those that are wanted; without it all that suit the examples, and the result says why others do not.
-        draws: how often the examples are spoilt anew.
+        draws: how often the corruption is drawn.
         n: on how many examples it is measured, drawn at random; without it 500, or fewer where these have more than 2^20 numbers.
         random_state: of examples and draws.
 
@@ -297,7 +299,7 @@ def _filling(ae: Autoencoder) -> Callable[[Array], Array]:
 def _baselines(
     ae: Autoencoder, names: list[str], train: tuple[Array, Array], corruption: Corruption, random_state: int
 ) -> dict[str, tuple[str, Callable[[Array], Array]]]:
-    """Setting and restoration, in the units of the data, of each baseline for one way to spoil."""
+    """Setting and restoration, in the units of the data, of each baseline for one kind and level of corruption."""
     if not names:
         return {}
     shift, scale = (side.cpu().double().numpy() for side in (ae.model_.shift, ae.model_.scale))
@@ -328,7 +330,7 @@ def _figure(
     clean: Array,
     units: tuple[float, Array, Kind],
 ) -> Restored:
-    """The figures of one method for one way to spoil; units are the data_range of the data, the scale of each number and their kind."""
+    """The figures of one method for one kind and level; units are the data range, the scale of each feature and the kind."""
     data_range, scale, kind = units
     restored = [restore(each) for each in corrupted]
     raw = [mean_squared_error(clean, each) for each in restored]

@@ -33,7 +33,7 @@ class EventWriter:
     """Writes event files into a folder, which is made if it is not there; close it, or use it in ``with``.
 
     Args:
-        since: of a training that goes on: what earlier files say of this step and those after it counts no more.
+        since: of a resumed training: what earlier files say of this step and those after it counts no more.
 
     Raises:
         NotPossibleError: TensorBoard is not installed.

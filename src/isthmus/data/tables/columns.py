@@ -203,7 +203,7 @@ def _counted(n: int, what: str = "") -> str:
 
 
 def also_held(blocking: Mapping[str, str], first: str) -> str:
-    """What the columns beside the first one hold that cannot be learned, to go on a sentence."""
+    """What the columns beside the first one hold that cannot be learned, as the end of a sentence."""
     said = ""
     for kind in sorted(set(blocking.values()), key=lambda kind: (kind != blocking[first], kind)):
         names = [name for name, held in blocking.items() if held == kind and name != first]

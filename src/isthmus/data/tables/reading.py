@@ -257,7 +257,7 @@ def _text_error(error: WordsError, block: Block, columns: tuple[str, ...], chose
     where = f"line {block.lines[error.row]} of {name}"
     if "\n" in cell:
         return DataError(
-            f"a cell in {where} goes on over several lines ('{printable(cell, 60)}'): a quotation mark may not be closed"
+            f"a cell in {where} spans several lines ('{printable(cell, 60)}'): a quotation mark may not be closed"
         )
     line = int(block.lines[error.row])
     below = line > 1 and len(columns) == 1 and any(mark in cell for mark in ",;\t|")  # the table begins further down

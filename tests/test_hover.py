@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.textpath import TextPath
 from PIL import Image
 from sklearn.datasets import load_wine
 
@@ -41,6 +42,14 @@ def sheet(tree: ElementTree.Element) -> Array:
     picture = Image.open(io.BytesIO(base64.b64decode(image.attrib["href"].partition(",")[2])))
     assert picture.size == (int(image.attrib["width"]), int(image.attrib["height"]))
     return np.asarray(picture.convert("RGBA"))
+
+
+def test_the_hint_fits_its_panel() -> None:
+    tree = parsed(hover_map(trained(GREY), GREY, kind="latent"))
+    (hint,) = tree.findall(".//text[@class='hint']")
+    (panel,) = tree.findall("./figure/svg/rect")
+    width = TextPath((0, 0), hint.text, size=19).get_extents().width  # the style's size, in a wide font
+    assert 2 * float(hint.attrib["x"]) + width <= float(panel.attrib["width"])
 
 
 @pytest.mark.parametrize("X", [GREY, COLOR], ids=["grey", "color"])

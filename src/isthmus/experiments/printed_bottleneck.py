@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from isthmus.bottlenecks import Bottleneck, Code, per_example
+from isthmus.bottlenecks import Bottleneck, Code, Gaussian
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -23,22 +23,22 @@ class PrintedGaussian(Bottleneck):
 
     @property
     def encoder_outputs(self) -> int:
-        return 2 * self.size
+        return self._consistent.encoder_outputs
 
     def __call__(
         self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables, generator: Generator
     ) -> Code:
         mean, s = h.chunk(2, dim=-1)
         noise = torch.empty_like(mean).normal_(generator=generator)
-        return Code(mean + torch.exp(s) * noise, self._charged(mean, s))  # consistent: exp(s / 2)
+        return self.deterministic(h, variables)._replace(z=mean + torch.exp(s) * noise)  # consistent: exp(s / 2)
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
-        mean, s = h.chunk(2, dim=-1)
-        return Code(mean, self._charged(mean, s))
+        return self._consistent.deterministic(h, variables)
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
-        return torch.empty(shape, dtype=torch.float32, device=generator.device).normal_(generator=generator)
+        return self._consistent.sample(shape, generator)
 
-    @staticmethod
-    def _charged(mean: Tensor, s: Tensor) -> Float[Tensor, "b"]:
-        return 0.5 * per_example(mean**2 + torch.exp(s) - 1 - s)
+    @property
+    def _consistent(self) -> Gaussian:
+        """The consistent form, which has the same penalty."""
+        return Gaussian(self.size)

@@ -303,7 +303,7 @@ def _figure(mark: str, title: str, content: _PointContent, groups: list[str], le
     else:
         explanation = "the features of its example that are furthest from their mean, and their reconstructions"
     top = _HEIGHT + 12
-    hint = f'<text class="hint" x="{_PADDING}" y="{top + 76}">Hover over a dot, tap it, or press Tab to move from dot to dot.</text>'
+    hint = f'<text class="hint" x="{_PADDING}" y="{top + 76}">Hover over a dot, tap it, or press Tab.</text>'
     return (
         f'<figure class="isthmus-map"><style>{_STYLE}</style>\n'
         f'<a class="skip" href="#{mark}-end">Skip the {len(groups):,} dots of this map</a>\n'

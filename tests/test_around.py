@@ -29,6 +29,21 @@ from isthmus.optimizers import AdamW, OneCycle
 X = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("file", Autoencoder), ("run", Autoencoder), ("detector", OutlierDetector), ("classifier", AutoencoderClassifier)],
+)
+def test_one_load_reads_every_kind(name: str, kind: type, ae: Autoencoder, files: Path, tmp_path: Path) -> None:
+    ae.save(tmp_path / "file")
+    (tmp_path / "run").mkdir()
+    ae.save(tmp_path / "run/model.safetensors")
+    path = tmp_path / name if name in {"file", "run"} else files / name
+    for argument in (path, str(path)):
+        loaded = load(argument)
+        assert type(loaded) is kind
+        assert loaded.transform(X[:3]).shape == (3, 2) if kind is Autoencoder else loaded.predict(X[:3]).shape == (3,)
+
+
 def small(**choices: Any) -> Autoencoder:
     return Autoencoder(Identity(2), **{"architecture": MLP((8,)), "epochs": 1, "random_state": 0} | choices)
 

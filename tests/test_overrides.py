@@ -115,7 +115,7 @@ def test_the_given_estimator_is_left_alone() -> None:
         ("bottleneck.beta.x=3", r"Gaussian.beta is 1.0, which has no field 'x'"),
         ("bottleneck=Gausian", r"did you mean Gaussian\? \(auto, "),
         ("bottleneck=Conv", r"bottleneck=Conv is none of the choices"),
-        ("bottleneck.beta=-1", r"Gaussian: beta=-1 cannot be"),
+        ("bottleneck.beta=-1", r"Gaussian: invalid beta=-1: expected"),
         ("bottleneck.beta=NaN", r"beta"),
         ("epochs", r"'epochs' is no field=value"),
         ("=3", r"'=3' is no field=value"),

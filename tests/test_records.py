@@ -72,10 +72,10 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
     ("kind", "fields", "sentence"),
     [
         (TopK, {"size": 4, "k": 9}, "TopK: k=9 is larger than size=4"),
-        (Gaussian, {"size": 4, "beta": -1}, "Gaussian: beta=-1 cannot be: input should be greater than or equal to 0"),
-        (Gaussian, {"size": 0}, "Gaussian: size=0 cannot be: input should be greater than 0"),
+        (Gaussian, {"size": 4, "beta": -1}, "Gaussian: invalid beta=-1: expected a number greater than or equal to 0"),
+        (Gaussian, {"size": 0}, "Gaussian: invalid size=0: expected a number greater than 0"),
         (Conv, {"kernel": 4}, "Conv: kernel=4 is even; use an odd kernel size"),
-        (MLP, {"hidden": (8, 0)}, "MLP: hidden=0 cannot be: input should be greater than 0"),
+        (MLP, {"hidden": (8, 0)}, "MLP: invalid hidden=0: expected a number greater than 0"),
         (TopK, {"size": 4}, "TopK needs k (size, k)"),
         (Identity, {}, "Identity needs size (size, activation)"),
         (Identity, {"sise": 3, "size": 3}, "Identity has no field 'sise'; did you mean size? (size, activation)"),

@@ -270,4 +270,6 @@ def _sentence(kind: type[Record], error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     if field is None:
         return f"{kind.__name__}: {reason}"
-    return f"{kind.__name__}: {field}={quoted(first['input'])} cannot be: {reason[0].lower()}{reason[1:]}"
+    reason = reason.replace("Input should be ", "expected ", 1).replace("expected greater", "expected a number greater")
+    reason = reason.replace("expected less", "expected a number less")
+    return f"{kind.__name__}: invalid {field}={quoted(first['input'])}: {reason[0].lower()}{reason[1:]}"

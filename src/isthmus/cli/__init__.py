@@ -128,8 +128,7 @@ def _answer() -> None:
         fail("stopped", 128 + (heard[-1] if heard else signal.SIGINT))
     except Exception as error:
         said = getattr(error, "format_message", None)  # the parser's own
-        kind = type(error).__name__
-        if said or isinstance(error, RecordError) or kind == "InvalidParameterError":  # scikit-learn's, about a field
+        if said or isinstance(error, RecordError):
             fail(said() if said else error, 2)
         if _lacks_memory(error):
             fail("there is not enough memory for that; take smaller sizes, or fewer examples at a time", 1)

@@ -194,7 +194,7 @@ def _options(told: dict[str, Any]) -> ReadOptions:
 
     header = told["header"]
     if header is not None and header.lower() not in {"yes", "no"}:
-        raise RecordError(f"--header {header!r} cannot be: say yes or no")
+        raise RecordError(f"invalid --header {header!r}: expected yes or no")
     told = told | {
         "resize": size_of(told["resize"]),
         "header": None if header is None else header.lower() == "yes",

@@ -189,7 +189,7 @@ def _check(ae: Autoencoder, given: dict[str, float]) -> None:
                 f"{name} cannot be chosen for {type(ae.bottleneck_).__name__}: its codes are entries of a codebook; leave it out"
             )
         if not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
-            raise RecordError(f"{name}={quoted(value)} cannot be: give a number greater than 0")
+            raise RecordError(f"invalid {name}={quoted(value)}: expected a number greater than 0")
 
 
 def with_step(ae: Autoencoder, X: Any) -> Callable[[float | None], Compressed]:

@@ -135,7 +135,7 @@ class Work:
         inverse = largest(lambda finer: size(1 / finer) <= bits, 1 / high, 1 / low)
         if inverse is None:
             raise RecordError(
-                f"bits={bits:g} cannot be: with the largest steps each of these examples takes {size(high):,.1f}"
+                f"invalid bits={bits:g}: with the largest steps each of these examples takes {size(high):,.1f}"
             )
         return 1 / inverse
 
@@ -153,7 +153,7 @@ class Work:
         while step >= low and grown(self, step) > share:
             step *= 0.98
         if step < low:
-            raise RecordError(f"error={share:g} cannot be: no step is that fine; give step= or bits=")
+            raise RecordError(f"invalid error={share:g}: no step is that fine; give step= or bits=")
         return step
 
 

@@ -118,7 +118,7 @@ def rate_distortion(
         RecordError: a step or the limit is not above 0.
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
-        raise RecordError(f"steps={quoted(steps)}, limit={quoted(limit)} cannot be: give numbers greater than 0")
+        raise RecordError(f"invalid steps={quoted(steps)}, limit={quoted(limit)}: expected numbers greater than 0")
     given = as_examples(X, shape=ae.shape_).values
     values, n_given = some_rows(given, limit), len(given)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks.base import Bottleneck
@@ -25,7 +25,7 @@ from isthmus.data.kinds import Kind
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
-from isthmus.estimators.base import FittedAutoencoder, RecordParams, seed_of
+from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
 from isthmus.estimators.checkpoint import TrainingData, count_observed, round_of, tensors_of
 from isthmus.estimators.defaults import (
     COMPONENTS,
@@ -490,13 +490,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         try:
             if isinstance(self.bottleneck, Integral) and (isinstance(self.bottleneck, bool) or self.bottleneck < 1):
                 given = quoted(self.bottleneck)
-                raise InvalidParameterError(  # scikit-learn's checks test this wording
-                    f"The 'bottleneck' parameter of Autoencoder must be a bottleneck or a positive integer (its size). Got {given} instead."
+                raise ParameterError(  # scikit-learn's checks test this wording
+                    f"invalid bottleneck={given}: The 'bottleneck' parameter of Autoencoder must be a bottleneck "
+                    f"or a positive integer (its size). Got {given} instead."
                 )
             super()._validate_params()
-        except InvalidParameterError as error:
+        except ParameterError as error:
             slot = next((name for name in COMPONENTS if f"The '{name}' parameter" in str(error)), None)
-            raise InvalidParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
+            raise ParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
         if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
             raise RecordError(f"corruption={self.corruption!r} makes values missing, which requires missing='allow'")
 

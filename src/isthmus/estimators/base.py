@@ -43,7 +43,7 @@ from isthmus.text import quoted
 from isthmus.training.batches import InMemorySource, MemmapSource, Source
 from isthmus.training.rng import RandomStream, seeded
 
-__all__ = ["FittedAutoencoder", "RecordParams", "WrapsAutoencoder", "seed_of"]
+__all__ = ["FittedAutoencoder", "ParameterError", "RecordParams", "WrapsAutoencoder", "seed_of"]
 
 Array = NDArray[Any]
 _MAX_BITS = 4096  # of an int parameter; a float holds ints of at most 1024 bits
@@ -399,21 +399,30 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return kind(values, self.model_.shift.device)
 
 
-class BoundedIntParams:
-    """Rejects integer parameters with too many digits for a message."""
+class ParameterError(RecordError, InvalidParameterError):  # type: ignore[misc]  # scikit-learn is untyped
+    """A parameter of an estimator has an invalid type or value: an error of isthmus and of scikit-learn."""
+
+
+class NamedParamErrors:
+    """Raises `ParameterError`, which names parameter and value, where scikit-learn rejects a parameter."""
 
     _auto: ClassVar[Mapping[str, records.Record]] = {}  # what "auto" means for a component, where `DEFAULTS` differs
 
     def _validate_params(self) -> None:
+        """scikit-learn's check; its sentence follows, because scikit-learn's own tests of estimators require it."""
         for name, value in self.get_params(deep=False).items():  # type: ignore[attr-defined]  # scikit-learn's
-            if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-                raise InvalidParameterError(
-                    f"invalid {name}={quoted(value)}: expected a number within the range of float64"
-                )
-        super()._validate_params()  # type: ignore[misc]
+            if isinstance(value, int) and value.bit_length() > _MAX_BITS:  # str(value) may fail
+                raise ParameterError(f"invalid {name}={quoted(value)}: expected a number within the range of float64")
+        try:
+            super()._validate_params()  # type: ignore[misc]
+        except InvalidParameterError as error:
+            expected = str(error).rpartition(" Got ")[0]  # "The 'epochs' parameter of Autoencoder must be ..."
+            name = expected.split("'")[1]
+            value = quoted(getattr(self, name))
+            raise ParameterError(f"invalid {name}={value}: {expected} Got {value} instead.") from None
 
 
-class RecordParams(BoundedIntParams, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class RecordParams(NamedParamErrors, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An estimator whose parameters may be records or estimators. Setting a field of a record replaces the record."""
 
     def set_params(self, **params: Any) -> Self:
@@ -448,7 +457,7 @@ class RecordParams(BoundedIntParams, BaseEstimator):  # type: ignore[misc]  # sc
         return self
 
 
-class WrapsAutoencoder(BoundedIntParams):
+class WrapsAutoencoder(NamedParamErrors):
     """An estimator with an autoencoder as parameter: an `Autoencoder`, a frozen one or "auto". It allows NaN if that does."""
 
     autoencoder: Any

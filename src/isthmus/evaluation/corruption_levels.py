@@ -91,5 +91,5 @@ def _levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[I
 def _numbers(levels: Any) -> list[float]:
     given = [levels] if isinstance(levels, Real | str) or not hasattr(levels, "__iter__") else list(levels)
     if not given or not all(isinstance(each, Real) and not isinstance(each, bool) for each in given):
-        raise RecordError(f"levels={quoted(levels)} cannot be: give numbers, such as levels=0.3,0.5,0.7")
+        raise RecordError(f"invalid levels={quoted(levels)}: expected numbers, such as levels=0.3,0.5,0.7")
     return [float(each) for each in given]

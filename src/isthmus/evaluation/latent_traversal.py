@@ -131,7 +131,7 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
     """
     _check(ae, steps)
     if method not in {"lerp", "slerp"}:
-        raise RecordError(f"method={method!r} cannot be: give 'lerp' or 'slerp'")
+        raise RecordError(f"invalid method={method!r}: expected 'lerp' or 'slerp'")
     if method == "slerp" and not ae.bottleneck_.has_prior:
         name = type(ae.bottleneck_).__name__
         raise NotPossibleError(

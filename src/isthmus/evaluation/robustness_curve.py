@@ -244,7 +244,7 @@ def robustness(
     for name, value, least in (("draws", draws, 1), ("n", n, 1), ("random_state", random_state, 0)):
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (whole and value >= least) and not (name == "n" and value is None):  # type: ignore[operator]
-            raise RecordError(f"{name}={quoted(value)} cannot be: give a whole number from {least} on")
+            raise RecordError(f"invalid {name}={quoted(value)}: expected an integer of at least {least}")
     values, ways = checked(ae, X, "X"), corruption_levels(ae.corruption_, kinds, levels)
     wanted = min(_EXAMPLES, max(1, _MOST // values[0].size)) if n is None else int(n)
     clean = some_rows(values, wanted, random_state)

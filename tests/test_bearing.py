@@ -132,7 +132,7 @@ def test_every_method_bears_every_number_or_names_it(kind: str, precision: str) 
         said = outcomes["encode"]
         if value > 1:
             assert said.startswith(f"row {ROW}, ")
-            assert f" is {value:g}, too far from what was fitted" in said
+            assert f" is {value:g}, too far from the training data" in said
         else:
             assert said == "finite"
         for detector in detectors:
@@ -171,7 +171,7 @@ def test_what_leaves_the_finite_numbers_on_the_way_is_named_too() -> None:
     for parameter in ae.model_.parameters():
         parameter.data.mul_(1e13)
     X[ROW, 4] = 1e14
-    with pytest.raises(DataError, match=rf"^row {ROW}, column 4 is 1e\+14, too far from what was fitted"):
+    with pytest.raises(DataError, match=rf"^row {ROW}, column 4 is 1e\+14, too far from the training data"):
         ae.reconstruct(X[ROW - 3 : ROW + 4])
 
 

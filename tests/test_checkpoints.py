@@ -402,7 +402,7 @@ def test_weights_that_are_not_finite_are_seen_at_the_next_report(tmp_path: Path)
         "the thing is nan at step 2 of 56: training diverged; it continues"
     ]
     assert reports[-1].complete
-    assert ae.model_.broken() is None
+    assert ae.model_.first_nonfinite() is None
 
 
 def poisoned_once(ae: Autoencoder, X: np.ndarray[Any, Any]) -> Iterator[Report]:

@@ -116,7 +116,7 @@ def test_a_number_held_out_is_named_by_its_line_too(made: Path) -> None:
         if row not in split(read(made / "t.csv", labels="kind"), "error").test_rows.tolist():  # its content decides
             continue
         done = run("train", *QUICK, "--data", "t.csv", "--labels", "kind", "--out", "held", cwd=made)
-        check_named(done, f"line {row + 4} of t.csv, column 'b'", "is 1e+30, too far from what was fitted")
+        check_named(done, f"line {row + 4} of t.csv, column 'b'", "is 1e+30, too far from the training data")
         return
     pytest.fail("no row with that number is held out")
 

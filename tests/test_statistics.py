@@ -91,7 +91,7 @@ def test_use_checks_numbers_and_their_size_in_one_pass(method: str, read: list[i
     read.clear()
     getattr(ae, method)(X)
     assert len(read) == 1
-    for wrong, sentence in ((np.nan, "Input X contains NaN"), (1e30, "too far from what was fitted")):
+    for wrong, sentence in ((np.nan, "Input X contains NaN"), (1e30, "too far from the training data")):
         X[7, 1] = wrong
         with pytest.raises(DataError, match=sentence) as caught:
             getattr(ae, method)(X)

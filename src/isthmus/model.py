@@ -60,8 +60,8 @@ class Trainable(nn.Module):
         return False
 
     @property
-    def records(self) -> bool:
-        """Whether a step may be recorded and replayed on a GPU: all its parts are known, and none draws from the global generators."""
+    def cuda_graph_safe(self) -> bool:
+        """Whether a CUDA graph can capture a training step: it has no modules of the user, which may draw from the global generators."""
         return True
 
     def normalize(self, raw: Tensor) -> Tensor:
@@ -76,8 +76,8 @@ class Trainable(nn.Module):
         """What it costs where nothing is drawn."""
         raise NotImplementedError
 
-    def broken(self) -> str | None:
-        """The name of a number that is not finite, if there is one."""
+    def first_nonfinite(self) -> str | None:
+        """The name of the first tensor with a value that is not finite, else None."""
         learned = sorted(self.state_dict().items())
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 
@@ -158,7 +158,7 @@ class Model(Trainable):
         return self.bottleneck.stochastic or self.architecture.stochastic
 
     @property
-    def records(self) -> bool:
+    def cuda_graph_safe(self) -> bool:
         return not self.architecture.stochastic
 
     def normalize(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
@@ -252,8 +252,8 @@ class Model(Trainable):
         self.likelihood_memory = fresh
         return True
 
-    def broken(self) -> str | None:
-        """The name of a tensor with a value that is not finite: a weight or a variable. Buffers of user modules do not count."""
+    def first_nonfinite(self) -> str | None:
+        """The name of the first weight or variable with a value that is not finite, else None. Buffers of user modules do not count."""
         own = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
         learned = sorted(item for item in self.state_dict().items() if item[0] not in own)
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)

@@ -8,7 +8,7 @@ Read in this order:
     model_file              the model file
     checkpoint              what training resumes from, as a part of a model file
     memory_estimate         how much memory and work a model takes, from the sizes of its layers
-    overflow                what is too large to compute with
+    overflow                checks for values that are too large to compute with
     shape_check             whether examples have the shape and the columns that were fitted
     unit_check              whether examples are in the units that were fitted
     inference               rows through the model, the same bits in any grouping

@@ -33,7 +33,7 @@ from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
-from isthmus.estimators.overflow import Bearing, check_numbers
+from isthmus.estimators.overflow import ComputableRange, check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import check_units, once
 from isthmus.io.memory_limit import check_memory, check_work
@@ -126,7 +126,9 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes have shape {codes.shape[1:]}, but this autoencoder's have shape {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(lambda model, z: model.made(z.to(model.dtype)), codes, Bearing.codes(given.positions))
+        return self._apply(
+            lambda model, z: model.made(z.to(model.dtype)), codes, ComputableRange.codes(given.positions)
+        )
 
     def inverse_transform(self, X: Any) -> Array:
         """The same as `decode`, under the name that scikit-learn uses.
@@ -269,17 +271,17 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if corruption is not None and not isinstance(corruption, Corruption):
             raise RecordError(f"invalid corruption={corruption!r}: expected a record of isthmus.corruptions")
         corrupt, model, parts = corruption or self.corruption_, self.model_, []
-        bearing = self._bearing(X.positions if isinstance(X, Examples) else None)
+        computable = self._computable_range(X.positions if isinstance(X, Examples) else None)
         with grad_mode(), torch.inference_mode():
             for number, begin in enumerate(range(0, len(values), 1024)):
                 part = np.asarray(values[begin : begin + 1024])
-                bearing.check_given(part, begin)
+                computable.check_inputs(part, begin)
                 raw = self._source(part)
                 x = model.normalize(raw[torch.arange(len(raw))])
                 generator = seeded(x.device, seed, RandomStream.SAMPLE, number)
                 parts.append(model.denormalize(corrupt(x, generator)).cpu().numpy())
                 if model.fill is None:
-                    bearing.check_made(parts[-1], part, begin)
+                    computable.check_results(parts[-1], part, begin)
         corrupted: Array = np.concatenate(parts)
         return corrupted
 
@@ -351,7 +353,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         self,
         function: Callable[[Model, torch.Tensor], torch.Tensor],
         values: Array,
-        bearing: Bearing | Literal["all"] | None = None,
+        computable: ComputableRange | Literal["all"] | None = None,
     ) -> Array:
         """A function of the model, applied to rows in batches; with one model, even if a training replaces it meanwhile."""
         fitted = self._known()
@@ -360,18 +362,20 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if fitted.loaded:
             check_work(taken.products, "one example in this model", given, max_memory=fitted.max_memory)
         with fitted.at_rest():
-            bearing = Bearing.examples(fitted.model, fitted.columns) if bearing is None else bearing
-            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, bearing)
+            computable = ComputableRange.examples(fitted.model, fitted.columns) if computable is None else computable
+            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, computable)
 
-    def _reconstructed(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
-        return self._apply(lambda model, raw: model.made(model.encode(model.normalize(raw))), values, bearing)
+    def _reconstructed(self, values: Array, computable: Literal["all"] | None = None) -> Array:
+        return self._apply(lambda model, raw: model.made(model.encode(model.normalize(raw))), values, computable)
 
-    def _scores(self, values: Array, bearing: Literal["all"] | None = None) -> Array:
+    def _scores(self, values: Array, computable: Literal["all"] | None = None) -> Array:
         """Minus the loss, (n,). A loss that overflows counts as the largest float."""
-        return self._apply(lambda model, raw: -_scored(model, raw), values, bearing)
+        return self._apply(lambda model, raw: -_scored(model, raw), values, computable)
 
-    def _examples(self, X: Any, minimum: int = 1, bearing: Literal["all"] | None = None, still: bool = False) -> Array:
-        """Checks the shape, the columns and the values of examples. Values too large to compute with raise, unless bearing="all"."""
+    def _examples(
+        self, X: Any, minimum: int = 1, computable: Literal["all"] | None = None, still: bool = False
+    ) -> Array:
+        """Checks the shape, the columns and the values of examples. Values too large to compute with raise, unless computable="all"."""
         check_is_fitted(self)
         columns = X.columns if isinstance(X, Examples) else None
         if columns is None and hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
@@ -384,15 +388,15 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
             )
         check_shape_and_columns(self, values.shape[1:], columns)
-        known = self._bearing(examples.positions)
+        known = self._computable_range(examples.positions)
         missing: Missing = "error" if self.model_.fill is None else "allow"
-        check_numbers(values, examples.at, missing, known if bearing is None else None)
-        check_units(values, known.extent, known.positions, self.model_, still, bearing is not None)
+        check_computable(values, examples.at, missing, known if computable is None else None)
+        check_units(values, known.extent, known.positions, self.model_, still, computable is not None)
         return values
 
-    def _bearing(self, positions: Positions | None = None) -> Bearing:
+    def _computable_range(self, positions: Positions | None = None) -> ComputableRange:
         """The range of values that the model accepts. `positions` names the place of a value in messages."""
-        return Bearing.examples(self.model_, self._known().columns, positions)
+        return ComputableRange.examples(self.model_, self._known().columns, positions)
 
     def _source(self, values: Array) -> Source:
         kind = MemmapSource if isinstance(values, np.memmap) else InMemorySource

@@ -35,7 +35,7 @@ from isthmus.estimators.fitted_state import to_processor
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
-from isthmus.estimators.overflow import Bearing
+from isthmus.estimators.overflow import ComputableRange
 from isthmus.estimators.unit_check import once
 from isthmus.io.terminal import interactive
 from isthmus.model import Trainable
@@ -351,8 +351,8 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     def _applied(self, X: Any, function: Any) -> Array:
         check_is_fitted(self)
         ae = self.autoencoder_
-        bearing = Bearing.examples(ae.model_, ae._known().columns)
-        rows: Array = in_batches(function, ae._examples(X), ae.model_, bearing=bearing)
+        computable = ComputableRange.examples(ae.model_, ae._known().columns)
+        rows: Array = in_batches(function, ae._examples(X), ae.model_, computable=computable)
         return rows
 
 

@@ -56,9 +56,9 @@ def learned(part: ClassifierPart, tensors: Tensors) -> tuple[Head, Array, tuple[
     told = class_labels(classes, len(classes))
     if len(classes) != part.classes or told.numbers.tolist() != list(range(part.classes)):
         raise ValueError(f"it does not name {part.classes} different classes, sorted")
-    broken = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
-    if broken is not None:
-        raise ValueError(f"classifier.{broken} is not finite")
+    nonfinite = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    if nonfinite is not None:
+        raise ValueError(f"classifier.{nonfinite} is not finite")
     if not tensors["scale"] > 0:
         raise ValueError("classifier.scale is not above 0")
     weight = tensors["linear.weight"]

@@ -89,8 +89,8 @@ class Net(Trainable):
         return self.model.architecture.stochastic
 
     @property
-    def records(self) -> bool:
-        return self.model.records
+    def cuda_graph_safe(self) -> bool:
+        return self.model.cuda_graph_safe
 
     def normalize(self, raw: Tensor) -> Tensor:
         return self.model.normalize(raw)

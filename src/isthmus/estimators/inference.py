@@ -19,7 +19,7 @@ from torch import Tensor
 
 from isthmus.data.memmap import release_pages
 from isthmus.estimators.memory_estimate import examples_at_once, footprint
-from isthmus.estimators.overflow import Bearing
+from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.device import enable_malloc_reuse, no_autocast, onednn_matmul, threads
 from isthmus.training.batches import to_torch_dtype
@@ -38,7 +38,7 @@ def in_batches(
     rows: Array,
     model: Model,
     check: Callable[[float, str, int], None] | None = None,
-    bearing: Bearing | Literal["all"] | None = None,
+    computable: ComputableRange | Literal["all"] | None = None,
 ) -> Array:
     """What a function of a model, (size, *row) -> (size, *result), gives for rows (n, *row): (n, *result).
 
@@ -49,7 +49,7 @@ def in_batches(
         DataError: a number is too large to compute with, or what comes of a row is not finite.
     """
     enable_malloc_reuse()
-    bearing = None if bearing == "all" else Bearing.examples(model) if bearing is None else bearing
+    computable = None if computable == "all" else ComputableRange.examples(model) if computable is None else computable
     size, device, available = (
         examples_at_once(model, model.architecture.inference_batch_size),
         model.device,
@@ -60,14 +60,14 @@ def in_batches(
     @torch.inference_mode()
     def computed(begin: int) -> tuple[int, Array]:
         part = to_torch_dtype(np.asarray(rows[begin : begin + size]))
-        if bearing is not None:
-            bearing.check_given(part, begin)
+        if computable is not None:
+            computable.check_inputs(part, begin)
         batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
         batch.numpy()[: len(part)] = part
         with no_autocast():
             made = function(batch.to(device)).cpu().numpy()[: len(part)]
-        if bearing is not None:
-            bearing.check_made(made, part, begin)
+        if computable is not None:
+            computable.check_results(made, part, begin)
         return begin, made
 
     with no_autocast(), onednn_matmul(), threads(1 if device.type == "cpu" else available):

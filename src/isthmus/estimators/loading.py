@@ -118,24 +118,24 @@ def _read(
     with model_file.agreeing(path):
         ae, chosen = _described(header, tensors, architecture)
         own = chosen.records["architecture"].user_defined
-        broken = next((name for name, value in tensors.items() if not _sound(name, value, own)), None)
-        if broken is None:
+        nonfinite = next((name for name, value in tensors.items() if not _sound(name, value, own)), None)
+        if nonfinite is None:
             ae.device = _usable(header, device)
             fitted = initial(chosen, columns, header.seed, ae.precision, choose_device(ae.device))
             _as_it_was(fitted.model, tensors).load_state_dict(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )
             fitted = replace(fitted, history=history, seconds=header.seconds, state=State(header.epoch, header.step))
-            broken = fitted.model.broken()  # for user-defined modules: their weights, not their buffers
-        if broken is None and header.round is not None:
+            nonfinite = fitted.model.first_nonfinite()  # for user-defined modules: their weights, not their buffers
+        if nonfinite is None and header.round is not None:
             optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
             check_values(header, tensors, parameters)
             interrupted = ResumeState(header, tensors, fitted.model, optimizer, parameters)
             fitted = replace(fitted, interrupted=interrupted, precision=header.round.precision)
-        if broken is None and header.kind is None:
+        if nonfinite is None and header.kind is None:
             fitted = _in_nats_of_the_data(fitted)
-    if broken is not None:
-        raise ModelFileError(f"{shown(path)} is damaged: {broken} is not finite")
+    if nonfinite is not None:
+        raise ModelFileError(f"{shown(path)} is damaged: {nonfinite} is not finite")
     ae._fitted = replace(fitted, loaded=True, max_memory=allowed)
     return ae, header, tensors
 

@@ -191,7 +191,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             Scores (n,), in the unit of `anomaly_score`.
         """
         check_is_fitted(self)
-        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X, bearing="all"))
+        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X, computable="all"))
 
     def decision_function(self, X: Any) -> Doubles:
         """``score_samples(X) - offset_``.
@@ -245,7 +245,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             (n, *shape), without unit; about 1 for normal examples, NaN where a value is missing.
         """
         check_is_fitted(self)
-        values = self.autoencoder_._examples(X, bearing="all")
+        values = self.autoencoder_._examples(X, computable="all")
         usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
         return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
 
@@ -278,7 +278,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         found = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
-        for _, block in blocks(self.autoencoder_._examples(X, bearing="all")):
+        for _, block in blocks(self.autoencoder_._examples(X, computable="all")):
             blamed = self._top_features(block, min(int(n), math.prod(shape)))
             for positions, shares in zip(*(part.tolist() for part in blamed), strict=True):
                 features = [_feature(place, shape, names) for place in positions]
@@ -377,7 +377,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
                 raise RecordError(
                     f"FrozenEstimator({type(frozen).__name__}) holds no autoencoder; freeze an isthmus.Autoencoder"
                 )
-            frozen._examples(examples, bearing="all")
+            frozen._examples(examples, computable="all")
             return frozen
         if isinstance(self.autoencoder, str):
             return _usual(examples, held, seed)

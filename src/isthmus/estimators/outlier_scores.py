@@ -17,7 +17,7 @@ from isthmus.data.missing import count, total
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
-from isthmus.estimators.overflow import Bearing
+from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
 
@@ -186,13 +186,13 @@ class Scorer:
             errors = torch.where(errors.isnan() & known.any(1), torch.inf, errors)
             return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
 
-        found: Doubles = in_batches(batch, values, model, bearing="all")  # type: ignore[assignment]  # doubles, as made above
+        found: Doubles = in_batches(batch, values, model, computable="all")  # type: ignore[assignment]  # doubles, as made above
         return found
 
 
 def _distances(model: Model, values: Array) -> Doubles:
     """How far examples are from the middle, (n,), in scales: the root of the sum of squares, of numbers however large."""
-    apart = np.nan_to_num(Bearing.examples(model).distances(values)).reshape(len(values), -1)
+    apart = np.nan_to_num(ComputableRange.examples(model).distances(values)).reshape(len(values), -1)
     most = np.maximum(apart.max(1), 1.0)
     found: Doubles = most * np.sqrt(np.square(apart / most[:, None]).sum(1))
     return found
@@ -211,7 +211,7 @@ def _log_volumes(model: Model, values: Array) -> Doubles:
 def restored(ae: Autoencoder, values: Array) -> Array:
     """Reconstructions in raw units, (n, *shape); of what is too large to compute with, what is usual stands in their place."""
     made, middle = ae._reconstructed(values, "all"), ae.model_.shift.numpy(force=True)
-    far = Bearing.examples(ae.model_).far(values).reshape(len(values), -1).any(1)
+    far = ComputableRange.examples(ae.model_).outside(values).reshape(len(values), -1).any(1)
     borne = np.isfinite(made) & ~far.reshape(-1, *[1] * (made.ndim - 1))
     return np.where(borne, made, middle)
 

@@ -25,7 +25,7 @@ from isthmus.estimators.defaults import (
     statistics_for,
 )
 from isthmus.estimators.fitted_state import FittedAttributes
-from isthmus.estimators.overflow import check_fitting
+from isthmus.estimators.overflow import check_training_examples
 from isthmus.training.config import Precision
 from isthmus.training.rng import RandomStream, seeded
 
@@ -65,7 +65,7 @@ def prepare(
     _warn(channels_first(examples.values.shape[1:]) or "")
     chosen = resolve_defaults(given, examples, statistics, precision, missing, kind)
     if chosen.extent is not None:
-        check_fitting(examples.values, chosen.extent, chosen.affine, examples.at)
+        check_training_examples(examples.values, chosen.extent, chosen.affine, examples.at)
     if kind == "auto" and examples.kind is None:
         _warn(doubted(statistics, chosen))
     _warn(drowned(statistics, chosen, examples.columns))

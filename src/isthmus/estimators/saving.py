@@ -42,9 +42,9 @@ def write_model(
     from isthmus._version import __version__
 
     ae._validate_params()
-    broken = fitted.model.broken()
-    if broken is not None:
-        raise DivergenceError(f"{broken} is not finite, and such a model is not written; train it anew")
+    nonfinite = fitted.model.first_nonfinite()
+    if nonfinite is not None:
+        raise DivergenceError(f"{nonfinite} is not finite, so the model cannot be saved; fit it again")
     parameters = {name: getattr(ae, name) for name in sorted(ae._get_param_names())}
     model_file.check_records([*parameters.values(), *fitted.records.values()])
     if isinstance(parameters["random_state"], np.random.RandomState):

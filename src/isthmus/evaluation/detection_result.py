@@ -195,7 +195,7 @@ def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n:
     order = np.argsort(scores, kind="stable")
     n = min(n, (len(order) + 1) // 2)
     picked = np.concatenate([order[:n], order[n:][::-1][:n]])
-    values = Rows(ae._examples(X, bearing="all", still=True))
+    values = Rows(ae._examples(X, computable="all", still=True))
     originals = values(np.sort(picked))[np.argsort(np.argsort(picked))]  # read in order, as a memory map wants it
     contributions, reconstructions = detector.contributions(originals), restored(ae, originals)
     if gaps(originals):

@@ -17,7 +17,7 @@ from isthmus.data.options import Reused
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.overflow import check_numbers
+from isthmus.estimators.overflow import check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, read_membership
@@ -92,7 +92,7 @@ def load_examples(
 def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:
     """`DataError` at the first invalid value. Once the examples are split, its position in the file is unknown."""
     if values.dtype.kind in "biuf":
-        check_numbers(values, positions, ae.missing, None if allow_extreme else ae._bearing(positions))
+        check_computable(values, positions, ae.missing, None if allow_extreme else ae._computable_range(positions))
 
 
 def read_data(run: Path, source: DataSource, features: tuple[str, ...] | None = None) -> Dataset:

@@ -75,4 +75,4 @@ class CapturedStep:
 
 def can_capture(model: Trainable) -> bool:
     """Whether a step of the model can be captured: the model is on CUDA and has no modules of the user."""
-    return model.device.type == "cuda" and model.records
+    return model.device.type == "cuda" and model.cuda_graph_safe

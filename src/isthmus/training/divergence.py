@@ -106,5 +106,5 @@ class DivergenceGuard:
         loss = next((f"the {name} is {value}" for name, value in values.items() if not math.isfinite(value)), None)
         if loss is not None:
             return loss
-        weight, moment = model.broken(), self._optimizer.first_nonfinite()
+        weight, moment = model.first_nonfinite(), self._optimizer.first_nonfinite()
         return f"the weight {weight} is not finite" if weight else moment and f"the optimizer's {moment} is not finite"

@@ -1,4 +1,4 @@
-"""Autoencoders side by side: the best is marked rightly, what differs is named, and examples have to be the same."""
+"""Comparisons: the best values are marked, differences are listed, and all autoencoders are evaluated on the same examples."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from isthmus.data.validation import Examples
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.results import PATHS
-from isthmus.experiments.comparison import Comparison
 from isthmus.experiments.comparison_metrics import COLUMNS
+from isthmus.experiments.comparison_result import Comparison
 from isthmus.experiments.run_folder import save_run
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.likelihoods import Bernoulli, Normal
@@ -107,15 +107,15 @@ def test_only_what_differs_is_listed() -> None:
     assert list(compare([SMALL, LARGE], ROWS[:50]).differences()) == ["bottleneck.size"]
 
 
-def test_who_beats_whom() -> None:
+def test_pareto_dominance() -> None:
     found = planted(code_size=[2, 4, 4], mse=[0.1, 0.2, 0.05], encode_per_second=[2000.0, 1000.0, 1000.0])
-    assert ("A", "B", "smaller, faster and better") in found.beaten()
-    assert {(winner, loser) for winner, loser, _ in found.beaten()} == {("A", "B"), ("C", "B")}
-    assert found.verdict() == "A is smaller, faster and better than B, and in nothing worse; beaten by nobody: A, C."
+    assert ("A", "B", "smaller, faster and better") in found.dominated()
+    assert {(better, worse) for better, worse, _ in found.dominated()} == {("A", "B"), ("C", "B")}
+    assert found.verdict() == "A is smaller, faster and better than B, and worse in nothing; not dominated: A, C."
     trade = planted(code_size=[2, 4], mse=[0.2, 0.1])
-    assert trade.beaten() == []
-    assert trade.verdict().startswith("None beats another")
-    assert planted(encode_per_second=[1000.0, 1050.0]).beaten() == []  # within what measuring varies
+    assert trade.dominated() == []
+    assert trade.verdict().startswith("No autoencoder dominates another")
+    assert planted(encode_per_second=[1000.0, 1050.0]).dominated() == []  # within what measuring varies
 
 
 def test_use_evaluation_and_comparison_say_the_same_of_columns_and_shapes() -> None:
@@ -140,7 +140,7 @@ def test_wrong_examples_are_sentences() -> None:
         DataError, match=r"the examples have shape \(8,\), but Identity\(size=2\) was fitted on shape \(4,\); only"
     ):
         compare([SMALL, fitted(Identity(2), X=ROWS[:, :4])], ROWS[:50])
-    with pytest.raises(DataError, match="does not say which data"):
+    with pytest.raises(DataError, match="has no record of its training data: give"):
         compare([SMALL, LARGE])
 
 
@@ -164,7 +164,7 @@ def test_runs_are_compared_on_what_they_held_out(folders: Path) -> None:
     assert found["differences"] == {"bottleneck.size": ["1", "3", "3"]}
     assert len(found["notes"]) == 2
     assert "has no record of its held-out examples" in found["notes"][1]
-    assert found["notes"][0].startswith("alone.safetensors does not say")
+    assert found["notes"][0].startswith("alone.safetensors has no record of its training data")
     assert {path.name for path in (folders / "out").iterdir()} == {
         "comparison.json",
         "errors.png",

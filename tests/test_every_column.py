@@ -147,7 +147,7 @@ def chart_points(found: Any) -> list[tuple[str, float, float]]:
     """What the chart shows of each."""
     from unittest.mock import patch
 
-    with patch("isthmus.experiments.comparison.tradeoff") as drawn:
+    with patch("isthmus.experiments.comparison_result.tradeoff") as drawn:
         found.plot()
     points: list[tuple[str, float, float]] = drawn.call_args[0][0]
     return points

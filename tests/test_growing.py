@@ -313,7 +313,7 @@ def test_held_out_examples_that_chose_the_model_are_named(tmp_path: Path) -> Non
     assert judged in says("evaluate", run)
     assert judged in json.loads(says("evaluate", run, "--json"))["early_stopping"]
     assert "Early stopping chose the model by 10 of these" in (tmp_path / "run/report.html").read_text()
-    assert "early stopping chose run by held-out examples" in says("compare", run, plain)
+    assert "early stopping of run used these held-out examples" in says("compare", run, plain)
     new = table(tmp_path / "new.csv", NEW)
     words = ["detect", str(tmp_path / "run"), "--data", str(new), "--out", str(tmp_path / "a.csv")]
     chosen = "normal examples are among those by which early stopping chose the model"

@@ -392,14 +392,15 @@ def test_every_question_is_answered_where_numbers_are_missing(
     both = compare({"one": fitted, "other": quick(Identity(2)).fit(table)}, table, table)
     assert both.evaluations[0].errors.mse == figures.errors.mse
     assert np.array_equal(both.examples, whole)
-    assert "completes the numbers that are missing" in both.notes[-1]
+    assert "imputes the missing values itself" in both.notes[-1]
     assert np.isfinite([each.mse for each in robustness(fitted, table, train=table).figures]).all()
     found = sweep(quick(Identity(2), epochs=1), table, {"bottleneck__size": [1, 2, 3]}, test=table)
     assert all(np.isfinite(each.figures["errors"]["mse"]) for each in found.trials)
     chosen = sweep(quick(Identity(2), epochs=1, missing="error"), table, {"missing": ["allow"], "random_state": [0, 1]})
     assert chosen.autoencoder.missing == "allow"
     with pytest.raises(
-        DataError, match=f"plain takes no missing numbers, and the examples lack {np.isnan(table).sum()}: leave"
+        DataError,
+        match=f"plain does not accept missing values, and {np.isnan(table).sum()} values of the examples are missing: leave",
     ):
         compare({"fitted": fitted, "plain": quick(missing="error").fit(whole)}, table)
     detector = OutlierDetector.from_fitted(fitted, table, calibration_fraction=0.5, random_state=0)

@@ -18,7 +18,7 @@ from torch.distributions import Normal, kl_divergence
 
 from isthmus import data, load
 from isthmus.bottlenecks import Gaussian
-from isthmus.errors import DataError, NotPossibleError
+from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.model_file import check_records
 from isthmus.experiments import reproduction
 from isthmus.experiments.printed_bottleneck import PrintedGaussian
@@ -98,6 +98,13 @@ def test_each_random_state_is_kept_and_trained_once(
     assert kept(find("tf-simple"), system, folder, QUICK, 2) is None
     assert kept(find("tf-simple"), system, folder) is None  # what was overridden is not the tutorial
     assert all_kept(find("tf-simple"), system, folder) == []
+
+
+def test_a_random_state_among_the_fields_is_an_error_that_names_the_argument() -> None:
+    with pytest.raises(
+        RecordError, match=r"^random_state is not a field here: give the argument random_states=\(0, 1\)"
+    ):
+        next(reproduce(find("tf-simple"), [*QUICK, " random_state = 3"]))
 
 
 @pytest.mark.parametrize("state", [0, 1])

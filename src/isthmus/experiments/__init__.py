@@ -14,8 +14,9 @@ Read in this order:
     tensorboard          event files
     report/              the page of a run
     run_report           a trained run looked at: JSON, its page
-    comparison_metrics   which figures stand side by side, and when one is better
-    comparison           several autoencoders on the same examples
+    comparison_metrics   the metrics in comparison tables, and where they are comparable
+    comparison_result    the result of a comparison: table, JSON, figures
+    comparison           evaluates several autoencoders on the same examples
     model_selection      the elbow, the one-standard-error rule, the best
     trial                one training of a sweep
     sweep_result         what a sweep found: table, choice, figure

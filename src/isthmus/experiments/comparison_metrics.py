@@ -1,4 +1,4 @@
-"""Autoencoders side by side: which figures stand in columns, when one is better than another, and in what records differ."""
+"""The metrics in comparison tables: which value is better, where values are comparable, and in which fields records differ."""
 
 from __future__ import annotations
 
@@ -12,38 +12,44 @@ from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import describe_value
 from isthmus.evaluation import shown
 
-__all__ = ["COLUMNS", "NOISE", "PRICES", "Column", "differing", "text_of"]
+__all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "text_of"]
 
-NOISE = 1.1  # times as many seconds are as many: they are measured, and vary
-PRICES = {"beta", "weight", "commitment"}  # fields that say what a code costs
-Needs = Literal["", "units", "loss", "corruption"]
+TIME_TOLERANCE = 1.1  # measured times vary: a smaller ratio counts as equal
+PENALTY_WEIGHTS = {"beta", "weight", "commitment"}  # fields that weight the penalty of the code in the loss
+Requirement = Literal["", "units", "loss", "corruption"]
 
 
 class Column(NamedTuple):
-    """A figure of `Evaluation`: its short name, its title, which is better, and what has to agree for that to mean anything.
+    """A metric of `Evaluation` as a column of a table.
 
-    ``needs``: errors in model units need one scaling ("units"); losses one price of the code, and to be densities all, or masses of one
-    kind and scaling ("loss"); and denoised examples one corruption ("corruption").
+    Attributes:
+        name: the name in `Evaluation`.
+        title: the title of the column.
+        better: whether less or more is better; None for a metric that is not ranked.
+        needs: what must be equal for the values to be comparable. Errors in model units need one scaling ("units"). Losses need one
+            penalty weight, and must be densities, or probabilities of one kind with one scaling ("loss"). Errors of
+            denoised examples need one corruption ("corruption").
+        timed: whether it is a measured time or speed.
     """
 
     name: str
     title: str
     better: Literal["less", "more"] | None = None
-    needs: Needs = ""
+    needs: Requirement = ""
     timed: bool = False
 
     def ties(self, one: float, other: float) -> bool:
-        """Whether two values are as good: alike to the four digits that are shown; what was timed, within a tenth."""
+        """Whether two values count as equal: to the four digits that are printed; measured times within a tenth."""
         if self.timed:
-            return max(one, other) <= NOISE * min(one, other)
+            return max(one, other) <= TIME_TOLERANCE * min(one, other)
         return shown(one) == shown(other)
 
     def comparable(self, autoencoders: Iterable[Autoencoder]) -> bool:
-        """Whether the figure means the same for all of them."""
-        return len({_measured_in(ae, self.needs) for ae in autoencoders}) == 1
+        """Whether the metric is comparable between all of them."""
+        return len({_comparability_key(ae, self.needs) for ae in autoencoders}) == 1
 
 
-COLUMNS = (  # a figure that nobody has is left out
+COLUMNS = (  # a metric that no autoencoder has is left out
     Column("code_size", "code", "less"),
     Column("n_parameters", "parameters", "less"),
     Column("seconds", "training s", "less", timed=True),
@@ -65,20 +71,20 @@ COLUMNS = (  # a figure that nobody has is left out
 )
 
 
-def _measured_in(ae: Autoencoder, needs: Needs) -> Any:
-    """What has to be the same for two autoencoders' figures to mean the same."""
+def _comparability_key(ae: Autoencoder, needs: Requirement) -> Any:
+    """Two autoencoders with equal keys have comparable metrics."""
     if needs == "corruption":
         return ae.corruption_
     units = tuple(side.cpu().numpy().astype(np.float64).tobytes() for side in (ae.model_.shift, ae.model_.scale))
     if needs == "units":
         return units
-    priced = {key: value for key, value in ae.bottleneck_.get_params().items() if key in PRICES}
+    weights = {key: value for key, value in ae.bottleneck_.get_params().items() if key in PENALTY_WEIGHTS}
     measure = ("density",) if ae.likelihood_.density else (*units, type(ae.likelihood_))
-    return (*measure, *sorted(priced.items())) if needs == "loss" else ""
+    return (*measure, *sorted(weights.items())) if needs == "loss" else ""
 
 
 def differing(autoencoders: Sequence[Autoencoder]) -> dict[str, tuple[str, ...]]:
-    """The fields in which autoencoders differ, as the command line writes them, with the value of each; "-" for none."""
+    """The fields whose values differ, as the command line writes them, with the value of each autoencoder; "-" for none."""
     fields = [_fields(ae) for ae in autoencoders]
     paths = dict.fromkeys(path for each in fields for path in each)
     rows = {path: tuple(each.get(path, "-") for each in fields) for path in paths}
@@ -86,24 +92,25 @@ def differing(autoencoders: Sequence[Autoencoder]) -> dict[str, tuple[str, ...]]
 
 
 def _fields(ae: Autoencoder) -> dict[str, str]:
-    """What an autoencoder was made and trained by, as the command line writes it."""
-    found: dict[str, str] = {}
-    for slot in COMPONENTS:
-        _flatten(slot, describe_value(getattr(ae, f"{slot}_")), found)
+    """The components and training parameters of an autoencoder, as the command line writes them."""
+    texts: dict[str, str] = {}
+    for name in COMPONENTS:
+        _flatten(name, describe_value(getattr(ae, f"{name}_")), texts)
     epochs = ae.history_[-1].epoch if ae.history_ else 0
-    trained: dict[str, Any] = {"epochs": epochs, "batch_size": ae.batch_size, "early_stopping": ae.early_stopping}
-    trained |= {"precision": ae.precision_, "random_state": ae.random_state}
-    return found | {name: str(value) for name, value in trained.items()}
+    training: dict[str, Any] = {"epochs": epochs, "batch_size": ae.batch_size, "early_stopping": ae.early_stopping}
+    training |= {"precision": ae.precision_, "random_state": ae.random_state}
+    return texts | {name: str(value) for name, value in training.items()}
 
 
-def _flatten(path: str, value: Any, found: dict[str, str]) -> None:
+def _flatten(path: str, value: Any, texts: dict[str, str]) -> None:
+    """Adds a value to `texts`; of a record its type and its fields."""
     if isinstance(value, Mapping) and "type" in value:
-        found[path] = value["type"]
+        texts[path] = value["type"]
         for name, inner in value.items():
             if name != "type":
-                _flatten(f"{path}.{name}", inner, found)
+                _flatten(f"{path}.{name}", inner, texts)
     else:
-        found[path] = text_of(value)
+        texts[path] = text_of(value)
 
 
 def text_of(value: Any) -> str:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus._version import __version__
 from isthmus.data import Dataset, load
-from isthmus.errors import DataError
+from isthmus.errors import DataError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overrides import overridden
 from isthmus.experiments.run_figures import draw
@@ -30,6 +30,7 @@ from isthmus.experiments.tutorial_metrics import METRICS, held_out
 from isthmus.experiments.tutorials import System, Tutorial
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import open_regular
+from isthmus.records import assigned
 from isthmus.text import as_json
 from isthmus.training.state import Report
 
@@ -108,7 +109,7 @@ def reproduce(
     """Trains each system of a tutorial with each random state, with fields overridden if any are given, and measures it.
 
     Args:
-        assignments: ``field=value``, as on the command line.
+        assignments: ``field=value``, as on the command line; `random_state` has its own argument.
         watch: given the reports, a title and the number of features of an example, yields the reports again: a progress bar, say.
         folder: where the runs are kept, with the event files and figures that the tutorial writes while it trains.
         random_states: one training for each.
@@ -126,6 +127,10 @@ def _trained(
     folder: Path | None,
     state: int,
 ) -> Reproduction:
+    if "random_state" in assigned(assignments):
+        raise RecordError(
+            "random_state is not a field here: give the argument random_states=(0, 1), one training for each"
+        )
     ae, dataset = overridden(system.build(), [*assignments, f"random_state={state}"]), load(system.data)
     reports: Iterator[Report] = ae.iter_fit(dataset.train, validation_data=dataset.test, every=50)
     if folder is not None:

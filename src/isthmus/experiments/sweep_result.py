@@ -16,7 +16,7 @@ from isthmus.errors import DivergenceError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import Evaluation, shown
 from isthmus.evaluation.results import columns_of, value_of
-from isthmus.experiments.comparison_metrics import COLUMNS, PRICES, Column, text_of
+from isthmus.experiments.comparison_metrics import COLUMNS, PENALTY_WEIGHTS, Column, text_of
 from isthmus.experiments.model_selection import Choice, select
 from isthmus.experiments.trial import Trial
 from isthmus.io.tables import csv_text
@@ -124,7 +124,9 @@ class Sweep(Result):
         """The recommendation and its reason, diverged trainings, and the error of the recommended one on the test examples."""
         where = f"{self.column.title} on {self.n_validation:,} validation examples"
         lines = [f"* recommended: {self._assigned()} - {self.choice.why} ({where})"]
-        priced = [path for path in self.axes if path.rpartition(".")[2] in PRICES or path.startswith("corruption")]
+        priced = [
+            path for path in self.axes if path.rpartition(".")[2] in PENALTY_WEIGHTS or path.startswith("corruption")
+        ]
         if priced:
             lines.append(
                 f"note: a lower {' or '.join(priced)} always lowers the error; choose it by the purpose of the codes"

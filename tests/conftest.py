@@ -55,7 +55,7 @@ def rng() -> np.random.Generator:
 def _nothing_lies_around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What the system or the user has of data sets and caches is out of sight, for subprocesses too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builtin, "_FASHION_MNIST_INSTALLED", ())
+        patch.setattr(builtin, "FASHION_MNIST_INSTALLED", ())
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("ISTHMUS_DATA", raising=False)
         yield
@@ -73,11 +73,11 @@ def public_data(published_files: tuple[Path, dict[str, download.Content]], monke
     """ISTHMUS_DATA is a folder with small files in the form of the real ones, and they count as published."""
     folder, contents = published_files
     monkeypatch.setenv("ISTHMUS_DATA", str(folder))
-    monkeypatch.setattr(builtin, "_FASHION_MNIST", contents)
+    monkeypatch.setattr(builtin, "FASHION_MNIST", contents)
     return folder
 
 
-_REAL = [*map(Path, builtin._FASHION_MNIST_INSTALLED), download._cache_folder() / "fashion-mnist"]
+_REAL = [*map(Path, builtin.FASHION_MNIST_INSTALLED), download.cache_folder() / "fashion-mnist"]
 if "ISTHMUS_DATA" in os.environ:
     _REAL += [Path(os.environ["ISTHMUS_DATA"]) / "fashion-mnist", Path(os.environ["ISTHMUS_DATA"])]
 
@@ -91,7 +91,7 @@ def _real_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         pytest.skip(
             "Fashion-MNIST is not here: install Debian's dataset-fashion-mnist, or set ISTHMUS_DATA to a folder with its files"
         )
-    monkeypatch.setattr(builtin, "_FASHION_MNIST_INSTALLED", tuple(map(str, _REAL)))
+    monkeypatch.setattr(builtin, "FASHION_MNIST_INSTALLED", tuple(map(str, _REAL)))
 
 
 @pytest.fixture(autouse=True)

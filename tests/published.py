@@ -26,7 +26,7 @@ def write_fashion_mnist(folder: Path) -> dict[str, Content]:
     rng = np.random.default_rng(0)
     contents = {}
     folder.mkdir(parents=True)
-    for name in builtin._FASHION_MNIST:
+    for name in builtin.FASHION_MNIST:
         n = _TRAIN if name.startswith("train") else _TEST
         labels = (np.arange(n) % 10).astype(np.uint8)
         images = np.zeros((n, 28, 28), np.uint8)
@@ -43,5 +43,5 @@ def real_fashion_mnist(positions: list[Path]) -> bool:
     """Whether all files of the real Fashion-MNIST lie in these places."""
     return all(
         any((place / packed).is_file() for place in positions for packed in (name, f"{name}.gz"))
-        for name in builtin._FASHION_MNIST
+        for name in builtin.FASHION_MNIST
     )

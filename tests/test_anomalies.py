@@ -161,8 +161,8 @@ def test_of_a_table_the_autoencoder_that_errs_less_on_examples_held_out_is_taken
         error = np.square((detector.autoencoder_.reconstruct(X) - X) / X.std(0)).mean(1)
         assert np.corrcoef(-detector.score_samples(X), error)[0, 1] > 0.99
     pictures = OutlierDetector(Autoencoder(epochs=1), random_state=0).fit(data.digits().train[:200])
-    assert pictures._scorer.kind == "combined"
-    assert linear._scorer.kind == deep._scorer.kind == "error"
+    assert pictures.anomaly_score_ == "combined"
+    assert linear.anomaly_score_ == deep.anomaly_score_ == "error"
 
 
 def test_a_number_far_off_is_blamed_and_not_its_neighbors() -> None:

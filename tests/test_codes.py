@@ -147,7 +147,7 @@ def test_a_unit_of_a_map_is_one_feature_at_all_places(tmp_path: Path, monkeypatc
     share = s[s > 1e-6 * s[0]] / s.sum()
     assert found.effective_rank == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-4)
     np.save(tmp_path / "x.npy", pictures)
-    monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)
+    monkeypatch.setattr("isthmus.data.validation.BLOCK", 1)
     again = codes_of(ae, np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert again.effective_rank == pytest.approx(found.effective_rank, rel=1e-9)
     assert (again.frequency, again.dead) == (pytest.approx(found.frequency), found.dead)

@@ -17,7 +17,7 @@ Usage = tuple[float, float, float]
 def said(monkeypatch: pytest.MonkeyPatch, threads: int, *usages: Usage | None) -> list[str]:
     """What a training says that gets this much: seconds, seconds of the processor, and how often a thread was taken off it."""
     times: Iterator[Usage | None] = iter(usages)
-    monkeypatch.setattr(contention, "_usage", lambda: next(times))
+    monkeypatch.setattr(contention, "cpu_usage", lambda: next(times))
     monitor = ContentionMonitor(threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -158,7 +158,7 @@ def test_a_mirror_cannot_fill_the_disk(cache: Path, monkeypatch: pytest.MonkeyPa
         def read(self, size: int | None = -1, /) -> bytes:
             assert size is not None
             Endless.sent += size
-            assert Endless.sent < 10 * download._BLOCK
+            assert Endless.sent < 10 * download.BLOCK
             return bytes(size)
 
     monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: Endless())
@@ -359,7 +359,7 @@ def test_sound_arrays_are_not_copied() -> None:
 
 
 def test_a_memory_map_stays_one_and_its_last_number_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isthmus.data.validation._BLOCK", 64)
+    monkeypatch.setattr("isthmus.data.validation.BLOCK", 64)
     X = np.ones((1000, 10), np.float32)
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

@@ -49,12 +49,12 @@ def test_a_setting_of_the_users_stands() -> None:
 @needs_setting
 def test_where_onednn_would_round_to_bfloat16_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "allclose", lambda *_, **__: False)
-    device._exact_in_onednn.cache_clear()
+    device.exact_in_onednn.cache_clear()
     try:
         with onednn_matmul():
             assert products.fp32_precision == "none"
     finally:
-        device._exact_in_onednn.cache_clear()
+        device.exact_in_onednn.cache_clear()
 
 
 FAULTS = """
@@ -79,7 +79,7 @@ print(kept, faults())
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
 def test_memory_of_a_step_is_kept_for_the_next_unless_the_user_set_it_otherwise() -> None:
     def faults(**settings: str) -> list[int]:
-        environment = {k: v for k, v in os.environ.items() if k not in device._USER_SETTINGS} | settings
+        environment = {k: v for k, v in os.environ.items() if k not in device.USER_SETTINGS} | settings
         command = [sys.executable, "-c", FAULTS]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return [int(word) for word in done.stdout.split()]

@@ -264,7 +264,7 @@ def test_blocks_and_memory_maps_change_nothing(
     name: str, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "x.npy", HELD_OUT[name])
-    monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)  # a block of 128 and one of 22
+    monkeypatch.setattr("isthmus.data.validation.BLOCK", 1)  # a block of 128 and one of 22
     again = evaluate(SYSTEMS[name], np.load(tmp_path / "x.npy", mmap_mode="r"), train=EXAMPLES[name])
     apart = (
         "cost.encode_per_second",
@@ -283,7 +283,7 @@ def test_blocks_and_memory_maps_change_nothing(
 
 
 def test_each_block_is_spoilt_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isthmus.data.validation._BLOCK", 1)
+    monkeypatch.setattr("isthmus.data.validation.BLOCK", 1)
     X = HELD_OUT["bytes"][:128]
     once, twice = (evaluate(SYSTEMS["bytes"], part).denoising.mse_corrupted for part in (X, np.concatenate([X, X])))
     assert twice == pytest.approx(once, rel=0.05)

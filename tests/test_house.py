@@ -45,6 +45,14 @@ LONG = {  # what is longer, and why that reads better than two
     "estimators.unit_check:_unit_warning": "one rule after the other",
 }
 
+STRANGERS = {"_exit", "_replace", "_fixtureinfo", "_is_owned", "_asdict"}  # Python's and pytest's own
+PRIVATE = {  # what tests use of it, and why
+    "_fitted": "faults that are injected at any line leave it whole",
+    "_known": "tensors that no method gives away, and the device of each",
+    "_split": "which examples are held out for validation",
+    "_check_parquet": "its time for many columns",
+}
+
 
 def room(module: str) -> str:
     """The part of the house that a module belongs to."""
@@ -314,3 +322,21 @@ def test_importing_and_training_talk_to_nobody(tmp_path: Path) -> None:
     command = [sys.executable, "-c", QUIET, tmp_path / "model.safetensors"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_tests_use_public_names() -> None:
+    """A test that reaches into private names fails when nothing that a user can see has changed."""
+    uses = set[str]()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                names = [node.attr]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("isthmus"):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":  # limits may be lowered
+                names = re.findall(r"['.](_[a-z]\w*)'", " ".join(map(ast.unparse, node.args[:2])))
+            else:
+                continue
+            uses |= {f"{path.name}: {name}" for name in names if re.fullmatch(r"_[a-z]\w*[^_]|_[A-Z]\w*", name)}
+    assert not sorted(use for use in uses if use.partition(": ")[2] not in {*PRIVATE, *STRANGERS})
+    assert not {*PRIVATE} - {use.partition(": ")[2] for use in uses}

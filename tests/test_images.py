@@ -70,13 +70,13 @@ def test_an_image_that_is_swapped_after_its_header_was_read_is_noticed(
     skip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree("a.png", "b.png", "c.png")(tmp_path)
-    agreed = reading._check_memory
+    agreed = reading.check_memory
 
     def swap(*given: object) -> None:
         flat(99, (300, 400)).save(tmp_path / "b.png")
         agreed(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reading, "_check_memory", swap)
+    monkeypatch.setattr(reading, "check_memory", swap)
     if skip:
         found = read(tmp_path, skip_broken=True)
         assert first_pixels(found.train) == [1, 3]
@@ -96,7 +96,7 @@ def test_an_image_that_becomes_a_link_after_its_header_was_read_is_refused(
         (tmp_path / "in/b.png").unlink()
         (tmp_path / "in/b.png").symlink_to(tmp_path / "secret.png")
 
-    monkeypatch.setattr(reading, "_check_memory", swap)
+    monkeypatch.setattr(reading, "check_memory", swap)
     with pytest.raises(DataError, match=r"b\.png is a symbolic link"):
         read(tmp_path / "in")
 

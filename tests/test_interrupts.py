@@ -146,8 +146,8 @@ def modes() -> tuple[Any, ...]:
     products = getattr(torch.backends.mkldnn, "matmul", None)
     told = (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
     drawn = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
-    held = device._SWITCH_LOCK._is_owned()  # another thread would wait for it for ever
-    quiet = unit_check._current_scope() is not None, warnings.filters[:]  # what would suppress later warnings
+    held = device.SWITCH_LOCK._is_owned()  # another thread would wait for it for ever
+    quiet = unit_check.current_scope() is not None, warnings.filters[:]  # what would suppress later warnings
     return *told, torch.get_num_threads(), getattr(products, "fp32_precision", None), drawn, held, *quiet
 
 

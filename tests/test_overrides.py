@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
+from test_cli import run
 
 from isthmus import (
     Autoencoder,
@@ -18,7 +20,6 @@ from isthmus import (
 )
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
-from isthmus.cli.train import _words
 from isthmus.corruptions import GaussianNoise
 from isthmus.errors import RecordError
 from isthmus.estimators.overrides import overridden
@@ -158,7 +159,7 @@ def test_fields_of_detectors_and_classifiers_are_set_and_their_autoencoder_stays
         overridden(OutlierDetector(), ["n"], "contamination=0.1")
 
 
-def test_a_field_given_twice_is_refused_by_all_who_take_words() -> None:
+def test_a_field_given_twice_is_refused_wherever_fields_are_given(tmp_path: Path) -> None:
     """Otherwise the last one wins in silence, and a person looks for the effect of the first."""
     for words in (["epochs=3", "epochs=4"], ["epochs=3", " epochs = 3"]):
         with pytest.raises(RecordError, match=r"epochs is given twice, as 3 and as [34]: give it once"):
@@ -168,5 +169,6 @@ def test_a_field_given_twice_is_refused_by_all_who_take_words() -> None:
     for word, said in (("n", "'n' is no field=value"), ("n=", "n= has no value")):
         with pytest.raises(RecordError, match=said):
             arguments({"drawing": lambda n: n}, [word])
-    with pytest.raises(RecordError, match="epochs is given twice"):
-        _words(["epochs=1,2", "epochs=3"], None)
+    refused = run("train", "epochs=1,2", "epochs=3", cwd=tmp_path)
+    assert (refused.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "epochs is given twice" in refused.stderr

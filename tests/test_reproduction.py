@@ -81,7 +81,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(*_: Any) -> None:
         raise AssertionError("something is trained")
 
-    monkeypatch.setattr(reproduction, "_trained", trained)
+    monkeypatch.setattr(reproduction, "train_system", trained)
 
 
 def test_each_random_state_is_kept_and_trained_once(

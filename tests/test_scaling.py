@@ -201,7 +201,7 @@ def test_a_file_is_measured_in_blocks_as_a_whole(tmp_path: Path, monkeypatch: py
     X = np.random.default_rng(0).normal(3, 5, (1000, 7))
     whole = [scaling.fit(X) for scaling in (Standard(), MinMax(), MinMax(per="feature"))]
     np.save(tmp_path / "x.npy", X)
-    monkeypatch.setattr("isthmus.data.validation._BLOCK", 3 * X[0].size)
+    monkeypatch.setattr("isthmus.data.validation.BLOCK", 3 * X[0].size)
     parts = [
         scaling.fit(np.load(tmp_path / "x.npy", mmap_mode="r"))
         for scaling in (Standard(), MinMax(), MinMax(per="feature"))

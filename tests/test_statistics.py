@@ -104,7 +104,7 @@ def test_use_checks_numbers_and_their_size_in_one_pass(method: str, read: list[i
 def test_figures_are_those_of_the_whole(
     axes: tuple[int, ...], gaps: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validation, "_BLOCK", 100)  # rows come in many blocks
+    monkeypatch.setattr(validation, "BLOCK", 100)  # rows come in many blocks
     X = np.random.default_rng(2).normal(0, 50, (41, 4, 3)).astype(dtype)
     if gaps and dtype != "int16":
         X[::3, 1, 2] = np.nan
@@ -120,7 +120,7 @@ def test_figures_are_those_of_the_whole(
 
 def test_sums_do_not_depend_on_what_else_was_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their last bits decide the scaling, and so every weight."""
-    monkeypatch.setattr(validation, "_BLOCK", 64)
+    monkeypatch.setattr(validation, "BLOCK", 64)
     X = np.random.default_rng(3).lognormal(0, 9, (50, 5, 2))
     for axes in ((0,), (0, 1), (0, 1, 2)):
         before = sum((block.sum(axes) for _, block in validation.blocks(X)), np.zeros(()))
@@ -148,7 +148,7 @@ def test_whole_numbers_are_looked_for_within_a_byte() -> None:
 
 
 def test_a_block_whose_values_are_all_missing_says_nothing_of_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "_BLOCK", 64)
+    monkeypatch.setattr(validation, "BLOCK", 64)
     X = images().astype(np.float32)
     X[:3] = np.nan
     found = DataStatistics(X)

@@ -136,7 +136,7 @@ import sys
 sys.addaudithook(lambda event, _: event.startswith(("socket.", "urllib.")) and print(f"talked: {event}"))
 from isthmus.cli import main
 from isthmus.data import builtin
-builtin._FASHION_MNIST_INSTALLED = ()
+builtin.FASHION_MNIST_INSTALLED = ()
 for words in ("evaluate run", "impute run", "compare run run", "data"):
     sys.argv = ["isthmus", *words.split()]
     try:
@@ -159,7 +159,7 @@ def test_no_file_and_no_list_makes_isthmus_talk(theirs: Path) -> None:
 
 
 def test_python_downloads_only_with_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isthmus.data.builtin._FASHION_MNIST_INSTALLED", ())
+    monkeypatch.setattr("isthmus.data.builtin.FASHION_MNIST_INSTALLED", ())
     for name in ("ISTHMUS_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     with pytest.raises(DataError, match="download it with"):

@@ -246,7 +246,7 @@ def test_who_wants_other_numbers_in_the_backward_draws_them_from_ours_too() -> N
 def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
     ae = Autoencoder(Identity(6), architecture=Modules(block(), nn.Linear(6, 6)), epochs=1, random_state=0)
     alone = weights(ae.fit(X))
-    monkeypatch.setitem(module_rng._CHECKPOINT_FRAMES, "checkpoint", lambda frame: frame.f_locals["of another version"])
+    monkeypatch.setitem(module_rng.CHECKPOINT_FRAMES, "checkpoint", lambda frame: frame.f_locals["of another version"])
     with Beside(idle), pytest.raises(NotPossibleError, match=r"torch\.utils\.checkpoint"):
         ae.fit(X)
     same(weights(ae), alone)
@@ -255,7 +255,7 @@ def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: py
 def test_onednn_matmul_lasts_until_the_last_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one setting for all threads: the first one out must not take it from the others."""
     products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    monkeypatch.setattr(device, "_exact_in_onednn", lambda: True)
+    monkeypatch.setattr(device, "exact_in_onednn", lambda: True)
     assert products.fp32_precision == "none"
     first, second = device.onednn_matmul(), device.onednn_matmul()
     first.__enter__()

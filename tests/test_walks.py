@@ -115,7 +115,7 @@ def test_a_way_begins_and_ends_at_the_reconstructions_and_is_the_same_backwards(
 def test_a_great_circle_turns_evenly_and_keeps_its_radius() -> None:
     a, b = np.array([[3.0, 0, 0], [1, 0, 0]]), np.array([[0, 3.0, 0], [-1, 0, 0]])
     t = np.linspace(0, 1, 5)[None, :, None]
-    one, other = latent_traversal._arc(a, b, t)
+    one, other = latent_traversal.slerp_weights(a, b, t)
     way = one * a[:, None] + other * b[:, None]
     angles = np.linspace(0, np.pi / 2, 5)
     np.testing.assert_allclose(way[0], 3 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1), atol=1e-12)

@@ -58,9 +58,7 @@ def fashion_mnist(download: bool = True) -> Dataset:
     Raises:
         DataError: the files are not on this machine and cannot be downloaded.
     """
-    contents = find_or_fetch(
-        "fashion-mnist", _FASHION_MNIST, _FASHION_MNIST_MIRRORS, _FASHION_MNIST_INSTALLED, download
-    )
+    contents = find_or_fetch("fashion-mnist", FASHION_MNIST, _FASHION_MNIST_MIRRORS, FASHION_MNIST_INSTALLED, download)
     train, test, train_labels, test_labels = (
         read_idx_stream(io.BytesIO(content), "Fashion-MNIST") for content in contents
     )
@@ -68,7 +66,7 @@ def fashion_mnist(download: bool = True) -> Dataset:
     return Dataset("fashion_mnist", train, test, train_labels, test_labels, source=source, license="MIT", kind="images")
 
 
-_FASHION_MNIST = {  # in the order of Dataset's fields
+FASHION_MNIST = {  # in the order of Dataset's fields
     _FILES[0]: Content(47_040_016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
     _FILES[1]: Content(7_840_016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
     _FILES[2]: Content(60_008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
@@ -78,7 +76,7 @@ _FASHION_MNIST_MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
 )
-_FASHION_MNIST_INSTALLED = ("/usr/share/datasets/fashion-mnist",)  # by Debian's dataset-fashion-mnist
+FASHION_MNIST_INSTALLED = ("/usr/share/datasets/fashion-mnist",)  # by Debian's dataset-fashion-mnist
 
 
 def digits() -> Dataset:

@@ -21,7 +21,7 @@ from isthmus.io.terminal import rich_console
 
 __all__ = ["Content", "find_or_fetch"]
 
-_BLOCK = 1 << 18  # bytes
+BLOCK = 1 << 18  # bytes
 _TIMEOUT = 30  # seconds without data
 
 
@@ -55,7 +55,7 @@ def find_or_fetch(
         DataError: a file is not on this machine and cannot be downloaded. The message lists the folders and URLs.
     """
     user_folder = os.environ.get("ISTHMUS_DATA")
-    cache = _cache_folder() / name
+    cache = cache_folder() / name
     folders = [*((Path(user_folder) / name, Path(user_folder)) if user_folder else ()), cache, *map(Path, installed)]
     for file, content in contents.items():
         candidates = (folder / packed for folder in folders for packed in (f"{file}.gz", file))
@@ -69,7 +69,7 @@ def find_or_fetch(
         yield found or _fetch(f"{file}.gz", content, mirrors, cache, folders)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     """The cache folder of isthmus, by the convention of this operating system."""
     home = Path.home()
     if sys.platform == "darwin":
@@ -138,5 +138,5 @@ def _copy(response: HTTPResponse, path: Path, limit: int, name: str) -> None:
     ):
         length = response.headers.get("Content-Length") or ""
         task = progress.add_task(name, total=int(length) if length.isdigit() else None)
-        while file.tell() < limit and (block := response.read(_BLOCK)):
+        while file.tell() < limit and (block := response.read(BLOCK)):
             progress.update(task, advance=file.write(block))

@@ -34,7 +34,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that loss and scaling leave out
 
-_BLOCK = 1 << 22  # numbers looked at together
+BLOCK = 1 << 22  # numbers looked at together
 _LISTED = 10  # fields in a message
 LARGEST = float(np.finfo(np.float32).max)  # of the numbers that are taken
 
@@ -231,7 +231,7 @@ def check_finite(block: Array, begin: int, positions: Positions, missing: Missin
 
 def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
     """Runs of rows, each a multiple of some number but the last, and where they begin; pages of a memory map are given back after each."""
-    rows = multiple * max(1, _BLOCK * len(values) // (values.size * multiple))
+    rows = multiple * max(1, BLOCK * len(values) // (values.size * multiple))
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])
         release_pages(values)

@@ -77,6 +77,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     Attributes:
         autoencoder_: the fitted autoencoder.
+        anomaly_score_: the score that is computed; it is `anomaly_score`, or what "auto" stands for.
         offset_: the threshold of `score_samples`; -inf if the calibration set is too small for the false-alarm rate.
         calibration_scores_: (n,), the scores of the calibration set, ascending.
         feature_errors_: (*shape), the mean squared error of each feature on held-out examples, in squared model units.
@@ -139,6 +140,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """
         check_autoencoder(ae, f"{cls.__name__}.from_fitted")
         return cls(FrozenEstimator(ae), **choices).fit(X_normal)
+
+    @property
+    def anomaly_score_(self) -> Kind:
+        """The score that is computed."""
+        check_is_fitted(self)
+        return self._scorer.kind
 
     @once()
     def fit(self, X: Any, y: Any = None) -> Self:

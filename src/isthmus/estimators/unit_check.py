@@ -74,7 +74,7 @@ def once(check_once: bool = True) -> Iterator[None]:
 
     With `check_once` False they are checked each time, but each model warns only once.
     """
-    outer = _current_scope()
+    outer = current_scope()
     if outer is not None and (outer.check_once or not check_once):
         yield
         return
@@ -87,7 +87,7 @@ def once(check_once: bool = True) -> Iterator[None]:
         _SCOPE.reset(token)
 
 
-def _current_scope() -> _WarningScope | None:
+def current_scope() -> _WarningScope | None:
     """The scope of the innermost `once`; None outside."""
     scope = _SCOPE.get()
     return None if scope is None else scope()
@@ -110,7 +110,7 @@ def check_units(
         still: warn also if a group that was constant varies now.
         anomalous: the examples are expected to contain anomalies.
     """
-    scope = _current_scope()
+    scope = current_scope()
     few = len(values) < _MIN_ROWS
     if extent is None or (few and (anomalous or not _has_many_values(values, extent))):
         return

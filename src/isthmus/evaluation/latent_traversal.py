@@ -141,7 +141,7 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
     if len(begins) != len(ends):
         raise DataError(f"a holds {len(begins)} examples and b {len(ends)}: give as many of each")
     t = np.linspace(0, 1, steps)[None, :, None]
-    shares = _arc(begins, ends, t) if method == "slerp" else (1 - t, t)
+    shares = slerp_weights(begins, ends, t) if method == "slerp" else (1 - t, t)
     return _decoded(ae, shares[0] * begins[:, None] + shares[1] * ends[:, None])
 
 
@@ -198,7 +198,7 @@ def _places(given: Sequence[int] | int, count: int, what: str) -> Array:
     return positions
 
 
-def _arc(a: Array, b: Array, t: Array) -> tuple[Array, Array]:
+def slerp_weights(a: Array, b: Array, t: Array) -> tuple[Array, Array]:
     """The shares of a and b on the great circle between them."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine = (a * b).sum(1) / np.where(lengths > 0, lengths, 1)

@@ -116,10 +116,10 @@ def reproduce(
     """
     for system in tutorial.systems:
         for state in random_states:
-            yield _trained(tutorial, system, assignments, watch, folder, state)
+            yield train_system(tutorial, system, assignments, watch, folder, state)
 
 
-def _trained(
+def train_system(
     tutorial: Tutorial,
     system: System,
     assignments: Sequence[str],
@@ -241,7 +241,7 @@ def completed(
     with reserve_folder(folder / tutorial.id):
         return [
             [
-                run or keep(_trained(tutorial, system, assignments, watch, folder, state), folder)
+                run or keep(train_system(tutorial, system, assignments, watch, folder, state), folder)
                 for run, state in zip(runs, random_states, strict=True)
             ]
             for system, runs in zip(tutorial.systems, found, strict=True)

@@ -39,11 +39,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 _ACTIVE: set[object] = set()  # one object per active `onednn_matmul` context
-_SWITCH_LOCK = threading.RLock()
+SWITCH_LOCK = threading.RLock()
 _TRIM_BYTES = 2**30
 _MMAP_BYTES = 2**25  # the maximum of glibc
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # in glibc's malloc.h
-_USER_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+USER_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def choose_device(name: str) -> torch.device:
@@ -149,7 +149,7 @@ class _LockHolder:
     def __init__(self) -> None:
         self.finalizer = weakref.finalize(self, _release_lock)
         self.finalizer.atexit = False
-        _SWITCH_LOCK.acquire()
+        SWITCH_LOCK.acquire()
 
     def __call__(self) -> None:
         _release_lock()
@@ -157,8 +157,8 @@ class _LockHolder:
 
 
 def _release_lock() -> None:
-    if _SWITCH_LOCK._is_owned():  # type: ignore[attr-defined]  # by this thread
-        _SWITCH_LOCK.release()
+    if SWITCH_LOCK._is_owned():  # type: ignore[attr-defined]  # by this thread
+        SWITCH_LOCK.release()
 
 
 @contextmanager
@@ -182,7 +182,7 @@ def onednn_matmul() -> Iterator[None]:
 
     A setting of the user for PyTorch is not changed.
     """
-    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None) if _exact_in_onednn() else None
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None) if exact_in_onednn() else None
     if matmul is None:
         yield
         return
@@ -209,7 +209,7 @@ def _exit_onednn(matmul: Any, own: object) -> None:
 
 
 @cache
-def _exact_in_onednn() -> bool:
+def exact_in_onednn() -> bool:
     """Whether oneDNN computes in float32 although bfloat16 is allowed: true on processors without bfloat16 matrix units."""
     matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
     if not torch.backends.mkldnn.is_available() or not hasattr(matmul, "fp32_precision"):
@@ -229,7 +229,7 @@ def enable_malloc_reuse() -> None:
 
     Only glibc has this setting; one made by the user is not changed. Memory does not exceed its earlier peak.
     """
-    if not any(name in os.environ for name in _USER_SETTINGS):
+    if not any(name in os.environ for name in USER_SETTINGS):
         _call_libc("mallopt", _MMAP_THRESHOLD, _MMAP_BYTES)
         _call_libc("mallopt", _TRIM_THRESHOLD, _TRIM_BYTES)
 

@@ -131,9 +131,9 @@ def _checkpoints() -> tuple[list[object], tuple[object, object] | None]:
     entered, frame = list[object](), sys._getframe(3)
     while frame is not None and not frame.f_globals.get("__name__", "").startswith("isthmus."):
         name = frame.f_code.co_name
-        if frame.f_globals.get("__name__") == "torch.utils.checkpoint" and name in _CHECKPOINT_FRAMES:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint" and name in CHECKPOINT_FRAMES:
             try:
-                region = _CHECKPOINT_FRAMES[name](frame)
+                region = CHECKPOINT_FRAMES[name](frame)
             except (KeyError, AttributeError):
                 raise _unknown_checkpoint() from None
             if region is not None and name in {"backward", "recompute_fn"}:
@@ -157,7 +157,7 @@ def _region_of_recompute(frame: FrameType) -> object:
     return frame.f_locals["frame"]
 
 
-_CHECKPOINT_FRAMES: dict[str, Callable[[FrameType], object]] = {
+CHECKPOINT_FRAMES: dict[str, Callable[[FrameType], object]] = {
     "checkpoint": _region_of_forward,
     "recompute_fn": _region_of_recompute,
     "forward": lambda frame: frame.f_locals["ctx"],

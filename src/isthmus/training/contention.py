@@ -22,13 +22,13 @@ class ContentionMonitor:
     """Measures the CPU time of a training run on several threads, and warns once if other programs take much of it."""
 
     def __init__(self, threads: int) -> None:
-        self.threads, self.since = threads, _usage()
+        self.threads, self.since = threads, cpu_usage()
 
     def check(self) -> None:
         """Measures and perhaps warns. The training loop calls it between two steps."""
         if self.threads < 2 or self.since is None or time.perf_counter() - self.since[0] < _INTERVAL:
             return
-        before, self.since = self.since, _usage()
+        before, self.since = self.since, cpu_usage()
         assert self.since is not None
         seconds, used, taken = (now - then for now, then in zip(self.since, before, strict=True))
         share = used / seconds / self.threads
@@ -42,7 +42,7 @@ class ContentionMonitor:
             )
 
 
-def _usage() -> tuple[float, float, float] | None:
+def cpu_usage() -> tuple[float, float, float] | None:
     """The time, the CPU seconds of this process and its involuntary context switches; None where the system has no counts."""
     try:
         from resource import RUSAGE_SELF, getrusage

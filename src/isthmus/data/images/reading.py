@@ -90,7 +90,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         raise _no_images(path, left_out, reading)
     files = [file for part in parts for file in part]
     shape, kind = _common_shape(files, reading)
-    _check_memory(files, reading, shape, kind)
+    check_memory(files, reading, shape, kind)
     arrays, labels, ids = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
     if not len(arrays[0]):
         raise _no_images(path, left_out, reading)
@@ -190,7 +190,7 @@ def _kind_of_run(run: Reused | None) -> Kind | None:
     return "8-bit gray" if len(run.shape) == 2 or run.shape[-1] == 1 else None
 
 
-def _check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
+def check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
     """Raises `DataError` if all images together do not fit into the memory of this machine."""
     count = sum(len(file.pages) for file in files)
     size = count * math.prod(shape) * (2 if kind == "16-bit gray" else 1)

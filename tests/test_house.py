@@ -48,8 +48,8 @@ LONG = {  # what is longer, and why that reads better than two
 STRANGERS = {"_exit", "_replace", "_fixtureinfo", "_is_owned", "_asdict"}  # Python's and pytest's own
 PRIVATE = {  # what tests use of it, and why
     "_fitted": "faults that are injected at any line leave it whole",
-    "_known": "tensors that no method gives away, and the device of each",
-    "_split": "which examples are held out for validation",
+    "_require_fitted": "tensors that no method gives away, and the device of each",
+    "_validation_split": "which examples are held out for validation",
     "_check_parquet": "its time for many columns",
 }
 

@@ -278,8 +278,8 @@ def test_between_reports_it_is_as_far_as_training_came_and_after_an_error_what_i
     stages = copy.deepcopy(ae)
     seen |= {answers(stages) for _ in stages.iter_fit(X, every=1)} | {answers(stages)}
     assert len(seen) > 4
-    around = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None, within="_followed")
-    for within, positions in (("", some(total)), ("_followed", range(around))):  # all lines about a report
+    around = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None, within="_follow_copy")
+    for within, positions in (("", some(total)), ("_follow_copy", range(around))):  # all lines about a report
         for at in positions:
             estimator = copy.deepcopy(ae)
             with suppress(Planted):

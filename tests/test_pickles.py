@@ -82,7 +82,7 @@ def test_every_tensor_is_moved_when_it_is_pickled(what: str, tmp_path: Path, mon
 
 def kinds_of(estimator: Any) -> set[str]:
     ae = getattr(estimator, "autoencoder_", estimator)
-    return {tensor.device.type for tensor in ae._known().tensors()}
+    return {tensor.device.type for tensor in ae._require_fitted().tensors()}
 
 
 def test_a_classifier_shares_its_encoder_when_it_was_moved_and_when_it_was_copied(

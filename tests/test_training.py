@@ -195,7 +195,7 @@ def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_pa
     np.save(tmp_path / "x.npy", digits.train[:200])
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     ae = small(early_stopping=True, epochs=1, kind="images").fit(mapped)
-    training, held = ae._split(mapped)
+    training, held = ae._validation_split(mapped)
     assert isinstance(training, SubsetSource)
     assert isinstance(training.source, MemmapSource)
     assert len(ae.history_) == 1

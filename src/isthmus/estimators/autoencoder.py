@@ -224,16 +224,16 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         if checkpoint is not None:
             check_writable(Path(checkpoint))
-        aside = copy(self)
-        for report in aside._fitting(X, validation_data, None, layerwise, checkpoint is not None):
+        working = copy(self)
+        for report in working._fit_steps(X, validation_data, None, layerwise, checkpoint is not None):
             if checkpoint is not None and report.layer is None:
                 try:
-                    aside.checkpoint(checkpoint)
+                    working.checkpoint(checkpoint)
                 except OSError as error:  # a full disk must not end the training
                     warnings.warn(
                         f"no checkpoint could be written ({error}); training continues", IsthmusWarning, stacklevel=2
                     )
-        self._fitted = aside._fitted
+        self._fitted = working._fitted
         trim_malloc()
         return self
 
@@ -262,54 +262,54 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             1 13 True
             2 26 True
         """
-        aside = copy(self)
-        yield from self._followed(aside, aside._fitting(X, validation_data, every, layerwise))
+        working = copy(self)
+        yield from self._follow_copy(working, working._fit_steps(X, validation_data, every, layerwise))
 
     @with_grad_mode
-    def _fitting(
+    def _fit_steps(
         self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool, fingerprint: bool = False
     ) -> Reports:
         """The training of `fit`, in place. Checkpoints need the fingerprint of the examples."""
         self._validate_params()
         check_every(every)
-        values, known = self._begun(X, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
+        values, digest = self._prepare_model(X, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
         check_bfloat16(self.precision_, self.model_.device)
-        data = self._looked_at(values, validation_data, known)
+        data = self._training_data(values, validation_data, digest)
         if layerwise:
-            yield from self._layers(data, every)
-        yield from self._round(data, every)
+            yield from self._pretrain(data, every)
+        yield from self._train(data, every)
 
-    def _followed(self, aside: Self, reports: Reports) -> Reports:
+    def _follow_copy(self, working: Self, reports: Reports) -> Reports:
         """The reports of a training in a copy. Between reports, and after the caller stops, the estimator has the copy's state."""
-        before, moving, stopped = self._fitted, RLock(), False
+        before, training_lock, stopped = self._fitted, RLock(), False
         while not stopped:
-            with moving:
+            with training_lock:
                 report = next(reports, None)
             if report is None:
                 break
             try:
-                self._fitted = replace(aside._known(), training=moving)
+                self._fitted = replace(working._require_fitted(), training=training_lock)
                 yield report
-                ours = self._holds(aside)
-                if ours:
+                own = self._shares_model(working)
+                if own:
                     self._fitted = before
             except GeneratorExit:
-                stopped, ours = True, self._holds(aside)
+                stopped, own = True, self._shares_model(working)
             except BaseException:  # an interrupt discards the training; only a stop by the caller keeps it
-                if self._holds(aside):
+                if self._shares_model(working):
                     self._fitted = before
                 raise
-            if not ours:  # another training of this estimator has ended meanwhile
+            if not own:  # another training of this estimator has ended meanwhile
                 reports.close()
                 return
-        with moving:
+        with training_lock:
             reports.close()
-        self._fitted = aside._fitted
+        self._fitted = working._fitted
         trim_malloc()
 
-    def _holds(self, aside: Self) -> bool:
+    def _shares_model(self, working: Self) -> bool:
         """Whether the estimator has the model that a training in a copy has reached."""
-        return self._fitted is not None and self._fitted.model is aside.model_
+        return self._fitted is not None and self._fitted.model is working.model_
 
     def resume(self, X: Any, y: Any = None, *, validation_data: Any = None) -> Self:
         """Continues the training that wrote the checkpoint, to its end, on the same examples.
@@ -338,10 +338,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             >>> len(isthmus.load("unfinished.safetensors").resume(X).history_)
             2
         """
-        aside = copy(self)
-        for _ in aside._resuming(X, validation_data, None):
+        working = copy(self)
+        for _ in working._resume_steps(X, validation_data, None):
             pass
-        self._fitted = aside._fitted
+        self._fitted = working._fitted
         trim_malloc()
         return self
 
@@ -358,58 +358,64 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Raises:
             NotPossibleError, DataError: as for `resume`.
         """
-        aside = copy(self)
-        yield from self._followed(aside, aside._resuming(X, validation_data, every))
+        working = copy(self)
+        yield from self._follow_copy(working, working._resume_steps(X, validation_data, every))
 
     @with_grad_mode
-    def _resuming(self, X: Any, validation_data: Any, every: ReportEvery) -> Reports:
+    def _resume_steps(self, X: Any, validation_data: Any, every: ReportEvery) -> Reports:
         """The training of `resume`, in place."""
-        fitted = self._known()
+        fitted = self._require_fitted()
         check_every(every)
         self._validate_params()
         if fitted.interrupted is None:
             raise NotPossibleError("nothing to resume: this autoencoder was not loaded from a checkpoint; call fit")
-        data = self._looked_at(self._examples(X), validation_data)
+        data = self._training_data(self._examples(X), validation_data)
         fitted.interrupted.check(data, self.get_params(deep=False))
-        n = len(self._parts(data)[0])
-        fitted.interrupted.check_place(n, self._plan(n))
+        n = len(self._training_sources(data)[0])
+        fitted.interrupted.check_place(n, self._training_config(n))
         self._fitted = fitted.resumed()
         check_bfloat16(self.precision_, self.model_.device)
         if fitted.interrupted.in_model_units:
-            known = self._known()
-            history = count_observed(known.model, known.seed, known.history, known.state, *self._parts(data))
-            self._fitted = replace(known, history=history)
-        yield from self._round(data, every)
+            fitted = self._require_fitted()
+            history = count_observed(
+                fitted.model, fitted.seed, fitted.history, fitted.state, *self._training_sources(data)
+            )
+            self._fitted = replace(fitted, history=history)
+        yield from self._train(data, every)
 
-    def _looked_at(self, values: Array, validation: Any, known: str | None = None) -> TrainingData:
+    def _training_data(self, values: Array, validation_data: Any, fingerprint: str | None = None) -> TrainingData:
         """The checked examples of a training run, and their hash if it is known."""
-        return TrainingData(values, None if validation is None else self._examples(validation), known)
+        return TrainingData(values, None if validation_data is None else self._examples(validation_data), fingerprint)
 
-    def _layers(self, data: TrainingData, every: ReportEvery) -> Reports:
+    def _pretrain(self, data: TrainingData, every: ReportEvery) -> Reports:
         """Pretrains the layers one after the other, on the examples of the training that follows."""
-        if self._known().state.step:
+        if self._require_fitted().state.step:
             raise NotPossibleError(
                 "layerwise pretraining requires an untrained model: this one is trained; pass layerwise=False or warm_start=False"
             )
-        examples, _ = self._parts(data)
-        yield from self._noted(self._shown(pretrain(self.model_, examples, self._plan(len(examples)), every)))
+        examples, _ = self._training_sources(data)
+        yield from self._record_history(
+            self._with_progress(pretrain(self.model_, examples, self._training_config(len(examples)), every))
+        )
 
-    def _parts(self, data: TrainingData) -> tuple[Source, Source | None]:
+    def _training_sources(self, data: TrainingData) -> tuple[Source, Source | None]:
         """The training and the validation examples, None without validation."""
         if data.validation is not None:
             return self._source(data.examples), self._source(data.validation)
-        return self._split(data.examples) if self.early_stopping else (self._source(data.examples), None)
+        return self._validation_split(data.examples) if self.early_stopping else (self._source(data.examples), None)
 
-    def _round(self, data: TrainingData, every: ReportEvery) -> Reports:
+    def _train(self, data: TrainingData, every: ReportEvery) -> Reports:
         """Starts or continues a training run."""
-        examples, held = self._parts(data)
-        plan, state = self._plan(len(examples)), self._known().state
+        examples, validation = self._training_sources(data)
+        config, state = self._training_config(len(examples)), self._require_fitted().state
         if self.early_stopping:
-            plan = replace(plan, patience=self.n_iter_no_change, tol=self.tol)
-        self._fitted = replace(self._known(), data=data)
-        yield from self._noted(self._shown(train(self.model_, examples, plan, held, every, state)))
+            config = replace(config, patience=self.n_iter_no_change, tol=self.tol)
+        self._fitted = replace(self._require_fitted(), data=data)
+        yield from self._record_history(
+            self._with_progress(train(self.model_, examples, config, validation, every, state))
+        )
 
-    def _shown(self, reports: Reports) -> Reports:
+    def _with_progress(self, reports: Reports) -> Reports:
         """The reports, with a progress bar if `verbose`."""
         if not self.verbose:
             return reports
@@ -435,10 +441,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             True
         """
         self._validate_params()
-        aside = copy(self)
+        working = copy(self)
         with grad_mode():
-            aside._begun(X, anew=True, minimum=1)
-        self._fitted = aside._fitted
+            working._prepare_model(X, anew=True, minimum=1)
+        self._fitted = working._fitted
         return self
 
     def partial_fit(self, X: Any, y: Any = None, *, scaling_sample: Any = None) -> Self:
@@ -468,21 +474,22 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             (200, 4)
         """
         self._validate_params()
-        aside = copy(self)
+        working = copy(self)
         with grad_mode():
             if scaling_sample is not None:
-                if aside._fitted is not None:
+                if working._fitted is not None:
                     raise NotPossibleError(
                         "scaling_sample is for the first call of partial_fit only, and this is a later call: leave it out"
                     )
-                aside._begun(scaling_sample, anew=True, minimum=1)
-            values, _ = aside._begun(X, anew=False, minimum=1)
+                working._prepare_model(scaling_sample, anew=True, minimum=1)
+            values, _ = working._prepare_model(X, anew=False, minimum=1)
             if self._fitted is None:
-                check_bfloat16(aside.precision_, aside.model_.device)
-            plan, state = aside._plan(len(values), epochs=1, schedule=False), aside._known().state
-            for _ in aside._noted(train(aside.model_, aside._source(values), plan, state=state)):
+                check_bfloat16(working.precision_, working.model_.device)
+            config = working._training_config(len(values), epochs=1, schedule=False)
+            state = working._require_fitted().state
+            for _ in working._record_history(train(working.model_, working._source(values), config, state=state)):
                 pass
-        self._fitted = aside._fitted
+        self._fitted = working._fitted
         return self
 
     def _validate_params(self) -> None:
@@ -501,7 +508,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
             raise RecordError(f"corruption={self.corruption!r} makes values missing, which requires missing='allow'")
 
-    def _begun(self, X: Any, *, anew: bool, minimum: int, fingerprint: bool = False) -> tuple[Array, str | None]:
+    def _prepare_model(
+        self, X: Any, *, anew: bool, minimum: int, fingerprint: bool = False
+    ) -> tuple[Array, str | None]:
         """Checks examples and prepares their model: an untrained one, or a copy of the current one.
 
         Returns the examples, and their hash if `fingerprint` and the model is untrained, else None.
@@ -514,27 +523,27 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             if self.likelihood_.expects_unit_interval:
                 check_unit_interval(DataStatistics(values), self.model_.affine)
             return values, None
-        found = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
+        prepared = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
         seed, device = seed_of(self.random_state), choose_device(self.device)
-        self._fitted = initial(found.chosen, found.examples.columns, seed, self.precision, device)
-        return found.examples.values, found.fingerprint
+        self._fitted = initial(prepared.chosen, prepared.examples.columns, seed, self.precision, device)
+        return prepared.examples.values, prepared.fingerprint
 
-    def _noted(self, reports: Reports) -> Reports:
+    def _record_history(self, reports: Reports) -> Reports:
         """Adds the reports to the history. At each report the model is ready for use."""
-        before = self.seconds_ - self._known().state.seconds
+        before = self.seconds_ - self._require_fitted().state.seconds
         try:
             for report in reports:
                 new = (report,) if report.complete and report.layer is None else ()
                 seconds = before + report.seconds
-                self._fitted = replace(self._known(), history=(*self.history_, *new), seconds=seconds)
+                self._fitted = replace(self._require_fitted(), history=(*self.history_, *new), seconds=seconds)
                 self.model_.eval()
                 yield report
         finally:
             reports.close()
             self.model_.eval()
-            self._fitted = replace(self._known(), data=None)
+            self._fitted = replace(self._require_fitted(), data=None)
 
-    def _plan(self, n: int, epochs: float | None = None, schedule: bool = True) -> TrainingConfig:
+    def _training_config(self, n: int, epochs: float | None = None, schedule: bool = True) -> TrainingConfig:
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
@@ -543,17 +552,17 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
         return TrainingConfig(
-            self.corruption_, optimizer, epochs, batch, self._known().seed, self.precision_, threads=count
+            self.corruption_, optimizer, epochs, batch, self._require_fitted().seed, self.precision_, threads=count
         )
 
-    def _split(self, values: Array) -> tuple[Source, Source]:
+    def _validation_split(self, values: Array) -> tuple[Source, Source]:
         """Splits at random into training and validation examples. A memory map stays in its file."""
         held = max(1, round(len(values) * self.validation_fraction))
         if held >= len(values):
             raise DataError(
                 f"too few examples: {len(values)}, of which {held} are held out; give more, or early_stopping=False"
             )
-        order = torch.randperm(len(values), generator=seeded("cpu", self._known().seed, RandomStream.SPLIT))
+        order = torch.randperm(len(values), generator=seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT))
         source = self._source(values)
         return SubsetSource(source, order[held:].sort().values), SubsetSource(source, order[:held].sort().values)
 
@@ -592,7 +601,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             >>> np.array_equal(again.encode(X), ae.encode(X))
             True
         """
-        fitted = self._known()
+        fitted = self._require_fitted()
         with fitted.at_rest():
             write_model(path, self, fitted)
 
@@ -606,9 +615,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Raises:
             NotPossibleError: no training is in progress.
         """
-        fitted = self._known()
+        fitted = self._require_fitted()
         if fitted.data is None or fitted.state.optimizer is None:
             raise NotPossibleError("no training is in progress; call checkpoint between two reports of iter_fit")
         with fitted.at_rest():
-            stands = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
-            write_model(path, self, fitted, stands, tensors_of(fitted.state))
+            resume_state = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
+            write_model(path, self, fitted, resume_state, tensors_of(fitted.state))

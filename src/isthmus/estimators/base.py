@@ -338,7 +338,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
-    def _known(self) -> FittedAttributes:
+    def _require_fitted(self) -> FittedAttributes:
         """The fitted attributes; `NotFittedError` before `fit`."""
         check_is_fitted(self)
         assert self._fitted is not None
@@ -346,7 +346,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
     def _check_memory(self, needed: float, what: str, given: int, rough: bool = False) -> None:
         """`MemoryLimitError` if `needed` bytes exceed the limit. A loaded model's limit depends on the size of its input too."""
-        known = self._known()
+        known = self._require_fitted()
         check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
 
     def _apply(
@@ -356,7 +356,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         computable: ComputableRange | Literal["all"] | None = None,
     ) -> Array:
         """A function of the model, applied to rows in batches; with one model, even if a training replaces it meanwhile."""
-        fitted = self._known()
+        fitted = self._require_fitted()
         taken, given = footprint(fitted.model), values[:1].nbytes
         self._check_memory(taken.use + taken.shared, "one example in this model", given, rough=True)
         if fitted.loaded:
@@ -396,7 +396,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
     def _computable_range(self, positions: Positions | None = None) -> ComputableRange:
         """The range of values that the model accepts. `positions` names the place of a value in messages."""
-        return ComputableRange.examples(self.model_, self._known().columns, positions)
+        return ComputableRange.examples(self.model_, self._require_fitted().columns, positions)
 
     def _source(self, values: Array) -> Source:
         kind = MemmapSource if isinstance(values, np.memmap) else InMemorySource

@@ -192,7 +192,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         state: dict[str, Any] = super().__getstate__()
         if "net_" in state and state["net_"].device.type != fitted_state.PICKLED:
             both = deepcopy((self.autoencoder_, self.net_))  # together: they share the encoder
-            to_processor([*both[0]._known().tensors(), *both[1].head.parameters(), *both[1].head.buffers()])
+            to_processor([*both[0]._require_fitted().tensors(), *both[1].head.parameters(), *both[1].head.buffers()])
             return state | {"autoencoder_": both[0], "net_": both[1]}
         return state
 
@@ -351,7 +351,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     def _applied(self, X: Any, function: Any) -> Array:
         check_is_fitted(self)
         ae = self.autoencoder_
-        computable = ComputableRange.examples(ae.model_, ae._known().columns)
+        computable = ComputableRange.examples(ae.model_, ae._require_fitted().columns)
         rows: Array = in_batches(function, ae._examples(X), ae.model_, computable=computable)
         return rows
 

@@ -62,7 +62,7 @@ def write(
     own: model_file.Tensors,
 ) -> None:
     """Writes the model file of an autoencoder, with a part in its header and tensors below the same name."""
-    fitted = ae._known()
+    fitted = ae._require_fitted()
     with fitted.at_rest():
         more = {f"{name}.{key}": tensor for key, tensor in own.items()}
         write_model(path, ae, fitted, None, more, {name: part.model_dump(mode="json")})

@@ -49,7 +49,7 @@ BUSY = "while True: pass"
 def measured(work: str, count: int, seconds: float) -> tuple[float, float]:
     """Milliseconds a step, and millions of multiplications in its way forwards, in this process."""
     torch.set_num_threads(count)
-    defaults._SHARED = 0  # the number of threads is given
+    defaults._MIN_PARALLEL_WORK = 0  # the number of threads is given
     ae, X = WORKS[work](np.random.default_rng(0))
     reports = ae.set_params(random_state=0, batch_size=100, epochs=1000).iter_fit(X, every=5)
     first = next(reports)
@@ -58,7 +58,7 @@ def measured(work: str, count: int, seconds: float) -> tuple[float, float]:
     while (spent := time.perf_counter() - began) < seconds:
         step = next(reports).step
     reports.close()
-    return 1e3 * spent / (step - first.step), 100e-6 * footprint(ae.model_).products
+    return 1e3 * spent / (step - first.step), 100e-6 * footprint(ae.model_).multiplications
 
 
 def in_own_process(work: str, setting: str, seconds: float) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def row(work: str, products: float, found: dict[tuple[str, bool], list[float]]) 
         for company in (False, True)
         for setting in SETTINGS
     ]
-    chosen = "one" if products * 1e6 < defaults._SHARED else "all"
+    chosen = "one" if products * 1e6 < defaults._MIN_PARALLEL_WORK else "all"
     return f"| {work} | {products:.1f} | {chosen} | " + " | ".join(cells) + " |"
 
 
@@ -122,7 +122,7 @@ def page(lines: list[str], rounds: int, seconds: float) -> str:
 
 This page compares training on one thread and on all threads, for users who train next to other programs.
 
-A training step with fewer than {defaults._SHARED / 1e6:.0f} million multiplications in the forward pass uses one thread.
+A training step with fewer than {defaults._MIN_PARALLEL_WORK / 1e6:.0f} million multiplications in the forward pass uses one thread.
 Larger steps use all threads that are allowed. If other programs use the processor, such a training prints one warning.
 
 Written by `python benchmarks/threads.py --rounds {rounds}` on {made}.

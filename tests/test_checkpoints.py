@@ -185,7 +185,9 @@ def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
 
 
 def test_other_threads_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defaults, "_SHARED", 0)  # else few examples are worth one thread, and it says nothing
+    monkeypatch.setattr(
+        defaults, "_MIN_PARALLEL_WORK", 0
+    )  # else few examples are worth one thread, and it says nothing
     X, ae = examples("plain", tmp_path), built("plain")
     reports = ae.iter_fit(X, every=3)
     next(reports)

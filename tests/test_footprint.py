@@ -18,7 +18,7 @@ from isthmus import Autoencoder
 from isthmus.architectures import Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
 from isthmus.nn.device import trim_malloc
-from isthmus.estimators.memory_estimate import examples_at_once, footprint
+from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
 
 CASES = {  # examples so large that they are computed one by one
     "dense behind maps": (Gaussian(2), Conv((32, 4)), (1280, 1024), "float32"),
@@ -45,8 +45,8 @@ for name, (bottleneck, architecture, shape, precision) in CASES.items():
         before = said("VmRSS")
         ae.reconstruct(X)
         taken = said("VmHWM") - before
-    known = footprint(ae.model_)
-    found[name] = (known.use * examples_at_once(ae.model_, 1) + known.shared, taken)
+    needed = footprint(ae.model_)
+    found[name] = (needed.inference_bytes * bounded_batch_size(ae.model_, 1) + needed.shared_bytes, taken)
 print(json.dumps(found))
 """
 

@@ -209,7 +209,7 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
         fitted.decode(np.full((2, 3), np.nan))
     with pytest.raises(DataError, match="Input X contains NaN: row"):
         evaluate(plain, table)
-    with pytest.raises(RecordError, match="missing='error' would not fit"):
+    with pytest.raises(RecordError, match="missing='error' does not fit"):
         fitted.set_params(missing="error").partial_fit(whole)
     fitted.set_params(missing="allow")
     with pytest.raises(RecordError, match="makes values missing, which requires missing='allow'"):

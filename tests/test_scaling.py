@@ -76,7 +76,7 @@ def test_what_axes_mean_is_said_by_the_user_or_the_source_or_their_number(digits
     assert kinds_of(pickle.loads(pickle.dumps(images)))[0] == "images"  # ours, of a moment ago
     assert kinds_of(train_test_split(images, random_state=0)[0])[0] == "images"
     assert type(images.mean()) is np.float32
-    with pytest.warns(IsthmusWarning, match="if they are images, say kind='images'"):
+    with pytest.warns(IsthmusWarning, match="if they are images, pass kind='images'"):
         assert Autoencoder(epochs=1).fit(np.asarray(images)).kind_ == "windows"
 
 
@@ -95,7 +95,7 @@ def test_a_user_is_asked_where_examples_could_be_images_and_are_not_taken_for_th
         (plain.reshape(40, -1) / 255, "rows of a table"),
     ):
         with pytest.warns(
-            IsthmusWarning, match=f"from 0 to [0-9]+ are taken for {taken}.*: if they are images, say kind='images'"
+            IsthmusWarning, match=f"from 0 to [0-9]+ are treated as {taken}.*: if they are images, pass kind='images'"
         ):
             Autoencoder().initialize(X)
     Autoencoder(kind="windows").initialize(plain / 255)
@@ -298,14 +298,10 @@ def test_tiny_numbers_are_scaled_and_measured_as_others(tiny: float) -> None:
 def test_what_rounding_of_single_precision_drowns_is_named(rng: np.random.Generator) -> None:
     X = rng.normal(size=(200, 3)) * [1, 0.1, 1] + [0, 1e6, 3]
     ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0)
-    with pytest.warns(
-        IsthmusWarning, match="column 1 varies no more than numbers of type float32 are rounded, by 0"
-    ) as said:
+    with pytest.warns(IsthmusWarning, match="column 1 varies no more than the rounding error of float32, by 0") as said:
         ae.fit(X.astype(np.float32))
     assert len(said) == 1
-    assert "around 1e+06, and is taken for constant: give them as float64, or subtract what they" in str(
-        said[0].message
-    )
+    assert "around 1e+06, and is treated as constant: pass float64 data, or subtract the mean" in str(said[0].message)
     ae.fit(X)  # says nothing, and learns it
     assert (ae.model_.scale.numpy() != 1).all()
     ae.fit((X - [0, 1e6, 0]).astype(np.float32))

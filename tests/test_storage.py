@@ -446,7 +446,7 @@ def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pyt
     X = np.random.default_rng(0).normal(size=(20, 3))
     ae = Autoencoder(epochs=7, random_state=0).fit(X)
     monkeypatch.setattr("isthmus.estimators.model_notes._MOST_HISTORY", 4 * 10)
-    with pytest.warns(IsthmusWarning, match=r"^of a history of 7 epochs a model file keeps 4, evenly spaced"):
+    with pytest.warns(IsthmusWarning, match=r"^the model file stores 4 evenly spaced epochs of the 7 in the history"):
         ae.save(tmp_path / "x")
     epochs = [report.epoch for report in load(tmp_path / "x").history_]
     assert (len(epochs), epochs[0], epochs[-1]) == (4, 1, 7)

@@ -87,21 +87,21 @@ def test_every_function_is_found() -> None:
 def test_a_detector_is_no_autoencoder(name: str, detector: OutlierDetector) -> None:
     for by_name in (True, False):
         with pytest.raises(
-            RecordError, match=r"takes an Autoencoder, and ae is an OutlierDetector: give its autoencoder_$"
+            RecordError, match=r"takes an Autoencoder, and ae is an OutlierDetector: pass its autoencoder_$"
         ):
             called(FUNCTIONS[name], detector, by_name)
 
 
 GIVEN: dict[str, tuple[Any, str]] = {
-    "class": (Autoencoder, "the class Autoencoder: give an object that was fitted, Autoencoder().fit(X)"),
+    "class": (Autoencoder, "the class Autoencoder: pass a fitted object, Autoencoder().fit(X)"),
     "text": ("run/model.safetensors", "load the autoencoder first, isthmus.load('run/model.safetensors')"),
     "path": (Path("run"), "load the autoencoder first, isthmus.load('run')"),
-    "frozen": (FrozenEstimator(unfitted()), "a FrozenEstimator: give its estimator"),
-    "search": (GridSearchCV(unfitted(), {"epochs": [1]}).fit(X), "a GridSearchCV: give its best_estimator_"),
-    "pipeline": (make_pipeline(StandardScaler(), unfitted()), "a Pipeline: give the step that is one"),
-    "nothing": (None, "a NoneType: give one that was fitted"),
-    "array": (X, "a ndarray: give one that was fitted"),
-    "model": (unfitted().fit(X).model_, "a Model: give one that was fitted"),
+    "frozen": (FrozenEstimator(unfitted()), "a FrozenEstimator: pass its estimator"),
+    "search": (GridSearchCV(unfitted(), {"epochs": [1]}).fit(X), "a GridSearchCV: pass its best_estimator_"),
+    "pipeline": (make_pipeline(StandardScaler(), unfitted()), "a Pipeline: pass the step that is an autoencoder"),
+    "nothing": (None, "a NoneType: pass a fitted Autoencoder"),
+    "array": (X, "a ndarray: pass a fitted Autoencoder"),
+    "model": (unfitted().fit(X).model_, "a Model: pass a fitted Autoencoder"),
 }
 
 

@@ -65,7 +65,7 @@ def test_the_work_of_a_model_is_what_pytorch_counts(
         return counter.get_total_flops()
 
     of_one = counted(3) - counted(2)  # what is done once for all of them does not count
-    assert 2 * footprint(model).products == of_one
+    assert 2 * footprint(model).multiplications == of_one
 
 
 def test_few_products_are_worth_one_thread_and_many_are_worth_those_that_are_set(two_threads: None) -> None:

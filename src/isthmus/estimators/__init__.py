@@ -1,35 +1,35 @@
-"""The estimators: an autoencoder, and what is built around a fitted one.
+"""The estimators: `Autoencoder`, and `OutlierDetector` and `AutoencoderClassifier`, which wrap one.
 
 Read in this order:
 
-    defaults                what "auto" means: choices made from the data
-    format_upgrades         headers of older formats as those of the newest
-    model_notes             history and names of columns as tensors
+    defaults                the components and settings that "auto" stands for
+    format_upgrades         converts headers of older formats
+    model_notes             training history and column names as tensors
     model_file              the model file
-    checkpoint              what training resumes from, as a part of a model file
-    memory_estimate         how much memory and work a model takes, from the sizes of its layers
+    checkpoint              the state of an interrupted training
+    memory_estimate         memory and work of a model, from the sizes of its layers
     overflow                checks for values that are too large to compute with
-    shape_check             whether examples have the shape and the columns that were fitted
-    unit_check              whether examples are in the units that were fitted
-    inference               rows through the model, the same bits in any grouping
-    latent_density          a density for codes that have no prior
-    fitted_state            the fitted attributes, replaced as a whole
-    preparation             what a training begins with: examples, checked and measured, and a model
-    saving                  a fitted autoencoder as a model file
+    shape_check             checks that examples have the shape and columns of the training data
+    unit_check              a warning about examples in other units than the training data
+    inference               batches of rows through the model, bit-identical in any grouping
+    latent_density          a density for sampling codes without a prior
+    fitted_state            the fitted attributes, in one object
+    preparation             checked examples, resolved components and a model, before training
+    saving                  writes a fitted autoencoder to a model file
     notebook_table          a fitted estimator as a table in a notebook
-    base                    what a fitted autoencoder does
+    base                    the methods of a fitted autoencoder
     autoencoder             Autoencoder: fit, encode, decode, reconstruct, sample, score, save
-    argument_check          what is given where an autoencoder is wanted
-    wrapper                 estimators around an autoencoder, in its file
-    outlier_scores          how likely codes and errors are
-    attribution             which features raise the score of an example
-    outlier_detector_file   a detector as a part of a model file
+    argument_check          checks the argument of functions that require an autoencoder
+    wrapper                 reads and writes estimators that wrap an autoencoder
+    outlier_scores          densities of codes and errors, and the anomaly scores
+    attribution             the features that cause the anomaly score of an example
+    outlier_detector_file   a detector in a model file
     outlier_detector        OutlierDetector
-    classifier_head         a linear softmax on codes, alone and joined to the encoder
-    classifier_file         a classifier as a part of a model file
+    classifier_head         a linear classifier on codes, alone and with the encoder
+    classifier_file         a classifier in a model file
     classifier              AutoencoderClassifier, finetune
-    loading                 from a model file to an autoencoder, a detector or a classifier
-    overrides               field=value onto an estimator
+    loading                 loads an autoencoder, a detector or a classifier
+    overrides               sets parameters from field=value
 """
 
 from isthmus.estimators.autoencoder import Autoencoder

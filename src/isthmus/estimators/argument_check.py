@@ -1,4 +1,4 @@
-"""What is given where a function wants an autoencoder: one sentence where it is something else, and what to give instead."""
+"""Checks the argument of functions that require an autoencoder. The error says what to pass instead."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ T = TypeVar("T")
 
 
 def takes_autoencoder(function: Callable[P, T]) -> Callable[P, T]:
-    """A function whose argument ``ae`` is checked before anything else."""
-    place = list(signature(function).parameters).index("ae")
+    """Decorates a function to check its argument ``ae`` first."""
+    position = list(signature(function).parameters).index("ae")
 
     @wraps(function)
-    def checked(*arguments: P.args, **named: P.kwargs) -> T:
-        if len(arguments) > place:
-            check_autoencoder(arguments[place], function.__name__)
-        elif "ae" in named:
-            check_autoencoder(named["ae"], function.__name__)
-        return function(*arguments, **named)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if len(args) > position:
+            check_autoencoder(args[position], function.__name__)
+        elif "ae" in kwargs:
+            check_autoencoder(kwargs["ae"], function.__name__)
+        return function(*args, **kwargs)
 
     return checked
 
 
 def check_autoencoder(given: Any, function: str, name: str = "ae") -> None:
-    """`RecordError` where what a function is given under some name is no autoencoder."""
+    """`RecordError` unless the argument of this name is an autoencoder. `function` is the function's name in the message."""
     if not isinstance(given, FittedAutoencoder):
-        raise RecordError(f"{function} takes an Autoencoder, and {name} is {_said(given)}")
+        raise RecordError(f"{function} takes an Autoencoder, and {name} is {_description(given)}")
 
 
-def _said(given: Any) -> str:
-    """What it is, and where the autoencoder is."""
+def _description(given: Any) -> str:
+    """What the argument is, and what to pass instead."""
     kind = printable(given.__name__ if isclass(given) else type(given).__name__)
     if isclass(given):
-        return f"the class {kind}: give an object that was fitted, {kind}().fit(X)"
+        return f"the class {kind}: pass a fitted object, {kind}().fit(X)"
     article = "an" if kind[:1] in "AEIOU" else "a"
     if isinstance(given, str | os.PathLike):
         return f"a path or a name: load the autoencoder first, isthmus.load({printable(ascii(os.fspath(given)))})"
     if hasattr(given, "autoencoder") or hasattr(given, "autoencoder_"):
         fitted = "" if hasattr(given, "autoencoder_") else "fit it, and "
-        return f"{article} {kind}: {fitted}give its autoencoder_"
+        return f"{article} {kind}: {fitted}pass its autoencoder_"
     if hasattr(given, "best_estimator_"):
-        return f"{article} {kind}: give its best_estimator_"
+        return f"{article} {kind}: pass its best_estimator_"
     if isinstance(getattr(given, "estimator", None), FittedAutoencoder):
-        return f"{article} {kind}: give its estimator"
+        return f"{article} {kind}: pass its estimator"
     if hasattr(given, "named_steps"):
-        return f"{article} {kind}: give the step that is one, and examples as they reach it"
-    return f"{article} {kind}: give one that was fitted"
+        return f"{article} {kind}: pass the step that is an autoencoder, and the examples as transformed by the steps before it"
+    return f"{article} {kind}: pass a fitted Autoencoder"

@@ -38,7 +38,7 @@ from isthmus.estimators.defaults import (
 from isthmus.estimators.fitted_state import FittedAttribute
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
-from isthmus.estimators.preparation import follow_changes, initial, prepare
+from isthmus.estimators.preparation import apply_changes, initial_attributes, prepare
 from isthmus.estimators.saving import write_model
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
@@ -519,13 +519,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if not anew and self._fitted is not None:
             values = self._examples(X, minimum, still=True)
             self._fitted = self._fitted.another_round()
-            self._fitted = follow_changes(self._fitted, given, self.precision, self.missing, self.kind)
+            self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind)
             if self.likelihood_.expects_unit_interval:
                 check_unit_interval(DataStatistics(values), self.model_.affine)
             return values, None
         prepared = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
         seed, device = seed_of(self.random_state), choose_device(self.device)
-        self._fitted = initial(prepared.chosen, prepared.examples.columns, seed, self.precision, device)
+        self._fitted = initial_attributes(prepared.chosen, prepared.examples.columns, seed, self.precision, device)
         return prepared.examples.values, prepared.fingerprint
 
     def _record_history(self, reports: Reports) -> Reports:
@@ -547,8 +547,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
-        taken, what = footprint(self.model_), f"a training step on {batch:,} examples (batch_size)"
-        check_memory(taken.training * batch + taken.shared, what, rough=True)
+        needed, what = footprint(self.model_), f"a training step on {batch:,} examples (batch_size)"
+        check_memory(needed.training_bytes * batch + needed.shared_bytes, what, rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
         return TrainingConfig(
@@ -619,5 +619,5 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if fitted.data is None or fitted.state.optimizer is None:
             raise NotPossibleError("no training is in progress; call checkpoint between two reports of iter_fit")
         with fitted.at_rest():
-            resume_state = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
-            write_model(path, self, fitted, resume_state, tensors_of(fitted.state))
+            run_state = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
+            write_model(path, self, fitted, run_state, tensors_of(fitted.state))

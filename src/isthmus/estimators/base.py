@@ -357,10 +357,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     ) -> Array:
         """A function of the model, applied to rows in batches; with one model, even if a training replaces it meanwhile."""
         fitted = self._require_fitted()
-        taken, given = footprint(fitted.model), values[:1].nbytes
-        self._check_memory(taken.use + taken.shared, "one example in this model", given, rough=True)
+        needed, given = footprint(fitted.model), values[:1].nbytes
+        self._check_memory(needed.inference_bytes + needed.shared_bytes, "one example in this model", given, rough=True)
         if fitted.loaded:
-            check_work(taken.products, "one example in this model", given, max_memory=fitted.max_memory)
+            check_work(needed.multiplications, "one example in this model", given, max_memory=fitted.max_memory)
         with fitted.at_rest():
             computable = ComputableRange.examples(fitted.model, fitted.columns) if computable is None else computable
             return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, computable)

@@ -1,4 +1,4 @@
-"""What "auto" means: the choices that are made from the data, and how long to train on how many examples."""
+"""The defaults that "auto" stands for: components that suit the data, the batch size, the number of epochs and of threads."""
 
 from __future__ import annotations
 
@@ -49,17 +49,16 @@ __all__ = [
     "choose_precision",
     "component",
     "defaults",
-    "doubted",
-    "drowned",
     "epochs_for",
+    "kind_warning",
     "resolve_defaults",
+    "rounding_warning",
     "statistics_for",
     "threads_for",
 ]
 
-_SHARED = (
-    50_000_000  # multiplications on a step's way forwards, from which on a second thread is worth a third of the time
-)
+# multiplications in the forward pass of a step; with more, a second thread saves a third of the time
+_MIN_PARALLEL_WORK = 50_000_000
 
 COMPONENTS: dict[str, type[Record]] = {
     "bottleneck": Bottleneck,
@@ -70,30 +69,35 @@ COMPONENTS: dict[str, type[Record]] = {
     "optimizer": Optimizer,
 }
 
-DEFAULTS: dict[str, Record] = {  # what "auto" means, as far as that does not depend on the data
+DEFAULTS: dict[str, Record] = {  # those that do not depend on the data
     "bottleneck": Identity(32),
     "architecture": MLP(),
     "corruption": Clean(),
     "optimizer": AdamW(3e-3, schedule=OneCycle()),
 }
-COMPLETING: dict[
-    str, Record
-] = {  # and where numbers may be missing: others are hidden, to learn to complete and not to copy
+# for missing="allow": training masks further values, so that the model learns to impute and not to copy
+DEFAULTS_WITH_MISSING: dict[str, Record] = {
     "architecture": MLP((128,)),
     "corruption": Masking(0.3, value="missing"),
 }
 
 
 def defaults(missing: Missing) -> dict[str, Record]:
-    """What "auto" means, as far as that does not depend on the data."""
-    return DEFAULTS | (COMPLETING if missing == "allow" else {})
+    """The defaults that do not depend on the data, by component."""
+    return DEFAULTS | (DEFAULTS_WITH_MISSING if missing == "allow" else {})
 
 
 class ResolvedComponents(NamedTuple):
-    """Everything that makes a model: a record for each slot, the shape of an example, what its axes mean, the map to model units,
-    the weights' type, and the least and largest number of each unit (None in a model of an older file).
+    """Everything that defines an untrained model.
 
-    Where numbers may be missing, what stands for them at first too, in model units.
+    Attributes:
+        records: a record for each component.
+        shape: the shape of an example.
+        kind: the meaning of its axes.
+        affine: the map between raw and model units.
+        dtype: the dtype of the weights.
+        extent: the range of the training examples, None in a model of an older file.
+        fill: the initial replacement of missing values, in model units; None without missing="allow".
     """
 
     records: Mapping[str, Any]
@@ -104,17 +108,17 @@ class ResolvedComponents(NamedTuple):
     extent: Extent | None = None
     fill: NDArray[Any] | None = None
 
-    def model(self, generator: torch.Generator) -> Model:
-        """An untrained model, on the default device."""
+    def build_model(self, generator: torch.Generator) -> Model:
+        """An untrained model on the default device. The generator draws its weights."""
         architecture, bottleneck, likelihood = (self.records[s] for s in ("architecture", "bottleneck", "likelihood"))
         affine, extent = self.affine, self.extent
         return Model(self.shape, architecture, bottleneck, likelihood, affine, generator, self.dtype, self.fill, extent)
 
     def meta_model(self) -> Model:
-        """The model without memory for its weights, so that sizes can be known before any is taken."""
-        own = self.records["architecture"].user_defined  # code of the user's, which may not run on "meta"
-        with torch.device("cpu" if own else "meta"):
-            return self.model(torch.Generator("cpu"))
+        """The model on the device "meta", which has no memory: the sizes are known before any memory is allocated."""
+        user_defined = self.records["architecture"].user_defined  # its code may not run on "meta"
+        with torch.device("cpu" if user_defined else "meta"):
+            return self.build_model(torch.Generator("cpu"))
 
     def code_shape(self) -> tuple[int, ...]:
         """The shape of one code."""
@@ -122,7 +126,7 @@ class ResolvedComponents(NamedTuple):
 
 
 def component(given: Any) -> Any:
-    """A component as it was given: a whole number is the size of an `Identity` bottleneck."""
+    """The component that a user gave. An integer is the size of an `Identity` bottleneck."""
     return Identity(int(given)) if isinstance(given, Integral) and not isinstance(given, bool) else given
 
 
@@ -133,16 +137,16 @@ def statistics_for(
     kind: Kind | Literal["auto"] = "auto",
     fingerprint: bool = False,
 ) -> DataStatistics:
-    """What `resolve_defaults` asks of examples, in one pass, in which their numbers are checked too.
+    """The statistics of the examples that `resolve_defaults` requires, and a check of their values, in one pass.
 
     Raises:
-        DataError: a number is NaN, unless it may be missing, infinite or too large for float32.
+        DataError: a value is infinite, too large for float32, or NaN without missing="allow".
     """
     values, scaling = examples.values, given["scaling"]
-    meant = _meant(examples, kind)
-    shared, auto = axes_of(shared_by(meant, values.ndim), values.ndim), isinstance(scaling, str)
+    resolved = _resolved_kind(examples, kind)
+    shared, auto = axes_of(shared_by(resolved, values.ndim), values.ndim), isinstance(scaling, str)
     own = shared if auto else scaling.axes(values.ndim)
-    may_center = not _takes_shares(given) and not (meant == "images" and values.dtype == np.uint8)
+    may_center = not _requires_unit_interval(given) and not (resolved == "images" and values.dtype == np.uint8)
     sums = {own} if own is not None and (may_center if auto else scaling.centered) else set()
     return DataStatistics.checked(
         examples,
@@ -153,13 +157,13 @@ def statistics_for(
     )
 
 
-def _meant(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
-    """What the axes mean."""
+def _resolved_kind(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
+    """The kind of the examples; "auto" is resolved from their shape and source."""
     return (examples.kind or kind_of(examples.values)) if kind == "auto" else kind
 
 
-def _takes_shares(given: Mapping[str, Any]) -> bool:
-    """Whether the user chose a likelihood that wants numbers in [0, 1]."""
+def _requires_unit_interval(given: Mapping[str, Any]) -> bool:
+    """Whether the user chose a likelihood that requires values in [0, 1]."""
     return getattr(given["likelihood"], "expects_unit_interval", False)
 
 
@@ -171,60 +175,59 @@ def resolve_defaults(
     missing: Missing,
     kind: Kind | Literal["auto"] = "auto",
 ) -> ResolvedComponents:
-    """The choices for examples (n, *shape): those given, and for "auto" what suits the data."""
-    values, middle = examples.values, statistics.means(examples) if missing == "allow" else None
-    meant, shares = _meant(examples, kind), _takes_shares(given)
-    numbers = math.prod(values.shape[1:])
-    scaling = choose(statistics, meant, shares) if isinstance(given["scaling"], str) else given["scaling"]
+    """The components for examples (n, *shape): those given, and in place of "auto" those that suit the data."""
+    values, means = examples.values, statistics.means(examples) if missing == "allow" else None
+    resolved, unit_interval = _resolved_kind(examples, kind), _requires_unit_interval(given)
+    n_features = math.prod(values.shape[1:])
+    scaling = choose(statistics, resolved, unit_interval) if isinstance(given["scaling"], str) else given["scaling"]
     affine = scaling.fit_statistics(statistics)
-    makes_missing = missing == "allow" and isinstance(given["corruption"], str)  # what is hidden no wide code can copy
+    makes_missing = missing == "allow" and isinstance(
+        given["corruption"], str
+    )  # even a large code cannot copy masked values
     auto = defaults(missing) | {
-        "bottleneck": Identity(min(32, numbers if makes_missing else (numbers + 1) // 2)),
-        "likelihood": Bernoulli() if _are_shares(statistics, meant, scaling, affine) else Normal("learned"),
+        "bottleneck": Identity(min(32, n_features if makes_missing else (n_features + 1) // 2)),
+        "likelihood": Bernoulli() if _are_intensities(statistics, resolved, scaling, affine) else Normal("learned"),
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
-    if shares:  # one that was chosen has been looked at
+    if unit_interval:  # a Bernoulli that "auto" chose needs no check
         check_unit_interval(statistics, affine)
     double = precision == "float64"
-    wide = np.dtype(np.float64) if double else wide_enough(statistics)
-    affine = affine.astype(wide)
-    found = extent(statistics, axes_of(shared_by(meant, values.ndim), values.ndim)).astype(wide)
-    fill = None if middle is None else (middle - affine.shift) / affine.scale
+    raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
+    affine = affine.astype(raw_dtype)
+    value_range = extent(statistics, axes_of(shared_by(resolved, values.ndim), values.ndim)).astype(raw_dtype)
+    fill = None if means is None else (means - affine.shift) / affine.scale
     dtype = torch.float64 if double else torch.float32
-    return ResolvedComponents(records, values.shape[1:], meant, affine, dtype, found, fill)
+    return ResolvedComponents(records, values.shape[1:], resolved, affine, dtype, value_range, fill)
 
 
-def doubted(statistics: DataStatistics, chosen: ResolvedComponents) -> str:
-    """A sentence if examples whose kind nobody said could be images and were not taken for them; else nothing."""
+def kind_warning(statistics: DataStatistics, chosen: ResolvedComponents) -> str:
+    """A warning if the examples could be images and are treated as another kind; else an empty text."""
     assert chosen.extent is not None
     low, high = float(chosen.extent.least.min()), float(chosen.extent.largest.max())
     if chosen.kind == "images" or not seem_images(chosen.shape, low, high, statistics.whole and statistics.complete):
         return ""
     columns = "rows of a table, with a scale for each column"
-    taken = columns if chosen.kind == "table" else "windows of series, whose last axis is channels"
+    treated_as = columns if chosen.kind == "table" else "windows of series, whose last axis is channels"
     return (
-        f"examples of shape {chosen.shape} from 0 to {high:g} are taken for {taken}: if they are images, say kind='images', "
+        f"examples of shape {chosen.shape} from 0 to {high:g} are treated as {treated_as}: if they are images, pass kind='images', "
         f"and if not, kind='{chosen.kind}'"
     )
 
 
-def drowned(statistics: DataStatistics, chosen: ResolvedComponents, columns: Sequence[str] | None) -> str:
-    """A sentence if columns of single precision vary, but no more than their rounding does, and are taken for constant; else nothing.
+def rounding_warning(statistics: DataStatistics, chosen: ResolvedComponents, columns: Sequence[str] | None) -> str:
+    """A warning if single-precision columns vary only by their rounding error and are treated as constant; else an empty text.
 
-    In double precision what is so small beside its column is rounding.
+    Double-precision columns with so little variation are rounding errors themselves and cause no warning.
     """
     values = statistics.values
     if chosen.extent is None or chosen.kind == "images" or values.dtype.kind != "f" or values.dtype.itemsize > 4:
         return ""
-    still, axes = (
-        chosen.extent.least == chosen.extent.largest,
-        axes_of(shared_by(chosen.kind, values.ndim), values.ndim),
-    )
-    if not still.any():
+    constant = chosen.extent.least == chosen.extent.largest
+    if not constant.any():
         return ""
-    low, high = statistics.ends(axes)
-    positions = np.argwhere(still & (high > low))
+    low, high = statistics.ends(axes_of(shared_by(chosen.kind, values.ndim), values.ndim))
+    positions = np.argwhere(constant & (high > low))
     if not len(positions):
         return ""
     place = tuple(map(int, positions[0]))
@@ -232,25 +235,25 @@ def drowned(statistics: DataStatistics, chosen: ResolvedComponents, columns: Seq
         named = columns is not None and len(place) == 1
         what = f"column '{printable(columns[place[0]])}'" if named else f"column {', '.join(map(str, place))}"  # type: ignore[index]
     else:
-        what = f"channel {place[-1]}" if place else "everything"
+        what = f"channel {place[-1]}" if place else "all values together"
     more, several = (f" and {len(positions) - 1:,} more", True) if len(positions) > 1 else ("", False)
     return (
-        f"{what}{more} {'vary' if several else 'varies'} no more than numbers of type {values.dtype.name} are rounded, by "
-        f"{float(high[place]) - float(low[place]):g} around {float(low[place]):g}, and {'are' if several else 'is'} taken for constant: "
-        "give them as float64, or subtract what they vary around"
+        f"{what}{more} {'vary' if several else 'varies'} no more than the rounding error of {values.dtype.name}, by "
+        f"{float(high[place]) - float(low[place]):g} around {float(low[place]):g}, and {'are' if several else 'is'} treated as constant: "
+        "pass float64 data, or subtract the mean first"
     )
 
 
-def _are_shares(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
-    """Whether examples are images of grey levels in [0, 1], in model units; what is all alike is no grey level."""
+def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
+    """Whether examples are images with intensities in [0, 1] in model units. A constant image has none."""
     return kind == "images" and not scaling.centered and within_unit(statistics, affine)
 
 
 def check_unit_interval(statistics: DataStatistics, affine: Affine) -> None:
-    """`DataError` if examples are not within [0, 1] in model units, where a Bernoulli likelihood would have no floor."""
+    """`DataError` unless examples are in [0, 1] in model units: otherwise the Bernoulli loss has no lower bound."""
     if not within_unit(statistics, affine):
         raise DataError(
-            "examples are not within [0, 1] after scaling, where the Bernoulli likelihood has no meaning; take "
+            "the Bernoulli likelihood requires examples in [0, 1] after scaling, and these are not; use "
             "likelihood=Normal('learned'), or scaling=MinMax()"
         )
 
@@ -258,12 +261,12 @@ def check_unit_interval(statistics: DataStatistics, affine: Affine) -> None:
 def choose_precision(
     given: Precision, architecture: Architecture, shape: tuple[int, ...], device: torch.device
 ) -> Precision:
-    """The precision that is meant: bfloat16 where it was measured to be as good and the device computes in it."""
+    """The precision to use. "auto" is bfloat16 if the architecture was measured to be as good in it and the device has it."""
     supported = architecture.supports_bfloat16(shape)
     if given == "bfloat16" and not supported:
         raise RecordError(
-            f"precision='bfloat16' cannot be for {architecture!r} on examples of shape {shape}: PyTorch's gradients are "
-            "wrong there; take 'float32'"
+            f"invalid precision='bfloat16' for {architecture!r} on examples of shape {shape}: PyTorch's gradients would be "
+            "wrong; use 'float32'"
         )
     if given != "auto":
         return given
@@ -271,21 +274,21 @@ def choose_precision(
 
 
 def batch_size_for(n: int) -> int:
-    """A fortieth of the examples, within 16 ... 256."""
+    """The batch size for n examples: n / 40, from 16 to 256."""
     return min(256, max(16, n // 40))
 
 
 def epochs_for(n: int, batch_size: int) -> int:
-    """About 3,000 steps, within 10 ... 50 epochs: more of them teach few examples by heart."""
+    """The number of epochs for n examples: about 3,000 steps, from 10 to 50 epochs. More epochs overfit small data sets."""
     return min(50, max(10, math.ceil(3000 / math.ceil(n / batch_size))))
 
 
 def threads_for(model: Model, batch_size: int) -> int:
-    """Threads for steps on so many examples: one where more would bring little, else as many as PyTorch is set to.
+    """The number of threads for training steps: 1 if more would save little time, else PyTorch's setting.
 
-    Threads wait for each other many times a step: beside a busy process two are slower than one, and small steps by far. How much the
-    modules of the user's compute is not known: they get all. docs/threads.md has figures.
+    Threads wait for each other many times per step. Next to a busy process two threads are slower than one, most of all for small steps.
+    The work of user modules is unknown, so they get all threads. docs/threads.md has measurements.
     """
-    work = batch_size * footprint(model).products
-    small = model.device.type == "cpu" and work < _SHARED and not model.architecture.user_defined
+    work = batch_size * footprint(model).multiplications
+    small = model.device.type == "cpu" and work < _MIN_PARALLEL_WORK and not model.architecture.user_defined
     return 1 if small else torch.get_num_threads()

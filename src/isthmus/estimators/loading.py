@@ -23,7 +23,7 @@ from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.estimators.preparation import initial
+from isthmus.estimators.preparation import initial_attributes
 from isthmus.estimators.wrapper import Surrounding, under
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import parse_size
@@ -121,7 +121,7 @@ def _read(
         nonfinite = next((name for name, value in tensors.items() if not _sound(name, value, own)), None)
         if nonfinite is None:
             ae.device = _usable(header, device)
-            fitted = initial(chosen, columns, header.seed, ae.precision, choose_device(ae.device))
+            fitted = initial_attributes(chosen, columns, header.seed, ae.precision, choose_device(ae.device))
             _as_it_was(fitted.model, tensors).load_state_dict(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )

@@ -1,4 +1,4 @@
-"""What a model takes when it is used, memory and work: known from the sizes of its layers, before any of it is taken."""
+"""Estimates of the memory and the work that a model requires, from the sizes of its layers, before any memory is allocated."""
 
 from __future__ import annotations
 
@@ -22,86 +22,94 @@ from isthmus.nn.layers import (
     UpsampleConv2d,
 )
 
-__all__ = ["Footprint", "examples_at_once", "footprint"]
+__all__ = ["Footprint", "bounded_batch_size", "footprint"]
 
-_ENDS = (
-    6  # copies of an example beside its layers: in units of the data and of the model, its reconstruction, its costs
-)
-_TOGETHER = 2**29  # bytes of the examples that pass through a model at once
-_MULTIPLE = 32  # of examples, so that each meets the same instructions
-_INDEX = 2  # numbers of four bytes, in which it is kept where a largest number stood
-_BLOCK = 16  # features that oneDNN computes together
-_CODES = 5  # copies of a code: what the encoder gives, what the bottleneck makes of it, its penalty
+_EXAMPLE_COPIES = 6  # outside the layers: an example in raw and in model units, its reconstruction, its losses
+_MAX_BATCH_BYTES = 2**29  # of the examples of one inference batch
+_MULTIPLE = 32  # batch sizes are multiples of this, so that the same instructions compute each example
+_INDEX_VALUES = 2  # values of four bytes: pooling stores the position of each maximum in eight bytes
+_ONEDNN_BLOCK = 16  # channels that oneDNN computes together
+_CODE_COPIES = 5  # the encoder's output, the bottleneck's intermediate results, the penalty
 
 Shape = tuple[int, ...]
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_CONVOLUTIONS_BACK = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_TRANSPOSED_CONVOLUTIONS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 
 
 class Footprint(NamedTuple):
-    """What one example takes at the peak beside the weights, in bytes, when it is used and in a step of training; its work: the
-    multiplications with what was learned on its way through the model; and the bytes that all examples of a batch take but once."""
+    """The peak memory and the work of one example, without the weights."""
 
-    use: int
-    training: int
-    products: int
-    shared: int
+    inference_bytes: int
+    training_bytes: int
+    multiplications: int  # with weights, in one forward pass
+    shared_bytes: int  # needed once for all examples of a batch
 
 
-_KNOWN: WeakKeyDictionary[Model, Footprint] = WeakKeyDictionary()
+_CACHE: WeakKeyDictionary[Model, Footprint] = WeakKeyDictionary()
 
 
 class Layer(NamedTuple):
-    """Numbers that a layer takes for an example, reads, and writes; and its multiplications with weights."""
+    """The number of values that a layer handles for one example, and its multiplications with weights."""
 
-    beside: int
-    read: int
-    written: int
-    products: int
+    workspace: int  # besides input and output
+    inputs: int
+    outputs: int
+    multiplications: int
 
 
 def footprint(model: Model) -> Footprint:
-    """What an example takes in encoding, decoding and scoring, whichever takes most, and in training.
+    """The footprint of one example of a model, cached per model.
 
-    Layers that nobody knows, those of the user's own modules, count as if they kept the shape that they are given.
+    Inference counts the largest of encoding, decoding and scoring. Unknown layers, such as those of user modules, count as if their output
+    had the shape of their input.
     """
-    if model not in _KNOWN:
-        _KNOWN[model] = _measured(model)
-    return _KNOWN[model]
+    if model not in _CACHE:
+        _CACHE[model] = _estimate(model)
+    return _CACHE[model]
 
 
-def examples_at_once(model: Model, most: int) -> int:
-    """How many examples a model takes together when it is used: ``most``, or of large ones fewer, a multiple of 32 or one."""
-    within = min(most, _TOGETHER // max(1, footprint(model).use))
-    return max(1, within - within % _MULTIPLE)
+def bounded_batch_size(model: Model, maximum: int) -> int:
+    """The batch size of inference: ``maximum``, or smaller if examples are large. It is a multiple of 32, or 1."""
+    size = min(maximum, _MAX_BATCH_BYTES // max(1, footprint(model).inference_bytes))
+    return max(1, size - size % _MULTIPLE)
 
 
-def _measured(model: Model) -> Footprint:
-    numbers, code = math.prod(model.shape), model.bottleneck.size
+def _estimate(model: Model) -> Footprint:
+    n_features, code_size = math.prod(model.shape), model.bottleneck.size
     layers = list[Layer]()
     positions = (*model.architecture.positions(model.shape),) if not model.architecture.user_defined else ()
-    _walk(model.encoder, model.shape, layers)
-    _walk(model.decoder, (*positions, code), layers)
-    codes = _CODES * math.prod(positions) * max(model.bottleneck.encoder_outputs, code)
-    ends = _ENDS * numbers * max(model.dtype.itemsize, model.shift.dtype.itemsize)
-    largest = max((layer.beside + layer.read + layer.written for layer in layers), default=0)
-    kept = sum(layer.written for layer in layers) + 2 * largest + codes
-    products = sum(layer.products for layer in layers) + math.prod(positions) * model.bottleneck.products
+    _add_layers(model.encoder, model.shape, layers)
+    _add_layers(model.decoder, (*positions, code_size), layers)
+    codes = _CODE_COPIES * math.prod(positions) * max(model.bottleneck.encoder_outputs, code_size)
+    copies = _EXAMPLE_COPIES * n_features * max(model.dtype.itemsize, model.shift.dtype.itemsize)
+    largest = max((layer.workspace + layer.inputs + layer.outputs for layer in layers), default=0)
+    stored = sum(layer.outputs for layer in layers) + 2 * largest + codes
+    multiplications = sum(layer.multiplications for layer in layers) + math.prod(positions) * model.bottleneck.products
     size = model.dtype.itemsize
-    return Footprint(ends + (largest + codes) * size, ends + kept * size, products, model.bottleneck.beside * size)
+    return Footprint(
+        inference_bytes=copies + (largest + codes) * size,
+        training_bytes=copies + stored * size,
+        multiplications=multiplications,
+        shared_bytes=model.bottleneck.beside * size,
+    )
 
 
-def _walk(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
-    """The shape that comes out of a chain of layers; what each takes is added to the list."""
+def _add_layers(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
+    """Appends the layers of a chain to the list; returns the shape of its output."""
     if isinstance(module, nn.Sequential):
         for part in module:
-            shape = _walk(part, shape, layers)
+            shape = _add_layers(part, shape, layers)
         return shape
     after = shape_after(module, shape)
     if not isinstance(module, _VIEWS):
         layers.append(
-            Layer(_beside(module, shape, after), math.prod(shape), math.prod(after), _products(module, shape, after))
+            Layer(
+                _workspace(module, shape, after),
+                math.prod(shape),
+                math.prod(after),
+                _multiplications(module, shape, after),
+            )
         )
     return after
 
@@ -109,64 +117,63 @@ def _walk(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
 _VIEWS = (nn.Identity, nn.Flatten, nn.Unflatten, ToChannelsFirst, FromChannelsFirst, FeaturesFirst, FeaturesLast, Crop)
 
 
-def _beside(layer: nn.Module, before: Shape, after: Shape) -> int:
-    """Numbers that a layer takes beside what it reads and writes."""
+def _workspace(layer: nn.Module, before: Shape, after: Shape) -> int:
+    """The number of values that a layer allocates besides its input and output."""
     if isinstance(layer, FewChannelConv2d):
         return math.prod(layer.kernel_size) * math.prod(after)
     if isinstance(layer, UpsampleConv2d):
         return math.prod(after)
     if isinstance(layer, _POOLS):
-        return _INDEX * math.prod(after)
-    if not isinstance(layer, (*_CONVOLUTIONS, *_CONVOLUTIONS_BACK)):
+        return _INDEX_VALUES * math.prod(after)
+    if not isinstance(layer, (*_CONVOLUTIONS, *_TRANSPOSED_CONVOLUTIONS)):
         return 0
-    wide, small = (after, before) if isinstance(layer, _CONVOLUTIONS_BACK) else (before, after)
-    copies = (
-        math.prod(layer.kernel_size) * wide[0] * math.prod(small[1:])
-    )  # what surrounds each number of the smaller map
+    large, small = (after, before) if isinstance(layer, _TRANSPOSED_CONVOLUTIONS) else (before, after)
+    patches = math.prod(layer.kernel_size) * large[0] * math.prod(small[1:])  # one per position of the smaller map
     if layer.weight.dtype == torch.float64:  # without oneDNN
-        return copies
-    if len(after) == 2:  # of lines either that or, with oneDNN, both maps in blocks of features
-        return max(copies, sum(-(-features // _BLOCK) * _BLOCK * positions for features, positions in (before, after)))
+        return patches
+    if len(after) == 2:  # in one dimension PyTorch makes patches, or oneDNN both maps in blocks of channels
+        blocks = (-(-channels // _ONEDNN_BLOCK) * _ONEDNN_BLOCK * length for channels, length in (before, after))
+        return max(patches, sum(blocks))
     return 0
 
 
-def _products(layer: nn.Module, before: Shape, after: Shape) -> int:
-    """How often a layer multiplies with a weight, for one example."""
+def _multiplications(layer: nn.Module, before: Shape, after: Shape) -> int:
+    """The number of multiplications of a layer with its weights, for one example."""
     if isinstance(layer, Transposed):
         return math.prod(before) * after[-1]
-    if isinstance(layer, UpsampleConv2d):  # four small kernels on the small map
+    if isinstance(layer, UpsampleConv2d):  # four small kernels on the input's map
         (o, c, k, _), padding = layer.weight.shape, int(layer.padding[0])
         side = (k - padding) // 2 - (1 - padding) // 2 + 1
-        return (
-            4 * o * c * side**2 * math.prod(positions + 2 * ((padding + 1) // 2) - side + 1 for positions in before[1:])
-        )
+        return 4 * o * c * side**2 * math.prod(length + 2 * ((padding + 1) // 2) - side + 1 for length in before[1:])
     weights = sum(weight.numel() for weight in layer.parameters(recurse=False) if weight.ndim > 1)
     if isinstance(layer, nn.Linear):
         return weights * math.prod(before[:-1])
-    return weights * math.prod((before if isinstance(layer, (*_CONVOLUTIONS_BACK, FewChannelConv2d)) else after)[1:])
+    return weights * math.prod(
+        (before if isinstance(layer, (*_TRANSPOSED_CONVOLUTIONS, FewChannelConv2d)) else after)[1:]
+    )
 
 
 def shape_after(layer: nn.Module, shape: Shape) -> Shape:
-    """The shape, features first where there are maps, that a layer makes of one example's: the same, unless more is known of it."""
-    return next((after(layer, shape) for kinds, after in _AFTER.items() if isinstance(layer, kinds)), shape)
+    """The shape of a layer's output for one example, channels first for maps. Unknown layers keep the shape."""
+    return next((after(layer, shape) for kinds, after in _SHAPES_AFTER.items() if isinstance(layer, kinds)), shape)
 
 
-def _convolved(layer: Any, shape: Shape) -> Shape:
+def _after_convolution(layer: Any, shape: Shape) -> Shape:
     sides = zip(shape[1:], layer.kernel_size, layer.stride, layer.padding, strict=True)
     return (layer.out_channels, *((side + 2 * p - k) // s + 1 for side, k, s, p in sides))
 
 
-def _transposed(layer: Any, shape: Shape) -> Shape:
+def _after_transposed(layer: Any, shape: Shape) -> Shape:
     sides = zip(shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.output_padding, strict=True)
-    return (layer.out_channels, *((side - 1) * s - 2 * p + k + more for side, k, s, p, more in sides))
+    return (layer.out_channels, *((side - 1) * s - 2 * p + k + extra for side, k, s, p, extra in sides))
 
 
-def _doubled(layer: Any, shape: Shape) -> Shape:
-    shed = layer.kernel_size[0] - 1 - 2 * layer.padding[0]
-    return (layer.out_channels, *(2 * side - shed for side in shape[1:]))
+def _after_upsampling(layer: Any, shape: Shape) -> Shape:
+    cropped = layer.kernel_size[0] - 1 - 2 * layer.padding[0]
+    return (layer.out_channels, *(2 * side - cropped for side in shape[1:]))
 
 
-_AFTER: dict[Any, Callable[[Any, Shape], Shape]] = {  # the first that fits
+_SHAPES_AFTER: dict[Any, Callable[[Any, Shape], Shape]] = {  # the first matching entry applies
     nn.Linear: lambda layer, shape: (*shape[:-1], layer.out_features),
     Transposed: lambda layer, shape: (*shape[:-1], len(layer.bias)),
     nn.Flatten: lambda _, shape: (math.prod(shape),),
@@ -177,8 +184,8 @@ _AFTER: dict[Any, Callable[[Any, Shape], Shape]] = {  # the first that fits
     FeaturesFirst: lambda _, shape: (shape[-1], *shape[:-1]),
     Crop: lambda layer, shape: (shape[0], *layer.sides),
     nn.Upsample: lambda layer, shape: (shape[0], *layer.size),
-    UpsampleConv2d: _doubled,
-    _CONVOLUTIONS: _convolved,
-    _CONVOLUTIONS_BACK: _transposed,
+    UpsampleConv2d: _after_upsampling,
+    _CONVOLUTIONS: _after_convolution,
+    _TRANSPOSED_CONVOLUTIONS: _after_transposed,
     _POOLS: lambda _, shape: (shape[0], *(-(-side // 2) for side in shape[1:])),
 }

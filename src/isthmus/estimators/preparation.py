@@ -1,4 +1,4 @@
-"""What a training begins with: examples, checked and measured in one pass, and a model, untrained or with changed components."""
+"""Preparation of training: the examples are checked and measured in one pass, and the model is created or updated."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from isthmus.estimators.defaults import (
     ResolvedComponents,
     choose_precision,
     defaults,
-    doubted,
-    drowned,
+    kind_warning,
     resolve_defaults,
+    rounding_warning,
     statistics_for,
 )
 from isthmus.estimators.fitted_state import FittedAttributes
@@ -29,11 +29,11 @@ from isthmus.estimators.overflow import check_training_examples
 from isthmus.training.config import Precision
 from isthmus.training.rng import RandomStream, seeded
 
-__all__ = ["Prepared", "follow_changes", "initial", "prepare"]
+__all__ = ["Prepared", "apply_changes", "initial_attributes", "prepare"]
 
 
 class Prepared(NamedTuple):
-    """Checked examples, the choices for them, and their hash where it was asked for."""
+    """Checked examples, the resolved components, and the hash of the examples if it was requested."""
 
     examples: Examples
     chosen: ResolvedComponents
@@ -50,15 +50,19 @@ def prepare(
     minimum: int,
     fingerprint: bool = False,
 ) -> Prepared:
-    """Checks examples and resolves the choices for them; warns where something about them is doubtful.
+    """Checks examples and resolves the components for them. Warns about examples that seem wrong.
 
-    Reads them once, and once more where a scaling needs squares around the mean. A part of at most four million numbers is read
-    beside that, to look for sentinels.
+    Reads the examples once, or twice if the scaling requires squared deviations from the mean. The search for sentinels also reads at most
+    four million values.
 
     Args:
+        X: the examples, (n, *shape).
         given: a record or "auto" for each component.
-        minimum: how many examples there must be.
-        fingerprint: whether their hash is wanted.
+        minimum: the required number of examples.
+        fingerprint: whether to compute the hash of the examples.
+
+    Raises:
+        DataError: the examples are invalid, too few, or too large to compute with.
     """
     examples = shaped_examples(X, minimum=minimum)
     statistics = statistics_for(given, examples, missing, kind, fingerprint)
@@ -67,24 +71,24 @@ def prepare(
     if chosen.extent is not None:
         check_training_examples(examples.values, chosen.extent, chosen.affine, examples.at)
     if kind == "auto" and examples.kind is None:
-        _warn(doubted(statistics, chosen))
-    _warn(drowned(statistics, chosen, examples.columns))
+        _warn(kind_warning(statistics, chosen))
+    _warn(rounding_warning(statistics, chosen, examples.columns))
     _warn(sentence(sentinels(examples.values, chosen.kind, examples.columns)))
     return Prepared(examples, chosen, statistics.fingerprint() if fingerprint else None)
 
 
-def _warn(doubt: str) -> None:
-    """Says what is doubtful, if anything is."""
-    if doubt:
-        warnings.warn(doubt, IsthmusWarning, stacklevel=5)
+def _warn(sentence: str) -> None:
+    """Gives a warning unless the sentence is empty."""
+    if sentence:
+        warnings.warn(sentence, IsthmusWarning, stacklevel=5)
 
 
-def initial(
+def initial_attributes(
     chosen: ResolvedComponents, columns: Sequence[str] | None, seed: int, precision: Precision, device: torch.device
 ) -> FittedAttributes:
-    """The model of the choices, its weights drawn, on a device, and what is known of it."""
+    """The fitted attributes before training: the model of the components with random weights, on a device."""
     return FittedAttributes(
-        model=chosen.model(seeded("cpu", seed, RandomStream.WEIGHTS)).to(device).eval(),
+        model=chosen.build_model(seeded("cpu", seed, RandomStream.WEIGHTS)).to(device).eval(),
         records=chosen.records,
         shape=chosen.shape,
         code_shape=chosen.code_shape(),
@@ -95,17 +99,17 @@ def initial(
     )
 
 
-def follow_changes(
+def apply_changes(
     fitted: FittedAttributes,
     given: Mapping[str, Any],
     precision: Precision,
     missing: Missing,
     kind: Kind | Literal["auto"],
 ) -> FittedAttributes:
-    """Takes up choices that were changed since the last round of training, in its own copy of the model.
+    """Applies parameters that were changed since the last training run. Changes the model of `fitted` in place.
 
     Raises:
-        RecordError: the weights do not allow a change.
+        RecordError: a changed parameter does not fit the weights.
     """
     model = fitted.model
     if (missing == "allow") != (model.fill is not None):
@@ -119,30 +123,30 @@ def follow_changes(
         meta_model = ResolvedComponents(
             records, fitted.shape, fitted.kind, model.affine, model.dtype, model.extent, fill
         ).meta_model()
-        sizes, asked = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, meta_model))
-        if name in {"architecture", "scaling"} or sizes != asked:
+        sizes, required = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, meta_model))
+        if name in {"architecture", "scaling"} or sizes != required:
             raise _does_not_fit(f"{name}={changed[name]!r}")
-    now = choose_precision(precision, records["architecture"], fitted.shape, model.shift.device)
-    if (now == "float64") != (model.dtype == torch.float64):
+    resolved = choose_precision(precision, records["architecture"], fitted.shape, model.shift.device)
+    if (resolved == "float64") != (model.dtype == torch.float64):
         raise _does_not_fit(f"precision={precision!r}")
     if "optimizer" in changed:
         fitted.state.optimizer = None
     model.bottleneck, model.likelihood = records["bottleneck"], records["likelihood"]
-    return replace(fitted, records=records, precision=now)
+    return replace(fitted, records=records, precision=resolved)
 
 
 def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missing) -> dict[str, Any]:
-    """The components that are others than those that were fitted."""
-    changed, free = dict[str, Any](), defaults(missing)
-    for name, wanted in given.items():
-        if isinstance(wanted, str):  # what the data decided stays
-            wanted = free[name] if name in {"optimizer", "corruption"} else fitted.records[name]
-        if wanted != fitted.records[name]:
-            changed[name] = wanted
+    """The components that differ from the fitted ones."""
+    changed, default = dict[str, Any](), defaults(missing)
+    for name, record in given.items():
+        if isinstance(record, str):  # "auto" keeps the components that were resolved from the data
+            record = default[name] if name in {"optimizer", "corruption"} else fitted.records[name]
+        if record != fitted.records[name]:
+            changed[name] = record
     return changed
 
 
 def _does_not_fit(change: str) -> RecordError:
     return RecordError(
-        f"training continues with the present weights, which {change} would not fit; fit anew, with warm_start=False"
+        f"training continues with the current weights, and {change} does not fit them; fit again with warm_start=False"
     )

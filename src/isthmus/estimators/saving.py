@@ -1,4 +1,4 @@
-"""A fitted autoencoder as a model file."""
+"""Writes a fitted autoencoder to a model file."""
 
 from __future__ import annotations
 
@@ -26,18 +26,23 @@ def write_model(
     path: str | os.PathLike[str],
     ae: Autoencoder,
     fitted: FittedAttributes,
-    stands: model_file.RunState | None = None,
-    more: model_file.Tensors | None = None,
+    run_state: model_file.RunState | None = None,
+    extra: model_file.Tensors | None = None,
     parts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Writes the model file.
 
     Args:
-        ae: whose parameters are written.
-        fitted: what was fitted; its weights must not move meanwhile.
-        stands: where a training stands that is under way.
-        more: further tensors.
-        parts: of the header, which others than an autoencoder read.
+        path: the file, which is replaced if it exists.
+        ae: the estimator, for its parameters.
+        fitted: its fitted attributes. The weights must not change during the call.
+        run_state: the state of the current training run, for a checkpoint.
+        extra: additional tensors.
+        parts: additional entries of the header, of a detector or classifier.
+
+    Raises:
+        DivergenceError: a weight is not finite.
+        NotPossibleError: a component is a record of the user.
     """
     from isthmus._version import __version__
 
@@ -50,10 +55,10 @@ def write_model(
     if isinstance(parameters["random_state"], np.random.RandomState):
         parameters["random_state"] = None
     statistics, notes = model_notes.notes(fitted.history, fitted.columns)
-    if stands is None and len(notes["history"]) < len(fitted.history):
+    if run_state is None and len(notes["history"]) < len(fitted.history):
         warnings.warn(
-            f"of a history of {len(fitted.history):,} epochs a model file keeps {len(notes['history']):,}, evenly spaced; "
-            "history_ has them all as long as this autoencoder lives",
+            f"the model file stores {len(notes['history']):,} evenly spaced epochs of the {len(fitted.history):,} in the history; "
+            "save history_ separately to have all of them",
             IsthmusWarning,
             stacklevel=3,
         )
@@ -69,7 +74,7 @@ def write_model(
         fitted={name: model_file.describe_value(fitted.records[name]) for name in COMPONENTS},
         kind=fitted.kind,
         statistics=statistics,
-        round=stands,
+        round=run_state,
         **parts,
     )
-    model_file.write_file(path, header, fitted.model.state_dict() | notes | (more or {}))
+    model_file.write_file(path, header, fitted.model.state_dict() | notes | (extra or {}))

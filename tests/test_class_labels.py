@@ -271,7 +271,9 @@ def test_the_command_line_learns_and_writes_labels_as_they_came(tmp_path: Path) 
     with open(out, newline="") as file:
         assert [row["y"] for row in csv.DictReader(file)] == names
     found = says("finetune", str(run), "--out", str(tmp_path / "p.csv"))
-    assert "have no label: not learned from, not scored; a label is predicted for each" in found
+    assert (
+        "have no label: they are used neither for training nor for the accuracy; a label is predicted for each" in found
+    )
     with open(tmp_path / "p.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} <= {"02134", "-1", "10115"}

@@ -17,7 +17,7 @@ import isthmus
 from isthmus.cli import main
 from isthmus.errors import IsthmusWarning
 from isthmus.experiments.splits import split
-from isthmus.experiments.validation_set import watched_by
+from isthmus.experiments.validation_set import validation_examples
 
 SMALL = ("epochs=1", "architecture.hidden=16")
 
@@ -108,7 +108,7 @@ def test_train_prints_json_alone_on_standard_output(tmp_path: Path) -> None:
     (tmp_path / "cut/model.safetensors").unlink()
     begun, data = isthmus.Autoencoder(2, epochs=1, random_state=0), isthmus.data.read(tmp_path / "own.csv")
     part = split(data, "error")
-    reports = begun.iter_fit(part.train_of(data), validation_data=watched_by(data, part)[0], every=3)
+    reports = begun.iter_fit(part.train_of(data), validation_data=validation_examples(data, part)[0], every=3)
     with pytest.warns(IsthmusWarning, match="-999"):
         next(reports)
     begun.checkpoint(tmp_path / "cut/checkpoint.safetensors")

@@ -25,7 +25,7 @@ from isthmus.data import Dataset, read
 from isthmus.data.images import reading
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.experiments.splits import split
-from isthmus.experiments.validation_set import watched_by
+from isthmus.experiments.validation_set import validation_examples
 
 
 def first_pixels(X: np.ndarray) -> list[int]:
@@ -317,7 +317,8 @@ def bottle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "86 images were resized to 8x8" in out
     assert ", 1 class (data)" in out
     assert (
-        "the validation loss is of 40 held-out examples; 6 others are of classes that are not trained on (spot)" in out
+        "the validation loss is computed on 40 held-out examples; 6 others are of classes that are not trained on (spot)"
+        in out
     )
     return folder
 
@@ -470,7 +471,7 @@ def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path
     words = ("architecture.hidden=4", "bottleneck.size=2", "epochs=3", "--data", "data")
     out = run("train", *words, "early_stopping=True", "n_iter_no_change=1", "--out", "r", cwd=tmp_path)
     assert "train 30 (good), validation 9 (good, spot), test 5 (good) (by" in out
-    assert "of 7 validation examples; 2 others are of classes that are not trained on (spot)" in out
+    assert "on 7 validation examples; 2 others are of classes that are not trained on (spot)" in out
     ae = isthmus.load(tmp_path / "r")
     with (tmp_path / "r/history.csv").open(newline="") as file:
         least = min(float(row["val_loss"]) for row in csv.DictReader(file))
@@ -497,15 +498,15 @@ def test_validation_examples_that_are_trained_on_or_tested_too_are_left_out(rng:
     X = rng.normal(size=(30, 4))
     dataset = Dataset("x", X[:20], X[20:25], validation=X[[3, 27, 21, 28]], validation_labels=np.array(list("abca")))
     part = split(dataset, "error")
-    examples, notes = watched_by(dataset, part)
+    examples, notes = validation_examples(dataset, part)
     np.testing.assert_array_equal(examples.values, X[[27, 28]])
     assert notes == ["2 of 4 validation examples are training or test examples too, and are left out"]
     labeled = replace(dataset, train_labels=np.array(["a", "b"] * 10), validation_labels=np.array(list("abcb")))
-    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "error"))[0].values, X[[27, 28]])
+    np.testing.assert_array_equal(validation_examples(labeled, split(labeled, "error"))[0].values, X[[27, 28]])
     labeled = replace(labeled, validation_labels=np.array(list("cbac")))
-    np.testing.assert_array_equal(watched_by(labeled, split(labeled, "error"))[0].values, X[[27]])
+    np.testing.assert_array_equal(validation_examples(labeled, split(labeled, "error"))[0].values, X[[27]])
     copies = Dataset("x", X[:20], X[20:25], validation=X[:3])
-    examples, notes = watched_by(copies, split(copies, "error"))
+    examples, notes = validation_examples(copies, split(copies, "error"))
     np.testing.assert_array_equal(examples.values, X[20:25])
     assert notes == ["all 3 validation examples are training or test examples too: they are not used"]
 

@@ -36,7 +36,8 @@ def small(**choices: Any) -> Autoencoder:
 
 
 @pytest.mark.parametrize(
-    "part", ["history_csv", "write_record", "run_report.seen", "printing.say_briefly", "run_report.pages"]
+    "part",
+    ["history_csv", "write_record", "run_report.evaluate_own_data", "printing.say_briefly", "run_report.write_page"],
 )
 @pytest.mark.parametrize("layerwise", [False, True])
 def test_a_run_is_kept_whatever_fails(

@@ -29,7 +29,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.outlier_scores import ErrorDensity
 from isthmus.evaluation import detect, evaluate
 from isthmus.evaluation.robustness_curve import robustness
-from isthmus.experiments.measured_figures import drawing
+from isthmus.experiments.measured_figures import figure_function
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import AdamW, OneCycle
@@ -405,7 +405,7 @@ def test_every_question_is_answered_where_numbers_are_missing(
         compare({"fitted": fitted, "plain": quick(missing="error").fit(whole)}, table)
     detector = OutlierDetector.from_fitted(fitted, table, calibration_fraction=0.5, random_state=0)
     assert np.isnan(detector.contributions(table)).sum() == np.isnan(table).sum()
-    for figure in (plots.anomalies(detect(detector, table)), drawing("anomaly_scores")(fitted, table)):
+    for figure in (plots.anomalies(detect(detector, table)), figure_function("anomaly_scores")(fitted, table)):
         assert figure.axes
     with pytest.raises(DataError, match=r"contains NaN.*impute it"):
         compress(fitted, table, tmp_path / "codes.isthmus")
@@ -453,7 +453,7 @@ def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path:
     small = ("missing=allow", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
     done = run("train", *small, *given, "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "as completed by the autoencoder" in done.stdout
+    assert "imputed by the autoencoder" in done.stdout
     assert " nan " not in done.stdout
     for words in (
         ("encode", "run", *given),

@@ -21,7 +21,7 @@ from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.evaluation import PCAReconstructions, evaluate, pca_reconstructions
-from isthmus.experiments.measured_figures import drawing
+from isthmus.experiments.measured_figures import figure_function
 from isthmus.plots.figure import png
 
 Array = np.ndarray[Any, Any]
@@ -100,7 +100,7 @@ def row_names(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("data", EXAMPLES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_is_drawn_of_any_data_or_says_why_not(kind: str, data: str) -> None:
-    draw, ae, examples = drawing(kind), system(data), EXAMPLES[data]
+    draw, ae, examples = figure_function(kind), system(data), EXAMPLES[data]
     if (kind, data) in IMPOSSIBLE:
         with pytest.raises(NotPossibleError):
             draw(ae, examples)
@@ -112,7 +112,7 @@ def test_every_picture_is_drawn_of_any_data_or_says_why_not(kind: str, data: str
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "tsne"}))
 def test_no_name_or_number_is_cut_off(kind: str, ae: Autoencoder) -> None:
-    figure = drawing(kind)(ae, X, THREE)
+    figure = figure_function(kind)(ae, X, THREE)
     figure.canvas.draw()
     for axes in figure.axes:
         box = axes.get_tightbbox()
@@ -122,7 +122,7 @@ def test_no_name_or_number_is_cut_off(kind: str, ae: Autoencoder) -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps"}))
 def test_equal_calls_give_equal_files(kind: str, ae: Autoencoder) -> None:
-    first, again = (png(drawing(kind)(ae, X[:40], THREE[:40])) for _ in range(2))
+    first, again = (png(figure_function(kind)(ae, X[:40], THREE[:40])) for _ in range(2))
     assert first == again
 
 
@@ -187,14 +187,14 @@ def test_the_sheet_sets_each_reconstruction_beside_its_original(ae: Autoencoder)
 
 
 def test_pca_is_as_wide_as_the_code_and_says_what_it_was_fitted_on(ae: Autoencoder) -> None:
-    figure = drawing("pca")(ae, X[:40], train=X[40:])
+    figure = figure_function("pca")(ae, X[:40], train=X[40:])
     linear = PCA(2).fit(X[40:].reshape(80, -1))
     by_pca = linear.inverse_transform(linear.transform(X[:40].reshape(40, -1))).reshape(40, 28, 28)
     np.testing.assert_allclose(cell(figure, 1, 4), by_pca[4].clip(0, 255), atol=0.05)
     assert f"MSE {np.mean((by_pca - X[:40]) ** 2):.4g}" in row_names(figure)[1]
     assert f"MSE {ae.reconstruction_error(X[:40]).mean():.4g}" in row_names(figure)[2]
     assert "fitted on 80 training examples" in title(figure)
-    assert "fitted on the same examples" in title(drawing("pca")(ae, X))
+    assert "fitted on the same examples" in title(figure_function("pca")(ae, X))
 
 
 def test_the_points_of_latent_are_the_codes(ae: Autoencoder) -> None:

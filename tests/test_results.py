@@ -28,7 +28,7 @@ from isthmus.evaluation import detect, pca_reconstructions
 from isthmus.evaluation.older_figures import OLDER, current
 from isthmus.evaluation.results import PATHS, value_of
 from isthmus.evaluation.transfer import DataTransfer
-from isthmus.experiments.measured_figures import MEASURES, drawing
+from isthmus.experiments.measured_figures import MEASUREMENTS, figure_function
 from isthmus.results import Result, flat, html_table, plain, text_table
 
 RANDOM = np.random.default_rng(0)
@@ -157,9 +157,9 @@ def test_a_figure_of_a_measurement_asks_for_its_result(kind: str) -> None:
 def test_every_measured_kind_has_a_measurement_and_no_argument_twice() -> None:
     """`isthmus plot` measures what these figures show: a figure that takes a result is listed with what measures it."""
     takes = {kind for kind in plots.__all__ if next(iter(signature(getattr(plots, kind)).parameters)) == "result"}
-    assert takes == set(MEASURES) == set(OF_RESULTS)
+    assert takes == set(MEASUREMENTS) == set(OF_RESULTS)
     for kind in takes:
-        assert list(signature(drawing(kind)).parameters)[:2] == ["ae", "X"]
+        assert list(signature(figure_function(kind)).parameters)[:2] == ["ae", "X"]
 
 
 def test_what_has_no_figure_says_so() -> None:

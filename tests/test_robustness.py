@@ -27,7 +27,7 @@ from isthmus.evaluation import denoising_baselines, evaluate
 from isthmus.evaluation.corruption_levels import corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, chosen, ridge, ridge_regression, suited
 from isthmus.evaluation.robustness_curve import AUTOENCODER, IDENTITY, Restored, Robustness, robustness
-from isthmus.experiments.measured_figures import drawing
+from isthmus.experiments.measured_figures import figure_function
 from isthmus.likelihoods import Normal
 
 Array = NDArray[Any]
@@ -319,7 +319,7 @@ def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, 
         plots.restorations(result, kind="Masking")
     corrupted = one(result, IDENTITY, 0.4).sample
     np.testing.assert_allclose(one(result, AUTOENCODER, 0.4).sample, ae.reconstruct(corrupted), atol=1e-6)
-    shown = drawing("restorations")(ae, digits.test, levels=0.4, n=2)
+    shown = figure_function("restorations")(ae, digits.test, levels=0.4, n=2)
     assert "2 examples corrupted by GaussianNoise at 1 level" in str(shown.get_label())
 
 

@@ -1,4 +1,4 @@
-"""What TensorBoard reads back from the event files is what training reported and what the autoencoder computes."""
+"""The event files hold the values that training reported and the reconstructions and codes of the autoencoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from isthmus.experiments.tensorboard import EventWriter
 Array = NDArray[Any]
 RANDOM = np.random.default_rng(0)
 BYTES = RANDOM.integers(0, 256, (60, 8, 6), dtype=np.uint8)
-PICTURES, CODES = "examples over reconstructions", "codes"
+IMAGES, CODES = "examples over reconstructions", "codes"
 
 
 def trained(X: Array, bottleneck: Any, **choices: Any) -> Autoencoder:
@@ -45,9 +45,9 @@ def image(events: EventAccumulator, tag: str) -> Array:
     return pixels
 
 
-def pictured(folder: Path, ae: Autoencoder, X: Array) -> EventAccumulator:
+def images_of(folder: Path, ae: Autoencoder, X: Array) -> EventAccumulator:
     with EventWriter(folder) as writer:
-        writer.pictures(ae, X, 7)
+        writer.images(ae, X, 7)
     return read(folder)
 
 
@@ -73,7 +73,7 @@ def test_scalars_are_the_reports_figures_at_their_steps(tmp_path: Path) -> None:
         assert {event.step: event.value for event in events.Scalars(tag)} == pytest.approx(figures, rel=1e-6), tag
 
 
-def test_a_penalty_of_nothing_is_a_figure_and_a_missing_validation_is_none(tmp_path: Path) -> None:
+def test_a_zero_penalty_is_written_and_a_missing_validation_loss_is_not(tmp_path: Path) -> None:
     with EventWriter(tmp_path) as writer:
         writer.scalars(trained(BYTES, Identity(3)).history_[-1])
     events = read(tmp_path)
@@ -81,21 +81,21 @@ def test_a_penalty_of_nothing_is_a_figure_and_a_missing_validation_is_none(tmp_p
     assert "loss/validation" not in events.Tags()["scalars"]
 
 
-def test_examples_stand_over_their_reconstructions(tmp_path: Path) -> None:
+def test_reconstructions_are_below_their_examples(tmp_path: Path) -> None:
     ae, X = trained(BYTES, Identity(3)), BYTES[:5]
-    events = pictured(tmp_path, ae, X)
-    pixels = image(events, PICTURES)
+    events = images_of(tmp_path, ae, X)
+    pixels = image(events, IMAGES)
     assert pixels.shape == (2 * 9 - 1, 5 * 7 - 1)
     for i, back in enumerate(ae.reconstruct(X)):
         left = 7 * i
         np.testing.assert_array_equal(pixels[:8, left : left + 6], X[i])
         np.testing.assert_allclose(pixels[9:17, left : left + 6], back.clip(0, 255), atol=0.51)
-    assert events.Images(PICTURES)[0].step == 7
+    assert events.Images(IMAGES)[0].step == 7
 
 
 def test_color_stays_color(tmp_path: Path) -> None:
     X = RANDOM.integers(0, 256, (40, 4, 5, 3), dtype=np.uint8)
-    pixels = image(pictured(tmp_path, trained(X, Identity(3)), X[:2]), PICTURES)
+    pixels = image(images_of(tmp_path, trained(X, Identity(3)), X[:2]), IMAGES)
     assert pixels.shape == (9, 11, 3)
     np.testing.assert_array_equal(pixels[:4, 6:11], X[1])
 
@@ -103,7 +103,7 @@ def test_color_stays_color(tmp_path: Path) -> None:
 def test_rows_of_a_table_are_rows_of_pixels(tmp_path: Path) -> None:
     X = RANDOM.random((40, 12))
     ae = trained(X, Identity(3))
-    pixels = image(pictured(tmp_path, ae, X[:4]), PICTURES).astype(float)
+    pixels = image(images_of(tmp_path, ae, X[:4]), IMAGES).astype(float)
     assert pixels.shape == (9, 12)
     low, high = X[:4].min(), X[:4].max()
     np.testing.assert_allclose(pixels[:4], 255 * (X[:4] - low) / (high - low), atol=0.51)
@@ -113,7 +113,7 @@ def test_rows_of_a_table_are_rows_of_pixels(tmp_path: Path) -> None:
 def test_flat_codes_are_a_strip(tmp_path: Path) -> None:
     ae = trained(BYTES, Identity(3))
     codes = ae.encode(BYTES[:5])
-    pixels = image(pictured(tmp_path, ae, BYTES[:5]), CODES)
+    pixels = image(images_of(tmp_path, ae, BYTES[:5]), CODES)
     low, high = codes.min(), codes.max()
     assert pixels.shape == (20, 12)
     np.testing.assert_allclose(pixels[::4, ::4], 255 * (codes - low) / (high - low), atol=0.51)
@@ -125,7 +125,7 @@ def test_maps_are_tiled_one_row_for_each_example(tmp_path: Path) -> None:
     ae = trained(X, Identity(5), architecture=Conv((4,), code="map"))
     codes = ae.encode(X[:3])
     n, h, w, d = codes.shape
-    pixels = image(pictured(tmp_path, ae, X[:3]), CODES)
+    pixels = image(images_of(tmp_path, ae, X[:3]), CODES)
     assert pixels.shape == (n * (h + 1) - 1, d * (w + 1) - 1)
     low, high = codes.min(), codes.max()
     for i in range(n):
@@ -135,9 +135,9 @@ def test_maps_are_tiled_one_row_for_each_example(tmp_path: Path) -> None:
             np.testing.assert_allclose(pixels[top : top + h, left : left + w], wanted, atol=0.51)
 
 
-def test_examples_that_are_no_pictures_do_not_stop_a_training(tmp_path: Path) -> None:
+def test_examples_that_are_no_images_are_rows_of_pixels(tmp_path: Path) -> None:
     X = RANDOM.random((40, 3, 2, 2, 2), dtype=np.float32)
-    assert image(pictured(tmp_path, trained(X, Identity(2)), X), PICTURES).shape == (2 * 17 - 1, 24)
+    assert image(images_of(tmp_path, trained(X, Identity(2)), X), IMAGES).shape == (2 * 17 - 1, 24)
 
 
 def test_constant_codes_are_no_obstacle(tmp_path: Path) -> None:
@@ -146,16 +146,16 @@ def test_constant_codes_are_no_obstacle(tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in ae.model_.encoder.parameters():
             parameter.zero_()
-    assert not image(pictured(tmp_path, ae, same), CODES).any()
+    assert not image(images_of(tmp_path, ae, same), CODES).any()
 
 
-def test_pictures_leave_the_model_and_the_worlds_random_numbers_as_they_were(tmp_path: Path) -> None:
+def test_images_change_neither_the_model_nor_global_random_generators(tmp_path: Path) -> None:
     ae = trained(BYTES, Identity(3))
     weights = {name: value.clone() for name, value in ae.model_.state_dict().items()}
     before, state = torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]
     for training in (True, False):
         ae.model_.train(training)
-        pictured(tmp_path, ae, BYTES)
+        images_of(tmp_path, ae, BYTES)
         assert ae.model_.training is training
         assert ae.model_.encoder.training is training
     assert torch.equal(before, torch.random.get_rng_state())
@@ -169,7 +169,7 @@ def test_watching_changes_no_training(tmp_path: Path) -> None:
         for report in ae.iter_fit(BYTES, every=1):
             if writer is not None:
                 writer.scalars(report)
-                writer.pictures(ae, BYTES, report.step)
+                writer.images(ae, BYTES, report.step)
         return ae.encode(BYTES)
 
     with EventWriter(tmp_path) as writer:
@@ -182,13 +182,13 @@ def test_event_files_land_in_the_folder_and_are_whole_after_an_error(tmp_path: P
     with EventWriter(folder) as writer:
         writer.scalars(ae.history_[-1])
         with pytest.raises(DataError, match="fitted on"):
-            writer.pictures(ae, BYTES[:, 1:], 1)
+            writer.images(ae, BYTES[:, 1:], 1)
     assert [file.name.startswith("events.out.tfevents.") for file in folder.iterdir()] == [True]
     assert [file.name for file in tmp_path.iterdir()] == ["runs"]
     assert read(folder).Scalars("loss/train")[0].value == pytest.approx(ae.history_[-1].loss, rel=1e-6)
 
 
-def test_without_tensorboard_the_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorboard_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)

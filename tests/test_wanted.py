@@ -121,5 +121,5 @@ def test_methods_and_lists_of_models_say_it_too(detector: OutlierDetector, tmp_p
         with pytest.raises(RecordError, match="compare takes an Autoencoder, and one of the models is an OutlierDet"):
             compare(models, X)
     if installed():
-        with EventWriter(tmp_path) as writer, pytest.raises(RecordError, match=r"EventWriter\.pictures takes an Auto"):
-            writer.pictures(detector, X, 1)  # type: ignore[arg-type]
+        with EventWriter(tmp_path) as writer, pytest.raises(RecordError, match=r"EventWriter\.images takes an Auto"):
+            writer.images(detector, X, 1)  # type: ignore[arg-type]

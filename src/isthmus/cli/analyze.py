@@ -33,13 +33,13 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
     with nullcontext() if out is None else run_folder.reserve_folder(out):
         if folder is not None:
             run_folder.check_report_paths(folder)
-        found = run_report.review(run, given.origin)
+        found = run_report.evaluate_run(run, given.origin)
         say_notes(found.notes, as_json)
         if as_json:
             say_json(found.to_dict())
         else:
             say_tables(found)
-        path = None if folder is None else run_report.pages(folder, run, found)
+        path = None if folder is None else run_report.write_page(folder, run, found)
     if not as_json:
         say("no page: name a folder for it with --out" if path is None else f"written: {path}")
 
@@ -93,7 +93,7 @@ def robustness(
     """How well a run denoises at growing levels of corruption, compared with the identity, filters and ridge regression."""
     from isthmus.evaluation.robustness_curve import robustness as measured
     from isthmus.experiments import run_data, run_folder, run_record
-    from isthmus.experiments.run_report import whole
+    from isthmus.experiments.run_report import impute_split
     from isthmus.io.atomic import check_writable, replace_file
     from isthmus.io.tables import csv_records
     from isthmus.plots.noise_robustness import save
@@ -104,7 +104,7 @@ def robustness(
     say_notes(dataset.notes, as_json)
     found = run_data.split_of(run, dataset, ae.missing, given.origin)
     say_notes(found.notes, as_json)
-    part, name = whole(ae, found, dataset.name)
+    part, name = impute_split(ae, found, dataset.name)
     folder = out or run_record.folder_of(run)
     with run_folder.reserve_folder(folder):
         check_writable(folder / "robustness.csv")

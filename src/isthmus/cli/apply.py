@@ -264,13 +264,13 @@ def _of_stopping(run: Path, ae: Autoencoder, normal: Any) -> str:
     """That normal examples chose when the training stopped; "" where they did not, or the run's data are gone."""
     from isthmus.errors import DataError
     from isthmus.experiments import run_data
-    from isthmus.experiments.validation_set import chose_when_to_stop
+    from isthmus.experiments.validation_set import count_early_stopping
 
     if not ae.early_stopping:
         return ""
     try:
         own = run_data.load_examples(run, None, ae, allow_extreme=True)[1]
-        count = chose_when_to_stop(own, run_data.split_of(run, own, ae.missing), normal)
+        count = count_early_stopping(own, run_data.split_of(run, own, ae.missing), normal)
     except (DataError, OSError):
         return ""
     return (
@@ -331,7 +331,7 @@ def finetune(
     others = None if predict is None else run_data.load_examples(run, given.at(predict), parts="train")[1]
     part = run_data.split_of(run, dataset, ae.missing, origin)
     say_notes(part.notes, as_json)
-    found = classification.taught(ae, part, dataset, labeled=labeled, classifier=classifier)
+    found = classification.finetune_run(ae, part, dataset, labeled=labeled, classifier=classifier)
     if others is None:
         classification.write(
             path, found.classifier, part.test, part.test_labels, run_data.held_out(dataset, part).keys()
@@ -354,7 +354,7 @@ def _say_accuracies(found: FinetuneResult, path: Path, save: Path | None) -> Non
     say(f"written: {path}")
     if save is not None:
         told = command("isthmus", "finetune", save)
-        say(f"written: {save}, the classifier ({found.way}); {told} --predict ... takes it")
+        say(f"written: {save}, the classifier ({found.method}); {told} --predict ... takes it")
 
 
 def _told(run: Path, classifier: AutoencoderClassifier, origin: DataSource, path: Path, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isthmus.cli.console import counted, say, say_notes, table
-from isthmus.experiments.run_report import EvaluatedData, Review
+from isthmus.experiments.run_report import EvaluatedData, RunEvaluation
 
 __all__ = ["say_briefly", "say_tables"]
 
@@ -17,7 +17,7 @@ def say_briefly(found: EvaluatedData) -> None:
         say(f"advice: {advice.text}")
 
 
-def say_tables(found: Review) -> None:
+def say_tables(found: RunEvaluation) -> None:
     """The tables of errors, codes, labels and other data, and the advice."""
     own, both = found.own, found.transfer()
     say_notes([*([found.note] if found.note else []), *found.changes, *([own.stopping] if own.stopping else [])])

@@ -17,7 +17,7 @@ from isthmus.experiments import run_data, run_folder, run_report
 from isthmus.experiments.membership import Membership
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, split
-from isthmus.experiments.validation_set import watched_by
+from isthmus.experiments.validation_set import validation_examples
 from isthmus.io.terminal import complain
 from isthmus.text import command
 
@@ -50,10 +50,10 @@ def trained(run: Training, begun: bool) -> None:
     if caught.signal:
         fail(f"stopped after the training; the model is in {run.folder}, without figures", 128 + caught.signal)
     try:
-        found = run_report.Review(run.ae, run_report.seen(run.ae, part, run.dataset))
+        found = run_report.RunEvaluation(run.ae, run_report.evaluate_own_data(run.ae, part, run.dataset))
         if not run.as_json:
             printing.say_briefly(found.own)
-        run_report.pages(run.folder, run.folder, found, map_of="latent")
+        run_report.write_page(run.folder, run.folder, found, map_kind="latent")
     except Exception:
         again = command("isthmus", "evaluate", run.folder)
         say_notes([f"trained, and the model is in {run.folder}; its report could not be made: {again}"], run.as_json)
@@ -68,7 +68,7 @@ def trained(run: Training, begun: bool) -> None:
     say(f"open {run.folder / 'report.html'}; try next: {nxt}")
 
 
-def _summary(run: Training, found: run_report.Review) -> dict[str, Any]:
+def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
     """What ``--json`` prints: the training, and the evaluation on the held-out examples."""
     ae, last = run.ae, run.ae.history_[-1]
     return {
@@ -96,7 +96,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
     X, ae, kept = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     seen = part.test[:10]
-    validation, notes = watched_by(run.dataset, part)
+    validation, notes = validation_examples(run.dataset, part)
     say_notes(notes, run.as_json)
     with writer, sentences(complain if run.as_json else say):
 
@@ -115,7 +115,7 @@ def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None
                 continue
             if run.about.tensorboard and report.complete:
                 writer.scalars(report)
-                writer.pictures(ae, seen if ae.missing == "error" else ae.impute(seen), report.step)
+                writer.images(ae, seen if ae.missing == "error" else ae.impute(seen), report.step)
             if caught.signal or kept.due(report.step, report.complete):
                 _keep(run, part.record, needed=bool(caught.signal))
                 kept.now()

@@ -101,7 +101,7 @@ def sweep(
     """
     from isthmus.experiments import membership, parameter_sweep, run_record, split_recovery, splits
     from isthmus.experiments.comparison_metrics import text_of
-    from isthmus.experiments.validation_set import chosen_by
+    from isthmus.experiments.validation_set import own_validation_part
 
     recipe, ae, fixed, grid = _words(settings or [], seeds)
     origin = run_record.DataSource(given.data or "mnist", given.options)
@@ -115,7 +115,7 @@ def sweep(
         if record is None
         else split_recovery.recover_split(record, dataset, missing, whole=True)
     )
-    validation, notes = chosen_by(dataset, part)
+    validation, notes = own_validation_part(dataset, part)
     say_notes([*dataset.notes, *part.notes, *notes], as_json)
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")

@@ -1,28 +1,28 @@
-"""Trainings as experiments: the folder of a run, what is held out, several runs compared, their pages.
+"""Runs: their folders, data splits, evaluation, comparison, sweeps and report pages.
 
 Read in this order:
 
-    membership           what a run remembers of its examples
+    membership           the record of training and held-out examples of a run
     splits               which examples are held out
-    split_recovery       the same split again, in data that changed
-    validation_set       which examples a training is watched by
-    measured_figures     figures of an autoencoder and examples: measured, then drawn
+    split_recovery       the split of a run, recovered in data that have changed
+    validation_set       the examples of the validation loss
+    measured_figures     figures that draw the result of a measurement
     run_record           run.json: data source, recipe and command of a run
     run_folder           the folder of a run: reserved, written, opened
     run_data             the examples of a run, checked and split
     run_figures          which figures suit a run, and drawing them
     tensorboard          event files
     report/              the page of a run
-    run_report           a trained run looked at: JSON, its page
+    run_report           the evaluation of a trained run, and its page
     comparison_metrics   the metrics in comparison tables, and where they are comparable
     comparison_result    the result of a comparison: table, JSON, figures
     comparison           evaluates several autoencoders on the same examples
-    model_selection      the elbow, the one-standard-error rule, the best
+    model_selection      choice of a value: elbow, one-standard-error rule, lowest error
     trial                one training of a sweep
-    sweep_result         what a sweep found: table, choice, figure
+    sweep_result         the result of a sweep: table, choice, figure
     parameter_sweep      a training for each value of a field
-    detection            what a detector says of examples, written as a table and a figure
-    classification       labels learned from a run, and those of other examples
+    detection            the result of anomaly detection, as a table and a figure
+    classification       classifiers fine-tuned from a run
     printed_bottleneck   a bottleneck of one tutorial that is not part of isthmus
     tutorials            the systems of five tutorials, with their published figures
     tutorial_metrics     the metrics that tutorials print

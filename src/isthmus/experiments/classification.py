@@ -1,4 +1,4 @@
-"""Classifiers fine-tuned from a run: their accuracy compared with the same network from scratch, and labels of other examples."""
+"""Classifiers fine-tuned from a run, compared with the same network trained from scratch; predicted labels as CSV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from isthmus.experiments.splits import Split
 from isthmus.io.tables import write_csv
 from isthmus.results import Result
 
-__all__ = ["FinetuneResult", "taught", "write"]
+__all__ = ["FinetuneResult", "finetune_run", "write"]
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ class FinetuneResult(Result):
     Attributes:
         classifier: the one whose ``frozen`` and ``pretrain`` were requested; by default the fine-tuned one.
         accuracies: accuracy of each method on the held-out examples, between 0 and 1.
-        way: the method of `classifier`.
+        method: the method of `classifier`.
         n_learned, n_tested: numbers of labeled training and held-out examples.
         n_unlabeled: numbers of training and held-out examples without a label, which are left out.
         n_unknown, unknown: number of held-out examples of classes without training labels, and the names of these classes.
@@ -46,33 +46,33 @@ class FinetuneResult(Result):
     n_learned: int
     n_tested: int
     n_unlabeled: tuple[int, int] = (0, 0)
-    way: str = "fine-tuned"
+    method: str = "fine-tuned"
     n_unknown: int = 0
     unknown: str = ""
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The accuracies as text."""
         header = [f"trained on {self.n_learned:,} labels", f"accuracy on {self.n_tested:,} held-out examples"]
-        return header, [[name, f"{share:.2%}"] for name, share in self.accuracies.items()]
+        return header, [[method, f"{accuracy:.2%}"] for method, accuracy in self.accuracies.items()]
 
     def note(self) -> str:
-        """What was left out or cannot be classified correctly; "" if nothing was."""
-        said = []
+        """How many examples have no label or an unknown class; "" if there are none."""
+        sentences = []
         if any(self.n_unlabeled):
             learned, tested = self.n_unlabeled
-            said.append(
-                f"{learned:,} training examples and {tested:,} held-out examples have no label: not learned from, not scored; "
-                "a label is predicted for each"
+            sentences.append(
+                f"{learned:,} training examples and {tested:,} held-out examples have no label: they are used "
+                "neither for training nor for the accuracy; a label is predicted for each"
             )
         if self.n_unknown:
-            said.append(
+            sentences.append(
                 f"{self.n_unknown:,} of {self.n_tested:,} held-out examples are of classes without training labels "
                 f"({self.unknown}): they count as classified wrongly"
             )
-        return "; ".join(said)
+        return "; ".join(sentences)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Everything as plain JSON values."""
         return {
             "classes": plain(self.classifier.classes_),
             "n_learned": self.n_learned,
@@ -84,10 +84,10 @@ class FinetuneResult(Result):
 
     def _frame_rows(self) -> list[dict[str, Any]]:
         counts = {"n_learned": self.n_learned, "n_tested": self.n_tested}
-        return [{"way": way, "accuracy": share} | counts for way, share in self.accuracies.items()]
+        return [{"method": method, "accuracy": value} | counts for method, value in self.accuracies.items()]
 
 
-def taught(
+def finetune_run(
     ae: Autoencoder,
     part: Split,
     dataset: Dataset,
@@ -95,19 +95,22 @@ def taught(
     labeled: int | None = None,
     classifier: AutoencoderClassifier | None = None,
 ) -> FinetuneResult:
-    """Trains classifiers on the labels of a run's training examples, and measures their accuracy on the held-out ones.
+    """Trains classifiers on the labeled training examples of a run, and computes their accuracy on the held-out ones.
 
-    Examples without a label are excluded and counted.
+    Examples without a label are left out and counted.
 
     Args:
         ae: the autoencoder of the run.
         part: its training and held-out examples.
         dataset: the data set that was split.
-        labeled: how many labeled training examples are drawn at random; None for all.
-        classifier: the parameters; ``frozen`` and ``pretrain`` say which of the classifiers is kept. The others are for comparison.
+        labeled: number of labeled training examples, drawn at random; None for all.
+        classifier: the parameters; ``frozen`` and ``pretrain`` select the classifier of the result. The others are for comparison.
+
+    Returns:
+        The selected classifier, and the accuracy of each method.
 
     Raises:
-        DataError: there are no labels.
+        DataError: the training or the held-out examples have no labels.
     """
     classifier = AutoencoderClassifier(random_state=0) if classifier is None else classifier
     parameters = classifier.get_params(deep=False) | {
@@ -122,28 +125,30 @@ def taught(
             raise DataError(
                 f"none of the {len(labels):,} {what} examples of {dataset.name} has a label: label some of them"
             )
-    some, without = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
-    if labeled is not None and labeled < len(some):
-        some = some[random_subset(len(some), labeled, parameters["random_state"])]
+    rows, n_unlabeled = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
+    if labeled is not None and labeled < len(rows):
+        rows = rows[random_subset(len(rows), labeled, parameters["random_state"])]
     X = part.train_of(dataset)
-    X, y = X if len(some) == len(y) else replace(X, values=Rows(X.values)(some), positions=X.at.some(some)), y[some]
-    ways = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
-    kept = (classifier.frozen, classifier.pretrain)
-    if kept not in ways.values():
-        ways["frozen codes of random weights"] = kept
-    found = {
-        way: AutoencoderClassifier(**parameters | {"frozen": frozen, "pretrain": pretrain}).fit(X, y)
-        for way, (frozen, pretrain) in ways.items()
+    X, y = X if len(rows) == len(y) else replace(X, values=Rows(X.values)(rows), positions=X.at.some(rows)), y[rows]
+    methods = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
+    requested = (classifier.frozen, classifier.pretrain)
+    if requested not in methods.values():
+        methods["frozen codes of random weights"] = requested
+    classifiers = {
+        method: AutoencoderClassifier(**parameters | {"frozen": frozen, "pretrain": pretrain}).fit(X, y)
+        for method, (frozen, pretrain) in methods.items()
     }
-    there = np.flatnonzero(truth.labeled)
-    test, truth = part.test_of(dataset).some(there), truth[there]
-    right = {way: each.score(test, truth) for way, each in found.items()}
-    own, theirs = numbered([y, truth])
-    right["the most frequent label"] = float((theirs == Counter(own.tolist()).most_common(1)[0][0]).mean())
-    way = next(name for name, pair in ways.items() if pair == kept)
-    unknown = ~np.isin(theirs, own)
+    test_rows = np.flatnonzero(truth.labeled)
+    test, truth = part.test_of(dataset).some(test_rows), truth[test_rows]
+    accuracies = {method: each.score(test, truth) for method, each in classifiers.items()}
+    train_numbers, test_numbers = numbered([y, truth])
+    most_frequent = Counter(train_numbers.tolist()).most_common(1)[0][0]
+    accuracies["the most frequent label"] = float((test_numbers == most_frequent).mean())
+    method = next(name for name, pair in methods.items() if pair == requested)
+    unknown = ~np.isin(test_numbers, train_numbers)
     names = listed(sorted({str(truth.classes[number]) for number in truth.numbers[unknown]}))
-    return FinetuneResult(found[way], right, len(y), len(truth), without, way, int(unknown.sum()), names)
+    n_unknown = int(unknown.sum())
+    return FinetuneResult(classifiers[method], accuracies, len(y), len(truth), n_unlabeled, method, n_unknown, names)
 
 
 def write(
@@ -165,18 +170,18 @@ def write(
         keys: further columns that identify each example, by name, such as its line in the file or its id.
     """
     keys = keys or {}
-    chances = classifier.predict_proba(X)
-    labels = classifier.classes_[chances.argmax(1)]
-    own = None if truth is None else class_labels(truth, len(X))
-    header = ["row", *keys, "label", "probability", *([] if own is None else ["truth"])]
+    probabilities = classifier.predict_proba(X)
+    labels = classifier.classes_[probabilities.argmax(1)]
+    true_labels = None if truth is None else class_labels(truth, len(X))
+    header = ["row", *keys, "label", "probability", *([] if true_labels is None else ["truth"])]
     rows = (
         [
             row,
             *(values[row] for values in keys.values()),
             label,
-            f"{chance:.4g}",
-            *([] if own is None else [own.one(row)]),
+            f"{probability:.4g}",
+            *([] if true_labels is None else [true_labels.one(row)]),
         ]
-        for row, (label, chance) in enumerate(zip(labels, chances.max(1), strict=True))
+        for row, (label, probability) in enumerate(zip(labels, probabilities.max(1), strict=True))
     )
     write_csv(path, header, rows)

@@ -29,7 +29,7 @@ from isthmus.experiments.comparison_result import Comparison
 from isthmus.experiments.membership import trained_on
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import split
-from isthmus.experiments.validation_set import chosen_by
+from isthmus.experiments.validation_set import own_validation_part
 from isthmus.io.atomic import replace_file
 from isthmus.plots.figure import save_png
 from isthmus.text import as_json
@@ -132,7 +132,7 @@ def _common_held_out(
         for note in part.notes
     }
     notes = [note if len(runs) == len(parts) else f"{', '.join(runs)}: {note}" for note, runs in runs_of.items()]
-    if early_stopped and chosen_by(dataset, first)[0] is None:
+    if early_stopped and own_validation_part(dataset, first)[0] is None:
         notes.append(
             f"early stopping of {', '.join(early_stopped)} used these held-out examples: errors on new examples may be a little larger"
         )

@@ -1,4 +1,4 @@
-"""Every figure from an autoencoder and examples: what a figure shows of a measurement is measured first, then drawn."""
+"""Figures from an autoencoder and examples. Kinds that draw the result of a measurement are measured first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from isthmus.evaluation.robustness_curve import Robustness, robustness
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["MEASURES", "drawing"]
+__all__ = ["MEASUREMENTS", "figure_function"]
 
 
-def _few_restored(
+def _robustness_of_few(
     ae: Autoencoder,
     X: Any,
     *,
@@ -32,47 +32,47 @@ def _few_restored(
     n: int = 3,
     random_state: int = 0,
 ) -> Robustness:
-    """The robustness of a few examples, which are drawn and not averaged."""
-    swept: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
-    return robustness(ae, X, train=train, draws=1, n=n, random_state=random_state, **swept)
+    """The robustness on `n` examples with one draw of the corruption each: they are drawn, not averaged."""
+    options: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
+    return robustness(ae, X, train=train, draws=1, n=n, random_state=random_state, **options)
 
 
-def _fewer_compressed(
+def _rate_distortion_of_few(
     ae: Autoencoder, X: Any, *, train: Any = None, steps: Sequence[float] | None = None, limit: int = 2000
 ) -> RateDistortion:
-    """Rate and distortion of fewer examples than `rate_distortion` takes: enough for a figure."""
+    """Rate and distortion on fewer examples than `rate_distortion` uses, which suffice for a figure."""
     return rate_distortion(ae, X, steps, train=train, limit=limit)
 
 
-def _detected(ae: Autoencoder, X: Any, *, n: int = 5) -> DetectionResult:
-    """What a detector that is calibrated on half of the examples says of all; n of each end are shown."""
+def _detection(ae: Autoencoder, X: Any, *, n: int = 5) -> DetectionResult:
+    """The result of a detector on all examples, half of which calibrate it; `n` examples of each extreme are drawn."""
     detector = OutlierDetector.from_fitted(ae, X, calibration_fraction=0.5, random_state=0)
     return detect(detector, X, n_shown=n)
 
 
-MEASURES: dict[str, Callable[..., Any]] = {
-    "anomalies": _detected,
-    "anomaly_scores": _detected,
+MEASUREMENTS: dict[str, Callable[..., Any]] = {
+    "anomalies": _detection,
+    "anomaly_scores": _detection,
     "pca": pca_reconstructions,
-    "rate_distortion": _fewer_compressed,
-    "restorations": _few_restored,
+    "rate_distortion": _rate_distortion_of_few,
+    "restorations": _robustness_of_few,
     "robustness": robustness,
-}  # of each kind that draws a result, the function (ae, X, ...) that measures it
+}  # the function (ae, X, ...) that computes the result which a kind of figure draws
 
 
-def drawing(kind: str) -> Callable[..., Figure]:
-    """The function (ae, X, y=None, ...) -> Figure of a kind, with the arguments of its measurement and of its figure."""
+def figure_function(kind: str) -> Callable[..., Figure]:
+    """The function (ae, X, y=None, ...) -> Figure of a kind. It accepts the arguments of the measurement and of the figure."""
     from isthmus import plots
 
     draw: Callable[..., Figure] = getattr(plots, kind)
-    if kind not in MEASURES:
+    if kind not in MEASUREMENTS:
         return draw
-    measure, own = MEASURES[kind], list(signature(draw).parameters.values())[1:]
+    measure, drawing = MEASUREMENTS[kind], list(signature(draw).parameters.values())[1:]
 
-    def measured(ae: Autoencoder, X: Any, _y: Any = None, **choices: Any) -> Figure:
-        drawn = {each.name: choices.pop(each.name) for each in own if each.name in choices}
-        return draw(measure(ae, X, **choices), **drawn)
+    def measure_and_draw(ae: Autoencoder, X: Any, _y: Any = None, **arguments: Any) -> Figure:
+        drawing_arguments = {each.name: arguments.pop(each.name) for each in drawing if each.name in arguments}
+        return draw(measure(ae, X, **arguments), **drawing_arguments)
 
-    takes = Signature([*signature(measure).parameters.values(), *own])
-    measured.__signature__ = takes  # type: ignore[attr-defined]  # what the command line reads
-    return measured
+    accepted = Signature([*signature(measure).parameters.values(), *drawing])
+    measure_and_draw.__signature__ = accepted  # type: ignore[attr-defined]  # the command line reads it
+    return measure_and_draw

@@ -90,10 +90,7 @@ def sweep(
         origin, about, record: data source, settings and membership record, which are written into each run folder.
 
     Returns:
-        All trainings with their errors, and the recommended values.
-
-    Returns:
-        All trainings with their figures, and the recommended values.
+        All trainings with their metrics, and the recommended values.
 
     Raises:
         RecordError: a field, metric or value is invalid, or there are more than `max_trials` trainings.
@@ -180,18 +177,18 @@ def _default_sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
     )  # of a code that is a map
     largest = max(1, min(_MAX_SIZE, math.prod(shape) // 2) // positions)
     sizes = [size for size in (2**power for power in range(7)) if size <= largest]
-    found = []
+    valid = []
     for size in sizes[1:] if largest >= 8 else sizes:
         try:
             _check_buildable(changed(ae, {SIZE: size}), values)
         except RecordError:  # too small for the bottleneck, for example below k of TopK
             continue
-        found.append(size)
-    if not found:
+        valid.append(size)
+    if not valid:
         raise RecordError(
             f"no code size from {sizes[0]} to {sizes[-1]} is valid for {ae.bottleneck!r}: give sizes with {SIZE}=..."
         )
-    return tuple(found)
+    return tuple(valid)
 
 
 def _plan(
@@ -230,11 +227,11 @@ def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:
 
 def _default_metric(trials: Sequence[Trial]) -> Column:
     """The error that is used without `metric`."""
-    sound = [each for each in trials if each.autoencoder is not None]
+    fitted = [each for each in trials if each.autoencoder is not None]
     for name in _DEFAULT_METRICS:
-        available = all(value_of(each.figures, name) is not None for each in sound)
+        available = all(value_of(each.figures, name) is not None for each in fitted)
         if available and _METRICS[name].comparable(
-            [each.autoencoder for each in sound if each.autoencoder is not None]
+            [each.autoencoder for each in fitted if each.autoencoder is not None]
         ):
             return _METRICS[name]
     return _METRICS["mse"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.experiments.measured_figures import drawing
+from isthmus.experiments.measured_figures import figure_function
 from isthmus.experiments.splits import Split
 from isthmus.records import arguments, nearest
 
@@ -50,7 +50,7 @@ def figure_options(kinds: Sequence[str], assignments: Iterable[str]) -> dict[str
     for kind in kinds:
         if kind not in plots.__all__:
             raise RecordError(f"no figure '{kind}'{nearest(kind, plots.__all__)}")
-    return arguments({kind: drawing(kind) for kind in kinds}, assignments)
+    return arguments({kind: figure_function(kind) for kind in kinds}, assignments)
 
 
 def title_of(kind: str) -> str:
@@ -80,7 +80,7 @@ def draw(
 
     drawn = []
     for kind in kinds:
-        function = drawing(kind)
+        function = figure_function(kind)
         reference = {"train": part.train} if "train" in signature(function).parameters else {}
         keywords = reference | dict((options or {}).get(kind, {}))
         try:

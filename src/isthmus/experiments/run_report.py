@@ -1,4 +1,4 @@
-"""A trained run looked at: what it learned and whether that is any good, as JSON, as a page."""
+"""Evaluates a trained run on its own data, and on other data if they are given; writes its report page."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ from isthmus.experiments.report.html import FigureFiles
 from isthmus.experiments.report.metrics import data_transfer, paragraph
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import Split
-from isthmus.experiments.validation_set import said_of_stopping
+from isthmus.experiments.validation_set import early_stopping_note
 from isthmus.text import printable
 
-__all__ = ["EvaluatedData", "Review", "pages", "review", "seen", "whole"]
+__all__ = ["EvaluatedData", "RunEvaluation", "evaluate_own_data", "evaluate_run", "impute_split", "write_page"]
 
-MapOf = Literal["tsne", "latent"]  # neighbors kept together, or two principal components at once
-_SHOWN = 4  # examples in each of the two pictures that stand next to each other
+MapKind = Literal["tsne", "latent"]  # t-SNE, or the first two principal components of the codes
+_N_COMPARED = 4  # examples in each of the two figures of reconstructions, of own and of other data
 
 
 class EvaluatedData(NamedTuple):
-    """What the data are called, their two parts, the figures on the held-out one, and whether it chose the model."""
+    """An evaluated data set.
+
+    Attributes:
+        name: its name.
+        part: its training and held-out examples.
+        figures: the evaluation on the held-out examples.
+        stopping: a warning where early stopping used the held-out examples, or "".
+    """
 
     name: str
     part: Split
@@ -36,127 +43,163 @@ class EvaluatedData(NamedTuple):
     stopping: str = ""
 
 
-class Review(NamedTuple):
-    """An autoencoder on its own data, on other data beside them if asked; sentences where its own cannot be read or have changed."""
+class RunEvaluation(NamedTuple):
+    """The evaluation of a run.
+
+    Attributes:
+        ae: the autoencoder.
+        own: the evaluation on its own data; on the given data where its own cannot be read.
+        other: the evaluation on other data, if they are given.
+        note: why its own data cannot be read, or "".
+        notes: notes of the reader of the data.
+        changes: changes of the data since training, one sentence each.
+    """
 
     ae: Autoencoder
     own: EvaluatedData
     other: EvaluatedData | None = None
     note: str = ""
-    notes: tuple[str, ...] = ()  # what was noticed when the examples were read
-    changes: tuple[str, ...] = ()  # since training, in the data
+    notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     def transfer(self) -> DataTransfer | None:
-        """Both sides of it, where there are two."""
+        """The comparison of own and other data; None without other data."""
         if self.other is None:
             return None
         return DataTransfer(self.own.name, self.other.name, self.own.figures, self.other.figures)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: the figures on the data that were asked for, and its own beside them where these are others."""
-        asked, both = self.other or self.own, self.transfer()
-        told = {"data": asked.name, **asked.figures.to_dict()}
-        told |= {"changes": list(self.changes)} if self.changes else {}
-        told |= {"early_stopping": asked.stopping} if asked.stopping else {}
-        return told | ({"note": self.note} if self.note else {}) | ({} if both is None else both.to_dict())
+        """Plain JSON values: the evaluation on the given data and, if these are other data, that on its own data."""
+        evaluated, transfer = self.other or self.own, self.transfer()
+        values = {"data": evaluated.name, **evaluated.figures.to_dict()}
+        values |= {"changes": list(self.changes)} if self.changes else {}
+        values |= {"early_stopping": evaluated.stopping} if evaluated.stopping else {}
+        return values | ({"note": self.note} if self.note else {}) | ({} if transfer is None else transfer.to_dict())
 
 
-def seen(ae: Autoencoder, part: Split, dataset: Dataset) -> EvaluatedData:
-    """Figures on the held-out part of the autoencoder's own data."""
-    stopping = said_of_stopping(ae, dataset, part)
-    part, name = whole(ae, part, dataset.name)
+def evaluate_own_data(ae: Autoencoder, part: Split, dataset: Dataset) -> EvaluatedData:
+    """The evaluation on the held-out examples of the autoencoder's own data."""
+    stopping = early_stopping_note(ae, dataset, part)
+    part, name = impute_split(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels)
     return EvaluatedData(name, part, figures, stopping)
 
 
-def whole(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
-    """Examples that figures and pictures can be made of, and their name, which says if numbers were missing."""
-    completed = run_data.imputed(ae, part)
-    return completed, name if completed is part else f"{name}, as completed by the autoencoder"
+def impute_split(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
+    """The split without missing values, and the name of the data, which says whether values were imputed."""
+    imputed = run_data.imputed(ae, part)
+    return imputed, name if imputed is part else f"{name}, imputed by the autoencoder"
 
 
-def review(run: Path, given: DataSource | None = None) -> Review:
-    """Looks at a run's own held-out examples, and at other data if they are given.
+def evaluate_run(run: Path, source: DataSource | None = None) -> RunEvaluation:
+    """Evaluates a run on the held-out examples of its own data, and on other data if a source is given.
 
-    Where its own data cannot be read any more, the ones given are taken for them, and the note says so.
+    Where its own data cannot be read any more, only the given data are evaluated, and a note says so.
+
+    Args:
+        run: a run folder or a model file.
+        source: the source of other data; None evaluates its own data alone.
 
     Raises:
-        DataError: no data are given and its own cannot be read, or those given do not fit.
+        DataError: no source is given and its own data cannot be read, or the given data do not fit.
     """
-    ae, dataset = run_data.load_examples(run, given)
-    part, note = run_data.split_of(run, dataset, ae.missing, given), ""
-    if given is None:
-        return Review(ae, seen(ae, part, dataset), notes=dataset.notes, changes=part.notes)
+    ae, dataset = run_data.load_examples(run, source)
+    part = run_data.split_of(run, dataset, ae.missing, source)
+    if source is None:
+        return RunEvaluation(ae, evaluate_own_data(ae, part, dataset), notes=dataset.notes, changes=part.notes)
     try:
-        origin = run_record.source_of(run)
-        if run_record.same_data(origin, replace(given, options=given.options.over(origin.options))):
-            return Review(ae, seen(ae, part, dataset), notes=dataset.notes, changes=part.notes)
-        _, trained = run_data.load_examples(run)
-        mine = run_data.split_of(run, trained, ae.missing)
-        own = seen(ae, mine, trained)
+        own_source = run_record.source_of(run)
+        if run_record.same_data(own_source, replace(source, options=source.options.over(own_source.options))):
+            return RunEvaluation(ae, evaluate_own_data(ae, part, dataset), notes=dataset.notes, changes=part.notes)
+        _, own_dataset = run_data.load_examples(run)
+        own_part = run_data.split_of(run, own_dataset, ae.missing)
+        own = evaluate_own_data(ae, own_part, own_dataset)
     except (DataError, OSError, ModuleNotFoundError) as error:
         note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
-        return Review(ae, seen(ae, part, dataset), note=note, notes=dataset.notes, changes=part.notes)
-    changes = (*(f"{trained.name}: {each}" for each in mine.notes), *(f"{dataset.name}: {each}" for each in part.notes))
-    part, name = whole(ae, part, dataset.name)
+        evaluated = evaluate_own_data(ae, part, dataset)
+        return RunEvaluation(ae, evaluated, note=note, notes=dataset.notes, changes=part.notes)
+    changes = (
+        *(f"{own_dataset.name}: {note}" for note in own_part.notes),
+        *(f"{dataset.name}: {note}" for note in part.notes),
+    )
+    part, name = impute_split(ae, part, dataset.name)
     figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
-    figures = replace(figures, advice=own.figures.advice)  # rules are about the data that it was trained on
-    return Review(ae, own, EvaluatedData(name, part, figures), notes=dataset.notes, changes=changes)
+    figures = replace(figures, advice=own.figures.advice)  # advice is about the training data
+    return RunEvaluation(ae, own, EvaluatedData(name, part, figures), notes=dataset.notes, changes=changes)
 
 
-def pages(folder: Path, run: Path, found: Review, map_of: MapOf = "tsne") -> Path:
-    """Draws a run's pictures and writes its page into a folder, which is the run's own or another; ``map_of`` is the map's kind."""
+def write_page(folder: Path, run: Path, result: RunEvaluation, map_kind: MapKind = "tsne") -> Path:
+    """Draws the figures of a run and writes its report page.
+
+    Args:
+        folder: where figures and page are written, the run's own folder or another.
+        run: the run folder or model file.
+        result: the evaluation of the run.
+        map_kind: the kind of the interactive map of the codes.
+
+    Returns:
+        The path of the page.
+    """
     run_folder.check_report_paths(folder)
-    ae, own, about = found.ae, found.own, run_record.info_of(run)
-    pictures = _kept(run)
-    if not (found.note and pictures):  # pictures of other data do not take the place of its own
+    ae, own, info = result.ae, result.own, run_record.info_of(run)
+    figure_files = _existing_figures(run)
+    if not (result.note and figure_files):  # figures of other data do not replace those of its own data
         drawn = run_figures.draw(folder / "figures", ae, run_figures.default_figures(ae), own.part)
-        pictures = drawn + [more for more in pictures if more[1].stem not in {path.stem for _, path, _ in drawn}]
-    sections = [paragraph("Its own data", f"{found.note[:1].upper()}{found.note[1:]}.")] if found.note else []
-    sections += [paragraph("Early stopping", f"{own.stopping[:1].upper()}{own.stopping[1:]}.")] if own.stopping else []
-    sections += [paragraph("What changed since training", f"{text[:1].upper()}{text[1:]}.") for text in found.changes]
-    both = found.transfer()
-    if both is not None and found.other is not None:
-        sections.append(data_transfer(both, (_side(folder, ae, own, "own"), _side(folder, ae, found.other, "other"))))
-    sections += _map(ae, own.part, map_of)
-    title = f"{printable(about.recipe)} on {printable(own.name)}"
-    command = about.quoted_command or None
-    return write_report(folder, ae, own.figures, pictures, title, command, data=own.name, run=run, sections=sections)
+        names = {path.stem for _, path, _ in drawn}
+        figure_files = drawn + [each for each in figure_files if each[1].stem not in names]
+    sections = [paragraph("Own data", _capitalized(result.note))] if result.note else []
+    sections += [paragraph("Early stopping", _capitalized(own.stopping))] if own.stopping else []
+    sections += [paragraph("Changes since training", _capitalized(text)) for text in result.changes]
+    transfer = result.transfer()
+    if transfer is not None and result.other is not None:
+        sides = _reconstructions(folder, ae, own, "own"), _reconstructions(folder, ae, result.other, "other")
+        sections.append(data_transfer(transfer, sides))
+    sections += _map(ae, own.part, map_kind)
+    title = f"{printable(info.recipe)} on {printable(own.name)}"
+    command = info.quoted_command or None
+    return write_report(
+        folder, ae, own.figures, figure_files, title, command, data=own.name, run=run, sections=sections
+    )
 
 
-def _map(ae: Autoencoder, part: Split, kind: MapOf) -> list[tuple[str, str]]:
-    """A map of the codes whose points show their examples; none where codes make no map."""
+def _capitalized(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _map(ae: Autoencoder, part: Split, kind: MapKind) -> list[tuple[str, str]]:
+    """A map of the codes whose points show their examples; empty where the codes cannot be mapped."""
     from isthmus.plots.interactive import hover_map
 
-    plain = math.prod(ae.code_shape_) <= 2
+    two_dimensional = math.prod(ae.code_shape_) <= 2
     try:
-        return [("A map of the codes", hover_map(ae, part.test, part.test_labels, kind="latent" if plain else kind))]
+        html = hover_map(ae, part.test, part.test_labels, kind="latent" if two_dimensional else kind)
     except (DataError, NotPossibleError):
         return []
+    return [("A map of the codes", html)]
 
 
-def _kept(run: Path) -> FigureFiles:
-    """The pictures of known kinds that a run has, as they describe themselves."""
+def _existing_figures(run: Path) -> FigureFiles:
+    """The figures in a run folder whose kind is known, with the descriptions in their files."""
     from isthmus import plots
     from isthmus.plots.figure import read_png
 
-    kept = []
-    there = run.is_dir() and not (run / run_folder.FIGURES).is_symlink()
-    for path in sorted((run / run_folder.FIGURES).glob("*.png")) if there else []:
+    folder = run / run_folder.FIGURES
+    figure_files = []
+    for path in sorted(folder.glob("*.png")) if run.is_dir() and not folder.is_symlink() else []:
         if path.stem in plots.__all__:
             try:
-                kept.append((run_figures.title_of(path.stem), path, read_png(path)[1]))
+                figure_files.append((run_figures.title_of(path.stem), path, read_png(path)[1]))
             except (DataError, OSError) as error:
                 warnings.warn(f"a figure is left out: {error}", IsthmusWarning, stacklevel=2)
-    return kept
+    return figure_files
 
 
-def _side(folder: Path, ae: Autoencoder, found: EvaluatedData, role: str) -> FigureFiles:
-    """The reconstructions of a few examples of one side of the comparison, drawn into the folder."""
+def _reconstructions(folder: Path, ae: Autoencoder, data: EvaluatedData, role: str) -> FigureFiles:
+    """Draws reconstructions of a few examples of own or other data into the folder."""
     from isthmus import plots
     from isthmus.plots.figure import save_png
 
-    figure = plots.reconstructions(ae, found.part.test, n=_SHOWN)
+    figure = plots.reconstructions(ae, data.part.test, n=_N_COMPARED)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    path = save_png(figure, folder / "figures" / f"beside_{role}.png")
-    return [(f"on {found.name}", path, str(figure.get_label()))]
+    path = save_png(figure, folder / "figures" / f"reconstructions_{role}.png")
+    return [(f"on {data.name}", path, str(figure.get_label()))]

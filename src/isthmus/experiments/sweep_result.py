@@ -57,9 +57,9 @@ class Sweep(Result):
 
     def figures(self, name: str) -> NDArray[np.float64]:
         """A metric on the validation examples, shape (combinations, random states); NaN where it is missing."""
-        found = [value_of(each.figures, name) for each in self.trials]
-        values = [math.nan if value is None else float(value) for value in found]
-        return np.array(values).reshape(-1, len(self.states))
+        values = [value_of(each.figures, name) for each in self.trials]
+        numbers = [math.nan if value is None else float(value) for value in values]
+        return np.array(numbers).reshape(-1, len(self.states))
 
     @cached_property
     def errors(self) -> NDArray[np.float64]:
@@ -70,19 +70,19 @@ class Sweep(Result):
     @cached_property
     def choice(self) -> Choice:
         """The recommended combination, the rule, and the reason. Raises `DivergenceError` where every combination diverged."""
-        sound = np.flatnonzero(np.isfinite(self.errors).all(1))
-        if not len(sound):
-            said = next(each.diverged for each in self.trials if each.diverged)
-            raise DivergenceError(f"every combination of values diverged in at least one training: {said}")
-        values = [self._label(self.cells[place]) for place in sound]
+        converged = np.flatnonzero(np.isfinite(self.errors).all(1))
+        if not len(converged):
+            reason = next(each.diverged for each in self.trials if each.diverged)
+            raise DivergenceError(f"every combination of values diverged in at least one training: {reason}")
+        values = [self._label(self.cells[place]) for place in converged]
         if list(self.axes) == [SIZE]:
-            values = [self.cells[place][SIZE] for place in sound]
-        found = select(values, self.errors[sound], size=list(self.axes) == [SIZE])
-        return found._replace(place=int(sound[found.place]))
+            values = [self.cells[place][SIZE] for place in converged]
+        choice = select(values, self.errors[converged], size=list(self.axes) == [SIZE])
+        return choice._replace(place=int(converged[choice.place]))
 
     def _label(self, cell: Mapping[str, Any]) -> str:
-        only = len(self.axes) == 1
-        return ", ".join(text_of(value) if only else f"{path}={text_of(value)}" for path, value in cell.items())
+        one_field = len(self.axes) == 1
+        return ", ".join(text_of(value) if one_field else f"{path}={text_of(value)}" for path, value in cell.items())
 
     @property
     def values(self) -> dict[str, Any]:
@@ -92,8 +92,8 @@ class Sweep(Result):
     @property
     def best(self) -> Trial:
         """Of the trainings with the recommended values, the best one on the validation examples."""
-        place, many = self.choice.place, len(self.states)
-        return self.trials[place * many + int(self.errors[place].argmin())]
+        place, n_states = self.choice.place, len(self.states)
+        return self.trials[place * n_states + int(self.errors[place].argmin())]
 
     @property
     def autoencoder(self) -> Autoencoder:
@@ -105,18 +105,18 @@ class Sweep(Result):
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header, and a row per combination: mean and range over random states; a star marks the recommended one."""
         several = len(self.states) > 1
-        means, own, pca = self.figures(self.column.name), self.column.title, self.figures(f"pca_{self.column.name}")
-        header = [*self.axes, own, *(["min - max"] if several else []), "PCA's"]
+        values, title, pca = self.figures(self.column.name), self.column.title, self.figures(f"pca_{self.column.name}")
+        header = [*self.axes, title, *(["min - max"] if several else []), "PCA's"]
         header += [column.title for column in COLUMNS[:3]]
         chosen = self.choice.place if np.isfinite(self.errors).all(1).any() else None
         lines = []
         for place, cell in enumerate(self.cells):
             star = "* " if place == chosen else ""
-            reach = [f"{_shown(means[place].min())} - {_shown(means[place].max())}"] if several else []
+            span = [f"{_shown(values[place].min())} - {_shown(values[place].max())}"] if several else []
             sizes = [_shown(self.figures(column.name)[place].mean()) for column in COLUMNS[:3]]
             first, *others = map(text_of, cell.values())
             lines.append(
-                [star + first, *others, _shown(means[place].mean()), *reach, _shown(pca[place].mean()), *sizes]
+                [star + first, *others, _shown(values[place].mean()), *span, _shown(pca[place].mean()), *sizes]
             )
         return header, lines
 
@@ -124,12 +124,12 @@ class Sweep(Result):
         """The recommendation and its reason, diverged trainings, and the error of the recommended one on the test examples."""
         where = f"{self.column.title} on {self.n_validation:,} validation examples"
         lines = [f"* recommended: {self._assigned()} - {self.choice.why} ({where})"]
-        priced = [
+        weights = [
             path for path in self.axes if path.rpartition(".")[2] in PENALTY_WEIGHTS or path.startswith("corruption")
         ]
-        if priced:
+        if weights:
             lines.append(
-                f"note: a lower {' or '.join(priced)} always lowers the error; choose it by the purpose of the codes"
+                f"note: a lower {' or '.join(weights)} always lowers the error; choose it by the purpose of the codes"
             )
         lines += [f"diverged: {self._label(each.values)}: {each.diverged}" for each in self.trials if each.diverged]
         if self.test is not None:

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: losses and pictures of a training run. Needs the extra ``tensorboard``."""
+"""Event files for TensorBoard: losses and images of a training. Requires the extra ``tensorboard``."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from isthmus.training.state import Report
 __all__ = ["EventWriter", "installed"]
 
 Array = NDArray[Any]
-EXAMPLES = 16  # as many examples are pictured at most
-MAPS = 64  # and as many maps of a code
-SMALLEST = 4  # pixels on the screen for one number of a flat code
+_MAX_EXAMPLES = 16  # in an image
+_MAX_MAPS = 64  # of a code, in an image
+_UNIT_PIXELS = 4  # height and width of one latent unit of a flat code
 
 
 def installed() -> bool:
-    """Whether the extra is there."""
+    """Whether TensorBoard is installed."""
     return find_spec("tensorboard") is not None
 
 
 class EventWriter:
-    """Writes event files into a folder, which is made if it is not there; close it, or use it in ``with``.
+    """Writes event files into a folder and creates it if necessary. Close it, or use it in ``with``.
 
     Args:
-        since: of a resumed training: what earlier files say of this step and those after it counts no more.
+        folder: the folder.
+        since: for a resumed training, its first step. TensorBoard then ignores this step and later ones in earlier files.
 
     Raises:
         NotPossibleError: TensorBoard is not installed.
@@ -55,78 +56,83 @@ class EventWriter:
         self.close()
 
     def close(self) -> None:
-        """Writes what is still held back, and ends the file."""
+        """Writes the remaining events and closes the file."""
         self._writer.close()
 
     def scalars(self, report: Report) -> None:
-        """A report's figures at its step: loss/train, loss/validation, loss/nll, loss/penalty (nats per example), optimizer/lr, stats/*."""
-        figures = {
+        """Writes a report: loss/train, loss/validation, loss/nll, loss/penalty (nats per example), optimizer/lr, stats/*."""
+        values = {
             "loss/train": report.loss,
             "loss/validation": report.val_loss,
             "loss/nll": report.nll,
             "loss/penalty": report.penalty,
             "optimizer/lr": report.lr,
         }
-        for tag, value in (figures | {f"stats/{name}": value for name, value in report.stats.items()}).items():
+        for tag, value in (values | {f"stats/{name}": value for name, value in report.stats.items()}).items():
             if value is not None:
                 self._writer.add_scalar(tag, value, report.step)
 
-    def pictures(self, ae: Autoencoder, X: Any, step: int) -> None:
-        """The first 16 examples of X (n, *shape) over their reconstructions, and their codes, as images at a step.
+    def images(self, ae: Autoencoder, X: Any, step: int) -> None:
+        """Writes two images: the first 16 examples with their reconstructions below, and their codes.
 
-        Examples that are no pictures are a row of pixels each. A flat code is a row of pixels; a code of maps is a row of
-        its first 64 maps. Codes are drawn from the least number (black) to the largest (white). The model is left in the mode,
-        training or not, in which it is found.
+        Examples that are no images become one row of pixels each. A flat code becomes a row of pixels, a code of feature maps a row
+        of its first 64 maps. The gray level of a code goes from its minimum (black) to its maximum (white). The training mode
+        of the model does not change.
+
+        Args:
+            ae: a fitted autoencoder.
+            X: examples (n, *shape).
+            step: the training step.
 
         Raises:
             DataError: X does not fit the autoencoder.
         """
-        check_autoencoder(ae, "EventWriter.pictures")
-        examples = first_examples(X, EXAMPLES)
+        check_autoencoder(ae, "EventWriter.images")
+        examples = first_examples(X, _MAX_EXAMPLES)
         training = ae.model_.training
         ae.model_.eval()
         try:
-            back, codes = ae.reconstruct(examples), ae.encode(examples)
+            reconstructions, codes = ae.reconstruct(examples), ae.encode(examples)
         finally:
             ae.model_.train(training)
         shape = model_image_shape(ae)
         if examples.ndim > 4:
             shape = (examples[0].size,)
         low, high = limits(examples, shape)
-        cells = np.stack([gray(as_cells(part, shape), low, high) for part in (examples, back)])
-        self._image("examples over reconstructions", sheet(cells if cells.ndim > 3 else cells[:, None]), step)
-        self._image("codes", code_image(codes), step)
+        cells = np.stack([_to_gray(as_cells(part, shape), low, high) for part in (examples, reconstructions)])
+        self._image("examples over reconstructions", _tiled(cells if cells.ndim > 3 else cells[:, None]), step)
+        self._image("codes", _code_image(codes), step)
 
     def _image(self, tag: str, image: NDArray[np.uint8], step: int) -> None:
         layout = "HWC" if image.ndim == 3 else "HW"
         self._writer.add_image(tag, image, step, dataformats=layout)
 
 
-def gray(values: Array, low: Any, high: Any) -> NDArray[np.uint8]:
-    """Numbers from low to high as bytes; what lies beyond is black or white."""
-    share = (np.asarray(values, np.float64) - low) / (high - low)
-    return np.asarray(np.rint(255 * share.clip(0, 1)), np.uint8)
+def _to_gray(values: Array, low: Any, high: Any) -> NDArray[np.uint8]:
+    """Values from low to high as gray levels from 0 to 255; values outside are clipped."""
+    fraction = (np.asarray(values, np.float64) - low) / (high - low)
+    return np.asarray(np.rint(255 * fraction.clip(0, 1)), np.uint8)
 
 
-def code_image(codes: Array) -> NDArray[np.uint8]:
-    """Codes (n, d) as n rows of pixels, (n, w, d) as n pictures, one under the other, (n, h, w, d) as n rows of maps.
+def _code_image(codes: Array) -> NDArray[np.uint8]:
+    """An image of codes: (n, d) as n rows of pixels, (n, w, d) as a column of n images, (n, h, w, d) as n rows of maps.
 
-    Codes of more axes are taken as flat.
+    Codes with more axes are flattened.
     """
     codes = codes.reshape(len(codes), -1) if codes.ndim > 4 else codes
     low, high = float(codes.min()), float(codes.max())
-    values = gray(codes, low, high if high > low else low + 1)
+    levels = _to_gray(codes, low, high if high > low else low + 1)
     if codes.ndim == 2:
-        return values.repeat(SMALLEST, axis=0).repeat(SMALLEST, axis=1)
+        return levels.repeat(_UNIT_PIXELS, axis=0).repeat(_UNIT_PIXELS, axis=1)
     if codes.ndim == 3:
-        return sheet(values.transpose(0, 2, 1)[:, None])
-    return sheet(np.moveaxis(values[..., :MAPS], -1, 1))
+        return _tiled(levels.transpose(0, 2, 1)[:, None])
+    return _tiled(np.moveaxis(levels[..., :_MAX_MAPS], -1, 1))
 
 
-def sheet(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures (rows, columns, h, w) or (rows, columns, h, w, 3) as one, with a grey line a pixel wide between them."""
+def _tiled(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One image of cells (rows, columns, h, w) or (rows, columns, h, w, 3), separated by gray lines of one pixel."""
     rows, columns, h, w = cells.shape[:4]
-    around = [(0, 0), (0, 0), (0, 1), (0, 1)] + [(0, 0)] * (cells.ndim - 4)
-    apart = np.pad(cells, around, constant_values=128)
-    whole = np.moveaxis(apart, 2, 1).reshape(rows * (h + 1), columns * (w + 1), *cells.shape[4:])
-    return whole[:-1, :-1]
+    margins = [(0, 0), (0, 0), (0, 1), (0, 1)] + [(0, 0)] * (cells.ndim - 4)
+    padded = np.pad(cells, margins, constant_values=128)
+    image = np.moveaxis(padded, 2, 1).reshape(rows * (h + 1), columns * (w + 1), *cells.shape[4:])
+    return image[:-1, :-1]

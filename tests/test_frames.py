@@ -102,7 +102,7 @@ def test_moments_are_no_numbers_in_any_frame(container: str, value: Any, what: s
 )
 def test_moments_are_no_numbers_in_any_array(given: Any, what: str) -> None:
     with pytest.raises(
-        DataError, match=rf"^X holds {what}: row 0, .* is .*; turn them into numbers or leave the column"
+        DataError, match=rf"^X holds {what}: row 0, .* is .*; convert them to numbers or leave the column"
     ):
         as_examples(given)
 

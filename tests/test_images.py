@@ -204,10 +204,10 @@ def test_channels_that_come_first_are_noticed_and_not_turned(shape: tuple[int, .
     with pytest.warns(IsthmusWarning, match=r"first, .*np\.moveaxis\(X, 1, -1\), examples of shape"):
         ae = clone(TINY).fit(X)
     assert ae.shape_ == shape[1:]
-    with pytest.raises(DataError, match=r"its channels come last: give np\.moveaxis\(X, -1, 1\)"):
+    with pytest.raises(DataError, match=r"its channels come last: pass np\.moveaxis\(X, -1, 1\)"):
         ae.encode(np.moveaxis(X, 1, -1))
     last = clone(TINY).fit(np.moveaxis(X, 1, -1))
-    with pytest.raises(DataError, match=r"its channels come first: give np\.moveaxis\(X, 1, -1\)"):
+    with pytest.raises(DataError, match=r"its channels come first: pass np\.moveaxis\(X, 1, -1\)"):
         last.encode(X)
 
 

@@ -298,8 +298,8 @@ def test_what_is_chosen_is_chosen_by_what_was_observed() -> None:
     pictures = holes(rng.integers(0, 256, (30, 4, 4)).astype(np.float32), 0.2)
     pictures[0, 0, :2] = 0, 255
     assert choose(DataStatistics(pictures), "images") == UInt8()
-    assert range_of(DataStatistics(pictures)).whole
-    assert not range_of(DataStatistics(pictures + 0.5)).whole
+    assert range_of(DataStatistics(pictures)).all_integers
+    assert not range_of(DataStatistics(pictures + 0.5)).all_integers
     shares = holes(rng.random((30, 4)), 0.2)
     assert choose(DataStatistics(shares), "images") == NoScaling()
     assert choose(DataStatistics(shares), "table") == Standard()

@@ -13,9 +13,10 @@ from isthmus import Autoencoder
 from isthmus.architectures import MLP
 from isthmus.data import validation
 from isthmus.data.statistics import DataStatistics, Fingerprint
-from isthmus.errors import DataError
+from isthmus.errors import DataError, RecordError
 from isthmus.likelihoods import Bernoulli
-from isthmus.scaling import Affine, MinMax, NoScaling, Standard, extent, range_of, within_unit
+from isthmus.records import record
+from isthmus.scaling import Affine, MinMax, NoScaling, Scaling, Standard, extent, range_of, within_unit
 
 Array = npt.NDArray[Any]
 
@@ -110,12 +111,12 @@ def test_figures_are_those_of_the_whole(
         X[::3, 1, 2] = np.nan
     for announced in ([axes], [(0,)], []):
         found = DataStatistics(X, ranges=announced, sums=announced)
-        for mine, theirs in zip(found.ends(axes), (np.nanmin(X, axes), np.nanmax(X, axes)), strict=True):
+        for mine, theirs in zip(found.min_max(axes), (np.nanmin(X, axes), np.nanmax(X, axes)), strict=True):
             np.testing.assert_array_equal(mine, theirs, strict=True)
         sums, counts = found.sums(axes)
         np.testing.assert_allclose(sums, np.nansum(X, axes, dtype=np.float64), rtol=1e-12, atol=1e-9)
         np.testing.assert_array_equal(counts, (~np.isnan(X)).sum(axes))
-        assert found.complete == (not gaps or dtype == "int16")
+        assert found.all_finite == (not gaps or dtype == "int16")
 
 
 def test_sums_do_not_depend_on_what_else_was_announced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +142,8 @@ def test_whole_numbers_are_looked_for_within_a_byte() -> None:
     X = images().astype(np.float32)
     assert range_of(DataStatistics(X)) == (0.0, 255.0, True)
     X[-1, 0, 0] = 0.5
-    assert not DataStatistics(X).whole
-    assert not DataStatistics(images() * 2.0).whole
+    assert not DataStatistics(X).all_integers
+    assert not DataStatistics(images() * 2.0).all_integers
     low = extent(DataStatistics(X)).least
     assert low.shape == (8, 8)
 
@@ -152,4 +153,26 @@ def test_a_block_whose_values_are_all_missing_says_nothing_of_whole_numbers(monk
     X = images().astype(np.float32)
     X[:3] = np.nan
     found = DataStatistics(X)
-    assert range_of(found).whole
+    assert range_of(found).all_integers
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+@pytest.mark.parametrize("scaling", [Standard(), MinMax()])
+def test_scalings_cannot_be_fitted_to_empty_arrays(scaling: Scaling, shape: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match=r"empty array of shape \((0, 3|3, 0)\): pass at least one example"):
+        scaling.fit(np.empty(shape))
+
+
+@record
+class FiveFeatures(Scaling):
+    """A scaling of a user for another number of features."""
+
+    def fit(self, examples: npt.NDArray[np.generic]) -> Affine:
+        return Affine(np.zeros(5), np.ones(5))
+
+
+@pytest.mark.parametrize("choices", [{}, {"likelihood": Bernoulli()}])
+def test_a_scaling_whose_shape_does_not_fit_is_an_error_that_names_it(choices: dict[str, Any]) -> None:
+    ae = Autoencoder(2, architecture=MLP(()), scaling=FiveFeatures(), **choices)
+    with pytest.raises(RecordError, match=r"the shift of the scaling FiveFeatures\(\) has shape \(5,\).*\(3,\)"):
+        ae.initialize(table())

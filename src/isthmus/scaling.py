@@ -2,8 +2,8 @@
 
 model units = (raw - shift) / scale
 
-A density in raw units is the density in model units divided by the scale: `Model.nll` adds log(scale) for each value. The spread of a
-constant feature is unknown, so its scale is 1 and adds nothing. Very large constants get the size of their rounding error as scale.
+A density in raw units is the density in model units divided by the scale: `Model.nll` adds log(scale) for each value. A constant
+feature has no spread: its scale is 1, which adds nothing, or the size of the rounding error if the constant is very large.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.kinds import Kind
-from isthmus.data.statistics import DataStatistics
+from isthmus.data.statistics import DataStatistics, broadcasts
+from isthmus.errors import RecordError
 from isthmus.records import Record, record
 
 __all__ = ["MinMax", "NoScaling", "Standard", "UInt8"]
@@ -22,7 +23,7 @@ __all__ = ["MinMax", "NoScaling", "Standard", "UInt8"]
 Per = Literal["feature", "channel", "all"]
 
 _TINY = 1e-100  # spreads below which squares are computed in a smaller unit, so that they do not underflow
-_ROUNDED = 8  # times the precision of a value: by so much equal values may differ after rounding
+_ROUNDED = 8  # multiple of the machine epsilon by which equal values may differ after rounding
 
 
 class Affine(NamedTuple):
@@ -50,11 +51,11 @@ class Extent(NamedTuple):
     @property
     def constant(self) -> NDArray[np.bool_]:
         """Where the values are constant."""
-        found: NDArray[np.bool_] = self.least == self.largest
-        return found
+        constant: NDArray[np.bool_] = self.least == self.largest
+        return constant
 
     def scale(self, spread: NDArray[Any]) -> NDArray[np.float64]:
-        """The divisor for values of a given spread. For constants it is 1, or the float32 rounding error of a large one."""
+        """The divisor for values of a given spread. For a constant it is 1, or the float32 rounding error if that is larger."""
         rounded = 8 * _ROUNDED * np.finfo(np.float32).eps * np.abs(self.least)
         return np.where(self.constant, np.maximum(1.0, rounded), spread)
 
@@ -64,12 +65,12 @@ class Range(NamedTuple):
 
     low: float
     high: float
-    whole: bool
+    all_integers: bool
 
 
 @record
 class Scaling(Record):
-    """The contract of a scaling: it fits shift and scale."""
+    """The base class of scalings, which fit shift and scale to examples."""
 
     @property
     def by_feature(self) -> bool:
@@ -93,32 +94,35 @@ class Scaling(Record):
         return None
 
     def axes(self, ndim: int) -> tuple[int, ...] | None:
-        """The axes of examples that share a scale, where it comes from ranges or sums over those; else None.
+        """The axes of examples whose values share a scale, if `fit_statistics` needs statistics over these axes; else None.
 
         Args:
-            ndim: the number of axes of all examples together, n included.
+            ndim: the number of axes of an array of examples (n, *shape).
         """
         return None
 
     def fit(self, examples: NDArray[np.generic]) -> Affine:
-        """Shift and scale for examples (n, *shape).
+        """Fits shift and scale to examples.
 
         Args:
             examples: (n, *shape), in raw units.
 
         Returns:
-            Shift and scale in raw units, of a shape that broadcasts to that of an example.
+            Shift and scale in raw units, of shapes that broadcast to that of an example.
+
+        Raises:
+            DataError: the array is empty.
         """
         raise NotImplementedError
 
     def fit_statistics(self, statistics: DataStatistics) -> Affine:
-        """`fit`, from what is known of the examples: those are read again only where that is not enough.
+        """Fits shift and scale from statistics, which avoids another pass over the examples.
 
         Args:
-            statistics: of the examples, in raw units.
+            statistics: the statistics of the examples, in raw units.
 
         Returns:
-            Shift and scale in raw units, of a shape that broadcasts to that of an example.
+            Shift and scale in raw units, of shapes that broadcast to that of an example.
         """
         return self.fit(statistics.values)
 
@@ -147,7 +151,7 @@ class UInt8(Scaling):
 
 @record
 class MinMax(Scaling):
-    """Minimum and maximum become 0 and 1: over all values, for each feature, or for each channel (the last axis).
+    """Maps minimum and maximum to 0 and 1: over all values, for each feature, or for each channel (the last axis).
 
     Examples:
         >>> fitted = MinMax().fit(np.array([[0.0, 10.0], [4.0, 30.0]]))
@@ -168,15 +172,16 @@ class MinMax(Scaling):
         return self.fit_statistics(DataStatistics(examples))
 
     def fit_statistics(self, statistics: DataStatistics) -> Affine:
-        found = extent(statistics, self.axes(statistics.values.ndim))
-        return Affine(found.least, found.scale(found.largest - found.least))
+        ends = extent(statistics, self.axes(statistics.values.ndim))
+        return Affine(ends.least, ends.scale(ends.largest - ends.least))
 
 
 @record
 class Standard(Scaling):
-    """Mean 0, standard deviation 1: for each feature, for each channel (the last axis) or over all values.
+    """Standardizes to mean 0 and standard deviation 1: for each feature, for each channel (the last axis) or over all values.
 
-    Constant features are only shifted. A feature counts as constant if its values differ by at most eight times the precision of the dtype.
+    Constant features are only shifted. A feature is constant if its values differ by at most 8 machine epsilons of the dtype, relative
+    to their size.
     """
 
     per: Per = "feature"
@@ -198,13 +203,28 @@ class Standard(Scaling):
 
     def fit_statistics(self, statistics: DataStatistics) -> Affine:
         axes = self.axes(statistics.values.ndim)
-        found, (sums, n) = extent(statistics, axes), statistics.sums(axes)
-        mean, unit = sums / n, _unit_of(found.largest - found.least)
-        noise = 0.5 * _rounding(
-            statistics.values.dtype, found.least, found.largest
-        )  # of which rounding stays a fraction
-        deviation = np.maximum(np.sqrt(statistics.squares(axes, mean, unit) / n) * unit, noise)
-        return Affine(np.where(found.constant, found.least, mean), found.scale(deviation))
+        ends, (sums, n) = extent(statistics, axes), statistics.sums(axes)
+        mean, unit = sums / n, _unit_of(ends.largest - ends.least)
+        # without a minimum, a deviation below the rounding error would make that error large in model units
+        minimum = 0.5 * _rounding(statistics.values.dtype, ends.least, ends.largest)
+        deviation = np.maximum(np.sqrt(statistics.squares(axes, mean, unit) / n) * unit, minimum)
+        return Affine(np.where(ends.constant, ends.least, mean), ends.scale(deviation))
+
+
+def fit_affine(scaling: Scaling, statistics: DataStatistics) -> Affine:
+    """The shift and scale of a scaling for examples, with a check of their shapes, since a user can define a scaling.
+
+    Raises:
+        RecordError: they do not broadcast to an example.
+    """
+    affine, shape = scaling.fit_statistics(statistics), statistics.values.shape[1:]
+    for name, value in affine._asdict().items():
+        if not broadcasts(np.shape(value), shape):
+            raise RecordError(
+                f"the {name} of the scaling {scaling!r} has shape {np.shape(value)}, which does not broadcast to an example of shape "
+                f"{shape}: return one value, or one for each feature or channel"
+            )
+    return affine
 
 
 def _unit_of(span: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -213,25 +233,25 @@ def _unit_of(span: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def axes_of(per: Per, ndim: int) -> tuple[int, ...]:
-    """The axes of examples (n, *shape) that share a scale."""
+    """The axes of examples (n, *shape) whose values share a scale."""
     return {"feature": (0,), "channel": tuple(range(max(1, ndim - 1))), "all": tuple(range(ndim))}[per]
 
 
 def extent(statistics: DataStatistics, axes: tuple[int, ...] = (0,)) -> Extent:
-    """The least and largest numbers of examples (n, *shape) over axes; what differs by rounding alone has its middle as both."""
-    low, high = (side.astype(np.float64) for side in statistics.ends(axes))
-    alike, middle = high - low <= _rounding(statistics.values.dtype, low, high), low + (high - low) / 2
-    return Extent(np.where(alike, middle, low), np.where(alike, middle, high))
+    """The minima and maxima of examples (n, *shape) over axes. Where they differ only by rounding, both are the midpoint."""
+    low, high = (side.astype(np.float64) for side in statistics.min_max(axes))
+    constant, middle = high - low <= _rounding(statistics.values.dtype, low, high), low + (high - low) / 2
+    return Extent(np.where(constant, middle, low), np.where(constant, middle, high))
 
 
 def _rounding(dtype: np.dtype[Any], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The difference that rounding can cause between equal values in a range. Integers are exact."""
+    """The largest difference between equal values that rounding can cause, for values from `low` to `high`. Integers are exact."""
     eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     return np.asarray(_ROUNDED * eps * np.maximum(np.abs(low), np.abs(high)))
 
 
 def shared_by(kind: Kind, ndim: int) -> Per:
-    """Which values of examples (n, *shape) share a unit: those of a feature of a table, or of a channel of windows and color images."""
+    """Which values of examples (n, *shape) share a unit: a feature of a table, a channel of windows or color images, or all."""
     if kind == "table":
         return "feature"
     return "channel" if ndim > (3 if kind == "images" else 2) else "all"
@@ -239,29 +259,29 @@ def shared_by(kind: Kind, ndim: int) -> Per:
 
 def range_of(statistics: DataStatistics) -> Range:
     """The range of examples."""
-    low, high = statistics.ends(tuple(range(statistics.values.ndim)))
-    return Range(float(low), float(high), statistics.whole)
+    low, high = statistics.min_max(tuple(range(statistics.values.ndim)))
+    return Range(float(low), float(high), statistics.all_integers)
 
 
-def choose(statistics: DataStatistics, kind: Kind, shares: bool = False) -> Scaling:
+def choose(statistics: DataStatistics, kind: Kind, unit_interval: bool = False) -> Scaling:
     """The scaling that ``scaling="auto"`` selects for examples of a kind.
 
     Tables are standardized by feature and windows by channel. Images in [0, 1] (with a maximum of at least 0.5) are not scaled. Bytes and
     other integers from 0 to 255 are divided by 255. Other images are standardized by channel.
 
     Args:
-        statistics: of the examples.
+        statistics: the statistics of the examples.
         kind: the kind of the examples.
-        shares: whether the likelihood expects values in [0, 1].
+        unit_interval: whether the likelihood expects values in [0, 1].
     """
     values = statistics.values
-    low, high, whole = range_of(statistics) if kind == "images" or shares else (-np.inf, np.inf, False)
-    if low >= 0 and high <= 1 and (whole or (kind == "images" and high >= 0.5)):
+    low, high, all_integers = range_of(statistics) if kind == "images" or unit_interval else (-np.inf, np.inf, False)
+    if low >= 0 and high <= 1 and (all_integers or (kind == "images" and high >= 0.5)):
         return NoScaling()
-    if kind == "images" and low >= 0 and high <= 255 and (values.dtype == np.uint8 or (whole and high > 127)):
+    if kind == "images" and low >= 0 and high <= 255 and (values.dtype == np.uint8 or (all_integers and high > 127)):
         return UInt8()
     per = shared_by(kind, values.ndim)
-    return MinMax(per="all" if kind == "images" else per) if shares else Standard(per=per)
+    return MinMax(per="all" if kind == "images" else per) if unit_interval else Standard(per=per)
 
 
 def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
@@ -275,6 +295,6 @@ def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
 
 def within_unit(statistics: DataStatistics, affine: Affine) -> bool:
     """Whether the scaled examples are in [0, 1], as a Bernoulli likelihood expects."""
-    ends = statistics.ends_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
+    ends = statistics.min_max_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
     low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in ends)
     return not bool((low < -1e-9).any() or (high > 1 + 1e-9).any())

@@ -77,7 +77,7 @@ def _write(path: Path, values: Any, dataset: Dataset, names: list[str]) -> None:
 @takes_data
 def impute(run: Run, given: Given, out: Out = None) -> None:
     """Missing numbers completed, of --data or of all the run's own: tables as .csv with their names, the labels last; or .npy."""
-    from isthmus.data.missing import gaps
+    from isthmus.data.missing import count_missing
     from isthmus.data.validation import Examples
     from isthmus.errors import RecordError
     from isthmus.experiments import run_data, run_record
@@ -98,7 +98,7 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
         more = [[name] if name else [] for name in (dataset.id_name, dataset.label_name)]
         names = None if dataset.columns is None else [*more[0], *dataset.columns, *more[1]]
         write_table(path, names, whole, dataset.train_labels, dataset.ids)
-    say(f"{counted(gaps(dataset.train), 'missing number')} of {whole.size:,} completed")
+    say(f"{counted(count_missing(dataset.train), 'missing number')} of {whole.size:,} completed")
 
 
 def decode(run: Run, codes: Annotated[Path, typer.Argument(help="Codes as .npy, (n, k).")], out: Out = None) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.labels import is_a
-from isthmus.data.non_numeric import no_numbers
+from isthmus.data.non_numeric import non_numeric_error
 from isthmus.errors import DataError, IsthmusWarning
 
 __all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]
@@ -118,7 +118,9 @@ def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
         for number, column in enumerate(X):  # which NumPy would have as numbers
             if column.dtype.is_temporal() and column.null_count() < len(column):
                 row = int(column.is_not_null().arg_max())
-                raise no_numbers((row, number), column[row], columns, X.row(row), f"X.drop({{names}}) or {_LOAD}")
+                raise non_numeric_error(
+                    (row, number), column[row], columns, X.row(row), f"X.drop({{names}}) or {_LOAD}"
+                )
         return Unwrapped(X.to_numpy(), columns, f"X.drop({{names}}) or {_LOAD}")
     import pyarrow
 

@@ -1,4 +1,4 @@
-"""Where a number stands, as the person who gave it finds it: by line and name in a file, by row and column in memory."""
+"""The location of a value, for messages: line and column name in a file, row and column number in an array."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Where the numbers of some examples stand.
+    """The locations of examples and their values.
 
     Attributes:
-        columns: the names of the columns, where they have any.
-        file: that they were read from; "" where they came in memory.
-        lines: (n,) the line of each example, counted from 1, where the file has lines.
-        rows: (n,) which examples these are, where they are some of more; counted from 0.
-        part: of the file that they are, such as its test examples.
-        what: an example is called: row, code.
+        columns: the column names, if there are any.
+        file: the file of the examples; "" for examples in memory.
+        lines: (n,) the line number of each example, from 1, if the file has lines.
+        rows: (n,) the row number of each example, from 0, if the examples are a subset.
+        part: a prefix that names the part of the file, such as "the test examples of ".
+        row_name: what a message calls an example: row, code.
     """
 
     columns: tuple[str, ...] | None = None
@@ -33,10 +33,10 @@ class Positions:
     lines: Array | None = None
     rows: Array | None = None
     part: str = ""
-    what: str = "row"
+    row_name: str = "row"
 
     def some(self, rows: Any) -> Positions:
-        """Those of some examples: a slice, or the numbers of rows; None stands for all."""
+        """The locations of a subset: a slice, or row numbers; None means all."""
         if rows is None:
             return self
         if self.rows is not None:
@@ -46,32 +46,32 @@ class Positions:
         return self if not rows.start and rows.step in {None, 1} else replace(self, rows=np.arange(rows.stop)[rows])
 
     def __call__(self, index: tuple[int, ...]) -> str:
-        """Where the number with an index (row, *rest) stands."""
+        """The location of the value with an index (row, *rest)."""
         if not self.file:
             row = int(index[0]) if self.rows is None or not index else int(self.rows[index[0]])
-            return position((row, *index[1:]) if index else (), self.columns).replace("row", self.what, 1)
+            return position((row, *index[1:]) if index else (), self.columns).replace("row", self.row_name, 1)
         feature = self.feature(index[1:])
         return self._row(int(index[0])) + (f", {feature}" if feature else "")
 
     def feature(self, rest: tuple[int, ...]) -> str:
-        """Which number of an example it is."""
+        """The location within an example."""
         if not self.file or len(rest) != 1:
             return position((0, *rest), self.columns).partition(", ")[2]
-        place = int(rest[0])
+        column = int(rest[0])
         if self.columns is None:
-            return f"column '{place}'" if self.lines is not None else f"column {place}"
-        return f"column '{printable(self.columns[place])}'"
+            return f"column '{column}'" if self.lines is not None else f"column {column}"
+        return f"column '{printable(self.columns[column])}'"
 
     def _row(self, row: int) -> str:
-        """Which example of the file it is."""
+        """The location of an example in the file."""
         row = row if self.rows is None else int(self.rows[row])
         if self.lines is not None:
             return f"line {self.lines[row]} of {self.file}"
-        return f"{self.what} {row} (the first is 0) of {self.part}{self.file}"
+        return f"{self.row_name} {row} (the first is 0) of {self.part}{self.file}"
 
 
 def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:
-    """Where a value stands in memory, as a person counts from zero: row 17, column 3 (feature 'age')."""
+    """The location of a value in memory, counted from 0: row 17, column 3 (feature 'age')."""
     if not index:
         return "the only value"
     row, *rest = (int(each) for each in index)

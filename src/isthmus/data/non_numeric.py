@@ -1,4 +1,4 @@
-"""Sentences on values that are no numbers: where one stands, what it is, and how to leave its column out."""
+"""Errors about values that are not numeric: their location, their type, and how to leave out their column."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from isthmus.data.labels import is_a
 from isthmus.data.locations import position
 from isthmus.errors import DataError
 
-__all__ = ["Held", "held", "no_numbers"]
+__all__ = ["NonNumeric", "non_numeric_error", "non_numeric_type"]
 
-Held = Literal["text", "dates", "times", "durations"]
+NonNumeric = Literal["text", "dates", "times", "durations"]
 
 _LISTED = 10  # columns in a message
 
 
-def held(value: Any) -> Held | None:
-    """What a value is that could be taken for a number and is none; None of anything else."""
+def non_numeric_type(value: Any) -> NonNumeric | None:
+    """The type of a text, date, time or duration, in the plural; None for any other value."""
     if isinstance(value, str | bytes | bytearray):
         return "text"
     if isinstance(value, datetime.date | np.datetime64) or is_a(value, "pandas", "Period"):
@@ -30,29 +30,30 @@ def held(value: Any) -> Held | None:
     return "durations" if isinstance(value, datetime.timedelta | np.timedelta64) else None
 
 
-def no_numbers(
-    place: tuple[int, ...], value: Any, columns: tuple[str, ...] | None, row: Sequence[Any] = (), leave_out: str = ""
+def non_numeric_error(
+    index: tuple[int, ...], value: Any, columns: tuple[str, ...] | None, row: Sequence[Any] = (), leave_out: str = ""
 ) -> DataError:
-    """The error of a value that `held` knows.
+    """The error for a value for which `non_numeric_type` is not None.
 
     Args:
-        place: where it stands.
+        index: the index of the value.
         value: the value.
-        columns: the names of the columns, where they have any.
-        row: the whole row in which it stands, where it is one: other columns of it may hold no numbers either.
-        leave_out: how a frame is written without some columns: X.drop({names}).
+        columns: the column names, if there are any.
+        row: the row of the value, if it is in a table; the message also names its other columns that are not numeric.
+        leave_out: the code that leaves columns out of the frame, such as X.drop({names}).
     """
-    shown = repr(str(value) if isinstance(value, str) else value) if held(value) == "text" else str(value)
-    found = {number: what for number, each in enumerate(row) if (what := held(each))} if columns else {}
-    more = (
-        [f"column {columns[number]!r} holds {what}" for number, what in found.items() if number != place[-1]]
+    kind = non_numeric_type(value)
+    quoted = repr(str(value) if isinstance(value, str) else value) if kind == "text" else str(value)
+    types = {number: each for number, cell in enumerate(row) if (each := non_numeric_type(cell))} if columns else {}
+    others = (
+        [f"column {columns[number]!r} holds {each}" for number, each in types.items() if number != index[-1]]
         if columns
         else []
     )
-    also = "".join(f", {each}" for each in more[:_LISTED]) + (", ..." if len(more) > _LISTED else "")
-    out = f"leave the column{'s' if more else ''} out"
-    if columns and leave_out and len(found) <= _LISTED:
-        out += f", {leave_out.format(names=[columns[number] for number in found or (place[-1],)])}"
+    also = "".join(f", {each}" for each in others[:_LISTED]) + (", ..." if len(others) > _LISTED else "")
+    remedy = f"leave the column{'s' if others else ''} out"
+    if columns and leave_out and len(types) <= _LISTED:
+        remedy += f", {leave_out.format(names=[columns[number] for number in types or (index[-1],)])}"
     return DataError(
-        f"X holds {held(value)}: {position(place, columns)} is {shown}{also}; turn them into numbers or {out}"
+        f"X holds {kind}: {position(index, columns)} is {quoted}{also}; convert them to numbers or {remedy}"
     )

@@ -1,4 +1,4 @@
-"""Arrays back into what their examples came in; libraries that these cannot come from are not imported."""
+"""Converts imputed arrays back to the type of their examples. No library is imported that the examples do not come from."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ Array = npt.NDArray[Any]
 
 
 def like(X: Any, values: Array) -> Any:
-    """Completed examples in the manner of X: a data frame with the same columns and index, or an array of the same type.
+    """Imputed examples in the type of X: a data frame with the same columns and index, or an array of the same dtype.
 
     Args:
-        X: the examples, some numbers of which may be missing.
-        values: the same with all of them, (n, *shape).
+        X: the original examples, possibly with missing values.
+        values: the imputed examples (n, *shape).
     """
     if is_a(X, "pandas", "DataFrame"):
         return _pandas(X, values)
     if is_a(X, "polars", "DataFrame"):
         return _polars(X, values)
-    half = isinstance(X, np.ndarray) and X.dtype.kind == "f"  # float16, which is computed with as float32
-    return values.astype(X.dtype, copy=False) if half else values
+    floating = isinstance(X, np.ndarray) and X.dtype.kind == "f"  # such as float16, which is computed as float32
+    return values.astype(X.dtype, copy=False) if floating else values
 
 
 def _pandas(frame: Any, values: Array) -> Any:
     import pandas
 
-    columns = [frame.iloc[:, place] for place in range(frame.shape[1])]  # names may come twice
-    made = pandas.concat([_column(column, new) for column, new in zip(columns, values.T, strict=True)], axis=1)
-    made.columns = frame.columns
-    return made
+    columns = [frame.iloc[:, number] for number in range(frame.shape[1])]  # by number: names may occur twice
+    result = pandas.concat([_column(column, new) for column, new in zip(columns, values.T, strict=True)], axis=1)
+    result.columns = frame.columns
+    return result
 
 
 def _column(column: Any, new: Array) -> Any:
-    """A column as it is, unless numbers of it are missing; their type stays if it has room for fractions."""
+    """A column with imputed values, unchanged if none was missing. A floating-point dtype is kept."""
     if not column.isna().any():
         return column
-    real = isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
-    return type(column)(new.astype(column.dtype) if real else new, index=column.index)
+    floating = isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
+    return type(column)(new.astype(column.dtype) if floating else new, index=column.index)
 
 
 def _polars(frame: Any, values: Array) -> Any:

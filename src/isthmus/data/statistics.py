@@ -1,4 +1,4 @@
-"""What `fit` has to know of all examples, gathered in one pass over their rows."""
+"""Statistics of all examples that `fit` needs, computed in one pass over the rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.missing import count, largest, least, total
+from isthmus.data.missing import count_observed, nanmax, nanmin, nansum
 from isthmus.data.validation import LARGEST, Examples, Missing, blocks, check_finite
 from isthmus.errors import DataError
 
-__all__ = ["DataStatistics", "Fingerprint"]
+__all__ = ["DataStatistics", "Fingerprint", "broadcasts"]
 
 Array = npt.NDArray[Any]
 Axes = tuple[int, ...]
@@ -22,7 +22,7 @@ Check = Callable[[Array, int], None]
 
 
 class Fingerprint:
-    """A hash of the shape, type and bytes of an array, whose blocks of rows are added in their order."""
+    """A hash of the shape, dtype and bytes of an array. Its blocks of rows are added in order."""
 
     def __init__(self, values: Array) -> None:
         self.hash = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
@@ -32,37 +32,37 @@ class Fingerprint:
         self.hash.update(np.ascontiguousarray(block).data)
 
     def hexdigest(self) -> str:
-        """The hash of what was added."""
+        """The hash of all added rows."""
         return self.hash.hexdigest()
 
     @classmethod
     def of(cls, values: Array) -> str:
         """The hash of a whole array."""
-        found = cls(values)
+        fingerprint = cls(values)
         for _, block in blocks(values):
-            found.add(block)
-        return found.hexdigest()
+            fingerprint.add(block)
+        return fingerprint.hexdigest()
 
 
 class DataStatistics:
-    """Ranges, sums and counts of examples (n, *shape): one pass over their rows gathers all that was announced.
+    """Minima, maxima, sums and counts of examples (n, *shape). One pass over the rows computes all that the constructor requests.
 
-    What was not announced takes a pass of its own when it is first asked for. Axes name what is reduced: (0,) gives a figure for each
-    feature, all axes give one figure. A range over some axes is also known over more axes. A sum is not: the order of additions decides
-    its last bits, which have to be those of a sum over the axes that were asked for.
+    A statistic that was not requested takes another pass at its first use. `axes` are the axes that are reduced: (0,) gives one value for
+    each feature, all axes give one value. Minima over some axes also give those over more axes. Sums do not: their last bits depend on
+    the order of the additions, so each sum is computed over exactly its axes.
 
-    Squares around the mean take a second pass (`squares`), since the mean is known only after the first. A one-pass variance would
-    round otherwise, and change every scaling in its last bits.
+    `squares` always takes another pass, since it needs the mean. A one-pass variance has other rounding errors, and would change the last
+    bits of every scaling.
 
     Args:
-        values: the examples. NaN stands for a number that is missing.
-        ranges, sums: the axes over which least and largest, and sums and counts, will be asked for.
-        check: is called with a block of rows and the number of its first row, if not all of its numbers are finite in float32.
-        fingerprint: whether the hash will be asked for.
+        values: the examples, with at least one value. NaN is a missing value.
+        ranges: the axes for which `min_max` is requested.
+        sums: the axes for which `sums` is requested.
+        check: called with a block of rows and the number of its first row, if a value of the block is not finite in float32.
+        fingerprint: whether `fingerprint` is requested.
 
-    Attributes:
-        complete: whether all numbers are there, and finite in float32.
-        whole: whether all numbers that are there are whole; looked for only as long as they lie within 0 ... 255.
+    Raises:
+        DataError: there is no value.
     """
 
     def __init__(
@@ -74,12 +74,16 @@ class DataStatistics:
         check: Check | None = None,
         fingerprint: bool = False,
     ) -> None:
+        if not np.size(values):
+            raise DataError(
+                f"X is an empty array of shape {np.shape(values)}: pass at least one example and one feature"
+            )
         self.values, self.check, self.hash = values, check, Fingerprint(values) if fingerprint else None
-        self._ends: dict[Axes, tuple[Array, Array]] = {}
+        self._ranges: dict[Axes, tuple[Array, Array]] = {}
         self._sums: dict[Axes, tuple[Array, Array]] = {}
-        self._complete, self._whole = True, True
+        self._all_finite, self._all_integers = True, True
         if ranges or sums or fingerprint or (check is not None and values.dtype.kind == "f"):
-            self._gather(_finest(ranges), dict.fromkeys(sums))
+            self._read(_common_axes(ranges), dict.fromkeys(sums))
 
     @classmethod
     def checked(
@@ -91,10 +95,10 @@ class DataStatistics:
         sums: Collection[Axes] = (),
         fingerprint: bool = False,
     ) -> DataStatistics:
-        """The statistics of examples whose shape is known to be right, and whose numbers are checked meanwhile.
+        """The statistics of examples with a valid shape. The same pass checks their values.
 
         Raises:
-            DataError: a number is NaN, unless it may be missing, infinite or too large for float32.
+            DataError: a value is infinite, too large for float32, or NaN where `missing` is "error".
         """
 
         def check(block: Array, begin: int) -> None:
@@ -103,114 +107,124 @@ class DataStatistics:
         return cls(examples.values, ranges=ranges, sums=sums, check=check, fingerprint=fingerprint)
 
     @property
-    def complete(self) -> bool:
-        """Whether all numbers are there, and finite in float32."""
-        self._need_ends()
-        return self._complete
+    def all_finite(self) -> bool:
+        """Whether all values are finite in float32, and none is missing."""
+        self._need_ranges()
+        return self._all_finite
 
     @property
-    def whole(self) -> bool:
-        """Whether all numbers that are there are whole; looked for only as long as they lie within 0 ... 255."""
-        self._need_ends()
-        return self._whole
+    def all_integers(self) -> bool:
+        """Whether all observed values are integers from 0 to 255. Other ranges are not searched."""
+        self._need_ranges()
+        return self._all_integers
 
-    def ends(self, axes: Axes) -> tuple[Array, Array]:
-        """The least and the largest numbers over some axes, in the type of the examples; NaN where all are missing."""
-        finer = next((each for each in self._ends if set(each) <= set(axes)), None)
-        if finer is None:
-            self._gather(axes)
-            finer = axes
-        low, high = self._ends[finer]
-        return least(low, axes), largest(high, axes)
+    def min_max(self, axes: Axes) -> tuple[Array, Array]:
+        """The minima and maxima over axes, in the dtype of the examples; NaN where all values are missing."""
+        known = next((each for each in self._ranges if set(each) <= set(axes)), None)
+        if known is None:
+            self._read(axes)
+            known = axes
+        low, high = self._ranges[known]
+        return nanmin(low, axes), nanmax(high, axes)
 
-    def ends_for(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        """The least and the largest numbers over axes along which figures of a shape, broadcast to examples, are the same."""
-        kept = {axes: tuple(n for axis, n in enumerate(self.values.shape) if axis not in axes) for axes in self._ends}
-        fitting_axes = (axes for axes, each in kept.items() if np.broadcast_shapes(each, shape) == each)
-        return self.ends(next(fitting_axes, (0,)))
+    def min_max_for(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """The minima and maxima of all values that share an element of an array of this shape when it is broadcast to the examples.
+
+        Args:
+            shape: a shape that broadcasts to that of an example.
+        """
+        left = {axes: tuple(n for axis, n in enumerate(self.values.shape) if axis not in axes) for axes in self._ranges}
+        fitting = (axes for axes, each in left.items() if broadcasts(shape, each))
+        return self.min_max(next(fitting, (0,)))
 
     def sums(self, axes: Axes) -> tuple[Array, Array]:
-        """The sums over some axes, in double precision, and how many numbers each has."""
+        """The sums of the observed values over axes, in double precision, and the number of these values."""
         if axes not in self._sums:
-            self._gather(None, (axes,))
+            self._read(None, (axes,))
         return self._sums[axes]
 
-    def squares(self, axes: Axes, middle: Array, unit: Array) -> Array:
-        """The sums of ((x - middle) / unit)² over some axes, in double precision. This reads the examples again."""
-        found: Array = sum(
-            (total(np.square((block.astype(np.float64) - middle) / unit), axes) for _, block in blocks(self.values)),
+    def squares(self, axes: Axes, center: Array, unit: Array) -> Array:
+        """The sums of ((x - center) / unit)² over axes, in double precision. This reads the examples again."""
+        sums: Array = sum(
+            (nansum(np.square((block.astype(np.float64) - center) / unit), axes) for _, block in blocks(self.values)),
             np.zeros(()),
         )
-        return found
+        return sums
 
     def means(self, examples: Examples) -> Array:
-        """The mean of each number of an example over those that have it, (*shape), in double precision.
+        """The mean of each feature over its observed values, (*shape), in double precision.
 
         Raises:
-            DataError: no example has it: nothing is known of it.
+            DataError: a feature is missing in every example.
         """
         sums, counts = self.sums((0,))
-        never = np.argwhere(counts == 0)
-        if len(never):
+        unobserved = np.argwhere(counts == 0)
+        if len(unobserved):
             raise DataError(
-                f"{examples.at.feature(tuple(map(int, never[0])))} of {examples.at.file or 'X'} is missing in every row: "
+                f"{examples.at.feature(tuple(map(int, unobserved[0])))} of {examples.at.file or 'X'} is missing in every row: "
                 "drop it"
             )
-        middle: Array = sums / counts
-        return middle
+        means: Array = sums / counts
+        return means
 
     def fingerprint(self) -> str:
         """The hash of the examples."""
         return Fingerprint.of(self.values) if self.hash is None else self.hash.hexdigest()
 
-    def _need_ends(self) -> None:
-        """Reads the examples, unless their ranges are known."""
-        if not self._ends:
-            self._gather(tuple(range(self.values.ndim)))
+    def _need_ranges(self) -> None:
+        """Reads the examples, unless a minimum is known."""
+        if not self._ranges:
+            self._read(tuple(range(self.values.ndim)))
 
-    def _gather(self, axes: Axes | None, sums: Collection[Axes] = ()) -> None:
-        """One pass over the rows."""
-        found: dict[Axes, tuple[Array, Array]] = {}
-        ends: tuple[Array, Array] | None = None
+    def _read(self, axes: Axes | None, sums: Collection[Axes] = ()) -> None:
+        """Reads all rows once, and stores minima and maxima over `axes` and sums over each of `sums`."""
+        totals: dict[Axes, tuple[Array, Array]] = {}
+        ranges: tuple[Array, Array] | None = None
         over = tuple(range(self.values.ndim)) if axes is None else axes
         for begin, block in blocks(self.values):
             with np.errstate(invalid="ignore"):
                 low, high = block.min(over, keepdims=True), block.max(over, keepdims=True)
-            finite = bool(low.min() >= -LARGEST and high.max() <= LARGEST)  # false for NaN too
+            finite = bool(low.min() >= -LARGEST and high.max() <= LARGEST)  # False for NaN too
             if not finite:
                 if self.check is not None:
                     self.check(block, begin)
-                self._complete = False
-                low, high = (np.expand_dims(of(block, over), over) for of in (least, largest))
-            self._look_for_fractions(block, low, high)
-            ends = (low, high) if ends is None else (np.fmin(ends[0], low), np.fmax(ends[1], high))
+                self._all_finite = False
+                low, high = (np.expand_dims(of(block, over), over) for of in (nanmin, nanmax))
+            self._search_fractions(block, low, high)
+            ranges = (low, high) if ranges is None else (np.fmin(ranges[0], low), np.fmax(ranges[1], high))
             for each in sums:
-                sum_, counts = found.get(each, (np.zeros(()), np.zeros((), np.int64)))
-                found[each] = sum_ + total(block, each), counts + _counted(block, each, finite)
+                sum_, counts = totals.get(each, (np.zeros(()), np.zeros((), np.int64)))
+                totals[each] = sum_ + nansum(block, each), counts + _counts(block, each, finite)
             if self.hash is not None:
                 self.hash.add(block)
-        self._sums |= found
-        if ends is not None:
-            self._ends[over] = ends
+        self._sums |= totals
+        if ranges is not None:
+            self._ranges[over] = ranges
 
-    def _look_for_fractions(self, block: Array, low: Array, high: Array) -> None:
-        """Notes where a number is not whole."""
-        if not self._whole or block.dtype.kind != "f":
+    def _search_fractions(self, block: Array, low: Array, high: Array) -> None:
+        """Updates `all_integers` with a block."""
+        if not self._all_integers or block.dtype.kind != "f":
             return
-        if np.isnan(least(low)):  # all of the block is missing
+        if np.isnan(nanmin(low)):  # the whole block is missing
             return
-        within = bool(least(low) >= 0 and largest(high) <= 255)
-        self._whole = within and not bool((np.floor(block) < block).any())  # what is missing is neither whole nor not
+        within = bool(nanmin(low) >= 0 and nanmax(high) <= 255)
+        self._all_integers = within and not bool((np.floor(block) < block).any())  # False for NaN
 
 
-def _counted(block: Array, axes: Axes, finite: bool) -> Array:
-    """How many numbers there are along some axes; known without looking where all are finite."""
+def broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of a shape broadcasts to the target shape."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(size in {1, wanted} for size, wanted in pairs)
+
+
+def _counts(block: Array, axes: Axes, finite: bool) -> Array:
+    """The number of observed values over axes. A block of finite values is not read."""
     if not finite:
-        return count(block, axes)
-    kept = tuple(size for axis, size in enumerate(block.shape) if axis not in axes)
-    return np.full(kept, math.prod(block.shape[axis] for axis in axes))
+        return count_observed(block, axes)
+    left = tuple(size for axis, size in enumerate(block.shape) if axis not in axes)
+    return np.full(left, math.prod(block.shape[axis] for axis in axes))
 
 
-def _finest(ranges: Collection[Axes]) -> Axes | None:
-    """The axes that all have: ranges over those tell the ranges over each."""
+def _common_axes(ranges: Collection[Axes]) -> Axes | None:
+    """The axes that all requests have in common. Minima over these give the minima of each request."""
     return tuple(sorted(set.intersection(*map(set, ranges)))) if ranges else None

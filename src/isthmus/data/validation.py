@@ -1,4 +1,4 @@
-"""Any examples a user passes, as one checked array: the edge where NaN, text, wrong shapes and the like are stopped."""
+"""Validation of the examples that a user passes: NaN, text, wrong shapes and other invalid input are errors here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
 from isthmus.data.locations import Positions, position
 from isthmus.data.memmap import release_pages
-from isthmus.data.non_numeric import held, no_numbers
+from isthmus.data.non_numeric import non_numeric_error, non_numeric_type
 from isthmus.errors import DataError
 
 __all__ = [
@@ -32,26 +32,26 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
-Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that loss and scaling leave out
+Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that loss and scaling exclude
 
-BLOCK = 1 << 22  # numbers looked at together
+BLOCK = 1 << 22  # values in a block
 _LISTED = 10  # fields in a message
-LARGEST = float(np.finfo(np.float32).max)  # of the numbers that are taken
+LARGEST = float(np.finfo(np.float32).max)  # the largest valid value
 
 
-class _NoNumberError(DataError, TypeError):
-    """An object that is no number; scikit-learn asks for a TypeError."""
+class _NotANumberError(DataError, TypeError):
+    """An object is not a number. scikit-learn's estimator checks require a TypeError."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Checked examples.
+    """Validated examples.
 
     Attributes:
-        values: (n, *shape) with at least one axis in shape; real, finite or, where that is allowed, NaN; in native byte order.
-        columns: the names of the features when a data frame brought them, else None.
-        kind: what the axes mean, where the source of the examples says it, else None.
-        places: where they stand, for messages; None where that is nowhere but in memory.
+        values: (n, *shape) with at least one axis in shape; real and finite, or NaN where that is allowed; in native byte order.
+        columns: the feature names if the examples came from a data frame, else None.
+        kind: the kind of the data if the source states it, else None.
+        positions: the locations of the examples in their file, for messages; None for examples in memory.
     """
 
     values: Array
@@ -61,14 +61,17 @@ class Examples:
 
     @property
     def at(self) -> Positions:
-        """Where they stand."""
+        """The locations of the examples, for messages."""
         return self.positions or Positions(self.columns)
 
     def some(self, rows: Any) -> Examples:
-        """Those of some rows, a slice or their numbers.
+        """A subset of the examples.
 
         Args:
             rows: a slice, or row numbers counted from 0.
+
+        Returns:
+            The selected examples, which keep their locations.
         """
         return Examples(self.values[rows], self.columns, self.kind, self.at.some(rows))
 
@@ -76,25 +79,25 @@ class Examples:
 def as_examples(
     X: Any, *, minimum: int = 1, missing: Missing | None = None, shape: tuple[int, ...] | None = None
 ) -> Examples:
-    """Check what a user passes as examples, once, and hand it on as an array.
+    """Validates examples and converts them to an array.
 
-    Takes NumPy arrays, memory maps, torch tensors, pandas and polars frames, pyarrow tables, and nested lists. Integers, float32 and
-    float64 keep their type; bool becomes uint8, float16 float32, numbers in object arrays float64. Nothing is copied
-    that need not be: a memory map stays one, and is looked through block by block.
+    Accepts NumPy arrays, memory maps, torch tensors, pandas and polars frames, pyarrow tables, and nested lists. Integers, float32 and
+    float64 keep their dtype. bool becomes uint8, float16 becomes float32, and numbers in object arrays become float64. Data are copied
+    only for a conversion: a memory map stays a memory map, and is checked block by block.
 
     Args:
-        X: (n, *shape) examples, at least two axes.
-        minimum: how many examples there must be.
-        missing: "allow" lets NaN through, which stands for a number that is missing; "error" says that there is such a choice.
-        shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
+        X: examples (n, *shape) with at least two axes.
+        minimum: the smallest valid number of examples.
+        missing: "allow" accepts NaN as a missing value; with "error" the message on NaN suggests "allow"; None: NaN is an error.
+        shape: the shape of an example if it is known. A pair of arrays of this shape is two examples; otherwise it is ambiguous.
 
     Returns:
-        The examples (n, *shape), with the names of their columns where there are some.
+        The examples (n, *shape), with column names if X has any.
 
     Raises:
-        DataError: X is no array, sparse, structured, complex, text, dates, a frame in which a name comes twice, has one axis, no features,
-            objects that are no numbers (a TypeError too),
-            too few examples, or numbers that are NaN, infinite or too large for float32; the sentence names row and column.
+        DataError: X is not an array, or is sparse, structured or complex; it holds text, dates or objects (also a TypeError); a frame
+            has a column name twice; there is only one axis, no feature, or too few examples; or a value is NaN, infinite or too large
+            for float32. The message names row and column.
     """
     examples = shaped_examples(X, minimum=minimum, shape=shape)
     if examples.values.dtype.kind == "f":
@@ -104,7 +107,7 @@ def as_examples(
 
 
 def shaped_examples(X: Any, *, minimum: int = 1, shape: tuple[int, ...] | None = None) -> Examples:
-    """`as_examples` without a look at the numbers, for callers that look at each block of them anyway."""
+    """`as_examples` without the check of the values, for callers that check each block as they read it."""
     raw = _unwrap(X, shape)
     values = _numeric(raw)
     _check_shape(values, minimum)
@@ -112,14 +115,14 @@ def shaped_examples(X: Any, *, minimum: int = 1, shape: tuple[int, ...] | None =
 
 
 def _kind(X: Any) -> Kind | None:
-    """What the axes of X mean, if X says it."""
+    """The kind of the data if X states it."""
     if isinstance(X, Examples):
         return X.kind or _kind(X.values)
     return "images" if isinstance(X, ImageArray) else None
 
 
 def _unwrap(X: Any, shape: tuple[int, ...] | None) -> Unwrapped:
-    """The array within X and the names of its columns."""
+    """The array in X and its column names."""
     if isinstance(X, Examples):
         return Unwrapped(X.values, X.columns)
     if isinstance(X, Dataset):
@@ -128,40 +131,40 @@ def _unwrap(X: Any, shape: tuple[int, ...] | None) -> Unwrapped:
 
 
 def _numeric(raw: Unwrapped) -> Array:
-    """The same numbers in a type the models take: integers, float32 or float64, in native byte order."""
+    """The values in a dtype that models accept: integers, float32 or float64, in native byte order."""
     values = raw.values
     if values.dtype == object:
         values = _from_objects(raw)
     kind = values.dtype.kind
     if kind == "c":
-        raise DataError("Complex data not supported: pass real and imaginary parts as features of their own")
+        raise DataError("Complex data not supported: pass real and imaginary parts as separate features")
     if kind in "SU":
         first = values.reshape(-1)[0] if values.size else ""
-        raise DataError(f"X holds text (the first value is {str(first)!r}): turn it into numbers first")
+        raise DataError(f"X holds text (the first value is {str(first)!r}): convert it to numbers first")
     if kind in "mM" and values.size:
-        place = np.unravel_index(int(np.argmin(np.isnat(values))), values.shape)
-        row = tuple(values[place[0]]) if values.ndim == 2 else ()
-        raise no_numbers(tuple(map(int, place)), values[place], raw.columns, row, raw.leave_out)
+        index = np.unravel_index(int(np.argmin(np.isnat(values))), values.shape)
+        row = tuple(values[index[0]]) if values.ndim == 2 else ()
+        raise non_numeric_error(tuple(map(int, index)), values[index], raw.columns, row, raw.leave_out)
     if values.dtype.names:
         fields = ", ".join(map(repr, values.dtype.names[:_LISTED])) + (
             ", ..." if len(values.dtype.names) > _LISTED else ""
         )
         raise DataError(
-            f"X is a structured array with the fields {fields}: pass its numbers as columns, "
+            f"X is a structured array with the fields {fields}: pass its fields as columns, "
             "numpy.lib.recfunctions.structured_to_unstructured(X)"
         )
     if kind not in "biuf":
-        raise DataError(f"X holds {values.dtype} values: turn them into numbers first")
+        raise DataError(f"X holds {values.dtype} values: convert them to numbers first")
     if kind == "b":
         return values.astype(np.uint8)
     if kind == "f" and values.dtype.itemsize not in (4, 8):
-        with np.errstate(over="ignore"):  # what overflows is infinite, and found by the check
+        with np.errstate(over="ignore"):  # overflow gives infinity, which the check finds
             return values.astype(np.float32 if values.dtype.itemsize == 2 else np.float64)
     return values.astype(values.dtype.newbyteorder("="), copy=False, subok=True)
 
 
 def _from_objects(raw: Unwrapped) -> Array:
-    """Objects that are real numbers, as float64; None and pandas' NA become NaN, which the check then names."""
+    """An array of objects as float64. None and pandas.NA become NaN, which is checked later."""
     values, columns = raw.values, raw.columns
     if not values.ndim:
         raise DataError(
@@ -171,23 +174,25 @@ def _from_objects(raw: Unwrapped) -> Array:
         raise DataError("X is an array of arrays of different shapes: give every example the same shape")
     missing = getattr(sys.modules.get("pandas"), "NA", None)
     numbers = np.empty(values.shape, np.float64)
-    for place, value in np.ndenumerate(values):
+    for index, value in np.ndenumerate(values):
         if value is None or value is missing:
-            numbers[place] = np.nan
+            numbers[index] = np.nan
         elif isinstance(value, complex | np.complexfloating):
-            raise DataError(f"Complex data not supported: {position(place, columns)} of X is {value}")
-        elif not isinstance(value, int | float) and held(value) is not None:
-            raise no_numbers(place, value, columns, tuple(values[place[0]]) if values.ndim == 2 else (), raw.leave_out)
+            raise DataError(f"Complex data not supported: {position(index, columns)} of X is {value}")
+        elif not isinstance(value, int | float) and non_numeric_type(value) is not None:
+            raise non_numeric_error(
+                index, value, columns, tuple(values[index[0]]) if values.ndim == 2 else (), raw.leave_out
+            )
         else:
             try:
-                numbers[place] = value
+                numbers[index] = value
             except OverflowError as error:
                 raise DataError(
-                    f"Input X contains a number too large for float32: {position(place, columns)}; rescale that feature"
+                    f"Input X contains a number too large for float32: {position(index, columns)}; rescale that feature"
                 ) from error
             except (TypeError, ValueError) as error:
-                what = f"{position(place, columns)} of X is a {type(value).__name__}"
-                raise _NoNumberError(
+                what = f"{position(index, columns)} of X is a {type(value).__name__}"
+                raise _NotANumberError(
                     f"{what}: an argument must be neither an object nor a string but a number"
                 ) from error
     return numbers
@@ -208,19 +213,25 @@ def _check_shape(values: Array, minimum: int) -> None:
 
 
 def check_finite(block: Array, begin: int, positions: Positions, missing: Missing | None) -> None:
-    """`DataError` at the first NaN, infinity or number beyond float32 of some rows, the first of which has a number.
+    """Raises `DataError` at the first NaN, infinity or value too large for float32 of a block.
 
-    A block without any costs its minimum and maximum.
+    A valid block costs one minimum and one maximum.
+
+    Args:
+        block: (k, *shape) some rows of the examples.
+        begin: the number of the first row.
+        positions: the locations of all examples, for the message.
+        missing: see `as_examples`.
     """
     with np.errstate(invalid="ignore"):
-        sound = block.min() >= -LARGEST and block.max() <= LARGEST  # false for NaN too
-    if sound:
+        valid = block.min() >= -LARGEST and block.max() <= LARGEST  # False for NaN too
+    if valid:
         return
-    unsound = np.abs(block) > LARGEST if missing == "allow" else ~(np.abs(block) <= LARGEST)
-    if not unsound.any():
+    invalid = np.abs(block) > LARGEST if missing == "allow" else ~(np.abs(block) <= LARGEST)
+    if not invalid.any():
         return
-    wrong = np.argwhere(unsound)[0]
-    value, where = block[tuple(wrong)], positions((begin + int(wrong[0]), *map(int, wrong[1:])))
+    first = np.argwhere(invalid)[0]
+    value, where = block[tuple(first)], positions((begin + int(first[0]), *map(int, first[1:])))
     if np.isnan(value):
         choices = "impute it, drop the row, or pass missing='allow'" if missing else "impute it or drop the row"
         raise DataError(f"Input X contains NaN: {where}; {choices}")
@@ -230,7 +241,12 @@ def check_finite(block: Array, begin: int, positions: Positions, missing: Missin
 
 
 def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
-    """Runs of rows, each a multiple of some number but the last, and where they begin; pages of a memory map are given back after each."""
+    """Yields blocks of rows with the number of their first row. After each, the pages of a memory map are released.
+
+    Args:
+        values: (n, *shape).
+        multiple: the number of rows of each block, except the last one, is a multiple of it.
+    """
     rows = multiple * max(1, BLOCK * len(values) // (values.size * multiple))
     for begin in range(0, len(values), rows):
         yield begin, np.asarray(values[begin : begin + rows])

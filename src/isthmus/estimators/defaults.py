@@ -33,6 +33,7 @@ from isthmus.scaling import (
     axes_of,
     choose,
     extent,
+    fit_affine,
     shared_by,
     wide_enough,
     within_unit,
@@ -180,7 +181,7 @@ def resolve_defaults(
     resolved, unit_interval = _resolved_kind(examples, kind), _requires_unit_interval(given)
     n_features = math.prod(values.shape[1:])
     scaling = choose(statistics, resolved, unit_interval) if isinstance(given["scaling"], str) else given["scaling"]
-    affine = scaling.fit_statistics(statistics)
+    affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(
         given["corruption"], str
     )  # even a large code cannot copy masked values
@@ -205,7 +206,9 @@ def kind_warning(statistics: DataStatistics, chosen: ResolvedComponents) -> str:
     """A warning if the examples could be images and are treated as another kind; else an empty text."""
     assert chosen.extent is not None
     low, high = float(chosen.extent.least.min()), float(chosen.extent.largest.max())
-    if chosen.kind == "images" or not seem_images(chosen.shape, low, high, statistics.whole and statistics.complete):
+    if chosen.kind == "images" or not seem_images(
+        chosen.shape, low, high, statistics.all_integers and statistics.all_finite
+    ):
         return ""
     columns = "rows of a table, with a scale for each column"
     treated_as = columns if chosen.kind == "table" else "windows of series, whose last axis is channels"
@@ -226,7 +229,7 @@ def rounding_warning(statistics: DataStatistics, chosen: ResolvedComponents, col
     constant = chosen.extent.least == chosen.extent.largest
     if not constant.any():
         return ""
-    low, high = statistics.ends(axes_of(shared_by(chosen.kind, values.ndim), values.ndim))
+    low, high = statistics.min_max(axes_of(shared_by(chosen.kind, values.ndim), values.ndim))
     positions = np.argwhere(constant & (high > low))
     if not len(positions):
         return ""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.memmap import Rows
-from isthmus.data.missing import count, total
+from isthmus.data.missing import count_observed, nansum
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
@@ -139,7 +139,7 @@ class Scorer:
             code = CodeDensity.fit(ae.transform(known).astype(np.float64), seed)
         if kind == "error":
             errors = cls(kind)._errors(ae, unseen)
-            return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count(errors))))
+            return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count_observed(errors))))
         return cls(kind, weights, code, error)
 
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
@@ -230,5 +230,5 @@ def feature_errors(ae: Autoencoder, values: Array) -> Doubles:
     sums, counts = np.zeros(ae.shape_), np.zeros(ae.shape_)
     for _, block in blocks(values):
         here = squares(ae, block)
-        sums, counts = sums + total(here, 0), counts + count(here, 0)
+        sums, counts = sums + nansum(here, 0), counts + count_observed(here, 0)
     return sums / np.maximum(counts, 1)

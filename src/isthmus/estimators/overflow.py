@@ -50,7 +50,7 @@ class ComputableRange:
     @classmethod
     def codes(cls, positions: Positions | None = None) -> Self:
         """The range for codes."""
-        return cls(np.zeros(()), np.ones(()), None, replace(positions or Positions(), what="code"))
+        return cls(np.zeros(()), np.ones(()), None, replace(positions or Positions(), row_name="code"))
 
     def check_inputs(self, rows: Array, begin: int) -> None:
         """`DataError` if a row has a value outside the range. `begin` is the index of the first row."""
@@ -94,7 +94,7 @@ class ComputableRange:
             training_range = f" from the training data ({low:g} to {high:g})"
         value = float(rows[tuple(int(each) for each in place)])
         return DataError(
-            f"{where} is {value:g}, too far{training_range} to compute with: correct it, or drop the {self.positions.what}"
+            f"{where} is {value:g}, too far{training_range} to compute with: correct it, or drop the {self.positions.row_name}"
         )
 
 

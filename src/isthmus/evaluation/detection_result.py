@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isthmus.data.kinds import as_images
 from isthmus.data.labels import plain
 from isthmus.data.memmap import Rows
-from isthmus.data.missing import gaps
+from isthmus.data.missing import count_missing
 from isthmus.errors import RecordError
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
@@ -198,7 +198,7 @@ def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n:
     values = Rows(ae._examples(X, computable="all", still=True))
     originals = values(np.sort(picked))[np.argsort(np.argsort(picked))]  # read in order, as a memory map wants it
     contributions, reconstructions = detector.contributions(originals), restored(ae, originals)
-    if gaps(originals):
+    if count_missing(originals):
         originals = np.where(np.isnan(originals), reconstructions, originals).astype(originals.dtype)
     originals = as_images(originals) if ae.kind_ == "images" else originals
     return Extremes(picked, n, originals, reconstructions, contributions)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.labels import class_labels
-from isthmus.data.missing import gaps
+from isthmus.data.missing import count_missing
 from isthmus.data.sentinels import sentinels
 from isthmus.data.validation import Examples, blocks, shaped_examples
 from isthmus.errors import DataError
@@ -151,4 +151,4 @@ def checked(ae: Autoencoder, X: Any, name: str) -> Array:
     what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
     check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)
     values = ae._examples(Examples(examples.values, positions=examples.positions))
-    return ae.impute(values) if ae.missing == "allow" and gaps(values) else values
+    return ae.impute(values) if ae.missing == "allow" and count_missing(values) else values

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isthmus.data import as_examples
 from isthmus.data.memmap import Rows
-from isthmus.data.missing import gaps
+from isthmus.data.missing import count_missing
 from isthmus.data.options import ReadOptions
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -87,7 +87,7 @@ def compare(
         early_stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
         X, train, changes = _common_held_out(folders, origin, missing, early_stopped)
     examples = as_examples(X, missing=missing, shape=loaded[0].shape_)
-    n_missing = gaps(examples.values)
+    n_missing = count_missing(examples.values)
     for name, ae in zip(names, loaded, strict=True):
         _check_fit(name, ae, examples, n_missing)
     evaluations = tuple(evaluate(ae, X, train=train) for ae in loaded)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isthmus.data import Dataset, names
 from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
-from isthmus.data.missing import gaps
+from isthmus.data.missing import count_missing
 from isthmus.data.options import Reused
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError
@@ -195,7 +195,7 @@ def held_out(dataset: Dataset, part: Split) -> Dataset:
 
 def imputed(ae: Autoencoder, part: Split) -> Split:
     """The same split with missing values imputed by the autoencoder; of the training examples at most 100,000, drawn at random."""
-    if not gaps(part.train) + gaps(part.test):
+    if not count_missing(part.train) + count_missing(part.test):
         return part
     rows = random_subset(len(part.train), _MAX_IMPUTED)
     labels = None if part.train_labels is None else np.asarray(part.train_labels)[rows]

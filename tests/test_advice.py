@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def rows(n: int, directions: int, seed: int = 0) -> Array:
     return random.normal(size=(n, directions)) @ np.random.default_rng(9).normal(size=(directions, 12))
 
 
+@cache
 def found(bottleneck: Any, n: int = 400, directions: int = 4, noise: float = 0.05, **choices: Any) -> Evaluation:
     """An autoencoder really trained, and looked at on 200 other examples."""
     X, new = (rows(count, directions, seed) for count, seed in ((n, 0), (200, 1)))

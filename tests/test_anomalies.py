@@ -84,7 +84,7 @@ def test_planted_anomalies_are_told_as_well_as_scikit_learn_tells_them() -> None
     assert ours > max(theirs, 0.95)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.2])
+@pytest.mark.parametrize("rate", [0.05, pytest.param(0.2, marks=pytest.mark.thorough)])
 def test_a_normal_example_is_called_anomalous_no_more_often_than_promised(linear: Autoencoder, rate: float) -> None:
     """Over 300 draws of the calibrating rows; n = 29 of them make k / (n + 1) = 1/30 and 6/30."""
     alarms, least = [], []

@@ -76,6 +76,7 @@ print(kept, faults())
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
 def test_memory_of_a_step_is_kept_for_the_next_unless_the_user_set_it_otherwise() -> None:
     def faults(**settings: str) -> list[int]:

@@ -57,12 +57,13 @@ def same(one: Path, other: Path) -> None:
 # Nobody reads what is printed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param("@ | head -1", "standard output (Broken pipe); all else is done", marks=pytest.mark.thorough),
+        ("@ | head -1", "standard output (Broken pipe); all else is done"),
         ("@ > /dev/full", "standard output (No space left on device); all else is done"),
-        pytest.param("@ >&- 2>&- <&-", "", marks=pytest.mark.thorough),
+        ("@ >&- 2>&- <&-", ""),
     ],
 )
 def test_a_training_goes_on_when_nobody_reads_what_it_prints(line: str, said: str, whole: Path, tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def test_a_file_is_written_although_its_table_cannot_be_printed(whole: Path, tmp
     assert (tmp_path / "a" / "report.html").is_file()
 
 
+@pytest.mark.thorough
 def test_a_mistake_keeps_its_exit_code(tmp_path: Path) -> None:
     assert shell("@ 2> /dev/full", "train", "nonsense=1", cwd=tmp_path).returncode == 2
 
@@ -166,6 +168,7 @@ with run_folder.reserve_folder(Path("r")):
 """
 
 
+@pytest.mark.thorough
 def test_a_killed_process_keeps_nobody_out(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -200,9 +203,8 @@ def test_a_folder_that_was_taken_meanwhile_is_passed_over(tmp_path: Path, monkey
 # The system gives little
 
 
-@pytest.mark.parametrize(
-    "home", [pytest.param("-u HOME -u TMPDIR", marks=pytest.mark.thorough), "HOME=/proc TMPDIR=/nonexistent"]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("home", ["-u HOME -u TMPDIR", "HOME=/proc TMPDIR=/nonexistent"])
 def test_a_poor_world_is_enough(home: str, whole: Path, tmp_path: Path) -> None:
     world = "LANG=C LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 TERM=dumb COLUMNS=1 LINES=1"
     done = shell(f"ulimit -n 32; env {home} {world} @", *TRAIN, "--out", "r", cwd=tmp_path)
@@ -222,6 +224,7 @@ for words in sys.argv[1:]:
 """
 
 
+@pytest.mark.thorough
 def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) -> None:
     """Neither what is imported nor what is called warns of what goes away in a later Python or PyTorch."""
     verbs = [" ".join((*TRAIN, "--out", "r")), "encode r", "plot r traversal", "sample r --method gmm"]

@@ -103,7 +103,7 @@ KINDS: list[dict[str, Any]] = [
     {"architecture": MLP((16,)), "precision": "float64"},
     {"architecture": MLP((16,), tied=True), "likelihood": Normal("learned")},
     {"architecture": Conv((4,))},
-    {"architecture": Conv((4, 4), code="map")},
+    pytest.param({"architecture": Conv((4, 4), code="map")}, marks=pytest.mark.thorough),
     {"architecture": Conv((4, 4), down="stride", up="transpose"), "precision": "bfloat16"},
     {"architecture": own()},
 ]
@@ -392,7 +392,9 @@ def test_scikit_learns_further_checks(name: str) -> None:
 
 
 @pytest.mark.promise(16)
-@pytest.mark.parametrize("name", thorough_where(SANE, lambda name: name == "digits"))
+@pytest.mark.parametrize(
+    "name", thorough_where(SANE, lambda name: name in {"digits", "flat digits", "bytes", "flags", "integers"})
+)
 def test_all_defaults_learn_any_sane_data(name: str) -> None:
     X = SANE[name]
     ae = Autoencoder(random_state=0).fit(X[::2])

@@ -312,6 +312,7 @@ def test_labels_of_examples_with_missing_numbers_are_learned(table: Any) -> None
         finetune(small(Identity(12), epochs=1).fit(X), holes, y)
 
 
+@pytest.mark.thorough
 def test_the_command_line_learns_labels_and_tells_them(tmp_path: Path) -> None:
     train = ("train", "--data", "digits", "epochs=10", "architecture.hidden=64", "bottleneck.size=16", "--out", "run")
     assert cli(*train, cwd=tmp_path).returncode == 0

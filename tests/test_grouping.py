@@ -98,7 +98,7 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.promise(15)
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float64", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("name", "shape"), thorough_where(cases(), lambda case: case[0] == "Conv" and case[1] != (31,))
 )

@@ -281,6 +281,7 @@ def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, g
         assert "trained on 90 labels" in said
 
 
+@pytest.mark.thorough
 @pytest.mark.promise(25)
 def test_figures_do_not_change_when_data_grow(grown: Path, trained: Path) -> None:
     after = json.loads(says("evaluate", str(grown / "run"), "--json"))

@@ -189,6 +189,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.thorough
 def test_training_asks_pytorch_for_no_compiler() -> None:
     """It takes longer to import than everything else together."""
     check = (
@@ -307,7 +308,7 @@ for module in pkgutil.walk_packages(isthmus.__path__, "isthmus."):
     importlib.import_module(module.name)
 from isthmus import data, load, recipes
 from isthmus.evaluation import evaluate
-X = data.mnist().train[:200]
+X = data.mnist().train[:40]
 for recipe in recipes.__all__:
     ae = getattr(recipes, recipe)().set_params(epochs=1, random_state=0).fit(X)
     ae.save(sys.argv[1])

@@ -331,6 +331,7 @@ next(reports), next(reports)
 """
 
 
+@pytest.mark.thorough
 def test_a_training_that_is_left_at_the_end_of_a_program_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -120,6 +120,7 @@ def low_rank(n: int = 400) -> np.ndarray:
     return rng.normal(size=(n, 2)) @ rng.normal(size=(2, 12))
 
 
+@pytest.mark.thorough
 def test_a_linear_autoencoder_completes_what_is_of_low_rank() -> None:
     X = low_rank()
     given = X.copy()

@@ -189,6 +189,7 @@ def test_layers_are_seen_while_they_learn(digits: data.Dataset, capsys: pytest.C
     assert "training: epoch 3" in said
 
 
+@pytest.mark.thorough
 def test_the_command_line_trains_layers_first(tmp_path: Path) -> None:
     words = (
         "train",

@@ -65,6 +65,7 @@ def test_all_figures_are_printed_and_are_plain_json(folder: Path) -> None:
         assert word in done.stdout
 
 
+@pytest.mark.thorough
 def test_other_data_stand_beside_its_own(folder: Path) -> None:
     told = json.loads(run("evaluate", "r", "--data", "other.npz", "--json", cwd=folder).stdout)
     ae, own, other = isthmus.load(folder / "r"), read(folder, "own"), read(folder, "other")
@@ -137,7 +138,7 @@ MEASURE = """<!DOCTYPE html><html><body><iframe id="page" style="width:{width}px
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is here to show a page: install the package chromium")
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [pytest.param(390, marks=pytest.mark.thorough), 1280])
 def test_a_browser_shows_the_page_whole_and_asks_nobody(width: int, folder: Path, tmp_path: Path) -> None:
     assert run("evaluate", "r", "--data", "other.npz", cwd=folder).returncode == 0
     source = (folder / "r/report.html").read_text()

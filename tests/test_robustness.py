@@ -163,6 +163,7 @@ def test_a_linear_autoencoder_cannot_beat_the_linear_map(digits: data.Dataset) -
     )
 
 
+@pytest.mark.thorough
 def test_the_same_random_state_gives_the_same_figures(
     ae: Autoencoder, digits: data.Dataset, result: Robustness
 ) -> None:

@@ -238,6 +238,7 @@ def test_a_bernoulli_likelihood_never_sees_what_has_no_mass(rng: np.random.Gener
     assert x.max() <= 1 + 1e-6
 
 
+@pytest.mark.thorough
 def test_small_numbers_within_zero_and_one_are_learned(rng: np.random.Generator) -> None:
     X = np.abs(rng.normal(size=(300, 2)) @ rng.normal(size=(2, 10))) * 1e-3
     ae = Autoencoder(Identity(6), random_state=0).fit(X)

@@ -80,9 +80,8 @@ def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) 
 
 
 @pytest.mark.promise(11)
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp_path: Path) -> None:
     process = begun("sweep", *TRAIN[1:-1], "bottleneck.size=2,3", "--out", "s", cwd=tmp_path)
     said = stopped(process, number, 3)
@@ -113,6 +112,7 @@ def test_a_second_signal_ends_at_once(first: str, second: str, code: int) -> Non
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.thorough
 @pytest.mark.promise(11)
 def test_only_the_command_line_listens() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -125,6 +125,7 @@ def test_a_command_in_a_run_is_said_only_as_one_of_isthmus() -> None:
     assert RunInfo(command=shlex.join(["isthmus", "\x1b[2J\n"])).quoted_command == r"isthmus $'\033[2J\012'"
 
 
+@pytest.mark.thorough
 def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
     name = "café 猫"
     done = subprocess.run(

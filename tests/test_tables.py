@@ -63,6 +63,7 @@ main()
 """
 
 
+@pytest.mark.thorough
 def test_a_table_that_is_refused_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
     rows = "".join(f"{i};2,{i};613,{i};11,25;no\n" for i in range(160))
     (tmp_path / "x.csv").write_text(

@@ -211,7 +211,7 @@ TABLES: dict[str, Table] = {
     "words that are data as asked": _table("a,b\n1,2\n", "line 1 of .* has 'a'", header=False),
     # names
     "names with blanks around": _table(" a , b\n1,2\n3,4\n", PLAIN),
-    "names twice": _table("a,a,a.1\n1,2,3\n", Right([[1, 2, 3]], ("a", "a.2", "a.1"), ("come twice",))),
+    "names twice": _table("a,a,a.1\n1,2,3\n", Right([[1, 2, 3]], ("a", "a.2", "a.1"), ("repeated column names",))),
     "no name": _table("a,,b\n1,2,3\n", Right([[1, 2, 3]], ("a", "Unnamed: 1", "b"), ("without a name",))),
     "pandas' index, saved twice": _table(
         "Unnamed: 0,a,b\n0,1,2\n1,3,4\n", Right(PLAIN.values, ("a", "b"), ("counts rows",))

@@ -293,7 +293,7 @@ def test_columns_that_cannot_be_used_are_chosen_away_and_the_run_knows_it(tmp_pa
     words = ("--id", "patient", "--drop", "rem*", "--labels", "kind")
     done = run("train", *SMALL, "bottleneck.size=1", "-d", "x.csv", *words, "--out", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "left out as asked: 1 of 5 columns (remark)" in done.stdout
+    assert "left out as requested: 1 of 5 columns (remark)" in done.stdout
     assert isthmus.load(tmp_path / "r").feature_names_in_.tolist() == ["age", "height"]
     for words in (("evaluate", "r"), ("evaluate", "r", "-d", "x.csv"), ("detect", "r", "-d", "x.csv")):
         done = run(*words, cwd=tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from isthmus.cli import app
 from isthmus.data import read
-from isthmus.data.tables import reading
+from isthmus.data.tables import parquet_tables, text_tables
 from isthmus.data.tables.numbers import RelearnError
 from isthmus.errors import DataError
 
@@ -115,18 +116,21 @@ def test_another_error_stays_one(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["data", str(tmp_path / "x.csv")]).exit_code != 0
 
 
-@pytest.mark.parametrize(("suffix", "function", "readings"), [(".csv", "text_blocks", 2), (".parquet", "_blocks", 1)])
+@pytest.mark.parametrize(
+    ("suffix", "module", "function", "readings"),
+    [(".csv", text_tables, "text_blocks", 2), (".parquet", parquet_tables, "_blocks", 1)],
+)
 def test_one_reading_tells_what_all_columns_hold(
-    suffix: str, function: str, readings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str, module: ModuleType, function: str, readings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Text is read from its beginning once more, where its first block shows which columns hold no numbers."""
-    begun, blocks = [], getattr(reading, function)
+    begun, blocks = [], getattr(module, function)
 
     def counted(*given: Any) -> Iterator[Any]:
         begun.append(given)
         yield from blocks(*given)
 
-    monkeypatch.setattr(reading, function, counted)
+    monkeypatch.setattr(module, function, counted)
     found = shown(table(tmp_path, suffix))
     assert "dates, unique in every row" in found["when"]
     assert "text, unique in every row" in found["name"]
@@ -135,7 +139,7 @@ def test_one_reading_tells_what_all_columns_hold(
 
 def test_cells_count_once_where_a_table_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A column may turn out to be written otherwise than its first cells said: then its table is read from the first row."""
-    taught, blocks = [], reading.text_blocks
+    taught, blocks = [], text_tables.text_blocks
 
     def doubted(*given: Any) -> Iterator[Any]:
         yield from blocks(*given)
@@ -143,7 +147,7 @@ def test_cells_count_once_where_a_table_is_read_again(tmp_path: Path, monkeypatc
             taught.append(given)
             raise RelearnError
 
-    monkeypatch.setattr(reading, "text_blocks", doubted)
+    monkeypatch.setattr(text_tables, "text_blocks", doubted)
     found = shown(table(tmp_path, ".csv"))
     assert len(taught) == 3
     assert "text, constant 10 (0.5 of all)" in found["odd"]

@@ -25,7 +25,7 @@ from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian
 from isthmus.data.options import ReadOptions
-from isthmus.data.tables import reading
+from isthmus.data.tables import parquet_tables
 from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError
 from isthmus.io.memory_limit import set_memory_limit
 
@@ -288,7 +288,7 @@ def test_a_parquet_file_that_promises_far_more_than_it_has_is_refused_before_it_
             writer.write_table(columns)
     assert path.stat().st_size < 1_100_000
     began = time.process_time()
-    with pytest.raises(DataError, match=r"x\.parquet promises 1,200,000,000 bytes of numbers in .* out of proportion"):
+    with pytest.raises(DataError, match=r"x\.parquet declares 1,200,000,000 bytes of values in .* out of proportion"):
         isthmus.data.read(path)
     assert time.process_time() - began < 1
 
@@ -321,6 +321,6 @@ def test_the_columns_of_a_parquet_file_are_looked_at_once_each() -> None:
     schema = pa.schema([(name, pa.float64()) for name in names])
     table = types.SimpleNamespace(metadata=types.SimpleNamespace(num_rows=1), schema_arrow=schema)
     began = time.process_time()
-    columns, chosen = reading._check_parquet(table, ReadOptions(), None, "x.parquet")
+    columns, chosen = parquet_tables._check_parquet(table, ReadOptions(), None, "x.parquet")
     assert time.process_time() - began < 3
     assert (list(columns), len(chosen.features)) == (names, 40_000)

@@ -27,8 +27,6 @@ MEASURING = {"evaluation", "compression"}  # the rooms whose functions measure
 LONGEST, LONGEST_FUNCTION = 300, 40  # lines of a module; of a function without its docstring
 LONG = {  # what is longer, and why that reads better than two
     "data.images.layout": "what names of folders mean, one list",
-    "data.tables.numbers": "what a column taught in one block holds for the next",
-    "data.tables.reading": "text, Excel and Parquet, whose columns mean the same",
     "estimators.autoencoder": "the face of it all, mostly docstrings of parameters",
     "estimators.base": "what every fitted autoencoder does, a method each",
     "estimators.classifier": "a scikit-learn face, mostly docstrings",

@@ -231,7 +231,7 @@ def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]
     from isthmus.data.tables.summary import numbers_held
 
     say(dataset.summary())
-    asked = "left out as asked:"
+    asked = "left out as requested:"
     say_notes([note for note in dataset.notes if not (blocking and note.startswith(asked))])
     if dataset.kind != "table" or dataset.train.ndim != 2:
         return []

@@ -22,8 +22,9 @@ from isthmus.data.kinds import kind_of
 from isthmus.data.label_classes import spelled_alike
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.frame import read_frame
-from isthmus.data.tables.reading import read_csv, read_excel, read_parquet
+from isthmus.data.tables.parquet_tables import read_parquet
 from isthmus.data.tables.text_columns import TextColumns
+from isthmus.data.tables.text_tables import read_csv, read_excel
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 

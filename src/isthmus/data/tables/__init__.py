@@ -1,18 +1,22 @@
-"""Tables in: text, Excel and Parquet files, and data frames, as a data set.
+"""Tables: text, Excel and Parquet files, and data frames, as data sets.
 
-Read in this order:
+Modules in reading order:
 
-    arrow         pyarrow, loaded when the first table is read
-    cells         what a cell of text is: a number, a missing value or a word
-    textfile      a text file as a stream of UTF-8
-    dialect       how a text file is written: delimiter, header, decimal comma
-    rows          the rows of a text file as blocks of columns
-    workbooks     the parts of an Excel file, counted before they are parsed
-    excel         a sheet of an Excel file as a table of text
-    numbers       cells of text as numbers
-    columns       which columns are learned, which hold labels and ids
-    text_columns  the cells of columns that cannot be learned, kept in the same reading
-    reading       from a file to a data set
-    frame         from a data frame to a data set
-    summary       what the columns of a table hold
+    arrow           pyarrow, imported when the first table is read
+    cells           what a cell of text holds: a number, a missing value, a date or a word
+    textfile        a text file as a stream of UTF-8
+    dialect         the format of a text file: delimiter, header, decimal comma
+    rows            the rows of a text file as blocks of columns
+    workbooks       the size of the parts of an Excel file, checked before they are parsed
+    columns         which columns are learned, and which hold labels and ids
+    excel           a sheet of an Excel file as a table of text
+    numbers         cells of text as numbers
+    column_errors   messages on columns that are not numeric
+    row_arrays      blocks of rows as one array, in memory or in a temporary file
+    id_columns      notes on columns that look like ids
+    text_columns    the cells of columns that cannot be learned
+    text_tables     text and Excel files as data sets
+    parquet_tables  Parquet files as data sets
+    frame           data frames as data sets
+    summary         what the columns of a table hold
 """

@@ -18,6 +18,7 @@ __all__ = [
     "MINUS",
     "PLAIN",
     "POINT_GROUPS",
+    "is_date",
     "kind_of",
     "value_of",
 ]
@@ -39,6 +40,7 @@ SPACED = "^[+-]?[0-9]{1,3}(?:[ '’\u00a0\u202f][0-9]{3})+(?:[.,][0-9]*)?$"  # 1
 SPACES = "[ '’\u00a0\u202f]"
 MINUS = "\u2212"  # the typographic one
 TRUTHS = {"true": 1.0, "false": 0.0}
+_DATE = re.compile(r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T].*)?$")
 _ANY = [re.compile(each) for each in (PLAIN, COMMA, GROUPED, POINT_GROUPS)]
 _SPACED = re.compile(SPACED)
 
@@ -66,3 +68,8 @@ def value_of(cell: str) -> float | None:
 def _normal(text: str) -> str:
     text = text.replace(MINUS, "-")
     return re.sub(SPACES, "", text) if _SPACED.match(text) else text
+
+
+def is_date(cell: str) -> bool:
+    """Whether a cell looks like a date, with or without a time."""
+    return bool(_DATE.match(cell.strip()))

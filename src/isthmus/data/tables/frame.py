@@ -8,7 +8,7 @@ from isthmus.data.containers import column_names, named_once
 from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.tables.columns import choose
+from isthmus.data.tables.columns import select_columns
 from isthmus.data.validation import as_examples, is_a
 from isthmus.errors import DataError
 
@@ -29,19 +29,19 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
             raise DataError(f"invalid {name}={value!r}: a frame takes {'=, '.join(_TAKES)}=")
     columns = column_names(frame) or ()
     named_once(columns)
-    chosen = choose(columns, True, options, reused, _WHERE)
-    labels, said = (None, ()) if chosen.labels is None else labels_from_column(_cells(frame, chosen.labels))
+    selected = select_columns(columns, True, options, reused, _WHERE)
+    labels, said = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
     return Dataset(
         _WHERE,
-        as_examples(_columns(frame, list(chosen.features)), missing="allow").values,
+        as_examples(_columns(frame, list(selected.features)), missing="allow").values,
         train_labels=labels,
-        columns=tuple(columns[place] for place in chosen.features),
+        columns=tuple(columns[position] for position in selected.features),
         source=_WHERE,
-        notes=(*chosen.notes, *said),
+        notes=(*selected.notes, *said),
         kind="table",
-        ids=None if chosen.id is None else ids_from_values(_cells(frame, chosen.id)),
-        id_name=None if chosen.id is None else columns[chosen.id],
-        label_name=None if chosen.labels is None else columns[chosen.labels],
+        ids=None if selected.id is None else ids_from_values(_cells(frame, selected.id)),
+        id_name=None if selected.id is None else columns[selected.id],
+        label_name=None if selected.labels is None else columns[selected.labels],
     )
 
 
@@ -50,14 +50,14 @@ def _columns(frame: Any, positions: list[int]) -> Any:
     if is_a(frame, "pandas", "DataFrame"):
         return frame.iloc[:, positions]
     return frame.select(
-        [frame.columns[place] for place in positions] if is_a(frame, "polars", "DataFrame") else positions
+        [frame.columns[position] for position in positions] if is_a(frame, "polars", "DataFrame") else positions
     )
 
 
-def _cells(frame: Any, place: int) -> list[Any]:
+def _cells(frame: Any, position: int) -> list[Any]:
     """The values of a column as Python has them."""
     if is_a(frame, "pandas", "DataFrame"):
-        return list(frame.iloc[:, place].tolist())
+        return list(frame.iloc[:, position].tolist())
     if is_a(frame, "polars", "DataFrame"):
-        return list(frame.to_series(place).to_list())
-    return list(frame.column(place).to_pylist())
+        return list(frame.to_series(position).to_list())
+    return list(frame.column(position).to_pylist())

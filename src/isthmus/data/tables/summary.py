@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.options import ReadOptions
-from isthmus.data.tables.cells import MARKS, kind_of
-from isthmus.data.tables.columns import BlockedError, NoColumnError
-from isthmus.data.tables.numbers import is_date
+from isthmus.data.tables.cells import MARKS, is_date, kind_of
+from isthmus.data.tables.columns import NoColumnError, NotNumericError
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.text import command
 
@@ -40,10 +39,10 @@ def look(read: Reads, options: ReadOptions, most: int) -> tuple[Dataset | None, 
         try:
             dataset = read(options.replace(drop=(*options.drop, *blocking)), texts)
             return dataset, blocking, texts
-        except BlockedError as error:
-            if set(error.blocking) <= set(blocking):
+        except NotNumericError as error:
+            if set(error.contents) <= set(blocking):
                 raise
-            blocking |= error.blocking
+            blocking |= error.contents
         except NoColumnError:
             if not blocking:
                 raise

@@ -1,0 +1,207 @@
+"""A Parquet file as a data set. Its columns have types already."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.dataset import Dataset
+from isthmus.data.label_columns import ids_from_values, labels_from_column
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.column_errors import other_columns, remedy
+from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed, select_columns
+from isthmus.data.tables.id_columns import id_notes
+from isthmus.data.tables.numbers import EXACT, rounded_note
+from isthmus.data.tables.row_arrays import MAX_IN_MEMORY, array_in_file
+from isthmus.data.tables.text_columns import TextColumns
+from isthmus.errors import DataError
+from isthmus.io.files import open_regular, shown
+
+__all__ = ["read_parquet"]
+
+Array = npt.NDArray[Any]
+
+_BATCH = 10_000  # rows read together
+_MAX_UNPACKED = 2**30  # bytes of values that any file may declare
+_MAX_RATIO = 1000  # bytes of values that a larger file may declare for each of its bytes
+_INDEX = re.compile(r"__index_level_\d+__")  # the name that pandas gives an index without a name
+
+
+class _Collected:
+    """What is collected in addition to the features while the batches of a file are read.
+
+    Attributes:
+        labels, ids: the values of those columns; empty without such a column.
+        inexact: the indices of features with whole numbers that float64 cannot represent exactly.
+        texts: the cells of columns that are not learned.
+    """
+
+    def __init__(self, texts: TextColumns) -> None:
+        self.labels, self.ids, self.inexact, self.texts = list[Any](), list[Any](), set[int](), texts
+
+
+def read_parquet(
+    path: Path, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
+) -> Dataset:
+    """The numeric columns of a Parquet file, in the dtype that holds all of them. Nulls become NaN.
+
+    Above 256 MiB the values are mapped from a temporary file.
+
+    Args:
+        path: the file.
+        options: which columns to use.
+        reused: the run for which the examples are read.
+        texts: collects the cells of columns that are not learned.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed.
+        DataError: the file is damaged, or a column other than the labels is not numeric or has an extension type.
+    """
+    arrow, name = pyarrow(), shown(path)
+    with open_regular(path) as file:
+        with _damage_as_data_error(name):
+            table = arrow.parquet.ParquetFile(file)
+            columns, selected = _check_parquet(table, options, reused, name)
+        size = os.fstat(file.fileno()).st_size
+        _check_declared_size(table.metadata.num_rows * len(selected.features) * 8, size, name)
+        collected = _Collected(texts or TextColumns())
+        collected.texts.begin(columns, lambda cells: labels_from_column(cells)[0])
+        values = _values(table, selected, name, collected)
+    if len(values) != table.metadata.num_rows:
+        raise DataError(
+            f"{name} is damaged: its footer declares {table.metadata.num_rows:,} rows, but {len(values):,} are there"
+        )
+    labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(collected.labels)
+    features = [columns[position] for position in selected.features]
+    rounded = [features[index] for index in sorted(collected.inexact)] if values.dtype.kind == "f" else []
+    notes = [*selected.notes, *([rounded_note(listed(rounded))] if rounded else [])]
+    return Dataset(
+        path.name,
+        values,
+        train_labels=labels,
+        columns=tuple(features),
+        source=name,
+        notes=(*notes, *id_notes(values, _whole_columns(values), features), *label_notes),
+        kind="table",
+        ids=None if selected.id is None else ids_from_values(collected.ids),
+        id_name=None if selected.id is None else columns[selected.id],
+        label_name=None if selected.labels is None else columns[selected.labels],
+    )
+
+
+def _values(table: Any, selected: SelectedColumns, name: str, collected: _Collected) -> Array:
+    """The features of all rows: in memory, or above 256 MiB in a temporary file, whose dtype a first pass finds out."""
+    width = len(selected.features)
+    if table.metadata.num_rows * width * 8 > MAX_IN_MEMORY:
+        dtypes = {block.dtype for block in _blocks(table, selected, name, _Collected(TextColumns()))}
+        dtype = np.result_type(*(dtypes or {np.dtype(np.float64)}))
+        return array_in_file(_blocks(table, selected, name, collected), dtype, width, name)
+    blocks = list(_blocks(table, selected, name, collected))
+    return np.concatenate(blocks) if blocks else np.empty((0, width))
+
+
+def _check_declared_size(declared: int, size: int, name: str) -> None:
+    """`DataError` if a file declares far more bytes of values than it has."""
+    if declared > max(_MAX_UNPACKED, _MAX_RATIO * size):
+        raise DataError(
+            f"{name} declares {declared:,} bytes of values in a file of {size:,} bytes, which is out of proportion; "
+            "if you trust it, write it again with compression='none' and use_dictionary=False"
+        )
+
+
+@contextmanager
+def _damage_as_data_error(name: str) -> Iterator[None]:
+    """Errors of pyarrow become a `DataError`."""
+    try:
+        yield
+    except (pyarrow().ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
+
+
+def _blocks(table: Any, selected: SelectedColumns, name: str, collected: _Collected) -> Iterator[Array]:
+    """The features, a batch of rows at a time, so that a file that declares too many rows takes no memory for them."""
+    batches = table.iter_batches(_BATCH)
+    while True:
+        with _damage_as_data_error(name):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            block = _features(batch, selected)
+            if selected.labels is not None:
+                collected.labels += batch.column(selected.labels).to_pylist()
+            if selected.id is not None:
+                collected.ids += batch.column(selected.id).to_pylist()
+            collected.inexact |= _inexact_features(batch, selected)
+            collected.texts.add(batch.column)
+        yield block
+
+
+def _check_parquet(
+    table: Any, options: ReadOptions, reused: Reused | None, name: str
+) -> tuple[tuple[str, ...], SelectedColumns]:
+    """The names of all columns, and the selected ones. Types are checked before any value is read."""
+    types = pyarrow().types
+
+    # The metadata of a damaged column can abort the process within pyarrow: only batches are read.
+    if table.metadata.num_rows == 0:
+        raise DataError(f"{name} has no rows of data: give at least one")
+    columns = tuple(table.schema_arrow.names)
+    excluded = {index: "the index that pandas wrote" for index, each in enumerate(columns) if _INDEX.fullmatch(each)}
+    selected = select_columns(columns, True, options, reused, name, excluded)
+    wrong, features = dict[str, str](), set(selected.features)
+    for index, field in enumerate(table.schema_arrow):
+        kind = field.type
+        if isinstance(kind, pyarrow().BaseExtensionType):
+            raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
+        numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+        if index in features and not numeric:
+            wrong[field.name] = _content_of(kind)
+    if wrong:
+        first = next(iter(wrong))
+        others = other_columns(wrong, first)
+        raise NotNumericError(
+            f"column {first!r} of {name} holds {wrong[first]}{others}: {remedy(first, selected, list(wrong))}", wrong
+        )
+    return columns, selected
+
+
+def _content_of(kind: Any) -> str:
+    """What a column of a type that is not numeric holds, in a word."""
+    types = pyarrow().types
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return "text" if text else "dates" if types.is_date(kind) or types.is_timestamp(kind) else str(kind)
+
+
+def _inexact_features(batch: Any, selected: SelectedColumns) -> set[int]:
+    """The indices of the features with a whole number beyond 2^53."""
+    inexact = set[int]()
+    for feature, position in enumerate(selected.features):
+        column = batch.column(position)
+        if pyarrow().types.is_integer(column.type) and column.type.bit_width == 64:
+            ends = pyarrow().compute.min_max(column).as_py()
+            if ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT:
+                inexact.add(feature)
+    return inexact
+
+
+def _whole_columns(values: Array) -> Array:
+    """(columns,), True where a column holds whole numbers only."""
+    if values.dtype.kind != "f" or values.nbytes > MAX_IN_MEMORY:
+        return np.full(values.shape[1], values.dtype.kind in "iu")
+    return np.asarray((values == np.round(values)).all(0))
+
+
+def _features(batch: Any, selected: SelectedColumns) -> Array:
+    """The features of a batch, (rows, features)."""
+    columns = [batch.column(position).to_numpy(zero_copy_only=False) for position in selected.features]
+    return np.column_stack(
+        [column.astype(np.float64) if column.dtype == object else column for column in columns]  # booleans with nulls
+    )

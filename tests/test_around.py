@@ -427,14 +427,14 @@ REFUSED_WORDS = {
     ("detect", "r", "-d", "new.csv", "anomaly_score=nat"): "'anomaly_score'",
     ("detect", "r", "-d", "new.csv", "autoencoder=auto"): "no field 'autoencoder'",
     ("detect", "r", "-d", "new.csv", "nats"): "'nats' is no field=value: give for example anomaly_score=nats",
-    ("detect", "d", "-d", "new.csv", "anomaly_score=nats"): "leave out anomaly_score=nats, or give the run",
+    ("detect", "d", "-d", "new.csv", "anomaly_score=nats"): "omit anomaly_score=nats, or give the run",
     ("finetune", "r", "frozen=true", "--frozen"): "--frozen and frozen=... set the same parameter: give one of them",
     ("finetune", "r", "random_state=1", "--random-state", "0"): "--random-state and random_state=...",
     ("finetune", "r", "lr=1"): "no field 'lr'; did you mean optimizer.lr?",
     ("finetune", "r", "bottleneck.size=1"): "no field 'bottleneck'",
     ("finetune", "r", "epochs=1", "epochs=2"): "epochs is given twice",
-    ("finetune", "c", "--predict", "new.csv", "epochs=1"): "is a classifier, which has learned its labels",
-    ("finetune", "c", "--predict", "new.csv", "--random-state", "0"): "is a classifier, which has learned its labels",
+    ("finetune", "c", "--predict", "new.csv", "epochs=1"): "is a classifier that is already trained",
+    ("finetune", "c", "--predict", "new.csv", "--random-state", "0"): "is a classifier that is already trained",
 }
 
 
@@ -452,17 +452,17 @@ def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
     labeled_run(tmp_path)
     first = run("detect", "r", "-d", "new.csv", "--save", "d", "--contamination", "0.2", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "written: d, the detector with its threshold; isthmus detect d --data ... takes it" in first.stdout
+    assert "written: d, the detector with its threshold; use: isthmus detect d --data ..." in first.stdout
     table = (tmp_path / "anomalies.csv").read_bytes()
     assert isinstance(load(tmp_path / "d"), OutlierDetector)
     second = run("detect", "d", "-d", "new.csv", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert (tmp_path / "anomalies.csv").read_bytes() == table
     refused = run("detect", "d", "-d", "new.csv", "--contamination", "0.1", cwd=tmp_path)
-    assert (refused.returncode, "has its threshold already: leave out --contamination" in refused.stderr) == (2, True)
+    assert (refused.returncode, "a fixed threshold: omit --contamination" in refused.stderr) == (2, True)
     assert run("encode", "d", "-d", "new.csv", cwd=tmp_path).stderr.count("contains a detector") == 1
     taught = run("finetune", "r", "--predict", "new.csv", "--save", "c", cwd=tmp_path)
-    assert "written: c, the classifier (fine-tuned); isthmus finetune c --predict ... takes it" in taught.stdout
+    assert "written: c, the classifier (fine-tuned); use: isthmus finetune c --predict ..." in taught.stdout
     labels = (tmp_path / "predictions.csv").read_bytes()
     told = run("finetune", "c", "--predict", "new.csv", cwd=tmp_path)
     assert told.returncode == 0, told.stderr

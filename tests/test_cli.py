@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -260,6 +261,15 @@ def test_a_folder_that_holds_a_run_is_not_written_over(trained: Path) -> None:
 
 def test_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout.strip() == f"isthmus {isthmus.__version__}"
+
+
+def test_the_module_runs_as_the_command(tmp_path: Path) -> None:
+    """``python -m isthmus`` is ``isthmus``, with this name in its help and its exit codes."""
+    for words, code in ((["encode", "--help"], 0), (["encode"], 2)):
+        command = [sys.executable, "-m", "isthmus", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+        assert (done.returncode, "Usage: isthmus encode [" in done.stdout) == (code, code == 0), done
+        assert done.stderr == ("" if code == 0 else run(*words, cwd=tmp_path).stderr)
 
 
 def test_columns_of_other_data_are_taken_by_name(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def same(one: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("@ | head -1", "standard output (Broken pipe); all else is done"),
-        ("@ > /dev/full", "standard output (No space left on device); all else is done"),
+        ("@ | head -1", "standard output (Broken pipe); everything else succeeded"),
+        ("@ > /dev/full", "standard output (No space left on device); everything else succeeded"),
         ("@ >&- 2>&- <&-", ""),
     ],
 )
@@ -279,7 +279,7 @@ def test_too_little_memory_is_a_sentence_whoever_says_so(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 1
-    assert capsys.readouterr().err.startswith("isthmus: there is not enough memory for that")
+    assert capsys.readouterr().err.startswith("isthmus: there is not enough memory: ")
 
 
 @pytest.mark.thorough

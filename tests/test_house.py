@@ -36,8 +36,6 @@ LONG = {  # what is longer, and why that reads better than two
     "experiments.tutorials": "five tutorials with their published figures: data",
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",
-    "cli.apply": "a verb after the other",
-    "cli.apply:detect": "a verb with its options",
     "cli.train:sweep": "a verb with its options",
     "data.tables.dialect:sniff": "one decision after the other",
     "estimators.unit_check:_unit_warning": "one rule after the other",
@@ -289,7 +287,7 @@ def test_a_lint_finds_what_it_looks_for() -> None:
     assert past("experiments.run_folder", "print")
     assert past("experiments.run_folder", "sys.stderr.write")
     assert past("plots.embeddings", "figure.savefig")
-    assert past("cli.apply", "shlex.quote")
+    assert past("cli.compress", "shlex.quote")
     assert not past("io.terminal", "print")
     assert not past("experiments.run_folder", "footprint")
 

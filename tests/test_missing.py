@@ -471,7 +471,7 @@ def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path:
     assert np.isfinite(np.load(tmp_path / "codes.npy")).all()
     done = run("impute", "run", *given, "--out", "whole.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "4 missing numbers of 200 completed" in done.stdout
+    assert "imputed: 4 missing values of 200" in done.stdout
     back = pd.read_csv(tmp_path / "whole.csv")
     assert list(back.columns) == ["a", "b", "c", "d", "tree"]
     assert back["tree"].tolist() == ["oak", "elm"] * 25

@@ -1,15 +1,19 @@
-"""The command line: verbs over runs. Each says what it wrote; each error is one sentence; nothing heavy loads before it is needed.
+"""The command line. A run is a folder with a trained model; each verb creates a run or uses one.
 
-Read in this order:
+Modules in reading order:
 
-    signals    being asked to stop
-    console    sentences, tables, progress, and the arrays that verbs write
-    printing   what a trained run shows, as tables
-    options    the options and arguments that verbs share
-    run        a run from its beginning to its end
-    train      verbs that train
-    analyze    verbs that show what a run learned, and what there is
-    apply      verbs that put a run to use
+    signals         SIGTERM, SIGHUP and Ctrl-C
+    console         printed lines, tables, progress, and array files
+    printing        the tables of an evaluation
+    data_options    --data and the reading options
+    options         other options and arguments that several verbs share
+    run             training of one run, from reading the data to the report
+    train           verbs that train
+    analyze         verbs that evaluate and list
+    transform       verbs that write arrays
+    detect          anomaly detection
+    finetune        classifiers
+    compress        compressed files
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from isthmus._version import __version__
-from isthmus.cli import analyze, apply, train
+from isthmus.cli import analyze, compress, detect, finetune, train, transform
 from isthmus.cli.console import fail, say, sentences
 from isthmus.cli.signals import terminable
 from isthmus.io import memory_limit
@@ -35,7 +39,7 @@ P = ParamSpec("P")
 
 app = typer.Typer(
     name="isthmus",
-    help="Autoencoders of every kind, on your own data. `isthmus train` alone trains one on MNIST and shows what it learned.",
+    help="Train and use autoencoders on your own data. `isthmus train` without arguments trains one on MNIST.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -45,13 +49,16 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     max_memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="What a file may ask for, such as 4GB; else what is in proportion to it."),
+        typer.Option(
+            metavar="SIZE",
+            help="Maximum memory for reading files, such as 4GB; default: a limit that depends on the size of each file.",
+        ),
     ] = None,
 ) -> None:
-    """The options that come before a verb."""
+    """Handles the options before the verb."""
     memory_limit.set_memory_limit(max_memory)
     if version:
         say(f"isthmus {__version__}")
@@ -62,76 +69,81 @@ def root(
 
 VERBS: dict[str, list[Callable[..., None]]] = {
     "Train": [train.train, train.resume, train.sweep, train.reproduce],
-    "Look": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot, analyze.recipes, analyze.data],
-    "Use": [
-        apply.encode,
-        apply.decode,
-        apply.reconstruct,
-        apply.impute,
-        apply.sample,
-        apply.detect,
-        apply.finetune,
-        apply.compress,
-        apply.decompress,
+    "Evaluate": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot],
+    "Apply": [
+        transform.encode,
+        transform.decode,
+        transform.reconstruct,
+        transform.impute,
+        transform.sample,
+        detect.detect,
+        finetune.finetune,
+        compress.compress,
+        compress.decompress,
     ],
-}
+    "List": [analyze.recipes, analyze.data],
+}  # the sections of the help
 
 
-def once_each(verb: Callable[P, None]) -> Callable[P, None]:
-    """A verb that doubts the units of what it is given once, however often it looks at that."""
+def check_units_once(verb: Callable[P, None]) -> Callable[P, None]:
+    """The verb, with at most one warning about the units of its data."""
 
     @wraps(verb)
-    def answered(*arguments: P.args, **named: P.kwargs) -> None:
+    def checked(*arguments: P.args, **named: P.kwargs) -> None:
         from isthmus.estimators.unit_check import once
 
         with once(check_once=False):
             verb(*arguments, **named)
 
-    return answered
+    return checked
 
 
 for panel, verbs in VERBS.items():
     for verb in verbs:
-        app.command(rich_help_panel=panel)(once_each(verb))
+        app.command(rich_help_panel=panel)(check_units_once(verb))
 
 
 def main() -> NoReturn:
-    """The entry point. What could not be printed stops nothing, and makes the exit code of what else succeeded 1."""
+    """The entry point. Output that cannot be printed does not stop the work, but the exit code is then 1."""
     make_streams_tolerant()
     code = _run()
-    missing = unprinted()
-    if missing is not None:
-        complain(f"isthmus: {missing}{'' if code else '; all else is done'}")
-    raise SystemExit(code or int(missing is not None))
+    failure = unprinted()
+    if failure is not None:
+        complain(f"isthmus: {failure}{'' if code else '; everything else succeeded'}")
+    raise SystemExit(code or int(failure is not None))
 
 
 def _run() -> int:
-    """The exit code of a command: errors that a user can cause become one sentence and 1, or 2 for a mistake in the command."""
+    """Runs the command and returns its exit code."""
     try:
-        _answer()
+        _run_verb()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
-def _answer() -> None:
-    """Does what the command says; ends with a sentence and an exit code where a user's error prevents it."""
+def _run_verb() -> None:
+    """Runs the command; prints errors that a user can cause as one sentence.
+
+    Raises:
+        SystemExit: with 2 for an invalid command or parameter, 1 for other errors of a user, 128 + n after signal n.
+    """
     from isthmus.errors import IsthmusError, RecordError
 
-    heard: list[int] = []
+    signals: list[int] = []
     try:
-        with terminable() as heard, sentences(complain):
-            code = app(standalone_mode=False)
-        if code == 130:  # the parser's answer to an interrupt, which it does not let through
+        with terminable() as signals, sentences(complain):
+            code = app(prog_name="isthmus", standalone_mode=False)
+        if code == 130:  # the command-line parser catches an interrupt and returns this
             raise KeyboardInterrupt
     except KeyboardInterrupt:
-        fail("stopped", 128 + (heard[-1] if heard else signal.SIGINT))
+        fail("stopped", 128 + (signals[-1] if signals else signal.SIGINT))
     except Exception as error:
-        said = getattr(error, "format_message", None)  # the parser's own
-        if said or isinstance(error, RecordError):
-            fail(said() if said else error, 2)
+        parser_message = getattr(error, "format_message", None)  # of errors of the command-line parser
+        if parser_message or isinstance(error, RecordError):
+            fail(parser_message() if parser_message else error, 2)
         if _lacks_memory(error):
-            fail("there is not enough memory for that; take smaller sizes, or fewer examples at a time", 1)
+            fail("there is not enough memory: use a smaller model or smaller batches, or give fewer examples", 1)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             fail(error, 1)
         sys.excepthook = show_traceback
@@ -139,12 +151,12 @@ def _answer() -> None:
 
 
 def _lacks_memory(error: Exception) -> bool:
-    """Whether an error says that there was too little memory, be it for a tensor, for loading PyTorch, or for a thread's stack."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError | SystemError) or any(words in said for words in _LACKING)
+    """Whether an error is about memory: of a tensor, of loading PyTorch, or of a thread's stack."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError | SystemError) or any(words in text for words in _MEMORY_MESSAGES)
 
 
-_LACKING = (
+_MEMORY_MESSAGES = (
     "allocate",
     "bad_alloc",
     "out of memory",

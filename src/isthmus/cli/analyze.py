@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isthmus.cli.console import counted, first_line, say, say_json, say_notes, table
-from isthmus.cli.options import Given, Json, Out, Run, takes_data
+from isthmus.cli.data_options import Given, takes_data
+from isthmus.cli.options import Json, Out, Run
 from isthmus.text import printable
 
 if TYPE_CHECKING:

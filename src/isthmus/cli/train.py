@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli.console import counted, fail, say, say_json, say_notes, table, watcher
-from isthmus.cli.options import FIELDS, SEVERAL, Every, Given, Json, Out, Settings, takes_data, words_of
+from isthmus.cli.data_options import Given, takes_data, words_of
+from isthmus.cli.options import FIELDS, SEVERAL, Every, Json, Out, Settings
 from isthmus.cli.signals import Terminated, terminable
 from isthmus.text import command
 

@@ -1,6 +1,6 @@
 """How examples are read, where their file does not say it: one record for every reader, run and verb.
 
-To add an option: a field here, and on the command line its line in `cli/options.py`. Nothing between has to change.
+To add an option: a field here, and on the command line its line in `cli/data_options.py`. Nothing between has to change.
 """
 
 from __future__ import annotations

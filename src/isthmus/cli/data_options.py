@@ -1,0 +1,178 @@
+"""--data and the options of how to read it, which most verbs have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from isthmus.data.options import ReadOptions
+    from isthmus.experiments.run_record import DataSource
+
+__all__ = ["Given", "parse_size", "takes_data", "words_of"]
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="mnist, fashion_mnist, digits, or a path: .npy .npz .idx .csv .xlsx .parquet, an image or a folder of images.",
+    ),
+]
+
+
+class Given(NamedTuple):
+    """The data options of a command: --data and the reading options. The decorator `takes_data` adds them to a verb."""
+
+    data: str | None
+    options: ReadOptions
+
+    @property
+    def origin(self) -> DataSource | None:
+        """The data source of --data; None without --data."""
+        from isthmus.errors import RecordError
+        from isthmus.experiments import run_record
+
+        if self.data is not None:
+            return run_record.DataSource(self.data, self.options)
+        if self.options.given():
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in self.options.given())
+            raise RecordError(f"{flags} can only be used with --data: give --data too")
+        return None
+
+    def at(self, data: str) -> DataSource:
+        """The data source of another path, with the same reading options."""
+        from isthmus.experiments import run_record
+
+        return run_record.DataSource(data, self.options)
+
+
+_PANEL = "Reading options"
+
+
+def _option(text: str, metavar: str | None = None) -> Any:
+    return typer.Option(help=text, metavar=metavar, rich_help_panel=_PANEL)
+
+
+# The option of the command line for each field of `data.options.ReadOptions`, by its name.
+READ = {
+    "labels": Annotated[str | None, _option("The table column with the labels.")],
+    "columns": Annotated[
+        list[str] | None, _option("The table columns used as features: names or patterns, a,b or 'gene_*'.", "NAMES")
+    ],
+    "drop": Annotated[list[str] | None, _option("The table columns to exclude: names or patterns.", "NAMES")],
+    "id": Annotated[
+        str | None, _option("The table column with the row ids. It is copied to every output and is not a feature.")
+    ],
+    "header": Annotated[str | None, _option("Whether the first row of a table contains the column names.", "yes|no")],
+    "na_values": Annotated[
+        list[str] | None, _option("An additional marker of missing values, such as -999.", "MARKER")
+    ],
+    "delimiter": Annotated[
+        str | None, _option("The delimiter of a text file: one character, tab or blanks.", "DELIMITER")
+    ],
+    "decimal": Annotated[str | None, _option("The decimal separator of a text file.", ".|,")],
+    "comment": Annotated[
+        str | None, _option("The prefix of comment lines in a text file, or none; default: #.", "PREFIX")
+    ],
+    "encoding": Annotated[str | None, _option("The encoding of a text file, such as cp1252.")],
+    "sheet": Annotated[str | None, _option("The sheet of an Excel file; default: the first sheet.")],
+    "skip_lines": Annotated[
+        list[str] | None, _option("Lines that are not rows of the table, such as a title, units or totals.", "1-3,42")
+    ],
+    "resize": Annotated[
+        str | None, _option("Resize every image to this height and width. The aspect ratio can change.", "HxW")
+    ],
+    "split": Annotated[
+        str | None,
+        _option(
+            "For a folder of images. auto: folders named train, test or ground_truth are parts; none: they are classes.",
+            "auto|none",
+        ),
+    ],
+    "pages": Annotated[
+        str | None,
+        _option(
+            "For image files with several pages or frames: use the first, each as an example, or all as one volume.",
+            "first|examples|volume",
+        ),
+    ],
+    "skip_broken": Annotated[
+        bool | None,
+        typer.Option("--skip-broken", help="Skip images that are damaged or too large.", rich_help_panel=_PANEL),
+    ],
+}
+
+
+def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
+    """Adds --data and the reading options to a verb, which receives them as its argument `given`.
+
+    The default of `given`, if there is one, is the default of --data.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    own = signature(verb).parameters
+    default_data = None if own["given"].default is Parameter.empty else own["given"].default
+
+    @wraps(verb)
+    def with_given(**values: Any) -> None:
+        reading = {name: values.pop(name) for name in READ}
+        verb(given=Given(values.pop("data"), _read_options(reading)), **values)
+
+    options = {"data": (Data, default_data)} | {name: (kind, None) for name, kind in READ.items()}
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=d, annotation=kind) for name, (kind, d) in options.items()]
+    others = [
+        each.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
+        for name, each in own.items()
+        if name != "given"
+    ]
+    before = [each for each in others if each.name in {"run", "settings", "path"}]
+    after = [each for each in others if each.name not in {"run", "settings", "path"}]
+    parameters = [*before, added[0], *after, *added[1:]]  # the order in the help
+    with_given.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    with_given.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_given
+
+
+def _read_options(values: dict[str, Any]) -> ReadOptions:
+    """The typed reading options as a record."""
+    from isthmus.data.options import ReadOptions
+    from isthmus.errors import RecordError
+
+    header = values["header"]
+    if header is not None and header.lower() not in {"yes", "no"}:
+        raise RecordError(f"invalid --header {header!r}: expected yes or no")
+    values = values | {
+        "resize": parse_size(values["resize"]),
+        "header": None if header is None else header.lower() == "yes",
+    }
+    return ReadOptions(**{name: value for name, value in values.items() if value is not None})
+
+
+def words_of(source: DataSource) -> list[str]:
+    """A data source as words of a command: --data and the reading options."""
+    words = [] if source.data == "mnist" else ["--data", source.data]
+    for name, value in source.options.given().items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "resize":
+            words += [flag, "x".join(map(str, value))]
+        elif isinstance(value, bool):
+            words += [flag, "yes" if value else "no"] if name == "header" else [flag]
+        else:
+            words += [part for each in (value if isinstance(value, tuple) else (value,)) for part in (flag, str(each))]
+    return words
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Height and width from text such as 64x48."""
+    from isthmus.errors import RecordError
+
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise RecordError(f"invalid --resize {text!r}: expected height x width in pixels, such as 64x64")
+    return int(height), int(width)

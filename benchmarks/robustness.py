@@ -20,7 +20,8 @@ from statistics import mean
 import numpy as np
 
 from isthmus import Autoencoder, data, plots
-from isthmus.evaluation.robustness_curve import AUTOENCODER, NOTHING, Restored, Robustness, robustness
+from isthmus.evaluation.robustness_curve import robustness
+from isthmus.evaluation.robustness_result import AUTOENCODER, IDENTITY, DenoisingScore, Robustness
 from isthmus.experiments import tutorials
 from isthmus.experiments.reproduction import machine
 from isthmus.plots.figure import save_png
@@ -50,7 +51,7 @@ class Trained:
         """The structural similarity, in the same way."""
         return [figure.ssim for figure in self._measured(level, method) if figure.ssim is not None]
 
-    def _measured(self, level: float, method: str) -> list[Restored]:
+    def _measured(self, level: float, method: str) -> list[DenoisingScore]:
         found = [f for sweep in self.sweeps for f in sweep.figures if (f.level, f.method) == (level, method)]
         return found if method == AUTOENCODER else found[:1]
 
@@ -119,14 +120,14 @@ def drawn(noisy: list[Trained], occluded: list[Trained], folder: Path) -> None:
 
 def joined(systems: list[Trained], levels: Sequence[float], without: Sequence[str] = ()) -> Robustness:
     """The systems as methods of one sweep, with the first random state; the baselines are those of the first system."""
-    figures: list[Restored] = []
+    figures: list[DenoisingScore] = []
     for level in levels:
         here = systems[0].sweeps[0].at("GaussianNoise", level)
-        figures.append(here[NOTHING])
+        figures.append(here[IDENTITY])
         for system in systems:
             found = system.sweeps[0].at("GaussianNoise", level)[AUTOENCODER]
             figures.append(replace(found, method=f"{system.name} autoencoder"))
-        figures += [figure for name, figure in here.items() if name not in {NOTHING, AUTOENCODER, *without}]
+        figures += [figure for name, figure in here.items() if name not in {IDENTITY, AUTOENCODER, *without}]
     return replace(systems[0].sweeps[0], figures=tuple(figures))
 
 
@@ -200,15 +201,15 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
 
 def noise_table(noisy: list[Trained], figures: Callable[..., list[float]] = Trained.errors) -> list[str]:
     """Parameters and training times, then a line per noise level."""
-    names = [name for name in noisy[0].sweeps[0].methods if name not in {NOTHING, AUTOENCODER}]
-    lines = [["noise", named(NOTHING), *(f"{s.name} autoencoder" for s in noisy), *map(named, names)]]
+    names = [name for name in noisy[0].sweeps[0].methods if name not in {IDENTITY, AUTOENCODER}]
+    lines = [["noise", named(IDENTITY), *(f"{s.name} autoencoder" for s in noisy), *map(named, names)]]
     lines.append(["---"] * len(lines[0]))
     if figures is Trained.errors:
         lines += _sizes(noisy, len(names))
     for level in LEVELS:
         own = [spread(figures(system, level)) for system in noisy]
-        rest = [f"{figures(noisy[0], level, name)[0]:.4f}" for name in (NOTHING, *names)]
-        trained_at = " (as trained)" if noisy[0].sweeps[0].at("GaussianNoise", level)[NOTHING].trained else ""
+        rest = [f"{figures(noisy[0], level, name)[0]:.4f}" for name in (IDENTITY, *names)]
+        trained_at = " (as trained)" if noisy[0].sweeps[0].at("GaussianNoise", level)[IDENTITY].trained else ""
         lines.append([f"{level:g}{trained_at}", rest[0], *own, *rest[1:]])
     return ["| " + " | ".join(line) + " |" for line in lines]
 
@@ -228,7 +229,7 @@ def occluded_table(occluded: list[Trained]) -> list[str]:
     lines.append("|---|---|---|---|---|---|---|---|")
     for system in occluded:
         level = system.sweeps[0].figures[0].level
-        beside = " | ".join(f"{system.errors(level, name)[0]:.4f}" for name in (NOTHING, *COMPLETING))
+        beside = " | ".join(f"{system.errors(level, name)[0]:.4f}" for name in (IDENTITY, *COMPLETING))
         lines.append(
             f"| {system.name.removesuffix(' given')} | {beside} | {spread(system.errors(level))} | {spread(system.hidden)} "
             f"| {system.parameters:,} | {mean(system.seconds):.0f} |"
@@ -294,10 +295,10 @@ def completed(system: Trained) -> str:
     level = system.sweeps[0].figures[0].level
     error, name = mean(system.errors(level)), system.name.removesuffix(" given")
     parts = []
-    for method in (NOTHING, *COMPLETING):
+    for method in (IDENTITY, *COMPLETING):
         other = system.errors(level, method)[0]
         change = f"{abs(1 - error / other):.0%} {'lower' if error < other else 'higher'}"
-        parts.append(f"{change} than {'the error of ' if method == NOTHING else ''}{named(method)}")
+        parts.append(f"{change} than {'the error of ' if method == IDENTITY else ''}{named(method)}")
     return f"With {name} visible, the error of the autoencoder is {parts[0]}, {parts[1]} and {parts[2]}."
 
 

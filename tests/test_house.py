@@ -32,7 +32,6 @@ LONG = {  # what is longer, and why that reads better than two
     "estimators.classifier": "a scikit-learn face, mostly docstrings",
     "estimators.outlier_detector": "a scikit-learn face, mostly docstrings",
     "evaluation.results:rows": "a line for each figure that people see",
-    "evaluation.robustness_curve": "a result and its table",
     "experiments.tutorials": "five tutorials with their published figures: data",
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",

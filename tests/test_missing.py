@@ -428,7 +428,7 @@ def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoe
     X = np.random.default_rng(2).normal(5, 3, (400, 5)).astype(np.float32)
     ae = quick(Identity(3), corruption=Masking(0.3, value="missing")).fit(X)
     found = robustness(ae, X, train=X, levels=[0.5], baselines=["training mean"])
-    assert "a missing number is the mean" in " ".join(found.notes())
+    assert "in place of a missing feature" in " ".join(found.notes())
     (here,) = (found.at(each.kind, each.level) for each in found.figures[:1])
     assert here["identity"].error == pytest.approx(0.5 * here["training mean"].error, rel=0.05)
 

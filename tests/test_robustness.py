@@ -25,8 +25,9 @@ from isthmus.corruptions import Clean, Corruption, GaussianNoise, Masking, Occlu
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation import denoising_baselines, evaluate
 from isthmus.evaluation.corruption_levels import corruption_levels
-from isthmus.evaluation.denoising_baselines import Pairs, chosen, ridge, ridge_regression, suited
-from isthmus.evaluation.robustness_curve import AUTOENCODER, IDENTITY, Restored, Robustness, robustness
+from isthmus.evaluation.denoising_baselines import Pairs, applicable_baselines, best_setting, ridge, ridge_regression
+from isthmus.evaluation.robustness_curve import robustness
+from isthmus.evaluation.robustness_result import AUTOENCODER, IDENTITY, DenoisingScore, Robustness
 from isthmus.experiments.measured_figures import figure_function
 from isthmus.likelihoods import Normal
 
@@ -51,7 +52,7 @@ def result(ae: Autoencoder, digits: data.Dataset) -> Robustness:
     return robustness(ae, digits.test, train=digits.train[:400], levels=(0.2, 0.4), n=40, draws=2)
 
 
-def one(result: Robustness, method: str, level: float | None = None) -> Restored:
+def one(result: Robustness, method: str, level: float | None = None) -> DenoisingScore:
     return next(each for each in result.figures if each.method == method and level in {None, each.level})
 
 
@@ -71,7 +72,7 @@ def test_the_linear_map_of_many_columns_takes_memory_in_proportion_to_the_exampl
     x = rng.random((6, 5_000), np.float32)
     tracemalloc.start()
     try:
-        chosen("ridge regression", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
+        best_setting("ridge regression", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
         assert tracemalloc.get_traced_memory()[1] < 60 * x.nbytes
     finally:
         tracemalloc.stop()
@@ -83,7 +84,7 @@ def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:
     covariance = axes @ axes.T / 8
     X = rng.multivariate_normal(np.full(8, 2.0), covariance, 40_000)
     pairs = [Pairs(part + s * rng.normal(size=part.shape), part) for part in (X[:20_000], X[20_000:30_000], X[30_000:])]
-    _, restore = chosen("ridge regression", pairs[0], pairs[1])
+    _, restore = best_setting("ridge regression", pairs[0], pairs[1])
     least = np.trace(covariance - covariance @ np.linalg.inv(covariance + s**2 * np.eye(8)) @ covariance) / 8
     assert np.square(restore(pairs[2].corrupted) - pairs[2].clean).mean() == pytest.approx(least, rel=0.02)
 
@@ -116,10 +117,10 @@ def test_filters_are_those_of_the_libraries(shape: tuple[int, ...], rng: np.rand
 def test_the_setting_is_the_best_on_the_other_training_examples(rng: np.random.Generator) -> None:
     flat = np.broadcast_to(np.linspace(0, 1, 6)[:, None, None], (6, 12, 12))
     noisy = Pairs(flat + 0.3 * rng.normal(size=flat.shape), flat)
-    assert chosen("median filter", noisy, noisy)[0] == "7 x 7"  # nothing to lose: the widest
+    assert best_setting("median filter", noisy, noisy)[0] == "7 x 7"  # nothing to lose: the widest
     fine = rng.integers(0, 2, (6, 12, 12)).astype(float)
-    assert chosen("median filter", noisy, Pairs(fine, fine))[0] == "3 x 3"  # everything to lose: the narrowest
-    far = chosen("ridge regression", noisy, noisy)[1](9 * noisy.corrupted)
+    assert best_setting("median filter", noisy, Pairs(fine, fine))[0] == "3 x 3"  # everything to lose: the narrowest
+    far = best_setting("ridge regression", noisy, noisy)[1](9 * noisy.corrupted)
     assert (far.min(), far.max()) == (0, 1)  # within the range of the training pictures
 
 
@@ -130,8 +131,8 @@ def test_doing_nothing_costs_what_the_noise_is(ae: Autoencoder, digits: data.Dat
         figure = one(result, IDENTITY, level)
         assert figure.mse == pytest.approx(level**2, rel=0.02)  # 192,000 numbers
         assert figure.psnr == pytest.approx(-20 * np.log10(level), abs=0.1)
-        assert figure.spread is not None
-        assert 0 < figure.spread < 0.02 * figure.mse
+        assert figure.std is not None
+        assert 0 < figure.std < 0.02 * figure.mse
     clean = ae.reconstruction_error(digits.train[np.sort(np.random.default_rng(0).permutation(1437)[:1000])]).mean()
     assert one(result, AUTOENCODER, 0.0).mse == pytest.approx(clean, rel=1e-4)
 
@@ -142,7 +143,7 @@ def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Datas
     assert one(result, IDENTITY).mse == pytest.approx(figures.denoising.mse_corrupted, rel=1e-6)
     assert one(result, AUTOENCODER).mse == pytest.approx(figures.denoising.mse_denoised, rel=1e-6)
     assert one(result, AUTOENCODER).trained
-    assert one(result, AUTOENCODER).spread is None
+    assert one(result, AUTOENCODER).std is None
 
 
 def test_what_learned_to_restore_does(result: Robustness) -> None:
@@ -222,7 +223,7 @@ def test_tables_are_compared_in_scaled_numbers(rng: np.random.Generator) -> None
     ae = trained(X, GaussianNoise(0.5))
     result = robustness(ae, X[:90], train=X[90:], levels=0.5, baselines=None)
     assert result.methods == (IDENTITY, AUTOENCODER, *PLAIN)
-    assert "are no pictures" in result.left_out["median filter"]
+    assert "are not images" in result.left_out["median filter"]
     nothing, mean = one(result, IDENTITY), one(result, "training mean")
     assert nothing.mse_scaled == pytest.approx(0.25, rel=0.1)
     deviations = np.array([*X.std(0)[:3], 1.0])
@@ -253,7 +254,7 @@ def test_memory_maps_stay_and_many_examples_are_sampled(ae: Autoencoder, digits:
 
 def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denoising_baselines, "find_spec", lambda _: None)
-    names, missing = suited((8, 8), 100)
+    names, missing = applicable_baselines((8, 8), 100)
     assert names == ["training mean", "ridge regression", "median filter"]
     assert set(missing) == {"non-local means", "total variation"}
     assert "pip install 'isthmus[image]'" in missing["total variation"]

@@ -16,7 +16,8 @@ Read in this order:
     latent_traversal      traversals, interpolations, neighbors: ways through the codes
     corruption_levels     kinds of corruption and their levels
     denoising_baselines   the identity, the training mean, ridge regression, filters
-    robustness_curve      how well it restores as the corruption grows, beside these
+    robustness_result     the scores of all methods, as a table
+    robustness_curve      denoising at growing levels of corruption, compared with the baselines
     pca_reconstructions   examples by PCA of equal width and by the autoencoder
     detection_result      which examples are anomalous, how sure that is, and why
 """
@@ -30,7 +31,8 @@ from isthmus.evaluation.pca_reconstructions import PCAReconstructions, pca_recon
 from isthmus.evaluation.probes import Labels
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
 from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats, shown
-from isthmus.evaluation.robustness_curve import Restored, Robustness, robustness
+from isthmus.evaluation.robustness_curve import robustness
+from isthmus.evaluation.robustness_result import DenoisingScore, Robustness
 from isthmus.evaluation.transfer import DataTransfer
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Cost",
     "DataTransfer",
     "Denoising",
+    "DenoisingScore",
     "DetectionResult",
     "Errors",
     "Evaluation",
@@ -48,7 +51,6 @@ __all__ = [
     "Labels",
     "Nats",
     "PCAReconstructions",
-    "Restored",
     "Robustness",
     "checked",
     "data_range_of",

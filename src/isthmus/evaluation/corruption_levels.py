@@ -18,7 +18,7 @@ Kinds: TypeAlias = str | Corruption | Sequence[str | Corruption] | None
 Levels: TypeAlias = float | Sequence[float] | None
 
 
-LEVELS: dict[type[Corruption], Level] = {  # of the corruptions that have one
+LEVELS: dict[type[Corruption], Level] = {  # corruptions without a level are left out
     kind: kind.level for name in corruptions.__all__ if (kind := getattr(corruptions, name)).level is not None
 }
 
@@ -26,7 +26,12 @@ LEVELS: dict[type[Corruption], Level] = {  # of the corruptions that have one
 class InputCorruption(NamedTuple):
     """A corruption at one level.
 
-    kind is its name without the level, unit says what the level is, and trained whether it is what the autoencoder was trained with.
+    Attributes:
+        corruption: the corruption.
+        kind: its name without the level.
+        level: the level.
+        unit: what the level is, such as "standard deviation".
+        trained: whether the autoencoder was trained with this corruption at this level.
     """
 
     corruption: Corruption
@@ -37,28 +42,32 @@ class InputCorruption(NamedTuple):
 
 
 def corruption_levels(trained: Corruption, kinds: Kinds = None, levels: Levels = None) -> list[InputCorruption]:
-    """The corruptions of a sweep, mildest first, for an autoencoder that was trained with one.
+    """The corruptions to measure, from the lowest level to the highest.
 
     Args:
-        kinds: names of corruptions that have a level ("GaussianNoise", "Masking", ...), or such corruptions, whose other
-            fields are kept; without them the one in training, or noise where there was none.
-        levels: values of `GaussianNoise.std`, `Masking.rate`, `SaltAndPepper.rate`, `Occlusion.visible`; without them
-            usual ones and that in training.
+        trained: the corruption in training.
+        kinds: names of corruptions with a level ("GaussianNoise", "Masking", ...), or corruptions whose other fields are
+            used. None for the corruption in training, or Gaussian noise if it has no level.
+        levels: values of `GaussianNoise.std`, `Masking.rate`, `SaltAndPepper.rate` or `Occlusion.visible`. None for the
+            usual levels and the level in training.
+
+    Returns:
+        Each corruption at each level, without duplicates.
 
     Raises:
-        RecordError: there is no such kind, or it cannot have such a level.
+        RecordError: a kind does not exist or has no level, or a level is invalid.
     """
     if kinds is None:
         kinds = trained if type(trained) in LEVELS else GaussianNoise()
     given = list(kinds) if isinstance(kinds, Sequence) and not isinstance(kinds, str) else [kinds]
     if not given:
-        raise RecordError(f"kinds is empty: give one or more of {', '.join(kind.__name__ for kind in LEVELS)}")
-    ways = [way for each in given for way in _levels(_kind(each, trained), trained, levels)]
-    return list(dict.fromkeys(ways))
+        raise RecordError(f"kinds is empty: expected one or more of {', '.join(kind.__name__ for kind in LEVELS)}")
+    found = [each for kind in given for each in _at_levels(_with_level(kind, trained), trained, levels)]
+    return list(dict.fromkeys(found))
 
 
-def _kind(given: str | Corruption, trained: Corruption) -> Corruption:
-    """The corruption that is meant; by its name that in training, if it is of that kind."""
+def _with_level(given: str | Corruption, trained: Corruption) -> Corruption:
+    """The given corruption; for a name, the corruption in training if it is of that kind."""
     names = {kind.__name__.lower(): kind for kind in LEVELS}
     if isinstance(given, str):
         kind = names.get(given.lower().replace("_", "").replace("-", ""))
@@ -68,27 +77,30 @@ def _kind(given: str | Corruption, trained: Corruption) -> Corruption:
         return given
     word = given if isinstance(given, str) else repr(given)
     known = "without a level" if word in corruptions.__all__ else "no corruption that has a level"
-    raise RecordError(f"kinds: {word} is {known}{nearest(word, [kind.__name__ for kind in LEVELS])}")
+    raise RecordError(f"invalid kinds: {word} is {known}{nearest(word, [kind.__name__ for kind in LEVELS])}")
 
 
-def _levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[InputCorruption]:
-    """One kind at its levels."""
+def _at_levels(base: Corruption, trained: Corruption, levels: Levels) -> Iterator[InputCorruption]:
+    """One kind of corruption at its levels."""
     name, unit, usual = LEVELS[type(base)]
-    own = getattr(trained, name) if type(trained) is type(base) else None
+    trained_level = getattr(trained, name) if type(trained) is type(base) else None
     if levels is None:
-        stretch = 2 * own if own is not None and own > 1 else 1.0  # a rate is at most 1
-        chosen_levels = sorted({*(stretch * each for each in usual), *([] if own is None else [own])})
+        factor = 2 * trained_level if trained_level is not None and trained_level > 1 else 1.0  # a rate is at most 1
+        chosen_levels = sorted(
+            {*(factor * each for each in usual), *([] if trained_level is None else [trained_level])}
+        )
     else:
         chosen_levels = sorted(_numbers(levels))
     default = getattr(type(base)(), name)
     kind = repr(base.replace(**{name: default})).removesuffix("()")
-    falling = usual[0] > usual[-1]  # the more is given, the milder
+    falling = usual[0] > usual[-1]  # the larger the visible part of Occlusion, the weaker the corruption
     for level in chosen_levels[::-1] if falling else chosen_levels:
         corruption = base.replace(**{name: level})
         yield InputCorruption(corruption, kind, level, unit, corruption == trained)
 
 
 def _numbers(levels: Any) -> list[float]:
+    """One level or several, as floats."""
     given = [levels] if isinstance(levels, Real | str) or not hasattr(levels, "__iter__") else list(levels)
     if not given or not all(isinstance(each, Real) and not isinstance(each, bool) for each in given):
         raise RecordError(f"invalid levels={quoted(levels)}: expected numbers, such as levels=0.3,0.5,0.7")

@@ -1,8 +1,9 @@
-# ruff: noqa: ARG001  (every baseline takes training examples, so that one loop fits any of them)
-"""Denoising without a neural network: the baselines of an autoencoder.
+# ruff: noqa: ARG001  (all baselines have the same signature, although filters need no training examples)
+"""Baselines for denoising, without a neural network.
 
-A baseline is fitted on training examples (n, *shape), corrupted and clean, in model units (see `scaling`), and returns a function for
-each of its settings. `chosen` takes the setting with the smallest error on other training examples, corrupted in the same way.
+A baseline is fitted on pairs of corrupted and clean training examples (n, *shape), in model units (see `scaling`). It returns a
+denoising function for each of its settings. `best_setting` selects the setting with the lowest error on other training examples
+with the same corruption.
 """
 
 from __future__ import annotations
@@ -22,107 +23,115 @@ from isthmus.records import nearest
 __all__ = [
     "BASELINES",
     "Pairs",
-    "chosen",
-    "is_picture",
+    "applicable_baselines",
+    "best_setting",
+    "is_image",
     "median_filter",
     "non_local_means",
     "ridge",
     "ridge_regression",
-    "suited",
     "total_variation",
     "training_mean",
 ]
 
 Array = NDArray[Any]
-Restore: TypeAlias = Callable[[Array], Array]  # corrupted examples (n, *shape) -> denoised, (n, *shape)
+Denoise: TypeAlias = Callable[[Array], Array]  # corrupted examples (n, *shape) -> denoised, (n, *shape)
 
 
 class Pairs(NamedTuple):
-    """Examples (n, *shape) as they are given and as they ought to be."""
+    """Corrupted examples (n, *shape) and the same examples before corruption."""
 
     corrupted: Array
     clean: Array
 
 
-def training_mean(pairs: Pairs) -> dict[str, Restore]:
-    """The mean of the training examples, whatever is given: what can be known without looking."""
+def training_mean(pairs: Pairs) -> dict[str, Denoise]:
+    """The mean of the training examples for every example: the best prediction that ignores the input."""
     mean = pairs.clean.mean(0, dtype=np.float64)
     return {"": lambda x: np.broadcast_to(mean, x.shape)}
 
 
-def ridge_regression(pairs: Pairs) -> dict[str, Restore]:
-    """Ridge regression of the clean features on the corrupted ones, in closed form: Wiener's filter (1949) without stationarity.
+def ridge_regression(pairs: Pairs) -> dict[str, Denoise]:
+    """Ridge regression of the clean features on the corrupted ones, in closed form: a Wiener filter (1949) without stationarity.
 
-    Settings are strengths of a ridge, as fractions of the mean eigenvalue of the corrupted examples' scatter matrix.
+    Settings are regularization strengths, as fractions of the mean eigenvalue of the scatter matrix of the corrupted examples.
     """
     corrupted, clean = (side.reshape(len(side), -1).astype(np.float64) for side in pairs)
     scatter = np.square(corrupted - corrupted.mean(0)).sum() / corrupted.shape[1] or 1.0
     strengths = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     maps = ridge(corrupted, clean, [share * scatter for share in strengths])
 
-    def restore(apply: Restore, x: Array) -> Array:
+    def denoise(apply: Denoise, x: Array) -> Array:
         return apply(x.reshape(len(x), -1)).reshape(x.shape)
 
-    return {f"ridge {share:g}": partial(restore, apply) for share, apply in zip(strengths, maps, strict=True)}
+    return {f"ridge {share:g}": partial(denoise, apply) for share, apply in zip(strengths, maps, strict=True)}
 
 
-def ridge(x: Array, y: Array, strengths: list[float]) -> list[Restore]:
+def ridge(x: Array, y: Array, strengths: list[float]) -> list[Denoise]:
     """For each strength λ the linear map from x (n, d) to y (n, e) that minimizes |y - x weights - offset|² + λ |weights|².
 
-    Hoerl and Kennard, Ridge regression, 1970. Of more numbers than examples the weights are never laid out: in the terms of the
-    examples' own products all takes memory in proportion to x and y.
+    Hoerl and Kennard, Ridge regression, 1970. With more features than examples, the dual form is used: the weight matrix is
+    never stored, and memory grows in proportion to x and y.
+
+    Args:
+        x: inputs (n, d).
+        y: targets (n, e).
+        strengths: values of λ.
+
+    Returns:
+        A function (m, d) -> (m, e) for each λ.
     """
     x_mean, y_mean = x.mean(0), y.mean(0)
-    centered, wanted = x - x_mean, y - y_mean
+    centered, targets = x - x_mean, y - y_mean
     if x.shape[1] <= len(x):
-        scatter, side = centered.T @ centered, centered.T @ wanted
-        all_weights = [np.linalg.solve(scatter + strength * np.eye(len(scatter)), side) for strength in strengths]
+        scatter, products = centered.T @ centered, centered.T @ targets
+        all_weights = [np.linalg.solve(scatter + strength * np.eye(len(scatter)), products) for strength in strengths]
         return [partial(lambda weights, new: (new - x_mean) @ weights + y_mean, weights) for weights in all_weights]
     values, axes = np.linalg.eigh(centered @ centered.T)
-    ways, side = centered.T @ axes, axes.T @ wanted
+    directions, products = centered.T @ axes, axes.T @ targets
 
     def apply(strength: float, new: Array) -> Array:
-        mapped: Array = ((new - x_mean) @ ways / (values.clip(0) + strength)) @ side + y_mean
+        mapped: Array = ((new - x_mean) @ directions / (values.clip(0) + strength)) @ products + y_mean
         return mapped
 
     return [partial(apply, strength) for strength in strengths]
 
 
-def median_filter(pairs: Pairs) -> dict[str, Restore]:
-    """The median of each pixel's neighborhood, in each channel by itself; settings are widths of the neighborhood."""
+def median_filter(pairs: Pairs) -> dict[str, Denoise]:
+    """The median of each pixel's neighborhood, for each channel separately; settings are widths of the neighborhood."""
     from scipy import ndimage
 
-    def restore(width: int, x: Array) -> Array:
+    def denoise(width: int, x: Array) -> Array:
         filtered: Array = ndimage.median_filter(x, size=(1, width, width, 1)[: x.ndim])
         return filtered
 
-    return {f"{width} x {width}": partial(restore, width) for width in (3, 5, 7)}
+    return {f"{width} x {width}": partial(denoise, width) for width in (3, 5, 7)}
 
 
-def non_local_means(pairs: Pairs) -> dict[str, Restore]:
-    """Means of pixels whose surroundings look alike (Buades, Coll and Morel 2005), by scikit-image; settings are its strength h."""
+def non_local_means(pairs: Pairs) -> dict[str, Denoise]:
+    """Non-local means (Buades, Coll and Morel 2005), by scikit-image; settings are its strength h."""
     from skimage.restoration import denoise_nl_means
 
-    def restore(h: float, x: Array) -> Array:
+    def denoise(h: float, x: Array) -> Array:
         channel = -1 if x.ndim == 4 else None
-        each = [denoise_nl_means(p, patch_size=5, patch_distance=6, h=h, channel_axis=channel) for p in x]
-        return np.stack(each)
+        images = [denoise_nl_means(p, patch_size=5, patch_distance=6, h=h, channel_axis=channel) for p in x]
+        return np.stack(images)
 
-    return {f"h {h:g}": partial(restore, h) for h in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)}
+    return {f"h {h:g}": partial(denoise, h) for h in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)}
 
 
-def total_variation(pairs: Pairs) -> dict[str, Restore]:
-    """The picture of least total variation near the given one (Chambolle 2004), by scikit-image; settings are the weight of that."""
+def total_variation(pairs: Pairs) -> dict[str, Denoise]:
+    """Total variation denoising (Chambolle 2004), by scikit-image; settings are its weight."""
     from skimage.restoration import denoise_tv_chambolle
 
-    def restore(weight: float, x: Array) -> Array:
+    def denoise(weight: float, x: Array) -> Array:
         channel = -1 if x.ndim == 4 else None
         return np.stack([denoise_tv_chambolle(p, weight=weight, channel_axis=channel) for p in x])
 
-    return {f"weight {w:g}": partial(restore, w) for w in (0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2, 1.6)}
+    return {f"weight {w:g}": partial(denoise, w) for w in (0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2, 1.6)}
 
 
-BASELINES: dict[str, Callable[[Pairs], dict[str, Restore]]] = {
+BASELINES: dict[str, Callable[[Pairs], dict[str, Denoise]]] = {
     "training mean": training_mean,
     "ridge regression": ridge_regression,
     "median filter": median_filter,
@@ -131,53 +140,70 @@ BASELINES: dict[str, Callable[[Pairs], dict[str, Restore]]] = {
 }
 OLDER = {"mean example": "training mean", "linear map": "ridge regression"}  # names in earlier versions
 _FILTERS = {"median filter", "non-local means", "total variation"}
-_EXTRA = {"non-local means", "total variation"}  # of scikit-image
+_SCIKIT_IMAGE = {"non-local means", "total variation"}  # these need the optional dependency
 
 
-def is_picture(shape: tuple[int, ...]) -> bool:
-    """Whether examples of a shape are pictures: (h, w) or (h, w, channels)."""
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether examples of a shape are images: (h, w) or (h, w, channels)."""
     return len(shape) in {2, 3}
 
 
-def suited(shape: tuple[int, ...], n: int, wanted: Sequence[str] | None = None) -> tuple[list[str], dict[str, str]]:
-    """Names of the baselines for examples of a shape where there are n to train on, and why others are left out.
+def applicable_baselines(
+    shape: tuple[int, ...], n: int, requested: Sequence[str] | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """Names of the baselines that apply to examples of a shape, and why others do not.
+
+    Args:
+        shape: shape of one example.
+        n: number of training examples.
+        requested: names of baselines; None for all.
 
     Raises:
-        RecordError: one that is wanted does not exist.
+        RecordError: a requested baseline does not exist.
     """
-    names = list(BASELINES) if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    names = list(BASELINES) if requested is None else [requested] if isinstance(requested, str) else list(requested)
     for name in names:
         if name not in BASELINES:
             raise RecordError(f"no baseline {name!r}{nearest(OLDER.get(str(name), str(name)), BASELINES)}")
     reasons: dict[str, str] = {}
     if n < 3:
         reason = (
-            f"{n} training examples are too few to fit and to choose on" if n else "no training examples were given"
+            f"{n} training examples are too few to fit a baseline and select its setting"
+            if n
+            else "no training examples were given"
         )
         reasons = dict.fromkeys(BASELINES, reason)
-    elif not is_picture(shape):
-        reasons = dict.fromkeys(_FILTERS, f"examples of shape {shape} are no pictures")
+    elif not is_image(shape):
+        reasons = dict.fromkeys(_FILTERS, f"examples of shape {shape} are not images")
     elif find_spec("skimage") is None:
-        reasons = dict.fromkeys(_EXTRA, "scikit-image is not installed: pip install 'isthmus[image]'")
+        reasons = dict.fromkeys(_SCIKIT_IMAGE, "scikit-image is not installed: pip install 'isthmus[image]'")
     return [name for name in names if name not in reasons], {name: reasons[name] for name in names if name in reasons}
 
 
-def chosen(name: str, fit: Pairs, other: Pairs) -> tuple[str, Restore]:
-    """The setting of a baseline fitted on some training examples that is best on others, and what it does.
+def best_setting(name: str, fit: Pairs, selection: Pairs) -> tuple[str, Denoise]:
+    """Fits a baseline on one part of the training examples and selects its setting by the error on the other.
 
-    Pictures are brought into the range of the training ones, in each channel: an advantage that costs nothing.
+    Images are clipped to the range of the training images, for each channel: this only lowers the error of the baseline.
+
+    Args:
+        name: of the baseline.
+        fit: pairs that it is fitted on.
+        selection: pairs on which settings are compared.
+
+    Returns:
+        The setting, and its denoising function (n, *shape) -> (n, *shape) in model units.
     """
-    bound = (lambda x: x) if not is_picture(fit.clean.shape[1:]) else _within(fit.clean)
+    clip = _clip_to_range(fit.clean) if is_image(fit.clean.shape[1:]) else (lambda x: x)
     candidates = {
-        setting: (lambda x, restore=restore: bound(restore(x))) for setting, restore in BASELINES[name](fit).items()
+        setting: (lambda x, denoise=denoise: clip(denoise(x))) for setting, denoise in BASELINES[name](fit).items()
     }
     if len(candidates) == 1:
         return next(iter(candidates.items()))
-    return min(candidates.items(), key=lambda pair: mean_squared_error(other.clean, pair[1](other.corrupted)))
+    return min(candidates.items(), key=lambda pair: mean_squared_error(selection.clean, pair[1](selection.corrupted)))
 
 
-def _within(clean: Array) -> Restore:
-    """Clips to the range of clean pictures."""
+def _clip_to_range(clean: Array) -> Denoise:
+    """Clips to the range of the clean images."""
     axes = tuple(range(clean.ndim - 1)) if clean.ndim == 4 else None
     low, high = clean.min(axes), clean.max(axes)
     return lambda x: np.clip(x, low, high)

@@ -13,7 +13,8 @@ from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.evaluation.corruption_levels import Kinds, Levels
 from isthmus.evaluation.detection_result import DetectionResult, detect
 from isthmus.evaluation.pca_reconstructions import pca_reconstructions
-from isthmus.evaluation.robustness_curve import Robustness, robustness
+from isthmus.evaluation.robustness_curve import robustness
+from isthmus.evaluation.robustness_result import Robustness
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

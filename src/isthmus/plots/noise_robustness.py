@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from isthmus.errors import DataError, NotPossibleError
-from isthmus.evaluation.robustness_curve import AUTOENCODER, IDENTITY, Restored, Robustness
+from isthmus.evaluation.robustness_result import AUTOENCODER, IDENTITY, DenoisingScore, Robustness
 from isthmus.plots.figure import panels, save_png
 from isthmus.plots.grids import ImageShape, array_image_shape, as_cells, grid, limits
 from isthmus.plots.result_check import requires_result
@@ -46,7 +46,7 @@ def robustness(result: Robustness) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, figures: list[Restored], methods: tuple[str, ...]) -> None:
+def _curve(axes: Axes, figures: list[DenoisingScore], methods: tuple[str, ...]) -> None:
     if all(each.error > 0 for each in figures):
         axes.set_yscale("log")
     others = [method for method in methods if method not in COLORS]

@@ -28,8 +28,8 @@ from isthmus import Autoencoder, OutlierDetector, data, plots, recipes
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
-from isthmus.estimators.attribution import mended
-from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer, squares
+from isthmus.estimators.attribution import attribute_by_replacement
+from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer, squared_errors
 from isthmus.evaluation import detect
 from isthmus.likelihoods import Normal
 from isthmus.plots.figure import png
@@ -141,7 +141,7 @@ def test_blame_is_what_the_best_number_in_its_place_would_mend_where_the_net_is_
     random = np.random.default_rng(0)
     axes = np.linalg.qr(random.normal(size=(6, 3)))[0]
     rows, left = random.normal(size=(20, 6)).astype(np.float32), np.eye(6) - axes @ axes.T
-    positions, shares = mended(
+    positions, shares = attribute_by_replacement(
         lambda x: -np.square(x @ left).sum(1), lambda x: x @ axes @ axes.T, rows, np.square(rows @ left), 6
     )
     best = np.square(rows @ left) / np.diag(left)  # how much less the least squares leave without a number
@@ -205,7 +205,7 @@ def test_contributions_are_about_one_on_held_out_examples(linear: Autoencoder) -
     detector = OutlierDetector.from_fitted(linear, X, random_state=0)
     np.testing.assert_allclose(detector.contributions(X).mean(0), 1, rtol=0.01)
     scaled = (linear.reconstruct(X) - X) / linear.model_.scale.numpy()
-    np.testing.assert_allclose(squares(linear, X), scaled**2, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(squared_errors(linear, X), scaled**2, rtol=1e-4, atol=1e-9)
 
 
 def test_a_place_in_a_picture_is_a_cause() -> None:
@@ -255,12 +255,12 @@ def test_the_densities_are_densities() -> None:
     known = ErrorDensity.fit(errors, 100)
     u = np.array([0.3, 1.0, 2.5])
     expected = -stats.gamma(known.shape, scale=1 / known.shape).logpdf(u)
-    np.testing.assert_allclose(known.nats(u * known.mean), expected, rtol=1e-9)
+    np.testing.assert_allclose(known.nll(u * known.mean), expected, rtol=1e-9)
     assert known.shape == pytest.approx(3, rel=0.1)
     codes = random.normal(size=(5000, 2)) @ np.array([[3.0, 1.0], [0.0, 0.5]])
     density = CodeDensity.fit(codes, 0)
     positions = np.array([[0.0, 0.0], [3.0, 1.0], [-9.0, 0.0]])
-    apart = density.nats(positions) - density.nats(positions[:1])
+    apart = density.nll(positions) - density.nll(positions[:1])
     normal = stats.multivariate_normal(np.zeros(2), np.cov(codes.T))
     np.testing.assert_allclose(apart[1], normal.logpdf(positions[0]) - normal.logpdf(positions[1]), atol=0.3)
     assert apart[2] > 10

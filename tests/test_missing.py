@@ -435,7 +435,7 @@ def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoe
 
 def test_errors_of_which_none_is_known_are_all_as_likely() -> None:
     density = ErrorDensity.fit(np.full(3, np.nan), 5)
-    assert np.isfinite(density.nats(np.array([np.nan, 0.5, 2.0]))).all()
+    assert np.isfinite(density.nll(np.array([np.nan, 0.5, 2.0]))).all()
 
 
 def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path: Path) -> None:

@@ -138,8 +138,11 @@ TENSORS: dict[str, tuple[Change, str]] = {
         r"history is float64 \(2, 3\)",
     ),
     "no history": (lambda held: {name: t for name, t in held.items() if name != "history"}, r"it has no .*history"),
-    "epoch": (lambda held: held | {"history": held["history"] + 0.5}, r"the history has the epoch 1\.5"),
-    "lacks": (lambda held: held | {"history.there": held["history.there"] & False}, r"the history has the epoch None"),
+    "epoch": (lambda held: held | {"history": held["history"] + 0.5}, r"the history has an invalid epoch: 1\.5"),
+    "lacks": (
+        lambda held: held | {"history.there": held["history.there"] & False},
+        r"the history has an invalid epoch: None",
+    ),
     "columns": (lambda held: held | {"columns": torch.tensor([34, 34], dtype=torch.uint8)}, r"columns has 1 names"),
     "costs": (lambda held: held | {"costs.nll": torch.zeros(3)}, r"costs\.nll"),
     "nan": (lambda held: held | {"encoder.1.bias": held["encoder.1.bias"] * float("nan")}, r"encoder\.1\.bias"),
@@ -445,7 +448,7 @@ def test_a_reloaded_one_gives_the_same_bits(
 def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(20, 3))
     ae = Autoencoder(epochs=7, random_state=0).fit(X)
-    monkeypatch.setattr("isthmus.estimators.model_notes._MOST_HISTORY", 4 * 10)
+    monkeypatch.setattr("isthmus.estimators.model_notes._MAX_HISTORY_VALUES", 4 * 10)
     with pytest.warns(IsthmusWarning, match=r"^the model file stores 4 evenly spaced epochs of the 7 in the history"):
         ae.save(tmp_path / "x")
     epochs = [report.epoch for report in load(tmp_path / "x").history_]

@@ -269,7 +269,7 @@ def test_two_planted_clusters_come_back_in_their_shares() -> None:
     which = rng.random(2000) < 0.3
     codes = rng.normal(size=(2000, 2)) * [0.5, 0.1] + np.where(which[:, None], [8, 0], [-8, 3])
     found = latent_density.fit(codes)
-    assert len(found.shares) == 2
+    assert len(found.weights) == 2
     drawn = found.draw(4000, seed=0)
     right = drawn[:, 0] > 0
     assert right.mean() == pytest.approx(which.mean(), abs=0.025)
@@ -285,7 +285,7 @@ def test_the_density_is_that_of_a_mixture_fitted_to_the_codes_themselves() -> No
     codes = np.concatenate([rng.normal(m, 1, (600, 3)) for m in (-6, 0, 6)]) @ rng.normal(size=(3, 3))
     found = latent_density.fit(codes)
     peer = min((GaussianMixture(k, random_state=0).fit(codes) for k in (1, 2, 3, 4)), key=lambda m: m.bic(codes))
-    assert len(found.shares) == peer.n_components == 3
+    assert len(found.weights) == peer.n_components == 3
     drawn = found.draw(20_000, seed=0)
     assert peer.score(drawn) == pytest.approx(peer.score(codes), abs=0.05)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), rtol=0.05, atol=0.05)

@@ -1,4 +1,4 @@
-"""Which numbers of an example are to blame for its score."""
+"""Attribution: the features that cause the anomaly score of an example."""
 
 from __future__ import annotations
 
@@ -8,74 +8,85 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Attribution", "largest", "mended"]
+__all__ = ["Attribution", "TopFeatures", "attribute_by_error", "attribute_by_replacement"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-TopFeatures = tuple[
-    NDArray[np.int64], Doubles
-]  # places in the flat example (b, n) and shares (b, n), the largest first
+TopFeatures = tuple[NDArray[np.int64], Doubles]  # indices of features (b, n) and their shares (b, n), largest first
 
-_TRIED = 16  # numbers of a row, those with the largest errors
-_FARTHEST = 1000.0  # steps: a number that hardly moves its reconstruction's error tells too little of where that ends
+_MAX_CANDIDATES = 16  # features per row: those with the largest errors
+# limit of the secant step, relative to the first step: a feature that hardly affects its error gives no reliable extrapolation
+_MAX_EXTRAPOLATION = 1000.0
 
 
 class Attribution(NamedTuple):
-    """A number of an example, and its share of what is unusual about the example."""
+    """A feature of an example, and its share in the anomaly of the example."""
 
-    feature: str | int | tuple[int, ...]  # the name of a column, its number, or a place in a picture
-    share: float
-
-
-def largest(errors: Doubles, n: int) -> TopFeatures:
-    """The numbers with the largest standardized squared errors (b, d), and their shares of the sum."""
-    parts = np.nan_to_num(errors)
-    positions = np.argsort(-parts, axis=1, kind="stable")[:, :n]
-    return positions, _shares(np.take_along_axis(parts, positions, 1), parts.sum(1))
+    feature: str | int | tuple[int, ...]  # the name of a column, its index, or the indices of a pixel
+    share: float  # between 0 and 1
 
 
-def mended(
+def attribute_by_error(errors: Doubles, n: int) -> TopFeatures:
+    """The n features with the largest standardized squared errors (b, d), and their shares in the sum."""
+    errors = np.nan_to_num(errors)
+    features = np.argsort(-errors, axis=1, kind="stable")[:, :n]
+    return features, _shares(np.take_along_axis(errors, features, 1), errors.sum(1))
+
+
+def attribute_by_replacement(
     score: Callable[[Array], Doubles], reconstruct: Callable[[Array], Array], rows: Array, errors: Doubles, n: int
 ) -> TopFeatures:
-    """The numbers of rows (b, d) that, each alone replaced by what would be expected there, let the score rise most.
+    """The features whose replacement by their expected value, one at a time, raises the score most.
 
-    One extreme feature distorts the code, and so the reconstruction of other features: their errors are large, but it is the cause.
-    It distorts its own reconstruction too. Expected is therefore what comes back as it goes in: the number that is its own reconstruction,
-    found by one step of the secant method, exact where the autoencoder is linear; or the reconstruction itself, where that mends more.
-    Tried are the `_TRIED` numbers of each row with the largest errors, n if that is more; shares are of the sum of their rises.
+    One extreme feature distorts the code, and so the reconstructions of other features: their errors are large, but it is the cause.
+    It distorts its own reconstruction too. The expected value of a feature is therefore the value that equals its own reconstruction,
+    found by one step of the secant method, which is exact for a linear autoencoder; or the reconstruction, if that raises the score more.
+
+    Args:
+        score, reconstruct: functions of rows (b, d) that return scores (b,) and reconstructions (b, d).
+        rows: the examples (b, d).
+        errors: their standardized squared errors (b, d). The `_MAX_CANDIDATES` features with the largest errors are tried, or n if it
+            is larger.
+        n: the number of features to return.
+
+    Returns:
+        The features (b, n), and their shares (b, n) in the sum of the rises of all candidates.
     """
-    tried, _ = largest(errors, max(_TRIED, n))
+    candidates, _ = attribute_by_error(errors, max(_MAX_CANDIDATES, n))
     rows = rows.astype(np.result_type(rows, np.float32), copy=False)
-    before, rises, at = score(rows), np.empty(tried.shape), np.arange(len(rows))
-    apart = _finite(reconstruct(rows) - rows, rows)
-    for number, positions in enumerate(tried.T):
+    before, rises, index = score(rows), np.empty(candidates.shape), np.arange(len(rows))
+    differences = _finite_steps(reconstruct(rows) - rows, rows)
+    for number, features in enumerate(candidates.T):
 
-        def moved(by: Array, positions: Array = positions) -> Array:
-            other = rows.copy()
-            with np.errstate(over="ignore"):  # how normal that is, is a number all the same
-                other[at, positions] += by
-            return other
+        def shifted(by: Array, features: Array = features) -> Array:
+            changed = rows.copy()
+            with np.errstate(over="ignore"):  # infinite values have a score too
+                changed[index, features] += by
+            return changed
 
-        step = apart[at, positions]
-        nearer = moved(step)
-        left = _finite(reconstruct(nearer) - nearer, rows)[at, positions]
-        further = moved(_secant(step, left))
-        rises[:, number] = np.maximum(np.maximum(score(nearer), score(further)) - before, 0)
+        step = differences[index, features]
+        replaced = shifted(step)
+        remaining = _finite_steps(reconstruct(replaced) - replaced, rows)[index, features]
+        extrapolated = shifted(_secant_step(step, remaining))
+        rises[:, number] = np.maximum(np.maximum(score(replaced), score(extrapolated)) - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
-    return np.take_along_axis(tried, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+    return np.take_along_axis(candidates, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
 
 
-def _finite(apart: Array, rows: Array) -> Array:
-    """Steps, none where they would lead nowhere; what is missing stays so."""
-    return np.where(np.isfinite(apart) | np.isnan(rows), apart, 0)
+def _finite_steps(steps: Array, rows: Array) -> Array:
+    """Steps, with 0 in place of infinite ones. Steps of missing values stay NaN."""
+    return np.where(np.isfinite(steps) | np.isnan(rows), steps, 0)
 
 
-def _secant(step: Array, left: Array) -> Array:
-    """How far to go until nothing is left, if so much is after a step; that step where this is nowhere, or beyond `_FARTHEST` steps."""
-    step, slower = step.astype(np.float64), step.astype(np.float64) - left
-    there = np.abs(slower) * _FARTHEST > np.abs(step)
-    return np.where(there, step * np.divide(step, slower, out=np.ones_like(step), where=there), step)
+def _secant_step(step: Array, remaining: Array) -> Array:
+    """The secant step to a zero error, from a first step and the error that remains after it.
+
+    The first step itself if the secant step is undefined or longer than `_MAX_EXTRAPOLATION` first steps.
+    """
+    step, change = step.astype(np.float64), step.astype(np.float64) - remaining
+    valid = np.abs(change) * _MAX_EXTRAPOLATION > np.abs(step)
+    return np.where(valid, step * np.divide(step, change, out=np.ones_like(step), where=valid), step)
 
 
-def _shares(parts: Doubles, whole: Doubles) -> Doubles:
-    return parts / np.maximum(whole, 1e-300)[:, None]
+def _shares(parts: Doubles, total: Doubles) -> Doubles:
+    return parts / np.maximum(total, 1e-300)[:, None]

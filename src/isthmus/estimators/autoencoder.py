@@ -26,7 +26,7 @@ from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
-from isthmus.estimators.checkpoint import TrainingData, count_observed, round_of, tensors_of
+from isthmus.estimators.checkpoint import TrainingData, run_state, state_tensors, to_data_units_with_missing
 from isthmus.estimators.defaults import (
     COMPONENTS,
     batch_size_for,
@@ -373,11 +373,11 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         fitted.interrupted.check(data, self.get_params(deep=False))
         n = len(self._training_sources(data)[0])
         fitted.interrupted.check_place(n, self._training_config(n))
-        self._fitted = fitted.resumed()
+        self._fitted = fitted.copy_for_resuming()
         check_bfloat16(self.precision_, self.model_.device)
         if fitted.interrupted.in_model_units:
             fitted = self._require_fitted()
-            history = count_observed(
+            history = to_data_units_with_missing(
                 fitted.model, fitted.seed, fitted.history, fitted.state, *self._training_sources(data)
             )
             self._fitted = replace(fitted, history=history)
@@ -518,7 +518,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         given = {name: component(getattr(self, name)) for name in COMPONENTS}
         if not anew and self._fitted is not None:
             values = self._examples(X, minimum, still=True)
-            self._fitted = self._fitted.another_round()
+            self._fitted = self._fitted.copy_for_training()
             self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind)
             if self.likelihood_.expects_unit_interval:
                 check_unit_interval(DataStatistics(values), self.model_.affine)
@@ -602,7 +602,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             True
         """
         fitted = self._require_fitted()
-        with fitted.at_rest():
+        with fitted.weights_locked():
             write_model(path, self, fitted)
 
     @grad_mode()
@@ -618,6 +618,6 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         fitted = self._require_fitted()
         if fitted.data is None or fitted.state.optimizer is None:
             raise NotPossibleError("no training is in progress; call checkpoint between two reports of iter_fit")
-        with fitted.at_rest():
-            run_state = round_of(fitted.state, fitted.data, fitted.precision, fitted.model.device)
-            write_model(path, self, fitted, run_state, tensors_of(fitted.state))
+        with fitted.weights_locked():
+            state = run_state(fitted.state, fitted.data, fitted.precision, fitted.model.device)
+            write_model(path, self, fitted, state, state_tensors(fitted.state))

@@ -246,7 +246,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise DataError(
                 "method='gmm' fits a mixture to the codes of examples: pass X, preferably the training data"
             )
-        return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.ROWS)))
+        return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.MAX_ROWS)))
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
         """Corrupts examples as training does, or by another corruption.
@@ -361,7 +361,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         self._check_memory(needed.inference_bytes + needed.shared_bytes, "one example in this model", given, rough=True)
         if fitted.loaded:
             check_work(needed.multiplications, "one example in this model", given, max_memory=fitted.max_memory)
-        with fitted.at_rest():
+        with fitted.weights_locked():
             computable = ComputableRange.examples(fitted.model, fitted.columns) if computable is None else computable
             return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, computable)
 

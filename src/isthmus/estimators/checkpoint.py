@@ -26,17 +26,17 @@ from isthmus.training.state import Best, Costs, Report, State
 __all__ = [
     "ResumeState",
     "TrainingData",
-    "asked",
     "check_values",
-    "count_observed",
-    "of_the_data",
-    "round_of",
-    "tensors_of",
+    "expected_tensors",
+    "run_state",
+    "state_tensors",
+    "to_data_units",
+    "to_data_units_with_missing",
 ]
 
 Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
-_DECIDING = (
+_FIXED_PARAMETERS = (
     *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
     *("missing", "kind", "precision"),
 )
@@ -48,16 +48,16 @@ class TrainingData:
 
     examples: Array
     validation: Array | None
-    known: str | None = None  # the hash of the examples, if already computed
+    fingerprint: str | None = None  # the hash of the examples, if already computed
 
     @cached_property
     def hashes(self) -> tuple[str, str | None]:
         """The hashes of the training and the validation examples, computed at first use."""
-        held = None if self.validation is None else Fingerprint.of(self.validation)
-        return self.known or Fingerprint.of(self.examples), held
+        validation = None if self.validation is None else Fingerprint.of(self.validation)
+        return self.fingerprint or Fingerprint.of(self.examples), validation
 
 
-def round_of(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:
+def run_state(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:
     """The state of a training run, as the header of a checkpoint stores it."""
     examples, validation = data.hashes
     best = state.best
@@ -78,7 +78,7 @@ def round_of(state: State, data: TrainingData, precision: Precision, device: tor
     )
 
 
-def tensors_of(state: State) -> Tensors:
+def state_tensors(state: State) -> Tensors:
     """The optimizer's state and the best weights. Within an epoch also its costs so far and the state at its start."""
     assert state.optimizer is not None
     parts = {"optimizer": state.optimizer.tensors(), "best": {} if state.best is None else state.best.weights}
@@ -87,19 +87,19 @@ def tensors_of(state: State) -> Tensors:
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
 
-def asked(header: Header, there: Tensors, meta_model: Model, optimizer: Optimizer) -> Tensors:
+def expected_tensors(header: Header, stored: Tensors, meta_model: Model, optimizer: Optimizer) -> Tensors:
     """The tensors, on "meta", that a checkpoint requires in addition to the model's; ValueError for an invalid one."""
-    stands = header.round
-    if stands is None:
+    saved = header.round
+    if saved is None:
         return {}
-    own = dict(meta_model.state_dict())
+    weights = dict(meta_model.state_dict())
     moments = {f"optimizer.{name}": t for name, t in optimizer.build(meta_model.parameters()).tensors().items()}
-    wanted = dict(moments)
-    if stands.best is not None:
-        wanted |= {f"best.{name}": t for name, t in own.items()}
-    if stands.counts[0]:
-        wanted |= {f"good.{name}": t for name, t in (own | moments).items()}
-        costs = {name: t for name, t in there.items() if name.startswith("costs.")}
+    expected = dict(moments)
+    if saved.best is not None:
+        expected |= {f"best.{name}": t for name, t in weights.items()}
+    if saved.counts[0]:
+        expected |= {f"good.{name}": t for name, t in (weights | moments).items()}
+        costs = {name: t for name, t in stored.items() if name.startswith("costs.")}
         if not {"costs.nll", "costs.penalty"} <= costs.keys():
             raise ValueError("it has no costs of the current epoch")
         batch = costs["costs.nll"].shape
@@ -107,8 +107,8 @@ def asked(header: Header, there: Tensors, meta_model: Model, optimizer: Optimize
             shapes = {batch} if name in {"costs.nll", "costs.penalty"} else {batch, torch.Size([])}
             if len(batch) != 1 or t.shape not in shapes or t.dtype != torch.float64:
                 raise ValueError(f"{name} has a wrong shape or dtype for the costs of an epoch")
-        wanted |= costs
-    return wanted
+        expected |= costs
+    return expected
 
 
 def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> None:
@@ -118,17 +118,17 @@ def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> Non
         tensors: all tensors of the file, with the expected shapes.
         ae: the parameters of the autoencoder.
     """
-    stands = header.round
-    if stands is None:
+    saved = header.round
+    if saved is None:
         return
-    count, batches = stands.counts
+    count, batches = saved.counts
     wrong = {
-        "round.done": stands.done > header.step or batches > stands.done,
-        "round.best_epoch": stands.best_epoch > header.epoch,
-        "round.best": stands.best is not None and not stands.stopping,
-        "round.stopping": stands.stopping != ae["early_stopping"],
-        "round.seconds": stands.seconds > header.seconds + 1e-3,
-        "round.precision": (stands.precision == "float64") != (header.dtype == "float64"),
+        "round.done": saved.done > header.step or batches > saved.done,
+        "round.best_epoch": saved.best_epoch > header.epoch,
+        "round.best": saved.best is not None and not saved.stopping,
+        "round.stopping": saved.stopping != ae["early_stopping"],
+        "round.seconds": saved.seconds > header.seconds + 1e-3,
+        "round.precision": (saved.precision == "float64") != (header.dtype == "float64"),
         "round.counts": (count == 0) != (batches == 0),
     }
     if count:
@@ -146,32 +146,32 @@ def check_values(header: Header, tensors: Tensors, ae: Mapping[str, Any]) -> Non
         raise ValueError(f"no training can produce its {first}")
 
 
-def count_observed(
-    model: Model, seed: int, history: tuple[Report, ...], state: State, examples: Source, held: Source | None
+def to_data_units_with_missing(
+    model: Model, seed: int, history: tuple[Report, ...], state: State, examples: Source, validation: Source | None
 ) -> tuple[Report, ...]:
-    """`of_the_data` for missing="allow": the training and validation examples show which values are missing."""
+    """`to_data_units` for missing="allow": the training and validation examples show which values are missing."""
     order = torch.randperm(len(examples), generator=seeded("cpu", seed, RandomStream.ORDER, state.epoch))
 
     def mean(source: Source, index: torch.Tensor) -> float:
         volumes = model.log_volumes(~model.normalize(source[index]).isnan())
         return float(volumes.double().mean()) if len(index) else 0.0
 
-    trained, begun = mean(examples, order), mean(examples, order[: state.costs.count])
-    validated = 0.0 if held is None else mean(held, torch.arange(len(held)))
-    return of_the_data(history, state, trained, validated, begun)
+    trained, current = mean(examples, order), mean(examples, order[: state.costs.count])
+    validated = 0.0 if validation is None else mean(validation, torch.arange(len(validation)))
+    return to_data_units(history, state, trained, validated, current)
 
 
-def of_the_data(
-    history: tuple[Report, ...], state: State, trained: float, validated: float, begun: float
+def to_data_units(
+    history: tuple[Report, ...], state: State, trained: float, validated: float, current: float
 ) -> tuple[Report, ...]:
     """Converts losses in model units (versions up to 0.3) to nats of the data: returns the history, changes the state in place.
 
     Args:
-        trained, validated, begun: the mean of `Model.log_volumes` over the training examples, the validation examples, and the
+        trained, validated, current: the mean of `Model.log_volumes` over the training examples, the validation examples, and the
             examples of the current epoch so far.
     """
     if "nll" in state.costs.sums:
-        state.costs.sums["nll"] += state.costs.batches * begun
+        state.costs.sums["nll"] += state.costs.batches * current
     if state.best is not None:
         state.best.loss += validated
     return tuple(
@@ -204,21 +204,21 @@ class ResumeState:
         assert header.round is not None
         self.in_model_units = header.kind is None and model.likelihood.density and model.fill is not None
         self.round: RunState = header.round
-        self.parameters = {name: parameters[name] for name in (*COMPONENTS, *_DECIDING)}
-        device, stepping = model.shift.device, optimizer.build(model.parameters())
+        self.parameters = {name: parameters[name] for name in (*COMPONENTS, *_FIXED_PARAMETERS)}
+        device, optimizer_state = model.shift.device, optimizer.build(model.parameters())
         self.device = device.type
         parts: dict[str, Tensors] = {part: {} for part in _PARTS}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             if part in parts:
                 parts[part][rest] = tensor.to(device)
-        for name, tensor in stepping.tensors().items():
+        for name, tensor in optimizer_state.tensors().items():
             tensor.copy_(parts["optimizer"][name])
         best = math.inf if self.round.best is None else self.round.best
         self.state = State(
             epoch=header.epoch,
             step=header.step,
-            optimizer=stepping,
+            optimizer=optimizer_state,
             done=self.round.done,
             seconds=self.round.seconds,
             retries=self.round.retries,

@@ -28,10 +28,10 @@ from isthmus.estimators import fitted_state, wrapper
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import RecordParams, WrapsAutoencoder, seed_of
-from isthmus.estimators.classifier_file import ClassifierPart, learned, tensors_of
+from isthmus.estimators.classifier_file import ClassifierPart, read_classifier, to_tensors
 from isthmus.estimators.classifier_head import Head, Net
 from isthmus.estimators.defaults import threads_for
-from isthmus.estimators.fitted_state import to_processor
+from isthmus.estimators.fitted_state import move_to_cpu
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
@@ -190,9 +190,9 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        if "net_" in state and state["net_"].device.type != fitted_state.PICKLED:
+        if "net_" in state and state["net_"].device.type != fitted_state.PICKLE_DEVICE:
             both = deepcopy((self.autoencoder_, self.net_))  # together: they share the encoder
-            to_processor([*both[0]._require_fitted().tensors(), *both[1].head.parameters(), *both[1].head.buffers()])
+            move_to_cpu([*both[0]._require_fitted().tensors(), *both[1].head.parameters(), *both[1].head.buffers()])
             return state | {"autoencoder_": both[0], "net_": both[1]}
         return state
 
@@ -287,7 +287,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         """
         check_is_fitted(self)
         self._validate_params()
-        statistics, tensors = tensors_of(self.net_.head, self.classes_, self.history_)
+        statistics, tensors = to_tensors(self.net_.head, self.classes_, self.history_)
         nonfinite = next(
             (name for name, tensor in self.net_.head.state_dict().items() if not tensor.isfinite().all()), None
         )
@@ -301,14 +301,14 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
             epoch=self.history_[-1].epoch if self.history_ else 0,
             statistics=statistics,
         )
-        wrapper.write(path, self.autoencoder_, "classifier", part, tensors)
+        wrapper.write_wrapper(path, self.autoencoder_, "classifier", part, tensors)
 
     @classmethod
     def _loaded(cls, ae: Autoencoder, part: ClassifierPart, tensors: Tensors, architecture: Modules | None) -> Self:
         """The classifier of a file; ValueError or similar if the file describes none."""
         classifier = cls(**wrapper.read_parameters(part, ae, architecture))
         classifier._validate_params()
-        head, classes, history = learned(part, tensors)
+        head, classes, history = read_classifier(part, tensors)
         net = Net(ae.model_, head.to(ae.model_.device))
         net.eval()
         classifier.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=history)

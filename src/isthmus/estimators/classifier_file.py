@@ -1,4 +1,4 @@
-"""A classifier as a part of the model file of its autoencoder, and back."""
+"""Reads and writes an `AutoencoderClassifier` in the model file of its autoencoder."""
 
 from __future__ import annotations
 
@@ -14,48 +14,60 @@ from isthmus.data.labels import class_labels
 from isthmus.estimators import model_notes
 from isthmus.estimators.classifier_head import Head
 from isthmus.estimators.model_file import Epochs, Statistic, Tensors
-from isthmus.estimators.wrapper import Surrounding
+from isthmus.estimators.wrapper import WrapperHeader
 from isthmus.training.state import Report
 
-__all__ = ["ClassifierPart", "asked", "learned", "tensors_of"]
+__all__ = ["ClassifierPart", "expected_tensors", "read_classifier", "to_tensors"]
 
 Array = NDArray[Any]
 
 
-class ClassifierPart(Surrounding):
-    """What a header says of a classifier: how many labels it tells, its last epoch, and the names of its history's statistics."""
+class ClassifierPart(WrapperHeader):
+    """The entry of a classifier in the header of a model file."""
 
-    classes: Annotated[int, Field(ge=2, lt=2**31)]
-    epoch: Epochs
-    statistics: Annotated[list[Statistic], Field(max_length=100, fail_fast=True)]
+    classes: Annotated[int, Field(ge=2, lt=2**31)]  # their number
+    epoch: Epochs  # the last one
+    statistics: Annotated[list[Statistic], Field(max_length=100, fail_fast=True)]  # names, of the history
 
 
-def tensors_of(head: Head, classes: Array, history: tuple[Report, ...]) -> tuple[list[str], Tensors]:
-    """The names of the history's statistics; softmax, labels and history as tensors."""
+def to_tensors(head: Head, classes: Array, history: tuple[Report, ...]) -> tuple[list[str], Tensors]:
+    """The names of the history's statistics, and the tensors of the softmax, the classes and the history."""
     statistics, notes = model_notes.notes(history, None)
     lines = np.frombuffer(to_lines(classes).encode(), np.uint8).copy()
     return statistics, head.state_dict() | notes | {"classes": torch.from_numpy(lines)}
 
 
-def asked(part: ClassifierPart, there: Tensors, code: int, dtype: torch.dtype) -> Tensors:
-    """Sketches of the tensors that a classifier has to have, for codes of so many numbers."""
-    wanted = {"shift": (code,), "scale": (), "linear.weight": (part.classes, code), "linear.bias": (part.classes,)}
-    lines = there["classes"].numel() if "classes" in there else 0
-    held = {name: torch.empty(size, dtype=dtype, device="meta") for name, size in wanted.items()}
+def expected_tensors(part: ClassifierPart, stored: Tensors, code_size: int, dtype: torch.dtype) -> Tensors:
+    """The tensors, on "meta", that the file of a classifier requires.
+
+    Args:
+        part: the header entry.
+        stored: the tensors in the file, for the lengths of the history and of the class names.
+        code_size: the number of values of a flat code.
+        dtype: the dtype of the weights.
+    """
+    shapes = {
+        "shift": (code_size,),
+        "scale": (),
+        "linear.weight": (part.classes, code_size),
+        "linear.bias": (part.classes,),
+    }
+    lines = stored["classes"].numel() if "classes" in stored else 0
+    expected = {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in shapes.items()}
     return (
-        held
-        | model_notes.expected_notes(part.statistics, there)
+        expected
+        | model_notes.expected_notes(part.statistics, stored)
         | {"classes": torch.empty(lines, dtype=torch.uint8, device="meta")}
     )
 
 
-def learned(part: ClassifierPart, tensors: Tensors) -> tuple[Head, Array, tuple[Report, ...]]:
-    """Softmax, labels and history; ValueError that names what no fit leads to."""
+def read_classifier(part: ClassifierPart, tensors: Tensors) -> tuple[Head, Array, tuple[Report, ...]]:
+    """The softmax, the classes and the history; ValueError for the first value that no fit can produce."""
     history = model_notes.read_history(part.statistics, part.epoch, tensors)
     classes = from_lines(tensors.pop("classes").numpy().tobytes().decode())
-    told = class_labels(classes, len(classes))
-    if len(classes) != part.classes or told.numbers.tolist() != list(range(part.classes)):
-        raise ValueError(f"it does not name {part.classes} different classes, sorted")
+    labels = class_labels(classes, len(classes))
+    if len(classes) != part.classes or labels.numbers.tolist() != list(range(part.classes)):
+        raise ValueError(f"its class names are not {part.classes} different classes in sorted order")
     nonfinite = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
     if nonfinite is not None:
         raise ValueError(f"classifier.{nonfinite} is not finite")

@@ -1,4 +1,4 @@
-"""What an encoder gets to learn labels by: a linear softmax on codes, alone and joined to it."""
+"""The networks of a classifier: a linear softmax on codes, and the encoder with this softmax."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ Array = NDArray[Any]
 
 
 class Head(Trainable):
-    """A linear softmax on codes: its units are codes less their mean, over the deviation of all their numbers together.
+    """A linear softmax on standardized codes: their mean is subtracted, and one scale is common to all their values.
 
     Args:
-        codes: (n, k) codes that mean and deviation are taken of.
-        classes: how many labels there are.
+        codes: (n, k), for the mean and the scale.
+        classes: the number of classes.
+        dtype: the dtype of the weights.
     """
 
     shift: Tensor
@@ -35,16 +36,17 @@ class Head(Trainable):
         super().__init__()
         self.shape = codes.shape[1:]
         mean = codes.mean(0, dtype=np.float64)
-        deviation = math.sqrt(
-            np.square(codes - mean).mean()
-        )  # of all: what hardly varies among few must not be blown up
+        # one scale for all values: a scale per value would amplify those that hardly vary
+        deviation = math.sqrt(np.square(codes - mean).mean())
         self.register_buffer("shift", torch.as_tensor(mean, dtype=dtype))
         self.register_buffer("scale", torch.as_tensor(deviation or 1.0, dtype=dtype))
         linear = blank(nn.Linear, codes.shape[1], classes).to(dtype)
         assert isinstance(linear, nn.Linear)
         self.linear = linear
         for parameter in linear.parameters():
-            nn.init.zeros_(parameter)  # all labels alike: there is a single optimum, and nothing to draw
+            nn.init.zeros_(
+                parameter
+            )  # all classes start equally probable; the problem is convex and needs no random start
 
     @property
     def device(self) -> torch.device:
@@ -54,31 +56,34 @@ class Head(Trainable):
         return (raw.to(self.shift.dtype) - self.shift) / self.scale
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """-log p(label), in nats, of codes x (b, k) and the numbers of their labels (b,)."""
+        """The cross-entropy in nats of codes x (b, k) and class indices (b,)."""
         return self.score(x, target)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(b, classes), the same bits wherever in a batch a code stands."""
+        """The logits (b, classes) of codes (b, k), bit-identical in any batch."""
         return dense(x, self.linear.weight, self.linear.bias)
 
     def score(self, x: Tensor, target: Tensor) -> Losses:
         logits = self.linear(x)
-        right = (logits.detach().argmax(1) == target).to(x.dtype).mean()
-        return Losses(F.cross_entropy(logits, target, reduction="none"), x.new_zeros(len(x)), {"accuracy": right})
+        accuracy = (logits.detach().argmax(1) == target).to(x.dtype).mean()
+        return Losses(F.cross_entropy(logits, target, reduction="none"), x.new_zeros(len(x)), {"accuracy": accuracy})
 
 
 class Net(Trainable):
-    """An encoder and the head on its point codes, as one; the decoder stays out of it."""
+    """An encoder with a softmax on its deterministic codes. The decoder is not part of it."""
 
     def __init__(self, model: Model, head: Head) -> None:
         super().__init__()
         self.encoder, self.code_memory, self.head = model.encoder, model.code_memory, head
-        self.shape, self._of = model.shape, (model,)  # in a tuple, so that the decoder is none of its parts
+        self.shape, self._autoencoder = (
+            model.shape,
+            (model,),
+        )  # a tuple, so that the decoder does not become a submodule
 
     @property
     def model(self) -> Model:
-        """The autoencoder whose encoder it is."""
-        return self._of[0]
+        """The model whose encoder is used."""
+        return self._autoencoder[0]
 
     @property
     def device(self) -> torch.device:
@@ -96,15 +101,15 @@ class Net(Trainable):
         return self.model.normalize(raw)
 
     def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """-log p(label), in nats, of examples x (b, *shape) in model units and the numbers of their labels (b,)."""
-        return self._scored(self.model.represent(x, generator, autocast), target)
+        """The cross-entropy in nats of examples x (b, *shape) in model units and class indices (b,)."""
+        return self._losses(self.model.represent(x, generator, autocast), target)
 
     def score(self, x: Tensor, target: Tensor) -> Losses:
-        return self._scored(self.model.encode(x), target)
+        return self._losses(self.model.encode(x), target)
 
     def logits(self, raw: Tensor) -> Tensor:
-        """What is said of raw examples (b, *x): (b, classes)."""
+        """The logits (b, classes) of raw examples (b, *shape)."""
         return self.head.logits(self.head.normalize(self.model.encode(self.normalize(raw)).flatten(1)))
 
-    def _scored(self, z: Tensor, target: Tensor) -> Losses:
+    def _losses(self, z: Tensor, target: Tensor) -> Losses:
         return self.head.score(self.head.normalize(z.flatten(1)), target)

@@ -1,4 +1,4 @@
-"""The fitted attributes of an autoencoder, in one object: training replaces it as a whole, and an error at any point replaces nothing."""
+"""The fitted attributes of an autoencoder, in one object. Training replaces it as a whole, so an error never leaves it half changed."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from isthmus.model import Model
 from isthmus.training.config import Precision
 from isthmus.training.state import Report, State, end_run
 
-__all__ = ["PICKLED", "FittedAttribute", "FittedAttributes", "to_processor"]
+__all__ = ["PICKLE_DEVICE", "FittedAttribute", "FittedAttributes", "move_to_cpu"]
 
-PICKLED = "cpu"  # the kind of device whose tensors any machine can unpickle
+PICKLE_DEVICE = "cpu"  # the type of device whose tensors any machine can unpickle
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class FittedAttributes:
-    """All that a training leaves.
+    """The result of training.
 
     Attributes:
-        records: the choices, by slot.
-        kind: what the axes of examples mean.
-        columns: the names of the columns, if the examples had any.
-        state: what another round of training continues from.
-        data: the examples of a round that is under way; they are not copied and not pickled.
-        interrupted: the round that a checkpoint was taken of.
-        training: where a round is under way, the lock that is held while the weights move.
-        loaded: whether a file brought them: others may have chosen how much memory that asks for.
-        max_memory: how many bytes a person allowed it then.
+        records: the resolved components, by name.
+        kind: the meaning of the axes of examples.
+        columns: the names of the features, None if the examples had none.
+        state: the state from which further training continues.
+        data: the examples of the current training run. They are neither copied nor pickled.
+        interrupted: the interrupted training run of a loaded checkpoint.
+        training: the lock of the current training run, which is held while the weights change.
+        loaded: whether the model comes from a file. Its memory is then limited, since the file may come from a stranger.
+        max_memory: the limit in bytes that the user gave on loading, None for the default.
     """
 
     model: Model
@@ -60,36 +60,36 @@ class FittedAttributes:
     loaded: bool = False
     max_memory: int | None = None
 
-    def at_rest(self) -> AbstractContextManager[Any]:
-        """Within, the weights do not move."""
+    def weights_locked(self) -> AbstractContextManager[Any]:
+        """A context in which no training step changes the weights."""
         return self.training or nullcontext()
 
-    def another_round(self) -> Self:
-        """The same with a model and an optimizer of its own, to be trained; a round that was left is over there."""
-        with self.at_rest():
-            model, state = self._copied(self.state)
+    def copy_for_training(self) -> Self:
+        """A copy with its own model and optimizer, to be trained further. An unfinished training run is ended in the copy."""
+        with self.weights_locked():
+            model, state = self._copy(self.state)
         end_run(model, state)
-        if model.renew():  # what was a parameter has moments that fit no more
+        if model.renew():  # the parameters have changed, so the optimizer's moments no longer fit
             state.optimizer = None
         return replace(self, model=model.eval(), state=state, data=None, interrupted=None, training=None)
 
-    def resumed(self) -> Self:
-        """The same with a model and an optimizer of its own, in the middle of the round that was interrupted."""
+    def copy_for_resuming(self) -> Self:
+        """A copy with its own model and optimizer, in the state of the interrupted training run."""
         assert self.interrupted is not None
-        model, state = self._copied(self.interrupted.state)
+        model, state = self._copy(self.interrupted.state)
         return replace(self, model=model, state=state, interrupted=None)
 
-    def _copied(self, state: State) -> tuple[Model, State]:
-        """Model and state, which share their parameters; the records, which never change, are not copied."""
+    def _copy(self, state: State) -> tuple[Model, State]:
+        """Copies model and state together, since they share parameters. The records are immutable and not copied."""
         try:
             return deepcopy((self.model, state), {id(record): record for record in self.records.values()})
         except (RuntimeError, TypeError) as error:
             raise NotPossibleError(
-                f"the own modules cannot be copied, and training works on a copy ({error}); keep only weights in them"
+                f"the user-defined modules cannot be copied, and training requires a copy ({error}); keep only weights in them"
             ) from None
 
     def tensors(self) -> Iterator[Tensor]:
-        """Every tensor in it."""
+        """All tensors: of the model, of the state, and of an interrupted training run."""
         yield from self.model.parameters()
         yield from self.model.buffers()
         yield from self.state.tensors()
@@ -102,29 +102,29 @@ class FittedAttributes:
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        if self.model.device.type == PICKLED:
+        if self.model.device.type == PICKLE_DEVICE:
             return self._without_training()
         moved = deepcopy(self)
-        to_processor(moved.tensors())
+        move_to_cpu(moved.tensors())
         if moved.interrupted is not None:
-            moved.interrupted.device = PICKLED
+            moved.interrupted.device = PICKLE_DEVICE
         return vars(moved)
 
     def _without_training(self) -> dict[str, Any]:
         return vars(self) | {"data": None, "training": None}
 
 
-def to_processor(tensors: Iterable[Tensor]) -> None:
-    """Moves tensors, in place, to where any machine can unpickle them: a GPU may be missing there."""
+def move_to_cpu(tensors: Iterable[Tensor]) -> None:
+    """Moves tensors to the CPU in place, so that a machine without a GPU can unpickle them."""
     for tensor in tensors:
-        moved = tensor.detach().to(PICKLED)
+        moved = tensor.detach().to(PICKLE_DEVICE)
         if isinstance(tensor, nn.Parameter):
             moved = nn.Parameter(moved, tensor.requires_grad)
         torch.utils.swap_tensors(tensor, moved)
 
 
 class FittedAttribute(Generic[T]):
-    """An attribute such as ``model_``, which is read from what the last training left; None stands for one that is not there."""
+    """An attribute such as ``model_``, read from the fitted attributes. It does not exist if `read` returns None."""
 
     def __init__(self, read: Callable[[FittedAttributes], T | None]) -> None:
         self.read = read
@@ -134,11 +134,11 @@ class FittedAttribute(Generic[T]):
 
     def __get__(self, estimator: Any, owner: type | None = None) -> T:
         if estimator is None:
-            return self  # type: ignore[return-value]  # asked of the class
+            return self  # type: ignore[return-value]  # accessed on the class
         value = None if estimator._fitted is None else self.read(estimator._fitted)
         if value is None:
             raise AttributeError(f"'{type(estimator).__name__}' object has no attribute '{self.name}'")
         return value
 
     def __set__(self, estimator: Any, value: Any) -> NoReturn:
-        raise AttributeError(f"{self.name} is what training left; only training sets it")
+        raise AttributeError(f"{self.name} is read-only: only training sets it")

@@ -1,4 +1,4 @@
-"""A density for codes that have no prior: a mixture of normals, fitted to the codes of examples after training."""
+"""A density for sampling codes without a prior: a Gaussian mixture, fitted after training to the codes of examples."""
 
 from __future__ import annotations
 
@@ -12,82 +12,84 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-__all__ = ["ROWS", "Mixture", "fit"]
+__all__ = ["MAX_ROWS", "Mixture", "fit"]
 
 Array = NDArray[Any]
 
-ROWS = 5_000  # codes that a mixture is fitted to at most
-AXES = 64  # principal axes of the codes that it spreads along at most
-COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # as many normals are tried
-_EACH = 5  # codes for each normal, at least
-_NONE = 1e-10  # the share of the variance from which on an axis is one
+MAX_ROWS = 5_000  # codes to which a mixture is fitted
+MAX_AXES = 64  # principal axes of the codes
+N_COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of components that are tried
+_MIN_ROWS_PER_COMPONENT = 5
+_MIN_VARIANCE_RATIO = 1e-10  # of an axis to the first axis; others are rounding errors
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A mixture of k normals on the principal axes of codes of d numbers.
+    """A Gaussian mixture with k components on the principal axes of d-dimensional codes.
 
     Attributes:
-        shares: how often each normal is drawn, (k,); their sum is 1.
-        means, roots: of each normal on the axes, (k, a), and the lower triangle L (k, a, a) of its covariance L Lᵀ.
-        origin, axes: the mean of the codes (d,), and a orthogonal directions (a, d).
-        low, high: the least and the greatest number that the codes have in each place, (d,).
+        weights: the probabilities of the components, (k,).
+        means, covariances_cholesky: of the components, on the a axes: (k, a), and lower triangles L (k, a, a) of the covariances L Lᵀ.
+        origin, axes: the mean of the codes (d,), and orthogonal directions (a, d).
+        low, high: the minimum and the maximum of each dimension of the codes, (d,).
     """
 
-    shares: Array
+    weights: Array
     means: Array
-    roots: Array
+    covariances_cholesky: Array
     origin: Array
     axes: Array
     low: Array
     high: Array
 
     def draw(self, n: int, seed: int) -> Array:
-        """New codes (n, d), no number beyond those of the codes that it was fitted to: what a ReLU gave stays positive."""
+        """Samples codes (n, d), clipped to the range of the fitted codes, so that the outputs of a ReLU stay positive."""
         rng = np.random.default_rng(seed)
-        which = rng.choice(len(self.shares), size=n, p=self.shares)
+        components = rng.choice(len(self.weights), size=n, p=self.weights)
         noise = rng.standard_normal((n, len(self.axes)))
-        positions = self.means[which] + np.einsum("nij,nj->ni", self.roots[which], noise)
-        drawn: Array = np.clip(self.origin + positions @ self.axes, self.low, self.high)
-        return drawn
+        points = self.means[components] + np.einsum("nij,nj->ni", self.covariances_cholesky[components], noise)
+        samples: Array = np.clip(self.origin + points @ self.axes, self.low, self.high)
+        return samples
 
 
 def fit(codes: Array) -> Mixture:
     """The mixture of codes (n, d), after Ghosh et al. 2020, "From variational to deterministic autoencoders".
 
-    Normals with covariances of their own, on at most `AXES` principal axes of the codes, which hold nearly all of a code's variance
-    unless it is a large map. Of 1, 2, 3, 4, 6, ... 32 normals so many as have the least Bayesian information criterion (Schwarz 1978).
+    The components have full covariances on at most `MAX_AXES` principal axes, which contain nearly all variance unless the code is a large
+    map. Their number, from 1 to 32, is that with the lowest Bayesian information criterion (Schwarz 1978).
     """
     values = codes.astype(np.float64)
     origin, low, high = values.mean(0), values.min(0), values.max(0)
-    if (low == high).all():  # nothing varies
+    if (low == high).all():  # all codes are equal
         return Mixture(np.ones(1), np.zeros((1, 0)), np.zeros((1, 0, 0)), low, np.zeros((0, len(low))), low, high)
     axes = _axes(values - origin)
-    best = _least((values - origin) @ axes.T / np.square(axes).sum(1))
-    roots = np.linalg.cholesky(best.covariances_)
-    return Mixture(best.weights_ / best.weights_.sum(), best.means_, roots, origin, axes, low, high)
+    best = _lowest_bic((values - origin) @ axes.T / np.square(axes).sum(1))
+    factors = np.linalg.cholesky(best.covariances_)
+    return Mixture(best.weights_ / best.weights_.sum(), best.means_, factors, origin, axes, low, high)
 
 
 def _axes(centered: Array) -> Array:
-    """The principal axes along which there is anything, all as long as the first one's standard deviation."""
-    most = min(AXES, *centered.shape)
-    pca = PCA(most, svd_solver="covariance_eigh").fit(centered)
-    kept = pca.explained_variance_ > _NONE * pca.explained_variance_[0]
-    axes: Array = pca.components_[kept] * np.sqrt(pca.explained_variance_[:1])[:, None]
+    """The principal axes with variance, (a, d), all scaled to the first axis' standard deviation."""
+    max_axes = min(MAX_AXES, *centered.shape)
+    pca = PCA(max_axes, svd_solver="covariance_eigh").fit(centered)
+    varying = pca.explained_variance_ > _MIN_VARIANCE_RATIO * pca.explained_variance_[0]
+    axes: Array = pca.components_[varying] * np.sqrt(pca.explained_variance_[:1])[:, None]
     return axes
 
 
-def _least(points: Array) -> GaussianMixture:
-    """The mixture of least information criterion; the search ends where more normals do not help."""
-    best, least = None, np.inf
-    for count in COMPONENTS:
-        if count > 1 and count * _EACH > len(points):
+def _lowest_bic(points: Array) -> GaussianMixture:
+    """The mixture with the lowest information criterion. The search ends when more components do not lower it."""
+    best, lowest = None, np.inf
+    for count in N_COMPONENTS:
+        if count > 1 and count * _MIN_ROWS_PER_COMPONENT > len(points):
             break
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough to draw from
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # a mixture that has nearly converged is good enough for sampling
             mixture = GaussianMixture(count, random_state=0).fit(points)
         criterion = mixture.bic(points)
-        if criterion >= least:
+        if criterion >= lowest:
             break
-        best, least = mixture, criterion
+        best, lowest = mixture, criterion
     return best

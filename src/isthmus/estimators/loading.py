@@ -18,13 +18,13 @@ from isthmus.estimators import classifier_file as classifiers
 from isthmus.estimators import model_file
 from isthmus.estimators import outlier_detector_file as detectors
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.checkpoint import ResumeState, asked, check_values, of_the_data
+from isthmus.estimators.checkpoint import ResumeState, check_values, expected_tensors, to_data_units
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.preparation import initial_attributes
-from isthmus.estimators.wrapper import Surrounding, under
+from isthmus.estimators.wrapper import WrapperHeader, tensors_under
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import parse_size
 from isthmus.model import Model
@@ -70,10 +70,10 @@ def load(
     """
     ae, header, tensors = _read(path, architecture, device, max_memory)
     with model_file.agreeing(path):
-        for name, (cls, _) in _AROUND.items():
+        for name, (cls, _) in _WRAPPERS.items():
             part = _part(path, header, name)
             if part is not None:
-                return cls._loaded(ae, part, under(name, tensors), architecture)
+                return cls._loaded(ae, part, tensors_under(name, tensors), architecture)
     return ae
 
 
@@ -89,7 +89,7 @@ def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
     )
 
 
-_AROUND: dict[str, tuple[Any, type[Surrounding]]] = {  # by the name of its part in the header
+_WRAPPERS: dict[str, tuple[Any, type[WrapperHeader]]] = {  # by the name of its part in the header
     "detector": (OutlierDetector, detectors.DetectorPart),
     "classifier": (AutoencoderClassifier, classifiers.ClassifierPart),
 }
@@ -98,7 +98,7 @@ _AROUND: dict[str, tuple[Any, type[Surrounding]]] = {  # by the name of its part
 def _part(path: str | os.PathLike[str], header: model_file.Header, name: str) -> Any:
     """The header's entry of a detector or classifier, None if it has none."""
     entry = getattr(header, name)
-    return None if entry is None else model_file.part(Path(path), _AROUND[name][1], name, entry)
+    return None if entry is None else model_file.part(Path(path), _WRAPPERS[name][1], name, entry)
 
 
 def _read(
@@ -109,20 +109,21 @@ def _read(
     path = os.path.join(path, "model.safetensors") if os.path.isdir(path) else path
 
     def expected(header: model_file.Header, tensors: model_file.Tensors) -> model_file.Tensors:
-        chosen = _described(header, tensors, architecture)[1]
-        meta_model = _as_it_was(chosen.meta_model(), tensors)
-        wanted = dict(meta_model.state_dict()) | asked(header, tensors, meta_model, chosen.records["optimizer"])
-        return wanted | _asked_around(path, header, tensors, chosen)
+        chosen = _read_components(header, tensors, architecture)[1]
+        meta_model = _with_old_variables(chosen.meta_model(), tensors)
+        required = dict(meta_model.state_dict())
+        required |= expected_tensors(header, tensors, meta_model, chosen.records["optimizer"])
+        return required | _expected_wrapper_tensors(path, header, tensors, chosen)
 
     header, tensors, history, columns = model_file.read_file(path, expected)
     with model_file.agreeing(path):
-        ae, chosen = _described(header, tensors, architecture)
-        own = chosen.records["architecture"].user_defined
-        nonfinite = next((name for name, value in tensors.items() if not _sound(name, value, own)), None)
+        ae, chosen = _read_components(header, tensors, architecture)
+        user_defined = chosen.records["architecture"].user_defined
+        nonfinite = next((name for name, value in tensors.items() if not _is_valid(name, value, user_defined)), None)
         if nonfinite is None:
-            ae.device = _usable(header, device)
+            ae.device = _choose_device_name(header, device)
             fitted = initial_attributes(chosen, columns, header.seed, ae.precision, choose_device(ae.device))
-            _as_it_was(fitted.model, tensors).load_state_dict(
+            _with_old_variables(fitted.model, tensors).load_state_dict(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )
             fitted = replace(fitted, history=history, seconds=header.seconds, state=State(header.epoch, header.step))
@@ -133,30 +134,30 @@ def _read(
             interrupted = ResumeState(header, tensors, fitted.model, optimizer, parameters)
             fitted = replace(fitted, interrupted=interrupted, precision=header.round.precision)
         if nonfinite is None and header.kind is None:
-            fitted = _in_nats_of_the_data(fitted)
+            fitted = _with_losses_in_data_units(fitted)
     if nonfinite is not None:
         raise ModelFileError(f"{shown(path)} is damaged: {nonfinite} is not finite")
     ae._fitted = replace(fitted, loaded=True, max_memory=allowed)
     return ae, header, tensors
 
 
-def _asked_around(
-    path: str | os.PathLike[str], header: model_file.Header, there: model_file.Tensors, chosen: ResolvedComponents
+def _expected_wrapper_tensors(
+    path: str | os.PathLike[str], header: model_file.Header, stored: model_file.Tensors, chosen: ResolvedComponents
 ) -> model_file.Tensors:
     """The expected tensors, on "meta", of a detector or classifier. A file has at most one of checkpoint, detector, classifier."""
     if sum(each is not None for each in (header.round, header.detector, header.classifier)) > 1:
         raise RecordError("it contains more than one of checkpoint, detector and classifier")
-    code, wanted = math.prod(chosen.code_shape()), model_file.Tensors()
+    code_size, expected = math.prod(chosen.code_shape()), model_file.Tensors()
     if (detector := _part(path, header, "detector")) is not None:
-        own = detectors.asked(detector, under("detector", there), chosen.shape, code)
-        wanted = {f"detector.{name}": tensor for name, tensor in own.items()}
+        own = detectors.expected_tensors(detector, tensors_under("detector", stored), chosen.shape, code_size)
+        expected = {f"detector.{name}": tensor for name, tensor in own.items()}
     if (classifier := _part(path, header, "classifier")) is not None:
-        own = classifiers.asked(classifier, under("classifier", there), code, chosen.dtype)
-        wanted = {f"classifier.{name}": tensor for name, tensor in own.items()}
-    return wanted
+        own = classifiers.expected_tensors(classifier, tensors_under("classifier", stored), code_size, chosen.dtype)
+        expected = {f"classifier.{name}": tensor for name, tensor in own.items()}
+    return expected
 
 
-def _described(
+def _read_components(
     header: model_file.Header, tensors: model_file.Tensors, architecture: Modules | None
 ) -> tuple[Autoencoder, ResolvedComponents]:
     """The unfitted autoencoder that a header describes, and its components; ValueError or similar if it describes none."""
@@ -168,7 +169,7 @@ def _described(
         if not isinstance(fitted[slot], kind):
             raise RecordError(f"{fitted[slot]!r} is not a valid {slot}")
     deep = next(
-        (n for record in fitted.values() for n in record.get_params() if _layers(record, n) > len(tensors)), None
+        (n for record in fitted.values() for n in record.get_params() if _layer_count(record, n) > len(tensors)), None
     )
     if deep is not None:
         raise RecordError(f"{deep} requires more layers than the file has tensors")
@@ -179,11 +180,17 @@ def _described(
         raise RecordError("scale must be greater than 0")
     affine, dtype = Affine(tensors["shift"].numpy(), tensors["scale"].numpy()), getattr(torch, header.dtype)
     return ae, ResolvedComponents(
-        fitted, shape, header.kind or _meant(shape), affine, dtype, _extent(header, tensors), _fill(header, tensors)
+        fitted,
+        shape,
+        header.kind or _kind_of_old_file(shape),
+        affine,
+        dtype,
+        _extent(header, tensors),
+        _fill(header, tensors),
     )
 
 
-def _in_nats_of_the_data(fitted: FittedAttributes) -> FittedAttributes:
+def _with_losses_in_data_units(fitted: FittedAttributes) -> FittedAttributes:
     """Converts the losses of files of versions up to 0.3, which were in model units, to nats of the data.
 
     With missing="allow" the conversion requires the examples: `Autoencoder.resume` converts an interrupted training, and a
@@ -193,26 +200,26 @@ def _in_nats_of_the_data(fitted: FittedAttributes) -> FittedAttributes:
     if model.fill is not None or not model.likelihood.density:
         return fitted
     state = fitted.state if fitted.interrupted is None else fitted.interrupted.state
-    return replace(fitted, history=of_the_data(fitted.history, state, *[model.log_volume] * 3))
+    return replace(fitted, history=to_data_units(fitted.history, state, *[model.log_volume] * 3))
 
 
-def _meant(shape: tuple[int, ...]) -> Kind:
+def _kind_of_old_file(shape: tuple[int, ...]) -> Kind:
     """The kind in files of older formats: "images" for shapes with several axes and for (784,), else "table"."""
     return "images" if len(shape) > 1 or shape == (784,) else "table"
 
 
-def _as_it_was(model: Model, there: model_file.Tensors) -> Model:
+def _with_old_variables(model: Model, stored: model_file.Tensors) -> Model:
     """The model, with the learned scale as a parameter if the file has it so (versions up to 0.3). Resumed training keeps it."""
-    held = model.likelihood_memory
-    if "squares" in held and "likelihood_memory.squares" not in there:
-        model.likelihood_memory = Variables(parameters={"log_scale": held["log_scale"]})
+    variables = model.likelihood_memory
+    if "squares" in variables and "likelihood_memory.squares" not in stored:
+        model.likelihood_memory = Variables(parameters={"log_scale": variables["log_scale"]})
     return model
 
 
 def _broadcasts(tensor: torch.Tensor, shape: tuple[int, ...]) -> bool:
     """Whether a tensor has a float dtype and broadcasts to an example."""
-    own = tuple(tensor.shape)
-    fits = len(own) <= len(shape) and all(a in {1, b} for a, b in zip(own[::-1], shape[::-1], strict=False))
+    sides = tuple(tensor.shape)
+    fits = len(sides) <= len(shape) and all(a in {1, b} for a, b in zip(sides[::-1], shape[::-1], strict=False))
     return fits and tensor.dtype in {torch.float32, torch.float64}
 
 
@@ -243,18 +250,18 @@ def _fill(header: model_file.Header, tensors: model_file.Tensors) -> NDArray[Any
 _CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.")
 
 
-def _sound(name: str, value: torch.Tensor, own: bool) -> bool:
+def _is_valid(name: str, value: torch.Tensor, user_defined: bool) -> bool:
     """Whether the values of a tensor are valid: weights must be finite; buffers of user-defined modules may have any value.
 
     Other tensors of checkpoints, detectors and classifiers are checked elsewhere.
     """
     if name == "history" or name.startswith(_CHECKED_ELSEWHERE):
         return True
-    theirs = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))
-    return (own and theirs) or bool(torch.isfinite(value).all())
+    in_user_module = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))
+    return (user_defined and in_user_module) or bool(torch.isfinite(value).all())
 
 
-def _usable(header: model_file.Header, device: str) -> str:
+def _choose_device_name(header: model_file.Header, device: str) -> str:
     """The device to use; with "auto" a checkpoint prefers the device on which it was written, if available."""
     if device == "auto" and header.round is not None:
         try:
@@ -264,6 +271,6 @@ def _usable(header: model_file.Header, device: str) -> str:
     return device
 
 
-def _layers(record: Record, name: str) -> int:
+def _layer_count(record: Record, name: str) -> int:
     value = record.get_params()[name]
     return len(value) if isinstance(value, tuple) else 0

@@ -1,4 +1,4 @@
-"""A fitted estimator as a small table in a notebook; one that is not fitted keeps scikit-learn's diagram of its parameters."""
+"""Shows a fitted estimator as a small table in a notebook. Without a fit, scikit-learn's diagram of the parameters is shown."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ from isthmus.training.state import Report
 
 __all__ = ["NotebookTable", "last_losses"]
 
-Rows = list[tuple[str, str]]  # the name of an attribute, and its value in words
+Rows = list[tuple[str, str]]  # the name of an attribute, and its value as text
 
 
 class NotebookTable:
-    """An estimator whose fitted attributes are shown. It comes before `BaseEstimator`, whose methods it replaces."""
+    """A mixin that shows fitted attributes in notebooks. It must come before `BaseEstimator`, whose methods it overrides."""
 
     @abstractmethod
     def _fitted_rows(self) -> Rows:
         """The attributes that the table shows."""
 
-    def _repr_html_inner(
-        self,
-    ) -> str:  # what scikit-learn's property _repr_html_ returns, where it shows diagrams at all
+    def _repr_html_inner(self) -> str:  # scikit-learn's property _repr_html_ returns it, unless diagrams are turned off
         try:
             check_is_fitted(self)
         except NotFittedError:
@@ -34,13 +32,13 @@ class NotebookTable:
             return diagram
         return html_table(["attribute", "value"], self._fitted_rows(), caption=f"{type(self).__name__}, fitted")
 
-    def _repr_mimebundle_(self, **choices: Any) -> dict[str, str]:
-        bundle: dict[str, str] = super()._repr_mimebundle_(**choices)  # type: ignore[misc]  # scikit-learn's
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]  # scikit-learn's
         return bundle | ({"text/html": self._repr_html_inner()} if "text/html" in bundle else {})
 
 
 def last_losses(history: Sequence[Report], unit: str) -> Rows:
-    """What the last epoch cost."""
+    """The training and validation losses of the last epoch."""
     if not history:
         return []
     last = history[-1]

@@ -22,13 +22,18 @@ from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import wrapper
 from isthmus.estimators.argument_check import check_autoencoder
-from isthmus.estimators.attribution import Attribution, TopFeatures, largest, mended
+from isthmus.estimators.attribution import (
+    Attribution,
+    TopFeatures,
+    attribute_by_error,
+    attribute_by_replacement,
+)
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
-from isthmus.estimators.outlier_detector_file import DetectorPart, kept, scorer_of
-from isthmus.estimators.outlier_scores import Kind, Scorer, feature_errors, restored, squares
+from isthmus.estimators.outlier_detector_file import DetectorPart, read_scorer, to_file
+from isthmus.estimators.outlier_scores import Kind, Scorer, bounded_reconstructions, feature_errors, squared_errors
 from isthmus.estimators.unit_check import once
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.text import quoted
@@ -62,7 +67,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             trained on (see `from_fitted`).
         anomaly_score: the score that makes an example anomalous; all but "error" in nats.
             "combined", the auto score of images and windows: minus the log-densities of the code (a mixture,
-            `densities.CodeDensity`) and of the standardized error (`densities.ErrorDensity`), treated as independent. On held-out
+            `outlier_scores.CodeDensity`) and of the standardized error (`outlier_scores.ErrorDensity`), treated as independent. On held-out
             training digits it ranked anomalies far better than "error" and "nats", and as well as "code" or better.
             "code", "standardized": only the first, or only the second of these two terms.
             "error", the auto score of tables: the mean squared error in model units. On tables of 25 to 2,000 rows, some with
@@ -254,15 +259,15 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         check_is_fitted(self)
         values = self.autoencoder_._examples(X, computable="all")
         usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
-        return squares(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
+        return squared_errors(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
 
     @once()
     def attributions(self, X: Any, n: int = 3) -> list[list[Attribution]]:
         """The features that contribute most to the anomaly of each example.
 
         For tables these are the features whose replacement by the expected value, one at a time, raises the score most. Shares are
-        relative to the sum of all rises (`isthmus.estimators.attribution.mended`). For images these are the pixels with the largest
-        `contributions`, and shares are relative to their sum.
+        relative to the sum of all rises (`isthmus.estimators.attribution.attribute_by_replacement`). For images these are the pixels
+        with the largest `contributions`, and shares are relative to their sum.
 
         Args:
             X: examples (n_examples, *shape) in the units of the training data.
@@ -286,8 +291,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
         for _, block in blocks(self.autoencoder_._examples(X, computable="all")):
-            blamed = self._top_features(block, min(int(n), math.prod(shape)))
-            for positions, shares in zip(*(part.tolist() for part in blamed), strict=True):
+            top = self._top_features(block, min(int(n), math.prod(shape)))
+            for positions, shares in zip(*(part.tolist() for part in top), strict=True):
                 features = [_feature(place, shape, names) for place in positions]
                 found.append([Attribution(*pair) for pair in zip(features, shares, strict=True)])
         return found
@@ -295,8 +300,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     def _top_features(self, values: Array, n: int) -> TopFeatures:
         errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
         if len(ae.shape_) > 1:
-            return largest(errors, n)
-        return mended(lambda rows: self._scorer(ae, rows), lambda rows: restored(ae, rows), values, errors, n)
+            return attribute_by_error(errors, n)
+        return attribute_by_replacement(
+            lambda rows: self._scorer(ae, rows), lambda rows: bounded_reconstructions(ae, rows), values, errors, n
+        )
 
     def guarantee(self) -> str:
         """One sentence that says what the threshold guarantees."""
@@ -333,14 +340,14 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """
         check_is_fitted(self)
         self._validate_params()
-        wrapper.write(path, self.autoencoder_, "detector", *kept(self))
+        wrapper.write_wrapper(path, self.autoencoder_, "detector", *to_file(self))
 
     @classmethod
     def _loaded(cls, ae: Autoencoder, part: DetectorPart, tensors: Tensors, architecture: Modules | None) -> Self:
         """The detector of a file; ValueError or similar if the file describes none."""
         detector = cls(**wrapper.read_parameters(part, ae, architecture))
         detector._validate_params()
-        scorer = scorer_of(detector, part, tensors)
+        scorer = read_scorer(detector, part, tensors)
         detector.__dict__.update(
             autoencoder_=ae,
             _scorer=scorer,

@@ -1,4 +1,4 @@
-"""A detector as a part of the model file of its autoencoder, and back."""
+"""Reads and writes an `OutlierDetector` in the model file of its autoencoder."""
 
 from __future__ import annotations
 
@@ -12,103 +12,114 @@ from torch import Tensor
 
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.model_file import Tensors
-from isthmus.estimators.outlier_scores import MOST_AXES, MOST_PARTS, CodeDensity, ErrorDensity, Kind, Scorer
-from isthmus.estimators.wrapper import Surrounding, describe_parameters
+from isthmus.estimators.outlier_scores import MAX_AXES, MAX_COMPONENTS, CodeDensity, ErrorDensity, Kind, Scorer
+from isthmus.estimators.wrapper import WrapperHeader, describe_parameters
 
-__all__ = ["DetectorPart", "asked", "kept", "scorer_of"]
+__all__ = ["DetectorPart", "expected_tensors", "read_scorer", "to_file"]
 
-_WEIGHTED, _CODED = {"combined", "standardized"}, {"combined", "code"}
-
-
-class DetectorPart(Surrounding):
-    """What a header says of a detector.
-
-    anomaly_score: what makes an example anomalous, as it was decided. axes, parts: of the density of codes, 0 where there is none.
-    """
-
-    anomaly_score: Kind
-    axes: Annotated[int, Field(ge=0, le=MOST_AXES)] = 0
-    parts: Annotated[int, Field(ge=0, le=MOST_PARTS)] = 0
+_WITH_ERROR_DENSITY, _WITH_CODE_DENSITY = {"combined", "standardized"}, {"combined", "code"}
+_CODE_TENSORS = {  # attributes of a `CodeDensity`, and their names in a file
+    "mean": "mean",
+    "axes": "axes",
+    "weights": "shares",
+    "means": "means",
+    "precisions_cholesky": "roots",
+}
 
 
-def kept(detector: Any) -> tuple[DetectorPart, Tensors]:
-    """What a header says of a fitted detector, and what it has learned: float64; `NotPossibleError` where it could not be read again."""
+class DetectorPart(WrapperHeader):
+    """The entry of a detector in the header of a model file."""
+
+    anomaly_score: Kind  # the resolved one, not "auto"
+    axes: Annotated[int, Field(ge=0, le=MAX_AXES)] = 0  # of the density of codes; 0: no density
+    parts: Annotated[int, Field(ge=0, le=MAX_COMPONENTS)] = 0  # components of this density
+
+
+def to_file(detector: Any) -> tuple[DetectorPart, Tensors]:
+    """The header entry and the tensors (float64) of a fitted detector; `NotPossibleError` if the file would be invalid."""
     code = detector._scorer.code
-    axes, parts = (0, 0) if code is None else (code.axes.shape[1], len(code.shares))
+    axes, parts = (0, 0) if code is None else (code.axes.shape[1], len(code.weights))
     part, tensors = (
         DetectorPart(**describe_parameters(detector), anomaly_score=detector._scorer.kind, axes=axes, parts=parts),
         _tensors(detector),
     )
     try:
-        scorer_of(detector, part, tensors)
+        read_scorer(detector, part, tensors)
     except ValueError as error:
-        raise NotPossibleError(
-            f"such a detector is not written: {error}; a parameter that is set after fit needs another fit before save"
-        ) from None
+        raise NotPossibleError(f"the detector cannot be saved: {error}; fit again after you set a parameter") from None
     return part, tensors
 
 
 def _tensors(detector: Any) -> Tensors:
-    scorer, held = detector._scorer, dict[str, Any]()
-    held |= {"offset": detector.offset_, "calibration": detector.calibration_scores_}
-    held |= {"usual": scorer.usual, "feature_errors": detector.feature_errors_}
+    scorer, values = detector._scorer, dict[str, Any]()
+    values |= {"offset": detector.offset_, "calibration": detector.calibration_scores_}
+    values |= {"usual": scorer.usual, "feature_errors": detector.feature_errors_}
     if scorer.error is not None:
-        held |= {"weights": scorer.weights, "error": [scorer.error.mean, scorer.error.shape]}
+        values |= {"weights": scorer.weights, "error": [scorer.error.mean, scorer.error.shape]}
     if scorer.code is not None:
-        held |= {f"code.{name}": getattr(scorer.code, name) for name in ("mean", "axes", "shares", "means", "roots")}
-    return {name: torch.from_numpy(np.array(value, np.float64)) for name, value in held.items()}
+        values |= {f"code.{name}": getattr(scorer.code, attribute) for attribute, name in _CODE_TENSORS.items()}
+    return {name: torch.from_numpy(np.array(value, np.float64)) for name, value in values.items()}
 
 
-def asked(part: DetectorPart, there: Tensors, shape: tuple[int, ...], code: int) -> Tensors:
-    """Sketches of the tensors that a detector has to have, for examples of a shape and codes of so many numbers."""
-    calibration = there.get("calibration")
+def expected_tensors(part: DetectorPart, stored: Tensors, shape: tuple[int, ...], code_size: int) -> Tensors:
+    """The tensors, on "meta", that the file of a detector requires; ValueError for an invalid header entry.
+
+    Args:
+        part: the header entry.
+        stored: the tensors in the file, for the number of calibration scores.
+        shape: the shape of an example.
+        code_size: the number of values of a flat code.
+    """
+    calibration = stored.get("calibration")
     rows = 0 if calibration is None or calibration.ndim != 1 else len(calibration)
     if not rows:
-        raise ValueError("the detector has no calibrating scores")
-    wanted = dict[str, tuple[int, ...]](offset=(), calibration=(rows,), usual=(), feature_errors=shape)
-    if part.anomaly_score in _WEIGHTED:
-        wanted |= {"weights": (math.prod(shape),), "error": (2,)}
+        raise ValueError("the detector has no calibration scores")
+    expected = dict[str, tuple[int, ...]](offset=(), calibration=(rows,), usual=(), feature_errors=shape)
+    if part.anomaly_score in _WITH_ERROR_DENSITY:
+        expected |= {"weights": (math.prod(shape),), "error": (2,)}
     a, p = part.axes, part.parts
-    if (part.anomaly_score in _CODED) != bool(a and p) or bool(a) != bool(p):
-        raise ValueError(f"a detector with anomaly_score={part.anomaly_score!r} has no {a} axes and {p} parts")
+    if (part.anomaly_score in _WITH_CODE_DENSITY) != bool(a and p) or bool(a) != bool(p):
+        raise ValueError(f"anomaly_score={part.anomaly_score!r} is inconsistent with {a} axes and {p} parts")
     if a:
-        wanted |= {
-            "code.mean": (code,),
-            "code.axes": (code, a),
+        expected |= {
+            "code.mean": (code_size,),
+            "code.axes": (code_size, a),
             "code.shares": (p,),
             "code.means": (p, a),
             "code.roots": (p, a, a),
         }
-    return {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in wanted.items()}
+    return {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in expected.items()}
 
 
-def scorer_of(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
-    """The measure; ValueError that names what no fit of a detector with such parameters leads to."""
+def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
+    """The anomaly score of a file; ValueError for the first value that no fit with these parameters can produce."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() and name != "offset":
             raise ValueError(f"detector.{name} is not finite")
     for name in tensors.keys() & {"weights", "error", "code.shares"}:
-        _refuse(name, not (tensors[name] > 0).all(), "has a number that is not above 0")
+        _raise_if(not (tensors[name] > 0).all(), name, "has a value that is not above 0")
     for name in tensors.keys() & {"feature_errors", "usual"}:
-        _refuse(name, bool((tensors[name] < 0).any()), "has a number below 0")
-    _refuse("calibration", bool((tensors["calibration"].diff() < 0).any()), "is not in ascending order")
+        _raise_if(bool((tensors[name] < 0).any()), name, "has a value below 0")
+    _raise_if(bool((tensors["calibration"].diff() < 0).any()), "calibration", "is not in ascending order")
     _check_threshold(detector, part, tensors["calibration"].tolist(), float(tensors["offset"]))
     code, error = None, None
     if "code.roots" in tensors:
-        shares, roots = tensors["code.shares"], tensors["code.roots"]
-        _refuse("code.shares", abs(float(shares.sum()) - 1) > 1e-6, "has another sum than 1")
-        _refuse("code.roots", not (torch.linalg.diagonal(roots) > 0).all(), "has a diagonal that is not above 0")
-        _refuse("code.roots", bool(roots.tril(-1).any()), "is not upper triangular")
-        code = CodeDensity(*(_array(tensors[f"code.{name}"]) for name in ("mean", "axes", "shares", "means", "roots")))
+        weights, factors = tensors["code.shares"], tensors["code.roots"]
+        _raise_if(abs(float(weights.sum()) - 1) > 1e-6, "code.shares", "does not sum to 1")
+        _raise_if(
+            not (torch.linalg.diagonal(factors) > 0).all(), "code.roots", "has a diagonal value that is not above 0"
+        )
+        _raise_if(bool(factors.tril(-1).any()), "code.roots", "is not upper triangular")
+        code = CodeDensity(**{attribute: _array(tensors[f"code.{name}"]) for attribute, name in _CODE_TENSORS.items()})
     if "error" in tensors:
         error = ErrorDensity(*tensors["error"].tolist())
-    weights = None if "weights" not in tensors else _array(tensors["weights"])
-    return Scorer(part.anomaly_score, weights, code, error, float(tensors["usual"]))
+    error_weights = None if "weights" not in tensors else _array(tensors["weights"])
+    return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]))
 
 
-def _refuse(name: str, wrong: bool, how: str) -> None:
-    if wrong:
-        raise ValueError(f"detector.{name} {how}")
+def _raise_if(invalid: bool, name: str, problem: str) -> None:
+    if invalid:
+        raise ValueError(f"detector.{name} {problem}")
 
 
 def _array(tensor: Tensor) -> Any:
@@ -116,16 +127,16 @@ def _array(tensor: Tensor) -> Any:
 
 
 def _check_threshold(detector: Any, part: DetectorPart, scores: list[float], offset: float) -> None:
-    """ValueError unless measure and threshold are what the parameters lead to."""
+    """ValueError unless score and threshold are consistent with the parameters."""
     if detector.anomaly_score not in {"auto", part.anomaly_score}:
         raise ValueError(
-            f"anomaly_score={detector.anomaly_score!r} is asked for, and it was fitted with {part.anomaly_score!r}"
+            f"its anomaly_score is {detector.anomaly_score!r}, but it was fitted with {part.anomaly_score!r}"
         )
     if detector.contamination is not None:
         if detector.false_alarm_rate is not None:
             raise ValueError("contamination and false_alarm_rate both set the threshold")
-        _refuse("offset", not math.isfinite(offset), "is not finite")
+        _raise_if(not math.isfinite(offset), "offset", "is not finite")
         return
     k = detector._rank(len(scores))
     if offset != (scores[k - 1] if k else -math.inf):
-        raise ValueError(f"its offset is not the threshold of a false-alarm rate of {detector._rate():g}")
+        raise ValueError(f"its offset does not match the false-alarm rate of {detector._rate():g}")

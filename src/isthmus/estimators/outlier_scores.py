@@ -1,4 +1,4 @@
-"""How likely the codes and the errors of examples are, in nats: densities learned from normal examples, and the score they add up to."""
+"""Anomaly scores: densities of codes and reconstruction errors, fitted on normal examples, in nats per example."""
 
 from __future__ import annotations
 
@@ -21,185 +21,202 @@ from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
 
-__all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer", "feature_errors", "restored", "squares"]
+__all__ = [
+    "CodeDensity",
+    "ErrorDensity",
+    "Kind",
+    "Scorer",
+    "bounded_reconstructions",
+    "feature_errors",
+    "squared_errors",
+]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 Kind = Literal["combined", "code", "error", "standardized", "nats"]
 
-MOST_ROWS = 20_000  # codes that a mixture is fitted on, drawn at random
-MOST_AXES, MOST_PARTS = 64, 20
-_ROWS = 10  # for each number that is learned of an axis
-_RIDGE = 0.01  # added to every variance of whitened codes
-_FARTHEST = float(np.finfo(np.float32).max)  # from here on examples are as anomalous as they are far away
-_FLOOR = 0.1  # of the mean error, added to that of each number: one that is nearly always right must not drown the rest
+MAX_ROWS = 20_000  # random codes on which a mixture is fitted
+MAX_AXES, MAX_COMPONENTS = 64, 20
+_ROWS_PER_AXIS = 10  # and per component
+_COVARIANCE_REGULARIZATION = 0.01  # added to the variances of whitened codes
+_MAX_NLL = float(np.finfo(np.float32).max)  # examples beyond it are ordered by their distance
+# fraction of the mean error, added to that of each feature: features with tiny errors must not dominate the score
+_ERROR_FLOOR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class CodeDensity:
-    """A mixture of normal densities of whitened codes, each with a covariance of its own.
+    """A Gaussian mixture with full covariances, fitted on whitened codes.
 
-    Codes are centered and brought to unit variance along their principal axes, at most 64 and no more than a tenth of the rows.
-    The mixture has a part for each ten rows per axis, within 1 ... 20. It sees at most `MOST_ROWS` codes.
+    Codes are centered and scaled to unit variance along their principal axes: at most 64 axes, and at most a tenth of the number of rows.
+    The mixture has one component per ten rows and axis, from 1 to 20. It is fitted on at most `MAX_ROWS` codes.
 
     Attributes:
-        mean, axes: z = (code - mean) @ axes, codes (k,) whitened (a,).
-        shares, means, roots: of each part, (p,), (p, a) and (p, a, a): its precision is root @ root.T, the root upper triangular.
+        mean, axes: the whitening z = (code - mean) @ axes, from codes (k,) to (a,).
+        weights, means: of the components, (p,) and (p, a).
+        precisions_cholesky: upper triangular factors (p, a, a) of the precisions, as in scikit-learn's GaussianMixture.
     """
 
     mean: Doubles
     axes: Doubles
-    shares: Doubles
+    weights: Doubles
     means: Doubles
-    roots: Doubles
+    precisions_cholesky: Doubles
 
     @classmethod
     def fit(cls, codes: Doubles, seed: int) -> Self:
-        """The density of codes (n, k)."""
+        """The density of codes (n, k). The seed draws the rows and starts the mixture."""
         from sklearn import config_context
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
-        if len(codes) > MOST_ROWS:
-            codes = codes[np.random.default_rng(seed).permutation(len(codes))[:MOST_ROWS]]
+        if len(codes) > MAX_ROWS:
+            codes = codes[np.random.default_rng(seed).permutation(len(codes))[:MAX_ROWS]]
         n, mean = len(codes), codes.mean(0)
         _, lengths, directions = np.linalg.svd(codes - mean, full_matrices=False)
         deviations = lengths / math.sqrt(n)
-        most = min(MOST_AXES, max(1, n // _ROWS))
-        kept = np.flatnonzero(deviations > 1e-6 * max(float(deviations[0]), 1e-30))[:most]
-        axes = (directions[kept] / deviations[kept, None]).T
-        if not kept.size:  # all alike: how far from that is all there is to say
+        max_axes = min(MAX_AXES, max(1, n // _ROWS_PER_AXIS))
+        varying = np.flatnonzero(deviations > 1e-6 * max(float(deviations[0]), 1e-30))[:max_axes]
+        axes = (directions[varying] / deviations[varying, None]).T
+        if not varying.size:  # all codes are equal: the density then decreases with the distance along one axis
             axes = directions[:1].T
-        parts = min(MOST_PARTS, max(1, n // (_ROWS * axes.shape[1])))
-        mixture = GaussianMixture(parts, reg_covar=_RIDGE, random_state=seed % 2**32)
-        with warnings.catch_warnings(), config_context(array_api_dispatch=False):  # under which there is no k-means
-            warnings.simplefilter("ignore", ConvergenceWarning)  # one that has not come to rest is a density too
+        components = min(MAX_COMPONENTS, max(1, n // (_ROWS_PER_AXIS * axes.shape[1])))
+        mixture = GaussianMixture(components, reg_covar=_COVARIANCE_REGULARIZATION, random_state=seed % 2**32)
+        # the array API has no k-means, which starts the mixture
+        with warnings.catch_warnings(), config_context(array_api_dispatch=False):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a mixture that has not converged is a density too
             mixture.fit((codes - mean) @ axes)
         return cls(mean, axes, mixture.weights_, mixture.means_, mixture.precisions_cholesky_)
 
-    def nats(self, codes: Doubles) -> Doubles:
-        """Minus the logarithm of the density of codes (n, k), whitened: (n,)."""
-        roots, means, shares = map(torch.from_numpy, (self.roots, self.means, self.shares))
+    def nll(self, codes: Doubles) -> Doubles:
+        """The negative log-density of codes (n, k) in whitened units: (n,), in nats."""
+        factors, means, weights = map(torch.from_numpy, (self.precisions_cholesky, self.means, self.weights))
         z = dense(torch.from_numpy(codes - self.mean), torch.from_numpy(self.axes).T.contiguous())
-        apart = torch.stack(  # (n, parts): products as the net's are, the same bits in any place
-            [dense(z - mean, root.T.contiguous()).square().sum(1) for mean, root in zip(means, roots, strict=True)], 1
+        distances = torch.stack(  # squared, (n, p); `dense` gives the same bits in any batch
+            [
+                dense(z - mean, factor.T.contiguous()).square().sum(1)
+                for mean, factor in zip(means, factors, strict=True)
+            ],
+            1,
         )
-        constants = shares.log() + torch.linalg.diagonal(roots).log().sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
-        nats: Doubles = -torch.logsumexp(constants - 0.5 * apart, 1).numpy()
-        return nats
+        log_determinants = torch.linalg.diagonal(factors).log().sum(1)
+        constants = weights.log() + log_determinants - 0.5 * z.shape[1] * math.log(2 * math.pi)
+        nll: Doubles = -torch.logsumexp(constants - 0.5 * distances, 1).numpy()
+        return nll
 
 
 @dataclass(frozen=True)
 class ErrorDensity:
-    """A gamma density of errors over their mean: what a sum of squares of so many independent normal errors has.
+    """A gamma density of the mean squared error, relative to its mean: the distribution of a sum of squared normal errors.
 
-    Its shape is half their number, mean² / variance (Box 1954), and at most half of the numbers that an example has.
-    The error of an example of which nothing is known is NaN, and as likely as the mean.
+    The shape is mean² / variance, half the effective number of independent errors (Box 1954), and at most half the number of features.
+    The error of an example without observed values is NaN, and counts as the mean error.
     """
 
     mean: float
     shape: float
 
     @classmethod
-    def fit(cls, errors: Doubles, numbers: int) -> Self:
-        """The density of squared errors (n,) of examples of so many numbers."""
+    def fit(cls, errors: Doubles, n_features: int) -> Self:
+        """The density of mean squared errors (n,) of examples with this number of features."""
         errors = errors[~np.isnan(errors)]
-        if not errors.size:  # nothing is known of any: all are as likely
+        if not errors.size:  # no example has an observed value
             errors = np.ones(1)
         mean, variance = max(float(errors.mean()), 1e-30), float(errors.var())
         shape = mean**2 / variance if variance > 0 else math.inf
-        return cls(mean, min(max(shape, 0.5), max(0.5, numbers / 2)))
+        return cls(mean, min(max(shape, 0.5), max(0.5, n_features / 2)))
 
-    def nats(self, errors: Doubles) -> Doubles:
-        """Minus the logarithm of the density of errors (n,) over their mean."""
+    def nll(self, errors: Doubles) -> Doubles:
+        """The negative log-density of errors (n,), relative to their mean: (n,), in nats."""
         a, relative = self.shape, np.maximum(np.where(np.isnan(errors), 1.0, errors / self.mean), 1e-6)
-        nats: Doubles = a * relative - (a - 1) * np.log(relative) + math.lgamma(a) - a * math.log(a)
-        return nats
+        nll: Doubles = a * relative - (a - 1) * np.log(relative) + math.lgamma(a) - a * math.log(a)
+        return nll
 
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """How normal examples are, by one measure, for an autoencoder: the same bits however they are grouped."""
+    """One kind of anomaly score for an autoencoder. Scores are bit-identical for any grouping of examples."""
 
     kind: Kind
-    weights: Doubles | None = None
+    weights: Doubles | None = None  # of the squared errors of the features, (d,)
     code: CodeDensity | None = None
     error: ErrorDensity | None = None
-    usual: float = 0.0  # mean squared error of an example of which nothing is known
+    usual: float = 0.0  # the mean squared error that counts for an example without observed values
 
     @classmethod
-    def fit(cls, ae: Autoencoder, kind: Kind, known: Array, unseen: Array, seed: int) -> Self:
-        """What is usual for examples: for known ones, and the size of the error for those that ``ae`` was not trained on."""
+    def fit(cls, ae: Autoencoder, kind: Kind, examples: Array, held_out: Array, seed: int) -> Self:
+        """Fits the densities: of codes on all examples, of errors on those that ``ae`` was not trained on."""
         weights, error, code = None, None, None
         if kind in {"combined", "standardized"}:
-            usual = feature_errors(ae, known).reshape(-1)
-            weights = 1 / np.maximum(usual + _FLOOR * usual.mean(), 1e-30)
-            error = ErrorDensity.fit(cls(kind, weights)._errors(ae, unseen), usual.size)
+            usual = feature_errors(ae, examples).reshape(-1)
+            weights = 1 / np.maximum(usual + _ERROR_FLOOR * usual.mean(), 1e-30)
+            error = ErrorDensity.fit(cls(kind, weights)._errors(ae, held_out), usual.size)
         if kind in {"combined", "code"}:
-            code = CodeDensity.fit(ae.transform(known).astype(np.float64), seed)
+            code = CodeDensity.fit(ae.transform(examples).astype(np.float64), seed)
         if kind == "error":
-            errors = cls(kind)._errors(ae, unseen)
+            errors = cls(kind)._errors(ae, held_out)
             return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count_observed(errors))))
         return cls(kind, weights, code, error)
 
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
-        """The scores of checked examples (n, *shape), higher is more normal: (n,)."""
+        """The scores of checked examples (n, *shape): (n,), higher for more normal ones."""
         if self.kind == "nats":
             scores = ae._scores(values, "all").astype(np.float64)
             scores = scores if ae.model_.fill is None else scores + _log_volumes(ae.model_, values)
         else:
-            scores = -self._each(ae, values, self._surprise)
-        beyond = np.flatnonzero(scores <= -_FARTHEST)
-        if beyond.size:  # their losses have no order any more, their distances do
-            scores[beyond] = -_FARTHEST * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
+            scores = -self._per_example(ae, values, self._nll)
+        beyond = np.flatnonzero(scores <= -_MAX_NLL)
+        if beyond.size:  # their losses overflow, their distances do not
+            scores[beyond] = -_MAX_NLL * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
         return scores
 
-    def _surprise(self, codes: Doubles, errors: Doubles) -> Doubles:
-        out = np.isinf(errors) | ~np.isfinite(codes).all(1)
-        codes, errors = np.where(out[:, None], 0.0, codes), np.where(out, 0.0, errors)
+    def _nll(self, codes: Doubles, errors: Doubles) -> Doubles:
+        """The sum of the negative log-densities, (n,); without densities the error itself."""
+        overflowed = np.isinf(errors) | ~np.isfinite(codes).all(1)
+        codes, errors = np.where(overflowed[:, None], 0.0, codes), np.where(overflowed, 0.0, errors)
         if self.code is None and self.error is None:
-            surprise = np.where(np.isnan(errors), self.usual, errors)
+            nll = np.where(np.isnan(errors), self.usual, errors)
         else:
-            surprise = np.zeros(len(codes))
+            nll = np.zeros(len(codes))
             if self.code is not None:
-                surprise += self.code.nats(codes)
+                nll += self.code.nll(codes)
             if self.error is not None:
-                surprise += self.error.nats(errors)
-        return np.where(out, _FARTHEST, np.minimum(surprise, _FARTHEST))
+                nll += self.error.nll(errors)
+        return np.where(overflowed, _MAX_NLL, np.minimum(nll, _MAX_NLL))
 
     def _errors(self, ae: Autoencoder, values: Array) -> Doubles:
-        """The mean squared error of each example (n,), NaN where nothing of it is known, infinite where it is no finite number."""
-        return self._each(ae, values, lambda _, errors: errors)
+        """The mean squared error of each example (n,): NaN without observed values, infinite on overflow."""
+        return self._per_example(ae, values, lambda _, errors: errors)
 
-    def _each(self, ae: Autoencoder, values: Array, function: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
-        """A function of codes (b, k) and mean squared errors (b,), the latter weighted, in model units, and of the numbers observed."""
+    def _per_example(self, ae: Autoencoder, values: Array, function: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
+        """Applies a function to codes (b, k) and weighted mean squared errors (b,), in model units, over the observed values."""
         model = ae.model_
         weights = None if self.weights is None else torch.from_numpy(self.weights).to(model.shift.device)
 
         def batch(raw: torch.Tensor) -> torch.Tensor:
             x = model.normalize(raw)
             z = model.encode(x)
-            apart = (model.decode(z).double() - x.double()).square().flatten(1)
-            apart = apart if weights is None else apart * weights
-            known = ~x.flatten(1).isnan()  # all are, unless numbers may be missing
-            errors = torch.where(known, apart, 0).sum(1) / known.sum(1)
-            errors = torch.where(errors.isnan() & known.any(1), torch.inf, errors)
+            squares = (model.decode(z).double() - x.double()).square().flatten(1)
+            squares = squares if weights is None else squares * weights
+            observed = ~x.flatten(1).isnan()
+            errors = torch.where(observed, squares, 0).sum(1) / observed.sum(1)
+            errors = torch.where(errors.isnan() & observed.any(1), torch.inf, errors)
             return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
 
-        found: Doubles = in_batches(batch, values, model, computable="all")  # type: ignore[assignment]  # doubles, as made above
-        return found
+        results: Doubles = in_batches(batch, values, model, computable="all")  # type: ignore[assignment]  # float64, as in `batch`
+        return results
 
 
 def _distances(model: Model, values: Array) -> Doubles:
-    """How far examples are from the middle, (n,), in scales: the root of the sum of squares, of numbers however large."""
-    apart = np.nan_to_num(ComputableRange.examples(model).distances(values)).reshape(len(values), -1)
-    most = np.maximum(apart.max(1), 1.0)
-    found: Doubles = most * np.sqrt(np.square(apart / most[:, None]).sum(1))
-    return found
+    """The Euclidean distance of examples from the center, (n,), in scales. It does not overflow."""
+    distances = np.nan_to_num(ComputableRange.examples(model).distances(values)).reshape(len(values), -1)
+    largest = np.maximum(distances.max(1), 1.0)
+    norms: Doubles = largest * np.sqrt(np.square(distances / largest[:, None]).sum(1))
+    return norms
 
 
 def _log_volumes(model: Model, values: Array) -> Doubles:
-    """What a score owes to the units of the numbers observed, (n,): whether an example is normal depends on no unit."""
+    """The part of a log-density that depends on the units of the observed values, (n,). An anomaly score must not depend on it."""
     if not model.likelihood.density:
         return np.zeros(len(values))
     logs = model.logs.numpy(force=True)
@@ -208,27 +225,27 @@ def _log_volumes(model: Model, values: Array) -> Doubles:
     )
 
 
-def restored(ae: Autoencoder, values: Array) -> Array:
-    """Reconstructions in raw units, (n, *shape); of what is too large to compute with, what is usual stands in their place."""
-    made, middle = ae._reconstructed(values, "all"), ae.model_.shift.numpy(force=True)
-    far = ComputableRange.examples(ae.model_).outside(values).reshape(len(values), -1).any(1)
-    borne = np.isfinite(made) & ~far.reshape(-1, *[1] * (made.ndim - 1))
-    return np.where(borne, made, middle)
+def bounded_reconstructions(ae: Autoencoder, values: Array) -> Array:
+    """Reconstructions in raw units, (n, *shape). They are the center if an example is too large to compute with."""
+    reconstructions, center = ae._reconstructed(values, "all"), ae.model_.shift.numpy(force=True)
+    outside = ComputableRange.examples(ae.model_).outside(values).reshape(len(values), -1).any(1)
+    valid = np.isfinite(reconstructions) & ~outside.reshape(-1, *[1] * (reconstructions.ndim - 1))
+    return np.where(valid, reconstructions, center)
 
 
-def squares(ae: Autoencoder, values: Array) -> Doubles:
-    """Squared errors of each number in squared model units, (n, *shape): at most `_FARTHEST`, and NaN where a number is missing."""
+def squared_errors(ae: Autoencoder, values: Array) -> Doubles:
+    """The squared error of each value, (n, *shape), in squared model units: at most `_MAX_NLL`, and NaN for missing values."""
     scale = ae.model_.scale.numpy(force=True).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.square((restored(ae, values) - values.astype(np.float64)) / scale)
-        bounded: Doubles = np.where(found <= _FARTHEST, found, np.where(np.isnan(values), np.nan, _FARTHEST))
+        errors = np.square((bounded_reconstructions(ae, values) - values.astype(np.float64)) / scale)
+        bounded: Doubles = np.where(errors <= _MAX_NLL, errors, np.where(np.isnan(values), np.nan, _MAX_NLL))
     return bounded
 
 
 def feature_errors(ae: Autoencoder, values: Array) -> Doubles:
-    """The mean of `squares` over the examples that have a number: (*shape); 0 where none has."""
+    """The mean of `squared_errors` over the observed values of each feature, (*shape); 0 without observed values."""
     sums, counts = np.zeros(ae.shape_), np.zeros(ae.shape_)
     for _, block in blocks(values):
-        here = squares(ae, block)
-        sums, counts = sums + nansum(here, 0), counts + count_observed(here, 0)
+        errors = squared_errors(ae, block)
+        sums, counts = sums + nansum(errors, 0), counts + count_observed(errors, 0)
     return sums / np.maximum(counts, 1)

@@ -1,4 +1,4 @@
-"""An estimator around an autoencoder, in the file of that autoencoder: what its parameters were, and what it has learned itself."""
+"""Reads and writes estimators that wrap an autoencoder, in the model file of that autoencoder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from isthmus.estimators import model_file
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.saving import write_model
 
-__all__ = ["Surrounding", "describe_parameters", "read_parameters", "under", "write"]
+__all__ = ["WrapperHeader", "describe_parameters", "read_parameters", "tensors_under", "write_wrapper"]
 
 
-class Surrounding(BaseModel):
-    """What a header says of an estimator around the autoencoder."""
+class WrapperHeader(BaseModel):
+    """The header entry of an estimator that wraps an autoencoder."""
 
     model_config = model_file.STRICT
 
-    autoencoder: Literal["auto", "fitted", "frozen"] | dict[str, Any]  # the one it was given, or what one was to be
-    parameters: dict[str, Any]  # all others
+    autoencoder: Literal["auto", "fitted", "frozen"] | dict[str, Any]  # or the parameters of one that was not fitted
+    parameters: dict[str, Any]  # all other parameters
 
 
 def describe_parameters(estimator: Any) -> dict[str, Any]:
-    """The parameters of an estimator around an autoencoder, as fields of `Surrounding`."""
+    """The parameters of an estimator that wraps an autoencoder, as fields of `WrapperHeader`."""
     values = estimator.get_params(deep=False)
     given = values.pop("autoencoder")
     if isinstance(given, Autoencoder):
@@ -37,8 +37,8 @@ def describe_parameters(estimator: Any) -> dict[str, Any]:
     return {"autoencoder": "frozen" if isinstance(given, FrozenEstimator) else given, "parameters": _plain(values)}
 
 
-def read_parameters(part: Surrounding, ae: Autoencoder, architecture: Modules | None) -> dict[str, Any]:
-    """The parameters again. A fitted autoencoder that was given is the one in the file."""
+def read_parameters(part: WrapperHeader, ae: Autoencoder, architecture: Modules | None) -> dict[str, Any]:
+    """The inverse of `describe_parameters`. A fitted autoencoder among the parameters is the one in the file."""
     names = model_file.record_types()
 
     def read(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,26 +50,34 @@ def read_parameters(part: Surrounding, ae: Autoencoder, architecture: Modules | 
         given._validate_params()
     given = {"fitted": ae, "frozen": FrozenEstimator(ae)}.get(given, given) if isinstance(given, str) else given
     if "autoencoder" in part.parameters:
-        raise RecordError("its parameters say twice what its autoencoder is")
+        raise RecordError("its parameters contain the autoencoder twice")
     return {"autoencoder": given} | read(part.parameters)
 
 
-def write(
+def write_wrapper(
     path: str | os.PathLike[str],
     ae: Autoencoder,
     name: Literal["detector", "classifier"],
-    part: Surrounding,
-    own: model_file.Tensors,
+    part: WrapperHeader,
+    tensors: model_file.Tensors,
 ) -> None:
-    """Writes the model file of an autoencoder, with a part in its header and tensors below the same name."""
+    """Writes the model file of an autoencoder with the entry and the tensors of the estimator that wraps it.
+
+    Args:
+        path: the file, which is replaced if it exists.
+        ae: the fitted autoencoder.
+        name: the name of the header entry, and the prefix of the tensors.
+        part: the header entry.
+        tensors: the tensors of the estimator.
+    """
     fitted = ae._require_fitted()
-    with fitted.at_rest():
-        more = {f"{name}.{key}": tensor for key, tensor in own.items()}
-        write_model(path, ae, fitted, None, more, {name: part.model_dump(mode="json")})
+    with fitted.weights_locked():
+        extra = {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+        write_model(path, ae, fitted, None, extra, {name: part.model_dump(mode="json")})
 
 
-def under(name: str, tensors: model_file.Tensors) -> model_file.Tensors:
-    """The tensors below a name, without it."""
+def tensors_under(name: str, tensors: model_file.Tensors) -> model_file.Tensors:
+    """The tensors with the prefix `name`, without this prefix."""
     return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
 
 

@@ -18,7 +18,7 @@ from isthmus.data.missing import count_missing
 from isthmus.errors import RecordError
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.estimators.outlier_scores import restored
+from isthmus.estimators.outlier_scores import bounded_reconstructions
 from isthmus.estimators.unit_check import once
 from isthmus.io.tables import cell
 from isthmus.results import Result
@@ -197,7 +197,7 @@ def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n:
     picked = np.concatenate([order[:n], order[n:][::-1][:n]])
     values = Rows(ae._examples(X, computable="all", still=True))
     originals = values(np.sort(picked))[np.argsort(np.argsort(picked))]  # read in order, as a memory map wants it
-    contributions, reconstructions = detector.contributions(originals), restored(ae, originals)
+    contributions, reconstructions = detector.contributions(originals), bounded_reconstructions(ae, originals)
     if count_missing(originals):
         originals = np.where(np.isnan(originals), reconstructions, originals).astype(originals.dtype)
     originals = as_images(originals) if ae.kind_ == "images" else originals

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.latent_density import ROWS
+from isthmus.estimators.latent_density import MAX_ROWS
 from isthmus.plots.grids import Array, ImageShape, as_cells, first_examples, grid, limits, model_image_shape
 
 __all__ = ["manifold", "samples"]
@@ -75,7 +75,7 @@ def _sample_examples(ae: Autoencoder, n: int, method: str, examples: Any, random
             if method == "prior" or examples is None:
                 raise
     count = len(first_examples(examples))
-    source_size = f"{min(count, ROWS):,} of {count:,} examples" if count > ROWS else f"{count:,} examples"
+    source_size = f"{min(count, MAX_ROWS):,} of {count:,} examples" if count > MAX_ROWS else f"{count:,} examples"
     return ae.sample(
         n, random_state, method="gmm", X=examples
     ), f"a Gaussian mixture fitted to the codes of {source_size}"

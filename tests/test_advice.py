@@ -96,7 +96,7 @@ BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
-def test_a_rule_speaks_of_what_happened_and_of_nothing_else(rule: str, ill: Any, words: Any, well: Any) -> None:
+def test_each_rule_gives_advice_only_in_its_own_case(rule: str, ill: Any, words: Any, well: Any) -> None:
     bottleneck, choices = ill
     text = said(found(bottleneck, **choices)).get(rule, "")
     assert all(word in text for word in words), text or f"{rule} is silent"
@@ -104,7 +104,7 @@ def test_a_rule_speaks_of_what_happened_and_of_nothing_else(rule: str, ill: Any,
     assert rule not in said(found(bottleneck, **choices))
 
 
-def test_a_quarter_of_unused_units_is_said_and_fewer_are_not() -> None:
+def test_unused_units_are_reported_from_a_quarter_on() -> None:
     result = found(Gaussian(8, beta=0.05), epochs=2)
     ae = Autoencoder(Gaussian(8), epochs=1, random_state=0).fit(rows(100, 4))
     for active, speaks in ((6, True), (7, False), (8, False)):
@@ -112,7 +112,7 @@ def test_a_quarter_of_unused_units_is_said_and_fewer_are_not() -> None:
         assert bool(advice.RULES["unused units"](ae, again)) is speaks
 
 
-def test_fewer_numbers_are_only_advised_where_they_do() -> None:
+def test_a_smaller_code_is_advised_only_where_it_suffices() -> None:
     """The spectrum alone does not decide: a direction of little variance may matter to the decoder."""
     result = found(Identity(10), directions=2, noise=0.0, epochs=60, **LINEAR)
     ae = Autoencoder(Identity(10), epochs=1, random_state=0).fit(rows(100, 2))
@@ -123,12 +123,12 @@ def test_fewer_numbers_are_only_advised_where_they_do() -> None:
     assert not advice.RULES["code larger than needed"](ae, replace(result, codes=worse))
 
 
-def test_what_early_stopping_kept_is_not_called_overfitted() -> None:
+def test_early_stopping_gives_no_advice_on_overfitting() -> None:
     kept = {"early_stopping": True, "n_iter_no_change": 200}
     assert "overfitting" not in said(found(Identity(8), **BY_HEART, **kept))
 
 
-def test_without_training_examples_nothing_is_said_about_them() -> None:
+def test_without_training_examples_there_is_no_advice_on_them() -> None:
     X = rows(30, 4) + np.random.default_rng(0).normal(size=(30, 12))
     ae = Autoencoder(Identity(11), architecture=MLP((64,)), epochs=100, random_state=0).fit(X)
     assert evaluate(ae, X).training is None

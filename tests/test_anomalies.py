@@ -75,7 +75,7 @@ def test_scikit_learns_checks(precision: str, detector: OutlierDetector, check: 
     check(detector)
 
 
-def test_planted_anomalies_are_told_as_well_as_scikit_learn_tells_them() -> None:
+def test_planted_anomalies_are_detected_as_well_as_by_scikit_learn() -> None:
     train, normal, wrong = rows(400), rows(200, 1), rows(200, 2)
     wrong[np.arange(200), np.random.default_rng(3).integers(0, 6, 200)] += 2.0
     test, anomalous = np.concatenate([normal, wrong]), np.arange(400) >= 200
@@ -85,7 +85,7 @@ def test_planted_anomalies_are_told_as_well_as_scikit_learn_tells_them() -> None
 
 
 @pytest.mark.parametrize("rate", [0.05, pytest.param(0.2, marks=pytest.mark.thorough)])
-def test_a_normal_example_is_called_anomalous_no_more_often_than_promised(linear: Autoencoder, rate: float) -> None:
+def test_the_false_alarm_rate_is_at_most_the_requested_one(linear: Autoencoder, rate: float) -> None:
     """Over 300 draws of the calibrating rows; n = 29 of them make k / (n + 1) = 1/30 and 6/30."""
     alarms, least = [], []
     for seed in range(300):
@@ -102,7 +102,7 @@ def test_a_normal_example_is_called_anomalous_no_more_often_than_promised(linear
     assert exact <= rate
 
 
-def test_p_values_count_the_calibrating_examples(linear: Autoencoder) -> None:
+def test_p_values_count_the_calibration_examples(linear: Autoencoder) -> None:
     detector = OutlierDetector.from_fitted(linear, rows(100, 5), random_state=0)
     X = rows(40, 6) * 1.3
     scores, known = detector.score_samples(X), detector.calibration_scores_
@@ -110,12 +110,12 @@ def test_p_values_count_the_calibrating_examples(linear: Autoencoder) -> None:
     np.testing.assert_allclose(detector.p_values(X), [(1 + sum(k <= s for k in known)) / 21 for s in scores])
 
 
-def test_the_share_believed_anomalous_is_that_of_the_examples_given() -> None:
+def test_contamination_is_the_fraction_of_training_examples_that_are_outliers() -> None:
     X = rows(200)
     assert (OutlierDetector(quick(), contamination=0.1, random_state=0).fit_predict(X) == -1).sum() == 20
 
 
-def test_the_signs_are_scikit_learns(linear: Autoencoder) -> None:
+def test_signs_of_scores_follow_scikit_learn(linear: Autoencoder) -> None:
     detector = OutlierDetector.from_fitted(linear, rows(300, 5), random_state=0)
     X = np.concatenate([rows(50, 6), rows(5, 7) + 9 * np.eye(5, 6)])
     np.testing.assert_array_equal(detector.decision_function(X), detector.score_samples(X) - detector.offset_)
@@ -124,7 +124,7 @@ def test_the_signs_are_scikit_learns(linear: Autoencoder) -> None:
     assert detector.score_samples(X[-5:]).max() < detector.score_samples(X[:50]).min()
 
 
-def test_a_planted_wrong_column_is_the_first_cause() -> None:
+def test_a_corrupted_column_has_the_largest_attribution() -> None:
     table = pd.DataFrame(rows(400), columns=NAMES)
     detector = OutlierDetector(quick(epochs=60), random_state=0).fit(table)
     for column, name in enumerate(NAMES):
@@ -137,7 +137,7 @@ def test_a_planted_wrong_column_is_the_first_cause() -> None:
     assert [c.share for c in attributions] == sorted((c.share for c in attributions), reverse=True)
 
 
-def test_blame_is_what_the_best_number_in_its_place_would_mend_where_the_net_is_linear() -> None:
+def test_attributions_of_a_linear_network_equal_the_gain_of_the_best_replacement() -> None:
     random = np.random.default_rng(0)
     axes = np.linalg.qr(random.normal(size=(6, 3)))[0]
     rows, left = random.normal(size=(20, 6)).astype(np.float32), np.eye(6) - axes @ axes.T
@@ -149,7 +149,7 @@ def test_blame_is_what_the_best_number_in_its_place_would_mend_where_the_net_is_
     np.testing.assert_allclose(shares, -np.sort(-best / best.sum(1, keepdims=True), axis=1), rtol=1e-4)
 
 
-def test_of_a_table_the_autoencoder_that_errs_less_on_examples_held_out_is_taken() -> None:
+def test_for_tables_the_autoencoder_with_the_lower_held_out_error_is_chosen() -> None:
     random = np.random.default_rng(0)
     flat = random.normal(size=(200, 4)) @ random.normal(size=(4, 8)) + 0.01 * random.normal(size=(200, 8))
     t = random.uniform(-3, 3, (300, 1))
@@ -165,7 +165,7 @@ def test_of_a_table_the_autoencoder_that_errs_less_on_examples_held_out_is_taken
     assert linear.anomaly_score_ == deep.anomaly_score_ == "error"
 
 
-def test_a_number_far_off_is_blamed_and_not_its_neighbors() -> None:
+def test_an_extreme_value_has_the_attribution_and_not_its_neighbors() -> None:
     """It spoils the reconstruction of those that go with it, whose errors may be larger than its own."""
     X = load_breast_cancer().data
     detector = OutlierDetector(random_state=0).fit(X[:340])
@@ -176,7 +176,7 @@ def test_a_number_far_off_is_blamed_and_not_its_neighbors() -> None:
     assert blamed.mean() > 0.97 > by_error.mean()
 
 
-def test_numbers_that_are_missing_are_neither_usual_nor_to_blame() -> None:
+def test_missing_values_have_no_attribution() -> None:
     table = pd.DataFrame(rows(500), columns=NAMES).mask(np.random.default_rng(4).random((500, 6)) < 0.1)
     detector = OutlierDetector(quick(epochs=60, missing="allow"), random_state=0).fit(table[:400])
     assert detector.__sklearn_tags__().input_tags.allow_nan
@@ -193,7 +193,7 @@ def test_numbers_that_are_missing_are_neither_usual_nor_to_blame() -> None:
     assert np.isfinite(detector.score_samples(new)).all()
 
 
-def test_numbers_are_missing_only_for_an_autoencoder_that_knows_of_such() -> None:
+def test_missing_values_require_an_autoencoder_that_allows_them() -> None:
     X = rows(100)
     X[3, 1] = np.nan
     with pytest.raises(DataError, match="row 3, column 1"):
@@ -208,7 +208,7 @@ def test_contributions_are_about_one_on_held_out_examples(linear: Autoencoder) -
     np.testing.assert_allclose(squared_errors(linear, X), scaled**2, rtol=1e-4, atol=1e-9)
 
 
-def test_a_place_in_a_picture_is_a_cause() -> None:
+def test_attributions_of_images_are_pixel_positions() -> None:
     random = np.random.default_rng(0)
     X = np.broadcast_to(random.random((60, 1, 1)), (60, 4, 5)) + 0.01 * random.random((60, 4, 5))
     detector = OutlierDetector(quick(), random_state=0, false_alarm_rate=0.2).fit(X)
@@ -217,7 +217,7 @@ def test_a_place_in_a_picture_is_a_cause() -> None:
     assert detector.attributions(wrong)[0][0].feature == (2, 3)
 
 
-def test_a_frozen_autoencoder_is_left_as_it_is(linear: Autoencoder) -> None:
+def test_a_frozen_autoencoder_is_unchanged(linear: Autoencoder) -> None:
     before, state = copy.deepcopy(linear.model_.state_dict()), copy.deepcopy(linear.get_params())
     detector = OutlierDetector.from_fitted(linear, rows(100, 5), random_state=0)
     detector.predict(rows(20, 6)), detector.attributions(rows(3, 6))
@@ -228,7 +228,7 @@ def test_a_frozen_autoencoder_is_left_as_it_is(linear: Autoencoder) -> None:
     np.testing.assert_array_equal(same.score_samples(rows(9, 6)), detector.score_samples(rows(9, 6)))
 
 
-def test_the_given_autoencoder_is_cloned_and_nothing_is_drawn_from_the_world() -> None:
+def test_the_given_autoencoder_is_cloned_and_global_random_generators_are_unchanged() -> None:
     given, X = quick(random_state=None), rows(60)
     np.random.seed(3)
     before = np.random.get_state()[1].copy()  # type: ignore[union-attr]
@@ -239,7 +239,7 @@ def test_the_given_autoencoder_is_cloned_and_nothing_is_drawn_from_the_world() -
 
 
 @pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
-def test_each_measure_gives_the_same_bits_in_any_grouping(linear: Autoencoder, measure: Any) -> None:
+def test_each_anomaly_score_is_bit_identical_in_any_grouping(linear: Autoencoder, measure: Any) -> None:
     detector = OutlierDetector.from_fitted(linear, rows(100, 5), anomaly_score=measure, random_state=0)
     X = rows(300, 6)
     whole = detector.score_samples(X)
@@ -289,7 +289,7 @@ def test_parameters_nest_and_grid_search_works() -> None:
     assert clone(search.best_estimator_).autoencoder.bottleneck.size in {1, 2}
 
 
-def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
+def test_invalid_parameters_raise_one_sentence(linear: Autoencoder) -> None:
     X = rows(60)
     with pytest.raises(RecordError, match="both set the threshold"):
         OutlierDetector(contamination=0.1, false_alarm_rate=0.1).fit(X)
@@ -308,7 +308,7 @@ def test_what_cannot_be_is_one_sentence(linear: Autoencoder) -> None:
     assert (detector.predict(X) == 1).all()
 
 
-def test_odd_data_are_borne() -> None:
+def test_unusual_data_are_scored() -> None:
     for X in (
         np.full((30, 4), 2.5),
         rows(30)[:, :1],
@@ -324,7 +324,7 @@ def test_odd_data_are_borne() -> None:
     assert np.isfinite(detector.score_samples(np.random.default_rng(2).random((1, 8, 8)))).all()
 
 
-def test_the_most_anomalous_is_drawn_first() -> None:
+def test_the_most_anomalous_example_is_drawn_first() -> None:
     X = np.random.default_rng(0).random((60, 6, 7)) * 0.1
     detector = OutlierDetector(quick(epochs=1), random_state=0, false_alarm_rate=0.2).fit(X)
     X[17, 3, 2] = 9
@@ -385,7 +385,7 @@ def test_detect_names_the_row_and_the_column(table_run: Path) -> None:
     assert as_json["anomalous"] == sum(line["verdict"] == "anomalous" for line in lines)
 
 
-def test_detect_draws_pictures(tmp_path: Path) -> None:
+def test_detect_draws_figures(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((300, 6, 6)).astype(np.float32))
     words = ("bottleneck.size=2", "architecture.hidden=16", "epochs=1", "--data", "x.npy", "--out", "r")
     assert run("train", *words, cwd=tmp_path).returncode == 0
@@ -408,7 +408,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
-def test_a_wrong_detect_is_one_sentence(words: tuple[str, ...], table_run: Path) -> None:
+def test_an_invalid_detect_command_prints_one_sentence(words: tuple[str, ...], table_run: Path) -> None:
     done = run(*words, cwd=table_run)
     code, word = WRONG[words]
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
@@ -450,7 +450,7 @@ def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code"])
-def test_what_leads_out_of_the_finite_numbers_is_anomalous(measure: Any) -> None:
+def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
     table = rows(300)
     detector = OutlierDetector(quick(), anomaly_score=measure, random_state=0).fit(table)
     far = table[:3].astype(np.float32)
@@ -463,7 +463,7 @@ def test_what_leads_out_of_the_finite_numbers_is_anomalous(measure: Any) -> None
 
 @pytest.mark.parametrize("missing", ["error", "allow"])
 @pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code", "nats"])
-def test_outrageous_rows_keep_their_order(measure: Any, missing: Any) -> None:
+def test_scores_of_extreme_rows_keep_their_order(measure: Any, missing: Any) -> None:
     """However far away: beyond the numbers that the net can compute with, a row ten times as far is more anomalous still."""
     table = rows(300)
     detector = OutlierDetector(quick(missing=missing), anomaly_score=measure, random_state=0).fit(table)
@@ -480,7 +480,7 @@ def test_outrageous_rows_keep_their_order(measure: Any, missing: Any) -> None:
     assert measure == "code" or detector.attributions(far)[6][0].feature == 2
 
 
-def test_what_nothing_is_known_of_is_neither_usual_nor_anomalous() -> None:
+def test_rows_without_any_value_are_not_anomalous() -> None:
     table = rows(300)
     detector = OutlierDetector(quick(missing="allow"), random_state=0).fit(table)
     empty = np.full((1, 6), np.nan)

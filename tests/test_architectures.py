@@ -60,7 +60,7 @@ def test_tied_weights_are_shared_through_training_copies_and_files(digits: data.
             torch.testing.assert_close(model.decoder(z).flatten(1), model.decoder[2].bias.expand(3, -1))
 
 
-def test_tied_weights_want_a_mirror() -> None:
+def test_tied_weights_require_a_mirrored_decoder() -> None:
     for pair in (MLP((8,), tied=True, decoder_hidden=(4,)), MLP((8,), tied=True)):
         with pytest.raises(RecordError, match="tied weights need a mirrored pair"):
             pair.build((12,), 4, 3, generator())
@@ -151,14 +151,14 @@ def test_own_modules_that_do_not_fit_are_refused(encoder: nn.Module, decoder: nn
         Modules(encoder, decoder).build((64,), 4, 4, generator())
 
 
-def test_convolutions_refuse_what_they_cannot_be() -> None:
+def test_invalid_convolutions_are_refused() -> None:
     with pytest.raises(RecordError, match="use MLP"):
         Conv().build((2, 3, 4, 5, 6), 4, 4, generator())
     with pytest.raises(RecordError, match="give at least one"):
         Conv(()).build((8, 8), 4, 4, generator())
 
 
-def test_a_code_map_has_a_code_at_each_place(digits: data.Dataset) -> None:
+def test_a_code_map_has_a_code_at_each_position(digits: data.Dataset) -> None:
     ae = Autoencoder(Gaussian(3), architecture=Conv((4,), code="map"), epochs=1, random_state=0).fit(digits.train[:40])
     assert ae.code_shape_ == (2, 2, 3)
     Z = ae.encode(digits.test[:5])
@@ -176,7 +176,9 @@ def test_weights_that_own_modules_share_stay_shared(digits: data.Dataset, tmp_pa
     np.testing.assert_array_equal(load(tmp_path, architecture=given).encode(X), ae.encode(X))
 
 
-def test_own_modules_that_draw_are_repeatable_and_leave_the_world_alone(digits: data.Dataset) -> None:
+def test_stochastic_custom_modules_are_repeatable_and_leave_global_random_generators_unchanged(
+    digits: data.Dataset,
+) -> None:
     X = digits.train[:64].reshape(64, -1)
     given = Modules(nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.5), nn.Linear(16, 4)), nn.Linear(4, 64))
     before = torch.get_rng_state()
@@ -216,7 +218,7 @@ def test_own_modules_may_be_double(digits: data.Dataset) -> None:
 
 
 @pytest.mark.parametrize("result", [(torch.zeros(3, 4), None), torch.zeros(3)], ids=["tuple", "flat"])
-def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset) -> None:
+def test_outputs_of_custom_modules_are_checked(result: object, digits: data.Dataset) -> None:
     class Odd(nn.Module):
         def forward(self, x: torch.Tensor) -> object:
             return result
@@ -227,7 +229,7 @@ def test_what_own_modules_give_is_looked_at(result: object, digits: data.Dataset
 
 @pytest.mark.parametrize("sides", [(4, 4), (5, 8), (14, 14)], ids=str)
 @pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 1), (3, 0), (5, 2), (5, 0), (7, 3)], ids=str)
-def test_the_convolution_of_what_was_doubled_needs_no_doubling(
+def test_upsample_convolution_equals_upsampling_and_convolution(
     kernel: int, padding: int, sides: tuple[int, int]
 ) -> None:
     layer = UpsampleConv2d(3, 2, kernel, padding=padding).double()
@@ -239,7 +241,7 @@ def test_the_convolution_of_what_was_doubled_needs_no_doubling(
 @pytest.mark.parametrize("sides", [(1, 2), (5, 8), (28, 28)], ids=str)
 @pytest.mark.parametrize("features", [1, 3])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
-def test_a_thin_convolution_is_a_convolution(kernel: int, features: int, sides: tuple[int, int]) -> None:
+def test_a_few_channel_convolution_equals_a_convolution(kernel: int, features: int, sides: tuple[int, int]) -> None:
     layer = FewChannelConv2d(6, features, kernel, padding=kernel // 2).double()
     x = torch.randn(2, 6, *sides, dtype=torch.float64, generator=generator()).requires_grad_()
     _same(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=kernel // 2), x, *layer.parameters())
@@ -271,7 +273,7 @@ def test_large_maps_take_the_faster_layers_with_the_same_result(up: str, monkeyp
 
 
 @pytest.mark.parametrize("activation", get_args(Activation))
-def test_pooling_takes_the_maximum_of_what_was_activated(activation: Activation) -> None:
+def test_pooling_takes_the_maximum_after_the_activation(activation: Activation) -> None:
     """Whichever of the two is computed first: GELU and SiLU fall before they rise, and have to be the first."""
     encoder = Conv((3,), activation=activation).build((6, 6), 4, 4, generator()).encoder
     x = torch.randn(5, 6, 6, generator=generator(1))
@@ -282,7 +284,7 @@ def test_pooling_takes_the_maximum_of_what_was_activated(activation: Activation)
 
 @pytest.mark.promise(15)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_row_has_the_same_bits_wherever_it_stands(dtype: torch.dtype) -> None:
+def test_a_row_is_bit_identical_at_every_position(dtype: torch.dtype) -> None:
     """PyTorch's own product of 128 rows of 5 to 15 numbers gives the last rows other bits than the first ones."""
     order = torch.randperm(128, generator=torch.Generator().manual_seed(0))
     for inner, outer in itertools.product((1, 5, 7, 9, 10, 15, 30), (1, 2, 4, 6, 11)):

@@ -66,7 +66,7 @@ def files(ae: Autoencoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.promise(8)
 @pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
-def test_a_loaded_detector_gives_the_same_bits(measure: Any, ae: Autoencoder, tmp_path: Path) -> None:
+def test_a_loaded_detector_is_bit_identical(measure: Any, ae: Autoencoder, tmp_path: Path) -> None:
     choices = {"contamination": 0.1} if measure == "error" else {"false_alarm_rate": 0.1}
     detector = OutlierDetector.from_fitted(
         ae, X, anomaly_score=measure, random_state=0, calibration_fraction=0.5, **choices
@@ -91,7 +91,7 @@ def test_a_loaded_detector_gives_the_same_bits(measure: Any, ae: Autoencoder, tm
     ],
     ids=["auto", "to be trained"],
 )
-def test_what_the_autoencoder_was_to_be_comes_back(given: Any, then: Callable[..., bool], tmp_path: Path) -> None:
+def test_the_autoencoder_parameter_is_restored(given: Any, then: Callable[..., bool], tmp_path: Path) -> None:
     detector = OutlierDetector(given, random_state=3, calibration_fraction=0.5).fit(X[:, :2])
     detector.save(tmp_path / "x")
     again = load(tmp_path / "x")
@@ -109,7 +109,7 @@ def test_a_threshold_of_another_rate_is_not_written(ae: Autoencoder, tmp_path: P
     assert not (tmp_path / "x").exists()
 
 
-def test_too_few_calibrating_examples_stay_too_few(ae: Autoencoder, tmp_path: Path) -> None:
+def test_too_few_calibration_examples_are_restored(ae: Autoencoder, tmp_path: Path) -> None:
     with pytest.warns(match="too few"):
         OutlierDetector.from_fitted(ae, X[:10], random_state=0).save(tmp_path / "x")
     again = load(tmp_path / "x")
@@ -150,7 +150,7 @@ LABELS = {
 
 @pytest.mark.promise(26)
 @pytest.mark.parametrize("kind", LABELS)
-def test_labels_come_back_in_their_type(kind: str, ae: Autoencoder, tmp_path: Path) -> None:
+def test_labels_keep_their_type(kind: str, ae: Autoencoder, tmp_path: Path) -> None:
     classifier = AutoencoderClassifier(ae, epochs=0.1, frozen=True, random_state=0).fit(
         X, LABELS[kind][np.arange(90) % 3]
     )
@@ -163,7 +163,7 @@ def test_labels_come_back_in_their_type(kind: str, ae: Autoencoder, tmp_path: Pa
     np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
 
 
-def test_truth_values_come_back(ae: Autoencoder, tmp_path: Path) -> None:
+def test_boolean_labels_are_restored(ae: Autoencoder, tmp_path: Path) -> None:
     AutoencoderClassifier(ae, epochs=0.1, random_state=0).fit(X, X[:, 0] > 0).save(tmp_path / "x")
     assert load(tmp_path / "x").predict(X).dtype == bool
 
@@ -173,7 +173,7 @@ def test_truth_values_come_back(ae: Autoencoder, tmp_path: Path) -> None:
     [1 + 2j, object, (1, 2), np.longdouble("0.1"), float("inf"), datetime(2020, 1, 1, tzinfo=UTC), Decimal("nan")],
     ids=repr,
 )
-def test_labels_that_no_file_holds_are_refused_before_anything_is_written(value: Any) -> None:
+def test_labels_that_cannot_be_saved_are_refused_before_writing(value: Any) -> None:
     with pytest.raises(NotPossibleError, match="cannot be written into a model file: learn numbers, text"):
         to_lines(objects(value, 1))
 
@@ -203,12 +203,12 @@ def test_labels_that_no_file_holds_are_refused_before_anything_is_written(value:
         '"object"\n["datetime", 5]',
     ],
 )
-def test_lines_that_say_no_labels_are_refused(lines: str) -> None:
+def test_invalid_label_lines_are_refused(lines: str) -> None:
     with pytest.raises((LookupError, TypeError, ValueError, ArithmeticError)):
         from_lines(lines)
 
 
-def test_a_loaded_classifier_is_what_was_saved(ae: Autoencoder, tmp_path: Path) -> None:
+def test_a_loaded_classifier_equals_the_saved_one(ae: Autoencoder, tmp_path: Path) -> None:
     y = np.array(["a", "bb"])[(X[:, 0] > 0).astype(int)]
     classifier = AutoencoderClassifier(ae, corruption=GaussianNoise(0.1), epochs=2, random_state=1).fit(X, y)
     classifier.save(tmp_path / "x")
@@ -222,7 +222,7 @@ def test_a_loaded_classifier_is_what_was_saved(ae: Autoencoder, tmp_path: Path) 
     assert isinstance(load(tmp_path / "y").autoencoder, FrozenEstimator)
 
 
-def test_own_modules_are_brought(tmp_path: Path) -> None:
+def test_custom_modules_are_passed_to_load(tmp_path: Path) -> None:
     own = Modules(torch.nn.Linear(5, 2), torch.nn.Linear(2, 5))
     detector = OutlierDetector(small(architecture=own), calibration_fraction=0.5, random_state=0).fit(X)
     detector.save(tmp_path / "x")
@@ -358,7 +358,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
 
 @pytest.mark.promise(2)
 @pytest.mark.parametrize("case", WRONG)
-def test_what_no_fit_leads_to_is_refused_by_name(case: str, files: Path, tmp_path: Path) -> None:
+def test_impossible_fitted_values_are_refused_by_name(case: str, files: Path, tmp_path: Path) -> None:
     file, edit, name = WRONG[case]
     path = edited(files / file, tmp_path / "x", edit)
     with pytest.raises(ModelFileError, match=name) as caught:
@@ -380,7 +380,7 @@ def test_a_damaged_file_is_refused(file: str, files: Path, tmp_path: Path) -> No
                 load(tmp_path / name)
 
 
-def test_a_file_of_one_is_not_that_of_another(files: Path, tmp_path: Path) -> None:
+def test_a_file_of_two_estimators_is_refused(files: Path, tmp_path: Path) -> None:
     header, tensors = parts(files / "detector")
     header["classifier"] = parts(files / "classifier")[0]["classifier"]
     tensors |= {n: t for n, t in parts(files / "classifier")[1].items() if n.startswith("classifier.")}
@@ -388,7 +388,7 @@ def test_a_file_of_one_is_not_that_of_another(files: Path, tmp_path: Path) -> No
         load(put(tmp_path / "x", header, tensors))
 
 
-def test_what_takes_an_autoencoder_says_so(files: Path) -> None:
+def test_loading_an_autoencoder_refuses_other_estimators(files: Path) -> None:
     from isthmus.estimators.loading import load_autoencoder
 
     with pytest.raises(NotPossibleError, match=r"contains a detector \(for `isthmus detect`\)"):
@@ -474,7 +474,7 @@ def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
     assert run("finetune", "c", cwd=tmp_path).returncode == 2
 
 
-def test_a_bad_save_is_known_before_the_work(files: Path, tmp_path: Path) -> None:
+def test_an_invalid_save_path_is_refused_before_the_computation(files: Path, tmp_path: Path) -> None:
     done = run("detect", "nothing", "-d", "x.csv", "--save", "no/d", cwd=tmp_path)
     assert (done.returncode, "the folder does not exist" in done.stderr) == (1, True)
     (tmp_path / "r").mkdir()
@@ -486,7 +486,7 @@ def test_a_bad_save_is_known_before_the_work(files: Path, tmp_path: Path) -> Non
         assert (done.returncode, what in done.stderr) == (2, True), done.stderr
 
 
-def test_what_was_set_after_fit_is_not_written(ae: Autoencoder, tmp_path: Path) -> None:
+def test_parameters_set_after_fit_are_not_saved(ae: Autoencoder, tmp_path: Path) -> None:
     detector = OutlierDetector.from_fitted(ae, X, anomaly_score="error", random_state=0, calibration_fraction=0.5)
     for later in ({"anomaly_score": "nats"}, {"contamination": 0.1, "false_alarm_rate": 0.1}):
         with pytest.raises(NotPossibleError, match=r"the detector cannot be saved: .* fit again"):
@@ -501,7 +501,7 @@ def test_what_was_set_after_fit_is_not_written(ae: Autoencoder, tmp_path: Path) 
         AutoencoderClassifier().save(tmp_path / "x")
 
 
-def test_names_of_columns_come_back(tmp_path: Path) -> None:
+def test_column_names_are_restored(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=list("abcde"))
     OutlierDetector(small(), calibration_fraction=0.5, random_state=0).fit(table).save(tmp_path / "x")

@@ -69,7 +69,7 @@ WITHOUT_NUMBERS = {  # take no examples
 
 
 @pytest.mark.parametrize("kind", USES)
-def test_no_public_method_is_forgotten(kind: type) -> None:
+def test_every_public_method_is_tested(kind: type) -> None:
     public = {name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name, None))}
     routing = {name for name in public if name.startswith("set_") and name.endswith("_request")}
     assert public - LEARNS - ON_CODES - WITHOUT_NUMBERS - routing == set(USES[kind])
@@ -112,7 +112,7 @@ def outcome(call: Call, estimator: Any, X: Any) -> str:
 @pytest.mark.promise(24, cases=24)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("kind", SHAPES)
-def test_every_method_bears_every_number_or_names_it(kind: str, precision: str) -> None:
+def test_every_method_computes_extreme_values_or_names_them(kind: str, precision: str) -> None:
     X = examples(SHAPES[kind], precision)
     ae = fitted(kind, precision)
     classifier = AutoencoderClassifier(ae, epochs=1, random_state=0).fit(X, np.arange(len(X)) % 3)
@@ -148,7 +148,7 @@ def test_every_method_bears_every_number_or_names_it(kind: str, precision: str) 
 
 @pytest.mark.promise(24)
 @pytest.mark.parametrize("name", bottlenecks.__all__)
-def test_every_bottleneck_decodes_what_it_can_and_names_the_rest(name: str) -> None:
+def test_every_bottleneck_decodes_extreme_codes_or_names_them(name: str) -> None:
     kind = getattr(bottlenecks, name)
     fields = {field: value for field, value in {"size": 3, "k": 2}.items() if field in kind.__dataclass_fields__}
     ae = fitted("table", "float32", kind(**fields))
@@ -164,7 +164,7 @@ def test_every_bottleneck_decodes_what_it_can_and_names_the_rest(name: str) -> N
 
 
 @pytest.mark.promise(24)
-def test_what_leaves_the_finite_numbers_on_the_way_is_named_too() -> None:
+def test_overflow_inside_the_network_is_named() -> None:
     ae = Autoencoder(Identity(2), architecture=MLP(()), scaling=NoScaling(), epochs=1, random_state=0)
     X = examples((5,), "float32")
     ae.fit(X)
@@ -176,7 +176,7 @@ def test_what_leaves_the_finite_numbers_on_the_way_is_named_too() -> None:
 
 
 @pytest.mark.promise(24)
-def test_scores_stay_in_order_where_the_loss_is_no_number() -> None:
+def test_scores_stay_ordered_where_the_loss_overflows() -> None:
     """exp of a log-variance soon is none; there is no error, since everything is less likely than what can be said."""
     X = examples((5,), "float32")
     ae = fitted("table", "float32")
@@ -190,7 +190,7 @@ def test_scores_stay_in_order_where_the_loss_is_no_number() -> None:
 @pytest.mark.promise(24, cases=12)
 @pytest.mark.parametrize("value", HOSTILE)
 @pytest.mark.parametrize("choice", ["auto", NoScaling(), MinMax(), MinMax(per="feature")], ids=repr)
-def test_fit_computes_with_it_or_names_it(value: float, choice: scaling.Scaling) -> None:
+def test_fit_computes_extreme_values_or_names_them(value: float, choice: scaling.Scaling) -> None:
     X = examples((5,), "float32")
     X[7, 2], X[9, 2] = value, -value
     ae = Autoencoder(Identity(2), architecture=MLP((4,)), scaling=choice, epochs=1, random_state=0)
@@ -199,7 +199,7 @@ def test_fit_computes_with_it_or_names_it(value: float, choice: scaling.Scaling)
 
 
 @pytest.mark.promise(24)
-def test_names_of_columns_are_said() -> None:
+def test_errors_name_columns() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(examples((2,), "float64"), columns=["speed", "load"])
     ae = Autoencoder(Identity(1), architecture=MLP(()), epochs=1, random_state=0).fit(frame)

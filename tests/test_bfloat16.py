@@ -46,7 +46,7 @@ def parts() -> None:
 
 
 @pytest.mark.usefixtures("slow")
-def test_each_training_says_it_once(tmp_path: Path) -> None:
+def test_each_training_warns_once(tmp_path: Path) -> None:
     assert times(lambda: new().fit(X)) == 1
     assert times(lambda: new().fit(X, layerwise=True)) == 1
     assert times(lambda: list(new().iter_fit(X))) == 1
@@ -63,14 +63,14 @@ def test_each_training_says_it_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("slow")
-def test_use_and_other_precisions_say_nothing() -> None:
+def test_inference_and_other_precisions_do_not_warn() -> None:
     fitted = new().fit(X)
     assert times(lambda: fitted.reconstruct(X)) == 0
     for precision in ("auto", "float32", "float64"):
         assert times(lambda precision=precision: new(precision).fit(X)) == 0
 
 
-def test_where_the_processor_computes_in_it_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processors_with_bfloat16_do_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "computes_bfloat16", lambda _: True)
     assert times(lambda: new().fit(X)) == 0
 

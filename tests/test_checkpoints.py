@@ -55,7 +55,7 @@ def modules(case: str) -> Any:
 
 @pytest.mark.promise(10, cases=KILLS)
 @pytest.mark.parametrize("case", thorough_where(CASES, lambda case: case != "plain"))
-def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(case: str, tmp_path: Path) -> None:
+def test_a_training_killed_at_any_step_resumes_to_the_same_weights(case: str, tmp_path: Path) -> None:
     through(alone(victims.undisturbed, case, tmp_path))
     checkpoint, model, chance = tmp_path / "checkpoint.safetensors", tmp_path / "model.safetensors", random.Random(case)
     for _ in range(KILLS):
@@ -86,7 +86,7 @@ def numbers(ae: Autoencoder) -> list[np.ndarray[Any, Any]]:
 @pytest.mark.promise(10)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
-def test_every_checkpoint_of_a_training_leads_to_the_same_end(case: str, tmp_path: Path) -> None:
+def test_every_checkpoint_resumes_to_the_same_weights(case: str, tmp_path: Path) -> None:
     X = examples(case, tmp_path)
     whole, looked = built(case).fit(X), built(case)
     files = []
@@ -102,7 +102,7 @@ def test_every_checkpoint_of_a_training_leads_to_the_same_end(case: str, tmp_pat
         ]
 
 
-def test_a_checkpoint_is_a_model_as_far_as_it_came(tmp_path: Path) -> None:
+def test_a_checkpoint_is_a_usable_model(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     for report in ae.iter_fit(X, every=3):
         ae.checkpoint(tmp_path / "x")
@@ -126,7 +126,7 @@ def test_seconds_count_on(tmp_path: Path) -> None:
     assert again.seconds_ == pytest.approx(again.history_[-1].seconds)
 
 
-def test_what_came_before_the_round_counts_on(tmp_path: Path) -> None:
+def test_earlier_rounds_of_training_are_counted(tmp_path: Path) -> None:
     X = examples("noise", tmp_path)
 
     def twice() -> Autoencoder:
@@ -144,7 +144,7 @@ def test_what_came_before_the_round_counts_on(tmp_path: Path) -> None:
     assert again.partial_fit(X).history_[-1].epoch == 9
 
 
-def test_after_the_end_nothing_is_left_to_resume(tmp_path: Path) -> None:
+def test_a_complete_training_cannot_be_resumed(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     with pytest.raises(NotPossibleError, match="no training is in progress"):
         ae.fit(X).checkpoint(tmp_path / "x")
@@ -176,7 +176,7 @@ def test_other_examples_are_refused_and_the_checkpoint_stays_good(tmp_path: Path
     np.testing.assert_array_equal(cut.resume(X, validation_data=validation).encode(X), whole.encode(X))
 
 
-def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
+def test_fitting_a_checkpoint_starts_a_new_training(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     reports = ae.iter_fit(X, every=3)
     next(reports)
@@ -184,7 +184,7 @@ def test_to_fit_a_checkpoint_anew_is_to_begin_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(tmp_path / "x").fit(X).encode(X), built("plain").fit(X).encode(X))
 
 
-def test_other_threads_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_number_of_threads_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         defaults, "_MIN_PARALLEL_WORK", 0
     )  # else few examples are worth one thread, and it says nothing
@@ -219,7 +219,7 @@ STOPPING = {"early_stopping": True, "n_iter_no_change": 2, "tol": 0.01, "epochs"
 @pytest.mark.promise(10)
 @pytest.mark.parametrize("at", [3, 11, 12, 30])
 @pytest.mark.parametrize("way", ["warm", "validation", "mapped", "partial", "frame"])
-def test_rounds_of_every_kind_go_on(way: str, at: int, tmp_path: Path) -> None:
+def test_every_kind_of_training_resumes(way: str, at: int, tmp_path: Path) -> None:
     X: Any = examples("mapped" if way == "mapped" else "plain", tmp_path)
     given: dict[str, Any] = {"validation_data": X[:40] * 0.9} if way == "validation" else {}
     if way == "frame":
@@ -245,7 +245,7 @@ def test_rounds_of_every_kind_go_on(way: str, at: int, tmp_path: Path) -> None:
     [{"batch_size": 32}, {"epochs": 9}, {"early_stopping": True}, {"optimizer": SGD()}, {"precision": "float64"}],
     ids=str,
 )
-def test_what_was_changed_since_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+def test_changed_parameters_cannot_be_resumed(change: dict[str, Any], tmp_path: Path) -> None:
     X = examples("plain", tmp_path)
     ae = cut(built("plain"), X, 5, tmp_path / "x")
     before = ae.get_params(deep=False)
@@ -270,7 +270,7 @@ def test_a_copy_made_within_a_round_begins_rounds_of_its_own(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("first", ["partial_fit", "fit"])
-def test_other_training_of_a_checkpoint_ends_what_could_be_resumed(first: str, tmp_path: Path) -> None:
+def test_another_training_discards_the_interrupted_one(first: str, tmp_path: Path) -> None:
     X = examples("plain", tmp_path)
     ae = cut(built("plain"), X, 20, tmp_path / "x").set_params(warm_start=True)
     getattr(ae, first)(X)
@@ -278,7 +278,7 @@ def test_other_training_of_a_checkpoint_ends_what_could_be_resumed(first: str, t
         ae.resume(X)
 
 
-def test_a_round_that_somebody_else_ends_late_disturbs_none(tmp_path: Path) -> None:
+def test_a_generator_closed_late_changes_nothing(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     first = ae.iter_fit(X)
     next(first)
@@ -289,9 +289,7 @@ def test_a_round_that_somebody_else_ends_late_disturbs_none(tmp_path: Path) -> N
     second.close()
 
 
-def test_a_checkpoint_that_cannot_be_written_is_known_before_or_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_that_cannot_be_written_loses_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X, ae = examples("plain", tmp_path), built("plain").fit(examples("plain", tmp_path))
     codes = ae.encode(X)
     with pytest.raises(OSError, match="nowhere"):
@@ -309,7 +307,7 @@ def test_a_checkpoint_that_cannot_be_written_is_known_before_or_costs_nothing(
 
 
 @pytest.mark.promise(12)
-def test_a_validation_loss_that_is_not_finite_is_said(tmp_path: Path) -> None:
+def test_an_infinite_validation_loss_warns(tmp_path: Path) -> None:
     X = examples("plain", tmp_path)
     ae = built("plain").set_params(likelihood=Normal(1e-5), **STOPPING)
     far = np.full((20, 6), 2e14, np.float32)
@@ -320,12 +318,12 @@ def test_a_validation_loss_that_is_not_finite_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "often"])
-def test_how_often_must_be_a_number_or_a_question(every: Any, tmp_path: Path) -> None:
+def test_every_must_be_an_integer_or_a_function(every: Any, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="every="):
         next(built("plain").iter_fit(examples("plain", tmp_path), every=every))
 
 
-def test_a_question_decides_when_a_report_comes(tmp_path: Path) -> None:
+def test_a_function_decides_when_reports_are_given(tmp_path: Path) -> None:
     X = examples("plain", tmp_path)
     asked: list[int] = []
 
@@ -339,7 +337,7 @@ def test_a_question_decides_when_a_report_comes(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise(12)
-def test_after_a_divergence_it_goes_back_and_takes_smaller_steps(tmp_path: Path) -> None:
+def test_after_divergence_training_returns_to_the_last_good_state_with_smaller_steps(tmp_path: Path) -> None:
     X = examples("divergence", tmp_path)
     ae = Autoencoder(optimizer=SGD(1.0), likelihood=Normal(), epochs=6, batch_size=16, random_state=0)
     with pytest.warns(DivergenceWarning, match=r"training diverged; it continues from step \d+ with a fifth") as seen:
@@ -352,7 +350,7 @@ def test_after_a_divergence_it_goes_back_and_takes_smaller_steps(tmp_path: Path)
 
 
 @pytest.mark.promise(12)
-def test_a_late_divergence_costs_an_epoch_and_not_the_training(tmp_path: Path) -> None:
+def test_a_late_divergence_repeats_one_epoch(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     reports = ae.iter_fit(X, every=1)
     while not (report := next(reports)).complete or report.epoch < 3:
@@ -370,7 +368,7 @@ def test_a_late_divergence_costs_an_epoch_and_not_the_training(tmp_path: Path) -
 
 
 @pytest.mark.promise(12)
-def test_a_divergence_is_the_same_however_often_one_looks(tmp_path: Path) -> None:
+def test_divergence_is_independent_of_the_number_of_reports(tmp_path: Path) -> None:
     X = examples("divergence", tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
@@ -382,7 +380,7 @@ def test_a_divergence_is_the_same_however_often_one_looks(tmp_path: Path) -> Non
 
 
 @pytest.mark.promise(12)
-def test_when_small_steps_do_not_help_it_is_an_error_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_repeated_divergence_raises_and_keeps_the_earlier_model(tmp_path: Path) -> None:
     X = examples("plain", tmp_path)
     ae = built("plain").fit(X)
     codes, optimizer = ae.encode(X), ae.optimizer
@@ -398,7 +396,7 @@ def test_when_small_steps_do_not_help_it_is_an_error_and_nothing_is_lost(tmp_pat
 
 
 @pytest.mark.promise(12)
-def test_weights_that_are_not_finite_are_seen_at_the_next_report(tmp_path: Path) -> None:
+def test_infinite_weights_are_detected_at_the_next_report(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

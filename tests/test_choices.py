@@ -103,7 +103,7 @@ def test_a_corruption_keeps_shape_and_input_and_is_a_function_of_its_generator(n
 
 
 @every(corruptions)
-def test_a_corruption_draws_if_it_says_so(name: str) -> None:
+def test_stochastic_is_true_for_corruptions_that_draw_random_numbers(name: str) -> None:
     for corruption in [made(corruptions, name)] + [
         corruptions.Occlusion(keep=keep) for keep in ("left", "window", "around") if name == "Occlusion"
     ]:
@@ -113,7 +113,7 @@ def test_a_corruption_draws_if_it_says_so(name: str) -> None:
 
 
 @every(bottlenecks)
-def test_a_bottleneck_draws_if_it_says_so(name: str) -> None:
+def test_stochastic_is_true_for_bottlenecks_that_draw_random_numbers(name: str) -> None:
     bottleneck, used = made(bottlenecks, name), generator(2)
     bottleneck(torch.randn(50, bottleneck.encoder_outputs), bottleneck.variables(generator()).train(), used)
     assert bottleneck.stochastic == (not torch.equal(used.get_state(), generator(2).get_state()))
@@ -129,7 +129,7 @@ def test_codes_of_discrete_bottlenecks_are_entries_alone(name: str) -> None:
 
 
 @every(corruptions)
-def test_once_spoils_an_example_the_same_way_in_any_batch(name: str, digits: data.Dataset) -> None:
+def test_fixed_corruption_of_an_example_is_equal_in_every_batch(name: str, digits: data.Dataset) -> None:
     from isthmus.training.batches import InMemorySource, MemmapSource
     from isthmus.training.config import TrainingConfig
     from isthmus.training.corrupted_input import InputCorruption
@@ -197,7 +197,7 @@ def test_an_optimizer_descends(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Constant", "Cosine", "OneCycle"])
-def test_a_schedule_is_a_share_that_ends_where_it_says(name: str) -> None:
+def test_schedules_are_fractions_with_the_stated_end(name: str) -> None:
     schedule = made(optimizers, name)
     factors = [schedule(step / 1000) for step in range(1000)]
     assert all(0 <= factor <= 1 for factor in factors)
@@ -207,7 +207,9 @@ def test_a_schedule_is_a_share_that_ends_where_it_says(name: str) -> None:
 
 @every(scaling)
 @pytest.mark.parametrize("shape", [(6,), (5, 4), (5, 4, 3)])
-def test_a_scaling_goes_and_comes_back(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_inverse_transform_undoes_transform_of_a_scaling(
+    name: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
     X = rng.gamma(2.0, 20.0, (300, *shape))
     X[:, 0] = 7.0  # constant
     shift, scale = made(scaling, name).fit(X)
@@ -240,7 +242,7 @@ COMPONENTS = [
 
 
 @pytest.mark.parametrize(("slot", "record"), COMPONENTS, ids=repr)
-def test_what_is_saved_is_what_is_loaded_bit_for_bit(
+def test_a_loaded_model_is_bit_identical_to_the_saved_one(
     slot: str, record: Any, digits: data.Dataset, tmp_path: Path
 ) -> None:
     X = digits.train[:64]
@@ -257,7 +259,7 @@ def test_what_is_saved_is_what_is_loaded_bit_for_bit(
 
 @pytest.mark.parametrize("architecture", [MLP(16), Conv((4, 8)), Conv(4, code="map")], ids=repr)
 @pytest.mark.parametrize("bottleneck", [Identity(3), Gaussian(3), TopK(4, k=2)], ids=repr)
-def test_any_order_and_grouping_of_rows_gives_the_same_bits(
+def test_results_are_bit_identical_for_every_order_and_grouping_of_rows(
     architecture: Any, bottleneck: Any, digits: data.Dataset
 ) -> None:
     ae = Autoencoder(bottleneck, architecture=architecture, epochs=1, random_state=0).fit(digits.train[:64])
@@ -271,7 +273,7 @@ USUAL = {"simple", "deep", "variational"}  # recipes; the others are thorough
 
 
 @pytest.mark.parametrize("name", thorough_where(recipes.__all__, lambda name: name not in USUAL))
-def test_a_recipe_learns_pictures(name: str, digits: data.Dataset) -> None:
+def test_a_recipe_learns_images(name: str, digits: data.Dataset) -> None:
     ae = getattr(recipes, name)().set_params(epochs=12, random_state=0).fit(digits.train)
     X = digits.test if name != "completing" else ae.corrupt(digits.test)
     error = np.square(ae.reconstruct(X) - digits.test).mean()
@@ -319,7 +321,7 @@ def test_a_tutorial_trains_and_is_measured(tutorial: Any, mnist: data.Dataset) -
     ("name", "count"),
     [("keras-simple", 50_992), ("keras-deep", 222_384), ("keras-conv", 4_385), ("keras-denoising", 28_353)],
 )
-def test_a_tutorials_net_has_the_parameters_it_should(name: str, count: int, mnist: data.Dataset) -> None:
+def test_tutorial_networks_have_the_published_number_of_parameters(name: str, count: int, mnist: data.Dataset) -> None:
     (system,) = next(tutorial for tutorial in TUTORIALS if tutorial.id == name).systems
     assert overridden(system.build(), ["epochs=0.01"]).fit(mnist.train[:300]).n_parameters_ == count
 

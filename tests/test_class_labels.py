@@ -78,7 +78,7 @@ def each_kind_of_nothing() -> dict[str, Any]:
 
 @pytest.mark.promise(26)
 @pytest.mark.parametrize("how", each_kind_of_nothing())
-def test_what_has_no_label_is_of_no_class(how: str) -> None:
+def test_rows_without_a_label_have_no_class(how: str) -> None:
     y = each_kind_of_nothing()[how]
     labels = class_labels(y, N)
     np.testing.assert_array_equal(labels.labeled, ~GONE)
@@ -92,7 +92,7 @@ def test_what_has_no_label_is_of_no_class(how: str) -> None:
         assert (found.linear_probe, found.n_classes) == (WANTED.labels.linear_probe, 3)
 
 
-def test_labels_without_numbers_are_refused() -> None:
+def test_labels_that_cannot_be_read_are_refused() -> None:
     with pytest.raises(DataError, match=r"y is a tensor of which no labels can be read \(meta"):
         class_labels(torch.empty(N, device="meta"), N)
 
@@ -111,7 +111,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_label_for_each_is_refused_in_one_sentence(kind: str) -> None:
+def test_labels_of_another_length_or_shape_raise_one_sentence(kind: str) -> None:
     y, sentence = REFUSED[kind]
     with pytest.raises(DataError, match=sentence) as caught:
         AutoencoderClassifier(AE, epochs=1, random_state=0).fit(X, y)
@@ -119,7 +119,7 @@ def test_what_is_no_label_for_each_is_refused_in_one_sentence(kind: str) -> None
 
 
 @pytest.mark.promise(26)
-def test_a_classifier_learns_and_scores_labeled_rows_alone_and_tells_the_others() -> None:
+def test_a_classifier_uses_labeled_rows_only_and_predicts_all() -> None:
     y = holed(np.array(["ant", "bee", "cow"])[KIND])
     learner = AutoencoderClassifier(AE, epochs=30, random_state=0)
     with pytest.warns(
@@ -154,7 +154,7 @@ AS_THEY_CAME: dict[str, tuple[list[Any], Any]] = {
 
 @pytest.mark.promise(26)
 @pytest.mark.parametrize("how", AS_THEY_CAME)
-def test_labels_are_told_in_the_type_they_came_in(how: str) -> None:
+def test_predicted_labels_have_the_type_of_the_given_ones(how: str) -> None:
     values, dtype = AS_THEY_CAME[how]
     y = [values[kind] for kind in KIND]
     learner = AutoencoderClassifier(AE, frozen=True, epochs=2, random_state=0).fit(X, y)
@@ -186,7 +186,7 @@ CELLS: dict[str, tuple[list[str], list[Any]]] = {
 
 @pytest.mark.promise(26)
 @pytest.mark.parametrize("how", CELLS)
-def test_cells_of_labels_are_kept_as_they_stand(how: str, tmp_path: Path) -> None:
+def test_label_cells_are_kept_as_text(how: str, tmp_path: Path) -> None:
     cells, wanted = CELLS[how]
     labels, _ = labels_from_cells(cells, ("na", "none", "null"))
     assert labels.tolist() == wanted
@@ -199,7 +199,7 @@ def test_cells_of_labels_are_kept_as_they_stand(how: str, tmp_path: Path) -> Non
     assert "(none)" not in data.summary()
 
 
-def test_what_was_taken_for_what_is_said() -> None:
+def test_the_interpretation_of_labels_is_reported() -> None:
     _, notes = labels_from_cells(["NA", "EU", "NA", ""], ("na",))
     assert notes == (
         "beside text, these labels are taken for text: NA (2 rows); leave the cell empty where there is no label",
@@ -209,7 +209,7 @@ def test_what_was_taken_for_what_is_said() -> None:
     assert notes == ("the labels 1 and 1.0 are one number, written in two ways: two classes",)
 
 
-def test_classes_that_are_spelled_alike_are_said(tmp_path: Path) -> None:
+def test_classes_with_similar_spelling_are_reported(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,y\n1,Yes\n2,yes\n3,no\n4,yes\n")
     [said] = [note for note in read(tmp_path / "x.csv", labels="y").notes if "capital letters" in note]
     assert said.endswith("classes of their own: 'Yes' (1) and 'yes' (2)")
@@ -249,7 +249,7 @@ def table(path: Path, labels: list[str], holes: bool = False) -> Path:
 
 
 @pytest.mark.promise(26)
-def test_the_command_line_learns_and_writes_labels_as_they_came(tmp_path: Path) -> None:
+def test_the_command_line_writes_labels_as_given(tmp_path: Path) -> None:
     names = [["02134", "-1", "10115"][kind] if not gone else "" for kind, gone in zip(KIND, GONE, strict=True)]
     path, run = table(tmp_path / "zip.csv", names, holes=True), tmp_path / "run"
     words = [
@@ -281,7 +281,7 @@ def test_the_command_line_learns_and_writes_labels_as_they_came(tmp_path: Path) 
 
 
 @pytest.mark.promise(26)
-def test_a_held_out_row_without_a_label_is_of_no_other_class() -> None:
+def test_held_out_rows_without_a_label_do_not_count_as_another_class() -> None:
     """Detection calibrates on what was held out of the classes that were trained on, and on rows of which no class is known."""
     rows, trained = np.arange(10.0).reshape(5, 2), np.array(["good", None, "good"], object)
     kept, sentence = of_trained_classes(rows, np.array(["good", None, "spot", "", "good"], object), trained)
@@ -300,7 +300,7 @@ def test_a_held_out_row_without_a_label_is_of_no_other_class() -> None:
     ],
     ids=["nullable", "arrow", "categories", "series of categories"],
 )
-def test_whole_numbers_stay_whole_and_apart_where_one_is_missing(make: Any) -> None:
+def test_integer_labels_stay_distinct_integers_where_one_is_missing(make: Any) -> None:
     labels = class_labels(make([2**53 + 1, 2**53, None, 7]), 4)
     assert labels.classes.tolist() == [7, 2**53, 2**53 + 1]
     assert labels.classes.dtype.kind == "i"

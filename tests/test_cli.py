@@ -64,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_holds_all_that_it_says(trained: Path) -> None:
+def test_a_run_folder_contains_all_files(trained: Path) -> None:
     run_folder = trained / "vae"
     assert {p.name for p in run_folder.iterdir()} == {
         "model.safetensors",
@@ -149,7 +149,7 @@ def test_samples_are_a_function_of_the_random_state(trained: Path) -> None:
     assert (a != c).any()
 
 
-def test_plot_draws_a_picture_and_lists_the_kinds(trained: Path) -> None:
+def test_plot_draws_a_figure_and_lists_the_kinds(trained: Path) -> None:
     done = run("plot", "vae", "sheet", cwd=trained)
     assert done.returncode == 0, done.stderr
     assert (trained / "vae/figures/sheet.png").read_bytes().startswith(b"\x89PNG")
@@ -231,7 +231,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
-def test_a_wrong_command_is_one_sentence_and_changes_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_invalid_command_prints_one_sentence_and_changes_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     np.save(tmp_path / "nan.npy", np.array([[1.0], [np.nan], [2.0], [3.0], [4.0]]))
     np.save(tmp_path / "one.npy", np.ones((1, 4)))
@@ -245,7 +245,7 @@ def test_a_wrong_command_is_one_sentence_and_changes_nothing(words: tuple[str, .
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_code_of_another_width_is_refused(trained: Path) -> None:
+def test_a_code_of_another_size_is_refused(trained: Path) -> None:
     np.save(trained / "wide.npy", np.zeros((3, 5)))
     done = run("decode", "vae", "wide.npy", cwd=trained)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
@@ -291,7 +291,7 @@ def test_columns_of_other_data_are_taken_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise(26)
-def test_columns_that_cannot_be_used_are_chosen_away_and_the_run_knows_it(tmp_path: Path) -> None:
+def test_unusable_columns_are_dropped_and_the_run_records_it(tmp_path: Path) -> None:
     """Every verb applies again, without being told, what the run was trained with."""
     rng = np.random.default_rng(0)
     rows = [f"p{i},{a:.3f},{b:.3f},free text,{'xy'[i % 2]}" for i, (a, b) in enumerate(rng.normal(size=(80, 2)))]
@@ -310,7 +310,7 @@ def test_columns_that_cannot_be_used_are_chosen_away_and_the_run_knows_it(tmp_pa
         assert done.returncode == 0, done.stderr
 
 
-def test_a_wrong_number_is_named_by_its_line_in_the_file(tmp_path: Path) -> None:
+def test_an_invalid_value_is_named_by_its_line_in_the_file(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 3))
     rows[17, 1] = np.nan
     np.savetxt(tmp_path / "x.csv", rows, delimiter=",", header="a,b,c", comments="")
@@ -319,7 +319,7 @@ def test_a_wrong_number_is_named_by_its_line_in_the_file(tmp_path: Path) -> None
     assert "NaN: line 19 of x.csv, column 'b'" in done.stderr
 
 
-def test_a_damaged_origin_blocks_only_what_needs_it(trained: Path, tmp_path: Path) -> None:
+def test_a_damaged_run_record_affects_only_commands_that_use_it(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "vae", tmp_path / "vae")
     for text in ("[", '{"data": 5, "labels": null, "resize": null}', "[" * 100_000):
         (tmp_path / "vae/run.json").write_text(text)
@@ -330,7 +330,7 @@ def test_a_damaged_origin_blocks_only_what_needs_it(trained: Path, tmp_path: Pat
         assert run("sample", "vae", cwd=tmp_path).returncode == 0
 
 
-def test_what_cannot_be_written_is_known_before_training(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in ("file", "file/sub", "x" * 300):
         done = run("train", "-d", "digits", "epochs=1000", "--out", out, cwd=tmp_path)

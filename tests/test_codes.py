@@ -62,7 +62,7 @@ def test_the_effective_rank_is_that_of_the_singular_values() -> None:
 
 
 @pytest.mark.parametrize("directions", [1, 2, 3])
-def test_as_many_directions_of_equal_reach_count_as_so_many(directions: int) -> None:
+def test_the_effective_rank_of_equal_singular_values_is_their_number(directions: int) -> None:
     values = np.zeros((400, 6))
     values[:, :directions] = np.linalg.qr(np.random.default_rng(1).normal(size=(400, directions)))[0]
     values -= values.mean(0)
@@ -135,7 +135,7 @@ def test_the_perplexity_of_a_codebook_is_that_of_its_entries_frequencies() -> No
     assert found.mse_projected is None
 
 
-def test_a_unit_of_a_map_is_one_feature_at_all_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_of_a_code_map_is_one_feature_at_all_positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = np.random.default_rng(0).random((200, 8, 8, 1), dtype=np.float32)
     ae = Autoencoder(L1(3), architecture=Conv((4, 4), code="map"), epochs=1, random_state=0).fit(pictures)
     z = ae.encode(pictures)
@@ -165,7 +165,7 @@ def test_codes_are_projected_on_directions_of_the_training_codes() -> None:
     assert found.mse_unprojected == pytest.approx(ae.reconstruction_error(X[200:]).mean(), rel=1e-4)
 
 
-def test_one_number_and_one_example_are_codes_too() -> None:
+def test_one_unit_and_one_example_are_valid() -> None:
     ae = Autoencoder(Identity(1), architecture=MLP(()), epochs=1, random_state=0).fit(X)
     assert codes_of(ae).size == 1
     assert codes_of(ae, X[:1]).effective_rank == 0

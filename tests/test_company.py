@@ -28,7 +28,7 @@ def said(monkeypatch: pytest.MonkeyPatch, threads: int, *usages: Usage | None) -
     return [str(w.message) for w in caught]
 
 
-def test_it_is_said_once_where_others_take_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_on_the_cores_warn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     (sentence,) = said(monkeypatch, 2, (0, 0, 0), (10, 12.5, 1900), (20, 25, 3800))
     assert sentence.startswith(
         "other programs use 38% of the processor time of this training, and its 2 threads wait for each other"
@@ -46,9 +46,11 @@ def test_it_is_said_once_where_others_take_the_processor(monkeypatch: pytest.Mon
         (2, [None, None]),  # a system that does not say
     ],
 )
-def test_nothing_is_said_else(monkeypatch: pytest.MonkeyPatch, threads: int, usages: list[Usage | None]) -> None:
+def test_without_other_processes_there_is_no_warning(
+    monkeypatch: pytest.MonkeyPatch, threads: int, usages: list[Usage | None]
+) -> None:
     assert said(monkeypatch, threads, *usages) == []
 
 
-def test_later_company_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_start_later_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(said(monkeypatch, 2, (0, 0, 0), (10, 19.5, 700), (20, 32, 2700))) == 1

@@ -59,7 +59,7 @@ def planted(**figures: list[Any]) -> Comparison:
     return Comparison(tuple("ABCDE"[:count]), (SMALL,) * count, tuple(each), ROWS[:20])
 
 
-def test_the_figures_are_those_of_evaluate_and_none_is_lost() -> None:
+def test_a_comparison_has_all_metrics_of_evaluate() -> None:
     found = compare([SMALL, LARGE], ROWS[:50], ROWS[50:])
     for ae, each in zip((SMALL, LARGE), found.evaluations, strict=True):
         alone = evaluate(ae, ROWS[:50], train=ROWS[50:]).to_dict()
@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_evaluate_and_none_is_lost() -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_ties_are_all_best_and_none_is_where_all_are_alike_or_nothing_is_known() -> None:
+def test_ties_share_the_star_and_equal_or_missing_values_have_none() -> None:
     found = planted(mse=[0.12341, 0.12344, 0.2], psnr=[None, 30.0, 31.0], bce_per_pixel=[None, None, None])
     assert found.best(MORE["mse"]) == ["A", "B"]  # to the four digits that are shown
     assert found.best(MORE["psnr"]) == ["C"]  # more is better
@@ -83,7 +83,7 @@ def test_ties_are_all_best_and_none_is_where_all_are_alike_or_nothing_is_known()
     assert planted(psnr=[None, 30.0]).best(MORE["psnr"]) == []
 
 
-def test_nats_of_masses_of_other_scales_and_of_other_prices_are_not_ranked() -> None:
+def test_nats_of_different_scalings_or_penalty_weights_are_not_ranked() -> None:
     X = ROWS[:50]
     shares = [fitted(Identity(3), likelihood=Bernoulli(), scaling=MinMax(per), X=ROWS) for per in ("all", "feature")]
     for pair in ([SMALL, shares[0]], shares):
@@ -96,7 +96,7 @@ def test_nats_of_masses_of_other_scales_and_of_other_prices_are_not_ranked() -> 
     assert compare([SMALL, LARGE], X).best(MORE["nats"]) == ["Identity(size=3)"]
 
 
-def test_only_what_differs_is_listed() -> None:
+def test_only_different_fields_are_listed() -> None:
     found = compare({"a": SMALL, "b": fitted(Gaussian(1, beta=2.0), epochs=2)}, ROWS[:50])
     assert found.differences() == {
         "bottleneck": ("Identity", "Gaussian"),
@@ -118,7 +118,7 @@ def test_pareto_dominance() -> None:
     assert planted(encode_per_second=[1000.0, 1050.0]).dominated() == []  # within what measuring varies
 
 
-def test_use_evaluation_and_comparison_say_the_same_of_columns_and_shapes() -> None:
+def test_inference_evaluation_and_comparison_have_the_same_errors_for_columns_and_shapes() -> None:
     rows, names = ROWS[:60, :3], ("a", "b", "c")
     pair = [
         Autoencoder(size, architecture=MLP(()), epochs=1, random_state=0).fit(pd.DataFrame(rows, columns=names))
@@ -133,7 +133,7 @@ def test_use_evaluation_and_comparison_say_the_same_of_columns_and_shapes() -> N
             use(rows.reshape(60, 3, 1))
 
 
-def test_wrong_examples_are_sentences() -> None:
+def test_invalid_comparisons_raise_one_sentence() -> None:
     with pytest.raises(RecordError, match="two autoencoders or more"):
         compare([SMALL], ROWS)
     with pytest.raises(
@@ -154,7 +154,7 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_runs_are_compared_on_what_they_held_out(folders: Path) -> None:
+def test_runs_are_compared_on_their_held_out_examples(folders: Path) -> None:
     done = run("compare", "a", "b", "alone.safetensors", "--json", "--out", "out", cwd=folders)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -184,6 +184,6 @@ def test_runs_of_other_data_are_refused_or_noted(folders: Path) -> None:
     assert run("compare", "a", cwd=folders).returncode == 2
 
 
-def test_a_column_names_a_figure() -> None:
+def test_every_column_is_a_metric_of_evaluation() -> None:
     known = {*Evaluation.__dataclass_fields__, *PATHS}
     assert {column.name for column in COLUMNS} <= known

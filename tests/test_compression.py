@@ -181,7 +181,7 @@ def written(path: Path, numbers: Array, entries: bool = False) -> tuple[file_for
     entries=st.booleans(),
     together=st.sampled_from([1, 5, 1 << 20]),
 )
-def test_any_whole_numbers_come_back(
+def test_any_integers_are_decoded_exactly(
     tmp_path_factory: pytest.TempPathFactory, numbers: Array, entries: bool, together: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.isthmus"
@@ -192,7 +192,7 @@ def test_any_whole_numbers_come_back(
 
 
 @pytest.mark.parametrize(("spread", "n"), [(0.3, 200), (3, 60), (3, 500), (400, 150), (20000, 80)])
-def test_the_page_on_the_file_is_enough_to_read_it(spread: float, n: int, tmp_path: Path) -> None:
+def test_a_reader_written_from_the_page_on_the_format_decodes_files(spread: float, n: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     numbers = np.rint(rng.normal(0, [0.01, spread, spread / 2], (n, 2, 3))).astype(np.int32)
     content = file_format.packed(contents(numbers))
@@ -203,7 +203,7 @@ def test_the_page_on_the_file_is_enough_to_read_it(spread: float, n: int, tmp_pa
 
 
 @pytest.mark.parametrize("law", ["normal", "laplace", "t"])
-def test_the_file_is_as_long_as_entropy_asks_for(law: str) -> None:
+def test_the_file_size_is_near_the_entropy(law: str) -> None:
     """All of the file, tables too: 2 % more at most; of long tails a bit for each number in the range besides."""
     rng, shape = np.random.default_rng(0), (12_000, 1, 5)
     drawn = {"normal": rng.normal, "laplace": rng.laplace, "t": lambda size: rng.standard_t(3, size)}[law](size=shape)
@@ -219,7 +219,7 @@ def test_the_file_is_as_long_as_entropy_asks_for(law: str) -> None:
     assert len(content) <= (1.02 * bits + bits_in_range) / 8 + 48 + 20 + 8
 
 
-def test_codes_that_never_change_take_a_header_whatever_their_number(tmp_path: Path) -> None:
+def test_constant_codes_cost_only_the_header(tmp_path: Path) -> None:
     numbers = np.broadcast_to(np.array([[3, -7, 0]], np.int32), (20_000, 1, 3))
     _, found = written(tmp_path / "same", numbers)
     np.testing.assert_array_equal(found, numbers)
@@ -238,9 +238,7 @@ def test_few_examples_get_a_coarse_table() -> None:
     ("kind", "bottleneck"),
     [*((kind, "plain") for kind in KINDS), *(("bytes", b) for b in BOTTLENECKS if b != "plain"), ("colors", "map")],
 )
-def test_what_comes_back_is_what_the_decoder_says_to_the_rounded_codes(
-    kind: str, bottleneck: str, tmp_path: Path
-) -> None:
+def test_decompression_decodes_the_rounded_codes(kind: str, bottleneck: str, tmp_path: Path) -> None:
     X, ae = examples(kind), system(kind, bottleneck)
     found = compress(ae, X, tmp_path / "x")
     back = decompress(ae, tmp_path / "x")
@@ -280,7 +278,7 @@ def test_one_example_and_few(rows: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.01, 0.3])
 @pytest.mark.parametrize("kind", ["bytes", "table"])
-def test_the_error_grows_by_what_was_allowed_and_hardly_less(kind: str, share: float, tmp_path: Path) -> None:
+def test_the_error_increase_is_near_the_allowed_one(kind: str, share: float, tmp_path: Path) -> None:
     X, ae = examples(kind), system(kind)
     compress(ae, X, tmp_path / "x", error=share)
     unit = X.std(0) if kind == "table" else 255
@@ -291,7 +289,7 @@ def test_the_error_grows_by_what_was_allowed_and_hardly_less(kind: str, share: f
 
 
 @pytest.mark.parametrize("bottleneck", ["plain", "variational", "sparse", "map"])
-def test_the_file_has_the_bits_that_were_asked_for(bottleneck: str, tmp_path: Path) -> None:
+def test_the_file_has_the_requested_bits(bottleneck: str, tmp_path: Path) -> None:
     X, ae = examples("bytes"), system("bytes", bottleneck)
     free = compress(ae, X, tmp_path / "x").bits_per_example
     found = compress(ae, X, tmp_path / "x", bits=free * 0.8)
@@ -339,7 +337,7 @@ def test_a_memory_map_gives_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_blocks_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_in_blocks_gives_the_same_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X, ae = examples("bytes"), system("bytes")
     compress(ae, X, tmp_path / "x")
     whole = decompress(ae, tmp_path / "x")
@@ -350,7 +348,7 @@ def test_blocks_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_what_takes_no_bits_comes_back_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codes_without_bits_are_decoded_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of few bytes may hold very many examples: at no time are more there than a block of them."""
     monkeypatch.setattr(codec, "_DECODED", 1 << 14)
     ae, n = system("table", "one number"), 200_000
@@ -391,7 +389,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         ({"error": 1e-12}, "no step is that fine"),
     ],
 )
-def test_what_cannot_be_asked_for(choices: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_invalid_options_are_refused(choices: dict[str, Any], reason: str, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=reason):
         compress(system("floats"), examples("floats"), tmp_path / "x", **choices)
     assert not list(tmp_path.iterdir())
@@ -432,7 +430,7 @@ def sealed(content: bytes) -> bytes:
     return content[:-8] + hashlib.blake2b(content[:-8], digest_size=8).digest()
 
 
-def test_every_cut_and_every_changed_bit_is_found(tmp_path: Path) -> None:
+def test_every_truncation_and_every_flipped_bit_is_detected(tmp_path: Path) -> None:
     content = small()
     assert read(tmp_path / "x", content) is not None
     for place in range(len(content)):
@@ -445,7 +443,7 @@ def test_every_cut_and_every_changed_bit_is_found(tmp_path: Path) -> None:
     assert read(tmp_path / "x", content + b"\0") is None
 
 
-def test_made_up_files_with_the_right_checksum_take_no_memory_and_raise_nothing_else(tmp_path: Path) -> None:
+def test_forged_files_with_a_valid_checksum_take_little_memory_and_raise_one_error_class(tmp_path: Path) -> None:
     content, chance = small(), random.Random(0)
     tracemalloc.start()
     refused = 0
@@ -478,14 +476,14 @@ def test_made_up_files_with_the_right_checksum_take_no_memory_and_raise_nothing_
         (48, struct.pack("<f", math.nan), "a step is no number greater than 0"),
     ],
 )
-def test_what_a_made_up_file_is_told(place: int, value: bytes, reason: str, tmp_path: Path) -> None:
+def test_errors_of_forged_files(place: int, value: bytes, reason: str, tmp_path: Path) -> None:
     content = small()
     (tmp_path / "x").write_bytes(sealed(content[:place] + value + content[place + len(value) :]))
     with pytest.raises(DataError, match=reason):
         file_format.read(tmp_path / "x", MODEL, 1, 3)
 
 
-def test_an_entry_that_the_codebook_has_not_is_refused(tmp_path: Path) -> None:
+def test_an_index_outside_the_codebook_is_refused(tmp_path: Path) -> None:
     ae = system("bytes", "entries")
     numbers = np.full((5, 1, 1), 8, np.int32)
     (tmp_path / "x").write_bytes(file_format.packed(file_format.Contents(name_of(ae), "u1", numbers, None)))
@@ -514,7 +512,7 @@ def test_links_and_folders_are_refused_and_the_old_file_stays(tmp_path: Path) ->
         decompress(ae, tmp_path / "none")
 
 
-def test_without_the_coder_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_entropy_coder_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "constriction", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'isthmus\[compress\]'"):
         compress(system("bytes"), examples("bytes"), tmp_path / "x", step=1)
@@ -523,7 +521,7 @@ def test_without_the_coder_it_says_what_to_install(tmp_path: Path, monkeypatch: 
 # Rivals and the curve
 
 
-def test_the_curve_says_what_others_say() -> None:
+def test_the_curve_agrees_with_direct_computation() -> None:
     X, ae = examples("bytes"), system("bytes")
     points = rate_distortion(ae, X[:200], steps=[0.05, 0.5], train=X[200:])
     ours = [point for point in points if point.method == "autoencoder"]
@@ -557,7 +555,7 @@ def model_length(ae: Autoencoder) -> int:
         return (Path(folder) / "m").stat().st_size
 
 
-def test_between_points_logarithms_of_bits_are_straight() -> None:
+def test_interpolation_is_linear_in_the_logarithm_of_bits() -> None:
     from isthmus.compression import Point
 
     points = [Point("a", 1, 1, 0.1, 1, 10.0), Point("a", 1, 1, 10.0, 1, 30.0), Point("b", 1, 1, 1.0, 1, None)]
@@ -567,7 +565,7 @@ def test_between_points_logarithms_of_bits_are_straight() -> None:
     assert at_psnr(points, "b", 1) is None
 
 
-def test_a_sheet_shows_every_picture_once() -> None:
+def test_a_sheet_contains_every_image_once() -> None:
     X = np.random.default_rng(0).integers(1, 256, (10, 5, 7, 3)).astype(np.uint8)
     (sheet,) = sheets(X)
     rows, columns = sheet.shape[0] // 5, sheet.shape[1] // 7
@@ -586,7 +584,7 @@ def test_lossless_sizes_are_those_of_the_packers() -> None:
     assert lossless(examples("table")).keys() == {"gzip", "LZMA"}
 
 
-def test_when_it_pays_off() -> None:
+def test_break_even_number_of_examples() -> None:
     found = Compressed(10, 4, 100, 40, 1000, 1.0, 1.0, 1.0, None, 0.0, 1.0, 0.0)
     assert found.break_even_examples(600) == 20  # 1,000 bytes are saved after 20 examples of 50 each
     assert found.break_even_examples(100) is None
@@ -631,7 +629,7 @@ def test_a_table_goes_through_the_command_line_and_back_with_its_names(tmp_path:
     assert run("decompress", "r", "mine.csv", cwd=tmp_path).returncode == 1
 
 
-def test_pictures_do_not_go_into_a_csv(tmp_path: Path) -> None:
+def test_images_cannot_be_written_as_csv(tmp_path: Path) -> None:
     ae = system("bytes")
     ae.save(tmp_path / "m.safetensors")
     compress(ae, examples("bytes"), tmp_path / "x")

@@ -87,7 +87,7 @@ SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
     seed=st.integers(0, 99),
 )
 @settings(max_examples=150, deadline=None)
-def test_what_is_written_is_read_by_us_and_by_others(
+def test_files_are_read_by_isthmus_and_by_safetensors(
     kinds: dict[str, tuple[torch.dtype, tuple[int, ...]]], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kinds.pop("__metadata__", None)
@@ -115,7 +115,7 @@ def test_what_is_written_is_read_by_us_and_by_others(
 @pytest.mark.parametrize(
     ("kind", "share"), thorough_where([("path", 0.1), ("path", 1), ("checkpoint", 1)], lambda case: case[1] == 1)
 )
-def test_any_damage_is_refused_by_name_in_time(
+def test_any_damage_is_refused_by_name_within_two_seconds(
     kind: str, share: float, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """The longest of thousands of files counts, and what they run."""
@@ -170,7 +170,7 @@ def test_any_damage_is_refused_by_name_in_time(
     kind=st.sampled_from(["model", "checkpoint"]),
 )
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_cut_out_and_put_in_is_noticed(
+def test_any_deletion_or_insertion_of_bytes_is_detected(
     edits: list[tuple[float, int, bytes]], kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = (
@@ -210,7 +210,9 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
 @pytest.mark.promise(2)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of memory anew")
 @pytest.mark.thorough
-def test_no_damage_takes_memory(path: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_damaged_files_take_little_memory(
+    path: Path, checkpoint: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
     files = [*damage.crafted(path.read_bytes()), *damage.crafted(checkpoint.read_bytes())]
@@ -226,7 +228,9 @@ def test_no_damage_takes_memory(path: Path, checkpoint: Path, tmp_path: Path, re
 
 @pytest.mark.promise(5)
 @pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe", "socket", "device", "folder"])
-def test_what_is_no_file_is_refused_at_once(kind: str, path: Path, fitted: Autoencoder, tmp_path: Path) -> None:
+def test_links_pipes_sockets_and_devices_are_refused_at_once(
+    kind: str, path: Path, fitted: Autoencoder, tmp_path: Path
+) -> None:
     target = tmp_path / "other"
     if kind.startswith("link"):
         target.symlink_to(path if kind == "link" else tmp_path / "nothing")
@@ -253,7 +257,7 @@ def test_what_is_no_file_is_refused_at_once(kind: str, path: Path, fitted: Autoe
 @pytest.mark.promise(5)
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet", ".idx"])
-def test_no_data_are_read_through_a_link_or_a_pipe(kind: str, suffix: str, tmp_path: Path) -> None:
+def test_data_are_not_read_through_links_or_pipes(kind: str, suffix: str, tmp_path: Path) -> None:
     target, real = tmp_path / f"x{suffix}", tmp_path / f"real{suffix}"
     np.save(tmp_path / "real.npy", np.zeros((3, 2)))
     real.touch()
@@ -264,7 +268,7 @@ def test_no_data_are_read_through_a_link_or_a_pipe(kind: str, suffix: str, tmp_p
 
 @pytest.mark.promise(6, cases=200)
 @pytest.mark.thorough
-def test_killed_while_it_saves_it_leaves_a_whole_file_and_is_cleaned_up_after(path: Path, fitted: Autoencoder) -> None:
+def test_a_process_killed_while_saving_leaves_a_complete_file(path: Path, fitted: Autoencoder) -> None:
     chance, values = random.Random(0), set[float]()
     for number in range(200):
         victim = FORKED.Process(target=victims.saving, args=(path, number % 7), daemon=True)
@@ -284,7 +288,7 @@ def test_killed_while_it_saves_it_leaves_a_whole_file_and_is_cleaned_up_after(pa
 
 @pytest.mark.promise(6, cases=2)
 @pytest.mark.parametrize("seconds", thorough_where([0.5, 6], lambda seconds: seconds > 1))
-def test_two_processes_that_save_to_one_path_never_leave_a_broken_file(seconds: float, path: Path) -> None:
+def test_two_processes_that_save_to_one_path_leave_a_complete_file(seconds: float, path: Path) -> None:
     two = [FORKED.Process(target=victims.saving, args=(path, number), daemon=True) for number in (1, 2)]
     for process in two:
         process.start()
@@ -314,7 +318,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @pytest.mark.promise(6)
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_files_have_the_rights_that_the_user_wants(umask: int, tmp_path: Path) -> None:
+def test_files_have_the_permissions_of_the_umask(umask: int, tmp_path: Path) -> None:
     before = os.umask(umask)
     try:
         replace_file(tmp_path / "x", b"1")
@@ -324,7 +328,7 @@ def test_files_have_the_rights_that_the_user_wants(umask: int, tmp_path: Path) -
 
 
 @pytest.mark.promise(6)
-def test_file_and_folder_are_flushed_before_it_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_flushes_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = list[str]()
     fsync, rename = os.fsync, os.replace
 
@@ -338,7 +342,7 @@ def test_file_and_folder_are_flushed_before_it_returns(tmp_path: Path, monkeypat
     assert done == ["file", "rename", "folder"]
 
 
-def test_what_is_left_of_others_stays(tmp_path: Path) -> None:
+def test_temporary_files_of_other_programs_stay(tmp_path: Path) -> None:
     for name in (".x.part", "x.part", ".isthmus-00000000-12345678.part"):
         (tmp_path / name).write_bytes(b"theirs")
     replace_file(tmp_path / "x", b"1")
@@ -354,7 +358,7 @@ def test_any_name_can_be_written(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.promise(7)
 @pytest.mark.parametrize("way", ["full", "folder", "file"])
-def test_where_nothing_can_be_written_the_old_file_stays_and_the_error_names_it(
+def test_a_failed_write_keeps_the_old_file_and_names_it(
     way: str, fitted: Autoencoder, request: pytest.FixtureRequest
 ) -> None:
     folder = Path(tempfile.mkdtemp(prefix="isthmus-test-"))  # pytest's own nobody else may enter
@@ -391,7 +395,7 @@ def test_where_nothing_can_be_written_the_old_file_stays_and_the_error_names_it(
     ],
     ids=lambda changes: str(changes)[:60],
 )
-def test_what_a_header_asks_for_takes_neither_memory_nor_time(changes: dict[str, Any], path: Path) -> None:
+def test_sizes_in_a_header_cost_neither_memory_nor_time(changes: dict[str, Any], path: Path) -> None:
     with opened(path) as contents:
         header, tensors = json.loads(contents.metadata["isthmus"]), contents.all_tensors()
     header["fitted"] |= changes
@@ -434,7 +438,7 @@ def test_an_error_of_the_system_keeps_its_kind(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists what is open")
-def test_nothing_stays_open(path: Path, fitted: Autoencoder, tmp_path: Path) -> None:
+def test_no_file_stays_open(path: Path, fitted: Autoencoder, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):

@@ -37,7 +37,7 @@ PROMISED = {"file": Content(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())}
 
 
 @pytest.mark.parametrize("name", data.names())
-def test_every_built_in_data_set_has_one_label_per_example_and_says_whose_it_is(
+def test_built_in_data_sets_have_one_label_per_example_and_a_license(
     name: str, public_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(monkeypatch, {})
@@ -76,7 +76,7 @@ def test_fashion_mnist_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.bincount(found.train_labels).tolist() == [6000] * 10
 
 
-def test_digits_are_split_the_same_way_whoever_draws_random_numbers() -> None:
+def test_the_split_of_digits_is_independent_of_global_random_generators() -> None:
     before = np.random.get_state()[1]
     first, second = data.digits(), data.digits()
     assert (np.random.get_state()[1] == before).all()
@@ -122,9 +122,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes]) -> list[st
 
 
 @pytest.mark.promise(19)
-def test_a_mirror_with_other_content_is_passed_over_and_leaves_nothing(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mirrors_with_wrong_content_are_skipped_without_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "http://forged/file.gz": gzip.compress(b"What was published"),
         "http://garbage/file.gz": b"<html>sorry</html>",
@@ -142,7 +140,7 @@ def test_a_mirror_with_other_content_is_passed_over_and_leaves_nothing(
 
 
 @pytest.mark.promise(19)
-def test_nothing_stays_when_every_mirror_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_left_if_every_mirror_has_wrong_content(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, {"http://forged/file.gz": gzip.compress(b"other")})
     with pytest.raises(DataError, match="hash differs from the published one"):
         list(find_or_fetch("set", PROMISED, ("http://forged/",)))
@@ -257,14 +255,14 @@ BAD = {
 
 @pytest.mark.promise(16)
 @pytest.mark.parametrize("kind", BAD)
-def test_what_cannot_be_learnt_from_is_refused_with_its_place(kind: str) -> None:
+def test_invalid_values_are_refused_with_their_position(kind: str) -> None:
     X, error, sentence = BAD[kind]
     with pytest.raises(error, match=sentence):
         as_examples(X)
 
 
 @pytest.mark.promise(16)
-def test_the_largest_number_is_not_too_large() -> None:
+def test_the_largest_float32_value_is_accepted() -> None:
     X = np.array([[np.finfo(np.float32).max], [-np.finfo(np.float32).max], [np.nan]])
     as_examples(X[:2])
     as_examples(X, missing="allow")
@@ -296,7 +294,7 @@ def test_too_few_examples_are_counted() -> None:
         ("f2", "f4"), (">f4", "f4"), (">i2", "i2"), ("O", "f8"), ("g", "f8"),
     ],
 )  # fmt: skip
-def test_numbers_keep_their_values_in_a_type_that_models_take(given: str, kept: str) -> None:
+def test_values_are_unchanged_by_conversion_to_a_supported_dtype(given: str, kept: str) -> None:
     X = np.array([[0, 1, 1], [1, 0, 0]], given)
     values = as_examples(X).values
     assert values.dtype == np.dtype(kept)
@@ -319,7 +317,7 @@ def test_numbers_keep_their_values_in_a_type_that_models_take(given: str, kept: 
     ],
     ids=["array", "lists", "tensor", "gradient", "bfloat16", "pandas", "nullable", "polars", "fortran"],
 )
-def test_every_container_gives_the_same_numbers(wrap: object) -> None:
+def test_every_container_gives_the_same_values(wrap: object) -> None:
     X = np.array([[0, 0.5, 1], [-2, 4, 8]])
     examples = as_examples(wrap(X))  # type: ignore[operator]
     assert type(examples.values) is np.ndarray
@@ -334,19 +332,19 @@ def test_only_images_are_seen_in_rows() -> None:
     assert image_shape((28, 28, 1), "images") == (28, 28, 1)
 
 
-def test_a_mask_that_hides_nothing_changes_nothing() -> None:
+def test_an_empty_mask_changes_nothing() -> None:
     X = np.ma.masked_array(np.arange(6, dtype=np.uint8).reshape(2, 3))
     assert as_examples(X).values.dtype == np.uint8
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64, torch.float32, torch.float64])
-def test_tensors_keep_the_types_that_models_take(dtype: torch.dtype) -> None:
+def test_tensors_keep_supported_dtypes(dtype: torch.dtype) -> None:
     """Bytes are pictures of 256 levels, which floats are not."""
     given = torch.ones(2, 3, dtype=dtype)
     assert as_examples(given).values.dtype == given.numpy().dtype
 
 
-def test_a_mixed_frame_of_numbers_and_truths_is_numbers() -> None:
+def test_a_data_frame_of_numbers_and_booleans_is_numeric() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": [True, False]})
     examples = as_examples(frame)
     assert examples.values.tolist() == [[1, 1], [2, 0]]
@@ -358,7 +356,7 @@ def test_sound_arrays_are_not_copied() -> None:
     assert np.shares_memory(as_examples(X).values, X)
 
 
-def test_a_memory_map_stays_one_and_its_last_number_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_map_is_not_copied_and_all_values_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.data.validation.BLOCK", 64)
     X = np.ones((1000, 10), np.float32)
     np.save(tmp_path / "x.npy", X)
@@ -371,7 +369,7 @@ def test_a_memory_map_stays_one_and_its_last_number_is_checked(tmp_path: Path, m
         as_examples(np.load(tmp_path / "y.npy", mmap_mode="r"))
 
 
-def test_what_was_written_into_a_private_memory_map_survives_the_check(tmp_path: Path) -> None:
+def test_changes_in_a_private_memory_map_survive_the_check(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones((1000, 10)))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
     mapped[5] = 7

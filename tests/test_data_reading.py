@@ -58,7 +58,7 @@ def idx(code: int, shape: tuple[int, ...], content: bytes) -> bytes:
 # --- names and paths --------------------------------------------------------------------------------------------------
 
 
-def test_a_name_may_be_written_with_a_hyphen_and_a_path_beats_nothing(tmp_path: Path) -> None:
+def test_data_set_names_may_have_hyphens(tmp_path: Path) -> None:
     assert load("digits").name == load("Digits").name == "digits"
     np.save(tmp_path / "x.npy", np.ones((2, 2)))
     assert load(tmp_path / "x.npy").train.shape == (2, 2)
@@ -74,7 +74,7 @@ def test_a_name_may_be_written_with_a_hyphen_and_a_path_beats_nothing(tmp_path: 
         ("nothing.csv", FileNotFoundError, "nothing.csv"),
     ],
 )
-def test_an_unknown_name_is_an_error_that_helps(name: str, error: type[Exception], sentence: str) -> None:
+def test_the_error_for_an_unknown_name_suggests_names(name: str, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         load(name)
 
@@ -105,7 +105,7 @@ def test_links_pipes_and_empty_files_are_refused(suffix: str, tmp_path: Path) ->
         read(tmp_path / f"missing{suffix}")
 
 
-def test_an_unknown_kind_of_file_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_kind_of_file_lists_the_supported_ones(tmp_path: Path) -> None:
     (tmp_path / "x.doc").write_text("x")
     with pytest.raises(
         DataError, match=r"\.npy, \.npz, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet, an image or a folder of images"
@@ -124,7 +124,7 @@ def test_garbage_is_an_error_that_names_the_file(suffix: str, tmp_path: Path) ->
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("kind", ["npy", "npz", "idx", "idx.gz", "csv", "parquet", "png", "jpg", "gif", "webp", "tiff"])
-def test_damage_anywhere_is_a_data_error_or_harmless(kind: str, tmp_path: Path) -> None:
+def test_damage_at_any_byte_raises_a_data_error_or_is_harmless(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
     write_sound_file(path, kind)
     content = path.read_bytes()
@@ -168,7 +168,7 @@ def test_npy_is_mapped_not_loaded(order: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.promise(18)
-def test_npy_headers_that_lie_are_refused_before_anything_is_allocated(tmp_path: Path) -> None:
+def test_wrong_npy_headers_are_refused_before_allocation(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     for shape in ("(500_000_000_000, 8)", "(3, 8)", "(1, 8)", "(0, 8)", "(-1, 8)", "()", f"({2**62}, {2**62})"):
         path.write_bytes(npy(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}", bytes(2 * 8 * 8)))
@@ -217,7 +217,7 @@ def test_an_unclear_npz_is_an_error_that_lists_its_arrays(tmp_path: Path) -> Non
 
 
 @pytest.mark.promise(18)
-def test_npz_sizes_that_lie_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
+def test_wrong_npz_sizes_are_refused_before_unpacking(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     header = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (500_000_000_000, 8), }")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -233,7 +233,7 @@ def test_npz_sizes_that_lie_are_refused_before_anything_is_unpacked(tmp_path: Pa
 
 
 @given(st.data())
-def test_a_damaged_npz_gives_a_data_error_or_the_same_numbers(data: st.DataObject) -> None:
+def test_a_damaged_npz_raises_a_data_error_or_gives_the_same_values(data: st.DataObject) -> None:
     X = np.arange(50.0).reshape(10, 5)
     stream = io.BytesIO()
     np.savez_compressed(stream, x=X)
@@ -267,9 +267,7 @@ def test_every_idx_type_round_trips(data: st.DataObject) -> None:
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_idx_sizes_that_lie_are_refused_before_anything_is_allocated(
-    pack: Callable[[bytes], bytes], tmp_path: Path
-) -> None:
+def test_wrong_idx_sizes_are_refused_before_allocation(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(pack(idx(8, (2, 3, 4), bytes(range(24)))))
     assert read(path).train.shape == (2, 3, 4)
@@ -343,9 +341,7 @@ def test_csv_gaps_become_nan_and_labels_are_set_apart(tmp_path: Path) -> None:
         ('a,b\n1,"2', "a quotation mark is not closed"),
     ],
 )
-def test_a_csv_that_is_no_table_of_numbers_is_an_error_that_says_where(
-    text: str, sentence: str, tmp_path: Path
-) -> None:
+def test_the_error_for_text_in_a_csv_gives_its_position(text: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(DataError, match=sentence):
         read(tmp_path / "x.csv")
@@ -397,7 +393,7 @@ def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
             read(path)
 
 
-def test_without_pyarrow_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     with pytest.raises(ImportError, match=r"pip install pyarrow$"):
@@ -455,7 +451,7 @@ def test_a_truncated_image_is_an_error_that_names_it(suffix: str, tmp_path: Path
 
 
 @pytest.mark.promise(17)
-def test_an_image_of_another_format_is_refused_whatever_its_name(tmp_path: Path) -> None:
+def test_an_image_of_an_unsupported_format_is_refused_under_any_name(tmp_path: Path) -> None:
     Image.fromarray(GRAY).save(tmp_path / "x.png", format="ICO")
     with pytest.raises(DataError, match=r"x\.png .*unknown format"):
         read(tmp_path)
@@ -463,7 +459,7 @@ def test_an_image_of_another_format_is_refused_whatever_its_name(tmp_path: Path)
 
 @pytest.mark.promise(17)
 @pytest.mark.parametrize("side", [8_001, 10_000, 60_000])
-def test_the_pixel_limit_is_judged_by_the_header(side: int, tmp_path: Path) -> None:
+def test_the_pixel_limit_applies_to_the_size_in_the_header(side: int, tmp_path: Path) -> None:
     save_png(tmp_path / "x.png")
     content = bytearray((tmp_path / "x.png").read_bytes())
     content[16:24] = struct.pack(">II", side, side)
@@ -487,7 +483,7 @@ def test_links_out_of_the_folder_are_counted_not_followed(tmp_path: Path) -> Non
 
 
 @pytest.mark.promise(17)
-def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
+def test_skipped_files_are_reported(tmp_path: Path) -> None:
     save_png(tmp_path / "x.png")
     for name in ("readme.txt", ".hidden.png", "Thumbs.db", "x.xcf"):
         (tmp_path / name).touch()
@@ -508,7 +504,7 @@ def test_images_that_differ_in_size_are_named_and_may_be_resized(tmp_path: Path)
     assert (found.train[1] == 9).all()
 
 
-def test_gray_among_colors_becomes_color_and_that_is_said(tmp_path: Path) -> None:
+def test_gray_images_among_color_images_become_color_with_a_note(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png")
     save_png(tmp_path / "b.png", np.stack([GRAY, GRAY * 0, GRAY], axis=-1))
     found = read(tmp_path)
@@ -517,7 +513,7 @@ def test_gray_among_colors_becomes_color_and_that_is_said(tmp_path: Path) -> Non
     assert found.notes == ("1 image was converted from gray to color",)
 
 
-def test_transparent_pixels_lie_on_white_and_that_is_said(tmp_path: Path) -> None:
+def test_transparent_pixels_become_white_with_a_note(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", np.stack([GRAY, np.zeros_like(GRAY)], axis=-1))
     found = read(tmp_path)
     assert (found.train == 255).all()
@@ -577,7 +573,7 @@ def test_an_empty_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
         read(tmp_path / "bare")
 
 
-def test_images_beside_labelled_folders_are_an_error(tmp_path: Path) -> None:
+def test_images_next_to_labeled_folders_are_an_error(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png")
     save_png(tmp_path / "cat" / "b.png")
     with pytest.raises(DataError, match=r"a\.png has no label"):

@@ -36,7 +36,7 @@ def test_the_setting_is_put_back_even_after_an_error() -> None:
 
 
 @needs_setting
-def test_a_setting_of_the_users_stands() -> None:
+def test_a_setting_of_the_user_is_not_overridden() -> None:
     products.fp32_precision = "ieee"
     try:
         with onednn_matmul():
@@ -47,7 +47,7 @@ def test_a_setting_of_the_users_stands() -> None:
 
 
 @needs_setting
-def test_where_onednn_would_round_to_bfloat16_it_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onednn_is_not_used_where_it_would_round_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "allclose", lambda *_, **__: False)
     device.exact_in_onednn.cache_clear()
     try:
@@ -78,7 +78,7 @@ print(kept, faults())
 
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
-def test_memory_of_a_step_is_kept_for_the_next_unless_the_user_set_it_otherwise() -> None:
+def test_memory_is_reused_between_steps_unless_the_user_configured_malloc() -> None:
     def faults(**settings: str) -> list[int]:
         environment = {k: v for k, v in os.environ.items() if k not in device.USER_SETTINGS} | settings
         command = [sys.executable, "-c", FAULTS]

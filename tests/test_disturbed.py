@@ -66,7 +66,7 @@ def same(one: Path, other: Path) -> None:
         ("@ >&- 2>&- <&-", ""),
     ],
 )
-def test_a_training_goes_on_when_nobody_reads_what_it_prints(line: str, said: str, whole: Path, tmp_path: Path) -> None:
+def test_a_training_continues_when_its_output_pipe_is_closed(line: str, said: str, whole: Path, tmp_path: Path) -> None:
     done = shell(line, *TRAIN, "--out", "r", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -75,7 +75,7 @@ def test_a_training_goes_on_when_nobody_reads_what_it_prints(line: str, said: st
 
 
 @pytest.mark.parametrize("given", [("--help",), ("train", "--help"), ("--version",)], ids=str)
-def test_every_verb_says_by_its_exit_code_that_printing_failed(given: tuple[str, ...], tmp_path: Path) -> None:
+def test_every_command_has_an_error_exit_code_if_printing_fails(given: tuple[str, ...], tmp_path: Path) -> None:
     for how, code in (("> /dev/full", 1), (">&-", 1), ("> printed", 0)):
         done = shell(f"@ {how}", *given, cwd=tmp_path)
         assert done.returncode == code
@@ -205,7 +205,9 @@ def test_a_folder_that_was_taken_meanwhile_is_passed_over(tmp_path: Path, monkey
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("home", ["-u HOME -u TMPDIR", "HOME=/proc TMPDIR=/nonexistent"])
-def test_a_poor_world_is_enough(home: str, whole: Path, tmp_path: Path) -> None:
+def test_training_works_with_few_file_descriptors_and_without_home_and_locale(
+    home: str, whole: Path, tmp_path: Path
+) -> None:
     world = "LANG=C LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 TERM=dumb COLUMNS=1 LINES=1"
     done = shell(f"ulimit -n 32; env {home} {world} @", *TRAIN, "--out", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -225,7 +227,7 @@ for words in sys.argv[1:]:
 
 
 @pytest.mark.thorough
-def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) -> None:
+def test_no_command_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) -> None:
     """Neither what is imported nor what is called warns of what goes away in a later Python or PyTorch."""
     verbs = [" ".join((*TRAIN, "--out", "r")), "encode r", "plot r traversal", "sample r --method gmm"]
     done = subprocess.run(
@@ -239,7 +241,7 @@ def test_nothing_warns_where_warnings_are_errors(whole: Path, tmp_path: Path) ->
 
 
 @pytest.mark.thorough
-def test_too_poor_a_world_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_size_limit_prints_one_sentence_and_leaves_no_files(tmp_path: Path) -> None:
     done = shell("ulimit -f 2; @", *TRAIN, "--out", "r", cwd=tmp_path)
     assert done.returncode == 1
     assert "isthmus: r/model.safetensors: File too large" in done.stderr
@@ -247,7 +249,7 @@ def test_too_poor_a_world_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kibibytes", [700_000, pytest.param(1_000_000, marks=pytest.mark.thorough)])
-def test_little_memory_is_a_sentence_or_enough(kibibytes: int, tmp_path: Path) -> None:
+def test_with_little_memory_a_command_works_or_prints_one_sentence(kibibytes: int, tmp_path: Path) -> None:
     done = shell(f"ulimit -v {kibibytes}; @", *TRAIN, "--out", "r", cwd=tmp_path)
     if done.returncode:
         assert "Traceback" not in done.stderr
@@ -267,7 +269,7 @@ def test_little_memory_is_a_sentence_or_enough(kibibytes: int, tmp_path: Path) -
     ],
     ids=str,
 )
-def test_too_little_memory_is_a_sentence_whoever_says_so(
+def test_every_out_of_memory_error_prints_one_sentence(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Python, PyTorch and pyarrow, in a bounded address space."""
@@ -283,7 +285,7 @@ def test_too_little_memory_is_a_sentence_whoever_says_so(
 
 
 @pytest.mark.thorough
-def test_examples_that_changed_before_the_first_checkpoint_are_said(tmp_path: Path) -> None:
+def test_examples_that_changed_before_the_first_checkpoint_are_reported(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(400, 3))
     np.savetxt(tmp_path / "x.csv", X, delimiter=",")
     train = words("train", "deep", "--data", "x.csv", "epochs=1000", "architecture.hidden=4", "--out", "r")

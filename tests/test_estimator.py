@@ -82,7 +82,7 @@ SANE = {
 }
 
 
-def test_what_auto_chose_is_kept() -> None:
+def test_automatic_choices_are_stored() -> None:
     pictures = Autoencoder(epochs=0.01).fit((data.digits().train * 255).astype(np.uint8))
     assert (pictures.scaling_, pictures.likelihood_, pictures.bottleneck_) == (UInt8(), Bernoulli(), Identity(32))
     flowers = Autoencoder(epochs=1).fit(load_iris().data)
@@ -117,7 +117,7 @@ def pictures(request: pytest.FixtureRequest) -> Autoencoder:
 @pytest.mark.promise(15)
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
-def test_any_grouping_and_order_gives_the_same_bits(pictures: Autoencoder, data: st.DataObject) -> None:
+def test_results_are_bit_identical_for_every_grouping_and_order(pictures: Autoencoder, data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 300))
     order = np.array(data.draw(st.permutations(range(n))))
     cuts = sorted(data.draw(st.lists(st.integers(1, n), max_size=4)))
@@ -149,7 +149,7 @@ def test_scores_are_minus_the_nats_that_an_example_costs(table: np.ndarray) -> N
     assert far.max() < ae.score_samples(table).min()
 
 
-def test_the_units_of_the_user_are_kept() -> None:
+def test_results_are_in_the_units_of_the_data() -> None:
     X = (data.digits().train[:200] * 255).astype(np.uint8)
     ae = quick(corruption=GaussianNoise(0.2)).fit(X)
     assert ae.reconstruct(X).max() > 100
@@ -160,7 +160,7 @@ def test_the_units_of_the_user_are_kept() -> None:
     np.testing.assert_array_equal(ae.corrupt(X, random_state=1), ae.corrupt(X, random_state=1))
 
 
-def test_many_examples_are_spoilt_each_in_its_place() -> None:
+def test_every_example_of_a_large_batch_is_corrupted_independently() -> None:
     """In blocks: each row once, in order, and no two blocks alike."""
     X = np.arange(2100.0)[:, None] * np.ones(3)
     corrupted = quick(corruption=GaussianNoise(1e-3)).fit(X).corrupt(X, random_state=1)
@@ -181,7 +181,7 @@ def test_checked_examples_of_other_columns_are_refused(table: np.ndarray) -> Non
         ae.encode(Examples(table, tuple("abcd")))
 
 
-def test_a_shape_that_would_fit_is_said_to() -> None:
+def test_the_error_suggests_a_shape_that_fits() -> None:
     ae = quick().fit(np.random.default_rng(0).random((20, 4, 6)))
     with pytest.raises(DataError, match=r"examples have shape \(24,\), but .* \(4, 6\); reshape X"):
         ae.encode(np.ones((3, 24)))
@@ -191,7 +191,7 @@ def test_a_shape_that_would_fit_is_said_to() -> None:
         ae.encode(np.ones((4, 6, 6)))
 
 
-def test_what_transform_did_inverse_transform_undoes_as_decode_does(table: np.ndarray) -> None:
+def test_inverse_transform_equals_decode(table: np.ndarray) -> None:
     ae = quick().fit(table)
     np.testing.assert_array_equal(ae.inverse_transform(ae.transform(table)), ae.reconstruct(table))
 
@@ -203,7 +203,7 @@ def test_seeds_of_a_generator_are_many_and_fit_everywhere() -> None:
     assert max(seeds) < 2**31
 
 
-def test_names_that_only_one_side_has_say_nothing(table: np.ndarray) -> None:
+def test_missing_column_names_are_not_compared(table: np.ndarray) -> None:
     frame = pd.DataFrame(table, columns=list("abcde"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -264,7 +264,7 @@ def test_data_frames_keep_their_names(table: np.ndarray) -> None:
 
 
 @pytest.mark.promise(16)
-def test_a_broken_table_is_refused_in_one_sentence(table: np.ndarray) -> None:
+def test_an_invalid_table_raises_one_sentence(table: np.ndarray) -> None:
     ae = quick().fit(table)
     hole = table.copy()
     hole[17, 3] = np.nan
@@ -306,7 +306,7 @@ def test_the_unfitted_say_so(method: str, table: np.ndarray) -> None:
     ],
     ids=repr,
 )
-def test_a_parameter_that_cannot_be_is_refused(choices: dict[str, Any], table: np.ndarray) -> None:
+def test_an_invalid_parameter_is_refused(choices: dict[str, Any], table: np.ndarray) -> None:
     (name,) = choices
     with pytest.raises(ValueError, match=f"The '{name}' parameter of Autoencoder"):
         Autoencoder(**choices).fit(table)
@@ -334,7 +334,7 @@ def test_fitting_again_forgets_unless_warm(table: np.ndarray) -> None:
     assert ae.set_params(warm_start=False).fit(data.digits().train[:40]).shape_ == (8, 8)
 
 
-def test_what_is_given_is_not_touched(table: np.ndarray) -> None:
+def test_inputs_are_not_modified(table: np.ndarray) -> None:
     X = table.copy()
     ae = quick(Gaussian(2), corruption=GaussianNoise(0.5, fixed=True)).fit(X)
     Z = ae.encode(X)
@@ -358,7 +358,7 @@ def test_copies_answer_alike_and_are_free(again: Any, table: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.uint16, np.uint32, np.int64, np.float16, np.float64, bool, ">f4"])
-def test_types_of_numbers(kind: Any) -> None:
+def test_input_dtypes(kind: Any) -> None:
     X = (np.random.default_rng(0).random((40, 3)) > 0.5).astype(np.float32)
     known = quick(Identity(2)).fit(X)
     other = quick(Identity(2)).fit(X.astype(kind))
@@ -395,7 +395,7 @@ def test_scikit_learns_further_checks(name: str) -> None:
 @pytest.mark.parametrize(
     "name", thorough_where(SANE, lambda name: name in {"digits", "flat digits", "bytes", "flags", "integers"})
 )
-def test_all_defaults_learn_any_sane_data(name: str) -> None:
+def test_default_settings_learn_every_kind_of_data(name: str) -> None:
     X = SANE[name]
     ae = Autoencoder(random_state=0).fit(X[::2])
     left, spread = ae.reconstruction_error(X[1::2]).mean(), X[::2].var(axis=0).mean()
@@ -411,7 +411,7 @@ def test_codes_in_another_layout_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("n", "random_state"), [(0, 0), (-1, 0), (2.5, 0), (3, -1), (3, "x")])
-def test_what_cannot_be_drawn_is_refused_in_a_sentence(n: Any, random_state: Any, table: np.ndarray) -> None:
+def test_invalid_sampling_raises_one_sentence(n: Any, random_state: Any, table: np.ndarray) -> None:
     ae = quick(Gaussian(2)).fit(table)
     with pytest.raises(ValueError, match=r"\bn=|random_state"):
         ae.sample(n, random_state=random_state)
@@ -433,7 +433,7 @@ def test_a_record_and_its_fields_may_be_set_in_any_order() -> None:
         ("nope__x", "Invalid parameter 'nope'"),
     ],
 )
-def test_a_parameter_that_is_not_there_is_a_sentence(name: str, sentence: str) -> None:
+def test_an_unknown_parameter_raises_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Autoencoder(Gaussian(4), optimizer=Adam()).set_params(**{name: 1})
 
@@ -462,7 +462,7 @@ def test_fields_of_one_record_are_set_together() -> None:
     assert ae.optimizer == Adam(1.0, schedule=OneCycle(warmup=0.5))
 
 
-def test_what_is_saved_can_be_loaded_whatever_was_set_since(table: np.ndarray, tmp_path: Path) -> None:
+def test_a_saved_model_loads_after_parameters_were_set(table: np.ndarray, tmp_path: Path) -> None:
     ae = quick(Identity(2)).fit(table)
     ae.set_params(precision="float64", bottleneck=Gaussian(4)).save(tmp_path / "x")
     again = load(tmp_path / "x")
@@ -473,14 +473,14 @@ def test_what_is_saved_can_be_loaded_whatever_was_set_since(table: np.ndarray, t
     assert not (tmp_path / "y").exists()
 
 
-def test_an_example_is_given_where_a_record_is_wanted(table: np.ndarray) -> None:
+def test_errors_for_missing_records_give_an_example(table: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"Write for example bottleneck=Identity\(16\)\."):
         Autoencoder(1.5).fit(table)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"the data set 'digits': pass its examples, X\.train"):
         Autoencoder().fit(data.digits())
 
 
-def test_a_number_is_the_size_of_a_plain_code(tmp_path: Path) -> None:
+def test_an_integer_is_the_size_of_an_identity_bottleneck(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     short = Autoencoder(3, epochs=1, random_state=0).fit(X)
     assert short.bottleneck_ == Identity(3)

@@ -101,7 +101,7 @@ def test_psnr_and_error_say_the_same(name: str, figures: Any) -> None:
     assert result.pca.mse * 10 ** (result.pca.psnr / 10) == pytest.approx(result.data_range**2, rel=1e-9)
 
 
-def test_the_span_is_that_of_the_data(figures: Any) -> None:
+def test_data_range_is_that_of_the_data(figures: Any) -> None:
     assert figures["bytes"].data_range == 255
     assert figures["unit"].data_range == 1
     assert figures["table"].data_range == pytest.approx(np.ptp(HELD_OUT["table"]))
@@ -115,7 +115,7 @@ def test_the_parts_sum_to_the_loss_that_the_score_is(name: str, figures: Any) ->
     assert result.nats.per_dim == pytest.approx(result.nats.total / HELD_OUT[name][0].size)
 
 
-def test_the_penalty_of_a_variational_one_is_its_divergence(figures: Any) -> None:
+def test_the_penalty_of_a_variational_autoencoder_is_its_kl_divergence(figures: Any) -> None:
     model = SYSTEMS["bytes"].model_
     with torch.no_grad():
         h = model.encoder(torch.from_numpy(HELD_OUT["bytes"] / np.float32(255))).numpy().astype(np.float64)
@@ -140,7 +140,7 @@ def test_cross_entropy_belongs_to_the_bernoulli_likelihood(figures: Any) -> None
 
 
 @pytest.mark.parametrize("values", ["binary", "grey"])
-def test_cross_entropy_is_never_below_its_floor(values: str) -> None:
+def test_cross_entropy_is_never_below_its_lower_bound(values: str) -> None:
     X = 1 / (1 + np.exp(-rows(200)))
     X = (X > 0.5).astype(np.float32) if values == "binary" else X
     ae = trained(X, Identity(11), likelihood=Bernoulli(), scaling=MinMax(), optimizer="auto", epochs=20)
@@ -152,7 +152,7 @@ def test_cross_entropy_is_never_below_its_floor(values: str) -> None:
         assert result.nats.bce_lower_bound == 0
 
 
-def test_what_lies_beyond_the_scaling_counts_as_its_end() -> None:
+def test_values_outside_the_scaling_range_are_clipped() -> None:
     X = rows(200)
     ae = trained(X, Identity(4), likelihood=Bernoulli(), scaling=MinMax())
     low, high = X.min(), X.max()
@@ -177,7 +177,7 @@ class Logit(nn.Module):
         return torch.logit(z + self.bias, eps=1e-6)
 
 
-def test_a_perfect_reconstruction_reaches_the_floor() -> None:
+def test_a_perfect_reconstruction_reaches_the_lower_bound() -> None:
     X = HELD_OUT["unit"].clip(0.01, 0.99)
     choices = {"optimizer": SGD(1e-12), "scaling": NoScaling(), "likelihood": Bernoulli()}
     ae = trained(X, Identity(30), architecture=Modules(nn.Identity(), Logit()), **choices)
@@ -187,13 +187,13 @@ def test_a_perfect_reconstruction_reaches_the_floor() -> None:
     assert result.errors.psnr > 100
 
 
-def test_the_floor_of_the_digits_is_the_known_one(mnist: data.Dataset) -> None:
+def test_the_lower_bound_on_mnist_is_the_known_one(mnist: data.Dataset) -> None:
     ae = trained(mnist.train[:200], Identity(2), epochs=1)
     assert evaluate(ae, mnist.test, train=mnist.train[:200]).nats.bce_lower_bound == pytest.approx(0.05808, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_pca_leaves_what_an_independent_decomposition_leaves(name: str, figures: Any) -> None:
+def test_pca_error_equals_that_of_an_independent_decomposition(name: str, figures: Any) -> None:
     size = math.prod(SYSTEMS[name].code_shape_)
     scale = deviations(SYSTEMS[name], EXAMPLES[name])
     assert figures[name].pca.mse == pytest.approx(svd_error(EXAMPLES[name], HELD_OUT[name], size, scale), rel=1e-4)
@@ -213,7 +213,7 @@ def test_pca_keeps_the_digits_of_columns_far_from_zero() -> None:
     assert evaluate(ae, X).pca.mse == pytest.approx(svd_error(X, X, 3, deviations(ae, X)), rel=1e-3)
 
 
-def test_errors_of_scaled_numbers_count_columns_equally() -> None:
+def test_errors_of_scaled_features_weight_columns_equally() -> None:
     X = rows(300) * np.geomspace(1, 1000, rows(300).shape[1])
     ae = trained(X, Identity(3))
     scale = X.std(0)
@@ -231,7 +231,7 @@ def test_pca_is_as_wide_as_a_code_of_maps() -> None:
 
 
 @pytest.mark.parametrize(("n", "size", "reason"), [(50, 12, "examples of 12"), (4, 5, "it has 4"), (50, 3, "")])
-def test_where_pca_of_equal_width_cannot_be_a_reason_is_given(n: int, size: int, reason: str) -> None:
+def test_a_reason_is_given_where_pca_is_not_possible(n: int, size: int, reason: str) -> None:
     result = evaluate(trained(rows(200), Identity(size)), rows(n, 1))
     assert (result.pca is None) is bool(reason)
     assert reason in result.pca_missing
@@ -251,7 +251,7 @@ def test_pca_is_fitted_on_a_limited_number_of_examples(monkeypatch: pytest.Monke
     assert "it has 2" in evaluate(ae, X, train=EXAMPLES["table"]).pca_missing
 
 
-def test_a_denoiser_is_measured_from_spoilt_examples(figures: Any) -> None:
+def test_a_denoiser_is_evaluated_on_corrupted_examples(figures: Any) -> None:
     ae, X, result = SYSTEMS["bytes"], HELD_OUT["bytes"], figures["bytes"]
     assert result.denoising.mse_corrupted == pytest.approx((0.3 * 255) ** 2, rel=0.05)
     restored = ae.reconstruct(ae.corrupt(X)).astype(np.float64)
@@ -282,7 +282,7 @@ def test_blocks_and_memory_maps_change_nothing(
         assert again.denoising.mse_corrupted == pytest.approx(figures[name].denoising.mse_corrupted, rel=0.05)
 
 
-def test_each_block_is_spoilt_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_block_has_its_own_corruption(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.data.validation.BLOCK", 1)
     X = HELD_OUT["bytes"][:128]
     once, twice = (evaluate(SYSTEMS["bytes"], part).denoising.mse_corrupted for part in (X, np.concatenate([X, X])))
@@ -290,7 +290,7 @@ def test_each_block_is_spoilt_in_its_own_way(monkeypatch: pytest.MonkeyPatch) ->
     assert twice != pytest.approx(once, rel=1e-9)
 
 
-def test_figures_are_plain_json_whatever_the_examples() -> None:
+def test_undefined_and_infinite_metrics_are_plain_json() -> None:
     X = np.full((60, 12), 7.0)
     result = evaluate(trained(X, Identity(2), likelihood=Normal()), X)
     assert result.errors.psnr is None
@@ -341,7 +341,7 @@ def test_explained_variance_is_of_the_distance_from_the_training_mean(name: str,
     assert figures[name].pca.explained_variance < 1
 
 
-def test_likeness_is_of_pictures_large_enough(mnist: data.Dataset, figures: Any) -> None:
+def test_ssim_requires_images_of_a_minimum_size(mnist: data.Dataset, figures: Any) -> None:
     X = mnist.test[:40]
     ae = trained(X.reshape(40, 784), Identity(2), epochs=1)
     result = evaluate(ae, X.reshape(40, 784))

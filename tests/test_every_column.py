@@ -43,7 +43,7 @@ def fitted() -> dict[str, Autoencoder]:
 
 
 @pytest.mark.promise(28)
-def test_the_error_by_column_is_the_mean_share_of_variance_that_is_left(fitted: dict[str, Autoencoder]) -> None:
+def test_the_error_by_column_is_the_mean_unexplained_variance(fitted: dict[str, Autoencoder]) -> None:
     X, train = rows(100), rows()
     constant = np.column_stack([X, np.full(100, 7.0)])
     for ae, given, fit in (
@@ -64,7 +64,7 @@ def test_the_error_by_column_is_the_mean_share_of_variance_that_is_left(fitted: 
 
 
 @pytest.mark.promise(28)
-def test_a_column_that_never_varies_in_what_is_measured_is_not_counted() -> None:
+def test_constant_columns_of_the_evaluated_examples_are_not_counted() -> None:
     """A rare flag that none of the held-out rows has: any error would be many times its variance there."""
     train = np.column_stack([rows(), np.arange(300) < 2])
     X = np.column_stack([rows(100), np.zeros(100)])
@@ -91,7 +91,7 @@ def test_columns_that_the_raw_error_hides_are_named(fitted: dict[str, Autoencode
 
 
 @pytest.mark.promise(28)
-def test_names_are_as_many_as_a_person_reads_and_safe_to_print() -> None:
+def test_listed_column_names_are_few_and_printable() -> None:
     rng = np.random.default_rng(0)
     X = np.column_stack([1e6 * rng.normal(size=200), rng.normal(size=(200, 40))])
     frame = pd.DataFrame(X, columns=["big"] + [f"\x1b[31m{'long' * 50}{i}\n" for i in range(40)])
@@ -105,7 +105,7 @@ def test_names_are_as_many_as_a_person_reads_and_safe_to_print() -> None:
 
 
 @pytest.mark.promise(28)
-def test_windows_are_measured_by_channel_and_pictures_as_they_are() -> None:
+def test_windows_are_evaluated_by_channel_and_images_unscaled() -> None:
     rng = np.random.default_rng(0)
     walk = rng.normal(size=(100, 1, 1)) * np.sin(np.arange(8))[:, None] * np.array([1e5, 0.0])
     X = walk + rng.normal(size=(100, 8, 2)) * [10.0, 1.0]
@@ -120,7 +120,7 @@ def test_windows_are_measured_by_channel_and_pictures_as_they_are() -> None:
 
 
 @pytest.mark.promise(28)
-def test_a_sweep_chooses_by_the_error_in_which_every_column_counts() -> None:
+def test_a_sweep_chooses_by_the_error_that_weights_columns_equally() -> None:
     """By the raw error the scaling of one range is as good: the first column is all that it sees."""
     X = rows()
     X[:, 0] *= 100
@@ -135,7 +135,7 @@ def test_a_sweep_chooses_by_the_error_in_which_every_column_counts() -> None:
 
 
 @pytest.mark.promise(28)
-def test_a_comparison_is_decided_by_it_too(fitted: dict[str, Autoencoder]) -> None:
+def test_a_comparison_ranks_by_the_error_that_weights_columns_equally(fitted: dict[str, Autoencoder]) -> None:
     X = rows(100)
     found = compare(fitted, X)
     assert found.best(next(column for column in found.columns() if column.name == "column_error")) == ["each"]

@@ -113,7 +113,7 @@ def test_the_denoising_autoencoder_costs_the_same(some: np.ndarray, x: Tensor) -
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_is_short_and_takes_nothing_of_ours_but_data(path: Path) -> None:
+def test_a_script_is_short_and_imports_only_data_from_isthmus(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 80
     nodes = ast.walk(ast.parse(text))
@@ -126,7 +126,7 @@ def test_a_script_is_short_and_takes_nothing_of_ours_but_data(path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_prints_what_its_digits_cost(path: Path, x: Tensor, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_prints_its_test_loss(path: Path, x: Tensor, capsys: pytest.CaptureFixture[str]) -> None:
     module, digits = script(path.stem), x.float()
     digits = digits.unsqueeze(1) if path.stem.startswith("denoising") else digits.flatten(1)
     with torch.random.fork_rng(devices=[]):  # a script draws from the global generator, as scripts do

@@ -95,7 +95,7 @@ def test_parameters_within_parameters_are_set() -> None:
     assert (classifier.autoencoder.bottleneck, classifier.autoencoder.epochs) == (Identity(3), 7)
 
 
-def test_the_softmax_on_codes_is_logistic_regression(rng: np.random.Generator) -> None:
+def test_the_frozen_classifier_is_logistic_regression_on_codes(rng: np.random.Generator) -> None:
     """Three labels that overlap, so that there is an optimum: scikit-learn finds the same one."""
     X = rng.normal(size=(240, 3))
     y = (X + rng.normal(size=X.shape)).argmax(1)
@@ -163,7 +163,7 @@ def test_two_labels_of_any_kind(labels: list[Any], table: Any, learned: Autoenco
     assert classifier.score(X, y) > 0.8
 
 
-def test_a_label_of_one_example_is_told(table: Any, learned: Autoencoder) -> None:
+def test_a_class_with_one_example_is_learned(table: Any, learned: Autoencoder) -> None:
     X, y = table[0].copy(), table[1].astype(object)  # or numpy cuts the words
     X[7], y[7] = 1 - X[7], "the only one"
     classifier = quick(learned, frozen=True, epochs=60, optimizer=FAST).fit(X, y)
@@ -171,7 +171,7 @@ def test_a_label_of_one_example_is_told(table: Any, learned: Autoencoder) -> Non
 
 
 @pytest.mark.promise(9)
-def test_the_same_random_state_gives_the_same_bits(table: Any) -> None:
+def test_the_same_random_state_gives_bit_identical_weights(table: Any) -> None:
     X, y = table
     world = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     one, two, other = (
@@ -194,7 +194,7 @@ def test_the_same_random_state_gives_the_same_bits(table: Any) -> None:
     ],
     ids=repr,
 )
-def test_any_grouping_of_rows_gives_the_same_bits(choices: dict[str, Any]) -> None:
+def test_predictions_are_bit_identical_for_every_grouping_of_rows(choices: dict[str, Any]) -> None:
     digits = data.digits()
     classifier = quick(small(**choices)).fit(digits.train[:64], digits.train_labels[:64])  # type: ignore[index]
     X, order = digits.train[:150], np.random.default_rng(0).permutation(150)
@@ -205,14 +205,14 @@ def test_any_grouping_of_rows_gives_the_same_bits(choices: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))], ids=["copy", "pickle"])
-def test_copies_answer_alike(again: Any, table: Any, learned: Autoencoder) -> None:
+def test_copies_predict_the_same(again: Any, table: Any, learned: Autoencoder) -> None:
     classifier = quick(learned).fit(*table)
     other = again(classifier)
     np.testing.assert_array_equal(other.predict_log_proba(table[0]), classifier.predict_log_proba(table[0]))
     assert other.net_.model is other.autoencoder_.model_
 
 
-def test_few_labels_go_further_after_many_examples_without(table: Any) -> None:
+def test_pretraining_on_unlabeled_examples_improves_accuracy_with_few_labels(table: Any) -> None:
     """Thirty labels, the same net each time: on codes of all the digits, and from drawn weights."""
     digits = data.digits()
     X, y, pool = digits.train.reshape(-1, 64), digits.train_labels, small(Identity(12), architecture=MLP((64,)))
@@ -238,7 +238,7 @@ def test_an_autoencoder_that_is_not_fitted_learns_first(table: Any) -> None:
     assert drawn.autoencoder_.history_ == ()
 
 
-def test_clones_forget_unless_frozen(table: Any, learned: Autoencoder) -> None:
+def test_clones_are_unfitted_unless_frozen(table: Any, learned: Autoencoder) -> None:
     forgetful, kept = clone(quick(learned)), clone(quick(FrozenEstimator(learned)))
     assert not hasattr(forgetful.autoencoder, "model_")
     kept.set_params(frozen=True).fit(*table)
@@ -282,7 +282,7 @@ def test_data_frames_keep_their_names(table: Any) -> None:
     assert not hasattr(classifier.fit(*table), "feature_names_in_")
 
 
-def test_what_cannot_be_is_a_sentence(table: Any, learned: Autoencoder) -> None:
+def test_invalid_parameters_raise_one_sentence(table: Any, learned: Autoencoder) -> None:
     X, y = table
     with pytest.raises(DataError, match=r"^y has only one class, 'digit 3': give examples of at least two classes$"):
         quick().fit(X, ["digit 3"] * 400)
@@ -302,7 +302,7 @@ def test_what_cannot_be_is_a_sentence(table: Any, learned: Autoencoder) -> None:
         quick(epochs=0).fit(X, y)
 
 
-def test_labels_of_examples_with_missing_numbers_are_learned(table: Any) -> None:
+def test_examples_with_missing_values_are_classified(table: Any) -> None:
     X, y = table
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
     ae = small(Identity(12), epochs=10, missing="allow").fit(holes)
@@ -313,7 +313,7 @@ def test_labels_of_examples_with_missing_numbers_are_learned(table: Any) -> None
 
 
 @pytest.mark.thorough
-def test_the_command_line_learns_labels_and_tells_them(tmp_path: Path) -> None:
+def test_the_command_line_trains_and_predicts_labels(tmp_path: Path) -> None:
     train = ("train", "--data", "digits", "epochs=10", "architecture.hidden=64", "bottleneck.size=16", "--out", "run")
     assert cli(*train, cwd=tmp_path).returncode == 0
     done = cli("finetune", "run", "--labeled", "200", "--json", cwd=tmp_path)

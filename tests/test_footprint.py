@@ -54,7 +54,7 @@ print(json.dumps(found))
 @pytest.mark.promise(22)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory as Linux tells it")
 @pytest.mark.thorough
-def test_the_estimate_is_near_what_the_system_sees_taken() -> None:
+def test_the_memory_estimate_is_near_the_measured_memory() -> None:
     """What was freed goes back to the system at once here: what is kept for later, and taken again, would be measured too."""
     world = os.environ | {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
     done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True, env=world)

@@ -57,7 +57,7 @@ for _, entry, _ in OLD:
 
 
 @pytest.mark.parametrize(("name", "old", "meant"), OLD, ids=lambda value: getattr(value, "get", lambda _: "")("type"))
-def test_a_record_of_format_4_is_what_it_meant(name: str, old: dict[str, Any], meant: Record, tmp_path: Path) -> None:
+def test_records_of_format_4_are_converted(name: str, old: dict[str, Any], meant: Record, tmp_path: Path) -> None:
     header, tensors = parts(FILES / "format-4-table.safetensors")
     header["parameters"][name] = old
     ae = load(put(tmp_path / "x", header, tensors))
@@ -67,7 +67,7 @@ def test_a_record_of_format_4_is_what_it_meant(name: str, old: dict[str, Any], m
     assert (now["format"], now["parameters"][name]) == (FORMAT, json.loads(json.dumps(describe(meant))))
 
 
-def test_parameters_of_format_4_are_what_they_meant(tmp_path: Path) -> None:
+def test_parameters_of_format_4_are_converted(tmp_path: Path) -> None:
     header, tensors = parts(FILES / "format-4-detector.safetensors")
     header["detector"]["parameters"]["measure"] = "combined"
     header["detector"]["autoencoder"] = {
@@ -106,7 +106,7 @@ def test_the_newest_format_has_no_older_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["table", "quantized"])
-def test_a_file_that_was_compressed_by_a_model_of_format_4_comes_back(name: str) -> None:
+def test_a_file_compressed_by_a_model_of_format_4_is_decompressed(name: str) -> None:
     """What names the model in a compressed file does not depend on what its records are called."""
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
     for version in (4, FORMAT):

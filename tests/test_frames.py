@@ -73,7 +73,7 @@ MOMENTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ],
     ids=["dates", "datetimes", "with a time zone", "durations", "times"],
 )
-def test_moments_are_no_numbers_in_any_frame(container: str, value: Any, what: str) -> None:
+def test_dates_are_refused_in_every_data_frame(container: str, value: Any, what: str) -> None:
     frame = MOMENTS[container][1]([value] * 3)
     with pytest.raises(DataError, match=rf"X holds {what}: row 0, column \d \(feature 'when'\) is "):
         as_examples(frame)
@@ -100,7 +100,7 @@ def test_moments_are_no_numbers_in_any_frame(container: str, value: Any, what: s
         (np.full((3, 2, 2), DAY, "M8[D]"), "dates"),
     ],
 )
-def test_moments_are_no_numbers_in_any_array(given: Any, what: str) -> None:
+def test_dates_are_refused_in_every_array(given: Any, what: str) -> None:
     with pytest.raises(
         DataError, match=rf"^X holds {what}: row 0, .* is .*; convert them to numbers or leave the column"
     ):
@@ -108,7 +108,7 @@ def test_moments_are_no_numbers_in_any_array(given: Any, what: str) -> None:
 
 
 @pytest.mark.parametrize("container", ["pandas", "polars", "pyarrow"])
-def test_each_column_without_numbers_is_named_and_the_advice_leaves_them_out(container: str) -> None:
+def test_non_numeric_columns_are_named_and_the_advice_drops_them(container: str) -> None:
     columns = {"a": [1.0, 2, 3], "when": [DAY] * 3, "it's": ["u", "v", "w"], "b": [4, 5, 6]}
     given = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}[container](columns)
     with pytest.raises(
@@ -157,7 +157,7 @@ def test_columns_of_a_frame_are_chosen_as_those_of_a_file(container: str, tmp_pa
 @pytest.mark.parametrize(
     "given", [X, {"a": [1]}, pl.LazyFrame({"a": [1]}), None], ids=["array", "dict", "lazy", "None"]
 )
-def test_what_is_no_path_and_no_frame_is_not_read(given: Any) -> None:
+def test_objects_that_are_neither_path_nor_data_frame_are_refused(given: Any) -> None:
     for reader in (load, read):
         with pytest.raises(
             DataError, match=f"{type(given).__name__} is no path and no pandas, polars or pyarrow frame"
@@ -165,7 +165,7 @@ def test_what_is_no_path_and_no_frame_is_not_read(given: Any) -> None:
             reader(given)
 
 
-def test_columns_whose_names_are_numbers_are_chosen_by_them() -> None:
+def test_columns_with_integer_names_are_selected_by_name() -> None:
     found = load(pd.DataFrame({7: ["u", "v"], 8: [1, 2], 9: [3, 4]}), labels=7, drop=[8])
     assert (found.columns, found.train.tolist()) == (("9",), [[3], [4]])
     with pytest.raises(DataError, match=r"out, isthmus\.data\.load\(X, drop=\['7'\]\)\.train$"):
@@ -214,7 +214,7 @@ ORDERED: dict[str, Callable[[list[int]], Any]] = {
 
 
 @pytest.mark.parametrize("kind", ORDERED)
-def test_names_of_any_type_in_another_order_are_noticed(kind: str, tmp_path: Path) -> None:
+def test_column_names_of_any_type_in_another_order_are_refused(kind: str, tmp_path: Path) -> None:
     frame = ORDERED[kind]
     ae = quick().fit(frame([0, 1, 2]))
     ae.save(tmp_path / "ae")
@@ -228,7 +228,7 @@ def test_names_of_any_type_in_another_order_are_noticed(kind: str, tmp_path: Pat
             known.score_samples(frame([0, 1]))
 
 
-def test_frames_of_numbers_for_what_was_fitted_without_names_go_by_place() -> None:
+def test_without_fitted_names_columns_are_taken_by_position() -> None:
     ae = quick().fit(X)
     assert not hasattr(ae, "feature_names_in_")
     np.testing.assert_array_equal(ae.encode(pd.DataFrame(X, columns=[2, 0, 1])), ae.encode(X))
@@ -252,7 +252,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("kind", RIGHT)
-def test_frames_of_every_kind_hold_the_same_numbers(kind: str) -> None:
+def test_data_frames_of_every_library_give_the_same_values(kind: str) -> None:
     examples = as_examples(RIGHT[kind])
     np.testing.assert_array_equal(examples.values, VALUES)
     assert examples.columns == ("a", "b")
@@ -269,7 +269,7 @@ def test_frames_of_every_kind_hold_the_same_numbers(kind: str) -> None:
     ],
     ids=["pyarrow", "of pyarrow", "categories", "sparse", "masked rows"],
 )
-def test_a_missing_number_is_missing_in_every_container(given: Any) -> None:
+def test_a_missing_value_is_missing_in_every_container(given: Any) -> None:
     assert np.isnan(as_examples(given, missing="allow").values).tolist() == [[False, False], [False, True]]
     with pytest.raises(DataError, match="NaN: row 1, column 1"):
         as_examples(given)
@@ -345,19 +345,19 @@ NONSENSE: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.promise(16)
 @pytest.mark.parametrize("kind", NONSENSE)
-def test_what_holds_no_examples_alone_is_refused_with_what_to_give(kind: str) -> None:
+def test_arguments_without_examples_are_refused_with_advice(kind: str) -> None:
     given, sentence = NONSENSE[kind]
     with pytest.raises(DataError, match=sentence):
         quick().fit(given)
 
 
-def test_an_npz_says_what_it_is_and_what_to_give(tmp_path: Path) -> None:
+def test_the_error_for_an_npz_object_says_what_to_pass(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", X=X, y=y)
     with np.load(tmp_path / "x.npz") as opened, pytest.raises(DataError, match="NpzFile that holds 'X', 'y'"):
         as_examples(opened)
 
 
-def test_a_list_of_two_examples_is_taken_where_their_shape_is_known() -> None:
+def test_a_list_of_two_examples_is_accepted_where_their_shape_is_fitted() -> None:
     images = np.random.default_rng(0).normal(size=(30, 4, 3))
     ae = quick().fit(images)
     for count in (1, 2, 3):
@@ -383,7 +383,7 @@ DOUBTED: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.promise(16)
 @pytest.mark.parametrize("kind", DOUBTED)
-def test_arrays_that_may_be_parts_or_columns_are_doubted_where_nothing_tells(kind: str) -> None:
+def test_lists_of_arrays_that_may_be_columns_warn(kind: str) -> None:
     """They are taken as scikit-learn takes them, one example each; stacked by the user, they say it themselves."""
     given, sentence = DOUBTED[kind]
     with pytest.warns(IsthmusWarning, match=sentence) as caught:
@@ -395,7 +395,7 @@ def test_arrays_that_may_be_parts_or_columns_are_doubted_where_nothing_tells(kin
 
 
 @pytest.mark.parametrize("count", [2, 3, 12])
-def test_series_are_doubted_even_where_their_length_is_that_of_an_example(count: int) -> None:
+def test_lists_of_series_warn_for_every_length(count: int) -> None:
     frame = pd.DataFrame(
         np.zeros((20, count)), index=pd.date_range("2020", periods=20), columns=list("abcdefghijkl")[:count]
     )
@@ -443,11 +443,11 @@ RGB = [np.full((8, 9, 3), each, np.uint8) for each in range(4)]
         "short",
     ],
 )
-def test_lists_of_examples_are_taken_without_a_word(given: Any) -> None:
+def test_lists_of_examples_do_not_warn(given: Any) -> None:
     assert len(as_examples(given).values) == len(given)
 
 
-def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
+def test_unused_arrays_of_an_npz_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     np.savez(path, x_train=X, y_train=y, x_more=X, mask=y)
     assert read(path).notes == (f"not used: 2 of the arrays in {path} (x_more, mask); used: x_train, y_train",)
@@ -460,7 +460,7 @@ def test_arrays_of_an_npz_that_are_not_used_are_said(tmp_path: Path) -> None:
     assert not read(tmp_path / "y.npz").notes
 
 
-def test_a_few_examples_in_a_list_are_no_doubt_to_what_was_fitted() -> None:
+def test_short_lists_of_examples_do_not_warn_after_fit() -> None:
     """Verbs of the package know the shape of an example, and pictures look at the first of many."""
     images = list(np.random.default_rng(0).normal(size=(30, 9, 3)))
     ae = quick().fit(np.stack(images))

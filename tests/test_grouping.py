@@ -102,7 +102,9 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(
     ("name", "shape"), thorough_where(cases(), lambda case: case[0] == "Conv" and case[1] != (31,))
 )
-def test_every_choice_gives_an_example_the_same_bits(name: str, shape: tuple[int, ...], precision: Any) -> None:
+def test_every_component_gives_bit_identical_results_per_example(
+    name: str, shape: tuple[int, ...], precision: Any
+) -> None:
     """All bottlenecks and likelihoods with all architectures; with pictures and volumes, which take longer, each architecture once."""
     X = np.random.default_rng(0).random((41, *shape)).astype(precision)
     Z = np.random.default_rng(1)
@@ -126,7 +128,7 @@ def test_every_choice_gives_an_example_the_same_bits(name: str, shape: tuple[int
 @pytest.mark.promise(15)
 @pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_detectors_and_classifiers_give_an_example_the_same_bits(measure: Any, precision: Any) -> None:
+def test_detectors_and_classifiers_give_bit_identical_results_per_example(measure: Any, precision: Any) -> None:
     X = np.random.default_rng(0).random((60, 9)).astype(precision)
     ae = untrained(X, bottleneck=Identity(5), architecture=MLP((30,)), precision=precision)
     with warnings.catch_warnings():
@@ -150,7 +152,7 @@ class OfTheBatch(Identity):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_a_bottleneck_that_mixes_examples_would_be_found(precision: Any) -> None:
+def test_a_bottleneck_that_mixes_examples_is_detected(precision: Any) -> None:
     X = np.random.default_rng(0).random((50, 13, 7)).astype(precision)
     for architecture in (MLP((9,)), Conv((4,))):
         ae = untrained(X, bottleneck=OfTheBatch(4), architecture=architecture, likelihood=Normal(), precision=precision)
@@ -166,7 +168,7 @@ def rows_that_know_their_place(x: torch.Tensor, weight: torch.Tensor, bias: torc
 
 @pytest.mark.promise(15)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_where_bits_depend_on_the_address_rows_are_computed_alone(dtype: torch.dtype) -> None:
+def test_rows_are_computed_singly_where_results_depend_on_memory_alignment(dtype: torch.dtype) -> None:
     draw = Generator().manual_seed(0)
     x, weight, bias = (torch.randn(sides, generator=draw, dtype=dtype) for sides in ((32, 7), (5, 7), (5,)))
     with torch.inference_mode():
@@ -184,7 +186,9 @@ def test_where_bits_depend_on_the_address_rows_are_computed_alone(dtype: torch.d
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("bottleneck", [Identity(2), bottlenecks.Gaussian(2)], ids=repr)
 @pytest.mark.parametrize("architecture", [MLP((5,)), MLP((300,)), Conv((8,))], ids=repr)
-def test_weights_at_any_address_give_the_same_bits(architecture: Any, bottleneck: Any, precision: Any) -> None:
+def test_results_are_bit_identical_for_every_memory_alignment_of_weights(
+    architecture: Any, bottleneck: Any, precision: Any
+) -> None:
     shape = (13, 7) if isinstance(architecture, Conv) else (6,)
     X = np.random.default_rng(0).normal(size=(70, *shape))
     ae = Autoencoder(bottleneck, architecture=architecture, epochs=1, precision=precision, random_state=0).fit(X)
@@ -196,7 +200,7 @@ def test_weights_at_any_address_give_the_same_bits(architecture: Any, bottleneck
         assert ae.encode(X).tobytes() + ae.reconstruct(X).tobytes() + ae.score_samples(X).tobytes() == before
 
 
-def test_the_number_of_threads_changes_no_bit_and_is_put_back() -> None:
+def test_the_number_of_threads_changes_no_result_and_is_restored() -> None:
     X = np.random.default_rng(0).random((3_000, 131)).astype(np.float32)
     ae, before = untrained(X, architecture=MLP((300, 200))), torch.get_num_threads()
     found = {}
@@ -214,7 +218,7 @@ def test_the_number_of_threads_changes_no_bit_and_is_put_back() -> None:
 @pytest.mark.promise(15)
 @pytest.mark.parametrize("less", LESS)
 @pytest.mark.thorough
-def test_a_processor_of_fewer_instructions_gives_an_example_the_same_bits(less: str) -> None:
+def test_results_per_example_are_bit_identical_with_fewer_processor_instructions(less: str) -> None:
     command = [
         sys.executable,
         "-m",
@@ -230,6 +234,6 @@ def test_a_processor_of_fewer_instructions_gives_an_example_the_same_bits(less: 
         "no:randomly",
         __file__,
     ]
-    chosen = "every_choice and (MLP or Modules or 31)" if less == "AVX2" else "every_choice and 31 and float64"
+    chosen = "every_component and (MLP or Modules or 31)" if less == "AVX2" else "every_component and 31 and float64"
     done = subprocess.run([*command, "-k", chosen], env=os.environ | LESS[less], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3_000:]

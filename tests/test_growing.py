@@ -55,7 +55,7 @@ CHANGES = {
 
 @pytest.mark.promise(25)
 @pytest.mark.parametrize("how", CHANGES)
-def test_nothing_trained_on_is_measured_on(how: str) -> None:
+def test_training_examples_are_never_evaluated(how: str) -> None:
     before = split(data(ROWS, np.arange(100)), "error")
     trained, held = rows(before.train), rows(before.test)
     assert (len(trained), len(held)) == (90, 10)
@@ -79,7 +79,7 @@ def test_nothing_trained_on_is_measured_on(how: str) -> None:
 
 
 @pytest.mark.promise(25)
-def test_equal_examples_are_on_one_side() -> None:
+def test_equal_examples_are_in_the_same_part() -> None:
     few = RNG.integers(0, 3, size=(200, 3)).astype(float)  # 27 different ones
     part = split(data(few), "error")
     assert not rows(part.train) & rows(part.test)
@@ -91,7 +91,7 @@ def test_equal_examples_are_on_one_side() -> None:
     assert (len(again.train), len(again.test)) == (45, 5)
 
 
-def test_keys_are_of_the_numbers_alone() -> None:
+def test_keys_depend_only_on_the_values() -> None:
     whole = RNG.integers(0, 200, size=(40, 2, 3))
     keys = example_keys(whole.astype(np.uint8))
     for kind in (np.int16, np.int64, np.float32, np.float64):
@@ -104,7 +104,7 @@ def test_keys_are_of_the_numbers_alone() -> None:
 
 
 @pytest.mark.promise(25)
-def test_other_data_are_measured_without_what_was_trained_on() -> None:
+def test_training_examples_in_other_data_are_not_evaluated() -> None:
     part = split(data(ROWS), "error")
     mixed = split_other(part.record, data(np.concatenate([part.train[:60], NEW])), "error")
     assert rows(mixed.test) <= rows(NEW)
@@ -121,7 +121,7 @@ def test_other_data_are_measured_without_what_was_trained_on() -> None:
 
 @pytest.mark.promise(25)
 @pytest.mark.parametrize(("then", "now"), [(np.float64, np.float32), (np.float32, np.float64)])
-def test_what_was_trained_on_is_known_in_another_precision(then: Any, now: Any, tmp_path: Path) -> None:
+def test_training_examples_are_recognized_in_another_precision(then: Any, now: Any, tmp_path: Path) -> None:
     """As a .npy of float32 where the run had a table, or the other way round."""
     written = np.array([[float(str(number)) for number in row] for row in ROWS.astype(np.float32)])
     assert (written.astype(np.float32) != written).any()
@@ -139,7 +139,7 @@ def test_what_was_trained_on_is_known_in_another_precision(then: Any, now: Any, 
 
 
 @pytest.mark.promise(25)
-def test_a_test_part_never_holds_what_was_trained_on_in_another_precision() -> None:
+def test_a_test_part_excludes_training_examples_in_another_precision() -> None:
     whole = np.round(ROWS[:40])  # the same in both precisions, so that the run's data are found again
     part = split(Dataset("x.npz", np.concatenate([whole, ROWS[40:80]]), ROWS[80:]), "error")
     assert part.record is not None
@@ -149,7 +149,7 @@ def test_a_test_part_never_holds_what_was_trained_on_in_another_precision() -> N
 
 
 @pytest.mark.promise(25)
-def test_a_test_part_of_its_own_never_holds_what_was_trained_on() -> None:
+def test_a_given_test_part_excludes_training_examples() -> None:
     own = Dataset("x.npz", ROWS[:80], ROWS[75:], None, np.arange(75, 100))
     part = split(own, "error")
     assert rows(part.test) == rows(ROWS[80:])
@@ -189,7 +189,7 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.promise(23)
-def test_a_damaged_memory_is_one_sentence(tmp_path: Path) -> None:
+def test_a_damaged_membership_record_raises_one_sentence(tmp_path: Path) -> None:
     part = split(data(ROWS), "error")
     assert part.record is not None
     membership.write_membership(tmp_path, part.record)
@@ -259,7 +259,7 @@ SAYING = {
 
 @pytest.mark.promise(25)
 @pytest.mark.parametrize("verb", SAYING)
-def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, grown: Path, tmp_path: Path) -> None:
+def test_each_command_reports_changes_and_uses_the_held_out_rows(verb: str, grown: Path, tmp_path: Path) -> None:
     held = split(data(ROWS), "error")
     positions = {
         "run": grown / "run",
@@ -283,7 +283,7 @@ def test_each_verb_says_what_changed_and_keeps_to_the_held_out_rows(verb: str, g
 
 @pytest.mark.thorough
 @pytest.mark.promise(25)
-def test_figures_do_not_change_when_data_grow(grown: Path, trained: Path) -> None:
+def test_metrics_are_unchanged_when_data_grow(grown: Path, trained: Path) -> None:
     after = json.loads(says("evaluate", str(grown / "run"), "--json"))
     assert NOTE in " ".join(after["changes"])
     table(trained / "x.csv", ROWS)
@@ -294,7 +294,7 @@ def test_figures_do_not_change_when_data_grow(grown: Path, trained: Path) -> Non
 
 
 @pytest.mark.promise(25)
-def test_calibrating_leaves_out_what_was_trained_on(grown: Path, tmp_path: Path) -> None:
+def test_calibration_excludes_training_examples(grown: Path, tmp_path: Path) -> None:
     normal = table(tmp_path / "normal.csv", np.concatenate([ROWS, NEW]))
     words = ["detect", str(grown / "run"), "--data", str(normal), "--out", str(tmp_path / "a.csv")]
     said = says(*words, "--normal", str(normal))
@@ -304,7 +304,7 @@ def test_calibrating_leaves_out_what_was_trained_on(grown: Path, tmp_path: Path)
     assert "trained on all examples of trained.csv" in says(*words, "--normal", str(trained), code=1)
 
 
-def test_held_out_examples_that_chose_the_model_are_named(tmp_path: Path) -> None:
+def test_held_out_examples_used_by_early_stopping_are_reported(tmp_path: Path) -> None:
     """Without a validation part early stopping looks at what is held out, on which figures are measured and detectors calibrated."""
     path, words = table(tmp_path / "x.csv", ROWS), [*WORDS, "--drop", "kind"]
     judged = "early stopping chose the model by 10 of these 10 held-out examples"
@@ -323,7 +323,7 @@ def test_held_out_examples_that_chose_the_model_are_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.promise(25)
-def test_an_old_run_says_that_it_does_not_remember(grown: Path, trained: Path) -> None:
+def test_a_run_without_a_membership_record_is_reported(grown: Path, trained: Path) -> None:
     (grown / "run" / membership.FILE).unlink()
     assert "split.safetensors is missing in" in says("evaluate", str(grown / "run"), code=1)
     known = json.loads((grown / "run" / "run.json").read_text())
@@ -335,7 +335,7 @@ def test_an_old_run_says_that_it_does_not_remember(grown: Path, trained: Path) -
 
 
 @pytest.mark.promise(25)
-def test_a_sweep_goes_on_with_the_rows_of_then(tmp_path: Path) -> None:
+def test_a_sweep_resumes_with_its_original_rows(tmp_path: Path) -> None:
     path, folder = table(tmp_path / "x.csv", ROWS), tmp_path / "sweep"
     words = [
         "sweep",
@@ -360,7 +360,7 @@ def test_a_sweep_goes_on_with_the_rows_of_then(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise(25)
-def test_resuming_finds_its_examples_among_more(tmp_path: Path) -> None:
+def test_resuming_finds_its_examples_in_grown_data(tmp_path: Path) -> None:
     from isthmus.architectures import MLP
     from isthmus.bottlenecks import Identity
     from isthmus.data.validation import Examples

@@ -48,7 +48,7 @@ def table(folder: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_every_column_is_shown_with_what_it_holds_and_the_part_that_leaves_it_out(suffix: str, tmp_path: Path) -> None:
+def test_every_column_is_listed_with_its_content_and_the_option_that_drops_it(suffix: str, tmp_path: Path) -> None:
     path = table(tmp_path, suffix)
     found = shown(path)
     assert "numbers, counts the rows" in found["row"]
@@ -66,7 +66,7 @@ def test_every_column_is_shown_with_what_it_holds_and_the_part_that_leaves_it_ou
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_none_and_na_are_text_beside_text_as_they_are_as_labels(suffix: str, tmp_path: Path) -> None:
+def test_none_and_na_are_text_in_text_columns_and_labels(suffix: str, tmp_path: Path) -> None:
     cells = {
         "a": [1, 2, 3, 4, 5, 6],
         "kind": ["oak", "None", "NA", "oak", "", "elm"],
@@ -98,7 +98,7 @@ def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_the_error_says_of_each_column_what_it_holds(suffix: str, tmp_path: Path) -> None:
+def test_the_error_lists_the_content_of_each_column(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     columns = {"a": ["1"], "when": ["2020-01-01"], "kind": ["x"], "day": ["2020-01-01"]}
     if suffix == ".parquet":
@@ -120,7 +120,7 @@ def test_another_error_stays_one(tmp_path: Path) -> None:
     ("suffix", "module", "function", "readings"),
     [(".csv", text_tables, "text_blocks", 2), (".parquet", parquet_tables, "_blocks", 1)],
 )
-def test_one_reading_tells_what_all_columns_hold(
+def test_one_pass_finds_the_content_of_all_columns(
     suffix: str, module: ModuleType, function: str, readings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Text is read from its beginning once more, where its first block shows which columns hold no numbers."""

@@ -46,15 +46,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_checkpoint_itself_goes_on(checkpoint: Path) -> None:
+def test_the_unmodified_checkpoint_resumes(checkpoint: Path) -> None:
     assert len(load(checkpoint).resume(X, validation_data=X[:7]).history_) == 4
 
 
 @pytest.mark.promise(22)
 @pytest.mark.parametrize("case", hostile.CHECKPOINTS)
-def test_a_checkpoint_that_no_training_leads_to_is_refused_by_name_before_a_step(
-    case: str, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_impossible_checkpoints_are_refused_by_name_before_a_step(case: str, checkpoint: Path, tmp_path: Path) -> None:
     edit, said = hostile.CHECKPOINTS[case]
     path = hostile.edited(checkpoint, tmp_path / "x", edit)
     with pytest.raises(ModelFileError) as caught:
@@ -86,7 +84,7 @@ def test_a_long_history_is_read_and_written_in_part(checkpoint: Path, tmp_path: 
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("kind", ["record", "void", "axes of .npy", "axes of .npz", "axes of IDX"])
-def test_arrays_that_hold_no_examples_are_a_sentence(kind: str, tmp_path: Path) -> None:
+def test_arrays_without_examples_raise_one_sentence(kind: str, tmp_path: Path) -> None:
     path = tmp_path / {"axes of .npy": "x.npy", "axes of IDX": "x.idx"}.get(kind, "x.npz")
     if kind == "axes of IDX":
         path.write_bytes(b"\0\0\x08\xff" + (1).to_bytes(4, "big") * 255 + b"\1")
@@ -109,7 +107,7 @@ def test_arrays_that_hold_no_examples_are_a_sentence(kind: str, tmp_path: Path) 
 
 @pytest.mark.promise(22)
 @pytest.mark.parametrize("case", hostile.USES)
-def test_a_small_model_that_asks_for_much_is_a_sentence_where_it_is_used(case: str, tmp_path: Path) -> None:
+def test_a_small_model_with_excessive_memory_raises_one_sentence(case: str, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16), np.uint8)
     ae = Autoencoder(Gaussian(2), architecture=Conv((4,), code="map"), epochs=1, random_state=0, device="cpu")
     ae.fit(images).save(tmp_path / "small")
@@ -156,7 +154,7 @@ DEEDS: dict[str, Callable[[Autoencoder, np.ndarray], object]] = {
 
 @pytest.mark.promise(22)
 @pytest.mark.parametrize("deed", DEEDS)
-def test_a_model_that_asks_for_much_time_is_a_sentence_where_it_is_used(
+def test_a_model_with_excessive_computation_raises_one_sentence(
     deed: str, slow: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, images = slow
@@ -170,7 +168,7 @@ def test_a_model_that_asks_for_much_time_is_a_sentence_where_it_is_used(
     assert not list(tmp_path.iterdir())
 
 
-def test_who_insists_or_made_the_model_waits_as_long_as_it_takes(
+def test_the_computation_limit_can_be_lifted_and_does_not_apply_to_own_models(
     slow: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, images = slow
@@ -187,7 +185,7 @@ def test_who_insists_or_made_the_model_waits_as_long_as_it_takes(
 
 @pytest.mark.promise(22)
 @pytest.mark.parametrize("deed", sorted(set(DEEDS) - {"latent"}))  # of maps there is none
-def test_a_model_that_asks_for_much_memory_is_a_sentence_in_every_use(
+def test_a_model_with_excessive_memory_raises_one_sentence_in_every_method(
     deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -251,7 +249,7 @@ ODD = [
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("name", [*ODD, "3,000 of text"])
-def test_an_odd_parquet_file_is_a_bounded_sentence(name: str, tmp_path: Path) -> None:
+def test_an_unusual_parquet_file_raises_one_bounded_sentence(name: str, tmp_path: Path) -> None:
     table, said = parquet(name)
     pq.write_table(table, tmp_path / "x.parquet")
     with pytest.raises(DataError, match=said) as caught:
@@ -262,7 +260,7 @@ def test_an_odd_parquet_file_is_a_bounded_sentence(name: str, tmp_path: Path) ->
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("plain_footer", [False, True])
-def test_an_encrypted_parquet_file_is_a_sentence(plain_footer: bool, tmp_path: Path) -> None:
+def test_an_encrypted_parquet_file_raises_one_sentence(plain_footer: bool, tmp_path: Path) -> None:
     encryption = pytest.importorskip("pyarrow.parquet.encryption")
 
     class Keys(encryption.KmsClient):  # type: ignore[misc, name-defined]
@@ -280,7 +278,7 @@ def test_an_encrypted_parquet_file_is_a_sentence(plain_footer: bool, tmp_path: P
 
 
 @pytest.mark.promise(18)
-def test_a_parquet_file_that_promises_far_more_than_it_has_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_a_parquet_file_with_excessive_declared_sizes_is_refused_before_unpacking(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     columns = pa.table({f"c{number}": np.zeros(1_000_000) for number in range(3)})
     with pq.ParquetWriter(path, columns.schema, compression="zstd") as writer:
@@ -306,7 +304,7 @@ def test_an_error_lists_few_of_many_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise(22)
-def test_columns_out_of_proportion_to_their_file_are_a_sentence_before_they_are_read(tmp_path: Path) -> None:
+def test_too_many_columns_are_refused_before_reading(tmp_path: Path) -> None:
     """However short, a column takes kilobytes: a million of them took 9 GB and a minute for 4 MB of text."""
     (tmp_path / "x.csv").write_text(",".join("7" * 70_000) + "\n")
     with pytest.raises(
@@ -315,7 +313,7 @@ def test_columns_out_of_proportion_to_their_file_are_a_sentence_before_they_are_
         isthmus.data.read(tmp_path / "x.csv")
 
 
-def test_the_columns_of_a_parquet_file_are_looked_at_once_each() -> None:
+def test_each_column_of_a_parquet_file_is_read_once() -> None:
     """Of 40,000 one by one among the others it took 8 seconds, of 100,000 a minute."""
     names = [f"c{n}" for n in range(40_000)]
     schema = pa.schema([(name, pa.float64()) for name in names])

@@ -144,13 +144,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_verb_is_tried() -> None:
+def test_every_command_is_tested() -> None:
     verbs = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
     assert verbs == set(VERBS)
 
 
 @pytest.mark.parametrize("verb", thorough_where(VERBS, lambda verb: verb not in {"train", "data", "encode", "plot"}))
-def test_names_of_strangers_act_in_nothing_that_a_verb_says_or_writes(verb: str, made: Path, tmp_path: Path) -> None:
+def test_hostile_names_have_no_effect_in_output_and_files_of_any_command(verb: str, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "x")
     for words in VERBS[verb]:
         failing = verb == "resume" or words in ([CELLS[0]], [RUN, CELLS[5]], [RUN, f"./{PICTURED}"])
@@ -161,7 +161,7 @@ def test_names_of_strangers_act_in_nothing_that_a_verb_says_or_writes(verb: str,
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("of", [RUN, f"./{PICTURED}"], ids=["table", "pictures"])
-def test_names_of_strangers_act_in_no_picture(of: str, made: Path, tmp_path: Path) -> None:
+def test_hostile_names_have_no_effect_in_figures(of: str, made: Path, tmp_path: Path) -> None:
     drawn = 0
     for kind in set(plots.__all__) - {"umap"}:  # whose library takes ten seconds to load; its figure is that of t-SNE
         done = run("plot", of, kind, "--out", str(tmp_path), cwd=made)
@@ -172,7 +172,7 @@ def test_names_of_strangers_act_in_no_picture(of: str, made: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_a_verb_cannot_use_is_said_in_a_printable_sentence(verb: str, tmp_path: Path) -> None:
+def test_errors_of_commands_are_printable_sentences(verb: str, tmp_path: Path) -> None:
     for name in FILES[::4]:
         for words in ([f"./{name}"], ["--data", f"./{name}"], [f"--{name.strip('-')}"]):
             if verb != "recipes" or words[0].startswith("--"):
@@ -181,7 +181,7 @@ def test_what_a_verb_cannot_use_is_said_in_a_printable_sentence(verb: str, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_a_suggested_command_is_taken_by_a_shell_as_it_was_meant(made: Path, tmp_path: Path) -> None:
+def test_a_shell_parses_a_suggested_command_correctly(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "x")
     said = run("compress", RUN, "--data", TABLE, "--out", "other $x.isthmus", cwd=tmp_path / "x").stdout
     text = said[said.index("isthmus decompress") :].strip()
@@ -191,7 +191,7 @@ def test_a_suggested_command_is_taken_by_a_shell_as_it_was_meant(made: Path, tmp
 
 
 @pytest.mark.parametrize("place", ["columns", "recipe", "version", "parameter"])
-def test_names_inside_a_model_file_act_in_nothing(place: str, made: Path, tmp_path: Path) -> None:
+def test_hostile_names_in_a_model_file_have_no_effect(place: str, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "x")
     bad = "\x1b]0;x\x07<script>alert(1)</script>$x\u202e"
 
@@ -209,7 +209,7 @@ def test_names_inside_a_model_file_act_in_nothing(place: str, made: Path, tmp_pa
     check_files(tmp_path / "x")
 
 
-def test_event_files_hold_no_name_of_strangers(made: Path) -> None:
+def test_event_files_contain_no_hostile_names(made: Path) -> None:
     events = b"".join(path.read_bytes() for path in (made / PICTURED).rglob("*tfevents*"))
     assert b"loss" in events
     for name in [*filter(lambda name: len(name) > 3, FILES), PICTURED, PICTURES]:
@@ -220,7 +220,7 @@ NAMED = [name for name in CELLS if "," not in name and "\n" not in name and "*" 
 
 
 @pytest.mark.parametrize("name", [name.strip() for name in NAMED], ids=ascii)
-def test_a_suggested_option_does_what_it_says(name: str, tmp_path: Path) -> None:
+def test_a_suggested_option_works(name: str, tmp_path: Path) -> None:
     """A column of text under any name: what the sentence tells to type, and to write in Python, leaves it out."""
     rows = [[name, "a", "b"], *([word, place, place + 1] for place, word in enumerate(["x", "y", "x", "z"]))]
     with (tmp_path / "t.csv").open("w", encoding="utf-8", newline="") as file:

@@ -80,7 +80,7 @@ def imported(module: str) -> set[str]:
 IMPORTS = {module: imported(module) for module in MODULES}
 
 
-def test_nobody_imports_upward() -> None:
+def test_no_module_imports_upward() -> None:
     above = [
         f"{module} imports {other}"
         for module, others in IMPORTS.items()
@@ -90,7 +90,7 @@ def test_nobody_imports_upward() -> None:
     assert not above
 
 
-def test_nothing_inside_imports_a_package_that_it_is_in() -> None:
+def test_no_module_imports_its_own_package() -> None:
     """A package's face is for those outside of it: `isthmus` itself, and each room."""
     within = [
         f"{module} imports {other or 'isthmus'}"
@@ -127,7 +127,7 @@ def test_every_map_is_complete() -> None:
             assert sorted(named) == sorted(there), package or "isthmus"
 
 
-def test_nothing_asks_for_a_component_by_its_class() -> None:
+def test_no_module_checks_the_class_of_a_component() -> None:
     """What others need to know of a component is a property of its contract, so that a new one is seen everywhere."""
     components = ("architectures", "bottlenecks", "corruptions", "likelihoods", "optimizers", "scaling")
     concrete = {name for room in components for name in importlib.import_module(f"isthmus.{room}").__all__}
@@ -138,7 +138,7 @@ def test_nothing_asks_for_a_component_by_its_class() -> None:
                 assert not asked or room(module) in components, f"{module}, line {node.lineno}: {asked}"
 
 
-def test_figures_measure_nothing() -> None:
+def test_figures_compute_no_metrics() -> None:
     """What a figure shows of a measurement is handed to it: of the rooms that measure, `plots` takes the classes of results alone."""
     allowed = {"latent_traversal"}  # which decodes: codes on the way between others
     for module in MODULES:
@@ -152,7 +152,7 @@ def test_figures_measure_nothing() -> None:
                     assert not named, f"{module}, line {node.lineno}: {named}"
 
 
-def test_what_is_looked_up_by_name_is_listed() -> None:
+def test_names_for_lookup_are_listed() -> None:
     """A module that is named in a string escapes the rule that nobody imports upward: faces do it, and one line of `results`."""
     late = {module for module in MODULES if any(call.endswith("import_module") for call, _ in called(module))}
     assert late == {"", "plots", "results"}
@@ -185,7 +185,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.thorough
-def test_training_asks_pytorch_for_no_compiler() -> None:
+def test_training_requires_no_compiler() -> None:
     """It takes longer to import than everything else together."""
     check = (
         "import sys, numpy, isthmus\n"
@@ -222,7 +222,7 @@ BANNED_MODULES = {"pickle", "joblib", "marshal", "shelve", "dill", "cloudpickle"
 
 
 @pytest.mark.promise(1)
-def test_nothing_loads_code_or_seeds_the_world() -> None:
+def test_no_module_executes_files_or_seeds_global_random_generators() -> None:
     for module, path in MODULES.items():
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         calls = [node for node in nodes if isinstance(node, ast.Call)]
@@ -262,14 +262,14 @@ def past(module: str, call: str) -> bool:
 
 
 @pytest.mark.promise(21)
-def test_what_is_shown_goes_through_the_module_that_makes_it_safe() -> None:
+def test_all_output_passes_through_the_escaping_modules() -> None:
     """Printing, figures, tables, pages and commands have a module each, which knows how strangers' names act there."""
     for module in MODULES:
         assert not [f"{module}, line {node.lineno}: {call}" for call, node in called(module) if past(module, call)]
 
 
 @pytest.mark.promise(21)
-def test_a_command_that_holds_a_name_is_quoted_by_the_one_function() -> None:
+def test_commands_with_names_are_quoted_by_one_function() -> None:
     verbs = "|".join(
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     )
@@ -282,7 +282,7 @@ def test_a_command_that_holds_a_name_is_quoted_by_the_one_function() -> None:
                 assert not found, f"{module}, line {node.lineno}: {text!r}"
 
 
-def test_a_lint_finds_what_it_looks_for() -> None:
+def test_each_check_finds_its_example() -> None:
     assert past("experiments.run_folder", "print")
     assert past("experiments.run_folder", "sys.stderr.write")
     assert past("plots.embeddings", "figure.savefig")
@@ -314,7 +314,7 @@ print(talked)
 
 
 @pytest.mark.promise(20)
-def test_importing_and_training_talk_to_nobody(tmp_path: Path) -> None:
+def test_importing_and_training_use_no_network(tmp_path: Path) -> None:
     command = [sys.executable, "-c", QUIET, tmp_path / "model.safetensors"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

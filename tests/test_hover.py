@@ -53,7 +53,7 @@ def test_the_hint_fits_its_panel() -> None:
 
 
 @pytest.mark.parametrize("X", [GREY, COLOR], ids=["grey", "color"])
-def test_every_point_shows_its_own_example_beside_its_reconstruction(X: Array) -> None:
+def test_every_point_shows_its_example_and_its_reconstruction(X: Array) -> None:
     ae = trained(X)
     tree = parsed(hover_map(ae, X, kind="latent"))
     pixels, back, seen = sheet(tree), ae.reconstruct(X).clip(0, 255), set()
@@ -73,7 +73,7 @@ def test_every_point_shows_its_own_example_beside_its_reconstruction(X: Array) -
     assert seen == set(range(30))
 
 
-def test_points_stand_where_their_codes_are() -> None:
+def test_points_are_at_the_positions_of_their_codes() -> None:
     ae = trained(GREY)
     codes = ae.transform(GREY)
     tree = parsed(hover_map(ae, GREY, kind="latent"))
@@ -86,7 +86,7 @@ def test_points_stand_where_their_codes_are() -> None:
         assert np.corrcoef(positions[:, axis], codes[:, axis])[0, 1] > 0.9999
 
 
-def test_it_runs_nothing_and_asks_nobody_and_says_what_it_is() -> None:
+def test_the_page_has_a_description_and_loads_nothing() -> None:
     labels = np.array(["<b>cat</b>", "dog & owl"])[np.arange(30) % 2]
     fragment = hover_map(trained(GREY), GREY, labels, kind="tsne")
     tree = parsed(fragment)
@@ -113,7 +113,7 @@ def test_two_maps_on_a_page_do_not_share_names_and_one_is_always_the_same() -> N
     assert not ids[0] & ids[1]
 
 
-def test_a_map_keeps_to_its_points_and_bytes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_keeps_its_limits_of_points_and_bytes_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = RNG.integers(0, 256, (650, 12, 12, 3)).astype(np.uint8)
     ae = trained(noise)
     monkeypatch.setattr(interactive, "BYTES", 250_000)
@@ -128,7 +128,7 @@ def test_a_map_keeps_to_its_points_and_bytes_and_says_so(monkeypatch: pytest.Mon
     assert hover_map(ae, noise, kind="latent", limit=9).count('class="p"') == 9
 
 
-def test_a_table_shows_the_numbers_that_are_furthest_from_their_mean() -> None:
+def test_rows_of_a_table_show_the_features_furthest_from_the_mean() -> None:
     wine = load_wine(as_frame=True)
     ae = trained(wine.data)
     tree = parsed(hover_map(ae, wine.data, wine.target, kind="latent"))
@@ -144,7 +144,7 @@ def test_a_table_shows_the_numbers_that_are_furthest_from_their_mean() -> None:
         assert lines == [f"{names[j]}: {values[index, j]:.4g} → {made[j]:.4g}" for j in top]
 
 
-def test_a_long_table_is_read_in_blocks_and_large_pictures_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_tables_are_read_in_blocks_and_large_images_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the table in double precision is eight times as large as a table of bytes."""
     long = np.random.default_rng(0).integers(0, 9, (60_000, 100)).astype(np.uint8)
     ae = trained(long[:300])
@@ -166,7 +166,7 @@ def test_labels_of_any_kind_are_shown(labels: Array) -> None:
     }
 
 
-def test_examples_in_one_place_and_large_pictures_are_drawn() -> None:
+def test_equal_codes_and_large_images_are_drawn() -> None:
     ae = trained(GREY)
     tree = parsed(hover_map(ae, GREY[:1].repeat(5, 0), kind="latent"))
     assert {dot.attrib["cx"] for dot in tree.iter("circle")} == {"300"}
@@ -175,7 +175,7 @@ def test_examples_in_one_place_and_large_pictures_are_drawn() -> None:
     assert {window.attrib["viewBox"].split(" ", 2)[2] for window in tree.findall(".//g/svg")} == {"33 32"}
 
 
-def test_another_kind_or_other_labels_are_one_sentence() -> None:
+def test_an_invalid_kind_or_labels_raise_one_sentence() -> None:
     with pytest.raises(RecordError, match="latent, tsne, umap"):
         hover_map(trained(GREY), GREY, kind="pca")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="one label for each"):

@@ -39,7 +39,7 @@ def listed(labels: np.ndarray | None) -> list[str] | None:
 @pytest.mark.promise(17)
 @pytest.mark.promise(27)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_hostile_folder_is_read_right_or_refused_in_a_sentence(case: Case, tmp_path: Path) -> None:
+def test_a_hostile_folder_is_read_correctly_or_refused_with_one_sentence(case: Case, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     path = case.make(folder) or folder
@@ -66,7 +66,7 @@ def test_a_hostile_folder_is_read_right_or_refused_in_a_sentence(case: Case, tmp
 
 @pytest.mark.promise(17)
 @pytest.mark.parametrize("skip", [False, True])
-def test_an_image_that_is_swapped_after_its_header_was_read_is_noticed(
+def test_an_image_replaced_after_its_header_was_read_is_detected(
     skip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree("a.png", "b.png", "c.png")(tmp_path)
@@ -117,7 +117,7 @@ except DataError:
 
 
 @pytest.mark.promise(17)
-def test_a_few_bytes_cannot_take_much_memory(tmp_path: Path) -> None:
+def test_a_small_file_cannot_take_much_memory(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_bytes(bomb())
     done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 64  # MiB
@@ -125,7 +125,7 @@ def test_a_few_bytes_cannot_take_much_memory(tmp_path: Path) -> None:
 
 @pytest.mark.promise(17)
 @pytest.mark.parametrize("fill", ["white page", "sky"])
-def test_an_image_of_one_color_is_in_proportion(fill: str, tmp_path: Path) -> None:
+def test_an_image_of_one_color_is_accepted(fill: str, tmp_path: Path) -> None:
     """A page that was scanned and is empty is a few hundred bytes for nine million pixels."""
     if fill == "sky":
         Image.new("RGB", (4000, 3000), (90, 130, 200)).save(tmp_path / "x.png")
@@ -135,7 +135,7 @@ def test_an_image_of_one_color_is_in_proportion(fill: str, tmp_path: Path) -> No
 
 
 @pytest.mark.promise(17)
-def test_paths_that_no_system_opens_are_a_bounded_sentence(tmp_path: Path) -> None:
+def test_paths_that_are_too_long_raise_one_bounded_sentence(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     before = os.getcwd()
@@ -156,9 +156,7 @@ def test_paths_that_no_system_opens_are_a_bounded_sentence(tmp_path: Path) -> No
 
 
 @pytest.mark.promise(17)
-def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_larger_than_memory_are_refused_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree("a.png", "b.png")(tmp_path)
     with pytest.raises(
         DataError, match=r"the 2 images .* need 2,6\d\d\.\d GiB, more than the memory of this machine; .*--resize"
@@ -167,7 +165,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(
 
 
 @pytest.mark.promise(17)
-def test_thousands_of_broken_images_are_one_bounded_sentence(tmp_path: Path) -> None:
+def test_thousands_of_damaged_images_give_one_bounded_sentence(tmp_path: Path) -> None:
     tree("a.png")(tmp_path)
     for number in range(300):
         (tmp_path / f"{'x' * 200}{number}.png").write_bytes(b"no")
@@ -177,7 +175,7 @@ def test_thousands_of_broken_images_are_one_bounded_sentence(tmp_path: Path) -> 
     assert len(note) < 1500
 
 
-def test_every_example_says_which_file_it_is_of(tmp_path: Path) -> None:
+def test_every_example_has_the_path_of_its_file(tmp_path: Path) -> None:
     tree("train/cat/a.png", "train/dog/b.png", "test/cat/c.png")(tmp_path)
     found = read(tmp_path)
     assert listed(found.ids) == ["train/cat/a.png", "train/dog/b.png"]
@@ -199,7 +197,7 @@ TINY = Autoencoder(Identity(2), architecture=MLP(4), epochs=1, random_state=0, d
 
 @pytest.mark.promise(27)
 @pytest.mark.parametrize("shape", [(6, 3, 8, 9), (6, 1, 8, 9), (6, 4, 8, 9), (6, 1, 5, 6, 7)])
-def test_channels_that_come_first_are_noticed_and_not_turned(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_channels_first_images_warn_and_are_not_transposed(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     X = rng.integers(0, 256, shape, np.uint8)
     with pytest.warns(IsthmusWarning, match=r"first, .*np\.moveaxis\(X, 1, -1\), examples of shape"):
         ae = clone(TINY).fit(X)
@@ -212,12 +210,12 @@ def test_channels_that_come_first_are_noticed_and_not_turned(shape: tuple[int, .
 
 
 @pytest.mark.parametrize("shape", [(6, 8, 9, 3), (6, 8, 9), (6, 3, 4, 4), (6, 2, 8, 9), (6, 30)])
-def test_other_shapes_are_no_channels_that_come_first(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_other_shapes_do_not_warn_about_channels(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     clone(TINY).fit(rng.integers(0, 256, shape, np.uint8))  # warnings are errors
 
 
 @pytest.mark.parametrize("kind", ["images", "table"])
-def test_examples_that_are_all_alike_are_said_to_be(kind: str, rng: np.random.Generator) -> None:
+def test_identical_examples_give_advice(kind: str, rng: np.random.Generator) -> None:
     X = np.full((30, 6, 5) if kind == "images" else (30, 4), 7, np.uint8 if kind == "images" else np.float64)
     found = isthmus.evaluate(clone(TINY).fit(X), X[:5], train=X[5:])
     assert [advice.rule for advice in found.advice] == ["all alike"]
@@ -230,7 +228,7 @@ def test_examples_that_are_all_alike_are_said_to_be(kind: str, rng: np.random.Ge
 
 
 @pytest.mark.promise(22)
-def test_thousands_of_arrays_are_one_bounded_sentence(tmp_path: Path) -> None:
+def test_thousands_of_arrays_give_one_bounded_sentence(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **{f"array {number}": np.zeros(1) for number in range(2000)})
     with pytest.raises(DataError, match=r"2,000 arrays: array 0, .*\.\.\.") as caught:
         read(tmp_path / "x.npz")
@@ -248,7 +246,7 @@ def run(*words: str, cwd: Path) -> str:
 
 @pytest.mark.promise(17)
 @pytest.mark.parametrize("ending", ["gif", "png", "webp", "tif"])
-def test_of_an_animation_that_is_cut_off_all_pages_are_read_or_none(ending: str, tmp_path: Path) -> None:
+def test_a_truncated_animation_is_read_completely_or_not_at_all(ending: str, tmp_path: Path) -> None:
     pages = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (8, 8), dtype=np.uint8)) for n in range(4)]
     path = tmp_path / f"x.{ending}"
     pages[0].save(path, save_all=True, append_images=pages[1:])
@@ -267,9 +265,7 @@ def test_of_an_animation_that_is_cut_off_all_pages_are_read_or_none(ending: str,
 
 @pytest.mark.promise(17)
 @pytest.mark.parametrize(("ending", "frames"), [("gif", 4), ("gif", 1), ("png", 4), ("webp", 4), ("tif", 4)])
-def test_the_first_page_of_a_file_that_is_cut_off_is_never_taken_in_silence(
-    ending: str, frames: int, tmp_path: Path
-) -> None:
+def test_the_first_page_of_a_truncated_file_is_read_with_a_note(ending: str, frames: int, tmp_path: Path) -> None:
     pages = [Image.fromarray(np.random.default_rng(n).integers(0, 256, (8, 8), dtype=np.uint8)) for n in range(frames)]
     path = tmp_path / f"x.{ending}"
     pages[0].save(path, save_all=True, append_images=pages[1:])
@@ -323,7 +319,7 @@ def bottle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_anomalies_held_out_are_no_part_of_the_validation_loss(bottle: Path) -> None:
+def test_held_out_anomalies_are_excluded_from_the_validation_loss(bottle: Path) -> None:
     good = [
         np.asarray(Image.open(bottle / f"data/test/good/{n}.png").resize((8, 8), Image.Resampling.BILINEAR))
         for n in range(40)
@@ -334,7 +330,7 @@ def test_anomalies_held_out_are_no_part_of_the_validation_loss(bottle: Path) -> 
 
 
 @pytest.mark.promise(25)
-def test_detection_looks_at_the_test_part_and_does_not_call_its_anomalies_normal(bottle: Path) -> None:
+def test_detection_uses_the_test_part_without_calibrating_on_its_anomalies(bottle: Path) -> None:
     out = run("detect", "r", "--data", "data", "--false-alarm-rate", "0.1", cwd=bottle)
     assert "its 46 examples are used, not the 40 of the training part" in out
     assert "40 held-out examples count as normal" in out
@@ -346,7 +342,7 @@ def test_detection_looks_at_the_test_part_and_does_not_call_its_anomalies_normal
     assert sum(row["verdict"] == "anomalous" for row in rows[:40]) < 10
 
 
-def test_a_comparison_says_what_was_understood_and_a_detector_how_many_it_takes(bottle: Path) -> None:
+def test_a_comparison_reports_how_data_were_read_and_a_detector_how_many_examples_it_requires(bottle: Path) -> None:
     said = run("compare", "r", "r", cwd=bottle)
     assert "test 46 (good, spot), 6 masks set aside" in said
     few = bottle / "few"
@@ -358,7 +354,7 @@ def test_a_comparison_says_what_was_understood_and_a_detector_how_many_it_takes(
 
 
 @pytest.mark.promise(27)
-def test_new_images_are_read_as_those_of_the_run(bottle: Path) -> None:
+def test_new_images_are_read_like_those_of_the_run(bottle: Path) -> None:
     gray = Image.open(bottle / "data/test/spot/0.png").convert("L")
     gray.save(bottle / "gray.png")
     for name, notes in {"data/test/spot/0.png": 1, "gray.png": 2}.items():
@@ -382,7 +378,7 @@ def _photo_and(other: str, folder: Path, count: int, values: int) -> None:
 
 @pytest.mark.promise(27)
 @pytest.mark.parametrize("other", [".png", ".tif", ".PNG"])
-def test_masks_of_the_same_name_beside_photographs_are_set_aside(other: str, tmp_path: Path) -> None:
+def test_masks_with_the_names_of_photographs_are_excluded(other: str, tmp_path: Path) -> None:
     _photo_and(other, tmp_path / "train/cat", 3, 4)
     _photo_and(other, tmp_path / "test/cat", 2, 4)
     found = read(tmp_path)
@@ -394,7 +390,7 @@ def test_masks_of_the_same_name_beside_photographs_are_set_aside(other: str, tmp
 
 
 @pytest.mark.promise(27)
-def test_one_image_under_two_endings_is_two_examples_and_is_said(tmp_path: Path) -> None:
+def test_one_image_with_two_file_extensions_is_two_examples_with_a_note(tmp_path: Path) -> None:
     _photo_and(".png", tmp_path / "copies", 3, 256)
     found = read(tmp_path / "copies")
     assert len(found.train) == 6
@@ -426,7 +422,7 @@ def test_one_image_under_two_endings_is_two_examples_and_is_said(tmp_path: Path)
         (["images", "cat"], ["cat", "images"], None),
     ],
 )
-def test_a_folder_that_holds_all_images_is_no_class(
+def test_one_folder_of_all_images_is_not_a_class(
     below: list[str], labels: list[str] | None, said: str | None, tmp_path: Path
 ) -> None:
     for name in below:
@@ -456,7 +452,7 @@ def _tell(folder: Path) -> Path:
 
 
 @pytest.mark.promise(27)
-def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path) -> None:
+def test_a_validation_part_is_used_for_the_validation_loss_and_the_test_part_for_evaluation(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for part, count in {"train/good": 30, "val/good": 7, "val/spot": 2, "test/good": 5}.items():
         (tmp_path / "data" / part).mkdir(parents=True)
@@ -493,7 +489,7 @@ def test_a_validation_part_is_watched_and_the_test_part_is_judged(tmp_path: Path
 
 
 @pytest.mark.promise(25)
-def test_validation_examples_that_are_trained_on_or_tested_too_are_left_out(rng: np.random.Generator) -> None:
+def test_validation_examples_that_are_training_or_test_examples_are_excluded(rng: np.random.Generator) -> None:
     X = rng.normal(size=(30, 4))
     dataset = Dataset("x", X[:20], X[20:25], validation=X[[3, 27, 21, 28]], validation_labels=np.array(list("abca")))
     part = split(dataset, "error")
@@ -511,9 +507,7 @@ def test_validation_examples_that_are_trained_on_or_tested_too_are_left_out(rng:
 
 
 @pytest.mark.promise(27)
-def test_a_validation_array_is_used_and_what_only_is_called_so_is_mentioned(
-    rng: np.random.Generator, tmp_path: Path
-) -> None:
+def test_a_validation_array_is_used_and_unused_arrays_are_reported(rng: np.random.Generator, tmp_path: Path) -> None:
     path, X = tmp_path / "x.npz", rng.normal(size=(20, 3))
     arrays = {"x_train": X[:9], "X_val": X[9:13], "y_val": np.arange(4), "x_test": X[13:]}
     np.savez(path, **arrays, valid=np.ones((9, 3)) > 0)
@@ -538,7 +532,7 @@ def test_a_validation_array_is_used_and_what_only_is_called_so_is_mentioned(
         assert f"({name})" in found.notes[0]
 
 
-def test_options_of_reading_stay_in_the_run(bottle: Path) -> None:
+def test_reading_options_are_stored_in_the_run(bottle: Path) -> None:
     (bottle / "some").mkdir()
     for number in range(12):
         Image.fromarray(np.full((4, 4), 20 * number, np.uint8)).save(bottle / f"some/{number}.png")

@@ -180,7 +180,7 @@ def some(total: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
+def test_an_exception_anywhere_leaves_the_old_or_the_new_state(name: str, tmp_path: Path) -> None:
     assert check(WAYS[name](tmp_path), some) >= SAMPLED
 
 
@@ -194,12 +194,12 @@ def test_an_exception_anywhere_leaves_what_was_or_what_is(name: str, tmp_path: P
         ("checkpoint", "replace_file"),
     ],
 )
-def test_an_exception_leaves_pytorch_in_the_mode_it_found(name: str, within: str, tmp_path: Path) -> None:
+def test_an_exception_restores_the_modes_of_pytorch(name: str, within: str, tmp_path: Path) -> None:
     """Lines of functions that change it: where gradients stay off, all later trainings learn nothing, in silence."""
     assert check(WAYS[name](tmp_path), lambda total: list(range(min(total, 60))), within=within) > 1
 
 
-def test_an_exception_leaves_as_many_threads_as_there_were() -> None:
+def test_an_exception_restores_the_number_of_threads() -> None:
     ae, before = tiny(epochs=1).fit(X), torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -230,7 +230,7 @@ USES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("use", USES)
-def test_it_learns_the_same_in_whatever_mode_the_caller_has(use: str, mode: str) -> None:
+def test_training_is_independent_of_the_modes_of_the_caller(use: str, mode: str) -> None:
     wanted = answers(USES[use]())
     with MODES[mode]():
         told = modes()
@@ -258,20 +258,20 @@ def test_between_reports_the_caller_has_its_own_mode(mode: str, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
-def test_an_exception_at_every_line_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
+def test_an_exception_at_every_line_leaves_the_old_or_the_new_state(name: str, tmp_path: Path) -> None:
     assert check(WAYS[name](tmp_path), lambda total: list(range(total))) > 100
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fit again", "partial_fit", "resume"])
-def test_an_exception_at_any_bytecode_leaves_what_was_or_what_is(name: str, tmp_path: Path) -> None:
+def test_an_exception_at_any_bytecode_leaves_the_old_or_the_new_state(name: str, tmp_path: Path) -> None:
     def every(total: int) -> list[int]:
         return [*range(0, total - 200, 7), *range(total - 200, total)]
 
     assert check(WAYS[name](tmp_path), every, opcodes=True) > 100
 
 
-def test_between_reports_it_is_as_far_as_training_came_and_after_an_error_what_it_was() -> None:
+def test_between_reports_the_model_is_usable_and_after_an_error_it_is_the_old_one() -> None:
     ae = tiny().fit(OTHER)
     before, seen = answers(ae), set[str]()
     total = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None)
@@ -316,7 +316,7 @@ print(hit)
 """
 
 
-def test_signals_at_any_time_leave_what_was_or_what_is() -> None:
+def test_signals_at_any_time_leave_the_old_or_the_new_state() -> None:
     program = SIGNALS.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -332,6 +332,6 @@ next(reports), next(reports)
 
 
 @pytest.mark.thorough
-def test_a_training_that_is_left_at_the_end_of_a_program_says_nothing() -> None:
+def test_an_unfinished_training_at_program_exit_prints_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

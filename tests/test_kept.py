@@ -40,7 +40,7 @@ def small(**choices: Any) -> Autoencoder:
     ["history_csv", "write_record", "run_report.evaluate_own_data", "printing.say_briefly", "run_report.write_page"],
 )
 @pytest.mark.parametrize("layerwise", [False, True])
-def test_a_run_is_kept_whatever_fails(
+def test_the_trained_model_is_saved_if_a_later_step_fails(
     part: str, layerwise: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, _, name = part.rpartition(".")
@@ -59,7 +59,7 @@ def test_a_run_is_kept_whatever_fails(
     np.testing.assert_array_equal(load(tmp_path / "run").encode(X), begun.ae.encode(X))
 
 
-def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_saved_if_event_files_cannot_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from isthmus.experiments import tensorboard
 
     about, close = run_record.RunInfo(tensorboard=True), tensorboard.EventWriter.close
@@ -76,14 +76,14 @@ def test_event_files_that_cannot_be_closed_cost_no_run(tmp_path: Path, monkeypat
     assert len(load(tmp_path / "run").history_) == 2
 
 
-def test_a_trial_of_a_sweep_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_of_a_sweep_is_saved_if_a_later_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.experiments.trial.evaluate", fails)
     with pytest.raises(BrokenError):
         sweep(small(), X, {"bottleneck__size": [2, 3]}, folder=tmp_path)
     assert load(tmp_path / "size-2").code_shape_ == (2,)
 
 
-def test_a_tutorial_is_kept_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tutorial_is_saved_if_a_later_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "tf-simple")
     monkeypatch.setitem(tutorial_metrics.METRICS, "loss per pixel", fails)
     with pytest.raises(BrokenError):

@@ -67,7 +67,7 @@ def views() -> dict[str, tuple[Array, Array]]:
 
 
 @pytest.mark.parametrize("view", ["", "_pca", "_raw"])
-def test_probes_score_what_others_score(view: str) -> None:
+def test_probes_agree_with_scikit_learn(view: str) -> None:
     train, test = views()[view]
     found = scores()
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-8)).fit(train, TRAIN_Y)
@@ -77,7 +77,7 @@ def test_probes_score_what_others_score(view: str) -> None:
     assert (found.n_fitted, found.n_scored, found.n_classes) == (300, 200, 3)
 
 
-def test_clusters_are_paired_with_classes_as_best_they_can_be() -> None:
+def test_clusters_are_assigned_to_classes_optimally() -> None:
     found, told = scores(), KMeans(3, n_init=20, random_state=3).fit_predict(AE.transform(X))
     best = max((np.array(order)[told] == Y).mean() for order in permutations(range(3)))
     assert found.kmeans_accuracy == pytest.approx(best, abs=0.02)
@@ -85,7 +85,7 @@ def test_clusters_are_paired_with_classes_as_best_they_can_be() -> None:
     assert found.ari == pytest.approx(adjusted_rand_score(Y, told), abs=0.03)
 
 
-def test_without_training_labels_no_example_is_told_by_itself() -> None:
+def test_without_training_labels_no_example_is_its_own_neighbor() -> None:
     known, alone = scores(), scores(train_labels=None)
     assert alone.n_fitted == 0
     assert "5-fold cross-validation" in alone.how()
@@ -95,7 +95,7 @@ def test_without_training_labels_no_example_is_told_by_itself() -> None:
     assert scores(noise, None).linear_probe == pytest.approx(1 / 3, abs=0.12)
 
 
-def test_labels_of_any_kind_say_the_same() -> None:
+def test_labels_of_any_type_give_the_same_scores() -> None:
     names = np.array(["cat", "dog", "owl"])
     plain = scores()
     assert scores(names[Y], names[TRAIN_Y]) == plain
@@ -120,7 +120,7 @@ def test_labels_change_nothing_but_the_scores_by_them() -> None:
     ],
     ids=["numbers", "one", "names"],
 )
-def test_labels_that_are_no_classes_are_left_out_with_a_reason(y: Array, reason: str) -> None:
+def test_unsuitable_labels_are_ignored_with_a_reason(y: Array, reason: str) -> None:
     result = evaluate(AE, X, y, train=TRAIN)
     assert result.labels is None
     assert reason in result.labels_missing
@@ -130,12 +130,12 @@ def test_labels_that_are_no_classes_are_left_out_with_a_reason(y: Array, reason:
     assert (none.labels, none.labels_missing) == (None, "")
 
 
-def test_training_labels_of_one_kind_tell_that_kind() -> None:
+def test_training_labels_of_one_class_predict_that_class() -> None:
     assert scores(train_labels=np.full(300, 1)).linear_probe == pytest.approx((Y == 1).mean())
     assert scores(train_labels=np.full(300, 7)).linear_probe == 0  # a label that no scored example has
 
 
-def test_no_more_examples_are_taken_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_the_stated_number_of_examples_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "FITTED", 120)
     monkeypatch.setattr(probes, "SCORED", 80)
     found = scores()

@@ -35,12 +35,14 @@ def test_sizes_are_read_as_people_write_them(said: Any, count: int) -> None:
 @pytest.mark.parametrize(
     "said", ["", "many", "-4GB", "0", "4 XB", "nan", "inf", "1e400", "9" * 40 + "TB", True, -1, 0.0]
 )
-def test_what_is_no_size_is_a_sentence(said: Any) -> None:
+def test_an_invalid_size_raises_one_sentence(said: Any) -> None:
     with pytest.raises(RecordError, match=r"invalid max_memory="):
         parse_size(said)
 
 
-def test_a_file_is_judged_by_what_was_given_and_a_person_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_limit_for_files_depends_on_their_size_and_for_users_on_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(memory_limit, "available_memory", lambda: 8.0 * GB)
     check_memory(GB // 3, "it", given=0)
     check_memory(5 * GB, "it", given=5 * 10**6)
@@ -106,7 +108,7 @@ def test_a_control_group_counts(kind: str, tmp_path: Path, monkeypatch: pytest.M
     assert available_memory() == 150_000_000
 
 
-def test_where_nothing_is_known_nothing_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_known_memory_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_of_machine", "_of_groups", "_of_process"):
         monkeypatch.setattr(memory_limit, name, lambda: iter(()))
     assert available_memory() == float("inf")

@@ -37,7 +37,7 @@ def test_any_rows_of_any_part_of_a_map(data: st.DataObject, tmp_path_factory: py
 
 
 @pytest.mark.parametrize("kind", ["array", "written", "private", "backwards", "columns", "nameless", "empty"])
-def test_what_is_not_a_file_of_whole_rows_is_read_as_an_array(kind: str, tmp_path: Path) -> None:
+def test_maps_that_are_not_files_of_whole_rows_are_read_as_arrays(kind: str, tmp_path: Path) -> None:
     values, positions = np.arange(60.0).reshape(20, 3), np.array([3, 3, 19, 0])
     if kind == "nameless":
         with tempfile.TemporaryFile() as file:
@@ -66,14 +66,14 @@ def test_another_file_of_that_name_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise(18)
-def test_a_file_that_is_cut_while_it_is_read_is_an_error_and_no_signal(tmp_path: Path) -> None:
+def test_a_file_truncated_while_it_is_read_raises_an_error(tmp_path: Path) -> None:
     rows = Rows(mapped(tmp_path / "x.npy", np.arange(60_000.0).reshape(20_000, 3)))
     os.truncate(tmp_path / "x.npy", 4096)
     with pytest.raises(DataError, match=r"x\.npy was cut while it was read: row 19999"):
         rows(np.array([0, 19_999]))
 
 
-def test_nothing_stays_open(tmp_path: Path) -> None:
+def test_no_file_stays_open(tmp_path: Path) -> None:
     held, before = mapped(tmp_path / "x.npy", np.zeros((20, 3))), len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         Rows(held)(np.array([1]))

@@ -46,7 +46,7 @@ def test_bernoulli_is_a_mass() -> None:
 
 
 @pytest.mark.parametrize("numbers", [1, 101, 784, 12_544, 100 * 199])
-def test_bernoulli_takes_examples_of_any_number_of_numbers(numbers: int) -> None:
+def test_bernoulli_accepts_examples_of_any_size(numbers: int) -> None:
     """Sigmoids are multiplied in runs, whose products have to stay within what a float holds."""
     y, x = torch.randn(3, numbers, generator=generator()), torch.rand(3, numbers, generator=generator(1))
     expected = torch.nn.functional.binary_cross_entropy_with_logits(y.double(), x.double(), reduction="none").sum(1)
@@ -82,7 +82,7 @@ def test_a_learned_scale_is_the_root_of_the_mean_squared_error_from_the_first_st
     )
 
 
-def test_a_learned_scale_is_that_of_what_was_observed() -> None:
+def test_a_learned_scale_is_computed_from_observed_values() -> None:
     likelihood, variables = Normal("learned"), Normal("learned").variables()
     x = torch.tensor([[3.0, 100.0], [100.0, 4.0], [100.0, 100.0]])
     observed = torch.tensor([[True, False], [False, True], [False, False]])
@@ -164,7 +164,7 @@ def test_entries_follow_what_is_assigned_to_them_as_a_running_mean() -> None:
     assert 0 < counts.min() < 0.2 < counts.max()
 
 
-def test_bottlenecks_report_what_they_say() -> None:
+def test_bottlenecks_report_their_statistics() -> None:
     """The share of numbers that are active, the perplexity of entries, nats to the prior."""
     h = torch.randn(40, 3, generator=generator())
     assert L1(3).deterministic(h, Variables()).stats["active"].item() == pytest.approx((h > 0).float().mean().item())
@@ -179,7 +179,7 @@ def test_bottlenecks_report_what_they_say() -> None:
     assert code.stats["kl"].item() == pytest.approx(2 * code.penalty.mean().item())
 
 
-def test_dead_entries_begin_again_at_the_data() -> None:
+def test_dead_codebook_entries_restart_at_examples() -> None:
     vq = VectorQuantized(2, codebook_size=5)
     variables = vq.variables(generator())
     variables["codebook"].fill_(1e6)
@@ -189,7 +189,7 @@ def test_dead_entries_begin_again_at_the_data() -> None:
     assert variables["codebook"].abs().max() < 10
 
 
-def test_noise_has_the_moments_it_claims() -> None:
+def test_gaussian_noise_has_the_stated_mean_and_variance() -> None:
     x = torch.full((MANY, 1), 0.5)
     corrupted = GaussianNoise(0.3)(x, generator())
     assert corrupted.mean().item() == pytest.approx(0.5, abs=0.004)
@@ -199,13 +199,13 @@ def test_noise_has_the_moments_it_claims() -> None:
     torch.testing.assert_close(clipped, GaussianNoise(0.5)(x, generator()).clamp(0, 1))
 
 
-def test_clipped_noise_of_a_half_spoils_mnist_as_much_as_is_known(mnist: data.Dataset) -> None:
+def test_clipped_noise_of_std_one_half_has_the_known_mse_on_mnist(mnist: data.Dataset) -> None:
     assert mnist.test is not None
     x = torch.from_numpy(mnist.test / 255).float()
     assert (GaussianNoise(0.5, clip=True)(x, generator()) - x).square().mean().item() == pytest.approx(0.1156, abs=2e-4)
 
 
-def test_masks_and_salt_and_pepper_have_the_rates_they_claim() -> None:
+def test_masking_and_salt_and_pepper_have_the_stated_rates() -> None:
     x = torch.full((MANY, 1), 0.5)
     assert (Masking(0.3, value=0.1)(x, generator()) == 0.1).float().mean().item() == pytest.approx(0.3, abs=0.005)
     corrupted = SaltAndPepper(0.4)(x, generator())
@@ -214,7 +214,7 @@ def test_masks_and_salt_and_pepper_have_the_rates_they_claim() -> None:
 
 
 @pytest.mark.parametrize("share", [1 / 3, 1 / 4])
-def test_occlusion_shows_just_the_share_given(share: float) -> None:
+def test_occlusion_shows_the_stated_fraction(share: float) -> None:
     x = torch.ones(200, 24, 12)
     top, left = Occlusion(share)(x, generator()), Occlusion(share, keep="left")(x, generator())
     assert top[:, : round(24 * share)].all()
@@ -227,7 +227,7 @@ def test_occlusion_shows_just_the_share_given(share: float) -> None:
 
 
 @pytest.mark.parametrize("keep", ["window", "around"])
-def test_every_place_of_a_window_is_as_likely(keep: Literal["window", "around"]) -> None:
+def test_every_position_of_a_window_is_equally_likely(keep: Literal["window", "around"]) -> None:
     """A quarter of 8 x 6 is a block of 4 x 3, at one of 5 x 4 places; none of the 20 is favored."""
     x = torch.ones(20_000, 8, 6, 2)
     seen = Occlusion(1 / 4 if keep == "window" else 3 / 4, keep=keep)(x, generator())[..., 0].bool()
@@ -240,7 +240,7 @@ def test_every_place_of_a_window_is_as_likely(keep: Literal["window", "around"])
     assert scipy.stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_of_a_row_the_beginning_is_shown_whichever_side_is_asked_for() -> None:
+def test_occlusion_of_a_table_row_shows_its_first_columns() -> None:
     x = torch.arange(1.0, 13.0).expand(3, 12)
     for keep in ("top", "left"):
         assert Occlusion(1 / 4, keep=keep, value=-1.0)(x, generator()).tolist() == [[1, 2, 3] + 9 * [-1]] * 3
@@ -261,7 +261,7 @@ def test_adadelta_is_zeilers() -> None:
     np.testing.assert_allclose(weight.detach().numpy(), w, rtol=1e-10)
 
 
-def test_per_says_what_the_gradient_is_counted_per(digits: data.Dataset) -> None:
+def test_loss_reduction_sets_the_unit_of_the_gradient(digits: data.Dataset) -> None:
     X = digits.train[:32]
 
     def weights(lr: float, per: str) -> np.ndarray:
@@ -293,7 +293,7 @@ def test_one_cycle_peaks_after_its_warmup() -> None:
     code=st.sampled_from(["vector", "map"]),
 )
 @settings(max_examples=60, deadline=None)
-def test_pictures_of_any_size_come_back(
+def test_images_of_any_size_round_trip(
     sides: list[int], colors: int, kernel: int, stages: int, down: str, up: str, code: str
 ) -> None:
     shape = (*sides, colors)
@@ -304,7 +304,7 @@ def test_pictures_of_any_size_come_back(
 
 
 @pytest.mark.parametrize("shape", [(17,), (6, 5, 4, 2)])
-def test_lines_and_volumes_come_back(shape: tuple[int, ...]) -> None:
+def test_sequences_and_volumes_round_trip(shape: tuple[int, ...]) -> None:
     pair = Conv((4, 6)).build(shape, 6, 3, generator())
     assert pair.decoder(pair.encoder(torch.rand(2, *shape))[:, :3]).shape == (2, *shape)
 
@@ -313,7 +313,7 @@ VARIANCES = [("glorot", 2 / 500), ("he", 2 / 300), ("lecun", 1 / 300), ("normal"
 
 
 @pytest.mark.parametrize(("scheme", "variance"), VARIANCES)
-def test_weights_have_the_variance_they_claim(scheme: str, variance: float) -> None:
+def test_initial_weights_have_the_stated_variance(scheme: str, variance: float) -> None:
     layer = MLP((), initialization=scheme).build((300,), 200, 200, generator()).encoder[1]
     assert layer.weight.std().item() == pytest.approx(math.sqrt(variance), rel=0.02)
     assert not layer.bias.any()
@@ -335,7 +335,7 @@ def test_early_stopping_keeps_the_best_weights(digits: data.Dataset) -> None:
     assert -ae.score(digits.test) == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_types_and_homes_of_the_same_numbers_train_alike(
+def test_equal_values_in_other_dtypes_and_containers_train_identically(
     digits: data.Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     X = (digits.train[:200] * 255).astype(np.uint8)
@@ -349,7 +349,7 @@ def test_types_and_homes_of_the_same_numbers_train_alike(
         np.testing.assert_array_equal(codes[0], other)
 
 
-def test_partial_fit_and_warm_start_go_on(digits: data.Dataset) -> None:
+def test_partial_fit_and_warm_start_continue_training(digits: data.Dataset) -> None:
     ae = Autoencoder(epochs=1, warm_start=True, random_state=0)
     scores = []
     for _ in range(4):
@@ -379,7 +379,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize(("text", "value"), TYPED.items(), ids=TYPED)
-def test_what_a_person_types_becomes_a_value(text: str, value: object) -> None:
+def test_typed_text_becomes_a_value(text: str, value: object) -> None:
     assert parse(text) == value
 
 
@@ -416,7 +416,7 @@ def test_our_optimizers_step_as_pytorchs_do(ours: Optimizer, theirs: Callable[..
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
-def test_rmsprop_keeps_no_denormal_numbers() -> None:
+def test_rmsprop_state_has_no_denormal_values() -> None:
     """Their roots take thirty times as long; a pixel that is never lit has gradients that shrink without end."""
     weight = nn.Parameter(torch.zeros(3))
     optimizer = RMSprop(1e-3).build([weight])
@@ -428,7 +428,7 @@ def test_rmsprop_keeps_no_denormal_numbers() -> None:
 
 
 @pytest.mark.parametrize("numbers", [1, 2, 97, 101, 202])
-def test_cross_entropy_is_pytorchs_however_many_numbers_there_are(numbers: int) -> None:
+def test_cross_entropy_equals_that_of_pytorch_for_every_size(numbers: int) -> None:
     """Also of a prime number of them, whose sigmoids cannot be multiplied in runs."""
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(5, numbers, generator=generator, dtype=torch.float64) * 4

@@ -48,7 +48,7 @@ def test_no_prediction_beats_the_entropy(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 @pytest.mark.parametrize("shape", [(12,), (3, 4)])
-def test_what_pca_leaves_is_the_sum_of_the_small_singular_values(
+def test_the_error_of_pca_is_the_sum_of_the_small_squared_singular_values(
     shape: tuple[int, ...], offset: float, rng: np.random.Generator
 ) -> None:
     X = (rng.normal(size=(300, 12)) * np.arange(1, 13) + offset).reshape(300, *shape)
@@ -85,7 +85,7 @@ def windowed_similarity(x: NDArray[Any], y: NDArray[Any], span: float) -> float:
 
 
 @pytest.mark.parametrize("shape", [(3, 28, 28), (2, 11, 14), (2, 13, 12, 3)], ids=str)
-def test_structural_similarity_is_the_papers(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_ssim_equals_the_formula_of_the_paper(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     x = rng.random(shape) * 255
     y = (x + rng.normal(size=shape) * 40).clip(0, 255)
     ours = structural_similarities(torch.from_numpy(x), torch.from_numpy(y), 255.0).numpy()
@@ -95,7 +95,7 @@ def test_structural_similarity_is_the_papers(shape: tuple[int, ...], rng: np.ran
     assert structural_similarities(torch.from_numpy(x), torch.from_numpy(x), 255.0).numpy() == pytest.approx(1)
 
 
-def test_structural_similarity_is_that_of_scikit_image(rng: np.random.Generator) -> None:
+def test_ssim_equals_that_of_scikit_image(rng: np.random.Generator) -> None:
     theirs = pytest.importorskip("skimage.metrics").structural_similarity
     x = rng.random((2, 20, 17, 3))
     y = x**2

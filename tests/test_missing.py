@@ -60,7 +60,7 @@ LIKELIHOODS = [*(getattr(likelihoods, name)() for name in likelihoods.__all__), 
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
-def test_missing_numbers_cost_nothing_and_move_nothing(likelihood: Likelihood) -> None:
+def test_missing_values_have_no_loss_and_no_gradient(likelihood: Likelihood) -> None:
     rng = torch.Generator().manual_seed(0)
     y, x = torch.randn(4, 3, 5, generator=rng, dtype=torch.float64), torch.rand(4, 3, 5, generator=rng).double()
     observed = torch.rand(4, 3, 5, generator=rng) < 0.6
@@ -87,7 +87,7 @@ def test_missing_numbers_cost_nothing_and_move_nothing(likelihood: Likelihood) -
     [(Bernoulli(), MLP((8,))), (Normal("learned"), MLP((8,))), (Normal(), Conv((4,)))],
     ids=repr,
 )
-def test_where_nothing_is_missing_nothing_changes(likelihood: Likelihood, architecture: Any) -> None:
+def test_without_missing_values_results_are_unchanged(likelihood: Likelihood, architecture: Any) -> None:
     X = np.random.default_rng(0).random((40, 6, 5), np.float32)
     choices = {"likelihood": likelihood, "architecture": architecture, "scaling": NoScaling(), "corruption": Clean()}
     one, two = (quick(Gaussian(2), missing=missing, **choices).fit(X) for missing in ("error", "allow"))
@@ -97,12 +97,12 @@ def test_where_nothing_is_missing_nothing_changes(likelihood: Likelihood, archit
     np.testing.assert_allclose(one.score_samples(X), two.score_samples(X), rtol=1e-6)
 
 
-def test_who_is_not_fitted_cannot_complete() -> None:
+def test_imputation_requires_a_fitted_autoencoder() -> None:
     with pytest.raises(NotFittedError):
         Autoencoder(missing="allow").impute(np.ones((3, 2)))
 
 
-def test_nothing_is_asked_of_data_without_missing_numbers(table: np.ndarray) -> None:
+def test_the_likelihood_gets_no_mask_without_missing_values(table: np.ndarray) -> None:
     """The likelihood of an autoencoder that refuses NaN is not told what was observed: one of the user's need not know."""
     seen = []
 
@@ -121,7 +121,7 @@ def low_rank(n: int = 400) -> np.ndarray:
 
 
 @pytest.mark.thorough
-def test_a_linear_autoencoder_completes_what_is_of_low_rank() -> None:
+def test_a_linear_autoencoder_imputes_low_rank_data() -> None:
     X = low_rank()
     given = X.copy()
     given[np.arange(400), np.random.default_rng(0).integers(0, 12, 400)] = np.nan
@@ -135,7 +135,7 @@ def test_a_linear_autoencoder_completes_what_is_of_low_rank() -> None:
     assert np.sqrt(np.square(filled[gone]).mean()) > 0.9
 
 
-def test_the_default_completes_better_than_the_mean_and_hides_to_learn_it() -> None:
+def test_the_default_imputes_better_than_the_mean_and_masks_in_training() -> None:
     X = low_rank(300)
     given = holes(X, 0.3)
     ae = Autoencoder(missing="allow", random_state=0, epochs=30).fit(given[:200])
@@ -147,7 +147,7 @@ def test_the_default_completes_better_than_the_mean_and_hides_to_learn_it() -> N
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
-def test_what_was_observed_comes_back_to_the_last_bit(kind: Any, fitted: Autoencoder, table: np.ndarray) -> None:
+def test_observed_values_are_returned_bit_identically(kind: Any, fitted: Autoencoder, table: np.ndarray) -> None:
     X = table.astype(kind)
     X[0, 0] = -0.0
     kept = X.copy()
@@ -163,7 +163,7 @@ def test_what_was_observed_comes_back_to_the_last_bit(kind: Any, fitted: Autoenc
     assert fitted.impute(np.arange(10).reshape(2, 5)).tolist() == np.arange(10).reshape(2, 5).tolist()
 
 
-def test_data_frames_come_back_as_they_were(table: np.ndarray) -> None:
+def test_data_frames_are_returned_with_index_and_columns(table: np.ndarray) -> None:
     frame = pd.DataFrame(table, columns=list("abcde"), index=[f"row {i % 50}" for i in range(60)])
     frame["a"] = np.arange(60, dtype=np.int16)
     frame["b"] = pd.array([None, *range(59)], dtype="Int64")
@@ -188,7 +188,7 @@ def test_data_frames_come_back_as_they_were(table: np.ndarray) -> None:
     assert names.notna().all().all()
 
 
-def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, table: np.ndarray) -> None:
+def test_nan_is_allowed_on_request_and_infinity_never(fitted: Autoencoder, table: np.ndarray) -> None:
     where = r"row \d+, column \d"
     with pytest.raises(DataError, match=rf"NaN: {where}; impute it, drop the row, or pass missing='allow'$"):
         quick(missing="error").fit(table)
@@ -219,7 +219,7 @@ def test_what_is_missing_is_a_choice_and_infinity_is_not(fitted: Autoencoder, ta
         quick(missing="drop").fit(table)
 
 
-def test_a_column_of_which_nothing_is_known_is_named(table: np.ndarray) -> None:
+def test_a_column_without_any_value_is_named(table: np.ndarray) -> None:
     X = table.copy()
     X[:, 3] = np.nan
     with pytest.raises(DataError, match=r"^column 3 of X is missing in every row: drop it$"):
@@ -232,7 +232,7 @@ def test_a_column_of_which_nothing_is_known_is_named(table: np.ndarray) -> None:
         quick().fit(pictures)
 
 
-def test_a_row_of_which_nothing_is_known_is_what_is_made_of_the_mean(fitted: Autoencoder, table: np.ndarray) -> None:
+def test_a_row_without_any_value_is_imputed_from_the_mean(fitted: Autoencoder, table: np.ndarray) -> None:
     nothing, middle = np.full((1, 5), np.nan, np.float32), np.nanmean(table, axis=0, keepdims=True)
     assert fitted.score_samples(nothing)[0] == 0
     assert np.isnan(fitted.reconstruction_error(nothing)).all()
@@ -246,7 +246,7 @@ def test_a_row_of_which_nothing_is_known_is_what_is_made_of_the_mean(fitted: Aut
     assert np.isfinite(quick().fit(X).score_samples(X)).all()
 
 
-def test_scores_and_errors_are_of_what_was_observed(table: np.ndarray) -> None:
+def test_scores_and_errors_use_observed_values_only(table: np.ndarray) -> None:
     ae = quick(Identity(2), likelihood=Normal(0.7)).fit(table)
     there, back = ~np.isnan(table), ae.reconstruct(table)
     middle, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
@@ -259,7 +259,7 @@ def test_scores_and_errors_are_of_what_was_observed(table: np.ndarray) -> None:
     np.testing.assert_allclose(ae.reconstruction_error(table), np.nanmean(errors, axis=1), rtol=1e-6)
 
 
-def test_hidden_and_missing_numbers_look_the_same(fitted: Autoencoder, table: np.ndarray) -> None:
+def test_masked_and_missing_values_have_the_same_input(fitted: Autoencoder, table: np.ndarray) -> None:
     x = fitted.model_.normalize(torch.from_numpy(np.nan_to_num(table)))
     corrupted = Masking(0.4, value="missing")(x, torch.Generator().manual_seed(0))
     given = np.where(corrupted.isnan(), np.nan, np.nan_to_num(table)).astype(np.float32)
@@ -270,7 +270,7 @@ def test_hidden_and_missing_numbers_look_the_same(fitted: Autoencoder, table: np
 
 @pytest.mark.parametrize("name", corruptions.__all__)
 @pytest.mark.parametrize("fixed", [False, True])
-def test_every_corruption_bears_missing_numbers(name: str, fixed: bool, table: np.ndarray) -> None:
+def test_every_corruption_accepts_missing_values(name: str, fixed: bool, table: np.ndarray) -> None:
     ae = quick(VectorQuantized(2, codebook_size=4), corruption=getattr(corruptions, name)(fixed=fixed), epochs=1).fit(
         table
     )
@@ -278,7 +278,7 @@ def test_every_corruption_bears_missing_numbers(name: str, fixed: bool, table: n
 
 
 @pytest.mark.parametrize("seen", [np.random.default_rng(3).normal(40, 9, (50, 4)), np.full((50, 4), 7.0)])
-def test_scaling_looks_at_what_was_observed(seen: np.ndarray) -> None:
+def test_scaling_uses_observed_values_only(seen: np.ndarray) -> None:
     X = holes(seen, 0.4)
     for found, middle, spread in (
         (Standard().fit(X), np.nanmean(X, axis=0), np.nanstd(X, axis=0)),
@@ -294,7 +294,7 @@ def test_scaling_looks_at_what_was_observed(seen: np.ndarray) -> None:
     assert range_of(DataStatistics(X))[:2] == (np.nanmin(X), np.nanmax(X))
 
 
-def test_what_is_chosen_is_chosen_by_what_was_observed() -> None:
+def test_automatic_choices_use_observed_values_only() -> None:
     rng = np.random.default_rng(0)
     pictures = holes(rng.integers(0, 256, (30, 4, 4)).astype(np.float32), 0.2)
     pictures[0, 0, :2] = 0, 255
@@ -328,19 +328,19 @@ CHECKS = [
     ids=[f"{ae.precision}-{getattr(check, 'func', check).__name__}" for ae, check in CHECKS],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-def test_scikit_learns_checks_where_numbers_may_be_missing(estimator: Autoencoder, check: Any) -> None:
+def test_scikit_learns_checks_with_missing_values(estimator: Autoencoder, check: Any) -> None:
     assert estimator.__sklearn_tags__().input_tags.allow_nan
     check(estimator)
 
 
-def test_a_map_of_a_file_with_missing_numbers_trains_to_the_same_bits(table: np.ndarray, tmp_path: Path) -> None:
+def test_a_memory_map_with_missing_values_trains_bit_identically(table: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", table)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     held, from_file = (quick(Gaussian(2), corruption=GaussianNoise(0.1)).fit(X) for X in (table, mapped))
     np.testing.assert_array_equal(held.impute(table), from_file.impute(mapped))
 
 
-def test_training_that_was_cut_off_goes_on_to_the_same_bits(table: np.ndarray, tmp_path: Path) -> None:
+def test_interrupted_training_with_missing_values_resumes_bit_identically(table: np.ndarray, tmp_path: Path) -> None:
     whole = quick(Gaussian(2), early_stopping=True, epochs=4)
     for report in whole.iter_fit(table, every=1):
         if report.step == 7:
@@ -355,7 +355,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_bits(table: np.ndarray, t
         load(tmp_path / "c").resume(moved)
 
 
-def test_the_model_file_holds_the_fill_and_is_read_with_suspicion(fitted: Autoencoder, tmp_path: Path) -> None:
+def test_the_fill_values_in_a_model_file_are_checked(fitted: Autoencoder, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     fitted.save(path)
     X = np.full((3, 5), np.nan, np.float32)
@@ -384,7 +384,7 @@ def test_the_model_file_holds_the_fill_and_is_read_with_suspicion(fitted: Autoen
     assert "format 2 has no parameter missing" in refused(path)
 
 
-def test_every_question_is_answered_where_numbers_are_missing(
+def test_evaluation_comparison_sweep_and_detection_accept_missing_values(
     fitted: Autoencoder, table: np.ndarray, tmp_path: Path
 ) -> None:
     figures = evaluate(fitted, table, train=table)
@@ -413,7 +413,7 @@ def test_every_question_is_answered_where_numbers_are_missing(
     assert not list(tmp_path.iterdir())
 
 
-def test_figures_are_of_the_columns_that_were_fitted() -> None:
+def test_evaluation_checks_the_fitted_columns() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
     ae = quick(Identity(2)).fit(frame)
     assert evaluate(ae, frame).errors.mse > 0
@@ -424,7 +424,7 @@ def test_figures_are_of_the_columns_that_were_fitted() -> None:
         evaluate(ae, frame[list("cba")])
 
 
-def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoencoder) -> None:
+def test_baselines_receive_the_mean_for_missing_values(fitted: Autoencoder) -> None:
     X = np.random.default_rng(2).normal(5, 3, (400, 5)).astype(np.float32)
     ae = quick(Identity(3), corruption=Masking(0.3, value="missing")).fit(X)
     found = robustness(ae, X, train=X, levels=[0.5], baselines=["training mean"])
@@ -433,12 +433,12 @@ def test_the_mean_stands_for_what_is_missing_where_no_net_is_asked(fitted: Autoe
     assert here["identity"].error == pytest.approx(0.5 * here["training mean"].error, rel=0.05)
 
 
-def test_errors_of_which_none_is_known_are_all_as_likely() -> None:
+def test_error_densities_without_known_errors_are_finite() -> None:
     density = ErrorDensity.fit(np.full(3, np.nan), 5)
     assert np.isfinite(density.nll(np.array([np.nan, 0.5, 2.0]))).all()
 
 
-def test_the_command_line_trains_on_a_table_with_gaps_and_completes_it(tmp_path: Path) -> None:
+def test_the_command_line_trains_on_missing_values_and_imputes_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(1e5, 3, (50, 2)) @ rng.normal(size=(2, 4))
     rows = [[*map(repr, row), ["oak", "elm"][i % 2]] for i, row in enumerate(values.tolist())]

@@ -65,7 +65,7 @@ def test_the_loss_is_likelihood_plus_penalty_with_the_clean_example_as_target() 
     torch.testing.assert_close(losses.total, losses.nll + losses.penalty)
 
 
-def test_units_go_in_and_come_out() -> None:
+def test_inputs_and_outputs_are_in_data_units() -> None:
     net = model(Identity(2), Normal(), scale=4.0)
     raw = torch.tensor([30.0, 34.0], dtype=torch.float64)
     assert net.normalize(raw).tolist() == [0, 1]
@@ -73,7 +73,7 @@ def test_units_go_in_and_come_out() -> None:
     assert net.normalize(torch.tensor([38], dtype=torch.uint8)).tolist() == [2]
 
 
-def test_the_point_code_draws_nothing_and_training_draws_from_its_generator_alone() -> None:
+def test_the_deterministic_code_draws_nothing_and_training_uses_its_own_generator() -> None:
     net = model(Gaussian(3), Normal())
     x = torch.rand(7, 4, 6, generator=generator(1), dtype=torch.float64)
     before = torch.get_rng_state()

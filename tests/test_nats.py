@@ -47,7 +47,7 @@ def errors(ae: Autoencoder, X: np.ndarray) -> float:
     return float(np.sqrt(np.nanmean(squares)))
 
 
-def test_layers_learn_one_by_one_where_numbers_are_missing() -> None:
+def test_layerwise_training_accepts_missing_values() -> None:
     """The first restores the numbers observed alone; of what hides more for a layer above, nothing is left that is no number."""
     X = plane(400)
     X[np.arange(400), np.arange(400) % 6] = np.nan
@@ -77,7 +77,7 @@ def test_the_learned_scale_is_that_of_the_errors_after_ten_epochs(way: str) -> N
     assert errors(ae, X) / bound < learned(ae) < errors(ae, X) * bound
 
 
-def test_a_file_of_an_older_version_answers_as_it_did_and_learns_the_new_way(tmp_path: Path) -> None:
+def test_a_model_of_an_older_version_gives_the_same_results_and_can_be_trained(tmp_path: Path) -> None:
     """Its scale was a parameter; tests of storage show that an interrupted round goes on with that."""
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
     for number in (1, 2, 3):
@@ -109,7 +109,7 @@ def test_a_score_is_the_logarithm_of_the_density_of_the_data(scaling: Any, missi
     np.testing.assert_allclose(ae.score_samples(X), np.nansum(expected, 1), rtol=1e-9, atol=1e-9)
 
 
-def test_one_net_behind_two_scalings_has_one_score() -> None:
+def test_scores_of_one_network_are_equal_for_two_scalings() -> None:
     X = plane(200) * UNITS + 3
     one = quick(scaling=Standard(per="all"), likelihood=Normal(0.3), precision="float64").fit(X)
     (a, s), start = (float(side) for side in (one.model_.shift, one.model_.scale)), MinMax(per="all").fit(X)
@@ -126,7 +126,7 @@ def test_one_net_behind_two_scalings_has_one_score() -> None:
     np.testing.assert_allclose(other.score_samples(X), one.score_samples(X), rtol=1e-9)
 
 
-def test_a_grid_search_over_scalings_compares_what_compares() -> None:
+def test_grid_search_over_scalings_uses_comparable_scores() -> None:
     X = plane(400, noise=0.5) * 100 + 1000
     scalings = [Standard(), Standard(per="all"), MinMax(), MinMax(per="feature")]
     found = GridSearchCV(
@@ -140,9 +140,7 @@ def test_a_grid_search_over_scalings_compares_what_compares() -> None:
 
 
 @pytest.mark.parametrize("layerwise", [False, True])
-def test_what_the_scaling_adds_is_a_constant_that_moves_no_weight(
-    layerwise: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_log_determinant_of_the_scaling_changes_no_weight(layerwise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """And golden curves of a normal likelihood by that alone."""
     X, net = plane(200) * UNITS, {"architecture": MLP((4,)), "early_stopping": True}
     ae, other = quick(Identity(2), **net), quick(Identity(2), **net)
@@ -165,7 +163,7 @@ def test_what_the_scaling_adds_is_a_constant_that_moves_no_weight(
         assert torch.equal(weight, other.model_.state_dict()[name])
 
 
-def test_a_mass_knows_no_units() -> None:
+def test_probabilities_have_no_scaling_term() -> None:
     X = (plane(50) > 0) * 255.0
     ae = quick(likelihood=Bernoulli(), scaling=MinMax(), precision="float64", epochs=1).fit(X)
     made = ae.reconstruct(X) / 255
@@ -173,7 +171,7 @@ def test_a_mass_knows_no_units() -> None:
     np.testing.assert_allclose(ae.score_samples(X), expected, rtol=1e-9)
 
 
-def test_a_constant_column_adds_nothing_whatever_it_is() -> None:
+def test_a_constant_column_adds_no_nats() -> None:
     X = plane(100)
     scores = [
         quick(Identity(2), epochs=1)
@@ -185,7 +183,7 @@ def test_a_constant_column_adds_nothing_whatever_it_is() -> None:
     np.testing.assert_allclose(scores[2], scores[0], rtol=1e-6)
 
 
-def test_what_a_detector_says_by_nats_depends_on_no_unit_where_numbers_are_missing() -> None:
+def test_detector_scores_in_nats_are_independent_of_units_with_missing_values() -> None:
     X = plane(200)
     X[np.arange(200), np.arange(200) % 7 % 6] = np.nan
     ae = quick(missing="allow", epochs=2)
@@ -197,7 +195,7 @@ def test_what_a_detector_says_by_nats_depends_on_no_unit_where_numbers_are_missi
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_the_history_of_an_older_file_is_brought_to_nats_of_the_data(number: int) -> None:
+def test_the_history_of_an_older_file_is_converted_to_nats_of_the_data(number: int) -> None:
     file = FILES / f"format-{number}-table.safetensors"
     ae, then = load(file), load_file(file)["history"]
     volume = float(np.log(ae.model_.scale.numpy().astype(np.float64)).sum())
@@ -213,7 +211,7 @@ THEN = {  # loss and validation loss of each epoch, in model units, as the versi
 
 @pytest.mark.parametrize("name", THEN)
 @pytest.mark.filterwarnings("ignore:the checkpoint was written with:isthmus.errors.IsthmusWarning")
-def test_an_older_checkpoint_goes_on_in_nats_of_the_data(name: str) -> None:
+def test_an_older_checkpoint_resumes_in_nats_of_the_data(name: str) -> None:
     """What was counted before it stopped, within an epoch too, and what early stopping looks back at."""
     X = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
     if name == "missing":

@@ -27,7 +27,7 @@ def test_the_network_is_refused_and_the_test_is_named(event: str, arguments: tup
     assert f"({event})" in network.refused.pop()
 
 
-def test_this_machine_is_not() -> None:
+def test_connections_to_this_machine_are_allowed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         client.sendall(b"here")
         connection, _ = server.accept()
@@ -35,7 +35,7 @@ def test_this_machine_is_not() -> None:
             assert connection.recv(4) == b"here"
 
 
-def test_a_subprocess_reaches_nobody() -> None:
+def test_a_subprocess_has_no_network() -> None:
     code = "import urllib.request; urllib.request.urlopen('http://192.0.2.1/', timeout=5)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert os.environ["HTTP_PROXY"] in "http://127.0.0.1:9"

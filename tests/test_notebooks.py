@@ -30,7 +30,7 @@ def shown(source: str, names: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     "path", thorough_where(NOTEBOOKS, lambda path: path.stem == "first-steps"), ids=lambda path: path.stem
 )
-def test_a_notebook_runs_and_shows_what_it_says(
+def test_a_notebook_runs_and_shows_its_outputs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

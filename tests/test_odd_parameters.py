@@ -68,7 +68,7 @@ PARAMETERS = [
 
 @pytest.mark.filterwarnings("ignore::isthmus.errors.IsthmusWarning")
 @pytest.mark.parametrize(("kind", "name"), PARAMETERS, ids=[f"{kind.__name__}.{name}" for kind, name in PARAMETERS])
-def test_every_parameter_takes_odd_values_or_says_so(kind: type, name: str) -> None:
+def test_every_parameter_accepts_unusual_values_or_raises_a_clear_error(kind: type, name: str) -> None:
     for value in ODD.values():
         one_sentence(lambda value=value: fit(kind, **{name: value}))
 
@@ -145,7 +145,7 @@ def test_tensors_without_real_numbers_are_refused(name: str) -> None:
             method(TENSORS[name]())
 
 
-def test_within_a_transform_of_pytorch_there_are_no_numbers() -> None:
+def test_tensors_inside_torch_transforms_are_refused() -> None:
     ae = fit(Autoencoder)
     with pytest.raises(DataError, match="none whose numbers can be read"):
         torch.func.vmap(lambda x: torch.from_numpy(ae.encode(x)))(torch.ones(2, 3, 4))

@@ -117,7 +117,7 @@ def test_a_model_is_used_while_another_trains() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures are read")
 @pytest.mark.thorough
-def test_many_lives_leave_nothing_behind() -> None:
+def test_repeated_training_leaks_no_memory() -> None:
     command = [sys.executable, ROOT / "benchmarks" / "soak.py", "--cycles", "300"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}

@@ -86,12 +86,12 @@ def test_values_are_read_as_they_are_typed() -> None:
     assert (ae.epochs, ae.warm_start, ae.random_state) == (2.5, True, 7)
 
 
-def test_no_layers_between_can_be_typed() -> None:
+def test_an_empty_list_of_layers_can_be_typed() -> None:
     assert overridden(Autoencoder(), ["architecture.hidden=()"]).architecture == MLP(())
     assert overridden(Autoencoder(), ["architecture.hidden=16"]).architecture == MLP((16,))
 
 
-def test_a_record_takes_the_place_of_another_and_keeps_what_they_share() -> None:
+def test_replacing_a_record_keeps_the_shared_fields() -> None:
     ae = Autoencoder(Gaussian(7, beta=3), architecture=MLP((8,), "tanh"), optimizer=SGD(0.3, schedule=OneCycle()))
     changed = overridden(ae, ["bottleneck=Identity", "architecture=Conv", "optimizer=Adam", "corruption=GaussianNoise"])
     assert changed.bottleneck == Identity(7)
@@ -126,12 +126,12 @@ def test_the_given_estimator_is_left_alone() -> None:
         ("optimizer.schedule=Conv", r"schedule"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(assignment: str, sentence: str) -> None:
+def test_invalid_fields_raise_one_sentence(assignment: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         overridden(Autoencoder(Gaussian(4), optimizer=Adam()), [assignment])
 
 
-def test_a_learned_scale_and_a_number_can_both_be_typed() -> None:
+def test_a_learned_or_a_fixed_scale_can_be_typed() -> None:
     ae = Autoencoder(likelihood=Normal())
     assert overridden(ae, ["likelihood.scale=learned"]).likelihood == Normal("learned")
     assert overridden(ae, ["likelihood.scale=0.5"]).likelihood == Normal(0.5)

@@ -35,7 +35,7 @@ def test_ids_in_parquet_are_named_as_in_text(kind: pyarrow.DataType, tmp_path: P
 
 
 @pytest.mark.parametrize("other", [0.5, None])
-def test_whole_numbers_of_parquet_beyond_2_53_are_exact_or_named(other: float | None, tmp_path: Path) -> None:
+def test_integers_of_parquet_beyond_2_53_are_exact_or_named(other: float | None, tmp_path: Path) -> None:
     path, large = tmp_path / "x.parquet", 2**53 + 1
     parquet.write_table(pyarrow.table({"large": [large, -large], "small": [1, 2]}), path)
     exact = read(path)

@@ -75,7 +75,7 @@ def check_one_sentence(done: Done) -> str:
     return done.stderr
 
 
-def test_every_verb_that_takes_data_is_tried() -> None:
+def test_every_command_with_data_is_tested() -> None:
     verbs = {each.callback.__name__: each.callback for each in cli.app.registered_commands if each.callback}
     takes = {name for name, verb in verbs.items() if "data" in verb.__annotations__}
     assert takes == set(BEHIND) | LOOKS
@@ -94,7 +94,7 @@ def check_named(done: Done, where: str, what: str) -> None:
 
 @pytest.mark.promise(24, cases=4)
 @pytest.mark.parametrize("verb", BEHIND)
-def test_every_verb_names_the_line_and_the_column_of_a_number_that_it_cannot_use(verb: str, made: Path) -> None:
+def test_every_command_names_line_and_column_of_an_invalid_value(verb: str, made: Path) -> None:
     labels = ["--labels", "kind"] if verb in {"train", "sweep", "resume", "finetune"} else ["--drop", "kind"]
     for cell, what in CELLS.items():
         table(made / "t.csv", cell)
@@ -106,7 +106,7 @@ def test_every_verb_names_the_line_and_the_column_of_a_number_that_it_cannot_use
             check_named(done, f"line {LINE} of t.csv, column 'b'", what)
 
 
-def test_a_number_held_out_is_named_by_its_line_too(made: Path) -> None:
+def test_an_invalid_held_out_value_is_named_by_its_line(made: Path) -> None:
     """Training computes with the others; the validation examples stand elsewhere in the file."""
     data = read(made / "good.csv", labels="kind")
     rows = split(data, "error").test_rows
@@ -121,7 +121,7 @@ def test_a_number_held_out_is_named_by_its_line_too(made: Path) -> None:
     pytest.fail("no row with that number is held out")
 
 
-def test_examples_named_beside_data_are_named_by_line_too(made: Path) -> None:
+def test_invalid_values_in_additional_files_are_named_by_line(made: Path) -> None:
     table(made / "t.csv", "inf")
     words = ["--data", "good.csv", "--labels", "kind"]
     where = f"line {LINE} of t.csv, column 'b'"
@@ -129,14 +129,14 @@ def test_examples_named_beside_data_are_named_by_line_too(made: Path) -> None:
     check_named(run("finetune", "run", *words, "--predict", "t.csv", cwd=made), where, "is inf")
 
 
-def test_codes_of_a_file_are_named_by_line_too(made: Path) -> None:
+def test_invalid_codes_in_a_file_are_named_by_line(made: Path) -> None:
     (made / "codes.csv").write_text("code_0,code_1\n1,2\n3,1e30\n")
     check_named(
         run("decode", "run", "codes.csv", cwd=made), "line 3 of codes.csv, column 'code_1'", "is 1e+30, too far"
     )
 
 
-def test_a_column_without_a_number_is_named(made: Path) -> None:
+def test_a_column_of_missing_values_is_named(made: Path) -> None:
     (made / "t.csv").write_text("a,b\n" + "1,\n2,\n" * 9)
     done = run("train", *QUICK, "missing=allow", "--data", "t.csv", "--out", "void", cwd=made)
     assert check_one_sentence(done).startswith("isthmus: column 'b' of t.csv is missing in every row")
@@ -170,7 +170,7 @@ FILES: dict[str, tuple[Callable[[Path, np.ndarray], None], str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_without_lines_say_the_row_and_how_it_is_counted(name: str, tmp_path: Path) -> None:
+def test_files_without_lines_give_the_row_and_how_it_is_counted(name: str, tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(30, 2))
     values[5, 1] = np.inf
     write, where = FILES[name]
@@ -181,7 +181,7 @@ def test_files_without_lines_say_the_row_and_how_it_is_counted(name: str, tmp_pa
     assert f"Input X contains infinity: {where}; replace it" in sentence
 
 
-def test_examples_that_are_some_of_more_keep_their_places() -> None:
+def test_selected_examples_keep_their_positions() -> None:
     X = np.random.default_rng(0).normal(size=(200, 3))
     X[150, 2] = 1e30
     given = Examples(X, ("a", "b", "c"))

@@ -99,7 +99,7 @@ def row_names(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("data", EXAMPLES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_picture_is_drawn_of_any_data_or_says_why_not(kind: str, data: str) -> None:
+def test_every_figure_is_drawn_for_every_kind_of_data_or_gives_a_reason(kind: str, data: str) -> None:
     draw, ae, examples = figure_function(kind), system(data), EXAMPLES[data]
     if (kind, data) in IMPOSSIBLE:
         with pytest.raises(NotPossibleError):
@@ -111,7 +111,7 @@ def test_every_picture_is_drawn_of_any_data_or_says_why_not(kind: str, data: str
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "tsne"}))
-def test_no_name_or_number_is_cut_off(kind: str, ae: Autoencoder) -> None:
+def test_no_text_of_a_figure_is_cut_off(kind: str, ae: Autoencoder) -> None:
     figure = figure_function(kind)(ae, X, THREE)
     figure.canvas.draw()
     for axes in figure.axes:
@@ -138,7 +138,7 @@ def test_reconstructions_shows_the_originals_over_the_reconstructions(ae: Autoen
     np.testing.assert_array_equal(cell(flat, 0, 3), X[3])
 
 
-def test_a_picture_has_whole_screen_pixels_for_each_of_its_own(ae: Autoencoder) -> None:
+def test_each_image_pixel_is_drawn_as_whole_screen_pixels(ae: Autoencoder) -> None:
     figure = plots.reconstructions(ae, X)
     box = figure.axes[0].get_window_extent()
     rows, columns = figure.axes[0].images[0].get_array().shape
@@ -147,7 +147,7 @@ def test_a_picture_has_whole_screen_pixels_for_each_of_its_own(ae: Autoencoder) 
     assert box.x0 == pytest.approx(round(box.x0), abs=0.02)
 
 
-def test_denoising_restores_what_the_corruption_spoilt(ae: Autoencoder) -> None:
+def test_denoising_shows_the_corrupted_and_the_denoised_examples(ae: Autoencoder) -> None:
     figure = plots.denoising(ae, X, n=4, random_state=3)
     corrupted = ae.corrupt(X[:4], random_state=3)
     assert row_names(figure) == ["corrupted", "denoised", "clean"]
@@ -157,7 +157,7 @@ def test_denoising_restores_what_the_corruption_spoilt(ae: Autoencoder) -> None:
     np.testing.assert_array_equal(cell(plots.noisy(ae, X, random_state=3), 0, 2), ae.corrupt(X[:10], 3)[2].clip(0, 255))
 
 
-def test_completion_shows_only_what_is_given() -> None:
+def test_completion_shows_only_the_visible_part() -> None:
     ae = train(X, Identity(4), corruption=Occlusion(1 / 4))
     figure = plots.completion(ae, X)
     assert row_names(figure) == ["visible part", "completed", "original"]
@@ -166,7 +166,7 @@ def test_completion_shows_only_what_is_given() -> None:
 
 
 @pytest.mark.parametrize("kind", ["denoising", "completion", "noisy"])
-def test_nothing_is_called_noisy_where_nothing_was_spoilt(kind: str) -> None:
+def test_figures_of_corruption_are_refused_without_corruption(kind: str) -> None:
     clean = Autoencoder(Identity(2), epochs=1, random_state=0).fit(EXAMPLES["table"])
     with pytest.raises(NotPossibleError, match="noise_levels"):
         getattr(plots, kind)(clean, EXAMPLES["table"])
@@ -179,14 +179,14 @@ def test_noise_levels_adds_each_level_in_model_units(ae: Autoencoder) -> None:
     np.testing.assert_array_equal(cell(figure, 2, 0, extra=(4, 0)), corrupted[0].clip(0, 255))
 
 
-def test_the_sheet_sets_each_reconstruction_beside_its_original(ae: Autoencoder) -> None:
+def test_the_sheet_has_each_reconstruction_next_to_its_original(ae: Autoencoder) -> None:
     figure = plots.sheet(ae, X)
     np.testing.assert_array_equal(cell(figure, 1, 2, extra=(4, 4)), X[11])
     np.testing.assert_array_equal(cell(figure, 1, 3, extra=(4, 4)), ae.reconstruct(X[:100])[11].clip(0, 255))
     assert "3 pairs" in title(plots.sheet(ae, X[:3]))
 
 
-def test_pca_is_as_wide_as_the_code_and_says_what_it_was_fitted_on(ae: Autoencoder) -> None:
+def test_pca_has_the_size_of_the_code_and_names_its_training_examples(ae: Autoencoder) -> None:
     figure = figure_function("pca")(ae, X[:40], train=X[40:])
     linear = PCA(2).fit(X[40:].reshape(80, -1))
     by_pca = linear.inverse_transform(linear.transform(X[:40].reshape(40, -1))).reshape(40, 28, 28)
@@ -209,7 +209,7 @@ def test_the_points_of_latent_are_the_codes(ae: Autoencoder) -> None:
     np.testing.assert_array_equal(colors[0], colors[3])
 
 
-def test_the_picture_of_pca_says_what_the_figures_say() -> None:
+def test_the_figure_of_pca_has_the_errors_of_evaluate() -> None:
     X = load_iris().data * [1, 10, 100, 1000]
     ae = Autoencoder(Identity(2), epochs=2, random_state=0).fit(X)
     figures, picture = evaluate(ae, X[:50], train=X[50:]), pca_reconstructions(ae, X[:50], train=X[50:]).plot()
@@ -302,14 +302,14 @@ def test_losses_are_the_history_with_its_parts(ae: Autoencoder) -> None:
     assert "penalty" not in {line.get_label() for line in plots.losses(system("flat")).axes[0].lines}
 
 
-def test_no_examples_are_an_error_that_says_what_to_pass(ae: Autoencoder) -> None:
+def test_the_error_for_no_examples_says_what_to_pass(ae: Autoencoder) -> None:
     with pytest.raises(DataError, match="pass X"):
         plots.reconstructions(ae, None)
     with pytest.raises(DataError):
         plots.reconstructions(ae, X[:0])
 
 
-def test_a_grid_spaced_in_no_known_way_is_an_error_that_lists_the_ways(ae: Autoencoder) -> None:
+def test_the_error_for_an_unknown_grid_spacing_lists_the_choices(ae: Autoencoder) -> None:
     with pytest.raises(DataError, match="'quantiles' or 'linear'"):
         plots.manifold(ae, X, by="log")
 

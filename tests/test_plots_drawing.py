@@ -25,7 +25,7 @@ def ae() -> Autoencoder:
     return Autoencoder(epochs=1, random_state=0).fit(TABLE)
 
 
-def test_image_shape_says_how_a_row_of_numbers_is_to_be_seen() -> None:
+def test_image_shape_sets_the_shape_of_drawn_rows() -> None:
     assert as_cells(np.zeros((2, 20)), (4, 5)).shape == (2, 4, 5)
     assert as_cells(np.zeros((2, 20))).shape == (2, 20)
     assert as_cells(np.zeros((2, 784))).shape == (2, 784)
@@ -36,7 +36,7 @@ def test_image_shape_says_how_a_row_of_numbers_is_to_be_seen() -> None:
         as_cells(np.zeros((2, 3, 4, 5, 6)))
 
 
-def test_channels_that_are_no_colors_lie_side_by_side() -> None:
+def test_channels_that_are_not_colors_are_drawn_next_to_each_other() -> None:
     image = np.arange(2 * 3 * 2).reshape(1, 2, 3, 2)
     np.testing.assert_array_equal(as_cells(image)[0], np.hstack([image[0, :, :, 0], image[0, :, :, 1]]))
 
@@ -49,9 +49,7 @@ def test_columns_of_very_different_spread_get_scales_of_their_own() -> None:
     np.testing.assert_array_equal(low, table.min(0))
 
 
-def test_a_saved_picture_replaces_the_old_one_whole_and_leaves_nothing_beside_it(
-    tmp_path: Path, ae: Autoencoder
-) -> None:
+def test_a_saved_figure_replaces_the_old_one_atomically(tmp_path: Path, ae: Autoencoder) -> None:
     target = tmp_path / "curves.png"
     target.write_bytes(b"old")
     assert save_png(plots.losses(ae), target) == target
@@ -63,7 +61,7 @@ def test_a_saved_picture_replaces_the_old_one_whole_and_leaves_nothing_beside_it
         save_png(plots.losses(ae), tmp_path / "missing" / "curves.png")
 
 
-def test_pictures_drawn_by_many_threads_at_once_are_the_same(ae: Autoencoder) -> None:
+def test_figures_drawn_by_several_threads_are_identical(ae: Autoencoder) -> None:
     expected = png(plots.reconstructions(ae, TABLE))
     found: list[bytes] = []
     threads = [threading.Thread(target=lambda: found.append(png(plots.reconstructions(ae, TABLE)))) for _ in range(4)]
@@ -74,7 +72,7 @@ def test_pictures_drawn_by_many_threads_at_once_are_the_same(ae: Autoencoder) ->
     assert found == [expected] * 4
 
 
-def test_the_names_of_the_kinds_cost_no_matplotlib_and_pictures_no_pyplot() -> None:
+def test_listing_kinds_loads_no_matplotlib_and_drawing_no_pyplot() -> None:
     script = (
         "import sys, numpy as np\n"
         "from isthmus import plots\n"
@@ -88,6 +86,6 @@ def test_the_names_of_the_kinds_cost_no_matplotlib_and_pictures_no_pyplot() -> N
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_an_unknown_kind_is_an_error_that_lists_the_kinds() -> None:
+def test_the_error_for_an_unknown_kind_lists_the_kinds() -> None:
     with pytest.raises(AttributeError, match=r"no figure 'scatter'.*latent"):
         plots.scatter  # noqa: B018

@@ -93,7 +93,7 @@ def test_the_first_layer_is_trained_as_a_shallow_autoencoder_is(digits: data.Dat
     assert not np.array_equal(kept.detach(), start.encoder[3].weight.detach())
 
 
-def test_a_layer_restores_its_own_spoilt_input(digits: data.Dataset) -> None:
+def test_each_layer_denoises_its_own_corrupted_input(digits: data.Dataset) -> None:
     """Where all is masked, a layer can but learn the mean of what the layers below make of clean examples."""
     X = digits.train[:300].reshape(300, -1)
     ae = small(
@@ -136,7 +136,9 @@ KINDS: list[dict[str, Any]] = [
 
 @pytest.mark.promise(9)
 @pytest.mark.parametrize("choices", KINDS, ids=repr)
-def test_every_layer_learns_and_the_same_bits_again(choices: dict[str, Any], digits: data.Dataset) -> None:
+def test_layerwise_training_lowers_every_loss_and_is_bit_identical(
+    choices: dict[str, Any], digits: data.Dataset
+) -> None:
     X = digits.train[:64]
     one, two = (small(**choices, epochs=6, batch_size=16) for _ in range(2))
     reports = list(one.iter_fit(X, layerwise=True))
@@ -159,14 +161,14 @@ def test_a_decoder_that_is_no_mirror_is_refused(architecture: Any, digits: data.
         small(architecture=architecture).fit(digits.train[:40], layerwise=True)
 
 
-def test_who_goes_on_does_not_begin_layer_by_layer(digits: data.Dataset) -> None:
+def test_continued_training_refuses_layerwise(digits: data.Dataset) -> None:
     ae = small(warm_start=True).fit(digits.train[:40], layerwise=True)
     with pytest.raises(NotPossibleError, match="requires an untrained model"):
         ae.fit(digits.train[:40], layerwise=True)
 
 
 @pytest.mark.promise(10)
-def test_a_checkpoint_is_of_the_whole_alone(digits: data.Dataset, tmp_path: Path) -> None:
+def test_checkpoints_are_refused_during_layerwise_training(digits: data.Dataset, tmp_path: Path) -> None:
     X, path = digits.train[:64], tmp_path / "half.safetensors"
     whole = small().fit(X, layerwise=True)
     cut = small()
@@ -182,7 +184,7 @@ def test_a_checkpoint_is_of_the_whole_alone(digits: data.Dataset, tmp_path: Path
     assert load(path).history_[-1].layer is None
 
 
-def test_layers_are_seen_while_they_learn(digits: data.Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_name_the_layer_in_training(digits: data.Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     small(verbose=1).fit(digits.train[:64], layerwise=True)
     said = capsys.readouterr().err
     assert [f"layer {n}: epoch" in said for n in (1, 2, 3, 4)] == [True, True, True, False]

@@ -35,14 +35,14 @@ def test_every_python_that_is_named_is_tested() -> None:
     assert PROJECT["requires-python"] == f">={named[0]}"
 
 
-def test_workflows_run_what_contributing_says() -> None:
+def test_workflows_run_the_commands_of_contributing() -> None:
     (said,) = re.findall(r"^pytest && .*$", text("CONTRIBUTING.md"), re.MULTILINE)
     done = re.findall(r"^ +- run: (.*)$", text(".github/workflows/tests.yml"), re.MULTILINE)
     for command in said.split(" && "):
         assert any(re.fullmatch(rf"{re.escape(command)}( --durations=\d+)?", line) for line in done), command
 
 
-def test_workflows_may_little_and_use_what_is_pinned() -> None:
+def test_workflows_have_few_permissions_and_pinned_actions() -> None:
     assert WORKFLOWS
     for path in WORKFLOWS:
         workflow = path.read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_workflows_may_little_and_use_what_is_pinned() -> None:
             assert used.startswith("./") or re.fullmatch(r"[\w./-]+@(v\d+|release/v\d+|[0-9a-f]{40})", used), used
 
 
-def test_no_workflow_puts_what_others_wrote_into_a_script() -> None:
+def test_no_workflow_inserts_external_text_into_a_script() -> None:
     """`${{ }}` within a script is pasted before the shell reads it: a branch's name could be a command."""
     for path in WORKFLOWS:
         for script in re.findall(r"^( +)(?:- )?run: (.*(?:\n\1 .*)*)", path.read_text(encoding="utf-8"), re.MULTILINE):

@@ -38,11 +38,11 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize("record", WRITTEN, ids=repr)
-def test_a_record_prints_as_it_is_written(record: Record) -> None:
+def test_the_repr_of_a_record_is_its_constructor(record: Record) -> None:
     assert eval(repr(record), vars(architectures) | vars(bottlenecks) | vars(optimizers) | record_types()) == record
 
 
-def test_what_is_left_out_means_what_it_meant() -> None:
+def test_defaults_are_unchanged() -> None:
     """A default that changes changes everybody's models: it is written down, and a change of it is a decision."""
     kinds = [*record_types().values(), Autoencoder, AutoencoderClassifier, OutlierDetector]
     parameters = {kind.__name__: inspect.signature(kind).parameters.items() for kind in kinds}
@@ -61,7 +61,7 @@ def test_a_record_survives_json_and_copies(record: Record) -> None:
     assert hash(copy.deepcopy(record)) == hash(record)
 
 
-def test_numbers_of_numpy_become_plain_ones() -> None:
+def test_numpy_scalars_become_python_numbers() -> None:
     record = VectorQuantized(np.int64(4), codebook_size=np.int32(9), decay=np.float32(0.5))
     assert record == VectorQuantized(4, codebook_size=9, decay=0.5)
     assert json.loads(json.dumps(records.describe(record)))["codebook_size"] == 9
@@ -81,13 +81,13 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
         (Identity, {"sise": 3, "size": 3}, "Identity has no field 'sise'; did you mean size? (size, activation)"),
     ],
 )
-def test_a_wrong_record_is_refused_in_a_sentence(kind: type[Record], fields: dict[str, object], sentence: str) -> None:
+def test_an_invalid_record_raises_one_sentence(kind: type[Record], fields: dict[str, object], sentence: str) -> None:
     with pytest.raises(RecordError) as caught:
         kind(**fields)
     assert str(caught.value) == sentence
 
 
-def test_only_the_vocabulary_can_be_read() -> None:
+def test_only_registered_records_can_be_read() -> None:
     for text in ("os.system", "Record", "Autoencoder", "isthmus.bottlenecks.Identity", "__class__"):
         with pytest.raises(RecordError, match="among the records"):
             records.read({"type": text}, record_types())
@@ -102,7 +102,7 @@ def test_fractions_that_an_optimizer_cannot_take_are_refused_where_they_are_writ
             Adam(betas=betas)
 
 
-def test_nested_parameters_are_those_that_scikit_learn_asks_for() -> None:
+def test_nested_parameters_follow_scikit_learn() -> None:
     deep = Adam(schedule=OneCycle()).get_params()
     assert deep["schedule__warmup"] == 0.2
     assert override(Adam(schedule=OneCycle()), {"schedule__warmup": 0.5}) == Adam(schedule=OneCycle(warmup=0.5))
@@ -135,7 +135,7 @@ ODD = [
 @pytest.mark.parametrize(
     "kind", [kind for kind in record_types().values() if kind is not Modules], ids=lambda kind: kind.__name__
 )
-def test_a_field_takes_a_value_or_says_in_a_short_sentence_that_it_cannot(kind: type[Record]) -> None:
+def test_a_field_accepts_a_value_or_raises_one_short_sentence(kind: type[Record]) -> None:
     for name in records.field_names(kind):
         for value in ODD:
             try:

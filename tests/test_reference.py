@@ -55,7 +55,7 @@ def test_every_contract_is_in_the_reference(pages: dict[str, list[str]]) -> None
         assert f"isthmus.{page}.{name}" in pages[page]
 
 
-def test_every_public_constant_says_what_it_is(pages: dict[str, list[str]]) -> None:
+def test_every_public_constant_has_a_description(pages: dict[str, list[str]]) -> None:
     """As the reference reads it: a sentence that follows the assignment. Classes and functions have their docstrings from lint."""
     bare, n = [], 0
     for home, name in {

@@ -82,7 +82,7 @@ def page(tmp_path: Path, pictures: Any) -> Page:
     return Page(write_report(tmp_path, AE, FIGURES, pictures, "variational on digits", "isthmus train variational"))
 
 
-def test_each_picture_is_embedded_byte_for_byte_with_its_description(page: Page, pictures: Any) -> None:
+def test_each_figure_is_embedded_byte_for_byte_with_its_description(page: Page, pictures: Any) -> None:
     held = {str(image["alt"]): str(image["src"]) for image in page.all("img")}
     assert held.keys() == {alt for _, _, alt in pictures}
     for _, path, alt in pictures:
@@ -92,14 +92,14 @@ def test_each_picture_is_embedded_byte_for_byte_with_its_description(page: Page,
         assert Image.open(io.BytesIO(base64.b64decode(content))).size == (20, 10)
 
 
-def test_the_curve_of_losses_stands_with_the_training(page: Page) -> None:
+def test_the_loss_curve_is_in_the_section_on_training(page: Page) -> None:
     training, rest = page.source.split("<h2>Training</h2>")[1].split("<h2>Figures</h2>")
     assert "The loss against the epoch." in training
     assert "The loss against the epoch." not in rest
     assert "New examples." in rest
 
 
-def test_nothing_is_asked_of_anybody_and_nothing_runs(page: Page) -> None:
+def test_the_page_loads_nothing_and_runs_no_script(page: Page) -> None:
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "iframe", "object", "embed", "form", "base", "a", "video", "audio", "source"}
     for _, attributes in page.elements:
@@ -113,7 +113,7 @@ def test_nothing_is_asked_of_anybody_and_nothing_runs(page: Page) -> None:
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
-def test_it_is_made_for_phones_and_for_dark_rooms(page: Page) -> None:
+def test_the_page_supports_phones_and_dark_mode(page: Page) -> None:
     named = {meta.get("name"): meta.get("content") for meta in page.all("meta")}
     assert named["viewport"] == "width=device-width, initial-scale=1"
     assert named["color-scheme"] == "light dark"
@@ -121,7 +121,7 @@ def test_it_is_made_for_phones_and_for_dark_rooms(page: Page) -> None:
     assert page.all("html") == [{"lang": "en"}]
 
 
-def test_names_that_look_like_code_stay_names(tmp_path: Path) -> None:
+def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
     path = picture(tmp_path / "p.png", 1)
     page = Page(write_report(tmp_path, AE, FIGURES, [(NASTY, path, NASTY)], NASTY, NASTY))
     assert not page.all("script")
@@ -132,7 +132,7 @@ def test_names_that_look_like_code_stay_names(tmp_path: Path) -> None:
     assert NASTY in page.text("figcaption")
 
 
-def test_a_name_that_is_not_unicode_is_no_obstacle(tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_shown(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, AE, FIGURES, [], "photos\udcff", None))
     assert page.text("h1") == ["photos\\udcff"]
 
@@ -144,7 +144,7 @@ def test_every_figure_is_shown_with_its_unit(page: Page) -> None:
         assert tuple(shown[place : place + 3]) == row
 
 
-def test_the_choices_are_shown_as_one_writes_them(page: Page) -> None:
+def test_components_are_shown_as_python_code(page: Page) -> None:
     for name in ("corruption", "architecture", "bottleneck", "likelihood", "scaling", "optimizer"):
         assert repr(getattr(AE, f"{name}_")) in page.text("code")
     assert f"{AE.n_parameters_:,}" in page.text("td")
@@ -175,7 +175,7 @@ def test_a_long_training_is_thinned_to_a_thousand_lines_with_both_ends(
     assert "every 3 epochs" in source
 
 
-def test_the_lines_of_python_and_of_shell_are_right(tmp_path: Path) -> None:
+def test_the_lines_of_python_and_shell_are_valid(tmp_path: Path) -> None:
     folder = tmp_path / 'a "run" of Ann\'s & <mine>'
     folder.mkdir()
     AE.save(folder / "model.safetensors")
@@ -212,7 +212,7 @@ def test_the_sentence_at_the_top_compares_with_pca(
     assert page.text("p")[0].endswith(sentence)
 
 
-def test_own_modules_are_asked_for(tmp_path: Path) -> None:
+def test_custom_modules_are_requested_in_the_code_to_load(tmp_path: Path) -> None:
     architecture = Modules(nn.Linear(6, 2), nn.Linear(2, 6))
     own = Autoencoder(Identity(2), architecture=architecture, epochs=1, random_state=0).fit(X)
     page = Page(write_report(tmp_path, own, evaluate(own, X), [], "own"))

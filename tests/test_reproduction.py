@@ -51,7 +51,7 @@ def test_the_published_figure_is_reached(tutorial: Tutorial) -> None:
 
 
 @pytest.mark.fashion_mnist
-def test_the_tutorial_on_clothes_learns_them() -> None:
+def test_the_tutorial_on_fashion_mnist_reaches_its_loss() -> None:
     """Its parameters are those that it printed; five of its 200 epochs bring the cross-entropy near the 0.271 of them all."""
     tutorial = next(tutorial for tutorial in TUTORIALS if tutorial.id == "fashion-deep")
     result = next(reproduce(tutorial, ["epochs=5"]))
@@ -84,7 +84,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduction, "train_system", trained)
 
 
-def test_each_random_state_is_kept_and_trained_once(
+def test_each_random_state_is_stored_and_trained_once(
     reproduced: tuple[Path, list[Run]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, runs = reproduced
@@ -160,7 +160,7 @@ def test_mean_and_deviation_are_over_the_runs(reproduced: tuple[Path, list[Run]]
     assert re.search(r"\| - \| loss per pixel 0\.\d+ ± 0\.\d+; test per pixel 0\.\d+ ± 0\.\d+ \| 2 \| - \|", line)
 
 
-def test_nineteen_of_twenty_further_runs_lie_inside(rng: np.random.Generator) -> None:
+def test_the_prediction_interval_contains_95_percent_of_new_runs(rng: np.random.Generator) -> None:
     """The interval holds what it says, for three runs as for many; 4,000 draws put the share within 0.01."""
     for n in (3, 10):
         runs = rng.normal(5, 0.3, size=(4_000, n + 1))
@@ -170,7 +170,7 @@ def test_nineteen_of_twenty_further_runs_lie_inside(rng: np.random.Generator) ->
         assert np.mean(within) == pytest.approx(0.95, abs=0.01)
 
 
-def test_a_published_figure_is_known_to_its_last_digit() -> None:
+def test_the_rounding_of_published_figures_is_considered() -> None:
     same = Spread((0.10195, 0.10195, 0.10195))
     assert same.contains(0.1020)
     assert not same.contains(0.1021)
@@ -203,7 +203,7 @@ def runs_at(tutorial: Tutorial, system: System, *levels: float) -> list[Run]:
     ]
 
 
-def test_a_published_figure_outside_says_why() -> None:
+def test_a_published_figure_outside_the_interval_has_a_reason() -> None:
     tutorial = find("keras-simple")
     (system,) = tutorial.systems
     met, missed, single = (
@@ -219,7 +219,7 @@ def test_a_published_figure_outside_says_why() -> None:
     assert "Machine 3: machine of state 2, float32." in markdown([missed])
 
 
-def test_the_printed_form_of_the_vae_draws_wider_than_it_charges() -> None:
+def test_the_vae_as_printed_samples_with_a_larger_variance_than_its_penalty() -> None:
     """z is normal with deviation exp(s); what is charged is the divergence of deviation exp(s / 2)."""
     h = torch.tensor([[0.5, -1.0, 0.8, -0.4]]).expand(40_000, 4)
     printed = PrintedGaussian(2)
@@ -256,7 +256,7 @@ def test_only_systems_with_records_of_isthmus_have_a_model_file(
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_what_the_tutorial_watches_is_written_as_training_goes(
+def test_figures_and_event_files_are_written_during_training(
     public_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("watched")
@@ -301,7 +301,7 @@ def test_every_system_has_its_row_with_figures(page: str) -> None:
     assert measured == [(row.tutorial.id, row.title) for row in wanted]
 
 
-def test_a_row_whose_published_figure_lies_outside_says_why() -> None:
+def test_a_row_with_a_published_figure_outside_the_interval_has_a_reason() -> None:
     """System.why has the reason, which may be that none is known for all that was tried."""
     assert "the reason is not known" not in (ROOT / "docs/reproduction.md").read_text(encoding="utf-8")
 

@@ -64,7 +64,7 @@ EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN])
 
 
 @EACH
-def test_plain_values_are_what_json_gives_back(name: str) -> None:
+def test_to_dict_equals_its_json(name: str) -> None:
     values = results()[name].to_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
@@ -117,7 +117,7 @@ def test_the_frames_hold_a_row_for_each_thing_with_its_figures() -> None:
 
 
 @EACH
-def test_without_pandas_one_sentence_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_names_the_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result = results()[name]
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(NotPossibleError, match="pip install pandas"):
@@ -125,7 +125,7 @@ def test_without_pandas_one_sentence_says_what_to_install(name: str, monkeypatch
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_picture_measures_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plotting_a_result_computes_no_metrics(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     result: Any = results()[name]
     for what in ("encode", "decode", "reconstruct", "score_samples", "corrupt"):
         monkeypatch.setattr(Autoencoder, what, None)
@@ -144,7 +144,7 @@ OF_RESULTS = ["anomalies", "anomaly_scores", "pca", "rate_distortion", "restorat
 
 
 @pytest.mark.parametrize("kind", OF_RESULTS)
-def test_a_figure_of_a_measurement_asks_for_its_result(kind: str) -> None:
+def test_figures_of_results_require_a_result(kind: str) -> None:
     """The sentence names the call that measures; whatever else is given with an autoencoder."""
     ae: Any = results()["comparison"]
     for given in (ae.autoencoders[0], X):
@@ -162,7 +162,7 @@ def test_every_measured_kind_has_a_measurement_and_no_argument_twice() -> None:
         assert list(signature(figure_function(kind)).parameters)[:2] == ["ae", "X"]
 
 
-def test_what_has_no_figure_says_so() -> None:
+def test_results_without_a_figure_raise_a_clear_error() -> None:
     with pytest.raises(NotPossibleError, match="Evaluation has no figure; use table"):
         results()["evaluation"].plot()
 
@@ -208,7 +208,7 @@ def test_a_figure_has_a_short_name_and_a_path_and_tables_have_the_short_name() -
     assert not [name for name in columns if name.startswith(("errors.", "pca.", "nats.", "cost.", "training."))]
 
 
-def test_figures_that_older_versions_wrote_have_their_place_among_those_of_today() -> None:
+def test_metrics_written_by_older_versions_are_converted() -> None:
     """The file was written by 0.3.0, which had all figures side by side."""
     older = json.loads((Path(__file__).parent / "files" / "validation-flat.json").read_text())
     found = current(older)
@@ -238,7 +238,7 @@ def test_a_data_set_prints_as_a_line_for_each_part() -> None:
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "detector", "classifier"])
-def test_a_fitted_estimator_shows_what_it_learned_and_one_that_is_not_its_parameters(name: str) -> None:
+def test_a_fitted_estimator_displays_its_results_and_an_unfitted_one_its_parameters(name: str) -> None:
     ae = Autoencoder(Identity(2), architecture=MLP(()), epochs=2, random_state=0)
     labels = np.where(X[:, 0] > 0, HOSTILE, "other")
     make: dict[str, Callable[[], tuple[Any, Any]]] = {

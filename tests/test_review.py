@@ -49,7 +49,7 @@ def read(folder: Path, name: str) -> Any:
     return isthmus.data.load(folder / f"{name}.npz")
 
 
-def test_all_figures_are_printed_and_are_plain_json(folder: Path) -> None:
+def test_all_metrics_are_printed_and_are_plain_json(folder: Path) -> None:
     told = json.loads(run("evaluate", "r", "--json", cwd=folder).stdout)
     own = read(folder, "own")
     ae = isthmus.load(folder / "r")
@@ -66,7 +66,7 @@ def test_all_figures_are_printed_and_are_plain_json(folder: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_other_data_stand_beside_its_own(folder: Path) -> None:
+def test_other_data_are_compared_with_own_data(folder: Path) -> None:
     told = json.loads(run("evaluate", "r", "--data", "other.npz", "--json", cwd=folder).stdout)
     ae, own, other = isthmus.load(folder / "r"), read(folder, "own"), read(folder, "other")
     ours, theirs = (ae.reconstruction_error(part.test).mean() for part in (own, other))
@@ -89,7 +89,7 @@ def test_other_data_stand_beside_its_own(folder: Path) -> None:
     assert "On other data" not in (folder / "r/report.html").read_text()
 
 
-def test_where_its_own_data_are_gone_only_the_others_figures_are_shown(folder: Path, tmp_path: Path) -> None:
+def test_without_own_data_only_other_data_are_evaluated(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "other.npz", tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "r/figures").iterdir()}
@@ -103,7 +103,7 @@ def test_where_its_own_data_are_gone_only_the_others_figures_are_shown(folder: P
 
 
 @pytest.mark.thorough
-def test_a_bare_model_file_gets_a_page_where_it_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_model_file_gets_a_page_in_the_requested_folder(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "r/model.safetensors", tmp_path / "m.safetensors")
     data = str(folder / "own.npz")
     done = run("evaluate", "m.safetensors", "--data", data, cwd=tmp_path)
@@ -119,7 +119,7 @@ def test_a_bare_model_file_gets_a_page_where_it_is_told(folder: Path, tmp_path: 
 
 
 @pytest.mark.thorough
-def test_pictures_that_were_asked_for_stay_on_the_page(folder: Path, tmp_path: Path) -> None:
+def test_requested_figures_stay_on_the_page(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "own.npz", tmp_path)
     assert run("plot", "r", "sheet", cwd=tmp_path).returncode == 0
@@ -139,7 +139,7 @@ MEASURE = """<!DOCTYPE html><html><body><iframe id="page" style="width:{width}px
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is here to show a page: install the package chromium")
 @pytest.mark.parametrize("width", [pytest.param(390, marks=pytest.mark.thorough), 1280])
-def test_a_browser_shows_the_page_whole_and_asks_nobody(width: int, folder: Path, tmp_path: Path) -> None:
+def test_a_browser_shows_the_complete_page_without_network(width: int, folder: Path, tmp_path: Path) -> None:
     assert run("evaluate", "r", "--data", "other.npz", cwd=folder).returncode == 0
     source = (folder / "r/report.html").read_text()
     (tmp_path / "m.html").write_text(MEASURE.format(width=width, page=html.escape(source)))

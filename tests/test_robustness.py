@@ -57,7 +57,7 @@ def one(result: Robustness, method: str, level: float | None = None) -> Denoisin
 
 
 @pytest.mark.parametrize("shape", [(40, 6), (5, 9)])
-def test_the_linear_map_is_ridge_regression_in_closed_form(shape: tuple[int, int], rng: np.random.Generator) -> None:
+def test_ridge_regression_equals_its_closed_form(shape: tuple[int, int], rng: np.random.Generator) -> None:
     x, y, strength = rng.normal(size=shape) + 3, rng.normal(size=(shape[0], 4)) - 1, 0.7
     (mapped,) = ridge(x, y, [strength])
     a, b = x - x.mean(0), y - y.mean(0)
@@ -67,7 +67,7 @@ def test_the_linear_map_is_ridge_regression_in_closed_form(shape: tuple[int, int
     np.testing.assert_allclose(mapped(new), Ridge(strength).fit(x, y).predict(new), atol=1e-10)
 
 
-def test_the_linear_map_of_many_columns_takes_memory_in_proportion_to_the_examples(rng: np.random.Generator) -> None:
+def test_ridge_regression_of_many_columns_takes_memory_proportional_to_the_examples(rng: np.random.Generator) -> None:
     """Its weights alone would be 5,000² numbers, 200 MB for each of the settings; of a large picture terabytes."""
     x = rng.random((6, 5_000), np.float32)
     tracemalloc.start()
@@ -78,7 +78,7 @@ def test_the_linear_map_of_many_columns_takes_memory_in_proportion_to_the_exampl
         tracemalloc.stop()
 
 
-def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:
+def test_ridge_regression_reaches_the_error_of_the_wiener_filter(rng: np.random.Generator) -> None:
     """For normal numbers of known covariance C the least error under noise s is tr(C - C (C + s²)⁻¹ C), of any map."""
     axes, s = rng.normal(size=(8, 8)), 0.5
     covariance = axes @ axes.T / 8
@@ -89,7 +89,7 @@ def test_the_linear_map_reaches_wieners_error(rng: np.random.Generator) -> None:
     assert np.square(restore(pairs[2].corrupted) - pairs[2].clean).mean() == pytest.approx(least, rel=0.02)
 
 
-def test_a_linear_map_of_nothing_is_the_mean(rng: np.random.Generator) -> None:
+def test_ridge_regression_of_empty_input_is_the_mean(rng: np.random.Generator) -> None:
     clean = rng.normal(size=(30, 2, 3))
     for restore in ridge_regression(Pairs(np.zeros_like(clean), clean)).values():
         np.testing.assert_allclose(restore(np.zeros((4, 2, 3))), np.broadcast_to(clean.mean(0), (4, 2, 3)))
@@ -124,7 +124,7 @@ def test_the_setting_is_the_best_on_the_other_training_examples(rng: np.random.G
     assert (far.min(), far.max()) == (0, 1)  # within the range of the training pictures
 
 
-def test_doing_nothing_costs_what_the_noise_is(ae: Autoencoder, digits: data.Dataset) -> None:
+def test_the_error_of_the_identity_is_the_noise_variance(ae: Autoencoder, digits: data.Dataset) -> None:
     result = robustness(ae, digits.train, levels=(0.0, 0.3, 0.9), n=1000)
     assert one(result, IDENTITY, 0.0).mse == pytest.approx(0, abs=1e-12)
     for level in (0.3, 0.9):
@@ -146,7 +146,7 @@ def test_figures_are_those_of_the_evaluation(ae: Autoencoder, digits: data.Datas
     assert one(result, AUTOENCODER).std is None
 
 
-def test_what_learned_to_restore_does(result: Robustness) -> None:
+def test_a_denoising_autoencoder_denoises(result: Robustness) -> None:
     here = result.at("GaussianNoise", 0.4)
     assert here[AUTOENCODER].mse < 0.3 * here[IDENTITY].mse
     assert here[AUTOENCODER].mse < 0.6 * here["training mean"].mse
@@ -154,7 +154,7 @@ def test_what_learned_to_restore_does(result: Robustness) -> None:
     assert set(here) == {IDENTITY, AUTOENCODER, *denoising_baselines.BASELINES}
 
 
-def test_a_linear_autoencoder_cannot_beat_the_linear_map(digits: data.Dataset) -> None:
+def test_a_linear_autoencoder_is_not_better_than_ridge_regression(digits: data.Dataset) -> None:
     ae = trained(digits.train, GaussianNoise(0.4), 15, architecture=MLP(()), likelihood=Normal())
     result = robustness(ae, digits.test, train=digits.train, levels=0.4, baselines=["ridge regression"])
     assert (
@@ -176,7 +176,7 @@ def test_the_same_random_state_gives_the_same_figures(
     assert robustness(ae, digits.test, levels=(0.2, 0.4), n=40, draws=2, random_state=1) != again
 
 
-def test_nothing_is_fitted_on_what_is_measured(ae: Autoencoder, digits: data.Dataset) -> None:
+def test_baselines_are_not_fitted_on_evaluated_examples(ae: Autoencoder, digits: data.Dataset) -> None:
     sweep: dict[str, Any] = {"train": digits.train, "levels": 0.4, "baselines": PLAIN, "draws": 1}
     whole, half = robustness(ae, digits.test, **sweep), robustness(ae, digits.test[:180], **sweep)
     k = len(half.originals)
@@ -218,7 +218,7 @@ def test_kinds_are_named_or_given() -> None:
     assert [way.level for way in ways] == [0.5, 0.25] * 2
 
 
-def test_tables_are_compared_in_scaled_numbers(rng: np.random.Generator) -> None:
+def test_tables_are_compared_in_scaled_features(rng: np.random.Generator) -> None:
     X = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) * [1, 10, 1000, 0] + 5  # the last column is constant
     ae = trained(X, GaussianNoise(0.5))
     result = robustness(ae, X[:90], train=X[90:], levels=0.5, baselines=None)
@@ -234,7 +234,7 @@ def test_tables_are_compared_in_scaled_numbers(rng: np.random.Generator) -> None
     assert "scaled features" in result.notes()[0]
 
 
-def test_few_examples_do(ae: Autoencoder, digits: data.Dataset) -> None:
+def test_few_examples_suffice(ae: Autoencoder, digits: data.Dataset) -> None:
     result = robustness(ae, digits.test[:1], train=digits.train[:3], levels=0.4, draws=1)
     assert len(result.methods) == 7
     assert (result.n_examples, result.n_fitted, result.n_chosen) == (1, 2, 1)
@@ -313,7 +313,7 @@ def test_the_curves_are_the_errors(result: Robustness) -> None:
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, digits: data.Dataset) -> None:
+def test_the_figure_shows_the_evaluated_examples(result: Robustness, ae: Autoencoder, digits: data.Dataset) -> None:
     figure = plots.restorations(result, kind="GaussianNoise")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["original", "corrupted", *result.methods[1:]]
@@ -325,7 +325,7 @@ def test_the_sheet_shows_what_was_measured(result: Robustness, ae: Autoencoder, 
     assert "2 examples corrupted by GaussianNoise at 1 level" in str(shown.get_label())
 
 
-def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
+def test_the_command_writes_the_stated_files(tmp_path: Path) -> None:
     train = (
         "train",
         "epochs=1",
@@ -367,7 +367,9 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
     assert not (tmp_path / "p").exists()
 
 
-def test_without_the_extra_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+def test_filters_of_the_extra_are_left_out_without_it(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
     monkeypatch.setattr(denoising_baselines, "find_spec", lambda _: None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "skimage"]:
         monkeypatch.setitem(sys.modules, name, None)
@@ -376,7 +378,7 @@ def test_without_the_extra_nothing_of_it_is_imported(monkeypatch: pytest.MonkeyP
     assert result.methods == (IDENTITY, AUTOENCODER, "training mean", "ridge regression", "median filter")
 
 
-def test_an_earlier_name_of_a_baseline_is_answered_with_the_new_one(ae: Autoencoder, digits: data.Dataset) -> None:
+def test_the_error_for_an_old_baseline_name_gives_the_new_one(ae: Autoencoder, digits: data.Dataset) -> None:
     for old, new in (("linear map", "ridge regression"), ("mean example", "training mean")):
         with pytest.raises(RecordError, match=f"no baseline '{old}'; did you mean {new}\\?"):
             robustness(ae, digits.test, train=digits.train, baselines=[old])

@@ -42,7 +42,7 @@ ZERO_TO_255 = np.arange(256).reshape(32, 8)
         (np.full((4, 2, 2), 7.5), Standard(per="all")),
     ],
 )
-def test_images_are_scaled_by_what_their_numbers_are(examples: np.ndarray, scaling: Scaling) -> None:
+def test_images_are_scaled_by_their_dtype_and_range(examples: np.ndarray, scaling: Scaling) -> None:
     assert choose(DataStatistics(examples), "images") == scaling
 
 
@@ -52,7 +52,7 @@ def test_images_are_scaled_by_what_their_numbers_are(examples: np.ndarray, scali
     [ZERO_TO_255, ZERO_TO_255.astype(np.uint8), ZERO_TO_255 / 255, ZERO_TO_255.astype(bool), ZERO_TO_255 * 1e-6],
     ids=["integers", "bytes", "shares", "bools", "small"],
 )
-def test_a_table_is_scaled_by_column_whatever_its_range(examples: np.ndarray) -> None:
+def test_tables_are_scaled_by_column_for_every_range(examples: np.ndarray) -> None:
     ae = Autoencoder(Identity(2), epochs=1, random_state=0).fit(examples)
     assert (ae.kind_, ae.scaling_, ae.likelihood_) == ("table", Standard(), Normal("learned"))
     assert ae.model_.scale.shape == (8,)
@@ -67,7 +67,7 @@ def test_windows_are_scaled_by_channel(unit: float, rng: np.random.Generator) ->
     np.testing.assert_allclose(ae.model_.scale.numpy(), X.std((0, 1)))
 
 
-def test_what_axes_mean_is_said_by_the_user_or_the_source_or_their_number(digits: data.Dataset) -> None:
+def test_the_meaning_of_axes_comes_from_the_user_the_source_or_their_number(digits: data.Dataset) -> None:
     floats, images = np.random.default_rng(0).random((20, 8, 8)), digits.train[:20]
     assert kinds_of(floats) == ("windows", "images", "table")
     assert kinds_of((255 * floats).astype(np.uint8))[0] == "images"
@@ -87,7 +87,7 @@ def kinds_of(X: np.ndarray) -> tuple[str, ...]:
 
 
 @pytest.mark.promise(27)
-def test_a_user_is_asked_where_examples_could_be_images_and_are_not_taken_for_them(mnist: data.Dataset) -> None:
+def test_examples_that_could_be_images_warn(mnist: data.Dataset) -> None:
     plain = np.array(mnist.train[:40])
     for X, taken in (
         (plain / 255, "windows"),
@@ -103,7 +103,7 @@ def test_a_user_is_asked_where_examples_could_be_images_and_are_not_taken_for_th
     Autoencoder().initialize(mnist.train[:40] / 255)  # the data set says it
 
 
-def test_a_user_is_not_asked_where_examples_are_no_images(rng: np.random.Generator) -> None:
+def test_examples_that_are_not_images_do_not_warn(rng: np.random.Generator) -> None:
     for shape in ((28, 28), (40, 3), (784,), (64,), (12, 12, 2)):
         Autoencoder().initialize(rng.normal(size=(30, *shape)))
     for shape in ((40, 3), (64,), (7, 7), (100,)):
@@ -112,13 +112,13 @@ def test_a_user_is_not_asked_where_examples_are_no_images(rng: np.random.Generat
         )
 
 
-def test_what_is_read_says_for_what_it_was_taken(mnist: data.Dataset, tmp_path: Path) -> None:
+def test_the_kind_of_data_is_printed(mnist: data.Dataset, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array(mnist.train[:40]) / 255)
     assert "28x28 float64, taken for windows, no labels" in data.load(str(tmp_path / "x.npy")).summary()
     assert "28x28 uint8, images, 10 classes" in mnist.summary()
 
 
-def test_a_likelihood_of_shares_stretches_each_column(rng: np.random.Generator) -> None:
+def test_a_bernoulli_likelihood_scales_each_column_to_the_unit_interval(rng: np.random.Generator) -> None:
     X = rng.random((50, 3)) * [1, 0.01, 100]
     ae = Autoencoder(likelihood=Bernoulli(), epochs=1, random_state=0).fit(X)
     assert ae.scaling_ == MinMax(per="feature")
@@ -139,7 +139,7 @@ def constants(n: int, dtype: type = np.float64) -> np.ndarray:
 @pytest.mark.parametrize(
     "scaling", [Standard(), MinMax(per="feature"), Standard(per="channel"), Standard(per="all")], ids=repr
 )
-def test_constants_are_shifted_by_themselves(scaling: Scaling, n: int, dtype: type) -> None:
+def test_constant_columns_are_shifted_by_their_value(scaling: Scaling, n: int, dtype: type) -> None:
     X = constants(n, dtype)
     if isinstance(scaling, Standard) and scaling.per == "all":
         for value in X[0, :20]:
@@ -155,7 +155,7 @@ def test_constants_are_shifted_by_themselves(scaling: Scaling, n: int, dtype: ty
 @pytest.mark.promise(28)
 @pytest.mark.parametrize(("fitted", "used"), [(np.float64, np.float32), (np.float32, np.float64)])
 @pytest.mark.parametrize("missing", ["error", "allow"])
-def test_constants_come_back_to_the_last_bit_and_are_not_anomalous(
+def test_constant_columns_are_reconstructed_exactly_and_are_not_anomalous(
     fitted: type, used: type, missing: Missing, rng: np.random.Generator
 ) -> None:
     X = np.concatenate([constants(300), rng.normal(size=(300, 5))], axis=1)
@@ -171,7 +171,7 @@ def test_constants_come_back_to_the_last_bit_and_are_not_anomalous(
 
 @pytest.mark.promise(28)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_what_rounding_makes_of_a_constant_stays_noise(dtype: type, rng: np.random.Generator) -> None:
+def test_rounding_noise_of_a_constant_is_not_amplified(dtype: type, rng: np.random.Generator) -> None:
     c = constants(1)[0]
     X = (c * (1 + np.finfo(dtype).eps * rng.integers(-2, 3, (400, 300)))).astype(dtype)
     shift, scale = Standard().fit(X)
@@ -180,7 +180,7 @@ def test_what_rounding_makes_of_a_constant_stays_noise(dtype: type, rng: np.rand
     assert Standard().fit(real.astype(dtype)).scale == pytest.approx(real.std(), rel=0.01)
 
 
-def test_per_feature_is_what_scikit_learn_computes(rng: np.random.Generator) -> None:
+def test_scaling_per_feature_equals_scikit_learn(rng: np.random.Generator) -> None:
     X = rng.gamma(2.0, 3.0, (500, 4)).astype(np.float32)
     shift, scale = Standard().fit(X)
     np.testing.assert_allclose((X - shift) / scale, StandardScaler().fit_transform(X.astype(np.float64)), atol=1e-9)
@@ -188,7 +188,7 @@ def test_per_feature_is_what_scikit_learn_computes(rng: np.random.Generator) -> 
     np.testing.assert_allclose((X - shift) / scale, MinMaxScaler().fit_transform(X), atol=1e-6)
 
 
-def test_channels_and_everything_are_standardized_together(rng: np.random.Generator) -> None:
+def test_scaling_per_channel_and_per_all_use_common_statistics(rng: np.random.Generator) -> None:
     X = rng.normal(size=(50, 6, 5, 3)) * [1, 10, 100] + [5, 0, -7]
     shift, scale = Standard(per="channel").fit(X)
     np.testing.assert_allclose(shift, X.mean((0, 1, 2)))
@@ -197,7 +197,9 @@ def test_channels_and_everything_are_standardized_together(rng: np.random.Genera
     assert (shift.item(), scale.item()) == (pytest.approx(X.mean()), pytest.approx(X.std()))
 
 
-def test_a_file_is_measured_in_blocks_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_of_a_file_in_blocks_equal_those_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     X = np.random.default_rng(0).normal(3, 5, (1000, 7))
     whole = [scaling.fit(X) for scaling in (Standard(), MinMax(), MinMax(per="feature"))]
     np.save(tmp_path / "x.npy", X)
@@ -230,7 +232,7 @@ def test_an_automatic_likelihood_can_express_the_data(rng: np.random.Generator) 
     assert Autoencoder(scaling=MinMax(), kind="images", epochs=1).fit(X).likelihood_ == Bernoulli()
 
 
-def test_a_bernoulli_likelihood_never_sees_what_has_no_mass(rng: np.random.Generator) -> None:
+def test_a_bernoulli_likelihood_receives_values_between_zero_and_one(rng: np.random.Generator) -> None:
     X = rng.normal(size=(100, 4))
     ae = Autoencoder(likelihood=Bernoulli(), epochs=1, random_state=0).fit(X)
     x = (X - ae.model_.shift.numpy()) / ae.model_.scale.numpy()
@@ -239,7 +241,7 @@ def test_a_bernoulli_likelihood_never_sees_what_has_no_mass(rng: np.random.Gener
 
 
 @pytest.mark.thorough
-def test_small_numbers_within_zero_and_one_are_learned(rng: np.random.Generator) -> None:
+def test_small_values_between_zero_and_one_are_learned(rng: np.random.Generator) -> None:
     X = np.abs(rng.normal(size=(300, 2)) @ rng.normal(size=(2, 10))) * 1e-3
     ae = Autoencoder(Identity(6), random_state=0).fit(X)
     assert ae.reconstruction_error(X).mean() < 0.2 * X.var(axis=0).mean()
@@ -259,7 +261,7 @@ def test_double_precision_is_double_in_the_scaling_too(rng: np.random.Generator)
     np.testing.assert_array_equal(ae.model_.scale.numpy(), Standard().fit(X).scale)
 
 
-def test_numbers_come_back_as_wide_as_they_went_in(rng: np.random.Generator) -> None:
+def test_results_have_the_precision_of_the_input(rng: np.random.Generator) -> None:
     X = 1.7e9 + 1000 * rng.normal(size=(200, 4))
     far, near = (
         Autoencoder(Identity(3), architecture=MLP(()), epochs=2, random_state=0).fit(x) for x in (X, X - 1.7e9)
@@ -269,7 +271,7 @@ def test_numbers_come_back_as_wide_as_they_went_in(rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize(("most", "dtype"), [(255, np.float32), (2**24, np.float32), (2**24 + 1, np.float64)])
-def test_whole_numbers_are_scaled_in_double_only_where_they_need_it(most: int, dtype: type) -> None:
+def test_integers_are_scaled_in_double_precision_only_where_necessary(most: int, dtype: type) -> None:
     X = np.arange(40).reshape(10, 4)
     X[0, 0] = most
     assert Autoencoder(epochs=1).fit(X).reconstruct(X).dtype == dtype
@@ -277,7 +279,7 @@ def test_whole_numbers_are_scaled_in_double_only_where_they_need_it(most: int, d
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("scaling", [Standard(), MinMax(), UInt8(), NoScaling()], ids=repr)
-def test_model_units_are_what_the_scaling_says(scaling: Scaling, dtype: type, rng: np.random.Generator) -> None:
+def test_model_units_are_those_of_the_scaling(scaling: Scaling, dtype: type, rng: np.random.Generator) -> None:
     X = rng.integers(3, 250, (50, 4)).astype(dtype)
     model = Autoencoder(Identity(2), scaling=scaling, likelihood=Normal(), epochs=1).fit(X).model_
     shift, scale = scaling.fit(X)
@@ -287,7 +289,7 @@ def test_model_units_are_what_the_scaling_says(scaling: Scaling, dtype: type, rn
 
 
 @pytest.mark.parametrize("tiny", [1e-60, 1e-150, 1e-170, 1e-300])
-def test_tiny_numbers_are_scaled_and_measured_as_others(tiny: float) -> None:
+def test_tiny_values_are_scaled_and_evaluated_like_others(tiny: float) -> None:
     X = np.random.default_rng(0).normal(size=(60, 3))
     assert np.allclose(Standard().fit(X * tiny).scale / tiny, Standard().fit(X).scale, rtol=1e-12)
     few = Autoencoder(Identity(1), architecture=MLP((4,)), epochs=1, random_state=0)
@@ -296,7 +298,7 @@ def test_tiny_numbers_are_scaled_and_measured_as_others(tiny: float) -> None:
     assert found.pca.column_error == pytest.approx(usual.pca.column_error, rel=1e-3)
 
 
-def test_what_rounding_of_single_precision_drowns_is_named(rng: np.random.Generator) -> None:
+def test_columns_lost_to_single_precision_are_named(rng: np.random.Generator) -> None:
     X = rng.normal(size=(200, 3)) * [1, 0.1, 1] + [0, 1e6, 3]
     ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0)
     with pytest.warns(IsthmusWarning, match="column 1 varies no more than the rounding error of float32, by 0") as said:

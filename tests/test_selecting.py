@@ -36,7 +36,7 @@ def test_power_laws_rising_and_flat_curves_have_no_elbow() -> None:
     assert elbow([4, 8], [1.0, 0.1]) is None
 
 
-def test_noise_moves_no_elbow_and_makes_none() -> None:
+def test_noise_neither_moves_nor_creates_an_elbow() -> None:
     random = np.random.default_rng(0)
     straight = np.array(SIZES, dtype=float) ** -0.7
     found = [elbow(SIZES, broken(3) * random.lognormal(0, 0.05, 6)) for _ in range(200)]
@@ -51,7 +51,7 @@ def test_errors_below_zero_keep_a_linear_axis() -> None:
     assert elbow(SIZES, [1, 0.5, 0.25, 0, 0, 0]) == 3  # nothing left to lose
 
 
-def test_one_standard_error_as_by_hand() -> None:
+def test_the_one_standard_error_rule_equals_a_hand_computation() -> None:
     errors = np.array([[9.0, 9.0, 9.0], [3.4, 3.5, 3.6], [3.0, 3.3, 3.6], [3.2, 2.9, 3.5]])
     bound = errors[3].mean() + np.std([3.2, 2.9, 3.5], ddof=1) / np.sqrt(3)
     assert bound == pytest.approx(3.3732, abs=1e-4)

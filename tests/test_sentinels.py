@@ -56,7 +56,7 @@ def test_two_far_values_of_a_column_are_both_named_and_gaps_do_not_matter() -> N
 
 
 @pytest.mark.parametrize("values", [(-9999.0, -8888.0), (997.0, 998.0, 999.0), (-999.0, 9998.0, 9999.0)])
-def test_far_values_that_stand_side_by_side_are_all_named(values: tuple[float, ...]) -> None:
+def test_adjacent_sentinel_values_are_all_named(values: tuple[float, ...]) -> None:
     column = BULK["normal"].copy()
     for start, value in enumerate(values):
         column[start::40] = value
@@ -85,11 +85,11 @@ HONEST: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", HONEST)
-def test_of_honest_columns_nothing_is_said(name: str) -> None:
+def test_ordinary_columns_do_not_warn(name: str) -> None:
     assert sentinels(np.asarray(HONEST[name], np.float64)[:, None], "table") == ()
 
 
-def test_of_data_that_people_use_nothing_is_said() -> None:
+def test_common_data_sets_do_not_warn() -> None:
     from sklearn import datasets
 
     for load in (
@@ -103,7 +103,7 @@ def test_of_data_that_people_use_nothing_is_said() -> None:
     assert sentinels(data.digits().train.reshape(-1, 64), "table") == ()
 
 
-def test_windows_are_looked_at_by_channel_and_images_never() -> None:
+def test_windows_are_checked_by_channel_and_images_not_at_all() -> None:
     X = RANDOM.normal(size=(50, 20, 2))
     X[::5, :4, 1] = -999.0
     ((name, value, _),) = sentinels(X, "windows")
@@ -128,7 +128,7 @@ def test_it_is_a_warning_before_training_and_advice_after_it() -> None:
     Autoencoder(kind="images", architecture=MLP((4,)), epochs=1).fit(pixels)  # a warning would be an error
 
 
-def test_the_command_line_says_it(tmp_path: Path) -> None:
+def test_the_command_line_prints_the_warning(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": BULK["normal"], "y": with_value(BULK["ages"], -999.0, 0.02)})
     frame.to_csv(tmp_path / "t.csv", index=False)
     looked = run("data", "t.csv", cwd=tmp_path)

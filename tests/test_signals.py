@@ -56,7 +56,7 @@ def stopped(process: subprocess.Popen[str], number: int, epoch: int) -> str:
 @pytest.mark.promise(11)
 @pytest.mark.promise(10)
 @pytest.mark.thorough
-def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_training_stopped_by_signals_resumes_to_the_same_weights(tmp_path: Path) -> None:
     first = begun(*TRAIN, "--out", "a", cwd=tmp_path)
     said = stopped(first, signal.SIGTERM, 3)
     assert first.returncode == 143
@@ -82,7 +82,7 @@ def test_a_training_stopped_by_signals_ends_as_one_that_was_not(tmp_path: Path) 
 @pytest.mark.promise(11)
 @pytest.mark.thorough
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_sweep_that_is_stopped_says_how_it_goes_on(number: int, code: int, tmp_path: Path) -> None:
+def test_a_stopped_sweep_prints_how_to_resume_it(number: int, code: int, tmp_path: Path) -> None:
     process = begun("sweep", *TRAIN[1:-1], "bottleneck.size=2,3", "--out", "s", cwd=tmp_path)
     said = stopped(process, number, 3)
     assert process.returncode == code
@@ -104,7 +104,7 @@ with SignalHandler() as caught:
 @pytest.mark.parametrize(
     ("first", "second", "code"), [("SIGINT", "SIGINT", 130), ("SIGTERM", "SIGTERM", 143), ("SIGINT", "SIGTERM", 143)]
 )
-def test_a_second_signal_ends_at_once(first: str, second: str, code: int) -> None:
+def test_a_second_signal_exits_at_once(first: str, second: str, code: int) -> None:
     began = time.monotonic()
     program = TWICE.format(first=first, second=second)
     done = subprocess.run([sys.executable, "-c", program], preexec_fn=heeding, check=False)
@@ -114,7 +114,7 @@ def test_a_second_signal_ends_at_once(first: str, second: str, code: int) -> Non
 
 @pytest.mark.thorough
 @pytest.mark.promise(11)
-def test_only_the_command_line_listens() -> None:
+def test_only_the_command_line_handles_signals() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     check = "import signal, isthmus.cli.run; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
@@ -122,7 +122,7 @@ def test_only_the_command_line_listens() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_data_that_lie_elsewhere_now_are_asked_for(
+def test_commands_request_the_path_of_data_that_were_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -154,7 +154,7 @@ def test_data_that_lie_elsewhere_now_are_asked_for(
     ],
     ids=str,
 )  # fmt: skip
-def test_what_cannot_go_on_is_said(
+def test_a_run_that_cannot_be_resumed_prints_the_reason(
     words: tuple[str, ...],
     said: str,
     tmp_path: Path,
@@ -173,7 +173,7 @@ def test_what_cannot_go_on_is_said(
 
 
 @pytest.mark.parametrize("listening", [SignalHandler, terminable])
-def test_whoever_listened_before_listens_again(listening: Callable[[], AbstractContextManager[Any]]) -> None:
+def test_earlier_signal_handlers_are_restored(listening: Callable[[], AbstractContextManager[Any]]) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with listening():
         assert signal.getsignal(signal.SIGTERM) not in before.values()
@@ -222,7 +222,7 @@ def test_a_verb_that_is_terminated_leaves_no_file_that_was_being_written(name: s
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
-def test_an_interrupt_outside_of_a_training_is_said_and_is_no_success(
+def test_an_interrupt_outside_training_prints_a_sentence_and_exits_with_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The parser makes a number of it, which was dropped: Ctrl-C while PyTorch was loaded ended with exit code 0."""

@@ -75,7 +75,7 @@ def test_examples_are_read_once_before_training_and_again_only_for_squares_aroun
     assert len(read) == passes
 
 
-def test_a_checkpoint_asks_for_no_pass_of_its_own(read: list[int], tmp_path: Path) -> None:
+def test_a_checkpoint_needs_no_additional_pass(read: list[int], tmp_path: Path) -> None:
     X = table()
     ae = Autoencoder(2, architecture=MLP(()), epochs=1, random_state=0)
     ae.fit(X, checkpoint=tmp_path / "begun.safetensors")
@@ -86,7 +86,7 @@ def test_a_checkpoint_asks_for_no_pass_of_its_own(read: list[int], tmp_path: Pat
 
 
 @pytest.mark.parametrize("method", ["encode", "reconstruct", "score_samples"])
-def test_use_checks_numbers_and_their_size_in_one_pass(method: str, read: list[int]) -> None:
+def test_inference_checks_values_in_one_pass(method: str, read: list[int]) -> None:
     X = table()
     ae = Autoencoder(2, architecture=MLP(()), random_state=0).initialize(X)
     read.clear()
@@ -102,7 +102,7 @@ def test_use_checks_numbers_and_their_size_in_one_pass(method: str, read: list[i
 @pytest.mark.parametrize("axes", [(0,), (0, 1), (0, 1, 2)])
 @pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
-def test_figures_are_those_of_the_whole(
+def test_statistics_of_blocks_equal_those_of_the_whole(
     axes: tuple[int, ...], gaps: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "BLOCK", 100)  # rows come in many blocks
@@ -119,7 +119,7 @@ def test_figures_are_those_of_the_whole(
         assert found.all_finite == (not gaps or dtype == "int16")
 
 
-def test_sums_do_not_depend_on_what_else_was_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sums_are_independent_of_other_requested_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their last bits decide the scaling, and so every weight."""
     monkeypatch.setattr(validation, "BLOCK", 64)
     X = np.random.default_rng(3).lognormal(0, 9, (50, 5, 2))
@@ -129,7 +129,7 @@ def test_sums_do_not_depend_on_what_else_was_announced(monkeypatch: pytest.Monke
             np.testing.assert_array_equal(DataStatistics(X, ranges=announced, sums=announced).sums(axes)[0], before)
 
 
-def test_a_range_is_judged_where_the_scale_is_one() -> None:
+def test_the_range_of_scaled_values_is_checked_per_feature() -> None:
     """Each pixel has a range of its own, also where the range over all pixels was found before."""
     X = np.stack([np.linspace(0, 1, 9), np.linspace(0, 200, 9)], 1)
     found = DataStatistics(X, ranges=[(0, 1)])
@@ -138,7 +138,7 @@ def test_a_range_is_judged_where_the_scale_is_one() -> None:
     assert not within_unit(found, NoScaling().fit(X))
 
 
-def test_whole_numbers_are_looked_for_within_a_byte() -> None:
+def test_integers_from_0_to_255_are_detected() -> None:
     X = images().astype(np.float32)
     assert range_of(DataStatistics(X)) == (0.0, 255.0, True)
     X[-1, 0, 0] = 0.5
@@ -148,7 +148,7 @@ def test_whole_numbers_are_looked_for_within_a_byte() -> None:
     assert low.shape == (8, 8)
 
 
-def test_a_block_whose_values_are_all_missing_says_nothing_of_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_of_missing_values_does_not_affect_integer_detection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "BLOCK", 64)
     X = images().astype(np.float32)
     X[:3] = np.nan

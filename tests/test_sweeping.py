@@ -58,7 +58,7 @@ def test_it_chooses_on_validation_and_not_on_the_test_part() -> None:
     assert found.test.errors.mse == scores[1]
 
 
-def test_the_validation_examples_are_a_tenth_and_nobody_trained_on_them() -> None:
+def test_the_validation_examples_are_a_tenth_and_not_trained_on() -> None:
     found = sweep(LINEAR, X, {"bottleneck__size": [2]})
     assert (found.n_train, found.n_validation) == (180, 20)
     given = sweep(LINEAR, X, {"bottleneck__size": [2]}, validation_data=TEST)
@@ -90,7 +90,7 @@ def test_the_intrinsic_dimension_is_the_elbow() -> None:
     assert "elbow" in str(found.plot().get_label())
 
 
-def test_a_second_call_trains_nothing_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:
+def test_a_second_call_skips_complete_trainings_and_resumes_interrupted_ones(tmp_path: Path) -> None:
     begun: list[str] = []
 
     def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
@@ -116,7 +116,7 @@ def test_a_second_call_trains_nothing_and_an_interrupted_one_goes_on(tmp_path: P
     ]
 
 
-def test_a_training_cut_off_within_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_an_interrupted_trial_resumes_to_the_same_weights(tmp_path: Path) -> None:
     ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=4, random_state=0)
     done = sweep(ae, X, {"bottleneck.size": [2]}, validation_data=TEST, folder=tmp_path / "whole")
     (tmp_path / "cut").mkdir()
@@ -130,7 +130,7 @@ def test_a_training_cut_off_within_ends_as_one_that_was_not(tmp_path: Path) -> N
     assert weights(resumed) == weights(found.autoencoder) == weights(done.autoencoder)
 
 
-def test_what_diverges_is_said_and_not_taken(tmp_path: Path) -> None:
+def test_diverged_trials_are_reported_and_not_recommended(tmp_path: Path) -> None:
     ae = Autoencoder(Identity(2), architecture=MLP((8,)), optimizer=SGD(), epochs=2, random_state=0)
     with pytest.warns(UserWarning, match="training diverged"):
         found = sweep(ae, X, {"optimizer__lr": [1e30, 1e-3]}, folder=tmp_path / "s")
@@ -185,7 +185,7 @@ def test_a_comma_is_within_a_value_only_where_values_have_commas(path: str, text
     assert alternatives(path, text) == values
 
 
-def test_wrong_sweeps_are_sentences(tmp_path: Path) -> None:
+def test_invalid_sweeps_raise_one_sentence(tmp_path: Path) -> None:
     for grid, word in (
         ({"bottleneck__siz": [1]}, "did you mean size"),
         ({"bottleneck__size": 4}, "expected a list of values"),
@@ -212,7 +212,7 @@ def test_wrong_sweeps_are_sentences(tmp_path: Path) -> None:
         sweep(LINEAR, X, SIZES, folder=tmp_path / "s/size-2")
 
 
-def test_the_command_line_sweeps_a_table_and_trains_what_it_recommends(tmp_path: Path) -> None:
+def test_the_command_line_sweeps_a_table_and_prints_a_command_for_the_recommendation(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "x.csv", X, delimiter=",", header=",".join(f"c{i}" for i in range(16)), comments="")
     words = ("sweep", "linear", "epochs=1", "bottleneck.size=4,2", "--seeds", "2", "-d", "x.csv")
     done = run(*words, cwd=tmp_path)
@@ -245,14 +245,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
-def test_a_wrong_sweep_is_one_sentence_and_writes_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_invalid_sweep_command_prints_one_sentence_and_writes_nothing(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
     done = run(*words, "-d", "digits", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert WRONG[words] in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sweep_of_an_older_version_is_read_and_a_figure_asked_for_by_its_older_name_is_named(tmp_path: Path) -> None:
+def test_a_sweep_of_an_older_version_is_read_and_the_error_for_an_old_metric_gives_the_new_name(tmp_path: Path) -> None:
     given = {"bottleneck.size": [2]}
     sweep(LINEAR, X, given, validation_data=TEST, folder=tmp_path)
     older = (Path(__file__).parent / "files" / "validation-flat.json").read_text()

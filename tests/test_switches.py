@@ -101,7 +101,7 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Numbers:
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
-def test_a_switch_of_the_callers_changes_no_bit(switch: str, ordinary: Numbers, tmp_path: Path) -> None:
+def test_global_settings_of_pytorch_change_no_result(switch: str, ordinary: Numbers, tmp_path: Path) -> None:
     with SWITCHES[switch]():
         found, kept = life(tmp_path)
     assert found.keys() == ordinary.keys()
@@ -125,7 +125,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("slot", "choice"), CHOICES, ids=repr)
-def test_no_choice_leaves_a_type_to_be_guessed(slot: str, choice: Any) -> None:
+def test_no_component_depends_on_the_default_dtype(slot: str, choice: Any) -> None:
     """Everybody's default type of numbers changes neither what is drawn nor in which type it is computed."""
     choices = {"bottleneck": Identity(4), "architecture": MLP((5,)), "epochs": 1, "random_state": 0} | {slot: choice}
     ae = Autoencoder(**choices)
@@ -136,7 +136,7 @@ def test_no_choice_leaves_a_type_to_be_guessed(slot: str, choice: Any) -> None:
         assert np.array_equal(found[name], value), name
 
 
-def test_who_takes_reports_finds_the_switches_as_they_were() -> None:
+def test_between_reports_global_settings_are_those_of_the_caller() -> None:
     ae, seen = Autoencoder(Identity(2), epochs=2, random_state=0), list[tuple[bool, bool]]()
     with torch.inference_mode(), torch.autocast("cpu"):
         for _ in ae.iter_fit(X):
@@ -146,7 +146,7 @@ def test_who_takes_reports_finds_the_switches_as_they_were() -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_a_generator_that_is_left_ends_in_the_mode_of_learning() -> None:
+def test_an_abandoned_generator_ends_in_training_mode() -> None:
     ends = list[bool]()
 
     @with_grad_mode
@@ -164,7 +164,7 @@ def test_a_generator_that_is_left_ends_in_the_mode_of_learning() -> None:
     assert ends == [True]
 
 
-def test_learning_leaves_what_nobody_switched() -> None:
+def test_the_gradient_mode_context_changes_no_other_setting() -> None:
     with grad_mode():
         assert torch.is_grad_enabled()
         assert torch.ones(1).dtype == torch.float32

@@ -44,7 +44,7 @@ def check(found: Dataset, right: Right) -> None:
     assert len(found.lines) == len(found.train)
 
 
-def test_rows_of_a_sheet_are_left_out_by_their_numbers(tmp_path: Path) -> None:
+def test_rows_of_a_sheet_are_skipped_by_number(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for row in (["Report"], [], ["a", "b"], ["m", "kg"], [1, 2], [3, 4], ["Total", 6]):
         book.active.append(row)
@@ -64,7 +64,7 @@ main()
 
 
 @pytest.mark.thorough
-def test_a_table_that_is_refused_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
+def test_a_refused_table_ends_the_command_with_one_sentence(tmp_path: Path) -> None:
     rows = "".join(f"{i};2,{i};613,{i};11,25;no\n" for i in range(160))
     (tmp_path / "x.csv").write_text(
         f"Station 7, gauge\n\nday;level;flow;$cost;ok\n-;m;l/s;$;-\n{rows}Total;;48000,1;;\n"
@@ -75,7 +75,7 @@ def test_a_table_that_is_refused_ends_the_process_with_a_sentence(tmp_path: Path
     assert done.stderr.strip() == sentence
 
 
-def test_lines_to_leave_out_are_those_of_one_file(tmp_path: Path) -> None:
+def test_skipped_lines_apply_to_one_file(tmp_path: Path) -> None:
     """A run whose table ended in a total leaves no row out of another table."""
     (tmp_path / "other.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
     reused = Reused(ReadOptions(skip_lines=4))
@@ -84,7 +84,7 @@ def test_lines_to_leave_out_are_those_of_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.promise(27)
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_read_as_it_is_meant_or_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
+def test_a_table_is_read_correctly_or_refused_with_one_sentence(name: str, tmp_path: Path) -> None:
     table = TABLES[name]
     path = written(table, tmp_path)
     if isinstance(table.right, Right):

@@ -55,7 +55,7 @@ def harmless(cell: str) -> bool:
 
 @pytest.mark.promise(21)
 @pytest.mark.parametrize("text", HOSTILE)
-def test_text_is_guarded_wherever_it_stands(text: str) -> None:
+def test_text_is_escaped_in_headers_and_cells(text: str) -> None:
     header, row = read(csv_text([text, "b"], [[text, -1]]))
     assert harmless(header[0])
     assert row == [header[0], "-1"]
@@ -66,7 +66,7 @@ def test_text_is_guarded_wherever_it_stands(text: str) -> None:
 
 @pytest.mark.promise(26)
 @given(st.one_of(st.floats(), st.integers(), st.booleans(), st.none()))
-def test_numbers_are_never_guarded_and_come_back(value: Any) -> None:
+def test_numbers_are_not_escaped_and_round_trip(value: Any) -> None:
     _, (cell, typed, _) = read(
         csv_text(["a", "b", "c"], [[value, None if value is None else np.asarray(value)[()], 0]])
     )
@@ -82,11 +82,11 @@ def test_numbers_are_never_guarded_and_come_back(value: Any) -> None:
 
 @pytest.mark.promise(26)
 @pytest.mark.parametrize("text", ["-1", "+1", "02134", "1e2", "-1.50", "-inf", ""])
-def test_text_that_is_a_number_stays_as_it_is(text: str) -> None:
+def test_numeric_text_is_unchanged(text: str) -> None:
     assert read(csv_text(None, [[text, "x"]])) == [[text, "x"]]
 
 
-def test_dates_and_labels_of_numpy_are_written_as_they_are() -> None:
+def test_numpy_dates_and_labels_are_written_as_text() -> None:
     row = [np.str_("=x"), np.float64(1.0), np.int64(-3), np.datetime64("2024-01-01T00:00:00", "ns"), np.bool_(True)]
     assert read(csv_text(None, [row])) == [["'=x", "1.0", "-3", "2024-01-01", "True"]]
 
@@ -133,7 +133,7 @@ VERBS: dict[str, list[str]] = {
 
 @pytest.mark.promise(21)
 @pytest.mark.parametrize("name", VERBS)
-def test_what_verbs_write_is_harmless(name: str, run: Path, tmp_path: Path) -> None:
+def test_csv_files_of_commands_contain_no_formulas(name: str, run: Path, tmp_path: Path) -> None:
     path = run / name if name == "history.csv" else tmp_path / name
     positions = {"run": run, "out": path, "data": run.parent / "x.csv", "folder": tmp_path}
     if VERBS[name]:
@@ -152,7 +152,7 @@ def test_what_verbs_write_is_harmless(name: str, run: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.promise(21)
-def test_what_decompress_and_sweeps_write_is_harmless(tmp_path: Path) -> None:
+def test_csv_files_of_decompress_and_sweep_contain_no_formulas(tmp_path: Path) -> None:
     pytest.importorskip("constriction")
     path, run, small, out = (
         table(tmp_path / "x.csv", labels=False),
@@ -174,7 +174,7 @@ def test_what_decompress_and_sweeps_write_is_harmless(tmp_path: Path) -> None:
     assert len(found.trials) == 2
 
 
-def test_what_a_detector_says_is_written_by_the_same_hand(tmp_path: Path) -> None:
+def test_detection_results_use_the_same_csv_writer(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(40, 2))
     ae = Autoencoder(Identity(1), architecture=MLP(()), epochs=1, random_state=0).fit(Examples(X, ("=a", "\x1b[2J")))
     detector = OutlierDetector.from_fitted(ae, Examples(X, ("=a", "\x1b[2J")), random_state=0, false_alarm_rate=0.2)

@@ -140,7 +140,7 @@ def test_examples_that_are_no_images_are_rows_of_pixels(tmp_path: Path) -> None:
     assert image(images_of(tmp_path, trained(X, Identity(2)), X), IMAGES).shape == (2 * 17 - 1, 24)
 
 
-def test_constant_codes_are_no_obstacle(tmp_path: Path) -> None:
+def test_constant_codes_are_black(tmp_path: Path) -> None:
     ae = trained(BYTES, Identity(3))
     same = np.repeat(BYTES[:1], 4, axis=0)
     with torch.no_grad():

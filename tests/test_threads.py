@@ -93,7 +93,7 @@ def idle() -> None:
 
 @pytest.mark.parametrize("way", ["fit", "iter_fit", "partial_fit"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_encodes_meanwhile_changes_no_weight_and_gets_codes_of_one_model(kind: str, way: str) -> None:
+def test_encoding_in_another_thread_changes_no_weight_and_uses_one_model(kind: str, way: str) -> None:
     def train(ae: Autoencoder) -> set[bytes]:
         """Trains further; the codes that there are on the way."""
         ae.set_params(warm_start=True)
@@ -121,7 +121,7 @@ def test_who_encodes_meanwhile_changes_no_weight_and_gets_codes_of_one_model(kin
 
 
 @pytest.mark.parametrize("place", ["there", "here"])
-def test_who_draws_meanwhile_changes_no_weight_and_gets_the_same_numbers(place: str) -> None:
+def test_random_numbers_in_another_thread_change_no_weight_and_are_unchanged(place: str) -> None:
     """Own modules with dropout are trained, and the global generator is drawn from, one of both in another thread."""
     alone = untrained("own modules").fit(X)
     drawn, wanted, fitted = list[float](), list[float](), list[Autoencoder]()
@@ -167,7 +167,7 @@ DRAWS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", DRAWS)
-def test_what_is_drawn_is_the_same_alone_and_beside_others(name: str) -> None:
+def test_random_draws_are_equal_with_and_without_other_threads(name: str) -> None:
     generator = torch.Generator().manual_seed(3)
     before, found = torch.get_rng_state(), []
     for beside in (False, True):
@@ -215,7 +215,7 @@ def plain(module: nn.Module) -> nn.Module:
     "ignore:None of the inputs have requires_grad"
 )  # of the older way, which is tried without gradients
 @pytest.mark.parametrize("kind", SPARING)
-def test_what_is_computed_again_in_the_backward_draws_what_it_drew(kind: str) -> None:
+def test_recomputation_in_the_backward_pass_draws_the_same_numbers(kind: str) -> None:
     """Alone, beside a thread that draws, and without checkpoints: the same weights."""
     torch.manual_seed(0)
     sparing, decoder = SPARING[kind](), nn.Linear(6, 6)
@@ -233,7 +233,7 @@ def test_what_is_computed_again_in_the_backward_draws_what_it_drew(kind: str) ->
     same(beside, kept)
 
 
-def test_who_wants_other_numbers_in_the_backward_draws_them_from_ours_too() -> None:
+def test_additional_draws_in_the_backward_pass_use_the_same_generator() -> None:
     torch.manual_seed(0)
     encoder, decoder = block(preserve=False), nn.Linear(6, 6)
     world = torch.get_rng_state()
@@ -243,7 +243,7 @@ def test_who_wants_other_numbers_in_the_backward_draws_them_from_ours_too() -> N
     same(weights(ae.fit(X)), alone)
 
 
-def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_activation_checkpointing_is_refused_with_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     ae = Autoencoder(Identity(6), architecture=Modules(block(), nn.Linear(6, 6)), epochs=1, random_state=0)
     alone = weights(ae.fit(X))
     monkeypatch.setitem(module_rng.CHECKPOINT_FRAMES, "checkpoint", lambda frame: frame.f_locals["of another version"])
@@ -252,7 +252,7 @@ def test_a_checkpoint_that_nobody_knows_is_refused_beside_others(monkeypatch: py
     same(weights(ae), alone)
 
 
-def test_onednn_matmul_lasts_until_the_last_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onednn_matmul_stays_enabled_until_the_last_thread_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one setting for all threads: the first one out must not take it from the others."""
     products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     monkeypatch.setattr(device, "exact_in_onednn", lambda: True)

@@ -43,7 +43,7 @@ def test_a_reports_loss_is_its_parts(bottleneck: L1 | Gaussian | VectorQuantized
         assert (report.val_loss is not None) == report.complete
 
 
-def test_a_report_is_the_mean_over_examples_whatever_the_batches(digits: data.Dataset) -> None:
+def test_a_report_is_the_mean_over_examples_for_every_batch_size(digits: data.Dataset) -> None:
     X = digits.train[:70].reshape(70, -1)
     frozen = SGD(1e-30, momentum=0)
     reports = [
@@ -103,7 +103,7 @@ def test_reports_in_between_change_nothing(digits: data.Dataset) -> None:
 
 
 @pytest.mark.parametrize("patience", [1, 2])
-def test_early_stopping_is_the_same_however_often_one_looks(patience: int, rng: np.random.Generator) -> None:
+def test_early_stopping_is_independent_of_the_number_of_reports(patience: int, rng: np.random.Generator) -> None:
     X = rng.normal(size=(200, 6))
     choices = {"bottleneck": Identity(3), "early_stopping": True, "n_iter_no_change": patience, "epochs": 30}
     seldom, often = small(**choices), small(**choices)
@@ -128,13 +128,13 @@ def test_validation_draws_the_same_numbers_each_time(digits: data.Dataset) -> No
     }.isdisjoint(losses)
 
 
-def test_early_stopping_asks_for_more_than_its_tolerance(rng: np.random.Generator) -> None:
+def test_early_stopping_requires_an_improvement_above_its_tolerance(rng: np.random.Generator) -> None:
     """No improvement is as large as that: the first epoch is the best one."""
     choices = {"bottleneck": Identity(3), "early_stopping": True, "n_iter_no_change": 2, "epochs": 30}
     assert len(small(**choices, tol=1e6).fit(rng.normal(size=(200, 6))).history_) == 3
 
 
-def test_who_sets_a_model_to_use_between_reports_does_not_change_its_training(rng: np.random.Generator) -> None:
+def test_evaluation_mode_between_reports_does_not_change_training(rng: np.random.Generator) -> None:
     """Its own layers drop in training alone."""
     X = rng.normal(size=(200, 6))
     plain, used, whole = (small(bottleneck=Identity(2), architecture=own(rate)) for rate in (0.5, 0.5, 0.0))
@@ -144,7 +144,7 @@ def test_who_sets_a_model_to_use_between_reports_does_not_change_its_training(rn
     assert not np.allclose(weights(plain), weights(whole.fit(X)))
 
 
-def test_what_is_held_out_is_not_trained_on(rng: np.random.Generator) -> None:
+def test_held_out_examples_are_not_trained_on(rng: np.random.Generator) -> None:
     X = rng.normal(size=(60, 4))
     choices = {"early_stopping": True, "validation_fraction": 0.25, "batch_size": 1, "optimizer": Adam(1e-30)}
     reports = list(small(**choices, epochs=1).iter_fit(X))
@@ -152,7 +152,7 @@ def test_what_is_held_out_is_not_trained_on(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 4])
-def test_who_stops_early_has_a_usable_autoencoder(after: int, digits: data.Dataset, tmp_path: Path) -> None:
+def test_stopping_between_reports_leaves_a_usable_autoencoder(after: int, digits: data.Dataset, tmp_path: Path) -> None:
     ae = small(batch_size=16)
     reports = ae.iter_fit(digits.train[:64], every=1)
     for _ in range(after):
@@ -166,7 +166,7 @@ def test_who_stops_early_has_a_usable_autoencoder(after: int, digits: data.Datas
 
 
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
-def test_divergence_names_the_step_and_what_to_do(digits: data.Dataset) -> None:
+def test_divergence_errors_give_the_step_and_advice(digits: data.Dataset) -> None:
     sentence = (
         r"the loss is (inf|nan) at step \d+ of \d+: training diverged, also with .*; lower optimizer\.lr \(now 1e\+06\)"
     )
@@ -174,7 +174,7 @@ def test_divergence_names_the_step_and_what_to_do(digits: data.Dataset) -> None:
         small(optimizer=SGD(1e6), likelihood=Normal(), epochs=20).fit(digits.train[:100])
 
 
-def test_partial_fit_keeps_the_optimizers_memory(digits: data.Dataset) -> None:
+def test_partial_fit_keeps_the_optimizer_state(digits: data.Dataset) -> None:
     X, optimizer = digits.train[:64], Adam(1e-2, schedule=Constant())
     parts = small(optimizer=optimizer, batch_size=64)
     for _ in range(3):
@@ -206,7 +206,7 @@ def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_pa
 
 @pytest.mark.promise(12)
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
-def test_divergence_in_the_last_step_is_not_silent(rng: np.random.Generator) -> None:
+def test_divergence_in_the_last_step_is_reported(rng: np.random.Generator) -> None:
     X = rng.normal(size=(20, 6))
     with pytest.raises(DivergenceError):
         small(optimizer=SGD(1e30), epochs=1, batch_size=20).fit(X)
@@ -214,7 +214,7 @@ def test_divergence_in_the_last_step_is_not_silent(rng: np.random.Generator) -> 
 
 @pytest.mark.promise(12)
 @pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
-def test_divergence_loses_nothing(digits: data.Dataset) -> None:
+def test_divergence_keeps_the_earlier_model(digits: data.Dataset) -> None:
     X, wild = digits.train[:100], SGD(1e12)
     ae = small(likelihood=Normal(), batch_size=16)
     with pytest.raises(DivergenceError):
@@ -261,7 +261,7 @@ def test_a_warm_start_keeps_the_best_weights_there_were(digits: data.Dataset) ->
     assert ae.score(V) >= before
 
 
-def test_a_round_that_nobody_finished_reaches_into_no_other(digits: data.Dataset) -> None:
+def test_an_abandoned_training_does_not_affect_others(digits: data.Dataset) -> None:
     X = digits.train[:60]
     ae = small(early_stopping=True, warm_start=True)
     left = ae.iter_fit(X)
@@ -296,7 +296,9 @@ def test_convolutions_are_repeatable_where_bfloat16_is_not(
             small(architecture=architecture, precision="bfloat16").fit(X)
 
 
-def test_a_bernoulli_likelihood_refuses_what_is_no_share(digits: data.Dataset, rng: np.random.Generator) -> None:
+def test_a_bernoulli_likelihood_refuses_values_outside_zero_and_one(
+    digits: data.Dataset, rng: np.random.Generator
+) -> None:
     ae = small().fit(digits.train[:60])
     far = pytest.warns(IsthmusWarning, match="far outside the training range")
     with far, pytest.raises(DataError, match=r"not within \[0, 1\]"):
@@ -305,7 +307,7 @@ def test_a_bernoulli_likelihood_refuses_what_is_no_share(digits: data.Dataset, r
         small(likelihood=Bernoulli(), scaling=Standard()).fit(rng.normal(size=(50, 4)))
 
 
-def test_a_warm_start_sees_other_noise_and_counts_on(digits: data.Dataset) -> None:
+def test_a_warm_start_has_new_noise_and_continues_the_counts(digits: data.Dataset) -> None:
     X = digits.train[:64]
     frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": GaussianNoise(1.0), "likelihood": Normal()}
     ae = small(**frozen, warm_start=True, epochs=1)
@@ -316,7 +318,7 @@ def test_a_warm_start_sees_other_noise_and_counts_on(digits: data.Dataset) -> No
     assert len(ae.history_) == 2
 
 
-def test_a_warm_start_heeds_a_new_optimizer(digits: data.Dataset) -> None:
+def test_a_warm_start_uses_a_new_optimizer(digits: data.Dataset) -> None:
     X = digits.train[:64]
     ae = small(optimizer=Adam(1e-3), warm_start=True).fit(X)
     before = weights(ae)
@@ -324,7 +326,7 @@ def test_a_warm_start_heeds_a_new_optimizer(digits: data.Dataset) -> None:
     np.testing.assert_allclose(weights(ae), before, atol=1e-12)
 
 
-def test_a_warm_start_takes_up_what_the_weights_allow(digits: data.Dataset) -> None:
+def test_a_warm_start_accepts_changes_that_fit_the_weights(digits: data.Dataset) -> None:
     X = digits.train[:64]
     ae = small(bottleneck=Gaussian(3), warm_start=True).fit(X)
     before = weights(ae)
@@ -340,7 +342,9 @@ def test_a_warm_start_takes_up_what_the_weights_allow(digits: data.Dataset) -> N
     [{"bottleneck": Gaussian(4)}, {"bottleneck": Identity(3)}, {"architecture": MLP((17,))}, {"scaling": NoScaling()}],
     ids=repr,
 )
-def test_a_warm_start_refuses_what_the_weights_do_not_fit(change: dict[str, object], digits: data.Dataset) -> None:
+def test_a_warm_start_refuses_changes_that_do_not_fit_the_weights(
+    change: dict[str, object], digits: data.Dataset
+) -> None:
     X = digits.train[:64] * 5
     ae = small(bottleneck=Gaussian(3)).fit(X)
     before, Z = weights(ae), ae.encode(X)
@@ -358,7 +362,7 @@ def test_patience_is_counted_from_where_a_warm_start_begins(digits: data.Dataset
     assert len(ae.fit(digits.train[:200]).history_) >= 8
 
 
-def test_another_round_is_as_long_as_the_first_and_steps_as_far(digits: data.Dataset) -> None:
+def test_a_second_fit_has_the_same_number_of_steps(digits: data.Dataset) -> None:
     ae = small(epochs=2, batch_size=16, warm_start=True, optimizer=Adam(1e-2))
     for _ in range(3):
         reports = list(ae.iter_fit(digits.train[:64], every=1))
@@ -376,7 +380,7 @@ def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (5000, 7), (5000, 4096), (2048, 2048)])
-def test_every_batch_comes_with_its_own_places(n: int, batch_size: int) -> None:
+def test_every_batch_has_the_positions_of_its_examples(n: int, batch_size: int) -> None:
     X, order = np.arange(n, dtype=np.float32)[:, None], torch.randperm(n, generator=torch.Generator().manual_seed(0))
     batches = list(iter_batches(InMemorySource(X, torch.device("cpu")), order, batch_size))
     assert torch.equal(torch.cat([index for _, index in batches]), order)
@@ -385,7 +389,7 @@ def test_every_batch_comes_with_its_own_places(n: int, batch_size: int) -> None:
         assert torch.equal(raw[:, 0].long(), index)
 
 
-def test_what_is_drawn_once_stays_with_its_example(digits: data.Dataset, tmp_path: Path) -> None:
+def test_fixed_corruption_stays_with_its_example(digits: data.Dataset, tmp_path: Path) -> None:
     frozen = {"optimizer": SGD(1e-30, momentum=0), "corruption": GaussianNoise(1.0, fixed=True), "likelihood": Normal()}
     np.save(tmp_path / "x.npy", digits.train[:100])
     for X in (digits.train[:100], np.load(tmp_path / "x.npy", mmap_mode="r")):

@@ -35,7 +35,7 @@ def correlated(rng: np.random.Generator, n: int = 2000, d: int = 5) -> np.ndarra
     return (X - X.mean(0)).astype(np.float32)
 
 
-def test_the_known_figures_of_mnist(mnist: data.Dataset) -> None:
+def test_known_errors_on_mnist(mnist: data.Dataset) -> None:
     assert mnist.test is not None
     assert pca_error(mnist.train, mnist.test, 30) * 784 / 255**2 == pytest.approx(13.866, abs=5e-4)
     assert bernoulli_entropy(mnist.test / 255) == pytest.approx(0.05808, abs=5e-6)
@@ -151,6 +151,6 @@ assert torch.equal(first, weights(1, disturb=True)), "somebody else's drawing ch
 
 
 @pytest.mark.promise(9)
-def test_same_random_state_same_bits_and_the_world_is_left_alone() -> None:
+def test_the_same_random_state_gives_bit_identical_weights_and_global_random_generators_are_unchanged() -> None:
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -54,7 +54,7 @@ def images() -> Autoencoder:
     return trained(BYTES)
 
 
-def test_bytes_and_shares_are_told_apart(images: Autoencoder) -> None:
+def test_images_in_bytes_and_in_the_unit_interval_are_distinguished(images: Autoencoder) -> None:
     (said,) = heard(lambda: images.encode((BYTES / 255).astype(np.float32)))
     assert "were bytes divided by 255" in said
     shares = trained((BYTES / 255).astype(np.float32), kind="images")
@@ -106,7 +106,7 @@ def halves(X: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits, "heavy tails", "counts"])
-def test_no_half_of_honest_data_is_said_to_have_become_smaller(load: Any) -> None:
+def test_random_halves_of_data_do_not_warn(load: Any) -> None:
     if load == "heavy tails":
         X, y = np.exp(RNG.normal(size=(300, 6)) * np.linspace(0.2, 3, 6)), np.arange(300) % 2
     elif load == "counts":
@@ -133,7 +133,7 @@ VERBS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_says_it_once(verb: str, tmp_path: Path) -> None:
+def test_a_command_warns_once(verb: str, tmp_path: Path) -> None:
     def write(name: str, values: np.ndarray) -> None:
         np.savetxt(tmp_path / name, values, delimiter=",", header="kg,m,K", comments="")
 
@@ -155,7 +155,7 @@ def test_a_verb_says_it_once(verb: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "verbs", thorough_where(["impute", "evaluate finetune impute detect"], lambda verbs: " " in verbs)
 )
-def test_a_verb_names_columns_once_where_numbers_are_missing_and_labels_learned(verbs: str, tmp_path: Path) -> None:
+def test_a_command_names_columns_once_with_missing_values_and_labels(verbs: str, tmp_path: Path) -> None:
     labels, values = np.arange(len(POSITIVE)) % 2, POSITIVE.copy()
     values[3, 1] = np.nan
 
@@ -201,11 +201,11 @@ WAYS: dict[str, Callable[[Autoencoder, Path], Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_give_examples_says_it_once(way: str, table: Autoencoder, tmp_path: Path) -> None:
+def test_every_way_to_pass_examples_warns_once(way: str, table: Autoencoder, tmp_path: Path) -> None:
     assert len(heard(lambda: WAYS[way](table, tmp_path))) == 1
 
 
-def test_detectors_and_classifiers_say_it_once(table: Autoencoder) -> None:
+def test_detectors_and_classifiers_warn_once(table: Autoencoder) -> None:
     detector = OutlierDetector(table, false_alarm_rate=0.2, random_state=0).fit(TABLE)
     classifier = AutoencoderClassifier(table, epochs=1, random_state=0).fit(TABLE, Y)
     calls = [
@@ -234,25 +234,25 @@ def few_anomalies() -> Any:
         pytest.param(TABLE * 0, id="all zero"),
     ],
 )
-def test_honest_examples_are_not_doubted(X: Any, table: Autoencoder) -> None:
+def test_ordinary_examples_do_not_warn(X: Any, table: Autoencoder) -> None:
     assert heard(lambda: table.encode(X)) == []
 
 
-def test_dark_images_codes_and_old_files_are_not_doubted(images: Autoencoder) -> None:
+def test_dark_images_codes_and_old_files_do_not_warn(images: Autoencoder) -> None:
     assert heard(lambda: images.encode(BYTES // 40)) == []
     assert heard(lambda: images.encode(BYTES * 0)) == []
     assert heard(lambda: images.decode(np.full((9, 2), 1e6))) == []
     assert heard(lambda: check_units(WRONG, None, Positions(), images)) == []
 
 
-def test_what_is_missing_speaks_for_nothing() -> None:
+def test_missing_values_do_not_affect_the_unit_check() -> None:
     X = TABLE[:, :3].copy()
     ae = trained(X, missing="allow")
     X[:, 1] = np.nan
     assert heard(lambda: ae.encode(X)) == []
 
 
-def test_columns_without_an_extent_that_varies_are_not_judged() -> None:
+def test_columns_without_spread_are_not_checked() -> None:
     flat = Extent(np.ones(2), np.ones(2))
     assert heard(lambda: check_units(np.full((9, 2), 7.0), flat, Positions(), heard)) == []
 
@@ -264,7 +264,7 @@ def silent_at_first() -> np.ndarray:
 
 
 @pytest.mark.parametrize("still", [False, True])
-def test_partial_fit_says_where_its_first_part_decided_badly(still: bool) -> None:
+def test_partial_fit_warns_where_later_data_are_far_outside_its_first_part(still: bool) -> None:
     X = silent_at_first()
     if still:
         X[:40, 2] = 0
@@ -308,7 +308,7 @@ def test_a_column_that_never_varied_and_is_far_away_now_is_named(away: float, ta
     assert heard(lambda: large.encode(TABLE + offset * (1 + 6e-6))) == []  # float32 has steps of 1 there
 
 
-def test_negative_numbers_are_no_bytes_and_a_silent_first_part_asks_for_a_sample() -> None:
+def test_negative_values_are_not_bytes_and_a_constant_first_part_requests_a_sample() -> None:
     silent = TABLE * [1, 1, 1, 0]
     ae = Autoencoder(Identity(2), architecture=MLP((4,)), epochs=1, random_state=0).partial_fit(silent)
     (said,) = heard(lambda: ae.partial_fit(silent + RNG.normal(size=(60, 1)) * [0, 0, 0, 1]))
@@ -319,7 +319,7 @@ def test_negative_numbers_are_no_bytes_and_a_silent_first_part_asks_for_a_sample
     assert "divide by 255" not in said
 
 
-def test_one_image_tells_its_unit_and_a_spoilt_or_dark_one_does_not(images: Autoencoder) -> None:
+def test_one_image_determines_its_unit_unless_it_is_corrupted_or_dark(images: Autoencoder) -> None:
     shares = trained((BYTES / 255).astype(np.float32), kind="images")
     (said,) = heard(lambda: shares.encode(BYTES[:1]))
     assert said.endswith("divide by 255")

@@ -53,7 +53,7 @@ def colored() -> Autoencoder:
 # Traversals
 
 
-def test_a_traversal_changes_one_number_and_leaves_the_others() -> None:
+def test_a_traversal_changes_one_latent_unit() -> None:
     ae = trained("identity")
     codes = ae.transform(TABLE)
     found = latent_traversal.traverse(ae, TABLE, steps=5)
@@ -67,7 +67,7 @@ def test_a_traversal_changes_one_number_and_leaves_the_others() -> None:
         np.testing.assert_allclose(examples, ae.decode(wanted), rtol=1e-5, atol=1e-3)
 
 
-def test_a_normal_prior_is_walked_from_minus_three_to_three_around_its_mean_or_an_example() -> None:
+def test_a_traversal_of_a_normal_prior_goes_from_minus_three_to_three() -> None:
     ae = trained("gaussian")
     found = latent_traversal.traverse(ae, TABLE, units=2, steps=3)
     np.testing.assert_array_equal(found.values, [[-3, 0, 3]])
@@ -78,7 +78,7 @@ def test_a_normal_prior_is_walked_from_minus_three_to_three_around_its_mean_or_a
     np.testing.assert_allclose(around.examples[0, 2], ae.decode(code)[0], rtol=1e-5)
 
 
-def test_a_number_of_the_code_that_never_changes_is_left_out() -> None:
+def test_constant_latent_units_are_left_out() -> None:
     ae = Autoencoder(Identity(3), architecture=MLP(()), epochs=1, random_state=0).fit(TABLE)
     last = [layer for layer in ae.model_.encoder.modules() if isinstance(layer, torch.nn.Linear)][-1]
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_a_number_of_the_code_that_never_changes_is_left_out() -> None:
         latent_traversal.traverse(ae, TABLE[:1])
 
 
-def test_a_number_that_is_mostly_zero_is_walked_to_its_greatest() -> None:
+def test_a_sparse_latent_unit_is_traversed_to_its_maximum() -> None:
     ae = trained("topk")
     codes = ae.transform(TABLE)
     found = latent_traversal.traverse(ae, TABLE)
@@ -102,7 +102,7 @@ def test_a_number_that_is_mostly_zero_is_walked_to_its_greatest() -> None:
 
 
 @pytest.mark.parametrize("how", ["lerp", "slerp"])
-def test_a_way_begins_and_ends_at_the_reconstructions_and_is_the_same_backwards(how: Any) -> None:
+def test_an_interpolation_is_between_the_reconstructions_and_symmetric(how: Any) -> None:
     ae, (a, b) = trained("gaussian"), (TABLE[:5], TABLE[5:10])
     way = latent_traversal.interpolate(ae, a, b, steps=7, method=how)
     np.testing.assert_allclose(way[:, 0], ae.reconstruct(a), rtol=1e-4, atol=1e-3)
@@ -112,7 +112,7 @@ def test_a_way_begins_and_ends_at_the_reconstructions_and_is_the_same_backwards(
     )
 
 
-def test_a_great_circle_turns_evenly_and_keeps_its_radius() -> None:
+def test_spherical_interpolation_has_equal_angles_and_constant_radius() -> None:
     a, b = np.array([[3.0, 0, 0], [1, 0, 0]]), np.array([[0, 3.0, 0], [-1, 0, 0]])
     t = np.linspace(0, 1, 5)[None, :, None]
     one, other = latent_traversal.slerp_weights(a, b, t)
@@ -122,7 +122,7 @@ def test_a_great_circle_turns_evenly_and_keeps_its_radius() -> None:
     np.testing.assert_allclose(way[1], (1 - t[0]) * a[1] + t[0] * b[1], atol=1e-12)  # opposite: a line
 
 
-def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_codebook() -> None:
+def test_spherical_interpolation_requires_a_normal_prior_and_codebooks_refuse_interpolation() -> None:
     with pytest.raises(NotPossibleError, match="normal prior, which Identity has not"):
         latent_traversal.interpolate(trained("identity"), TABLE[:2], TABLE[2:4], method="slerp")
     for call in (latent_traversal.traverse, lambda ae, X: latent_traversal.interpolate(ae, X, X)):
@@ -148,7 +148,7 @@ def test_spheres_are_for_normal_priors_and_nothing_lies_between_entries_of_a_cod
         (lambda ae: plots.traversal(ae, None), "pass X"),
     ],
 )
-def test_what_cannot_be_walked_is_one_sentence(call: Any, word: str) -> None:
+def test_invalid_traversals_raise_one_sentence(call: Any, word: str) -> None:
     with pytest.raises((DataError, RecordError, NotPossibleError), match=re.escape(word)):
         call(trained("identity"))
 
@@ -167,7 +167,7 @@ def test_neighbors_are_the_nearest_codes() -> None:
         assert indices[0] == query
 
 
-def test_the_picture_of_neighbors_shows_the_nearest_training_examples() -> None:
+def test_the_figure_of_neighbors_shows_the_nearest_training_examples() -> None:
     ae, test, train = colored(), PICTURES[:10], PICTURES[10:]
     figure = plots.neighbors(ae, test, train=train, n=2, k=3)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -185,7 +185,7 @@ def test_the_picture_of_neighbors_shows_the_nearest_training_examples() -> None:
 # Pictures
 
 
-def test_the_rows_of_the_picture_are_what_is_decoded() -> None:
+def test_the_rows_of_the_figure_are_the_decoded_codes() -> None:
     ae = colored()
     figure = plots.traversal(ae, PICTURES, n=3, steps=4)
     found = latent_traversal.traverse(ae, PICTURES, n_units=3, steps=4)
@@ -215,7 +215,7 @@ def test_a_table_is_shown_as_how_far_each_column_is_from_its_mean() -> None:
 # Maps
 
 
-def test_a_map_says_how_far_it_is_to_be_trusted() -> None:
+def test_a_map_states_its_trustworthiness() -> None:
     line = np.linspace(0, 1, 40)[:, None]
     faithful, torn = np.hstack([line, 0 * line]), RNG.permutation(np.hstack([line, 0 * line]))
     assert "trustworthiness 1.00 (10 neighbors among 40 points)" in embeddings.trustworthiness_note(line, faithful)
@@ -226,7 +226,7 @@ def test_a_map_says_how_far_it_is_to_be_trusted() -> None:
 
 
 @pytest.mark.slow
-def test_umap_is_repeatable_keeps_neighbors_and_leaves_the_world_alone() -> None:
+def test_umap_is_repeatable_keeps_neighbors_and_leaves_global_random_generators_unchanged() -> None:
     pytest.importorskip("umap", reason="UMAP is not installed: pip install umap-learn")
     groups = np.repeat(np.eye(3) * 50, 20, axis=0) + RNG.normal(size=(60, 3))
     before, np_before = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -238,7 +238,7 @@ def test_umap_is_repeatable_keeps_neighbors_and_leaves_the_world_alone() -> None
     assert (near // 20 == np.arange(60)[:, None] // 20).all()
 
 
-def test_umap_is_asked_for_a_repeatable_map_and_its_warnings_stay_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_umap_is_called_with_a_random_state_and_its_warnings_are_suppressed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
     class Stand:
@@ -255,7 +255,7 @@ def test_umap_is_asked_for_a_repeatable_map_and_its_warnings_stay_inside(monkeyp
     assert "UMAP map of the codes of 12 of 200 examples (limit=12)" in figure.axes[0].get_title(loc="left")
 
 
-def test_without_umap_learn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_umap_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(ModuleNotFoundError, match=re.escape("pip install 'isthmus[umap]'")):
         plots.umap(trained("identity"), TABLE)
@@ -264,7 +264,7 @@ def test_without_umap_learn_the_error_says_what_to_install(monkeypatch: pytest.M
 # Mixtures
 
 
-def test_two_planted_clusters_come_back_in_their_shares() -> None:
+def test_samples_have_the_fractions_of_two_planted_clusters() -> None:
     rng = np.random.default_rng(1)
     which = rng.random(2000) < 0.3
     codes = rng.normal(size=(2000, 2)) * [0.5, 0.1] + np.where(which[:, None], [8, 0], [-8, 3])
@@ -291,7 +291,7 @@ def test_the_density_is_that_of_a_mixture_fitted_to_the_codes_themselves() -> No
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), rtol=0.05, atol=0.05)
 
 
-def test_codes_without_room_are_drawn_where_they_are() -> None:
+def test_samples_of_degenerate_codes_stay_in_their_subspace() -> None:
     same = np.full((9, 4), 2.5)
     np.testing.assert_array_equal(latent_density.fit(same).draw(3, 0), same[:3])
     np.testing.assert_array_equal(latent_density.fit(same[:1]).draw(2, 0), same[:2])
@@ -317,7 +317,7 @@ def test_samples_without_a_prior_are_decoded_from_the_mixture() -> None:
     assert maps_of_codes.shape == (4, 6, 5, 3)
 
 
-def test_what_an_activation_cannot_give_is_not_drawn() -> None:
+def test_samples_are_in_the_range_of_the_activation() -> None:
     for kind in ("relu", "sparse"):
         codes = trained(kind).transform(TABLE)
         assert codes.min() == 0
@@ -336,12 +336,12 @@ def test_what_an_activation_cannot_give_is_not_drawn() -> None:
         ("identity", {"method": "gmm", "X": TABLE[:, :3]}, DataError, "3 features"),
     ],
 )
-def test_what_cannot_be_sampled_is_one_sentence(kind: str, words: Any, error: type[Exception], said: str) -> None:
+def test_invalid_sampling_raises_one_sentence(kind: str, words: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         trained(kind).sample(3, **words)
 
 
-def test_the_picture_of_samples_says_what_the_mixture_was_fitted_to() -> None:
+def test_the_figure_of_samples_names_the_examples_of_the_mixture() -> None:
     ae = trained("identity")
     assert "of 200 examples" in plots.samples(ae, TABLE[:5], train=TABLE).axes[0].get_title(loc="left")
     assert "those given as X" in plots.samples(ae, TABLE).axes[0].get_title(loc="left")

@@ -106,13 +106,13 @@ GIVEN: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", GIVEN)
-def test_whatever_else_is_given_is_named_with_what_to_do(kind: str) -> None:
+def test_other_arguments_are_named_with_advice(kind: str) -> None:
     given, sentence = GIVEN[kind]
     with pytest.raises(RecordError, match=re.escape(sentence)):
         isthmus.evaluate(given, X)
 
 
-def test_methods_and_lists_of_models_say_it_too(detector: OutlierDetector, tmp_path: Path) -> None:
+def test_methods_and_lists_of_models_have_the_same_error(detector: OutlierDetector, tmp_path: Path) -> None:
     with pytest.raises(
         RecordError, match=r"OutlierDetector\.from_fitted takes an Autoencoder, and ae is an OutlierDetector"
     ):

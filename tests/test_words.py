@@ -69,7 +69,7 @@ def test_pages_have_no_old_words() -> None:
 @pytest.mark.parametrize(
     "line", ["A spoilt example.", "Training goes on.", "0.3 nats per number", "ae.corruption = Noise(0.3)"]
 )
-def test_an_old_word_is_found_where_it_stands(line: str, tmp_path: Path) -> None:
+def test_an_old_word_is_found_with_its_line(line: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# A page\n\n{line}\n", encoding="utf-8")
     assert [use.partition(": ")[0] for use in _found([page], OLD)] == [f"{tmp_path.name}/page.md:3"]

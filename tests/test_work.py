@@ -53,7 +53,7 @@ def two_threads() -> Iterator[None]:
         (Conv((8, 4), down="stride"), (9, 8, 8, 1), Identity(4)),
     ],
 )
-def test_the_work_of_a_model_is_what_pytorch_counts(
+def test_the_multiplications_of_a_model_are_those_that_pytorch_counts(
     architecture: Architecture, shape: tuple[int, ...], bottleneck: Bottleneck
 ) -> None:
     model = Autoencoder(bottleneck, architecture=architecture).initialize(np.random.rand(8, *shape)).model_
@@ -68,7 +68,7 @@ def test_the_work_of_a_model_is_what_pytorch_counts(
     assert 2 * footprint(model).multiplications == of_one
 
 
-def test_few_products_are_worth_one_thread_and_many_are_worth_those_that_are_set(two_threads: None) -> None:
+def test_small_products_use_one_thread_and_large_ones_all(two_threads: None) -> None:
     small, large = (Autoencoder(architecture=MLP((512,))).initialize(X).model_ for X in (SMALL, LARGE))
     assert threads_for(small, 100) == 1
     assert threads_for(large, 100) == 2
@@ -77,7 +77,7 @@ def test_few_products_are_worth_one_thread_and_many_are_worth_those_that_are_set
     assert threads_for(large, 100) == 1
 
 
-def test_modules_of_the_users_get_all_threads(two_threads: None) -> None:
+def test_custom_modules_use_all_threads(two_threads: None) -> None:
     own = Modules(nn.Linear(8, 2), nn.Linear(2, 8))
     model = Autoencoder(Identity(2), architecture=own).initialize(SMALL).model_
     assert threads_for(model, 1) == 2
@@ -95,9 +95,7 @@ class Counts(Corruption):
 
 
 @pytest.mark.parametrize(("X", "count"), [(SMALL, 1), (LARGE, 2)])
-def test_steps_and_validation_take_the_threads_of_their_work_and_put_back_what_was(
-    two_threads: None, X: Any, count: int
-) -> None:
+def test_steps_and_validation_set_and_restore_the_number_of_threads(two_threads: None, X: Any, count: int) -> None:
     seen = list[int]()
     ae = Autoencoder(Identity(4), architecture=MLP((1024,)), corruption=Counts(seen), epochs=2, batch_size=40)
     for _ in ae.iter_fit(X, validation_data=X):
@@ -107,7 +105,7 @@ def test_steps_and_validation_take_the_threads_of_their_work_and_put_back_what_w
     assert torch.get_num_threads() == 2
 
 
-def test_layers_and_classifiers_take_the_threads_of_their_work(two_threads: None) -> None:
+def test_layerwise_training_and_classifiers_set_the_number_of_threads(two_threads: None) -> None:
     seen = list[int]()
     ae = Autoencoder(Identity(4), architecture=MLP((6,)), corruption=Counts(seen), epochs=1, batch_size=40)
     ae.fit(SMALL, layerwise=True)
@@ -125,7 +123,7 @@ def test_layers_and_classifiers_take_the_threads_of_their_work(two_threads: None
     assert set(taken) == {1}
 
 
-def test_a_training_on_one_thread_is_resumed_to_the_same_bits_whatever_is_set(
+def test_a_training_on_one_thread_resumes_bit_identically_with_any_thread_setting(
     two_threads: None, tmp_path: Path
 ) -> None:
     """No warning: with more threads set, it goes on with one all the same."""

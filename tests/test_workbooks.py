@@ -58,7 +58,7 @@ def test_entities_are_refused(tmp_path: Path) -> None:
         data.load(path)
 
 
-def test_rows_that_reach_far_out_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_with_a_distant_last_column_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row with one cell at its end is filled up to it: 7 kB became 4 GB."""
     path = book(tmp_path / "t.xlsx", '<row><c r="XFD1"><v>1</v></c></row>', 100, head="")
     assert data.load(path, header=False).train.nbytes < 1 << 26
@@ -69,9 +69,7 @@ def test_rows_that_reach_far_out_are_bounded(tmp_path: Path, monkeypatch: pytest
         data.load(path, header=False)
 
 
-def test_a_row_that_says_it_is_the_two_thousand_millionth_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_with_an_excessive_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library counts up to it: 5 kB took hours."""
     monkeypatch.setattr("isthmus.data.tables.excel._LINES", 2000)
     path = book(tmp_path / "t.xlsx", '<row r="2000000000"><c><v>1</v></c><c><v>2</v></c></row>', 1)
@@ -82,7 +80,7 @@ def test_a_row_that_says_it_is_the_two_thousand_millionth_is_refused(
 
 
 @pytest.mark.parametrize("cell", ['<c r="ZZZ1"/>', '<c r="ZZZ1"><v>1</v></c>'])
-def test_many_rows_that_reach_far_out_take_little_time(
+def test_many_rows_with_a_distant_last_column_take_little_time(
     cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Below ordinary rows, which say how wide the table is: 7 kB took minutes."""
@@ -94,7 +92,7 @@ def test_many_rows_that_reach_far_out_take_little_time(
         data.load(path, header=False)
 
 
-def test_a_tag_that_lies_across_two_pieces_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_tag_across_two_chunks_is_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("isthmus.data.tables.workbooks._ROWS", 1000)
     for size in (7, 300, 1024):
         monkeypatch.setattr("isthmus.data.tables.workbooks._CHUNK", size)

@@ -57,11 +57,11 @@ def test_every_column_is_listed_with_its_content_and_the_option_that_drops_it(su
     assert "dates, unique in every row 0" in found["when"]
     assert "text, constant 10 (0.5 of all)" in found["odd"]
     assert "text, unique in every row" in found["name"]
-    assert found["3"] == "3 of 6 columns can be learned, with --drop 'when,odd kind,name'"
+    assert found["3"] == "3 of 6 columns can be features, with --drop 'when,odd kind,name'"
     words = shlex.split(found["3"].partition("with ")[2])
     assert read(path, drop=words[1]).columns == ("row", "a", "same")
     assert (
-        "of 4 columns can be learned, with --drop 'odd kind,name'" in shown(path, "--drop", "when", "--id", "row")["2"]
+        "of 4 columns can be features, with --drop 'odd kind,name'" in shown(path, "--drop", "when", "--id", "row")["2"]
     )
 
 
@@ -94,7 +94,7 @@ def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
     found = shown(tmp_path / "x.csv")
     assert found["a"].startswith("a text")
     assert found["b"].startswith("b dates")
-    assert "no column can be learned" in found["no"]
+    assert "no column can be used as a feature" in found["no"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

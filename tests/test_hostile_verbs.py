@@ -234,4 +234,4 @@ def test_a_suggested_option_works(name: str, tmp_path: Path) -> None:
     for dropped in (typed[1], ast.literal_eval(found[2])):
         done = run("data", "t.csv", "--drop", dropped, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "can be learned, with" not in done.stdout
+        assert "can be features, with" not in done.stdout

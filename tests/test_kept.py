@@ -55,7 +55,7 @@ def test_the_trained_model_is_saved_if_a_later_step_fails(
     monkeypatch.setattr(run_folder, "save_checkpoint", lambda *_: None)  # it must not be what is loaded
     monkeypatch.setattr(getattr(run, where) if where else run_folder, name, fails)
     with pytest.raises(BrokenError):
-        run.trained(begun, begun=False)
+        run.train_run(begun, resume=False)
     np.testing.assert_array_equal(load(tmp_path / "run").encode(X), begun.ae.encode(X))
 
 
@@ -70,8 +70,9 @@ def test_the_model_is_saved_if_event_files_cannot_be_closed(tmp_path: Path, monk
 
     monkeypatch.setattr(tensorboard.EventWriter, "close", broken)
     with pytest.raises(BrokenError):
-        run.trained(
-            run.Training(tmp_path / "run", small(), run_record.DataSource("x.npy"), Dataset("x", X), about), begun=False
+        run.train_run(
+            run.Training(tmp_path / "run", small(), run_record.DataSource("x.npy"), Dataset("x", X), about),
+            resume=False,
         )
     assert len(load(tmp_path / "run").history_) == 2
 

@@ -1,4 +1,4 @@
-"""Verbs that show what a run learned, and what there is."""
+"""Verbs that evaluate runs, and verbs that list recipes, figures and data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
 @takes_data
 def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> None:
-    """What it learned, and whether that is any good: errors, codes, labels, advice; with --data on other data, side by side."""
+    """Evaluate a run: reconstruction errors, latent diagnostics, label probes and advice; with --data, also on other data."""
     from isthmus.cli.printing import say_tables
     from isthmus.experiments import run_folder, run_report
 
@@ -42,24 +42,23 @@ def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> 
             say_tables(found)
         path = None if folder is None else run_report.write_page(folder, run, found)
     if not as_json:
-        say("no page: name a folder for it with --out" if path is None else f"written: {path}")
+        say("no report page is written: give a folder with --out" if path is None else f"written: {path}")
 
 
 @takes_data
 def compare(
-    run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs, or model files.")],
+    run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders or model files.")],
     given: Given,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """Several runs on the same held-out examples: their figures, what differs between them, and which to take."""
-    from isthmus.experiments.comparison import compare as compared
-    from isthmus.experiments.comparison import write
+    """Compare several runs on the same held-out examples: metrics, different parameters and a recommendation."""
+    from isthmus.experiments import comparison
     from isthmus.experiments.run_folder import reserve_folder
 
     with reserve_folder(out) if out is not None else nullcontext():
-        found = compared(run, origin=given.origin)
-        written = [] if out is None else write(found, out)
+        found = comparison.compare(run, origin=given.origin)
+        written = [] if out is None else comparison.write(found, out)
     if as_json:
         say_json(found.to_dict())
         return
@@ -67,9 +66,9 @@ def compare(
         say(f"note: {note}")
     header, lines = found.table()
     table([f"{counted(len(found.examples), 'held-out example')}", *header[1:]], lines)
-    say("* best in its column")
+    say("* the best value of its column")
     differences = found.differences()
-    say("what differs:" if differences else "nothing differs in what they were made and trained by")
+    say("different parameters:" if differences else "all parameters are equal")
     for path, values in differences.items():
         say(f"  {path}: {' | '.join(values)}")
     say(found.verdict())
@@ -85,14 +84,14 @@ def robustness(
         list[str] | None,
         typer.Argument(
             metavar="[NAME=VALUE]...",
-            help="kinds=GaussianNoise,Masking levels=0.3,0.5,0.7 draws=3 n=500 random_state=0",
+            help="Arguments such as kinds=GaussianNoise,Masking levels=0.3,0.5,0.7 draws=3 n=500 random_state=0.",
         ),
     ] = None,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """How well a run denoises at growing levels of corruption, compared with the identity, filters and ridge regression."""
-    from isthmus.evaluation.robustness_curve import robustness as measured
+    """Measure how well a run denoises at increasing corruption levels, compared with the identity, filters and ridge regression."""
+    from isthmus.evaluation import robustness_curve
     from isthmus.experiments import run_data, run_folder, run_record
     from isthmus.experiments.run_report import impute_split
     from isthmus.io.atomic import check_writable, replace_file
@@ -100,7 +99,7 @@ def robustness(
     from isthmus.plots.noise_robustness import save
     from isthmus.records import arguments
 
-    choices = arguments({"robustness": measured}, settings or [])["robustness"]
+    choices = arguments({"robustness": robustness_curve.robustness}, settings or [])["robustness"]
     ae, dataset = run_data.load_examples(run, given.origin)
     say_notes(dataset.notes, as_json)
     found = run_data.split_of(run, dataset, ae.missing, given.origin)
@@ -110,16 +109,16 @@ def robustness(
     with run_folder.reserve_folder(folder):
         check_writable(folder / "robustness.csv")
         run_folder.check_report_paths(folder)
-        result = measured(ae, part.test, train=part.train, **choices)
+        result = robustness_curve.robustness(ae, part.test, train=part.train, **choices)
         replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
-        pictures = save(result, folder / "figures")
+        figures = save(result, folder / "figures")
     if as_json:
         say_json(result.to_dict())
         return
     table([f"{counted(result.n_examples, 'example')} of {name}, corrupted by", *result.methods], result.rows())
     for note in result.notes():
         say(note)
-    say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *pictures))}")
+    say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *figures))}")
 
 
 @takes_data
@@ -128,20 +127,23 @@ def plot(
     given: Given,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KIND]... [NAME=VALUE]...", help="latent, tsne, ...; and arguments: levels=0.5,0.8"),
+        typer.Argument(
+            metavar="[KIND]... [NAME=VALUE]...",
+            help="Kinds such as latent or tsne, and arguments such as levels=0.5,0.8.",
+        ),
     ] = None,
     out: Out = None,
 ) -> None:
-    """Draw pictures of a run; without a kind, list them."""
+    """Draw figures of a run. Without a kind, list the kinds."""
     from isthmus import plots
     from isthmus.errors import RecordError
     from isthmus.experiments import run_data, run_figures, run_folder, run_record
 
     if out is not None and out.suffix.lower() == ".png":
-        raise RecordError(f"--out {out}: pictures go into a folder, one file for each kind; give the folder's name")
+        raise RecordError(f"--out {out}: expected a folder, in which each kind of figure is a file")
     kinds = [word for word in settings or [] if "=" not in word]
     if not kinds:
-        table(["kind", "what it shows"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
+        table(["kind", "figure"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
     choices = run_figures.figure_options(kinds, [word for word in settings or [] if "=" in word])
     ae, dataset = run_data.load_examples(run, given.origin)
@@ -155,29 +157,29 @@ def plot(
     try:
         drawn = run_figures.draw(folder, ae, kinds, part, choices, strict=True)
     except TypeError as error:
-        raise RecordError(f"{' '.join(settings or [])} cannot be drawn: {error}") from None
+        raise RecordError(f"invalid argument in {' '.join(settings or [])}: {error}") from None
     for _, path, _ in drawn:
         say(f"written: {path}")
 
 
 def recipes() -> None:
-    """List the recipes, one line each."""
+    """List the recipes, one per line."""
     from isthmus import recipes as module
 
-    table(["recipe", "what it is"], [[name, first_line(getattr(module, name))] for name in module.__all__])
+    table(["recipe", "description"], [[name, first_line(getattr(module, name))] for name in module.__all__])
 
 
 @takes_data
 def data(
     given: Given,
-    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A file or a folder, which is read.")] = None,
+    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A file or a folder.")] = None,
 ) -> None:
-    """What is understood of a file or a folder when it is read; without one, the data sets that come with isthmus."""
-    named = path if path is not None else given.data
-    if named is not None:
-        say_data(named, given.options)
+    """Show how a file or folder is read: its parts, columns and missing values. Without a path, list the built-in data sets."""
+    shown = path if path is not None else given.data
+    if shown is not None:
+        say_data(shown, given.options)
         return
-    given.origin  # noqa: B018  # options of reading, and nothing to read
+    given.origin  # noqa: B018  # raises an error if there are reading options without data
     from isthmus import data as module
     from isthmus.errors import IsthmusError
 
@@ -187,74 +189,77 @@ def data(
             rows.append([name, module.load(name, download=False).summary().partition(": ")[2]])
         except IsthmusError as error:
             rows.append([name, str(error)])
-    table(["data", "what it is"], rows)
+    table(["data set", "description"], rows)
     say(
-        "or a path: .npy, .npz, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (sub-folders are labels)"
+        "or a path: .npy, .npz, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (subfolders are labels)"
     )
 
 
 def say_data(data: str, options: ReadOptions) -> None:
-    """What was understood of data: a line of summary, the notes, and the columns of a table with what they hold."""
+    """Prints a summary of a data set, the notes of reading it, and the columns of a table with their contents."""
     from isthmus.data.readers import read_with_texts
     from isthmus.data.tables.summary import drop_of, look, words_held
 
     def read(options: ReadOptions, texts: TextColumns) -> Dataset:
         return read_with_texts(data, options, texts)
 
-    dataset, blocking, texts = look(read, options, _COLUMNS)
+    dataset, blocking, texts = look(read, options, _MAX_COLUMNS)
     rows = [] if dataset is None else _say_dataset(dataset, blocking)
-    for name, kind in list(blocking.items())[: max(_COLUMNS - len(rows), 0)]:
+    for name, kind in list(blocking.items())[: max(_MAX_COLUMNS - len(rows), 0)]:
         missing = "-"
         if dataset is not None:
-            kind, some, n = words_held(texts.labels(name), options.na_values)
-            missing = _share(some, n)
+            kind, n_missing, n = words_held(texts.labels(name), options.na_values)
+            missing = _count_and_fraction(n_missing, n)
         rows.append([printable(name), kind, missing, "-", "-", "-"])
     if rows:
-        table(["column", "holds", "missing", "least", "mean", "largest"], rows)
-    learned = 0 if dataset is None else dataset.train.shape[1]
-    if (more := learned + len(blocking) - len(rows)) > 0 and rows:
-        say(f"and {more:,} columns more")
+        table(["column", "content", "missing", "min", "mean", "max"], rows)
+    n_features = 0 if dataset is None else dataset.train.shape[1]
+    n_columns = n_features + len(blocking)
+    if n_columns > len(rows) > 0:
+        say(f"and {n_columns - len(rows):,} more columns")
     if not blocking:
         return
     if dataset is None:
-        say("no column can be learned: give at least one with numbers")
+        say("no column can be used as a feature: at least one numeric column is required")
         return
-    part = drop_of(list(blocking))
-    part = part if len(part) <= _LONGEST else "--drop or --columns and patterns such as 'gene_*'"
-    say(f"{learned:,} of {counted(learned + len(blocking), 'column')} can be learned, with {part}")
+    hint = drop_of(list(blocking))
+    hint = hint if len(hint) <= _MAX_HINT else "--drop or --columns and patterns such as 'gene_*'"
+    say(f"{n_features:,} of {counted(n_columns, 'column')} can be features, with {hint}")
 
 
 def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]:
-    """Says the summary and the notes; returns the rows of the table of columns, if it is one."""
+    """Prints the summary and the notes; returns the rows of the table of columns, which is empty for other data."""
     import numpy as np
 
     from isthmus.data.sentinels import sentence, sentinels
     from isthmus.data.tables.summary import numbers_held
 
     say(dataset.summary())
-    asked = "left out as requested:"
-    say_notes([note for note in dataset.notes if not (blocking and note.startswith(asked))])
+    requested = "left out as requested:"
+    say_notes([note for note in dataset.notes if not (blocking and note.startswith(requested))])
     if dataset.kind != "table" or dataset.train.ndim != 2:
         return []
-    if wrong := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
-        say_notes([wrong])
-    positions = (str(place) for place in count())
+    if warning := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
+        say_notes([warning])
+    numbered = (str(number) for number in count())
     names = dataset.columns or tuple(
-        islice((name for name in positions if name not in blocking), dataset.train.shape[1])
+        islice((name for name in numbered if name not in blocking), dataset.train.shape[1])
     )
     rows = []
-    for place, name in enumerate(names[:_COLUMNS]):
-        values = np.asarray(dataset.train[:, place], float)
+    for column, name in enumerate(names[:_MAX_COLUMNS]):
+        values = np.asarray(dataset.train[:, column], float)
         known = values[~np.isnan(values)]
-        span = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
-        rows.append([name, numbers_held(values), _share(len(values) - len(known), len(values)), *span])
+        statistics = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
+        rows.append(
+            [name, numbers_held(values), _count_and_fraction(len(values) - len(known), len(values)), *statistics]
+        )
     return rows
 
 
-def _share(some: int, n: int) -> str:
-    """How many are missing, with their share."""
-    return f"{some:,} ({some / n:.2g} of all)" if some else "0"
+def _count_and_fraction(n_missing: int, n: int) -> str:
+    """The number of missing values, and their fraction of all values."""
+    return f"{n_missing:,} ({n_missing / n:.2g} of all)" if n_missing else "0"
 
 
-_LONGEST = 2000  # characters of a part of a command
-_COLUMNS = 40  # of a table that are shown
+_MAX_HINT = 2000  # characters of the suggested options
+_MAX_COLUMNS = 40  # columns in the printed table

@@ -1,4 +1,4 @@
-"""What the command line says: sentences, tables, progress, and the arrays it writes. Nothing heavy loads before it is needed."""
+"""Printed lines, tables and progress, and files of arrays. Heavy modules are imported inside functions, so that help is fast."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
     "counted",
     "fail",
     "first_line",
+    "progress",
     "say",
     "say_json",
     "say_notes",
     "sentences",
     "table",
-    "watcher",
     "write_array",
     "write_blocks",
     "write_table",
@@ -32,61 +32,61 @@ __all__ = [
 
 
 def say(text: str) -> None:
-    """One line of bounded length, at once."""
+    """Prints one line of bounded length."""
     put(sentence(text))
 
 
 def say_notes(notes: Sequence[str], quiet: bool = False) -> None:
-    """What a user should hear about reading, a line each; on standard error where standard output is JSON."""
+    """Prints notes, one per line; when `quiet`, to standard error, since standard output is then JSON."""
     for note in notes:
         (complain if quiet else say)(f"note: {note}")
 
 
 def say_json(value: Any) -> None:
-    """Plain JSON, for programs."""
+    """Prints plain values as JSON."""
     put(*as_json(value).split("\n"))
 
 
 def table(header: list[str], rows: list[list[str]]) -> None:
-    """A table that fits the terminal, or plain columns where there is none."""
+    """Prints a table that fits the terminal, or is 200 characters wide in a file or pipe."""
     console = rich_console()
     (console if console.is_terminal else rich_console(width=200)).print(rich_table(header, rows))
 
 
-def counted(n: int, what: str) -> str:
-    """A number of things: 1 example, 2 examples."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: 1 example, 2 examples."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def first_line(thing: Any) -> str:
-    """What something is, as its docstring begins."""
+    """The first line of a docstring."""
     return (thing.__doc__ or "").strip().splitlines()[0]
 
 
-def watcher(quiet: bool) -> Any:
-    """What shows the progress of a training: a bar on a terminal, a line per epoch elsewhere, nothing with --json."""
+def progress(quiet: bool) -> Any:
+    """A callback that shows the progress of training: a bar on a terminal, a line per epoch elsewhere, nothing when `quiet`."""
     from isthmus.training.progress import with_progress
 
-    def watch(reports: Iterator[Report], title: str, numbers: int) -> Iterator[Report]:
-        return reports if quiet else with_progress(reports, numbers, title, lines=not interactive())
+    def show(reports: Iterator[Report], title: str, n_features: int) -> Iterator[Report]:
+        return reports if quiet else with_progress(reports, n_features, title, lines=not interactive())
 
-    return watch
+    return show
 
 
-def array_path(out: Path | None, usual: str, endings: tuple[str, ...] = (".npy",)) -> Path:
-    """Where an array is to be written; known to be possible before the work that makes it."""
+def array_path(out: Path | None, default: str, endings: tuple[str, ...] = (".npy",)) -> Path:
+    """The output path of an array. It is checked before the computation starts."""
     from isthmus.errors import DataError, RecordError
 
-    path = Path(usual) if out is None else out
+    path = Path(default) if out is None else out
     if path.suffix not in endings:
-        raise RecordError(f"--out {path}: arrays are written as {' or '.join(endings)}; let the name end so")
+        raise RecordError(f"--out {path}: expected a name that ends in {' or '.join(endings)}")
     if not path.parent.is_dir():
-        raise DataError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise DataError(f"--out {path}: there is no folder {path.parent}; create it first")
     return path
 
 
 def write_array(path: Path, values: Any) -> None:
-    """An array as a .npy file, whole or not at all, and a line that says so."""
+    """Writes an array as a .npy file, atomically, and prints a line."""
     import io
 
     import numpy as np
@@ -100,24 +100,26 @@ def write_array(path: Path, values: Any) -> None:
 
 
 def write_table(path: Path, header: list[str] | None, values: Any, labels: Any = None, ids: Any = None) -> None:
-    """A table (n, d) as a .csv file, whole or not at all, and a line that says so; read again, every number is the same to the last bit.
+    """Writes a table (n, d) as a .csv file, atomically, and prints a line. Reading the file gives bit-identical numbers.
 
     Args:
-        header: the names of the columns, if they have any, that of the ids first, that of the labels last.
-        labels: (n,), a column behind the numbers.
-        ids: (n,), a column before them.
+        path: the file.
+        header: the names of the columns with that of the ids first and that of the labels last; None without names.
+        values: the numbers (n, d).
+        labels: the last column (n,), if any.
+        ids: the first column (n,), if any.
     """
     from isthmus.io.tables import write_csv
 
     cells = ([str(value).removesuffix(".0") for value in row.tolist()] for row in values)
-    known = [[]] * len(values) if labels is None else ([label] for label in labels)
-    named = [[]] * len(values) if ids is None else ([each] for each in ids)
-    write_csv(path, header, ([*one, *row, *label] for one, row, label in zip(named, cells, known, strict=True)))
+    last = [[]] * len(values) if labels is None else ([label] for label in labels)
+    first = [[]] * len(values) if ids is None else ([each] for each in ids)
+    write_csv(path, header, ([*before, *row, *after] for before, row, after in zip(first, cells, last, strict=True)))
     say(f"written: {path}, {values.shape} {values.dtype}")
 
 
 def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterator[Any], names: Any) -> None:
-    """An array that comes block by block, as .npy or, if it is a table, .csv, whole or not at all; and a line that says so."""
+    """Writes blocks of an array as one .npy file, or of a table as .csv, atomically, and prints a line."""
     import io
 
     import numpy as np
@@ -138,15 +140,15 @@ def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterato
 
 
 @contextmanager
-def sentences(tell: Callable[[str], None] = say) -> Iterator[None]:
-    """Warnings of ours within are told as notes, and those of others on standard error."""
+def sentences(print_note: Callable[[str], None] = say) -> Iterator[None]:
+    """Inside the context, warnings of isthmus are printed as notes, and other warnings on standard error."""
     import warnings
 
     from isthmus.errors import IsthmusWarning
 
     def note(message: Warning | str, category: type[Warning], *_: Any) -> None:
         if issubclass(category, IsthmusWarning):
-            tell(f"note: {message}")
+            print_note(f"note: {message}")
         else:
             complain(f"{category.__name__}: {message}")
 
@@ -157,7 +159,7 @@ def sentences(tell: Callable[[str], None] = say) -> Iterator[None]:
 
 
 def fail(error: BaseException | str, code: int) -> NoReturn:
-    """Ends with one sentence on standard error and an exit code: 1 for a failure, 2 for a mistake in the command."""
+    """Exits with one sentence on standard error and a code: 1 for a failure, 2 for an invalid command, 128 + n after signal n."""
     text = (
         f"{error.filename}: {error.strerror}"
         if isinstance(error, OSError) and error.filename and error.strerror

@@ -1,4 +1,4 @@
-"""What a trained run shows, as tables on the terminal."""
+"""The tables of an evaluation, on the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["say_briefly", "say_tables"]
 
 
 def say_briefly(found: EvaluatedData) -> None:
-    """The table of errors, and the advice."""
+    """Prints the table of errors and the advice."""
     header = [f"{counted(len(found.part.test), 'held-out example')} of {found.name}", "value", "unit"]
     table(header, [list(row) for row in found.figures.rows()])
     say_notes([found.stopping] if found.stopping else [])
@@ -18,27 +18,28 @@ def say_briefly(found: EvaluatedData) -> None:
 
 
 def say_tables(found: RunEvaluation) -> None:
-    """The tables of errors, codes, labels and other data, and the advice."""
-    own, both = found.own, found.transfer()
+    """Prints the tables of errors, codes, labels and other data, and the advice."""
+    own, transfer = found.own, found.transfer()
     say_notes([*([found.note] if found.note else []), *found.changes, *([own.stopping] if own.stopping else [])])
-    if both is None:
+    if transfer is None:
         header = [f"{counted(len(own.part.test), 'held-out example')} of {own.name}", "value", "unit"]
         table(header, [list(row) for row in own.figures.rows()])
     else:
-        table(["held-out examples of", own.name, both.other_name, "unit"], [list(row) for row in both.rows()])
+        table(["held-out examples of", own.name, transfer.other_name, "unit"], [list(row) for row in transfer.rows()])
     table([f"codes of {own.name}", "value", "unit"], [list(row) for row in own.figures.codes.rows()])
     _say_labels(own)
     for advice in own.figures.advice:
         say(f"advice: {advice.text}")
-    if both is not None:
-        say(both.sentence())
+    if transfer is not None:
+        say(transfer.sentence())
 
 
 def _say_labels(found: EvaluatedData) -> None:
+    """Prints the table of labels, or the reason why there is none."""
     labels = found.figures.labels
     if labels is None:
         if found.figures.labels_missing:
-            say(f"note: labels are left out: {found.figures.labels_missing}")
+            say(f"note: labels are not evaluated: {found.figures.labels_missing}")
         return
     table([f"labels of {found.name}", "codes", "PCA codes", "examples"], [list(row) for row in labels.rows()])
     say(labels.how())

@@ -1,4 +1,4 @@
-"""One run from begin to end: training with checkpoints, evaluation, figures and pages."""
+"""One run: training with checkpoints, evaluation, figures and the report page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus.cli import printing
-from isthmus.cli.console import fail, say, say_json, say_notes, sentences, watcher
+from isthmus.cli.console import fail, progress, say, say_json, say_notes, sentences
 from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
@@ -21,34 +21,44 @@ from isthmus.experiments.validation_set import validation_examples
 from isthmus.io.terminal import complain
 from isthmus.text import command
 
-__all__ = ["Training", "trained"]
+__all__ = ["Training", "train_run"]
 
-_SECONDS = 10  # between two checkpoints, unless steps are counted
-_LOOKED = 20  # steps after which the progress bar moves
+_CHECKPOINT_SECONDS = 10  # minimum time between checkpoints at the ends of epochs
+_REPORT_STEPS = 20  # steps between updates of the progress bar
 
 
 class Training(NamedTuple):
-    """A run to train: its folder, autoencoder, data and settings."""
+    """A run to train: its folder, autoencoder, data and settings.
+
+    Attributes:
+        layerwise: whether each layer is trained alone first.
+        as_json: whether standard output is one JSON object.
+    """
 
     folder: Path
     ae: Autoencoder
     origin: DataSource
     dataset: Dataset
     about: RunInfo
-    layerwise: bool = False  # each layer alone first
-    as_json: bool = False  # standard output is one JSON object
+    layerwise: bool = False
+    as_json: bool = False
 
 
-def trained(run: Training, begun: bool) -> None:
-    """Trains to the end or until a signal; writes the run, its figures and its pages; prints the evaluation."""
+def train_run(run: Training, resume: bool) -> None:
+    """Trains to the end or until a signal; writes the run, its figures and its report; prints the evaluation.
+
+    Args:
+        run: what to train.
+        resume: continue from the checkpoint that `run.ae` was loaded from.
+    """
     missing = run.ae.missing
-    part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if begun else split(run.dataset, missing)
+    part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if resume else split(run.dataset, missing)
     say_notes(part.notes, run.as_json)
-    with SignalHandler() as caught:
+    with SignalHandler() as handler:
         run_folder.check_report_paths(run.folder)
-        _fit(run, part, begun, caught)
-    if caught.signal:
-        fail(f"stopped after the training; the model is in {run.folder}, without figures", 128 + caught.signal)
+        _fit(run, part, resume, handler)
+    if handler.signal:
+        fail(f"stopped after training: the model is in {run.folder}, without figures and report", 128 + handler.signal)
     try:
         found = run_report.RunEvaluation(run.ae, run_report.evaluate_own_data(run.ae, part, run.dataset))
         if not run.as_json:
@@ -56,20 +66,23 @@ def trained(run: Training, begun: bool) -> None:
         run_report.write_page(run.folder, run.folder, found, map_kind="latent")
     except Exception:
         again = command("isthmus", "evaluate", run.folder)
-        say_notes([f"trained, and the model is in {run.folder}; its report could not be made: {again}"], run.as_json)
+        note = f"the model is in {run.folder}, but its report could not be written; to try again: {again}"
+        say_notes([note], run.as_json)
         raise
     if run.as_json:
         say_json(_summary(run, found))
         return
     figures = len(list(run.folder.glob("figures/*.png")))
     say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {figures} figures")
-    first = (run.about.recipe, run.origin.data) == ("deep", "mnist")
-    nxt = "isthmus train variational bottleneck.size=2" if first else command("isthmus", "plot", run.folder, "tsne")
-    say(f"open {run.folder / 'report.html'}; try next: {nxt}")
+    is_default = (run.about.recipe, run.origin.data) == ("deep", "mnist")
+    other = (
+        "isthmus train variational bottleneck.size=2" if is_default else command("isthmus", "plot", run.folder, "tsne")
+    )
+    say(f"open {run.folder / 'report.html'}; try next: {other}")
 
 
 def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
-    """What ``--json`` prints: the training, and the evaluation on the held-out examples."""
+    """The JSON object of ``--json``: facts about training, and the evaluation on the held-out examples."""
     ae, last = run.ae, run.ae.history_[-1]
     return {
         "folder": str(run.folder),
@@ -84,72 +97,79 @@ def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
     }
 
 
-def _fit(run: Training, part: Split, begun: bool, caught: SignalHandler) -> None:
-    """Trains with a progress bar, checkpoints, and event files if they are wanted, and writes the run before these are closed.
-
-    On a signal it keeps a checkpoint and exits.
-    """
+def _fit(run: Training, part: Split, resume: bool, handler: SignalHandler) -> None:
+    """Trains with a progress bar, checkpoints and optional event files, and writes the run. On a signal it saves a checkpoint and exits."""
     writer: Any = nullcontext()
     if run.about.tensorboard:
         from isthmus.experiments.tensorboard import EventWriter
 
-        writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if begun and run.ae.history_ else None)
-    X, ae, kept = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
-    seen = part.test[:10]
+        writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if resume and run.ae.history_ else None)
+    X, ae, timer = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
+    logged = part.test[:10]
     validation, notes = validation_examples(run.dataset, part)
     say_notes(notes, run.as_json)
     with writer, sentences(complain if run.as_json else say):
 
-        def due(step: int) -> bool:
-            return bool(caught.signal) or step % _LOOKED == 0 or kept.due(step)
+        def report_due(step: int) -> bool:
+            return bool(handler.signal) or step % _REPORT_STEPS == 0 or timer.due(step)
 
-        if begun:
-            reports = ae.iter_resume(X, validation_data=validation, every=due)
+        if resume:
+            reports = ae.iter_resume(X, validation_data=validation, every=report_due)
         else:
-            reports = ae.iter_fit(X, validation_data=validation, every=due, layerwise=run.layerwise)
-        for report in watcher(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
+            reports = ae.iter_fit(X, validation_data=validation, every=report_due, layerwise=run.layerwise)
+        for report in progress(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
-                if caught.signal:
+                if handler.signal:
                     reports.close()
-                    fail(f"stopped while layer {report.layer} was trained alone; begin anew", 128 + caught.signal)
+                    fail(
+                        f"stopped while pretraining layer {report.layer}, which has no checkpoints: start again",
+                        128 + handler.signal,
+                    )
                 continue
             if run.about.tensorboard and report.complete:
                 writer.scalars(report)
-                writer.images(ae, seen if ae.missing == "error" else ae.impute(seen), report.step)
-            if caught.signal or kept.due(report.step, report.complete):
-                _keep(run, part.record, needed=bool(caught.signal))
-                kept.now()
-            if caught.signal:
+                writer.images(ae, logged if ae.missing == "error" else ae.impute(logged), report.step)
+            if handler.signal or timer.due(report.step, report.complete):
+                _save_checkpoint(run, part.record, required=bool(handler.signal))
+                timer.restart()
+            if handler.signal:
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
-                fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + caught.signal)
+                fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + handler.signal)
         run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
 
 
-def _keep(run: Training, record: Membership | None, needed: bool) -> None:
-    """Writes a checkpoint; where that fails, training continues, unless it was to be the last thing."""
+def _save_checkpoint(run: Training, record: Membership | None, required: bool) -> None:
+    """Writes a checkpoint. If that fails, an error is raised when it is required; otherwise a note is printed."""
     try:
         run_folder.save_checkpoint(run.folder, run.ae, run.origin, run.about, record)
     except OSError as error:
-        if needed:
+        if required:
             raise
-        say_notes([f"no checkpoint could be written ({error}); training continues"], run.as_json)
+        say_notes([f"the checkpoint could not be written ({error}); training continues"], run.as_json)
 
 
 class CheckpointTimer:
-    """When a checkpoint is due: at the first look, then each so many steps, or at the end of an epoch when the last is old enough."""
+    """Decides when a checkpoint is due.
+
+    The first one is due at the first report. Later ones are due after a number of steps, or at the end of an epoch if the last
+    one is old enough.
+
+    Args:
+        every: the number of steps between two checkpoints; None for checkpoints at the ends of epochs.
+    """
 
     def __init__(self, every: int | None) -> None:
         self.every, self.last = every, -math.inf
 
     def due(self, step: int, complete: bool = False) -> bool:
-        """Whether one is to be written now."""
+        """Whether a checkpoint is due after this step; `complete` marks the end of an epoch."""
         if self.last == -math.inf:
-            return step % _LOOKED == 0 or complete
+            return step % _REPORT_STEPS == 0 or complete
         if self.every is None:
-            return complete and time.monotonic() - self.last > _SECONDS
+            return complete and time.monotonic() - self.last > _CHECKPOINT_SECONDS
         return step % self.every == 0
 
-    def now(self) -> None:
-        """One was written."""
+    def restart(self) -> None:
+        """Records that a checkpoint was written now."""
         self.last = time.monotonic()

@@ -1,4 +1,4 @@
-"""Being asked to stop: by the system, or by Ctrl-C. Only the command line listens."""
+"""SIGTERM, SIGHUP and Ctrl-C. Only the command line handles signals."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any, Self
 __all__ = ["SignalHandler", "Terminated", "terminable"]
 
 
-_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows does not have it
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, or the end of the terminal (SIGHUP), raised as Ctrl-C is: with the signal's number."""
+    """SIGTERM, or SIGHUP when the terminal closes, as an exception with the number of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,19 +25,19 @@ class Terminated(KeyboardInterrupt):
 
 
 class SignalHandler:
-    """Within, SIGTERM and Ctrl-C are noted, so that what is under way can be kept; the second one ends the process at once."""
+    """Records SIGTERM and Ctrl-C inside the context, so that a checkpoint can be saved. A second signal ends the process."""
 
     def __init__(self) -> None:
-        self.signal = 0  # the number of the one that came
+        self.signal = 0  # the number of the received signal
 
     def __enter__(self) -> Self:
-        self._before = _listen(self._note, signal.SIGINT, signal.SIGTERM)
+        self._previous = _install(self._record, signal.SIGINT, signal.SIGTERM)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _listen_no_more(self._before)
+        _restore(self._previous)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _record(self, number: int, _: FrameType | None) -> None:
         if self.signal:
             os._exit(128 + number)
         self.signal = number
@@ -45,29 +45,34 @@ class SignalHandler:
 
 @contextmanager
 def terminable() -> Iterator[list[int]]:
-    """Within, SIGTERM and SIGHUP raise `Terminated`, so that nothing half-written stays; the numbers of those that came."""
-    heard: list[int] = []
+    """Inside the context, SIGTERM and SIGHUP raise `Terminated`, so that temporary files are removed.
 
-    def end(number: int, _: FrameType | None) -> None:
-        heard.append(number)
+    Yields:
+        A list, to which the numbers of received signals are appended.
+    """
+    received: list[int] = []
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        received.append(number)
         raise Terminated(number)
 
-    before = _listen(end, signal.SIGTERM, *_HANGUP)
+    previous = _install(terminate, signal.SIGTERM, *_HANGUP)
     try:
-        yield heard
+        yield received
     finally:
-        _listen_no_more(before)
+        _restore(previous)
 
 
-def _listen(answer: Callable[[int, FrameType | None], None], *numbers: int) -> dict[int, Any]:
-    """Lets a function answer these signals; returns who answered those that it answers now."""
-    if threading.current_thread() is not threading.main_thread():  # elsewhere Python allows none
+def _install(handler: Callable[[int, FrameType | None], None], *numbers: int) -> dict[int, Any]:
+    """Installs a handler for these signals; returns the previous handlers of those that are handled now."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         return {}
-    # one that is ignored stays so: somebody wants the process to live on; None is a library's, which Python cannot put back
-    heard = [number for number in numbers if signal.getsignal(number) not in {signal.SIG_IGN, None}]
-    return {number: signal.signal(number, answer) for number in heard}
+    # a signal that is ignored stays ignored, as nohup requires; None is a handler in C, which Python cannot restore
+    handled = [number for number in numbers if signal.getsignal(number) not in {signal.SIG_IGN, None}]
+    return {number: signal.signal(number, handler) for number in handled}
 
 
-def _listen_no_more(before: dict[int, Any]) -> None:
-    for number, answer in before.items():
-        signal.signal(number, answer)
+def _restore(previous: dict[int, Any]) -> None:
+    """Restores the handlers that `_install` replaced."""
+    for number, handler in previous.items():
+        signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Verbs that train: each leaves the folder of a run."""
+"""Verbs that train. Each writes run folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import counted, fail, say, say_json, say_notes, table, watcher
+from isthmus.cli.console import counted, fail, progress, say, say_json, say_notes, table
 from isthmus.cli.data_options import Given, takes_data, words_of
 from isthmus.cli.options import FIELDS, SEVERAL, Every, Json, Out, Settings
 from isthmus.cli.signals import Terminated, terminable
@@ -29,7 +29,7 @@ __all__ = ["reproduce", "resume", "sweep", "train"]
 
 @takes_data
 def train(
-    given: Given = "mnist",  # type: ignore[assignment]  # the data that are taken if none are named
+    given: Given = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Settings = None,
     out: Out = None,
     tensorboard: Annotated[
@@ -37,13 +37,17 @@ def train(
     ] = False,
     checkpoint_every: Every = None,
     layerwise: Annotated[
-        bool, typer.Option("--layerwise", help="Train each layer and its mirror image alone first, then the whole.")
+        bool,
+        typer.Option(
+            "--layerwise",
+            help="First train each encoder layer with its decoder layer, one pair after the other; then all.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Train an autoencoder; write the model, its evaluation, figures and a report."""
     from isthmus import recipes as recipes_module
-    from isthmus.cli.run import Training, trained
+    from isthmus.cli.run import Training, train_run
     from isthmus.estimators.overrides import overridden
     from isthmus.experiments import run_folder, run_record
 
@@ -57,7 +61,7 @@ def train(
         say_notes(dataset.notes, as_json)
         if not as_json:
             say(f"{recipe} on {dataset.summary()}")
-        trained(Training(folder, ae, origin, dataset, about, layerwise, as_json), begun=False)
+        train_run(Training(folder, ae, origin, dataset, about, layerwise, as_json), resume=False)
 
 
 @takes_data
@@ -68,7 +72,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Resume an interrupted training from its last checkpoint; the weights are bit-identical to an uninterrupted run."""
-    from isthmus.cli.run import Training, trained
+    from isthmus.cli.run import Training, train_run
     from isthmus.experiments import run_data, run_folder
 
     with run_folder.reserve_folder(run) if run.is_dir() else nullcontext():
@@ -78,39 +82,44 @@ def resume(
         if not as_json:
             say(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
         dataset = run_data.read_data(run, origin)
-        trained(Training(run, ae, origin, dataset, about, as_json=as_json), begun=True)
+        train_run(Training(run, ae, origin, dataset, about, as_json=as_json), resume=True)
 
 
 @takes_data
 def sweep(
-    given: Given = "mnist",  # type: ignore[assignment]  # likewise
+    given: Given = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=V1,V2,...] [FIELD=VALUE]...", help=SEVERAL)
     ] = None,
     out: Out = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Train each with so many random states: 0, 1, ... (or random_state=3,4).")
+        int | None,
+        typer.Option(
+            min=1, help="The number of random states (0, 1, ...) per value; or give a list: random_state=3,4."
+        ),
     ] = None,
-    metric: Annotated[str | None, typer.Option(metavar="NAME", help="Choose by mse, psnr, nats, ... instead.")] = None,
-    max_trials: Annotated[int, typer.Option(min=1, help="Refuse to train more often than this.")] = 64,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric of the recommendation, such as mse, psnr or nats.")
+    ] = None,
+    max_trials: Annotated[int, typer.Option(min=1, help="The maximum number of runs.")] = 64,
     as_json: Json = False,
 ) -> None:
-    """Train once for each value of a field, and recommend one, by the data's validation part, or else by held-out training examples.
+    """Train one run for each value of a parameter; recommend one by validation error.
 
-    Without a field of several values: the size of the code, powers of two. The same command again trains nothing anew, and goes
-    on where it was cut off. The test examples are looked at in the end, of the recommended one alone.
+    The validation examples are the validation part of the data, or held-out training examples. By default the code sizes are
+    powers of two. The same command again trains only the missing runs. Only the recommended run is measured on test examples.
     """
     from isthmus.experiments import membership, parameter_sweep, run_record, split_recovery, splits
     from isthmus.experiments.comparison_metrics import text_of
     from isthmus.experiments.validation_set import own_validation_part
 
-    recipe, ae, fixed, grid = _words(settings or [], seeds)
+    recipe, ae, fixed, grid = _parse_words(settings or [], seeds)
     origin = run_record.DataSource(given.data or "mnist", given.options)
     dataset = origin.read()
     key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, metric]).encode())
     folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
     missing: Missing = "allow" if "allow" in grid.get("missing", [ae.missing]) else "error"
-    record = membership.read_membership(folder)  # of the same sweep, begun before
+    record = membership.read_membership(folder)  # of an earlier call of the same sweep
     part = (
         splits.split(dataset, missing)
         if record is None
@@ -133,14 +142,14 @@ def sweep(
                 metric=metric,
                 folder=folder,
                 max_trials=max_trials,
-                watch=watcher(as_json),
+                watch=progress(as_json),
                 origin=origin,
                 about=about,
                 record=part.record,
             )
     except KeyboardInterrupt as stop:
         code = 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
-        fail(f"stopped; what was trained is in {folder}; the same command resumes it", code)
+        fail(f"stopped: the trained runs are in {folder}; the same command resumes the sweep", code)
     if as_json:
         say_json(found.to_dict())
         return
@@ -153,11 +162,17 @@ def sweep(
         f"written to {folder}: sweep.csv, sweep.json, sweep.png, {counted(len(found.trials), 'run')} ({new} trained now)"
     )
     words = [recipe, *fixed, *(f"{path}={text_of(value)}" for path, value in found.values.items())]
-    say(f"train it on all training examples: {command('isthmus', 'train', *words, *words_of(origin))}")
+    say(
+        f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words, *words_of(origin))}"
+    )
 
 
-def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
-    """Of what is typed after the verb: the recipe, its autoencoder with the fields of one value, these as typed, and those of several."""
+def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
+    """Parses the words after the verb.
+
+    Returns:
+        The recipe, its autoencoder with the fields that have one value, these as ``field=value``, and the fields with several.
+    """
     from isthmus import recipes
     from isthmus.errors import RecordError
     from isthmus.estimators.overrides import alternatives, overridden
@@ -174,37 +189,37 @@ def _words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[
             fixed.append(f"{path}={text}")
     if seeds is not None:
         if "random_state" in grid or any(word.startswith("random_state=") for word in fixed):
-            raise RecordError("--seeds and random_state=... say the same; give one of them")
+            raise RecordError("--seeds and random_state=... set the same parameter: give one of them")
         grid["random_state"] = list(range(seeds))
     if not grid.keys() - {"random_state"} and any(word.startswith(f"{SIZE}=") for word in fixed):
-        raise RecordError(f"a sweep takes several values of a field: {SIZE}=8,16,32")
+        raise RecordError(f"a sweep requires several values of a parameter, such as {SIZE}=8,16,32")
     return recipe, overridden(ae, fixed), fixed, grid
 
 
 def reproduce(
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID] [FIELD=VALUE]...", help=f"A tutorial's id, then {FIELDS}.")
+        list[str] | None, typer.Argument(metavar="[ID] [FIELD=VALUE]...", help=f"The id of a tutorial, then {FIELDS}.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every tutorial, one after the other; what is in --out already is kept.")
+        bool, typer.Option("--all", help="Reproduce every tutorial. Runs that exist in --out are not trained again.")
     ] = False,
     random_state: Annotated[
         str | None,
         typer.Option(
             metavar="S1,S2,...",
-            help="Train with each; print mean, SD, and whether the published figure is in the 95 % interval of one more run.",
+            help="Random states: train with each; print mean, SD, and whether the published value is in the 95 % prediction interval.",
         ),
     ] = None,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """Train a tutorial's systems exactly as it does; print the published figures and ours. Without an id, list them."""
+    """Train the systems of a tutorial as published; print published and measured values. Without an id, list the tutorials."""
     from isthmus.experiments import reproduction, reproduction_table, tutorials
     from isthmus.io.atomic import replace_file
 
     words = settings or []
     if not words and not everything:
-        table(["id", "what it is", "from"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
+        table(["id", "title", "source"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
         return
     chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
     words, states = _random_states(random_state, words)
@@ -214,7 +229,7 @@ def reproduce(
         for tutorial in chosen
         for system, runs in zip(
             tutorial.systems,
-            reproduction.completed(tutorial, target, words, states, watcher(as_json)),
+            reproduction.completed(tutorial, target, words, states, progress(as_json)),
             strict=True,
         )
     ]
@@ -232,15 +247,15 @@ def reproduce(
             say(f"{row.name} has no model file: its bottleneck is not part of isthmus")
 
 
-def _random_states(typed: str | None, words: list[str]) -> tuple[list[str], list[int]]:
-    """The words without those about random states, and the random states; 0 where none is given."""
+def _random_states(option: str | None, words: list[str]) -> tuple[list[str], list[int]]:
+    """The words without ``random_state=``, and the random states of it or of the option; the default is one."""
     from isthmus.errors import RecordError
     from isthmus.experiments.reproduction import DEFAULT_STATE
 
-    about = [word.partition("=") for word in words if word.partition("=")[0].strip() == "random_state"]
-    given = [text for _, _, text in about] + ([] if typed is None else [typed])
+    states = [word.partition("=") for word in words if word.partition("=")[0].strip() == "random_state"]
+    given = [text for _, _, text in states] + ([] if option is None else [option])
     if len(given) > 1:
-        raise RecordError("the random states are given twice; give --random-state 0,1,2 alone")
+        raise RecordError("the random states are given twice: give only --random-state, such as --random-state 0,1,2")
     parts = [part.strip() for part in given[0].split(",")] if given else [str(DEFAULT_STATE)]
     if not all(part.isdecimal() and len(part) <= 10 and int(part) < 2**32 for part in parts) or len(
         set(map(int, parts))

@@ -134,7 +134,7 @@ def test_a_classifier_uses_labeled_rows_only_and_predicts_all() -> None:
     for nothing in (np.full(N, np.nan), [None] * N, [""] * N):
         with pytest.raises(DataError, match="none of the 60 examples has a label"):
             learner.fit(X, nothing)
-        with pytest.raises(DataError, match="none of the 60 examples has a label: there is nothing to score by"):
+        with pytest.raises(DataError, match="none of the 60 examples has a label: an accuracy requires labels"):
             alone.score(X, nothing)
     with pytest.raises(DataError, match="infinity"):
         learner.fit(X, np.where(GONE, np.inf, KIND))

@@ -145,7 +145,7 @@ def test_a_command_warns_once(verb: str, tmp_path: Path) -> None:
         write("u.csv", POSITIVE * [factor, 1, 1])
         done = run(verb, "m.safetensors", *VERBS[verb], "--data", "u.csv", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        notes = [line for line in (done.stdout + done.stderr).splitlines() if "training range" in line]
+        notes = [line for line in (done.stdout + done.stderr).splitlines() if "outside the training range" in line]
         assert len(notes) == 1, notes
         assert notes[0].startswith("note: column 'kg' lies far outside the training range: ")
     done = run(verb, "m.safetensors", *VERBS[verb], "--data", "t.csv", cwd=tmp_path)
@@ -169,7 +169,7 @@ def test_a_command_names_columns_once_with_missing_values_and_labels(verbs: str,
     assert run("train", "--data", "t.csv", *words, cwd=tmp_path).returncode == 0
     for verb in verbs.split():
         done = run(verb, "run", "--data", "u.csv", cwd=tmp_path)
-        notes = [line for line in (done.stdout + done.stderr).splitlines() if "training range" in line]
+        notes = [line for line in (done.stdout + done.stderr).splitlines() if "outside the training range" in line]
         assert len(notes) == 1, (verb, notes)
         assert notes[0].startswith("note: column 'kg' lies far outside the training range: ")
 

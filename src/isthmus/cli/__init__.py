@@ -90,9 +90,9 @@ def check_units_once(verb: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(verb)
     def checked(*arguments: P.args, **named: P.kwargs) -> None:
-        from isthmus.estimators.unit_check import once
+        from isthmus.estimators.unit_check import check_units_once
 
-        with once(check_once=False):
+        with check_units_once(check_once=False):
             verb(*arguments, **named)
 
     return checked

@@ -91,11 +91,11 @@ def _check_no_options(run: Path, settings: list[str] | None, options: dict[str, 
 def _calibrated(run: Path, ae: Autoencoder, normal: Any, new: OutlierDetector, quiet: bool) -> OutlierDetector:
     """A detector with the parameters of `new`, calibrated on normal examples."""
     from isthmus.errors import DataError
-    from isthmus.estimators.outlier_detector import LEAST, OutlierDetector
+    from isthmus.estimators.outlier_detector import MIN_EXAMPLES, OutlierDetector
 
-    if normal is not None and len(normal) < LEAST:
+    if normal is not None and len(normal) < MIN_EXAMPLES:
         raise DataError(
-            f"calibration requires at least {LEAST} normal examples that {run} was not trained on, but there "
+            f"calibration requires at least {MIN_EXAMPLES} normal examples that {run} was not trained on, but there "
             f"{'is' if len(normal) == 1 else 'are'} {len(normal)}: give more with --normal"
         )
     parameters = new.get_params(deep=False)

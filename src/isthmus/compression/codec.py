@@ -20,7 +20,7 @@ from isthmus.data import as_examples
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation import data_range_of
 from isthmus.evaluation.metrics import psnr
 from isthmus.io.atomic import check_writable, replace_file
@@ -132,7 +132,7 @@ class Compressed:
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def compress(
     ae: Autoencoder,
     X: Any,

@@ -19,7 +19,7 @@ from isthmus.data.memmap import some_rows
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation import data_range_of, principal
 from isthmus.evaluation.metrics import psnr
 from isthmus.results import Result, Table, plain
@@ -95,7 +95,7 @@ class RateDistortion(Result):
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def rate_distortion(
     ae: Autoencoder, X: Any, steps: Sequence[float] | None = None, *, train: Any = None, limit: int = LIMIT
 ) -> RateDistortion:

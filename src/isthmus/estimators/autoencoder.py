@@ -372,7 +372,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         data = self._training_data(self._examples(X), validation_data)
         fitted.interrupted.check(data, self.get_params(deep=False))
         n = len(self._training_sources(data)[0])
-        fitted.interrupted.check_place(n, self._training_config(n))
+        fitted.interrupted.check_position(n, self._training_config(n))
         self._fitted = fitted.copy_for_resuming()
         check_bfloat16(self.precision_, self.model_.device)
         if fitted.interrupted.in_model_units:
@@ -517,7 +517,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         given = {name: component(getattr(self, name)) for name in COMPONENTS}
         if not anew and self._fitted is not None:
-            values = self._examples(X, minimum, still=True)
+            values = self._examples(X, minimum, check_constant=True)
             self._fitted = self._fitted.copy_for_training()
             self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind)
             if self.likelihood_.expects_unit_interval:

@@ -35,7 +35,7 @@ from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.overflow import ComputableRange, check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
-from isthmus.estimators.unit_check import check_units, once
+from isthmus.estimators.unit_check import check_units, check_units_once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
 from isthmus.nn.device import grad_mode
@@ -185,7 +185,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
     @grad_mode()
-    @once()
+    @check_units_once()
     def sample(
         self,
         n: int = 1,
@@ -306,7 +306,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         return self._scores(self._examples(X))
 
-    @once()
+    @check_units_once()
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`.
 
@@ -373,7 +373,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self._apply(lambda model, raw: -_scored(model, raw), values, computable)
 
     def _examples(
-        self, X: Any, minimum: int = 1, computable: Literal["all"] | None = None, still: bool = False
+        self, X: Any, minimum: int = 1, computable: Literal["all"] | None = None, check_constant: bool = False
     ) -> Array:
         """Checks the shape, the columns and the values of examples. Values too large to compute with raise, unless computable="all"."""
         check_is_fitted(self)
@@ -391,7 +391,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         known = self._computable_range(examples.positions)
         missing: Missing = "error" if self.model_.fill is None else "allow"
         check_computable(values, examples.at, missing, known if computable is None else None)
-        check_units(values, known.extent, known.positions, self.model_, still, computable is not None)
+        check_units(values, known.extent, known.positions, self.model_, check_constant, computable is not None)
         return values
 
     def _computable_range(self, positions: Positions | None = None) -> ComputableRange:

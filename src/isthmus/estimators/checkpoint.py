@@ -227,7 +227,7 @@ class ResumeState:
             best=Best(best, self.round.best_epoch, parts["best"]) if self.round.stopping else None,
         )
 
-    def check_place(self, n: int, plan: TrainingConfig) -> None:
+    def check_position(self, n: int, plan: TrainingConfig) -> None:
         """`ModelFileError` unless training on n examples passes through this state.
 
         Warns if the result may not be bit-identical to an uninterrupted run.

@@ -36,7 +36,7 @@ from isthmus.estimators.inference import in_batches
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.overflow import ComputableRange
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.io.terminal import interactive
 from isthmus.model import Trainable
 from isthmus.nn.device import check_bfloat16, grad_mode
@@ -133,7 +133,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
     history_: tuple[Report, ...]
 
     @grad_mode()
-    @once()
+    @check_units_once()
     def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
         """Trains on labeled examples: first the softmax on the codes, then the encoder with it.
 
@@ -155,23 +155,23 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         self._validate_params()
         seed = seed_of(self.random_state)
         examples = as_examples(X, missing=self._missing)
-        known = _labels(examples.values, y)
-        classes, numbers = known.classes, known.known_numbers()
+        given = _checked_labels(examples.values, y)
+        classes, indices = given.classes, given.known_numbers()
         ae = self._encoder(examples, unlabeled, seed)
         values = ae._examples(examples)
-        if known.n_unlabeled:
-            values = Rows(values)(np.flatnonzero(known.labeled))
+        if given.n_unlabeled:
+            values = Rows(values)(np.flatnonzero(given.labeled))
         codes, model = ae.transform(values), ae.model_
         head = Head(codes, len(classes), model.dtype).to(model.device)
-        net, labels = Net(model, head), torch.from_numpy(numbers).to(model.device)
+        net, labels = Net(model, head), torch.from_numpy(indices).to(model.device)
         history, state = list[Report](), State()
-        rounds: list[tuple[Trainable, Source, TrainingConfig]] = [
+        phases: list[tuple[Trainable, Source, TrainingConfig]] = [
             (head, InMemorySource(codes, model.device), self._plan(len(values), _SOFTMAX_OPTIMIZER, Clean(), ae, seed))
         ]
         if not self.frozen:
             corrupted = Clean() if isinstance(self.corruption, str) else self.corruption
-            rounds.append((net, ae._source(values), self._plan(len(values), _FINETUNE_OPTIMIZER, corrupted, ae, seed)))
-        for number, (part, source, plan) in enumerate(rounds):
+            phases.append((net, ae._source(values), self._plan(len(values), _FINETUNE_OPTIMIZER, corrupted, ae, seed)))
+        for number, (part, source, plan) in enumerate(phases):
             reports = train(part, LabeledSource(source, labels), plan, state=state)
             title = ("softmax", "all")[number]
             history += with_progress(reports, None, title, lines=not interactive()) if self.verbose else reports
@@ -210,7 +210,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         Returns:
             Logits (n, classes). For two classes their difference (n,), which is positive if the second class is more probable.
         """
-        logits = self._applied(X, lambda raw: self.net_.logits(raw))
+        logits = self._apply(X, lambda raw: self.net_.logits(raw))
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -222,7 +222,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         Returns:
             (n, classes), float64, in nats.
         """
-        return self._applied(X, lambda raw: torch.log_softmax(self.net_.logits(raw).double(), 1))
+        return self._apply(X, lambda raw: torch.log_softmax(self.net_.logits(raw).double(), 1))
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each label of `classes_`.
@@ -233,7 +233,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         Returns:
             (n, classes), float64; each row sums to 1.
         """
-        return self._applied(X, lambda raw: torch.softmax(self.net_.logits(raw).double(), 1))
+        return self._apply(X, lambda raw: torch.softmax(self.net_.logits(raw).double(), 1))
 
     def predict(self, X: Any) -> Array:
         """The most probable label of each example.
@@ -244,11 +244,11 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         Returns:
             Labels (n,), of the type that `fit` was given.
         """
-        logits = self._applied(X, lambda raw: self.net_.logits(raw))
+        logits = self._apply(X, lambda raw: self.net_.logits(raw))
         labels: Array = self.classes_[logits.argmax(1)]
         return labels
 
-    @once()
+    @check_units_once()
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy on the labeled examples.
 
@@ -263,20 +263,20 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         Raises:
             DataError: no example has a label, or the numbers of labels and examples differ.
         """
-        told = self.predict(X)
-        labels = class_labels(y, len(told))
-        there = np.flatnonzero(labels.labeled)
-        if not len(there):
-            raise DataError(f"none of the {len(labels):,} examples has a label: there is nothing to score by")
-        mine, theirs = numbered([class_labels(told[there], len(there)), labels[there]])
-        weights = None if sample_weight is None else np.asarray(sample_weight)[there]
-        return float(np.average(mine == theirs, weights=weights))
+        predicted = self.predict(X)
+        labels = class_labels(y, len(predicted))
+        labeled = np.flatnonzero(labels.labeled)
+        if not len(labeled):
+            raise DataError(f"none of the {len(labels):,} examples has a label: an accuracy requires labels")
+        predicted_indices, indices = numbered([class_labels(predicted[labeled], len(labeled)), labels[labeled]])
+        weights = None if sample_weight is None else np.asarray(sample_weight)[labeled]
+        return float(np.average(predicted_indices == indices, weights=weights))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file, which `isthmus.load` reads: encoder, softmax and classes.
 
-        The file does not hold the autoencoder that the classifier was given. A loaded classifier that is fitted again starts with its own
-        encoder.
+        The file does not contain the autoencoder that the classifier was given. A loaded classifier that is fitted again starts with its
+        own encoder.
 
         Args:
             path: the file; an existing file is replaced.
@@ -293,7 +293,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         )
         if nonfinite is not None:
             raise DivergenceError(
-                f"the softmax's {nonfinite} is not finite: the classifier is not written; fit it again"
+                f"the softmax's {nonfinite} is not finite: the classifier cannot be saved; fit it again"
             )
         part = ClassifierPart(
             **wrapper.describe_parameters(self),
@@ -334,9 +334,9 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         if ae.random_state is None:
             ae.set_params(random_state=seed)
         return (
-            ae.fit(_together(X, unlabeled, self._missing))
+            ae.fit(_concatenated(X, unlabeled, self._missing))
             if self.pretrain
-            else ae.initialize(_together(X, unlabeled, self._missing))
+            else ae.initialize(_concatenated(X, unlabeled, self._missing))
         )
 
     def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> TrainingConfig:
@@ -348,7 +348,8 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
             corruption, optimizer, epochs, batch, seed, ae.precision_, threads=threads_for(ae.model_, batch)
         )
 
-    def _applied(self, X: Any, function: Any) -> Array:
+    def _apply(self, X: Any, function: Any) -> Array:
+        """Applies a function of batches of raw examples to checked examples."""
         check_is_fitted(self)
         ae = self.autoencoder_
         computable = ComputableRange.examples(ae.model_, ae._require_fitted().columns)
@@ -356,7 +357,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         return rows
 
 
-def _labels(X: Array, y: Any) -> ClassLabels:
+def _checked_labels(X: Array, y: Any) -> ClassLabels:
     """The checked labels; a warning if some examples have none."""
     if y is None:
         raise DataError(
@@ -387,7 +388,7 @@ def _labels(X: Array, y: Any) -> ClassLabels:
     return labels
 
 
-def _together(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
+def _concatenated(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
     """Labeled and unlabeled examples in one array."""
     if unlabeled is None:
         return first
@@ -415,7 +416,7 @@ def finetune(
     """Trains an `AutoencoderClassifier` that starts with the encoder of a fitted autoencoder.
 
     Args:
-        ae: a fitted autoencoder, trained on as many examples as there are, with labels or without. It does not change.
+        ae: a fitted autoencoder, trained on labeled and unlabeled examples. It does not change.
         X: examples (n, *shape) in the units of its training data.
         y: labels (n,), as for `AutoencoderClassifier.fit`.
         frozen, epochs, optimizer, random_state, verbose: parameters of `AutoencoderClassifier`.

@@ -69,7 +69,7 @@ def load(
         (8, 8)
     """
     ae, header, tensors = _read(path, architecture, device, max_memory)
-    with model_file.agreeing(path):
+    with model_file.inconsistent_as_error(path):
         for name, (cls, _) in _WRAPPERS.items():
             part = _part(path, header, name)
             if part is not None:
@@ -116,7 +116,7 @@ def _read(
         return required | _expected_wrapper_tensors(path, header, tensors, chosen)
 
     header, tensors, history, columns = model_file.read_file(path, expected)
-    with model_file.agreeing(path):
+    with model_file.inconsistent_as_error(path):
         ae, chosen = _read_components(header, tensors, architecture)
         user_defined = chosen.records["architecture"].user_defined
         nonfinite = next((name for name, value in tensors.items() if not _is_valid(name, value, user_defined)), None)
@@ -149,11 +149,11 @@ def _expected_wrapper_tensors(
         raise RecordError("it contains more than one of checkpoint, detector and classifier")
     code_size, expected = math.prod(chosen.code_shape()), model_file.Tensors()
     if (detector := _part(path, header, "detector")) is not None:
-        own = detectors.expected_tensors(detector, tensors_under("detector", stored), chosen.shape, code_size)
-        expected = {f"detector.{name}": tensor for name, tensor in own.items()}
+        tensors = detectors.expected_tensors(detector, tensors_under("detector", stored), chosen.shape, code_size)
+        expected = {f"detector.{name}": tensor for name, tensor in tensors.items()}
     if (classifier := _part(path, header, "classifier")) is not None:
-        own = classifiers.expected_tensors(classifier, tensors_under("classifier", stored), code_size, chosen.dtype)
-        expected = {f"classifier.{name}": tensor for name, tensor in own.items()}
+        tensors = classifiers.expected_tensors(classifier, tensors_under("classifier", stored), code_size, chosen.dtype)
+        expected = {f"classifier.{name}": tensor for name, tensor in tensors.items()}
     return expected
 
 

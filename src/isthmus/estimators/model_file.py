@@ -42,9 +42,9 @@ __all__ = [
     "Header",
     "RunState",
     "Tensors",
-    "agreeing",
     "check_records",
     "describe_value",
+    "inconsistent_as_error",
     "part",
     "read_file",
     "read_value",
@@ -118,10 +118,10 @@ def record_types() -> dict[str, type[Record]]:
 
 def check_records(values: Iterable[Any]) -> None:
     """Raises `NotPossibleError` for a record that is not part of isthmus: loading its name would fail or give another record."""
-    known = record_types()
+    valid = record_types()
     for value in values:
         for each in (value, *value.get_params().values()) if isinstance(value, Record) else ():
-            if isinstance(each, Record) and known.get(type(each).__name__) is not type(each):
+            if isinstance(each, Record) and valid.get(type(each).__name__) is not type(each):
                 raise NotPossibleError(
                     f"a model file can only name records of isthmus, and {type(each).__name__} is not one; "
                     "choose a record of isthmus to save the model"
@@ -180,12 +180,12 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
         raise FileNotFoundError(f"no model file at {shown(path)}; write one with `isthmus train` or Autoencoder.save")
     if path.is_dir():
         raise ModelFileError(f"{shown(path)} is not a file; a run's model file is model.safetensors in its folder")
-    with opened(path) as contents, agreeing(path):
+    with opened(path) as contents, inconsistent_as_error(path):
         header, notes = _header(path, contents.metadata)
-        there = contents.meta_tensors()
-        affine = {name: contents.tensor(name) for name in there.keys() & _READ_FIRST}
+        stored = contents.meta_tensors()
+        affine = {name: contents.tensor(name) for name in stored.keys() & _READ_FIRST}
         _check_tensors(
-            there, expected(header, there | affine) | ({} if notes else expected_notes(header.statistics, there))
+            stored, expected(header, stored | affine) | ({} if notes else expected_notes(header.statistics, stored))
         )
         tensors = contents.all_tensors(checked=not notes) | notes  # the first format had no checksum
         history = read_history(header.statistics, header.epoch, tensors)
@@ -194,7 +194,7 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
 
 
 @contextmanager
-def agreeing(path: str | os.PathLike[str]) -> Iterator[None]:
+def inconsistent_as_error(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns an error in the block into a `ModelFileError`: the file is inconsistent."""
     try:
         yield
@@ -202,10 +202,10 @@ def agreeing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
-        _disagrees(path, reason)
+        _raise_inconsistent(path, reason)
 
 
-def _disagrees(path: str | os.PathLike[str], reason: str) -> Never:
+def _raise_inconsistent(path: str | os.PathLike[str], reason: str) -> Never:
     raise ModelFileError(f"{shown(path)} is inconsistent: {_short(reason)}") from None
 
 
@@ -232,13 +232,13 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
         )
     first = version == 1
     _check_names(path, entry, metadata.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM}), first)
-    with agreeing(path):
+    with inconsistent_as_error(path):
         entry = upgrade_header(entry, version)
-    with _sound(path):
+    with _damaged_as_error(path):
         tensors: Tensors = {}
         if first:
-            old = _First.model_validate_json(
-                json.dumps({name: entry.pop(name, ()) for name in _First.model_fields}), strict=True
+            old = _FirstFormat.model_validate_json(
+                json.dumps({name: entry.pop(name, ()) for name in _FirstFormat.model_fields}), strict=True
             )
             entry["statistics"], tensors = notes(old.history, old.columns)
         return Header.model_validate_json(json.dumps(entry), strict=True), tensors
@@ -246,24 +246,24 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
 
 def _check_names(path: Path, entry: Mapping[str, Any], others: Iterable[str], first: bool) -> None:
     """`ModelFileError` for an unknown name in the header. `others` are the texts of the safetensors header in addition to "isthmus"."""
-    names = Header.model_fields.keys() | (_First.model_fields.keys() if first else set())
+    names = Header.model_fields.keys() | (_FirstFormat.model_fields.keys() if first else set())
     run_state = entry.get("round")
     run_state = run_state if isinstance(run_state, dict) else {}
     for unknown in (entry.keys() - names, run_state.keys() - RunState.model_fields.keys(), set(others)):
         if unknown:
-            _disagrees(path, f"the header's {min(unknown)} is unknown")
+            _raise_inconsistent(path, f"the header's {min(unknown)} is unknown")
 
 
 def part(path: Path, kind: type[Part], name: str, entry: Mapping[str, Any]) -> Part:
     """A part of the header, validated by its own model. Errors name the part and the field."""
     for unknown in entry.keys() - kind.model_fields.keys():
-        _disagrees(path, f"the header's {name}.{unknown} is unknown")
-    with _sound(path, f"{name}."):
+        _raise_inconsistent(path, f"the header's {name}.{unknown} is unknown")
+    with _damaged_as_error(path, f"{name}."):
         return kind.model_validate_json(json.dumps(entry), strict=True)
 
 
 @contextmanager
-def _sound(path: Path, before: str = "") -> Iterator[None]:
+def _damaged_as_error(path: Path, before: str = "") -> Iterator[None]:
     """Turns a validation error of the header into a `ModelFileError`."""
     try:
         yield
@@ -275,7 +275,7 @@ def _sound(path: Path, before: str = "") -> Iterator[None]:
         ) from None
 
 
-class _First(BaseModel):
+class _FirstFormat(BaseModel):
     """The header fields that only format 1 has."""
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -291,8 +291,8 @@ def _check_tensors(tensors: Tensors, expected: Tensors) -> None:
             raise ValueError(f"it has no {name}")
         stored = tensors[name]
         if (stored.shape, stored.dtype) != (tensor.shape, tensor.dtype):
-            is_, should_be = (f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (stored, tensor))
-            raise ValueError(f"{name} is {is_}, and its records require {should_be}")
+            actual, required = (f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}" for t in (stored, tensor))
+            raise ValueError(f"{name} is {actual}, and its records require {required}")
     for name in tensors:
         if name not in expected:
             raise ValueError(f"its records have no tensor {name[:60]!r}")

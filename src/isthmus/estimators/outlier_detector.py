@@ -34,18 +34,18 @@ from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
 from isthmus.estimators.outlier_detector_file import DetectorPart, read_scorer, to_file
 from isthmus.estimators.outlier_scores import Kind, Scorer, bounded_reconstructions, feature_errors, squared_errors
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.text import quoted
 
-__all__ = ["LEAST", "OutlierDetector"]
+__all__ = ["MIN_EXAMPLES", "OutlierDetector"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-Measure = Kind | Literal["auto"]
+AnomalyScore = Kind | Literal["auto"]
 
-USUAL_RATE = 0.05  # false-alarm rate, if neither it nor a contamination is given
-LEAST = 5  # examples at least: to train, to measure errors and to calibrate
+DEFAULT_RATE = 0.05  # false-alarm rate, if neither it nor a contamination is given
+MIN_EXAMPLES = 5  # for training, for measuring errors and for calibration
 
 
 class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -106,7 +106,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         self,
         autoencoder: Autoencoder | Any | Literal["auto"] = "auto",
         *,
-        anomaly_score: Measure = "auto",
+        anomaly_score: AnomalyScore = "auto",
         contamination: float | None = None,
         false_alarm_rate: float | None = None,
         calibration_fraction: float = 0.2,
@@ -152,7 +152,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         check_is_fitted(self)
         return self._scorer.kind
 
-    @once()
+    @check_units_once()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Trains on examples, most of them normal, and sets the threshold.
 
@@ -171,22 +171,21 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
             raise RecordError("contamination and false_alarm_rate both set the threshold: give only one of them")
-        examples, seed = as_examples(X, minimum=LEAST, missing=self._missing), seed_of(self.random_state)
+        examples, seed = as_examples(X, minimum=MIN_EXAMPLES, missing=self._missing), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
-        calibrate, measure, train = self._split(len(examples.values), frozen, seed)
+        calibration, held_out, training = self._split(len(examples.values), frozen, seed)
         values = examples.values
-        learned = examples if frozen else examples.some(train)
-        ae = self._fitted(learned, values[measure], seed)
-        known = np.sort(np.concatenate([measure, train]))
+        ae = self._fit_autoencoder(examples if frozen else examples.some(training), values[held_out], seed)
+        not_calibration = np.sort(np.concatenate([held_out, training]))
         kind = self.anomaly_score
         if kind == "auto":
             kind = "error" if ae.kind_ == "table" else "combined"
-        scorer = Scorer.fit(ae, kind, values[known], values[measure], seed)
-        scores = np.sort(scorer(ae, values[calibrate]))
+        scorer = Scorer.fit(ae, kind, values[not_calibration], values[held_out], seed)
+        scores = np.sort(scorer(ae, values[calibration]))
         fitted = {
             "autoencoder_": ae,
             "_scorer": scorer,
-            "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([measure, calibrate]))]),
+            "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([held_out, calibration]))]),
             "calibration_scores_": scores,
             "offset_": self._threshold(scores, lambda: scorer(ae, values)),
         }
@@ -244,8 +243,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             p-values (n,), above 0 and at most 1.
         """
         lower = np.searchsorted(self.calibration_scores_, self.score_samples(X), side="right")
-        share: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
-        return share
+        p_values: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
+        return p_values
 
     def contributions(self, X: Any) -> Doubles:
         """The squared error of each feature divided by its mean on held-out examples.
@@ -258,10 +257,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """
         check_is_fitted(self)
         values = self.autoencoder_._examples(X, computable="all")
-        usual = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
-        return squared_errors(self.autoencoder_, values) / np.where(usual > 0, usual, 1.0)
+        mean_errors = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
+        return squared_errors(self.autoencoder_, values) / np.where(mean_errors > 0, mean_errors, 1.0)
 
-    @once()
+    @check_units_once()
     def attributions(self, X: Any, n: int = 3) -> list[list[Attribution]]:
         """The features that contribute most to the anomaly of each example.
 
@@ -287,15 +286,15 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         """
         check_is_fitted(self)
         names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
-        found = list[list[Attribution]]()
+        attributions = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
         for _, block in blocks(self.autoencoder_._examples(X, computable="all")):
             top = self._top_features(block, min(int(n), math.prod(shape)))
             for positions, shares in zip(*(part.tolist() for part in top), strict=True):
                 features = [_feature(place, shape, names) for place in positions]
-                found.append([Attribution(*pair) for pair in zip(features, shares, strict=True)])
-        return found
+                attributions.append([Attribution(*pair) for pair in zip(features, shares, strict=True)])
+        return attributions
 
     def _top_features(self, values: Array, n: int) -> TopFeatures:
         errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
@@ -375,26 +374,27 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return hasattr(self, "offset_")
 
     def _rate(self) -> float:
-        return USUAL_RATE if self.false_alarm_rate is None else self.false_alarm_rate
+        return DEFAULT_RATE if self.false_alarm_rate is None else self.false_alarm_rate
 
     def _split(self, n: int, frozen: bool, seed: int) -> tuple[Array, Array, Array]:
         """The rows for calibration, for measuring errors, and for training (none if frozen)."""
         order = np.random.default_rng(seed).permutation(n)
-        held = max(1, round(n * self.calibration_fraction))
-        measured = n if frozen else held + max(1, held // 4)
-        return tuple(np.sort(part) for part in np.split(order, [held, measured]))  # type: ignore[return-value]
+        n_calibration = max(1, round(n * self.calibration_fraction))
+        end = n if frozen else n_calibration + max(1, n_calibration // 4)
+        return tuple(np.sort(part) for part in np.split(order, [n_calibration, end]))  # type: ignore[return-value]
 
-    def _fitted(self, examples: Examples, held: Array, seed: int) -> Autoencoder:
+    def _fit_autoencoder(self, examples: Examples, held_out: Array, seed: int) -> Autoencoder:
+        """The fitted autoencoder: the frozen one, the one given, or the default for the data."""
         if isinstance(self.autoencoder, FrozenEstimator):
             frozen = self.autoencoder.estimator
             if not isinstance(frozen, Autoencoder):
                 raise RecordError(
-                    f"FrozenEstimator({type(frozen).__name__}) holds no autoencoder; freeze an isthmus.Autoencoder"
+                    f"FrozenEstimator({type(frozen).__name__}) has no autoencoder; freeze an isthmus.Autoencoder"
                 )
             frozen._examples(examples, computable="all")
             return frozen
         if isinstance(self.autoencoder, str):
-            return _usual(examples, held, seed)
+            return _default_autoencoder(examples, held_out, seed)
         ae: Autoencoder = clone(self.autoencoder)
         if ae.random_state is None:
             ae.set_params(random_state=seed)
@@ -402,7 +402,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     def _rank(self, n: int) -> int:
         """The rank of the threshold among n ascending calibration scores; 0 if there are too few."""
-        # the factor undoes rounding below an integer
+        # the factor corrects a product that is rounded below an integer
         return math.floor(self._rate() * (n + 1) * (1 + 1e-12))
 
     def _threshold(self, scores: Doubles, all_scores: Callable[[], Doubles]) -> float:
@@ -421,7 +421,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return float(scores[k - 1])
 
 
-def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
+def _default_autoencoder(examples: Examples, held_out: Array, seed: int) -> Autoencoder:
     """An autoencoder with all defaults; for tables one without hidden layers, if its error on held-out examples is smaller."""
     ae = Autoencoder(random_state=seed).fit(examples)
     if ae.kind_ != "table":
@@ -433,7 +433,7 @@ def _usual(examples: Examples, held: Array, seed: int) -> Autoencoder:
     except DivergenceError:
         return ae
     error = Scorer("error")  # the median is robust against anomalies among them
-    return max((ae, shallow), key=lambda each: float(np.median(error(each, held))))
+    return max((ae, shallow), key=lambda each: float(np.median(error(each, held_out))))
 
 
 def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:

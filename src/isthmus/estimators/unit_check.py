@@ -28,7 +28,7 @@ from isthmus.errors import IsthmusWarning
 from isthmus.scaling import Extent
 from isthmus.text import printable
 
-__all__ = ["check_units", "once"]
+__all__ = ["check_units", "check_units_once"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -46,7 +46,7 @@ _MAX_CHANGED_FRACTION = 0.05  # of the rows, in which a group that was constant 
 
 
 class _WarningScope:
-    """The checks and warnings within a block of `once`.
+    """The checks and warnings within a block of `check_units_once`.
 
     Attributes:
         check_once: check each model only once, even without a warning.
@@ -69,8 +69,8 @@ _SCOPE: ContextVar[weakref.ref[_WarningScope] | None] = ContextVar("_SCOPE", def
 
 
 @contextmanager
-def once(check_once: bool = True) -> Iterator[None]:
-    """Within the block, units are checked once per model, on the first examples: later ones may be corrupted on purpose.
+def check_units_once(check_once: bool = True) -> Iterator[None]:
+    """A context in which units are checked once per model, on the first examples: later ones may be corrupted on purpose.
 
     With `check_once` False they are checked each time, but each model warns only once.
     """
@@ -88,7 +88,7 @@ def once(check_once: bool = True) -> Iterator[None]:
 
 
 def current_scope() -> _WarningScope | None:
-    """The scope of the innermost `once`; None outside."""
+    """The scope of the innermost `check_units_once`; None outside."""
     scope = _SCOPE.get()
     return None if scope is None else scope()
 
@@ -97,8 +97,8 @@ def check_units(
     values: Array,
     extent: Extent | None,
     positions: Positions,
-    of: object,
-    still: bool = False,
+    model: object,
+    check_constant: bool = False,
     anomalous: bool = False,
 ) -> None:
     """`IsthmusWarning` if examples (n, *shape) seem to be in other units than the training data.
@@ -106,8 +106,8 @@ def check_units(
     Args:
         extent: the range of the training data. None (unknown, in old files) skips the check.
         positions: names the place of a value in messages.
-        of: the model.
-        still: warn also if a group that was constant varies now.
+        model: the model, which the context `check_units_once` remembers.
+        check_constant: warn also if a group that was constant varies now.
         anomalous: the examples are expected to contain anomalies.
     """
     scope = current_scope()
@@ -115,21 +115,21 @@ def check_units(
     if extent is None or (few and (anomalous or not _has_many_values(values, extent))):
         return
     if scope is not None:
-        if scope.is_settled(of):
+        if scope.is_settled(model):
             return
-        scope.checked.add(of)
+        scope.checked.add(model)
     sentence = _unit_warning(
         values,
         Extent(*(np.asarray(side, np.float64) for side in extent)),
         positions,
-        still,
+        check_constant,
         _MAX_OUTSIDE_ANOMALOUS if anomalous or few else _MAX_OUTSIDE,  # a single image may be unusual
     )
     if sentence is None:
         return
     repeated = scope is not None and sentence in scope.sentences
     if scope is not None:
-        scope.warned.add(of)
+        scope.warned.add(model)
         scope.sentences.add(sentence)
     if not repeated:
         warnings.warn(sentence, IsthmusWarning, stacklevel=4)
@@ -140,7 +140,9 @@ def _has_many_values(values: Array, extent: Extent) -> bool:
     return len(values) > 0 and values[0].size >= _MIN_VALUES * max(1, extent.least.size)
 
 
-def _unit_warning(values: Array, extent: Extent, where: Positions, still: bool, max_outside: float) -> str | None:
+def _unit_warning(
+    values: Array, extent: Extent, where: Positions, check_constant: bool, max_outside: float
+) -> str | None:
     """The warning if the examples seem to be in other units, else None."""
     low, high = (np.asarray(side).reshape(-1) for side in extent)
     middle, span, varies = low + (high - low) / 2, high - low, high > low
@@ -160,7 +162,7 @@ def _unit_warning(values: Array, extent: Extent, where: Positions, still: bool, 
     max_distance = _MAX_DISTANCE_CONSTANT * np.asarray(extent.scale(np.ones(extent.least.shape))).reshape(-1)
     away = np.maximum(np.abs(top - low), np.abs(bottom - low)) > max_distance
     beyond |= ~varies & (away.mean(0) > _MAX_ROW_FRACTION)
-    if still:
+    if check_constant:
         beyond |= ~varies & (((bottom != low) | (top != low)).mean(0) > _MAX_CHANGED_FRACTION)
     if beyond.any():
         return _sentence(
@@ -169,7 +171,7 @@ def _unit_warning(values: Array, extent: Extent, where: Positions, still: bool, 
             (low, high),
             (values.shape[1:], extent.least.shape),
             where,
-            still,
+            check_constant,
         )
     before = np.maximum(np.abs(low), np.abs(high))[varies]
     now = np.maximum(np.abs(bottom), np.abs(top)).max(0)[varies]
@@ -182,19 +184,25 @@ def _unit_warning(values: Array, extent: Extent, where: Positions, still: bool, 
             f"these examples cover less than a hundredth of the training range: their maximum is {now.max():g}, that of the training data "
             f"{before.max():g}; they seem to be in another unit{bytes_}"
         )
-    found = np.fmin.reduce(ends[:, 0], 0), np.fmax.reduce(ends[:, 1], 0)
+    new = np.fmin.reduce(ends[:, 0], 0), np.fmax.reduce(ends[:, 1], 0)
     shrunk = (~np.isnan(ends[:, 0])).sum(0) >= _MIN_ROWS
-    shrunk &= _shrunk(found, (low, high)) | _shrunk((-found[1], -found[0]), (-high, -low))
+    shrunk &= _shrunk(new, (low, high)) | _shrunk((-new[1], -new[0]), (-high, -low))
     if shrunk.any():
         return _sentence(
-            np.flatnonzero(shrunk), found, (low, high), (values.shape[1:], extent.least.shape), where, still, "all"
+            np.flatnonzero(shrunk),
+            new,
+            (low, high),
+            (values.shape[1:], extent.least.shape),
+            where,
+            check_constant,
+            "all",
         )
     return None
 
 
-def _shrunk(found: tuple[Doubles, Doubles], fitted: tuple[Doubles, Doubles]) -> NDArray[np.bool_]:
+def _shrunk(new: tuple[Doubles, Doubles], fitted: tuple[Doubles, Doubles]) -> NDArray[np.bool_]:
     """The groups of positive values that are far smaller than the training data and still vary."""
-    (least, largest), (low, high) = found, fitted
+    (least, largest), (low, high) = new, fitted
     positive = (low > 0) & (least > 0) & (largest > least) & (high > low)
     centers = np.sqrt(np.abs(low)) * np.sqrt(np.abs(high)), np.sqrt(np.abs(least)) * np.sqrt(np.abs(largest))
     return np.asarray(positive & (low > _GAP_FACTOR * largest) & (centers[0] > _CENTER_FACTOR * centers[1]))
@@ -202,34 +210,34 @@ def _shrunk(found: tuple[Doubles, Doubles], fitted: tuple[Doubles, Doubles]) -> 
 
 def _sentence(
     beyond: NDArray[np.intp],
-    found: tuple[Doubles, Doubles],
+    new: tuple[Doubles, Doubles],
     fitted: tuple[Doubles, Doubles],
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
     where: Positions,
-    still: bool,
+    check_constant: bool,
     rows: str = "most",
 ) -> str:
     """The warning: which group is outside the training range, and the likely reason."""
     unit, count = int(beyond[0]), len(fitted[0])
-    shape, own = shapes
+    shape, group_shape = shapes
     low, high = (float(side[unit]) for side in fitted)
-    least, largest = (float(side[unit]) for side in found)
-    if not own or own == (1,):
+    least, largest = (float(side[unit]) for side in new)
+    if not group_shape or group_shape == (1,):
         what = "these examples"
-    elif own == shape and len(own) == 1 and where.columns is not None:
+    elif group_shape == shape and len(group_shape) == 1 and where.columns is not None:
         what = f"column '{printable(where.columns[unit])}'"
-    elif own == shape:
-        what = where.feature(tuple(map(int, np.unravel_index(unit, own))))
+    elif group_shape == shape:
+        what = where.feature(tuple(map(int, np.unravel_index(unit, group_shape))))
     else:
         what = f"channel {unit}"
     more = f" and {len(beyond) - 1:,} more" if len(beyond) > 1 else ""
-    if still and low == high:
+    if check_constant and low == high:
         reason = "pass a sample of the whole stream as scaling_sample in the first partial_fit"
     elif low == high:
         reason = "a model learns nothing about a constant feature"
     elif high <= 1 and low >= 0 and least >= 0 and 1 < largest <= 255:
         reason = "they seem to be bytes, and the training data was in [0, 1]: divide by 255"
-    elif own == shape and count > 1:
+    elif group_shape == shape and count > 1:
         reason = "is it in another unit, or are the columns in another order?"
     else:
         reason = "it seems to be in another unit"

@@ -19,7 +19,7 @@ from isthmus.errors import RecordError
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.outlier_scores import bounded_reconstructions
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.io.tables import cell
 from isthmus.results import Result
 from isthmus.text import quoted
@@ -154,7 +154,7 @@ class DetectionResult(Result):
         return order
 
 
-@once()
+@check_units_once()
 def detect(
     detector: OutlierDetector, X: Any, keys: Mapping[str, NDArray[Any]] | None = None, *, n_shown: int = _SHOWN
 ) -> DetectionResult:
@@ -195,7 +195,7 @@ def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n:
     order = np.argsort(scores, kind="stable")
     n = min(n, (len(order) + 1) // 2)
     picked = np.concatenate([order[:n], order[n:][::-1][:n]])
-    values = Rows(ae._examples(X, computable="all", still=True))
+    values = Rows(ae._examples(X, computable="all", check_constant=True))
     originals = values(np.sort(picked))[np.argsort(np.argsort(picked))]  # read in order, as a memory map wants it
     contributions, reconstructions = detector.contributions(originals), bounded_reconstructions(ae, originals)
     if count_missing(originals):

@@ -13,7 +13,7 @@ from isthmus.data.memmap import some_rows
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 
 __all__ = ["Neighbors", "Traversal", "interpolate", "neighbors", "traverse"]
 
@@ -48,7 +48,7 @@ class Neighbors(NamedTuple):
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def traverse(
     ae: Autoencoder,
     X: Any,
@@ -105,7 +105,7 @@ def traverse(
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Literal["lerp", "slerp"] = "lerp") -> Array:
     """Examples decoded along the way from the codes of a to those of b: (n, steps, *shape_) in the units of the data.
 
@@ -146,7 +146,7 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
     """For each query the k examples of X (n, *shape_) whose codes are nearest to its own. One that is in X finds itself first.
 

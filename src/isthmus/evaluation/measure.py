@@ -17,7 +17,7 @@ from isthmus.errors import DataError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.advice import advised
 from isthmus.evaluation.column_errors import by_column
 from isthmus.evaluation.latents import latent_diagnostics
@@ -36,7 +36,7 @@ LEARNED = 10_000  # training examples that the error in training is measured on 
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), best ones held out from training.
 

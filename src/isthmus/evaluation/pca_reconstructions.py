@@ -15,7 +15,7 @@ from isthmus.data.kinds import as_images
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.measure import checked
 from isthmus.evaluation.pca import principal
 from isthmus.results import Result, Table, plain
@@ -77,7 +77,7 @@ class PCAReconstructions(Result):
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 10) -> PCAReconstructions:
     """Compares the reconstructions of examples by the autoencoder with those by a PCA of the code's size.
 

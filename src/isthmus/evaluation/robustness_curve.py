@@ -21,7 +21,7 @@ from isthmus.data.memmap import Rows, some_rows
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, applicable_baselines, best_setting
 from isthmus.evaluation.measure import checked
@@ -43,7 +43,7 @@ _N_SAMPLE = 3  # examples that the result stores for a figure
 
 
 @takes_autoencoder
-@once()
+@check_units_once()
 def robustness(
     ae: Autoencoder,
     X: Any,

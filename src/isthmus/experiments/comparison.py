@@ -22,7 +22,7 @@ from isthmus.estimators.argument_check import check_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation import checked, evaluate
 from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_result import Comparison
@@ -40,7 +40,7 @@ Array = NDArray[Any]
 Model = Autoencoder | str | os.PathLike[str]
 
 
-@once()
+@check_units_once()
 def compare(
     models: Sequence[Model] | Mapping[str, Model], X: Any = None, train: Any = None, *, origin: DataSource | None = None
 ) -> Comparison:

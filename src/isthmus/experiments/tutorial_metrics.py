@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isthmus.corruptions import GaussianNoise
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.unit_check import once
+from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.corruption_levels import LEVELS
 from isthmus.evaluation.metrics import pca_error
 from isthmus.evaluation.robustness_curve import robustness
@@ -37,7 +37,7 @@ def _valid(ae: Autoencoder) -> float:
 
 def _error(ae: Autoencoder, given: NDArray[np.generic], clean: NDArray[np.generic]) -> float:
     """Mean squared error of the reconstructions of the given examples against the clean ones, pixels in [0, 1]."""
-    with once():
+    with check_units_once():
         ae.encode(clean[:3])  # units are judged by these: a corruption does not change them
         difference = (ae.reconstruct(given) - clean.astype(np.float32)) / 255
     return float(np.square(difference, dtype=np.float64).mean())

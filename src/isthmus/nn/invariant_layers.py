@@ -61,14 +61,7 @@ class _Transposed(nn.modules.conv._ConvTransposeNd):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         dims = self.weight.ndim - 2
-        sizes: Any = (
-            output_size,
-            self.stride,
-            self.padding,
-            self.kernel_size,
-            dims,
-            self.dilation,
-        )  # as PyTorch calls it
+        sizes: Any = (output_size, self.stride, self.padding, self.kernel_size, dims, self.dilation)
         output_padding = tuple(self._output_padding(x, *sizes))
         product, settings = _TRANSPOSED[dims], (self.stride, self.padding, output_padding, self.groups, self.dilation)
         if x.ndim < self.weight.ndim:

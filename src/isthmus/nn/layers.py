@@ -72,9 +72,9 @@ class Crop(nn.Module):
 
 
 class FewChannelConv2d(nn.Conv2d):
-    """A convolution of stride 1 to very few features: one matrix product for all kernel positions, then a sum of shifted maps.
+    """A convolution of stride 1 with very few output channels: one matrix product for all kernel positions, then a sum of shifted maps.
 
-    It is faster, since oneDNN pads the output to sixteen features. A bfloat16 product is summed in float32.
+    It is faster, since oneDNN pads the output to 16 channels. A bfloat16 product is summed in float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,10 +156,8 @@ class UpsampleConv2d(nn.Conv2d):
 def upsample_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """The forward pass of `UpsampleConv2d`: x (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, 2 h, 2 w), smaller without padding."""
     o, c, k, _ = weight.shape
-    even, odd = (
-        (-padding) // 2,
-        (1 - padding) // 2,
-    )  # the first input pixel under the kernel at even and odd output positions
+    # the first input pixel under the kernel at even and odd output positions
+    even, odd = (-padding) // 2, (1 - padding) // 2
     with torch.autocast(x.device.type, enabled=False):
         sums = _weight_sums(k, padding, weight.device, weight.dtype)
         kernels = weight.reshape(-1, k * k) @ sums.flatten(1)

@@ -28,13 +28,8 @@ from isthmus.training.state import ReportEvery, Reports, State
 
 __all__ = ["Layer", "paired_layers", "pretrain"]
 
-_PREPARING = (
-    nn.Flatten,
-    nn.Identity,
-    nn.Upsample,
-    ToChannelsFirst,
-    FeaturesFirst,
-)  # layers without weights that belong to the layer after them
+# layers without weights that belong to the layer after them
+_PREPARING = (nn.Flatten, nn.Identity, nn.Upsample, ToChannelsFirst, FeaturesFirst)
 
 
 class Layer(Trainable):
@@ -61,10 +56,9 @@ class Layer(Trainable):
     ) -> None:
         super().__init__()
         first = not len(below)
-        kept_layers = [
-            part for part in decoder.children() if not isinstance(part, nn.ReLU)
-        ]  # a ReLU at the output could stay at 0, without a gradient
-        self.encoder, self.decoder, self.shape = encoder, nn.Sequential(*kept_layers), shape
+        # a ReLU at the output could stay at 0, without a gradient
+        without_relu = [part for part in decoder.children() if not isinstance(part, nn.ReLU)]
+        self.encoder, self.decoder, self.shape = encoder, nn.Sequential(*without_relu), shape
         self.bottleneck: Bottleneck = model.bottleneck if last else Identity(1)
         self.code_memory = model.code_memory if last else Variables()
         self.likelihood: Likelihood = model.likelihood if first else Normal("learned")

@@ -62,10 +62,11 @@ def _rows(n: int, row: Callable[[int], str]) -> str:
 
 PLAIN = Right([[1, 2], [3, 4]], ("a", "b"), lines=[2, 3])
 TWO = Right([[1.5, 2], [3, 4.25]], ("a", "b"), lines=[2, 3])
-BARE = Right([[1.5, 2], [3, 4.25]], None, ("has no names of columns", "line 1 is data", "--header yes"), lines=[1, 2])
+BARE = Right([[1.5, 2], [3, 4.25]], None, ("has no column names", "line 1 is data", "--header yes"), lines=[1, 2])
 FLOATS = [[0.5, 1.25, -2.5, 3.75], [0.75, 0.25, 1.5, -0.5], [1.5, 0.5, 0.25, 9.5]]
 FLOAT_LINES = "0.5,1.25,-2.5,3.75\n0.75,0.25,1.5,-0.5\n1.5,0.5,0.25,9.5\n"
 WIDE = 20_000
+PADDED = "Gauge Kiel;;\n;;\na;b;c\nm;kg;s\n1;2;3\n4;5;6\n"
 
 TABLES: dict[str, Table] = {
     # what stands between the cells
@@ -174,7 +175,7 @@ TABLES: dict[str, Table] = {
     # the first row
     "pandas' names of an array": _table(
         "0,1,2,3\n" + FLOAT_LINES,
-        Right(FLOATS, ("0", "1", "2", "3"), ("names of columns, from line 1", "--header no"), lines=[2, 3, 4]),
+        Right(FLOATS, ("0", "1", "2", "3"), ("column names, from line 1", "--header no"), lines=[2, 3, 4]),
     ),
     "pandas' names of whole numbers": _table("0,1,2\n5,7,1\n2,9,4\n", Right([[5, 7, 1], [2, 9, 4]], ("0", "1", "2"))),
     "pandas' names, index and all": _table(
@@ -288,13 +289,53 @@ TABLES: dict[str, Table] = {
     "a title above the names": _table("Report\n\na,b\n1,2\n3,4\n", r"skip_lines='1-2'"),
     "a title, left out": _table(
         "Report\n\na,b\n1,2\n3,4\n",
-        Right([[1, 2], [3, 4]], ("a", "b"), ("as asked: line 1", "from line 3"), lines=[4, 5]),
+        Right([[1, 2], [3, 4]], ("a", "b"), ("as requested: line 1", "from line 3"), lines=[4, 5]),
         skip_lines=1,
     ),
+    "a title of two lines": _table("Gauge Kiel\nOperator BSH\na;b\n1;2\n3;4\n", r"skip_lines='1-2'"),
+    "a title padded with semicolons": _table(
+        "Gauge Kiel;;;\na;b;c;d\n1;2;3;4\n5;6;7;8\n", r"'Gauge Kiel' holds text .*--skip-lines 1, skip_lines='1'\)$"
+    ),
+    "a title padded with commas": _table("Report,,\na,b,c\n1,2,3\n4,5,6\n", r"skip_lines='1'\)$"),
+    "a title padded with tabs": _table("Report\t\t\na\tb\tc\n1\t2\t3\n4\t5\t6\n", r"skip_lines='1'\)$"),
+    "a title padded, of two columns": _table("Report,\na,b\n1,2\n3,4\n", r"skip_lines='1'\)$"),
+    "a title of two padded lines": _table("Report;;\nof May;;\na;b;c\n1;2;3\n", r"skip_lines='1-2'\)$"),
+    "a padded title, an empty row, and units": _table(PADDED, r"--skip-lines 1-2, skip_lines='1-2'\)$"),
+    "units below a padded title that is left out": _table(
+        PADDED, r"--skip-lines 1-2,4, skip_lines='1-2,4'\)$", skip_lines="1-2"
+    ),
+    "a padded title and units, left out": _table(
+        PADDED,
+        Right([[1, 2, 3], [4, 5, 6]], ("a", "b", "c"), ("as requested: lines 1, 4", "from line 3"), lines=[5, 6]),
+        skip_lines="1,4",
+    ),
+    "a padded title above years": _table(
+        "Gauge;;\n2018;2019;2020\n0,5;1,5;2\n3;4;5\n",
+        Right(
+            [[2018, 2019, 2020], [0.5, 1.5, 2], [3, 4, 5]],
+            ("Gauge", "Unnamed: 1", "Unnamed: 2"),
+            ("if this is a title: --skip-lines 1, skip_lines='1'",),
+        ),
+    ),
+    "a title above an id and years": _table(
+        "Gauge;;\nstation;2019;2020\nx;1,5;2\ny;4;5\n", r"'Gauge' holds text .line 2 .*skip_lines='1'\)$"
+    ),
+    "one column and its name": _table("Gauge Kiel\n1\n2\n", Right([[1], [2]], ("Gauge Kiel",), ("from line 1",))),
+    "one column of decimal commas and a total": _table("level\n1,5\n2,5\nTotal\n", r"skip_lines='4'\)$"),
+    "one name for three columns": _table(
+        "a;;\n1;2;3\n4;5;6\n",
+        Right([[1, 2, 3], [4, 5, 6]], ("a", "Unnamed: 1", "Unnamed: 2"), ("from line 1: a, (none), (none)",)),
+    ),
+    "one name, of the labels": _table(
+        "kind;;\nx;1;2\ny;3;4\n",
+        Right([[1, 2], [3, 4]], ("Unnamed: 1", "Unnamed: 2"), labels=["x", "y"]),
+        labels="kind",
+    ),
+    "a name above words, the index without one": _table(",kind\nx,red\ny,blue\n", r"skip_lines='2'\)$"),
     "units below the names": _table("a,b\nm,kg\n1,2\n3,4\n", r"--skip-lines 2, skip_lines='2'"),
     "units and a total, left out": _table(
         "a,b\nm,kg\n1,2\n3,4\n\nTotal,6\n",
-        Right([[1, 2], [3, 4]], ("a", "b"), ("as asked: lines 2, 6",), lines=[3, 4]),
+        Right([[1, 2], [3, 4]], ("a", "b"), ("as requested: lines 2, 6",), lines=[3, 4]),
         skip_lines="2,6",
     ),
     "lines to leave out that there are not": _table(

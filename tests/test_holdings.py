@@ -97,6 +97,19 @@ def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
     assert "no column can be used as a feature" in found["no"]
 
 
+@pytest.mark.parametrize(
+    ("title", "lines"), [("Gauge Kiel;;\n", "1"), ("Gauge Kiel\n", "1"), ("Gauge Kiel;;\n;;\n", "1-2")]
+)
+def test_a_title_above_the_names_is_said_to_be_left_out(title: str, lines: str, tmp_path: Path) -> None:
+    """A spreadsheet pads it with as many separators as the table has columns."""
+    (tmp_path / "x.csv").write_text(f"{title}a;b;c\n1;2;3\n4;5;6\n")
+    assert shown(tmp_path / "x.csv")["no"].endswith(f"; if the table is below a title: --skip-lines {lines}")
+    again = CliRunner().invoke(app, ["data", str(tmp_path / "x.csv"), "--skip-lines", lines])
+    assert again.exit_code == 0
+    assert "2 examples" in again.output
+    assert "below a title" not in again.output
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_the_error_lists_the_content_of_each_column(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"

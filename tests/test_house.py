@@ -36,7 +36,6 @@ LONG = {  # what is longer, and why that reads better than two
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",
     "cli.train:sweep": "a verb with its options",
-    "data.tables.dialect:sniff": "one decision after the other",
     "estimators.unit_check:_unit_warning": "one rule after the other",
 }
 

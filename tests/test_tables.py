@@ -49,8 +49,12 @@ def test_rows_of_a_sheet_are_skipped_by_number(tmp_path: Path) -> None:
     for row in (["Report"], [], ["a", "b"], ["m", "kg"], [1, 2], [3, 4], ["Total", 6]):
         book.active.append(row)
     book.save(tmp_path / "x.xlsx")
+    with pytest.raises(DataError, match=r"--skip-lines 1-2, skip_lines='1-2'"):
+        read(tmp_path / "x.xlsx")
+    with pytest.raises(DataError, match=r"--skip-lines 1,4, skip_lines='1,4'"):
+        read(tmp_path / "x.xlsx", skip_lines=1)
     found = read(tmp_path / "x.xlsx", skip_lines=[1, 4, 7])
-    check(found, Right([[1, 2], [3, 4]], ("a", "b"), ("left out of", "as asked: lines 1, 4, 7"), lines=[5, 6]))
+    check(found, Right([[1, 2], [3, 4]], ("a", "b"), ("left out of", "as requested: lines 1, 4, 7"), lines=[5, 6]))
     with pytest.raises(DataError, match="has 7 lines, and line 8 cannot be left out"):
         read(tmp_path / "x.xlsx", skip_lines="1,4,7-8")
 

@@ -198,31 +198,32 @@ def data(
 def say_data(data: str, options: ReadOptions) -> None:
     """Prints a summary of a data set, the notes of reading it, and the columns of a table with their contents."""
     from isthmus.data.readers import read_with_texts
-    from isthmus.data.tables.summary import drop_of, look, words_held
+    from isthmus.data.tables.summary import drop_option, overview, text_content
 
     def read(options: ReadOptions, texts: TextColumns) -> Dataset:
         return read_with_texts(data, options, texts)
 
-    dataset, blocking, texts = look(read, options, _MAX_COLUMNS)
-    rows = [] if dataset is None else _say_dataset(dataset, blocking)
-    for name, kind in list(blocking.items())[: max(_MAX_COLUMNS - len(rows), 0)]:
+    dataset, contents, texts, skip_title = overview(read, options, _MAX_COLUMNS)
+    rows = [] if dataset is None else _say_dataset(dataset, contents)
+    for name, kind in list(contents.items())[: max(_MAX_COLUMNS - len(rows), 0)]:
         missing = "-"
         if dataset is not None:
-            kind, n_missing, n = words_held(texts.labels(name), options.na_values)
+            kind, n_missing, n = text_content(texts.labels(name), options.na_values)
             missing = _count_and_fraction(n_missing, n)
         rows.append([printable(name), kind, missing, "-", "-", "-"])
     if rows:
         table(["column", "content", "missing", "min", "mean", "max"], rows)
     n_features = 0 if dataset is None else dataset.train.shape[1]
-    n_columns = n_features + len(blocking)
+    n_columns = n_features + len(contents)
     if n_columns > len(rows) > 0:
         say(f"and {n_columns - len(rows):,} more columns")
-    if not blocking:
+    if not contents:
         return
     if dataset is None:
-        say("no column can be used as a feature: at least one numeric column is required")
+        hint = f"; if the table is below a title: --skip-lines {skip_title}" if skip_title else ""
+        say(f"no column can be used as a feature: at least one numeric column is required{hint}")
         return
-    hint = drop_of(list(blocking))
+    hint = drop_option(list(contents))
     hint = hint if len(hint) <= _MAX_HINT else "--drop or --columns and patterns such as 'gene_*'"
     say(f"{n_features:,} of {counted(n_columns, 'column')} can be features, with {hint}")
 
@@ -232,7 +233,7 @@ def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]
     import numpy as np
 
     from isthmus.data.sentinels import sentence, sentinels
-    from isthmus.data.tables.summary import numbers_held
+    from isthmus.data.tables.summary import numeric_content
 
     say(dataset.summary())
     requested = "left out as requested:"
@@ -251,7 +252,7 @@ def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]
         known = values[~np.isnan(values)]
         statistics = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
         rows.append(
-            [name, numbers_held(values), _count_and_fraction(len(values) - len(known), len(values)), *statistics]
+            [name, numeric_content(values), _count_and_fraction(len(values) - len(known), len(values)), *statistics]
         )
     return rows
 

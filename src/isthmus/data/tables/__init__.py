@@ -5,7 +5,8 @@ Modules in reading order:
     arrow           pyarrow, imported when the first table is read
     cells           what a cell of text holds: a number, a missing value, a date or a word
     textfile        a text file as a stream of UTF-8
-    dialect         the format of a text file: delimiter, header, decimal comma
+    header          column names in the first row, and a title above them
+    dialect         the format of a text file: delimiter, comments, header
     rows            the rows of a text file as blocks of columns
     workbooks       the size of the parts of an Excel file, checked before they are parsed
     columns         which columns are learned, and which hold labels and ids

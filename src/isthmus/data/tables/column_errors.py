@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from isthmus.data.options import ReadOptions
 from isthmus.data.tables.cells import is_date
 from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed
+from isthmus.data.tables.header import NO_TITLE, skip_lines_value
 from isthmus.data.tables.numbers import WordsError
 from isthmus.data.tables.rows import Block
 from isthmus.errors import DataError
@@ -18,7 +20,13 @@ _MAX_DROPPED = 10  # columns that one --drop of a message names
 
 
 def not_numeric(
-    error: WordsError, block: Block, columns: tuple[str, ...], selected: SelectedColumns, name: str
+    error: WordsError,
+    block: Block,
+    columns: tuple[str, ...],
+    selected: SelectedColumns,
+    name: str,
+    title: range,
+    options: ReadOptions,
 ) -> DataError:
     """The error for cells that are not numbers.
 
@@ -28,6 +36,8 @@ def not_numeric(
         columns: the names of all columns.
         selected: the columns in use.
         name: of the table.
+        title: lines that may be a title.
+        options: the user's.
     """
     first, cell = next(iter(error.cells.items()))
     contents = {
@@ -39,14 +49,17 @@ def not_numeric(
         return DataError(
             f"a cell in line {line} of {name} spans several lines ('{printable(cell, 60)}'): a quotation mark may not be closed"
         )
-    starts_below = (
-        line > 1 and len(columns) == 1 and any(mark in cell for mark in ",;\t|")
-    )  # the lines above are a title
-    lines = f"1-{line - 1}" if starts_below and line > 2 else str(line - starts_below)
+    if line > title.stop:  # the names that may be below the title hold no word: this cell is another problem
+        title = NO_TITLE
+    if not title and line > 1 and len(columns) == 1 and any(mark in cell for mark in ",;\t|"):
+        title = range(1, line)  # several columns begin here
+    skip_title = skip_lines_value(title, options)
+    lines = skip_title or skip_lines_value(range(line, line + 1), options)
     return NotNumericError(
         f"column '{printable(column)}' holds {contents[column]} (line {line} of {name} has '{printable(cell, 60)}')"
         f"{other_columns(contents, column)}: {remedy(column, selected, list(contents), lines)}",
         contents,
+        skip_title,
     )
 
 
@@ -69,7 +82,7 @@ def remedy(column: str, selected: SelectedColumns, columns: Sequence[str], lines
         column: the first of them.
         selected: the columns in use.
         columns: all that are not numeric.
-        lines: lines that may be no rows of the table; "" for none.
+        lines: lines that may not be rows of the table; "" for none.
     """
     plain = [each for each in columns if "," not in each] if 1 < len(columns) <= _MAX_DROPPED else []
     dropped = ",".join(plain) if len(plain) == len(columns) > 1 else column
@@ -80,7 +93,8 @@ def remedy(column: str, selected: SelectedColumns, columns: Sequence[str], lines
     if selected.id is None:
         sentence += f", or as the id of the rows (--id {_for_shell(column)}, id={_for_python(column)})"
     if lines:
-        sentence += f"; or leave out lines that are no rows, such as a title, units or a total (--skip-lines {lines}, skip_lines='{lines}')"
+        sentence += "; or leave out lines that are not rows, such as a title, units or a total "
+        sentence += f"(--skip-lines {lines}, skip_lines='{lines}')"
     return sentence
 
 

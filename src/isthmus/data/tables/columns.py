@@ -30,11 +30,12 @@ class NotNumericError(DataError):
 
     Attributes:
         contents: what each of them holds, by name.
+        skip_title: the value of --skip-lines that leaves out what may be a title; "" if there is none.
     """
 
-    def __init__(self, message: str, contents: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, message: str, contents: Mapping[str, str] = MappingProxyType({}), skip_title: str = "") -> None:
         super().__init__(message)
-        self.contents = dict(contents)
+        self.contents, self.skip_title = dict(contents), skip_title
 
 
 class NoColumnError(DataError):

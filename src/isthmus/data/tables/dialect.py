@@ -1,45 +1,44 @@
-"""How a text file is written: what stands between its cells, and whether its first row holds names. Told from its beginning."""
+"""The format of a text file: delimiter, comments, header. It is detected from the beginning of the file."""
 
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections import Counter
-from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
-
 from isthmus.data.options import ReadOptions
-from isthmus.data.tables.cells import MARKS, kind_of, value_of
+from isthmus.data.tables.cells import MARKS, kind_of
+from isthmus.data.tables.header import NO_TITLE, header_of, names_note, skip_lines_value, title_of
 from isthmus.data.tables.textfile import TextFile
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["Dialect", "header_of", "said_of_names", "sniff"]
+__all__ = ["Dialect", "sniff"]
 
 _DELIMITERS = (",", ";", "\t", "|", "blanks")
-_ROWS, _SIZE = 200, 1 << 20  # rows and characters that are looked at
+_MARKS = ",;\t|"  # those of one character
+_SAMPLE_ROWS, _SAMPLE_SIZE = 200, 1 << 20  # rows and characters that are read
 _SPELLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "blanks": "blanks"}
-_ALONE = "\x1f"  # no delimiter at all: a single column, in which a comma may be a decimal one
-_YEARS = (1500, 2200)
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # str.splitlines ends lines at a dozen other signs too
+_ONE_COLUMN = "\x1f"  # no delimiter: a comma in a single column may be a decimal comma
+_TITLE_ROWS = 10  # rows that a title may have above a table with another number of cells
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # str.splitlines also splits at a dozen other characters
 _SEP = re.compile(r'^"?sep=(.)"?$')
 
 
 class Dialect(NamedTuple):
-    """How a table of text is written.
+    """The format of a text file with a table.
 
     Attributes:
-        delimiter: what stands between the cells; "\\t" where they are blanks.
-        names: what stands in the row of names, if there is one, else None.
-        line: where that row is; 0 where the names stand in a comment, and no row is left out.
-        skipped: the lines before the first row.
-        width: how many cells a row has.
-        longest: characters of the longest line that was seen.
+        delimiter: between the cells; "\\t" if they are separated by blanks.
+        names: the column names, if there are any.
+        line: of the row of names; 0 if the names are in a comment, and no row is left out.
+        skipped: the number of lines before the first row.
+        width: the number of cells of a row.
+        longest: characters of the longest line of the sample.
         sample: the first rows below the names.
-        notes: what was taken for what.
+        title: lines that may be a title above the names.
+        notes: what was detected.
     """
 
     delimiter: str
@@ -49,225 +48,171 @@ class Dialect(NamedTuple):
     width: int
     longest: int
     sample: list[list[str]]
+    title: range
     notes: tuple[str, ...]
 
 
-def sniff(file: TextFile, options: ReadOptions, known: frozenset[str] = frozenset()) -> Dialect:
-    """Tells how a file is written; settles how it treats comments and blanks.
+def sniff(file: TextFile, options: ReadOptions, expected: frozenset[str] = frozenset()) -> Dialect:
+    """Detects the format of a file, and sets how the file treats comments and blanks.
 
     Args:
-        known: names that columns of the table have, as somebody said: a first row that holds one holds names.
+        file: the file.
+        options: those that are given override what is detected.
+        expected: column names from other sources; a first row that contains one of them holds names.
 
     Raises:
-        DataError: there is nothing in it, or the delimiter is none.
+        DataError: the file has no rows, or the delimiter is invalid.
     """
-    file.comment = ""
-    raw = [line.strip() for line in file.sample().split("\n")]
-    filled = [line for line in raw if line]
-    most = len(filled) > sum(line.startswith("#") for line in filled) > len(filled) / 2
-    file.comment = ("" if most else "#") if options.comment is None else options.comment.replace("none", "")
-    sample = file.sample()
-    lines, skipped = _LINE.findall(sample), 0
-    said = options.delimiter
-    while skipped < len(lines) and not lines[skipped].strip():
-        skipped += 1
-    if skipped < len(lines) and (found := _SEP.match(lines[skipped].strip())):  # for Excel
-        said, skipped = said or found[1], skipped + 1
-    while skipped < len(lines) and not lines[skipped].strip():
-        skipped += 1
-    if skipped == len(lines):
+    raw = _detect_comments(file, options)
+    lines = _LINE.findall(file.sample())
+    start, delimiter = _start(lines, options.delimiter)
+    if start == len(lines):
         raise DataError(f"{file.name} has no rows of data: give at least one")
-    delimiter = _delimiter(lines[skipped:], said)
+    delimiter = _delimiter(lines[start:], delimiter)
     file.blanks = delimiter == "blanks"
-    rows = _rows(lines[skipped:], delimiter)
-    first, body = rows[0], rows[1:]
+    numbered = [(start + line, cells) for line, cells in _numbered_rows(lines[start:], delimiter)]
     marks = MARKS | {mark.strip() for mark in options.na_values}
-    named, why = header_of(first, body, marks) if options.header is None else (options.header, "as asked")
-    if options.header is None and any(cell.strip() in known for cell in first):
-        named, why = True, ""
-    comment = (
-        None
-        if named or options.header is False
-        else _commented(raw[:skipped], file.comment, delimiter, len(first), marks)
-    )
-    names = tuple(cell.strip() for cell in first) if named else comment
-    line = skipped + 1
-    short = named and _is_short(rows)
-    if short:  # the row of names is no row of the table: it is skipped as one
-        first, names, skipped = ["", *first], ("", *(names or ())), skipped + 1
-    what = "" if len(first) == 1 else f"cells between {_SPELLED.get(delimiter, printable(delimiter))}, "
-    encoding = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}.get(file.encoding, file.encoding)
-    packing = f", {file.packing}" if file.packing else ""
-    notes = [f"{file.name} is read as a table: {what}{encoding}{packing}"]
+    line, rows = numbered[0][0], [cells for _, cells in numbered]
+    first = rows[0]
+    in_row, reason = header_of(first, rows[1:], marks) if options.header is None else (options.header, "as requested")
+    known = options.header is None and any(cell.strip() in expected for cell in first)
+    if known:
+        in_row, reason = True, ""
+    title = NO_TITLE if known or options.header is False else _title(lines, numbered, delimiter, marks)
+    names = tuple(cell.strip() for cell in first) if in_row else None
+    if names is None and options.header is None:
+        names = _names_in_comment(raw[:start], file.comment, delimiter, len(first), marks)
+    short = in_row and _is_short(rows)
+    if short:  # the row of names has another width than the table: it is skipped
+        names = ("", *(names or ()))
+    skip_title = skip_lines_value(title, options) if delimiter != _ONE_COLUMN else ""
     return Dialect(
         "\t" if file.blanks else delimiter,
         names,
-        line if named and not short else 0,
-        skipped,
-        len(first),
+        line if in_row and not short else 0,
+        line - (not short),
+        len(first) + short,
         max(map(len, lines)),
-        body if named else rows,
-        (*notes, said_of_names(file.name, names, bool(named), why, line, short)),
+        rows[1:] if in_row else rows,
+        title,
+        (
+            _format_note(file, delimiter, len(first) + short),
+            names_note(file.name, names, bool(in_row), reason, line, skip_title, short),
+        ),
     )
 
 
-def said_of_names(
-    name: str, names: tuple[str, ...] | None, named: bool, why: str, line: int, short: bool = False
-) -> str:
-    """What was taken for the names of the columns."""
-    if names is None:
-        return f"{name} has no names of columns: they are numbered from 0, and line {line} is data (else --header yes, header=True)"
-    shown = ", ".join(printable(each, 40) or "(none)" for each in names[:6]) + ", ..." * (len(names) > 6)
-    if not named:
-        return f"names of columns, from a comment: {shown}"
-    if short:
-        return f"names of columns, from line {line}, one fewer than the rows have cells, so that the first column has none: {shown}"
-    return f"names of columns, from line {line}: {shown}" + (f" ({why}; else --header no, header=False)" if why else "")
+def _detect_comments(file: TextFile, options: ReadOptions) -> list[str]:
+    """Sets what the comments of a file begin with. Returns its first lines, with the comments."""
+    file.comment = ""
+    raw = [line.strip() for line in file.sample().split("\n")]
+    filled = [line for line in raw if line]
+    mostly = len(filled) > sum(line.startswith("#") for line in filled) > len(filled) / 2
+    file.comment = ("" if mostly else "#") if options.comment is None else options.comment.replace("none", "")
+    return raw
 
 
-def _delimiter(lines: list[str], said: str | None) -> str:
-    """What stands between cells: the character by which all lines have as many cells, which hold no other such character."""
-    if said is not None:
-        spelled = {"tab": "\t", "\\t": "\t", "blank": "blanks", "space": "blanks", " ": "blanks"}.get(said, said)
+def _start(lines: list[str], delimiter: str | None) -> tuple[int, str | None]:
+    """The index of the first line of the table, and the given delimiter, else that of a line sep=; for Excel."""
+    start = _filled_from(lines, 0)
+    if start < len(lines) and (match := _SEP.match(lines[start].strip())):
+        return _filled_from(lines, start + 1), delimiter or match[1]
+    return start, delimiter
+
+
+def _filled_from(lines: list[str], start: int) -> int:
+    """The index of the first line from `start` on that is not empty."""
+    return next((index for index in range(start, len(lines)) if lines[index].strip()), len(lines))
+
+
+def _format_note(file: TextFile, delimiter: str, width: int) -> str:
+    cells = "" if width == 1 else f"cells between {_SPELLED.get(delimiter, printable(delimiter))}, "
+    encoding = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}.get(file.encoding, file.encoding)
+    return f"{file.name} is read as a table: {cells}{encoding}" + (f", {file.packing}" if file.packing else "")
+
+
+def _delimiter(lines: list[str], given: str | None) -> str:
+    """The given delimiter, else the one with which all lines have the same number of cells, and cells contain no other delimiter."""
+    if given is not None:
+        spelled = {"tab": "\t", "\\t": "\t", "blank": "blanks", "space": "blanks", " ": "blanks"}.get(given, given)
         if spelled != "blanks" and (len(spelled) != 1 or spelled in '"\n\r'):
-            raise DataError(f"invalid delimiter={said!r}: expected one character, tab or blanks")
+            raise DataError(f"invalid delimiter={given!r}: expected one character, tab or blanks")
         return spelled
-    ranked = {each: _fit(_rows(lines, each), each) for each in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda each: ranked[each])
-    return best if ranked[best] > (0.0, 0.0) else _ALONE
+    scores = {each: _score([cells for _, cells in _numbered_rows(lines, each)], each) for each in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda each: scores[each])
+    return best if scores[best] > (0.0, 0.0) else _ONE_COLUMN
 
 
-def _fit(rows: list[list[str]], delimiter: str) -> tuple[float, float]:
-    """How well a delimiter explains rows: the share that has the most frequent number of cells, and the share of cells without others."""
+def _score(rows: list[list[str]], delimiter: str) -> tuple[float, float]:
+    """How well a delimiter fits: the fraction of rows with the most frequent width, and of cells without other delimiters."""
     if not rows:
         return 0.0, 0.0
-    width, often = Counter(map(len, rows)).most_common(1)[0]
-    if width < 2 or (len(rows) > 1 and len(rows[0]) == 1):  # a name alone: 1,5 below it is one number
+    width, n_rows = Counter(map(len, rows)).most_common(1)[0]
+    if width < 2 or (len(rows) > 1 and len(rows[0]) == 1):  # 1,5 below a single name is one number
         return 0.0, 0.0
-    often += _is_short(rows)
-    if often < len(rows) and delimiter == "blanks":  # which words have between them, too
+    n_rows += _is_short(rows)
+    if n_rows < len(rows) and delimiter == "blanks":  # blanks also separate the words of a sentence
         return 0.0, 0.0
-    others = "".join(each for each in ",;\t|" if each != delimiter)
+    others = "".join(each for each in _MARKS if each != delimiter)
     body = [cell for row in rows[1:] or rows for cell in row]
     clean = sum(kind_of(cell) != "word" or not any(each in cell for each in others) for cell in body)
-    return round(often / len(rows), 2), clean / len(body)
+    return round(n_rows / len(rows), 2), clean / len(body)
 
 
 def _is_short(rows: list[list[str]]) -> bool:
-    """Whether the first row is one of names and lacks that of the first column, as R writes tables: words or a count name the rows."""
+    """Whether the first row holds names for all columns but the first one, as R writes tables: that column holds words or counts."""
     first, body = rows[0], rows[1:]
     if len(body) < 2 or any(len(row) != len(first) + 1 for row in body):
         return False
-    named = [row[0].strip() for row in body]
-    counted = named == [str(number) for number in range(1, len(body) + 1)]
+    row_names = [row[0].strip() for row in body]
+    counts = row_names == [str(number) for number in range(1, len(body) + 1)]
     return all(kind_of(cell) == "word" for cell in first) and (
-        counted or all(kind_of(cell) == "word" for cell in named)
+        counts or all(kind_of(cell) == "word" for cell in row_names)
     )
 
 
-def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
-    """The first rows with something in them."""
-    found: list[list[str]] = []
+def _numbered_rows(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """The first rows that are not empty, each with its line, counted from 1."""
+    rows: list[tuple[int, list[str]]] = []
     if delimiter == "blanks":
         lines, delimiter = (
-            [re.sub(r'("(?:[^"\n]|"")*")|[ \t]+', lambda m: m[1] or "\t", line.strip()) for line in lines[:_ROWS]],
+            [
+                re.sub(r'("(?:[^"\n]|"")*")|[ \t]+', lambda m: m[1] or "\t", line.strip())
+                for line in lines[:_SAMPLE_ROWS]
+            ],
             "\t",
         )
     reader, size = csv.reader(lines, delimiter=delimiter), 0
-    while len(found) < 2 or (len(found) < _ROWS and size < _SIZE):
+    while len(rows) < 2 or (len(rows) < _SAMPLE_ROWS and size < _SAMPLE_SIZE):
+        line = reader.line_num + 1
         try:
             row = next(reader)
-        except (StopIteration, csv.Error):  # a cell of more than 128 KiB: enough is known without it
+        except (StopIteration, csv.Error):  # the latter for a cell above 128 KiB: the rows before it are enough
             break
         size += sum(map(len, row))
         if any(cell.strip() for cell in row):
-            found.append(row)
-    return found or [[cell.strip() for cell in line.split(delimiter)] for line in lines[:2]]
+            rows.append((line, row))
+    return rows or [(line, [cell.strip() for cell in text.split(delimiter)]) for line, text in enumerate(lines[:2], 1)]
 
 
-def _commented(
+def _title(lines: list[str], rows: list[tuple[int, list[str]]], delimiter: str, marks: frozenset[str]) -> range:
+    """The lines that may be a title: rows with one cell, above rows with several cells."""
+    if delimiter != _ONE_COLUMN:
+        return title_of(rows, marks)
+    for line, cells in rows[1:_TITLE_ROWS]:
+        if any(mark in cells[0] for mark in _MARKS) and _delimiter(lines[line - 1 :], None) in _MARKS:
+            return range(rows[0][0], line)
+    return NO_TITLE
+
+
+def _names_in_comment(
     comments: list[str], mark: str, delimiter: str, width: int, marks: frozenset[str]
 ) -> tuple[str, ...] | None:
-    """Names in the last comment before the data, as NumPy's savetxt writes them."""
+    """The names in the last comment above the data, as NumPy's savetxt writes them."""
     last = next((line for line in reversed(comments) if line), "")
-    rows = _rows([last.removeprefix(mark).strip()], delimiter) if mark and last.startswith(mark) else []
-    if width < 2 or not rows or len(rows[0]) != width or any(kind_of(cell, marks) != "word" for cell in rows[0]):
+    if width < 2 or not mark or not last.startswith(mark):
         return None
-    return tuple(cell.strip() for cell in rows[0])
-
-
-def header_of(first: list[str], body: list[list[str]], marks: frozenset[str] = MARKS) -> tuple[bool, str]:
-    """Whether a first row holds names, and why where its cells are numbers.
-
-    Words are names, unless they stand beside marks of missing values and above words alone. Numbers are names where they count, are
-    years or wavelengths: they rise from cell to cell as no row below does.
-    """
-    kinds = [kind_of(cell, marks) for cell in first]
-    below = [kind_of(cell, marks) for cell in body[0]] if body else []
-    evidence = any(above == "word" and cell == "number" for above, cell in zip(kinds, below, strict=False))
-    empty = [not cell.strip() for cell in first]
-    if "number" not in kinds:
-        marked = any(kind == "missing" and not bare for kind, bare in zip(kinds, empty, strict=True))
-        return "word" in kinds and (evidence or not marked), ""
-    if evidence:
-        return True, ""
-    start = next(index for index, kind in enumerate(kinds) if kind == "number")
-    if start > 1 or any(kind != "number" for kind in kinds[start:]):
-        return False, ""
-    numbers = [number for cell in first[start:] if (number := value_of(cell)) is not None]
-    rows = [[value_of(cell) for cell in row[start:]] for row in body[:_ROWS] if len(row) == len(first)]
-    why = _names_of_numbers(first[start:], numbers, rows) if len(numbers) == len(first) - start else ""
-    return bool(why), why
-
-
-@np.errstate(invalid="ignore")  # infinite numbers
-def _names_of_numbers(cells: list[str], numbers: list[float], rows: list[list[float | None]]) -> str:
-    """Why numbers in a first row are names; nothing where they are data."""
-    bare = all(cell.strip().isdecimal() for cell in cells)
-    n, table = len(numbers), np.array([[np.nan if cell is None else cell for cell in row] for row in rows], float)
-    if not len(table) or len(set(numbers)) < n:
-        return ""
-    low, high = _YEARS
-    if (
-        bare
-        and all(low <= number <= high for number in numbers)
-        and not ((table >= low) & (table <= high)).mean() > 0.1
-    ):
-        return "the numbers are years"
-    fractions = bool((np.nan_to_num(table % 1) != 0).any(0).all())  # in every column below
-    steps = {b - a for a, b in pairwise(numbers)}
-    even = len(steps) == 1 and 0 not in steps
-    if n > 1 and even and _goes_on(numbers, table[0]):
-        return ""
-    if bare and numbers == list(range(n)) and (n >= 3 or fractions):
-        return "the numbers count from 0"
-    if bare and numbers == list(range(1, n + 1)) and (n >= 4 or (fractions and n > 1)):
-        return "the numbers count from 1"
-    if n < 2 or not (min(steps) > 0 or max(steps) < 0):
-        return ""
-    rising = np.array([_monotone(row) for row in table])
-    outside = _outside(numbers, table)
-    if rising.mean() > 0.1:
-        return ""
-    if (even and bare and n >= 4) or (n >= 6 and outside > 0.9) or (even and n >= 3 and outside > 0.9):
-        return "the numbers rise from column to column, as no row below does"
-    return ""
-
-
-def _goes_on(numbers: list[float], row: np.ndarray) -> bool:
-    """Whether the row below is the first one, moved by one number: 0, 1, 2 above 3, 4, 5."""
-    moved = row - np.array(numbers)
-    return bool(np.isfinite(moved).all() and moved.min() == moved.max())
-
-
-def _monotone(row: np.ndarray) -> bool:
-    steps = np.diff(row)
-    return bool((steps > 0).all() or (steps < 0).all())
-
-
-def _outside(numbers: list[float], table: np.ndarray) -> float:
-    """The share of numbers that lie outside what is below them."""
-    known = np.where(np.isnan(table), np.inf, table).min(0), np.where(np.isnan(table), -np.inf, table).max(0)
-    return sum(
-        not low <= number <= high or math.isinf(low) for number, low, high in zip(numbers, *known, strict=True)
-    ) / len(numbers)
+    rows = _numbered_rows([last.removeprefix(mark).strip()], delimiter)
+    if not rows or len(rows[0][1]) != width or any(kind_of(cell, marks) != "word" for cell in rows[0][1]):
+        return None
+    return tuple(cell.strip() for cell in rows[0][1])

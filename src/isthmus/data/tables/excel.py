@@ -15,7 +15,7 @@ from isthmus.data.options import ReadOptions
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import MARKS
 from isthmus.data.tables.columns import listed
-from isthmus.data.tables.dialect import header_of, said_of_names
+from isthmus.data.tables.header import NO_TITLE, header_of, names_note, skip_lines_value, title_of
 from isthmus.data.tables.rows import Block, RowCount, check_skipped
 from isthmus.data.tables.workbooks import out_of_proportion
 from isthmus.errors import DataError
@@ -80,8 +80,10 @@ class Sheet:
         body = [self._padded(row) for _, row in rows[1:]]
         first = self._padded(first)
         marks = MARKS | {mark.strip() for mark in options.na_values}
-        named, why = (options.header, "as asked") if options.header is not None else header_of(first, body, marks)
+        named, why = (options.header, "as requested") if options.header is not None else header_of(first, body, marks)
         self.names = tuple(cell.strip() for cell in first) if named else None
+        numbered = [(line, self._padded(row)) for line, row in rows]
+        self.title = NO_TITLE if options.header is False else title_of(numbered, marks)
         self.sample = body if named else [first, *body]
         others = [each for each in sheets if each != self._sheet.title]
         sheet = f"sheet '{printable(self._sheet.title)}'" + (
@@ -89,7 +91,7 @@ class Sheet:
         )
         self.notes = (
             f"{self.name} is read as a table: {sheet}",
-            said_of_names(self.name, self.names, bool(named), why, self.line),
+            names_note(self.name, self.names, bool(named), why, self.line, skip_lines_value(self.title, options)),
         )
 
     def blocks(self, count: RowCount) -> Iterator[Block]:

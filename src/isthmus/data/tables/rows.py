@@ -48,7 +48,7 @@ class RowCount:
         notes = []
         if self.skipped:
             lines = ", ".join(map(str, self.skipped[:_NAMED])) + ", ..." * (len(self.skipped) > _NAMED)
-            notes.append(f"left out of {name}, as asked: line{'s' * (len(self.skipped) > 1)} {lines}")
+            notes.append(f"left out of {name}, as requested: line{'s' * (len(self.skipped) > 1)} {lines}")
         if self.empty:
             notes.append(f"left out of {name}: {_counted(self.empty, 'empty row')}")
         if self.comments:

@@ -1,9 +1,9 @@
-"""What the columns of a table hold, those that cannot be learned among them: looked at, instead of refused."""
+"""What all columns of a table hold, including those that cannot be learned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,44 +15,63 @@ from isthmus.data.tables.columns import NoColumnError, NotNumericError
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.text import command
 
-__all__ = ["drop_of", "look", "numbers_held", "words_held"]
+__all__ = ["Overview", "drop_option", "numeric_content", "overview", "text_content"]
 
-Reads = Callable[[ReadOptions, TextColumns], Dataset]
+Reader = Callable[[ReadOptions, TextColumns], Dataset]
 
-_FEW = 10  # rows, of which little can be said
+_MIN_ROWS = 10  # in fewer rows, different values are no evidence
 
 
-def look(read: Reads, options: ReadOptions, most: int) -> tuple[Dataset | None, dict[str, str], TextColumns]:
-    """Data without the columns that cannot be learned, None where no other is left; what those hold, by name; and their cells.
+class Overview(NamedTuple):
+    """What the columns of a table hold.
 
-    A table is read from its beginning where a column turns out to be one of those, and to its end once.
+    Attributes:
+        dataset: the numeric columns; None if there are none.
+        contents: what each of the other columns holds, by name.
+        texts: the cells of the first of these.
+        skip_title: the value of --skip-lines that leaves out what may be a title; "" if there is none.
+    """
+
+    dataset: Dataset | None
+    contents: dict[str, str]
+    texts: TextColumns
+    skip_title: str = ""
+
+
+def overview(read: Reader, options: ReadOptions, max_texts: int) -> Overview:
+    """Reads a table without the columns that are not numeric, and collects the cells of these.
+
+    Each time a column turns out not to be numeric, the table is read from its beginning again. It is read to its end once.
 
     Args:
-        most: columns whose cells are kept.
+        read: reads it with other options.
+        options: the user's.
+        max_texts: the number of columns whose cells are collected.
 
     Raises:
         DataError: the data cannot be read for another reason.
     """
-    blocking = dict[str, str]()
+    contents, skip_title = dict[str, str](), ""
     while True:
-        texts = TextColumns(list(blocking)[:most])
+        texts = TextColumns(list(contents)[:max_texts])
         try:
-            dataset = read(options.replace(drop=(*options.drop, *blocking)), texts)
-            return dataset, blocking, texts
+            dataset = read(options.replace(drop=(*options.drop, *contents)), texts)
+            return Overview(dataset, contents, texts, skip_title)
         except NotNumericError as error:
-            if set(error.contents) <= set(blocking):
+            if set(error.contents) <= set(contents):
                 raise
-            blocking |= error.contents
+            skip_title = skip_title or error.skip_title
+            contents |= error.contents
         except NoColumnError:
-            if not blocking:
+            if not contents:
                 raise
-            return None, blocking, texts
+            return Overview(None, contents, texts, skip_title)
 
 
-def words_held(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str, int, int]:
-    """What a column that cannot be learned holds, how many of its cells are missing, and how many there are.
+def text_content(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str, int, int]:
+    """What a column that is not numeric holds, how many of its cells are missing, and how many it has.
 
-    Its cells are taken as labels are: "None" and "NA" are text beside text, as they are there; beside dates they are missing.
+    Marks of missing values count as in labels: "None" and "NA" are text among text, and missing among dates.
     """
     text = [str(each) for each in cells if each is not None]
     marks = MARKS | {mark.strip().lower() for mark in na_values}
@@ -60,22 +79,22 @@ def words_held(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str, i
     if not all(is_date(each) for each in known):
         known = text
     kinds = {"dates" if is_date(each) else "numbers" if kind_of(each) == "number" else "text" for each in known}
-    held, different = " and ".join(sorted(kinds)), len(set(known))
+    content, different = " and ".join(sorted(kinds)), len(set(known))
     if different == 1:
-        held = f"{held}, constant"
-    elif different == len(cells) >= _FEW:
-        held = f"{held}, unique in every row"
-    return held, len(cells) - len(known), len(cells)
+        content = f"{content}, constant"
+    elif different == len(cells) >= _MIN_ROWS:
+        content = f"{content}, unique in every row"
+    return content, len(cells) - len(known), len(cells)
 
 
-def numbers_held(values: npt.NDArray[Any]) -> str:
-    """What a column of numbers holds."""
+def numeric_content(values: npt.NDArray[Any]) -> str:
+    """What a numeric column holds."""
     known = values[~np.isnan(values)]
     if not len(known):
         return "nothing"
     if known.min() == known.max():
         return "numbers, constant"
-    if len(known) == len(values) >= _FEW and (known == np.round(known)).all():
+    if len(known) == len(values) >= _MIN_ROWS and (known == np.round(known)).all():
         if (np.diff(known) == 1).all():
             return "numbers, counts the rows"
         if len(np.unique(known)) == len(known):
@@ -83,8 +102,8 @@ def numbers_held(values: npt.NDArray[Any]) -> str:
     return "numbers"
 
 
-def drop_of(names: Sequence[str]) -> str:
-    """The part of a command that leaves columns out, as a shell takes it."""
+def drop_option(names: Sequence[str]) -> str:
+    """The part of a command that leaves columns out, quoted for a shell."""
     if any("," in name or name != name.strip() for name in names):
         return command(*(word for name in names for word in ("--drop", name)))
     return command("--drop", ",".join(names))

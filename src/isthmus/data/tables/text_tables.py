@@ -42,6 +42,7 @@ class _TextTable(NamedTuple):
         names: the column names, if the table has any.
         width: the number of columns.
         sample: some rows.
+        title: lines that may be a title above the names.
         blocks: reads all rows, from the first one at each call.
         rows: counts what is left out while they are read.
         notes: for the user.
@@ -52,6 +53,7 @@ class _TextTable(NamedTuple):
     names: tuple[str, ...] | None
     width: int
     sample: list[list[str]]
+    title: range
     blocks: Callable[[], Iterator[Block]]
     rows: RowCount
     notes: tuple[str, ...]
@@ -107,6 +109,7 @@ def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None, text
         dialect.names,
         dialect.width,
         dialect.sample,
+        dialect.title,
         lambda: text_blocks(file, dialect, rows),
         rows,
         dialect.notes,
@@ -127,7 +130,14 @@ def read_excel(
     with Sheet(path, options) as sheet:
         rows = RowCount()
         table = _TextTable(
-            sheet.name, sheet.names, sheet.width, sheet.sample, lambda: sheet.blocks(rows), rows, sheet.notes
+            sheet.name,
+            sheet.names,
+            sheet.width,
+            sheet.sample,
+            sheet.title,
+            lambda: sheet.blocks(rows),
+            rows,
+            sheet.notes,
         )
         return replace(_dataset(table, options, reused, texts or TextColumns()), name=path.name)
 
@@ -149,7 +159,7 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
         numbers = Numbers(len(features), options.na_values, options.decimal, table.european)
         try:
             texts.begin(columns, lambda cells: labels_from_cells(cells, marks)[0])
-            parts = _read_rows(table, columns, selected, numbers, excluded, texts)
+            parts = _read_rows(table, columns, selected, numbers, excluded, texts, options)
         except _NotEmptyError as error:
             excluded = {position: reason for position, reason in excluded.items() if position != error.position}
     values, label_cells, ids, lines = parts
@@ -208,6 +218,7 @@ def _read_rows(
     numbers: Numbers,
     excluded: Mapping[int, str],
     texts: TextColumns,
+    options: ReadOptions,
 ) -> tuple[Array, list[str], list[str], Array]:
     """The features, the cells of labels and ids, and the line of each row."""
     empty = [position for position, reason in excluded.items() if reason == _EMPTY]
@@ -221,7 +232,7 @@ def _read_rows(
             try:
                 values = numbers.convert([block.columns[position] for position in selected.features])
             except WordsError as error:
-                raise not_numeric(error, block, columns, selected, table.name) from None
+                raise not_numeric(error, block, columns, selected, table.name, table.title, options) from None
             if selected.labels is not None:
                 labels.extend(_trimmed(block.columns[selected.labels]).to_pylist())
             if selected.id is not None:

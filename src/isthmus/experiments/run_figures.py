@@ -16,7 +16,7 @@ from isthmus.records import arguments, nearest
 __all__ = ["default_figures", "draw", "figure_options", "title_of"]
 
 TITLES = {
-    "pca": "PCA of equal width",
+    "pca": "reconstructions by PCA",
     "tsne": "t-SNE map of the codes",
     "umap": "UMAP map of the codes",
     "latent": "codes in two dimensions",

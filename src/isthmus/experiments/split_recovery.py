@@ -65,22 +65,22 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     assert dataset.test is not None
     assert record.keys is not None
     keys, test = example_keys(dataset.train), example_keys(dataset.test)
-    learned = record.keys[((record.keys & HELD_OUT) == 0) & (record.keys > 0)]
-    rows = _find_rows(learned, keys)
-    there, again = rows[rows >= 0], trained_on(record, dataset.test)
-    if len(there) < 2 or again.all():
+    train_keys = record.keys[((record.keys & HELD_OUT) == 0) & (record.keys > 0)]
+    rows = _find_rows(train_keys, keys)
+    present, test_trained = rows[rows >= 0], trained_on(record, dataset.test)
+    if len(present) < 2 or test_trained.all():
         raise DataError(
-            f"of the {len(learned):,} examples that the run trained on {len(there):,} are in {dataset.name}, and {int(again.sum()):,} of "
-            f"its {len(test):,} test examples were trained on: give other examples with --data"
+            f"of the {len(train_keys):,} examples that the run trained on {len(present):,} are in {dataset.name}, and "
+            f"{int(test_trained.sum()):,} of its {len(test):,} test examples were trained on: give other examples with --data"
         )
     notes = _change_notes(
-        len(keys) - len(there), (len(learned) - len(there), 0), record, int((~again).sum()), len(keys)
+        len(keys) - len(present), (len(train_keys) - len(present), 0), record, int((~test_trained).sum()), len(keys)
     )
-    notes += (_overlap_note(int(again.sum()), len(test)),) if again.any() else ()
-    kept, out = _as_slice(there, len(keys)), np.flatnonzero(~again)
+    notes += (_overlap_note(int(test_trained.sum()), len(test)),) if test_trained.any() else ()
+    kept, out = _as_slice(present, len(keys)), np.flatnonzero(~test_trained)
     train = dataset.train[kept] if isinstance(kept, slice) else Rows(dataset.train)(kept)
-    found = with_test(dataset, out, record, notes)
-    return replace(found, train=train, train_labels=some(dataset.train_labels, kept), train_rows=kept)
+    part = with_test(dataset, out, record, notes)
+    return replace(part, train=train, train_labels=some(dataset.train_labels, kept), train_rows=kept)
 
 
 def _find_rows(then: Keys, now: Keys) -> NDArray[np.int64]:
@@ -166,26 +166,26 @@ def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -
     flags = (record.keys & HELD_OUT).astype(bool)
     trained = trained_on(record, dataset.train)
     if dataset.test is not None:
-        again = trained_on(record, dataset.test)
-        if not again.any():
+        test_trained = trained_on(record, dataset.test)
+        if not test_trained.any():
             return split(dataset, missing)
-        there = np.flatnonzero(~again)
-        _check_not_empty(there, dataset)
-        return with_test(dataset, there, record, (_overlap_note(int(again.sum()), len(again)),))
+        rows = np.flatnonzero(~test_trained)
+        _check_not_empty(rows, dataset)
+        return with_test(dataset, rows, record, (_overlap_note(int(test_trained.sum()), len(test_trained)),))
     if not trained.any():
         return split(dataset, missing)
-    there = np.flatnonzero(~trained)
-    _check_not_empty(there, dataset)
-    keys = example_keys(dataset.train)[there]
-    known = np.isin(keys, record.keys[flags] & ~HELD_OUT)
-    order = np.lexsort([keys, ~known])  # held-out examples of the run come first
-    out = np.sort(there[order[: max(1, round(len(trained) * TEST_FRACTION))]])
+    rows = np.flatnonzero(~trained)
+    _check_not_empty(rows, dataset)
+    keys = example_keys(dataset.train)[rows]
+    held_before = np.isin(keys, record.keys[flags] & ~HELD_OUT)
+    order = np.lexsort([keys, ~held_before])  # held-out examples of the run come first
+    out = np.sort(rows[order[: max(1, round(len(trained) * TEST_FRACTION))]])
     kept = np.setdiff1d(np.arange(len(trained)), out, assume_unique=True)
     return parts(dataset, kept, out, record, (_overlap_note(int(trained.sum()), len(trained)),))
 
 
-def _check_not_empty(there: NDArray[np.int64], dataset: Dataset) -> None:
-    if not len(there):
+def _check_not_empty(rows: NDArray[np.int64], dataset: Dataset) -> None:
+    if not len(rows):
         raise DataError(f"the run was trained on all examples of {dataset.name}: give other examples with --data")
 
 
@@ -195,12 +195,10 @@ def _overlap_note(count: int, n: int) -> str:
 
 def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array, str]:
     """The examples of a data set without training examples of the run, by content, and a note on their number."""
-    known = trained_on(record, dataset.train)
-    if not known.any():
+    trained = trained_on(record, dataset.train)
+    if not trained.any():
         return dataset.train, ""
-    there = np.flatnonzero(~known)
-    _check_not_empty(there, dataset)
-    said = (
-        f"{len(known) - len(there):,} of {len(known):,} examples of {dataset.name} were trained on: they are left out"
-    )
-    return Rows(dataset.train)(there), said
+    rows = np.flatnonzero(~trained)
+    _check_not_empty(rows, dataset)
+    note = f"{len(trained) - len(rows):,} of {len(trained):,} examples of {dataset.name} were trained on: they are left out"
+    return Rows(dataset.train)(rows), note

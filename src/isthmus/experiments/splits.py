@@ -96,6 +96,7 @@ def split(dataset: Dataset, missing: Missing) -> Split:
 
 
 def check(dataset: Dataset, missing: Missing) -> None:
+    """`DataError` at the first invalid value of the data set."""
     as_examples(Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions()), missing=missing)
     if dataset.test is not None:
         as_examples(Examples(dataset.test, dataset.columns, dataset.kind, dataset.test_positions()), missing=missing)
@@ -103,7 +104,7 @@ def check(dataset: Dataset, missing: Missing) -> None:
 
 def _draw_by_key(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The rows of the `held` examples with the smallest keys. Equal examples stay together unless that takes more than half."""
-    different, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    distinct, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     taken, total = [], 0
     for number, count in enumerate(counts.tolist()):
         if total == held:
@@ -115,10 +116,10 @@ def _draw_by_key(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, .
     if not taken and counts[least] <= len(keys) // 2:
         taken = [least]
     if taken:
-        chosen = np.zeros(len(different), bool)
+        chosen = np.zeros(len(distinct), bool)
         chosen[taken] = True
         return np.flatnonzero(chosen[inverse.reshape(-1)]), ()
-    note = f"there are {len(different):,} distinct examples among {len(keys):,}: held-out examples have copies in the training part"
+    note = f"there are {len(distinct):,} distinct examples among {len(keys):,}: held-out examples have copies in the training part"
     return random_subset(len(keys), held), (note,)
 
 
@@ -128,29 +129,29 @@ def _split_given_parts(dataset: Dataset) -> Split:
     train, test = dataset.train, dataset.test
     if dataset.license or len(train) + len(test) > REMEMBERED:  # a published test part stays complete
         return Split(train, test, dataset.test_labels, dataset.train_labels, np.arange(len(test)))
-    known, keys = example_keys(train), example_keys(test)
-    there = np.flatnonzero(~np.isin(keys, known))
-    if not len(there):
+    train_keys, test_keys = example_keys(train), example_keys(test)
+    rows = np.flatnonzero(~np.isin(test_keys, train_keys))
+    if not len(rows):
         raise DataError(
             f"all {len(test):,} test examples of {dataset.name} are training examples too: give other test examples"
         )
     flagged = np.zeros(len(test), np.uint64)
-    flagged[there] = keys[there] | HELD_OUT
-    copies = len(test) - len(there)
+    flagged[rows] = test_keys[rows] | HELD_OUT
+    copies = len(test) - len(rows)
     notes = (
         (f"{copies:,} of {len(test):,} test examples are training examples too, and are left out",) if copies else ()
     )
-    keys = np.concatenate([known, flagged])
+    keys = np.concatenate([train_keys, flagged])
     return with_test(
-        dataset, there, Membership(len(keys), len(there), hash_keys(keys), keys, rounded_keys(train, test)), notes
+        dataset, rows, Membership(len(keys), len(rows), hash_keys(keys), keys, rounded_keys(train, test)), notes
     )
 
 
-def with_test(dataset: Dataset, there: NDArray[np.int64], record: Membership, notes: tuple[str, ...]) -> Split:
-    """The split with some rows of the test part held out."""
+def with_test(dataset: Dataset, rows: NDArray[np.int64], record: Membership, notes: tuple[str, ...]) -> Split:
+    """The split in which some rows of the test part are held out."""
     assert dataset.test is not None
-    test = dataset.test if len(there) == len(dataset.test) else Rows(dataset.test)(there)
-    return Split(dataset.train, test, some(dataset.test_labels, there), dataset.train_labels, there, record, notes)
+    test = dataset.test if len(rows) == len(dataset.test) else Rows(dataset.test)(rows)
+    return Split(dataset.train, test, some(dataset.test_labels, rows), dataset.train_labels, rows, record, notes)
 
 
 def _split_last(dataset: Dataset, n: int, held: int) -> Split:
@@ -191,6 +192,7 @@ def parts(
 
 
 def some(labels: Array | None, rows: Any) -> Array | None:
+    """The labels of some rows; None without labels."""
     return None if labels is None else labels[rows]
 
 

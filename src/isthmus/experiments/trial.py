@@ -96,16 +96,18 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
     figures = _read_figures(folder)
     if figures is not None and "diverged" in figures:
         return Trial(values, state, None, {}, name, new=False, diverged=figures["diverged"])
-    there = (folder / run_folder.MODEL).exists()
+    complete = (folder / run_folder.MODEL).exists()
     try:
-        fitted = _check_params(load_autoencoder(folder), ae, folder) if there else _trained(ae, context, title, folder)
+        fitted = (
+            _check_params(load_autoencoder(folder), ae, folder) if complete else _trained(ae, context, title, folder)
+        )
     except DivergenceError as error:
         _write_figures(folder, {"diverged": str(error)})
         return Trial(values, state, None, {}, name, diverged=str(error))
-    if figures is None or not there:
+    if figures is None or not complete:
         figures = evaluate(fitted, context.validation, train=context.examples).to_dict()
         _write_figures(folder, figures)
-    return Trial(values, state, fitted, figures, name, new=not there)
+    return Trial(values, state, fitted, figures, name, new=not complete)
 
 
 def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder, Figures]:
@@ -115,9 +117,9 @@ def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder,
 def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | None) -> Autoencoder:
     """Trains to the end. With a folder it resumes from a checkpoint there, and writes one every ten seconds."""
     n_features = math.prod(context.examples.values.shape[1:])
-    found = None if folder is None else _interrupted(ae, folder)
-    ae = found or ae
-    reports = (ae.iter_fit if found is None else ae.iter_resume)(
+    interrupted = None if folder is None else _interrupted(ae, folder)
+    ae = interrupted or ae
+    reports = (ae.iter_fit if interrupted is None else ae.iter_resume)(
         context.examples, validation_data=context.validation, every=_PROGRESS_STEPS
     )
     progress = reports if context.watch is None else context.watch(reports, title, n_features)
@@ -156,11 +158,11 @@ def _interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
 
 def _check_params(found: Autoencoder, expected: Autoencoder, folder: Path) -> Autoencoder:
     """The autoencoder that was read, if its parameters are the expected ones; else `DataError`."""
-    there, here = (ae.get_params(deep=False) for ae in (found, expected))
-    for name in here.keys() - {"verbose", "device"}:
-        if there[name] != here[name]:
+    recorded, required = (ae.get_params(deep=False) for ae in (found, expected))
+    for name in required.keys() - {"verbose", "device"}:
+        if recorded[name] != required[name]:
             raise DataError(
-                f"{folder} holds a training with {name}={there[name]!r}, but {name}={here[name]!r} is required: "
+                f"{folder} holds a training with {name}={recorded[name]!r}, but {name}={required[name]!r} is required: "
                 "choose another folder (--out), or remove it first"
             )
     return found
@@ -173,12 +175,12 @@ def _read_figures(folder: Path) -> Figures | None:
         return None
     try:
         with open_regular(path) as file:
-            found = json.loads(file.read(_MAX_BYTES))
+            figures = json.loads(file.read(_MAX_BYTES))
     except ValueError:
         return None
-    if not isinstance(found, dict):
+    if not isinstance(figures, dict):
         return None
-    return found if "diverged" in found else current(found)
+    return figures if "diverged" in figures else current(figures)
 
 
 def _write_figures(folder: Path, figures: Figures) -> None:

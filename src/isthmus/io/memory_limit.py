@@ -27,7 +27,7 @@ _LEFT = "left on this machine"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _CGROUPS = Path("/sys/fs/cgroup")
 
-_insisted: int | None = None
+_user_limit: int | None = None
 
 
 def parse_size(max_memory: int | float | str) -> int:
@@ -52,8 +52,8 @@ def shown_size(count: float) -> str:
 
 def set_memory_limit(max_memory: int | float | str | None) -> None:
     """Sets the memory limit of this process, as ``--max-memory`` does; None removes it."""
-    global _insisted
-    _insisted = None if max_memory is None else parse_size(max_memory)
+    global _user_limit
+    _user_limit = None if max_memory is None else parse_size(max_memory)
 
 
 def check_memory(
@@ -69,21 +69,21 @@ def check_memory(
         max_memory: the bytes that the user allows; they replace both limits.
         rough: whether ``needed`` is an estimate.
     """
-    if needed <= _SMALL and max_memory is None and _insisted is None:
+    if needed <= _SMALL and max_memory is None and _user_limit is None:
         return
-    said = _insisted if max_memory is None else max_memory
+    allowed = _user_limit if max_memory is None else max_memory
     usual = math.inf if given is None else max(_USUAL, _PROPORTION * given)
-    if said is not None:
-        most, why = float(said), "allowed"
+    if allowed is not None:
+        limit, reason = float(allowed), "allowed"
     elif (left := available_memory()) < usual:
-        most, why = left, _LEFT
+        limit, reason = left, _LEFT
     else:
-        most, why = usual, "allowed for an input of this size"
-    if needed / (_MARGIN if rough and why == _LEFT else 1) > most:
-        enough = f"{max(1, math.ceil(needed * 1.1 / 1e9))}GB" if math.isfinite(needed) else "1000GB"
+        limit, reason = usual, "allowed for an input of this size"
+    if needed / (_MARGIN if rough and reason == _LEFT else 1) > limit:
+        suggested = f"{max(1, math.ceil(needed * 1.1 / 1e9))}GB" if math.isfinite(needed) else "1000GB"
         raise MemoryLimitError(
-            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(most)} are {why}: use fewer examples at a time, "
-            f"or raise the limit with isthmus.load(..., max_memory='{enough}') or isthmus --max-memory {enough} before the command"
+            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(limit)} are {reason}: use fewer examples at a time, "
+            f"or raise the limit with isthmus.load(..., max_memory='{suggested}') or isthmus --max-memory {suggested} before the command"
         )
 
 
@@ -96,10 +96,10 @@ def check_work(products: int, what: str, given: int, *, max_memory: int | None =
         given: the bytes of one example.
         max_memory: the bytes that the user allows; if given, the number of multiplications is not limited.
     """
-    most = max(_USUAL_WORK, _WORK * given)
-    if products > most and max_memory is None and _insisted is None:
+    limit = max(_USUAL_WORK, _WORK * given)
+    if products > limit and max_memory is None and _user_limit is None:
         raise MemoryLimitError(
-            f"{what} would take {float(products):.2g} multiplications, and {float(most):.2g} are allowed for an input of this size: use "
+            f"{what} would take {float(products):.2g} multiplications, and {float(limit):.2g} are allowed for an input of this size: use "
             "another model, or remove the limit with isthmus.load(..., max_memory='4GB') or isthmus --max-memory 4GB before the command"
         )
 
@@ -112,8 +112,8 @@ def available_memory() -> float:
 def _of_machine() -> Iterator[float]:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        known = {name: float(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
-        yield known["MemAvailable"] + known.get("SwapFree", 0.0)
+        sizes = {name: float(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
+        yield sizes["MemAvailable"] + sizes.get("SwapFree", 0.0)
     except (OSError, LookupError, ValueError):
         if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
             yield float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -137,9 +137,11 @@ def _of_groups() -> Iterator[float]:
             if folder == root.parent:
                 break
             try:
-                most, used = (float((folder / name).read_text()) for name in names)  # "max" raises ValueError: no limit
+                limit, used = (
+                    float((folder / name).read_text()) for name in names
+                )  # "max" raises ValueError: no limit
                 stat = dict(entry.split() for entry in (folder / "memory.stat").read_text().splitlines())
-                yield most - used + float(stat.get("inactive_file", stat.get("total_inactive_file", 0)))
+                yield limit - used + float(stat.get("inactive_file", stat.get("total_inactive_file", 0)))
             except (OSError, ValueError):
                 continue
 
@@ -148,9 +150,9 @@ def _of_process() -> Iterator[float]:
     try:
         import resource
 
-        most = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if most != resource.RLIM_INFINITY:
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
-            yield float(most - pages * resource.getpagesize())
+            yield float(limit - pages * resource.getpagesize())
     except (ImportError, OSError, ValueError):
         return

@@ -110,12 +110,12 @@ def make_streams_tolerant() -> None:
     """
     while (
         null := os.open(os.devnull, os.O_RDWR)
-    ) <= 2:  # else a file of ours would take the place of one that is closed
+    ) <= 2:  # a file must not get the descriptor of a closed standard stream
         pass
     os.close(null)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
-        if stream is not None and not _has_descriptor(stream, descriptor):  # somebody else's, as tests have them
+        if stream is not None and not _has_descriptor(stream, descriptor):  # replaced, for example by a test
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
             continue

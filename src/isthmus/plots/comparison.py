@@ -82,7 +82,7 @@ def error_curves(
         values: the values of the setting; those that are not numbers get equal steps.
         lines: one curve for each combination of the other settings.
         pca: the error of PCA with as many components as the code has dimensions, for each value. None if there is none.
-        chosen: index of the recommended line, index of its value, and the label of that point.
+        recommended: index of the recommended line, index of its value, and the label of that point.
         xlabel: the name of the setting.
         ylabel: the error, with its unit.
     """

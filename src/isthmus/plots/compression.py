@@ -45,8 +45,8 @@ def rate_distortion(result: RateDistortion) -> Figure:
         raise NotPossibleError("no PSNR: all values of the examples are equal; pass examples that differ")
     count, own = result.n_given, next(point for point in drawn if point.method == "autoencoder")
     of = f"{own.n_examples:,}" if own.n_examples == count else f"{own.n_examples:,} of {count:,}"
-    there = {point.method for point in drawn}
-    methods = [method for method in _STYLES if method in there]
+    present = {point.method for point in drawn}
+    methods = [method for method in _STYLES if method in present]
     ends = sorted(point.bits for point in drawn if point.method == "autoencoder")
     alt = f"Bits per dimension against PSNR of {of} examples for {', '.join(methods)}; autoencoder: {ends[0]:.3g} to {ends[-1]:.3g}."
     figure, axes = chart(alt, 8.0, 5.4)

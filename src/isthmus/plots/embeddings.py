@@ -55,13 +55,13 @@ def latent(ae: Autoencoder, X: Any, y: Any = None) -> Figure:
         DataError: y is not as long as X.
     """
     codes = ae.transform(first_examples(X))
-    found = project(codes, "latent")
-    title = f"codes of {len(codes):,} examples{found.note}"
-    positions = len(np.unique(found.points, axis=0))
+    projection = project(codes, "latent")
+    title = f"codes of {len(codes):,} examples{projection.note}"
+    positions = len(np.unique(projection.points, axis=0))
     title += f";\nmany points coincide: {positions:,} are distinct" if positions <= len(codes) / 2 else ""
     alt = f"Scatter plot of {' '.join(title.split())}{', colored by label' if y is not None else ''}."
-    figure, axes = _scatter(found.points, y, title, alt)
-    axes.set(xlabel=found.names[0], ylabel=found.names[1])
+    figure, axes = _scatter(projection.points, y, title, alt)
+    axes.set(xlabel=projection.names[0], ylabel=projection.names[1])
     return figure
 
 
@@ -129,9 +129,9 @@ def _draw_map(ae: Autoencoder, X: Any, y: Any, name: str, limit: int, random_sta
     if len(chosen) < count:
         title = f"{name} map of the codes of {limit:,} of {count:,} examples (limit={limit})"
         y = None if y is None else class_labels(y, count)[chosen]
-    found = project(codes[chosen], "tsne" if name == "t-SNE" else "umap", random_state, **settings)
+    projection = project(codes[chosen], "tsne" if name == "t-SNE" else "umap", random_state, **settings)
     alt = f"{title}{', colored by label' if y is not None else ''}."
-    figure, axes = _scatter(found.points, y, f"{title}{found.note}", alt)
+    figure, axes = _scatter(projection.points, y, f"{title}{projection.note}", alt)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return figure
@@ -205,9 +205,9 @@ def trustworthiness_note(codes: Array, points: Array) -> str:
     near = min(10, (len(codes) - 1) // 2)
     if near < 1:
         return ""
-    some = sample_positions(len(codes), TRUST_POINTS, 0)
-    share = trustworthiness(codes[some], points[some], n_neighbors=near)
-    return f";\ntrustworthiness {share:.2f} ({near} neighbors among {len(some):,} points)"
+    sample = sample_positions(len(codes), TRUST_POINTS, 0)
+    share = trustworthiness(codes[sample], points[sample], n_neighbors=near)
+    return f";\ntrustworthiness {share:.2f} ({near} neighbors among {len(sample):,} points)"
 
 
 class Coloring(NamedTuple):
@@ -230,19 +230,19 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[NotebookFigur
     color = color_by_label(labels)
     if color is None:
         kinds = len(np.unique(labels.known_numbers()))
-        why = f"{kinds} classes are too many to color" if kinds else "no example has a label"
-        axes.set_title(f"{title};\n{why}", fontsize=10, loc="left")
+        reason = f"{kinds} classes are too many to color" if kinds else "no example has a label"
+        axes.set_title(f"{title};\n{reason}", fontsize=10, loc="left")
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
         return figure, axes
-    there = labels.labeled
-    if not there.all():
+    labeled = labels.labeled
+    if not labeled.all():
         axes.set_title(f"{title};\n{labels.n_unlabeled:,} without a label, in gray", fontsize=10, loc="left")
-        axes.scatter(points[~there, 0], points[~there, 1], s=size, color=UNLABELED, alpha=0.5, linewidths=0)
+        axes.scatter(points[~labeled, 0], points[~labeled, 1], s=size, color=UNLABELED, alpha=0.5, linewidths=0)
     axes.scatter(
-        points[there, 0],
-        points[there, 1],
+        points[labeled, 0],
+        points[labeled, 1],
         s=size,
-        c=color.values[there],
+        c=color.values[labeled],
         cmap=color.cmap,
         norm=color.norm,
         alpha=0.7,

@@ -71,29 +71,29 @@ def traversal(
         NotPossibleError: the codes are entries of a codebook.
         DataError: an index does not exist, or image_shape does not fit.
     """
-    found = latent_traversal.traverse(ae, first_examples(X), units=units, n_units=n, steps=steps, example=example)
+    traversed = latent_traversal.traverse(ae, first_examples(X), units=units, n_units=n, steps=steps, example=example)
     examples = first_examples(X, RANGE_EXAMPLES)
     image_shape = model_image_shape(ae, image_shape)
-    images = as_cells(found.examples.reshape(-1, *ae.shape_), image_shape)
+    images = as_cells(traversed.examples.reshape(-1, *ae.shape_), image_shape)
     prior = ae.bottleneck_.has_prior
     mean = "the prior's mean" if prior else "the mean code"
     fixed = f"the others fixed at {mean if example is None else f'the code of example {example}'}"
     ends = "-3 to 3 standard deviations of the prior" if prior else "the 5% to the 95% quantile of the codes"
-    title = f"{len(found.units)} of {np.prod(ae.code_shape_)} latent units, from {ends}"
+    title = f"{len(traversed.units)} of {np.prod(ae.code_shape_)} latent units, from {ends}"
     alt = f"Traversal: {title}, {fixed}."
     if _is_table(images):
         panels = [
             Panel(f"code[{unit}]", (f"{values[0]:.2g}", f"{values[-1]:.2g}"), cells.reshape(steps, -1))
-            for unit, values, cells in zip(found.units, found.values, found.examples, strict=True)
+            for unit, values, cells in zip(traversed.units, traversed.values, traversed.examples, strict=True)
         ]
         return _chart(ae, panels, examples.reshape(len(examples), -1), f"{title},\n{fixed}", alt)
-    reach = ["" if prior else f"\n{row[0]:.2g} to {row[-1]:.2g}" for row in found.values]
+    reach = ["" if prior else f"\n{row[0]:.2g} to {row[-1]:.2g}" for row in traversed.values]
     rows = [
         f"code[{unit}]{note}\nvariance {variance:.2g}"
-        for unit, variance, note in zip(found.units, found.variances, reach, strict=True)
+        for unit, variance, note in zip(traversed.units, traversed.variances, reach, strict=True)
     ]
     labeled = {0, steps // 2, steps - 1}
-    columns = [f"{value:.3g}" if i in labeled else "" for i, value in enumerate(found.values[0])] if prior else ()
+    columns = [f"{value:.3g}" if i in labeled else "" for i, value in enumerate(traversed.values[0])] if prior else ()
     cells = images.reshape(len(rows), steps, *images.shape[1:])
     return grid(cells, limits(examples, image_shape), alt, title=f"{title},\n{fixed}", rows=rows, columns=columns)
 

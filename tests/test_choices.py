@@ -32,7 +32,7 @@ from isthmus import (
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.estimators.model_file import record_types
+from isthmus.estimators.named_records import record_types
 from isthmus.estimators.overrides import overridden
 from isthmus.experiments.tutorials import TUTORIALS
 

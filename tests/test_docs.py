@@ -15,6 +15,7 @@ from cases import thorough_where
 from test_cli import run
 
 from isthmus.cli import main
+from isthmus.estimators.named_records import record_types
 
 ROOT = Path(__file__).parent.parent
 CHINESE = "README.zh-CN.md"  # the same code as README.md, with comments of its own
@@ -53,6 +54,12 @@ def test_the_shell_of_the_readme_runs(public_data: Path, tmp_path: Path) -> None
         assert verb == "isthmus"
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout.strip(), f"{line} said nothing"
+
+
+@pytest.mark.parametrize("page", ["README.md", CHINESE])
+def test_the_table_of_components_names_all(page: str) -> None:
+    rows = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    assert not sorted(name for name in record_types() if not any(f"`{name}`" in row for row in rows))
 
 
 def test_the_command_is_installed() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hostile_files import parts, put
 
+import isthmus
 from isthmus import OutlierDetector, load
 from isthmus.bottlenecks import VectorQuantized
 from isthmus.compression import decompress
@@ -103,6 +104,17 @@ def test_the_newest_format_has_no_older_names(tmp_path: Path) -> None:
     header["parameters"]["corruption"] = {"type": "Noise", "scale": 0.5, "clip": False, "once": False}
     with pytest.raises(ModelFileError, match="no 'Noise' among the records; did you mean GaussianNoise"):
         load(put(tmp_path / "x", header, tensors))
+
+
+@pytest.mark.parametrize(("version", "newer"), [("9999.0.0", True), ("0.0.1", False), ("0.3.0.dev1", False)])
+def test_a_component_of_a_newer_version_is_not_called_damage(version: str, newer: bool, tmp_path: Path) -> None:
+    header, tensors = parts(FILES / f"format-{FORMAT}-table.safetensors")
+    header["fitted"]["bottleneck"] = {"type": "Bounded", "size": 2}
+    header["version"] = version
+    with pytest.raises(ModelFileError, match="no 'Bounded' among the records") as error:
+        load(put(tmp_path / "x", header, tensors))
+    said = f"isthmus {version} wrote it and this is {isthmus.__version__}: install a newer isthmus"
+    assert (said in str(error.value)) is newer
 
 
 @pytest.mark.parametrize("name", ["table", "quantized"])

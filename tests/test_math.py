@@ -24,7 +24,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import GaussianNoise, Masking, Occlusion, SaltAndPepper
 from isthmus.errors import DivergenceError
-from isthmus.estimators.model_file import record_types
+from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, OneCycle, Optimizer, RMSprop

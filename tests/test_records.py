@@ -17,7 +17,7 @@ from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import GaussianNoise, Occlusion
 from isthmus.errors import RecordError
-from isthmus.estimators.model_file import record_types
+from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
 from isthmus.records import Record, override

@@ -19,7 +19,7 @@ from torch.distributions import Normal, kl_divergence
 from isthmus import data, load
 from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.model_file import check_records
+from isthmus.estimators.named_records import check_records
 from isthmus.experiments import reproduction
 from isthmus.experiments.printed_bottleneck import PrintedGaussian
 from isthmus.experiments.reproduction import Run, all_kept, completed, keep, kept, reproduce

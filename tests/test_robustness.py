@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 import tracemalloc
 from pathlib import Path
@@ -348,6 +349,8 @@ def test_the_command_writes_the_stated_files(tmp_path: Path) -> None:
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "20 of 360 examples" in done.stdout
+    assert re.search(r"(?m)^ +(as trained)? +[\d.]+ dB", done.stdout), "a cell has several lines"
+    assert "\\n" not in done.stdout
     with open(tmp_path / "r/robustness.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["kind"], row["level"], row["method"]) for row in rows[:3]] == [

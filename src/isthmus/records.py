@@ -182,7 +182,7 @@ def override(
     """The record with some fields changed at once, those of nested records too: ``{"schedule__warmup": 0.1}``.
 
     Args:
-        vocabulary: where given, the name of a record in it switches the type of a nested record, which keeps common fields.
+        record_types: where given, the name of a record in it switches the type of a nested record, which keeps common fields.
     """
     direct = {path: value for path, value in fields.items() if separator not in path}
     nested: dict[str, dict[str, Any]] = {}

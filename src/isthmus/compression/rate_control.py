@@ -25,9 +25,9 @@ from isthmus.compression.quantizers import (
 from isthmus.data.memmap import random_subset
 from isthmus.data.validation import blocks
 from isthmus.errors import RecordError
-from isthmus.estimators import model_file
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.format_upgrades import format_4_names
+from isthmus.estimators.named_records import describe_value
 from isthmus.io.safetensors import checksum
 
 __all__ = ["Work", "Written", "codebook", "name_of", "restored"]
@@ -180,7 +180,7 @@ def name_of(ae: Autoencoder) -> bytes:
     Records have the names of format 4, with which the first compressed files were written.
     """
     slots = ("architecture", "bottleneck", "likelihood")
-    records = {slot: format_4_names(model_file.describe_value(getattr(ae, f"{slot}_"))) for slot in slots}
+    records = {slot: format_4_names(describe_value(getattr(ae, f"{slot}_"))) for slot in slots}
     texts = {slot: json.dumps(record, sort_keys=True) for slot, record in records.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in ae.model_.state_dict().items()}
     return bytes.fromhex(checksum(texts, tensors))[:16]

@@ -5,6 +5,7 @@ Read in this order:
     defaults                the components and settings that "auto" stands for
     format_upgrades         converts headers of older formats
     model_notes             training history and column names as tensors
+    named_records           records and parameters as JSON values
     model_file              the model file
     checkpoint              the state of an interrupted training
     memory_estimate         memory and work of a model, from the sizes of its layers

@@ -22,6 +22,7 @@ from isthmus.estimators.checkpoint import ResumeState, check_values, expected_te
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
+from isthmus.estimators.named_records import read_value, record_types
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.preparation import initial_attributes
 from isthmus.estimators.wrapper import WrapperHeader, tensors_under
@@ -161,10 +162,10 @@ def _read_components(
     header: model_file.Header, tensors: model_file.Tensors, architecture: Modules | None
 ) -> tuple[Autoencoder, ResolvedComponents]:
     """The unfitted autoencoder that a header describes, and its components; ValueError or similar if it describes none."""
-    names, shape = model_file.record_types(), header.shape
-    ae = Autoencoder(**{k: model_file.read_value(v, names, architecture) for k, v in header.parameters.items()})
+    names, shape = record_types(), header.shape
+    ae = Autoencoder(**{k: read_value(v, names, architecture) for k, v in header.parameters.items()})
     ae._validate_params()
-    fitted = {slot: model_file.read_value(header.fitted[slot], names, architecture) for slot in COMPONENTS}
+    fitted = {slot: read_value(header.fitted[slot], names, architecture) for slot in COMPONENTS}
     for slot, kind in COMPONENTS.items():
         if not isinstance(fitted[slot], kind):
             raise RecordError(f"{fitted[slot]!r} is not a valid {slot}")

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Never, TypeVar
 
-import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -24,14 +24,15 @@ from pydantic import (
 )
 from torch import Tensor
 
+from isthmus._version import __version__
 from isthmus.data.kinds import Kind
-from isthmus.errors import ModelFileError, NotPossibleError, RecordError
+from isthmus.errors import ModelFileError
 from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
 from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
 from isthmus.io.safetensors import CHECKSUM, opened, serialize, unique_json
-from isthmus.records import Count, Record, describe, read
+from isthmus.records import Count
 from isthmus.training.state import Report
 
 __all__ = [
@@ -42,13 +43,9 @@ __all__ = [
     "Header",
     "RunState",
     "Tensors",
-    "check_records",
-    "describe_value",
     "inconsistent_as_error",
     "part",
     "read_file",
-    "read_value",
-    "record_types",
     "write_file",
 ]
 
@@ -59,6 +56,7 @@ Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
 Statistic = Annotated[str, Field(max_length=200)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
+_VERSION = re.compile(r'"version":\s*"(\d{1,4}\.\d{1,4}\.\d{1,4})"')
 _READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # several shapes are valid for each
 
 ExpectedTensors = Callable[["Header", Tensors], Tensors]
@@ -108,47 +106,6 @@ class Header(BaseModel):
     classifier: dict[str, Any] | None = None
 
 
-def record_types() -> dict[str, type[Record]]:
-    """The records that a file or a command may name: exactly those in the components' `__all__`."""
-    from isthmus import architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling
-
-    modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
-    return {name: getattr(module, name) for module in modules for name in module.__all__}
-
-
-def check_records(values: Iterable[Any]) -> None:
-    """Raises `NotPossibleError` for a record that is not part of isthmus: loading its name would fail or give another record."""
-    valid = record_types()
-    for value in values:
-        for each in (value, *value.get_params().values()) if isinstance(value, Record) else ():
-            if isinstance(each, Record) and valid.get(type(each).__name__) is not type(each):
-                raise NotPossibleError(
-                    f"a model file can only name records of isthmus, and {type(each).__name__} is not one; "
-                    "choose a record of isthmus to save the model"
-                )
-
-
-def describe_value(value: Any) -> Any:
-    """A parameter as JSON: a record as its name and fields; user-defined modules without their content."""
-    if type(value).__name__ == "Modules":
-        return {"type": "Modules"}
-    if isinstance(value, np.generic):
-        return value.item()
-    return describe(value) if isinstance(value, Record) else value
-
-
-def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | None) -> Any:
-    """The inverse of `describe_value`. User-defined modules must be given."""
-    if value == {"type": "Modules"}:
-        if modules is None:
-            how = "load(path, architecture=Modules(encoder, decoder))"
-            raise RecordError(
-                f"it has a user-defined encoder and decoder, whose code is not in the file; give them: {how}"
-            )
-        return modules
-    return read(value, names) if isinstance(value, dict) else value
-
-
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Writes a model file atomically: the old file stays until the new one is complete."""
     entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
@@ -180,7 +137,7 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
         raise FileNotFoundError(f"no model file at {shown(path)}; write one with `isthmus train` or Autoencoder.save")
     if path.is_dir():
         raise ModelFileError(f"{shown(path)} is not a file; a run's model file is model.safetensors in its folder")
-    with opened(path) as contents, inconsistent_as_error(path):
+    with opened(path) as contents, _newer_version_named(contents.metadata), inconsistent_as_error(path):
         header, notes = _header(path, contents.metadata)
         stored = contents.meta_tensors()
         affine = {name: contents.tensor(name) for name in stored.keys() & _READ_FIRST}
@@ -191,6 +148,24 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
         history = read_history(header.statistics, header.epoch, tensors)
         columns = read_columns(tensors, header.shape)
     return File(header, tensors, history, columns)
+
+
+@contextmanager
+def _newer_version_named(metadata: Mapping[str, str]) -> Iterator[None]:
+    """Adds to a `ModelFileError` that a newer isthmus wrote the file: its components may be unknown here."""
+    try:
+        yield
+    except ModelFileError as error:
+        found = _VERSION.search(metadata.get("isthmus", ""))
+        if found is None or _as_numbers(found[1]) <= _as_numbers(__version__):
+            raise
+        raise ModelFileError(
+            f"{error}; isthmus {found[1]} wrote it and this is {__version__}: install a newer isthmus"
+        ) from None
+
+
+def _as_numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from isthmus.bottlenecks import Identity
 from isthmus.errors import RecordError
 from isthmus.estimators.defaults import COMPONENTS, DEFAULTS, component
-from isthmus.estimators.model_file import record_types
+from isthmus.estimators.named_records import record_types
 from isthmus.records import Record, assigned, field_names, nearest, override, parse, switch
 
 __all__ = ["alternatives", "changed", "overridden"]

@@ -15,6 +15,7 @@ from isthmus.errors import DivergenceError, IsthmusWarning
 from isthmus.estimators import model_file, model_notes
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.fitted_state import FittedAttributes
+from isthmus.estimators.named_records import check_records, describe_value
 
 if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
@@ -51,7 +52,7 @@ def write_model(
     if nonfinite is not None:
         raise DivergenceError(f"{nonfinite} is not finite, so the model cannot be saved; fit it again")
     parameters = {name: getattr(ae, name) for name in sorted(ae._get_param_names())}
-    model_file.check_records([*parameters.values(), *fitted.records.values()])
+    check_records([*parameters.values(), *fitted.records.values()])
     if isinstance(parameters["random_state"], np.random.RandomState):
         parameters["random_state"] = None
     statistics, notes = model_notes.notes(fitted.history, fitted.columns)
@@ -70,8 +71,8 @@ def write_model(
         epoch=fitted.state.epoch,
         step=fitted.state.step,
         seconds=fitted.seconds,
-        parameters={name: model_file.describe_value(value) for name, value in parameters.items()},
-        fitted={name: model_file.describe_value(fitted.records[name]) for name in COMPONENTS},
+        parameters={name: describe_value(value) for name, value in parameters.items()},
+        fitted={name: describe_value(fitted.records[name]) for name in COMPONENTS},
         kind=fitted.kind,
         statistics=statistics,
         round=run_state,

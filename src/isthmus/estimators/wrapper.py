@@ -14,6 +14,7 @@ from isthmus.architectures import Modules
 from isthmus.errors import RecordError
 from isthmus.estimators import model_file
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.named_records import check_records, describe_value, read_value, record_types
 from isthmus.estimators.saving import write_model
 
 __all__ = ["WrapperHeader", "describe_parameters", "read_parameters", "tensors_under", "write_wrapper"]
@@ -39,10 +40,10 @@ def describe_parameters(estimator: Any) -> dict[str, Any]:
 
 def read_parameters(part: WrapperHeader, ae: Autoencoder, architecture: Modules | None) -> dict[str, Any]:
     """The inverse of `describe_parameters`. A fitted autoencoder among the parameters is the one in the file."""
-    names = model_file.record_types()
+    names = record_types()
 
     def read(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: model_file.read_value(value, names, architecture) for name, value in values.items()}
+        return {name: read_value(value, names, architecture) for name, value in values.items()}
 
     given: Any = part.autoencoder
     if isinstance(given, dict):
@@ -82,8 +83,8 @@ def tensors_under(name: str, tensors: model_file.Tensors) -> model_file.Tensors:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    model_file.check_records(values.values())
+    check_records(values.values())
     return {
-        name: None if isinstance(value, np.random.RandomState) else model_file.describe_value(value)
+        name: None if isinstance(value, np.random.RandomState) else describe_value(value)
         for name, value in values.items()
     }

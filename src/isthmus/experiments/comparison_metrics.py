@@ -9,7 +9,7 @@ import numpy as np
 
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.defaults import COMPONENTS
-from isthmus.estimators.model_file import describe_value
+from isthmus.estimators.named_records import describe_value
 from isthmus.evaluation import shown
 
 __all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "text_of"]

@@ -90,7 +90,7 @@ def rich_console(error: bool = False, width: int | None = None) -> Console:
 
 
 def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of rich with plain text cells."""
+    """A table of rich with plain text cells, which may have several lines."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -99,7 +99,7 @@ def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for title in header:
         table.add_column(Text(sentence(title)))
     for row in rows:
-        table.add_row(*(Text(sentence(cell)) for cell in row))
+        table.add_row(*(Text("\n".join(map(sentence, cell.split("\n")))) for cell in row))
     return table
 
 

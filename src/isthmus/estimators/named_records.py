@@ -1,0 +1,54 @@
+"""Records and parameters as JSON values. A file or a command may name exactly the records in the components' `__all__`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from isthmus.errors import NotPossibleError, RecordError
+from isthmus.records import Record, describe, read
+
+__all__ = ["check_records", "describe_value", "read_value", "record_types"]
+
+
+def record_types() -> dict[str, type[Record]]:
+    """The records that a file or a command may name: exactly those in the components' `__all__`."""
+    from isthmus import architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling
+
+    modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
+    return {name: getattr(module, name) for module in modules for name in module.__all__}
+
+
+def check_records(values: Iterable[Any]) -> None:
+    """Raises `NotPossibleError` for a record that is not part of isthmus: loading its name would fail or give another record."""
+    valid = record_types()
+    for value in values:
+        for each in (value, *value.get_params().values()) if isinstance(value, Record) else ():
+            if isinstance(each, Record) and valid.get(type(each).__name__) is not type(each):
+                raise NotPossibleError(
+                    f"a model file can only name records of isthmus, and {type(each).__name__} is not one; "
+                    "choose a record of isthmus to save the model"
+                )
+
+
+def describe_value(value: Any) -> Any:
+    """A parameter as JSON: a record as its name and fields; user-defined modules without their content."""
+    if type(value).__name__ == "Modules":
+        return {"type": "Modules"}
+    if isinstance(value, np.generic):
+        return value.item()
+    return describe(value) if isinstance(value, Record) else value
+
+
+def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | None) -> Any:
+    """The inverse of `describe_value`. User-defined modules must be given."""
+    if value == {"type": "Modules"}:
+        if modules is None:
+            how = "load(path, architecture=Modules(encoder, decoder))"
+            raise RecordError(
+                f"it has a user-defined encoder and decoder, whose code is not in the file; give them: {how}"
+            )
+        return modules
+    return read(value, names) if isinstance(value, dict) else value

@@ -260,7 +260,7 @@ TABLES: dict[str, Table] = {
         Right([*[[1.0]] * 100_000, [2]], ("a",), ("cp1252",), labels=["x"] * 100_000 + ["é"]),
         labels="kind",
     ),
-    "no such encoding": _table("a,b\n1,2\n", "encoding='utf-9' is not known", encoding="utf-9"),
+    "no such encoding": _table("a,b\n1,2\n", "unknown encoding='utf-9': expected a name", encoding="utf-9"),
     "gzip": _table(gzip.compress(b"a,b\n1,2\n3,4\n"), PLAIN, ".csv.gz"),
     "bzip2": _table(bz2.compress(b"a,b\n1,2\n3,4\n"), PLAIN, ".csv.bz2"),
     "xz": _table(lzma.compress(b"a,b\n1,2\n3,4\n"), PLAIN, ".csv.xz"),

@@ -308,5 +308,5 @@ def test_a_table_is_not_begun_where_pyarrow_would_wait_for_ever(
     """With 14 MB of address space left its thread does not start; compress and detect hung."""
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n5,7\n")
     monkeypatch.setattr("isthmus.data.tables.rows.available_memory", lambda: 14e6)
-    with pytest.raises(MemoryLimitError, match=r"reading a table needs 33\.6 MB of memory, and 14 MB are left"):
+    with pytest.raises(MemoryLimitError, match=r"reading a table needs 33\.6 MB of memory, and 14 MB are available"):
         data.load(tmp_path / "t.csv")

@@ -75,7 +75,10 @@ def test_a_refused_table_ends_the_command_with_one_sentence(tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", ODD], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
-    sentence = "isthmus: line 3 of x.csv has 1 cell and the first row 2: even them, or leave out what is no row (--skip-lines, skip_lines=)"
+    sentence = (
+        "isthmus: line 3 of x.csv has 1 cell and the first row 2: give all rows the same number of cells, "
+        "or leave out lines that are not rows (--skip-lines, skip_lines=)"
+    )
     assert done.stderr.strip() == sentence
 
 

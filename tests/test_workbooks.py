@@ -48,7 +48,7 @@ def test_a_small_file_of_many_tags_is_refused_before_it_is_parsed(
     """Each tag becomes an object: such a file of 0.4 MB took 4 GB."""
     monkeypatch.setattr(openpyxl, "load_workbook", None)
     path = book(tmp_path / "t.xlsx", inside, 2_200_000, part)
-    with pytest.raises(DataError, match=f"t.xlsx {said}, more than a sheet may have: save it as .csv"):
+    with pytest.raises(DataError, match=f"t.xlsx {said}, more than a sheet may have: if you trust it, save it as .csv"):
         data.load(path)
 
 
@@ -71,10 +71,11 @@ def test_rows_with_a_distant_last_column_are_bounded(tmp_path: Path, monkeypatch
 
 def test_a_row_with_an_excessive_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library counts up to it: 5 kB took hours."""
-    monkeypatch.setattr("isthmus.data.tables.excel._LINES", 2000)
+    monkeypatch.setattr("isthmus.data.tables.excel._MAX_LINES", 2000)
     path = book(tmp_path / "t.xlsx", '<row r="2000000000"><c><v>1</v></c><c><v>2</v></c></row>', 1)
     with pytest.raises(
-        DataError, match=r"t\.xlsx has too many empty rows or cells, before line 2001: save it as \.csv"
+        DataError,
+        match=r"t\.xlsx has too many empty rows or cells, before line 2001: if you trust it, save it as \.csv",
     ):
         data.load(path, header=False)
 
@@ -85,7 +86,7 @@ def test_many_rows_with_a_distant_last_column_take_little_time(
 ) -> None:
     """Below ordinary rows, which say how wide the table is: 7 kB took minutes."""
     path = book(tmp_path / "t.xlsx", f"<row>{cell}</row>", 20_000, head=ROW * 150)
-    monkeypatch.setattr("isthmus.data.tables.excel._REACH", 1 << 22)
+    monkeypatch.setattr("isthmus.data.tables.excel._MAX_REACH", 1 << 22)
     with pytest.raises(
         DataError, match=r"too many empty rows or cells, before line|has 18278 cells and the first rows 2"
     ):
@@ -93,7 +94,7 @@ def test_many_rows_with_a_distant_last_column_take_little_time(
 
 
 def test_a_tag_across_two_chunks_is_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("isthmus.data.tables.workbooks._ROWS", 1000)
+    monkeypatch.setattr("isthmus.data.tables.workbooks._MAX_ROWS", 1000)
     for size in (7, 300, 1024):
         monkeypatch.setattr("isthmus.data.tables.workbooks._CHUNK", size)
         assert data.load(book(tmp_path / "t.xlsx", ROW, 499), header=False).train.shape == (1000, 2)

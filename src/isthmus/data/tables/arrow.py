@@ -1,4 +1,4 @@
-"""pyarrow, which splits text into cells and reads Parquet; it is loaded when the first table is read."""
+"""pyarrow, which splits text into cells and reads Parquet. It is imported when the first table is read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["pyarrow"]
 
 
 def pyarrow() -> Any:
-    """The library.
+    """The module `pyarrow`, with those parts of it that tables need.
 
     Raises:
-        ModuleNotFoundError: it is not there; the sentence says how to get it.
+        ModuleNotFoundError: pyarrow is not installed.
     """
     try:
         import pyarrow as library
         import pyarrow.compute
         import pyarrow.csv
         import pyarrow.parquet
-    except ModuleNotFoundError as error:  # what is there and cannot be loaded, for want of memory, says so itself
+    except ModuleNotFoundError as error:  # other errors of the import, such as too little memory, stay
         raise ModuleNotFoundError("reading tables needs pyarrow: pip install pyarrow") from error
     return library

@@ -1,7 +1,7 @@
-"""What a cell of text is: a number, a missing value or a word. This is the only place that decides it; the libraries read text alone.
+"""What a cell of text holds: a number, a missing value, a date or a word. Only this module decides it: libraries return cells as text.
 
-A number is written with a decimal point or a decimal comma, perhaps with separators of thousands. Which of both "1,234" means is
-told by the other cells of its column.
+A number has a decimal point or a decimal comma, and may have thousands separators. "1,234" is ambiguous: the other cells of its
+column decide.
 """
 
 from __future__ import annotations
@@ -24,48 +24,52 @@ __all__ = [
 ]
 
 # Marks of a missing value, in lower case.
-_WORDS = ["", "na", "n/a", "n.a.", "n.a", "<na>", "\\n", "?", ".", "-", "--", "---", "–", "—"]
-_NULLS = ["null", "(null)", "none", "nan", "+nan", "-nan", "nat", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"]
+_MISSING_WORDS = ["", "na", "n/a", "n.a.", "n.a", "<na>", "\\n", "?", ".", "-", "--", "---", "–", "—"]
+_NULL_WORDS = ["null", "(null)", "none", "nan", "+nan", "-nan", "nat", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"]
 EXCEL = ["#n/a", "#na", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "#name?"]
-MARKS = frozenset([*_WORDS, *_NULLS, *EXCEL])
+MARKS = frozenset([*_MISSING_WORDS, *_NULL_WORDS, *EXCEL])
 _EXPONENT = "(?:[eE][+-]?[0-9]+)?"
-# The patterns are for RE2, which pyarrow has, and for Python alike.
+# The patterns are valid for RE2, which pyarrow uses, and for Python.
 PLAIN = rf"^[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+){_EXPONENT}|(?i:inf|infinity))$"
 COMMA = rf"^[+-]?(?:[0-9]+,[0-9]*|,[0-9]+){_EXPONENT}$"  # 1,5
-AMBIGUOUS = "^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"  # 1,234: one of both
+AMBIGUOUS = "^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"  # 1,234: a decimal comma or a thousands separator
 GROUPED = rf"^[+-]?(?:[1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+\.[0-9]*|[1-9][0-9]{{0,2}}(?:,[0-9]{{3}}){{2,}}){_EXPONENT}$"  # 1,234.5
 POINT_GROUPS = rf"^[+-]?(?:[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}})+,[0-9]*|[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}}){{2,}}){_EXPONENT}$"  # 1.234,5
-THREE = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"  # 1.234, which with a decimal comma is 1234
+THREE = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"  # 1.234, which is 1234 if the decimal mark is a comma
 SPACED = "^[+-]?[0-9]{1,3}(?:[ '’\u00a0\u202f][0-9]{3})+(?:[.,][0-9]*)?$"  # 1 234,5
 SPACES = "[ '’\u00a0\u202f]"
-MINUS = "\u2212"  # the typographic one
+MINUS = "\u2212"  # the typographic minus
 TRUTHS = {"true": 1.0, "false": 0.0}
 _DATE = re.compile(r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T].*)?$")
-_ANY = [re.compile(each) for each in (PLAIN, COMMA, GROUPED, POINT_GROUPS)]
+_NUMBER_PATTERNS = [re.compile(each) for each in (PLAIN, COMMA, GROUPED, POINT_GROUPS)]
 _SPACED = re.compile(SPACED)
 
 
 def kind_of(cell: str, marks: frozenset[str] = MARKS) -> Literal["number", "missing", "word"]:
-    """What a cell is, by itself."""
+    """What a cell holds, without regard to the other cells of its column."""
     text = cell.strip()
     if text.lower() in marks or text in marks:
         return "missing"
-    return "number" if text.lower() in TRUTHS or any(each.match(_normal(text)) for each in _ANY) else "word"
+    return (
+        "number"
+        if text.lower() in TRUTHS or any(each.match(_normalized(text)) for each in _NUMBER_PATTERNS)
+        else "word"
+    )
 
 
 def value_of(cell: str) -> float | None:
-    """The number in a cell, with a decimal point or comma; None where it is none."""
-    text = _normal(cell.strip())
-    if _ANY[0].match(text):
+    """The number in a cell, with a decimal point or comma; None if it is not a number."""
+    text = _normalized(cell.strip())
+    if _NUMBER_PATTERNS[0].match(text):
         return float(text)
-    if _ANY[2].match(text):
+    if _NUMBER_PATTERNS[2].match(text):
         return float(text.replace(",", ""))
-    if _ANY[1].match(text) or _ANY[3].match(text):
+    if _NUMBER_PATTERNS[1].match(text) or _NUMBER_PATTERNS[3].match(text):
         return float(text.replace(".", "").replace(",", "."))
     return None
 
 
-def _normal(text: str) -> str:
+def _normalized(text: str) -> str:
     text = text.replace(MINUS, "-")
     return re.sub(SPACES, "", text) if _SPACED.match(text) else text
 

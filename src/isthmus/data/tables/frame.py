@@ -1,4 +1,4 @@
-"""A data frame as a data set: which of its columns are learned, which is the labels, which names the rows."""
+"""A data frame as a data set: its features, labels and ids."""
 
 from __future__ import annotations
 
@@ -15,29 +15,34 @@ from isthmus.errors import DataError
 __all__ = ["read_frame"]
 
 _WHERE = "the frame"
-_TAKES = ("labels", "columns", "drop", "id")
+_OPTIONS = ("labels", "columns", "drop", "id")
 
 
 def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Dataset:
-    """The examples of a pandas, polars or pyarrow frame, its labels and its ids.
+    """The numeric columns of a pandas, polars or pyarrow frame, with its labels and ids.
+
+    Args:
+        frame: the frame.
+        options: which columns to use.
+        reused: the run for which the examples are read, if any.
 
     Raises:
-        DataError: a column is not there, comes twice or holds no numbers, or an option makes sense for files alone.
+        DataError: a column does not exist, is not numeric, or has the name of another one, or an option is for files only.
     """
     for name, value in options.given().items():
-        if name not in _TAKES:
-            raise DataError(f"invalid {name}={value!r}: a frame takes {'=, '.join(_TAKES)}=")
+        if name not in _OPTIONS:
+            raise DataError(f"invalid {name}={value!r}: a frame takes {'=, '.join(_OPTIONS)}=")
     columns = column_names(frame) or ()
     named_once(columns)
     selected = select_columns(columns, True, options, reused, _WHERE)
-    labels, said = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
+    labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
     return Dataset(
         _WHERE,
         as_examples(_columns(frame, list(selected.features)), missing="allow").values,
         train_labels=labels,
         columns=tuple(columns[position] for position in selected.features),
         source=_WHERE,
-        notes=(*selected.notes, *said),
+        notes=(*selected.notes, *label_notes),
         kind="table",
         ids=None if selected.id is None else ids_from_values(_cells(frame, selected.id)),
         id_name=None if selected.id is None else columns[selected.id],
@@ -46,7 +51,7 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
 
 
 def _columns(frame: Any, positions: list[int]) -> Any:
-    """The frame with some of its columns."""
+    """The frame with only some of its columns."""
     if is_a(frame, "pandas", "DataFrame"):
         return frame.iloc[:, positions]
     return frame.select(
@@ -55,7 +60,7 @@ def _columns(frame: Any, positions: list[int]) -> Any:
 
 
 def _cells(frame: Any, position: int) -> list[Any]:
-    """The values of a column as Python has them."""
+    """The values of a column as Python objects."""
     if is_a(frame, "pandas", "DataFrame"):
         return list(frame.iloc[:, position].tolist())
     if is_a(frame, "polars", "DataFrame"):

@@ -1,4 +1,4 @@
-"""The rows of a text file as blocks of columns, split into cells by pyarrow, each with its line in the file."""
+"""The rows of a text file as blocks of columns. pyarrow splits them into cells; each row has its line in the file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Block", "RowCount", "check_skipped", "filled", "text_blocks"]
 
 Array = npt.NDArray[Any]
 
-_NAMED = 10  # lines in a note
-_BYTES = 4 << 20  # of text in a block, at least
-_COLUMN = 8_500  # bytes that pyarrow and what is made of it take for a column, however short it is
-_ROOM = 1 << 25  # bytes without which pyarrow's thread does not start, and pyarrow waits for it for ever
-_ODD = 1_000  # rows of another width, after which no more are read
+_MAX_LISTED = 10  # lines in a note
+_MIN_BLOCK = 4 << 20  # bytes of text in a block
+_BYTES_PER_COLUMN = 8_500  # that a column takes in memory, even a short one
+_MIN_MEMORY = 1 << 25  # bytes: with less, pyarrow's thread does not start, and pyarrow waits for it forever
+_MAX_WRONG = 1_000  # rows of another width, after which reading ends
 
 
 class Block(NamedTuple):
@@ -37,17 +37,24 @@ class Block(NamedTuple):
 
 
 class RowCount:
-    """What was left out of a table while its rows were read."""
+    """Counts what is left out of a table while its rows are read.
+
+    Attributes:
+        skipped: the lines that the user leaves out.
+        comments, first_comment: the number of comments, and the line of the first one.
+        empty, later_empty: the number of empty rows before the last row, and of those since.
+        long, first_long: the number of rows with a cell of several lines, and the line of the first one.
+    """
 
     def __init__(self) -> None:
         self.skipped = list[int]()
         self.comments = self.first_comment = self.empty = self.later_empty = self.long = self.first_long = 0
 
     def notes(self, name: str) -> list[str]:
-        """What a user should hear of it."""
+        """Notes for the user."""
         notes = []
         if self.skipped:
-            lines = ", ".join(map(str, self.skipped[:_NAMED])) + ", ..." * (len(self.skipped) > _NAMED)
+            lines = ", ".join(map(str, self.skipped[:_MAX_LISTED])) + ", ..." * (len(self.skipped) > _MAX_LISTED)
             notes.append(f"left out of {name}, as requested: line{'s' * (len(self.skipped) > 1)} {lines}")
         if self.empty:
             notes.append(f"left out of {name}: {_counted(self.empty, 'empty row')}")
@@ -64,14 +71,16 @@ class RowCount:
 
 
 def text_blocks(file: TextFile, dialect: Dialect, rows: RowCount) -> Iterator[Block]:
-    """The rows below the names, without those in which all cells are empty.
+    """The rows below the names, without empty rows.
 
     Raises:
         DataError: a row has too few or too many cells, or a quotation mark is not closed.
-        MemoryLimitError: so many columns are out of proportion to the file, or more than there is memory for.
+        MemoryLimitError: the number of columns is out of proportion to the file or to the memory.
     """
-    check_memory(dialect.width * _COLUMN, f"reading {dialect.width:,} columns of {file.name}", given=file.size)
-    size = max(_BYTES, 8 * dialect.longest)
+    check_memory(
+        dialect.width * _BYTES_PER_COLUMN, f"reading {dialect.width:,} columns of {file.name}", given=file.size
+    )
+    size = max(_MIN_BLOCK, 8 * dialect.longest)
     try:
         yield from _blocks(file, dialect, rows, min(size, LONGEST))
     except _TooLongError:
@@ -90,12 +99,11 @@ def _blocks(file: TextFile, dialect: Dialect, rows: RowCount, size: int) -> Iter
         columns, positions = batch.columns, lines.of(batch, stream)
         if head and len(positions):  # the row of names
             columns, positions, head = [column.slice(1) for column in columns], positions[1:], False
-        kept = filled(columns)
-        if not kept.all():
-            some = pyarrow().array(kept)
+        mask = filled(columns)
+        if not mask.all():
             comments = np.isin(positions, stream.comment_lines + stream.skipped_lines)
-            _count_empty(kept[~comments], rows)
-            columns, positions = [column.filter(some) for column in columns], positions[kept]
+            _count_empty(mask[~comments], rows)
+            columns, positions = [column.filter(pyarrow().array(mask)) for column in columns], positions[mask]
         elif len(positions):
             rows.empty, rows.later_empty = rows.empty + rows.later_empty, 0
         rows.comments, rows.first_comment = stream.commented, next(iter(stream.comment_lines), 0)
@@ -109,48 +117,49 @@ def _blocks(file: TextFile, dialect: Dialect, rows: RowCount, size: int) -> Iter
 
 
 def check_skipped(skipped: tuple[range, ...], lines: int, name: str) -> None:
-    """`DataError` where a line is to be left out that there is not."""
+    """`DataError` if a line to leave out is beyond the end of the file."""
     last = max((each.stop - 1 for each in skipped), default=0)
     if last > lines:
         raise DataError(f"{name} has {lines:,} lines, and line {last:,} cannot be left out (--skip-lines, skip_lines=)")
 
 
-def _count_empty(kept: Array, rows: RowCount) -> None:
-    """Counts the rows that are left out, but for those at the very end."""
-    last = int(np.flatnonzero(kept)[-1]) + 1 if kept.any() else 0
-    before = int((~kept[:last]).sum())
+def _count_empty(mask: Array, rows: RowCount) -> None:
+    """Counts the empty rows, except those at the end of the file."""
+    last = int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else 0
+    before = int((~mask[:last]).sum())
     if last:
         rows.empty, rows.later_empty = rows.empty + rows.later_empty + before, 0
-    rows.later_empty += len(kept) - last
+    rows.later_empty += len(mask) - last
 
 
 def filled(columns: list[Any]) -> Array:
-    """Which rows have any cell that is not empty."""
+    """(rows,), True where a cell is not empty."""
     compute = pyarrow().compute
-    found = np.zeros(len(columns[0]), bool)
-    left = np.arange(len(found))
-    for column in columns:  # nearly always the first one tells it for all rows
-        some = column if len(left) == len(found) else column.take(pyarrow().array(left))
+    result = np.zeros(len(columns[0]), bool)
+    undecided = np.arange(len(result))
+    for column in columns:  # nearly always the first one decides it for all rows
+        some = column if len(undecided) == len(result) else column.take(pyarrow().array(undecided))
         length = compute.binary_length(compute.utf8_trim_whitespace(some)).to_numpy(zero_copy_only=False)
-        found[left[length > 0]] = True
-        left = left[length == 0]
-        if not len(left):
+        result[undecided[length > 0]] = True
+        undecided = undecided[length == 0]
+        if not len(undecided):
             break
-    return found
+    return result
 
 
 def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, size: int) -> Iterator[Any]:
-    """What pyarrow makes of the text; rows of another width are set aside, in their order."""
+    """The batches that pyarrow reads. Rows of another width are collected in `lines`."""
     arrow = pyarrow()
-    if (left := available_memory()) < _ROOM:
+    if (available := available_memory()) < _MIN_MEMORY:
         raise MemoryLimitError(
-            f"reading a table needs {shown_size(_ROOM)} of memory, and {shown_size(left)} are left: close other programs or raise the limit"
+            f"reading a table needs {shown_size(_MIN_MEMORY)} of memory, and {shown_size(available)} are available: "
+            "close other programs or raise the limit"
         )
-    names = [str(place) for place in range(dialect.width)]
+    names = [str(position) for position in range(dialect.width)]
 
-    def aside(row: Any) -> str:
-        lines.odd.append(row)
-        return "skip" if len(lines.odd) < _ODD else "error"
+    def collect(row: Any) -> str:
+        lines.wrong.append(row)
+        return "skip" if len(lines.wrong) < _MAX_WRONG else "error"
 
     _READING.add(stream)
     try:
@@ -161,7 +170,7 @@ def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, si
                 delimiter=dialect.delimiter,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
-                invalid_row_handler=aside,
+                invalid_row_handler=collect,
             ),
             arrow.csv.ConvertOptions(strings_can_be_null=False, column_types=dict.fromkeys(names, arrow.string())),
         )
@@ -177,82 +186,97 @@ def _batches(file: TextFile, stream: Stream, dialect: Dialect, lines: _Lines, si
         raise DataError(f"{file.name} cannot be read as a table ({hint}): save it as plain CSV") from error
 
 
-_READING: WeakSet[Stream] = WeakSet()  # what may be read ahead yet
-_LEFT = 0.2  # seconds at the end of a program
+_READING: WeakSet[Stream] = WeakSet()  # streams from which a thread may read ahead
+_GRACE = 0.2  # seconds that threads get at the end of the program
 
 
 @atexit.register
 def _end_all() -> None:
-    """Lets threads that read ahead come to their end: one that asks for Python when Python ends aborts the process.
+    """Ends the threads that read ahead: one that calls Python after Python has ended aborts the process.
 
-    An error leaves them behind, and its traceback holds what they read. They see its end, and get Python for a moment.
+    An error can leave such a thread behind. Its stream ends here, and the thread gets a moment to notice it.
     """
-    left = list(_READING)
-    for stream in left:
+    streams = list(_READING)
+    for stream in streams:
         stream.end()
-    if left:
-        time.sleep(_LEFT)
+    if streams:
+        time.sleep(_GRACE)
 
 
 _NONE = np.empty(0, np.int64)
 
 
 class _Lines:
-    """The line of each row: rows are counted by pyarrow, those with line feeds in cells take several lines."""
+    """The line of each row. pyarrow counts rows, but a row with line feeds in its cells takes several lines.
+
+    Attributes:
+        wrong: rows of another width, in their order.
+        row: the number of the last row that was read.
+        extra_lines: lines so far in addition to one for each row.
+        marks: quotation marks within cells so far.
+        long, first_long: the number of rows of several lines, and the line of the first one.
+        last_long: whether the last row has several lines.
+    """
 
     def __init__(self, file: TextFile, dialect: Dialect) -> None:
-        self.file, self.dialect, self.odd = file, dialect, list[Any]()
-        self.row, self.more, self.marks = dialect.skipped, 0, 0
+        self.file, self.dialect, self.wrong = file, dialect, list[Any]()
+        self.row, self.extra_lines, self.marks = dialect.skipped, 0, 0
         self.long, self.first_long, self.last_long = 0, 0, False
 
     def of(self, batch: Any, stream: Stream) -> Array:
         """The lines of the rows of a batch."""
-        skipped, numbers = {row.number for row in self.odd}, np.arange(self.row + 1, self.row + 1 + batch.num_rows)
-        for number in sorted(skipped):
+        wrong, numbers = {row.number for row in self.wrong}, np.arange(self.row + 1, self.row + 1 + batch.num_rows)
+        for number in sorted(wrong):
             if number > self.row and len(numbers) and number <= numbers[-1] + 1:
                 numbers[numbers >= number] += 1
         if len(numbers):
             self.row = int(numbers[-1])
-        feeds = self._feeds(batch, "\n") if stream.quotes else None
+        feeds = self._counts(batch, "\n") if stream.quotes else None
         if feeds is None or not batch.num_rows:
-            lines = numbers + self.more
+            lines = numbers + self.extra_lines
             self.last_long = False
         else:
-            self.marks += int(self._feeds(batch, '"').sum())
-            lines = numbers + self.more + np.concatenate([[0], np.cumsum(feeds)[:-1]]).astype(np.int64)
+            self.marks += int(self._counts(batch, '"').sum())
+            lines = numbers + self.extra_lines + np.concatenate([[0], np.cumsum(feeds)[:-1]]).astype(np.int64)
             if feeds.any():
                 self.first_long = self.first_long or int(lines[np.flatnonzero(feeds)[0]])
                 self.long += int((feeds > 0).sum())
-            self.more, self.last_long = self.more + int(feeds.sum()), bool(feeds[-1])
+            self.extra_lines, self.last_long = self.extra_lines + int(feeds.sum()), bool(feeds[-1])
         self.check_width(self.row, lines, numbers)
         return lines
 
     def check(self, stream: Stream) -> None:
-        """At the end of the file: no row of another width, and no quotation mark open."""
+        """At the end of the file: `DataError` for a row of another width or an open quotation mark."""
         if stream.quotes % 2 and (self.last_long or not self.marks):
             raise DataError(
                 f"{self.file.name} cannot be read as a table: a quotation mark is not closed; close it, or double it within a cell"
             )
         self.check_width()
 
-    def _feeds(self, batch: Any, what: str) -> Array:
+    def _counts(self, batch: Any, what: str) -> Array:
+        """(rows,), how often a text occurs in the cells of each row."""
         count = pyarrow().compute.count_substring
         return np.asarray(
             np.sum([count(column, what).to_numpy(zero_copy_only=False) for column in batch.columns], axis=0)
         )
 
     def check_width(self, last: int | None = None, lines: Array = _NONE, numbers: Array = _NONE) -> None:
-        """The first row of another width up to the last one seen is an error, unless all its cells are empty."""
-        for row in self.odd:
+        """`DataError` for the first row of another width, unless all its cells are empty.
+
+        Args:
+            last: the last row that was read; None for the end of the file.
+            lines, numbers: of the rows of the last batch.
+        """
+        for row in self.wrong:
             if last is not None and row.number > last:
                 break
             if row.text.strip(f" \t\r\n{self.dialect.delimiter}"):
                 before = int(np.searchsorted(numbers, row.number))
-                offset = int(lines[before] - numbers[before]) if before < len(numbers) else self.more
+                offset = int(lines[before] - numbers[before]) if before < len(numbers) else self.extra_lines
                 count = _counted(row.actual_columns, "cell")
                 raise DataError(
-                    f"line {row.number + offset} of {self.file.name} has {count} and the first row {row.expected_columns}: even them, "
-                    "or leave out what is no row (--skip-lines, skip_lines=)"
+                    f"line {row.number + offset} of {self.file.name} has {count} and the first row {row.expected_columns}: "
+                    "give all rows the same number of cells, or leave out lines that are not rows (--skip-lines, skip_lines=)"
                 )
 
 

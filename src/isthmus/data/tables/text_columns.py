@@ -1,4 +1,4 @@
-"""Columns of a table that cannot be learned: their cells are kept while the table is read, so that one reading tells what all hold."""
+"""The cells of columns that cannot be learned, collected while a table is read, so that it need not be read twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 class TextColumns:
-    """The cells of some columns, by name.
+    """Collects the cells of some columns, by name.
 
     Args:
         names: of the columns.
@@ -24,32 +24,32 @@ class TextColumns:
     def __init__(self, names: Collection[str] = ()) -> None:
         self.names = tuple(names)
         self._parts: dict[str, list[Any]] = {name: [] for name in names}
-        self._places: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
         self._labels: Callable[[list[Any]], Array] | None = None
 
     def begin(self, columns: Sequence[str], labels: Callable[[list[Any]], Array]) -> None:
-        """The table is found, and its rows will be read.
+        """Prepares for reading the rows of a table.
 
         Args:
             columns: the names of all columns of the table.
-            labels: makes labels of the cells of a column.
+            labels: converts the cells of a column to labels.
         """
-        self._places, self._labels = {name: columns.index(name) for name in self._parts}, labels
+        self._positions, self._labels = {name: columns.index(name) for name in self._parts}, labels
         self.forget()
 
     def forget(self) -> None:
-        """The next rows are the first ones again."""
+        """Starts at the first row again."""
         self._parts = {name: [] for name in self._parts}
 
     def add(self, column: Callable[[int], Any]) -> None:
-        """Keeps the cells of more rows; `column` gives those of a place, as an array of pyarrow."""
-        for name, place in self._places.items():
-            self._parts[name].append(column(place))
+        """Adds the cells of the next rows. `column` returns those at a position, as an array of pyarrow."""
+        for name, position in self._positions.items():
+            self._parts[name].append(column(position))
 
     def labels(self, name: str) -> list[Any]:
-        """The labels that the column would be, with None where there is none."""
+        """The cells of a column as labels, None where a label is missing."""
         assert self._labels is not None
         parts = self._parts[name]
         cells = pyarrow().chunked_array(parts).to_pylist() if parts else []
-        found: list[Any] = self._labels(cells).tolist()
-        return found
+        labels: list[Any] = self._labels(cells).tolist()
+        return labels

@@ -1,6 +1,6 @@
-"""A text file as a stream of UTF-8: unpacked, decoded, and without comments, never more at a time than a block.
+"""A text file as a stream of UTF-8: decompressed, decoded and without comments, one block at a time.
 
-Lines keep their numbers: a comment becomes an empty line.
+A comment becomes an empty line, so that line numbers stay the same.
 """
 
 from __future__ import annotations
@@ -23,35 +23,41 @@ from isthmus.text import printable
 
 __all__ = ["TextFile"]
 
-_BLOCK = 1 << 20  # bytes read together
-_SAMPLE = 1 << 18  # characters that a dialect is told from, at least
-_LINES = 20  # lines that it is told from, at least, if they are not endless
-LONGEST = 1 << 26  # bytes of a line
-_UNPACKED = 1 << 28  # bytes that any packed file may become
-_NUMBERED = 100_000  # comments whose lines are kept
-_GROWTH = 100  # times its size, to which a larger one may grow
-_MARKS = (  # of the encoding, at the beginning of a file; the longer ones first
+_BLOCK = 1 << 20  # bytes of a block
+_MIN_SAMPLE = 1 << 18  # bytes of the sample from which the format is detected, at least
+_MIN_LINES = 20  # lines of that sample, at least, unless they are longer than LONGEST
+LONGEST = 1 << 26  # bytes of a line, at most
+_MAX_UNPACKED = 1 << 28  # bytes to which any compressed file may be decompressed
+_MAX_RATIO = 100  # bytes to which a larger file may be decompressed, for each of its bytes
+_MAX_COMMENT_LINES = 100_000  # line numbers of comments that are stored
+_BYTE_ORDER_MARKS = (  # the longer ones first
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+_COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, ValueError)
 
 
 class TextFile:
-    """A file that can be read from its beginning as often as needed; a context that closes it.
+    """A text file that can be read from its beginning several times. As a context manager, it closes the file.
 
     Attributes:
-        name: its path, as it is shown.
-        encoding: how it is decoded.
-        packing: how it is packed, or "".
-        size: bytes of the file, as it is packed.
-        comment: what lines begin with that are comments; "" where none are.
-        blanks: whether runs of blanks stand between the cells: they become tabs.
-        skipped: the lines that a person says are no rows; they become empty, as comments do.
+        name: its path, safe to print.
+        encoding: of its text.
+        packing: its compression, or "".
+        size: bytes of the compressed file.
+        comment: the prefix of comment lines; "" for no comments.
+        blanks: whether cells are separated by runs of blanks, which become tabs.
+        skipped: lines that the user leaves out. They become empty, as comments do.
     """
 
     def __init__(self, path: Path, encoding: str | None = None, skipped: tuple[range, ...] = ()) -> None:
@@ -61,7 +67,7 @@ class TextFile:
         self.size = self._file.seek(0, 2)
         try:
             self.packing = self._packing()
-            self.encoding = _known(encoding) or self._mark() or "utf-8"
+            self.encoding = _checked_encoding(encoding) or self._encoding_of_mark() or "utf-8"
         except BaseException:
             self._file.close()
             raise
@@ -77,10 +83,10 @@ class TextFile:
         return Stream(self, self._unpacked())
 
     def sample(self) -> str:
-        """The beginning of the text, as many whole lines as tell how it is written, or all of it."""
+        """The first lines of the text, enough to detect its format, or all of it."""
         stream, text = self.stream(), b""
-        while len(text) < _SAMPLE or (text.count(b"\n") < _LINES and len(text) < LONGEST):
-            block = stream.read(_SAMPLE)
+        while len(text) < _MIN_SAMPLE or (text.count(b"\n") < _MIN_LINES and len(text) < LONGEST):
+            block = stream.read(_MIN_SAMPLE)
             if not block:
                 return text.decode()
             text += block
@@ -89,17 +95,17 @@ class TextFile:
     def _packing(self) -> str:
         self._file.seek(0)
         first = self._file.read(8)
-        return next((kind for mark, kind in _PACKED.items() if first.startswith(mark)), "")
+        return next((kind for mark, kind in _COMPRESSIONS.items() if first.startswith(mark)), "")
 
-    def _mark(self) -> str | None:
-        """The encoding that the first bytes say."""
-        first = self._bounded(self._unpacked(), 4)
+    def _encoding_of_mark(self) -> str | None:
+        """The encoding of the byte order mark, if there is one."""
+        first = self.read_bounded(self._unpacked(), 4)
         if not first:
             raise DataError(f"{self.name} is empty: give a file with data")
-        return next((encoding for mark, encoding in _MARKS if first.startswith(mark)), None)
+        return next((encoding for mark, encoding in _BYTE_ORDER_MARKS if first.startswith(mark)), None)
 
     def _unpacked(self) -> Readable:
-        """The bytes of the text from their beginning."""
+        """The decompressed bytes, from their beginning."""
         self._file.seek(0)
         try:
             match self.packing:
@@ -125,14 +131,14 @@ class TextFile:
         if len(members) != 1:
             names = ", ".join(printable(each.filename, 60) for each in members[:5]) + ", ..." * (len(members) > 5)
             raise DataError(
-                f"{self.name} holds {len(members):,} files ({names}): give one file, unpacked or alone in its archive"
+                f"{self.name} holds {len(members):,} files ({names}): give one file, unpacked or as the only file of its archive"
             )
         if members[0].flag_bits & 1:
             raise DataError(f"{self.name} is encrypted: unpack it first")
         return cast(Readable, archive.open(members[0]))
 
-    def _bounded(self, stream: Readable, size: int) -> bytes:
-        """At most so many bytes; what the unpacking complains of is a `DataError`."""
+    def read_bounded(self, stream: Readable, size: int) -> bytes:
+        """At most `size` bytes. Errors of the decompression become a `DataError`."""
         try:
             return stream.read(size)
         except _DAMAGED as error:
@@ -144,53 +150,54 @@ class TextFile:
         return DataError(f"{self.name} is a damaged {self.packing or 'text'} file ({printable(error)}): fetch it again")
 
     def limit(self) -> int | None:
-        """The bytes that it may become; None where it is not packed."""
-        return max(_UNPACKED, _GROWTH * self.size) if self.packing else None
+        """The bytes to which the file may be decompressed; None if it is not compressed."""
+        return max(_MAX_UNPACKED, _MAX_RATIO * self.size) if self.packing else None
 
 
 class Stream(io.RawIOBase):
-    """The text of a file as UTF-8 bytes, with line feeds alone between its lines.
+    """The text of a file as UTF-8 bytes, with a line feed at the end of each line.
 
     Attributes:
-        commented, comment_lines: how many comments were left out so far, and the lines of those at the beginning.
-        skipped_lines: those left out so far because a person said so.
-        quotes: how many quotation marks were seen.
+        line: the next line.
+        commented, comment_lines: the number of comments so far, and the lines of the first of them.
+        skipped_lines: lines left out so far because the user requested it.
+        quotes: the number of quotation marks so far.
     """
 
     def __init__(self, file: TextFile, source: Readable) -> None:
         self.file, self._source = file, source
         self._decoder: Any = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(file.encoding)(), translate=True)
-        self._ready, self._rest, self._read, self._ended = bytearray(), "", 0, False
+        self._buffer, self._rest, self._read, self._ended = bytearray(), "", 0, False
         self.line, self.quotes, self.commented, self.comment_lines = 1, 0, 0, list[int]()
-        self.skipped_lines, self._unwanted = list[int](), False
+        self.skipped_lines, self._stopped = list[int](), False
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def end(self) -> None:
-        """There is no more to read: nobody wants it."""
-        self._ended = self._unwanted = True
+        """Ends the stream: the rest is not needed."""
+        self._ended = self._stopped = True
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; none at the end."""
-        if self._unwanted:
+        """At most `size` bytes; none at the end of the stream."""
+        if self._stopped:
             return b""
-        while not self._ended and (size < 0 or len(self._ready) < size):
-            self._ready += self._lines(self._more()).encode()
-        size = len(self._ready) if size < 0 else size
-        taken = bytes(self._ready[:size])
-        del self._ready[:size]
+        while not self._ended and (size < 0 or len(self._buffer) < size):
+            self._buffer += self._cleaned(self._next_lines()).encode()
+        size = len(self._buffer) if size < 0 else size
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
         return taken
 
-    def _more(self) -> str:
-        """The next whole lines; what is left at the end."""
-        block = self.file._bounded(self._source, _BLOCK)
+    def _next_lines(self) -> str:
+        """The next complete lines; at the end, the rest."""
+        block = self.file.read_bounded(self._source, _BLOCK)
         self._read, self._ended = self._read + len(block), not block
         limit = self.file.limit()
         if limit is not None and self._read > limit:
             raise DataError(
-                f"{self.file.name} unpacks to more than {limit:,} bytes, which is out of proportion: unpack it, if you trust it"
+                f"{self.file.name} unpacks to more than {limit:,} bytes, which is out of proportion: if you trust it, unpack it first"
             )
         text: str = self._rest + self._decoder.decode(block, final=not block)
         if self._ended:
@@ -200,16 +207,16 @@ class Stream(io.RawIOBase):
         self._rest = text[cut:]
         if len(self._rest) > LONGEST:
             raise DataError(
-                f"line {self._line_of(text[:cut], cut)} of {self.file.name} is longer than {LONGEST >> 20} MiB: no table has such a row"
+                f"line {self._line_of(text[:cut], cut)} of {self.file.name} is longer than {LONGEST >> 20} MiB: expected shorter lines"
             )
         return text[:cut]
 
-    def _lines(self, text: str) -> str:
-        """The same with comments emptied, blanks as tabs if they stand between the cells."""
-        if (place := text.find("\0")) >= 0:
+    def _cleaned(self, text: str) -> str:
+        """The lines without comments, with tabs instead of the blanks between cells."""
+        if (position := text.find("\0")) >= 0:
             raise DataError(
-                f"line {self._line_of(text, place)} of {self.file.name} holds a NUL character, which no text has: "
-                "it is no text file, or UTF-16 without its mark (encoding='utf-16-le', --encoding utf-16-le)"
+                f"line {self._line_of(text, position)} of {self.file.name} holds a NUL character: "
+                "it is not a text file, or UTF-16 without its mark (encoding='utf-16-le', --encoding utf-16-le)"
             )
         text = self._without_skipped(text)
         mark = self.file.comment
@@ -219,7 +226,7 @@ class Stream(io.RawIOBase):
             for found in comment.finditer(text):
                 line, before = line + text.count("\n", before, found.start()), found.start()
                 self.commented += 1
-                if len(self.comment_lines) < _NUMBERED:
+                if len(self.comment_lines) < _MAX_COMMENT_LINES:
                     self.comment_lines.append(line)
             text = comment.sub("", text)
         self.quotes += text.count('"')
@@ -227,63 +234,65 @@ class Stream(io.RawIOBase):
         return _BLANKS.sub(_tab, text) if self.file.blanks else text
 
     def _without_skipped(self, text: str) -> str:
-        """The same with the lines emptied that a person says are no rows."""
+        """The text, in which the lines that the user leaves out are empty."""
         last = self.line + text.count("\n")
         for skipped in self.file.skipped:
             if skipped.start <= last and skipped.stop > self.line:
                 lines = text.split("\n")
                 here = range(max(skipped.start, self.line) - self.line, min(skipped.stop, last + 1) - self.line)
-                self.skipped_lines += [self.line + place for place in here if place < len(lines) - 1 or lines[place]]
+                self.skipped_lines += [
+                    self.line + position for position in here if position < len(lines) - 1 or lines[position]
+                ]
                 lines[here.start : here.stop] = [""] * len(here)
                 text = "\n".join(lines)
         return text
 
-    def _line_of(self, text: str, place: int) -> int:
-        return self.line + text.count("\n", 0, place)
+    def _line_of(self, text: str, position: int) -> int:
+        return self.line + text.count("\n", 0, position)
 
 
-_ERRORS = "|".join(map(re.escape, EXCEL))  # cells of Excel that begin with # as comments do
-_COMMENT = rf"^[ \t]*(?!(?:{_ERRORS})){{}}[^\n]*"
+_EXCEL_ERRORS = "|".join(map(re.escape, EXCEL))  # cells that begin with #, as comments do
+_COMMENT = rf"^[ \t]*(?!(?:{_EXCEL_ERRORS})){{}}[^\n]*"
 _BLANKS = re.compile(r'("(?:[^"\n]|"")*")|^[ \t]+|[ \t]+$|[ \t]+', re.MULTILINE)
 
 
 def _tab(found: re.Match[str]) -> str:
-    """A quoted cell as it is; nothing at the ends of a line; a tab elsewhere."""
+    """A tab for blanks within a line, nothing for blanks at its ends. A quoted cell stays the same."""
     if found[1]:
         return found[1]
     text, outer = found.string, (found.start() == 0 or found.string[found.start() - 1] == "\n")
     return "" if outer or found.end() == len(text) or text[found.end()] == "\n" else "\t"
 
 
-def _known(encoding: str | None) -> str | None:
-    """The encoding, if Python knows it as one of text."""
+def _checked_encoding(encoding: str | None) -> str | None:
+    """The encoding, which Python must support for text."""
     try:
-        if encoding is None or codecs.lookup(encoding)._is_text_encoding:  # as Python's own open asks
+        if encoding is None or codecs.lookup(encoding)._is_text_encoding:  # as Python's open() checks it
             return encoding
     except LookupError:
         pass
-    raise DataError(f"encoding={encoding!r} is not known: give for example utf-8 or cp1252")
+    raise DataError(f"unknown encoding={encoding!r}: expected a name such as utf-8 or cp1252")
 
 
-class _Packed(Protocol):
+class _Compressed(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _zstd(file: BinaryIO) -> _Packed:
+def _zstd(file: BinaryIO) -> _Compressed:
     from isthmus.data.tables.arrow import pyarrow
 
     arrow = pyarrow()
-    return cast(_Packed, arrow.CompressedInputStream(arrow.PythonFile(_Open(file), "r"), "zstd"))
+    return cast(_Compressed, arrow.CompressedInputStream(arrow.PythonFile(_KeptOpen(file), "r"), "zstd"))
 
 
-class _Open(io.RawIOBase):
-    """A file that stays open when its reader is gone."""
+class _KeptOpen(io.RawIOBase):
+    """A file that its reader does not close."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:

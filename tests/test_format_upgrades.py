@@ -102,7 +102,7 @@ def test_an_older_format_has_no_newer_values(value: str, tmp_path: Path) -> None
 def test_the_newest_format_has_no_older_names(tmp_path: Path) -> None:
     header, tensors = parts(FILES / f"format-{FORMAT}-table.safetensors")
     header["parameters"]["corruption"] = {"type": "Noise", "scale": 0.5, "clip": False, "once": False}
-    with pytest.raises(ModelFileError, match="no 'Noise' among the records; did you mean GaussianNoise"):
+    with pytest.raises(ModelFileError, match="no record 'Noise'; did you mean GaussianNoise"):
         load(put(tmp_path / "x", header, tensors))
 
 

@@ -35,7 +35,6 @@ LONG = {  # what is longer, and why that reads better than two
     "experiments.tutorials": "five tutorials with their published figures: data",
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",
-    "cli.train:sweep": "a verb with its options",
     "estimators.unit_check:_unit_warning": "one rule after the other",
 }
 

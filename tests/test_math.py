@@ -21,6 +21,7 @@ from torch.distributions import kl_divergence
 
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP, Conv
+from isthmus.assignments import parse
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import GaussianNoise, Masking, Occlusion, SaltAndPepper
 from isthmus.errors import DivergenceError
@@ -28,7 +29,7 @@ from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, OneCycle, Optimizer, RMSprop
-from isthmus.records import override, parse
+from isthmus.records import override
 
 MANY = 200_000
 

@@ -19,13 +19,14 @@ from isthmus import (
     scaling,
 )
 from isthmus.architectures import MLP, Conv
+from isthmus.assignments import arguments
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.corruptions import GaussianNoise
 from isthmus.errors import RecordError
 from isthmus.estimators.overrides import overridden
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
-from isthmus.records import Record, arguments
+from isthmus.records import Record
 
 COMPONENTS = {
     "bottleneck": [getattr(bottlenecks, name) for name in bottlenecks.__all__],
@@ -115,12 +116,12 @@ def test_the_given_estimator_is_left_alone() -> None:
         ("bottleneck.betta=3", r"Gaussian has no field 'betta'; did you mean beta\? \(size, beta\)"),
         ("bottleneck.beta.x=3", r"Gaussian.beta is 1.0, which has no field 'x'"),
         ("bottleneck=Gausian", r"did you mean Gaussian\? \(auto, "),
-        ("bottleneck=Conv", r"bottleneck=Conv is none of the choices"),
+        ("bottleneck=Conv", r"no bottleneck 'Conv'"),
         ("bottleneck.beta=-1", r"Gaussian: invalid beta=-1: expected"),
         ("bottleneck.beta=NaN", r"beta"),
-        ("epochs", r"'epochs' is no field=value"),
-        ("=3", r"'=3' is no field=value"),
-        ("epochs= ", r"epochs= has no value: give for example epochs=5"),
+        ("epochs", r"'epochs' is not of the form field=value"),
+        ("=3", r"'=3' is not of the form field=value"),
+        ("epochs= ", r"epochs= has no value: expected for example epochs=5"),
         ("epochs=-1", r"'epochs' parameter"),
         ("epochs=many", r"'epochs' parameter"),
         ("optimizer.schedule=Conv", r"schedule"),
@@ -155,7 +156,9 @@ def test_fields_of_detectors_and_classifiers_are_set_and_their_autoencoder_stays
     assert detector.contamination == 0.2
     with pytest.raises(RecordError, match=r"no field 'size'; there are anomaly_score, "):
         overridden(OutlierDetector(), ["size=3"])
-    with pytest.raises(RecordError, match=r"'n' is no field=value: give for example contamination=0\.1"):
+    with pytest.raises(
+        RecordError, match=r"'n' is not of the form field=value: expected for example contamination=0\.1"
+    ):
         overridden(OutlierDetector(), ["n"], "contamination=0.1")
 
 
@@ -166,7 +169,7 @@ def test_a_field_given_twice_is_refused_wherever_fields_are_given(tmp_path: Path
             overridden(Autoencoder(), words)
     with pytest.raises(RecordError, match="n is given twice, as 1 and as 2: give it once"):
         arguments({"drawing": lambda n: n}, ["n=1", "n=2"])
-    for word, said in (("n", "'n' is no field=value"), ("n=", "n= has no value")):
+    for word, said in (("n", "'n' is not of the form field=value"), ("n=", "n= has no value")):
         with pytest.raises(RecordError, match=said):
             arguments({"drawing": lambda n: n}, [word])
     refused = run("train", "epochs=1,2", "epochs=3", cwd=tmp_path)

@@ -76,8 +76,8 @@ def test_numpy_scalars_become_python_numbers() -> None:
         (Gaussian, {"size": 0}, "Gaussian: invalid size=0: expected a number greater than 0"),
         (Conv, {"kernel": 4}, "Conv: kernel=4 is even; use an odd kernel size"),
         (MLP, {"hidden": (8, 0)}, "MLP: invalid hidden=0: expected a number greater than 0"),
-        (TopK, {"size": 4}, "TopK needs k (size, k)"),
-        (Identity, {}, "Identity needs size (size, activation)"),
+        (TopK, {"size": 4}, "TopK requires k (size, k)"),
+        (Identity, {}, "Identity requires size (size, activation)"),
         (Identity, {"sise": 3, "size": 3}, "Identity has no field 'sise'; did you mean size? (size, activation)"),
     ],
 )
@@ -89,7 +89,7 @@ def test_an_invalid_record_raises_one_sentence(kind: type[Record], fields: dict[
 
 def test_only_registered_records_can_be_read() -> None:
     for text in ("os.system", "Record", "Autoencoder", "isthmus.bottlenecks.Identity", "__class__"):
-        with pytest.raises(RecordError, match="among the records"):
+        with pytest.raises(RecordError, match="no record '"):
             records.read({"type": text}, record_types())
     for data in ({}, {"type": 3}, [], "Identity", None):
         with pytest.raises(RecordError, match="a record is an object with a 'type'"):

@@ -18,7 +18,7 @@ from isthmus import Autoencoder, load, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.overrides import alternatives
+from isthmus.estimators.overrides import parse_values
 from isthmus.evaluation import evaluate
 from isthmus.optimizers import SGD, AdamW
 from isthmus.training.state import Report
@@ -182,7 +182,7 @@ def test_words_records_and_grids() -> None:
     ],
 )
 def test_a_comma_is_within_a_value_only_where_values_have_commas(path: str, text: str, values: list[Any]) -> None:
-    assert alternatives(path, text) == values
+    assert parse_values(path, text) == values
 
 
 def test_invalid_sweeps_raise_one_sentence(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_the_command_line_sweeps_a_table_and_prints_a_command_for_the_recommenda
 
 WRONG = {
     ("sweep", "bottleneck.size=4"): "several values",
-    ("sweep", "bottleneck.size=4,,8"): "no value on one side",
+    ("sweep", "bottleneck.size=4,,8"): "a value is missing",
     ("sweep", "bottleneck.siz=4,8"): "size",
     ("sweep", "--metric", "mze"): "mse",
     ("sweep", "random_state=1,2", "--seeds", "2"): "one of them",

@@ -12,6 +12,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     text            untrusted text made safe to print and to write
     errors          errors that a user can cause, one sentence each
     records         frozen, validated hyperparameters: describe, read, override
+    assignments     parsing of field=value text
     results         the interface of all results: plain values, data frame, table, figure
     io/             files, the terminal, tables, memory limits
     nn/             building blocks of components: activations, variables, layers, devices

@@ -104,9 +104,11 @@ def text_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: s
     """A caption and the first rows of a table as printable text in aligned columns."""
     cells = [[printable(cell.replace("\n", " "), _CELL) for cell in line] for line in [header, *lines[:_TEXT_ROWS]]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    said = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    aligned = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    ]
     return "\n".join(
-        [printable(caption), *(f"  {line}" for line in said if line), *_more(len(lines), _TEXT_ROWS, "  ")]
+        [printable(caption), *(f"  {line}" for line in aligned if line), *_more(len(lines), _TEXT_ROWS, "  ")]
     )
 
 
@@ -121,6 +123,6 @@ def html_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: s
     )
 
 
-def _more(n: int, shown: int, indent: str) -> list[str]:
+def _more(n: int, limit: int, indent: str) -> list[str]:
     """A line with the number of omitted rows, in a list that is empty if there are none."""
-    return [f"{indent}and {n - shown:,} more"] if n > shown else []
+    return [f"{indent}and {n - limit:,} more"] if n > limit else []

@@ -91,13 +91,13 @@ def robustness(
     out: Out = None,
 ) -> None:
     """Measure how well a run denoises at increasing corruption levels, compared with the identity, filters and ridge regression."""
+    from isthmus.assignments import arguments
     from isthmus.evaluation import robustness_curve
     from isthmus.experiments import run_data, run_folder, run_record
     from isthmus.experiments.run_report import impute_split
     from isthmus.io.atomic import check_writable, replace_file
     from isthmus.io.tables import csv_records
     from isthmus.plots.noise_robustness import save
-    from isthmus.records import arguments
 
     choices = arguments({"robustness": robustness_curve.robustness}, settings or [])["robustness"]
     ae, dataset = run_data.load_examples(run, given.origin)

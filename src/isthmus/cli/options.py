@@ -87,12 +87,12 @@ def with_fields(estimator: E, words: list[str] | None, example: str, options: di
     Raises:
         RecordError: an option and a word set the same parameter, or a word is invalid.
     """
+    from isthmus.assignments import split_assignments
     from isthmus.errors import RecordError
     from isthmus.estimators.overrides import overridden
-    from isthmus.records import assigned
 
     given = {name: value for name, value in options.items() if value is not None}
-    twice = next((name for name in assigned(words or [], example) if name in given), None)
+    twice = next((name for name in split_assignments(words or [], example) if name in given), None)
     if twice is not None:
         raise RecordError(f"--{twice.replace('_', '-')} and {twice}=... set the same parameter: give one of them")
     return overridden(estimator.set_params(**given), words or [], example)

@@ -21,8 +21,12 @@ from isthmus.cli.signals import Terminated, terminable
 from isthmus.text import command
 
 if TYPE_CHECKING:
+    from isthmus.data import Dataset
     from isthmus.data.validation import Missing
     from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.experiments.run_record import DataSource
+    from isthmus.experiments.splits import Split
+    from isthmus.experiments.sweep_result import Sweep
 
 __all__ = ["reproduce", "resume", "sweep", "train"]
 
@@ -109,42 +113,32 @@ def sweep(
     The validation examples are the validation part of the data, or held-out training examples. By default the code sizes are
     powers of two. The same command again trains only the missing runs. Only the recommended run is measured on test examples.
     """
-    from isthmus.experiments import membership, parameter_sweep, run_record, split_recovery, splits
-    from isthmus.experiments.comparison_metrics import text_of
+    from isthmus.experiments import parameter_sweep, run_record
     from isthmus.experiments.validation_set import own_validation_part
 
     recipe, ae, fixed, grid = _parse_words(settings or [], seeds)
-    origin = run_record.DataSource(given.data or "mnist", given.options)
-    dataset = origin.read()
-    key = zlib.crc32(json.dumps([recipe, fixed, {k: list(map(str, v)) for k, v in grid.items()}, metric]).encode())
-    folder = out or Path("runs") / f"sweep-{recipe}-{dataset.name}-{key:08x}"
-    missing: Missing = "allow" if "allow" in grid.get("missing", [ae.missing]) else "error"
-    record = membership.read_membership(folder)  # of an earlier call of the same sweep
-    part = (
-        splits.split(dataset, missing)
-        if record is None
-        else split_recovery.recover_split(record, dataset, missing, whole=True)
-    )
+    source = run_record.DataSource(given.data or "mnist", given.options)
+    dataset = source.read()
+    folder = out or _sweep_folder(recipe, dataset.name, fixed, grid, metric)
+    part = _sweep_split(folder, dataset, "allow" if "allow" in grid.get("missing", [ae.missing]) else "error")
     validation, notes = own_validation_part(dataset, part)
     say_notes([*dataset.notes, *part.notes, *notes], as_json)
     if not as_json:
         say(f"{recipe} on {dataset.summary()}")
-    about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]))
-    X, test = part.train_of(dataset), part.test_of(dataset)
     try:
         with terminable():
             found = parameter_sweep.sweep(
                 ae,
-                X,
+                part.train_of(dataset),
                 grid,
                 validation_data=validation,
-                test=test,
+                test=part.test_of(dataset),
                 metric=metric,
                 folder=folder,
                 max_trials=max_trials,
                 watch=progress(as_json),
-                origin=origin,
-                about=about,
+                origin=source,
+                about=run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]])),
                 record=part.record,
             )
     except KeyboardInterrupt as stop:
@@ -152,19 +146,37 @@ def sweep(
         fail(f"stopped: the trained runs are in {folder}; the same command resumes the sweep", code)
     if as_json:
         say_json(found.to_dict())
-        return
-    header, lines = found.table()
-    table(header, lines)
+    else:
+        _say_sweep(found, folder, [recipe, *fixed], source)
+
+
+def _sweep_folder(recipe: str, data: str, fixed: list[str], grid: dict[str, list[Any]], metric: str | None) -> Path:
+    """The default folder of a sweep, the same for the same command."""
+    key = json.dumps([recipe, fixed, {path: list(map(str, values)) for path, values in grid.items()}, metric])
+    return Path("runs") / f"sweep-{recipe}-{data}-{zlib.crc32(key.encode()):08x}"
+
+
+def _sweep_split(folder: Path, dataset: Dataset, missing: Missing) -> Split:
+    """The training and held-out examples of a sweep, the same as in an earlier call with this folder."""
+    from isthmus.experiments import membership, split_recovery, splits
+
+    record = membership.read_membership(folder)
+    if record is None:
+        return splits.split(dataset, missing)
+    return split_recovery.recover_split(record, dataset, missing, whole=True)
+
+
+def _say_sweep(found: Sweep, folder: Path, words: list[str], source: DataSource) -> None:
+    """Prints the table, the recommendation and the command that trains the recommended autoencoder."""
+    from isthmus.experiments.comparison_metrics import text_of
+
+    table(*found.table())
     for sentence in found.sentences():
         say(sentence)
-    new = sum(each.new for each in found.trials)
-    say(
-        f"written to {folder}: sweep.csv, sweep.json, sweep.png, {counted(len(found.trials), 'run')} ({new} trained now)"
-    )
-    words = [recipe, *fixed, *(f"{path}={text_of(value)}" for path, value in found.values.items())]
-    say(
-        f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words, *words_of(origin))}"
-    )
+    n_runs, n_new = counted(len(found.trials), "run"), sum(each.new for each in found.trials)
+    say(f"written to {folder}: sweep.csv, sweep.json, sweep.png, {n_runs} ({n_new} trained now)")
+    words = [*words, *(f"{path}={text_of(value)}" for path, value in found.values.items()), *words_of(source)]
+    say(f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words)}")
 
 
 def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
@@ -174,15 +186,15 @@ def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder,
         The recipe, its autoencoder with the fields that have one value, these as ``field=value``, and the fields with several.
     """
     from isthmus import recipes
+    from isthmus.assignments import split_assignments
     from isthmus.errors import RecordError
-    from isthmus.estimators.overrides import alternatives, overridden
+    from isthmus.estimators.overrides import overridden, parse_values
     from isthmus.experiments.sweep_result import SIZE
-    from isthmus.records import assigned
 
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae, fixed, grid = recipes.find(recipe).set_params(random_state=0), list[str](), dict[str, list[Any]]()
-    for path, text in assigned(words).items():
-        values = alternatives(path, text)
+    for path, text in split_assignments(words).items():
+        values = parse_values(path, text)
         if len(values) > 1:
             grid[path] = values
         else:

@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus._version import __version__
+from isthmus.assignments import split_assignments
 from isthmus.data import Dataset, load
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -30,7 +31,6 @@ from isthmus.experiments.tutorial_metrics import METRICS, held_out
 from isthmus.experiments.tutorials import System, Tutorial
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import open_regular
-from isthmus.records import assigned
 from isthmus.text import as_json
 from isthmus.training.state import Report
 
@@ -127,7 +127,7 @@ def train_system(
     folder: Path | None,
     state: int,
 ) -> Reproduction:
-    if "random_state" in assigned(assignments):
+    if "random_state" in split_assignments(assignments):
         raise RecordError(
             "random_state is not a field here: give the argument random_states=(0, 1), one training for each"
         )

@@ -7,11 +7,12 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from isthmus.assignments import arguments
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments.measured_figures import figure_function
 from isthmus.experiments.splits import Split
-from isthmus.records import arguments, nearest
+from isthmus.records import nearest
 
 __all__ = ["default_figures", "draw", "figure_options", "title_of"]
 

@@ -41,6 +41,8 @@ NAMES = [
     r"\b(n_numbers|nats_per_number|bits_per_number)\b",
     r"\b(mse_spoilt|mse_restored|bce_floor|pays_off)\b",
     r"\bmost=",
+    r"\bBearing\b|\bbearing=",
+    r"\.broken\(\)",
 ]
 OLD = re.compile("|".join([*(f"(?i:{word})" for word in WORDS), *NAMES]))
 PICTURE = re.compile(r"(?i)\bpictures?\b")  # an image, or a figure

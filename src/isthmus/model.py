@@ -25,7 +25,7 @@ from isthmus.scaling import Affine, Extent
 
 __all__ = ["Losses", "Model", "Trainable"]
 
-_ROUNDS = 2  # of iterative imputation after the first fill; a part of the model file's format
+_IMPUTATIONS = 2  # rounds of imputation after the first fill; other numbers would change what a model file means
 
 
 class Losses(NamedTuple):
@@ -73,7 +73,7 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     def score(self, x: Tensor, target: Tensor) -> Losses:
-        """What it costs where nothing is drawn."""
+        """The loss without random numbers, as at inference."""
         raise NotImplementedError
 
     def first_nonfinite(self) -> str | None:
@@ -87,19 +87,19 @@ class Model(Trainable):
 
     Args:
         shape: the shape of one example.
-        architecture, bottleneck, likelihood: the choices.
-        affine: raw -> model units; its type is the one that examples are scaled in, and come back in.
-        generator: draws the first weights; the global generators are left alone.
-        dtype: the type of the weights, and of everything in model units.
-        fill: what the encoder sees of a number that is missing, in model units (*shape). With it NaN stands for a number that is
-            missing, in what goes in and in targets; without, there must be none.
-        extent: the least and largest number of the training examples in each unit, in raw units and of the type of ``affine``. What
-            never varied is reconstructed as it was, to the last bit. None: not known, as in old files.
+        architecture, bottleneck, likelihood: the components.
+        affine: the map from raw to model units; examples are scaled, and reconstructions returned, in its dtype.
+        generator: draws the initial weights; the global generators are not changed.
+        dtype: the dtype of the weights, and of all values in model units.
+        fill: the initial replacement of missing values, (*shape), in model units. With it NaN means a missing value, in examples and
+            targets; without it there must be no NaN.
+        extent: the range of the training examples, in raw units and the dtype of ``affine``. A feature that was constant is
+            reconstructed as this constant. None: unknown, as in old files.
     """
 
     shift: Tensor
     scale: Tensor
-    logs: Tensor
+    log_scales: Tensor
     fill: Tensor | None
     least: Tensor | None
     largest: Tensor | None
@@ -124,14 +124,13 @@ class Model(Trainable):
         self.likelihood_memory = likelihood.variables()
         for part in self.children():
             part.to(dtype)
-        self.only_divides = (
-            affine.shift.dtype == np.float32 and not affine.shift.any()
-        )  # as bytes do: one pass, not three
+        # without a shift, as for bytes, scaling is one pass over the data, not three
+        self.only_divides = affine.shift.dtype == np.float32 and not affine.shift.any()
         self.register_buffer("shift", torch.as_tensor(affine.shift))
         self.register_buffer("scale", torch.as_tensor(affine.scale))
-        logs = np.log(affine.scale.astype(np.float64))
-        self.log_volume = float(logs.mean()) * math.prod(shape)  # of one model unit of each number, in raw units
-        self.register_buffer("logs", torch.as_tensor(logs).to(dtype), persistent=False)
+        log_scales = np.log(affine.scale.astype(np.float64))
+        self.log_scale_sum = float(log_scales.mean()) * math.prod(shape)  # the logarithm of the Jacobian of the scaling
+        self.register_buffer("log_scales", torch.as_tensor(log_scales).to(dtype), persistent=False)
         self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
         self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
         self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
@@ -148,7 +147,7 @@ class Model(Trainable):
 
     @property
     def extent(self) -> Extent | None:
-        """The least and largest numbers that were fitted, if they are known."""
+        """The range of the training examples in raw units, None if it is unknown."""
         if self.least is None or self.largest is None:
             return None
         return Extent(self.least.numpy(force=True), self.largest.numpy(force=True))
@@ -162,16 +161,16 @@ class Model(Trainable):
         return not self.architecture.stochastic
 
     def normalize(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Raw units -> model units."""
+        """Converts examples (b, *shape) from raw to model units."""
         if self.only_divides and raw.dtype != torch.float64:
             return torch.true_divide(raw, self.scale).to(self.dtype)
         return ((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype)
 
     def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Model units -> raw units."""
+        """Converts examples (b, *shape) from model to raw units."""
         return x.to(self.shift.dtype) * self.scale + self.shift
 
-    def made(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
+    def decode_raw(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in raw units. Features that were constant in training keep their value."""
         raw = self.denormalize(self.decode(z))
         if not self.has_constants:
@@ -180,7 +179,7 @@ class Model(Trainable):
         assert self.largest is not None
         return torch.where(self.least == self.largest, self.least, raw)
 
-    def filled(self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None) -> Float[Tensor, "b *x"]:
+    def impute(self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None) -> Float[Tensor, "b *x"]:
         """Examples with imputed missing values: first the fill, then in each round the model's own reconstruction.
 
         Training runs through all rounds, so that each round improves the input of the next.
@@ -188,11 +187,11 @@ class Model(Trainable):
         if self.fill is None:
             return x
         missing = x.isnan()
-        whole = torch.where(missing, self.fill, x)
-        for _ in range(_ROUNDS):
-            code = self.bottleneck.deterministic(self._through(self.encoder, whole, autocast), self.code_memory)
-            whole = torch.where(missing, self.likelihood.mean(self._through(self.decoder, code.z, autocast)), x)
-        return whole
+        imputed = torch.where(missing, self.fill, x)
+        for _ in range(_IMPUTATIONS):
+            code = self.bottleneck.deterministic(self._through(self.encoder, imputed, autocast), self.code_memory)
+            imputed = torch.where(missing, self.likelihood.mean(self._through(self.decoder, code.z, autocast)), x)
+        return imputed
 
     def forward(
         self,
@@ -202,7 +201,7 @@ class Model(Trainable):
         autocast: torch.dtype | None = None,
     ) -> Losses:
         """The loss of reconstructing the target from x, with the code used in training."""
-        with self._drawing(generator):
+        with self._user_draws_from(generator):
             code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
             return self._losses(code, target, autocast)
 
@@ -219,20 +218,20 @@ class Model(Trainable):
         variables, density = self.likelihood_memory, self.likelihood.density
         if self.fill is None:
             nll = self.likelihood.nll(y, target, variables)
-            return nll + self.log_volume if density else nll
+            return nll + self.log_scale_sum if density else nll
         observed = ~target.isnan()
         nll = self.likelihood.nll(y, target.where(observed, self.fill), variables, observed)
-        return nll + self.log_volumes(observed) if density else nll
+        return nll + self.log_scale_sums(observed) if density else nll
 
-    def log_volumes(self, observed: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
+    def log_scale_sums(self, observed: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
         """The sum of log(scale) over the observed values of each example, (b,)."""
-        return torch.where(observed, self.logs, 0).flatten(1).sum(1)
+        return torch.where(observed, self.log_scales, 0).flatten(1).sum(1)
 
     def represent(
         self, x: Float[Tensor, "b *x"], generator: Generator, autocast: torch.dtype | None = None
     ) -> Float[Tensor, "b *code"]:
-        """The codes used at inference, while a head on them is trained: user layers may draw random numbers."""
-        with self._drawing(generator):
+        """The deterministic codes, for training a classifier on them: user layers may draw random numbers from the generator."""
+        with self._user_draws_from(generator):
             return self.bottleneck.deterministic(self._hidden(x, autocast), self.code_memory).z
 
     def encode(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *code"]:
@@ -243,30 +242,30 @@ class Model(Trainable):
         """The reconstructions of codes, in model units."""
         return self.likelihood.mean(self._output(z))
 
-    def renew(self) -> bool:
-        """Replaces the likelihood's variables where a file of an older format had others; returns whether it did."""
-        fresh = self.likelihood.variables().to(self.device, self.dtype)
-        if fresh.state_dict().keys() == self.likelihood_memory.state_dict().keys():
+    def update_variables(self) -> bool:
+        """Replaces the likelihood's variables if a file of an older format had others. Returns whether it did."""
+        variables = self.likelihood.variables().to(self.device, self.dtype)
+        if variables.state_dict().keys() == self.likelihood_memory.state_dict().keys():
             return False
-        fresh.load_state_dict(self.likelihood_memory.state_dict(), strict=False)
-        self.likelihood_memory = fresh
+        variables.load_state_dict(self.likelihood_memory.state_dict(), strict=False)
+        self.likelihood_memory = variables
         return True
 
     def first_nonfinite(self) -> str | None:
         """The name of the first weight or variable with a value that is not finite, else None. Buffers of user modules do not count."""
-        own = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
-        learned = sorted(item for item in self.state_dict().items() if item[0] not in own)
+        user_buffers = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
+        learned = sorted(item for item in self.state_dict().items() if item[0] not in user_buffers)
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 
-    def _drawing(self, generator: Generator) -> AbstractContextManager[object]:
-        """A context in which layers that draw from the global generators draw from ours."""
+    def _user_draws_from(self, generator: Generator) -> AbstractContextManager[object]:
+        """A context in which user layers draw from this generator instead of the global ones."""
         return draw_from(generator, self.device) if self.architecture.stochastic else nullcontext()
 
     def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
         return Losses(self.nll(self._output(code.z, autocast), target), code.penalty, code.stats)
 
     def _hidden(self, x: Tensor, autocast: torch.dtype | None = None) -> Tensor:
-        return self._through(self.encoder, self.filled(x, autocast), autocast)
+        return self._through(self.encoder, self.impute(x, autocast), autocast)
 
     def _output(self, z: Tensor, autocast: torch.dtype | None = None) -> Tensor:
         return self._through(self.decoder, z, autocast)

@@ -127,7 +127,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise DataError(f"codes have shape {codes.shape[1:]}, but this autoencoder's have shape {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
         return self._apply(
-            lambda model, z: model.made(z.to(model.dtype)), codes, ComputableRange.codes(given.positions)
+            lambda model, z: model.decode_raw(z.to(model.dtype)), codes, ComputableRange.codes(given.positions)
         )
 
     def inverse_transform(self, X: Any) -> Array:
@@ -366,7 +366,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, computable)
 
     def _reconstructed(self, values: Array, computable: Literal["all"] | None = None) -> Array:
-        return self._apply(lambda model, raw: model.made(model.encode(model.normalize(raw))), values, computable)
+        return self._apply(lambda model, raw: model.decode_raw(model.encode(model.normalize(raw))), values, computable)
 
     def _scores(self, values: Array, computable: Literal["all"] | None = None) -> Array:
         """Minus the loss, (n,). A loss that overflows counts as the largest float."""

@@ -153,8 +153,8 @@ def to_data_units_with_missing(
     order = torch.randperm(len(examples), generator=seeded("cpu", seed, RandomStream.ORDER, state.epoch))
 
     def mean(source: Source, index: torch.Tensor) -> float:
-        volumes = model.log_volumes(~model.normalize(source[index]).isnan())
-        return float(volumes.double().mean()) if len(index) else 0.0
+        log_scales = model.log_scale_sums(~model.normalize(source[index]).isnan())
+        return float(log_scales.double().mean()) if len(index) else 0.0
 
     trained, current = mean(examples, order), mean(examples, order[: state.costs.count])
     validated = 0.0 if validation is None else mean(validation, torch.arange(len(validation)))
@@ -167,7 +167,7 @@ def to_data_units(
     """Converts losses in model units (versions up to 0.3) to nats of the data: returns the history, changes the state in place.
 
     Args:
-        trained, validated, current: the mean of `Model.log_volumes` over the training examples, the validation examples, and the
+        trained, validated, current: the mean of `Model.log_scale_sums` over the training examples, the validation examples, and the
             examples of the current epoch so far.
     """
     if "nll" in state.costs.sums:

@@ -69,7 +69,7 @@ class FittedAttributes:
         with self.weights_locked():
             model, state = self._copy(self.state)
         end_run(model, state)
-        if model.renew():  # the parameters have changed, so the optimizer's moments no longer fit
+        if model.update_variables():  # the parameters have changed, so the optimizer's moments no longer fit
             state.optimizer = None
         return replace(self, model=model.eval(), state=state, data=None, interrupted=None, training=None)
 

@@ -201,7 +201,7 @@ def _with_losses_in_data_units(fitted: FittedAttributes) -> FittedAttributes:
     if model.fill is not None or not model.likelihood.density:
         return fitted
     state = fitted.state if fitted.interrupted is None else fitted.interrupted.state
-    return replace(fitted, history=to_data_units(fitted.history, state, *[model.log_volume] * 3))
+    return replace(fitted, history=to_data_units(fitted.history, state, *[model.log_scale_sum] * 3))
 
 
 def _kind_of_old_file(shape: tuple[int, ...]) -> Kind:

@@ -162,7 +162,7 @@ class Scorer:
         """The scores of checked examples (n, *shape): (n,), higher for more normal ones."""
         if self.kind == "nats":
             scores = ae._scores(values, "all").astype(np.float64)
-            scores = scores if ae.model_.fill is None else scores + _log_volumes(ae.model_, values)
+            scores = scores if ae.model_.fill is None else scores + _log_scale_sums(ae.model_, values)
         else:
             scores = -self._per_example(ae, values, self._nll)
         beyond = np.flatnonzero(scores <= -_MAX_NLL)
@@ -215,13 +215,13 @@ def _distances(model: Model, values: Array) -> Doubles:
     return norms
 
 
-def _log_volumes(model: Model, values: Array) -> Doubles:
+def _log_scale_sums(model: Model, values: Array) -> Doubles:
     """The part of a log-density that depends on the units of the observed values, (n,). An anomaly score must not depend on it."""
     if not model.likelihood.density:
         return np.zeros(len(values))
-    logs = model.logs.numpy(force=True)
+    log_scales = model.log_scales.numpy(force=True)
     return np.concatenate(
-        [np.where(np.isnan(block), 0, logs).reshape(len(block), -1).sum(1) for _, block in blocks(values)]
+        [np.where(np.isnan(block), 0, log_scales).reshape(len(block), -1).sum(1) for _, block in blocks(values)]
     )
 
 

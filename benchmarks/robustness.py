@@ -111,7 +111,7 @@ def hidden_error(ae: Autoencoder, X: np.ndarray) -> float:
 def drawn(noisy: list[Trained], occluded: list[Trained], folder: Path) -> None:
     """Three figures: error by noise level, denoised digits, completed digits."""
     save_png(plots.robustness(joined(noisy, LEVELS)), folder / "robustness.png")
-    kept = joined(noisy, SHOWN, without=("training mean", "mean example", "median filter"))
+    kept = joined(noisy, SHOWN, without=("training mean", "median filter"))
     save_png(plots.restorations(kept, kind="GaussianNoise"), folder / "dense-or-conv.png")
     whole = occluded[0].sweeps[0]
     figures = tuple(figure for system in occluded for figure in system.sweeps[0].figures)
@@ -202,7 +202,7 @@ def page(noisy: list[Trained], occluded: list[Trained], given: argparse.Namespac
 def noise_table(noisy: list[Trained], figures: Callable[..., list[float]] = Trained.errors) -> list[str]:
     """Parameters and training times, then a line per noise level."""
     names = [name for name in noisy[0].sweeps[0].methods if name not in {IDENTITY, AUTOENCODER}]
-    lines = [["noise", named(IDENTITY), *(f"{s.name} autoencoder" for s in noisy), *map(named, names)]]
+    lines = [["noise", IDENTITY, *(f"{s.name} autoencoder" for s in noisy), *names]]
     lines.append(["---"] * len(lines[0]))
     if figures is Trained.errors:
         lines += _sizes(noisy, len(names))
@@ -267,22 +267,15 @@ def beside_baselines(system: Trained, reference: Trained, own: float) -> str:
     for level in LEVELS:
         best = min(names, key=lambda name: reference.errors(level, name)[0])
         won = mean(system.errors(level)) < reference.errors(level, best)[0]
-        (ahead if won else behind).append(f"{level:g}" if won else f"{level:g} ({named(best)})")
+        (ahead if won else behind).append(f"{level:g}" if won else f"{level:g} ({best})")
     best = min(names, key=lambda name: reference.errors(own, name)[0])
     ratio = reference.errors(own, best)[0] / mean(system.errors(own))
     who = f"the {system.name} autoencoder"
-    what = f"At {own:g}, the best baseline, {named(best)}, has {ratio:.2f} times the error of {who}."
+    what = f"At {own:g}, the best baseline, {best}, has {ratio:.2f} times the error of {who}."
     what += f" T{who[1:]} is better than all baselines"
     if not behind:
         return f"{what} at every level."
     return f"{what} at {', '.join(ahead) or 'no level'} and worse at {', '.join(behind)}."
-
-
-def named(method: str) -> str:
-    """The name of a method on the page."""
-    return {"doing nothing": "identity", "mean example": "training mean", "linear map": "ridge regression"}.get(
-        method, method
-    )
 
 
 def share(one: float, other: float) -> str:
@@ -298,7 +291,7 @@ def completed(system: Trained) -> str:
     for method in (IDENTITY, *COMPLETING):
         other = system.errors(level, method)[0]
         change = f"{abs(1 - error / other):.0%} {'lower' if error < other else 'higher'}"
-        parts.append(f"{change} than {'the error of ' if method == IDENTITY else ''}{named(method)}")
+        parts.append(f"{change} than {'the error of ' if method == IDENTITY else ''}{method}")
     return f"With {name} visible, the error of the autoencoder is {parts[0]}, {parts[1]} and {parts[2]}."
 
 

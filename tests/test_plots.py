@@ -55,7 +55,7 @@ EXAMPLES: dict[str, Array] = {
 X = EXAMPLES["digits"]
 THREE = np.arange(120) % 3  # labels
 IMPOSSIBLE = {("feature_maps", data) for data in ("digits", "flat", "table")}
-KINDS = sorted(set(plots.__all__) - {"umap"})  # whose compiler takes a minute: test_walks.py
+KINDS = sorted(set(plots.__all__) - {"umap"})  # whose compiler takes a minute: test_latent_traversal.py
 
 
 @cache

@@ -143,7 +143,7 @@ def reason(row: Row) -> str:
 
 def outside(rows: Sequence[Row]) -> list[str]:
     """A sentence for each system with a published figure outside its interval."""
-    said = []
+    lines = []
     for row in rows:
         missed = [
             f"{name} {number(row.published[name])} is outside {' to '.join(map(number, row.ours[name].interval or ()))}"
@@ -151,8 +151,8 @@ def outside(rows: Sequence[Row]) -> list[str]:
             if within is False
         ]
         if missed:
-            said.append(f"{row.name}: {', '.join(missed)}; {reason(row)}")
-    return said
+            lines.append(f"{row.name}: {', '.join(missed)}; {reason(row)}")
+    return lines
 
 
 def machines(rows: Sequence[Row]) -> list[str]:

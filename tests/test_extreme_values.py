@@ -1,4 +1,4 @@
-"""What cannot be computed with is an error that names the place, or an ordered result, in every public method: never a silent NaN."""
+"""Extreme values give an error with the position, or a correctly ordered result, in every public method; never a silent NaN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors and classifiers in files: they answer with the same bits, labels keep their types, and what cannot be is refused by name."""
+"""Saved detectors and classifiers: results are bit-identical, labels keep their types, and invalid files are refused by name."""
 
 from __future__ import annotations
 

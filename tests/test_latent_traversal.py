@@ -1,4 +1,4 @@
-"""Ways through the codes, and codes drawn from a mixture: held against closed forms, planted cases and other implementations."""
+"""Latent traversals, interpolation and samples from a mixture, compared with closed forms, planted cases and other implementations."""
 
 from __future__ import annotations
 

@@ -177,7 +177,9 @@ def test_the_rounding_of_published_figures_is_considered() -> None:
     assert Spread((236_436.0,) * 2).contains(236_436)
     assert not Spread((236_436.0,) * 2).contains(236_437)
     assert Spread((0.1,)).contains(0.1) is None  # one run says nothing about others
-    assert [str(Spread(values)) for values in ((0.1022, 0.1026), (149.0, 150.0), (0.1, 0.100004), (236_436.0,))] == [
+    assert [
+        str(Spread(values)) for values in ((0.1022, 0.1026), (149.0, 150.0), (0.1, 0.100004), (236_436.0,) * 3)
+    ] == [
         *("0.1024 ± 0.0003", "149.50 ± 0.71", "0.100002 ± 0.000003", "236,436"),
     ]
 

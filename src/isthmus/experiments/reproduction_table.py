@@ -57,10 +57,10 @@ class Spread:
         return low - rounding <= published <= high + rounding
 
     def __str__(self) -> str:
-        if self.sd is None:
+        if not self.sd:  # one run, or the same figure in all runs
             return number(self.mean)
         digits = decimals(self.mean)
-        if 0 < self.sd < 0.5 * 10.0**-digits:
+        if self.sd < 0.5 * 10.0**-digits:
             digits = -math.floor(math.log10(self.sd))
         return f"{self.mean:,.{digits}f} ± {self.sd:,.{digits}f}"
 

@@ -64,10 +64,15 @@ def not_numeric(
 
 
 def other_columns(contents: Mapping[str, str], first: str) -> str:
-    """What the other columns hold, as the end of a sentence about the first one."""
+    """What the other columns hold, as the end of a sentence about the first one.
+
+    Args:
+        contents: what each column holds, by name.
+        first: the name of the first one.
+    """
     sentence = ""
     for kind in sorted(set(contents.values()), key=lambda kind: (kind != contents[first], kind)):
-        names = [name for name, held in contents.items() if held == kind and name != first]
+        names = [name for name, content in contents.items() if content == kind and name != first]
         if names and kind == contents[first]:
             sentence += f"; so {'does' if len(names) == 1 else 'do'} {listed(names)}"
         elif names:

@@ -74,7 +74,7 @@ def sniff(file: TextFile, options: ReadOptions, expected: frozenset[str] = froze
     marks = MARKS | {mark.strip() for mark in options.na_values}
     line, rows = numbered[0][0], [cells for _, cells in numbered]
     first = rows[0]
-    in_row, reason = header_of(first, rows[1:], marks) if options.header is None else (options.header, "as requested")
+    in_row, reason = header_of(first, rows[1:], marks) if options.header is None else (options.header, "")
     known = options.header is None and any(cell.strip() in expected for cell in first)
     if known:
         in_row, reason = True, ""

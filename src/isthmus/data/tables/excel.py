@@ -29,10 +29,7 @@ _SAMPLE_ROWS = 200  # rows from which names and width are detected
 _MAX_ROWS, _MAX_CELLS = 10_000, 1 << 20  # of a block
 _MAX_UNPACKED, _MAX_RATIO = 1 << 28, 100  # bytes that any file may unpack to; and a larger one, for each of its bytes
 _MAX_LINES = 1 << 20  # of a sheet
-_MAX_REACH, _MAX_REACH_RATIO = (
-    1 << 25,
-    128,
-)  # cells up to the last one of each row: of any file; and for each of its bytes
+_MAX_REACH, _MAX_REACH_RATIO = 1 << 25, 128  # cells up to each row's last one: of any file; and for each of its bytes
 
 
 class Sheet:
@@ -91,9 +88,7 @@ class Sheet:
         body = [self._padded(row) for _, row in rows[1:]]
         first = self._padded(first)
         marks = MARKS | {mark.strip() for mark in options.na_values}
-        named, reason = (
-            (options.header, "as requested") if options.header is not None else header_of(first, body, marks)
-        )
+        named, reason = header_of(first, body, marks) if options.header is None else (options.header, "")
         self.names = tuple(cell.strip() for cell in first) if named else None
         numbered = [(line, self._padded(row)) for line, row in rows]
         self.title = NO_TITLE if options.header is False else title_of(numbered, marks)

@@ -1,4 +1,4 @@
-"""Whether the first row of a table holds column names, and whether a title stands above them."""
+"""Whether the first row of a table holds column names, and whether there is a title above them."""
 
 from __future__ import annotations
 

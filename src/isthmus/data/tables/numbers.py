@@ -66,8 +66,8 @@ class Numbers:
         self._missing_numbers = [value for mark in na_values if (value := cells.value_of(mark)) is not None]
         self._decimal, self._european = decimal, european
         self.comma = np.full(width, decimal == ",")
-        self._saw_comma, self._saw_point, self._saw_either = (np.zeros(width, bool) for _ in range(3))
-        self._saw_three, self._saw_bare = np.zeros(width, bool), np.zeros(width, bool)
+        self._saw_comma, self._saw_point, self._saw_ambiguous = (np.zeros(width, bool) for _ in range(3))
+        self._saw_three_digits, self._saw_no_point = np.zeros(width, bool), np.zeros(width, bool)
         self._rows = 0
         self.forget()
 
@@ -91,24 +91,24 @@ class Numbers:
         plain = self._matches(flat, cells.PLAIN)
         values = np.full(len(flat), np.nan)
         column_of = np.repeat(np.arange(len(columns)), n)
-        odd = np.flatnonzero(~plain)
+        not_plain = np.flatnonzero(~plain)
         if self._european and self._decimal is None:
             self._find_points(flat, plain, column_of)
-        odd, other = self._without_missing(flat, odd)
-        ways = self._learn(flat, plain, column_of, odd, other)
-        easy = plain & ~self.comma[column_of]
-        values[easy] = self._cast(flat.filter(self.arrow.array(easy)))
-        bad = self._fill_plain(values, np.flatnonzero(plain & self.comma[column_of]), flat, column_of)
-        bad = np.concatenate([bad, self._fill_others(values, odd, other, column_of, ways)])
-        if len(bad):
-            rows, first = bad % n, dict[int, str]()
-            for index in bad[np.argsort(rows, kind="stable")]:
+        not_plain, other = self._without_missing(flat, not_plain)
+        masks = self._classify(flat, plain, column_of, not_plain, other)
+        castable = plain & ~self.comma[column_of]
+        values[castable] = self._cast(flat.filter(self.arrow.array(castable)))
+        invalid = self._fill_plain(values, np.flatnonzero(plain & self.comma[column_of]), flat, column_of)
+        invalid = np.concatenate([invalid, self._fill_others(values, not_plain, other, column_of, masks)])
+        if len(invalid):
+            rows, first = invalid % n, dict[int, str]()
+            for index in invalid[np.argsort(rows, kind="stable")]:
                 first.setdefault(int(column_of[index]), flat[int(index)].as_py())
             raise WordsError(int(rows.min()), first)
         for number in self._missing_numbers:
-            hit = values == number
-            values[hit] = np.nan
-            self.marks[f"{number:g}"] += int(hit.sum())
+            is_missing = values == number
+            values[is_missing] = np.nan
+            self.marks[f"{number:g}"] += int(is_missing.sum())
         self._find_losses(values, flat, column_of, n)
         self._rows += n
         return np.ascontiguousarray(values.reshape(len(columns), n).T)
@@ -121,7 +121,7 @@ class Numbers:
                 f"'{printable(mark, 20)}' {count:,}" for mark, count in self.marks.most_common(8) if count
             )
             notes.append(f"missing values in {where}: {total:,} ({kinds})")
-        ambiguous = self._saw_three & self._saw_bare & ~self._saw_point & ~self.comma
+        ambiguous = self._saw_three_digits & self._saw_no_point & ~self._saw_point & ~self.comma
         self.examples["points"] = {k: v for k, v in self.examples["points"].items() if ambiguous[k] or self.comma[k]}
         if self.comma.any():
             self.examples["decimal"] = self.examples["points"] | self.examples["decimal"]
@@ -142,23 +142,25 @@ class Numbers:
         if not examples:
             return ""
         column, cell = next(iter(sorted(examples.items())))
-        which = listed([names[each] for each in sorted(examples)])
+        columns = listed([names[each] for each in sorted(examples)])
         example = printable(cell, 40)
         if kind not in {"large", "truth"}:
             example += f" is {_value(cell, bool(self.comma[column])):.15g}"
-        return f"read {how}: {which} ({example})" + (f"; {otherwise}" if otherwise else "")
+        return f"read {how}: {columns} ({example})" + (f"; {otherwise}" if otherwise else "")
 
     def _matches(self, texts: Any, pattern: str) -> Array:
+        """A mask of the texts that match a pattern."""
         matches = self.arrow.compute.match_substring_regex(texts, pattern)
         return np.asarray(matches.to_numpy(zero_copy_only=False), bool)
 
     def _cast(self, texts: Any) -> Array:
+        """Plain numbers as float64."""
         return np.asarray(self.arrow.compute.cast(texts, self.arrow.float64()).to_numpy(zero_copy_only=False))
 
-    def _without_missing(self, flat: Any, odd: Array) -> tuple[Array, Any]:
+    def _without_missing(self, flat: Any, not_plain: Array) -> tuple[Array, Any]:
         """Of the cells that are not plain numbers, those that are not missing: their positions and texts."""
         compute = self.arrow.compute
-        texts = flat.take(self.arrow.array(odd))
+        texts = flat.take(self.arrow.array(not_plain))
         lower = compute.utf8_lower(texts)
         missing = np.asarray(
             compute.is_in(lower, value_set=self._marks.cast(lower.type)).to_numpy(zero_copy_only=False), bool
@@ -166,116 +168,119 @@ class Numbers:
         if missing.any():
             for each in compute.value_counts(lower.filter(self.arrow.array(missing))).to_pylist():
                 self.marks[each["values"]] += each["counts"]
-        return odd[~missing], texts.filter(self.arrow.array(~missing))
+        return not_plain[~missing], texts.filter(self.arrow.array(~missing))
 
-    def _learn(self, flat: Any, plain: Array, column_of: Array, odd: Array, other: Any) -> dict[str, Any]:
-        """Masks of the ways in which the other cells are written. Decides the decimal mark of their columns."""
+    def _classify(self, flat: Any, plain: Array, column_of: Array, not_plain: Array, other: Any) -> dict[str, Any]:
+        """Masks of the cells that are not plain numbers, by notation. Decides the decimal mark of their columns."""
         compute = self.arrow.compute
-        if not len(odd):
+        if not len(not_plain):
             return {}
         text = compute.replace_substring(other, cells.MINUS, "-")
         spaced = self._matches(text, cells.SPACED)
         if spaced.any():
             joined = compute.replace_substring_regex(text, cells.SPACES, "")
             text = compute.if_else(self.arrow.array(spaced), joined, text)
-        either, grouped, points = (
+        ambiguous, grouped, points = (
             self._matches(text, each) for each in (cells.AMBIGUOUS, cells.GROUPED, cells.POINT_GROUPS)
         )
-        comma = self._matches(text, cells.COMMA) & ~either
+        comma = self._matches(text, cells.COMMA) & ~ambiguous
         if self._decimal is None:
-            columns = column_of[odd]
+            columns = column_of[not_plain]
             self._saw_comma[columns[comma | points]] = True
             self._saw_point[columns[grouped]] = True
-            self._saw_either[columns[either]] = True
+            self._saw_ambiguous[columns[ambiguous]] = True
             undecided = np.zeros(len(self.comma), bool)
-            undecided[columns[comma | points | either]] = True
-            some = np.flatnonzero(plain & undecided[column_of])
-            cell = flat.take(self.arrow.array(some))
+            undecided[columns[comma | points | ambiguous]] = True
+            indices = np.flatnonzero(plain & undecided[column_of])
+            cell = flat.take(self.arrow.array(indices))
             fraction = np.asarray(compute.match_substring(cell, ".").to_numpy(zero_copy_only=False), bool)
-            self._saw_point[column_of[some[fraction & ~self._matches(cell, cells.THREE)]]] = True
+            self._saw_point[column_of[indices[fraction & ~self._matches(cell, cells.THREE)]]] = True
             self._decide()
-        return {"text": text, "either": either, "comma": comma, "grouped": grouped, "points": points}
+        return {"text": text, "ambiguous": ambiguous, "comma": comma, "grouped": grouped, "points": points}
 
     def _find_points(self, flat: Any, plain: Array, column_of: Array) -> None:
         """Finds columns that have points only before three digits: points between thousands if other columns have decimal commas."""
-        compute, some = self.arrow.compute, np.flatnonzero(plain & ~self._saw_point[column_of])
-        texts = flat.take(self.arrow.array(some))
+        compute, indices = self.arrow.compute, np.flatnonzero(plain & ~self._saw_point[column_of])
+        texts = flat.take(self.arrow.array(indices))
         point = np.asarray(compute.match_substring(texts, ".").to_numpy(zero_copy_only=False), bool)
-        self._saw_bare[column_of[some[~point]]] = True
-        fractions, columns = texts.filter(self.arrow.array(point)), column_of[some[point]]
+        self._saw_no_point[column_of[indices[~point]]] = True
+        fractions, columns = texts.filter(self.arrow.array(point)), column_of[indices[point]]
         three = self._matches(fractions, cells.THREE)
         self._saw_point[columns[~three]] = True
-        self._saw_three[columns[three]] = True
-        self._example("points", columns, three, fractions)
+        self._saw_three_digits[columns[three]] = True
+        self._store_examples("points", columns, three, fractions)
         self._decide()
 
     def _decide(self) -> None:
-        """Decides the decimal mark of each column from what was seen of all."""
-        saw = bool(self._saw_comma.any())
-        either = self._saw_either & (self._european or saw)
-        comma = ~self._saw_point & (self._saw_comma | either | (self._saw_three & (self._european and saw)))
+        """Decides the decimal mark of each column from what was seen in all columns."""
+        any_comma = bool(self._saw_comma.any())
+        ambiguous = self._saw_ambiguous & (self._european or any_comma)
+        comma = ~self._saw_point & (
+            self._saw_comma | ambiguous | (self._saw_three_digits & (self._european and any_comma))
+        )
         changed = bool((comma != self.comma).any())
         self.comma = comma
         if changed and self._rows:
             raise RelearnError
 
-    def _fill_plain(self, values: Array, some: Array, flat: Any, column_of: Array) -> Array:
+    def _fill_plain(self, values: Array, indices: Array, flat: Any, column_of: Array) -> Array:
         """Fills in plain cells of columns with a decimal comma, where points separate thousands. Returns the positions of the others."""
-        if not len(some):
-            return some
+        if not len(indices):
+            return indices
         compute = self.arrow.compute
-        texts = flat.take(self.arrow.array(some))
+        texts = flat.take(self.arrow.array(indices))
         pointed = np.asarray(compute.match_substring(texts, ".").to_numpy(zero_copy_only=False), bool)
         wrong = pointed & ~self._matches(texts, cells.THREE)
         right = self.arrow.array(~wrong)
-        values[some[~wrong]] = self._cast(compute.replace_substring(texts.filter(right), ".", ""))
-        return some[wrong]
+        values[indices[~wrong]] = self._cast(compute.replace_substring(texts.filter(right), ".", ""))
+        return indices[wrong]
 
-    def _fill_others(self, values: Array, odd: Array, other: Any, column_of: Array, ways: dict[str, Any]) -> Array:
+    def _fill_others(
+        self, values: Array, not_plain: Array, other: Any, column_of: Array, masks: dict[str, Any]
+    ) -> Array:
         """Fills in the cells that are numbers with their column's decimal mark. Returns the positions of the others."""
-        if not len(odd):
-            return odd
-        compute, text = self.arrow.compute, ways["text"]
-        comma, left = self.comma[column_of[odd]], np.ones(len(odd), bool)
+        if not len(not_plain):
+            return not_plain
+        compute, text = self.arrow.compute, masks["text"]
+        comma, left = self.comma[column_of[not_plain]], np.ones(len(not_plain), bool)
         lower = np.asarray(compute.utf8_lower(text).to_numpy(zero_copy_only=False), object)
         for word, value in cells.TRUTHS.items():
             true = lower == word
-            values[odd[true]], left[true] = value, False
-            self._example("truth", column_of[odd], true, other)
+            values[not_plain[true]], left[true] = value, False
+            self._store_examples("truth", column_of[not_plain], true, other)
         plain = self._matches(text, cells.PLAIN) & left
-        as_comma = comma & (ways["comma"] | ways["either"] | ways["points"])
-        as_point = ~comma & (ways["grouped"] | ways["either"])
-        for which, out in ((as_comma, "."), (as_point, ","), (plain, "")):
-            mask = self.arrow.array(which)
-            clean = text.filter(mask)
-            clean = compute.replace_substring(clean, out, "") if out else clean
-            values[odd[which]] = self._cast(compute.replace_substring(clean, ",", "."))
-            left &= ~which
-        self._example("decimal", column_of[odd], as_comma, other)
-        self._example("grouped", column_of[odd], as_point, other)
-        return odd[left]
+        as_comma = comma & (masks["comma"] | masks["ambiguous"] | masks["points"])
+        as_point = ~comma & (masks["grouped"] | masks["ambiguous"])
+        for mask, separator in ((as_comma, "."), (as_point, ","), (plain, "")):
+            clean = text.filter(self.arrow.array(mask))
+            clean = compute.replace_substring(clean, separator, "") if separator else clean
+            values[not_plain[mask]] = self._cast(compute.replace_substring(clean, ",", "."))
+            left &= ~mask
+        self._store_examples("decimal", column_of[not_plain], as_comma, other)
+        self._store_examples("grouped", column_of[not_plain], as_point, other)
+        return not_plain[left]
 
     def _find_losses(self, values: Array, flat: Any, column_of: Array, n: int) -> None:
         """Finds columns whose cells lose information as numbers, and columns of whole numbers."""
         zeros = np.asarray(self.arrow.compute.starts_with(flat, "0").to_numpy(zero_copy_only=False), bool)
-        for what, some, pattern in (
+        for kind, indices, pattern in (
             ("zeros", np.flatnonzero(zeros), "^0[0-9]+$"),
             ("large", np.flatnonzero(np.isfinite(values) & (np.abs(values) >= EXACT)), "^[+-]?[0-9]+$"),
         ):
-            if len(some):
-                texts = flat.take(self.arrow.array(some))
-                self._example(what, column_of[some], self._matches(texts, pattern), texts)
+            if len(indices):
+                texts = flat.take(self.arrow.array(indices))
+                self._store_examples(kind, column_of[indices], self._matches(texts, pattern), texts)
         whole = (np.isnan(values) | (values == np.round(values))).reshape(-1, n)
         self.whole &= whole.all(1)
 
-    def _example(self, what: str, columns: Array, which: Array, texts: Any) -> None:
-        """Stores one cell of each column as its example."""
-        for column in np.unique(columns[which]):
+    def _store_examples(self, kind: str, columns: Array, mask: Array, texts: Any) -> None:
+        """Stores one of the masked cells of each column as an example."""
+        for column in np.unique(columns[mask]):
             first = (
-                int(np.flatnonzero(which & (columns == column))[0]) if int(column) not in self.examples[what] else None
+                int(np.flatnonzero(mask & (columns == column))[0]) if int(column) not in self.examples[kind] else None
             )
             if first is not None:
-                self.examples[what][int(column)] = texts[first].as_py()
+                self.examples[kind][int(column)] = texts[first].as_py()
 
 
 def _value(cell: str, comma: bool) -> float:

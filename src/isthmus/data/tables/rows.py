@@ -92,24 +92,25 @@ class _TooLongError(Exception):
 
 
 def _blocks(file: TextFile, dialect: Dialect, rows: RowCount, size: int) -> Iterator[Block]:
+    """As `text_blocks`, with blocks of `size` bytes."""
     rows.__init__()  # type: ignore[misc]  # a file may be read twice
     stream, lines = file.stream(), _Lines(file, dialect)
-    head = dialect.line > 0
+    has_names = dialect.line > 0
     for batch in _batches(file, stream, dialect, lines, size):
-        columns, positions = batch.columns, lines.of(batch, stream)
-        if head and len(positions):  # the row of names
-            columns, positions, head = [column.slice(1) for column in columns], positions[1:], False
+        columns, row_lines = batch.columns, lines.of(batch, stream)
+        if has_names and len(row_lines):
+            columns, row_lines, has_names = [column.slice(1) for column in columns], row_lines[1:], False
         mask = filled(columns)
         if not mask.all():
-            comments = np.isin(positions, stream.comment_lines + stream.skipped_lines)
+            comments = np.isin(row_lines, stream.comment_lines + stream.skipped_lines)
             _count_empty(mask[~comments], rows)
-            columns, positions = [column.filter(pyarrow().array(mask)) for column in columns], positions[mask]
-        elif len(positions):
+            columns, row_lines = [column.filter(pyarrow().array(mask)) for column in columns], row_lines[mask]
+        elif len(row_lines):
             rows.empty, rows.later_empty = rows.empty + rows.later_empty, 0
         rows.comments, rows.first_comment = stream.commented, next(iter(stream.comment_lines), 0)
         rows.long, rows.first_long = lines.long, lines.first_long
-        if len(positions):
-            yield Block(columns, positions)
+        if len(row_lines):
+            yield Block(columns, row_lines)
     lines.check(stream)
     check_skipped(file.skipped, stream.line, file.name)
     rows.skipped = stream.skipped_lines

@@ -75,29 +75,29 @@ def text_content(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str,
     """
     text = [str(each) for each in cells if each is not None]
     marks = MARKS | {mark.strip().lower() for mark in na_values}
-    known = [each for each in text if each.strip().lower() not in marks]
-    if not all(is_date(each) for each in known):
-        known = text
-    kinds = {"dates" if is_date(each) else "numbers" if kind_of(each) == "number" else "text" for each in known}
-    content, different = " and ".join(sorted(kinds)), len(set(known))
-    if different == 1:
+    present = [each for each in text if each.strip().lower() not in marks]
+    if not all(is_date(each) for each in present):
+        present = text
+    kinds = {"dates" if is_date(each) else "numbers" if kind_of(each) == "number" else "text" for each in present}
+    content, n_different = " and ".join(sorted(kinds)), len(set(present))
+    if n_different == 1:
         content = f"{content}, constant"
-    elif different == len(cells) >= _MIN_ROWS:
+    elif n_different == len(cells) >= _MIN_ROWS:
         content = f"{content}, unique in every row"
-    return content, len(cells) - len(known), len(cells)
+    return content, len(cells) - len(present), len(cells)
 
 
 def numeric_content(values: npt.NDArray[Any]) -> str:
     """What a numeric column holds."""
-    known = values[~np.isnan(values)]
-    if not len(known):
+    present = values[~np.isnan(values)]
+    if not len(present):
         return "nothing"
-    if known.min() == known.max():
+    if present.min() == present.max():
         return "numbers, constant"
-    if len(known) == len(values) >= _MIN_ROWS and (known == np.round(known)).all():
-        if (np.diff(known) == 1).all():
+    if len(present) == len(values) >= _MIN_ROWS and (present == np.round(present)).all():
+        if (np.diff(present) == 1).all():
             return "numbers, counts the rows"
-        if len(np.unique(known)) == len(known):
+        if len(np.unique(present)) == len(present):
             return "numbers, unique in every row"
     return "numbers"
 

@@ -22,7 +22,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.cli import app
 from isthmus.data import read
 from isthmus.data.label_columns import labels_from_cells
-from isthmus.data.labels import class_labels, plain
+from isthmus.data.labels import class_labels, json_labels
 from isthmus.data.parts import of_trained_classes
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.plots.interactive import hover_map
@@ -93,7 +93,7 @@ def test_rows_without_a_label_have_no_class(how: str) -> None:
 
 
 def test_labels_that_cannot_be_read_are_refused() -> None:
-    with pytest.raises(DataError, match=r"y is a tensor of which no labels can be read \(meta"):
+    with pytest.raises(DataError, match=r"y is a tensor whose values cannot be read \(meta"):
         class_labels(torch.empty(N, device="meta"), N)
 
 
@@ -105,8 +105,8 @@ REFUSED = {
     "one-hot": (np.eye(3)[KIND], r"^y has shape \(60, 3\), but there are 60 examples"),
     "too few": (KIND[:50], r"^y has shape \(50,\), but there are 60 examples"),
     "none": ([], r"^y has shape \(0,\), but there are 60 examples"),
-    "a set": (set(range(N)), r"^y is \{0, 1.*, and no list of labels"),
-    "a mapping": (dict.fromkeys(range(N), 1), r"^y is \{0: 1.*, and no list of labels"),
+    "a set": (set(range(N)), r"^y is \{0, 1.*, not a list of labels"),
+    "a mapping": (dict.fromkeys(range(N), 1), r"^y is \{0: 1.*, not a list of labels"),
 }
 
 
@@ -162,7 +162,7 @@ def test_predicted_labels_have_the_type_of_the_given_ones(how: str) -> None:
     assert learner.classes_.tolist() == sorted(set(values))
     assert {type(value) for value in told.tolist()} == {type(values[0])}
     assert told.dtype.kind == "U" if dtype is None else told.dtype == dtype
-    json.dumps(plain(learner.classes_))
+    json.dumps(json_labels(learner.classes_))
     with_none = [None, *y[1:]]
     with pytest.warns(IsthmusWarning, match="1 of 60 examples has no label"):
         again = AutoencoderClassifier(AE, frozen=True, epochs=1, random_state=0).fit(X, with_none)
@@ -202,17 +202,17 @@ def test_label_cells_are_kept_as_text(how: str, tmp_path: Path) -> None:
 def test_the_interpretation_of_labels_is_reported() -> None:
     _, notes = labels_from_cells(["NA", "EU", "NA", ""], ("na",))
     assert notes == (
-        "beside text, these labels are taken for text: NA (2 rows); leave the cell empty where there is no label",
+        "the column has text, so these labels are text too: NA (2 rows); leave the cell of a missing label empty",
         "1 of 4 rows has no label",
     )
     _, notes = labels_from_cells(["1", "1.0", "2"], ())
-    assert notes == ("the labels 1 and 1.0 are one number, written in two ways: two classes",)
+    assert notes == ("the labels 1 and 1.0 are the same number, written in two ways: two classes",)
 
 
 def test_classes_with_similar_spelling_are_reported(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,y\n1,Yes\n2,yes\n3,no\n4,yes\n")
     [said] = [note for note in read(tmp_path / "x.csv", labels="y").notes if "capital letters" in note]
-    assert said.endswith("classes of their own: 'Yes' (1) and 'yes' (2)")
+    assert said.endswith("are different classes: 'Yes' (1) and 'yes' (2)")
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": ["cat", "cat ", "dog"]})
     assert "'cat' (1) and 'cat ' (1)" in read(frame, labels="y").notes[-1]
     assert not any("capital" in note for note in read(frame[:1], labels="y").notes)

@@ -218,6 +218,10 @@ WRONG = {
     ("train", "epochs=0"): (2, "epochs"),
     ("train", "device=moon"): (2, "moon"),
     ("train", "--resize", "big"): (2, "64x64"),
+    ("train", f"bottleneck={'9' * 5000}"): (2, "expected a size below 2,147,483,648"),
+    ("train", f"bottleneck.size={'9' * 5000}"): (2, "Identity: invalid size="),
+    ("train", "--resize", f"64x{'9' * 5000}"): (2, "64x64"),
+    ("sweep", f"bottleneck=8,{'9' * 5000}", "--data", "digits"): (2, "expected a size below 2,147,483,648"),
     ("train", "--data", "nowhere"): (1, "nowhere"),
     ("train", "--data", "./nowhere.npy"): (1, "nowhere.npy"),
     ("train", "--data", "empty"): (1, "empty"),
@@ -230,7 +234,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+@pytest.mark.parametrize("words", WRONG, ids=lambda words: " ".join(words)[:60])
 def test_an_invalid_command_prints_one_sentence_and_changes_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     np.save(tmp_path / "nan.npy", np.array([[1.0], [np.nan], [2.0], [3.0], [4.0]]))

@@ -286,7 +286,7 @@ def test_invalid_parameters_raise_one_sentence(table: Any, learned: Autoencoder)
     X, y = table
     with pytest.raises(DataError, match=r"^y has only one class, 'digit 3': give examples of at least two classes$"):
         quick().fit(X, ["digit 3"] * 400)
-    with pytest.raises(ValueError, match="give one label for each"):
+    with pytest.raises(ValueError, match="pass one label for each"):
         quick().fit(X, y[:7])
     with pytest.raises(RecordError, match="unlabeled examples are only for an autoencoder"):
         quick(learned).fit(X, y, unlabeled=X)

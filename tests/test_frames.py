@@ -368,10 +368,10 @@ def test_a_list_of_two_examples_is_accepted_where_their_shape_is_fitted() -> Non
 
 
 DOUBTED: dict[str, tuple[Any, str]] = {
-    "two columns": ([X[:, 0], X[:, 1]], r"list of two arrays, of shapes \(20,\) and \(20,\): each is taken for one"),
+    "two columns": ([X[:, 0], X[:, 1]], r"list of two arrays, of shapes \(20,\) and \(20,\): each is used as one"),
     "two tensors": (list(torch.tensor(X[:2])), r"two arrays, .*np\.column_stack\(X\) if each is one column of all$"),
     "folds": (np.split(X[:18], 3), r"list of 3 arrays of shape \(6, 3\): .*np\.concatenate\(X\) if each holds some$"),
-    "parts of a tuple": ((X, X, X), r"tuple of 3 arrays of shape \(20, 3\): each is taken for one example"),
+    "parts of a tuple": ((X, X, X), r"tuple of 3 arrays of shape \(20, 3\): each is used as one example"),
     "pictures of parts": ([np.zeros((9, 4, 5), np.uint8)] * 3, r"list of 3 arrays of shape \(9, 4, 5\)"),
     "tensors": ([torch.tensor(X)] * 3, r"list of 3 arrays of shape \(20, 3\)"),
     "three columns": (
@@ -401,7 +401,7 @@ def test_lists_of_series_warn_for_every_length(count: int) -> None:
     )
     for given in ([frame[name] for name in frame], [*pl.DataFrame(dict(frame))]):
         with pytest.warns(
-            IsthmusWarning, match=r"arrays? of shape.*\(20,\).*: each is taken for one example; .*column_stack"
+            IsthmusWarning, match=r"arrays? of shape.*\(20,\).*: each is used as one example; .*column_stack"
         ):
             assert as_examples(given, shape=(20,)).values.shape == (count, 20)
         with pytest.warns(IsthmusWarning, match="column_stack"):

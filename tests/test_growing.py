@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ from isthmus.cli import app
 from isthmus.data import Dataset, read
 from isthmus.errors import DataError
 from isthmus.experiments import membership, run_folder, run_record
-from isthmus.experiments.membership import example_keys
+from isthmus.experiments.membership import (
+    HELD_OUT,
+    Membership,
+    example_keys,
+    hash_keys,
+    read_membership,
+    rounded_keys,
+    trained_on,
+    write_membership,
+)
 from isthmus.experiments.split_recovery import recover_split, split_other
 from isthmus.experiments.splits import split
 
@@ -139,6 +149,23 @@ def test_training_examples_are_recognized_in_another_precision(then: Any, now: A
 
 
 @pytest.mark.promise(25)
+def test_training_examples_with_large_integers_are_recognized_as_float32(tmp_path: Path) -> None:
+    """Above 2**24 not every integer is a float32."""
+    X = np.arange(2**24 + 1, 2**24 + 20_001, 1000).reshape(10, 2)
+    keys = example_keys(X)
+    keys[6:] |= HELD_OUT
+    record = Membership(10, 4, hash_keys(keys), keys, rounded_keys(X))
+    write_membership(tmp_path, replace(record, rounded=None))  # as older versions did
+    write_membership(tmp_path, record)
+    stored = read_membership(tmp_path)
+    for values in (X, X.astype(np.float64), X.astype(np.float32)):
+        np.testing.assert_array_equal(trained_on(stored, values), np.arange(10) < 6)
+    assert not trained_on(stored, X + 1).any()  # other integers stay others
+    single = example_keys(X.astype(np.float32))
+    single[6:] |= HELD_OUT
+    np.testing.assert_array_equal(trained_on(Membership(10, 4, hash_keys(single), single), X), np.arange(10) < 6)
+
+
 def test_a_test_part_excludes_training_examples_in_another_precision() -> None:
     whole = np.round(ROWS[:40])  # the same in both precisions, so that the run's data are found again
     part = split(Dataset("x.npz", np.concatenate([whole, ROWS[40:80]]), ROWS[80:]), "error")

@@ -147,7 +147,7 @@ def test_tensors_without_real_numbers_are_refused(name: str) -> None:
 
 def test_tensors_inside_torch_transforms_are_refused() -> None:
     ae = fit(Autoencoder)
-    with pytest.raises(DataError, match="none whose numbers can be read"):
+    with pytest.raises(DataError, match="whose values cannot be read"):
         torch.func.vmap(lambda x: torch.from_numpy(ae.encode(x)))(torch.ones(2, 3, 4))
 
 

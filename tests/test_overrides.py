@@ -23,7 +23,7 @@ from isthmus.assignments import arguments
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.corruptions import GaussianNoise
 from isthmus.errors import RecordError
-from isthmus.estimators.overrides import overridden
+from isthmus.estimators.overrides import changed, overridden
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
 from isthmus.records import Record
@@ -130,6 +130,13 @@ def test_the_given_estimator_is_left_alone() -> None:
 def test_invalid_fields_raise_one_sentence(assignment: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         overridden(Autoencoder(Gaussian(4), optimizer=Adam()), [assignment])
+
+
+@pytest.mark.parametrize("slot", ["bottleneck", "likelihood"])
+def test_an_integer_of_thousands_of_digits_raises_one_sentence(slot: str) -> None:
+    with pytest.raises(RecordError, match=f"no {slot} 'an integer with thousands of digits'"):
+        changed(Autoencoder(), {slot: 10**5000})
+    assert changed(Autoencoder(), {"bottleneck": "007"}).bottleneck == Identity(7)
 
 
 def test_a_learned_or_a_fixed_scale_can_be_typed() -> None:

@@ -174,7 +174,7 @@ def test_boolean_labels_are_restored(ae: Autoencoder, tmp_path: Path) -> None:
     ids=repr,
 )
 def test_labels_that_cannot_be_saved_are_refused_before_writing(value: Any) -> None:
-    with pytest.raises(NotPossibleError, match="cannot be written into a model file: learn numbers, text"):
+    with pytest.raises(NotPossibleError, match="cannot be written to a model file: use numbers, text"):
         to_lines(objects(value, 1))
 
 

@@ -169,10 +169,12 @@ def words_of(source: DataSource) -> list[str]:
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """Height and width from text such as 64x48."""
     from isthmus.errors import RecordError
+    from isthmus.text import quoted
 
     if text is None:
         return None
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise RecordError(f"invalid --resize {text!r}: expected height x width in pixels, such as 64x64")
+    # Python converts at most 4,300 digits
+    if not all(side.isdecimal() and len(side) < 10 and int(side) for side in (height, width)):
+        raise RecordError(f"invalid --resize {quoted(text)}: expected height x width in pixels, such as 64x64")
     return int(height), int(width)

@@ -95,13 +95,13 @@ def _say_accuracies(found: FinetuneResult, path: Path, save: Path | None) -> Non
 
 def _predict(run: Path, classifier: AutoencoderClassifier, source: DataSource, path: Path, as_json: bool) -> None:
     """Writes the labels that a loaded classifier predicts."""
-    from isthmus.data.labels import plain
+    from isthmus.data.labels import json_labels
     from isthmus.experiments import classification, run_data
 
     dataset = run_data.load_examples(run, source, classifier.autoencoder_, parts="train")[1]
     say_notes(dataset.notes, as_json)
     classification.write(path, classifier, dataset.train, keys=dataset.keys())
     if as_json:
-        say_json({"classes": plain(classifier.classes_), "examples": len(dataset.train)})
+        say_json({"classes": json_labels(classifier.classes_), "examples": len(dataset.train)})
     else:
         say(f"written: {path}, the labels of {counted(len(dataset.train), 'example')}")

@@ -1,6 +1,6 @@
-"""The array within whatever a user passes as examples, and the names of its columns; what holds no examples gets a sentence.
+"""Extraction of the array and the column names from arrays, tensors, frames and lists. Other objects raise an error that helps.
 
-Libraries that it cannot come from are not imported.
+No library is imported that the object does not come from.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from isthmus.data.labels import is_a
 from isthmus.data.non_numeric import non_numeric_error
 from isthmus.errors import DataError, IsthmusWarning
 
-__all__ = ["Unwrapped", "column_names", "nameable", "named_once", "unwrapped"]
+__all__ = ["Unwrapped", "check_unique_names", "column_names", "sklearn_frame", "unwrapped"]
 
 Array = npt.NDArray[Any]
 
 _LISTED = 10  # names in a message
-_FEW = 10  # arrays in a list that may be parts of the examples; of more each is one example
-_CALLER = 7  # frames from here to who called fit
+_FEW = 10  # a list of fewer arrays may hold parts of the examples; in a longer list each array is one example
+_CALLER = 7  # stack frames from a warning to the caller of fit
 _LOAD = "isthmus.data.load(X, drop={names}).train"
 _ARROW = ("Table", "RecordBatch")
 
 
 class Unwrapped(NamedTuple):
-    """What was within: the values, the names of the columns if they have any, and how the frame is written without some."""
+    """The values, the column names if there are any, and the code that leaves columns out of the frame."""
 
     values: Array
     columns: tuple[str, ...] | None = None
@@ -37,14 +37,14 @@ class Unwrapped(NamedTuple):
 
 
 def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
-    """The array within X.
+    """Extracts the array from X.
 
     Args:
         X: an array, a tensor, a frame, or nested lists.
-        shape: of an example, where it is known: two arrays of it are two examples, else they may be anything.
+        shape: the shape of an example if it is known. A pair of arrays of this shape is two examples; otherwise it is ambiguous.
 
     Raises:
-        DataError: X is sparse or something else, or holds arrays of different shapes.
+        DataError: X is sparse, holds arrays of different shapes, or is no array, tensor, frame or list.
     """
     if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
         raise DataError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
@@ -53,29 +53,29 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
     if is_a(X, "polars", "LazyFrame"):
         raise DataError("X is a lazy polars frame: call X.collect() first")
     if (columns := column_names(X)) is not None:
-        named_once(columns)
+        check_unique_names(columns)
         return _from_frame(X, columns)
     if isinstance(X, list | tuple) and X and all(isinstance(each, np.ma.MaskedArray) for each in X):
-        _refuse_several(X, shape)
-        X = np.ma.stack(X) if len({each.shape for each in X}) == 1 else X  # NumPy would forget the masks
+        _reject_several(X, shape)
+        X = np.ma.stack(X) if len({each.shape for each in X}) == 1 else X  # np.asarray would drop the masks
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         return Unwrapped(np.ma.filled(X.astype(np.float64), np.nan))
     if isinstance(X, np.memmap):
         return Unwrapped(X)
     if not isinstance(X, np.ndarray):
-        _refuse_no_examples(X, shape)
+        _reject_other_objects(X, shape)
     try:
         return Unwrapped(np.asarray(X))
     except (ValueError, TypeError) as error:
         if not isinstance(X, list | tuple):
-            raise DataError(f"X is a {_name(X)} that gives no array ({error}): pass one of numbers") from error
+            raise DataError(f"X is a {_name(X)} that gives no array ({error}): pass a numeric array") from error
         pairs = all(isinstance(each, list | tuple) and len(each) == 2 for each in X)
         how = "pass the examples alone, without labels, and give each" if pairs else "give every example"
         raise DataError(f"X is a {_name(X)} of examples of different shapes: {how} the same shape") from error
 
 
 def column_names(X: Any) -> tuple[str, ...] | None:
-    """The names of a frame's columns as text, numbers too, so that another order of them is noticed; None where X is no frame."""
+    """The column names of a frame as text; None if X is not a frame. Names that are numbers become text, to detect a new order."""
     if is_a(X, "pandas", "DataFrame"):
         return tuple(
             "/".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in X.columns.to_flat_index()
@@ -85,22 +85,20 @@ def column_names(X: Any) -> tuple[str, ...] | None:
     return tuple(X.schema.names) if is_a(X, "pyarrow", *_ARROW) else None
 
 
-def named_once(columns: tuple[str, ...]) -> None:
-    """`DataError` where a name comes twice."""
+def check_unique_names(columns: tuple[str, ...]) -> None:
+    """Raises `DataError` if a name occurs twice."""
     seen = set[str]()
     for name in columns:
         if name in seen:
-            raise DataError(
-                f"X has two columns with the name {name!r}: give each a name of its own, or drop one of them"
-            )
+            raise DataError(f"X has two columns with the name {name!r}: rename or drop one of them")
         seen.add(name)
 
 
-def nameable(X: Any, columns: tuple[str, ...]) -> Any:
-    """A frame of the names of X as scikit-learn compares them, which takes text alone."""
+def sklearn_frame(X: Any, columns: tuple[str, ...]) -> Any:
+    """A frame with the column names as text, for scikit-learn's check of feature names; other objects are returned unchanged."""
     if is_a(X, "pandas", "DataFrame"):
         return X.iloc[:0].set_axis(list(columns), axis=1)
-    if is_a(X, "pyarrow", "RecordBatch"):  # which scikit-learn takes for no frame
+    if is_a(X, "pyarrow", "RecordBatch"):  # scikit-learn does not recognize it as a frame
         import pyarrow
 
         return pyarrow.Table.from_batches([X.slice(0, 0)])
@@ -109,13 +107,13 @@ def nameable(X: Any, columns: tuple[str, ...]) -> Any:
 
 def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
     if is_a(X, "pandas", "DataFrame"):
-        values = _plain(X).to_numpy()
+        values = _dense(X).to_numpy()
         if values.dtype == object and all(dtype.kind in "biuf" for dtype in X.dtypes):
             values = X.to_numpy(dtype=np.float64, na_value=np.nan)
-        plain = all(isinstance(name, str) for name in X.columns)
-        return Unwrapped(values, columns, f"X.drop(columns={{names}}) or {_LOAD}" if plain else _LOAD)
+        text_names = all(isinstance(name, str) for name in X.columns)
+        return Unwrapped(values, columns, f"X.drop(columns={{names}}) or {_LOAD}" if text_names else _LOAD)
     if is_a(X, "polars", "DataFrame"):
-        for number, column in enumerate(X):  # which NumPy would have as numbers
+        for number, column in enumerate(X):  # to_numpy would convert dates to numbers
             if column.dtype.is_temporal() and column.null_count() < len(column):
                 row = int(column.is_not_null().arg_max())
                 raise non_numeric_error(
@@ -125,10 +123,10 @@ def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
     import pyarrow
 
     for number, column in enumerate(X.columns):
-        if pyarrow.types.is_nested(column.type):  # each number in it would become a column
+        if pyarrow.types.is_nested(column.type):  # each element would become a column
             raise DataError(
-                f"X holds a {column.type} in each row of column {number} ({columns[number]!r}): make columns of its numbers, or leave it "
-                f"out, X.drop_columns([{columns[number]!r}]) or {_LOAD.format(names=[columns[number]])}"
+                f"X holds a {column.type} in each row of column {number} ({columns[number]!r}): expand it into numeric columns, or "
+                f"leave it out, X.drop_columns([{columns[number]!r}]) or {_LOAD.format(names=[columns[number]])}"
             )
     parts = [np.asarray(column.to_numpy(**_COPY if is_a(column, "pyarrow", "Array") else {})) for column in X.columns]
     if any(part.dtype.kind not in "biuf" for part in parts):
@@ -141,17 +139,17 @@ def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
 _COPY = {"zero_copy_only": False}
 
 
-def _plain(frame: Any) -> Any:
-    """A pandas frame without categories, of which a missing one would become a number, and without sparse columns."""
-    odd = [str(dtype).startswith("Sparse[") or dtype == "category" for dtype in frame.dtypes]
-    if not any(odd):
+def _dense(frame: Any) -> Any:
+    """A pandas frame with categories as objects, so that missing ones are not encoded, and sparse columns as dense ones."""
+    converted = [str(dtype).startswith("Sparse[") or dtype == "category" for dtype in frame.dtypes]
+    if not any(converted):
         return frame
     import pandas
 
     return pandas.concat(
         [
             column.astype(object if column.dtype == "category" else column.dtype.subtype) if each else column
-            for each, (_, column) in zip(odd, frame.items(), strict=True)
+            for each, (_, column) in zip(converted, frame.items(), strict=True)
         ],
         axis=1,
     )
@@ -165,16 +163,12 @@ def _from_torch(tensor: Any) -> Array:
             tensor = tensor.float()
         return np.asarray(tensor.numpy(force=True))
     except (RuntimeError, TypeError) as error:  # on "meta", quantized, nested, or within a transform of torch.func
-        kind = (
-            "on 'meta', where there are no numbers"
-            if tensor.device.type == "meta"
-            else "none whose numbers can be read"
-        )
-        raise DataError(f"X is a tensor {kind}: pass an ordinary one, such as torch.tensor([[0.5, 1.0]])") from error
+        kind = "on 'meta', which has no values" if tensor.device.type == "meta" else "whose values cannot be read"
+        raise DataError(f"X is a tensor {kind}: pass a dense tensor, such as torch.tensor([[0.5, 1.0]])") from error
 
 
-def _refuse_no_examples(X: Any, shape: tuple[int, ...] | None) -> None:
-    """An error where X is no array and would become one of something else."""
+def _reject_other_objects(X: Any, shape: tuple[int, ...] | None) -> None:
+    """Raises an error for objects of which np.asarray would make an array of something other than examples."""
     name = f"X is a {_name(X)}"
     if is_a(X, "torch.utils.data", "Dataset", "DataLoader"):
         if is_a(X, "torch.utils.data", "TensorDataset"):
@@ -184,7 +178,7 @@ def _refuse_no_examples(X: Any, shape: tuple[int, ...] | None) -> None:
             how = f"torch.{join}([x for x, label in X]) if it has labels, torch.{join}(list(X)) if it has none"
         raise DataError(f"{name}: pass its examples as one tensor, {how}")
     if isinstance(X, str | os.PathLike):
-        raise DataError(f"{name}, and no examples: read a file with isthmus.data.read(X).train")
+        raise DataError(f"{name}, not examples: read a file with isthmus.data.read(X).train")
     if isinstance(X, Mapping):
         names = ", ".join(repr(str(key)) for key in list(X)[:_LISTED]) + (", ..." if len(X) > _LISTED else "")
         raise DataError(f"{name} that holds {names or 'nothing'}: pass the array of the examples alone, X[name]")
@@ -193,24 +187,24 @@ def _refuse_no_examples(X: Any, shape: tuple[int, ...] | None) -> None:
     ):
         raise DataError(f"{name}, which has no order or no length: pass an array or a list of examples")
     if isinstance(X, list | tuple) and X:
-        _refuse_several(X, shape)
+        _reject_several(X, shape)
 
 
-def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
-    """An error where a list holds several sets of examples, or examples and their labels."""
+def _reject_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
+    """Raises an error if a list holds several sets of examples, or examples and their labels. Warns if it may do so."""
     if any(column_names(each) is not None for each in X):
         raise DataError(f"X is a {_name(X)} that holds data frames: pass one frame, of the examples alone")
     arrays = [hasattr(each, "shape") and hasattr(each, "dtype") for each in X[:_FEW]]
-    if (len(X) > 2 or shape is not None) and all(map(_a_column, X)):
-        _doubt_columns(X)
+    if (len(X) > 2 or shape is not None) and all(map(_is_column, X)):
+        _warn_of_columns(X)
         return
     if len(X) != 2 or not any(arrays):
         if len(X) > 2 and shape is None and all(arrays):
-            _doubt_few(X)
+            _warn_of_parts(X)
         return
     try:
         first, second = (tuple(each.shape) if hasattr(each, "shape") else np.shape(each) for each in X)
-    except ValueError:  # a list of different lengths, which has no shape
+    except ValueError:  # a nested list of different lengths has no shape
         return
     if first == second and first == shape:
         return  # two examples
@@ -218,9 +212,9 @@ def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
     if first == second and len(first) == 1 and first[0] > 2 and shape is None:
         either = "np.stack(X) if each is one example, np.column_stack(X) if each is one column of all"
         if isinstance(X, tuple) and all(arrays):
-            raise DataError(f"{what}: pass {either}; labels are no examples")
+            raise DataError(f"{what}: pass {either}; labels are not examples")
         if all(arrays):
-            warnings.warn(f"{what}: each is taken for one example; pass {either}", IsthmusWarning, stacklevel=_CALLER)
+            warnings.warn(f"{what}: each is used as one example; pass {either}", IsthmusWarning, stacklevel=_CALLER)
         return
     if first == second and len(first) < 2:
         return
@@ -228,46 +222,46 @@ def _refuse_several(X: Sequence[Any], shape: tuple[int, ...] | None) -> None:
         raise DataError(
             f"{what}: pass the examples alone, X[0]; or np.stack(X) if each is one example, np.concatenate(X) if both hold some"
         )
-    raise DataError(f"{what}: pass the examples alone, X[0]; labels, or a second part, are no examples")
+    raise DataError(f"{what}: pass the examples alone, X[0], without labels or a second part")
 
 
-def _doubt_few(X: Sequence[Any]) -> None:
-    """A warning where a few arrays of many rows each, which may be parts of the examples, are taken for one example each."""
+def _warn_of_parts(X: Sequence[Any]) -> None:
+    """Warns if each of a few arrays with many rows is used as one example, but may be a part of the examples."""
     shapes = {tuple(each.shape) for each in X[:_FEW]}
     first = next(iter(shapes))
-    if len(shapes) > 1 or len(X) >= _FEW or not first or len(X) >= first[0] or _pictured(X[0]):
+    if len(shapes) > 1 or len(X) >= _FEW or not first or len(X) >= first[0] or _is_image(X[0]):
         return
     if len(first) == 1:
-        _doubt_columns(X)
+        _warn_of_columns(X)
         return
     warnings.warn(
-        f"X is a {_name(X)} of {len(X)} arrays of shape {first}: each is taken for one example; pass np.stack(X) if that is right, "
+        f"X is a {_name(X)} of {len(X)} arrays of shape {first}: each is used as one example; pass np.stack(X) if that is right, "
         "np.concatenate(X) if each holds some",
         IsthmusWarning,
         stacklevel=_CALLER,
     )
 
 
-def _a_column(values: Any) -> bool:
-    """Whether it is a series of pandas or polars that may be a column; a row of a frame has the names of the columns as its index."""
+def _is_column(values: Any) -> bool:
+    """Whether a series of pandas or polars may be a column. The index of a row has the column names, which are text."""
     if is_a(values, "polars", "Series"):
         return True
     return is_a(values, "pandas", "Series") and values.index.dtype.kind not in "OUST"
 
 
-def _doubt_columns(X: Sequence[Any]) -> None:
-    """A warning where each of a few arrays (k,), which may be columns of all examples, is taken for one example."""
+def _warn_of_columns(X: Sequence[Any]) -> None:
+    """Warns if each of a few arrays (k,) is used as one example, but may be a column of all examples."""
     shapes = {tuple(each.shape) for each in X}
     first = next(iter(shapes))
     either = "np.stack(X) if each is one example, np.column_stack(X) if each is one column of all"
     if len(shapes) > 1 or len(first) != 1 or len(X) >= first[0]:
         return
     what = f"X is a {_name(X)} of {len(X)} arrays of shape {first}"
-    warnings.warn(f"{what}: each is taken for one example; pass {either}", IsthmusWarning, stacklevel=_CALLER)
+    warnings.warn(f"{what}: each is used as one example; pass {either}", IsthmusWarning, stacklevel=_CALLER)
 
 
-def _pictured(values: Any) -> bool:
-    """Whether an array is a picture by its form: bytes (h, w), or up to four channels last."""
+def _is_image(values: Any) -> bool:
+    """Whether an array has the form of an image: uint8 (h, w), or (h, w, channels) with at most 4 channels."""
     bytes_ = str(values.dtype).removeprefix("torch.") == "uint8"
     return bytes_ and (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] <= 4))
 

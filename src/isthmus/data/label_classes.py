@@ -1,4 +1,4 @@
-"""The classes of labels as lines of text and back, each in its type: what a model file keeps of them."""
+"""Conversion of classes to lines of text and back, which keeps their types. Model files store these lines."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ import numpy.typing as npt
 from isthmus.errors import NotPossibleError
 from isthmus.text import printable
 
-__all__ = ["from_lines", "spelled_alike", "to_lines"]
+__all__ = ["from_lines", "similar_names_note", "to_lines"]
 
-# of Python, and what makes one of text
-_WRITTEN: dict[str, Callable[[str], Any]] = {
+# the types of Python that are written as text, and their parsers
+_PARSERS: dict[str, Callable[[str], Any]] = {
     "bytes": lambda text: text.encode("latin-1"),
     "Decimal": Decimal,
     "date": datetime.date.fromisoformat,
     "datetime": datetime.datetime.fromisoformat,
 }
 _PYTHON = (bytes, Decimal, datetime.date, datetime.datetime)
-_NAMED = 5  # groups of classes in a sentence
+_LISTED = 5  # groups of classes in a note
 
 Array = npt.NDArray[Any]
-# in JSON, by the kind in NumPy
+# the type of the JSON value for each kind of NumPy dtype
 _TYPES = {"b": bool, "i": int, "u": int, "f": float, "U": str, "S": str, "M": int, "m": int}
 _NAMES = re.compile(
     r"bool|u?int(8|16|32|64)|float(16|32|64)|str|bytes|(datetime|timedelta)64\[[0-9]{0,4}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]"
@@ -38,103 +38,108 @@ _NAMES = re.compile(
 
 
 def to_lines(classes: Array) -> str:
-    """A line for the type of an array, and a line of JSON for each of its labels.
+    """The dtype of an array, and each of its labels, as a line of JSON.
 
     Raises:
-        NotPossibleError: a label is neither number, text, truth value nor date.
+        NotPossibleError: a label is not a number, text, boolean or date.
     """
     if classes.dtype != object:
-        kind, held = _name(classes.dtype), [_bare(value) for value in classes]
+        kind, values = _name(classes.dtype), [_json_value(value) for value in classes]
     else:
-        kind, held = "object", [_of_object(value) for value in classes]
-    return "\n".join(json.dumps(each) for each in (kind, *held))
+        kind, values = "object", [_json_object(value) for value in classes]
+    return "\n".join(json.dumps(each) for each in (kind, *values))
 
 
-def spelled_alike(labels: Array | None) -> str:
-    """A sentence on classes whose names differ by blanks, or by capital and small letters, alone; "" where there are none."""
+def similar_names_note(labels: Array | None) -> str:
+    """A note on classes whose names differ only by blanks or case; "" if there are none."""
     kinds = Counter(label for label in labels.tolist() if isinstance(label, str)) if labels is not None else {}
     groups: dict[str, list[str]] = {}
     for name in kinds:
         groups.setdefault(" ".join(name.split()).casefold(), []).append(name)
-    alike = [group for group in groups.values() if len(group) > 1]
-    if not alike:
+    similar = [group for group in groups.values() if len(group) > 1]
+    if not similar:
         return ""
-    shown = [" and ".join(f"{printable(name, 40)!r} ({kinds[name]:,})" for name in group) for group in alike[:_NAMED]]
-    more = f", and {len(alike) - _NAMED:,} more" if len(alike) > _NAMED else ""
-    return f"classes of labels that differ by blanks or capital letters alone are classes of their own: {'; '.join(shown)}{more}"
+    listed = [
+        " and ".join(f"{printable(name, 40)!r} ({kinds[name]:,})" for name in group) for group in similar[:_LISTED]
+    ]
+    more = f", and {len(similar) - _LISTED:,} more" if len(similar) > _LISTED else ""
+    return f"labels that differ only by blanks or capital letters are different classes: {'; '.join(listed)}{more}"
 
 
 def from_lines(text: str) -> Array:
-    """The array again; ValueError or the like where the text says none."""
+    """The array of classes from `to_lines`. Invalid text raises ValueError, TypeError or another error of the parser."""
     first, *lines = text.split("\n")
     name, values = json.loads(first), [json.loads(line) for line in lines]
     if name != "object":
         return _typed(name, values)
     classes = np.empty(len(values), object)
-    for place, (kind, value) in enumerate(values):
-        if kind in _WRITTEN:
-            classes[place] = _read(kind, value)
+    for index, (kind, value) in enumerate(values):
+        if kind in _PARSERS:
+            classes[index] = _parsed(kind, value)
             continue
-        found = _typed({"str_": "str", "bool_": "bool", "bytes_": "bytes"}.get(kind, kind), [value])
-        classes[place] = value if kind in {"str", "bool", "int", "float"} else found.dtype.type(found[0])
+        typed = _typed({"str_": "str", "bool_": "bool", "bytes_": "bytes"}.get(kind, kind), [value])
+        classes[index] = value if kind in {"str", "bool", "int", "float"} else typed.dtype.type(typed[0])
     return classes
 
 
-def _of_object(value: Any) -> list[Any]:
-    """A label among those of several kinds: the name of its type, and what it is."""
-    if type(value) in {str, bool, int} or (type(value) is float and math.isfinite(value)):  # whole numbers of any size
+def _json_object(value: Any) -> list[Any]:
+    """The name of the type and the JSON value of a label in an array of objects."""
+    if type(value) in {str, bool, int} or (type(value) is float and math.isfinite(value)):  # integers of any size
         return [type(value).__name__, value]
     kind = type(value).__name__
     if type(value) in _PYTHON and getattr(value, "tzinfo", None) is None and value == value:
         return [kind, _text(value)]
     if isinstance(value, np.generic) and (value.dtype.kind != "f" or np.isfinite(value)):
         name = _name(value.dtype)
-        return [f"{name}_" if name in {"bool", "str", "bytes"} else name, _bare(value)]  # without it they are Python's
-    raise _refused(type(value).__name__)
+        return [
+            f"{name}_" if name in {"bool", "str", "bytes"} else name,
+            _json_value(value),
+        ]  # without "_": Python's type
+    raise _unsupported(type(value).__name__)
 
 
 def _text(value: Any) -> str:
-    """A label of Python's that is written as text."""
+    """The text of a label with a type of `_PARSERS`."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return str(value) if isinstance(value, Decimal) else str(value.isoformat())
 
 
-def _read(kind: str, text: Any) -> Any:
-    """The label again; ValueError where the text is of none, or of one that is written in another way."""
+def _parsed(kind: str, text: Any) -> Any:
+    """The label of a text; ValueError if the text is not the one that `_text` writes."""
     try:
-        value = _WRITTEN[kind](text)
+        value = _PARSERS[kind](text)
     except InvalidOperation as error:
-        raise ValueError(f"its classes hold {text[:60]!r}, which is no {kind}") from error
+        raise ValueError(f"its classes hold {text[:60]!r}, which is not of type {kind}") from error
     if _text(value) != text:
-        raise ValueError(f"its classes hold {text[:60]!r}, which is no {kind}")
+        raise ValueError(f"its classes hold {text[:60]!r}, which is not of type {kind}")
     return value
 
 
-def _bare(value: Any) -> Any:
-    """A label of NumPy as JSON has it."""
+def _json_value(value: Any) -> Any:
+    """The JSON value of a NumPy label."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return int(value.view(np.int64)) if value.dtype.kind in "mM" else value.item()
 
 
 def _name(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype in a file; it does not depend on the length of text."""
     name = {"U": "str", "S": "bytes"}.get(dtype.kind, dtype.name)
     if not _NAMES.fullmatch(name):
-        raise _refused(dtype.name)
+        raise _unsupported(dtype.name)
     return name
 
 
-def _refused(name: str) -> NotPossibleError:
+def _unsupported(name: str) -> NotPossibleError:
     return NotPossibleError(
-        f"labels of the type {printable(name)} cannot be written into a model file: learn numbers, text, truth values or dates, "
-        "these without a time zone"
+        f"labels of type {printable(name)} cannot be written to a model file: use numbers, text, booleans, or dates without a time zone"
     )
 
 
 def _typed(name: Any, values: list[Any]) -> Array:
-    """Values of JSON in a type, each of which has to be one of it."""
-    if name in {"int", "float"}:  # Python's
+    """JSON values as an array of a dtype; ValueError if a value has another type."""
+    if name in {"int", "float"}:  # types of Python
         wanted, dtype = {"int": int, "float": float}[name], np.dtype(object)
     elif isinstance(name, str) and _NAMES.fullmatch(name):
         dtype = np.dtype(name)
@@ -143,7 +148,7 @@ def _typed(name: Any, values: list[Any]) -> Array:
         raise ValueError("its classes are of an unknown type")
     wrong = next((v for v in values if type(v) is not wanted or (type(v) is float and not math.isfinite(v))), None)
     if wrong is not None:
-        raise ValueError(f"its classes hold {str(wrong)[:60]!r}, which is no {name}")
+        raise ValueError(f"its classes hold {str(wrong)[:60]!r}, which is not of type {name}")
     if dtype.kind == "S":
         return np.array([value.encode("latin-1") for value in values])
     return np.array(values, np.int64).view(dtype) if dtype.kind in "mM" else np.array(values, dtype)

@@ -1,4 +1,4 @@
-"""Labels and ids as columns of files hold them: cells of text, and typed values."""
+"""Labels and IDs from the columns of files: cells of text, and typed values."""
 
 from __future__ import annotations
 
@@ -16,42 +16,41 @@ __all__ = ["ids_from_values", "labels_from_cells", "labels_from_column", "labels
 
 Array = npt.NDArray[Any]
 
-_LISTED = 5  # marks in a note
+_LISTED = 5  # words in a note
 
 
 def ids_from_values(values: Sequence[Any]) -> Array:
-    """What names rows, (n,), as text; "" where it is missing."""
-    objects = as_objects(values)
-    return np.asarray(["" if none else str(each) for each, none in zip(values, missing_labels(objects), strict=True)])
+    """The IDs of rows as text, (n,); "" for a missing ID."""
+    missing = missing_labels(as_objects(values))
+    return np.asarray(["" if gone else str(each) for each, gone in zip(values, missing, strict=True)])
 
 
 def labels_from_cells(cells: Sequence[str | None], marks: Iterable[str]) -> tuple[Array, tuple[str, ...]]:
-    """The labels of a column of text cells, (n,), with None where there is none, and what a user should hear of them.
+    """The labels of a column of text cells, (n,), and notes for the user.
 
-    An empty cell is no label. Where all others are numbers, marks for missing values are none either; beside text they are text.
-    Numbers become whole or floating-point ones where writing them gives the same cells again; else the cells stay text: 02134, 1e2.
+    An empty cell is a missing label: None. If all other cells are numbers, the marks are missing labels too; in a column with text they
+    are text. Cells become integers or floats if these convert back to the same text. Otherwise they stay text, such as 02134 or 1e2.
 
     Args:
-        cells: as they stand in the file.
-        marks: lower-case words for a missing value, such as "na".
+        cells: the cells as in the file.
+        marks: the words for a missing value, in lower case, such as "na".
     """
     marks = {*marks, "nan"}
-    there = [cell for cell in cells if cell is not None and cell.strip()]
-    marked = {cell for cell in set(there) if cell.strip().lower() in marks}
-    words = set(there) - marked
-    numbers = all(is_finite_number(word) for word in words)
-    none = marked if numbers else set[str]()
-    kept = words if numbers else words | marked
-    notes = _notes(
-        there, set() if numbers else marked, sum(map(there.count, none)) + len(cells) - len(there), len(cells)
-    )
-    convert = _conversion(kept) if numbers and words else str
-    labels = [None if cell is None or not cell.strip() or cell in none else convert(cell) for cell in cells]
-    return labels_from_values(labels), notes + _twice(kept if convert is str and numbers else set())
+    filled = [cell for cell in cells if cell is not None and cell.strip()]
+    marked = {cell for cell in set(filled) if cell.strip().lower() in marks}
+    words = set(filled) - marked
+    numeric = all(is_finite_number(word) for word in words)
+    missing = marked if numeric else set[str]()
+    labels = words if numeric else words | marked
+    n_missing = sum(map(filled.count, missing)) + len(cells) - len(filled)
+    notes = _notes(filled, set() if numeric else marked, n_missing, len(cells))
+    convert = _conversion(labels) if numeric and words else str
+    values = [None if cell is None or not cell.strip() or cell in missing else convert(cell) for cell in cells]
+    return labels_from_values(values), notes + _spelling_note(labels if convert is str and numeric else set())
 
 
 def labels_from_values(values: Sequence[Any]) -> Array:
-    """Labels (n,) in the type that holds them as they are; objects, None among them, where there is none."""
+    """Labels (n,) in the dtype that represents them exactly; objects with None if a label is missing."""
     objects = as_objects(values)
     missing = missing_labels(objects)
     if missing.any():
@@ -62,46 +61,48 @@ def labels_from_values(values: Sequence[Any]) -> Array:
 
 
 def labels_from_column(values: Sequence[Any]) -> tuple[Array, tuple[str, ...]]:
-    """The labels of a column of typed values, (n,), and what a user should hear of them."""
+    """The labels of a column of typed values, (n,), and notes for the user."""
     labels = labels_from_values(values)
     return labels, _notes((), set(), unlabeled(labels), len(values))
 
 
 def _conversion(words: set[str]) -> Any:
-    """What makes numbers of cells that can be written again as they were: int, float; or str, which leaves them as they are."""
+    """The type whose values convert back to the same text: int or float; otherwise str."""
     for kind in (int, float):
-        if all(_same(kind, word) for word in words):
+        if all(_converts_back(kind, word) for word in words):
             return kind
     return str
 
 
-def _same(kind: Any, word: str) -> bool:
+def _converts_back(kind: Any, word: str) -> bool:
+    """Whether a value of a type converts back to the text."""
     try:
         return str(kind(word)) == word.strip()
     except (ValueError, OverflowError):
         return False
 
 
-def _notes(there: Sequence[str], text: set[str], without: int, count: int) -> tuple[str, ...]:
+def _notes(filled: Sequence[str], text: set[str], n_missing: int, count: int) -> tuple[str, ...]:
+    """Notes on marks that are used as text, and on missing labels."""
     notes = []
     if text:
-        counts = Counter(cell for cell in there if cell in text)
-        said = ", ".join(f"{printable(word, 40)} ({n:,} rows)" for word, n in counts.most_common(_LISTED))
+        counts = Counter(cell for cell in filled if cell in text)
+        listed = ", ".join(f"{printable(word, 40)} ({n:,} rows)" for word, n in counts.most_common(_LISTED))
         notes.append(
-            f"beside text, these labels are taken for text: {said}; leave the cell empty where there is no label"
+            f"the column has text, so these labels are text too: {listed}; leave the cell of a missing label empty"
         )
-    if without:
-        notes.append(f"{without:,} of {count:,} rows {'has' if without == 1 else 'have'} no label")
+    if n_missing:
+        notes.append(f"{n_missing:,} of {count:,} rows {'has' if n_missing == 1 else 'have'} no label")
     return tuple(notes)
 
 
-def _twice(words: set[str]) -> tuple[str, ...]:
-    """A note where one number is written in several ways, which then are several labels."""
-    seen: dict[float, str] = {}
+def _spelling_note(words: set[str]) -> tuple[str, ...]:
+    """A note if a number is written in several ways, which are several labels."""
+    spellings: dict[float, str] = {}
     for word in sorted(words):
-        other = seen.setdefault(float(word), word)
+        other = spellings.setdefault(float(word), word)
         if other != word:
             return (
-                f"the labels {printable(other)} and {printable(word)} are one number, written in two ways: two classes",
+                f"the labels {printable(other)} and {printable(word)} are the same number, written in two ways: two classes",
             )
     return ()

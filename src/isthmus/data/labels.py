@@ -1,4 +1,4 @@
-"""Labels of examples, in the type in which they came. An example without a label has none; that is never a class."""
+"""Labels of examples, in their original dtype. A missing label is not a class."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = [
     "class_labels",
     "is_a",
     "is_finite_number",
+    "json_labels",
     "missing_labels",
     "narrow",
     "numbered",
-    "plain",
     "unlabeled",
 ]
 
@@ -38,8 +38,8 @@ class ClassLabels:
     """The labels of n examples.
 
     Attributes:
-        classes: (k,) the different labels, sorted, in the type in which they came.
-        numbers: (n,) which of them an example has; -1 where it has no label.
+        classes: (k,) the distinct labels, sorted, in their original dtype.
+        numbers: (n,) the class index of each example; -1 for a missing label.
     """
 
     classes: Array
@@ -49,7 +49,7 @@ class ClassLabels:
         return len(self.numbers)
 
     def __getitem__(self, rows: Any) -> ClassLabels:
-        """The labels of some examples; classes keep their numbers."""
+        """The labels of a subset of the examples. The class indices do not change."""
         return ClassLabels(self.classes, self.numbers[rows])
 
     @property
@@ -59,24 +59,24 @@ class ClassLabels:
 
     @property
     def n_unlabeled(self) -> int:
-        """How many examples have none."""
+        """The number of examples without a label."""
         return int((self.numbers < 0).sum())
 
-    def known(self) -> Array:
-        """The labels of those examples that have one, in their order."""
+    def labeled_values(self) -> Array:
+        """The labels of the labeled examples, in order."""
         known: Array = self.classes[self.numbers[self.labeled]]
         return known
 
-    def known_numbers(self) -> NDArray[np.int64]:
-        """Their numbers."""
+    def labeled_numbers(self) -> NDArray[np.int64]:
+        """The class indices of the labeled examples, in order."""
         return self.numbers[self.labeled]
 
-    def one(self, row: int) -> Any:
+    def label_of(self, row: int) -> Any:
         """The label of one example, or None."""
         return None if self.numbers[row] < 0 else self.classes[self.numbers[row]]
 
-    def measured(self) -> NDArray[np.float64] | None:
-        """The classes as numbers, where each of them is a finite one or the text of one."""
+    def numeric_classes(self) -> NDArray[np.float64] | None:
+        """The classes as finite numbers, (k,); None if a class is neither a finite number nor the text of one."""
         if self.classes.dtype.kind in "biuf":
             return self.classes.astype(np.float64)
         if all(isinstance(value, str) and is_finite_number(value) for value in self.classes.tolist()):
@@ -85,76 +85,78 @@ class ClassLabels:
 
 
 def is_a(value: Any, module: str, *classes: str) -> bool:
-    """Whether a value is of a class of a library, which has been imported if it is."""
+    """Whether a value is an instance of a class of a library. A library that is not imported cannot have made it."""
     library = sys.modules.get(module)
     return library is not None and any(isinstance(value, getattr(library, name, ())) for name in classes)
 
 
 def class_labels(y: Any, count: int, name: str = "y") -> ClassLabels:
-    """What a user gives as labels of so many examples, of any library and type.
+    """Validates labels of any library and type.
 
-    None, NaN, NaT, pandas.NA, a masked entry and empty text mean: no label.
+    None, NaN, NaT, pandas.NA, a masked entry and empty text are missing labels.
+
+    Args:
+        y: the labels (n,) or (n, 1).
+        count: the number of examples.
+        name: the name of the labels in messages.
 
     Raises:
-        DataError: they are not as many as the examples, infinite, complex, or cannot be told apart.
+        DataError: the number of labels differs from the number of examples, or a label is infinite, complex or not hashable.
     """
     if isinstance(y, ClassLabels) and len(y) == count:
         return y
-    values, missing = _unwrapped(y, name)
+    values, missing = _extracted(y, name)
     if values.ndim == 2 and values.shape[1] == 1:
         values, missing = values[:, 0], missing[:, 0]
     if values.shape != (count,):
         raise DataError(
-            f"{name} has shape {values.shape}, but there are {count:,} examples: give one label for each, None where there is none"
+            f"{name} has shape {values.shape}, but there are {count:,} examples: pass one label for each, None for a missing label"
         )
     known = values[~missing]
     if known.dtype.kind in "fc" and not np.isfinite(known).all():
-        raise DataError(f"{name} contains infinity or a value too large for a label: replace it, or give None")
+        raise DataError(f"{name} contains infinity or a value too large for a label: replace it, or pass None")
     numbers = np.full(count, -1, np.int64)
-    classes, numbers[~missing] = _told_apart(known, name)
+    classes, numbers[~missing] = _encoded(known, name)
     return ClassLabels(classes, numbers)
 
 
 def numbered(parts: Sequence[ClassLabels]) -> list[NDArray[np.int64]]:
-    """The labels of several parts as numbers from 0 on, the same for the same label in all parts; -1 for none.
+    """Class indices for several parts. Equal labels have equal indices in all parts; a missing label has -1.
 
-    Numbers of any type are compared as numbers; where a part has text, as text.
+    Labels are compared as numbers if all parts have numeric classes, and as text otherwise.
     """
-    numbers = all(part.classes.dtype.kind in "biuf" or not len(part.classes) for part in parts)
-    names = [part.classes.tolist() if numbers else [cell(value) for value in part.classes] for part in parts]
-    positions: dict[Any, int] = {}
-    known = [[positions.setdefault(name, len(positions)) for name in each] for each in names]
-    return [np.array([*each, -1])[part.numbers] for each, part in zip(known, parts, strict=True)]
+    numeric = all(part.classes.dtype.kind in "biuf" or not len(part.classes) for part in parts)
+    names = [part.classes.tolist() if numeric else [cell(value) for value in part.classes] for part in parts]
+    indices: dict[Any, int] = {}
+    mapped = [[indices.setdefault(name, len(indices)) for name in each] for each in names]
+    return [np.array([*each, -1])[part.numbers] for each, part in zip(mapped, parts, strict=True)]
 
 
 def unlabeled(y: Any) -> int:
-    """How many of a data set's labels say that there is none."""
+    """The number of missing labels."""
     return int(missing_labels(np.asarray(y)).sum())
 
 
-def plain(values: Iterable[Any]) -> list[Any]:
-    """Labels as JSON values: numbers, truth values and text as they are, what else there is as text, None for none."""
+def json_labels(values: Iterable[Any]) -> list[Any]:
+    """Labels as JSON values. Numbers, booleans and text do not change, None is a missing label, other types become text."""
     return [value if isinstance(value, bool | int | float | str | None) else cell(value) for value in _native(values)]
 
 
 def _native(values: Iterable[Any]) -> list[Any]:
-    """Python's values; dates of NumPy, of which it would make whole numbers, stay what they are."""
+    """NumPy scalars as Python values, except dates, which would become integers."""
     return [v.item() if isinstance(v, np.generic) and v.dtype.kind not in "Mm" else v for v in values]
 
 
-# What a user gives
-
-
-def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
-    """The labels and where there is none; libraries that they cannot come from are not imported."""
+def _extracted(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
+    """The labels as an array, and which are missing. No library is imported that they do not come from."""
     if is_a(y, "pandas", "DataFrame") and y.shape[1] == 1:
         y = y.iloc[:, 0]
     if is_a(y, "polars", "DataFrame") and y.shape[1] == 1:
         y = y.to_series()
     if is_a(y, "pandas", "Series", "Index", "Categorical") or is_a(y, "pandas.api.extensions", "ExtensionArray"):
         values, missing = np.asarray(y), np.asarray(y.isna(), bool)
-        real = isinstance(y.dtype, np.dtype) and y.dtype.kind == "f"  # else NumPy makes floats of whole numbers
-        if missing.any() and values.dtype.kind != "M" and not real:
+        floating = isinstance(y.dtype, np.dtype) and y.dtype.kind == "f"
+        if missing.any() and values.dtype.kind != "M" and not floating:  # NumPy would convert integers to floats
             values = as_objects(y.tolist())
         y = values
     elif is_a(y, "polars", "Series"):
@@ -168,7 +170,7 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
         y = (
             np.asarray(y)
             if not masked.any()
-            else as_objects([None if out else v for v, out in zip(y.data, masked, strict=True)])
+            else as_objects([None if hidden else v for v, hidden in zip(y.data, masked, strict=True)])
         )
     elif not isinstance(y, np.ndarray) and not hasattr(y, "__array__"):
         y = _from_list(y, name)
@@ -178,25 +180,25 @@ def _unwrapped(y: Any, name: str) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def _of_tensor(y: Any, name: str) -> Array:
-    """The labels within a tensor."""
+    """The labels in a tensor."""
     try:
         if y.is_floating_point() and y.element_size() < 4:  # NumPy has no bfloat16
             y = y.float()
         return np.asarray(y.numpy(force=True))
     except (RuntimeError, TypeError) as error:
         raise DataError(
-            f"{name} is a tensor of which no labels can be read ({y.device}, {y.layout}): pass an ordinary one"
+            f"{name} is a tensor whose values cannot be read ({y.device}, {y.layout}): pass a dense tensor"
         ) from error
 
 
 def _from_list(y: Any, name: str) -> Array:
-    """A list, of which NumPy itself would make text where a label is missing."""
+    """The labels in a list. NumPy would convert numbers to text if a label is missing."""
     try:
         cells = None if isinstance(y, set | frozenset | Mapping | str | bytes) else list(y)
     except TypeError:
         cells = None
     if cells is None:
-        raise DataError(f"{name} is {printable(repr(y), 60)}, and no list of labels: give one for each example")
+        raise DataError(f"{name} is {printable(repr(y), 60)}, not a list of labels: pass one label for each example")
     if cells and isinstance(cells[0], list | tuple | np.ndarray):
         return np.asarray(y)
     values = as_objects(cells)
@@ -206,14 +208,14 @@ def _from_list(y: Any, name: str) -> Array:
 
 
 def as_objects(cells: Sequence[Any]) -> Array:
-    """The values (n,) as an array of objects, whatever they are."""
+    """The values (n,) as an array of objects, also if they are sequences."""
     values = np.empty(len(cells), object)
     values[:] = cells
     return values
 
 
 def missing_labels(values: Array) -> NDArray[np.bool_]:
-    """Where a value means: no label; of the same shape."""
+    """Which values are missing labels, in the shape of the values."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind in "mM":
@@ -223,12 +225,13 @@ def missing_labels(values: Array) -> NDArray[np.bool_]:
     if values.dtype != object:
         return np.zeros(values.shape, bool)
     pandas = sys.modules.get("pandas")
-    nothing = (None, np.ma.masked, getattr(pandas, "NA", None), getattr(pandas, "NaT", None))
-    found = [any(value is none for none in nothing) or _is_nothing(value) for value in values.reshape(-1)]
-    return np.asarray(found, bool).reshape(values.shape)
+    markers = (None, np.ma.masked, getattr(pandas, "NA", None), getattr(pandas, "NaT", None))
+    missing = [any(value is marker for marker in markers) or _is_missing(value) for value in values.reshape(-1)]
+    return np.asarray(missing, bool).reshape(values.shape)
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
+    """Whether a value is empty text, NaN or NaT."""
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, np.datetime64 | np.timedelta64):
@@ -237,7 +240,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def narrow(values: Array, missing: NDArray[np.bool_]) -> Array:
-    """Objects all of one kind in the type of that kind, so far as each stays what it is; where there is none, anything stands."""
+    """Objects of one type as an array of its dtype, if that changes no value. Missing labels get an arbitrary value."""
     known = values[~missing].tolist()
     kinds = {_kind(value) for value in known}
     if kinds == {"int", "float"} and all(
@@ -260,12 +263,14 @@ def narrow(values: Array, missing: NDArray[np.bool_]) -> Array:
 
 
 def _filled(known: list[Any], missing: NDArray[np.bool_], dtype: np.dtype[Any]) -> Array:
+    """The labels in a dtype; 0 for missing labels."""
     values = np.zeros(missing.shape, dtype)
     values[~missing] = np.array(known, dtype)
     return values
 
 
 def _kind(value: Any) -> str:
+    """The group of types of a label."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, bool | np.bool_):
@@ -275,25 +280,25 @@ def _kind(value: Any) -> str:
     return "int" if isinstance(value, Integral) else "float" if isinstance(value, float | np.floating) else "other"
 
 
-def _told_apart(known: Array, name: str) -> tuple[Array, NDArray[np.int64]]:
-    """The different labels, sorted, and the number of each."""
+def _encoded(known: Array, name: str) -> tuple[Array, NDArray[np.int64]]:
+    """The distinct labels, sorted, and the class index of each label."""
     if known.dtype.kind in "cV":
-        raise DataError(f"{name} holds {known.dtype} values, which are no labels: give numbers or text")
+        raise DataError(f"{name} holds {known.dtype} values, which cannot be labels: pass numbers or text")
     if known.dtype != object:
         classes, numbers = np.unique(known, return_inverse=True)
         return classes, numbers.reshape(-1).astype(np.int64)
     try:
-        different = list(dict.fromkeys(known.tolist()))
+        distinct = list(dict.fromkeys(known.tolist()))
     except TypeError as error:
-        raise DataError(f"{name} holds labels that cannot be told apart ({error}): give numbers or text") from None
+        raise DataError(f"{name} holds labels that cannot be compared ({error}): pass numbers or text") from None
     try:
-        different.sort()
-    except TypeError:  # of several kinds, which have no order
-        different.sort(key=lambda value: (type(value).__name__, str(value)))
-    positions = {value: place for place, value in enumerate(different)}
-    return as_objects(different), np.array([positions[value] for value in known.tolist()], np.int64)
+        distinct.sort()
+    except TypeError:  # several types have no common order
+        distinct.sort(key=lambda value: (type(value).__name__, str(value)))
+    indices = {value: index for index, value in enumerate(distinct)}
+    return as_objects(distinct), np.array([indices[value] for value in known.tolist()], np.int64)
 
 
 def is_finite_number(word: str) -> bool:
-    """Whether a word is a number, and not infinite."""
+    """Whether a text is a finite number."""
     return is_number(word.strip()) and math.isfinite(float(word))

@@ -19,7 +19,7 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.idx import read_idx
 from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
 from isthmus.data.kinds import kind_of
-from isthmus.data.label_classes import spelled_alike
+from isthmus.data.label_classes import similar_names_note
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.frame import read_frame
 from isthmus.data.tables.parquet_tables import read_parquet
@@ -152,7 +152,7 @@ def read_with_texts(path: str, options: ReadOptions, texts: TextColumns) -> Data
 
 def _noted(found: Dataset) -> Dataset:
     """The same, with a note where names of classes look alike."""
-    said = spelled_alike(found.train_labels)
+    said = similar_names_note(found.train_labels)
     return replace(found, notes=(*found.notes, said)) if said else found
 
 

@@ -20,7 +20,7 @@ from isthmus import records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
-from isthmus.data.containers import column_names, nameable
+from isthmus.data.containers import column_names, sklearn_frame
 from isthmus.data.kinds import Kind
 from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
@@ -379,7 +379,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         check_is_fitted(self)
         columns = X.columns if isinstance(X, Examples) else None
         if columns is None and hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
-            _check_feature_names(self, nameable(X, names), reset=False)  # scikit-learn's checks test its wording
+            _check_feature_names(self, sklearn_frame(X, names), reset=False)  # scikit-learn's checks test its wording
         examples = shaped_examples(X, minimum=minimum, shape=self.shape_)
         values = examples.values
         if values.ndim == 2 and len(self.shape_) == 1 and values.shape[1:] != self.shape_:

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from isthmus.architectures import Modules
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
-from isthmus.data.labels import ClassLabels, class_labels, numbered, plain
+from isthmus.data.labels import ClassLabels, class_labels, json_labels, numbered
 from isthmus.data.memmap import Rows
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
@@ -156,7 +156,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         seed = seed_of(self.random_state)
         examples = as_examples(X, missing=self._missing)
         given = _checked_labels(examples.values, y)
-        classes, indices = given.classes, given.known_numbers()
+        classes, indices = given.classes, given.labeled_numbers()
         ae = self._encoder(examples, unlabeled, seed)
         values = ae._examples(examples)
         if given.n_unlabeled:
@@ -372,11 +372,14 @@ def _checked_labels(X: Array, y: Any) -> ClassLabels:
         parts = labels.classes[labels.classes != np.floor(labels.classes)]
         if len(parts):
             raise DataError(
-                f"Unknown label type: continuous: {plain(parts)[0]!r} and {len(parts) - 1:,} others of {len(labels.classes):,} labels have "
-                "fractions: give whole numbers or text, y.astype(str) if each is a class"
+                f"Unknown label type: continuous: {json_labels(parts)[0]!r} and {len(parts) - 1:,} others "
+                f"of {len(labels.classes):,} labels "
+                "have fractions: give whole numbers or text, y.astype(str) if each is a class"
             )
     if len(labels.classes) < 2:
-        raise DataError(f"y has only one class, {plain(labels.classes)[0]!r}: give examples of at least two classes")
+        raise DataError(
+            f"y has only one class, {json_labels(labels.classes)[0]!r}: give examples of at least two classes"
+        )
     if labels.n_unlabeled:
         have = "has" if labels.n_unlabeled == 1 else "have"
         warnings.warn(

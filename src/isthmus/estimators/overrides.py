@@ -13,12 +13,14 @@ from isthmus.errors import RecordError
 from isthmus.estimators.defaults import COMPONENTS, DEFAULTS, component
 from isthmus.estimators.named_records import record_types
 from isthmus.records import Record, field_names, nearest, override, switch
+from isthmus.text import printable, quoted
 
 __all__ = ["changed", "overridden", "parse_values"]
 
 
 E = TypeVar("E", bound=BaseEstimator)
 _EXAMPLE = "epochs=5 or bottleneck.size=16"
+_MAX_DIGITS = 10  # of a size; Python converts at most 4,300 digits
 
 
 def overridden(estimator: E, assignments: Iterable[str], example: str = _EXAMPLE) -> E:
@@ -63,9 +65,7 @@ def changed(estimator: E, values: Mapping[str, Any]) -> E:
             whole[name] = value
     for name, value in whole.items():
         by_name = name in COMPONENTS and not isinstance(value, Record)
-        parameters[name] = (
-            _component_by_name(name, parameters[name], str(value), fields.get(name, {})) if by_name else value
-        )
+        parameters[name] = _component_by_name(name, parameters[name], value, fields.get(name, {})) if by_name else value
     for name, inner_fields in fields.items():
         current = component(parameters[name])
         old = defaults.get(name, current) if isinstance(current, str) else current
@@ -126,13 +126,16 @@ def _includes_tuple(hint: Any) -> bool:
     return get_origin(hint) is tuple or any(_includes_tuple(part) for part in get_args(hint))
 
 
-def _component_by_name(slot: str, old: Any, text: str, fields: Mapping[str, Any]) -> Any:
-    """A component by the name of its type. Fields without a default get their value from `fields`."""
+def _component_by_name(slot: str, old: Any, value: Any, fields: Mapping[str, Any]) -> Any:
+    """A component by the name of its type, or `Identity` by its size. Fields without a default get their value from `fields`."""
+    text = value if isinstance(value, str) else quoted(value)
     names = {name: kind for name, kind in record_types().items() if issubclass(kind, COMPONENTS[slot])}
-    if slot == "bottleneck" and text.isdecimal() and int(text):
-        return Identity(int(text))
+    if slot == "bottleneck" and text.isdecimal() and (digits := text.lstrip("0")):
+        if len(digits) > _MAX_DIGITS:
+            raise RecordError(f"invalid bottleneck={printable(text, 40)}: expected a size below 2,147,483,648")
+        return Identity(int(digits))
     if text not in {*names, "auto"}:
-        raise RecordError(f"no {slot} '{text}'{nearest(text, ['auto', *names])}")
+        raise RecordError(f"no {slot} '{printable(text)}'{nearest(text, ['auto', *names])}")
     return "auto" if text == "auto" else switch(old, text, names, fields, f"{slot}.")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.kinds import as_images
-from isthmus.data.labels import plain
+from isthmus.data.labels import json_labels
 from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_missing
 from isthmus.errors import RecordError
@@ -109,7 +109,7 @@ class DetectionResult(Result):
         top = [
             {
                 "row": row,
-                **{name: plain([values[row]])[0] for name, values in self.keys.items()},
+                **{name: json_labels([values[row]])[0] for name, values in self.keys.items()},
                 "score": float(self.scores[row]),
                 "p_value": float(self.p_values[row]),
                 "anomalous": bool(self.alarms[row]) if self.decided else None,
@@ -127,7 +127,7 @@ class DetectionResult(Result):
         }
 
     def _frame_rows(self) -> list[dict[str, Any]]:
-        keys = {name: plain(values) for name, values in self.keys.items()}
+        keys = {name: json_labels(values) for name, values in self.keys.items()}
         return [
             {"row": row}
             | {name: values[row] for name, values in keys.items()}

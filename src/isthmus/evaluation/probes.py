@@ -91,7 +91,11 @@ class Labels:
 
 def unfit(labels: ClassLabels) -> str:
     """Why labels cannot score anything, or ""."""
-    n, kinds, numbers = len(labels) - labels.n_unlabeled, len(np.unique(labels.known_numbers())), labels.measured()
+    n, kinds, numbers = (
+        len(labels) - labels.n_unlabeled,
+        len(np.unique(labels.labeled_numbers())),
+        labels.numeric_classes(),
+    )
     if n < FEWEST:
         without = f", and {labels.n_unlabeled:,} examples have none" if labels.n_unlabeled else ""
         return f"{n} labels are too few to score by{without}; {FEWEST} are needed"

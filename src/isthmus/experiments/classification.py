@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.dataset import Dataset
-from isthmus.data.labels import class_labels, numbered, plain
+from isthmus.data.labels import class_labels, json_labels, numbered
 from isthmus.data.memmap import Rows, random_subset
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
@@ -74,7 +74,7 @@ class FinetuneResult(Result):
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {
-            "classes": plain(self.classifier.classes_),
+            "classes": json_labels(self.classifier.classes_),
             "n_learned": self.n_learned,
             "n_tested": self.n_tested,
             "n_unlabeled": sum(self.n_unlabeled),
@@ -180,7 +180,7 @@ def write(
             *(values[row] for values in keys.values()),
             label,
             f"{probability:.4g}",
-            *([] if true_labels is None else [true_labels.one(row)]),
+            *([] if true_labels is None else [true_labels.label_of(row)]),
         ]
         for row, (label, probability) in enumerate(zip(labels, probabilities.max(1), strict=True))
     )

@@ -3,6 +3,9 @@
 The key of an example is a hash of its values. A second key hashes the values as float32 where that differs, because the same
 table may come in either precision. Equal examples have equal keys. A run stores the keys of all examples in their order (8 or
 16 bytes each). With them each example of changed data is recognized as trained on, held out, or new.
+
+The hash `data` identifies the data by the first keys alone, since the same values determine the second ones. The checksum of the file
+covers both.
 """
 
 from __future__ import annotations
@@ -94,10 +97,15 @@ def example_keys(values: Array, rounded: bool = False) -> Keys:
 
 def rounded_keys(*parts: Array) -> Keys | None:
     """The keys of examples as float32; None where they equal the keys without rounding."""
-    if all(part.dtype != np.float64 for part in parts):
+    if all(_fits_float32(part) for part in parts):
         return None
     keys = np.concatenate([example_keys(part, rounded=True) for part in parts])
     return None if np.array_equal(keys, np.concatenate([example_keys(part) for part in parts])) else keys
+
+
+def _fits_float32(values: Array) -> bool:
+    """Whether float32 represents every value of the dtype, so that no second key is needed."""
+    return np.can_cast(values.dtype, np.float32)
 
 
 def _hashed(bits: Keys) -> Keys:
@@ -117,7 +125,7 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
         return np.zeros(len(values), bool)
     training, keys = (record.keys & HELD_OUT) == 0, example_keys(values)
     found = np.isin(keys, record.keys[training])
-    if values.dtype != np.float64:
+    if _fits_float32(values):
         return found if record.rounded is None else found | np.isin(keys, record.rounded[training & (record.keys > 0)])
     return (
         found
@@ -127,11 +135,12 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
 
 
 def write_membership(folder: Path, record: Membership) -> None:
-    """Writes the record into the folder of a run, unless the same one is there."""
+    """Writes the record into the folder of a run, unless the same record is there."""
     with suppress(DataError):  # a damaged file is replaced
         there = read_membership(folder)
-        if there is not None and (there.n, there.data) == (record.n, record.data):
-            return
+        same = there is not None and (there.n, there.data) == (record.n, record.data)
+        if there is not None and same and (record.rounded is None or there.rounded is not None):
+            return  # a file of an older version lacks the keys of large integers as float32, and is replaced
     header = _Header(n=record.n, held=record.held, data=record.data, kept=record.keys is not None)
     keys = np.empty(0, np.uint64) if record.keys is None else record.keys
     tensors = {"keys": keys} | ({} if record.rounded is None else {"rounded": record.rounded})

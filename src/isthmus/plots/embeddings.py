@@ -229,7 +229,7 @@ def _scatter(points: Array, y: Any, title: str, alt: str) -> tuple[NotebookFigur
     labels = class_labels(y, len(points))
     color = color_by_label(labels)
     if color is None:
-        kinds = len(np.unique(labels.known_numbers()))
+        kinds = len(np.unique(labels.labeled_numbers()))
         reason = f"{kinds} classes are too many to color" if kinds else "no example has a label"
         axes.set_title(f"{title};\n{reason}", fontsize=10, loc="left")
         axes.scatter(points[:, 0], points[:, 1], s=size, alpha=0.7, linewidths=0)
@@ -262,8 +262,8 @@ def color_by_label(labels: ClassLabels) -> Coloring | None:
 
     The values of points without a label are arbitrary.
     """
-    used, index = np.unique(labels.known_numbers(), return_inverse=True)
-    kinds, numbers = labels.classes[used], labels.measured()
+    used, index = np.unique(labels.labeled_numbers(), return_inverse=True)
+    kinds, numbers = labels.classes[used], labels.numeric_classes()
     if not len(kinds):
         return None
     values = np.zeros(len(labels))
@@ -277,7 +277,7 @@ def color_by_label(labels: ClassLabels) -> Coloring | None:
         )
     if numbers is None:  # a color bar would suggest an order and distances
         return None
-    values[labels.labeled] = numbers[labels.known_numbers()]
+    values[labels.labeled] = numbers[labels.labeled_numbers()]
     return Coloring(values, colormaps["viridis"], Normalize(numbers[used].min(), numbers[used].max()), [])
 
 

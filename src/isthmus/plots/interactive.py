@@ -242,7 +242,7 @@ def _flat(examples: Array) -> Array:
 
 def _label_suffix(labels: ClassLabels, i: int) -> str:
     """The label of an example, to append to its name."""
-    label = labels.one(i)
+    label = labels.label_of(i)
     return ", no label" if label is None else f", label {_short_text(cell(label))}"
 
 

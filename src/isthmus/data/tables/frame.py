@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from isthmus.data.containers import column_names, named_once
+from isthmus.data.containers import check_unique_names, column_names
 from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
@@ -33,7 +33,7 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
         if name not in _OPTIONS:
             raise DataError(f"invalid {name}={value!r}: a frame takes {'=, '.join(_OPTIONS)}=")
     columns = column_names(frame) or ()
-    named_once(columns)
+    check_unique_names(columns)
     selected = select_columns(columns, True, options, reused, _WHERE)
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
     return Dataset(

@@ -96,9 +96,7 @@ def class_labels(y: Any, count: int, name: str = "y") -> ClassLabels:
     None, NaN, NaT, pandas.NA, a masked entry and empty text are missing labels.
 
     Args:
-        y: the labels (n,) or (n, 1).
-        count: the number of examples.
-        name: the name of the labels in messages.
+        y, count, name: the labels (n,) or (n, 1), the number n of examples, and the name of the labels in messages.
 
     Raises:
         DataError: the number of labels differs from the number of examples, or a label is infinite, complex or not hashable.
@@ -263,14 +261,12 @@ def narrow(values: Array, missing: NDArray[np.bool_]) -> Array:
 
 
 def _filled(known: list[Any], missing: NDArray[np.bool_], dtype: np.dtype[Any]) -> Array:
-    """The labels in a dtype; 0 for missing labels."""
     values = np.zeros(missing.shape, dtype)
     values[~missing] = np.array(known, dtype)
     return values
 
 
 def _kind(value: Any) -> str:
-    """The group of types of a label."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, bool | np.bool_):

@@ -41,7 +41,7 @@ def test_known_numbers_of_parameters() -> None:
     assert count(tied.decoder) == 64 + 100
 
 
-def test_the_decoder_runs_the_same_way_back() -> None:
+def test_the_decoder_mirrors_the_encoder() -> None:
     pair = MLP((8, 5)).build((12,), 6, 3, generator())
     sizes = [[(m.in_features, m.out_features) for m in net if isinstance(m, nn.Linear)] for net in pair]
     assert sizes == [[(12, 8), (8, 5), (5, 6)], [(3, 5), (5, 8), (8, 12)]]
@@ -68,7 +68,7 @@ def test_tied_weights_require_a_mirrored_decoder() -> None:
 
 @pytest.mark.parametrize("architecture", [MLP((9, 4)), Conv((3,)), Conv((3,), up="transpose")], ids=repr)
 @pytest.mark.parametrize("scheme", ["glorot", "he", "lecun", "normal", "truncated"])
-def test_building_draws_from_its_own_generator_alone(architecture: MLP | Conv, scheme: str) -> None:
+def test_initialization_uses_only_its_own_generator(architecture: MLP | Conv, scheme: str) -> None:
     before = torch.get_rng_state()
     architecture = architecture.replace(initialization=scheme)
     one, same, other = (architecture.build((6, 6), 4, 4, generator(state)) for state in (1, 1, 2))
@@ -119,7 +119,7 @@ class Backwards(nn.Module):
         return z @ self.layer.weight
 
 
-def test_own_modules_stay_as_they_are_given(digits: data.Dataset) -> None:
+def test_custom_modules_are_not_modified(digits: data.Dataset) -> None:
     X = digits.train[:50].reshape(50, -1)
     given = Modules(nn.Linear(64, 4), nn.Linear(4, 64))
     before = copy.deepcopy(given.encoder.state_dict())
@@ -146,7 +146,7 @@ def test_own_modules_stay_as_they_are_given(digits: data.Dataset) -> None:
         (nn.Linear(64, 4), nn.Linear(5, 64), r"the decoder does not take a batch of shape \(3, 4\)"),
     ],
 )
-def test_own_modules_that_do_not_fit_are_refused(encoder: nn.Module, decoder: nn.Module, sentence: str) -> None:
+def test_custom_modules_that_do_not_fit_are_refused(encoder: nn.Module, decoder: nn.Module, sentence: str) -> None:
     with pytest.raises(RecordError, match=sentence):
         Modules(encoder, decoder).build((64,), 4, 4, generator())
 
@@ -166,7 +166,7 @@ def test_a_code_map_has_a_code_at_each_position(digits: data.Dataset) -> None:
     assert ae.sample(3, random_state=0).shape == (3, 8, 8)
 
 
-def test_weights_that_own_modules_share_stay_shared(digits: data.Dataset, tmp_path: Path) -> None:
+def test_shared_weights_of_custom_modules_stay_shared(digits: data.Dataset, tmp_path: Path) -> None:
     X = digits.train[:50].reshape(50, -1)
     layer = nn.Linear(64, 4, bias=False)
     given = Modules(layer, Backwards(layer))
@@ -202,14 +202,14 @@ class Masked(nn.Module):
         return y
 
 
-def test_buffers_of_own_modules_may_hold_anything(digits: data.Dataset, tmp_path: Path) -> None:
+def test_buffers_of_custom_modules_may_have_any_dtype(digits: data.Dataset, tmp_path: Path) -> None:
     X, given = digits.train[:50].reshape(50, -1), Modules(Masked(), nn.Linear(4, 64))
     ae = Autoencoder(Identity(4), architecture=given, epochs=1).fit(X)
     ae.save(tmp_path / "x")
     np.testing.assert_array_equal(load(tmp_path / "x", architecture=given).encode(X), ae.encode(X))
 
 
-def test_own_modules_may_be_double(digits: data.Dataset) -> None:
+def test_custom_modules_may_have_double_precision(digits: data.Dataset) -> None:
     X = digits.train[:50].reshape(50, -1)
     given = Modules(nn.Linear(64, 4).double(), nn.Linear(4, 64).double())
     ae = Autoencoder(Identity(4), architecture=given, precision="float64", epochs=1).fit(X)

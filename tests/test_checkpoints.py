@@ -114,7 +114,7 @@ def test_a_checkpoint_is_a_usable_model(tmp_path: Path) -> None:
     assert then.history_ == ae.history_
 
 
-def test_seconds_count_on(tmp_path: Path) -> None:
+def test_training_seconds_include_those_before_the_interruption(tmp_path: Path) -> None:
     X, ae = examples("plain", tmp_path), built("plain")
     reports = ae.iter_fit(X)
     before = [next(reports), next(reports)][-1].seconds
@@ -256,7 +256,7 @@ def test_changed_parameters_cannot_be_resumed(change: dict[str, Any], tmp_path: 
     )
 
 
-def test_a_copy_made_within_a_round_begins_rounds_of_its_own(tmp_path: Path) -> None:
+def test_a_copy_made_during_training_has_no_training_in_progress(tmp_path: Path) -> None:
     X, ae, copies = examples("plain", tmp_path), built("plain"), list[Autoencoder]()
     for report in ae.iter_fit(X, every=5):
         if report.step == 20:

@@ -78,7 +78,7 @@ def test_a_record_is_a_value(module: ModuleType, name: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "name"), EVERY)
-def test_every_numeric_field_refuses_nonsense(module: ModuleType, name: str) -> None:
+def test_every_numeric_field_refuses_invalid_values(module: ModuleType, name: str) -> None:
     record = made(module, name)
     for field in records.field_names(record):
         if field not in {"encoder", "decoder"}:
@@ -120,7 +120,7 @@ def test_stochastic_is_true_for_bottlenecks_that_draw_random_numbers(name: str) 
 
 
 @every(bottlenecks)
-def test_codes_of_discrete_bottlenecks_are_entries_alone(name: str) -> None:
+def test_codes_of_discrete_bottlenecks_are_codebook_entries(name: str) -> None:
     bottleneck = made(bottlenecks, name)
     z = bottleneck.deterministic(
         torch.randn(5000, bottleneck.encoder_outputs), bottleneck.variables(generator()).eval()

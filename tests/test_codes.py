@@ -73,14 +73,14 @@ def test_the_effective_rank_of_equal_singular_values_is_their_number(directions:
     assert found.mse_projected == pytest.approx(found.mse_unprojected, rel=1e-3)
 
 
-def test_codes_that_are_all_the_same_have_no_rank() -> None:
+def test_constant_codes_have_no_rank() -> None:
     layer = nn.Linear(6, 6)
     nn.init.zeros_(layer.weight)
     found = codes_of(system(Identity(6), layer))
     assert (found.effective_rank, found.dead, found.enough) == (0, 6, 1)
 
 
-def test_units_that_never_differ_are_dead_however_large() -> None:
+def test_constant_units_are_dead_for_every_value() -> None:
     assert codes_of(system(Identity(6), passed())).dead == 1
 
 

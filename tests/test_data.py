@@ -325,7 +325,7 @@ def test_every_container_gives_the_same_values(wrap: object) -> None:
     assert examples.columns in (None, ("a", "b", "c"))
 
 
-def test_only_images_are_seen_in_rows() -> None:
+def test_flat_rows_are_reshaped_only_for_images() -> None:
     assert image_shape((784,), "images") == (28, 28)
     assert image_shape((784,), "table") == (784,)
     assert image_shape((65,), "images") == (65,)
@@ -351,7 +351,7 @@ def test_a_data_frame_of_numbers_and_booleans_is_numeric() -> None:
     assert examples.columns == ("a", "b")
 
 
-def test_sound_arrays_are_not_copied() -> None:
+def test_valid_arrays_are_not_copied() -> None:
     X = np.ones((3, 2), np.float32)
     assert np.shares_memory(as_examples(X).values, X)
 

@@ -114,7 +114,7 @@ def test_the_error_for_an_unknown_kind_of_file_lists_the_supported_ones(tmp_path
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".idx", ".idx.gz", ".csv", ".parquet"])
-def test_garbage_is_an_error_that_names_the_file(suffix: str, tmp_path: Path) -> None:
+def test_the_error_for_random_bytes_names_the_file(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"garbage{suffix}"
     for content in (b"\x80\x81\xff\0\0" * 30, b"\x1f\x8b\x08" * 50, b"PAR1" + bytes(50) + b"PAR1", b"PK\x05\x06" * 9):
         path.write_bytes(content)

@@ -90,7 +90,7 @@ def test_a_file_is_written_although_its_table_cannot_be_printed(whole: Path, tmp
 
 
 @pytest.mark.thorough
-def test_a_mistake_keeps_its_exit_code(tmp_path: Path) -> None:
+def test_a_usage_error_keeps_its_exit_code(tmp_path: Path) -> None:
     assert shell("@ 2> /dev/full", "train", "nonsense=1", cwd=tmp_path).returncode == 2
 
 
@@ -143,7 +143,7 @@ def test_of_two_trainings_into_one_folder_one_trains(whole: Path, tmp_path: Path
     ],
     ids=lambda given: given[0],
 )
-def test_a_folder_in_use_is_a_sentence(
+def test_a_folder_in_use_prints_one_sentence(
     given: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -169,7 +169,7 @@ with run_folder.reserve_folder(Path("r")):
 
 
 @pytest.mark.thorough
-def test_a_killed_process_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_folder(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
@@ -186,7 +186,7 @@ def test_a_killed_process_keeps_nobody_out(tmp_path: Path) -> None:
             pass
 
 
-def test_a_folder_that_was_taken_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_taken_by_another_process_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with run_folder.reserve_new_folder("x", None) as first, run_folder.reserve_new_folder("x", None) as second:
         assert (str(first), str(second)) == ("runs/x", "runs/x-2")

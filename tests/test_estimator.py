@@ -128,7 +128,7 @@ def test_results_are_bit_identical_for_every_grouping_and_order(pictures: Autoen
         np.testing.assert_array_equal(np.concatenate([method(p) for p in np.split(X, cuts) if len(p)]), whole)
 
 
-def test_the_ways_there_and_back_agree(pictures: Autoencoder) -> None:
+def test_encode_decode_and_reconstruct_agree(pictures: Autoencoder) -> None:
     X = SANE["digits"][:10]
     Z = pictures.encode(X)
     np.testing.assert_array_equal(pictures.transform(X), Z.reshape(10, -1))
@@ -140,7 +140,7 @@ def test_the_ways_there_and_back_agree(pictures: Autoencoder) -> None:
     assert pictures.score(X) == pytest.approx(pictures.score_samples(X).mean())
 
 
-def test_scores_are_minus_the_nats_that_an_example_costs(table: np.ndarray) -> None:
+def test_scores_are_negative_losses_in_nats_per_example(table: np.ndarray) -> None:
     ae = quick(Identity(2), likelihood=Normal(0.7), scaling=Standard()).fit(table)
     x, y = ((part - table.mean(0)) / table.std(0) for part in (table, ae.reconstruct(table)))
     expected = torch.distributions.Normal(torch.from_numpy(y), 0.7).log_prob(torch.from_numpy(x)).sum(1)
@@ -290,7 +290,7 @@ def test_an_invalid_table_raises_one_sentence(table: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "method", ["transform", "encode", "decode", "reconstruct", "score_samples", "sample", "corrupt"]
 )
-def test_the_unfitted_say_so(method: str, table: np.ndarray) -> None:
+def test_unfitted_estimators_raise_not_fitted_error(method: str, table: np.ndarray) -> None:
     with pytest.raises(NotFittedError, match="not fitted yet"):
         getattr(Autoencoder(Gaussian(2)), method)(3 if method == "sample" else table)
     with pytest.raises(NotFittedError):
@@ -312,7 +312,7 @@ def test_an_invalid_parameter_is_refused(choices: dict[str, Any], table: np.ndar
         Autoencoder(**choices).fit(table)
 
 
-def test_a_device_that_is_not_there_is_a_sentence(table: np.ndarray) -> None:
+def test_an_unavailable_device_raises_one_sentence(table: np.ndarray) -> None:
     with pytest.raises(RecordError, match="device='banana' is not available on this machine; try device='cpu'"):
         Autoencoder(device="banana").fit(table)
 
@@ -326,7 +326,7 @@ def test_more_of_the_same_examples_lowers_the_loss(table: np.ndarray) -> None:
     assert len(ae.history_) == 6
 
 
-def test_fitting_again_forgets_unless_warm(table: np.ndarray) -> None:
+def test_a_second_fit_starts_new_without_warm_start(table: np.ndarray) -> None:
     ae = quick().fit(table)
     before = ae.transform(table)
     np.testing.assert_array_equal(ae.fit(table).transform(table), before)
@@ -347,7 +347,7 @@ def test_inputs_are_not_modified(table: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda ae: pickle.loads(pickle.dumps(ae))], ids=["copy", "pickle"])
-def test_copies_answer_alike_and_are_free(again: Any, table: np.ndarray) -> None:
+def test_copies_give_the_same_results_and_are_independent(again: Any, table: np.ndarray) -> None:
     ae = quick(Identity(2), architecture=MLP((8,), tied=True)).fit(table)
     other = again(ae)
     np.testing.assert_array_equal(other.reconstruct(table), ae.reconstruct(table))
@@ -449,7 +449,7 @@ def test_columns_in_another_order_are_refused(table: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("every", [0, -1])
-def test_looking_never_is_refused(every: int, table: np.ndarray) -> None:
+def test_an_invalid_report_interval_is_refused(every: int, table: np.ndarray) -> None:
     with pytest.raises(ValueError, match="every"):
         next(iter(quick().iter_fit(table, every=every)))
 

@@ -95,7 +95,7 @@ def test_the_error_is_the_mean_of_the_examples_errors(name: str, figures: Any) -
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_psnr_and_error_say_the_same(name: str, figures: Any) -> None:
+def test_psnr_follows_from_the_mean_squared_error(name: str, figures: Any) -> None:
     result = figures[name]
     assert result.errors.mse * 10 ** (result.errors.psnr / 10) == pytest.approx(result.data_range**2, rel=1e-9)
     assert result.pca.mse * 10 ** (result.pca.psnr / 10) == pytest.approx(result.data_range**2, rel=1e-9)
@@ -310,7 +310,7 @@ def test_each_figure_that_there_is_has_one_row(name: str, figures: Any) -> None:
     assert ("Penalty part" in names) is (name == "bytes")
 
 
-def test_counts_are_those_of_the_autoencoder(figures: Any) -> None:
+def test_parameter_counts_and_sizes_are_those_of_the_autoencoder(figures: Any) -> None:
     ae, result = SYSTEMS["bytes"], figures["bytes"]
     assert result.cost.n_parameters == sum(p.numel() for p in ae.model_.parameters())
     assert (result.n_examples, result.n_features, result.code_size) == (150, 30, 3)

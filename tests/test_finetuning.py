@@ -227,7 +227,7 @@ def test_pretraining_on_unlabeled_examples_improves_accuracy_with_few_labels(tab
     np.testing.assert_array_equal(fitted.predict_proba(Z), both.predict_proba(Z))
 
 
-def test_an_autoencoder_that_is_not_fitted_learns_first(table: Any) -> None:
+def test_an_unfitted_autoencoder_is_pretrained(table: Any) -> None:
     X, y = table
     pool = small(Identity(3), random_state=5)
     classifier = quick(pool, frozen=True).fit(X, y)
@@ -247,7 +247,9 @@ def test_clones_are_unfitted_unless_frozen(table: Any, learned: Autoencoder) -> 
     assert scores.min() > 0.7
 
 
-def test_both_rounds_are_in_the_history(table: Any, learned: Autoencoder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_of_the_softmax_and_of_all_weights_is_in_the_history(
+    table: Any, learned: Autoencoder, capsys: pytest.CaptureFixture[str]
+) -> None:
     classifier = quick(learned, verbose=1).fit(*table)
     assert [report.epoch for report in classifier.history_] == [1, 2, 3, 4, 5, 6]
     assert classifier.history_[0].loss < np.log(10)

@@ -89,7 +89,7 @@ def test_none_and_na_are_text_in_text_columns_and_labels(suffix: str, tmp_path: 
     assert labels.tolist() == ["oak", "None", "NA", "oak", None, "elm"]
 
 
-def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
+def test_a_table_of_text_columns_is_listed(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\nx,2020-01-01\nz,2020-01-02\n")
     found = shown(tmp_path / "x.csv")
     assert found["a"].startswith("a text")
@@ -100,7 +100,7 @@ def test_a_table_of_text_alone_is_shown_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("title", "lines"), [("Gauge Kiel;;\n", "1"), ("Gauge Kiel\n", "1"), ("Gauge Kiel;;\n;;\n", "1-2")]
 )
-def test_a_title_above_the_names_is_said_to_be_left_out(title: str, lines: str, tmp_path: Path) -> None:
+def test_the_error_for_a_title_above_the_names_says_how_to_skip_it(title: str, lines: str, tmp_path: Path) -> None:
     """A spreadsheet pads it with as many separators as the table has columns."""
     (tmp_path / "x.csv").write_text(f"{title}a;b;c\n1;2;3\n4;5;6\n")
     assert shown(tmp_path / "x.csv")["no"].endswith(f"; if the table is below a title: --skip-lines {lines}")
@@ -124,7 +124,7 @@ def test_the_error_lists_the_content_of_each_column(suffix: str, tmp_path: Path)
         read(path)
 
 
-def test_another_error_stays_one(tmp_path: Path) -> None:
+def test_an_invalid_table_keeps_its_error(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\nx,1\nz,2,3\n")
     assert CliRunner().invoke(app, ["data", str(tmp_path / "x.csv")]).exit_code != 0
 

@@ -22,7 +22,7 @@ def mapped(path: Path, values: np.ndarray, mode: str = "r") -> np.ndarray:
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_any_rows_of_any_part_of_a_map(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_rows_of_any_slice_of_a_map_are_read(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     dtype = data.draw(st.sampled_from([np.uint8, np.int16, np.float32, ">f8"]))
     shape = data.draw(st.sampled_from([(40, 3), (40, 2, 5), (40, 1, 1, 7)]))
     values = np.random.default_rng(0).integers(0, 99, shape).astype(dtype)
@@ -56,7 +56,7 @@ def test_maps_that_are_not_files_of_whole_rows_are_read_as_arrays(kind: str, tmp
     np.testing.assert_array_equal(rows(positions), np.asarray(part)[positions])
 
 
-def test_another_file_of_that_name_is_not_read(tmp_path: Path) -> None:
+def test_a_replaced_file_is_not_read(tmp_path: Path) -> None:
     held = mapped(tmp_path / "x.npy", np.arange(60.0).reshape(20, 3))
     np.save(tmp_path / "y.npy", np.arange(60.0).reshape(20, 3) + 1)
     os.replace(tmp_path / "y.npy", tmp_path / "x.npy")

@@ -146,7 +146,7 @@ def test_one_moving_average_step_without_memory_is_one_step_of_k_means() -> None
     torch.testing.assert_close(variables["codebook"], expected)
 
 
-def test_entries_follow_what_is_assigned_to_them_as_a_running_mean() -> None:
+def test_codebook_entries_are_running_means_of_assigned_codes() -> None:
     """Sums and counts of each entry decay alike; few rows, so that counts are below 1 too."""
     vq = VectorQuantized(2, codebook_size=4, decay=0.8, dead_threshold=0)
     variables, steps = (

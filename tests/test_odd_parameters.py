@@ -74,7 +74,7 @@ def test_every_parameter_accepts_unusual_values_or_raises_a_clear_error(kind: ty
 
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_every_number_of_a_method_is_checked(value: Any) -> None:
+def test_every_numeric_argument_of_a_method_is_checked(value: Any) -> None:
     ae = fit(Autoencoder)
     detector = OutlierDetector(ae, false_alarm_rate=0.3, random_state=0).fit(X)
     one_sentence(lambda: ae.sample(value))
@@ -156,7 +156,7 @@ def test_a_tensor_with_a_gradient_is_an_array_like_any_other() -> None:
     assert np.array_equal(ae.encode(torch.tensor(X, requires_grad=True)), ae.encode(X))
 
 
-def test_an_integer_beyond_floats_names_its_place() -> None:
+def test_the_error_for_an_integer_beyond_floats_names_its_position() -> None:
     ae = fit(Autoencoder)
     with pytest.raises(DataError, match="too large for float32: row 0, column 1"):
         ae.encode([[1, 10**400, 1, 1]])

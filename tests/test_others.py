@@ -87,7 +87,7 @@ def test_searches_in_two_jobs() -> None:
     assert cross_val_score(pipeline, X, Y, n_jobs=2, cv=3).mean() > 0.6
 
 
-def test_copies_are_free_of_each_other() -> None:
+def test_copies_are_independent() -> None:
     ae = small().fit(X)
     copy, again = pickle.loads(pickle.dumps(ae)), clone(ae)
     assert not hasattr(again, "model_")

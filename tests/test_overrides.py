@@ -103,7 +103,7 @@ def test_replacing_a_record_keeps_the_shared_fields() -> None:
     assert overridden(ae, ["bottleneck=auto"]).bottleneck == "auto"
 
 
-def test_the_given_estimator_is_left_alone() -> None:
+def test_the_given_estimator_is_unchanged() -> None:
     ae = Autoencoder(Gaussian(4))
     overridden(ae, ["bottleneck.beta=4", "epochs=3"])
     assert (ae.bottleneck, ae.epochs) == (Gaussian(4), "auto")

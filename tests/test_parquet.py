@@ -11,7 +11,7 @@ from pyarrow import parquet
 from isthmus.data import read
 
 
-def test_the_index_that_pandas_wrote_is_left_out_of_parquet_unless_asked_for(tmp_path: Path) -> None:
+def test_the_pandas_index_in_parquet_is_excluded_unless_requested(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     parquet.write_table(pyarrow.table({"a": [0.5, 1.5, 2.5], "__index_level_0__": [7, 3, 9]}), path)
     found = read(path)

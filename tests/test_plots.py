@@ -218,7 +218,7 @@ def test_the_figure_of_pca_has_the_errors_of_evaluate() -> None:
     assert f"autoencoder, 2 dimensions\nMSE {figures.errors.mse:.4g}" in said
 
 
-def test_longer_codes_are_projected_on_principal_components_and_the_axes_say_so() -> None:
+def test_longer_codes_are_projected_on_principal_components_named_at_the_axes() -> None:
     axes = plots.latent(system("flat"), EXAMPLES["flat"]).axes[0]
     points = axes.collections[0].get_offsets()
     expected = PCA(2).fit_transform(system("flat").transform(EXAMPLES["flat"]))
@@ -323,7 +323,7 @@ def test_examples_that_are_all_alike_are_drawn_without_a_warning(name: str) -> N
     assert not any("nan" in text for text in texts)
 
 
-def test_the_texts_of_pca_are_whole() -> None:
+def test_texts_of_the_figure_of_pca_are_complete() -> None:
     """Long texts lose their middle in figures: this one has room for the largest counts."""
     few = np.zeros((2, 3))
     found = PCAReconstructions(10_000_000, 10_000_000, 10_000, 10_000, 1.0, 1.0, few, few, few)

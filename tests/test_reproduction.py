@@ -308,7 +308,7 @@ def test_a_row_with_a_published_figure_outside_the_interval_has_a_reason() -> No
     assert "the reason is not known" not in (ROOT / "docs/reproduction.md").read_text(encoding="utf-8")
 
 
-def test_the_pages_are_left_alone_where_results_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_are_unchanged_where_results_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tables_script()
     monkeypatch.setattr(script, "ROOT", with_pages(tmp_path))
     with pytest.raises(SystemExit, match=r"holds no results of tf-simple, .*: no page is written; ") as end:

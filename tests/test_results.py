@@ -82,7 +82,7 @@ def test_a_notebook_shows_every_cell_of_the_table_and_runs_none(name: str) -> No
 
 
 @EACH
-def test_it_prints_as_a_few_lines(name: str) -> None:
+def test_results_print_as_a_few_lines(name: str) -> None:
     said = repr(results()[name])
     assert said.splitlines()[0] == type(results()[name]).__name__
     assert 3 <= len(said.splitlines()) <= 11

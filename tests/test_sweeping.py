@@ -68,7 +68,7 @@ def test_the_validation_examples_are_a_tenth_and_not_trained_on() -> None:
     assert given.trials[0].figures["errors"]["mse"] == evaluate(ae, TEST, train=X).errors.mse
 
 
-def test_a_sweep_repeats_bit_for_bit_and_leaves_the_estimator_alone() -> None:
+def test_a_sweep_is_bit_identical_and_does_not_change_the_estimator() -> None:
     one, two = (sweep(LINEAR, X, SIZES | {"random_state": [0, 5]}) for _ in range(2))
     assert [weights(t.autoencoder) for t in one.trials if t.autoencoder] == [
         weights(t.autoencoder) for t in two.trials if t.autoencoder
@@ -149,7 +149,7 @@ def test_default_sizes_are_powers_of_two_that_suit() -> None:
     assert sweep(topk, X).axes == {"bottleneck.size": (4, 8)}
 
 
-def test_words_records_and_grids() -> None:
+def test_grids_accept_names_and_records() -> None:
     grid = {"bottleneck": ["Identity", Gaussian(3)], "architecture.hidden": [(8,), (8, 4)]}
     found = sweep(Autoencoder(Identity(3), epochs=1, random_state=0), X, grid)
     assert len(found.trials) == 4

@@ -153,6 +153,12 @@ TABLES: dict[str, Table] = {
     "empty rows": _table(
         "a,b\n1,2\n\n,\n \n3,4\n\n\n", Right(PLAIN.values, ("a", "b"), ("2 empty rows",), lines=[2, 6])
     ),
+    "separators alone, first": _table(
+        ",,\n5,1,4\n4,3,2\n", Right([[5, 1, 4], [4, 3, 2]], None, ("1 empty row", "line 2 is data"), lines=[2, 3])
+    ),
+    "separators alone, above the names": _table(
+        ",\na,b\n1,2\n3,4\n", Right(PLAIN.values, ("a", "b"), ("from line 2",), lines=[3, 4])
+    ),
     "empty lines first": _table("\n\na,b\n1,2\n3,4\n", Right(PLAIN.values, ("a", "b"), ("from line 3",), lines=[4, 5])),
     "a row of marks is a row": _table("a,b\n1,2\nNA,NA\n", Right([[1, 2], [NAN, NAN]], ("a", "b"))),
     "comments": _table(

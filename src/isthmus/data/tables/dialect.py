@@ -90,7 +90,7 @@ def sniff(file: TextFile, options: ReadOptions, expected: frozenset[str] = froze
         "\t" if file.blanks else delimiter,
         names,
         line if in_row and not short else 0,
-        line - (not short),
+        line - (not short) if in_row else start,  # a row of separators above data counts as an empty row
         len(first) + short,
         max(map(len, lines)),
         rows[1:] if in_row else rows,

@@ -81,7 +81,7 @@ def test_the_error_for_an_unknown_name_suggests_names(name: str, error: type[Exc
 
 def test_choices_that_do_not_apply_are_errors(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones((2, 2)))
-    with pytest.raises(DataError, match="comes as it is"):
+    with pytest.raises(DataError, match="is built in"):
         load("digits", labels="y")
     with pytest.raises(DataError, match="labels='y'"):
         read(tmp_path / "x.npy", labels="y")

@@ -160,7 +160,7 @@ def test_columns_of_a_frame_are_chosen_as_those_of_a_file(container: str, tmp_pa
 def test_objects_that_are_neither_path_nor_data_frame_are_refused(given: Any) -> None:
     for reader in (load, read):
         with pytest.raises(
-            DataError, match=f"{type(given).__name__} is no path and no pandas, polars or pyarrow frame"
+            DataError, match=f"{type(given).__name__} is neither a path nor a pandas, polars or pyarrow frame"
         ):
             reader(given)
 

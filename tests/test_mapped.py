@@ -69,7 +69,7 @@ def test_a_replaced_file_is_not_read(tmp_path: Path) -> None:
 def test_a_file_truncated_while_it_is_read_raises_an_error(tmp_path: Path) -> None:
     rows = Rows(mapped(tmp_path / "x.npy", np.arange(60_000.0).reshape(20_000, 3)))
     os.truncate(tmp_path / "x.npy", 4096)
-    with pytest.raises(DataError, match=r"x\.npy was cut while it was read: row 19999"):
+    with pytest.raises(DataError, match=r"x\.npy was truncated while it was read: row 19999"):
         rows(np.array([0, 19_999]))
 
 

@@ -114,7 +114,7 @@ def test_examples_that_are_not_images_do_not_warn(rng: np.random.Generator) -> N
 
 def test_the_kind_of_data_is_printed(mnist: data.Dataset, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array(mnist.train[:40]) / 255)
-    assert "28x28 float64, taken for windows, no labels" in data.load(str(tmp_path / "x.npy")).summary()
+    assert "28x28 float64, treated as windows, no labels" in data.load(str(tmp_path / "x.npy")).summary()
     assert "28x28 uint8, images, 10 classes" in mnist.summary()
 
 

@@ -1,34 +1,34 @@
-"""Examples in: built-in data sets by name, the user's own files and folders, and the check of whatever `fit` is given.
+"""Data sets: built-in ones by name, and the user's files, folders and arrays, with validation of the examples.
 
-Read in this order:
+Modules in reading order:
 
-    options         how examples are read, where their file does not say it
-    labels          labels of any type, and what has none
-    label_columns   labels and ids as columns of files hold them
-    label_classes   classes of labels as text and back
-    kinds           what axes mean: tables, images, windows
-    locations       where a number stands: line and column of a file, row and column of an array
+    options         the options for reading examples
+    labels          labels of any type, and missing labels
+    label_columns   labels and IDs from the columns of files
+    label_classes   conversion of classes to text and back
+    kinds           the kind of data: table, images, windows
+    locations       the location of a value: line and column of a file, row and column of an array
     dataset         Dataset: examples, labels, split, source and license
-    non_numeric     sentences on what is no number, and where it stands
+    non_numeric     errors about values that are not numeric
     memmap          rows of a memory map
-    containers      the array within frames, tensors and lists
-    validation      as_examples: arrays, tensors and data frames as one checked array
-    channels        channels that come first are noticed
-    output_frames   arrays back into what their examples came in
-    missing         ranges and sums where values are missing
-    statistics      what fit asks of all examples, gathered in one pass
-    sentinels       one value again and again, far away: -999
-    idx             IDX, plain and gzipped
-    download        files of public data sets: looked for on this machine, else fetched and checked
-    builtin         mnist (embedded), fashion_mnist, digits; a new data set is one function more
-    parts           which part of a data set is meant
+    containers      extraction of arrays from frames, tensors and lists
+    validation      as_examples: validated examples from arrays, tensors and data frames
+    channels        images with channels first
+    output_frames   conversion of arrays back to the type of their examples
+    missing         minima, maxima, sums and counts without missing values
+    statistics      statistics that fit needs, in one pass over the examples
+    sentinels       detection of values such as -999
+    idx             IDX files, plain and gzipped
+    download        files of public data sets: found on this machine, or downloaded and checked
+    builtin         mnist (embedded), fashion_mnist, digits; a function for each data set
+    parts           selection of parts of a data set
     tables/         text, Excel and Parquet files, and data frames
-    arrays          .npy, memory-mapped, and .npz
+    arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
-    readers         load and read: from a name or a path to the reader
+    readers         load and read: the reader for a name or a path
 """
 
-from isthmus.data.builtin import *  # noqa: F403  (a data set's name is kept in one place, builtin.__all__)
+from isthmus.data.builtin import *  # noqa: F403  (builtin.__all__ is the only list of names)
 from isthmus.data.builtin import __all__ as _builtin
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray

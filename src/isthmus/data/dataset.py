@@ -130,8 +130,8 @@ class Dataset:
             classes = f"{len(labels.classes):,} class{'' if len(labels.classes) == 1 else 'es'}"
             classes += f", {labels.n_unlabeled:,} without a label" if labels.n_unlabeled else ""
         origin = ", ".join(part for part in (self.source, self.license) if part)
-        meant = self.kind or kind_of(self.train)
-        kind = meant if self.kind else f"taken for {'a table' if meant == 'table' else meant}"
+        inferred = kind_of(self.train)
+        kind = self.kind or f"treated as {'a table' if inferred == 'table' else inferred}"
         return f"{self.name}: {counts}, {shape} {self.train.dtype}, {kind}, {classes}" + (
             f" ({origin})" if origin else ""
         )

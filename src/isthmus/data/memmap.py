@@ -1,7 +1,7 @@
-"""Rows of a memory map by their places.
+"""Reading rows of a memory map by their row numbers.
 
-A row that is asked of a map brings pages of the file into the process, dozens around the one that is needed. Read from the file itself,
-a row takes a quarter of the time, and nothing but the rows takes memory.
+Indexing a memory map loads dozens of pages around each row into the process. Reading the rows from the file takes a quarter of the time,
+and memory for the rows only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 class Rows:
-    """The rows of an array (n, *row) by their places; of a read-only map from its file, where that can be found."""
+    """Reads rows of an array (n, *row) by their row numbers. Rows of a read-only memory map are read from its file if possible."""
 
     def __init__(self, values: Array) -> None:
         self.values, self.descriptor = values, -1
@@ -31,14 +31,14 @@ class Rows:
             self._open()
 
     def _open(self) -> None:
-        """Finds the file of the map, and makes sure that it is still that file."""
+        """Opens the file of the memory map, if its content is still the same."""
         values: Any = self.values
         mapping: mmap.mmap = values._mmap
         inside = values.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
         self.start = values.offset - values.offset % mmap.ALLOCATIONGRANULARITY + inside
         try:
             self.descriptor = os.open(values.filename, os.O_RDONLY)
-        except (OSError, TypeError):  # it has no name any more
+        except (OSError, TypeError):  # the file was renamed or deleted, or has no name
             return
         weakref.finalize(self, os.close, self.descriptor)
         ends = np.array([0, len(values) - 1])
@@ -46,49 +46,58 @@ class Rows:
             same = self(ends).tobytes() == np.asarray(values[ends]).tobytes()
         except DataError:
             same = False
-        if not same:  # another file has its name
+        if not same:  # another file now has this name
             self.descriptor = -1
 
     def __call__(self, positions: npt.NDArray[np.int64]) -> Array:
-        """The rows at some places, (k, *row)."""
+        """The rows (k, *row) with these row numbers, which count from 0."""
         if self.descriptor < 0:
-            found = np.asarray(self.values[positions])
+            selected = np.asarray(self.values[positions])
             release_pages(self.values)
-            return found
+            return selected
         rows = np.empty((len(positions), *self.values.shape[1:]), self.values.dtype)
-        room, size = memoryview(rows.reshape(-1).view(np.uint8).data), self.size
-        for number, place in enumerate(positions.tolist()):
-            part = room[number * size : (number + 1) * size]
-            if os.preadv(self.descriptor, [part], self.start + place * self.step) < size:
-                raise DataError(f"{self.values.filename} was cut while it was read: row {place} is not there")  # type: ignore[attr-defined]
+        buffer, size = memoryview(rows.reshape(-1).view(np.uint8).data), self.size
+        for number, row in enumerate(positions.tolist()):
+            part = buffer[number * size : (number + 1) * size]
+            if os.preadv(self.descriptor, [part], self.start + row * self.step) < size:
+                raise DataError(f"{self.values.filename} was truncated while it was read: row {row} is missing")  # type: ignore[attr-defined]
         return rows
 
 
 def _in_a_file(values: Array) -> bool:
-    """Whether rows can be read from a file: it is mapped read-only, each row lies in one piece, and the system can."""
+    """Whether rows can be read from a file: the memory map is read-only, rows are contiguous, and the system has preadv."""
     mapping = getattr(values, "_mmap", None)
     if not isinstance(mapping, mmap.mmap) or getattr(values, "mode", None) != "r" or not hasattr(os, "preadv"):
         return False
     return len(values) > 0 and values.strides[0] > 0 and values[:1].flags.c_contiguous
 
 
-def random_subset(count: int, most: int, random_state: int = 0) -> npt.NDArray[np.int64]:
-    """The places of all of ``count`` rows, or where there are more than ``most``, of so many drawn at random, in their order: (n,)."""
-    if count <= most:
+def random_subset(count: int, limit: int, random_state: int = 0) -> npt.NDArray[np.int64]:
+    """The row numbers of a random subset, sorted.
+
+    Args:
+        count: the number of rows.
+        limit: the maximum number of rows in the subset. If there are no more rows, all are selected.
+        random_state: the seed.
+
+    Returns:
+        Row numbers (n,), from 0, in ascending order.
+    """
+    if count <= limit:
         return np.arange(count)
-    return np.sort(np.random.default_rng(random_state).permutation(count)[:most])
+    return np.sort(np.random.default_rng(random_state).permutation(count)[:limit])
 
 
-def some_rows(values: Array, most: int, random_state: int = 0) -> Array:
-    """All rows of an array, or where there are more, ``most`` of them drawn at random, in their order."""
-    if len(values) <= most:
+def some_rows(values: Array, limit: int, random_state: int = 0) -> Array:
+    """At most ``limit`` rows of an array, a random subset in their order."""
+    if len(values) <= limit:
         return np.asarray(values)
-    return Rows(values)(random_subset(len(values), most, random_state))
+    return Rows(values)(random_subset(len(values), limit, random_state))
 
 
 def release_pages(values: Array) -> None:
-    """Lets the system take back what was read of a read-only memory map: it stays in the file, and need not fill memory."""
+    """Releases the loaded pages of a read-only memory map from memory. The file still has them."""
     mapping = getattr(values, "_mmap", None)
-    shared = getattr(values, "mode", None) == "r"  # of a copy-on-write map the changes would be lost
+    shared = getattr(values, "mode", None) == "r"  # a copy-on-write map would lose its changes
     if shared and isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)

@@ -1,6 +1,6 @@
-"""How examples are read, where their file does not say it: one record for every reader, run and verb.
+"""Options for reading examples: one record for all readers, runs and commands.
 
-To add an option: a field here, and on the command line its line in `cli/data_options.py`. Nothing between has to change.
+To add an option, add a field here and an option of the command line in `cli/data_options.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator
 
 from isthmus.records import Record, field_names, record
+from isthmus.text import quoted
 
 __all__ = ["ReadOptions", "Reused"]
 
@@ -19,22 +20,23 @@ _RANGE = re.compile(r"0*[1-9]\d{0,14}(-0*[1-9]\d{0,14})?", re.ASCII)
 
 
 def _words(value: Any) -> Any:
-    """One name as a tuple of one; names that are numbers as text."""
+    """Names as a tuple of text. One name is a tuple of one; a number is a name too."""
     if isinstance(value, str | int):
         return (str(value),)
     return tuple(map(str, value)) if isinstance(value, Iterable) else value
 
 
 def _word(value: Any) -> Any:
+    """A name as text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _lines(value: Any) -> Any:
-    """Numbers and ranges of lines, as text: 1, "1-3,42" or a list of such."""
+    """Line numbers and ranges of lines as text, from values such as 1, "1-3,42" or a list of these."""
     words = tuple(part.strip() for word in _words(value) for part in str(word).split(",") if part.strip())
-    wrong = next((word for word in words if not _RANGE.fullmatch(word)), None)
-    if wrong is not None:
-        raise ValueError(f"{wrong!r} is no line: give numbers from 1 on, or ranges such as 1-3,42")
+    invalid = next((word for word in words if not _RANGE.fullmatch(word)), None)
+    if invalid is not None:
+        raise ValueError(f"invalid line number {quoted(invalid)}: expected numbers from 1, or ranges such as 1-3,42")
     return words
 
 
@@ -45,29 +47,28 @@ Word = Annotated[str | None, BeforeValidator(_word)]
 
 @record
 class ReadOptions(Record):
-    """How to read examples. What is left at None or empty is found out from the file, and told.
+    """How to read examples. Options with the value None or empty are detected from the file, and reported.
 
     Attributes:
-        labels: the column of a table, or the array of a .npz file, that holds the labels.
-        resize: (height, width) to which every image is stretched or shrunk.
-        split: whether names of folders such as train, test and ground_truth say which images are parts of a split and which
-            are masks ("auto"), or every folder is a class and every image an example ("none").
-        pages: of an image file with several pages or frames the "first"; all as "examples"; or each file a "volume",
+        labels: the column of a table, or the array of a .npz file, with the labels.
+        resize: (height, width) in pixels, to which every image is resized.
+        split: "auto": folders with names such as train, test and ground_truth are parts of a split or masks; "none": every folder is a
+            class, and every image an example.
+        pages: which pages or frames of an image file are read: the "first"; all as "examples"; or all as one "volume" of shape
             (pages, height, width, channels).
-        skip_broken: whether images that are damaged or too large are left out, and named; else the first one is an error.
-        columns: the columns of a table to learn: names, patterns such as "gene_*", or several with commas; the others are left out.
+        skip_broken: whether damaged and too large images are skipped and reported; otherwise the first one is an error.
+        columns: the columns of a table that are features: names, patterns such as "gene_*", or several with commas. Others are left out.
         drop: the columns of a table to leave out, written in the same way.
-        id: the column of a table that names its rows: carried to every output, never learned.
-        header: whether the first row of a table holds the names of its columns.
+        id: the column of a table that identifies its rows. It is written to every output, and is not a feature.
+        header: whether the first row of a table has the column names.
         na_values: further marks of a missing value, such as "-999".
-        delimiter: what stands between the cells of a text file: one character, or "blanks" for any number of blanks.
+        delimiter: the delimiter of cells in a text file: one character, or "blanks" for any number of blanks.
         decimal: the decimal mark of a text file, "." or ",".
-        comment: what lines begin with that are left out of a text file, or "none"; else "#", unless most lines begin so.
+        comment: the prefix of comment lines in a text file, which are skipped, or "none". By default "#", unless most lines begin with it.
         encoding: the encoding of a text file, such as "utf-8" or "cp1252".
-        sheet: the sheet of an Excel file; else its first.
-        skip_lines: lines of a text file, or rows of a sheet, that are no rows of the table, such as a title above the names, units
-            below them, or totals at the end: numbers and ranges, such as "1-3,42". They are those of this file: of other files that
-            are read for a run none are left out.
+        sheet: the sheet of an Excel file; the first one by default.
+        skip_lines: lines of a text file, or rows of a sheet, that are not part of the table, such as a title, units or totals: numbers
+            and ranges, such as "1-3,42". They apply to this file only, not to other files that are read for a run.
     """
 
     labels: Word = None
@@ -88,29 +89,44 @@ class ReadOptions(Record):
     skip_lines: Lines = ()
 
     def given(self) -> dict[str, Any]:
-        """The options that differ from their defaults, by name."""
+        """The options that differ from their defaults, by name.
+
+        Returns:
+            Field name -> value.
+        """
         defaults = ReadOptions()
         return {
             name: getattr(self, name) for name in field_names(self) if getattr(self, name) != getattr(defaults, name)
         }
 
     def skipped(self) -> tuple[range, ...]:
-        """The lines to leave out, as ranges in their order."""
+        """The lines to skip.
+
+        Returns:
+            Ranges of line numbers, from 1, in ascending order.
+        """
         ends = [tuple(map(int, word.split("-"))) for word in self.skip_lines]
         return tuple(range(first, last + 1) for first, last in sorted((each[0], each[-1]) for each in ends))
 
     def over(self, usual: ReadOptions) -> ReadOptions:
-        """These options, and where they say nothing, the usual ones."""
+        """These options, with defaults from other options.
+
+        Args:
+            usual: the options that apply where these have their default value.
+
+        Returns:
+            The merged options.
+        """
         return usual.replace(**self.given())
 
 
 class Reused(NamedTuple):
-    """What a run brings along when other data are read for it.
+    """The properties of a run that apply when other data are read for it.
 
     Attributes:
-        options: how it read its own data; its labels and id are looked for, and need not be there.
-        features: the names of the columns it was trained on, which are taken by name; None where they have none.
-        shape: of one of its examples, which says whether its images are gray; None where it is not known.
+        options: the options for its training data. Its label and ID columns are optional in the other data.
+        features: the column names of its training data, which select columns by name; None without names.
+        shape: the shape of an example, which decides whether images are gray; None if it is unknown.
     """
 
     options: ReadOptions

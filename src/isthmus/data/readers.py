@@ -1,4 +1,4 @@
-"""From a name or a path to a data set: the kind of file is told by its suffix."""
+"""Reading a data set by its name or path. The suffix of a path determines the reader."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ Array = npt.NDArray[Any]
 
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
 _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
-_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # around text
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
 _TABLE = {"labels", "columns", "drop", "id", "na_values"}
-_TAKES = {  # the options that make sense for a kind
+_OPTIONS = {  # the valid options of each reader
     "images": {"resize", "split", "pages", "skip_broken"},
     "npy": set[str](),
     "npz": {"labels"},
@@ -45,7 +45,7 @@ _TAKES = {  # the options that make sense for a kind
     "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
     "parquet": _TABLE,
 }
-_FOR = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") | {  # what an option is for
+_APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") | {
     "labels": "table and no .npz file",
     **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "image or folder of images"),
     "sheet": "Excel file",
@@ -60,7 +60,11 @@ _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
 
 def names() -> tuple[str, ...]:
-    """The names of the data sets that come with isthmus."""
+    """The names of the built-in data sets.
+
+    Returns:
+        The names, sorted.
+    """
     return tuple(builtin.__all__)
 
 
@@ -72,19 +76,21 @@ def load(
     download: bool = True,
     **named: Any,
 ) -> Dataset:
-    """A data set by its name (mnist, fashion-mnist, ...), or else from a file, folder or data frame; ./mnist is always a path.
+    """Loads a built-in data set by its name, or reads a file, folder or data frame. ./mnist is always a path.
 
     Args:
-        name_or_path: one of `names()`, what `read` takes, or a pandas, polars or pyarrow frame, of which `columns`, `drop`,
-            `id` and `labels` choose: load(frame, drop="when", id="name").
+        name_or_path: one of `names()`; a path; or a pandas, polars or pyarrow frame, with options such as
+            load(frame, drop="when", id="name").
         options, reused, named: see `read`.
-        download: whether a data set that is not on this machine is fetched; else it is an error that says how.
+        download: whether to download a data set that is not on this machine; False: it is an error.
 
     Returns:
-        The data set; its arrays are (n, *shape).
+        The data set, with arrays (n, *shape).
 
     Raises:
-        FileNotFoundError, DataError: neither a name nor a path, or as `read` says.
+        FileNotFoundError: there is no file or folder at the path.
+        DataError: the name is unknown, or the file or folder cannot be used.
+        RecordError: an option does not exist or is invalid.
 
     Examples:
         >>> isthmus.data.load("digits").train.shape
@@ -97,10 +103,10 @@ def load(
     known = text.lower().replace("-", "_")
     if known in names():
         if options.given():
-            raise DataError(f"{known} comes as it is: {'= and '.join(options.given())}= are for files and folders")
+            raise DataError(f"{known} is built in: {'= and '.join(options.given())}= are options for files and folders")
         function = getattr(builtin, known)
-        fetches = "download" in signature(function).parameters
-        dataset: Dataset = function(download=download) if fetches else function()
+        downloads = "download" in signature(function).parameters
+        dataset: Dataset = function(download=download) if downloads else function()
         return dataset
     if os.path.lexists(text):
         return read(text, options, reused=reused)
@@ -118,21 +124,21 @@ def read(
     reused: Reused | None = None,
     **named: Any,
 ) -> Dataset:
-    """Your own data: .npy (memory-mapped), .npz, IDX or gzipped IDX, .csv, .parquet, an image, or a folder of images; or a data frame.
+    """Reads your own data: .npy (memory-mapped), .npz, IDX, text table, Excel, Parquet, an image, a folder of images, or a data frame.
 
     Args:
-        path: a regular file, not a link to one; or a folder; or a pandas, polars or pyarrow frame.
-        options: how to read it, where the file does not say so.
-        reused: the run that the examples are for: its columns are taken by name, its options hold where nothing else is said.
+        path: a regular file, not a symbolic link; a folder; or a pandas, polars or pyarrow frame.
+        options: how to read it; by default this is detected from the file.
+        reused: the run that the examples are for. Its columns are selected by name, and its options are the defaults.
         named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
 
     Returns:
-        The data set; its arrays are (n, *shape).
+        The data set, with arrays (n, *shape).
 
     Raises:
-        FileNotFoundError: there is nothing at the path.
-        DataError: the file or folder cannot be used, with the reason.
-        RecordError: there is no such option.
+        FileNotFoundError: there is no file or folder at the path.
+        DataError: the file or folder cannot be used.
+        RecordError: an option does not exist or is invalid.
 
     Examples:
         >>> np.save("own.npy", X)
@@ -142,18 +148,26 @@ def read(
         >>> isthmus.data.read(pyarrow.table(table), labels="kind").columns
         ('petal', 'sepal')
     """
-    return _noted(_read(path, (options or ReadOptions()).replace(**named), reused))
+    return _with_note(_read(path, (options or ReadOptions()).replace(**named), reused))
 
 
 def read_with_texts(path: str, options: ReadOptions, texts: TextColumns) -> Dataset:
-    """`load`, which keeps the cells of some columns of a table that are not learned."""
-    return load(path, options) if not texts.names else _noted(_read(path, options, texts=texts))
+    """Loads a data set, and also stores the cells of columns that are not features.
+
+    Args:
+        path, options: see `load`.
+        texts: the columns; receives their cells.
+
+    Returns:
+        The data set.
+    """
+    return load(path, options) if not texts.names else _with_note(_read(path, options, texts=texts))
 
 
-def _noted(found: Dataset) -> Dataset:
-    """The same, with a note where names of classes look alike."""
-    said = similar_names_note(found.train_labels)
-    return replace(found, notes=(*found.notes, said)) if said else found
+def _with_note(dataset: Dataset) -> Dataset:
+    """The data set, with a note if class names are similar."""
+    note = similar_names_note(dataset.train_labels)
+    return replace(dataset, notes=(*dataset.notes, note)) if note else dataset
 
 
 def _read(
@@ -162,13 +176,13 @@ def _read(
     reused: Reused | None = None,
     texts: TextColumns | None = None,
 ) -> Dataset:
-    """The examples, by the reader of their kind."""
+    """The data set from the reader for its kind of file."""
     if column_names(path) is not None:
         return read_frame(path, options, reused)
     if not isinstance(path, str | os.PathLike):
         raise DataError(
-            f"a {type(path).__name__} is no path and no pandas, polars or pyarrow frame: an array needs no reading, "
-            "a lazy frame its collect()"
+            f"a {type(path).__name__} is neither a path nor a pandas, polars or pyarrow frame: pass an array to fit directly, "
+            "or the result of collect() of a lazy frame"
         )
     path = Path(path)
     if not os.path.lexists(path):
@@ -177,14 +191,14 @@ def _read(
     if options.resize is not None and (kind != "images" or min(options.resize) < 1):
         raise DataError(f"invalid resize={options.resize}: expected (height, width) in pixels, for images")
     for name, value in options.given().items():
-        if name not in _TAKES[kind]:
-            raise DataError(f"invalid {name}={value!r}: {shown(path)} is no {_FOR[name]}")
-    if reused is not None:  # whose labels and id the readers of tables look for themselves
+        if name not in _OPTIONS[kind]:
+            raise DataError(f"invalid {name}={value!r}: {shown(path)} is no {_APPLIES_TO[name]}")
+    if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
         options = options.over(reused.options.replace(labels=None, id=None, skip_broken=False, skip_lines=()))
     if kind == "images":
         return read_images(path, options, reused)
     if kind == "npz":
-        return _checked(read_npz(path, options.labels))
+        return _with_checked_parts(read_npz(path, options.labels))
     if kind == "text":
         return read_csv(path, options, reused, texts)
     if kind == "excel":
@@ -192,34 +206,34 @@ def _read(
     if kind == "parquet":
         return read_parquet(path, options, reused, texts)
     if kind == "npy":
-        return _bare(path, read_npy(path))
-    return _bare(path, read_idx(path))
+        return _array_dataset(path, read_npy(path))
+    return _array_dataset(path, read_idx(path))
 
 
-def _bare(path: Path, values: Array) -> Dataset:
-    """An array that nothing is said of; bytes of three or more axes are images."""
-    meant = kind_of(values)
-    return Dataset(path.name, values, source=shown(path), kind="images" if meant == "images" else None)
+def _array_dataset(path: Path, values: Array) -> Dataset:
+    """A data set of one array. uint8 with three or more axes is images."""
+    inferred = kind_of(values)
+    return Dataset(path.name, values, source=shown(path), kind="images" if inferred == "images" else None)
 
 
 def _kind(path: Path) -> str:
-    """The kind of reader for a path."""
+    """The name of the reader for a path, a key of `_OPTIONS`."""
     if path.is_dir() or path.suffix.lower() in ENDINGS:
         return "images"
     name = path.name.lower()
-    packed = next((name.removesuffix(each) for each in _PACKED if name.endswith(each)), None)
-    kind = "idx" if _IDX.search(name) else _SUFFIXES.get(Path(packed or name).suffix)
-    if packed is not None and kind not in {"idx", "text"}:
+    inner = next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), None)
+    kind = "idx" if _IDX.search(name) else _SUFFIXES.get(Path(inner or name).suffix)
+    if inner is not None and kind not in {"idx", "text"}:
         kind = "text" if name.endswith(".zip") else None
     if kind is None and path.suffix.lower() in OTHER_KINDS:
-        raise DataError(f"{shown(path)} is an image of another kind ({path.suffix.lower()}): convert it to PNG")
+        raise DataError(f"{shown(path)} has an unsupported image format ({path.suffix.lower()}): convert it to PNG")
     if kind is None:
-        raise DataError(f"{shown(path)} is of no known kind: give {_KINDS}")
+        raise DataError(f"{shown(path)} has an unknown file format: expected {_KINDS}")
     return kind
 
 
-def _checked(data: Dataset) -> Dataset:
-    """The same, once labels and test part fit the examples."""
+def _with_checked_parts(data: Dataset) -> Dataset:
+    """The data set, after a check that the shapes of its parts and labels fit."""
     for examples, labels in (
         (data.train, data.train_labels),
         (data.test, data.test_labels),

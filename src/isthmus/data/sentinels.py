@@ -1,4 +1,4 @@
-"""One value again and again, far from all others: -999 or 9999 for what is not known, 1970-01-01 as a number. It distorts a column."""
+"""Detection of sentinel values: a frequent value far from all others, such as -999 for a missing value. It distorts a column."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ __all__ = ["Sentinel", "sentence", "sentinels"]
 
 Array = npt.NDArray[Any]
 
-_NUMBERS = 2**22  # that are looked at
-_FEWEST = 1000  # rows, where there are as many
-_SEEN = 3  # times at least, and in a thousandth of the rows
-_LEAST, _MOST = 0.001, 0.5  # share of a column: what is there more often than all else is what the column is about
-_FAR = 2.0  # times the range of all others that the nearest of them is away
-_NEARER = 0.5  # and for a number that people write for what they do not know
-_DISTINCT = 10  # values that the others have: a column of few values may have a far one
-_TOGETHER = 4  # such values side by side: 97, 98 and 99 for three reasons why a number is not known
-_LEVELS = 2  # and beside a number that people write so
-_NAMED = 3  # columns in a sentence
+_MAX_VALUES = 2**22  # values that are searched
+_MIN_ROWS = 1000  # rows that are searched at least, if there are as many
+_MIN_COUNT = 3  # occurrences
+_MIN_SHARE, _MAX_SHARE = 0.001, 0.5  # of a column; a more frequent value is regular data
+_MIN_DISTANCE = 2.0  # from the nearest other value, in ranges of all other values
+_MIN_DISTANCE_OF_NINES = 0.5  # the same for a number of nines, which often codes a missing value
+_MIN_DISTINCT = 10  # other values; a column of few values may have a distant one
+_MAX_TOGETHER = 4  # adjacent sentinels, such as 97, 98 and 99 for three reasons of missingness
+_MIN_DISTINCT_OF_NINES = 2  # other values in addition to a number of nines
+_LISTED = 3  # columns in a warning
 
 
 class Sentinel(NamedTuple):
-    """A column, or a channel of windows, the value that it has again and again, and in which share of the rows."""
+    """A frequent distant value of a column or of a channel of windows, and the fraction of rows that have it.
+
+    Attributes:
+        name: the name of the column or channel, for a message.
+        value: the value.
+        share: the fraction of rows, in [0, 1].
+    """
 
     name: str
     value: float
@@ -38,77 +44,82 @@ class Sentinel(NamedTuple):
 
 
 def sentinels(values: Array, kind: Kind, columns: Sequence[str] | None = None) -> tuple[Sentinel, ...]:
-    """The values that stand far from all others of their column, again and again; of examples (n, *shape), but never of images.
+    """Finds sentinel values.
 
-    Honest data have none: zeros of sparse counts, ends of a scale, levels and flags are next to other values, or are most of a column.
+    Regular data have none: zeros of sparse counts, ends of a scale, levels and flags are close to other values, or are most of a column.
+
+    Args:
+        values: examples (n, *shape).
+        kind: the kind of the examples; images are not searched.
+        columns: the column names, for messages.
     """
     if kind == "images" or values.ndim < 2:
         return ()
-    rows = some_rows(values, max(_FEWEST, _NUMBERS // max(1, int(np.prod(values.shape[1:])))))
+    rows = some_rows(values, max(_MIN_ROWS, _MAX_VALUES // max(1, int(np.prod(values.shape[1:])))))
     table = rows.reshape(len(rows), -1) if kind == "table" else rows.reshape(-1, rows.shape[-1])
     named = list(columns) if columns is not None and kind == "table" and len(columns) == table.shape[1] else None
-    found = []
-    for place in _candidates(table):
-        each = "column" if kind == "table" else "channel"
-        name = f"{each} {place}" if named is None else repr(printable(named[place], 60))
-        found += [Sentinel(name, value, share) for value, share in _far(table[:, place])]
-    return tuple(found)
+    sentinels = []
+    for number in _candidates(table):
+        unit = "column" if kind == "table" else "channel"
+        name = f"{unit} {number}" if named is None else repr(printable(named[number], 60))
+        sentinels += [Sentinel(name, value, share) for value, share in _distant(table[:, number])]
+    return tuple(sentinels)
 
 
 def _candidates(table: Array) -> list[int]:
-    """The columns whose least or largest number is there several times."""
-    often = max(_SEEN, _LEAST * len(table))
+    """The columns whose minimum or maximum is frequent."""
+    required = max(_MIN_COUNT, _MIN_SHARE * len(table))
     ends = (np.fmin.reduce(table, 0), np.fmax.reduce(table, 0))
-    seen = [np.count_nonzero(table == end, axis=0) for end in ends]
-    return [int(place) for place in np.flatnonzero((np.maximum(*seen) >= often) & (ends[0] < ends[1]))]
+    counts = [np.count_nonzero(table == end, axis=0) for end in ends]
+    return [int(column) for column in np.flatnonzero((np.maximum(*counts) >= required) & (ends[0] < ends[1]))]
 
 
-def _far(column: Array) -> list[tuple[float, float]]:
-    """The ends of a column that are there several times, and far from all other numbers; each with its share."""
-    known = column[~np.isnan(column)] if column.dtype.kind == "f" else column
-    distinct, counts = np.unique(known.astype(np.float64), return_counts=True)
-    often = (counts >= max(_SEEN, _LEAST * len(known))) & (counts <= _MOST * len(known))
-    below, above = _run(often), _run(often[::-1])
-    found: dict[int, float] = {}
+def _distant(column: Array) -> list[tuple[float, float]]:
+    """The smallest and largest values of a column that are frequent and distant from all others, each with its share."""
+    observed = column[~np.isnan(column)] if column.dtype.kind == "f" else column
+    distinct, counts = np.unique(observed.astype(np.float64), return_counts=True)
+    frequent = (counts >= max(_MIN_COUNT, _MIN_SHARE * len(observed))) & (counts <= _MAX_SHARE * len(observed))
+    below, above = _leading(frequent), _leading(frequent[::-1])
+    shares: dict[int, float] = {}
     for low, high in sorted(product(range(below + 1), range(above + 1)), key=sum):
         rest, weight = distinct[low : len(distinct) - high], counts[low : len(distinct) - high].sum()
-        if len(rest) < _LEVELS or weight < 0.3 * len(known):
+        if len(rest) < _MIN_DISTINCT_OF_NINES or weight < 0.3 * len(observed):
             continue
-        for positions, nearest in ((range(low), low - 1), (range(len(distinct) - high, len(distinct)), -high)):
-            if positions and set(positions) - set(found) and _apart(distinct, nearest, rest):
-                found |= {place: float(counts[place]) / len(known) for place in positions}
-    return [(float(distinct[place]), found[place]) for place in sorted(found)]
+        for indices, nearest in ((range(low), low - 1), (range(len(distinct) - high, len(distinct)), -high)):
+            if indices and set(indices) - set(shares) and _is_distant(distinct, nearest, rest):
+                shares |= {index: float(counts[index]) / len(observed) for index in indices}
+    return [(float(distinct[index]), shares[index]) for index in sorted(shares)]
 
 
-def _run(often: npt.NDArray[np.bool_]) -> int:
-    """How many of the first values are there often enough, of as many as may stand side by side."""
-    first = often[:_TOGETHER]
+def _leading(frequent: npt.NDArray[np.bool_]) -> int:
+    """The number of leading values that are frequent, at most `_MAX_TOGETHER`."""
+    first = frequent[:_MAX_TOGETHER]
     return len(first) if first.all() else int(first.argmin())
 
 
-def _apart(distinct: Array, place: int, rest: Array) -> bool:
-    """Whether the value at a place is far enough from the rest."""
-    coded = _is_code(float(distinct[place]))
-    if len(rest) < (_LEVELS if coded else _DISTINCT):
+def _is_distant(distinct: Array, index: int, rest: Array) -> bool:
+    """Whether a value is distant from the rest."""
+    nines = _is_nines(float(distinct[index]))
+    if len(rest) < (_MIN_DISTINCT_OF_NINES if nines else _MIN_DISTINCT):
         return False
-    factor = _NEARER if coded and len(rest) >= _DISTINCT else _FAR
-    return bool(np.abs(rest - distinct[place]).min() >= factor * (rest[-1] - rest[0]))
+    factor = _MIN_DISTANCE_OF_NINES if nines and len(rest) >= _MIN_DISTINCT else _MIN_DISTANCE
+    return bool(np.abs(rest - distinct[index]).min() >= factor * (rest[-1] - rest[0]))
 
 
-def _is_code(value: float) -> bool:
-    """Whether it is a number of nines, such as -999 or 9999."""
+def _is_nines(value: float) -> bool:
+    """Whether all digits of an integer are 9, and there are several, such as -999 or 9999."""
     digits = f"{abs(value):.0f}"
     return value == round(value) and len(digits) > 1 and set(digits) == {"9"}
 
 
 def sentence(found: Sequence[Sentinel]) -> str:
-    """What is wrong, and what to do; nothing where nothing was found."""
+    """A warning about sentinel values and how to treat them as missing; "" without any."""
     if not found:
         return ""
-    listed = [f"{each.name} is {each.value:.10g} in {100 * each.share:.2g} % of the rows" for each in found[:_NAMED]]
+    listed = [f"{each.name} is {each.value:.10g} in {100 * each.share:.2g} % of the rows" for each in found[:_LISTED]]
     more = len(found) - len(listed)
-    said = ", ".join(listed) + (f", and {more:,} more" if more > 0 else "")
+    values = ", ".join(listed) + (f", and {more:,} more" if more > 0 else "")
     return (
-        f"{said}, far from all other values: if that stands for what is not known, it distorts the column; make it NaN (in a text table: "
-        f"--na-values={found[0].value:.10g}) and take missing='allow'"
+        f"{values}, far from all other values: if it marks missing values, it distorts the column; replace it by NaN (in a text table: "
+        f"--na-values={found[0].value:.10g}) and pass missing='allow'"
     )

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is not what is looked at here."""
-    monkeypatch.setattr(reconstruction, "_LONG", 1e-9)
+    monkeypatch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
 
 
 def rows(n: int, directions: int, seed: int = 0) -> Array:
@@ -90,7 +90,7 @@ BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
         (
             "code larger than needed",
             (Identity(10), {"directions": 2, "noise": 0.0, **LINEAR}),
-            ("2 numbers of 10",),
+            ("2 of 10 dimensions",),
             (Identity(2), {"directions": 2, "noise": 0.0, **LINEAR}),
         ),
     ],
@@ -118,7 +118,7 @@ def test_a_smaller_code_is_advised_only_where_it_suffices() -> None:
     ae = Autoencoder(Identity(10), epochs=1, random_state=0).fit(rows(100, 2))
     codes = result.codes
     assert codes.mse_unprojected is not None
-    worse = replace(codes, mse_projected=codes.mse_unprojected * (advice.NEARLY + 0.01))
+    worse = replace(codes, mse_projected=codes.mse_unprojected * (advice.SIMILAR_ERROR_RATIO + 0.01))
     assert advice.RULES["code larger than needed"](ae, result)
     assert not advice.RULES["code larger than needed"](ae, replace(result, codes=worse))
 

@@ -28,7 +28,7 @@ X = RNG.normal(size=(300, 6)) * [3, 1, 1, 0.5, 0.01, 0] + [0, 5, -1, 0, 0, 1000]
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is not what is looked at here."""
-    monkeypatch.setattr(reconstruction, "_LONG", 1e-9)
+    monkeypatch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
 
 
 def passed(width: int = 6) -> nn.Linear:
@@ -69,7 +69,7 @@ def test_the_effective_rank_of_equal_singular_values_is_their_number(directions:
     values[:, :directions] = np.linalg.svd(values[:, :directions], full_matrices=False)[0]
     found = codes_of(system(Identity(6), passed(), values), values)
     assert found.effective_rank == pytest.approx(directions, rel=1e-4)
-    assert found.enough == directions
+    assert found.n_components == directions
     assert found.mse_projected == pytest.approx(found.mse_unprojected, rel=1e-3)
 
 
@@ -77,7 +77,7 @@ def test_constant_codes_have_no_rank() -> None:
     layer = nn.Linear(6, 6)
     nn.init.zeros_(layer.weight)
     found = codes_of(system(Identity(6), layer))
-    assert (found.effective_rank, found.dead, found.enough) == (0, 6, 1)
+    assert (found.effective_rank, found.dead, found.n_components) == (0, 6, 1)
 
 
 def test_constant_units_are_dead_for_every_value() -> None:
@@ -94,7 +94,7 @@ def test_the_frequency_is_the_share_of_examples_that_activate_a_unit(bottleneck:
     assert found.dead == sum(len(np.unique(column)) == 1 for column in ae.encode(X).T)
     shown = {name: (value, unit) for name, value, unit in found.rows()}
     assert shown["Active per example"][0] == f"{active.mean():.1%}"
-    assert f"most {active.mean(0).max():.0%}" in shown["Active per example"][1]
+    assert f"maximum {active.mean(0).max():.0%}" in shown["Active per example"][1]
 
 
 class Halves(nn.Module):
@@ -156,9 +156,9 @@ def test_a_unit_of_a_code_map_is_one_feature_at_all_positions(tmp_path: Path, mo
 def test_codes_are_projected_on_directions_of_the_training_codes() -> None:
     ae, train = system(Identity(6), passed()), X[:200]
     found = evaluate(ae, X[200:], train=train).codes
-    assert found.enough is not None
+    assert found.n_components is not None
     z, basis = (ae.encode(part).astype(np.float64) for part in (X[200:], train))
-    axes = np.linalg.svd(basis - basis.mean(0), full_matrices=False)[2][: found.enough]
+    axes = np.linalg.svd(basis - basis.mean(0), full_matrices=False)[2][: found.n_components]
     flat = basis.mean(0) + (z - basis.mean(0)) @ axes.T @ axes
     wanted = np.square(ae.decode(flat) - X[200:]).mean()
     assert found.mse_projected == pytest.approx(wanted, rel=1e-3)

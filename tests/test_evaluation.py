@@ -230,7 +230,9 @@ def test_pca_is_as_wide_as_a_code_of_maps() -> None:
     assert evaluate(ae, X).pca.mse == pytest.approx(svd_error(X, X, width), rel=1e-4)
 
 
-@pytest.mark.parametrize(("n", "size", "reason"), [(50, 12, "examples of 12"), (4, 5, "it has 4"), (50, 3, "")])
+@pytest.mark.parametrize(
+    ("n", "size", "reason"), [(50, 12, "examples with 12 features"), (4, 5, "there are 4"), (50, 3, "")]
+)
 def test_a_reason_is_given_where_pca_is_not_possible(n: int, size: int, reason: str) -> None:
     result = evaluate(trained(rows(200), Identity(size)), rows(n, 1))
     assert (result.pca is None) is bool(reason)
@@ -248,7 +250,7 @@ def test_pca_is_fitted_on_a_limited_number_of_examples(monkeypatch: pytest.Monke
     assert best < result.pca.mse < 1.5 * best
     assert result.pca.mse != pytest.approx(svd_error(EXAMPLES["table"], X, 2), rel=1e-6)
     monkeypatch.setattr(evaluation.pca, "PCA_ROWS", 2)
-    assert "it has 2" in evaluate(ae, X, train=EXAMPLES["table"]).pca_missing
+    assert "there are 2" in evaluate(ae, X, train=EXAMPLES["table"]).pca_missing
 
 
 def test_a_denoiser_is_evaluated_on_corrupted_examples(figures: Any) -> None:
@@ -294,7 +296,7 @@ def test_undefined_and_infinite_metrics_are_plain_json() -> None:
     X = np.full((60, 12), 7.0)
     result = evaluate(trained(X, Identity(2), likelihood=Normal()), X)
     assert result.errors.psnr is None
-    assert "all the same" in result.pca_missing
+    assert "examples are equal" in result.pca_missing
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == result.to_dict()
     lossless = replace(result, errors=replace(result.errors, psnr=math.inf), data_range=1.0)
     assert lossless.to_dict()["errors"]["psnr"] is None
@@ -307,7 +309,7 @@ def test_each_figure_that_there_is_has_one_row(name: str, figures: Any) -> None:
     assert len(set(names)) == len(names)
     assert all(value and unit for _, value, unit in figures[name].rows())
     assert ("MSE of denoised examples" in names) is (name == "bytes")
-    assert ("Penalty part" in names) is (name == "bytes")
+    assert ("Penalty" in names) is (name == "bytes")
 
 
 def test_parameter_counts_and_sizes_are_those_of_the_autoencoder(figures: Any) -> None:
@@ -353,4 +355,4 @@ def test_ssim_requires_images_of_a_minimum_size(mnist: data.Dataset, figures: An
     assert result.pca.ssim is not None
     assert figures["bytes"].errors.ssim is None
     assert "6 x 5 are smaller than its window of 11 x 11" in figures["bytes"].ssim_missing
-    assert "no images" in figures["table"].ssim_missing
+    assert "not images" in figures["table"].ssim_missing

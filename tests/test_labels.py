@@ -39,7 +39,7 @@ AE = Autoencoder(Identity(3), architecture=MLP((16,)), epochs=10, random_state=0
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is not what is looked at here."""
-    monkeypatch.setattr(reconstruction, "_LONG", 1e-9)
+    monkeypatch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
 
 
 def scores(y: Any = Y, train_labels: Any = TRAIN_Y) -> Labels:
@@ -114,9 +114,9 @@ def test_labels_change_nothing_but_the_scores_by_them() -> None:
 @pytest.mark.parametrize(
     ("y", "reason"),
     [
-        (X[:, 0], "200 different ones, and no classes"),
+        (X[:, 0], "200 different values, not classes"),
         (np.zeros(200, int), "all labels are the same"),
-        (np.arange(200), "200 kinds of labels for 200 examples"),
+        (np.arange(200), "200 different labels for 200 examples"),
     ],
     ids=["numbers", "one", "names"],
 )
@@ -136,13 +136,13 @@ def test_training_labels_of_one_class_predict_that_class() -> None:
 
 
 def test_at_most_the_stated_number_of_examples_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "FITTED", 120)
-    monkeypatch.setattr(probes, "SCORED", 80)
+    monkeypatch.setattr(probes, "MAX_FITTED", 120)
+    monkeypatch.setattr(probes, "MAX_SCORED", 80)
     found = scores()
     assert (found.n_fitted, found.n_scored) == (120, 80)
     assert "fitted on 120 training examples and scored on 80 examples of 3 classes" in found.how()
     assert scores() == found
-    monkeypatch.setattr(probes, "_RAW", 100)
+    monkeypatch.setattr(probes, "_MAX_RAW_VALUES", 100)
     assert scores().linear_probe_raw is None
     assert {row[0]: row[3] for row in scores().rows()}["Linear probe, accuracy"] == "-"
 
@@ -152,5 +152,5 @@ def test_labels_that_do_not_fit_are_named() -> None:
         evaluate(AE, X, Y[:3])
     with pytest.raises(DataError, match=r"train_labels has shape \(3,\)"):
         evaluate(AE, X, Y, train=TRAIN, train_labels=Y[:3])
-    with pytest.raises(DataError, match="give train too"):
+    with pytest.raises(DataError, match="give both"):
         evaluate(AE, X, Y, train_labels=TRAIN_Y)

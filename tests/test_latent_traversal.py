@@ -84,7 +84,7 @@ def test_constant_latent_units_are_left_out() -> None:
     with torch.no_grad():
         last.weight[1] = 0
     assert sorted(latent_traversal.traverse(ae, TABLE).units) == [0, 2]
-    with pytest.raises(NotPossibleError, match="all the same"):
+    with pytest.raises(NotPossibleError, match="all equal"):
         latent_traversal.traverse(ae, TABLE[:1])
 
 
@@ -123,7 +123,7 @@ def test_spherical_interpolation_has_equal_angles_and_constant_radius() -> None:
 
 
 def test_spherical_interpolation_requires_a_normal_prior_and_codebooks_refuse_interpolation() -> None:
-    with pytest.raises(NotPossibleError, match="normal prior, which Identity has not"):
+    with pytest.raises(NotPossibleError, match="normal prior, and Identity has none"):
         latent_traversal.interpolate(trained("identity"), TABLE[:2], TABLE[2:4], method="slerp")
     for call in (latent_traversal.traverse, lambda ae, X: latent_traversal.interpolate(ae, X, X)):
         with pytest.raises(NotPossibleError, match="entries of a codebook"):
@@ -135,8 +135,8 @@ def test_spherical_interpolation_requires_a_normal_prior_and_codebooks_refuse_in
     [
         (lambda ae: latent_traversal.traverse(ae, TABLE, steps=1), "at least 2"),
         (lambda ae: latent_traversal.traverse(ae, TABLE, n_units=0), "at least 1"),
-        (lambda ae: latent_traversal.traverse(ae, TABLE, units=[7]), "no number of the code 7 among 3"),
-        (lambda ae: latent_traversal.traverse(ae, TABLE, units="x"), "whole numbers from 0 to 2"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, units=[7]), "no unit 7: expected an index from 0 to 2"),
+        (lambda ae: latent_traversal.traverse(ae, TABLE, units="x"), "integers from 0 to 2"),
         (lambda ae: latent_traversal.traverse(ae, TABLE, example=200), "no example 200"),
         (lambda ae: latent_traversal.interpolate(ae, TABLE, TABLE, method="curved"), "'lerp' or 'slerp'"),
         (lambda ae: latent_traversal.interpolate(ae, TABLE[:2], TABLE[:3]), "2 examples and b 3"),

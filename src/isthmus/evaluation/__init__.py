@@ -1,25 +1,25 @@
-"""What an autoencoder learned, in figures: measured on held-out examples, each with its unit, and PCA of equal width beside it.
+"""Evaluation of autoencoders on held-out examples, compared with PCA of equal width. Every figure has its unit.
 
 Read in this order:
 
-    metrics               figures of one number each
-    pca                   PCA of equal width, and which examples are drawn where not all are taken
+    metrics               errors, PSNR, SSIM and cross-entropy of arrays
+    pca                   PCA of equal width, and random subsets of examples
     column_errors         the error in which every column counts equally
-    reconstruction        examples and reconstructions: errors, nats, structural similarity of images
-    latents               which units of the codes are used, and how often
-    probes                what the codes know of labels that training never saw
-    advice                what to do about it, in words, by stated rules
+    reconstruction        errors of reconstructions: squared errors, nats, structural similarity of images
+    latents               latent diagnostics: which units of the codes are used, and how often
+    probes                how well labels can be predicted from the codes
+    advice                recommendations, by rules with named thresholds
     results               Evaluation: all figures of some examples, grouped by subject
-    older_figures         the same in files of older versions
+    older_figures         figures in files of earlier versions
     measure               evaluate measures them
-    transfer              other data side by side with its own
-    latent_traversal      traversals, interpolations, neighbors: ways through the codes
+    transfer              figures on other data compared with those on its own
+    latent_traversal      latent traversals, interpolations, nearest neighbors
     corruption_levels     kinds of corruption and their levels
-    denoising_baselines   the identity, the training mean, ridge regression, filters
+    denoising_baselines   the training mean, ridge regression, filters
     robustness_result     the scores of all methods, as a table
     robustness_curve      denoising at growing levels of corruption, compared with the baselines
-    pca_reconstructions   examples by PCA of equal width and by the autoencoder
-    detection_result      which examples are anomalous, how sure that is, and why
+    pca_reconstructions   reconstructions by PCA of equal width and by the autoencoder
+    detection_result      anomaly scores, p-values, decisions and attributions
 """
 
 from isthmus.evaluation.advice import Advice

@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001  (every rule takes an autoencoder and its figures, so that one loop asks all)
-"""What to do about it, in words: a sentence for each rule that speaks. Each rule has a threshold with a name, and reads figures alone."""
+# ruff: noqa: ARG001  (all rules have the same signature, although some need no autoencoder)
+"""Recommendations: rules that turn the results of an evaluation into sentences. Each rule has a named threshold."""
 
 from __future__ import annotations
 
@@ -13,187 +13,194 @@ from isthmus.estimators.autoencoder import Autoencoder
 if TYPE_CHECKING:
     from isthmus.evaluation.results import Evaluation
 
-__all__ = ["Advice", "advised"]
+__all__ = ["Advice", "advice_for"]
 
-UNUSED = 0.25  # share of a Gaussian's units that are not active, from which on it is said
-DEAD = 0.1  # share of units that never differ, from which on it is said
-COLLAPSED = 0.1  # perplexity as a share of the entries that could be chosen, below which a codebook has collapsed
-SMALL = 0.5  # effective rank as a share of the size, up to which fewer numbers are tried
-NEARLY = 1.05  # times the error, up to which fewer numbers do nearly as well
-WORSE = 1.05  # times PCA's error, from which on PCA is better
-RISEN = 0.1  # of what the validation loss fell after the first epoch, the share by which it has risen again
-NOTED = 0.01  # and the share of its least by which it has risen at least
-GAP = 1.5  # times the error on training examples, from which on that on others is much worse
-HIDDEN = 0.1  # by how much more of a column's variance is left, on average, than of all numbers', from which on columns are hidden
-_NAMED = 5  # columns in a sentence
-FEW = 20  # examples, below which nothing is said by comparing others with those of training
+MIN_UNUSED_FRACTION = 0.25  # of a Gaussian bottleneck's units
+MIN_DEAD_FRACTION = 0.1  # of the units
+COLLAPSE_FRACTION = 0.1  # perplexity below this fraction of the entries that could be used is a collapse
+LOW_RANK_FRACTION = 0.5  # effective rank / size, up to which a smaller code is considered
+SIMILAR_ERROR_RATIO = 1.05  # error of projected codes / error, up to which a smaller code is recommended
+WORSE_THAN_PCA_RATIO = 1.05  # error / PCA's error, above which PCA is better
+MIN_LOSS_RISE = 0.1  # of the validation loss, as a fraction of its decrease since the first epoch
+MIN_RELATIVE_LOSS_RISE = 0.01  # and as a fraction of its minimum
+GENERALIZATION_RATIO = 1.5  # error / error on training examples, above which the model overfits
+HIDDEN_GAP = 0.1  # column error - unexplained variance of all features, from which columns are hidden
+MIN_EXAMPLES = 20  # for rules that compare with training examples
+_MAX_NAMED = 5  # columns in a sentence
 
 
-_ALL_ALIKE = (
-    "All examples are the same, to the last bit, and there is nothing to learn: check the data, and how they are read."
-)
+_ALL_ALIKE = "All examples are identical, so there is nothing to learn: check the data and how they are read."
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A sentence, and the name of the rule that says it."""
+    """A recommendation.
+
+    Attributes:
+        rule: name of the rule, such as "overfitting".
+        text: the problem and what to do about it, in a sentence.
+    """
 
     rule: str
     text: str
 
 
-Rule = Callable[[Autoencoder, "Evaluation"], str]
+Rule = Callable[[Autoencoder, "Evaluation"], str]  # "" if the problem does not exist
 
 
-def advised(ae: Autoencoder, found: Evaluation) -> tuple[Advice, ...]:
-    """What the rules say about an autoencoder, most grave first."""
-    if found.all_alike:  # whatever else is seen follows from it
+def advice_for(ae: Autoencoder, result: Evaluation) -> tuple[Advice, ...]:
+    """The recommendations for an autoencoder, the most severe first."""
+    if result.all_alike:  # all other problems follow from it
         return (Advice("all alike", _ALL_ALIKE),)
-    said = ((name, rule(ae, found)) for name, rule in RULES.items())
-    return tuple(Advice(name, text) for name, text in said if text)
+    texts = ((name, rule(ae, result)) for name, rule in RULES.items())
+    return tuple(Advice(name, text) for name, text in texts if text)
 
 
-def _unused(ae: Autoencoder, found: Evaluation) -> str:
-    """A quarter or more of a Gaussian's units have a posterior mean that hardly differs: they cost nothing, and say nothing."""
-    active, size = found.codes.active_units, found.codes.size
-    if active is None or size - active < UNUSED * size:
+def _unused_units(ae: Autoencoder, result: Evaluation) -> str:
+    """At least a quarter of a Gaussian bottleneck's units have a posterior mean that hardly varies: posterior collapse."""
+    active, size = result.codes.active_units, result.codes.size
+    if active is None or size - active < MIN_UNUSED_FRACTION * size:
         return ""
-    what = "The decoder ignores the code: all" if active == 0 else f"{size - active:,} of {size:,}"
+    subject = "The decoder ignores the code: all" if active == 0 else f"{size - active:,} of {size:,}"
     remedy = ae.bottleneck_.remedy("unused units")
-    return f"{what} units are unused: {remedy}{'; or ' * bool(remedy)}take {max(1, active)} numbers."
+    return f"{subject} units are unused: {remedy}{'; or ' * bool(remedy)}set bottleneck.size={max(1, active)}."
 
 
-def _dead(ae: Autoencoder, found: Evaluation) -> str:
-    """A tenth or more of the units never differ over the examples."""
-    dead, size = found.codes.dead, found.codes.size
+def _dead_units(ae: Autoencoder, result: Evaluation) -> str:
+    """At least a tenth of the units are constant over the examples."""
+    dead, size = result.codes.dead, result.codes.size
     remedy = ae.bottleneck_.remedy("dead units")
-    if dead < DEAD * size or not remedy:
+    if dead < MIN_DEAD_FRACTION * size or not remedy:
         return ""
-    return f"{dead:,} of {size:,} units are dead, the same for every example: {remedy}."
+    return f"{dead:,} of {size:,} units are dead, that is, constant over all examples: {remedy}."
 
 
-def _collapsed(ae: Autoencoder, found: Evaluation) -> str:
-    """A codebook is used as if it had less than a tenth of its entries, and there were places enough to choose them all."""
-    codes = found.codes
+def _codebook_collapse(ae: Autoencoder, result: Evaluation) -> str:
+    """The perplexity is below a tenth of the codebook's size, or of the number of codes where these are fewer."""
+    codes = result.codes
     if codes.codebook_size is None or codes.perplexity is None:
         return ""
-    if codes.perplexity >= COLLAPSED * min(codes.codebook_size, found.n_examples * codes.positions):
+    if codes.perplexity >= COLLAPSE_FRACTION * min(codes.codebook_size, result.n_examples * codes.positions):
         return ""
     used = codes.codebook_size - (codes.unused_entries or 0)
     return (
-        f"The codebook has collapsed: {used:,} of {codes.codebook_size:,} entries are chosen, and they count as "
-        f"{codes.perplexity:.3g} used equally often: {ae.bottleneck_.remedy('codebook collapse')}."
+        f"The codebook has collapsed: {used:,} of {codes.codebook_size:,} entries are used, with a perplexity of "
+        f"{codes.perplexity:.3g}: {ae.bottleneck_.remedy('codebook collapse')}."
     )
 
 
-def _larger(ae: Autoencoder, found: Evaluation) -> str:
-    """The effective rank is at most half the size, and codes of so many directions do as well; sparse ones are wide on purpose."""
-    codes = found.codes
-    if ae.bottleneck_.sparse or _unused(ae, found) or codes.enough is None or codes.effective_rank is None:
+def _code_larger_than_needed(ae: Autoencoder, result: Evaluation) -> str:
+    """The effective rank is at most half the size, and projected codes give a similar error. Sparse codes are not checked."""
+    codes = result.codes
+    if ae.bottleneck_.sparse or _unused_units(ae, result) or codes.n_components is None or codes.effective_rank is None:
         return ""
-    if codes.mse_projected is None or codes.mse_unprojected is None or codes.effective_rank > SMALL * codes.size:
-        return ""
-    if codes.mse_projected > NEARLY * codes.mse_unprojected:
-        return ""
-    numbers = "1 number" if codes.enough == 1 else f"{codes.enough:,} numbers"
-    return (
-        f"The code is larger than needed: {numbers} of {codes.size:,} would do nearly as well "
-        f"(the effective rank is {codes.effective_rank:.3g}): take a smaller bottleneck.size."
-    )
-
-
-def _behind(ae: Autoencoder, found: Evaluation) -> str:
-    """PCA of equal width leaves a smaller error; sparse codes and codebooks hold less than as many free numbers, and are not compared."""
     if (
-        found.pca is None
-        or found.errors.error <= WORSE * found.pca.error
+        codes.mse_projected is None
+        or codes.mse_unprojected is None
+        or codes.effective_rank > LOW_RANK_FRACTION * codes.size
+    ):
+        return ""
+    if codes.mse_projected > SIMILAR_ERROR_RATIO * codes.mse_unprojected:
+        return ""
+    return (
+        f"The code is larger than needed: {codes.n_components:,} of {codes.size:,} dimensions give nearly the same error "
+        f"(effective rank {codes.effective_rank:.3g}): reduce bottleneck.size."
+    )
+
+
+def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
+    """PCA of equal width has a lower error. Sparse codes and codebooks have less capacity by design and are not compared."""
+    if (
+        result.pca is None
+        or result.errors.error <= WORSE_THAN_PCA_RATIO * result.pca.error
         or ae.bottleneck_.sparse
         or ae.bottleneck_.discrete
     ):
         return ""
-    remedy = "train longer (epochs), or take a larger architecture"
-    if _by_heart(ae, found):
-        remedy = "it knows training examples by heart instead"
-    elif ours := ae.bottleneck_.remedy("worse than PCA"):
-        remedy = ours
+    remedy = "train longer (epochs), or use a larger architecture"
+    if _worse_than_in_training(ae, result):
+        remedy = "the autoencoder overfits its training examples"
+    elif bottleneck_remedy := ae.bottleneck_.remedy("worse than PCA"):
+        remedy = bottleneck_remedy
     elif ae.corruption_.corrupts:
-        remedy = (
-            f"it was trained to remove {ae.corruption_!r}, which costs accuracy on clean examples; otherwise {remedy}"
-        )
-    times = "" if found.pca.error == 0 else f" by {1 - found.pca.error / found.errors.error:.0%}"
-    return f"PCA of equal width is better: its squared error is smaller{times}: {remedy}."
+        remedy = f"training with {ae.corruption_!r} increases the error on clean examples; otherwise {remedy}"
+    difference = "" if result.pca.error == 0 else f" by {1 - result.pca.error / result.errors.error:.0%}"
+    return f"PCA of equal width is better: its squared error is smaller{difference}: {remedy}."
 
 
-def _overfitted(ae: Autoencoder, found: Evaluation) -> str:
-    """The validation loss has risen well above its least, and the weights are those of the end."""
+def _overfitting(ae: Autoencoder, result: Evaluation) -> str:
+    """The validation loss has risen well above its minimum, and the weights are those of the last epoch."""
     losses = [report.val_loss for report in ae.history_ if report.val_loss is not None]
     if len(losses) < 2 or ae.early_stopping:
         return ""
-    least, rise = min(losses), losses[-1] - min(losses)
-    if rise <= RISEN * (losses[0] - least) or rise <= NOTED * abs(least):
+    minimum, rise = min(losses), losses[-1] - min(losses)
+    if rise <= MIN_LOSS_RISE * (losses[0] - minimum) or rise <= MIN_RELATIVE_LOSS_RISE * abs(minimum):
         return ""
-    epoch = next(report.epoch for report in ae.history_ if report.val_loss == least)
+    epoch = next(report.epoch for report in ae.history_ if report.val_loss == minimum)
     return (
-        f"It overfits: the validation loss has risen from {least:.4g} after epoch {epoch} to {losses[-1]:.4g} nats: "
-        "take early_stopping=true, fewer epochs, or more examples."
+        f"The autoencoder overfits: the validation loss has risen from {minimum:.4g} after epoch {epoch} to "
+        f"{losses[-1]:.4g} nats per example: use early_stopping=true, fewer epochs, or more examples."
     )
 
 
-def _by_heart(ae: Autoencoder, found: Evaluation) -> str:
-    """The error on held-out examples is much larger than on those of training."""
-    learned = None if found.training is None else found.training.error
-    if learned is None or found.n_examples < FEW or found.errors.error <= GAP * learned or learned == 0:
+def _worse_than_in_training(ae: Autoencoder, result: Evaluation) -> str:
+    """The error on held-out examples is much larger than on training examples."""
+    training_error = None if result.training is None else result.training.error
+    if training_error is None or result.n_examples < MIN_EXAMPLES or training_error == 0:
         return ""
-    times = f"{found.errors.error / learned:.2g} times as large on these examples as on those of training"
-    remedy = (
-        "more examples help, a smaller bottleneck.size, fewer epochs, or a corruption such as corruption=GaussianNoise"
+    if result.errors.error <= GENERALIZATION_RATIO * training_error:
+        return ""
+    return (
+        f"The autoencoder overfits: the squared error is {result.errors.error / training_error:.2g} times as large on these "
+        "examples as on training examples: use more examples, a smaller bottleneck.size, fewer epochs, or a corruption such "
+        "as corruption=GaussianNoise."
     )
-    return f"It knows training examples by heart: the squared error is {times}: {remedy}."
 
 
-def _hidden(ae: Autoencoder, found: Evaluation) -> str:
-    """Columns are lost that the error over all numbers does not show: it is that of the largest numbers."""
-    if found.errors.column_error is None or found.columns.unexplained_variance is None or not found.columns.lost:
+def _hidden_columns(ae: Autoencoder, result: Evaluation) -> str:
+    """Columns are badly reconstructed, but the error over all features does not show it: columns of large values dominate it."""
+    if result.errors.column_error is None or result.columns.unexplained_variance is None or not result.columns.lost:
         return ""
-    if found.errors.column_error - found.columns.unexplained_variance < HIDDEN or found.n_examples < FEW:
+    gap = result.errors.column_error - result.columns.unexplained_variance
+    if gap < HIDDEN_GAP or result.n_examples < MIN_EXAMPLES:
         return ""
-    named = [f"{name!r}" if ae.kind_ == "table" else name for name, _ in found.columns.lost[:_NAMED]]
-    more = found.columns.n_lost - len(named)
+    named = [f"{name!r}" if ae.kind_ == "table" else name for name, _ in result.columns.lost[:_MAX_NAMED]]
+    more = result.columns.n_lost - len(named)
     listed = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
     each = "column" if ae.kind_ == "table" else "channel"
-    own = ae.scaling_.by_feature
+    by_feature = ae.scaling_.by_feature
     remedy = (
-        "take a larger bottleneck.size, or train longer (epochs)"
-        if own
-        else "take scaling=Standard, which scales each by itself"
+        "use a larger bottleneck.size, or train longer (epochs)"
+        if by_feature
+        else f"use scaling=Standard, which scales each {each} separately"
     )
     if (
-        own
-        and found.pca is not None
-        and found.pca.column_error is not None
-        and found.pca.column_error > found.errors.column_error - HIDDEN
+        by_feature
+        and result.pca is not None
+        and result.pca.column_error is not None
+        and result.pca.column_error > result.errors.column_error - HIDDEN_GAP
     ):
-        remedy = "nothing in the others says what they are, perhaps; a larger bottleneck.size keeps more"
+        remedy = f"these {each}s may be independent of the others; a larger bottleneck.size improves them"
     return (
-        f"The error over all numbers hides {each}s: of the variance of all numbers {found.columns.unexplained_variance:.2g} is left, "
-        f"of that of a {each} {found.errors.column_error:.2g} on average. Lost by half or more: {listed}: {remedy}."
+        f"The error over all features hides {each}s: its unexplained variance is {result.columns.unexplained_variance:.2g}, "
+        f"that of a {each} {result.errors.column_error:.2g} on average. Unexplained variance of 0.5 or more: {listed}: {remedy}."
     )
 
 
-def _sentinels(ae: Autoencoder, found: Evaluation) -> str:
-    """A column has one value again and again, far from all others."""
-    said = sentence(found.sentinels)
-    return f"{said[0].upper()}{said[1:]}." if said else ""
+def _sentinel_values(ae: Autoencoder, result: Evaluation) -> str:
+    """A value far from all others is frequent in a column."""
+    text = sentence(result.sentinels)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 RULES: dict[str, Rule] = {
-    "far value": _sentinels,
-    "unused units": _unused,
-    "dead units": _dead,
-    "codebook collapse": _collapsed,
-    "worse than PCA": _behind,
-    "hidden columns": _hidden,
-    "overfitting": _overfitted,
-    "worse than in training": _by_heart,
-    "code larger than needed": _larger,
+    "far value": _sentinel_values,
+    "unused units": _unused_units,
+    "dead units": _dead_units,
+    "codebook collapse": _codebook_collapse,
+    "worse than PCA": _worse_than_pca,
+    "hidden columns": _hidden_columns,
+    "overfitting": _overfitting,
+    "worse than in training": _worse_than_in_training,
+    "code larger than needed": _code_larger_than_needed,
 }

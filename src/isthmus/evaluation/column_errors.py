@@ -1,4 +1,4 @@
-"""The error in which every column of a table, or channel of windows, counts equally, however large its numbers are."""
+"""The column error: unexplained variance of each column of a table, or channel of windows, averaged over columns."""
 
 from __future__ import annotations
 
@@ -12,59 +12,67 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.scaling import axes_of, extent, shared_by
 from isthmus.text import printable
 
-__all__ = ["LOST", "ByColumn", "by_column", "units"]
+__all__ = ["LOST_FRACTION", "ColumnErrors", "column_axes", "column_errors"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
-LOST = 0.5  # share of a column's variance that is left, from which on the column counts as lost
-_NAMED = 10  # lost columns that are named
+LOST_FRACTION = 0.5  # a column with at least this unexplained variance counts as lost
+_MAX_NAMED = 10  # lost columns that are listed by name
 
 
-class ByColumn(NamedTuple):
-    """Shares of the variance of columns that are left.
+class ColumnErrors(NamedTuple):
+    """Unexplained variance of columns: squared error / squared distance from the training mean, in model units.
 
     Attributes:
-        error: the mean share over the columns that vary; None where all numbers have one unit, or none varies.
-        pca, restored: the same for PCA, and for denoised examples.
-        lost: the columns of which half or more is left, names and shares, the worst first, ten at most.
-        n_lost: how many these are in all.
+        error: mean over the columns that vary; None where all features have one unit, or no column varies.
+        pca: the same for PCA.
+        denoised: the same for denoised examples.
+        lost: names and unexplained variance of the lost columns, the largest first, at most ten.
+        n_lost: number of all lost columns.
     """
 
     error: float | None = None
     pca: float | None = None
-    restored: float | None = None
+    denoised: float | None = None
     lost: tuple[tuple[str, float], ...] = ()
     n_lost: int = 0
 
 
-def units(ae: Autoencoder) -> tuple[int, ...]:
-    """The axes of examples (n, *shape) whose numbers share a unit; none where all do, as in pictures."""
+def column_axes(ae: Autoencoder) -> tuple[int, ...]:
+    """The axes of examples (n, *shape) along which features share a unit; () where all features do, as in images."""
     ndim = len(ae.shape_) + 1
     per = "all" if ae.kind_ == "images" else shared_by(ae.kind_, ndim)
     return () if per == "all" else axes_of(per, ndim)
 
 
-def by_column(ae: Autoencoder, values: Array, left: dict[str, Doubles]) -> ByColumn:
-    """The shares, from sums over the examples of each column's squares: "spread" about the mean, "left", "pca left", "restored left"."""
-    axes = units(ae)
+def column_errors(ae: Autoencoder, values: Array, squares: dict[str, Doubles]) -> ColumnErrors:
+    """The errors of columns.
+
+    Args:
+        ae: a fitted autoencoder.
+        values: examples (n, *shape).
+        squares: sums of squares by column, over the examples: "total" about the training mean, and "residual", "pca residual",
+            "denoised residual" about the reconstructions.
+    """
+    axes = column_axes(ae)
     if not axes:
-        return ByColumn()
-    varies = ~extent(DataStatistics(values), axes).constant & (left["spread"] > 0)
+        return ColumnErrors()
+    varies = ~extent(DataStatistics(values), axes).constant & (squares["total"] > 0)
     if not varies.any():
-        return ByColumn()
-    shares = {
-        name: np.divide(sums, left["spread"], out=np.zeros_like(sums), where=varies) for name, sums in left.items()
+        return ColumnErrors()
+    fractions = {
+        name: np.divide(sums, squares["total"], out=np.zeros_like(sums), where=varies) for name, sums in squares.items()
     }
-    mean = {name: float(each[varies].mean()) for name, each in shares.items()}
-    own = shares["left"]
-    worst = [int(place) for place in np.argsort(-own, kind="stable") if own[place] >= LOST]
-    lost = tuple((_name(ae, place), round(float(own[place]), 4)) for place in worst[:_NAMED])
-    return ByColumn(mean["left"], mean.get("pca left"), mean.get("restored left"), lost, len(worst))
+    mean = {name: float(each[varies].mean()) for name, each in fractions.items()}
+    residual = fractions["residual"]
+    worst = [int(column) for column in np.argsort(-residual, kind="stable") if residual[column] >= LOST_FRACTION]
+    lost = tuple((_column_name(ae, column), round(float(residual[column]), 4)) for column in worst[:_MAX_NAMED])
+    return ColumnErrors(mean["residual"], mean.get("pca residual"), mean.get("denoised residual"), lost, len(worst))
 
 
-def _name(ae: Autoencoder, place: int) -> str:
-    """What a column is called; or its number, from 0."""
+def _column_name(ae: Autoencoder, column: int) -> str:
+    """The name of a column, or "column" and its index from 0."""
     if ae.kind_ == "table" and hasattr(ae, "feature_names_in_"):
-        return printable(ae.feature_names_in_[place], 60)
-    return f"{'column' if ae.kind_ == 'table' else 'channel'} {place}"
+        return printable(ae.feature_names_in_[column], 60)
+    return f"{'column' if ae.kind_ == 'table' else 'channel'} {column}"

@@ -1,4 +1,4 @@
-"""What a detector says of examples: scores, p-values, which are anomalous and why, and the few that a figure shows."""
+"""Anomaly detection on examples: scores, p-values, decisions and attributions, and the examples that a figure shows."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from isthmus.text import quoted
 __all__ = ["DetectionResult", "Extremes", "detect"]
 
 Array = NDArray[Any]
-_CAUSES = 3
-_SHOWN = 5
+_N_ATTRIBUTIONS = 3
+_N_EXTREMES = 5
 
 
 class Extremes(NamedTuple):
-    """The most anomalous examples, and behind them the most normal ones, as a figure shows them.
+    """The most anomalous examples, followed by the most normal ones, for a figure.
 
     Attributes:
-        rows: (k,) which examples they are, the most anomalous first, then the most normal one first.
-        n_anomalous: how many of them are the most anomalous ones.
-        originals: (k, *shape) the examples; where a feature is missing, what the autoencoder puts there.
-        reconstructions: (k, *shape) by the autoencoder.
+        rows: (k,) row indices of the examples: the most anomalous one first, then the most normal one first.
+        n_anomalous: number of the most anomalous examples among them.
+        originals: (k, *shape) the examples, with missing features filled in by the autoencoder.
+        reconstructions: (k, *shape) their reconstructions.
         contributions: (k, *shape) the standardized squared error of each feature, see `OutlierDetector.contributions`.
     """
 
@@ -51,17 +51,17 @@ class Extremes(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DetectionResult(Result):
-    """What `detect` measures of n examples.
+    """The result of `detect` for n examples.
 
     Attributes:
-        scores: (n,) the lower, the more anomalous (`OutlierDetector.score_samples`).
+        scores: (n,) anomaly scores; a lower score is more anomalous (`OutlierDetector.score_samples`).
         p_values: (n,) conformal p-values.
-        alarms: (n,) whether each is anomalous: its score is below the threshold.
-        attributions: for each example the features that raise its error most, the first one most.
-        threshold: of the scores; -inf where there were too few calibration examples for one.
-        guarantee: what the threshold promises, in words.
+        alarms: (n,) whether each example is anomalous, that is, its score is below the threshold.
+        attributions: for each example the features with the largest contributions, in descending order.
+        threshold: threshold of the scores; -inf if there were too few calibration examples.
+        guarantee: the guarantee of the threshold, in a sentence.
         extremes: the most anomalous and the most normal examples.
-        keys: by name what says which example each row is, besides its number from 0: its line in the file, its id.
+        keys: identifiers of the examples by name, such as line numbers in a file or IDs, (n,) each.
     """
 
     _figure: ClassVar[str] = "anomaly_scores"
@@ -77,35 +77,35 @@ class DetectionResult(Result):
 
     @property
     def anomalous(self) -> int:
-        """How many."""
+        """The number of anomalous examples."""
         return int(self.alarms.sum())
 
     @property
     def decided(self) -> bool:
-        """Whether there were calibrating examples enough to call any example anomalous."""
+        """Whether there were enough calibration examples for a threshold."""
         return math.isfinite(self.threshold)
 
     def lines(self) -> list[list[str]]:
-        """A line for each example, after the names of the columns."""
+        """The rows of a CSV file: the names of the columns, then a row for each example."""
         n = max(map(len, self.attributions))
         header = ["row", *self.keys, "score", "p_value", "verdict"]
         header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("feature", "share")]
         lines = [header]
         for row in range(len(self.scores)):
-            blame = [text for cause in self.attributions[row] for text in (_name(cause), f"{cause.share:.4g}")]
-            lines.append([*self._first(row), *blame])
+            attributions = [text for each in self.attributions[row] for text in (_name(each), f"{each.share:.4g}")]
+            lines.append([*self._cells(row), *attributions])
         return lines
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """The most anomalous examples, for people."""
-        header = ["row", *self.keys, "score", "p-value", "verdict", "features, with their share"]
+        """The most anomalous examples, for display."""
+        header = ["row", *self.keys, "score", "p-value", "verdict", "features (share of the error)"]
         return header, [
-            [*self._first(row), ", ".join(f"{_name(c)} {c.share:.0%}" for c in self.attributions[row])]
-            for row in self._top()
+            [*self._cells(row), ", ".join(f"{_name(each)} {each.share:.0%}" for each in self.attributions[row])]
+            for row in self._most_anomalous()
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; the most anomalous examples alone."""
+        """Plain JSON values; of the examples, only the most anomalous ones."""
         top = [
             {
                 "row": row,
@@ -113,9 +113,9 @@ class DetectionResult(Result):
                 "score": float(self.scores[row]),
                 "p_value": float(self.p_values[row]),
                 "anomalous": bool(self.alarms[row]) if self.decided else None,
-                "attributions": [{"feature": c.feature, "share": c.share} for c in self.attributions[row]],
+                "attributions": [{"feature": each.feature, "share": each.share} for each in self.attributions[row]],
             }
-            for row in self._top()
+            for row in self._most_anomalous()
         ]
         threshold = self.threshold if math.isfinite(self.threshold) else None
         return {
@@ -132,15 +132,17 @@ class DetectionResult(Result):
             {"row": row}
             | {name: values[row] for name, values in keys.items()}
             | {"score": float(self.scores[row]), "p_value": float(self.p_values[row]), "verdict": self._verdict(row)}
-            | {f"feature_{i}": _name(cause) for i, cause in enumerate(self.attributions[row], 1)}
-            | {f"share_{i}": float(cause.share) for i, cause in enumerate(self.attributions[row], 1)}
+            | {f"feature_{i}": _name(each) for i, each in enumerate(self.attributions[row], 1)}
+            | {f"share_{i}": float(each.share) for i, each in enumerate(self.attributions[row], 1)}
             for row in range(len(self.scores))
         ]
 
     def _verdict(self, row: int) -> str:
+        """The decision on one example."""
         return ("anomalous" if self.alarms[row] else "normal") if self.decided else "undecided"
 
-    def _first(self, row: int) -> list[str]:
+    def _cells(self, row: int) -> list[str]:
+        """The cells of an example before its attributions."""
         return [
             str(row),
             *(cell(values[row]) for values in self.keys.values()),
@@ -149,60 +151,63 @@ class DetectionResult(Result):
             self._verdict(row),
         ]
 
-    def _top(self) -> list[int]:
-        order: list[int] = np.argsort(self.scores, kind="stable")[:_SHOWN].tolist()
+    def _most_anomalous(self) -> list[int]:
+        """The row indices of the most anomalous examples, the most anomalous first."""
+        order: list[int] = np.argsort(self.scores, kind="stable")[:_N_EXTREMES].tolist()
         return order
 
 
 @check_units_once()
 def detect(
-    detector: OutlierDetector, X: Any, keys: Mapping[str, NDArray[Any]] | None = None, *, n_shown: int = _SHOWN
+    detector: OutlierDetector, X: Any, keys: Mapping[str, NDArray[Any]] | None = None, *, n_shown: int = _N_EXTREMES
 ) -> DetectionResult:
-    """Measures which examples are anomalous, how sure that is, and which features are the reason.
+    """Detects anomalous examples: scores, p-values, decisions and attributions to features.
 
     Args:
         detector: a fitted detector.
         X: examples (n, *shape) in the units of the training data.
-        keys: by name what says which example each row is, (n,) each.
-        n_shown: how many of the most anomalous examples, and of the most normal ones, the result keeps for a figure.
+        keys: identifiers of the examples by name, (n,) each.
+        n_shown: number of the most anomalous examples, and of the most normal ones, that the result stores for a figure.
 
     Returns:
-        Scores, p-values and verdicts (n,), and the features with the largest contributions.
+        Scores, p-values and decisions (n,), and the features with the largest contributions.
 
     Raises:
         DataError: the examples do not have the shape of the training examples.
-        RecordError: the first argument is no detector, or ``n_shown`` is below 1.
+        RecordError: the first argument is not a detector, or ``n_shown`` is below 1.
     """
     if not isinstance(detector, OutlierDetector):
         raise RecordError(
-            f"detect takes an OutlierDetector and was given a value of type {type(detector).__name__}; "
-            "OutlierDetector.from_fitted(ae, X) makes one of an autoencoder and normal examples"
+            f"detect expects an OutlierDetector, not a value of type {type(detector).__name__}; "
+            "OutlierDetector.from_fitted(ae, X) makes a detector from an autoencoder and normal examples"
         )
     if not isinstance(n_shown, Integral) or n_shown < 1:
-        raise RecordError(f"invalid n_shown={quoted(n_shown)}: expected a whole number from 1 on")
+        raise RecordError(f"invalid n_shown={quoted(n_shown)}: expected an integer of at least 1")
     scores = detector.score_samples(X)
-    attributions = detector.attributions(X, min(_CAUSES, detector.n_features_in_))
+    attributions = detector.attributions(X, min(_N_ATTRIBUTIONS, detector.n_features_in_))
     p_values, threshold = detector.p_values(X), detector.offset_
-    found = _extremes(detector, X, scores, n_shown)
+    extremes = _extremes(detector, X, scores, n_shown)
     return DetectionResult(
-        scores, p_values, scores < threshold, attributions, threshold, detector.guarantee(), found, keys or {}
+        scores, p_values, scores < threshold, attributions, threshold, detector.guarantee(), extremes, keys or {}
     )
 
 
 def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n: int) -> Extremes:
-    """The n most anomalous and the n most normal examples; of fewer than 2 n, each once."""
+    """The n most anomalous and the n most normal examples; with fewer than 2 n examples, each only once."""
     ae = detector.autoencoder_
     order = np.argsort(scores, kind="stable")
     n = min(n, (len(order) + 1) // 2)
-    picked = np.concatenate([order[:n], order[n:][::-1][:n]])
+    rows = np.concatenate([order[:n], order[n:][::-1][:n]])
     values = Rows(ae._examples(X, computable="all", check_constant=True))
-    originals = values(np.sort(picked))[np.argsort(np.argsort(picked))]  # read in order, as a memory map wants it
+    originals = values(np.sort(rows))[np.argsort(np.argsort(rows))]  # a memory map is read fastest in order
     contributions, reconstructions = detector.contributions(originals), bounded_reconstructions(ae, originals)
     if count_missing(originals):
         originals = np.where(np.isnan(originals), reconstructions, originals).astype(originals.dtype)
     originals = as_images(originals) if ae.kind_ == "images" else originals
-    return Extremes(picked, n, originals, reconstructions, contributions)
+    return Extremes(rows, n, originals, reconstructions, contributions)
 
 
-def _name(cause: Attribution) -> str:
-    return " ".join(map(str, cause.feature)) if isinstance(cause.feature, tuple) else str(cause.feature)
+def _name(attribution: Attribution) -> str:
+    """The name of a feature; for images, the position and channel."""
+    feature = attribution.feature
+    return " ".join(map(str, feature)) if isinstance(feature, tuple) else str(feature)

@@ -1,4 +1,4 @@
-"""Ways through the codes: one number varied, two examples joined, the nearest of many examples. Arrays in, arrays out."""
+"""Latent traversals, interpolations between examples, and nearest neighbors of codes, as arrays."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Neighbors", "Traversal", "interpolate", "neighbors", "traverse"]
 
 Array = NDArray[Any]
 
-ROWS = 10_000  # examples whose codes say how far a walk goes
-FAR = 3.0  # standard deviations of a normal prior
-REACH = (0.05, 0.95)  # quantiles of the codes of examples
+MAX_EXAMPLES = 10_000  # examples whose codes set the range of a traversal
+PRIOR_STDS = 3.0  # range of a traversal, in standard deviations of a normal prior
+QUANTILES = (0.05, 0.95)  # range of a traversal without a prior, as quantiles of the codes
 
 
 class Traversal(NamedTuple):
-    """What `traverse` gives, a row for each number of the code that is varied.
+    """The result of `traverse`: a row for each of the k units that are varied.
 
     Attributes:
-        units: which numbers of the flat code they are, (k,), counted from 0.
-        variances: of these numbers over the examples, (k,).
-        values: what each is set to, (k, steps).
-        examples: what is decoded, (k, steps, *shape_), in the units of the data.
+        units: indices of the units in the flat code, (k,).
+        variances: variances of these units over the examples, (k,).
+        values: values of each unit, (k, steps).
+        examples: decoded examples (k, steps, *shape_), in the units of the data.
     """
 
     units: Array
@@ -41,7 +41,12 @@ class Traversal(NamedTuple):
 
 
 class Neighbors(NamedTuple):
-    """What `neighbors` gives: places among the examples and Euclidean distances between codes, (n, k) each, the nearest first."""
+    """The result of `neighbors`, the nearest first.
+
+    Attributes:
+        indices: row indices of the examples, (n, k).
+        distances: Euclidean distances between codes, (n, k).
+    """
 
     indices: Array
     distances: Array
@@ -58,23 +63,29 @@ def traverse(
     steps: int = 9,
     example: int | None = None,
 ) -> Traversal:
-    """Examples decoded while one number of the code goes from low to high and the others stay.
+    """Decodes codes in which one unit varies from low to high while the others are constant.
 
-    A `Gaussian` code's number goes from -3 to 3 standard deviations of its prior, any other from the 5% to the 95% quantile of the codes
-    of X (from the least to the greatest where these are equal).
+    A unit of a `Gaussian` code varies from -3 to 3 standard deviations of its prior. Any other unit varies from the 5 % to the
+    95 % quantile of the codes of X, or from minimum to maximum where these quantiles are equal.
 
     Args:
         ae: a fitted autoencoder.
-        n_units: how many units, if ``units`` does not name them.
-        X: examples (n, *shape_); of more than 10,000, as many drawn at random, always the same ones, are looked at.
-        units: which numbers of the flat code; without it the ``n_units`` of largest variance over X, the largest first. In a
-            variational autoencoder these are the active ones (Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders").
-        steps: how many values, in equal steps.
-        example: the others stay at the code of X[example]; without it at the prior's mean, or at the mean code where there is no prior.
+        X: examples (n, *shape_). Of more than 10,000, this number is drawn at random with a fixed seed.
+        units: indices of units in the flat code. None for the ``n_units`` units of largest variance over X, in descending order.
+            In a variational autoencoder these are the active units (Burda, Grosse & Salakhutdinov 2016, "Importance weighted
+            autoencoders").
+        n_units: number of units, if ``units`` is None.
+        steps: number of values, equally spaced.
+        example: index of the example in X whose code the other units have. None for the prior's mean, or the mean code where
+            there is no prior.
+
+    Returns:
+        The decoded examples, and the units and values they belong to.
 
     Raises:
-        NotPossibleError: the codes are entries of a codebook, or all the same.
+        NotPossibleError: the codes are entries of a codebook, or all codes are equal.
         RecordError: n_units, steps, units or example is invalid.
+        DataError: a unit or the example does not exist.
 
     Examples:
         >>> result = isthmus.latent_traversal.traverse(ae, X, units=[0, 2], steps=5)
@@ -83,39 +94,40 @@ def traverse(
     """
     _check(ae, steps)
     if n_units < 1:
-        raise RecordError(f"n_units={n_units} units cannot be varied: ask for at least 1")
+        raise RecordError(f"invalid n_units={n_units}: expected at least 1")
     codes = ae.transform(X)
-    seen = some_rows(codes, ROWS).astype(np.float64)
-    low, high, prior = *_ends(ae, seen), ae.bottleneck_.has_prior
-    variances = seen.var(0)
+    sampled = some_rows(codes, MAX_EXAMPLES).astype(np.float64)
+    low, high, prior = *_range_of_units(ae, sampled), ae.bottleneck_.has_prior
+    variances = sampled.var(0)
     if not (low < high).any():
-        raise NotPossibleError("the codes of these examples are all the same: there is nothing to walk along")
+        raise NotPossibleError("the codes of these examples are all equal: there is no unit to vary")
     if units is None:
         order = np.argsort(-variances, kind="stable")
         chosen = order[low[order] < high[order]][:n_units]
     else:
-        chosen = _places(units, codes.shape[1], "number of the code")
-    start = np.zeros(len(low)) if prior else seen.mean(0)
+        chosen = _checked_indices(units, codes.shape[1], "unit")
+    base = np.zeros(len(low)) if prior else sampled.mean(0)
     if example is not None:
-        start = codes[_places(example, len(codes), "example")[0]].astype(np.float64)
+        base = codes[_checked_indices(example, len(codes), "example")[0]].astype(np.float64)
     values = np.linspace(low[chosen], high[chosen], steps, axis=1)
-    walked = np.tile(start, (len(chosen), steps, 1))
-    walked[np.arange(len(chosen)), :, chosen] = values
-    return Traversal(chosen, variances[chosen], values, _decoded(ae, walked))
+    traversed = np.tile(base, (len(chosen), steps, 1))
+    traversed[np.arange(len(chosen)), :, chosen] = values
+    return Traversal(chosen, variances[chosen], values, _decode_steps(ae, traversed))
 
 
 @takes_autoencoder
 @check_units_once()
 def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Literal["lerp", "slerp"] = "lerp") -> Array:
-    """Examples decoded along the way from the codes of a to those of b: (n, steps, *shape_) in the units of the data.
+    """Decodes codes on the way from the codes of ``a`` to those of ``b``.
 
     Args:
         ae: a fitted autoencoder.
-        steps: how many codes between the two and including them.
-        a, b: as many examples each, (n, *shape_); the first and last step are their reconstructions.
-        method: "lerp", a straight line; or "slerp", a great circle around the prior's mean, for `Gaussian` codes, on which the codes
-            stay as far from it as those of examples (White 2016, "Sampling generative networks"). Codes in opposite directions have no
-            one great circle, and are joined by a line.
+        a: examples (n, *shape_); the first step is their reconstructions.
+        b: examples (n, *shape_); the last step is their reconstructions.
+        steps: number of codes, including both ends.
+        method: "lerp", linear interpolation; or "slerp", spherical interpolation around the prior's mean, for `Gaussian` codes.
+            On a great circle, codes keep a typical distance from the mean (White 2016, "Sampling generative networks"). Codes in
+            opposite directions are interpolated linearly, because their great circle is not unique.
 
     Returns:
         Examples (n, steps, *shape_) in the units of the data.
@@ -135,26 +147,26 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
     if method == "slerp" and not ae.bottleneck_.has_prior:
         name = type(ae.bottleneck_).__name__
         raise NotPossibleError(
-            f"method='slerp' goes around the mean of a normal prior, which {name} has not: take 'lerp'"
+            f"method='slerp' requires a bottleneck with a normal prior, and {name} has none: use method='lerp'"
         )
     begins, ends = (ae.transform(side).astype(np.float64) for side in (a, b))
     if len(begins) != len(ends):
-        raise DataError(f"a holds {len(begins)} examples and b {len(ends)}: give as many of each")
+        raise DataError(f"a has {len(begins)} examples and b {len(ends)}: expected equal numbers")
     t = np.linspace(0, 1, steps)[None, :, None]
-    shares = slerp_weights(begins, ends, t) if method == "slerp" else (1 - t, t)
-    return _decoded(ae, shares[0] * begins[:, None] + shares[1] * ends[:, None])
+    weights = slerp_weights(begins, ends, t) if method == "slerp" else (1 - t, t)
+    return _decode_steps(ae, weights[0] * begins[:, None] + weights[1] * ends[:, None])
 
 
 @takes_autoencoder
 @check_units_once()
 def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
-    """For each query the k examples of X (n, *shape_) whose codes are nearest to its own. One that is in X finds itself first.
+    """Finds for each query the k examples of X whose codes are nearest. A query that is part of X finds itself first.
 
     Args:
         ae: a fitted autoencoder.
-        X: examples (n, *shape_) that are searched.
-        queries: examples (m, *shape_) whose neighbors are wanted.
-        k: how many neighbors of each query.
+        X: examples (n, *shape_) to search.
+        queries: examples (m, *shape_).
+        k: number of neighbors of each query.
 
     Returns:
         Row numbers of X and Euclidean distances between codes, (m, k) each, the nearest first.
@@ -162,53 +174,55 @@ def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
     Raises:
         RecordError: k is below 1 or above n.
     """
-    codes, wanted = ae.transform(X), ae.transform(queries)
+    codes, query_codes = ae.transform(X), ae.transform(queries)
     if not 1 <= k <= len(codes):
-        raise RecordError(f"k={k} neighbors cannot be found among {len(codes):,} examples: ask for 1 to {len(codes):,}")
-    distances, indices = NearestNeighbors(n_neighbors=k).fit(codes).kneighbors(wanted)
+        raise RecordError(f"invalid k={k}: expected 1 to {len(codes):,}, the number of examples")
+    distances, indices = NearestNeighbors(n_neighbors=k).fit(codes).kneighbors(query_codes)
     return Neighbors(indices, distances)
 
 
 def _check(ae: Autoencoder, steps: int) -> None:
+    """Raises if there are too few steps, or codes cannot be varied continuously."""
     if steps < 2:
-        raise RecordError(f"steps={steps} make no walk: ask for at least 2")
+        raise RecordError(f"invalid steps={steps}: expected at least 2")
     if ae.bottleneck_.discrete:
         raise NotPossibleError(
-            f"{type(ae.bottleneck_).__name__}'s codes are entries of a codebook, between which nothing lies: see reconstructions instead"
+            f"the codes of {type(ae.bottleneck_).__name__} are entries of a codebook and cannot be varied continuously: "
+            "use reconstructions instead"
         )
 
 
-def _ends(ae: Autoencoder, codes: Array) -> tuple[Array, Array]:
-    """From where to where each number of the code goes, (d,) each."""
+def _range_of_units(ae: Autoencoder, codes: Array) -> tuple[Array, Array]:
+    """The lowest and highest value of each unit, (d,) each."""
     if ae.bottleneck_.has_prior:
-        return np.full(codes.shape[1], -FAR), np.full(codes.shape[1], FAR)
-    low, high = np.quantile(codes, REACH, axis=0)
+        return np.full(codes.shape[1], -PRIOR_STDS), np.full(codes.shape[1], PRIOR_STDS)
+    low, high = np.quantile(codes, QUANTILES, axis=0)
     same = low == high
     return np.where(same, codes.min(0), low), np.where(same, codes.max(0), high)
 
 
-def _places(given: Sequence[int] | int, count: int, what: str) -> Array:
-    """Whole numbers that count things from 0 on, checked."""
-    positions = np.atleast_1d(np.asarray(given))
-    if positions.dtype.kind not in "iu" or positions.ndim != 1 or not positions.size:
-        raise RecordError(f"{given!r} names no {what}: give whole numbers from 0 to {count - 1:,}")
-    wrong = positions[(positions < 0) | (positions >= count)]
-    if len(wrong):
-        raise DataError(f"there is no {what} {wrong[0]} among {count:,}: the first is 0, the last {count - 1:,}")
-    return positions
+def _checked_indices(given: Sequence[int] | int, count: int, what: str) -> Array:
+    """One index or several, as an array; an error unless all are integers from 0 to count - 1."""
+    indices = np.atleast_1d(np.asarray(given))
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or not indices.size:
+        raise RecordError(f"invalid index of a {what}: {given!r}; expected integers from 0 to {count - 1:,}")
+    invalid = indices[(indices < 0) | (indices >= count)]
+    if len(invalid):
+        raise DataError(f"there is no {what} {invalid[0]}: expected an index from 0 to {count - 1:,}")
+    return indices
 
 
 def slerp_weights(a: Array, b: Array, t: Array) -> tuple[Array, Array]:
-    """The shares of a and b on the great circle between them."""
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine = (a * b).sum(1) / np.where(lengths > 0, lengths, 1)
+    """The weights of codes a and b (n, d) at fractions t (1, steps, 1) of the great circle between them, (n, steps, 1) each."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = (a * b).sum(1) / np.where(norms > 0, norms, 1)
     angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]
-    straight = np.sin(angle) < 1e-6
-    sine = np.where(straight, 1, np.sin(angle))
-    shares = (np.where(straight, s, np.sin(s * angle) / sine) for s in (1 - t, t))
-    return next(shares), next(shares)
+    collinear = np.sin(angle) < 1e-6
+    sine = np.where(collinear, 1, np.sin(angle))
+    weights = (np.where(collinear, s, np.sin(s * angle) / sine) for s in (1 - t, t))
+    return next(weights), next(weights)
 
 
-def _decoded(ae: Autoencoder, codes: Array) -> Array:
-    """The examples of codes (n, steps, d)."""
+def _decode_steps(ae: Autoencoder, codes: Array) -> Array:
+    """The examples of codes (n, steps, d): (n, steps, *shape_)."""
     return ae.decode(codes.reshape(-1, codes.shape[-1])).reshape(*codes.shape[:2], *ae.shape_)

@@ -1,4 +1,4 @@
-"""Figures of one number each, for arrays of equal shape (n, *shape)."""
+"""Metrics: errors, PSNR, structural similarity and cross-entropy of arrays of equal shape (n, *shape), and PCA as a baseline."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ WINDOW = 11
 """The width of the window of a structural similarity, in pixels (Wang et al. 2004)."""
 
 Array = NDArray[Any]
-_WIDE, _WIDER = 1000, 5000  # numbers, from which on all components of a covariance take seconds, and minutes
-_OFF = 1e-7  # how far from 0 and 1 a probability is kept
-_TINY = 1e-300  # whose logarithm is finite: 0 log 0 is 0
-_SIGMA = 1.5  # pixels: the deviation of its weights
-_FEW = 64  # components that are faster found one by one
+_WIDE, _VERY_WIDE = 1000, 5000  # features, from which a full eigendecomposition takes seconds, and minutes
+_EPSILON = 1e-7  # probabilities are clipped to [epsilon, 1 - epsilon]
+_TINY = 1e-300  # keeps the logarithm finite, so that 0 log 0 is 0
+_SIGMA = 1.5  # standard deviation of the window's weights, in pixels
+_MAX_ARPACK_COMPONENTS = 64  # up to which ARPACK is faster
 
 
 def mean_squared_error(x: Array, y: Array) -> float:
@@ -49,23 +49,23 @@ def mean_squared_error(x: Array, y: Array) -> float:
 
 
 def psnr(error: float, data_range: float) -> float:
-    """Peak signal-to-noise ratio in decibels: 10 log10(span² / mean squared error); infinite where there is no error.
+    """Peak signal-to-noise ratio, 10 log10(data_range² / mean squared error).
 
     Args:
-        error: the mean squared error.
-        data_range: the range of the data, in the unit whose square the error has.
+        error: mean squared error, in squared units of the data.
+        data_range: range of the data, in units of the data.
 
     Returns:
-        Decibels.
+        The ratio in dB; infinite for zero error.
     """
     return math.inf if error == 0 else 10 * math.log10(data_range**2 / error)
 
 
 def structural_similarities(x: Tensor, y: Tensor, data_range: float) -> Tensor:
-    """SSIM of pictures (n, h, w) or (n, h, w, c): (n,), 1 for equal ones, without unit (Wang, Bovik, Sheikh & Simoncelli 2004).
+    """SSIM of images: 1 for equal images (Wang, Bovik, Sheikh & Simoncelli 2004).
 
-    Means, variances and covariance are those within a Gaussian window of 11 x 11 pixels and a deviation of 1.5, wherever it lies
-    within the picture; the mean is over all such places, and over the channels.
+    Means, variances and covariance are taken in a Gaussian window of 11 x 11 pixels with a standard deviation of 1.5 pixels. The
+    result is the mean over all positions of the window within the image, and over the channels.
 
     Args:
         x: images (n, h, w) or (n, h, w, c).
@@ -87,7 +87,7 @@ def structural_similarities(x: Tensor, y: Tensor, data_range: float) -> Tensor:
 
 
 def _windowed(x: Tensor) -> Tensor:
-    """The weighted mean in the window around each place where it fits: (n, h, w) -> (n, h - 10, w - 10)."""
+    """The weighted mean in the window at each position within the image: (n, h, w) -> (n, h - 10, w - 10)."""
     weights = [math.exp(-0.5 * ((i - WINDOW // 2) / _SIGMA) ** 2) for i in range(WINDOW)]
     for axis in (1, 2):
         length = x.shape[axis] - WINDOW + 1
@@ -99,7 +99,7 @@ def _windowed(x: Tensor) -> Tensor:
 
 
 def cross_entropies(x: Tensor, p: Tensor) -> Tensor:
-    """-(x log p + (1 - x) log(1 - p)) of each number, in nats; x and p lie in [0, 1], p is kept 1e-7 off the ends.
+    """Binary cross-entropies, -(x log p + (1 - x) log(1 - p)) of each value. p is clipped to [1e-7, 1 - 1e-7].
 
     Args:
         x: values in [0, 1], of any shape.
@@ -108,12 +108,12 @@ def cross_entropies(x: Tensor, p: Tensor) -> Tensor:
     Returns:
         Nats, of the same shape.
     """
-    p = p.clamp(_OFF, 1 - _OFF)
+    p = p.clamp(_EPSILON, 1 - _EPSILON)
     return -(x * p.log() + (1 - x) * torch.log1p(-p))
 
 
 def entropies(x: Tensor) -> Tensor:
-    """The least that `cross_entropies` can be, at p = x.
+    """Bernoulli entropies: the lower bound of `cross_entropies`, reached at p = x.
 
     Args:
         x: values in [0, 1], of any shape.
@@ -121,11 +121,11 @@ def entropies(x: Tensor) -> Tensor:
     Returns:
         Nats, of the same shape.
     """
-    return -sum((share * share.clamp_min(_TINY).log() for share in (x, 1 - x)), torch.zeros_like(x))
+    return -sum((p * p.clamp_min(_TINY).log() for p in (x, 1 - x)), torch.zeros_like(x))
 
 
 def cross_entropy(x: Array, p: Array) -> float:
-    """The mean of `cross_entropies` over all numbers.
+    """The mean of `cross_entropies` over all values.
 
     Args:
         x: values in [0, 1], of any shape.
@@ -138,7 +138,7 @@ def cross_entropy(x: Array, p: Array) -> float:
 
 
 def bernoulli_entropy(x: Array) -> float:
-    """The mean of `entropies`: the least that `cross_entropy` can be for these x.
+    """The mean of `entropies`: the lower bound of `cross_entropy` for these x.
 
     Args:
         x: values in [0, 1], of any shape.
@@ -150,48 +150,54 @@ def bernoulli_entropy(x: Array) -> float:
 
 
 def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
-    """The first ``size`` principal components of centered examples (n, d), whose memory it takes.
+    """Fits PCA to centered examples (n, d). The array is overwritten.
 
-    They are exact, but for those of many components of very wide examples.
+    The components are exact, except for more than 64 components of examples with at least 5,000 features.
 
     Args:
         centered: examples (n, d), whose mean is 0.
-        size: the number of components.
+        size: number of components.
+
+    Returns:
+        The fitted PCA of scikit-learn.
     """
     from sklearn.decomposition import PCA
 
-    numbers = centered.shape[1]
-    if numbers < _WIDE or size >= min(centered.shape):
+    n_features = centered.shape[1]
+    if n_features < _WIDE or size >= min(centered.shape):
         solver = "covariance_eigh"
-    elif size <= _FEW:
+    elif size <= _MAX_ARPACK_COMPONENTS:
         solver = "arpack"
     else:
-        solver = "covariance_eigh" if numbers < _WIDER else "randomized"
+        solver = "covariance_eigh" if n_features < _VERY_WIDE else "randomized"
     return PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
 
 
 def pca_reconstruction(train: Array, test: Array, size: int, scale: Array | float = 1.0) -> Array:
-    """The test examples from their first ``size`` principal components of the training examples, in the same units (n, *shape).
+    """Reconstructs the test examples by the first ``size`` principal components of the training examples.
 
     Args:
         train: examples (m, *shape) that PCA is fitted on.
         test: examples (n, *shape) to reconstruct.
-        size: the number of components.
-        scale: what numbers are divided by before components are looked for: one for all, or one for each of an example's.
+        size: number of components.
+        scale: divisor of all features, or of each feature, before PCA.
+
+    Returns:
+        Reconstructions (n, *shape), in the units of the examples.
     """
     fitted, rows, unit = train.reshape(len(train), -1), test.reshape(len(test), -1), np.reshape(scale, -1)
-    mean = fitted.mean(axis=0, dtype=np.float64)  # taken off in full precision: columns may be far from zero
+    mean = fitted.mean(axis=0, dtype=np.float64)  # subtracted in double precision: columns may be far from zero
     pca = principal_components(((fitted - mean) / unit).astype(np.float32), min(size, *fitted.shape))
-    back: Array = pca.inverse_transform(pca.transform(((rows - mean) / unit).astype(np.float32))) * unit + mean
-    return back.reshape(test.shape)
+    reconstructed: Array = pca.inverse_transform(pca.transform(((rows - mean) / unit).astype(np.float32))) * unit + mean
+    return reconstructed.reshape(test.shape)
 
 
 def pca_error(train: Array, test: Array, size: int) -> float:
-    """The mean squared error that PCA of equal width leaves on the test examples, in squared units of theirs.
+    """The mean squared error of PCA with ``size`` components on the test examples, in squared units of the data.
 
     Args:
         train: examples (m, *shape) that PCA is fitted on.
         test: examples (n, *shape) that the error is measured on.
-        size: the number of components.
+        size: number of components.
     """
     return mean_squared_error(test, pca_reconstruction(train, test, size))

@@ -1,4 +1,4 @@
-"""Figures in files of older versions, where all lay side by side under other names."""
+"""Reads the figures in files of earlier versions, which were flat and had other names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from isthmus.evaluation.results import PATHS
 
 __all__ = ["OLDER", "current"]
 
-OLDER = {  # the older name of a figure, and its short name or path now
+OLDER = {  # the earlier name of a figure, and its present short name or path
     "n_numbers": "n_features",
     "span": "data_range",
     "explained": "explained_variance",
@@ -22,7 +22,7 @@ OLDER = {  # the older name of a figure, and its short name or path now
     "raw_left": "unexplained_variance",
 }
 _WITHIN = {
-    "codes": {"entries": "codebook_size", "places": "positions"},
+    "codes": {"entries": "codebook_size", "places": "positions", "enough": "n_components"},
     "labels": {
         "linear": "linear_probe",
         "linear_pca": "linear_probe_pca",
@@ -35,21 +35,29 @@ _WITHIN = {
         "rand": "ari",
     },
 }
-_NEEDED = {"pca": "mse", "training": "mse", "denoising": "mse_denoised"}  # what a part that was measured has
+_REQUIRED = {
+    "pca": "mse",
+    "training": "mse",
+    "denoising": "mse_denoised",
+}  # a part without this figure was not measured
 
 
 def current(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain figures of an evaluation in the present form, whichever version wrote them."""
+    """The plain figures of an evaluation in the present form, nested by subject.
+
+    Args:
+        figures: figures that this version or an earlier one wrote.
+    """
     if "errors" in figures:
         return dict(figures)
-    found: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     for name, value in figures.items():
         path = PATHS.get(OLDER.get(name, name), OLDER.get(name, name))
-        part, _, own = path.partition(".")
-        if own:
-            found.setdefault(part, {})[own] = value
+        part, _, field = path.partition(".")
+        if field:
+            nested.setdefault(part, {})[field] = value
         elif isinstance(value, Mapping):
-            found[part] = {_WITHIN.get(part, {}).get(key, key): each for key, each in value.items()}
+            nested[part] = {_WITHIN.get(part, {}).get(key, key): each for key, each in value.items()}
         else:
-            found[part] = value
-    return found | {part: None for part, own in _NEEDED.items() if (found.get(part) or {}).get(own) is None}
+            nested[part] = value
+    return nested | {part: None for part, field in _REQUIRED.items() if (nested.get(part) or {}).get(field) is None}

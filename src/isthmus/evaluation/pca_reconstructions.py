@@ -1,4 +1,4 @@
-"""A few examples, reconstructed by PCA of equal width and by the autoencoder, with the error of both."""
+"""Compares reconstructions by PCA of equal width with those by the autoencoder: `pca_reconstructions`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, repr=False)
 class PCAReconstructions(Result):
-    """What `pca_reconstructions` measures.
+    """The result of `pca_reconstructions`.
 
     Attributes:
-        n_examples: on how many examples the errors were measured.
-        n_fitted: on how many training examples PCA was fitted; None where it was fitted on the examples themselves.
-        n_components: the number of principal components.
-        code_size: the number of elements of a code.
+        n_examples: number of examples on which the errors were measured.
+        n_fitted: number of training examples that PCA was fitted on; None where it was fitted on the examples themselves.
+        n_components: number of principal components.
+        code_size: dimension of a code.
         pca_mse: mean squared error of PCA over all examples, in squared units of the data.
-        mse: the same of the autoencoder.
-        originals: the first few examples, (k, *shape).
-        by_pca: what PCA makes of them, (k, *shape).
-        by_autoencoder: what the autoencoder makes of them, (k, *shape).
+        mse: the same for the autoencoder.
+        originals: the first examples, (k, *shape).
+        by_pca: their reconstructions by PCA, (k, *shape).
+        by_autoencoder: their reconstructions by the autoencoder, (k, *shape).
     """
 
     _figure: ClassVar[str] = "pca"
@@ -57,16 +57,16 @@ class PCAReconstructions(Result):
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, without the examples."""
         arrays = {"originals", "by_pca", "by_autoencoder"}
-        found: dict[str, Any] = plain({n: getattr(self, n) for n in self.__dataclass_fields__ if n not in arrays})
-        return found
+        figures: dict[str, Any] = plain({n: getattr(self, n) for n in self.__dataclass_fields__ if n not in arrays})
+        return figures
 
     def table(self) -> Table:
-        """A line for PCA and one for the autoencoder."""
-        lines = [
+        """A row for PCA and one for the autoencoder."""
+        rows = [
             ["PCA", f"{self.n_components:,}", f"{self.pca_mse:.4g}"],
             ["autoencoder", f"{self.code_size:,}", f"{self.mse:.4g}"],
         ]
-        return ["method", "code size", "mean squared error"], lines
+        return ["method", "code size", "mean squared error"], rows
 
     def _frame_rows(self) -> list[dict[str, Any]]:
         sizes, errors = (self.n_components, self.code_size), (self.pca_mse, self.mse)
@@ -79,49 +79,49 @@ class PCAReconstructions(Result):
 @takes_autoencoder
 @check_units_once()
 def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 10) -> PCAReconstructions:
-    """Compares the reconstructions of examples by the autoencoder with those by a PCA of the code's size.
+    """Compares the reconstructions of examples by the autoencoder with those by PCA of equal width.
 
-    PCA sees scaled features, as the autoencoder and `evaluate` do.
+    PCA is applied to scaled features, as in `evaluate`.
 
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape) in the units of the training data, on which the errors are measured.
-        train: examples that PCA is fitted on; without them X itself, which favors PCA.
-        n: how many examples the result keeps for a figure.
+        train: examples that PCA is fitted on; None for X itself, which favors PCA.
+        n: number of examples that the result stores for a figure.
 
     Returns:
         The errors of both, in squared units of the data, and n examples with their reconstructions.
 
     Raises:
-        NotPossibleError: the code is as large as an example, so PCA would lose nothing.
+        NotPossibleError: the code is as large as an example, so the error of PCA would be 0.
         DataError: there are no examples, or they are not finite.
         RecordError: n is below 1.
     """
     if n < 1:
-        raise RecordError(f"invalid n={quoted(n)}: expected a whole number from 1 on")
+        raise RecordError(f"invalid n={quoted(n)}: expected an integer of at least 1")
     size = math.prod(ae.code_shape_)
     examples = checked(ae, as_examples(X, shape=ae.shape_), "X")
-    whole = examples.reshape(len(examples), -1)
-    basis = whole if train is None else (fitted := checked(ae, train, "train")).reshape(len(fitted), -1)
-    if size >= basis.shape[1]:
+    flat = examples.reshape(len(examples), -1)
+    training = flat if train is None else (fitted := checked(ae, train, "train")).reshape(len(fitted), -1)
+    if size >= training.shape[1]:
         raise NotPossibleError(
-            f"PCA with {size:,} components would lose nothing of examples of {basis.shape[1]:,} features: "
+            f"PCA with {size:,} components reconstructs examples of {training.shape[1]:,} features without error: "
             "there is nothing to compare with"
         )
-    width = min(size, len(basis) - 1)
+    n_components = min(size, len(training) - 1)
     scale = np.broadcast_to(ae.model_.scale.numpy(force=True).astype(np.float64), ae.shape_)
-    subspace, _ = principal(basis, scale.ravel(), width)
-    lost = subspace.errors(subspace.centered(torch.from_numpy(np.asarray(whole, np.float64)))) * subspace.scale
-    by_pca = whole - lost.numpy()
-    few = examples[:n]
+    subspace, _ = principal(training, scale.ravel(), n_components)
+    errors = subspace.errors(subspace.centered(torch.from_numpy(np.asarray(flat, np.float64)))) * subspace.scale
+    by_pca = flat - errors.numpy()
+    first = examples[:n]
     return PCAReconstructions(
-        n_examples=len(whole),
-        n_fitted=None if train is None else len(basis),
-        n_components=width,
+        n_examples=len(flat),
+        n_fitted=None if train is None else len(training),
+        n_components=n_components,
         code_size=size,
-        pca_mse=float(np.mean((by_pca - whole) ** 2)),
+        pca_mse=float(np.mean((by_pca - flat) ** 2)),
         mse=float(np.mean(ae.reconstruction_error(examples))),
-        originals=as_images(few) if ae.kind_ == "images" else few,
-        by_pca=by_pca[:n].reshape(few.shape),
-        by_autoencoder=ae.reconstruct(few),
+        originals=as_images(first) if ae.kind_ == "images" else first,
+        by_pca=by_pca[:n].reshape(first.shape),
+        by_autoencoder=ae.reconstruct(first),
     )

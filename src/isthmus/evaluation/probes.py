@@ -1,4 +1,4 @@
-"""What the codes know of labels that training never saw. Labels score here, and never choose or train an autoencoder."""
+"""Probes: how well labels can be predicted from the codes. Labels only score an autoencoder, and never train or select one."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ from numpy.typing import NDArray
 from isthmus.data.labels import ClassLabels, numbered
 from isthmus.data.memmap import Rows, random_subset
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.evaluation.pca import Subspace, most_of, sample
+from isthmus.evaluation.pca import Subspace, sample, sample_size
 
-__all__ = ["FITTED", "SCORED", "Labels", "probed"]
+__all__ = ["MAX_FITTED", "MAX_SCORED", "Labels", "label_scores"]
 
 Array = NDArray[Any]
-Split = tuple[Array, Array]  # places of examples to fit on, and to score
+Split = tuple[Array, Array]  # row indices of the examples to fit on, and to score
 
-FITTED = 10_000  # training examples that probes are fitted on at most
-SCORED = 5_000  # examples that they are scored on at most
+MAX_FITTED = 10_000  # training examples that probes are fitted on
+MAX_SCORED = 5_000  # examples that probes are scored on
 NEIGHBORS = 5
 FOLDS = 5
-FEWEST = 10  # examples with labels, below which a share of them says nothing
-MOST_CLASSES = 200
-_RAW = 2**24  # numbers, above which probes on the examples themselves take minutes
-_STEPS = 100  # of the linear probe
+MIN_LABELED = 10  # examples with labels
+MAX_CLASSES = 200
+_MAX_RAW_VALUES = 2**24  # values; probes on more features of examples take minutes
+_MAX_ITERATIONS = 100  # of the linear probe
 
 
 @dataclass(frozen=True)
 class Labels:
-    """How well labels can be read from the codes, from PCA of equal width, and from the numbers of the examples.
+    """How well labels can be predicted from the codes, from PCA of equal width (``_pca``), and from the scaled features (``_raw``).
 
-    All are accuracies on the ``n_scored`` examples, between 0 and 1.
+    All scores but `nmi` and `ari` are accuracies on the ``n_scored`` examples, between 0 and 1.
 
     Attributes:
-        n_classes: kinds of labels.
-        n_scored, n_fitted: on how many examples scores are taken, and on how many training examples probes were fitted; 0 where the
-            training labels are not known, and probes are fitted on four fifths of the scored examples, five times.
-        n_unlabeled: how many examples have no label, and are no part of any score.
-        most_frequent: what the most frequent label alone gets right.
+        n_classes: number of classes.
+        n_scored: number of examples that the scores are computed on.
+        n_fitted: number of training examples that probes were fitted on; 0 without training labels, where probes are
+            cross-validated (5 folds) within the scored examples.
+        n_unlabeled: number of examples without label, which no score includes.
+        most_frequent: accuracy of always predicting the most frequent label.
         linear_probe, linear_probe_pca, linear_probe_raw: logistic regression on standardized features (scikit-learn's, C=1).
         knn, knn_pca, knn_raw: majority vote of the 5 nearest neighbors, by Euclidean distance in model units.
         kmeans_accuracy: k-means of the scored codes with ``n_classes`` clusters, under the best one-to-one assignment of clusters to
-            classes (Hungarian method; Xie, Girshick & Farhadi 2016). Labels assign the clusters and do not form them.
+            classes (Hungarian method; Xie, Girshick & Farhadi 2016). Clustering does not use labels; the assignment does.
         nmi: normalized mutual information of clusters and labels (arithmetic mean of the entropies), between 0 and 1.
         ari: adjusted Rand index of clusters and labels (Hubert & Arabie 1985), 1 for equal and about 0 for unrelated ones.
 
-    Those of PCA are None where there is no PCA of equal width, those of raw numbers for more than 16 million of them.
+    Scores of PCA are None where there is no PCA of equal width; raw scores are None for more than 16 million values.
     """
 
     n_classes: int
@@ -71,103 +72,105 @@ class Labels:
     def how(self) -> str:
         """How probes were fitted and scored, in a sentence."""
         base = f"scored on {self.n_scored:,} examples of {self.n_classes:,} classes"
-        base += f" ({self.n_unlabeled:,} more have no label, and are left out)" if self.n_unlabeled else ""
+        base += f" ({self.n_unlabeled:,} more have no label and are left out)" if self.n_unlabeled else ""
         if self.n_fitted:
             return f"Probes were fitted on {self.n_fitted:,} training examples and {base}."
-        return f"Probes were {base} by {FOLDS}-fold cross-validation: no training labels are known."
+        return f"Probes were {base} by {FOLDS}-fold cross-validation: there are no training labels."
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """What is measured, and its value for the codes, for PCA of equal width, and for the numbers themselves."""
+        """Name of each score, and its value for the codes, for PCA of equal width, and for the raw features."""
         table = [
             ("Linear probe, accuracy", self.linear_probe, self.linear_probe_pca, self.linear_probe_raw),
             (f"{NEIGHBORS} nearest neighbors, accuracy", self.knn, self.knn_pca, self.knn_raw),
             ("k-means clusters, accuracy", self.kmeans_accuracy, None, None),
             ("k-means clusters, normalized mutual information", self.nmi, None, None),
             ("k-means clusters, adjusted Rand index", self.ari, None, None),
-            ("Always the most frequent label, accuracy", *[self.most_frequent] * 3),
+            ("Most frequent label, accuracy", *[self.most_frequent] * 3),
         ]
         return [(name, *("-" if value is None else f"{value:.3f}" for value in values)) for name, *values in table]  # type: ignore[misc]
 
 
-def unfit(labels: ClassLabels) -> str:
-    """Why labels cannot score anything, or ""."""
-    n, kinds, numbers = (
-        len(labels) - labels.n_unlabeled,
-        len(np.unique(labels.labeled_numbers())),
-        labels.numeric_classes(),
-    )
-    if n < FEWEST:
+def why_no_scores(labels: ClassLabels) -> str:
+    """The reason why labels cannot score codes, or ""."""
+    n, numbers = len(labels) - labels.n_unlabeled, labels.numeric_classes()
+    classes = len(np.unique(labels.labeled_numbers()))
+    if n < MIN_LABELED:
         without = f", and {labels.n_unlabeled:,} examples have none" if labels.n_unlabeled else ""
-        return f"{n} labels are too few to score by{without}; {FEWEST} are needed"
-    if kinds == 1:
+        return f"{n} labels are too few to score by{without}; {MIN_LABELED} are needed"
+    if classes == 1:
         return "all labels are the same"
-    if numbers is not None and (numbers % 1).any() and kinds > n / FEWEST:
-        return f"the labels are numbers, {kinds:,} different ones, and no classes"
-    if kinds > min(MOST_CLASSES, n / 2):
-        return f"{kinds:,} kinds of labels for {n:,} examples are too many for classes"
+    if numbers is not None and (numbers % 1).any() and classes > n / MIN_LABELED:
+        return f"the labels are numbers with {classes:,} different values, not classes"
+    if classes > min(MAX_CLASSES, n / 2):
+        return f"{classes:,} different labels for {n:,} examples are too many for classes"
     return ""
 
 
-def probed(
+def label_scores(
     ae: Autoencoder,
     subspace: Subspace,
     scored: tuple[Array, ClassLabels],
     fitted: tuple[Array, ClassLabels] | None,
 ) -> tuple[Labels | None, str]:
-    """Scores of codes by labels; or none, and why.
+    """Scores codes by labels.
 
     Args:
-        subspace: PCA of equal width, without axes where there is none.
-        scored: examples (n, *shape) and their labels; those without a label are left out.
-        fitted: training examples and their labels, if they are known; likewise.
+        ae: a fitted autoencoder.
+        subspace: PCA of equal width; without axes where PCA is not possible.
+        scored: examples (n, *shape) and their labels; examples without a label are left out.
+        fitted: training examples (m, *shape) and their labels, or None; likewise.
+
+    Returns:
+        The scores and "", or None and the reason.
     """
-    reason = unfit(scored[1])
+    reason = why_no_scores(scored[1])
     if reason:
         return None, reason
     if fitted is not None and fitted[1].n_unlabeled == len(fitted[1]):
         fitted = None
-    parts = [_drawn(*scored, SCORED)] + ([] if fitted is None else [_drawn(*fitted, FITTED)])
+    parts = [_labeled_sample(*scored, MAX_SCORED)] + ([] if fitted is None else [_labeled_sample(*fitted, MAX_FITTED)])
     n, y = len(parts[0][0]), np.concatenate(numbered([labels for _, labels in parts]))
     X = np.concatenate([examples for examples, _ in parts])
     splits = _folds(n) if fitted is None else [(np.arange(n, len(X)), np.arange(n))]
     centered, codes = subspace.centered(torch.from_numpy(np.asarray(X, np.float64))), ae.transform(X)
-    views: dict[str, Array | None] = {
+    inputs: dict[str, Array | None] = {
         "": codes,
         "_pca": (centered @ subspace.axes.T).float().numpy() if len(subspace.axes) else None,
-        "_raw": centered.float().numpy() if centered.numel() <= _RAW else None,
+        "_raw": centered.float().numpy() if centered.numel() <= _MAX_RAW_VALUES else None,
     }
     del X, centered
     scores = {
-        name + view: None if values is None else _accuracy(probe, values, y, splits)
-        for view, values in views.items()
-        for name, probe in {"linear_probe": _linear, "knn": _neighbors}.items()
+        name + suffix: None if values is None else _accuracy(probe, values, y, splits)
+        for suffix, values in inputs.items()
+        for name, probe in {"linear_probe": _predict_linear, "knn": _predict_knn}.items()
     }
-    classes, often = len(np.unique(y[:n])), np.bincount(y[:n]).max() / n
+    classes, most_frequent = len(np.unique(y[:n])), np.bincount(y[:n]).max() / n
     return (
         Labels(
             n_classes=classes,
             n_scored=n,
             n_fitted=len(y) - n,
             n_unlabeled=scored[1].n_unlabeled,
-            most_frequent=float(often),
-            **scores,  # type: ignore[arg-type]  # None only where the class says so
-            **_clustered(codes[:n], y[:n], classes),
+            most_frequent=float(most_frequent),
+            **scores,  # type: ignore[arg-type]  # None only in fields that allow it
+            **_clustering_scores(codes[:n], y[:n], classes),
         ),
         "",
     )
 
 
-def _drawn(examples: Array, labels: ClassLabels, most: int) -> tuple[Array, ClassLabels]:
-    """At most so many of the examples that have a label."""
+def _labeled_sample(examples: Array, labels: ClassLabels, max_examples: int) -> tuple[Array, ClassLabels]:
+    """A random subset of the examples that have a label."""
     if not labels.n_unlabeled:
-        part, positions = sample(examples, most)
-        return part, labels[positions]
-    positions = np.flatnonzero(labels.labeled)
-    positions = positions[random_subset(len(positions), most_of(examples, most))]
-    return Rows(examples)(positions), labels[positions]
+        part, rows = sample(examples, max_examples)
+        return part, labels[rows]
+    rows = np.flatnonzero(labels.labeled)
+    rows = rows[random_subset(len(rows), sample_size(examples, max_examples))]
+    return Rows(examples)(rows), labels[rows]
 
 
 def _folds(n: int) -> list[Split]:
+    """Splits of n examples for cross-validation."""
     order = np.array_split(np.random.default_rng(0).permutation(n), FOLDS)
     return [(np.concatenate(order[:k] + order[k + 1 :]), order[k]) for k in range(FOLDS)]
 
@@ -175,45 +178,47 @@ def _folds(n: int) -> list[Split]:
 def _accuracy(
     probe: Callable[[Array, NDArray[np.int64], Array], Array], X: Array, y: Array, splits: list[Split]
 ) -> float:
-    """The share of examples that a probe, fitted on one side of each split, tells right on the other."""
-    right = [probe(X[fit], y[fit], X[test]) == y[test] for fit, test in splits]
-    return float(np.concatenate(right).mean())
+    """The accuracy of a probe, fitted on the first part of each split and scored on the second."""
+    correct = [probe(X[fit], y[fit], X[test]) == y[test] for fit, test in splits]
+    return float(np.concatenate(correct).mean())
 
 
-def _linear(X: Array, y: NDArray[np.int64], new: Array) -> Array:
-    """Labels told by a logistic regression on standardized numbers."""
+def _predict_linear(X: Array, y: NDArray[np.int64], new: Array) -> Array:
+    """Labels predicted by logistic regression on standardized features."""
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(y)) == 1:
         return np.full(len(new), y[0])
-    mean, deviation = X.mean(0), X.std(0)
-    deviation = np.where(deviation > 0, deviation, 1)
+    mean, std = X.mean(0), X.std(0)
+    std = np.where(std > 0, std, 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it has not converged
-        told = LogisticRegression(max_iter=_STEPS, tol=1e-3).fit((X - mean) / deviation, y)
-    return np.asarray(told.predict((new - mean) / deviation))
+        warnings.simplefilter(
+            "ignore"
+        )  # scikit-learn warns if it has not converged; the accuracy is valid all the same
+        classifier = LogisticRegression(max_iter=_MAX_ITERATIONS, tol=1e-3).fit((X - mean) / std, y)
+    return np.asarray(classifier.predict((new - mean) / std))
 
 
-def _neighbors(X: Array, y: NDArray[np.int64], new: Array) -> Array:
-    """Labels told by the nearest examples."""
+def _predict_knn(X: Array, y: NDArray[np.int64], new: Array) -> Array:
+    """Labels predicted by the nearest examples."""
     from sklearn.neighbors import KNeighborsClassifier
 
     return np.asarray(KNeighborsClassifier(min(NEIGHBORS, len(X))).fit(X, y).predict(new))
 
 
-def _clustered(codes: Array, y: NDArray[np.int64], classes: int) -> dict[str, float]:
-    """How clusters of the codes agree with the labels."""
+def _clustering_scores(codes: Array, y: NDArray[np.int64], classes: int) -> dict[str, float]:
+    """The agreement of k-means clusters of the codes with the labels."""
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.metrics.cluster import contingency_matrix
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there are fewer different codes than clusters
-        found = KMeans(classes, n_init=4, random_state=0).fit_predict(codes)
-    together = contingency_matrix(y, found)
+        warnings.simplefilter("ignore")  # scikit-learn warns if there are fewer different codes than clusters
+        clusters = KMeans(classes, n_init=4, random_state=0).fit_predict(codes)
+    counts = contingency_matrix(y, clusters)
     return {
-        "kmeans_accuracy": float(together[linear_sum_assignment(-together)].sum() / len(y)),
-        "nmi": float(normalized_mutual_info_score(y, found)),
-        "ari": float(adjusted_rand_score(y, found)),
+        "kmeans_accuracy": float(counts[linear_sum_assignment(-counts)].sum() / len(y)),
+        "nmi": float(normalized_mutual_info_score(y, clusters)),
+        "ari": float(adjusted_rand_score(y, clusters)),
     }

@@ -15,7 +15,7 @@ from isthmus.results import Result, Table, flat, plain
 
 __all__ = ["Columns", "Cost", "Denoising", "Errors", "Evaluation", "Nats", "columns_of", "shown", "value_of"]
 
-Fitted = Literal["training examples", "the same examples"]
+FittedOn = Literal["training examples", "the same examples"]
 
 PATHS = {  # the short name of a figure, as in `metric=` and in the columns of tables, and its path
     "n_parameters": "cost.n_parameters",
@@ -83,7 +83,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class Nats:
-    """The loss of the deterministic code. For a variational autoencoder it is not -ELBO, whose codes are drawn.
+    """The loss of the deterministic code. For a variational autoencoder it differs from -ELBO, which samples the code.
 
     Attributes:
         nll, penalty: negative log-likelihood of the reconstruction and penalty of the code, in nats per example.
@@ -91,7 +91,7 @@ class Nats:
         per_dim: total / n_features, in nats per dimension.
         bce_per_pixel: binary cross-entropy, in nats per pixel, of pixels in [0, 1]; pixels outside are clipped. None unless the
             likelihood is Bernoulli.
-        bce_lower_bound: entropy of the pixels, below which no `bce_per_pixel` can be. None likewise.
+        bce_lower_bound: entropy of the pixels, a lower bound of `bce_per_pixel`. None likewise.
     """
 
     nll: float
@@ -169,14 +169,14 @@ class Evaluation(Result):
         columns: columns that are badly reconstructed.
         ssim_missing: why there is no structural similarity, or "".
         pca_fitted_on: what PCA, and the mean of `explained_variance`, was fitted on; on the same examples it has an advantage.
-        pca_missing: why there is no PCA of equal size, or "".
+        pca_missing: why there is no PCA of equal width, or "".
         codes: diagnostics of the latent units.
-        labels: how well labels can be predicted from the codes. None where `labels_missing` says why, and where there are none.
-        labels_missing: why the given labels cannot score, or "".
-        advice: what to do about it, the most severe first.
-        all_alike: whether all examples, including those of training where known, are equal.
-        sentinels: columns in which one value far from all others is frequent, such as -999 (`isthmus.data.sentinels`), among the
-            training examples, or these where those are not known.
+        labels: how well labels can be predicted from the codes. None without labels, or where `labels_missing` says why.
+        labels_missing: why the given labels cannot score codes, or "".
+        advice: recommendations, the most severe first.
+        all_alike: whether all examples are equal, including the training examples if they are given.
+        sentinels: columns in which one value far from all others is frequent, such as -999 (`isthmus.data.sentinels`), in the
+            training examples if they are given, otherwise in these examples.
     """
 
     n_examples: int
@@ -191,7 +191,7 @@ class Evaluation(Result):
     nats: Nats
     columns: Columns
     ssim_missing: str
-    pca_fitted_on: Fitted
+    pca_fitted_on: FittedOn
     pca_missing: str
     codes: Codes
     labels: Labels | None
@@ -201,64 +201,66 @@ class Evaluation(Result):
     sentinels: tuple[Sentinel, ...] = ()
 
     def value(self, name: str) -> Any:
-        """A figure by its short name, "mse", or by its path, "errors.mse"; None where there is none.
+        """A figure by its short name, "mse", or by its path, "errors.mse".
 
         Args:
-            name: of the figure.
+            name: short name or path of the figure.
+
+        Returns:
+            The value; None if the figure was not measured or does not exist.
         """
         return value_of(asdict(self), name)
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Name, value and unit of each figure that there is, for people."""
+        """Name, value and unit of each figure that was measured, for display."""
         errors, pca, nats, cost = self.errors, self.pca, self.nats, self.cost
-        none = Errors(math.nan)
-        by_pca = none if pca is None else pca
+        by_pca = Errors(math.nan) if pca is None else pca
         fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
         peak = f"dB, data range {shown(self.data_range)}; higher is better"
-        share = "unexplained variance of a column (channel), mean over columns"
+        per_column = "unexplained variance of a column (channel), mean over columns"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
-        noisy = self.denoising or Denoising(None, None)
+        denoising = self.denoising or Denoising(None, None)
         table: list[tuple[str, float | None, str]] = [
             ("Mean squared error", errors.mse, "squared units of the data"),
             ("PCA's mean squared error", None if pca is None else pca.mse, self.pca_missing or fitted),
             ("Error of scaled features", errors.mse_scaled, "squared, after scaling: columns count equally"),
             ("PCA's error of scaled features", by_pca.mse_scaled, fitted),
-            ("Error by column", errors.column_error, share),
+            ("Error by column", errors.column_error, per_column),
             ("PCA's error by column", by_pca.column_error, "likewise"),
             (
                 "Error on training examples",
                 None if self.training is None else self.training.error,
-                "squared, as above; on 10,000 at most",
+                "squared, as above; on at most 10,000 examples",
             ),
             ("Explained variance", errors.explained_variance, "1 - squared error / squared distance from the mean"),
             ("PCA's explained variance", by_pca.explained_variance, "likewise"),
             ("PSNR", errors.psnr, peak),
             ("PCA's PSNR", by_pca.psnr, peak),
-            ("SSIM", errors.ssim, "structural similarity of images; 1 is the best"),
+            ("SSIM", errors.ssim, "structural similarity of images; at most 1, higher is better"),
             ("PCA's SSIM", by_pca.ssim, "likewise"),
             ("Cross-entropy per pixel", nats.bce_per_pixel, "nats per pixel, of pixels in [0, 1]"),
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
-            ("MSE of corrupted examples", noisy.mse_corrupted, "squared units of the data"),
-            ("MSE of denoised examples", noisy.mse_denoised, "squared units of the data"),
+            ("MSE of corrupted examples", denoising.mse_corrupted, "squared units of the data"),
+            ("MSE of denoised examples", denoising.mse_denoised, "squared units of the data"),
             ("Loss", nats.total, "nats per example, of the deterministic code"),
-            ("Reconstruction part", parts[0], "nats per example"),
-            ("Penalty part", parts[1], "nats per example"),
+            ("Negative log-likelihood", parts[0], "nats per example, part of the loss"),
+            ("Penalty", parts[1], "nats per example, part of the loss"),
             ("Loss per dimension", nats.per_dim, f"nats per dimension; {self.n_features:,} features"),
             ("Parameters", cost.n_parameters, "trainable parameters"),
-            ("Training", cost.seconds, "seconds"),
+            ("Training time", cost.seconds, "seconds"),
             ("Encoding", cost.encode_per_second, "examples per second"),
             ("Reconstructing", cost.reconstruct_per_second, "examples per second"),
             ("Measured on", self.n_examples, "examples"),
         ]
-        kept = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
-        return [(name, "none" if value is None else shown(value), unit) for name, value, unit in kept]
+        rows = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
+        return [(name, "none" if value is None else shown(value), unit) for name, value, unit in rows]
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON values, nested by subject; what is not finite is None."""
+        """The figures as plain JSON values, nested by subject; None for a value that is not finite."""
         return {name: plain(value) for name, value in asdict(self).items()}
 
     def table(self) -> Table:
-        """Name, value and unit of each figure, under a header."""
+        """Header, and name, value and unit of each figure."""
         return ["figure", "value", "unit"], self.rows()
 
     def _frame_rows(self) -> list[dict[str, Any]]:
@@ -266,32 +268,35 @@ class Evaluation(Result):
 
 
 def value_of(figures: Mapping[str, Any], name: str) -> Any:
-    """A figure of nested plain ones by its short name or path; None where there is none."""
-    found: Any = figures
+    """A figure in nested plain figures, by its short name or path; None if it does not exist."""
+    value: Any = figures
     for part in PATHS.get(name, name).split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested plain figures as the columns of a table: short names, and paths where there is no short name; lists are left out.
+    """Nested plain figures as the columns of a table: by short name, or by path if there is none; without lists.
 
-    A baseline that was not measured has its columns, which are None: tables of several evaluations have the same columns.
+    A baseline that was not measured has columns of None, so that the tables of several evaluations have the same columns.
     """
     parts = {path.partition(".")[0] for path in SHORT}
     paths = {
         path: value for path, value in flat(figures).items() if path in SHORT or path.partition(".")[0] not in parts
     }
-    found = {SHORT.get(path, path): value for path, value in paths.items()}
+    columns = {SHORT.get(path, path): value for path, value in paths.items()}
     missing = {part for part in parts if part in figures and figures[part] is None}
-    return found | {name: None for path, name in SHORT.items() if path.partition(".")[0] in missing}
+    return columns | {name: None for path, name in SHORT.items() if path.partition(".")[0] in missing}
 
 
 def shown(value: float) -> str:
-    """Four digits; whole numbers in full.
+    """A figure as text: four digits; integers, and values from 1,000, without decimals.
 
     Args:
         value: a figure.
+
+    Returns:
+        The text.
     """
     if not math.isfinite(value):
         return "infinite" if value > 0 else str(value)

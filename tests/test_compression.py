@@ -40,9 +40,9 @@ from isthmus.compression import (
     lossless,
     rate_distortion,
 )
-from isthmus.compression.baseline_codecs import sheets
+from isthmus.compression.baseline_codecs import contact_sheets
 from isthmus.compression.quantizers import sensitivities
-from isthmus.compression.rate_control import Work, name_of, restored
+from isthmus.compression.rate_control import RateControl, decode_as, model_id
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.metrics import mean_squared_error, pca_reconstruction
 from isthmus.likelihoods import Normal
@@ -159,14 +159,14 @@ def by_hand(content: bytes) -> tuple[list[list[int]], list[float] | None]:
     return columns, steps
 
 
-def contents(numbers: Array, entries: bool = False) -> file_format.Contents:
+def contents(numbers: Array, entries: bool = False) -> file_format.FileContents:
     steps = None if entries else np.linspace(0.1, 2, numbers.shape[2], dtype=np.float32)
-    return file_format.Contents(MODEL, "f4", numbers.astype(np.int32), steps)
+    return file_format.FileContents(MODEL, "f4", numbers.astype(np.int32), steps)
 
 
-def written(path: Path, numbers: Array, entries: bool = False) -> tuple[file_format.Packed, Array]:
+def written(path: Path, numbers: Array, entries: bool = False) -> tuple[file_format.CompressedFile, Array]:
     """What is read of a file of some numbers: its header, and the numbers."""
-    path.write_bytes(file_format.packed(contents(numbers, entries)))
+    path.write_bytes(file_format.pack(contents(numbers, entries)))
     back = file_format.read(path, MODEL, *numbers.shape[1:])
     return back, np.concatenate(list(back.blocks()))
 
@@ -185,7 +185,7 @@ def test_any_integers_are_decoded_exactly(
     tmp_path_factory: pytest.TempPathFactory, numbers: Array, entries: bool, together: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.isthmus"
-    with patch.multiple(file_format, _TOGETHER=together, _FEWEST=1):  # whatever the blocks
+    with patch.multiple(file_format, _BLOCK_INTEGERS=together, _MIN_BLOCK_ROWS=1):  # whatever the blocks
         back, found = written(path, numbers, entries)
     np.testing.assert_array_equal(found, numbers)
     assert (back.steps is None) == entries
@@ -195,7 +195,7 @@ def test_any_integers_are_decoded_exactly(
 def test_a_reader_written_from_the_page_on_the_format_decodes_files(spread: float, n: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     numbers = np.rint(rng.normal(0, [0.01, spread, spread / 2], (n, 2, 3))).astype(np.int32)
-    content = file_format.packed(contents(numbers))
+    content = file_format.pack(contents(numbers))
     columns, steps = by_hand(content)
     found = np.array(columns).T.reshape(n, 2, 3)
     np.testing.assert_array_equal(found, numbers)
@@ -214,7 +214,7 @@ def test_the_file_size_is_near_the_entropy(law: str) -> None:
         share = np.unique(column, return_counts=True)[1] / len(column)
         bits -= len(column) * float((share * np.log2(share)).sum())
     bits_in_range = float(np.ptp(numbers, axis=0).sum()) if law == "t" else 0.0
-    content = file_format.packed(contents(numbers))
+    content = file_format.pack(contents(numbers))
     assert bits / 8 < 4 * struct.unpack("<I", content[28:32])[0]
     assert len(content) <= (1.02 * bits + bits_in_range) / 8 + 48 + 20 + 8
 
@@ -225,12 +225,12 @@ def test_constant_codes_cost_only_the_header(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, numbers)
     assert (tmp_path / "same").stat().st_size < 150
     one = np.zeros((400_000, 1, 1), np.int32)
-    assert len(file_format.packed(contents(one))) * 1024 >= 400_000, "the page's bound on what a byte stands for"
+    assert len(file_format.pack(contents(one))) * 1024 >= 400_000, "the page's bound on what a byte stands for"
 
 
 def test_few_examples_get_a_coarse_table() -> None:
     numbers = np.random.default_rng(0).integers(0, 5000, (40, 1, 1))
-    length = len(file_format.packed(contents(numbers)))
+    length = len(file_format.pack(contents(numbers)))
     assert length < 48 + 4 + 8 + 8 + 40 * math.log2(5000) / 8 * 1.15, "a fine one takes 5,000 entries"
 
 
@@ -243,10 +243,10 @@ def test_decompression_decodes_the_rounded_codes(kind: str, bottleneck: str, tmp
     found = compress(ae, X, tmp_path / "x")
     back = decompress(ae, tmp_path / "x")
     assert back.dtype == X.dtype
-    work = Work(ae, X, ae.encode(X))
-    quantizer = work.written(found.step).quantizer
-    codes = quantizer.codes(quantizer.integers(work.codes))
-    np.testing.assert_array_equal(back, restored(ae, codes, X.dtype))
+    control = RateControl(ae, X, ae.encode(X))
+    quantizer = control.encode(found.step).quantizer
+    codes = quantizer.dequantize(quantizer.quantize(control.codes))
+    np.testing.assert_array_equal(back, decode_as(ae, codes, X.dtype))
     expected = ae.decode(codes)
     if X.dtype.kind != "f":
         limits = np.iinfo(X.dtype)
@@ -295,7 +295,7 @@ def test_the_file_has_the_requested_bits(bottleneck: str, tmp_path: Path) -> Non
     found = compress(ae, X, tmp_path / "x", bits=free * 0.8)
     assert 0.97 * 0.8 * free < 8 * (tmp_path / "x").stat().st_size / len(X) <= 0.8 * free
     assert found.increase > 0.05
-    with pytest.raises(RecordError, match=r"invalid bits=0\.01: with the largest steps each of these examples takes"):
+    with pytest.raises(RecordError, match=r"invalid bits=0\.01: with the largest step each of these examples needs"):
         compress(ae, X, tmp_path / "x", bits=0.01)
 
 
@@ -315,18 +315,18 @@ def test_a_unit_that_moves_the_reconstruction_twice_as_far_gets_half_the_step() 
     scale = ae.model_.scale.numpy()
     codes = ae.encode(X)
     np.testing.assert_allclose(sensitivities(ae, codes), np.linalg.norm(linear / scale, axis=1), rtol=1e-3)
-    work = Work(ae, X, codes)
-    moved = work.quantizer(0.2).steps * np.linalg.norm(linear / scale, axis=1)
+    control = RateControl(ae, X, codes)
+    moved = control.quantizer(0.2).steps * np.linalg.norm(linear / scale, axis=1)
     np.testing.assert_allclose(moved, 0.2, rtol=1e-3)
 
 
 def test_zeros_of_a_sparse_code_stay_zeros() -> None:
     X, ae = examples("bytes"), system("bytes", "sparse")
-    work = Work(ae, X, ae.encode(X))
-    quantizer = work.quantizer(0.3)
-    back = quantizer.codes(quantizer.integers(work.codes))
-    assert (back[work.codes == 0] == 0).all()
-    assert np.abs(back - work.codes).max() <= quantizer.steps.max() / 2 * 1.0001
+    control = RateControl(ae, X, ae.encode(X))
+    quantizer = control.quantizer(0.3)
+    back = quantizer.dequantize(quantizer.quantize(control.codes))
+    assert (back[control.codes == 0] == 0).all()
+    assert np.abs(back - control.codes).max() <= quantizer.steps.max() / 2 * 1.0001
 
 
 def test_a_memory_map_gives_the_same_file(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_decompression_in_blocks_gives_the_same_examples(tmp_path: Path, monkeyp
     X, ae = examples("bytes"), system("bytes")
     compress(ae, X, tmp_path / "x")
     whole = decompress(ae, tmp_path / "x")
-    monkeypatch.setattr("isthmus.compression.codec._DECODED", 144 * 70)
+    monkeypatch.setattr("isthmus.compression.codec._BLOCK_VALUES", 144 * 70)
     shape, dtype, blocks = decompressing(ae, tmp_path / "x")
     parts = list(blocks)
     assert (shape, dtype, len(parts)) == ((300, 12, 12), np.uint8, 5)
@@ -350,10 +350,10 @@ def test_decompression_in_blocks_gives_the_same_examples(tmp_path: Path, monkeyp
 
 def test_codes_without_bits_are_decoded_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of few bytes may hold very many examples: at no time are more there than a block of them."""
-    monkeypatch.setattr(codec, "_DECODED", 1 << 14)
+    monkeypatch.setattr(codec, "_BLOCK_VALUES", 1 << 14)
     ae, n = system("table", "one number"), 200_000
-    still = file_format.Contents(name_of(ae), "f8", np.zeros((n, 1, 1), np.int32), np.ones(1, np.float32))
-    (tmp_path / "x").write_bytes(file_format.packed(still))
+    still = file_format.FileContents(model_id(ae), "f8", np.zeros((n, 1, 1), np.int32), np.ones(1, np.float32))
+    (tmp_path / "x").write_bytes(file_format.pack(still))
     assert (tmp_path / "x").stat().st_size < 300
     tracemalloc.start()
     try:
@@ -386,7 +386,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         ({"bits": math.nan}, "invalid bits=nan: expected"),
         ({"error": "much"}, "invalid error='much': expected"),
         ({"step": 1e-9}, "the step is too small"),
-        ({"error": 1e-12}, "no step is that fine"),
+        ({"error": 1e-12}, "no step is that small"),
     ],
 )
 def test_invalid_options_are_refused(choices: dict[str, Any], reason: str, tmp_path: Path) -> None:
@@ -410,10 +410,10 @@ def test_other_examples_are_refused(tmp_path: Path) -> None:
 
 def small() -> bytes:
     rng = np.random.default_rng(3)
-    return file_format.packed(contents(np.rint(rng.normal(0, [0.001, 2, 300], (30, 1, 3)))))
+    return file_format.pack(contents(np.rint(rng.normal(0, [0.001, 2, 300], (30, 1, 3)))))
 
 
-def read(path: Path, content: bytes) -> file_format.Packed | None:
+def read(path: Path, content: bytes) -> file_format.CompressedFile | None:
     """What is read, or None where the file is refused by a sentence."""
     path.write_bytes(content)
     try:
@@ -463,17 +463,17 @@ def test_forged_files_with_a_valid_checksum_take_little_memory_and_raise_one_err
 @pytest.mark.parametrize(
     ("place", "value", "reason"),
     [
-        (0, b"IDX", "does not begin as one"),
+        (0, b"IDX", "its first bytes are not those"),
         (8, b"\2", "version 2, and this isthmus reads version 1"),
-        (9, b"\2", "says what cannot be"),
-        (10, b"\x0a", "says what cannot be"),
-        (12, struct.pack("<Q", 2**63), "more than its"),
-        (12, struct.pack("<Q", 0), "says what cannot be"),
-        (24, struct.pack("<I", 4), "are 1 x 4 numbers, and the model's 1 x 3"),
-        (28, struct.pack("<I", 2**32 - 1), "cut short"),
-        (28, struct.pack("<I", 1), "something follows its words|hold more than"),
-        (48, struct.pack("<f", -1), "a step is no number greater than 0"),
-        (48, struct.pack("<f", math.nan), "a step is no number greater than 0"),
+        (9, b"\2", "invalid field"),
+        (10, b"\x0a", "invalid field"),
+        (12, struct.pack("<Q", 2**63), "do not fit in its"),
+        (12, struct.pack("<Q", 0), "invalid field"),
+        (24, struct.pack("<I", 4), "have 1 x 4 values, and those of the model 1 x 3"),
+        (28, struct.pack("<I", 2**32 - 1), "truncated"),
+        (28, struct.pack("<I", 1), "other bytes than zeros after its words|more words than"),
+        (48, struct.pack("<f", -1), "a step is not a number greater than 0"),
+        (48, struct.pack("<f", math.nan), "a step is not a number greater than 0"),
     ],
 )
 def test_errors_of_forged_files(place: int, value: bytes, reason: str, tmp_path: Path) -> None:
@@ -486,11 +486,11 @@ def test_errors_of_forged_files(place: int, value: bytes, reason: str, tmp_path:
 def test_an_index_outside_the_codebook_is_refused(tmp_path: Path) -> None:
     ae = system("bytes", "entries")
     numbers = np.full((5, 1, 1), 8, np.int32)
-    (tmp_path / "x").write_bytes(file_format.packed(file_format.Contents(name_of(ae), "u1", numbers, None)))
+    (tmp_path / "x").write_bytes(file_format.pack(file_format.FileContents(model_id(ae), "u1", numbers, None)))
     with pytest.raises(DataError, match="8 entries"):
         decompress(ae, tmp_path / "x")
     (tmp_path / "x").write_bytes(
-        file_format.packed(file_format.Contents(name_of(ae), "u1", numbers, np.ones(1, np.float32)))
+        file_format.pack(file_format.FileContents(model_id(ae), "u1", numbers, np.ones(1, np.float32)))
     )
     with pytest.raises(DataError, match="of another kind"):
         decompress(ae, tmp_path / "x")
@@ -567,7 +567,7 @@ def test_interpolation_is_linear_in_the_logarithm_of_bits() -> None:
 
 def test_a_sheet_contains_every_image_once() -> None:
     X = np.random.default_rng(0).integers(1, 256, (10, 5, 7, 3)).astype(np.uint8)
-    (sheet,) = sheets(X)
+    (sheet,) = contact_sheets(X)
     rows, columns = sheet.shape[0] // 5, sheet.shape[1] // 7
     found = [sheet[5 * r : 5 * r + 5, 7 * c : 7 * c + 7] for r in range(rows) for c in range(columns)]
     np.testing.assert_array_equal(np.stack(found[:10]), X)
@@ -635,4 +635,4 @@ def test_images_cannot_be_written_as_csv(tmp_path: Path) -> None:
     compress(ae, examples("bytes"), tmp_path / "x")
     done = run("decompress", "m.safetensors", "x", "--out", "x.csv", cwd=tmp_path)
     assert done.returncode == 2
-    assert "no table" in done.stderr
+    assert "requires a table" in done.stderr

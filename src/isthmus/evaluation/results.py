@@ -201,13 +201,10 @@ class Evaluation(Result):
     sentinels: tuple[Sentinel, ...] = ()
 
     def value(self, name: str) -> Any:
-        """A figure by its short name, "mse", or by its path, "errors.mse".
+        """A figure by its short name, "mse", or by its path, "errors.mse"; None if it was not measured or does not exist.
 
         Args:
             name: short name or path of the figure.
-
-        Returns:
-            The value; None if the figure was not measured or does not exist.
         """
         return value_of(asdict(self), name)
 
@@ -290,13 +287,10 @@ def columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(value: float) -> str:
-    """A figure as text: four digits; integers, and values from 1,000, without decimals.
+    """A figure as text with four digits; integers, and values from 1,000, without decimals.
 
     Args:
         value: a figure.
-
-    Returns:
-        The text.
     """
     if not math.isfinite(value):
         return "infinite" if value > 0 else str(value)

@@ -114,7 +114,7 @@ def rate_distortion(
         limit: the largest number of examples to measure.
 
     Returns:
-        A point for each method and step: bits per dimension and PSNR in decibels.
+        A point for each method and step: bits per dimension and PSNR in dB.
 
     Raises:
         RecordError: a step or the limit is not above 0.

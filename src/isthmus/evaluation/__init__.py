@@ -25,12 +25,12 @@ Read in this order:
 from isthmus.evaluation.advice import Advice
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
 from isthmus.evaluation.latents import Codes
-from isthmus.evaluation.measure import checked, evaluate
+from isthmus.evaluation.measure import check_examples, evaluate
 from isthmus.evaluation.pca import PCA_ROWS, principal
 from isthmus.evaluation.pca_reconstructions import PCAReconstructions, pca_reconstructions
 from isthmus.evaluation.probes import Labels
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
-from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats, shown
+from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats, format_figure
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.evaluation.robustness_result import DenoisingScore, Robustness
 from isthmus.evaluation.transfer import DataTransfer
@@ -52,14 +52,14 @@ __all__ = [
     "Nats",
     "PCAReconstructions",
     "Robustness",
-    "checked",
+    "check_examples",
     "data_range_of",
     "detect",
     "evaluate",
+    "format_figure",
     "image_ssim",
     "pca_reconstructions",
     "principal",
     "robustness",
-    "shown",
     "why_no_ssim",
 ]

@@ -59,12 +59,12 @@ def ridge_regression(pairs: Pairs) -> dict[str, Denoise]:
     corrupted, clean = (side.reshape(len(side), -1).astype(np.float64) for side in pairs)
     scatter = np.square(corrupted - corrupted.mean(0)).sum() / corrupted.shape[1] or 1.0
     strengths = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-    maps = ridge(corrupted, clean, [share * scatter for share in strengths])
+    maps = ridge(corrupted, clean, [strength * scatter for strength in strengths])
 
     def denoise(apply: Denoise, x: Array) -> Array:
         return apply(x.reshape(len(x), -1)).reshape(x.shape)
 
-    return {f"ridge {share:g}": partial(denoise, apply) for share, apply in zip(strengths, maps, strict=True)}
+    return {f"ridge {strength:g}": partial(denoise, apply) for strength, apply in zip(strengths, maps, strict=True)}
 
 
 def ridge(x: Array, y: Array, strengths: list[float]) -> list[Denoise]:

@@ -46,14 +46,14 @@ class Codes:
         mse_projected: mean squared error, in squared model units, of at most 1,000 examples whose codes are projected onto their
             first ``n_components`` principal components. The components are those of the training codes, where training
             examples are given. None for codebooks, and where ``n_components`` equals ``size``.
-        mse_unprojected: the same without projection. None likewise.
+        mse_unprojected: the same without projection. None in the same cases.
         active_units: units whose posterior mean has a variance above 0.01 over the examples, at any position
             (Burda, Grosse & Salakhutdinov 2016). None unless the bottleneck is Gaussian.
         kl: (size,) Kullback-Leibler divergence of each unit from the prior, in nats per example, summed over positions. None
-            likewise.
+            unless the bottleneck is Gaussian.
         codebook_size: entries of the codebook. None unless the bottleneck is VectorQuantized.
-        perplexity: exp of the entropy of the usage of entries: the number of entries, if all were used equally often. None likewise.
-        unused_entries: entries that no example uses. None likewise.
+        perplexity: exp of the entropy of the usage of entries, at most `codebook_size`. None without codebook.
+        unused_entries: entries that no example uses. None without codebook.
     """
 
     size: int

@@ -27,7 +27,7 @@ from isthmus.evaluation.probes import label_scores
 from isthmus.evaluation.reconstruction import data_range_of, mean_errors, squared_errors, throughput, why_no_ssim
 from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats
 
-__all__ = ["checked", "evaluate"]
+__all__ = ["check_examples", "evaluate"]
 
 Array = NDArray[Any]
 
@@ -64,8 +64,8 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         >>> 0.05 < result.value("mse") < 0.5
         True
     """
-    values = checked(ae, X, "X")
-    fitted = values if train is None else checked(ae, train, "train")
+    values = check_examples(ae, X, "X")
+    fitted = values if train is None else check_examples(ae, train, "train")
     if train is None and train_labels is not None:
         raise DataError("train_labels is given without train: give both")
     labels = None if y is None else class_labels(y, len(values))
@@ -142,7 +142,7 @@ def _psnr(error: float | None, data_range: float) -> float | None:
     return None if error is None or data_range == 0 else psnr(error, data_range)
 
 
-def checked(ae: Autoencoder, X: Any, name: str) -> Array:
+def check_examples(ae: Autoencoder, X: Any, name: str) -> Array:
     """Checks examples, and fills in missing features by the autoencoder.
 
     Args:

@@ -16,7 +16,7 @@ from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
-from isthmus.evaluation.measure import checked
+from isthmus.evaluation.measure import check_examples
 from isthmus.evaluation.pca import principal
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
@@ -100,9 +100,9 @@ def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 
     if n < 1:
         raise RecordError(f"invalid n={quoted(n)}: expected an integer of at least 1")
     size = math.prod(ae.code_shape_)
-    examples = checked(ae, as_examples(X, shape=ae.shape_), "X")
+    examples = check_examples(ae, as_examples(X, shape=ae.shape_), "X")
     flat = examples.reshape(len(examples), -1)
-    training = flat if train is None else (fitted := checked(ae, train, "train")).reshape(len(fitted), -1)
+    training = flat if train is None else (fitted := check_examples(ae, train, "train")).reshape(len(fitted), -1)
     if size >= training.shape[1]:
         raise NotPossibleError(
             f"PCA with {size:,} components reconstructs examples of {training.shape[1]:,} features without error: "

@@ -118,7 +118,7 @@ def label_scores(
         ae: a fitted autoencoder.
         subspace: PCA of equal width; without axes where PCA is not possible.
         scored: examples (n, *shape) and their labels; examples without a label are left out.
-        fitted: training examples (m, *shape) and their labels, or None; likewise.
+        fitted: training examples (m, *shape) and their labels, in the same way; or None.
 
     Returns:
         The scores and "", or None and the reason.

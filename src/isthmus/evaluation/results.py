@@ -13,7 +13,7 @@ from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.probes import Labels
 from isthmus.results import Result, Table, flat, plain
 
-__all__ = ["Columns", "Cost", "Denoising", "Errors", "Evaluation", "Nats", "columns_of", "shown", "value_of"]
+__all__ = ["Columns", "Cost", "Denoising", "Errors", "Evaluation", "Nats", "columns_of", "format_figure", "value_of"]
 
 FittedOn = Literal["training examples", "the same examples"]
 
@@ -91,7 +91,7 @@ class Nats:
         per_dim: total / n_features, in nats per dimension.
         bce_per_pixel: binary cross-entropy, in nats per pixel, of pixels in [0, 1]; pixels outside are clipped. None unless the
             likelihood is Bernoulli.
-        bce_lower_bound: entropy of the pixels, a lower bound of `bce_per_pixel`. None likewise.
+        bce_lower_bound: entropy of the pixels, a lower bound of `bce_per_pixel`. None in the same cases.
     """
 
     nll: float
@@ -213,8 +213,9 @@ class Evaluation(Result):
         errors, pca, nats, cost = self.errors, self.pca, self.nats, self.cost
         by_pca = Errors(math.nan) if pca is None else pca
         fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
-        peak = f"dB, data range {shown(self.data_range)}; higher is better"
+        peak = f"dB, data range {format_figure(self.data_range)}; higher is better"
         per_column = "unexplained variance of a column (channel), mean over columns"
+        ratio = "1 - squared error / squared distance from the mean"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
         denoising = self.denoising or Denoising(None, None)
         table: list[tuple[str, float | None, str]] = [
@@ -223,18 +224,18 @@ class Evaluation(Result):
             ("Error of scaled features", errors.mse_scaled, "squared, after scaling: columns count equally"),
             ("PCA's error of scaled features", by_pca.mse_scaled, fitted),
             ("Error by column", errors.column_error, per_column),
-            ("PCA's error by column", by_pca.column_error, "likewise"),
+            ("PCA's error by column", by_pca.column_error, per_column),
             (
                 "Error on training examples",
                 None if self.training is None else self.training.error,
                 "squared, as above; on at most 10,000 examples",
             ),
-            ("Explained variance", errors.explained_variance, "1 - squared error / squared distance from the mean"),
-            ("PCA's explained variance", by_pca.explained_variance, "likewise"),
+            ("Explained variance", errors.explained_variance, ratio),
+            ("PCA's explained variance", by_pca.explained_variance, ratio),
             ("PSNR", errors.psnr, peak),
             ("PCA's PSNR", by_pca.psnr, peak),
             ("SSIM", errors.ssim, "structural similarity of images; at most 1, higher is better"),
-            ("PCA's SSIM", by_pca.ssim, "likewise"),
+            ("PCA's SSIM", by_pca.ssim, "structural similarity of images; at most 1, higher is better"),
             ("Cross-entropy per pixel", nats.bce_per_pixel, "nats per pixel, of pixels in [0, 1]"),
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
             ("MSE of corrupted examples", denoising.mse_corrupted, "squared units of the data"),
@@ -250,7 +251,7 @@ class Evaluation(Result):
             ("Measured on", self.n_examples, "examples"),
         ]
         rows = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
-        return [(name, "none" if value is None else shown(value), unit) for name, value, unit in rows]
+        return [(name, "none" if value is None else format_figure(value), unit) for name, value, unit in rows]
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, nested by subject; None for a value that is not finite."""
@@ -286,7 +287,7 @@ def columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
     return columns | {name: None for path, name in SHORT.items() if path.partition(".")[0] in missing}
 
 
-def shown(value: float) -> str:
+def format_figure(value: float) -> str:
     """A figure as text with four digits; integers, and values from 1,000, without decimals.
 
     Args:

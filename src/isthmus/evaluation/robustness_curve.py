@@ -24,7 +24,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, applicable_baselines, best_setting
-from isthmus.evaluation.measure import checked
+from isthmus.evaluation.measure import check_examples
 from isthmus.evaluation.metrics import mean_squared_error, psnr
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
 from isthmus.evaluation.robustness_result import AUTOENCODER, IDENTITY, DenoisingScore, Robustness
@@ -87,10 +87,10 @@ def robustness(
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (whole and value >= minimum) and not (name == "n" and value is None):  # type: ignore[operator]
             raise RecordError(f"invalid {name}={quoted(value)}: expected an integer of at least {minimum}")
-    values, corruptions = checked(ae, X, "X"), corruption_levels(ae.corruption_, kinds, levels)
+    values, corruptions = check_examples(ae, X, "X"), corruption_levels(ae.corruption_, kinds, levels)
     count = min(_MAX_EXAMPLES, max(1, _MAX_VALUES // values[0].size)) if n is None else int(n)
     clean = some_rows(values, count, random_state)
-    training = _training_parts(None if train is None else checked(ae, train, "train"), random_state)
+    training = _training_parts(None if train is None else check_examples(ae, train, "train"), random_state)
     names, left_out = applicable_baselines(ae.shape_, sum(map(len, training)), baselines)
     data_range, scale = data_range_of(ae, values), ae.model_.scale.cpu().double().numpy()
     scores: list[DenoisingScore] = []

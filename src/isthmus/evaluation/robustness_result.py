@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from isthmus.evaluation.results import shown
+from isthmus.evaluation.results import format_figure
 from isthmus.results import Result, Table, plain
 
 __all__ = ["AUTOENCODER", "IDENTITY", "DenoisingScore", "Robustness"]
@@ -109,7 +109,7 @@ class Robustness(Result):
         """The quantity in the table, with its unit."""
         if self.figures[0].mse_scaled is not None:
             return "mean squared error of scaled features, where columns count equally"
-        return f"mean squared error in squared units of the data, and PSNR for a data range of {shown(self.data_range)}"
+        return f"mean squared error in squared units of the data, and PSNR for a data range of {format_figure(self.data_range)}"
 
     def at(self, kind: str, level: float) -> dict[str, DenoisingScore]:
         """The scores for one kind and level, by method.
@@ -183,6 +183,6 @@ class Robustness(Result):
 def _cell(score: DenoisingScore) -> str:
     """The error; below it PSNR and SSIM, where they are finite and of the same error."""
     if score.psnr is None or not math.isfinite(score.psnr) or score.mse_scaled is not None:
-        return shown(score.error)
+        return format_figure(score.error)
     ssim = "" if score.ssim is None else f", {score.ssim:.2f}"
-    return f"{shown(score.error)}\n{score.psnr:.1f} dB{ssim}"
+    return f"{format_figure(score.error)}\n{score.psnr:.1f} dB{ssim}"

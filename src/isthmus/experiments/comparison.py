@@ -23,7 +23,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import check_units_once
-from isthmus.evaluation import checked, evaluate
+from isthmus.evaluation import check_examples, evaluate
 from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_result import Comparison
 from isthmus.experiments.membership import trained_on
@@ -97,7 +97,7 @@ def compare(
         notes.append(
             "each autoencoder imputes the missing values itself; they count in its errors, with almost no error"
         )
-    return Comparison(names, tuple(loaded), evaluations, checked(loaded[0], X, "X"), tuple(notes))
+    return Comparison(names, tuple(loaded), evaluations, check_examples(loaded[0], X, "X"), tuple(notes))
 
 
 def write(result: Comparison, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.named_records import describe_value
-from isthmus.evaluation import shown
+from isthmus.evaluation import format_figure
 
 __all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "text_of"]
 
@@ -42,7 +42,7 @@ class Column(NamedTuple):
         """Whether two values count as equal: to the four digits that are printed; measured times within a tenth."""
         if self.timed:
             return max(one, other) <= TIME_TOLERANCE * min(one, other)
-        return shown(one) == shown(other)
+        return format_figure(one) == format_figure(other)
 
     def comparable(self, autoencoders: Iterable[Autoencoder]) -> bool:
         """Whether the metric is comparable between all of them."""

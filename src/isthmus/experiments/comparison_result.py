@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.evaluation import Evaluation, shown
+from isthmus.evaluation import Evaluation, format_figure
 from isthmus.experiments.comparison_metrics import COLUMNS, TIME_TOLERANCE, Column, differing
 from isthmus.plots.comparison import stacked_reconstructions, tradeoff
 from isthmus.plots.grids import model_image_shape
@@ -143,7 +143,7 @@ class Comparison(Result):
 
 
 def _cell(value: float | None, best: bool) -> str:
-    return "-" if value is None else shown(value) + " *" * best
+    return "-" if value is None else format_figure(value) + " *" * best
 
 
 def _joined(words: list[str]) -> str:
@@ -159,7 +159,7 @@ def _error(evaluation: Evaluation) -> float:
 def _rounded_errors(evaluation: Evaluation) -> tuple[float, float]:
     """The error that ranks autoencoders and the squared error, which breaks ties, rounded as in the table."""
     errors = (_error(evaluation), evaluation.errors.mse)
-    return tuple(float(shown(error).replace(",", "")) for error in errors)  # type: ignore[return-value]
+    return tuple(float(format_figure(error).replace(",", "")) for error in errors)  # type: ignore[return-value]
 
 
 def _advantages(one: Evaluation, other: Evaluation) -> list[str]:

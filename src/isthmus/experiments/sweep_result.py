@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import DivergenceError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.evaluation import Evaluation, shown
+from isthmus.evaluation import Evaluation, format_figure
 from isthmus.evaluation.results import columns_of, value_of
 from isthmus.experiments.comparison_metrics import COLUMNS, PENALTY_WEIGHTS, Column, text_of
 from isthmus.experiments.model_selection import Choice, select
@@ -135,9 +135,10 @@ class Sweep(Result):
         if self.test is not None:
             name, value = self.column.title, self.test.value(self.column.name)
             pca_error = self.test.value(f"pca_{self.column.name}")
-            pca = "" if pca_error is None else f", PCA's {shown(pca_error)}"
+            pca = "" if pca_error is None else f", PCA's {format_figure(pca_error)}"
             lines.append(
-                f"on {self.test.n_examples:,} test examples, evaluated once and for the recommended one only: {name} {shown(value)}{pca}"
+                f"on {self.test.n_examples:,} test examples, evaluated once and for the recommended one only: "
+                f"{name} {format_figure(value)}{pca}"
             )
         return lines
 
@@ -218,4 +219,4 @@ def _plain(value: Any) -> Any:
 
 def _shown(value: float) -> str:
     """A mean as text; without decimals where it is an integer."""
-    return "-" if math.isnan(value) else shown(int(value) if value.is_integer() else float(value))
+    return "-" if math.isnan(value) else format_figure(int(value) if value.is_integer() else float(value))

@@ -79,7 +79,7 @@ def test_every_command_has_an_error_exit_code_if_printing_fails(given: tuple[str
     for how, code in (("> /dev/full", 1), (">&-", 1), ("> printed", 0)):
         done = shell(f"@ {how}", *given, cwd=tmp_path)
         assert done.returncode == code
-        assert done.stderr.count("isthmus: not all could be printed to standard output (") == code
+        assert done.stderr.count("isthmus: some output could not be printed to standard output (") == code
         assert done.stderr.count("\n") == code
 
 

@@ -37,7 +37,7 @@ def small(**choices: Any) -> Autoencoder:
 
 @pytest.mark.parametrize(
     "part",
-    ["history_csv", "write_record", "run_report.evaluate_own_data", "printing.say_briefly", "run_report.write_page"],
+    ["history_csv", "write_record", "run_report.evaluate_own_data", "printing.print_summary", "run_report.write_page"],
 )
 @pytest.mark.parametrize("layerwise", [False, True])
 def test_the_trained_model_is_saved_if_a_later_step_fails(

@@ -20,7 +20,7 @@ from isthmus import Autoencoder, cli
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.cli import main
-from isthmus.cli.signals import SignalHandler, terminable
+from isthmus.cli.signals import SignalHandler, termination_as_exception
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 
 COMMAND = "import sys; from isthmus.cli import main; sys.argv[0] = 'isthmus'; main()"
@@ -172,7 +172,7 @@ def test_a_run_that_cannot_be_resumed_prints_the_reason(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("listening", [SignalHandler, terminable])
+@pytest.mark.parametrize("listening", [SignalHandler, termination_as_exception])
 def test_earlier_signal_handlers_are_restored(listening: Callable[[], AbstractContextManager[Any]]) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with listening():
@@ -180,7 +180,7 @@ def test_earlier_signal_handlers_are_restored(listening: Callable[[], AbstractCo
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-@pytest.mark.parametrize("listening", [SignalHandler, terminable])
+@pytest.mark.parametrize("listening", [SignalHandler, termination_as_exception])
 def test_a_signal_that_is_ignored_stays_so(listening: Callable[[], AbstractContextManager[Any]]) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

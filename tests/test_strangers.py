@@ -36,10 +36,10 @@ pytestmark = pytest.mark.promise(21)
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
 def test_printed_text_is_one_printable_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    console.say(f"column {name} is constant")
+    console.print_line(f"column {name} is constant")
     with pytest.raises(SystemExit):
         console.fail(f"no column {name}", 1)
-    with console.sentences():
+    with console.warnings_as_notes():
         warnings.warn(f"column {name}", IsthmusWarning, stacklevel=1)
     told = capsys.readouterr()
     assert not raw(told.out + told.err)
@@ -49,7 +49,7 @@ def test_printed_text_is_one_printable_line(name: str, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
 def test_tables_print_markup_and_emoji_codes_literally(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    console.table([name, "value"], [[name, "1"]])
+    console.print_table([name, "value"], [[name, "1"]])
     told = capsys.readouterr().out
     assert not raw(told)
     if len(name) < 100 and name.strip():

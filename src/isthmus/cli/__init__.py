@@ -28,10 +28,10 @@ import typer
 
 from isthmus._version import __version__
 from isthmus.cli import analyze, compress, detect, finetune, train, transform
-from isthmus.cli.console import fail, say, sentences
-from isthmus.cli.signals import terminable
+from isthmus.cli.console import fail, print_line, warnings_as_notes
+from isthmus.cli.signals import termination_as_exception
 from isthmus.io import memory_limit
-from isthmus.io.terminal import complain, make_streams_tolerant, put, show_traceback, unprinted
+from isthmus.io.terminal import make_streams_tolerant, output_failure, print_error, print_lines, show_traceback
 
 __all__ = ["app", "main"]
 
@@ -61,10 +61,10 @@ def root(
     """Handles the options before the verb."""
     memory_limit.set_memory_limit(max_memory)
     if version:
-        say(f"isthmus {__version__}")
+        print_line(f"isthmus {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        put(*context.get_help().split("\n"))
+        print_lines(*context.get_help().split("\n"))
 
 
 VERBS: dict[str, list[Callable[..., None]]] = {
@@ -107,9 +107,9 @@ def main() -> NoReturn:
     """The entry point. Output that cannot be printed does not stop the work, but the exit code is then 1."""
     make_streams_tolerant()
     code = _run()
-    failure = unprinted()
+    failure = output_failure()
     if failure is not None:
-        complain(f"isthmus: {failure}{'' if code else '; everything else succeeded'}")
+        print_error(f"isthmus: {failure}{'' if code else '; everything else succeeded'}")
     raise SystemExit(code or int(failure is not None))
 
 
@@ -132,7 +132,7 @@ def _run_verb() -> None:
 
     signals: list[int] = []
     try:
-        with terminable() as signals, sentences(complain):
+        with termination_as_exception() as signals, warnings_as_notes(print_error):
             code = app(prog_name="isthmus", standalone_mode=False)
         if code == 130:  # the command-line parser catches an interrupt and returns this
             raise KeyboardInterrupt

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isthmus.cli.console import counted, first_line, say, say_json, say_notes, table
-from isthmus.cli.data_options import Given, takes_data
+from isthmus.cli.console import counted, first_line, print_json, print_line, print_notes, print_table
+from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Json, Out, Run
 from isthmus.text import printable
 
@@ -25,30 +25,30 @@ __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
 
 @takes_data
-def evaluate(run: Run, given: Given, out: Out = None, as_json: Json = False) -> None:
+def evaluate(run: Run, data_options: DataOptions, out: Out = None, as_json: Json = False) -> None:
     """Evaluate a run: reconstruction errors, latent diagnostics, label probes and advice; with --data, also on other data."""
-    from isthmus.cli.printing import say_tables
+    from isthmus.cli.printing import print_evaluation
     from isthmus.experiments import run_folder, run_report
 
     folder = out if out is not None else run if run.is_dir() and os.access(run, os.W_OK) else None
     with nullcontext() if out is None else run_folder.reserve_folder(out):
         if folder is not None:
             run_folder.check_report_paths(folder)
-        found = run_report.evaluate_run(run, given.origin)
-        say_notes(found.notes, as_json)
+        found = run_report.evaluate_run(run, data_options.source)
+        print_notes(found.notes, as_json)
         if as_json:
-            say_json(found.to_dict())
+            print_json(found.to_dict())
         else:
-            say_tables(found)
+            print_evaluation(found)
         path = None if folder is None else run_report.write_page(folder, run, found)
     if not as_json:
-        say("no report page is written: give a folder with --out" if path is None else f"written: {path}")
+        print_line("no report page is written: give a folder with --out" if path is None else f"written: {path}")
 
 
 @takes_data
 def compare(
     run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders or model files.")],
-    given: Given,
+    data_options: DataOptions,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
@@ -57,29 +57,29 @@ def compare(
     from isthmus.experiments.run_folder import reserve_folder
 
     with reserve_folder(out) if out is not None else nullcontext():
-        found = comparison.compare(run, origin=given.origin)
+        found = comparison.compare(run, origin=data_options.source)
         written = [] if out is None else comparison.write(found, out)
     if as_json:
-        say_json(found.to_dict())
+        print_json(found.to_dict())
         return
     for note in found.notes:
-        say(f"note: {note}")
+        print_line(f"note: {note}")
     header, lines = found.table()
-    table([f"{counted(len(found.examples), 'held-out example')}", *header[1:]], lines)
-    say("* the best value of its column")
+    print_table([f"{counted(len(found.examples), 'held-out example')}", *header[1:]], lines)
+    print_line("* the best value of its column")
     differences = found.differences()
-    say("different parameters:" if differences else "all parameters are equal")
+    print_line("different parameters:" if differences else "all parameters are equal")
     for path, values in differences.items():
-        say(f"  {path}: {' | '.join(values)}")
-    say(found.verdict())
+        print_line(f"  {path}: {' | '.join(values)}")
+    print_line(found.verdict())
     for file in written:
-        say(f"written: {file}")
+        print_line(f"written: {file}")
 
 
 @takes_data
 def robustness(
     run: Run,
-    given: Given,
+    data_options: DataOptions,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
@@ -100,10 +100,10 @@ def robustness(
     from isthmus.plots.noise_robustness import save
 
     choices = arguments({"robustness": robustness_curve.robustness}, settings or [])["robustness"]
-    ae, dataset = run_data.load_examples(run, given.origin)
-    say_notes(dataset.notes, as_json)
-    found = run_data.split_of(run, dataset, ae.missing, given.origin)
-    say_notes(found.notes, as_json)
+    ae, dataset = run_data.load_examples(run, data_options.source)
+    print_notes(dataset.notes, as_json)
+    found = run_data.split_of(run, dataset, ae.missing, data_options.source)
+    print_notes(found.notes, as_json)
     part, name = impute_split(ae, found, dataset.name)
     folder = out or run_record.folder_of(run)
     with run_folder.reserve_folder(folder):
@@ -113,18 +113,18 @@ def robustness(
         replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
         figures = save(result, folder / "figures")
     if as_json:
-        say_json(result.to_dict())
+        print_json(result.to_dict())
         return
-    table([f"{counted(result.n_examples, 'example')} of {name}, corrupted by", *result.methods], result.rows())
+    print_table([f"{counted(result.n_examples, 'example')} of {name}, corrupted by", *result.methods], result.rows())
     for note in result.notes():
-        say(note)
-    say(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *figures))}")
+        print_line(note)
+    print_line(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *figures))}")
 
 
 @takes_data
 def plot(
     run: Run,
-    given: Given,
+    data_options: DataOptions,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
@@ -143,13 +143,13 @@ def plot(
         raise RecordError(f"--out {out}: expected a folder, in which each kind of figure is a file")
     kinds = [word for word in settings or [] if "=" not in word]
     if not kinds:
-        table(["kind", "figure"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
+        print_table(["kind", "figure"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
     choices = run_figures.figure_options(kinds, [word for word in settings or [] if "=" in word])
-    ae, dataset = run_data.load_examples(run, given.origin)
-    say_notes(dataset.notes, False)
-    found = run_data.split_of(run, dataset, ae.missing, given.origin)
-    say_notes(found.notes)
+    ae, dataset = run_data.load_examples(run, data_options.source)
+    print_notes(dataset.notes, False)
+    found = run_data.split_of(run, dataset, ae.missing, data_options.source)
+    print_notes(found.notes)
     part = run_data.imputed(ae, found)
     folder = out or run_record.folder_of(run) / run_folder.FIGURES
     if out is None:
@@ -159,27 +159,27 @@ def plot(
     except TypeError as error:
         raise RecordError(f"invalid argument in {' '.join(settings or [])}: {error}") from None
     for _, path, _ in drawn:
-        say(f"written: {path}")
+        print_line(f"written: {path}")
 
 
 def recipes() -> None:
     """List the recipes, one per line."""
     from isthmus import recipes as module
 
-    table(["recipe", "description"], [[name, first_line(getattr(module, name))] for name in module.__all__])
+    print_table(["recipe", "description"], [[name, first_line(getattr(module, name))] for name in module.__all__])
 
 
 @takes_data
 def data(
-    given: Given,
+    data_options: DataOptions,
     path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A file or a folder.")] = None,
 ) -> None:
     """Show how a file or folder is read: its parts, columns and missing values. Without a path, list the built-in data sets."""
-    shown = path if path is not None else given.data
+    shown = path if path is not None else data_options.data
     if shown is not None:
-        say_data(shown, given.options)
+        print_data(shown, data_options.options)
         return
-    given.origin  # noqa: B018  # raises an error if there are reading options without data
+    data_options.source  # noqa: B018  # raises an error if there are reading options without data
     from isthmus import data as module
     from isthmus.errors import IsthmusError
 
@@ -189,13 +189,13 @@ def data(
             rows.append([name, module.load(name, download=False).summary().partition(": ")[2]])
         except IsthmusError as error:
             rows.append([name, str(error)])
-    table(["data set", "description"], rows)
-    say(
+    print_table(["data set", "description"], rows)
+    print_line(
         "or a path: .npy, .npz, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (subfolders are labels)"
     )
 
 
-def say_data(data: str, options: ReadOptions) -> None:
+def print_data(data: str, options: ReadOptions) -> None:
     """Prints a summary of a data set, the notes of reading it, and the columns of a table with their contents."""
     from isthmus.data.readers import read_with_texts
     from isthmus.data.tables.summary import drop_option, overview, text_content
@@ -204,7 +204,7 @@ def say_data(data: str, options: ReadOptions) -> None:
         return read_with_texts(data, options, texts)
 
     dataset, contents, texts, skip_title = overview(read, options, _MAX_COLUMNS)
-    rows = [] if dataset is None else _say_dataset(dataset, contents)
+    rows = [] if dataset is None else _print_dataset(dataset, contents)
     for name, kind in list(contents.items())[: max(_MAX_COLUMNS - len(rows), 0)]:
         missing = "-"
         if dataset is not None:
@@ -212,36 +212,36 @@ def say_data(data: str, options: ReadOptions) -> None:
             missing = _count_and_fraction(n_missing, n)
         rows.append([printable(name), kind, missing, "-", "-", "-"])
     if rows:
-        table(["column", "content", "missing", "min", "mean", "max"], rows)
+        print_table(["column", "content", "missing", "min", "mean", "max"], rows)
     n_features = 0 if dataset is None else dataset.train.shape[1]
     n_columns = n_features + len(contents)
     if n_columns > len(rows) > 0:
-        say(f"and {n_columns - len(rows):,} more columns")
+        print_line(f"and {n_columns - len(rows):,} more columns")
     if not contents:
         return
     if dataset is None:
         hint = f"; if the table is below a title: --skip-lines {skip_title}" if skip_title else ""
-        say(f"no column can be used as a feature: at least one numeric column is required{hint}")
+        print_line(f"no column can be used as a feature: at least one numeric column is required{hint}")
         return
     hint = drop_option(list(contents))
     hint = hint if len(hint) <= _MAX_HINT else "--drop or --columns and patterns such as 'gene_*'"
-    say(f"{n_features:,} of {counted(n_columns, 'column')} can be features, with {hint}")
+    print_line(f"{n_features:,} of {counted(n_columns, 'column')} can be features, with {hint}")
 
 
-def _say_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]:
+def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]:
     """Prints the summary and the notes; returns the rows of the table of columns, which is empty for other data."""
     import numpy as np
 
     from isthmus.data.sentinels import sentence, sentinels
     from isthmus.data.tables.summary import numeric_content
 
-    say(dataset.summary())
+    print_line(dataset.summary())
     requested = "left out as requested:"
-    say_notes([note for note in dataset.notes if not (blocking and note.startswith(requested))])
+    print_notes([note for note in dataset.notes if not (blocking and note.startswith(requested))])
     if dataset.kind != "table" or dataset.train.ndim != 2:
         return []
     if warning := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
-        say_notes([warning])
+        print_notes([warning])
     numbered = (str(number) for number in count())
     names = dataset.columns or tuple(
         islice((name for name in numbered if name not in blocking), dataset.train.shape[1])

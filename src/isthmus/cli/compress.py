@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.console import array_path, say, say_json, table, write_blocks
-from isthmus.cli.data_options import Given, takes_data
+from isthmus.cli.console import array_path, print_json, print_line, print_table, write_blocks
+from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Json, Out, Run, all_examples
 from isthmus.text import command
 
@@ -18,7 +18,7 @@ __all__ = ["compress", "decompress"]
 @takes_data
 def compress(
     run: Run,
-    given: Given,
+    data_options: DataOptions,
     out: Out = None,
     step: Annotated[
         float | None,
@@ -35,15 +35,15 @@ def compress(
     from isthmus import compression
 
     path = Path("compressed.isthmus") if out is None else out
-    ae, dataset = all_examples(run, given, as_json)
+    ae, dataset = all_examples(run, data_options, as_json)
     X = dataset.train
     found = compression.compress(ae, X, path, step=step, bits=bits, error=error)
     lossless_bytes = compression.lossless(X)
     if as_json:
-        say_json(found.to_dict() | {"lossless_bytes": lossless_bytes})
+        print_json(found.to_dict() | {"lossless_bytes": lossless_bytes})
         return
-    table(["figure", "value", "unit"], [list(row) for row in found.rows(lossless_bytes)])
-    say(f"written: {path}, {found.bytes:,} bytes; {command('isthmus', 'decompress', run, path)}")
+    print_table(["figure", "value", "unit"], [list(row) for row in found.rows(lossless_bytes)])
+    print_line(f"written: {path}, {found.bytes:,} bytes; {command('isthmus', 'decompress', run, path)}")
 
 
 def decompress(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from isthmus.io.terminal import complain, interactive, put, rich_console, rich_table
+from isthmus.io.terminal import interactive, print_error, print_lines, rich_console, rich_table
 from isthmus.text import as_json, sentence
 
 if TYPE_CHECKING:
@@ -19,35 +19,35 @@ __all__ = [
     "counted",
     "fail",
     "first_line",
+    "print_json",
+    "print_line",
+    "print_notes",
+    "print_table",
     "progress",
-    "say",
-    "say_json",
-    "say_notes",
-    "sentences",
-    "table",
+    "warnings_as_notes",
     "write_array",
     "write_blocks",
     "write_table",
 ]
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Prints one line of bounded length."""
-    put(sentence(text))
+    print_lines(sentence(text))
 
 
-def say_notes(notes: Sequence[str], quiet: bool = False) -> None:
+def print_notes(notes: Sequence[str], quiet: bool = False) -> None:
     """Prints notes, one per line; when `quiet`, to standard error, since standard output is then JSON."""
     for note in notes:
-        (complain if quiet else say)(f"note: {note}")
+        (print_error if quiet else print_line)(f"note: {note}")
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Prints plain values as JSON."""
-    put(*as_json(value).split("\n"))
+    print_lines(*as_json(value).split("\n"))
 
 
-def table(header: list[str], rows: list[list[str]]) -> None:
+def print_table(header: list[str], rows: list[list[str]]) -> None:
     """Prints a table that fits the terminal, or is 200 characters wide in a file or pipe."""
     console = rich_console()
     (console if console.is_terminal else rich_console(width=200)).print(rich_table(header, rows))
@@ -96,7 +96,7 @@ def write_array(path: Path, values: Any) -> None:
     content = io.BytesIO()
     np.save(content, values, allow_pickle=False)
     replace_file(path, content.getvalue())
-    say(f"written: {path}, {values.shape} {values.dtype}")
+    print_line(f"written: {path}, {values.shape} {values.dtype}")
 
 
 def write_table(path: Path, header: list[str] | None, values: Any, labels: Any = None, ids: Any = None) -> None:
@@ -115,7 +115,7 @@ def write_table(path: Path, header: list[str] | None, values: Any, labels: Any =
     last = [[]] * len(values) if labels is None else ([label] for label in labels)
     first = [[]] * len(values) if ids is None else ([each] for each in ids)
     write_csv(path, header, ([*before, *row, *after] for before, row, after in zip(first, cells, last, strict=True)))
-    say(f"written: {path}, {values.shape} {values.dtype}")
+    print_line(f"written: {path}, {values.shape} {values.dtype}")
 
 
 def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterator[Any], names: Any) -> None:
@@ -136,11 +136,11 @@ def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterato
 
     table = path.suffix == ".csv"
     replace_file(path, csv_parts(names, (row for block in blocks for row in block.tolist())) if table else parts())
-    say(f"written: {path}, {shape} {dtype}")
+    print_line(f"written: {path}, {shape} {dtype}")
 
 
 @contextmanager
-def sentences(print_note: Callable[[str], None] = say) -> Iterator[None]:
+def warnings_as_notes(print_note: Callable[[str], None] = print_line) -> Iterator[None]:
     """Inside the context, warnings of isthmus are printed as notes, and other warnings on standard error."""
     import warnings
 
@@ -150,7 +150,7 @@ def sentences(print_note: Callable[[str], None] = say) -> Iterator[None]:
         if issubclass(category, IsthmusWarning):
             print_note(f"note: {message}")
         else:
-            complain(f"{category.__name__}: {message}")
+            print_error(f"{category.__name__}: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", IsthmusWarning)
@@ -165,5 +165,5 @@ def fail(error: BaseException | str, code: int) -> NoReturn:
         if isinstance(error, OSError) and error.filename and error.strerror
         else str(error)
     )
-    complain(f"isthmus: {text}")
+    print_error(f"isthmus: {text}")
     raise SystemExit(code)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from isthmus.data.options import ReadOptions
     from isthmus.experiments.run_record import DataSource
 
-__all__ = ["Given", "parse_size", "takes_data", "words_of"]
+__all__ = ["DataOptions", "parse_size", "takes_data", "words_of"]
 
 Data = Annotated[
     str | None,
@@ -25,14 +25,14 @@ Data = Annotated[
 ]
 
 
-class Given(NamedTuple):
+class DataOptions(NamedTuple):
     """The data options of a command: --data and the reading options. The decorator `takes_data` adds them to a verb."""
 
     data: str | None
     options: ReadOptions
 
     @property
-    def origin(self) -> DataSource | None:
+    def source(self) -> DataSource | None:
         """The data source of --data; None without --data."""
         from isthmus.errors import RecordError
         from isthmus.experiments import run_record
@@ -44,7 +44,7 @@ class Given(NamedTuple):
             raise RecordError(f"{flags} can only be used with --data: give --data too")
         return None
 
-    def at(self, data: str) -> DataSource:
+    def with_path(self, data: str) -> DataSource:
         """The data source of another path, with the same reading options."""
         from isthmus.experiments import run_record
 
@@ -109,32 +109,32 @@ READ = {
 
 
 def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
-    """Adds --data and the reading options to a verb, which receives them as its argument `given`.
+    """Adds --data and the reading options to a verb, which receives them as its argument `data_options`.
 
-    The default of `given`, if there is one, is the default of --data.
+    The default of `data_options`, if there is one, is the default of --data.
     """
     hints = get_type_hints(verb, include_extras=True)
     own = signature(verb).parameters
-    default_data = None if own["given"].default is Parameter.empty else own["given"].default
+    default_data = None if own["data_options"].default is Parameter.empty else own["data_options"].default
 
     @wraps(verb)
-    def with_given(**values: Any) -> None:
+    def with_data_options(**values: Any) -> None:
         reading = {name: values.pop(name) for name in READ}
-        verb(given=Given(values.pop("data"), _read_options(reading)), **values)
+        verb(data_options=DataOptions(values.pop("data"), _read_options(reading)), **values)
 
     options = {"data": (Data, default_data)} | {name: (kind, None) for name, kind in READ.items()}
     added = [Parameter(name, Parameter.KEYWORD_ONLY, default=d, annotation=kind) for name, (kind, d) in options.items()]
     others = [
         each.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
         for name, each in own.items()
-        if name != "given"
+        if name != "data_options"
     ]
     before = [each for each in others if each.name in {"run", "settings", "path"}]
     after = [each for each in others if each.name not in {"run", "settings", "path"}]
     parameters = [*before, added[0], *after, *added[1:]]  # the order in the help
-    with_given.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    with_given.__annotations__ = {each.name: each.annotation for each in parameters}
-    return with_given
+    with_data_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    with_data_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_data_options
 
 
 def _read_options(values: dict[str, Any]) -> ReadOptions:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import counted, say, say_json, say_notes, sentences, table
-from isthmus.cli.data_options import Given, takes_data
+from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table, warnings_as_notes
+from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import DetectorFields, Json, Out, Run, Save, check_save_path, with_fields
 from isthmus.text import command
 
@@ -24,7 +24,7 @@ __all__ = ["detect"]
 @takes_data
 def detect(
     run: Run,
-    given: Given,
+    data_options: DataOptions,
     settings: DetectorFields = None,
     false_alarm_rate: Annotated[
         float | None, typer.Option(help="Maximum probability that a normal example is flagged; default 0.05.")
@@ -50,7 +50,7 @@ def detect(
     from isthmus.evaluation import detection_result
     from isthmus.experiments import detection, run_data, run_folder
 
-    if given.origin is None:
+    if data_options.source is None:
         raise RecordError("--data is missing: give the examples in which to detect anomalies")
     path = detection.csv_path(out, "anomalies.csv")
     check_save_path(save, run, path)
@@ -63,10 +63,10 @@ def detect(
         OutlierDetector(calibration_fraction=0.5, random_state=0), settings, "anomaly_score=nats", options
     )
     known_ae = None if loaded is None else loaded.autoencoder_
-    ae, dataset = run_data.load_examples(run, given.origin, known_ae, parts="test", allow_extreme=True)
+    ae, dataset = run_data.load_examples(run, data_options.source, known_ae, parts="test", allow_extreme=True)
     dataset, part_note = test_part(dataset)
-    normal_examples, notes = (None, []) if loaded is not None else _normal_examples(run, ae, given, normal)
-    say_notes([each for each in (*dataset.notes, part_note, *notes, _trained_note(run, dataset)) if each], as_json)
+    normal_examples, notes = (None, []) if loaded is not None else _normal_examples(run, ae, data_options, normal)
+    print_notes([each for each in (*dataset.notes, part_note, *notes, _trained_note(run, dataset)) if each], as_json)
     detector = loaded or _calibrated(run, ae, normal_examples, new, as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys())
     detection.write(path, found)
@@ -74,9 +74,9 @@ def detect(
     if save is not None:
         detector.save(save)
     if as_json:
-        say_json(found.to_dict())
+        print_json(found.to_dict())
     else:
-        _say_detections(found, detector, [path] if figure is None else [path, figure], save)
+        _print_detections(found, detector, [path] if figure is None else [path, figure], save)
 
 
 def _check_no_options(run: Path, settings: list[str] | None, options: dict[str, Any]) -> None:
@@ -100,23 +100,27 @@ def _calibrated(run: Path, ae: Autoencoder, normal: Any, new: OutlierDetector, q
         )
     parameters = new.get_params(deep=False)
     del parameters["autoencoder"]
-    with sentences((lambda _: None) if quiet else say):  # the JSON object contains the guarantee
+    with warnings_as_notes((lambda _: None) if quiet else print_line):  # the JSON object contains the guarantee
         return OutlierDetector.from_fitted(ae, normal, **parameters)
 
 
-def _say_detections(found: DetectionResult, detector: OutlierDetector, written: list[Path], save: Path | None) -> None:
+def _print_detections(
+    found: DetectionResult, detector: OutlierDetector, written: list[Path], save: Path | None
+) -> None:
     """Prints the number of anomalies, the guarantee, the most anomalous examples and the written files."""
     if found.decided:
         n = counted(found.anomalous, "example")
-        say(f"{n} of {len(found.scores):,} anomalous: score below {detector.offset_:.6g}")
-        say(f"guarantee: {detector.guarantee()}")
+        print_line(f"{n} of {len(found.scores):,} anomalous: score below {detector.offset_:.6g}")
+        print_line(f"guarantee: {detector.guarantee()}")
     else:
-        say(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
-    table(*found.table())
+        print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
+    print_table(*found.table())
     for path in written:
-        say(f"written: {path}")
+        print_line(f"written: {path}")
     if save is not None:
-        say(f"written: {save}, the detector with its threshold; use: {command('isthmus', 'detect', save)} --data ...")
+        print_line(
+            f"written: {save}, the detector with its threshold; use: {command('isthmus', 'detect', save)} --data ..."
+        )
 
 
 def _trained_note(run: Path, dataset: Dataset) -> str:
@@ -133,13 +137,17 @@ def _trained_note(run: Path, dataset: Dataset) -> str:
     )
 
 
-def _normal_examples(run: Path, ae: Autoencoder, given: Given, normal: str | None) -> tuple[Any, list[str]]:
+def _normal_examples(
+    run: Path, ae: Autoencoder, data_options: DataOptions, normal: str | None
+) -> tuple[Any, list[str]]:
     """Normal examples that the run was not trained on, from --normal or its held-out part, with notes about omitted ones."""
     from isthmus.data.parts import of_trained_classes
     from isthmus.experiments import run_data
     from isthmus.experiments.split_recovery import exclude_trained
 
-    reference = run_data.load_examples(run, None if normal is None else given.at(normal), allow_extreme=True)[1]
+    reference = run_data.load_examples(
+        run, None if normal is None else data_options.with_path(normal), allow_extreme=True
+    )[1]
     if normal is not None:
         fresh, note = exclude_trained(run_data.membership_of(run), reference)
         return fresh, [note, _early_stopping_note(run, ae, fresh)]

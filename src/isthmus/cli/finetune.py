@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isthmus.cli.console import counted, say, say_json, say_notes, table
-from isthmus.cli.data_options import Given, takes_data
+from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
+from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import ClassifierFields, Json, Out, Run, Save, check_save_path, with_fields
 from isthmus.text import command
 
@@ -23,7 +23,7 @@ __all__ = ["finetune"]
 @takes_data
 def finetune(
     run: Run,
-    given: Given,
+    data_options: DataOptions,
     settings: ClassifierFields = None,
     predict: Annotated[
         str | None, typer.Option(help="Examples whose labels are predicted; default: the held-out examples.")
@@ -51,23 +51,23 @@ def finetune(
 
     path = detection.csv_path(out, "predictions.csv")
     check_save_path(save, run, path)
-    source, opened = given.origin, run_folder.open_estimator(run)
+    source, opened = data_options.source, run_folder.open_estimator(run)
     options = {"frozen": frozen or None, "random_state": random_state}
     if isinstance(opened, AutoencoderClassifier):
         if predict is None or any(value is not None for value in (labeled, save, *options.values())) or settings:
             raise RecordError(
                 f"{run} is a classifier that is already trained: give --predict and no options of training, or give the run instead"
             )
-        _predict(run, opened, given.at(predict), path, as_json)
+        _predict(run, opened, data_options.with_path(predict), path, as_json)
         return
     classifier = with_fields(
         AutoencoderClassifier(random_state=0), settings, "epochs=20 or optimizer.lr=0.003", options
     )
     ae, dataset = run_data.load_examples(run, source)
-    say_notes(dataset.notes, as_json)
-    others = None if predict is None else run_data.load_examples(run, given.at(predict), parts="train")[1]
+    print_notes(dataset.notes, as_json)
+    others = None if predict is None else run_data.load_examples(run, data_options.with_path(predict), parts="train")[1]
     part = run_data.split_of(run, dataset, ae.missing, source)
-    say_notes(part.notes, as_json)
+    print_notes(part.notes, as_json)
     found = classification.finetune_run(ae, part, dataset, labeled=labeled, classifier=classifier)
     if others is None:
         keys = run_data.held_out(dataset, part).keys()
@@ -77,20 +77,20 @@ def finetune(
     if save is not None:
         found.classifier.save(save)
     if as_json:
-        say_json(found.to_dict())
+        print_json(found.to_dict())
     else:
-        _say_accuracies(found, path, save)
+        _print_accuracies(found, path, save)
 
 
-def _say_accuracies(found: FinetuneResult, path: Path, save: Path | None) -> None:
+def _print_accuracies(found: FinetuneResult, path: Path, save: Path | None) -> None:
     """Prints the accuracies and the written files."""
-    table(*found.table())
+    print_table(*found.table())
     if found.note():
-        say(f"note: {found.note()}")
-    say(f"written: {path}")
+        print_line(f"note: {found.note()}")
+    print_line(f"written: {path}")
     if save is not None:
         use = command("isthmus", "finetune", save)
-        say(f"written: {save}, the classifier ({found.method}); use: {use} --predict ...")
+        print_line(f"written: {save}, the classifier ({found.method}); use: {use} --predict ...")
 
 
 def _predict(run: Path, classifier: AutoencoderClassifier, source: DataSource, path: Path, as_json: bool) -> None:
@@ -99,9 +99,9 @@ def _predict(run: Path, classifier: AutoencoderClassifier, source: DataSource, p
     from isthmus.experiments import classification, run_data
 
     dataset = run_data.load_examples(run, source, classifier.autoencoder_, parts="train")[1]
-    say_notes(dataset.notes, as_json)
+    print_notes(dataset.notes, as_json)
     classification.write(path, classifier, dataset.train, keys=dataset.keys())
     if as_json:
-        say_json({"classes": json_labels(classifier.classes_), "examples": len(dataset.train)})
+        print_json({"classes": json_labels(classifier.classes_), "examples": len(dataset.train)})
     else:
-        say(f"written: {path}, the labels of {counted(len(dataset.train), 'example')}")
+        print_line(f"written: {path}, the labels of {counted(len(dataset.train), 'example')}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from isthmus.cli.console import say_notes
+from isthmus.cli.console import print_notes
 
 if TYPE_CHECKING:
-    from isthmus.cli.data_options import Given
+    from isthmus.cli.data_options import DataOptions
     from isthmus.data import Dataset
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.classifier import AutoencoderClassifier
@@ -98,22 +98,24 @@ def with_fields(estimator: E, words: list[str] | None, example: str, options: di
     return overridden(estimator.set_params(**given), words or [], example)
 
 
-def all_examples(run: Path, given: Given, quiet: bool = False) -> tuple[Autoencoder, Dataset]:
+def all_examples(run: Path, data_options: DataOptions, quiet: bool = False) -> tuple[Autoencoder, Dataset]:
     """The autoencoder of a run, and the examples of --data or its held-out examples as a data set without a test part."""
     from isthmus.experiments import run_data
 
-    ae, dataset = run_data.load_examples(run, given.origin, parts="train" if given.data is not None else "both")
-    others = {"test": dataset.test, "validation": dataset.validation} if given.data is not None else {}
+    ae, dataset = run_data.load_examples(
+        run, data_options.source, parts="train" if data_options.data is not None else "both"
+    )
+    others = {"test": dataset.test, "validation": dataset.validation} if data_options.data is not None else {}
     notes = [
         f"{dataset.name} has a {part} part, whose {len(values):,} examples are not used: give it as --data to use it"
         for part, values in others.items()
         if values is not None
     ]
-    say_notes([*dataset.notes, *notes], quiet)
-    if given.data is not None:
+    print_notes([*dataset.notes, *notes], quiet)
+    if data_options.data is not None:
         return ae, dataset
     part = run_data.split_of(run, dataset, ae.missing)
-    say_notes(part.notes, quiet)
+    print_notes(part.notes, quiet)
     return ae, run_data.held_out(dataset, part)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus.cli import printing
-from isthmus.cli.console import fail, progress, say, say_json, say_notes, sentences
+from isthmus.cli.console import fail, print_json, print_line, print_notes, progress, warnings_as_notes
 from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
@@ -18,7 +18,7 @@ from isthmus.experiments.membership import Membership
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, split
 from isthmus.experiments.validation_set import validation_examples
-from isthmus.io.terminal import complain
+from isthmus.io.terminal import print_error
 from isthmus.text import command
 
 __all__ = ["Training", "train_run"]
@@ -53,7 +53,7 @@ def train_run(run: Training, resume: bool) -> None:
     """
     missing = run.ae.missing
     part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if resume else split(run.dataset, missing)
-    say_notes(part.notes, run.as_json)
+    print_notes(part.notes, run.as_json)
     with SignalHandler() as handler:
         run_folder.check_report_paths(run.folder)
         _fit(run, part, resume, handler)
@@ -62,23 +62,23 @@ def train_run(run: Training, resume: bool) -> None:
     try:
         found = run_report.RunEvaluation(run.ae, run_report.evaluate_own_data(run.ae, part, run.dataset))
         if not run.as_json:
-            printing.say_briefly(found.own)
+            printing.print_summary(found.own)
         run_report.write_page(run.folder, run.folder, found, map_kind="latent")
     except Exception:
         again = command("isthmus", "evaluate", run.folder)
         note = f"the model is in {run.folder}, but its report could not be written; to try again: {again}"
-        say_notes([note], run.as_json)
+        print_notes([note], run.as_json)
         raise
     if run.as_json:
-        say_json(_summary(run, found))
+        print_json(_summary(run, found))
         return
     figures = len(list(run.folder.glob("figures/*.png")))
-    say(f"written to {run.folder}: model.safetensors, history.csv, report.html, {figures} figures")
+    print_line(f"written to {run.folder}: model.safetensors, history.csv, report.html, {figures} figures")
     is_default = (run.about.recipe, run.origin.data) == ("deep", "mnist")
     other = (
         "isthmus train variational bottleneck.size=2" if is_default else command("isthmus", "plot", run.folder, "tsne")
     )
-    say(f"open {run.folder / 'report.html'}; try next: {other}")
+    print_line(f"open {run.folder / 'report.html'}; try next: {other}")
 
 
 def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def _fit(run: Training, part: Split, resume: bool, handler: SignalHandler) -> No
     X, ae, timer = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     logged = part.test[:10]
     validation, notes = validation_examples(run.dataset, part)
-    say_notes(notes, run.as_json)
-    with writer, sentences(complain if run.as_json else say):
+    print_notes(notes, run.as_json)
+    with writer, warnings_as_notes(print_error if run.as_json else print_line):
 
         def report_due(step: int) -> bool:
             return bool(handler.signal) or step % _REPORT_STEPS == 0 or timer.due(step)
@@ -146,7 +146,7 @@ def _save_checkpoint(run: Training, record: Membership | None, required: bool) -
     except OSError as error:
         if required:
             raise
-        say_notes([f"the checkpoint could not be written ({error}); training continues"], run.as_json)
+        print_notes([f"the checkpoint could not be written ({error}); training continues"], run.as_json)
 
 
 class CheckpointTimer:

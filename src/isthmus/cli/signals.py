@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["SignalHandler", "Terminated", "terminable"]
+__all__ = ["SignalHandler", "Terminated", "termination_as_exception"]
 
 
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows does not have it
@@ -44,7 +44,7 @@ class SignalHandler:
 
 
 @contextmanager
-def terminable() -> Iterator[list[int]]:
+def termination_as_exception() -> Iterator[list[int]]:
     """Inside the context, SIGTERM and SIGHUP raise `Terminated`, so that temporary files are removed.
 
     Yields:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import counted, fail, progress, say, say_json, say_notes, table
-from isthmus.cli.data_options import Given, takes_data, words_of
+from isthmus.cli.console import counted, fail, print_json, print_line, print_notes, print_table, progress
+from isthmus.cli.data_options import DataOptions, takes_data, words_of
 from isthmus.cli.options import FIELDS, SEVERAL, Every, Json, Out, Settings
-from isthmus.cli.signals import Terminated, terminable
+from isthmus.cli.signals import Terminated, termination_as_exception
 from isthmus.text import command
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["reproduce", "resume", "sweep", "train"]
 
 @takes_data
 def train(
-    given: Given = "mnist",  # type: ignore[assignment]  # the default of --data
+    data_options: DataOptions = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Settings = None,
     out: Out = None,
     tensorboard: Annotated[
@@ -58,20 +58,20 @@ def train(
     words = settings or []
     recipe = words.pop(0) if words and "=" not in words[0] else "deep"
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
-    origin = run_record.DataSource(given.data or "mnist", given.options)
+    origin = run_record.DataSource(data_options.data or "mnist", data_options.options)
     dataset = origin.read()
     about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
     with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
-        say_notes(dataset.notes, as_json)
+        print_notes(dataset.notes, as_json)
         if not as_json:
-            say(f"{recipe} on {dataset.summary()}")
+            print_line(f"{recipe} on {dataset.summary()}")
         train_run(Training(folder, ae, origin, dataset, about, layerwise, as_json), resume=False)
 
 
 @takes_data
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of an interrupted run.")],
-    given: Given,
+    data_options: DataOptions,
     checkpoint_every: Every = None,
     as_json: Json = False,
 ) -> None:
@@ -80,18 +80,18 @@ def resume(
     from isthmus.experiments import run_data, run_folder
 
     with run_folder.reserve_folder(run) if run.is_dir() else nullcontext():
-        ae, origin, about = run_folder.open_interrupted(run, given.origin)
+        ae, origin, about = run_folder.open_interrupted(run, data_options.source)
         if checkpoint_every is not None:
             about = replace(about, checkpoint_every=checkpoint_every)
         if not as_json:
-            say(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
+            print_line(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
         dataset = run_data.read_data(run, origin)
         train_run(Training(run, ae, origin, dataset, about, as_json=as_json), resume=True)
 
 
 @takes_data
 def sweep(
-    given: Given = "mnist",  # type: ignore[assignment]  # the default of --data
+    data_options: DataOptions = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=V1,V2,...] [FIELD=VALUE]...", help=SEVERAL)
     ] = None,
@@ -117,16 +117,16 @@ def sweep(
     from isthmus.experiments.validation_set import own_validation_part
 
     recipe, ae, fixed, grid = _parse_words(settings or [], seeds)
-    source = run_record.DataSource(given.data or "mnist", given.options)
+    source = run_record.DataSource(data_options.data or "mnist", data_options.options)
     dataset = source.read()
     folder = out or _sweep_folder(recipe, dataset.name, fixed, grid, metric)
     part = _sweep_split(folder, dataset, "allow" if "allow" in grid.get("missing", [ae.missing]) else "error")
     validation, notes = own_validation_part(dataset, part)
-    say_notes([*dataset.notes, *part.notes, *notes], as_json)
+    print_notes([*dataset.notes, *part.notes, *notes], as_json)
     if not as_json:
-        say(f"{recipe} on {dataset.summary()}")
+        print_line(f"{recipe} on {dataset.summary()}")
     try:
-        with terminable():
+        with termination_as_exception():
             found = parameter_sweep.sweep(
                 ae,
                 part.train_of(dataset),
@@ -145,9 +145,9 @@ def sweep(
         code = 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
         fail(f"stopped: the trained runs are in {folder}; the same command resumes the sweep", code)
     if as_json:
-        say_json(found.to_dict())
+        print_json(found.to_dict())
     else:
-        _say_sweep(found, folder, [recipe, *fixed], source)
+        _print_sweep(found, folder, [recipe, *fixed], source)
 
 
 def _sweep_folder(recipe: str, data: str, fixed: list[str], grid: dict[str, list[Any]], metric: str | None) -> Path:
@@ -166,17 +166,17 @@ def _sweep_split(folder: Path, dataset: Dataset, missing: Missing) -> Split:
     return split_recovery.recover_split(record, dataset, missing, whole=True)
 
 
-def _say_sweep(found: Sweep, folder: Path, words: list[str], source: DataSource) -> None:
+def _print_sweep(found: Sweep, folder: Path, words: list[str], source: DataSource) -> None:
     """Prints the table, the recommendation and the command that trains the recommended autoencoder."""
     from isthmus.experiments.comparison_metrics import text_of
 
-    table(*found.table())
+    print_table(*found.table())
     for sentence in found.sentences():
-        say(sentence)
+        print_line(sentence)
     n_runs, n_new = counted(len(found.trials), "run"), sum(each.new for each in found.trials)
-    say(f"written to {folder}: sweep.csv, sweep.json, sweep.png, {n_runs} ({n_new} trained now)")
+    print_line(f"written to {folder}: sweep.csv, sweep.json, sweep.png, {n_runs} ({n_new} trained now)")
     words = [*words, *(f"{path}={text_of(value)}" for path, value in found.values.items()), *words_of(source)]
-    say(f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words)}")
+    print_line(f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words)}")
 
 
 def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
@@ -231,7 +231,7 @@ def reproduce(
 
     words = settings or []
     if not words and not everything:
-        table(["id", "title", "source"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
+        print_table(["id", "title", "source"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
         return
     chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
     words, states = _random_states(random_state, words)
@@ -246,17 +246,17 @@ def reproduce(
         )
     ]
     if as_json:
-        say_json([row.to_dict() for row in rows])
+        print_json([row.to_dict() for row in rows])
         return
-    table(list(reproduction_table.HEADER), reproduction_table.table(rows))
+    print_table(list(reproduction_table.HEADER), reproduction_table.table(rows))
     for sentence in reproduction_table.sentences(rows):
-        say(sentence)
+        print_line(sentence)
     if everything:
         replace_file(target / "table.md", reproduction_table.markdown(rows).encode())
-    say(f"written to {target}: a folder for each run, with model, figures and result.json")
+    print_line(f"written to {target}: a folder for each run, with model, figures and result.json")
     for row in rows:
         if not row.system.savable:
-            say(f"{row.name} has no model file: its bottleneck is not part of isthmus")
+            print_line(f"{row.name} has no model file: its bottleneck is not part of isthmus")
 
 
 def _random_states(option: str | None, words: list[str]) -> tuple[list[str], list[int]]:

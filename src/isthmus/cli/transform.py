@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import array_path, counted, say, say_notes, write_array, write_table
-from isthmus.cli.data_options import Given, takes_data
+from isthmus.cli.console import array_path, counted, print_line, print_notes, write_array, write_table
+from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Out, Run, all_examples
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ __all__ = ["decode", "encode", "impute", "reconstruct", "sample"]
 
 
 @takes_data
-def encode(run: Run, given: Given, out: Out = None) -> None:
+def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Write the codes of --data, or of the run's held-out examples, as .npy, or as .csv with ids."""
     path = array_path(out, "codes.npy", (".npy", ".csv"))
-    ae, dataset = all_examples(run, given)
+    ae, dataset = all_examples(run, data_options)
     codes = ae.encode(dataset.train)
     names = [f"code_{number}" for number in range(codes[0].size)]
     _write_with_ids(path, codes, dataset, names)
 
 
 @takes_data
-def reconstruct(run: Run, given: Given, out: Out = None) -> None:
+def reconstruct(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Write the reconstructions of --data, or of the run's held-out examples, in the units of the data, as .npy or .csv."""
     path = array_path(out, "reconstructions.npy", (".npy", ".csv"))
-    ae, dataset = all_examples(run, given)
+    ae, dataset = all_examples(run, data_options)
     values = ae.reconstruct(dataset.train)
     names = dataset.columns or [f"column {number}" for number in range(values[0].size)]
     _write_with_ids(path, values, dataset, list(names))
@@ -42,14 +42,16 @@ def _write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str])
     if path.suffix == ".npy":
         write_array(path, values)
         if dataset.id_name is not None:
-            say("note: a .npy file cannot contain the ids: for a table with ids, give --out a name that ends in .csv")
+            print_line(
+                "note: a .npy file cannot contain the ids: for a table with ids, give --out a name that ends in .csv"
+            )
         return
     id_column = [] if dataset.ids is None else [dataset.id_name or "file"]
     write_table(path, [*id_column, *names], values.reshape(len(values), -1), ids=dataset.ids)
 
 
 @takes_data
-def impute(run: Run, given: Given, out: Out = None) -> None:
+def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Replace the missing values of --data, or of all data of the run, by reconstructions; write .csv or .npy.
 
     A table is written as .csv with its column names, ids first and labels last. Other data are written as .npy.
@@ -61,9 +63,9 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
 
     if out is not None:
         array_path(out, "", (".csv", ".npy"))
-    source = given.origin or run_record.source_of(run)
+    source = data_options.source or run_record.source_of(run)
     ae, dataset = run_data.load_examples(run, source, parts="train")
-    say_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, given.origin)])
+    print_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, data_options.source)])
     is_table = dataset.train.ndim == 2
     path = array_path(out, "whole.csv" if is_table else "whole.npy", (".csv", ".npy"))
     if path.suffix == ".csv" and not is_table:
@@ -78,7 +80,7 @@ def impute(run: Run, given: Given, out: Out = None) -> None:
         id_column, label_column = ([name] if name else [] for name in (dataset.id_name, dataset.label_name))
         header = None if dataset.columns is None else [*id_column, *dataset.columns, *label_column]
         write_table(path, header, values, dataset.train_labels, dataset.ids)
-    say(f"imputed: {counted(count_missing(dataset.train), 'missing value')} of {values.size:,}")
+    print_line(f"imputed: {counted(count_missing(dataset.train), 'missing value')} of {values.size:,}")
 
 
 def decode(
@@ -99,7 +101,7 @@ def decode(
 @takes_data
 def sample(
     run: Run,
-    given: Given,
+    data_options: DataOptions,
     n: Annotated[int, typer.Option("-n", min=1, help="The number of samples.")] = 64,
     random_state: Annotated[int, typer.Option(min=0, help="The random state of the samples.")] = 0,
     method: Annotated[
@@ -112,15 +114,15 @@ def sample(
     from isthmus.experiments import run_data, run_folder
 
     path = array_path(out, "samples.npy")
-    source = given.origin
+    source = data_options.source
     if method != "gmm" and source is None:
         write_array(path, run_folder.open_run(run).sample(n, random_state, method=method))  # type: ignore[arg-type]  # `sample` checks it
         return
     ae, dataset = run_data.load_examples(run, source)
-    say_notes(dataset.notes)
+    print_notes(dataset.notes)
     X = dataset.train
     if source is None:
         part = run_data.split_of(run, dataset, ae.missing)
-        say_notes(part.notes)
+        print_notes(part.notes)
         X = part.train
     write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]

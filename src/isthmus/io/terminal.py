@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
-    "complain",
     "interactive",
     "make_streams_tolerant",
-    "put",
+    "output_failure",
+    "print_error",
+    "print_lines",
     "rich_console",
     "rich_table",
     "show_traceback",
-    "unprinted",
 ]
 
 
@@ -62,10 +62,10 @@ class LossyStream(io.RawIOBase):
         return memoryview(data).nbytes
 
 
-_STREAMS: dict[str, LossyStream] = {}  # the streams of the command line, by name
+_STREAMS: dict[str, LossyStream] = {}  # standard streams of the command line, by name
 
 
-def put(*lines: str, error: bool = False) -> None:
+def print_lines(*lines: str, error: bool = False) -> None:
     """Prints lines to standard output or standard error, and flushes. Each stays one line; control characters are escaped."""
     stream = sys.stderr if error else sys.stdout
     if stream is not None:  # a process can start without standard streams
@@ -77,9 +77,9 @@ def interactive() -> bool:
     return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Prints one line of bounded length to standard error."""
-    put(sentence(text), error=True)
+    print_lines(sentence(text), error=True)
 
 
 def rich_console(error: bool = False, width: int | None = None) -> Console:
@@ -108,9 +108,8 @@ def make_streams_tolerant() -> None:
 
     Characters that the encoding does not have are escaped; bytes that cannot be written are dropped.
     """
-    while (
-        null := os.open(os.devnull, os.O_RDWR)
-    ) <= 2:  # a file must not get the descriptor of a closed standard stream
+    # a file that is opened later must not get the descriptor of a standard stream that is closed
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(null)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
@@ -135,7 +134,7 @@ def _has_descriptor(stream: Any, descriptor: int) -> bool:
         return False
 
 
-def unprinted() -> str | None:
+def output_failure() -> str | None:
     """A sentence about output that could not be printed, with the reason; None if everything was printed."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -144,9 +143,9 @@ def unprinted() -> str | None:
     messages = [
         f"{names[key]} ({stream.failure})" for key, stream in _STREAMS.items() if stream.used and stream.failure
     ]
-    return f"not all could be printed to {' and '.join(messages)}" if messages else None
+    return f"some output could not be printed to {' and '.join(messages)}" if messages else None
 
 
 def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A `sys.excepthook` that prints a traceback with control characters escaped."""
-    put(*"".join(traceback.format_exception(kind, error, trace)).removesuffix("\n").split("\n"), error=True)
+    print_lines(*"".join(traceback.format_exception(kind, error, trace)).removesuffix("\n").split("\n"), error=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from isthmus.io.terminal import put, rich_console
+from isthmus.io.terminal import print_lines, rich_console
 from isthmus.text import printable
 from isthmus.training.state import Report, Reports
 
@@ -27,7 +27,7 @@ def with_progress(
         for report in reports:
             if report.complete:
                 line = f"{task_title(title, report)}: epoch {report.epoch}, {format_losses(report, n_features)}, {report.seconds:.1f} s"
-                put(line, error=True)
+                print_lines(line, error=True)
             yield report
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

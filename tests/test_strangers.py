@@ -56,6 +56,12 @@ def test_tables_print_markup_and_emoji_codes_literally(name: str, capsys: pytest
         assert "".join(told.split()).count("".join(printable(name).split())) == 2
 
 
+def test_a_cell_has_several_lines_only_in_a_table_of_our_own_text(capsys: pytest.CaptureFixture[str]) -> None:
+    for multiline, lines in ((False, [r"a\nb"]), (True, ["a", "b"])):
+        console.print_table(["cell"], [["a\nb"]], multiline=multiline)
+        assert [line.strip() for line in capsys.readouterr().out.splitlines()[3:-1]] == lines
+
+
 @pytest.mark.parametrize("name", TEXTS, ids=list(NAMES))
 def test_errors_and_warnings_are_printable_lines_of_bounded_length(name: str) -> None:
     for kind in (DataError, IsthmusWarning):

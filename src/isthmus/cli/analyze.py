@@ -115,7 +115,11 @@ def robustness(
     if as_json:
         print_json(result.to_dict())
         return
-    print_table([f"{counted(result.n_examples, 'example')} of {name}, corrupted by", *result.methods], result.rows())
+    print_table(
+        [f"{counted(result.n_examples, 'example')} of {name}, corrupted by", *result.methods],
+        result.rows(),
+        multiline=True,
+    )
     for note in result.notes():
         print_line(note)
     print_line(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *figures))}")

@@ -47,10 +47,10 @@ def print_json(value: Any) -> None:
     print_lines(*as_json(value).split("\n"))
 
 
-def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Prints a table that fits the terminal, or is 200 characters wide in a file or pipe."""
+def print_table(header: list[str], rows: list[list[str]], multiline: bool = False) -> None:
+    """Prints a table that fits the terminal, or is 200 characters wide in a file or pipe. See `rich_table` for `multiline`."""
     console = rich_console()
-    (console if console.is_terminal else rich_console(width=200)).print(rich_table(header, rows))
+    (console if console.is_terminal else rich_console(width=200)).print(rich_table(header, rows, multiline))
 
 
 def counted(n: int, noun: str) -> str:

@@ -89,8 +89,14 @@ def rich_console(error: bool = False, width: int | None = None) -> Console:
     return Console(stderr=error, width=width, markup=False, emoji=False, highlight=False)
 
 
-def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of rich with plain text cells, which may have several lines."""
+def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], multiline: bool = False) -> Table:
+    """A table of rich with plain text cells.
+
+    Args:
+        header: the titles of the columns.
+        rows: the cells.
+        multiline: whether a line break in a cell starts a new line. Otherwise it is escaped, as untrusted text requires.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -99,7 +105,8 @@ def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for title in header:
         table.add_column(Text(sentence(title)))
     for row in rows:
-        table.add_row(*(Text("\n".join(map(sentence, cell.split("\n")))) for cell in row))
+        cells = (map(sentence, cell.split("\n") if multiline else [cell]) for cell in row)
+        table.add_row(*(Text("\n".join(lines)) for lines in cells))
     return table
 
 

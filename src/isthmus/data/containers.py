@@ -44,7 +44,7 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
         shape: the shape of an example if it is known. A pair of arrays of this shape is two examples; otherwise it is ambiguous.
 
     Raises:
-        DataError: X is sparse, holds arrays of different shapes, or is no array, tensor, frame or list.
+        DataError: X is sparse, holds arrays of different shapes, or is not an array, tensor, frame or list.
     """
     if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
         raise DataError("Sparse data was passed, but dense data is required: convert it with X.toarray()")

@@ -77,7 +77,7 @@ def random_subset(count: int, limit: int, random_state: int = 0) -> npt.NDArray[
 
     Args:
         count: the number of rows.
-        limit: the maximum number of rows in the subset. If there are no more rows, all are selected.
+        limit: the maximum number of rows in the subset. If `count` is not larger, all rows are selected.
         random_state: the seed.
 
     Returns:

@@ -45,12 +45,12 @@ _OPTIONS = {  # the valid options of each reader
     "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
     "parquet": _TABLE,
 }
-_APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "table") | {
-    "labels": "table and no .npz file",
-    **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "image or folder of images"),
-    "sheet": "Excel file",
-    "skip_lines": "text or Excel file",
-    **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "text file"),
+_APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "a table") | {
+    "labels": "a table or .npz file",
+    **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
+    "sheet": "an Excel file",
+    "skip_lines": "a text or Excel file",
+    **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
 }
 _KINDS = (
     ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
@@ -192,7 +192,7 @@ def _read(
         raise DataError(f"invalid resize={options.resize}: expected (height, width) in pixels, for images")
     for name, value in options.given().items():
         if name not in _OPTIONS[kind]:
-            raise DataError(f"invalid {name}={value!r}: {shown(path)} is no {_APPLIES_TO[name]}")
+            raise DataError(f"invalid {name}={value!r}: {shown(path)} is not {_APPLIES_TO[name]}")
     if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
         options = options.over(reused.options.replace(labels=None, id=None, skip_broken=False, skip_lines=()))
     if kind == "images":

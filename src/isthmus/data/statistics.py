@@ -62,7 +62,7 @@ class DataStatistics:
         fingerprint: whether `fingerprint` is requested.
 
     Raises:
-        DataError: there is no value.
+        DataError: the array is empty.
     """
 
     def __init__(

@@ -64,12 +64,12 @@ class Bottleneck(Record):
         return None
 
     @property
-    def products(self) -> int:
+    def multiplications(self) -> int:
         """The number of multiplications with learned tensors, for each position of a code."""
         return 0
 
     @property
-    def beside(self) -> int:
+    def shared_values(self) -> int:
         """The maximum number of values that it allocates besides the codes, for any number of examples."""
         return 0
 

@@ -38,11 +38,11 @@ class VectorQuantized(Bottleneck):
         return True
 
     @property
-    def products(self) -> int:
+    def multiplications(self) -> int:
         return self.codebook_size * self.size
 
     @property
-    def beside(self) -> int:
+    def shared_values(self) -> int:
         """Distances between a block of positions and all entries; in training also one-hot assignments, in 8 and in 4 bytes."""
         return _COPIES * _rows_at_once(self.codebook_size) * self.codebook_size
 

@@ -121,6 +121,8 @@ def test_a_smaller_code_is_advised_only_where_it_suffices() -> None:
     worse = replace(codes, mse_projected=codes.mse_unprojected * (advice.SIMILAR_ERROR_RATIO + 0.01))
     assert advice.RULES["code larger than needed"](ae, result)
     assert not advice.RULES["code larger than needed"](ae, replace(result, codes=worse))
+    constant = replace(codes, dead=codes.size, effective_rank=0.0)
+    assert not advice.RULES["code larger than needed"](ae, replace(result, codes=constant))
 
 
 def test_early_stopping_gives_no_advice_on_overfitting() -> None:

@@ -85,7 +85,9 @@ def _estimate(model: Model) -> Footprint:
     copies = _EXAMPLE_COPIES * n_features * max(model.dtype.itemsize, model.shift.dtype.itemsize)
     largest = max((layer.workspace + layer.inputs + layer.outputs for layer in layers), default=0)
     stored = sum(layer.outputs for layer in layers) + 2 * largest + codes
-    multiplications = sum(layer.multiplications for layer in layers) + math.prod(positions) * model.bottleneck.multiplications
+    multiplications = (
+        sum(layer.multiplications for layer in layers) + math.prod(positions) * model.bottleneck.multiplications
+    )
     size = model.dtype.itemsize
     return Footprint(
         inference_bytes=copies + (largest + codes) * size,

@@ -92,7 +92,9 @@ def _codebook_collapse(ae: Autoencoder, result: Evaluation) -> str:
 def _code_larger_than_needed(ae: Autoencoder, result: Evaluation) -> str:
     """The effective rank is at most half the size, and projected codes give a similar error. Sparse codes are not checked."""
     codes = result.codes
-    if ae.bottleneck_.sparse or _unused_units(ae, result) or codes.n_components is None or codes.effective_rank is None:
+    if ae.bottleneck_.sparse or _unused_units(ae, result) or codes.dead == codes.size:  # a code that says nothing
+        return ""
+    if codes.n_components is None or codes.effective_rank is None:
         return ""
     if (
         codes.mse_projected is None

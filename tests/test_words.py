@@ -23,12 +23,14 @@ WORDS = [
     "as if nothing had been",
     "whose fault",
     r"lives in\b",
-    "knows by heart",
+    "by heart",
     "learned numbers?",
     r"\bper number\b",
     r"\bbears?\b",
 ]
 NAMES = [
+    r"\bRestored\b",
+    r"\.enough\b",
     r"\bNoise\(",
     r"\bMask\(",
     r"\bOcclude\b",

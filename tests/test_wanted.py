@@ -35,7 +35,7 @@ INTERNAL = {  # machinery, which is handed what was checked
         "experiments.trial",
         "experiments.validation_set",
     ),
-    *("evaluation.checked", "evaluation.data_range_of"),
+    *("evaluation.check_examples", "evaluation.data_range_of"),
 }
 X = np.random.default_rng(0).normal(size=(30, 3))
 

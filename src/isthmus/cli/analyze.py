@@ -83,7 +83,7 @@ def robustness(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME=VALUE]...",
+            metavar="NAME=VALUE",
             help="Arguments such as kinds=GaussianNoise,Masking levels=0.3,0.5,0.7 draws=3 n=500 random_state=0.",
         ),
     ] = None,
@@ -176,7 +176,7 @@ def recipes() -> None:
 @takes_data
 def data(
     data_options: DataOptions,
-    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A file or a folder.")] = None,
+    path: Annotated[str | None, typer.Argument(metavar="PATH", help="A file or a folder.")] = None,
 ) -> None:
     """Show how a file or folder is read: its parts, columns and missing values. Without a path, list the built-in data sets."""
     shown = path if path is not None else data_options.data

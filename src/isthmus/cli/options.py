@@ -47,14 +47,14 @@ Settings = Annotated[
 DetectorFields = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FIELD=VALUE]...",
+        metavar="FIELD=VALUE",
         help="Any parameter of OutlierDetector, such as anomaly_score=nats or calibration_fraction=0.3.",
     ),
 ]
 ClassifierFields = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FIELD=VALUE]...",
+        metavar="FIELD=VALUE",
         help="Any parameter of AutoencoderClassifier, such as epochs=20, optimizer.lr=0.003 or corruption=GaussianNoise.",
     ),
 ]

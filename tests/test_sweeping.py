@@ -116,6 +116,16 @@ def test_a_second_call_skips_complete_trainings_and_resumes_interrupted_ones(tmp
     ]
 
 
+def test_deeply_nested_files_of_a_sweep_are_damaged_files(tmp_path: Path) -> None:
+    first = sweep(LINEAR, X, {"bottleneck__size": [1]}, folder=tmp_path / "s")
+    (tmp_path / "s/size-1/validation.json").write_text("[" * 100_000)
+    again = sweep(LINEAR, X, {"bottleneck__size": [1]}, folder=tmp_path / "s")
+    assert again.to_frame()["column_error"].equals(first.to_frame()["column_error"])
+    (tmp_path / "s/sweep.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"sweep\.json is damaged: choose another folder"):
+        sweep(LINEAR, X, {"bottleneck__size": [1]}, folder=tmp_path / "s")
+
+
 def test_an_interrupted_trial_resumes_to_the_same_weights(tmp_path: Path) -> None:
     ae = Autoencoder(Identity(2), architecture=MLP((), tied=True), epochs=4, random_state=0)
     done = sweep(ae, X, {"bottleneck.size": [2]}, validation_data=TEST, folder=tmp_path / "whole")

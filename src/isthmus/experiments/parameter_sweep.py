@@ -246,7 +246,7 @@ def _begin_folder(folder: Path, data: TrainingData) -> None:
         try:
             with open_regular(path) as file:
                 recorded = json.loads(file.read(_MAX_BYTES))["examples"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(f"{path} is damaged: choose another folder (--out), or remove it first") from None
         if recorded != hashes:
             raise DataError(

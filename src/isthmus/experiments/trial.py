@@ -176,7 +176,7 @@ def _read_figures(folder: Path) -> Figures | None:
     try:
         with open_regular(path) as file:
             figures = json.loads(file.read(_MAX_BYTES))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(figures, dict):
         return None

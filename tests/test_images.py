@@ -333,8 +333,8 @@ def test_held_out_anomalies_are_excluded_from_the_validation_loss(bottle: Path) 
 def test_detection_uses_the_test_part_without_calibrating_on_its_anomalies(bottle: Path) -> None:
     out = run("detect", "r", "--data", "data", "--false-alarm-rate", "0.1", cwd=bottle)
     assert "its 46 examples are used, not the 40 of the training part" in out
-    assert "40 held-out examples count as normal" in out
-    assert "6 of other classes do not (spot)" in out
+    assert "40 held-out examples are used as normal" in out
+    assert "6 of other classes are not used (spot)" in out
     with (bottle / "anomalies.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 46

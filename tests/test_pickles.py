@@ -75,7 +75,7 @@ def test_every_tensor_is_moved_when_it_is_pickled(what: str, tmp_path: Path, mon
     """Without a GPU the way is shown backwards: from here to a device of another kind."""
     estimator = made(what, tmp_path)
     assert kinds(estimator) == {"cpu"}
-    monkeypatch.setattr(fitted_state, "PICKLED", "meta")
+    monkeypatch.setattr(fitted_state, "PICKLE_DEVICE", "meta")
     assert kinds(estimator) == {"meta"}
     assert kinds_of(estimator) == {"cpu"}, "what was pickled stays where it was"
 
@@ -89,7 +89,7 @@ def test_a_classifier_shares_its_encoder_when_it_was_moved_and_when_it_was_copie
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     classifier = made("classifier", Path())
-    monkeypatch.setattr(fitted_state, "PICKLED", "meta")
+    monkeypatch.setattr(fitted_state, "PICKLE_DEVICE", "meta")
     for copied in (deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
         assert copied.net_.encoder is copied.autoencoder_.model_.encoder
     assert kinds_of(deepcopy(classifier)) == {"cpu"}, "a copy stays where it is"

@@ -485,8 +485,8 @@ def test_an_invalid_save_path_is_refused_before_the_computation(files: Path, tmp
     assert (done.returncode, "the folder does not exist" in done.stderr) == (1, True)
     (tmp_path / "r").mkdir()
     for words, what in (
-        (("detect", "r", "-d", "x.csv", "--save", "r/model.safetensors"), "write over the run's own model"),
-        (("finetune", "r", "--save", "t.csv", "--out", "t.csv"), "write over the table of --out"),
+        (("detect", "r", "-d", "x.csv", "--save", "r/model.safetensors"), "would overwrite the model of the run"),
+        (("finetune", "r", "--save", "t.csv", "--out", "t.csv"), "would overwrite the table of --out"),
     ):
         done = run(*words, cwd=tmp_path)
         assert (done.returncode, what in done.stderr) == (2, True), done.stderr

@@ -83,6 +83,7 @@ def test_ties_share_the_star_and_equal_or_missing_values_have_none() -> None:
     assert planted(psnr=[None, 30.0]).best(MORE["psnr"]) == []
 
 
+@pytest.mark.thorough
 def test_nats_of_different_scalings_or_penalty_weights_are_not_ranked() -> None:
     X = ROWS[:50]
     shares = [fitted(Identity(3), likelihood=Bernoulli(), scaling=MinMax(per), X=ROWS) for per in ("all", "feature")]

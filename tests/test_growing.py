@@ -331,6 +331,7 @@ def test_calibration_excludes_training_examples(grown: Path, tmp_path: Path) -> 
     assert "trained on all examples of trained.csv" in says(*words, "--normal", str(trained), code=1)
 
 
+@pytest.mark.thorough
 def test_held_out_examples_used_by_early_stopping_are_reported(tmp_path: Path) -> None:
     """Without a validation part early stopping looks at what is held out, on which figures are measured and detectors calibrated."""
     path, words = table(tmp_path / "x.csv", ROWS), [*WORDS, "--drop", "kind"]

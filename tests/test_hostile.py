@@ -64,6 +64,7 @@ def test_impossible_checkpoints_are_refused_by_name_before_a_step(case: str, che
     assert len(told) < 500
 
 
+@pytest.mark.thorough
 @pytest.mark.promise(22)
 def test_a_long_history_is_read_and_written_in_part(checkpoint: Path, tmp_path: Path) -> None:
     path = hostile.long_history(checkpoint, tmp_path / "x", 300_000)

@@ -126,6 +126,7 @@ def test_scores_of_one_network_are_equal_for_two_scalings() -> None:
     np.testing.assert_allclose(other.score_samples(X), one.score_samples(X), rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_grid_search_over_scalings_uses_comparable_scores() -> None:
     X = plane(400, noise=0.5) * 100 + 1000
     scalings = [Standard(), Standard(per="all"), MinMax(), MinMax(per="feature")]

@@ -96,6 +96,7 @@ def test_copies_are_independent() -> None:
     np.testing.assert_array_equal(again.fit(X).transform(X), ae.transform(X))
 
 
+@pytest.mark.thorough
 def test_a_model_is_used_while_another_trains() -> None:
     ae, failed = small().fit(X), list[BaseException]()
     expected, stop = ae.transform(X), threading.Event()

@@ -72,6 +72,7 @@ def test_figures_drawn_by_several_threads_are_identical(ae: Autoencoder) -> None
     assert found == [expected] * 4
 
 
+@pytest.mark.thorough
 def test_listing_kinds_loads_no_matplotlib_and_drawing_no_pyplot() -> None:
     script = (
         "import sys, numpy as np\n"

@@ -68,6 +68,7 @@ def test_the_validation_examples_are_a_tenth_and_not_trained_on() -> None:
     assert given.trials[0].figures["errors"]["mse"] == evaluate(ae, TEST, train=X).errors.mse
 
 
+@pytest.mark.thorough
 def test_a_sweep_is_bit_identical_and_does_not_change_the_estimator() -> None:
     one, two = (sweep(LINEAR, X, SIZES | {"random_state": [0, 5]}) for _ in range(2))
     assert [weights(t.autoencoder) for t in one.trials if t.autoencoder] == [

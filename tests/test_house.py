@@ -25,13 +25,13 @@ MAP = re.compile(r"^    (\w+)/?  +\S", re.MULTILINE)  # a line of a package's ma
 ORDER = MAP.findall(isthmus.__doc__ or "")  # the rooms in reading order
 MEASURING = {"evaluation", "compression"}  # the rooms whose functions measure
 LONGEST, LONGEST_FUNCTION = 300, 40  # lines of a module; of a function without its docstring
-LONG = {  # what is longer, and why that reads better than two
-    "data.images.layout": "what names of folders mean, one list",
-    "estimators.autoencoder": "the face of it all, mostly docstrings of parameters",
-    "estimators.base": "what every fitted autoencoder does, a method each",
-    "estimators.classifier": "a scikit-learn face, mostly docstrings",
-    "estimators.outlier_detector": "a scikit-learn face, mostly docstrings",
-    "evaluation.results:rows": "a line for each figure that people see",
+LONG = {  # modules and functions above the limit, with the reason
+    "data.images.layout": "the meaning of folder names, one list",
+    "estimators.autoencoder": "a public class, mostly docstrings",
+    "estimators.base": "the public methods of a fitted autoencoder, mostly docstrings",
+    "estimators.classifier": "a public class, mostly docstrings",
+    "estimators.outlier_detector": "a public class, mostly docstrings",
+    "evaluation.results:rows": "a line for each printed figure",
     "experiments.tutorials": "five tutorials with their published figures: data",
     "plots.interactive": "a page of HTML and its script",
     "optimizers": "a record for each, mostly docstrings",
@@ -39,7 +39,7 @@ LONG = {  # what is longer, and why that reads better than two
 }
 
 STRANGERS = {"_exit", "_replace", "_fixtureinfo", "_is_owned", "_asdict"}  # Python's and pytest's own
-PRIVATE = {  # what tests use of it, and why
+PRIVATE = {  # private names that tests use, with the reason
     "_fitted": "faults that are injected at any line leave it whole",
     "_require_fitted": "tensors that no method gives away, and the device of each",
     "_validation_split": "which examples are held out for validation",

@@ -248,6 +248,7 @@ def table(path: Path, labels: list[str], holes: bool = False) -> Path:
     return path
 
 
+@pytest.mark.thorough
 @pytest.mark.promise(26)
 def test_the_command_line_writes_labels_as_given(tmp_path: Path) -> None:
     names = [["02134", "-1", "10115"][kind] if not gone else "" for kind, gone in zip(KIND, GONE, strict=True)]

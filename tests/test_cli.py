@@ -211,6 +211,8 @@ def test_own_table_with_labels(tmp_path: Path) -> None:
 
 WRONG = {
     ("train", "depp"): (2, "deep"),
+    ("train", "."): (2, "'.' is no recipe but a file or folder; for data: --data ."),
+    ("data", "digits", "--data", "mnist"): (2, "the data are given twice, as digits and as --data mnist"),
     ("train", "epoch=3"): (2, "epochs"),
     ("train", "bottleneck.siz=3"): (2, "size"),
     ("train", "bottleneck.size=-3"): (2, "greater than 0"),

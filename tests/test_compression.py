@@ -348,6 +348,7 @@ def test_decompression_in_blocks_gives_the_same_examples(tmp_path: Path, monkeyp
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+@pytest.mark.thorough
 def test_codes_without_bits_are_decoded_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of few bytes may hold very many examples: at no time are more there than a block of them."""
     monkeypatch.setattr(codec, "_BLOCK_VALUES", 1 << 14)

@@ -11,7 +11,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from cases import thorough_where
 from test_cli import run
 
 from isthmus.cli import main
@@ -36,9 +35,8 @@ def test_every_python_block_is_executed(page: str) -> None:
     assert text.count("```python") == len([1 for kind, _ in BLOCK.findall(text) if kind == "python"]) > 0
 
 
-@pytest.mark.parametrize(
-    "page", thorough_where([page for page in PAGES if page != CHINESE], lambda page: not page.endswith("extending.md"))
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("page", [page for page in PAGES if page != CHINESE])
 def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", blocks(page, "python")], cwd=tmp_path, capture_output=True, text=True, check=False

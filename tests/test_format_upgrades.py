@@ -117,6 +117,15 @@ def test_a_component_of_a_newer_version_is_not_called_damage(version: str, newer
     assert (said in str(error.value)) is newer
 
 
+def test_a_newer_format_says_once_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header, tensors = parts(FILES / f"format-{FORMAT}-table.safetensors")
+    header |= {"format": FORMAT + 1, "version": "9999.0.0"}
+    monkeypatch.setattr("isthmus.estimators.model_file.__version__", "0.4.0rc1")
+    with pytest.raises(ModelFileError, match="install a newer isthmus") as error:
+        load(put(tmp_path / "x", header, tensors))
+    assert str(error.value).count("install a newer isthmus") == 1
+
+
 @pytest.mark.parametrize("name", ["table", "quantized"])
 def test_a_file_compressed_by_a_model_of_format_4_is_decompressed(name: str) -> None:
     """What names the model in a compressed file does not depend on what its records are called."""

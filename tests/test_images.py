@@ -451,6 +451,7 @@ def _tell(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 @pytest.mark.promise(27)
 def test_a_validation_part_is_used_for_the_validation_loss_and_the_test_part_for_evaluation(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -316,6 +316,7 @@ print(hit)
 """
 
 
+@pytest.mark.thorough
 def test_signals_at_any_time_leave_the_old_or_the_new_state() -> None:
     program = SIGNALS.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

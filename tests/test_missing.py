@@ -384,6 +384,7 @@ def test_the_fill_values_in_a_model_file_are_checked(fitted: Autoencoder, tmp_pa
     assert "format 2 has no parameter missing" in refused(path)
 
 
+@pytest.mark.thorough
 def test_evaluation_comparison_sweep_and_detection_accept_missing_values(
     fitted: Autoencoder, table: np.ndarray, tmp_path: Path
 ) -> None:

@@ -120,6 +120,19 @@ def test_an_estimators_wrong_parameter_is_scikit_learns_error_too() -> None:
         fit(Autoencoder, epochs=0)
 
 
+def test_a_value_with_the_words_of_the_message_is_quoted_once() -> None:
+    with pytest.raises(RecordError) as error:
+        fit(Autoencoder, batch_size="x Got y")
+    assert str(error.value).endswith("Got 'x Got y' instead.")
+    assert str(error.value).count("Got ") == 3  # in the value twice
+
+
+def test_a_sweep_without_sizes_names_the_wrong_parameter() -> None:
+    for wrong in ({"epochs": -1}, {"batch_size": 0}, {"precision": "foo"}):
+        with pytest.raises(RecordError, match=f"^invalid {next(iter(wrong))}="):
+            isthmus.sweep(Autoencoder(**wrong), np.random.default_rng(0).normal(size=(60, 8)))
+
+
 def test_endless_trainings_and_samples_are_refused() -> None:
     for epochs in (1e308, 10**400, 2**63):
         with pytest.raises(IsthmusError, match="expected at most 1e"):

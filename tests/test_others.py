@@ -79,6 +79,7 @@ def test_joblib_and_threads() -> None:
             np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_searches_in_two_jobs() -> None:
     search = GridSearchCV(small(), {"bottleneck__size": [1, 2]}, n_jobs=2, cv=3).fit(X)
     alone = GridSearchCV(small(), {"bottleneck__size": [1, 2]}, cv=3).fit(X)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_cli import run
 
@@ -167,6 +168,10 @@ def test_fields_of_detectors_and_classifiers_are_set_and_their_autoencoder_stays
         RecordError, match=r"'n' is not of the form field=value: expected for example contamination=0\.1"
     ):
         overridden(OutlierDetector(), ["n"], "contamination=0.1")
+
+
+def test_an_integer_of_numpy_is_a_size() -> None:
+    assert changed(Autoencoder(), {"bottleneck": np.int64(3)}).bottleneck == Identity(3)
 
 
 def test_a_field_given_twice_is_refused_wherever_fields_are_given(tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ def test_metrics_written_by_older_versions_are_converted() -> None:
     older = json.loads((Path(__file__).parent / "files" / "validation-flat.json").read_text())
     found = current(older)
     assert current(found) == found
+    assert current({"errors": {}, "codes": {"enough": 3}}) == {"errors": {}, "codes": {"n_components": 3}}
     for name, value in older.items():
         if name not in {"codes", "labels"}:
             assert value_of(found, OLDER.get(name, name)) == value, name

@@ -295,6 +295,7 @@ def test_examples_that_do_not_fit_are_named(ae: Autoencoder, digits: data.Datase
 def test_figures_are_plain_json_and_rows_are_complete(result: Robustness) -> None:
     plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert plain == result.to_dict()
+    assert not [key for key in plain if key.startswith("_")]
     assert len(plain["figures"]) == 2 * 7
     rows = result.rows()
     assert all(len(row) == 1 + len(result.methods) for row in rows)

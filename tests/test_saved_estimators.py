@@ -458,6 +458,7 @@ def labeled_run(folder: Path) -> None:
     assert run("train", *words, cwd=folder).returncode == 0
 
 
+@pytest.mark.thorough
 def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
     labeled_run(tmp_path)
     first = run("detect", "r", "-d", "new.csv", "--save", "d", "--contamination", "0.2", cwd=tmp_path)

@@ -176,3 +176,16 @@ def test_a_scaling_whose_shape_does_not_fit_is_an_error_that_names_it(choices: d
     ae = Autoencoder(2, architecture=MLP(()), scaling=FiveFeatures(), **choices)
     with pytest.raises(RecordError, match=r"the shift of the scaling FiveFeatures\(\) has shape \(5,\).*\(3,\)"):
         ae.initialize(table())
+
+
+@record
+class KeptAxis(Scaling):
+    """A scaling of a user whose values keep the axis of the examples."""
+
+    def fit(self, examples: npt.NDArray[np.generic]) -> Affine:
+        return Affine(examples.mean(0, keepdims=True), examples.std(0, keepdims=True))
+
+
+def test_a_scaling_may_keep_the_axis_of_the_examples() -> None:
+    ae = Autoencoder(2, architecture=MLP(()), scaling=KeptAxis()).initialize(table())
+    np.testing.assert_allclose(ae.model_.shift.numpy(), table().mean(0), rtol=1e-5)

@@ -81,6 +81,7 @@ def test_a_sweep_is_bit_identical_and_does_not_change_the_estimator() -> None:
     assert LINEAR.bottleneck == "auto"
 
 
+@pytest.mark.thorough
 def test_the_intrinsic_dimension_is_the_elbow() -> None:
     steps = {"epochs": 30, "batch_size": 16, "optimizer": AdamW(3e-2)}
     ae = Autoencoder(architecture=MLP((), tied=True), random_state=0, **steps)
@@ -153,6 +154,7 @@ def test_diverged_trials_are_reported_and_not_recommended(tmp_path: Path) -> Non
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+@pytest.mark.thorough
 def test_default_sizes_are_powers_of_two_that_suit() -> None:
     assert sweep(LINEAR, X).axes == {"bottleneck.size": (2, 4, 8)}
     assert sweep(LINEAR, X[:, :5]).axes == {"bottleneck.size": (1, 2)}

@@ -44,6 +44,12 @@ def check(found: Dataset, right: Right) -> None:
     assert len(found.lines) == len(found.train)
 
 
+def test_a_text_far_down_is_no_table_below_a_title(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("".join(f"{i}\n" for i in range(399)) + "n/a; see note\n7\n")
+    with pytest.raises(DataError, match=r"\(--skip-lines 400, skip_lines='400'\)"):
+        read(tmp_path / "x.csv")
+
+
 def test_rows_of_a_sheet_are_skipped_by_number(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for row in (["Report"], [], ["a", "b"], ["m", "kg"], [1, 2], [3, 4], ["Total", 6]):

@@ -212,12 +212,9 @@ class Standard(Scaling):
 
 
 def fit_affine(scaling: Scaling, statistics: DataStatistics) -> Affine:
-    """The shift and scale of a scaling for examples, with a check of their shapes, since a user can define a scaling.
-
-    Raises:
-        RecordError: they do not broadcast to an example.
-    """
+    """The shift and scale of a scaling, which may be a user's; `RecordError` if they do not broadcast to an example."""
     affine, shape = scaling.fit_statistics(statistics), statistics.values.shape[1:]
+    affine = Affine(*(v[0] if np.ndim(v) > len(shape) and len(v) == 1 else v for v in affine))  # of keepdims=True
     for name, value in affine._asdict().items():
         if not broadcasts(np.shape(value), shape):
             raise RecordError(

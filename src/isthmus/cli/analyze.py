@@ -179,6 +179,10 @@ def data(
     path: Annotated[str | None, typer.Argument(metavar="PATH", help="A file or a folder.")] = None,
 ) -> None:
     """Show how a file or folder is read: its parts, columns and missing values. Without a path, list the built-in data sets."""
+    from isthmus.errors import RecordError
+
+    if path is not None and data_options.data is not None:
+        raise RecordError(f"the data are given twice, as {path} and as --data {data_options.data}: give them once")
     shown = path if path is not None else data_options.data
     if shown is not None:
         print_data(shown, data_options.options)

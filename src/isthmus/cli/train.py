@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -56,7 +57,7 @@ def train(
     from isthmus.experiments import run_folder, run_record
 
     words = settings or []
-    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    recipe = _recipe_of(words)
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
     origin = run_record.DataSource(data_options.data or "mnist", data_options.options)
     dataset = origin.read()
@@ -179,6 +180,17 @@ def _print_sweep(found: Sweep, folder: Path, words: list[str], source: DataSourc
     print_line(f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words)}")
 
 
+def _recipe_of(words: list[str]) -> str:
+    """The name of the recipe, removed from the words."""
+    from isthmus import recipes
+    from isthmus.errors import RecordError
+
+    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    if recipe not in recipes.__all__ and os.path.exists(recipe):
+        raise RecordError(f"'{recipe}' is no recipe but a file or folder; for data: {command('--data', Path(recipe))}")
+    return recipe
+
+
 def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder, list[str], dict[str, list[Any]]]:
     """Parses the words after the verb.
 
@@ -191,7 +203,7 @@ def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder,
     from isthmus.estimators.overrides import overridden, parse_values
     from isthmus.experiments.sweep_result import SIZE
 
-    recipe = words.pop(0) if words and "=" not in words[0] else "deep"
+    recipe = _recipe_of(words)
     ae, fixed, grid = recipes.find(recipe).set_params(random_state=0), list[str](), dict[str, list[Any]]()
     for path, text in split_assignments(words).items():
         values = parse_values(path, text)

@@ -213,7 +213,9 @@ class _Reader:
         """The checked contents of the file."""
         kind, dtype, shared, n, file_positions, file_channels, n_words, file_model = self._header()
         if file_model != model:
-            raise _OtherModelError(f"was made by another model ({file_model.hex()}): open the run that made it")
+            raise _OtherModelError(
+                f"was made by another model ({file_model.hex()}): give the run or model file that compressed it"
+            )
         if (file_positions, file_channels) != (positions, channels):
             raise DataError(
                 f"its codes have {file_positions} x {file_channels} values, and those of the model {positions} x {channels}"

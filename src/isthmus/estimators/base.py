@@ -420,7 +420,7 @@ class NamedParamErrors:
         try:
             super()._validate_params()  # type: ignore[misc]
         except InvalidParameterError as error:
-            expected = str(error).rpartition(" Got ")[0]  # "The 'epochs' parameter of Autoencoder must be ..."
+            expected = str(error).partition(" Got ")[0]  # "The 'epochs' parameter of Autoencoder must be ..."
             name = expected.split("'")[1]
             value = quoted(getattr(self, name))
             raise ParameterError(f"invalid {name}={value}: {expected} Got {value} instead.") from None

@@ -56,6 +56,7 @@ Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
 Statistic = Annotated[str, Field(max_length=200)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
+_NEWER = "install a newer isthmus"
 _VERSION = re.compile(r'"version":\s*"(\d{1,4}\.\d{1,4}\.\d{1,4})"')
 _READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # several shapes are valid for each
 
@@ -157,15 +158,14 @@ def _newer_version_named(metadata: Mapping[str, str]) -> Iterator[None]:
         yield
     except ModelFileError as error:
         found = _VERSION.search(metadata.get("isthmus", ""))
-        if found is None or _as_numbers(found[1]) <= _as_numbers(__version__):
+        if found is None or _as_numbers(found[1]) <= _as_numbers(__version__) or _NEWER in str(error):
             raise
-        raise ModelFileError(
-            f"{error}; isthmus {found[1]} wrote it and this is {__version__}: install a newer isthmus"
-        ) from None
+        raise ModelFileError(f"{error}; isthmus {found[1]} wrote it and this is {__version__}: {_NEWER}") from None
 
 
 def _as_numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+    """The numbers of a version, without what follows them (0.4.0rc1)."""
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
     if type(version) is not int or version not in FORMATS:
         says = _short(str(version)[:20])
         raise ModelFileError(
-            f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; install a newer isthmus"
+            f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; {_NEWER}"
         )
     first = version == 1
     _check_names(path, entry, metadata.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM}), first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sklearn.base import BaseEstimator
@@ -128,6 +129,8 @@ def _includes_tuple(hint: Any) -> bool:
 
 def _component_by_name(slot: str, old: Any, value: Any, fields: Mapping[str, Any]) -> Any:
     """A component by the name of its type, or `Identity` by its size. Fields without a default get their value from `fields`."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        value = int(value)  # the repr of NumPy's contains the type
     text = value if isinstance(value, str) else quoted(value)
     names = {name: kind for name, kind in record_types().items() if issubclass(kind, COMPONENTS[slot])}
     if slot == "bottleneck" and text.isdecimal() and (digits := text.lstrip("0")):

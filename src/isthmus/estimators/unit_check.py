@@ -231,6 +231,7 @@ def _sentence(
     else:
         what = f"channel {unit}"
     more = f" and {len(beyond) - 1:,} more" if len(beyond) > 1 else ""
+    several = what == "these examples" or more
     if check_constant and low == high:
         reason = "pass a sample of the whole stream as scaling_sample in the first partial_fit"
     elif low == high:
@@ -240,10 +241,10 @@ def _sentence(
     elif group_shape == shape and count > 1:
         reason = "is it in another unit, or are the columns in another order?"
     else:
-        reason = "it seems to be in another unit"
+        reason = f"{'they seem' if several else 'it seems'} to be in another unit"
     between = f"always {low:g} in the training data" if low == high else f"{low:g} to {high:g} in the training data"
     middle = f"{least:g}" if least == largest else f"{least:g} to {largest:g}"
     return (
-        f"{what}{more} {'lie' if what == 'these examples' or more else 'lies'} far outside the training range: {middle} in "
+        f"{what}{more} {'lie' if several else 'lies'} far outside the training range: {middle} in "
         f"{rows} rows, {between}; {reason}"
     )

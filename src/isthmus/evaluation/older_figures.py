@@ -49,15 +49,20 @@ def current(figures: Mapping[str, Any]) -> dict[str, Any]:
         figures: figures that this version or an earlier one wrote.
     """
     if "errors" in figures:
-        return dict(figures)
+        return {part: _renamed(part, value) for part, value in figures.items()}
     nested: dict[str, Any] = {}
     for name, value in figures.items():
         path = PATHS.get(OLDER.get(name, name), OLDER.get(name, name))
         part, _, field = path.partition(".")
         if field:
             nested.setdefault(part, {})[field] = value
-        elif isinstance(value, Mapping):
-            nested[part] = {_WITHIN.get(part, {}).get(key, key): each for key, each in value.items()}
         else:
-            nested[part] = value
+            nested[part] = _renamed(part, value)
     return nested | {part: None for part, field in _REQUIRED.items() if (nested.get(part) or {}).get(field) is None}
+
+
+def _renamed(part: str, value: Any) -> Any:
+    """A part whose figures have their present names."""
+    if not isinstance(value, Mapping):
+        return value
+    return {_WITHIN.get(part, {}).get(key, key): each for key, each in value.items()}

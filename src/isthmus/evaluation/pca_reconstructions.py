@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,7 +57,9 @@ class PCAReconstructions(Result):
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, without the examples."""
         arrays = {"originals", "by_pca", "by_autoencoder"}
-        figures: dict[str, Any] = plain({n: getattr(self, n) for n in self.__dataclass_fields__ if n not in arrays})
+        figures: dict[str, Any] = plain(
+            {each.name: getattr(self, each.name) for each in fields(self) if each.name not in arrays}
+        )
         return figures
 
     def table(self) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -168,9 +168,9 @@ class Robustness(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The whole result as plain JSON values, without the examples."""
-        names = [name for name in self.__dataclass_fields__ if name not in {"figures", "originals"}]
-        fields: dict[str, Any] = plain({name: getattr(self, name) for name in names})
-        return fields | {"figures": [score.to_dict() for score in self.figures]}
+        names = [each.name for each in fields(self) if each.name not in {"figures", "originals"}]
+        values: dict[str, Any] = plain({name: getattr(self, name) for name in names})
+        return values | {"figures": [score.to_dict() for score in self.figures]}
 
     def table(self) -> Table:
         """A row for each kind and level, under the names of the methods."""

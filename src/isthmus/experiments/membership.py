@@ -127,11 +127,10 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
     found = np.isin(keys, record.keys[training])
     if _fits_float32(values):
         return found if record.rounded is None else found | np.isin(keys, record.rounded[training & (record.keys > 0)])
-    return (
-        found
-        if record.rounded is not None
-        else found | np.isin(example_keys(values, rounded=True), record.keys[training])
-    )
+    if record.rounded is not None:
+        return found
+    # the training examples are float32 values: where these are the same as float32, a test with them could be contaminated
+    return found | np.isin(example_keys(values, rounded=True), record.keys[training])
 
 
 def write_membership(folder: Path, record: Membership) -> None:

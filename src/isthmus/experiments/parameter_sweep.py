@@ -18,6 +18,7 @@ from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.base import ParameterError
 from isthmus.estimators.checkpoint import TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
 from isthmus.estimators.overrides import changed
@@ -181,6 +182,8 @@ def _default_sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
     for size in sizes[1:] if largest >= 8 else sizes:
         try:
             _check_buildable(changed(ae, {SIZE: size}), values)
+        except ParameterError:  # of the estimator, whatever the size
+            raise
         except RecordError:  # too small for the bottleneck, for example below k of TopK
             continue
         valid.append(size)

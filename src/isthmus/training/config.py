@@ -11,6 +11,7 @@ import torch
 from isthmus.corruptions import Corruption
 from isthmus.errors import RecordError
 from isthmus.optimizers import Optimizer
+from isthmus.text import quoted
 
 __all__ = ["Precision", "TrainingConfig", "autocast"]
 
@@ -36,8 +37,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name, value, limit in (("epochs", self.epochs, _MAX_EPOCHS), ("tol", self.tol, _MAX_TOL)):
             if not value <= limit:
-                given = f"{value:g}" if isinstance(value, float) else f"a number of {len(str(value))} digits"
-                raise RecordError(f"invalid {name}={given}: expected at most {limit:g}")
+                raise RecordError(f"invalid {name}={quoted(value, 20)}: expected at most {limit:g}")
 
     def steps(self, n: int) -> int:
         """The number of steps of a run on n examples."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from isthmus.data.options import ReadOptions
 from isthmus.data.tables.cells import is_date
 from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed
+from isthmus.data.tables.dialect import TITLE_ROWS
 from isthmus.data.tables.header import NO_TITLE, skip_lines_value
 from isthmus.data.tables.numbers import WordsError
 from isthmus.data.tables.rows import Block
@@ -51,7 +52,7 @@ def not_numeric(
         )
     if line > title.stop:  # the names that may be below the title hold no word: this cell is another problem
         title = NO_TITLE
-    if not title and line > 1 and len(columns) == 1 and any(mark in cell for mark in ",;\t|"):
+    if not title and 1 < line <= TITLE_ROWS and len(columns) == 1 and any(mark in cell for mark in ",;\t|"):
         title = range(1, line)  # several columns begin here
     skip_title = skip_lines_value(title, options)
     lines = skip_title or skip_lines_value(range(line, line + 1), options)

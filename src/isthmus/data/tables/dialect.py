@@ -14,14 +14,14 @@ from isthmus.data.tables.textfile import TextFile
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["Dialect", "sniff"]
+__all__ = ["TITLE_ROWS", "Dialect", "sniff"]
 
 _DELIMITERS = (",", ";", "\t", "|", "blanks")
 _MARKS = ",;\t|"  # those of one character
 _SAMPLE_ROWS, _SAMPLE_SIZE = 200, 1 << 20  # rows and characters that are read
 _SPELLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", "blanks": "blanks"}
 _ONE_COLUMN = "\x1f"  # no delimiter: a comma in a single column may be a decimal comma
-_TITLE_ROWS = 10  # rows that a title may have above a table with another number of cells
+TITLE_ROWS = 10  # rows that a title may have above a table with another number of cells
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # str.splitlines also splits at a dozen other characters
 _SEP = re.compile(r'^"?sep=(.)"?$')
 
@@ -199,7 +199,7 @@ def _title(lines: list[str], rows: list[tuple[int, list[str]]], delimiter: str, 
     """The lines that may be a title: rows with one cell, above rows with several cells."""
     if delimiter != _ONE_COLUMN:
         return title_of(rows, marks)
-    for line, cells in rows[1:_TITLE_ROWS]:
+    for line, cells in rows[1:TITLE_ROWS]:
         if any(mark in cells[0] for mark in _MARKS) and _delimiter(lines[line - 1 :], None) in _MARKS:
             return range(rows[0][0], line)
     return NO_TITLE

@@ -149,6 +149,7 @@ def test_attributions_of_a_linear_network_equal_the_gain_of_the_best_replacement
     np.testing.assert_allclose(shares, -np.sort(-best / best.sum(1, keepdims=True), axis=1), rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_for_tables_the_autoencoder_with_the_lower_held_out_error_is_chosen() -> None:
     random = np.random.default_rng(0)
     flat = random.normal(size=(200, 4)) @ random.normal(size=(4, 8)) + 0.01 * random.normal(size=(200, 8))

@@ -258,6 +258,7 @@ def test_a_code_of_another_size_is_refused(trained: Path) -> None:
     assert not (trained / "decoded.npy").exists()
 
 
+@pytest.mark.thorough
 def test_a_folder_that_holds_a_run_is_not_written_over(trained: Path) -> None:
     before = (trained / "vae/model.safetensors").read_bytes()
     done = run("train", *SMALL, "--data", "digits", "--out", "vae", cwd=trained)

@@ -304,6 +304,7 @@ def test_invalid_parameters_raise_one_sentence(table: Any, learned: Autoencoder)
         quick(epochs=0).fit(X, y)
 
 
+@pytest.mark.thorough
 def test_examples_with_missing_values_are_classified(table: Any) -> None:
     X, y = table
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)

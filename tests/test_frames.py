@@ -460,6 +460,7 @@ def test_unused_arrays_of_an_npz_are_reported(tmp_path: Path) -> None:
     assert not read(tmp_path / "y.npz").notes
 
 
+@pytest.mark.thorough
 def test_short_lists_of_examples_do_not_warn_after_fit() -> None:
     """Verbs of the package know the shape of an example, and pictures look at the first of many."""
     images = list(np.random.default_rng(0).normal(size=(30, 9, 3)))

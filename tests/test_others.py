@@ -67,6 +67,7 @@ def test_workers_fit_and_load_the_same_models(method: str, tmp_path: Path) -> No
             np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_joblib_and_threads() -> None:
     here = codes(small())
     for there in Parallel(n_jobs=2)(delayed(codes)(small()) for _ in range(3)):

@@ -208,6 +208,7 @@ main()
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.thorough)])
 def test_a_verb_that_is_terminated_leaves_no_file_that_was_being_written(name: str, tmp_path: Path) -> None:

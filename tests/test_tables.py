@@ -50,6 +50,19 @@ def test_a_text_far_down_is_no_table_below_a_title(tmp_path: Path) -> None:
         read(tmp_path / "x.csv")
 
 
+@pytest.mark.parametrize(("ids", "kind"), [("2020-01-{:02}", "dates"), ("{}", "numbers")])
+def test_a_total_below_a_table_with_ids_is_noted(ids: str, kind: str, tmp_path: Path) -> None:
+    rows = "".join(f"{ids.format(day)};{day},5;{day * day}\n" for day in range(1, 29))
+    (tmp_path / "x.csv").write_text(f"day;level;flow\n{rows}Total;420;7714\n")
+    found = read(tmp_path / "x.csv", id="day")
+    (note,) = [note for note in found.notes if "Total" in note]
+    assert note.startswith(f"line 30 has 'Total' in the id column day, whose other cells are {kind}; it is used as an")
+    assert note.endswith("(--skip-lines 30, skip_lines='30')")
+    assert len(read(tmp_path / "x.csv", id="day", skip_lines=30).train) == 28
+    (tmp_path / "y.csv").write_text(f"day;level;flow\n{rows}")
+    assert not [note for note in read(tmp_path / "y.csv", id="day").notes if "in the id column" in note]
+
+
 def test_rows_of_a_sheet_are_skipped_by_number(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for row in (["Report"], [], ["a", "b"], ["m", "kg"], [1, 2], [3, 4], ["Total", 6]):

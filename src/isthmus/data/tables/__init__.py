@@ -14,7 +14,7 @@ Modules in reading order:
     numbers         cells of text as numbers
     column_errors   messages on columns that are not numeric
     row_arrays      blocks of rows as one array, in memory or in a temporary file
-    id_columns      notes on columns that look like ids
+    id_columns      notes on columns that look like ids, and on rows with an odd id
     text_columns    the cells of columns that cannot be learned
     text_tables     text and Excel files as data sets
     parquet_tables  Parquet files as data sets

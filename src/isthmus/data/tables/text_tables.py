@@ -19,7 +19,7 @@ from isthmus.data.tables.column_errors import not_numeric
 from isthmus.data.tables.columns import SelectedColumns, expected_names, select_columns, unique_names
 from isthmus.data.tables.dialect import sniff
 from isthmus.data.tables.excel import Sheet
-from isthmus.data.tables.id_columns import id_notes
+from isthmus.data.tables.id_columns import id_notes, odd_id_notes
 from isthmus.data.tables.numbers import Numbers, RelearnError, WordsError
 from isthmus.data.tables.row_arrays import concatenated
 from isthmus.data.tables.rows import Block, RowCount, filled, text_blocks
@@ -168,6 +168,7 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_cells(label_cells, marks)
     notes = [*table.notes, *_relevant(name_notes, excluded, columns), *table.rows.notes(table.name), *selected.notes]
     notes += [*numbers.notes(features, table.name), *id_notes(values, numbers.whole, features), *label_notes]
+    notes += [] if selected.id is None else odd_id_notes(ids, lines, columns[selected.id], options)
     return Dataset(
         table.name,
         values,

@@ -130,9 +130,10 @@ def test_codes_of_discrete_bottlenecks_are_codebook_entries(name: str) -> None:
 
 @every(corruptions)
 def test_fixed_corruption_of_an_example_is_equal_in_every_batch(name: str, digits: data.Dataset) -> None:
+    from isthmus.training.corrupted_input import InputCorruption
+
     from isthmus.training.batches import InMemorySource, MemmapSource
     from isthmus.training.config import TrainingConfig
-    from isthmus.training.corrupted_input import InputCorruption
 
     corruption = made(corruptions, name).replace(fixed=True)
     X = digits.train[:40]

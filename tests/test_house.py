@@ -33,8 +33,8 @@ LONG = {  # modules and functions above the limit, with the reason
     "estimators.outlier_detector": "a public class, mostly docstrings",
     "evaluation.results:rows": "a line for each printed figure",
     "experiments.tutorials": "five tutorials with their published figures: data",
+    "model": "the nn.Module that joins all components",
     "plots.interactive": "a page of HTML and its script",
-    "optimizers": "a record for each, mostly docstrings",
     "estimators.unit_check:_unit_warning": "one rule after the other",
 }
 

@@ -29,7 +29,7 @@ from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import SGD, Adadelta, Adam, AdamW, OneCycle, Optimizer, RMSprop
-from isthmus.records import override
+from isthmus.record_overrides import override
 
 MANY = 200_000
 

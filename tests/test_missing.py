@@ -33,7 +33,7 @@ from isthmus.experiments.measured_figures import figure_function
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import AdamW, OneCycle
-from isthmus.scaling import MinMax, NoScaling, Standard, UInt8, choose, range_of, within_unit
+from isthmus.scaling import MinMax, NoScaling, Standard, UInt8, choose, range_of, within
 
 
 def quick(bottleneck: Any = "auto", **choices: Any) -> Autoencoder:
@@ -304,8 +304,8 @@ def test_automatic_choices_use_observed_values_only() -> None:
     shares = holes(rng.random((30, 4)), 0.2)
     assert choose(DataStatistics(shares), "images") == NoScaling()
     assert choose(DataStatistics(shares), "table") == Standard()
-    assert within_unit(DataStatistics(shares), NoScaling().fit(shares))
-    assert not within_unit(DataStatistics(shares + 0.9), NoScaling().fit(shares))
+    assert within(DataStatistics(shares), NoScaling().fit(shares), 0, 1)
+    assert not within(DataStatistics(shares + 0.9), NoScaling().fit(shares), 0, 1)
     ae = quick(epochs=1, kind="images").fit(shares)
     assert isinstance(ae.likelihood_, Bernoulli)
     assert ae.model_.fill is not None

@@ -16,7 +16,7 @@ from isthmus.data.statistics import DataStatistics, Fingerprint
 from isthmus.errors import DataError, RecordError
 from isthmus.likelihoods import Bernoulli
 from isthmus.records import record
-from isthmus.scaling import Affine, MinMax, NoScaling, Scaling, Standard, extent, range_of, within_unit
+from isthmus.scaling import Affine, MinMax, NoScaling, Scaling, Standard, extent, range_of, within
 
 Array = npt.NDArray[Any]
 
@@ -133,9 +133,9 @@ def test_the_range_of_scaled_values_is_checked_per_feature() -> None:
     """Each pixel has a range of its own, also where the range over all pixels was found before."""
     X = np.stack([np.linspace(0, 1, 9), np.linspace(0, 200, 9)], 1)
     found = DataStatistics(X, ranges=[(0, 1)])
-    assert within_unit(found, MinMax("feature").fit(X))
-    assert not within_unit(found, Affine(np.zeros(2), np.array([200.0, 1.0])))
-    assert not within_unit(found, NoScaling().fit(X))
+    assert within(found, MinMax("feature").fit(X), 0, 1)
+    assert not within(found, Affine(np.zeros(2), np.array([200.0, 1.0])), 0, 1)
+    assert not within(found, NoScaling().fit(X), 0, 1)
 
 
 def test_integers_from_0_to_255_are_detected() -> None:

@@ -28,12 +28,15 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here: 
 class MadeUp(cuda_graph.CapturedStep):
     """A recording as far as a processor can have one: the same fixed tensors, and the work done anew from them at each replay."""
 
-    def __init__(self, work: Any, raw: torch.Tensor, index: torch.Tensor, generator: torch.Generator) -> None:
-        self.raw, self.index, self.rate = raw.clone(), index.clone(), torch.zeros((), dtype=torch.float64)
+    def __init__(
+        self, work: Any, raw: torch.Tensor, index: torch.Tensor, generator: torch.Generator, count: int = 1
+    ) -> None:
+        self.raw, self.index = raw.clone(), index.clone()
+        self.rates = tuple(torch.zeros((), dtype=torch.float64) for _ in range(count))
         self.work, self.graph = work, self
 
     def replay(self) -> None:
-        self.losses = self.work(self.raw, self.index, self.rate)
+        self.losses = self.work(self.raw, self.index, self.rates)
 
 
 @pytest.fixture

@@ -12,17 +12,23 @@ Modules in reading order, which follows the data. A module imports only from mod
     text            untrusted text made safe to print and to write
     errors          errors that a user can cause, one sentence each
     records         frozen, validated hyperparameters: describe, read, override
+    record_overrides  other values of fields of records
     assignments     parsing of field=value text
     results         the interface of all results: plain values, data frame, table, figure
     io/             files, the terminal, tables, memory limits
     nn/             building blocks of components: activations, variables, layers, devices
     data/           data sets, readers of tables and images, validation, labels
+    schedules       factors over the course of training
     scaling         raw units <-> model units
+    augmentations   changes of example and target, drawn anew at each step
     corruptions     corruption of the encoder's input
-    bottlenecks/    the form of the code and its penalty
     architectures/  mirrored pairs of encoder and decoder
-    likelihoods     the reconstruction loss
-    optimizers      optimizers and learning rate schedules
+    bottlenecks/    the form of the code and its penalty
+    likelihoods/    the reconstruction loss
+    penalties       what else the loss requires in training
+    optimizers      optimizers
+    trainable       the contract between a model and the training loop
+    units           raw and model units as tensors of a model
     model           the nn.Module that joins them
     training/       the engine: batches, steps, the loop, layer-wise training, progress
     estimators/     Autoencoder, OutlierDetector, AutoencoderClassifier; defaults, inference, model files

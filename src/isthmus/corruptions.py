@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import NonNegativeFloat
 from torch import Generator, Tensor
 
@@ -26,6 +26,13 @@ class Level(NamedTuple):
     field: str
     unit: str
     usual: tuple[float, ...]
+
+
+class Corrupted(NamedTuple):
+    """Corrupted examples (b, *shape), and which values of the target the loss counts, (b, *shape); None: all."""
+
+    x: Float[Tensor, "b *x"]
+    counted: Bool[Tensor, "b *x"] | None
 
 
 @record
@@ -57,9 +64,30 @@ class Corruption(Record):
         """Whether it sets values to missing. This requires an autoencoder with ``missing="allow"``."""
         return False
 
+    @property
+    def marks(self) -> bool:
+        """Whether the loss counts only some values of an example: `marked` says which."""
+        return type(self).marked is not Corruption.marked
+
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
-        """Corrupted examples (b, *shape), in model units: a new tensor, or x itself if nothing changes."""
-        raise NotImplementedError
+        """Corrupted examples (b, *shape), in model units: a new tensor, or x itself if nothing changes.
+
+        Args:
+            x: the examples (b, *shape), in model units. It is not changed.
+            generator: for the random numbers.
+        """
+        return self.marked(x, generator).x
+
+    def marked(self, x: Float[Tensor, "b *x"], generator: Generator) -> Corrupted:
+        """Corrupted examples, and which values of the target the loss counts: by default all.
+
+        A corruption defines this method or `__call__`.
+
+        Args:
+            x: the examples (b, *shape), in model units. It is not changed.
+            generator: for the random numbers.
+        """
+        return Corrupted(self(x, generator), None)
 
 
 @record

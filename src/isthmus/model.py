@@ -1,88 +1,38 @@
-"""The nn.Module that joins the four components: example -> code -> reconstruction -> loss.
+"""The nn.Module that joins the components: example -> code -> reconstruction -> loss.
 
-It is independent of corruption, devices, epochs and logging: training calls ``model(corrupt(x), target=x)``.
+It is independent of corruption, devices, epochs and logging: training calls ``model(Batch(corrupted, target), generator)``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture
+from isthmus.architectures.base import Architecture, Pair
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.likelihoods import Likelihood
 from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
+from isthmus.nn.variables import Variables, VariablesWith
+from isthmus.penalties import NoPenalty, Pass, Penalty, Shapes
 from isthmus.scaling import Affine, Extent
+from isthmus.schedules import Constant
+from isthmus.trainable import Batch, Losses
+from isthmus.units import InUnits
 
-__all__ = ["Losses", "Model", "Trainable"]
+__all__ = ["Model"]
 
+CONSTANT, NO_PENALTY = Constant(), NoPenalty()
 _IMPUTATIONS = 2  # rounds of imputation after the first fill; other numbers would change what a model file means
 
 
-class Losses(NamedTuple):
-    """The loss of each example of a batch, in nats per example, and statistics of the batch."""
-
-    nll: Float[Tensor, "b"]
-    penalty: Float[Tensor, "b"]
-    stats: Mapping[str, Float[Tensor, ""]]
-
-    @property
-    def total(self) -> Float[Tensor, "b"]:
-        """nll + penalty; for a variational autoencoder the negative ELBO."""
-        return self.nll + self.penalty
-
-
-class Trainable(nn.Module):
-    """The contract between a model and the training loop: it normalizes raw examples and computes the loss of a batch.
-
-    An autoencoder is one; its target is the example. A single layer in layer-wise training and a classifier are others.
-    """
-
-    shape: tuple[int, ...]  # of one example in its units
-
-    @property
-    def device(self) -> torch.device:
-        """The device of its tensors."""
-        raise NotImplementedError
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether a step draws random numbers. If not, it need not seed a generator."""
-        return False
-
-    @property
-    def cuda_graph_safe(self) -> bool:
-        """Whether a CUDA graph can capture a training step: it has no modules of the user, which may draw from the global generators."""
-        return True
-
-    def normalize(self, raw: Tensor) -> Tensor:
-        """Raw examples (b, *x) -> (b, *shape), without a gradient."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """The loss of reconstructing the target from x (b, *shape), which may be corrupted, with the code used in training."""
-        raise NotImplementedError
-
-    def score(self, x: Tensor, target: Tensor) -> Losses:
-        """The loss without random numbers, as at inference."""
-        raise NotImplementedError
-
-    def first_nonfinite(self) -> str | None:
-        """The name of the first tensor with a value that is not finite, else None."""
-        learned = sorted(self.state_dict().items())
-        return next((name for name, value in learned if not torch.isfinite(value).all()), None)
-
-
-class Model(Trainable):
+class Model(InUnits):
     """An autoencoder: encoder, bottleneck, decoder, likelihood, and the map between raw and model units.
 
     Args:
@@ -93,16 +43,12 @@ class Model(Trainable):
         dtype: the dtype of the weights, and of all values in model units.
         fill: the initial replacement of missing values, (*shape), in model units. With it NaN means a missing value, in examples and
             targets; without it there must be no NaN.
+        penalty: what else the loss requires in training.
         extent: the range of the training examples, in raw units and the dtype of ``affine``. A feature that was constant is
             reconstructed as this constant. None: unknown, as in old files.
     """
 
-    shift: Tensor
-    scale: Tensor
-    log_scales: Tensor
-    fill: Tensor | None
-    least: Tensor | None
-    largest: Tensor | None
+    anchors_started: Tensor
 
     def __init__(
         self,
@@ -115,71 +61,54 @@ class Model(Trainable):
         dtype: torch.dtype = torch.float32,
         fill: NDArray[Any] | None = None,
         extent: Extent | None = None,
+        penalty: Penalty = NO_PENALTY,
     ) -> None:
-        super().__init__()
-        self.shape, self.bottleneck, self.likelihood = shape, bottleneck, likelihood
-        self.dtype, self.architecture = dtype, architecture
-        self.encoder, self.decoder = architecture.build(shape, bottleneck.encoder_outputs, bottleneck.size, generator)
+        super().__init__(shape, affine, dtype, fill, extent)
+        self.bottleneck, self.likelihood, self.penalty, self.architecture = (
+            bottleneck,
+            likelihood,
+            penalty,
+            architecture,
+        )
+        self.encoder, self.decoder = self._build(generator)
         self.code_memory = bottleneck.variables(generator)
-        self.likelihood_memory = likelihood.variables()
+        self.likelihood_memory = likelihood.variables(shape)
+        self.penalty_memory = nn.ModuleList(term.variables(self._shapes(), generator) for term in penalty.terms)
+        self._schedules = (bottleneck.schedule, *(term.schedule for term in penalty.terms))
+        self.anchors = _pseudo_inputs(bottleneck.anchors, shape, generator) if bottleneck.anchors else None
         for part in self.children():
             part.to(dtype)
-        # without a shift, as for bytes, scaling is one pass over the data, not three
-        self.only_divides = affine.shift.dtype == np.float32 and not affine.shift.any()
-        self.register_buffer("shift", torch.as_tensor(affine.shift))
-        self.register_buffer("scale", torch.as_tensor(affine.scale))
-        log_scales = np.log(affine.scale.astype(np.float64))
-        self.log_scale_sum = float(log_scales.mean()) * math.prod(shape)  # the logarithm of the Jacobian of the scaling
-        self.register_buffer("log_scales", torch.as_tensor(log_scales).to(dtype), persistent=False)
-        self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
-        self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
-        self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
-        self.has_constants = extent is not None and bool(extent.constant.any())
-
-    @property
-    def device(self) -> torch.device:
-        return self.shift.device
-
-    @property
-    def affine(self) -> Affine:
-        """The map from raw to model units."""
-        return Affine(self.shift.numpy(force=True), self.scale.numpy(force=True))
-
-    @property
-    def extent(self) -> Extent | None:
-        """The range of the training examples in raw units, None if it is unknown."""
-        if self.least is None or self.largest is None:
-            return None
-        return Extent(self.least.numpy(force=True), self.largest.numpy(force=True))
+        if self.anchors is not None:
+            self.anchors.data = self.anchors.data.to(dtype)
+        if self.anchors is not None:
+            self.register_buffer("anchors_started", torch.zeros((), dtype=torch.bool))
 
     @property
     def stochastic(self) -> bool:
-        return self.bottleneck.stochastic or self.architecture.stochastic
+        penalties = any(term.stochastic for term in self.penalty.terms)
+        return self.bottleneck.stochastic or self.architecture.stochastic or penalties
+
+    def factors(self, progress: float) -> tuple[float, ...] | None:
+        if all(schedule == CONSTANT for schedule in self._schedules):
+            return None
+        return tuple(schedule(progress) for schedule in self._schedules)
 
     @property
     def cuda_graph_safe(self) -> bool:
         return not self.architecture.stochastic
 
-    def normalize(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Converts examples (b, *shape) from raw to model units."""
-        if self.only_divides and raw.dtype != torch.float64:
-            return torch.true_divide(raw, self.scale).to(self.dtype)
-        return ((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype)
-
-    def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Converts examples (b, *shape) from model to raw units."""
-        return x.to(self.shift.dtype) * self.scale + self.shift
-
-    def decode_raw(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
+    def decode_raw(self, z: Float[Tensor, "b *code"], context: Tensor | None = None) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in raw units. Features that were constant in training keep their value."""
-        raw = self.denormalize(self.decode(z))
+        raw = self.denormalize(self.decode(z, context))
         if not self.has_constants:
             return raw
         assert self.least is not None
         assert self.largest is not None
         return torch.where(self.least == self.largest, self.least, raw)
 
-    def impute(self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None) -> Float[Tensor, "b *x"]:
+    def impute(
+        self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None, context: Tensor | None = None
+    ) -> Float[Tensor, "b *x"]:
         """Examples with imputed missing values: first the fill, then in each round the model's own reconstruction.
 
         Training runs through all rounds, so that each round improves the input of the next.
@@ -189,62 +118,96 @@ class Model(Trainable):
         missing = x.isnan()
         imputed = torch.where(missing, self.fill, x)
         for _ in range(_IMPUTATIONS):
-            code = self.bottleneck.deterministic(self._through(self.encoder, imputed, autocast), self.code_memory)
-            imputed = torch.where(missing, self.likelihood.mean(self._through(self.decoder, code.z, autocast)), x)
+            code = self._deterministic(self._encoded(imputed, autocast, context), autocast)
+            imputed = torch.where(missing, self.likelihood.mean(self._output(code.z, autocast, context)), x)
         return imputed
 
-    def forward(
-        self,
-        x: Float[Tensor, "b *x"],
-        target: Float[Tensor, "b *x"],
-        generator: Generator,
-        autocast: torch.dtype | None = None,
-    ) -> Losses:
-        """The loss of reconstructing the target from x, with the code used in training."""
+    def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """The loss of reconstructing the target, with the code used in training. Penalties count in training mode only."""
         with self._user_draws_from(generator):
-            code = self.bottleneck(self._hidden(x, autocast), self.code_memory, generator)
-            return self._losses(code, target, autocast)
+            self._start_anchors(batch.x, generator)
+            variables = self._variables(autocast)
+            x = self.impute(batch.x, autocast, batch.context)
+            h = self._encoded(x, autocast, batch.context)
+            code = self.bottleneck(h, variables, generator)
+            y = self._output(code.z, autocast, _repeated(batch.context, len(code.z)))
+            losses = self._losses(code, y, batch)
+            if self.training and self.penalty_memory:
+                seen = self._seen(batch, x, h, code, y, variables, autocast)
+                losses = self._with_penalties(losses, seen, batch.factors, generator)
+            return losses
 
-    def score(self, x: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Losses:
-        """The loss with the code used at inference, without random numbers."""
-        return self._losses(self.bottleneck.deterministic(self._hidden(x), self.code_memory), target)
+    def score(self, batch: Batch) -> Losses:
+        """The loss with the code used at inference, without random numbers and without penalties."""
+        code = self._deterministic(self._hidden(batch.x, None, batch.context))
+        y = self._output(code.z, None, batch.context)
+        return Losses(self.nll(y, batch.target, batch.counted), code.penalty, code.stats)
 
-    def nll(self, y: Float[Tensor, "b *x"], target: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
+    def log_weights(
+        self, x: Float[Tensor, "1 *x"], draws: int, generator: Generator, context: Tensor | None = None
+    ) -> Float[Tensor, "draws"]:
+        """log p(x | z) + log p(z) - log q(z | x) for codes z drawn from the posterior of one example: importance weights.
+
+        The mean of their exponentials is an unbiased estimate of p(x) (Burda, Grosse & Salakhutdinov 2016). In nats, (draws,).
+        """
+        variables = self._variables()
+        h = self._encoded(self.impute(x, None, context), None, context)
+        code = self.bottleneck.weighted(h.expand(draws, *h.shape[1:]), variables, generator)
+        y = self._output(code.z, None, _repeated(context, draws))
+        return -(self.nll(y, x.expand(draws, *x.shape[1:])) + code.penalty)
+
+    def nll(
+        self, y: Float[Tensor, "b *y"], target: Float[Tensor, "b *x"], counted: Bool[Tensor, "b *x"] | None = None
+    ) -> Float[Tensor, "b"]:
         """-log p(target | y) of decoder outputs, in nats per example and in the units of the data.
 
         The Jacobian of the scaling converts a density in model units to one in raw units, so that different scalings are comparable:
         it adds log(scale) for each observed value. A probability mass does not change. Scaling enters nowhere else.
         """
         variables, density = self.likelihood_memory, self.likelihood.density
-        if self.fill is None:
+        if self.fill is None and counted is None:
             nll = self.likelihood.nll(y, target, variables)
             return nll + self.log_scale_sum if density else nll
-        observed = ~target.isnan()
-        nll = self.likelihood.nll(y, target.where(observed, self.fill), variables, observed)
-        return nll + self.log_scale_sums(observed) if density else nll
-
-    def log_scale_sums(self, observed: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
-        """The sum of log(scale) over the observed values of each example, (b,)."""
-        return torch.where(observed, self.log_scales, 0).flatten(1).sum(1)
+        if self.fill is not None:
+            observed = ~target.isnan()
+            target = target.where(observed, self.fill)
+            counted = observed if counted is None else counted & observed
+        assert counted is not None
+        nll = self.likelihood.nll(y, target, variables, counted)
+        return nll + self.log_scale_sums(counted) if density else nll
 
     def represent(
         self, x: Float[Tensor, "b *x"], generator: Generator, autocast: torch.dtype | None = None
     ) -> Float[Tensor, "b *code"]:
         """The deterministic codes, for training a classifier on them: user layers may draw random numbers from the generator."""
         with self._user_draws_from(generator):
-            return self.bottleneck.deterministic(self._hidden(x, autocast), self.code_memory).z
+            return self._deterministic(self._hidden(x, autocast), autocast).z
 
-    def encode(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *code"]:
+    def encode(self, x: Float[Tensor, "b *x"], context: Tensor | None = None) -> Float[Tensor, "b *code"]:
         """The codes used at inference, of examples in model units."""
-        return self.bottleneck.deterministic(self._hidden(x), self.code_memory).z
+        return self._deterministic(self._hidden(x, None, context)).z
 
-    def decode(self, z: Float[Tensor, "b *code"]) -> Float[Tensor, "b *x"]:
+    def indices(self, x: Float[Tensor, "b *x"], context: Tensor | None = None) -> Int[Tensor, "b *positions"] | None:
+        """The indices of the codebook entries of codes, None without a codebook."""
+        return self.bottleneck.indices(self._hidden(x, None, context), self.code_memory)
+
+    def decode(self, z: Float[Tensor, "b *code"], context: Tensor | None = None) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in model units."""
-        return self.likelihood.mean(self._output(z))
+        return self.likelihood.mean(self._output(z, None, context))
+
+    def sample_codes(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
+        """Codes of a shape (n, *positions, size), sampled from the prior."""
+        return self.bottleneck.sample(shape, self._variables(), generator)
+
+    def divergences(
+        self, h: Float[Tensor, "b *positions encoder_outputs"]
+    ) -> Float[Tensor, "b *positions size"] | None:
+        """The Kullback-Leibler divergence of each unit from the prior, in nats; None if there is no posterior density."""
+        return self.bottleneck.divergences(h, self._variables())
 
     def update_variables(self) -> bool:
         """Replaces the likelihood's variables if a file of an older format had others. Returns whether it did."""
-        variables = self.likelihood.variables().to(self.device, self.dtype)
+        variables = self.likelihood.variables(self.shape).to(self.device, self.dtype)
         if variables.state_dict().keys() == self.likelihood_memory.state_dict().keys():
             return False
         variables.load_state_dict(self.likelihood_memory.state_dict(), strict=False)
@@ -261,18 +224,122 @@ class Model(Trainable):
         """A context in which user layers draw from this generator instead of the global ones."""
         return draw_from(generator, self.device) if self.architecture.stochastic else nullcontext()
 
-    def _losses(self, code: Code, target: Tensor, autocast: torch.dtype | None = None) -> Losses:
-        return Losses(self.nll(self._output(code.z, autocast), target), code.penalty, code.stats)
+    def _build(self, generator: Generator) -> Pair:
+        """Encoder and decoder. An architecture learns of the decoder's shape only if it differs from that of an example."""
+        seen, outputs = self.likelihood.encoder_shape(self.shape), self.likelihood.outputs(self.shape)
+        sizes = (seen, self.bottleneck.encoder_outputs, self.bottleneck.size, generator)
+        return self.architecture.build(*sizes) if outputs == seen else self.architecture.build(*sizes, outputs)
 
-    def _hidden(self, x: Tensor, autocast: torch.dtype | None = None) -> Tensor:
-        return self._through(self.encoder, self.impute(x, autocast), autocast)
+    def _shapes(self) -> Shapes:
+        """The shapes that penalties learn of."""
+        positions = self.architecture.positions(self.likelihood.encoder_shape(self.shape))
+        return Shapes(self.shape, (*positions, self.bottleneck.size), self.architecture.context)
 
-    def _output(self, z: Tensor, autocast: torch.dtype | None = None) -> Tensor:
-        return self._through(self.decoder, z, autocast)
+    def _losses(self, code: Code, y: Tensor, batch: Batch) -> Losses:
+        """The losses of one or several draws of each example."""
+        target, counted = _repeated(batch.target, len(y)), _repeated(batch.counted, len(y))
+        assert target is not None
+        nll = self.nll(y, target, counted)
+        penalty = code.penalty if batch.factors is None else code.penalty * batch.factors[0]
+        if self.bottleneck.draws > 1:
+            nll, penalty = self.bottleneck.combine(
+                nll.reshape(-1, len(batch.x)), penalty.reshape(-1, len(batch.x)), code.z
+            )
+        return Losses(nll, penalty, code.stats)
 
-    @staticmethod
-    def _through(part: nn.Module, x: Tensor, autocast: torch.dtype | None) -> Tensor:
+    def _with_penalties(
+        self, losses: Losses, seen: Pass, factors: tuple[float | Tensor, ...] | None, generator: Generator
+    ) -> Losses:
+        """The losses with the penalties of this model added. Each is also reported by its name."""
+        penalty, stats = losses.penalty, dict(losses.stats)
+        for number, (term, variables) in enumerate(zip(self.penalty.terms, self.penalty_memory, strict=True), 1):
+            assert isinstance(variables, Variables)
+            cost = term(seen, variables, generator)
+            penalty = penalty + (cost if factors is None else cost * factors[number])
+            stats[_stat_name(type(term).__name__, stats)] = cost.mean()
+        return Losses(losses.nll, penalty, stats)
+
+    def _seen(
+        self,
+        batch: Batch,
+        x: Tensor,
+        h: Tensor,
+        code: Code,
+        y: Tensor,
+        variables: Variables,
+        autocast: torch.dtype | None,
+    ) -> Pass:
+        """The forward pass as penalties see it."""
+        context = batch.context
+
+        def of_batch(rows: Tensor) -> Tensor | None:
+            return _repeated(context, len(rows))
+
+        return Pass(
+            x=x,
+            target=batch.target,
+            context=context,
+            h=h,
+            code=code,
+            y=y,
+            posterior=self.bottleneck.posterior(h),
+            encode=lambda rows: self._encoded(rows, autocast, of_batch(rows)),
+            deterministic=lambda rows: self.bottleneck.deterministic(rows, variables),
+            decode=lambda rows: self._output(rows, autocast, of_batch(rows)),
+            mean=self.likelihood.mean,
+            draw=lambda rows, generator: self.likelihood.draw(rows, self.likelihood_memory, generator),
+        )
+
+    @torch.no_grad()
+    def _start_anchors(self, x: Tensor, generator: Generator) -> None:
+        """In the first training step the pseudo-inputs become random examples of the batch."""
+        if self.anchors is None or not self.training:
+            return
+        draw = torch.randint(len(x), (len(self.anchors),), generator=generator, device=generator.device)
+        rows = x[draw] if self.fill is None else torch.where(x[draw].isnan(), self.fill, x[draw])
+        self.anchors.copy_(torch.where(self.anchors_started, self.anchors, rows))
+        self.anchors_started.fill_(True)
+
+    def _variables(self, autocast: torch.dtype | None = None) -> Variables:
+        """The variables of the bottleneck, with the encoder's outputs for the pseudo-inputs if it has some."""
+        if self.anchors is None:
+            return self.code_memory
+        return VariablesWith(self.code_memory, anchors=self._encoded(self.anchors, autocast, None))
+
+    def _deterministic(self, h: Tensor, autocast: torch.dtype | None = None) -> Code:
+        return self.bottleneck.deterministic(h, self._variables(autocast))
+
+    def _hidden(self, x: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
+        return self._encoded(self.impute(x, autocast, context), autocast, context)
+
+    def _encoded(self, x: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
+        return self._through(self.encoder, self.likelihood.encoder_input(x), autocast, context)
+
+    def _output(self, z: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
+        return self._through(self.decoder, z, autocast, context)
+
+    def _through(self, part: nn.Module, x: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
         """The output of encoder or decoder, possibly in another precision. Bottleneck and likelihood compute in full precision."""
         with autocast_to(x, autocast):
-            output: Tensor = part(x)
+            output: Tensor = part(x) if self.architecture.context is None else part(x, context)
         return output.to(x.dtype)
+
+
+def _pseudo_inputs(count: int, shape: tuple[int, ...], generator: Generator) -> nn.Parameter:
+    """Random pseudo-inputs, which the first training step replaces."""
+    return nn.Parameter(torch.empty(count, *shape, dtype=torch.float32).normal_(generator=generator))
+
+
+def _repeated(rows: Tensor | None, count: int) -> Tensor | None:
+    """Rows (b, ...) repeated one batch after the other to this count, a multiple of b."""
+    if rows is None or len(rows) == count:
+        return rows
+    return rows.repeat(count // len(rows), *[1] * (rows.ndim - 1))
+
+
+def _stat_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The name of a penalty among the statistics: of several of one kind, the second is name_2."""
+    number = 1
+    while (numbered := name if number == 1 else f"{name}_{number}") in taken:
+        number += 1
+    return numbered

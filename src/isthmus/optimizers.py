@@ -17,6 +17,7 @@ from pydantic import InstanceOf, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from isthmus.records import Fraction, Record, Share, record
+from isthmus.schedules import Constant, Cosine, OneCycle, Schedule
 
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle", "RMSprop"]
 
@@ -27,50 +28,6 @@ Buffers: TypeAlias = Mapping[str, Tensors]
 _TINY = 1e-30  # far below the square of any epsilon; the square root of a denormal number takes thirty times as long
 _NON_NEGATIVE = ("squares.", "deltas.", "steps.")  # running means of squares, and counts
 _MANY_STEPS = 1e9  # steps, after which the bias correction of a running mean is 1
-
-
-class Schedule(Record):
-    """The contract of a schedule: the learning rate over training, as a fraction of the optimizer's ``lr``."""
-
-    def __call__(self, progress: float) -> float:
-        """The factor on ``lr`` after this fraction of the training, in [0, 1)."""
-        raise NotImplementedError
-
-
-@record
-class Constant(Schedule):
-    """A constant learning rate."""
-
-    def __call__(self, progress: float) -> float:
-        return 1.0
-
-
-@record
-class Cosine(Schedule):
-    """Cosine annealing from 1 to ``final`` (Loshchilov & Hutter 2017, without restarts)."""
-
-    final: Fraction = 0.0
-
-    def __call__(self, progress: float) -> float:
-        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-@record
-class OneCycle(Schedule):
-    """The one-cycle policy (Smith & Topin 2018).
-
-    A cosine from ``start`` to 1 during the fraction ``warmup`` of the training, then a cosine from 1 to ``final``.
-    """
-
-    warmup: Fraction = 0.2
-    start: Fraction = 0.04
-    final: Fraction = 0.0
-
-    def __call__(self, progress: float) -> float:
-        if progress < self.warmup:
-            return 1 + (self.start - 1) * 0.5 * (1 + math.cos(math.pi * progress / self.warmup))
-        share = (progress - self.warmup) / (1 - self.warmup)
-        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 class OptimizerState:

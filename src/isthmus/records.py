@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
 
@@ -26,9 +26,11 @@ __all__ = [
     "Record",
     "Share",
     "Sizes",
+    "check_names",
     "describe",
+    "field_names",
     "nearest",
-    "override",
+    "nested_records",
     "read",
     "record",
 ]
@@ -62,7 +64,7 @@ class Record:
         Raises:
             RecordError: there is no such field, or a value is invalid.
         """
-        _check_names(type(self).__name__, fields, field_names(self))
+        check_names(type(self).__name__, fields, field_names(self))
         return dataclasses.replace(self, **fields)  # type: ignore[type-var]  # every subclass is a dataclass
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -75,8 +77,13 @@ class Record:
             Values by name.
         """
         fields = {name: getattr(self, name) for name in field_names(self)}
-        nested = [(name, value) for name, value in fields.items() if deep and isinstance(value, Record)]
-        return fields | {f"{name}__{key}": inner for name, value in nested for key, inner in value.get_params().items()}
+        nested = list(nested_records(self)) if deep else []
+        inside = {path: value for path, value in nested if path not in fields}  # in a tuple
+        return (
+            fields
+            | inside
+            | {f"{path}__{key}": inner for path, value in nested for key, inner in value.get_params().items()}
+        )
 
     def __repr__(self) -> str:
         """The record as Python code, with the fields that differ from their defaults."""
@@ -114,10 +121,16 @@ def field_names(instance: Record | type[Record]) -> tuple[str, ...]:
 
 def describe(instance: Record) -> dict[str, Any]:
     """A record as plain JSON values: the name of its type, and its fields."""
-    fields = {name: getattr(instance, name) for name in field_names(instance)}
     return {"type": type(instance).__name__} | {
-        name: describe(value) if isinstance(value, Record) else value for name, value in fields.items()
+        name: _described(getattr(instance, name)) for name in field_names(instance)
     }
+
+
+def _described(value: Any) -> Any:
+    """The value of a field as plain JSON values; a field may hold a record or a tuple of them."""
+    if isinstance(value, tuple):
+        return [_described(each) for each in value]
+    return describe(value) if isinstance(value, Record) else value
 
 
 def read(data: Mapping[str, Any], record_types: Mapping[str, type[Record]]) -> Record:
@@ -135,87 +148,30 @@ def read(data: Mapping[str, Any], record_types: Mapping[str, type[Record]]) -> R
     kind = record_types.get(data["type"])
     if kind is None:
         raise RecordError(f"no record '{data['type']}'{nearest(data['type'], record_types)}")
-    fields = {
-        name: read(v, record_types) if isinstance(v, Mapping) else v for name, v in data.items() if name != "type"
-    }
-    _check_names(kind.__name__, fields, field_names(kind))
+    fields = {name: _read_value(value, record_types) for name, value in data.items() if name != "type"}
+    check_names(kind.__name__, fields, field_names(kind))
     return kind(**fields)
 
 
-def override(
-    instance: T,
-    fields: Mapping[str, Any],
-    record_types: Mapping[str, type[Record]] | None = None,
-    separator: str = "__",
-) -> T:
-    """A copy of a record with other values of some fields, also of nested records: ``{"schedule__warmup": 0.1}``.
+def _read_value(value: Any, record_types: Mapping[str, type[Record]]) -> Any:
+    """The inverse of `_described`."""
+    if isinstance(value, list):
+        return tuple(_read_value(each, record_types) for each in value)
+    return read(value, record_types) if isinstance(value, Mapping) else value
+
+
+def nested_records(instance: Record) -> Iterator[tuple[str, Record]]:
+    """The records directly in the fields of a record, with their paths: the name of the field, and in a tuple also the position.
 
     Args:
         instance: the record.
-        fields: new values by path.
-        record_types: if given, the name of a type as value replaces a nested record by one of this type; see `switch`.
-        separator: the text between the parts of a path.
-
-    Raises:
-        RecordError: there is no such field, or a value is invalid.
     """
-    direct = {path: value for path, value in fields.items() if separator not in path}
-    nested: dict[str, dict[str, Any]] = {}
-    for path, value in fields.items():
-        name, sign, rest = path.partition(separator)
-        if sign:
-            nested.setdefault(name, {})[rest] = value
-    _check_names(type(instance).__name__, [*direct, *nested], field_names(instance))
-    for name in direct:
-        current = getattr(instance, name)
-        if record_types is not None and isinstance(current, Record) and not isinstance(direct[name], Record):
-            direct[name] = switch(current, str(direct[name]), record_types)
-    for name, inner in nested.items():
-        current = direct.get(name, getattr(instance, name))
-        if not isinstance(current, Record):
-            raise RecordError(
-                f"{type(instance).__name__}.{name} is {current!r}, which has no field '{next(iter(inner))}'"
-            )
-        direct[name] = override(current, inner, record_types, separator)
-    return instance.replace(**direct)
-
-
-def switch(
-    old: object,
-    name: str,
-    record_types: Mapping[str, type[Record]],
-    fields: Mapping[str, Any] | None = None,
-    at: str = "",
-) -> Record:
-    """A record of another type, which keeps the values of fields that both types have.
-
-    Args:
-        old: the record to replace; other values are ignored.
-        name: the name of the new type.
-        record_types: types by name.
-        fields: values of those fields of the new type that have no default.
-        at: a prefix of field names in error messages, such as ``bottleneck.``.
-
-    Raises:
-        RecordError: there is no such type, or a field without default has no value.
-    """
-    kind = record_types.get(name)
-    if kind is None:
-        raise RecordError(f"no record '{name}' that could replace {type(old).__name__}{nearest(name, record_types)}")
-    old_fields = {field: getattr(old, field) for field in field_names(old)} if isinstance(old, Record) else {}
-    values = {field: value for field, value in old_fields.items() if field in field_names(kind)}
-    required = [field.name for field in dataclasses.fields(kind) if _has_no_default(field)]  # type: ignore[arg-type]
-    values |= {field: value for field, value in (fields or {}).items() if field in required}
-    missing = [field for field in required if field not in values]
-    if missing:
-        raise RecordError(
-            f"{name} requires {' and '.join(missing)}: give {', '.join(f'{at}{field}=...' for field in missing)} too"
-        )
-    return kind(**values)
-
-
-def _has_no_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    for name in field_names(instance):
+        value = getattr(instance, name)
+        if isinstance(value, Record):
+            yield name, value
+        elif isinstance(value, tuple):
+            yield from ((f"{name}__{i}", each) for i, each in enumerate(value) if isinstance(each, Record))
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -232,7 +188,7 @@ def nearest(word: str, names: Iterable[str]) -> str:
     )
 
 
-def _check_names(owner: str, given: Iterable[str], names: tuple[str, ...]) -> None:
+def check_names(owner: str, given: Iterable[str], names: tuple[str, ...]) -> None:
     """`RecordError` if one of the given names is not a field of the owner."""
     for name in given:
         if name not in names:

@@ -290,8 +290,10 @@ def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
     return dtype
 
 
-def within_unit(statistics: DataStatistics, affine: Affine) -> bool:
-    """Whether the scaled examples are in [0, 1], as a Bernoulli likelihood expects."""
+def within(statistics: DataStatistics, affine: Affine, least: float, largest: float) -> bool:
+    """Whether the scaled examples are in [least, largest], as a likelihood expects, apart from rounding."""
+    if least == -np.inf and largest == np.inf:
+        return True
     ends = statistics.min_max_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
     low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in ends)
-    return not bool((low < -1e-9).any() or (high > 1 + 1e-9).any())
+    return not bool((low < least - 1e-9).any() or (high > largest + 1e-9).any())

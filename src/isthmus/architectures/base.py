@@ -18,7 +18,7 @@ Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
 
 
 class Pair(NamedTuple):
-    """encoder: (b, *shape) -> (b, ..., encoder_outputs), features last; decoder: (b, ..., size) -> (b, *shape)."""
+    """encoder: (b, *shape) -> (b, ..., encoder_outputs), features last; decoder: (b, ..., size) -> (b, *outputs)."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -27,7 +27,14 @@ class Pair(NamedTuple):
 class Architecture(Record):
     """The contract of an architecture: it builds encoder and decoder for examples of a shape."""
 
-    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        encoder_outputs: int,
+        size: int,
+        generator: Generator,
+        outputs: tuple[int, ...] | None = None,
+    ) -> Pair:
         """Encoder and decoder, with weights drawn from the generator.
 
         Args:
@@ -35,11 +42,18 @@ class Architecture(Record):
             encoder_outputs: features that the bottleneck expects from the encoder, at each position.
             size: features of the code, which the decoder receives.
             generator: for the initial weights.
+            outputs: the shape of the decoder's output: that of an example, then perhaps an axis of parameters. None: ``shape``. It is
+                passed only where it differs from ``shape``.
 
         Raises:
             RecordError: it cannot be built for this shape.
         """
         raise NotImplementedError
+
+    @property
+    def context(self) -> int | None:
+        """The number of context features that encoder and decoder receive as second argument, (b, context); None without context."""
+        return None
 
     @property
     def user_defined(self) -> bool:

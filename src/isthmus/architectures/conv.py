@@ -97,9 +97,17 @@ class Conv(Architecture):
     def inference_batch_size(self) -> int:
         return 32
 
-    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        encoder_outputs: int,
+        size: int,
+        generator: Generator,
+        outputs: tuple[int, ...] | None = None,
+    ) -> Pair:
         sides = _sides(shape)
-        colors = math.prod(shape[len(sides) :])
+        outputs = shape if outputs is None else outputs
+        colors, features = math.prod(shape[len(sides) :]), math.prod(outputs[len(sides) :])
         if len(sides) > 3:
             raise RecordError(f"Conv takes sequences, images and volumes, not examples of shape {shape}; use MLP")
         maps = self.code == "map"
@@ -111,9 +119,9 @@ class Conv(Architecture):
         back = {"resize": self._resized, "double": self._doubled, "transpose": self._transposed}[self.up]
         encoder: list[nn.Module] = [ToChannelsFirst(sides, colors), *self._down(down, len(sides))]
         decoder: list[nn.Module] = [
-            *back(stages[::-1], colors, sizes[::-1]),
+            *back(stages[::-1], features, sizes[::-1]),
             *activation_layers(self.output),
-            FromChannelsFirst(shape),
+            FromChannelsFirst(outputs),
         ]
         if maps:
             encoder, decoder = [*encoder, FeaturesLast()], [FeaturesFirst(), *decoder]

@@ -45,10 +45,18 @@ class MLP(Architecture):
         """
         return bool(self.hidden) and math.prod(shape) * self.hidden[0] >= _LARGE
 
-    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        encoder_outputs: int,
+        size: int,
+        generator: Generator,
+        outputs: tuple[int, ...] | None = None,
+    ) -> Pair:
+        outputs = shape if outputs is None else outputs
         d = math.prod(shape)
         down = (d, *self.hidden, encoder_outputs)
-        up = (size, *(self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden), d)
+        up = (size, *(self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden), math.prod(outputs))
         if self.tied and up != down[::-1]:
             raise RecordError(
                 f"MLP: tied weights need a mirrored pair, but the layers are {down} and {up}; use tied=False"
@@ -58,7 +66,7 @@ class MLP(Architecture):
             [Transposed(e) for e in encoders[::-1]] if self.tied else [blank(Dense, a, b) for a, b in pairwise(up)]
         )
         encoder = nn.Sequential(nn.Flatten(), *self._between(encoders))
-        decoder = nn.Sequential(*self._between(decoders), nn.Unflatten(1, shape))
+        decoder = nn.Sequential(*self._between(decoders), nn.Unflatten(1, outputs))
         initialize(encoder, self.initialization, generator)
         initialize(decoder, self.initialization, generator)
         return Pair(encoder, decoder)

@@ -44,7 +44,15 @@ class Modules(Architecture):
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(_run("encoder", self.encoder, (3, *shape)).shape[1:-1])
 
-    def build(self, shape: tuple[int, ...], encoder_outputs: int, size: int, generator: Generator) -> Pair:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        encoder_outputs: int,
+        size: int,
+        generator: Generator,
+        outputs: tuple[int, ...] | None = None,
+    ) -> Pair:
+        outputs = shape if outputs is None else outputs
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together, so that shared layers stay shared
         make_batch_invariant(encoder)
         make_batch_invariant(decoder)
@@ -55,9 +63,10 @@ class Modules(Architecture):
                 f"Modules: the encoder outputs {tuple(h.shape)} for 3 examples, but the bottleneck expects (3, ..., {encoder_outputs})"
             )
         y = _run("decoder", pair.decoder, (*h.shape[:-1], size))
-        if y.shape != (3, *shape):
+        if y.shape != (3, *outputs):
+            expected = "the examples are" if outputs == shape else "the likelihood expects"
             raise RecordError(
-                f"Modules: the decoder outputs {tuple(y.shape)} for 3 codes, but the examples are {(3, *shape)}"
+                f"Modules: the decoder outputs {tuple(y.shape)} for 3 codes, but {expected} {(3, *outputs)}"
             )
         return pair
 

@@ -11,6 +11,7 @@ Read in this order:
 
 from isthmus.bottlenecks.base import Bottleneck as Bottleneck  # the contract: no model file names it
 from isthmus.bottlenecks.base import Code as Code
+from isthmus.bottlenecks.base import Posterior as Posterior
 from isthmus.bottlenecks.base import per_example as per_example
 from isthmus.bottlenecks.identity import Identity
 from isthmus.bottlenecks.quantized import VectorQuantized

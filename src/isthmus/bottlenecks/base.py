@@ -11,8 +11,9 @@ from torch import Generator, Tensor
 from isthmus.errors import NotPossibleError
 from isthmus.nn.variables import Variables
 from isthmus.records import Count, Record, record
+from isthmus.schedules import Constant, Schedule
 
-__all__ = ["Bottleneck", "Code", "Problem", "per_example"]
+__all__ = ["Bottleneck", "Code", "Posterior", "Problem", "per_example"]
 
 
 Problem = Literal["dead units", "unused units", "codebook collapse", "worse than PCA"]
@@ -25,6 +26,13 @@ class Code(NamedTuple):
     z: Float[Tensor, "b *positions size"]
     penalty: Float[Tensor, "b"]  # nats per example
     stats: Mapping[str, Float[Tensor, ""]] = {}  # means over the batch, reported with the losses
+
+
+class Posterior(NamedTuple):
+    """A normal posterior of each unit of a code."""
+
+    mean: Float[Tensor, "b *positions size"]
+    log_variance: Float[Tensor, "b *positions size"]
 
 
 @record
@@ -42,6 +50,24 @@ class Bottleneck(Record):
     def stochastic(self) -> bool:
         """Whether training draws random numbers for it. If not, a training step need not seed a generator."""
         return type(self).__call__ is not Bottleneck.__call__
+
+    @property
+    def draws(self) -> int:
+        """The number of codes that training draws for each example. `combine` joins their losses."""
+        return 1
+
+    @property
+    def anchors(self) -> int:
+        """The number of pseudo-inputs: learned examples that the encoder sees too.
+
+        Their encoder outputs are ``variables["anchors"]``, (anchors, *positions, encoder_outputs).
+        """
+        return 0
+
+    @property
+    def schedule(self) -> Schedule:
+        """The factor on the penalty over the course of training, such as a warm-up. Scores always have the full penalty."""
+        return Constant()
 
     @property
     def discrete(self) -> bool:
@@ -98,17 +124,60 @@ class Bottleneck(Record):
     ) -> Code:
         """The code used in training; by default the one used at inference.
 
-        It may draw random numbers, and updates running state while ``variables.training``.
+        It may draw random numbers, and updates running state while ``variables.training``. With several ``draws`` it returns them one
+        after the other, (draws * b, *positions, size): the first draw of all examples first.
         """
         return self.deterministic(h, variables)
 
+    def combine(
+        self,
+        nll: Float[Tensor, "draws b"],
+        penalty: Float[Tensor, "draws b"],
+        z: Float[Tensor, "codes *positions size"],
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+        """The reconstruction loss and the penalty of each example from those of its draws: by default their means.
+
+        Args:
+            nll: the reconstruction loss of each draw, (draws, b), in nats.
+            penalty: the penalty of each draw, (draws, b), in nats.
+            z: the codes, (draws * b, *positions, size).
+
+        Returns:
+            (b,) and (b,), in nats per example.
+        """
+        return nll.mean(0), penalty.mean(0)
+
+    def weighted(
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables, generator: Generator
+    ) -> Code:
+        """One draw for importance sampling. Its penalty is log q(z | h) - log p(z): of the posterior, and of the prior.
+
+        Args:
+            h: the encoder's output, (b, *positions, encoder_outputs).
+            variables: those of `variables`.
+            generator: for the random numbers.
+
+        Raises:
+            NotPossibleError: there is no posterior density.
+        """
+        raise NotPossibleError(f"{type(self).__name__} has no posterior density; Gaussian has one")
+
+    def posterior(self, h: Float[Tensor, "b *positions encoder_outputs"]) -> Posterior | None:
+        """The mean and the log-variance of a normal posterior; None if there is none.
+
+        Args:
+            h: the encoder's output, (b, *positions, encoder_outputs).
+        """
+        return None
+
     def divergences(
-        self, h: Float[Tensor, "b *positions encoder_outputs"]
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables
     ) -> Float[Tensor, "b *positions size"] | None:
         """The Kullback-Leibler divergence of each unit from the prior, in nats; None if there is no posterior density.
 
         Args:
             h: the encoder's output, (b, *positions, encoder_outputs).
+            variables: those of `variables`.
 
         Returns:
             (b, *positions, size), in nats.
@@ -129,6 +198,18 @@ class Bottleneck(Record):
         """
         return None
 
+    def lookup(self, indices: Int[Tensor, "b *positions"], variables: Variables) -> Float[Tensor, "b *positions size"]:
+        """The codes of indices, as `indices` gives them.
+
+        Args:
+            indices: (b, *positions), counted from 0.
+            variables: those of `variables`.
+
+        Raises:
+            NotPossibleError: there is no codebook.
+        """
+        raise NotPossibleError(f"{type(self).__name__} has no codebook; VectorQuantized has one")
+
     def remedy(self, problem: Problem) -> str:
         """A recommendation for a problem that evaluation has detected, in terms of the bottleneck's fields; "" if it is no problem.
 
@@ -137,11 +218,12 @@ class Bottleneck(Record):
         """
         return "lower optimizer.lr or reduce bottleneck.size" if problem == "dead units" else ""
 
-    def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
+    def sample(self, shape: tuple[int, ...], variables: Variables, generator: Generator) -> Float[Tensor, "*shape"]:
         """Codes of a shape (n, *positions, size), sampled from the prior; `NotPossibleError` if there is none.
 
         Args:
             shape: of all codes together, (n, *positions, size).
+            variables: those of `variables`.
             generator: for the random numbers.
 
         Raises:

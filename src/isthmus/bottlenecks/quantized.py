@@ -76,6 +76,9 @@ class VectorQuantized(Bottleneck):
     ) -> Int[Tensor, "b *positions"]:
         return nearest(h.reshape(-1, self.size), variables["codebook"]).reshape(h.shape[:-1])
 
+    def lookup(self, indices: Int[Tensor, "b *positions"], variables: Variables) -> Float[Tensor, "b *positions size"]:
+        return variables["codebook"][indices]
+
     def remedy(self, problem: Problem) -> str:
         ours = {
             "dead units": "",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat
 from torch import Generator, Tensor
 
-from isthmus.bottlenecks.base import Bottleneck, Code, Problem, per_example
+from isthmus.bottlenecks.base import Bottleneck, Code, Posterior, Problem, per_example
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -46,10 +46,15 @@ class Gaussian(Bottleneck):
         kl = self._kl(mean, log_variance)
         return Code(mean, self.beta * kl, {"kl": kl.mean()})
 
-    def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
+    def sample(self, shape: tuple[int, ...], variables: Variables, generator: Generator) -> Float[Tensor, "*shape"]:
         return torch.empty(shape, dtype=torch.float32, device=generator.device).normal_(generator=generator)
 
-    def divergences(self, h: Float[Tensor, "b *positions encoder_outputs"]) -> Float[Tensor, "b *positions size"]:
+    def posterior(self, h: Float[Tensor, "b *positions encoder_outputs"]) -> Posterior:
+        return Posterior(*h.chunk(2, dim=-1))
+
+    def divergences(
+        self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables
+    ) -> Float[Tensor, "b *positions size"]:
         mean, log_variance = h.chunk(2, dim=-1)
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 

@@ -3,6 +3,7 @@
 Read in this order:
 
     defaults                the components and settings that "auto" stands for
+    data_warnings           warnings about examples that may mean something else
     format_upgrades         converts headers of older formats
     model_notes             training history and column names as tensors
     named_records           records and parameters as JSON values

@@ -30,7 +30,7 @@ from isthmus.estimators.checkpoint import TrainingData, run_state, state_tensors
 from isthmus.estimators.defaults import (
     COMPONENTS,
     batch_size_for,
-    check_unit_interval,
+    check_support,
     component,
     epochs_for,
     threads_for,
@@ -520,8 +520,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             values = self._examples(X, minimum, check_constant=True)
             self._fitted = self._fitted.copy_for_training()
             self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind)
-            if self.likelihood_.expects_unit_interval:
-                check_unit_interval(DataStatistics(values), self.model_.affine)
+            check_support(self.likelihood_, DataStatistics(values), self.model_.affine)
             return values, None
         prepared = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
         seed, device = seed_of(self.random_state), choose_device(self.device)

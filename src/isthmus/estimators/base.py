@@ -39,7 +39,9 @@ from isthmus.estimators.unit_check import check_units, check_units_once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
 from isthmus.nn.device import grad_mode
+from isthmus.record_overrides import override
 from isthmus.text import quoted
+from isthmus.trainable import Batch
 from isthmus.training.batches import InMemorySource, MemmapSource, Source
 from isthmus.training.rng import RandomStream, seeded
 
@@ -232,7 +234,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         self._check_memory(codes_size + size * math.prod(self.shape_), what, codes_size)
         if method == "gmm":
             return self.decode(self._mixture(X).draw(int(n), seed).reshape(-1, *self.code_shape_))
-        codes = self.bottleneck_.sample((int(n), *self.code_shape_), seeded("cpu", seed, RandomStream.SAMPLE))
+        codes = self.model_.sample_codes((int(n), *self.code_shape_), seeded("cpu", seed, RandomStream.SAMPLE))
         return self.decode(codes.numpy())
 
     def _mixture(self, X: Any) -> latent_density.Mixture:
@@ -457,7 +459,7 @@ class RecordParams(NamedParamErrors, BaseEstimator):  # type: ignore[misc]  # sc
                 raise RecordError(
                     f"{slot}={held!r} has no field '{next(iter(values))}'; give a record first, such as {slot}=..."
                 )
-            setattr(self, slot, records.override(held, values))
+            setattr(self, slot, override(held, values))
         return self
 
 
@@ -494,7 +496,7 @@ class WrapsAutoencoder(NamedParamErrors):
 
 def _scored(model: Model, raw: torch.Tensor) -> torch.Tensor:
     x = model.normalize(raw)
-    total = model.score(x, x).total
+    total = model.score(Batch(x, x)).total
     most = torch.finfo(total.dtype).max
     return total.nan_to_num(nan=most, posinf=most)
 

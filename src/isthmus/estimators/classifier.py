@@ -38,10 +38,10 @@ from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.io.terminal import interactive
-from isthmus.model import Trainable
 from isthmus.nn.device import check_bfloat16, grad_mode
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.records import Record
+from isthmus.trainable import Trainable
 from isthmus.training.batches import InMemorySource, LabeledSource, Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.loop import train

@@ -12,8 +12,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from isthmus.architectures.base import blank
-from isthmus.model import Losses, Model, Trainable
+from isthmus.model import Model
 from isthmus.nn.invariant import dense
+from isthmus.trainable import Batch, Losses, Trainable
 
 __all__ = ["Head", "Net"]
 
@@ -55,15 +56,19 @@ class Head(Trainable):
     def normalize(self, raw: Tensor) -> Tensor:
         return (raw.to(self.shift.dtype) - self.shift) / self.scale
 
-    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """The cross-entropy in nats of codes x (b, k) and class indices (b,)."""
-        return self.score(x, target)
+    def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """The cross-entropy in nats of codes (b, k) and class indices (b,)."""
+        return self.score(batch)
 
     def logits(self, x: Tensor) -> Tensor:
         """The logits (b, classes) of codes (b, k), bit-identical in any batch."""
         return dense(x, self.linear.weight, self.linear.bias)
 
-    def score(self, x: Tensor, target: Tensor) -> Losses:
+    def score(self, batch: Batch) -> Losses:
+        return self.losses(batch.x, batch.target)
+
+    def losses(self, x: Tensor, target: Tensor) -> Losses:
+        """The cross-entropy in nats of codes x (b, k) and class indices (b,)."""
         logits = self.linear(x)
         accuracy = (logits.detach().argmax(1) == target).to(x.dtype).mean()
         return Losses(F.cross_entropy(logits, target, reduction="none"), x.new_zeros(len(x)), {"accuracy": accuracy})
@@ -100,16 +105,16 @@ class Net(Trainable):
     def normalize(self, raw: Tensor) -> Tensor:
         return self.model.normalize(raw)
 
-    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """The cross-entropy in nats of examples x (b, *shape) in model units and class indices (b,)."""
-        return self._losses(self.model.represent(x, generator, autocast), target)
+    def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """The cross-entropy in nats of examples (b, *shape) in model units and class indices (b,)."""
+        return self._losses(self.model.represent(batch.x, generator, autocast), batch.target)
 
-    def score(self, x: Tensor, target: Tensor) -> Losses:
-        return self._losses(self.model.encode(x), target)
+    def score(self, batch: Batch) -> Losses:
+        return self._losses(self.model.encode(batch.x), batch.target)
 
     def logits(self, raw: Tensor) -> Tensor:
         """The logits (b, classes) of raw examples (b, *shape)."""
         return self.head.logits(self.head.normalize(self.model.encode(self.normalize(raw)).flatten(1)))
 
     def _losses(self, z: Tensor, target: Tensor) -> Losses:
-        return self.head.score(self.head.normalize(z.flatten(1)), target)
+        return self.head.losses(self.head.normalize(z.flatten(1)), target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
@@ -16,12 +16,12 @@ from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Masking
-from isthmus.data.kinds import Kind, kind_of, seem_images
+from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.memory_estimate import footprint
-from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.likelihoods import Bernoulli, Likelihood, Normal, Support
 from isthmus.model import Model
 from isthmus.nn.device import computes_bfloat16
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
@@ -29,6 +29,7 @@ from isthmus.records import Record
 from isthmus.scaling import (
     Affine,
     Extent,
+    NoScaling,
     Scaling,
     axes_of,
     choose,
@@ -36,9 +37,8 @@ from isthmus.scaling import (
     fit_affine,
     shared_by,
     wide_enough,
-    within_unit,
+    within,
 )
-from isthmus.text import printable
 from isthmus.training.config import Precision
 
 __all__ = [
@@ -46,18 +46,17 @@ __all__ = [
     "DEFAULTS",
     "ResolvedComponents",
     "batch_size_for",
-    "check_unit_interval",
+    "check_support",
     "choose_precision",
     "component",
     "defaults",
     "epochs_for",
-    "kind_warning",
     "resolve_defaults",
-    "rounding_warning",
     "statistics_for",
     "threads_for",
 ]
 
+UNIT_INTERVAL = Support(0, 1)
 # multiplications in the forward pass of a step; with more, a second thread saves a third of the time
 _MIN_PARALLEL_WORK = 50_000_000
 
@@ -165,7 +164,8 @@ def _resolved_kind(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
 
 def _requires_unit_interval(given: Mapping[str, Any]) -> bool:
     """Whether the user chose a likelihood that requires values in [0, 1]."""
-    return getattr(given["likelihood"], "expects_unit_interval", False)
+    likelihood = given["likelihood"]
+    return isinstance(likelihood, Likelihood) and likelihood.support == UNIT_INTERVAL
 
 
 def resolve_defaults(
@@ -180,7 +180,10 @@ def resolve_defaults(
     values, means = examples.values, statistics.means(examples) if missing == "allow" else None
     resolved, unit_interval = _resolved_kind(examples, kind), _requires_unit_interval(given)
     n_features = math.prod(values.shape[1:])
-    scaling = choose(statistics, resolved, unit_interval) if isinstance(given["scaling"], str) else given["scaling"]
+    scaling = given["scaling"]
+    if isinstance(scaling, str):
+        whole = isinstance(given["likelihood"], Likelihood) and given["likelihood"].support.integers
+        scaling = NoScaling() if whole else choose(statistics, resolved, unit_interval)
     affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(
         given["corruption"], str
@@ -191,8 +194,8 @@ def resolve_defaults(
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
-    if unit_interval:  # a Bernoulli that "auto" chose needs no check
-        check_unit_interval(statistics, affine)
+    if not isinstance(given["likelihood"], str):  # one that "auto" chose needs no check
+        check_support(given["likelihood"], statistics, affine)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
     affine = affine.astype(raw_dtype)
@@ -202,62 +205,25 @@ def resolve_defaults(
     return ResolvedComponents(records, values.shape[1:], resolved, affine, dtype, value_range, fill)
 
 
-def kind_warning(statistics: DataStatistics, chosen: ResolvedComponents) -> str:
-    """A warning if the examples could be images and are treated as another kind; else an empty text."""
-    assert chosen.extent is not None
-    low, high = float(chosen.extent.least.min()), float(chosen.extent.largest.max())
-    if chosen.kind == "images" or not seem_images(
-        chosen.shape, low, high, statistics.all_integers and statistics.all_finite
-    ):
-        return ""
-    columns = "rows of a table, with a scale for each column"
-    treated_as = columns if chosen.kind == "table" else "windows of series, whose last axis is channels"
-    return (
-        f"examples of shape {chosen.shape} from 0 to {high:g} are treated as {treated_as}: if they are images, pass kind='images', "
-        f"and if not, kind='{chosen.kind}'"
-    )
-
-
-def rounding_warning(statistics: DataStatistics, chosen: ResolvedComponents, columns: Sequence[str] | None) -> str:
-    """A warning if single-precision columns vary only by their rounding error and are treated as constant; else an empty text.
-
-    Double-precision columns with so little variation are rounding errors themselves and cause no warning.
-    """
-    values = statistics.values
-    if chosen.extent is None or chosen.kind == "images" or values.dtype.kind != "f" or values.dtype.itemsize > 4:
-        return ""
-    constant = chosen.extent.least == chosen.extent.largest
-    if not constant.any():
-        return ""
-    low, high = statistics.min_max(axes_of(shared_by(chosen.kind, values.ndim), values.ndim))
-    positions = np.argwhere(constant & (high > low))
-    if not len(positions):
-        return ""
-    place = tuple(map(int, positions[0]))
-    if chosen.kind == "table":
-        named = columns is not None and len(place) == 1
-        what = f"column '{printable(columns[place[0]])}'" if named else f"column {', '.join(map(str, place))}"  # type: ignore[index]
-    else:
-        what = f"channel {place[-1]}" if place else "all values together"
-    more, several = (f" and {len(positions) - 1:,} more", True) if len(positions) > 1 else ("", False)
-    return (
-        f"{what}{more} {'vary' if several else 'varies'} no more than the rounding error of {values.dtype.name}, by "
-        f"{float(high[place]) - float(low[place]):g} around {float(low[place]):g}, and {'are' if several else 'is'} treated as constant: "
-        "pass float64 data, or subtract the mean first"
-    )
-
-
 def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
     """Whether examples are images with intensities in [0, 1] in model units. A constant image has none."""
-    return kind == "images" and not scaling.centered and within_unit(statistics, affine)
+    return kind == "images" and not scaling.centered and within(statistics, affine, *UNIT_INTERVAL[:2])
 
 
-def check_unit_interval(statistics: DataStatistics, affine: Affine) -> None:
-    """`DataError` unless examples are in [0, 1] in model units: otherwise the Bernoulli loss has no lower bound."""
-    if not within_unit(statistics, affine):
+def check_support(likelihood: Likelihood, statistics: DataStatistics, affine: Affine) -> None:
+    """`DataError` unless examples are, in model units, values that the likelihood accepts."""
+    low, high, integers = support = likelihood.support
+    name = type(likelihood).__name__
+    if not within(statistics, affine, low, high):
+        where = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"of at least {low:g}"
         raise DataError(
-            "the Bernoulli likelihood requires examples in [0, 1] after scaling, and these are not; use "
-            "likelihood=Normal('learned'), or scaling=MinMax()"
+            f"the {name} likelihood requires examples {where} after scaling, and these are not; use "
+            f"likelihood=Normal('learned'){', or scaling=MinMax()' if support == UNIT_INTERVAL else ''}"
+        )
+    if integers and not (statistics.all_integers and not affine.shift.any() and (affine.scale == 1).all()):
+        raise DataError(
+            f"the {name} likelihood requires whole numbers, without scaling, and these are not; use "
+            "likelihood=Normal('learned'), or scaling=NoScaling() if the scaling made them fractions"
         )
 
 

@@ -15,9 +15,20 @@ __all__ = ["check_records", "describe_value", "read_value", "record_types"]
 
 def record_types() -> dict[str, type[Record]]:
     """The records that a file or a command may name: exactly those in the components' `__all__`."""
-    from isthmus import architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling
+    from isthmus import (
+        architectures,
+        augmentations,
+        bottlenecks,
+        corruptions,
+        likelihoods,
+        optimizers,
+        penalties,
+        scaling,
+        schedules,
+    )
 
-    modules = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
+    components = (augmentations, corruptions, architectures, bottlenecks, likelihoods, penalties)
+    modules = (*components, optimizers, scaling, schedules)
     return {name: getattr(module, name) for module in modules for name in module.__all__}
 
 

@@ -13,7 +13,8 @@ from isthmus.bottlenecks import Identity
 from isthmus.errors import RecordError
 from isthmus.estimators.defaults import COMPONENTS, DEFAULTS, component
 from isthmus.estimators.named_records import record_types
-from isthmus.records import Record, field_names, nearest, override, switch
+from isthmus.record_overrides import override, switch
+from isthmus.records import Record, field_names, nearest
 from isthmus.text import printable, quoted
 
 __all__ = ["changed", "overridden", "parse_values"]

@@ -15,13 +15,12 @@ from isthmus.data.kinds import Kind
 from isthmus.data.sentinels import sentence, sentinels
 from isthmus.data.validation import Examples, Missing, shaped_examples
 from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.estimators.data_warnings import kind_warning, rounding_warning
 from isthmus.estimators.defaults import (
     ResolvedComponents,
     choose_precision,
     defaults,
-    kind_warning,
     resolve_defaults,
-    rounding_warning,
     statistics_for,
 )
 from isthmus.estimators.fitted_state import FittedAttributes

@@ -208,7 +208,7 @@ def _codes_and_extras(ae: Autoencoder, block: Array) -> tuple[Double, Double]:
 
     def encode(raw: torch.Tensor) -> torch.Tensor:
         h = model.encoder(model.normalize(raw))
-        z, extra = model.bottleneck.deterministic(h, model.code_memory).z, model.bottleneck.divergences(h)
+        z, extra = model.bottleneck.deterministic(h, model.code_memory).z, model.divergences(h)
         indices = model.bottleneck.indices(h, model.code_memory)
         if indices is not None:
             extra = indices[..., None].to(z.dtype)

@@ -18,7 +18,9 @@ from isthmus.estimators.inference import in_batches
 from isthmus.evaluation.column_errors import column_axes
 from isthmus.evaluation.metrics import WINDOW, cross_entropies, entropies, structural_similarities
 from isthmus.evaluation.pca import Subspace
+from isthmus.likelihoods import Support
 from isthmus.scaling import range_of
+from isthmus.trainable import Batch
 
 __all__ = ["BLOCK_ROWS", "data_range_of", "image_ssim", "mean_errors", "squared_errors", "throughput", "why_no_ssim"]
 
@@ -61,7 +63,7 @@ def _error_sums(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, d
 
     def losses_of(raw: torch.Tensor) -> torch.Tensor:
         x = model.normalize(raw)
-        losses = model.score(x, x)
+        losses = model.score(Batch(x, x))
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
     nll, penalty = in_batches(losses_of, block, model).sum(0, dtype=np.float64).tolist()
@@ -102,7 +104,7 @@ def _reconstruction_sums(
         error = output - raw
         add("mse", error.square())
         add("scaled", (error / scale).square(), "residual")
-        if ae.likelihood_.expects_unit_interval:
+        if ae.likelihood_.support == Support(0, 1):
             x = ((raw - shift) / scale).clamp_(0, 1)
             add("bce", cross_entropies(x, (output - shift) / scale))
             add("bce lower bound", entropies(x))

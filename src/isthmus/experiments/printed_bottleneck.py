@@ -35,8 +35,8 @@ class PrintedGaussian(Bottleneck):
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         return self._consistent.deterministic(h, variables)
 
-    def sample(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
-        return self._consistent.sample(shape, generator)
+    def sample(self, shape: tuple[int, ...], variables: Variables, generator: Generator) -> Float[Tensor, "*shape"]:
+        return self._consistent.sample(shape, variables, generator)
 
     @property
     def _consistent(self) -> Gaussian:

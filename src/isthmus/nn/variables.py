@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-__all__ = ["Variables"]
+__all__ = ["Variables", "VariablesWith"]
 
 
 class Variables(nn.Module):
@@ -31,3 +31,18 @@ class Variables(nn.Module):
 
     def __contains__(self, name: str) -> bool:
         return hasattr(self, name)
+
+
+class VariablesWith(Variables):
+    """Variables of a component together with tensors that were computed from others, such as the codes of pseudo-inputs."""
+
+    def __init__(self, variables: Variables, **computed: Tensor) -> None:
+        super().__init__()
+        self.own, self.computed = (variables,), computed  # in a tuple, so that they stay the component's
+        self.training = variables.training
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.computed[name] if name in self.computed else self.own[0][name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.computed or name in self.own[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,10 +15,12 @@ from isthmus.data.memmap import Rows
 from isthmus.training.rng import RandomStream, seeded
 
 __all__ = [
+    "ContextSource",
     "Epochs",
     "InMemorySource",
     "LabeledSource",
     "MemmapSource",
+    "PairedSource",
     "Source",
     "SubsetSource",
     "chunk_size",
@@ -41,6 +43,10 @@ class Source(Protocol):
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         """The targets of examples x (b, *shape) in model units at these indices. By default they are x."""
         return x
+
+    def context(self, index: Tensor) -> Tensor | None:
+        """The context (b, context) of the examples at these indices; None without."""
+        return None
 
 
 class InMemorySource(Source):
@@ -82,6 +88,12 @@ class SubsetSource(Source):
     def __getitem__(self, index: Tensor) -> Tensor:
         return self.source[self.positions[index.cpu()]]
 
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.source.target(x, self.positions[index.cpu()])
+
+    def context(self, index: Tensor) -> Tensor | None:
+        return self.source.context(self.positions[index.cpu()])
+
 
 class LabeledSource(Source):
     """Examples of a source with labels (n,) on the device as their targets."""
@@ -97,6 +109,44 @@ class LabeledSource(Source):
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         return self.labels.index_select(0, index.to(self.labels.device))
+
+
+class ContextSource(Source):
+    """Examples of a source with a context (n, context) on the device."""
+
+    def __init__(self, source: Source, context: Tensor) -> None:
+        self.source, self.rows = source, context
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.source[index]
+
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.source.target(x, index)
+
+    def context(self, index: Tensor) -> Tensor:
+        return self.rows.index_select(0, index.to(self.rows.device))
+
+
+class PairedSource(Source):
+    """Examples of a source with other examples as their targets, which are normalized alike."""
+
+    def __init__(self, source: Source, targets: Source, normalize: Callable[[Tensor], Tensor]) -> None:
+        self.source, self.targets, self.normalize = source, targets, normalize
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.source[index]
+
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.normalize(self.targets[index])
+
+    def context(self, index: Tensor) -> Tensor | None:
+        return self.source.context(index)
 
 
 class Epochs:

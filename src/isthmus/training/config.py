@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from isthmus.augmentations import Augmentation, NoAugmentation
 from isthmus.corruptions import Corruption
 from isthmus.errors import RecordError
 from isthmus.optimizers import Optimizer
@@ -17,12 +18,13 @@ __all__ = ["Precision", "TrainingConfig", "autocast"]
 
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 
+NO_AUGMENTATION = NoAugmentation()
 _MAX_EPOCHS, _MAX_TOL = 1e9, 1e300  # a run with more epochs never ends; near the largest float, differences are lost
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The settings of a training run: corruption, optimizer, length, batch size, random state, precision and threads."""
+    """The settings of a training run: augmentation, corruption, optimizer, length, batch size, random state, precision and threads."""
 
     corruption: Corruption
     optimizer: Optimizer
@@ -32,6 +34,7 @@ class TrainingConfig:
     precision: Precision = "float32"
     patience: int | None = None  # stop after this many epochs without an improvement by ``tol`` nats
     tol: float = 0.0
+    augmentation: Augmentation = NO_AUGMENTATION
     threads: int | None = None  # CPU threads; None: PyTorch's setting
 
     def __post_init__(self) -> None:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from isthmus.errors import DivergenceError, DivergenceWarning
-from isthmus.model import Trainable
 from isthmus.nn.device import threads
 from isthmus.optimizers import OptimizerState
+from isthmus.trainable import Batch, Trainable
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
+from isthmus.training.encoder_input import augmented
+from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import Costs, State
 
 __all__ = ["DivergenceGuard"]
@@ -101,7 +103,9 @@ class DivergenceGuard:
         model, values = self.model, {name: losses[name] for name in ("loss", "nll", "penalty")}
         if last:
             x = model.normalize(raw)
-            final = model.eval().score(x, self.examples.target(x, index))
+            generator = seeded(x.device, self.config.random_state, RandomStream.VALIDATION)
+            x, target = augmented(self.config.augmentation, x, self.examples.target(x, index), generator)
+            final = model.eval().score(Batch(x, target, None, self.examples.context(index)))
             values["final loss"] = float(final.total.mean())
         loss = next((f"the {name} is {value}" for name, value in values.items() if not math.isfinite(value)), None)
         if loss is not None:

@@ -9,10 +9,11 @@ import torch
 from torch import Generator, Tensor
 
 from isthmus.errors import DivergenceWarning
-from isthmus.model import Trainable
 from isthmus.nn.device import onednn_matmul, threads
+from isthmus.trainable import Batch, Trainable
 from isthmus.training.batches import Source, chunk_size
 from isthmus.training.config import TrainingConfig, autocast
+from isthmus.training.encoder_input import augmented
 from isthmus.training.rng import RandomStream, reseed
 from isthmus.training.state import Best, Costs, State
 
@@ -58,14 +59,16 @@ class EarlyStopping:
 def validate(model: Trainable, examples: Source, config: TrainingConfig) -> float:
     """The mean loss of examples, in nats per example. Random numbers are the same at each call."""
     costs, generator = Costs(), Generator(model.device)
-    for batch, index in enumerate(
+    for number, index in enumerate(
         torch.arange(len(examples)).split(max(config.batch_size, chunk_size(500, model.shape)))
     ):
-        reseed(generator, config.random_state, RandomStream.VALIDATION, batch)
+        reseed(generator, config.random_state, RandomStream.VALIDATION, number)
         with onednn_matmul(), threads(config.threads):
             x = model.normalize(examples[index])
-            target = examples.target(x, index)
-            costs.add(model.eval()(config.corruption(x, generator), target, generator, autocast(config.precision)))
+            x, target = augmented(config.augmentation, x, examples.target(x, index), generator)
+            corrupted, counted = config.corruption.marked(x, generator)
+            batch = Batch(corrupted, target, counted, examples.context(index))
+            costs.add(model.eval()(batch, generator, autocast(config.precision)))
     return costs.means()["loss"]
 
 

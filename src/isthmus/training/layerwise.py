@@ -16,10 +16,11 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Likelihood, Normal
-from isthmus.model import Losses, Model, Trainable
+from isthmus.model import Model
 from isthmus.nn.device import autocast_to
 from isthmus.nn.layers import FeaturesFirst, ToChannelsFirst
 from isthmus.nn.variables import Variables
+from isthmus.trainable import Batch, Losses, Trainable
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.loop import train
@@ -63,7 +64,7 @@ class Layer(Trainable):
         self.code_memory = model.code_memory if last else Variables()
         self.likelihood: Likelihood = model.likelihood if first else Normal("learned")
         self.likelihood_memory = (
-            model.likelihood_memory if first else self.likelihood.variables().to(model.device, model.dtype)
+            model.likelihood_memory if first else self.likelihood.variables(shape).to(model.device, model.dtype)
         )
         fill = model.fill
         self._fill = fill if first or fill is None else torch.zeros((), dtype=fill.dtype, device=fill.device)
@@ -84,23 +85,26 @@ class Layer(Trainable):
         hidden: Tensor = below(_fill_missing(x, model.fill)) if len(below) else x
         return hidden
 
-    def forward(self, x: Tensor, target: Tensor, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
-        """The losses (b,) of reconstructing the target (b, *shape) from x, in nats per example."""
+    def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """The losses (b,) of reconstructing the target (b, *shape), in nats per example."""
+        x = batch.x
         with autocast_to(x, autocast):
             hidden = self.encoder(_fill_missing(x, self._fill))
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
         with autocast_to(x, autocast):
             output = self.decoder(code.z)
-        return Losses(self._nll(output.to(x.dtype), target), code.penalty, code.stats)
+        return Losses(self._nll(output.to(x.dtype), batch), code.penalty, code.stats)
 
-    def score(self, x: Tensor, target: Tensor) -> Losses:
-        code = self.bottleneck.deterministic(self.encoder(_fill_missing(x, self._fill)), self.code_memory)
-        return Losses(self._nll(self.decoder(code.z), target), code.penalty, code.stats)
+    def score(self, batch: Batch) -> Losses:
+        code = self.bottleneck.deterministic(self.encoder(_fill_missing(batch.x, self._fill)), self.code_memory)
+        return Losses(self._nll(self.decoder(code.z), batch), code.penalty, code.stats)
 
-    def _nll(self, y: Tensor, target: Tensor) -> Tensor:
+    def _nll(self, y: Tensor, batch: Batch) -> Tensor:
         """The negative log-likelihood (b,) in nats per example: for the first pair in raw units, for the others of hidden values."""
         model, below = self._context
-        return self.likelihood.nll(y, target, self.likelihood_memory) if len(below) else model.nll(y, target)
+        if not len(below):
+            return model.nll(y, batch.target, batch.counted)
+        return self.likelihood.nll(y, batch.target, self.likelihood_memory, batch.counted)
 
 
 def _fill_missing(x: Tensor, fill: Tensor | None) -> Tensor:
@@ -114,6 +118,10 @@ def paired_layers(model: Model) -> list[Layer]:
     Raises:
         NotPossibleError: the decoder does not mirror the encoder layer by layer.
     """
+    if model.bottleneck.draws > 1 or model.bottleneck.anchors:
+        raise NotPossibleError(
+            f"{model.bottleneck!r} cannot be trained layer by layer: it requires the whole model; pass layerwise=False"
+        )
     encoders, decoders = _split_layers(model.encoder), _split_layers(model.decoder)[::-1]
     if model.architecture.user_defined or len(encoders) != len(decoders):
         raise _not_mirrored(model)

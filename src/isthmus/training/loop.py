@@ -11,8 +11,8 @@ import time
 
 import torch
 
-from isthmus.model import Trainable
 from isthmus.nn.device import enable_malloc_reuse
+from isthmus.trainable import Trainable
 from isthmus.training.batches import Epochs, Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.contention import ContentionMonitor
@@ -65,8 +65,9 @@ def train(
             if batch_index == 0:
                 guard.save_epoch_start()
             raw, index = batches.next(batch_index, state.epoch)
-            lr = config.optimizer.lr * config.optimizer.schedule(state.done / steps) * guard.lr_factor
-            state.costs.add(step(raw, index, lr))
+            progress = state.done / steps
+            lr = config.optimizer.lr * config.optimizer.schedule(progress) * guard.lr_factor
+            state.costs.add(step(raw, index, lr, progress))
             state.step, state.done = state.step + 1, state.done + 1
             contention.check()
             complete = batch_index == batches.per_epoch - 1 or state.done == steps

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from isthmus.errors import RecordError
-from isthmus.model import Losses, Trainable
 from isthmus.optimizers import OptimizerState
 from isthmus.text import quoted
+from isthmus.trainable import Losses, Trainable
 
 __all__ = ["Best", "Costs", "Report", "ReportEvery", "Reports", "State", "check_every", "end_run", "report_due"]
 

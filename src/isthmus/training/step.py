@@ -1,4 +1,4 @@
-"""One training step: corrupt, reconstruct, update the weights."""
+"""One training step: augment, corrupt, reconstruct, update the weights."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from isthmus.model import Losses, Trainable
 from isthmus.nn.device import onednn_matmul, threads
 from isthmus.nn.module_rng import replay_draws
+from isthmus.trainable import Losses, Trainable
 from isthmus.training import cuda_graph
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig, autocast
-from isthmus.training.corrupted_input import InputCorruption
+from isthmus.training.cuda_graph import Rates
+from isthmus.training.encoder_input import EncoderInput
 from isthmus.training.rng import RandomStream, reseed
 from isthmus.training.state import State
 
@@ -37,27 +38,32 @@ class Step:
         )
         self.device = model.device
         self.generator = Generator(self.device)
-        self.corrupt = InputCorruption(model, examples, config)
-        self.stochastic = self.corrupt.stochastic or model.stochastic
-        capture = self.corrupt.cuda_graph_safe and cuda_graph.can_capture(model)
+        self.encoder_input = EncoderInput(model, examples, config)
+        self.stochastic = self.encoder_input.stochastic or model.stochastic
+        capture = self.encoder_input.cuda_graph_safe and cuda_graph.can_capture(model)
         self.run_step = (
             cuda_graph.GraphedStep(self._train_step, config.batch_size, self.generator) if capture else self._train_step
         )
 
-    def __call__(self, raw: Tensor, index: Tensor, lr: float) -> Losses:
-        """One step on raw examples (b, *shape) with these indices (b,). Returns the losses, detached, in nats per example."""
+    def __call__(self, raw: Tensor, index: Tensor, lr: float, progress: float) -> Losses:
+        """One step on raw examples (b, *shape) with these indices (b,), after this fraction of the training.
+
+        Returns the losses, detached, in nats per example.
+        """
         if not self.model.training:  # the caller may have put it into evaluation mode at a report
             self.model.train()
         if self.stochastic:
             reseed(self.generator, self.config.random_state, RandomStream.NOISE, self.state.step)
-        return self.run_step(raw, index.to(self.device), lr)
+        return self.run_step(raw, index.to(self.device), (lr, *(self.model.factors(progress) or ())))
 
-    def _train_step(self, raw: Tensor, index: Tensor, rate: float | Tensor) -> Losses:
-        model = self.model
+    def _train_step(self, raw: Tensor, index: Tensor, rates: Rates) -> Losses:
+        """The work of a step. ``rates`` are the learning rate and the factors of scheduled penalties, if there are any."""
+        model, (rate, *factors) = self.model, rates
         with onednn_matmul(), threads(self.config.threads):
-            x = model.normalize(raw)
-            corrupted, target = self.corrupt(x, index, self.generator), self.examples.target(x, index)
-            losses: Losses = model(corrupted, target, self.generator, autocast(self.config.precision))
+            batch = self.encoder_input(model.normalize(raw), index, self.generator)
+            if factors:
+                batch = batch._replace(factors=tuple(factors))
+            losses: Losses = model(batch, self.generator, autocast(self.config.precision))
             self._update(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)

@@ -1,0 +1,136 @@
+"""The contract of a likelihood."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from isthmus.errors import NotPossibleError
+from isthmus.nn.variables import Variables
+from isthmus.records import Record
+
+__all__ = ["NO_VARIABLES", "Likelihood", "Support", "mask_uncounted"]
+
+NO_VARIABLES = Variables()
+
+
+class Support(NamedTuple):
+    """The values that a likelihood accepts, in model units: from ``low`` to ``high``, perhaps only whole numbers."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    integers: bool = False
+
+
+class Likelihood(Record):
+    """The contract of a likelihood: a distribution over examples, given the decoder's output.
+
+    A likelihood defines `mean`, and `costs` or `nll`; everything else has a default.
+    """
+
+    @property
+    def density(self) -> bool:
+        """Whether it is a density, which depends on the unit of the values, and not a probability mass."""
+        return True
+
+    @property
+    def support(self) -> Support:
+        """The values that it accepts, in model units."""
+        return Support()
+
+    def outputs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the decoder's output: that of an example, then an axis of parameters if a value has several.
+
+        Args:
+            shape: of one example, as the encoder sees it.
+        """
+        return shape
+
+    def encoder_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what `encoder_input` returns, for examples of a shape.
+
+        Args:
+            shape: of one example.
+        """
+        return shape
+
+    def encoder_input(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *h"]:
+        """What the encoder sees of examples: by default the examples. For counts, for example, their logarithms.
+
+        Args:
+            x: examples (b, *shape), in model units, perhaps corrupted.
+        """
+        return x
+
+    def variables(self, shape: tuple[int, ...]) -> Variables:
+        """The learned tensors and running state of this likelihood.
+
+        Args:
+            shape: of one example.
+        """
+        return Variables()
+
+    def costs(
+        self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], variables: Variables = NO_VARIABLES
+    ) -> Float[Tensor, "b *x"]:
+        """-log p of each value of an example, in nats.
+
+        Args:
+            y: the decoder's output, (b, *outputs(shape)).
+            x: the examples, (b, *shape), in model units; finite also where values are missing.
+            variables: those of `variables`.
+
+        Returns:
+            (b, *shape), in nats. Their sum over an example is `nll`.
+        """
+        raise NotImplementedError
+
+    def nll(
+        self,
+        y: Float[Tensor, "b *y"],
+        x: Float[Tensor, "b *x"],
+        variables: Variables = NO_VARIABLES,
+        counted: Bool[Tensor, "b *x"] | None = None,
+    ) -> Float[Tensor, "b"]:
+        """-log p(x | y), in nats per example: by default the sum of `costs` over the values that count.
+
+        Args:
+            y: the decoder's output, (b, *outputs(shape)).
+            x: the examples, (b, *shape), in model units; finite also where values are missing.
+            variables: those of `variables`.
+            counted: (b, *shape), False where a value is missing or does not count. None if all count.
+
+        Returns:
+            (b,), in nats per example.
+        """
+        return mask_uncounted(self.costs(y, x, variables), counted).flatten(1).sum(1)
+
+    def mean(self, y: Float[Tensor, "b *y"]) -> Float[Tensor, "b *x"]:
+        """The reconstruction: the distribution's mean, in model units; for classes the most probable one.
+
+        Args:
+            y: the decoder's output, (b, *outputs(shape)).
+        """
+        raise NotImplementedError
+
+    def draw(self, y: Float[Tensor, "b *y"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
+        """Examples drawn from the distribution, in model units.
+
+        Args:
+            y: the decoder's output, (b, *outputs(shape)).
+            variables: those of `variables`.
+            generator: for the random numbers.
+
+        Raises:
+            NotPossibleError: the distribution cannot be sampled.
+        """
+        raise NotPossibleError(f"{type(self).__name__} cannot draw examples; use its mean")
+
+
+def mask_uncounted(values: Tensor, counted: Tensor | None) -> Tensor:
+    """The values, with 0 where they do not count. The gradients there are 0 too."""
+    return values if counted is None else torch.where(counted, values, 0)

@@ -1,0 +1,89 @@
+"""Binary examples, and gray levels in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support
+from isthmus.nn.variables import Variables
+from isthmus.records import record
+
+__all__ = ["Bernoulli"]
+
+_CERTAIN = 200.0  # a logit whose sigmoid is exactly 1, also in float64
+_LONGEST = 100  # 2**-100 is far above the smallest float32
+
+
+class CrossEntropy(torch.autograd.Function):
+    """The cross-entropy of logits y, summed over each example, and its gradient, with one sigmoid for both.
+
+    It is max(y, 0) - x y - log sigmoid(abs(y)). The sigmoids are at least 1/2, so the logarithm of a product of many of them replaces
+    many logarithms.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
+        share = torch.sigmoid(y)
+        scratch = 1 - share
+        runs = torch.maximum(scratch, share, out=scratch).reshape(len(y), -1, _run(math.prod(y.shape[1:])))
+        logs = runs.prod(-1).log_().sum(1)
+        nll = torch.clamp(y, min=0, out=scratch).addcmul_(x, y, value=-1).flatten(1).sum(1).sub_(logs)
+        ctx.save_for_backward(share.sub_(x))
+        return nll
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * grad.reshape(-1, *[1] * (slope.ndim - 1)), None
+
+
+@lru_cache
+def _run(numbers: int) -> int:
+    """How many sigmoids to multiply: a divisor of their number, small enough that the product keeps its precision."""
+    return max(run for run in range(1, _LONGEST + 1) if numbers % run == 0)
+
+
+@record
+class Bernoulli(Likelihood):
+    """Binary cross-entropy with logits: a probability mass for binary examples, and the usual loss for gray levels in [0, 1].
+
+    For gray levels it is not a likelihood: its minimum is the entropy of the pixels, not zero.
+    """
+
+    @property
+    def density(self) -> bool:
+        return False
+
+    @property
+    def support(self) -> Support:
+        return Support(0, 1)
+
+    def costs(
+        self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], variables: Variables = NO_VARIABLES
+    ) -> Float[Tensor, "b *x"]:
+        return F.binary_cross_entropy_with_logits(y, x, reduction="none")
+
+    def nll(
+        self,
+        y: Float[Tensor, "b *x"],
+        x: Float[Tensor, "b *x"],
+        variables: Variables = NO_VARIABLES,
+        counted: Bool[Tensor, "b *x"] | None = None,
+    ) -> Float[Tensor, "b"]:
+        if counted is not None:  # the loss and the gradient of a certain and correct prediction are exactly zero
+            y, x = y.masked_fill(~counted, _CERTAIN), x.masked_fill(~counted, 1.0)
+        nll: Tensor = CrossEntropy.apply(y, x)  # type: ignore[no-untyped-call]  # PyTorch's
+        return nll
+
+    def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        return torch.sigmoid(y)
+
+    def draw(self, y: Float[Tensor, "b *x"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
+        return torch.bernoulli(torch.sigmoid(y), generator=generator)

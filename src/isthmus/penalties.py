@@ -1,0 +1,139 @@
+"""Penalties: what else the loss requires in training, in nats. They add up with ``+``, and never enter scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from isthmus.bottlenecks.base import Code, Posterior
+from isthmus.nn.variables import Variables
+from isthmus.records import Record, record
+from isthmus.schedules import Constant, Schedule
+
+__all__ = ["NoPenalty", "Sum"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass in training: what a penalty may look at. All tensors are in model units.
+
+    Attributes:
+        x: the encoder's input (b, *shape), perhaps corrupted; missing values are replaced.
+        target: the examples (b, *shape); NaN where values are missing.
+        context: labels or covariates (b, context), None without.
+        h: the encoder's output (b, *positions, encoder_outputs).
+        code: the code that the decoder received, (draws * b, *positions, size).
+        y: the decoder's output (draws * b, *outputs).
+        posterior: the normal posterior of the code, None if there is none.
+        encode: x (n, *shape) -> h, with the context of the batch if n = b.
+        deterministic: h -> the code used at inference.
+        decode: codes (n, *positions, size) -> y, with the context of the batch if n is a multiple of b.
+        mean: y -> reconstructions (n, *shape).
+        draw: y -> examples (n, *shape), sampled from the likelihood.
+        progress: the fraction of the training that is done.
+    """
+
+    x: Float[Tensor, "b *x"]
+    target: Float[Tensor, "b *x"]
+    context: Float[Tensor, "b context"] | None
+    h: Float[Tensor, "b *positions encoder_outputs"]
+    code: Code
+    y: Float[Tensor, "codes *y"]
+    posterior: Posterior | None
+    encode: Callable[[Tensor], Tensor]
+    deterministic: Callable[[Tensor], Code]
+    decode: Callable[[Tensor], Tensor]
+    mean: Callable[[Tensor], Tensor]
+    draw: Callable[[Tensor, Generator], Tensor]
+
+
+class Shapes(NamedTuple):
+    """The shapes of a model, from which a penalty makes its learned tensors."""
+
+    example: tuple[int, ...]
+    code: tuple[int, ...]
+    context: int | None
+
+
+class Penalty(Record):
+    """The contract of a penalty. Its weights, if it has any, learn with those of the model, by the same optimizer."""
+
+    @property
+    def terms(self) -> tuple[Penalty, ...]:
+        """The penalties that are added up: itself, unless it is a sum."""
+        return (self,)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws random numbers. If not, a training step need not seed a generator."""
+        return True
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether it requires labels or covariates: ``fit(X, y)``."""
+        return False
+
+    @property
+    def schedule(self) -> Schedule:
+        """The factor on the penalty over the course of training, such as a warm-up."""
+        return Constant()
+
+    def variables(self, shapes: Shapes, generator: Generator) -> Variables:
+        """The learned tensors and running state of this penalty.
+
+        Args:
+            shapes: the shapes of the model.
+            generator: for initial values that are random.
+
+        Raises:
+            RecordError: it does not apply to such a model.
+        """
+        return Variables()
+
+    def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "..."]:
+        """The penalty, in nats: of each example, (b,), or of the batch as a whole, (), which counts once for each example.
+
+        Args:
+            seen: the forward pass.
+            variables: those of `variables`.
+            generator: for the random numbers.
+        """
+        raise NotImplementedError
+
+    def __add__(self, other: Penalty) -> Penalty:
+        """Both penalties. `NoPenalty` adds nothing.
+
+        Args:
+            other: another penalty.
+        """
+        if not isinstance(other, Penalty):
+            return NotImplemented
+        terms = (*self.terms, *other.terms)
+        return terms[0] if len(terms) == 1 else Sum(terms) if terms else self
+
+
+@record
+class NoPenalty(Penalty):
+    """No penalty."""
+
+    @property
+    def terms(self) -> tuple[Penalty, ...]:
+        return ()
+
+
+@record
+class Sum(Penalty):
+    """Several penalties, added up: what ``MMD(10) + Contractive(0.1)`` makes."""
+
+    penalties: tuple[Penalty, ...]
+
+    @property
+    def terms(self) -> tuple[Penalty, ...]:
+        return tuple(term for penalty in self.penalties for term in penalty.terms)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.penalties)) or "Sum(())"

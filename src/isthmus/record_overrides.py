@@ -1,0 +1,115 @@
+"""Copies of records with other values of some fields, also of nested records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from isthmus.errors import RecordError
+from isthmus.records import Record, check_names, field_names, nearest
+
+__all__ = ["override", "switch"]
+
+T = TypeVar("T", bound=Record)
+
+
+def override(
+    instance: T,
+    fields: Mapping[str, Any],
+    record_types: Mapping[str, type[Record]] | None = None,
+    separator: str = "__",
+) -> T:
+    """A copy of a record with other values of some fields, also of nested records: ``{"schedule__warmup": 0.1}``.
+
+    Args:
+        instance: the record.
+        fields: new values by path.
+        record_types: if given, the name of a type as value replaces a nested record by one of this type; see `switch`.
+        separator: the text between the parts of a path.
+
+    Raises:
+        RecordError: there is no such field, or a value is invalid.
+    """
+    direct = {path: value for path, value in fields.items() if separator not in path}
+    nested: dict[str, dict[str, Any]] = {}
+    for path, value in fields.items():
+        name, sign, rest = path.partition(separator)
+        if sign:
+            nested.setdefault(name, {})[rest] = value
+    check_names(type(instance).__name__, [*direct, *nested], field_names(instance))
+    for name in direct:
+        current = getattr(instance, name)
+        if record_types is not None and isinstance(current, Record) and not isinstance(direct[name], Record):
+            direct[name] = switch(current, str(direct[name]), record_types)
+    for name, inner in nested.items():
+        current = direct.get(name, getattr(instance, name))
+        if isinstance(current, tuple) and any(isinstance(each, Record) for each in current):
+            direct[name] = _override_items(f"{type(instance).__name__}.{name}", current, inner, record_types, separator)
+            continue
+        if not isinstance(current, Record):
+            raise RecordError(
+                f"{type(instance).__name__}.{name} is {current!r}, which has no field '{next(iter(inner))}'"
+            )
+        direct[name] = override(current, inner, record_types, separator)
+    return instance.replace(**direct)
+
+
+def _override_items(
+    owner: str,
+    items: tuple[Any, ...],
+    fields: Mapping[str, Any],
+    record_types: Mapping[str, type[Record]] | None,
+    separator: str,
+) -> tuple[Any, ...]:
+    """A tuple of records with other values of some fields, which are addressed by position: ``{"0__weight": 2}``."""
+    changed, inner = list(items), dict[int, dict[str, Any]]()
+    for path, value in fields.items():
+        position, sign, rest = path.partition(separator)
+        if not position.isdecimal() or int(position) >= len(items):
+            raise RecordError(f"{owner} has {len(items)} records, counted from 0, and no '{position}'")
+        if sign:
+            inner.setdefault(int(position), {})[rest] = value
+        else:
+            changed[int(position)] = value
+    for number, values in inner.items():
+        changed[number] = override(changed[number], values, record_types, separator)
+    return tuple(changed)
+
+
+def switch(
+    old: object,
+    name: str,
+    record_types: Mapping[str, type[Record]],
+    fields: Mapping[str, Any] | None = None,
+    at: str = "",
+) -> Record:
+    """A record of another type, which keeps the values of fields that both types have.
+
+    Args:
+        old: the record to replace; other values are ignored.
+        name: the name of the new type.
+        record_types: types by name.
+        fields: values of those fields of the new type that have no default.
+        at: a prefix of field names in error messages, such as ``bottleneck.``.
+
+    Raises:
+        RecordError: there is no such type, or a field without default has no value.
+    """
+    kind = record_types.get(name)
+    if kind is None:
+        raise RecordError(f"no record '{name}' that could replace {type(old).__name__}{nearest(name, record_types)}")
+    old_fields = {field: getattr(old, field) for field in field_names(old)} if isinstance(old, Record) else {}
+    values = {field: value for field, value in old_fields.items() if field in field_names(kind)}
+    required = [field.name for field in dataclasses.fields(kind) if _has_no_default(field)]  # type: ignore[arg-type]
+    values |= {field: value for field, value in (fields or {}).items() if field in required}
+    missing = [field for field in required if field not in values]
+    if missing:
+        raise RecordError(
+            f"{name} requires {' and '.join(missing)}: give {', '.join(f'{at}{field}=...' for field in missing)} too"
+        )
+    return kind(**values)
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -1,0 +1,88 @@
+"""The contract between a model and the training loop: a batch goes in, the losses of its examples come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+__all__ = ["Batch", "Losses", "Trainable"]
+
+
+class Batch(NamedTuple):
+    """What a training step gives to a model, in model units.
+
+    Attributes:
+        x: the encoder's input (b, *shape), perhaps corrupted.
+        target: what the decoder reconstructs (b, *shape); for a classifier the classes (b,).
+        counted: (b, *shape), False where the loss does not count a value of the target; None: all count.
+        context: labels or covariates (b, context), which encoder and decoder of a conditional architecture receive; None without.
+        factors: the factors that `Trainable.factors` gives, None if all are 1.
+    """
+
+    x: Float[Tensor, "b *x"]
+    target: Tensor
+    counted: Bool[Tensor, "b *x"] | None = None
+    context: Float[Tensor, "b context"] | None = None
+    factors: tuple[float | Tensor, ...] | None = None
+
+
+class Losses(NamedTuple):
+    """The loss of each example of a batch, in nats per example, and statistics of the batch."""
+
+    nll: Float[Tensor, "b"]
+    penalty: Float[Tensor, "b"]
+    stats: Mapping[str, Float[Tensor, ""]]
+
+    @property
+    def total(self) -> Float[Tensor, "b"]:
+        """nll + penalty; for a variational autoencoder the negative ELBO."""
+        return self.nll + self.penalty
+
+
+class Trainable(nn.Module):
+    """The contract between a model and the training loop: it normalizes raw examples and computes the loss of a batch.
+
+    An autoencoder is one; its target is the example. A single layer in layer-wise training and a classifier are others.
+    """
+
+    shape: tuple[int, ...]  # of one example in its units
+
+    @property
+    def device(self) -> torch.device:
+        """The device of its tensors."""
+        raise NotImplementedError
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a step draws random numbers. If not, it need not seed a generator."""
+        return False
+
+    @property
+    def cuda_graph_safe(self) -> bool:
+        """Whether a CUDA graph can capture a training step: it has no modules of the user, which may draw from the global generators."""
+        return True
+
+    def normalize(self, raw: Tensor) -> Tensor:
+        """Raw examples (b, *x) -> (b, *shape), without a gradient."""
+        raise NotImplementedError
+
+    def factors(self, progress: float) -> tuple[float, ...] | None:
+        """The factors of scheduled penalties after this fraction of the training; None if all are 1."""
+        return None
+
+    def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
+        """The loss of reconstructing the target, with the code used in training."""
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> Losses:
+        """The loss without random numbers, as at inference."""
+        raise NotImplementedError
+
+    def first_nonfinite(self) -> str | None:
+        """The name of the first tensor with a value that is not finite, else None."""
+        learned = sorted(self.state_dict().items())
+        return next((name for name, value in learned if not torch.isfinite(value).all()), None)

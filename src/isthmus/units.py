@@ -1,0 +1,88 @@
+"""The map between raw and model units, as tensors of a model."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Num
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.scaling import Affine, Extent
+from isthmus.trainable import Trainable
+
+__all__ = ["InUnits"]
+
+
+class InUnits(Trainable):
+    """A module that converts examples from raw to model units and back.
+
+    Args:
+        shape: the shape of one example.
+        affine: the map from raw to model units; examples are scaled, and reconstructions returned, in its dtype.
+        dtype: the dtype of all values in model units.
+        fill: the initial replacement of missing values, (*shape), in model units; None if there must be no missing value.
+        extent: the range of the training examples, in raw units and the dtype of ``affine``; None if it is unknown.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    log_scales: Tensor
+    fill: Tensor | None
+    least: Tensor | None
+    largest: Tensor | None
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        affine: Affine,
+        dtype: torch.dtype,
+        fill: NDArray[Any] | None,
+        extent: Extent | None,
+    ) -> None:
+        super().__init__()
+        self.shape, self.dtype = shape, dtype
+        # without a shift, as for bytes, scaling is one pass over the data, not three
+        self.only_divides = affine.shift.dtype == np.float32 and not affine.shift.any()
+        self.register_buffer("shift", torch.as_tensor(affine.shift))
+        self.register_buffer("scale", torch.as_tensor(affine.scale))
+        log_scales = np.log(affine.scale.astype(np.float64))
+        self.log_scale_sum = float(log_scales.mean()) * math.prod(shape)  # the logarithm of the Jacobian of the scaling
+        self.register_buffer("log_scales", torch.as_tensor(log_scales).to(dtype), persistent=False)
+        self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
+        self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
+        self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
+        self.has_constants = extent is not None and bool(extent.constant.any())
+
+    @property
+    def device(self) -> torch.device:
+        return self.shift.device
+
+    @property
+    def affine(self) -> Affine:
+        """The map from raw to model units."""
+        return Affine(self.shift.numpy(force=True), self.scale.numpy(force=True))
+
+    @property
+    def extent(self) -> Extent | None:
+        """The range of the training examples in raw units, None if it is unknown."""
+        if self.least is None or self.largest is None:
+            return None
+        return Extent(self.least.numpy(force=True), self.largest.numpy(force=True))
+
+    def normalize(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        """Converts examples (b, *shape) from raw to model units."""
+        if self.only_divides and raw.dtype != torch.float64:
+            return torch.true_divide(raw, self.scale).to(self.dtype)
+        return ((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype)
+
+    def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        """Converts examples (b, *shape) from model to raw units."""
+        return x.to(self.shift.dtype) * self.scale + self.shift
+
+    def log_scale_sums(self, counted: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
+        """The sum of log(scale) over the values of each example that count, (b,)."""
+        return torch.where(counted, self.log_scales, 0).flatten(1).sum(1)

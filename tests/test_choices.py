@@ -130,21 +130,20 @@ def test_codes_of_discrete_bottlenecks_are_codebook_entries(name: str) -> None:
 
 @every(corruptions)
 def test_fixed_corruption_of_an_example_is_equal_in_every_batch(name: str, digits: data.Dataset) -> None:
-    from isthmus.training.corrupted_input import InputCorruption
-
     from isthmus.training.batches import InMemorySource, MemmapSource
     from isthmus.training.config import TrainingConfig
+    from isthmus.training.encoder_input import EncoderInput
 
     corruption = made(corruptions, name).replace(fixed=True)
     X = digits.train[:40]
     ae = Autoencoder(epochs=1).fit(X)
     plan = TrainingConfig(corruption, made(optimizers, "Adam"), 1, 16, 3)
     device = torch.device("cpu")
-    resident, streamed = (InputCorruption(ae.model_, kind(X, device), plan) for kind in (InMemorySource, MemmapSource))
+    resident, streamed = (EncoderInput(ae.model_, kind(X, device), plan) for kind in (InMemorySource, MemmapSource))
     x, order = torch.from_numpy(X), torch.randperm(40, generator=generator())
-    first = resident(x, torch.arange(40), generator(1))
-    assert torch.equal(first[order], resident(x[order], order, generator(2)))
-    assert torch.equal(first[order], streamed(x[order], order, generator(2)))
+    first = resident(x, torch.arange(40), generator(1)).x
+    assert torch.equal(first[order], resident(x[order], order, generator(2)).x)
+    assert torch.equal(first[order], streamed(x[order], order, generator(2)).x)
 
 
 @every(bottlenecks)
@@ -168,11 +167,11 @@ def test_a_bottleneck_keeps_its_contract(name: str) -> None:
         assert all(torch.equal(before[key], value) for key, value in variables.state_dict().items())
         variables.train()
     if name == "Gaussian":
-        assert bottleneck.sample((5, 4), generator()).shape == (5, 4)
+        assert bottleneck.sample((5, 4), variables, generator()).shape == (5, 4)
     else:
         more = "$" if bottleneck.discrete else "; method='gmm'"
         with pytest.raises(NotPossibleError, match=f"^{name} has no prior to sample from; Gaussian has one{more}"):
-            bottleneck.sample((5, 4), generator())
+            bottleneck.sample((5, 4), variables, generator())
 
 
 @every(likelihoods)

@@ -29,6 +29,7 @@ from isthmus.corruptions import Masking
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.classifier_head import Head, Net
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.trainable import Batch
 
 FAST = AdamW(1e-2, schedule=OneCycle())
 
@@ -116,7 +117,7 @@ def test_a_step_is_along_the_gradient_of_the_cross_entropy() -> None:
     net = Net(ae.model_, head)
     x, target = net.normalize(torch.from_numpy(X)), torch.from_numpy(y)
     ae.model_.zero_grad()
-    losses = net(x, target, torch.Generator())
+    losses = net(Batch(x, target), torch.Generator())
     losses.total.sum().backward()
     codes = ae.transform(X)
     z = (codes - codes.mean(0)) / np.sqrt(((codes - codes.mean(0)) ** 2).mean())

@@ -57,7 +57,7 @@ def test_bernoulli_accepts_examples_of_any_size(numbers: int) -> None:
 @pytest.mark.parametrize("scale", [0.3, 1.0, "learned"])
 def test_normal_is_a_density(scale: float) -> None:
     likelihood = Normal(scale)
-    variables = likelihood.variables().eval()
+    variables = likelihood.variables((1,)).eval()
     deviation = 1.0 if scale == "learned" else scale
     x = torch.linspace(-12, 12, 20_001)[:, None]
     y = torch.full_like(x, 0.7)
@@ -68,7 +68,7 @@ def test_normal_is_a_density(scale: float) -> None:
 
 def test_a_learned_scale_is_the_root_of_the_mean_squared_error_from_the_first_step() -> None:
     likelihood, residuals = Normal("learned"), 0.2 * torch.randn(1000, 3, generator=generator())
-    variables, zeros = likelihood.variables(), torch.zeros(1000, 3)
+    variables, zeros = likelihood.variables((3,)), torch.zeros(1000, 3)
     nll = likelihood.nll(zeros, residuals, variables).mean().item()
     deviation = residuals.square().mean().sqrt().item()
     assert variables["log_scale"].exp().item() == pytest.approx(deviation, rel=1e-5)
@@ -84,7 +84,7 @@ def test_a_learned_scale_is_the_root_of_the_mean_squared_error_from_the_first_st
 
 
 def test_a_learned_scale_is_computed_from_observed_values() -> None:
-    likelihood, variables = Normal("learned"), Normal("learned").variables()
+    likelihood, variables = Normal("learned"), Normal("learned").variables((2,))
     x = torch.tensor([[3.0, 100.0], [100.0, 4.0], [100.0, 100.0]])
     observed = torch.tensor([[True, False], [False, True], [False, False]])
     for _ in range(3):

@@ -31,6 +31,7 @@ from isthmus.evaluation import detect, evaluate
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.experiments.measured_figures import figure_function
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.likelihoods.base import NO_VARIABLES
 from isthmus.nn.variables import Variables
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.scaling import MinMax, NoScaling, Standard, UInt8, choose, range_of, within
@@ -65,7 +66,7 @@ def test_missing_values_have_no_loss_and_no_gradient(likelihood: Likelihood) -> 
     y, x = torch.randn(4, 3, 5, generator=rng, dtype=torch.float64), torch.rand(4, 3, 5, generator=rng).double()
     observed = torch.rand(4, 3, 5, generator=rng) < 0.6
     observed[3] = False
-    found, variables = y.clone().requires_grad_(), likelihood.variables().double().eval()
+    found, variables = y.clone().requires_grad_(), likelihood.variables((3, 5)).double().eval()
     nll = likelihood.nll(found, x, variables, observed)
     nll.sum().backward()
     assert found.grad is not None
@@ -107,7 +108,7 @@ def test_the_likelihood_gets_no_mask_without_missing_values(table: np.ndarray) -
     seen = []
 
     class Spy(Normal):
-        def nll(self, y: Any, x: Any, variables: Variables = likelihoods.NO_VARIABLES) -> Any:  # type: ignore[override]
+        def nll(self, y: Any, x: Any, variables: Variables = NO_VARIABLES) -> Any:  # type: ignore[override]
             seen.append(len(y))
             return super().nll(y, x, variables)
 

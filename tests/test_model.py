@@ -13,6 +13,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.model import Model
 from isthmus.scaling import Affine
+from isthmus.trainable import Batch
 
 
 def generator(state: int = 0) -> torch.Generator:
@@ -45,7 +46,7 @@ def test_one_large_batch_is_the_sum_of_many_small_ones(
     def gradients(size: int) -> list[torch.Tensor]:
         net.zero_grad()
         for part in x.split(size):
-            net(part, part, generator()).total.sum().backward()
+            net(Batch(part, part), generator()).total.sum().backward()
         return [p.grad.clone() for p in net.parameters() if p.grad is not None]
 
     whole, parts = gradients(12), gradients(5)
@@ -57,7 +58,7 @@ def test_one_large_batch_is_the_sum_of_many_small_ones(
 def test_the_loss_is_likelihood_plus_penalty_with_the_clean_example_as_target() -> None:
     net = model(L1(5, weight=0.7, activation="linear"), Normal(0.5))
     x, corrupted = (torch.rand(7, 4, 6, generator=generator(state), dtype=torch.float64) for state in (1, 2))
-    losses = net(corrupted, x, generator())
+    losses = net(Batch(corrupted, x), generator())
     z = net.encoder(corrupted)
     nll = -torch.distributions.Normal(net.decoder(z), 0.5).log_prob(x).sum((1, 2))
     torch.testing.assert_close(losses.nll, nll)
@@ -77,8 +78,8 @@ def test_the_deterministic_code_draws_nothing_and_training_uses_its_own_generato
     net = model(Gaussian(3), Normal())
     x = torch.rand(7, 4, 6, generator=generator(1), dtype=torch.float64)
     before = torch.get_rng_state()
-    assert torch.equal(net.score(x, x).total, net.score(x, x).total)
-    first, same, other = (net(x, x, generator(state)).total for state in (1, 1, 2))
+    assert torch.equal(net.score(Batch(x, x)).total, net.score(Batch(x, x)).total)
+    first, same, other = (net(Batch(x, x), generator(state)).total for state in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)

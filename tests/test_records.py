@@ -20,7 +20,8 @@ from isthmus.errors import RecordError
 from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
-from isthmus.records import Record, override
+from isthmus.record_overrides import override
+from isthmus.records import Record
 
 GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 WRITTEN = [

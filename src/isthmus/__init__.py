@@ -1,10 +1,11 @@
 """isthmus: autoencoders of every kind, on your own data, in one line or one command.
 
-An autoencoder is defined by four independent components:
+An autoencoder is defined by independent components:
 
-    x --corruption--> x~ --encoder--> h --bottleneck--> z --decoder--> y --likelihood--> nats per example
-    |                                       '---------------> penalty, nats per example      + ----> loss
-    '----------------- the clean x is the target --------------------'
+         augmentation      corruption     encoder      bottleneck      decoder     likelihood
+    raw -------------> x -------------> x~ --------> h ----------> z ---------> y ----------> nats per example --+--> loss
+                       |                                 |                                                       |
+                       '-- the clean x is the target     '--> penalty of the code, nats per example  + penalties -'
 
 Modules in reading order, which follows the data. A module imports only from modules above it:
 

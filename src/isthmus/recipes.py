@@ -1,4 +1,4 @@
-"""Recipes: named autoencoders with tuned defaults. Each is one expression of the four components.
+"""Recipes: named autoencoders with tuned defaults. Each is one expression of the components.
 
 A recipe returns an unfitted `Autoencoder`. Components that are "auto" are chosen from the data. All parameters can be changed with
 ``set_params``, or on the command line with ``field=value``.

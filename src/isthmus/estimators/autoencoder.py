@@ -70,7 +70,7 @@ _EXAMPLES = {  # appended to the error if a parameter has the wrong type
 
 
 class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefixFeaturesOutMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """An autoencoder for arrays of any shape, defined by four components, and its training.
+    """An autoencoder for arrays of any shape, defined by independent components, and its training.
 
     A component may be "auto": `fit` then chooses it from the data. The attribute with a trailing underscore holds the choice.
 

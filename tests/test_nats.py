@@ -219,7 +219,7 @@ def test_an_older_checkpoint_resumes_in_nats_of_the_data(name: str) -> None:
         X[np.arange(60), np.arange(60) * 7 % 6] = np.nan
     ae = load(FILES / f"format-3-{name}-checkpoint.safetensors").resume(X)
     volumes = np.where(np.isnan(X), 0, np.log(ae.model_.scale.numpy().astype(np.float64))).sum(1)
-    held = ae._validation_split(X)[1].positions.numpy()
+    held = ae._validation_split(ae._source(X))[1].positions.numpy()
     trained, validated = np.delete(volumes, held).mean(), volumes[held].mean()
     for report, (loss, valid) in zip(ae.history_, THEN[name], strict=True):
         assert report.loss - loss == pytest.approx(trained, abs=2e-3)

@@ -19,6 +19,7 @@ from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordErr
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import NoScaling, Standard
+from isthmus.trainable import Batch
 from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, iter_batches
 
 
@@ -82,7 +83,7 @@ def test_a_step_is_along_the_gradient_of_the_mean(digits: data.Dataset) -> None:
     start = small(**choices | {"optimizer": SGD(1e-30, momentum=0)}, epochs=1).fit(X)
     x = torch.from_numpy(X).double()
     start.model_.zero_grad()
-    start.model_(x, x, torch.Generator()).total.mean().backward()
+    start.model_(Batch(x, x), torch.Generator()).total.mean().backward()
     expected = torch.cat([(p - 0.1 * p.grad).flatten() for p in start.model_.parameters()]).detach()
     np.testing.assert_allclose(weights(small(**choices, epochs=1).fit(X)), expected, rtol=1e-9, atol=1e-12)
 
@@ -195,7 +196,7 @@ def test_a_file_with_held_out_examples_stays_a_file(digits: data.Dataset, tmp_pa
     np.save(tmp_path / "x.npy", digits.train[:200])
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     ae = small(early_stopping=True, epochs=1, kind="images").fit(mapped)
-    training, held = ae._validation_split(mapped)
+    training, held = ae._validation_split(ae._source(mapped))
     assert isinstance(training, SubsetSource)
     assert isinstance(training.source, MemmapSource)
     assert len(ae.history_) == 1

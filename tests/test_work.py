@@ -18,8 +18,8 @@ from isthmus.architectures import MLP, Conv, Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Bottleneck, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Corruption
-from isthmus.estimators.defaults import threads_for
 from isthmus.estimators.memory_estimate import footprint
+from isthmus.estimators.training_defaults import threads_for
 from isthmus.records import record
 
 SMALL, LARGE = np.random.default_rng(0).normal(size=(40, 8)), np.random.default_rng(0).normal(size=(40, 900))

@@ -51,6 +51,7 @@ from isthmus._version import __version__
 if TYPE_CHECKING:
     from isthmus import (
         architectures,
+        augmentations,
         bottlenecks,
         compression,
         corruptions,
@@ -59,9 +60,11 @@ if TYPE_CHECKING:
         evaluation,
         likelihoods,
         optimizers,
+        penalties,
         plots,
         recipes,
         scaling,
+        schedules,
     )
     from isthmus.estimators import Autoencoder, AutoencoderClassifier, OutlierDetector, finetune, load
     from isthmus.evaluation import evaluate, latent_traversal, metrics, robustness
@@ -75,6 +78,7 @@ __all__ = [
     "OutlierDetector",
     "__version__",
     "architectures",
+    "augmentations",
     "bottlenecks",
     "compare",
     "compression",
@@ -89,10 +93,12 @@ __all__ = [
     "load",
     "metrics",
     "optimizers",
+    "penalties",
     "plots",
     "recipes",
     "robustness",
     "scaling",
+    "schedules",
     "sweep",
     "tutorials",
 ]

@@ -44,6 +44,7 @@ class Model(InUnits):
         fill: the initial replacement of missing values, (*shape), in model units. With it NaN means a missing value, in examples and
             targets; without it there must be no NaN.
         penalty: what else the loss requires in training.
+        context: the number of context features that penalties see, None without.
         extent: the range of the training examples, in raw units and the dtype of ``affine``. A feature that was constant is
             reconstructed as this constant. None: unknown, as in old files.
     """
@@ -62,6 +63,7 @@ class Model(InUnits):
         fill: NDArray[Any] | None = None,
         extent: Extent | None = None,
         penalty: Penalty = NO_PENALTY,
+        context: int | None = None,
     ) -> None:
         super().__init__(shape, affine, dtype, fill, extent)
         self.bottleneck, self.likelihood, self.penalty, self.architecture = (
@@ -73,7 +75,8 @@ class Model(InUnits):
         self.encoder, self.decoder = self._build(generator)
         self.code_memory = bottleneck.variables(generator)
         self.likelihood_memory = likelihood.variables(shape)
-        self.penalty_memory = nn.ModuleList(term.variables(self._shapes(), generator) for term in penalty.terms)
+        self.context = context if architecture.context is None else architecture.context
+        self.penalty_memory = self._penalty_variables(penalty, generator)
         self._schedules = (bottleneck.schedule, *(term.schedule for term in penalty.terms))
         self.anchors = _pseudo_inputs(bottleneck.anchors, shape, generator) if bottleneck.anchors else None
         for part in self.children():
@@ -106,6 +109,12 @@ class Model(InUnits):
         assert self.largest is not None
         return torch.where(self.least == self.largest, self.least, raw)
 
+    def draw_raw(
+        self, z: Float[Tensor, "b *code"], generator: Generator, context: Tensor | None = None
+    ) -> Float[Tensor, "b *x"]:
+        """Examples drawn from the likelihood of codes, in raw units."""
+        return self.denormalize(self.likelihood.draw(self._output(z, None, context), self.likelihood_memory, generator))
+
     def impute(
         self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None, context: Tensor | None = None
     ) -> Float[Tensor, "b *x"]:
@@ -118,7 +127,7 @@ class Model(InUnits):
         missing = x.isnan()
         imputed = torch.where(missing, self.fill, x)
         for _ in range(_IMPUTATIONS):
-            code = self._deterministic(self._encoded(imputed, autocast, context), autocast)
+            code = self.deterministic(self._encoded(imputed, autocast, context), autocast)
             imputed = torch.where(missing, self.likelihood.mean(self._output(code.z, autocast, context)), x)
         return imputed
 
@@ -139,7 +148,7 @@ class Model(InUnits):
 
     def score(self, batch: Batch) -> Losses:
         """The loss with the code used at inference, without random numbers and without penalties."""
-        code = self._deterministic(self._hidden(batch.x, None, batch.context))
+        code = self.deterministic(self.hidden(batch.x, None, batch.context))
         y = self._output(code.z, None, batch.context)
         return Losses(self.nll(y, batch.target, batch.counted), code.penalty, code.stats)
 
@@ -181,15 +190,15 @@ class Model(InUnits):
     ) -> Float[Tensor, "b *code"]:
         """The deterministic codes, for training a classifier on them: user layers may draw random numbers from the generator."""
         with self._user_draws_from(generator):
-            return self._deterministic(self._hidden(x, autocast), autocast).z
+            return self.deterministic(self.hidden(x, autocast), autocast).z
 
     def encode(self, x: Float[Tensor, "b *x"], context: Tensor | None = None) -> Float[Tensor, "b *code"]:
         """The codes used at inference, of examples in model units."""
-        return self._deterministic(self._hidden(x, None, context)).z
+        return self.deterministic(self.hidden(x, None, context)).z
 
     def indices(self, x: Float[Tensor, "b *x"], context: Tensor | None = None) -> Int[Tensor, "b *positions"] | None:
         """The indices of the codebook entries of codes, None without a codebook."""
-        return self.bottleneck.indices(self._hidden(x, None, context), self.code_memory)
+        return self.bottleneck.indices(self.hidden(x, None, context), self.code_memory)
 
     def decode(self, z: Float[Tensor, "b *code"], context: Tensor | None = None) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in model units."""
@@ -204,6 +213,18 @@ class Model(InUnits):
     ) -> Float[Tensor, "b *positions size"] | None:
         """The Kullback-Leibler divergence of each unit from the prior, in nats; None if there is no posterior density."""
         return self.bottleneck.divergences(h, self._variables())
+
+    def replace_penalty(self, penalty: Penalty, generator: Generator) -> bool:
+        """Replaces the penalty. Returns whether the parameters have changed; the new ones are drawn from the generator."""
+        variables = self._penalty_variables(penalty, generator).to(self.device, self.dtype)
+        before, after = (
+            {name: value.shape for name, value in held.state_dict().items()}
+            for held in (self.penalty_memory, variables)
+        )
+        self.penalty, self._schedules = penalty, (self.bottleneck.schedule, *(term.schedule for term in penalty.terms))
+        if before != after or len(variables) != len(self.penalty_memory):
+            self.penalty_memory = variables
+        return before != after
 
     def update_variables(self) -> bool:
         """Replaces the likelihood's variables if a file of an older format had others. Returns whether it did."""
@@ -233,7 +254,11 @@ class Model(InUnits):
     def _shapes(self) -> Shapes:
         """The shapes that penalties learn of."""
         positions = self.architecture.positions(self.likelihood.encoder_shape(self.shape))
-        return Shapes(self.shape, (*positions, self.bottleneck.size), self.architecture.context)
+        return Shapes(self.shape, (*positions, self.bottleneck.size), self.context)
+
+    def _penalty_variables(self, penalty: Penalty, generator: Generator) -> nn.ModuleList:
+        """The learned tensors and running state of each penalty."""
+        return nn.ModuleList(term.variables(self._shapes(), generator) for term in penalty.terms)
 
     def _losses(self, code: Code, y: Tensor, batch: Batch) -> Losses:
         """The losses of one or several draws of each example."""
@@ -306,10 +331,12 @@ class Model(InUnits):
             return self.code_memory
         return VariablesWith(self.code_memory, anchors=self._encoded(self.anchors, autocast, None))
 
-    def _deterministic(self, h: Tensor, autocast: torch.dtype | None = None) -> Code:
+    def deterministic(self, h: Tensor, autocast: torch.dtype | None = None) -> Code:
+        """The code used at inference, of an encoder's output."""
         return self.bottleneck.deterministic(h, self._variables(autocast))
 
-    def _hidden(self, x: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
+    def hidden(self, x: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
+        """The encoder's output (b, *positions, encoder_outputs) of examples in model units; missing values are imputed first."""
         return self._encoded(self.impute(x, autocast, context), autocast, context)
 
     def _encoded(self, x: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:

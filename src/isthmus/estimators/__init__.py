@@ -3,16 +3,21 @@
 Read in this order:
 
     defaults                the components and settings that "auto" stands for
+    training_defaults       precision, batch size, epochs and threads that "auto" stands for
     data_warnings           warnings about examples that may mean something else
     format_upgrades         converts headers of older formats
     model_notes             training history and column names as tensors
     named_records           records and parameters as JSON values
     model_file              the model file
+    context_file            the context of a conditional autoencoder in its model file
     checkpoint              the state of an interrupted training
     memory_estimate         memory and work of a model, from the sizes of its layers
     overflow                checks for values that are too large to compute with
     shape_check             checks that examples have the shape and columns of the training data
     unit_check              a warning about examples in other units than the training data
+    given                   what the methods that train are given
+    context                 the meaning of y for a conditional autoencoder
+    importance              log-likelihoods by importance sampling
     inference               batches of rows through the model, bit-identical in any grouping
     latent_density          a density for sampling codes without a prior
     fitted_state            the fitted attributes, in one object

@@ -7,6 +7,7 @@ import os
 import warnings
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from threading import RLock
@@ -19,6 +20,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from isthmus.architectures.base import Architecture
+from isthmus.augmentations import Augmentation
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data.kinds import Kind
@@ -26,29 +28,28 @@ from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
-from isthmus.estimators.checkpoint import TrainingData, run_state, state_tensors, to_data_units_with_missing
-from isthmus.estimators.defaults import (
-    COMPONENTS,
-    batch_size_for,
-    check_support,
-    component,
-    epochs_for,
-    threads_for,
-)
+from isthmus.estimators.checkpoint import ExampleSet, TrainingData, run_state, state_tensors, to_data_units_with_missing
+from isthmus.estimators.context import ContextEncoding
+from isthmus.estimators.defaults import COMPONENTS, check_support, component
 from isthmus.estimators.fitted_state import FittedAttribute
+from isthmus.estimators.given import Given
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.preparation import apply_changes, initial_attributes, prepare
 from isthmus.estimators.saving import write_model
+from isthmus.estimators.training_defaults import batch_size_for, epochs_for, threads_for
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
 from isthmus.io.terminal import interactive
 from isthmus.likelihoods import Likelihood
 from isthmus.nn.device import check_bfloat16, choose_device, grad_mode, trim_malloc, with_grad_mode
-from isthmus.optimizers import Constant, Optimizer
+from isthmus.optimizers import Optimizer
+from isthmus.penalties import Penalty
+from isthmus.records import Record
 from isthmus.scaling import Scaling
+from isthmus.schedules import Constant
 from isthmus.text import quoted
-from isthmus.training.batches import Source, SubsetSource
+from isthmus.training.batches import ContextSource, PairedSource, Source, SubsetSource
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.layerwise import pretrain
 from isthmus.training.loop import train
@@ -62,7 +63,9 @@ Array = NDArray[Any]
 _EXAMPLES = {  # appended to the error if a parameter has the wrong type
     "bottleneck": "Write for example bottleneck=Identity(16).",
     "architecture": "Write for example architecture=MLP((256, 64)).",
+    "augmentation": "Write for example augmentation=NoAugmentation().",
     "corruption": "Write for example corruption=GaussianNoise(0.3).",
+    "penalty": "Write for example penalty=NoPenalty().",
     "likelihood": "Write for example likelihood=Normal().",
     "scaling": "Write for example scaling=Standard().",
     "optimizer": "Write for example optimizer=Adam(1e-3).",
@@ -78,9 +81,11 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         bottleneck: the constraint on the code (`isthmus.bottlenecks`); an int is the size of an `Identity`; auto: a 32-dimensional
             `Identity`, or half the number of features if that is smaller.
         architecture: the encoder and the decoder (`isthmus.architectures`); auto: `MLP`.
+        augmentation: changes example and target alike, anew at each step (`isthmus.augmentations`); auto: none.
         corruption: corrupts the encoder's input during training (`isthmus.corruptions`); the target stays clean; auto: none.
         likelihood: the reconstruction loss (`isthmus.likelihoods`); auto: `Bernoulli` for images in [0, 1], else `Normal` with a
             learned scale.
+        penalty: what else the loss requires in training (`isthmus.penalties`); penalties add up with ``+``; auto: none.
         scaling: the map from the data's units to model units (`isthmus.scaling`); auto: `Standard` for tables (per column) and
             windows (per channel); for images see `isthmus.scaling.choose`.
         optimizer: the optimizer and its schedule (`isthmus.optimizers`); auto: `AdamW` with a one-cycle schedule.
@@ -140,8 +145,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         bottleneck: Bottleneck | int | Literal["auto"] = "auto",
         *,
         architecture: Architecture | Literal["auto"] = "auto",
+        augmentation: Augmentation | Literal["auto"] = "auto",
         corruption: Corruption | Literal["auto"] = "auto",
         likelihood: Likelihood | Literal["auto"] = "auto",
+        penalty: Penalty | Literal["auto"] = "auto",
         scaling: Scaling | Literal["auto"] = "auto",
         optimizer: Optimizer | Literal["auto"] = "auto",
         epochs: float | Literal["auto"] = "auto",
@@ -160,8 +167,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     ) -> None:
         self.bottleneck = bottleneck
         self.architecture = architecture
+        self.augmentation = augmentation
         self.corruption = corruption
         self.likelihood = likelihood
+        self.penalty = penalty
         self.scaling = scaling
         self.optimizer = optimizer
         self.epochs = epochs
@@ -179,6 +188,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         self.verbose = verbose
 
     architecture_ = FittedAttribute[Architecture](lambda fitted: fitted.records["architecture"])
+    augmentation_ = FittedAttribute[Augmentation](lambda fitted: fitted.records["augmentation"])
+    penalty_ = FittedAttribute[Penalty](lambda fitted: fitted.records["penalty"])
     likelihood_ = FittedAttribute[Likelihood](lambda fitted: fitted.records["likelihood"])
     scaling_ = FittedAttribute[Scaling](lambda fitted: fitted.records["scaling"])
     optimizer_ = FittedAttribute[Optimizer](lambda fitted: fitted.records["optimizer"])
@@ -194,16 +205,21 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         X: Any,
         y: Any = None,
         *,
+        target: Any = None,
         validation_data: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         layerwise: bool = False,
     ) -> Self:
-        """Trains on examples X (n, *shape); y is ignored.
+        """Trains on examples X (n, *shape).
 
         Args:
             X: an array, memory map, tensor or data frame of any numeric type; uint8 images stay uint8.
-            y: ignored.
-            validation_data: (m, *shape), other examples whose loss is reported and used by early stopping.
+            y: for a conditional architecture or a supervised penalty, what is known of each example; others ignore it. Integers, text,
+                booleans and dates (n,) are classes; floats (n,), and numbers (n, k), are covariates. A penalty does not count examples
+                whose label is missing (None, NaN); a conditional architecture requires all.
+            target: (n, *shape), what to reconstruct instead of X itself: for example the clean versions of noisy examples X.
+            validation_data: (m, *shape), other examples whose loss is reported and used by early stopping; with y or target a tuple:
+                (X, y), (X, target) or (X, y, target).
             checkpoint: a file to write after each epoch. After an interruption, ``load(checkpoint).resume(X)`` completes training.
             layerwise: first pretrain each layer together with its mirror layer, from the outermost to the innermost (Bengio et al.
                 2007; `isthmus.training.layerwise`). All layers together take as many epochs as the training that follows.
@@ -224,8 +240,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         if checkpoint is not None:
             check_writable(Path(checkpoint))
-        working = copy(self)
-        for report in working._fit_steps(X, validation_data, None, layerwise, checkpoint is not None):
+        working, given = copy(self), Given(X, y, target, validation_data)
+        for report in working._fit_steps(given, None, layerwise, checkpoint is not None):
             if checkpoint is not None and report.layer is None:
                 try:
                     working.checkpoint(checkpoint)
@@ -238,7 +254,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return self
 
     def iter_fit(
-        self, X: Any, *, validation_data: Any = None, every: ReportEvery = None, layerwise: bool = False
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        validation_data: Any = None,
+        every: ReportEvery = None,
+        layerwise: bool = False,
     ) -> Reports:
         """`fit` as a generator: yields a `Report` after each epoch. The caller may use the model, save a `checkpoint`, or stop.
 
@@ -246,7 +269,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         has the state from before the training.
 
         Args:
-            X, validation_data, layerwise: as for `fit`. Reports of layerwise pretraining have `Report.layer` set and are not
+            X, y, target, validation_data, layerwise: as for `fit`. Reports of layerwise pretraining have `Report.layer` set and are not
                 part of `history_`.
             every: also report after every so many steps; or a function of the number of steps done that returns whether to report.
 
@@ -263,18 +286,17 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             2 26 True
         """
         working = copy(self)
-        yield from self._follow_copy(working, working._fit_steps(X, validation_data, every, layerwise))
+        steps = working._fit_steps(Given(X, y, target, validation_data), every, layerwise)
+        yield from self._follow_copy(working, steps)
 
     @with_grad_mode
-    def _fit_steps(
-        self, X: Any, validation_data: Any, every: ReportEvery, layerwise: bool, fingerprint: bool = False
-    ) -> Reports:
+    def _fit_steps(self, given: Given, every: ReportEvery, layerwise: bool, fingerprint: bool = False) -> Reports:
         """The training of `fit`, in place. Checkpoints need the fingerprint of the examples."""
         self._validate_params()
         check_every(every)
-        values, digest = self._prepare_model(X, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
+        values, digest = self._prepare_model(given, anew=not self.warm_start, minimum=2, fingerprint=fingerprint)
         check_bfloat16(self.precision_, self.model_.device)
-        data = self._training_data(values, validation_data, digest)
+        data = self._training_data(given, values, digest)
         if layerwise:
             yield from self._pretrain(data, every)
         yield from self._train(data, every)
@@ -311,7 +333,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """Whether the estimator has the model that a training in a copy has reached."""
         return self._fitted is not None and self._fitted.model is working.model_
 
-    def resume(self, X: Any, y: Any = None, *, validation_data: Any = None) -> Self:
+    def resume(self, X: Any, y: Any = None, *, target: Any = None, validation_data: Any = None) -> Self:
         """Continues the training that wrote the checkpoint, to its end, on the same examples.
 
         With the same versions, number of threads and kind of processor, the weights are bit-identical to those of
@@ -319,7 +341,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         Args:
             X: the examples (n, *shape) that training began with.
-            y: ignored.
+            y, target: those that training began with, if there were any.
             validation_data: the validation examples (m, *shape) that training began with, if there were any.
 
         Returns:
@@ -339,17 +361,19 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             2
         """
         working = copy(self)
-        for _ in working._resume_steps(X, validation_data, None):
+        for _ in working._resume_steps(Given(X, y, target, validation_data), None):
             pass
         self._fitted = working._fitted
         trim_malloc()
         return self
 
-    def iter_resume(self, X: Any, *, validation_data: Any = None, every: ReportEvery = None) -> Reports:
+    def iter_resume(
+        self, X: Any, y: Any = None, *, target: Any = None, validation_data: Any = None, every: ReportEvery = None
+    ) -> Reports:
         """`resume` as a generator of reports, as `iter_fit` is of `fit`.
 
         Args:
-            X, validation_data: as for `resume`.
+            X, y, target, validation_data: as for `resume`.
             every: as for `iter_fit`.
 
         Yields:
@@ -359,17 +383,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             NotPossibleError, DataError: as for `resume`.
         """
         working = copy(self)
-        yield from self._follow_copy(working, working._resume_steps(X, validation_data, every))
+        steps = working._resume_steps(Given(X, y, target, validation_data), every)
+        yield from self._follow_copy(working, steps)
 
     @with_grad_mode
-    def _resume_steps(self, X: Any, validation_data: Any, every: ReportEvery) -> Reports:
+    def _resume_steps(self, given: Given, every: ReportEvery) -> Reports:
         """The training of `resume`, in place."""
         fitted = self._require_fitted()
         check_every(every)
         self._validate_params()
         if fitted.interrupted is None:
             raise NotPossibleError("nothing to resume: this autoencoder was not loaded from a checkpoint; call fit")
-        data = self._training_data(self._examples(X), validation_data)
+        data = self._training_data(given, self._examples(given.X, for_training=True))
         fitted.interrupted.check(data, self.get_params(deep=False))
         n = len(self._training_sources(data)[0])
         fitted.interrupted.check_position(n, self._training_config(n))
@@ -383,15 +408,55 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             self._fitted = replace(fitted, history=history)
         yield from self._train(data, every)
 
-    def _training_data(self, values: Array, validation_data: Any, fingerprint: str | None = None) -> TrainingData:
+    def _training_data(self, given: Given, values: Array, fingerprint: str | None = None) -> TrainingData:
         """The checked examples of a training run, and their hash if it is known."""
-        return TrainingData(values, None if validation_data is None else self._examples(validation_data), fingerprint)
+        held, validation = None, given.validation(self._uses_y)
+        if validation is not None:
+            held = self._example_set(validation, self._examples(validation.X, for_training=True))
+        return TrainingData(self._example_set(given, values), held, fingerprint)
+
+    def _example_set(self, given: Given, values: Array) -> ExampleSet:
+        """Checked examples with their context and their targets."""
+        fitted, context, targets = self._require_fitted(), None, None
+        if fitted.context is not None:
+            if given.y is None:
+                raise DataError(f"{self._y_user()} requires y: pass a label or the covariates of each example")
+            context = fitted.context.encode(
+                given.y, len(values), complete=fitted.model.architecture.context is not None
+            )
+            context = context.astype(np.float64 if fitted.model.dtype == torch.float64 else np.float32)
+        if given.target is not None:
+            targets = self._examples(given.target, computable="all", for_training=True)
+            if targets.shape != values.shape:
+                raise DataError(
+                    f"target has shape {targets.shape}, but X has {values.shape}: pass a target for each example"
+                )
+            check_support(self.likelihood_, DataStatistics(targets), fitted.model.affine)
+        return ExampleSet(values, context, targets)
+
+    @property
+    def _uses_y(self) -> bool:
+        """Whether a component uses y."""
+        return bool(self._y_user())
+
+    def _y_user(self) -> str:
+        """The components that use y, as text; "" if none does."""
+        architecture, penalty = (component(getattr(self, name)) for name in ("architecture", "penalty"))
+        users: list[Record] = (
+            [architecture] if isinstance(architecture, Architecture) and architecture.context is not None else []
+        )
+        users += [term for term in penalty.terms if term.needs_context] if isinstance(penalty, Penalty) else []
+        return " and ".join(map(repr, users))
 
     def _pretrain(self, data: TrainingData, every: ReportEvery) -> Reports:
         """Pretrains the layers one after the other, on the examples of the training that follows."""
         if self._require_fitted().state.step:
             raise NotPossibleError(
                 "layerwise pretraining requires an untrained model: this one is trained; pass layerwise=False or warm_start=False"
+            )
+        if self.augmentation_.augments:
+            raise NotPossibleError(
+                f"{self.augmentation_!r} cannot be combined with layerwise pretraining, whose layers see no examples; leave one out"
             )
         examples, _ = self._training_sources(data)
         yield from self._record_history(
@@ -400,9 +465,21 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
     def _training_sources(self, data: TrainingData) -> tuple[Source, Source | None]:
         """The training and the validation examples, None without validation."""
+        examples = self._training_source(data.training)
         if data.validation is not None:
-            return self._source(data.examples), self._source(data.validation)
-        return self._validation_split(data.examples) if self.early_stopping else (self._source(data.examples), None)
+            return examples, self._training_source(data.validation)
+        return self._validation_split(examples) if self.early_stopping else (examples, None)
+
+    def _training_source(self, given: ExampleSet) -> Source:
+        """Examples with their targets and their context."""
+        model, source = self.model_, self._source(given.examples)
+        if given.targets is not None:
+            source = PairedSource(source, self._source(given.targets), model.normalize)
+        return (
+            source
+            if given.context is None
+            else ContextSource(source, torch.as_tensor(given.context, device=model.device))
+        )
 
     def _train(self, data: TrainingData, every: ReportEvery) -> Reports:
         """Starts or continues a training run."""
@@ -421,13 +498,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             return reports
         return with_progress(reports, math.prod(self.shape_), lines=not interactive())
 
-    def initialize(self, X: Any) -> Self:
+    def initialize(self, X: Any, y: Any = None) -> Self:
         """Chooses all components for the examples and draws the weights, without training.
 
         `fit` with the same random state begins with this model.
 
         Args:
             X: examples (n, *shape).
+            y: labels or covariates, as for `fit`.
 
         Returns:
             The estimator itself.
@@ -443,18 +521,21 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         self._validate_params()
         working = copy(self)
         with grad_mode():
-            working._prepare_model(X, anew=True, minimum=1)
+            working._prepare_model(Given(X, y), anew=True, minimum=1)
         self._fitted = working._fitted
         return self
 
-    def partial_fit(self, X: Any, y: Any = None, *, scaling_sample: Any = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any = None, *, target: Any = None, classes: Any = None, scaling_sample: Any = None
+    ) -> Self:
         """Trains one epoch on more examples, at the optimizer's full learning rate.
 
         The first call decides the scaling and all "auto" choices. Later calls do not change them.
 
         Args:
             X: examples (n, *shape).
-            y: ignored.
+            y, target: as for `fit`.
+            classes: all labels that y will have, for the first call; without it those in its y.
             scaling_sample: other examples (m, *shape), which decide scaling and choices instead of X. Only the first call accepts them.
                 Draw them at random from all data: a column that is constant in the first part of a stream would get a wrong scale.
                 A warning names columns whose later values lie far outside of the sample.
@@ -481,13 +562,15 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                     raise NotPossibleError(
                         "scaling_sample is for the first call of partial_fit only, and this is a later call: leave it out"
                     )
-                working._prepare_model(scaling_sample, anew=True, minimum=1)
-            values, _ = working._prepare_model(X, anew=False, minimum=1)
+                working._prepare_model(Given(scaling_sample, y, classes=classes), anew=True, minimum=1)
+            given = Given(X, y, target, classes=classes)
+            values, _ = working._prepare_model(given, anew=False, minimum=1)
             if self._fitted is None:
                 check_bfloat16(working.precision_, working.model_.device)
             config = working._training_config(len(values), epochs=1, schedule=False)
             state = working._require_fitted().state
-            for _ in working._record_history(train(working.model_, working._source(values), config, state=state)):
+            source = working._training_source(working._example_set(given, values))
+            for _ in working._record_history(train(working.model_, source, config, state=state)):
                 pass
         self._fitted = working._fitted
         return self
@@ -509,7 +592,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             raise RecordError(f"corruption={self.corruption!r} makes values missing, which requires missing='allow'")
 
     def _prepare_model(
-        self, X: Any, *, anew: bool, minimum: int, fingerprint: bool = False
+        self, data: Given, *, anew: bool, minimum: int, fingerprint: bool = False
     ) -> tuple[Array, str | None]:
         """Checks examples and prepares their model: an untrained one, or a copy of the current one.
 
@@ -517,15 +600,29 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         given = {name: component(getattr(self, name)) for name in COMPONENTS}
         if not anew and self._fitted is not None:
-            values = self._examples(X, minimum, check_constant=True)
+            values = self._examples(data.X, minimum, check_constant=True, for_training=True)
             self._fitted = self._fitted.copy_for_training()
             self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind)
             check_support(self.likelihood_, DataStatistics(values), self.model_.affine)
             return values, None
-        prepared = prepare(X, given, self.precision, self.missing, self.kind, minimum=minimum, fingerprint=fingerprint)
+        parameters = (given, self.precision, self.missing, self.kind)
+        prepared = prepare(
+            data.X, *parameters, minimum=minimum, fingerprint=fingerprint, context=partial(self._encoding, data)
+        )
         seed, device = seed_of(self.random_state), choose_device(self.device)
-        self._fitted = initial_attributes(prepared.chosen, prepared.examples.columns, seed, self.precision, device)
+        columns, settings = prepared.examples.columns, (seed, self.precision, device)
+        self._fitted = initial_attributes(prepared.chosen, columns, *settings, prepared.context)
         return prepared.examples.values, prepared.fingerprint
+
+    def _encoding(self, data: Given, count: int) -> ContextEncoding | None:
+        """How y becomes the context; None if no component uses it."""
+        if not self._uses_y:
+            return None
+        if data.classes is not None:
+            return ContextEncoding.fit(data.classes, len(data.classes))
+        if data.y is None:
+            raise DataError(f"{self._y_user()} requires y: pass a label or the covariates of each example")
+        return ContextEncoding.fit(data.y, count)
 
     def _record_history(self, reports: Reports) -> Reports:
         """Adds the reports to the history. At each report the model is ready for use."""
@@ -551,18 +648,24 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
         return TrainingConfig(
-            self.corruption_, optimizer, epochs, batch, self._require_fitted().seed, self.precision_, threads=count
+            self.corruption_,
+            optimizer,
+            epochs,
+            batch,
+            self._require_fitted().seed,
+            self.precision_,
+            augmentation=self.augmentation_,
+            threads=count,
         )
 
-    def _validation_split(self, values: Array) -> tuple[Source, Source]:
+    def _validation_split(self, source: Source) -> tuple[Source, Source]:
         """Splits at random into training and validation examples. A memory map stays in its file."""
-        held = max(1, round(len(values) * self.validation_fraction))
-        if held >= len(values):
+        held = max(1, round(len(source) * self.validation_fraction))
+        if held >= len(source):
             raise DataError(
-                f"too few examples: {len(values)}, of which {held} are held out; give more, or early_stopping=False"
+                f"too few examples: {len(source)}, of which {held} are held out; give more, or early_stopping=False"
             )
-        order = torch.randperm(len(values), generator=seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT))
-        source = self._source(values)
+        order = torch.randperm(len(source), generator=seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT))
         return SubsetSource(source, order[held:].sort().values), SubsetSource(source, order[:held].sort().values)
 
     def __sklearn_tags__(self) -> Any:

@@ -31,6 +31,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
+from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.overflow import ComputableRange, check_computable
@@ -60,6 +61,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.shape)
     kind_ = FittedAttribute[Kind](lambda fitted: fitted.kind)
     code_shape_ = FittedAttribute[tuple[int, ...]](lambda fitted: fitted.code_shape)
+    classes_ = FittedAttribute[NDArray[Any]](lambda fitted: None if fitted.context is None else fitted.context.classes)
     bottleneck_ = FittedAttribute[Bottleneck](lambda fitted: fitted.records["bottleneck"])
     corruption_ = FittedAttribute[Corruption](lambda fitted: fitted.records["corruption"])
     feature_names_in_ = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)
@@ -71,11 +73,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     def _max_memory(self) -> int | None:
         return None if self._fitted is None else self._fitted.max_memory
 
-    def encode(self, X: Any) -> Array:
+    def encode(self, X: Any, y: Any = None) -> Array:
         """The codes of examples, without random numbers.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             Codes (n, *code_shape_), float32 or float64 as `precision` says.
@@ -88,13 +91,15 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> codes.shape, codes.dtype
             ((200, 4), dtype('float32'))
         """
-        return self._apply(lambda model, raw: model.encode(model.normalize(raw)), self._examples(X))
+        values = self._examples(X)
+        return self._apply(_encoded, values, context=self._context(y, len(values)))
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any, y: Any = None) -> Array:
         """`encode`, with each code as one row, as the pipelines of scikit-learn require.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             Codes (n, k), where k is the product of code_shape_.
@@ -104,13 +109,14 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> KMeans(10, n_init=1, random_state=0).fit_predict(ae.transform(X)).shape
             (200,)
         """
-        return self.encode(X).reshape(-1, self._n_features_out)
+        return self.encode(X, y).reshape(-1, self._n_features_out)
 
-    def decode(self, Z: Any) -> Array:
+    def decode(self, Z: Any, y: Any = None) -> Array:
         """The reconstructions of codes.
 
         Args:
             Z: codes (n, *code_shape_) or (n, k).
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             Examples (n, *shape_), as floats in the units of the training data.
@@ -128,9 +134,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes have shape {codes.shape[1:]}, but this autoencoder's have shape {self.code_shape_}")
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._apply(
-            lambda model, z: model.decode_raw(z.to(model.dtype)), codes, ComputableRange.codes(given.positions)
-        )
+        computable, context = ComputableRange.codes(given.positions), self._context(y, len(codes))
+        return self._apply(_decoded, codes, computable, context)
 
     def inverse_transform(self, X: Any) -> Array:
         """The same as `decode`, under the name that scikit-learn uses.
@@ -143,11 +148,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         return self.decode(X)
 
-    def reconstruct(self, X: Any) -> Array:
+    def reconstruct(self, X: Any, y: Any = None) -> Array:
         """Encodes and decodes examples. A denoising autoencoder removes their corruption.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             Reconstructions (n, *shape_), as floats in the units of X.
@@ -156,13 +162,15 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> np.array_equal(ae.reconstruct(X), ae.decode(ae.encode(X)))
             True
         """
-        return self._reconstructed(self._examples(X))
+        values = self._examples(X)
+        return self._reconstructed(values, context=self._context(y, len(values)))
 
-    def impute(self, X: Any) -> Any:
+    def impute(self, X: Any, y: Any = None) -> Any:
         """Replaces missing values (NaN) by their reconstruction. Observed values stay bit-identical.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             (n, *shape_) in the units and of the type of X: an array, or for a data frame a data frame of the same library, with the
@@ -183,7 +191,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if self.model_.fill is None:
             raise NotPossibleError("impute requires an autoencoder that was fitted with missing='allow'; fit one")
         values = self._examples(X)
-        made = self._reconstructed(values)
+        made = self._reconstructed(values, context=self._context(y, len(values)))
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
     @grad_mode()
@@ -195,6 +203,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         *,
         method: Literal["prior", "gmm"] = "prior",
         X: Any = None,
+        y: Any = None,
+        draw: bool = False,
     ) -> Array:
         """New examples, decoded from random codes.
 
@@ -205,6 +215,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 (Ghosh et al. 2020). Each call fits the mixture again, always in the same way; random_state only changes the samples.
             X: examples (m, *shape_) for "gmm", best the training examples. If there are more than 5,000, the mixture is fitted to a random
                 5,000, always the same ones.
+            y: for a conditional autoencoder: the label or the covariates of each new example, or one for all.
+            draw: draw each example from the likelihood, with its noise, instead of taking its mean.
 
         Returns:
             Examples (n, *shape_), as floats in the units of the training data.
@@ -232,10 +244,127 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         size = self.model_.dtype.itemsize * int(n)
         codes_size, what = size * math.prod(self.code_shape_), f"{n:,} examples"
         self._check_memory(codes_size + size * math.prod(self.shape_), what, codes_size)
-        if method == "gmm":
-            return self.decode(self._mixture(X).draw(int(n), seed).reshape(-1, *self.code_shape_))
-        codes = self.model_.sample_codes((int(n), *self.code_shape_), seeded("cpu", seed, RandomStream.SAMPLE))
-        return self.decode(codes.numpy())
+        mixture = self._mixture(X) if method == "gmm" else None
+        codes = self._prior_codes(int(n), seed) if mixture is None else mixture.draw(int(n), seed)
+        codes = codes.reshape(-1, *self.code_shape_)
+        return self._drawn(codes, y, seed) if draw else self.decode(codes, y)
+
+    def _prior_codes(self, n: int, seed: int) -> Array:
+        """Codes sampled from the prior."""
+        generator = seeded(self.model_.device, seed, RandomStream.SAMPLE)
+        with torch.no_grad(), self._require_fitted().weights_locked():
+            codes: Array = self.model_.sample_codes((n, *self.code_shape_), generator).numpy(force=True)
+        return codes
+
+    def _drawn(self, codes: Array, y: Any, seed: int) -> Array:
+        """Examples drawn from the likelihood, given codes. Each batch of codes has its own random numbers."""
+        model, context, parts = self.model_, self._context(y, len(codes)), list[Array]()
+        with torch.inference_mode(), self._require_fitted().weights_locked():
+            for number, begin in enumerate(range(0, len(codes), 1024)):
+                rows = slice(begin, begin + 1024)
+                z = torch.as_tensor(codes[rows], dtype=model.dtype, device=model.device)
+                given = None if context is None else torch.as_tensor(context[rows], device=model.device)
+                generator = seeded(z.device, seed, RandomStream.LIKELIHOOD, number)
+                parts.append(model.draw_raw(z, generator, given).numpy(force=True))
+        return np.concatenate(parts)
+
+    def log_likelihood(self, X: Any, y: Any = None, *, samples: int = 1000, random_state: int = 0) -> Array:
+        """log p(x) of each example, estimated by importance sampling (Burda, Grosse & Salakhutdinov 2016).
+
+        The estimate is a lower bound on average, and rises with ``samples`` to the true value. It does not depend on the other examples:
+        the random numbers of an example depend on its values and on ``random_state`` alone. For a density it is in the units of the data,
+        as in `score_samples`. Missing values do not count.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
+            samples: codes that are drawn for each example. The time is proportional to it.
+            random_state: the seed of the codes.
+
+        Returns:
+            (n,), float64, in nats per example.
+
+        Raises:
+            NotPossibleError: the bottleneck has no posterior density.
+            RecordError: samples or random_state is invalid.
+
+        Examples:
+            >>> generator = Autoencoder(Gaussian(2), epochs=1, random_state=0).fit(X)
+            >>> bool((generator.log_likelihood(X[:5], samples=50) > generator.score_samples(X[:5])).mean() > 0.5)
+            True
+        """
+        check_is_fitted(self)
+        if not isinstance(samples, Integral) or not 1 <= samples < 2**31:
+            raise RecordError(f"invalid samples={quoted(samples, 20)}: expected a positive integer below 2,147,483,648")
+        values, seed, fitted = self._examples(X), seed_of(random_state), self._require_fitted()
+        with fitted.weights_locked():
+            return log_likelihoods(fitted.model, values, self._context(y, len(values)), int(samples), seed)
+
+    def encode_indices(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+        """The indices of the codebook entries that make up the code of each example.
+
+        Args:
+            X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
+
+        Returns:
+            (n, *code_shape_[:-1]), whole numbers counted from 0.
+
+        Raises:
+            NotPossibleError: the bottleneck has no codebook.
+
+        Examples:
+            >>> quantized = isthmus.recipes.quantized(4).set_params(epochs=1, random_state=0).fit(X)
+            >>> indices = quantized.encode_indices(X)
+            >>> indices.shape, bool((indices < 256).all())
+            ((200, 2, 2), True)
+            >>> np.array_equal(quantized.decode_indices(indices), quantized.reconstruct(X))
+            True
+        """
+        self._check_codebook()
+        values = self._examples(X)
+        return self._apply(_indexed, values, context=self._context(y, len(values))).astype(np.int64)
+
+    def decode_indices(self, indices: Any, y: Any = None) -> Array:
+        """The reconstructions of codes that are given by the indices of their codebook entries.
+
+        Args:
+            indices: (n, *code_shape_[:-1]), whole numbers counted from 0, as `encode_indices` gives them.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
+
+        Returns:
+            Examples (n, *shape_), as floats in the units of the training data.
+
+        Raises:
+            NotPossibleError: the bottleneck has no codebook.
+            DataError: the indices have another shape, or there is no such entry.
+        """
+        size = self._check_codebook()
+        given, expected = np.asarray(indices), self.code_shape_[:-1]
+        if (
+            given.dtype.kind not in "iu"
+            or given.shape[1:] != expected
+            or given.ndim != 1 + len(expected)
+            or not len(given)
+        ):
+            shape = f"(n, {', '.join(map(str, expected))})"
+            raise DataError(
+                f"indices have shape {given.shape} and dtype {given.dtype}: expected whole numbers of shape {shape}"
+            )
+        if given.min() < 0 or given.max() >= size:
+            raise DataError(
+                f"indices reach from {given.min()} to {given.max()}, but the codebook has the entries 0 to {size - 1}"
+            )
+        return self._apply(_looked_up, given.astype(np.int64), "all", self._context(y, len(given)))
+
+    def _check_codebook(self) -> int:
+        """The number of entries of the codebook; `NotPossibleError` without one."""
+        check_is_fitted(self)
+        size = self.bottleneck_.codebook_size
+        if size is None:
+            name = type(self.bottleneck_).__name__
+            raise NotPossibleError(f"{name} has no codebook, so its codes have no indices; VectorQuantized has one")
+        return size
 
     def _mixture(self, X: Any) -> latent_density.Mixture:
         """A Gaussian mixture fitted to the codes of examples."""
@@ -248,7 +377,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise DataError(
                 "method='gmm' fits a mixture to the codes of examples: pass X, preferably the training data"
             )
-        return latent_density.fit(self.transform(some_rows(self._examples(X), latent_density.MAX_ROWS)))
+        values = self._examples(X)
+        if self.model_.architecture.context is not None:
+            raise NotPossibleError(
+                "method='gmm' requires codes that do not depend on y, and this autoencoder is conditional; use method='prior'"
+            )
+        return latent_density.fit(self.transform(some_rows(values, latent_density.MAX_ROWS)))
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
         """Corrupts examples as training does, or by another corruption.
@@ -287,7 +421,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         corrupted: Array = np.concatenate(parts)
         return corrupted
 
-    def score_samples(self, X: Any) -> Array:
+    def score_samples(self, X: Any, y: Any = None) -> Array:
         """The negative loss of each example: higher means more similar to the training data. No random numbers are drawn.
 
         For a density, such as `Normal`, the scores are in the units of the data, so that scores of different scalings are comparable
@@ -296,6 +430,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             Scores (n,), in nats per example.
@@ -306,7 +441,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> bool(ae.score_samples(X).mean() > ae.score_samples(1 - X).mean())
             True
         """
-        return self._scores(self._examples(X))
+        values = self._examples(X)
+        return self._scores(values, context=self._context(y, len(values)))
 
     @check_units_once()
     def score(self, X: Any, y: Any = None) -> float:
@@ -314,19 +450,20 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
-            y: ignored.
+            y: labels or covariates for a conditional autoencoder; others ignore it.
 
         Returns:
             The mean score, in nats per example.
         """
-        return float(self.score_samples(X).mean(dtype=np.float64))
+        return float(self.score_samples(X, y).mean(dtype=np.float64))
 
-    def reconstruction_error(self, X: Any, per_feature: bool = False) -> Array:
+    def reconstruction_error(self, X: Any, per_feature: bool = False, y: Any = None) -> Array:
         """The squared error of reconstructions.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
             per_feature: return the squared error of each feature instead of the mean.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             The mean squared error of each example (n,), or the squared error of each feature (n, *shape_), in squared units of X.
@@ -337,7 +474,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             ((200,), (200, 8, 8))
         """
         values = self._examples(X)
-        squares: Array = np.square(self._reconstructed(values) - values.astype(np.float64))
+        made = self._reconstructed(values, context=self._context(y, len(values)))
+        squares: Array = np.square(made - values.astype(np.float64))
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
     def _require_fitted(self) -> FittedAttributes:
@@ -353,9 +491,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
     def _apply(
         self,
-        function: Callable[[Model, torch.Tensor], torch.Tensor],
+        function: Callable[..., torch.Tensor],
         values: Array,
         computable: ComputableRange | Literal["all"] | None = None,
+        context: Array | None = None,
     ) -> Array:
         """A function of the model, applied to rows in batches; with one model, even if a training replaces it meanwhile."""
         fitted = self._require_fitted()
@@ -365,31 +504,57 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             check_work(needed.multiplications, "one example in this model", given, max_memory=fitted.max_memory)
         with fitted.weights_locked():
             computable = ComputableRange.examples(fitted.model, fitted.columns) if computable is None else computable
-            return in_batches(partial(function, fitted.model), values, fitted.model, self._check_memory, computable)
+            of_model = partial(function, fitted.model)
+            return in_batches(of_model, values, fitted.model, self._check_memory, computable, context)
 
-    def _reconstructed(self, values: Array, computable: Literal["all"] | None = None) -> Array:
-        return self._apply(lambda model, raw: model.decode_raw(model.encode(model.normalize(raw))), values, computable)
+    def _reconstructed(
+        self, values: Array, computable: Literal["all"] | None = None, context: Array | None = None
+    ) -> Array:
+        return self._apply(_reconstructed, values, computable, context)
 
-    def _scores(self, values: Array, computable: Literal["all"] | None = None) -> Array:
+    def _scores(self, values: Array, computable: Literal["all"] | None = None, context: Array | None = None) -> Array:
         """Minus the loss, (n,). A loss that overflows counts as the largest float."""
-        return self._apply(lambda model, raw: -_scored(model, raw), values, computable)
+        return self._apply(_scored, values, computable, context)
+
+    def _context(self, y: Any, count: int) -> Array | None:
+        """The context of examples (n, context) for a conditional autoencoder; None for others, which ignore y."""
+        fitted = self._require_fitted()
+        if fitted.model.architecture.context is None:
+            return None
+        assert fitted.context is not None
+        if y is None:
+            raise DataError(
+                f"this autoencoder is conditional ({fitted.records['architecture']!r}): pass y, the label or the covariates of each example"
+            )
+        rows = fitted.context.encode(y, count)
+        return rows.astype(np.float64) if fitted.model.dtype == torch.float64 else rows
 
     def _examples(
-        self, X: Any, minimum: int = 1, computable: Literal["all"] | None = None, check_constant: bool = False
+        self,
+        X: Any,
+        minimum: int = 1,
+        computable: Literal["all"] | None = None,
+        check_constant: bool = False,
+        for_training: bool = False,
     ) -> Array:
-        """Checks the shape, the columns and the values of examples. Values too large to compute with raise, unless computable="all"."""
+        """Checks the shape, the columns and the values of examples. Values too large to compute with raise, unless computable="all".
+
+        Examples for training have the shape from before the augmentation.
+        """
         check_is_fitted(self)
         columns = X.columns if isinstance(X, Examples) else None
         if columns is None and hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
             _check_feature_names(self, sklearn_frame(X, names), reset=False)  # scikit-learn's checks test its wording
+        augmentation = self._require_fitted().records["augmentation"]
         examples = shaped_examples(X, minimum=minimum, shape=self.shape_)
         values = examples.values
+        augmented = for_training and augmentation.augments and augmentation.shape(values.shape[1:]) == self.shape_
         if values.ndim == 2 and len(self.shape_) == 1 and values.shape[1:] != self.shape_:
             found, wanted = values.shape[1], self.shape_[0]
             raise DataError(
                 f"X has {found} features, but {type(self).__name__} is expecting {wanted} features as input"
             )
-        check_shape_and_columns(self, values.shape[1:], columns)
+        check_shape_and_columns(self, self.shape_ if augmented else values.shape[1:], columns)
         known = self._computable_range(examples.positions)
         missing: Missing = "error" if self.model_.fill is None else "allow"
         check_computable(values, examples.at, missing, known if computable is None else None)
@@ -494,11 +659,33 @@ class WrapsAutoencoder(NamedParamErrors):
         return missing
 
 
-def _scored(model: Model, raw: torch.Tensor) -> torch.Tensor:
+def _encoded(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    return model.encode(model.normalize(raw), context)
+
+
+def _decoded(model: Model, z: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    return model.decode_raw(z.to(model.dtype), context)
+
+
+def _reconstructed(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    return model.decode_raw(model.encode(model.normalize(raw), context), context)
+
+
+def _scored(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
     x = model.normalize(raw)
-    total = model.score(Batch(x, x)).total
+    total = model.score(Batch(x, x, None, context)).total
     most = torch.finfo(total.dtype).max
-    return total.nan_to_num(nan=most, posinf=most)
+    return -total.nan_to_num(nan=most, posinf=most)
+
+
+def _indexed(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    indices = model.indices(model.normalize(raw), context)
+    assert indices is not None
+    return indices
+
+
+def _looked_up(model: Model, indices: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+    return model.decode_raw(model.bottleneck.lookup(indices, model.code_memory), context)
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import Best, Costs, Report, State
 
 __all__ = [
+    "ExampleSet",
     "ResumeState",
     "TrainingData",
     "check_values",
@@ -42,19 +44,32 @@ _FIXED_PARAMETERS = (
 )
 
 
+class ExampleSet(NamedTuple):
+    """Examples with what belongs to each: its context (n, context), and the target (n, *shape) if it is another example."""
+
+    examples: Array
+    context: Array | None = None
+    targets: Array | None = None
+
+    def hash(self, examples: str | None = None) -> str:
+        """A hash of everything; ``examples`` is that of the examples, if it is known."""
+        first = examples or Fingerprint.of(self.examples)
+        others = [f"{name} {Fingerprint.of(value)}" for name, value in self._asdict().items() if value is not None][1:]
+        return hashlib.blake2b("\n".join([first, *others]).encode(), digest_size=16).hexdigest() if others else first
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """The examples of a training run, and the hashes by which resuming recognizes them."""
 
-    examples: Array
-    validation: Array | None
-    fingerprint: str | None = None  # the hash of the examples, if already computed
+    training: ExampleSet
+    validation: ExampleSet | None
+    fingerprint: str | None = None  # the hash of the training examples, if already computed
 
     @cached_property
     def hashes(self) -> tuple[str, str | None]:
         """The hashes of the training and the validation examples, computed at first use."""
-        validation = None if self.validation is None else Fingerprint.of(self.validation)
-        return self.fingerprint or Fingerprint.of(self.examples), validation
+        return self.training.hash(self.fingerprint), None if self.validation is None else self.validation.hash()
 
 
 def run_state(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:

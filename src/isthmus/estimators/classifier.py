@@ -30,12 +30,12 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import RecordParams, WrapsAutoencoder, seed_of
 from isthmus.estimators.classifier_file import ClassifierPart, read_classifier, to_tensors
 from isthmus.estimators.classifier_head import Head, Net
-from isthmus.estimators.defaults import threads_for
 from isthmus.estimators.fitted_state import move_to_cpu
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.overflow import ComputableRange
+from isthmus.estimators.training_defaults import threads_for
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.io.terminal import interactive
 from isthmus.nn.device import check_bfloat16, grad_mode

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from isthmus.architectures import MLP
 from isthmus.architectures.base import Architecture
+from isthmus.augmentations import Augmentation, NoAugmentation
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Masking
 from isthmus.data.kinds import Kind, kind_of
-from isthmus.data.statistics import DataStatistics
+from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, RecordError
-from isthmus.estimators.memory_estimate import footprint
 from isthmus.likelihoods import Bernoulli, Likelihood, Normal, Support
 from isthmus.model import Model
-from isthmus.nn.device import computes_bfloat16
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
+from isthmus.penalties import NoPenalty, Penalty
 from isthmus.records import Record
 from isthmus.scaling import (
     Affine,
@@ -45,26 +45,22 @@ __all__ = [
     "COMPONENTS",
     "DEFAULTS",
     "ResolvedComponents",
-    "batch_size_for",
     "check_support",
-    "choose_precision",
     "component",
     "defaults",
-    "epochs_for",
     "resolve_defaults",
     "statistics_for",
-    "threads_for",
+    "with_context",
 ]
 
 UNIT_INTERVAL = Support(0, 1)
-# multiplications in the forward pass of a step; with more, a second thread saves a third of the time
-_MIN_PARALLEL_WORK = 50_000_000
-
 COMPONENTS: dict[str, type[Record]] = {
     "bottleneck": Bottleneck,
     "architecture": Architecture,
+    "augmentation": Augmentation,
     "corruption": Corruption,
     "likelihood": Likelihood,
+    "penalty": Penalty,
     "scaling": Scaling,
     "optimizer": Optimizer,
 }
@@ -72,7 +68,9 @@ COMPONENTS: dict[str, type[Record]] = {
 DEFAULTS: dict[str, Record] = {  # those that do not depend on the data
     "bottleneck": Identity(32),
     "architecture": MLP(),
+    "augmentation": NoAugmentation(),
     "corruption": Clean(),
+    "penalty": NoPenalty(),
     "optimizer": AdamW(3e-3, schedule=OneCycle()),
 }
 # for missing="allow": training masks further values, so that the model learns to impute and not to copy
@@ -98,6 +96,7 @@ class ResolvedComponents(NamedTuple):
         dtype: the dtype of the weights.
         extent: the range of the training examples, None in a model of an older file.
         fill: the initial replacement of missing values, in model units; None without missing="allow".
+        context: the number of context features, None without.
     """
 
     records: Mapping[str, Any]
@@ -107,12 +106,15 @@ class ResolvedComponents(NamedTuple):
     dtype: torch.dtype
     extent: Extent | None = None
     fill: NDArray[Any] | None = None
+    context: int | None = None
 
     def build_model(self, generator: torch.Generator) -> Model:
         """An untrained model on the default device. The generator draws its weights."""
         architecture, bottleneck, likelihood = (self.records[s] for s in ("architecture", "bottleneck", "likelihood"))
-        affine, extent = self.affine, self.extent
-        return Model(self.shape, architecture, bottleneck, likelihood, affine, generator, self.dtype, self.fill, extent)
+        units = (self.affine, generator, self.dtype, self.fill, self.extent)
+        return Model(
+            self.shape, architecture, bottleneck, likelihood, *units, self.records["penalty"], context=self.context
+        )
 
     def meta_model(self) -> Model:
         """The model on the device "meta", which has no memory: the sizes are known before any memory is allocated."""
@@ -122,7 +124,8 @@ class ResolvedComponents(NamedTuple):
 
     def code_shape(self) -> tuple[int, ...]:
         """The shape of one code."""
-        return (*self.records["architecture"].positions(self.shape), self.records["bottleneck"].size)
+        seen = self.records["likelihood"].encoder_shape(self.shape)
+        return (*self.records["architecture"].positions(seen), self.records["bottleneck"].size)
 
 
 def component(given: Any) -> Any:
@@ -175,8 +178,12 @@ def resolve_defaults(
     precision: Precision,
     missing: Missing,
     kind: Kind | Literal["auto"] = "auto",
+    context: int | None = None,
 ) -> ResolvedComponents:
-    """The components for examples (n, *shape): those given, and in place of "auto" those that suit the data."""
+    """The components for examples (n, *shape): those given, and in place of "auto" those that suit the data.
+
+    ``context`` is the number of context features, which a conditional architecture learns here.
+    """
     values, means = examples.values, statistics.means(examples) if missing == "allow" else None
     resolved, unit_interval = _resolved_kind(examples, kind), _requires_unit_interval(given)
     n_features = math.prod(values.shape[1:])
@@ -202,7 +209,38 @@ def resolve_defaults(
     value_range = extent(statistics, axes_of(shared_by(resolved, values.ndim), values.ndim)).astype(raw_dtype)
     fill = None if means is None else (means - affine.shift) / affine.scale
     dtype = torch.float64 if double else torch.float32
-    return ResolvedComponents(records, values.shape[1:], resolved, affine, dtype, value_range, fill)
+    records["architecture"] = with_context(records["architecture"], context)
+    shape = records["augmentation"].shape(values.shape[1:])
+    if shape != values.shape[1:]:
+        affine, value_range, fill = _for_shape(shape, records, affine, value_range, fill)
+    return ResolvedComponents(records, shape, resolved, affine, dtype, value_range, fill, context)
+
+
+def with_context(architecture: Architecture, context: int | None) -> Architecture:
+    """A conditional architecture with the number of its context features; `RecordError` if it was given another one."""
+    if architecture.context is None or context is None:
+        return architecture
+    if isinstance(architecture.context, int) and architecture.context != context:
+        raise RecordError(
+            f"architecture.context is {architecture.context}, and y has {context} context features (one for each class or "
+            "covariate): leave it out"
+        )
+    return architecture.replace(context=context)
+
+
+def _for_shape(
+    shape: tuple[int, ...], records: Mapping[str, Any], affine: Affine, extent: Extent, fill: NDArray[Any] | None
+) -> tuple[Affine, Extent, NDArray[Any] | None]:
+    """What was fitted to whole examples, for augmented examples of another shape."""
+    if not all(broadcasts(value.shape, shape) for value in (affine.shift, affine.scale, extent.least)):
+        raise RecordError(
+            f"{records['augmentation']!r} changes the shape of examples to {shape}, and the scaling has a value for each feature: use "
+            "kind='images', or scaling=Standard(per='channel')"
+        )
+    if fill is None:
+        return affine, extent, None
+    per_channel = tuple(range(fill.ndim - 1)) if fill.ndim == len(shape) and fill.shape[-1] == shape[-1] else None
+    return affine, extent, np.broadcast_to(fill.mean(axis=per_channel), shape).copy()
 
 
 def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
@@ -225,39 +263,3 @@ def check_support(likelihood: Likelihood, statistics: DataStatistics, affine: Af
             f"the {name} likelihood requires whole numbers, without scaling, and these are not; use "
             "likelihood=Normal('learned'), or scaling=NoScaling() if the scaling made them fractions"
         )
-
-
-def choose_precision(
-    given: Precision, architecture: Architecture, shape: tuple[int, ...], device: torch.device
-) -> Precision:
-    """The precision to use. "auto" is bfloat16 if the architecture was measured to be as good in it and the device has it."""
-    supported = architecture.supports_bfloat16(shape)
-    if given == "bfloat16" and not supported:
-        raise RecordError(
-            f"invalid precision='bfloat16' for {architecture!r} on examples of shape {shape}: PyTorch's gradients would be "
-            "wrong; use 'float32'"
-        )
-    if given != "auto":
-        return given
-    return "bfloat16" if supported and architecture.prefers_bfloat16(shape) and computes_bfloat16(device) else "float32"
-
-
-def batch_size_for(n: int) -> int:
-    """The batch size for n examples: n / 40, from 16 to 256."""
-    return min(256, max(16, n // 40))
-
-
-def epochs_for(n: int, batch_size: int) -> int:
-    """The number of epochs for n examples: about 3,000 steps, from 10 to 50 epochs. More epochs overfit small data sets."""
-    return min(50, max(10, math.ceil(3000 / math.ceil(n / batch_size))))
-
-
-def threads_for(model: Model, batch_size: int) -> int:
-    """The number of threads for training steps: 1 if more would save little time, else PyTorch's setting.
-
-    Threads wait for each other many times per step. Next to a busy process two threads are slower than one, most of all for small steps.
-    The work of user modules is unknown, so they get all threads. docs/threads.md has measurements.
-    """
-    work = batch_size * footprint(model).multiplications
-    small = model.device.type == "cpu" and work < _MIN_PARALLEL_WORK and not model.architecture.user_defined
-    return 1 if small else torch.get_num_threads()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from isthmus.data.kinds import Kind
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.checkpoint import ResumeState, TrainingData
+from isthmus.estimators.context import ContextEncoding
 from isthmus.model import Model
 from isthmus.training.config import Precision
 from isthmus.training.state import Report, State, end_run
@@ -35,6 +36,7 @@ class FittedAttributes:
         records: the resolved components, by name.
         kind: the meaning of the axes of examples.
         columns: the names of the features, None if the examples had none.
+        context: the encoding of y, None if no component uses y.
         state: the state from which further training continues.
         data: the examples of the current training run. They are neither copied nor pickled.
         interrupted: the interrupted training run of a loaded checkpoint.
@@ -51,6 +53,7 @@ class FittedAttributes:
     precision: Precision
     seed: int
     columns: NDArray[np.object_] | None = None
+    context: ContextEncoding | None = None
     history: tuple[Report, ...] = ()
     seconds: float = 0.0
     state: State = field(default_factory=State)

@@ -7,6 +7,7 @@ A format is strict: a header that holds what its format did not know is refused,
     3   the parameter ``missing``
     4   the ``kind`` of examples, the parts ``detector`` and ``classifier``, losses in nats of the data
     5   today's names of records, fields and parameters
+    6   augmentation, penalty, and the context of conditional autoencoders
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["FORMAT", "FORMATS", "upgrade_header", "upgrade_values"]
 
-FORMAT = 5
+FORMAT = 6
 FORMATS = range(1, FORMAT + 1)  # those that are read; files of each are kept in tests/files
 
 Entry = dict[str, Any]
@@ -126,7 +127,19 @@ def _from_4(entry: Entry) -> Entry:
     return entry | {name: upgrade_values(entry[name]) for name in parts if name in entry}
 
 
-_STEPS: tuple[Callable[[Entry], Entry], ...] = (_from_1, _from_2, _from_3, _from_4)
+def _from_5(entry: Entry) -> Entry:
+    """Format 6 adds two components and the context. The parameters stay "auto", which meant none."""
+    for part, what in (("parameters", "parameter "), ("fitted", "component ")):
+        _check_without(entry.get(part), 5, ("augmentation", "penalty"), what)
+    _check_without(entry, 5, ("context",))
+    if not isinstance(entry.get("fitted"), Mapping):
+        return entry
+    return entry | {
+        "fitted": entry["fitted"] | {"augmentation": {"type": "NoAugmentation"}, "penalty": {"type": "NoPenalty"}}
+    }
+
+
+_STEPS: tuple[Callable[[Entry], Entry], ...] = (_from_1, _from_2, _from_3, _from_4, _from_5)
 
 
 def _check_without(entry: Any, version: int, names: tuple[str, ...], what: str = "") -> None:

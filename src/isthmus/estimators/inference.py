@@ -35,19 +35,21 @@ _MIN_PARALLEL_SECONDS = 5e-3  # of work, for which starting further threads pays
 
 
 def in_batches(
-    function: Callable[[Tensor], Tensor],
+    function: Callable[..., Tensor],
     rows: Array,
     model: Model,
     check: Callable[[float, str, int], None] | None = None,
     computable: ComputableRange | Literal["all"] | None = None,
+    context: Array | None = None,
 ) -> Array:
     """Applies a function of a model to rows in batches.
 
     Args:
-        function: maps a batch (size, *row) to results (size, *result).
+        function: maps a batch (size, *row) to results (size, *result). With a context it gets that of the batch too.
         rows: (n, *row), in raw units.
         check: called before the results are allocated, with their size in bytes, a description of them, and the size of the rows in bytes.
         computable: the range of values that the rows may have. None: that of the model's examples; "all": no check.
+        context: (n, context), the context of each row.
 
     Returns:
         The results, (n, *result).
@@ -66,10 +68,10 @@ def in_batches(
         part = to_torch_dtype(np.asarray(rows[begin : begin + size]))
         if computable is not None:
             computable.check_inputs(part, begin)
-        batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
-        batch.numpy()[: len(part)] = part
+        given = [part] if context is None else [part, np.asarray(context[begin : begin + size])]
+        batch = [_padded(each, size).to(device) for each in given]
         with no_autocast():
-            results = function(batch.to(device)).cpu().numpy()[: len(part)]
+            results = function(*batch).cpu().numpy()[: len(part)]
         if computable is not None:
             computable.check_results(results, part, begin)
         return begin, results
@@ -92,6 +94,13 @@ def in_batches(
             if count % _RELEASE_INTERVAL == 0:
                 release_pages(rows)
     return results
+
+
+def _padded(part: Array, size: int) -> Tensor:
+    """Rows as a tensor of a fixed number of rows; the others are zero."""
+    batch = torch.zeros(size, *part.shape[1:], dtype=torch.from_numpy(np.empty(0, part.dtype)).dtype)
+    batch.numpy()[: len(part)] = part
+    return batch
 
 
 def parallel_map(

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.architectures import Modules
+from isthmus.architectures.base import Architecture
 from isthmus.data.kinds import Kind
 from isthmus.errors import ModelFileError, NotPossibleError, RecordError
 from isthmus.estimators import classifier_file as classifiers
@@ -20,6 +21,7 @@ from isthmus.estimators import outlier_detector_file as detectors
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.checkpoint import ResumeState, check_values, expected_tensors, to_data_units
 from isthmus.estimators.classifier import AutoencoderClassifier
+from isthmus.estimators.context_file import expected_context, read_context
 from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.named_records import read_value, record_types
@@ -114,6 +116,7 @@ def _read(
         meta_model = _with_old_variables(chosen.meta_model(), tensors)
         required = dict(meta_model.state_dict())
         required |= expected_tensors(header, tensors, meta_model, chosen.records["optimizer"])
+        required |= expected_context(header, tensors)
         return required | _expected_wrapper_tensors(path, header, tensors, chosen)
 
     header, tensors, history, columns = model_file.read_file(path, expected)
@@ -123,7 +126,8 @@ def _read(
         nonfinite = next((name for name, value in tensors.items() if not _is_valid(name, value, user_defined)), None)
         if nonfinite is None:
             ae.device = _choose_device_name(header, device)
-            fitted = initial_attributes(chosen, columns, header.seed, ae.precision, choose_device(ae.device))
+            context = read_context(header, tensors)
+            fitted = initial_attributes(chosen, columns, header.seed, ae.precision, choose_device(ae.device), context)
             _with_old_variables(fitted.model, tensors).load_state_dict(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )
@@ -188,7 +192,16 @@ def _read_components(
         dtype,
         _extent(header, tensors),
         _fill(header, tensors),
+        _context_size(header, fitted["architecture"]),
     )
+
+
+def _context_size(header: model_file.Header, architecture: Architecture) -> int | None:
+    """The number of context features; `RecordError` if header and architecture disagree."""
+    size = None if header.context is None else header.context.size
+    if architecture.context is not None and architecture.context != size:
+        raise RecordError(f"{architecture!r} does not fit a context of {size} features")
+    return size
 
 
 def _with_losses_in_data_units(fitted: FittedAttributes) -> FittedAttributes:
@@ -248,7 +261,7 @@ def _fill(header: model_file.Header, tensors: model_file.Tensors) -> NDArray[Any
     return fill.numpy()
 
 
-_CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.")
+_CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.", "context.")
 
 
 def _is_valid(name: str, value: torch.Tensor, user_defined: bool) -> bool:

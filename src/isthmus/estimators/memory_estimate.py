@@ -76,10 +76,11 @@ def bounded_batch_size(model: Model, maximum: int) -> int:
 
 
 def _estimate(model: Model) -> Footprint:
-    n_features, code_size = math.prod(model.shape), model.bottleneck.size
+    seen, outputs = model.likelihood.encoder_shape(model.shape), model.likelihood.outputs(model.shape)
+    n_features, code_size = max(map(math.prod, (model.shape, seen, outputs))), model.bottleneck.size
     layers = list[Layer]()
-    positions = (*model.architecture.positions(model.shape),) if not model.architecture.user_defined else ()
-    _add_layers(model.encoder, model.shape, layers)
+    positions = (*model.architecture.positions(seen),) if not model.architecture.user_defined else ()
+    _add_layers(model.encoder, seen, layers)
     _add_layers(model.decoder, (*positions, code_size), layers)
     codes = _CODE_COPIES * math.prod(positions) * max(model.bottleneck.encoder_outputs, code_size)
     copies = _EXAMPLE_COPIES * n_features * max(model.dtype.itemsize, model.shift.dtype.itemsize)
@@ -91,9 +92,9 @@ def _estimate(model: Model) -> Footprint:
     size = model.dtype.itemsize
     return Footprint(
         inference_bytes=copies + (largest + codes) * size,
-        training_bytes=copies + stored * size,
+        training_bytes=model.bottleneck.draws * (copies + stored * size),
         multiplications=multiplications,
-        shared_bytes=model.bottleneck.shared_values * size,
+        shared_bytes=(model.bottleneck.shared_values + model.bottleneck.anchors * (largest + codes)) * size,
     )
 
 

@@ -38,6 +38,7 @@ from isthmus.training.state import Report
 __all__ = [
     "FORMAT",
     "STRICT",
+    "ContextPart",
     "ExpectedTensors",
     "File",
     "Header",
@@ -84,6 +85,15 @@ class RunState(BaseModel):
     torch: Version
 
 
+class ContextPart(BaseModel):
+    """The entry of the context of a conditional autoencoder in the header. Its classes or covariates are tensors."""
+
+    model_config = STRICT
+
+    size: Count
+    classes: bool  # whether y is classes; else it is covariates
+
+
 class Header(BaseModel):
     """The header of a model file."""
 
@@ -99,6 +109,7 @@ class Header(BaseModel):
     parameters: dict[str, Any]  # of the estimator
     fitted: dict[str, dict[str, Any]]  # the resolved components
     kind: Kind | None = None  # None in a file of an older format
+    context: ContextPart | None = None
     statistics: Annotated[
         list[Statistic], Field(max_length=100, fail_fast=True)
     ] = []  # further statistics of the history, after its losses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,16 +15,12 @@ from isthmus.data.kinds import Kind
 from isthmus.data.sentinels import sentence, sentinels
 from isthmus.data.validation import Examples, Missing, shaped_examples
 from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.data_warnings import kind_warning, rounding_warning
-from isthmus.estimators.defaults import (
-    ResolvedComponents,
-    choose_precision,
-    defaults,
-    resolve_defaults,
-    statistics_for,
-)
+from isthmus.estimators.defaults import ResolvedComponents, defaults, resolve_defaults, statistics_for, with_context
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.overflow import check_training_examples
+from isthmus.estimators.training_defaults import choose_precision
 from isthmus.training.config import Precision
 from isthmus.training.rng import RandomStream, seeded
 
@@ -37,6 +33,7 @@ class Prepared(NamedTuple):
     examples: Examples
     chosen: ResolvedComponents
     fingerprint: str | None
+    context: ContextEncoding | None
 
 
 def prepare(
@@ -48,6 +45,7 @@ def prepare(
     *,
     minimum: int,
     fingerprint: bool = False,
+    context: Callable[[int], ContextEncoding | None] = lambda _: None,
 ) -> Prepared:
     """Checks examples and resolves the components for them. Warns about examples that seem wrong.
 
@@ -59,6 +57,7 @@ def prepare(
         given: a record or "auto" for each component.
         minimum: the required number of examples.
         fingerprint: whether to compute the hash of the examples.
+        context: the encoding of y for this number of examples.
 
     Raises:
         DataError: the examples are invalid, too few, or too large to compute with.
@@ -66,14 +65,16 @@ def prepare(
     examples = shaped_examples(X, minimum=minimum)
     statistics = statistics_for(given, examples, missing, kind, fingerprint)
     _warn(channels_first(examples.values.shape[1:]) or "")
-    chosen = resolve_defaults(given, examples, statistics, precision, missing, kind)
+    encoding = context(len(examples.values))
+    size = None if encoding is None else encoding.size
+    chosen = resolve_defaults(given, examples, statistics, precision, missing, kind, size)
     if chosen.extent is not None:
         check_training_examples(examples.values, chosen.extent, chosen.affine, examples.at)
     if kind == "auto" and examples.kind is None:
         _warn(kind_warning(statistics, chosen))
     _warn(rounding_warning(statistics, chosen, examples.columns))
     _warn(sentence(sentinels(examples.values, chosen.kind, examples.columns)))
-    return Prepared(examples, chosen, statistics.fingerprint() if fingerprint else None)
+    return Prepared(examples, chosen, statistics.fingerprint() if fingerprint else None, encoding)
 
 
 def _warn(sentence: str) -> None:
@@ -83,7 +84,12 @@ def _warn(sentence: str) -> None:
 
 
 def initial_attributes(
-    chosen: ResolvedComponents, columns: Sequence[str] | None, seed: int, precision: Precision, device: torch.device
+    chosen: ResolvedComponents,
+    columns: Sequence[str] | None,
+    seed: int,
+    precision: Precision,
+    device: torch.device,
+    context: ContextEncoding | None = None,
 ) -> FittedAttributes:
     """The fitted attributes before training: the model of the components with random weights, on a device."""
     return FittedAttributes(
@@ -95,6 +101,7 @@ def initial_attributes(
         precision=choose_precision(precision, chosen.records["architecture"], chosen.shape, device),
         seed=seed,
         columns=None if columns is None else np.asarray(columns, dtype=object),
+        context=context,
     )
 
 
@@ -117,11 +124,15 @@ def apply_changes(
         raise _does_not_fit(f"kind={kind!r}")
     changed = _changed(fitted, given, missing)
     records = dict(fitted.records) | changed
-    for name in changed.keys() - {"optimizer", "corruption"}:
+    generator = seeded("cpu", fitted.seed, RandomStream.WEIGHTS, fitted.state.step)
+    if "penalty" in changed and model.replace_penalty(changed["penalty"], generator):
+        fitted.state.optimizer = None
+    if "augmentation" in changed and changed["augmentation"].shape(fitted.shape) != fitted.shape:
+        raise _does_not_fit(f"augmentation={changed['augmentation']!r}")
+    for name in changed.keys() - {"optimizer", "augmentation", "corruption", "penalty"}:
         fill = None if model.fill is None else model.fill.numpy(force=True)
-        meta_model = ResolvedComponents(
-            records, fitted.shape, fitted.kind, model.affine, model.dtype, model.extent, fill
-        ).meta_model()
+        units = (model.affine, model.dtype, model.extent, fill, model.context)
+        meta_model = ResolvedComponents(records, fitted.shape, fitted.kind, *units).meta_model()
         sizes, required = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, meta_model))
         if name in {"architecture", "scaling"} or sizes != required:
             raise _does_not_fit(f"{name}={changed[name]!r}")
@@ -139,7 +150,13 @@ def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missin
     changed, default = dict[str, Any](), defaults(missing)
     for name, record in given.items():
         if isinstance(record, str):  # "auto" keeps the components that were resolved from the data
-            record = default[name] if name in {"optimizer", "corruption"} else fitted.records[name]
+            record = (
+                default[name]
+                if name in {"optimizer", "augmentation", "corruption", "penalty"}
+                else fitted.records[name]
+            )
+        elif name == "architecture":
+            record = with_context(record, fitted.model.context)
         if record != fitted.records[name]:
             changed[name] = record
     return changed

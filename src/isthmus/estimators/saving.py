@@ -13,6 +13,7 @@ import torch
 
 from isthmus.errors import DivergenceError, IsthmusWarning
 from isthmus.estimators import model_file, model_notes
+from isthmus.estimators.context_file import context_part, context_tensors
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.named_records import check_records, describe_value
@@ -74,8 +75,10 @@ def write_model(
         parameters={name: describe_value(value) for name, value in parameters.items()},
         fitted={name: describe_value(fitted.records[name]) for name in COMPONENTS},
         kind=fitted.kind,
+        context=context_part(fitted.context),
         statistics=statistics,
         round=run_state,
         **parts,
     )
-    model_file.write_file(path, header, fitted.model.state_dict() | notes | (extra or {}))
+    tensors = fitted.model.state_dict() | notes | context_tensors(fitted.context)
+    model_file.write_file(path, header, tensors | (extra or {}))

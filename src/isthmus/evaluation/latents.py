@@ -207,8 +207,8 @@ def _codes_and_extras(ae: Autoencoder, block: Array) -> tuple[Double, Double]:
     model, size = ae.model_, ae.code_shape_[-1]
 
     def encode(raw: torch.Tensor) -> torch.Tensor:
-        h = model.encoder(model.normalize(raw))
-        z, extra = model.bottleneck.deterministic(h, model.code_memory).z, model.divergences(h)
+        h = model.hidden(model.normalize(raw))
+        z, extra = model.deterministic(h).z, model.divergences(h)
         indices = model.bottleneck.indices(h, model.code_memory)
         if indices is not None:
             extra = indices[..., None].to(z.dtype)

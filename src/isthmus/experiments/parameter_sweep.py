@@ -19,7 +19,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import ParameterError
-from isthmus.estimators.checkpoint import TrainingData
+from isthmus.estimators.checkpoint import ExampleSet, TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
 from isthmus.estimators.overrides import changed
 from isthmus.evaluation import evaluate
@@ -116,7 +116,7 @@ def sweep(
     test_examples = None if test is None else as_examples(test, missing=missing)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
-            _begin_folder(context.folder, TrainingData(examples.values, held.values))
+            _begin_folder(context.folder, TrainingData(ExampleSet(examples.values), ExampleSet(held.values)))
             if record is not None:
                 write_membership(context.folder, record)
         trials: list[Trial] = []

@@ -35,6 +35,16 @@ _MAX_ELEMENTS = 2**21  # values of one chunk of examples; the layers of a model 
 class Source(Protocol):
     """Examples in raw units, accessed by index."""
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all examples are held on the device."""
+        return False
+
+    @property
+    def paired(self) -> bool:
+        """Whether targets are other examples."""
+        return False
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Tensor) -> Tensor:
@@ -51,6 +61,10 @@ class Source(Protocol):
 
 class InMemorySource(Source):
     """Examples that are held on the device, in their own dtype."""
+
+    @property
+    def in_memory(self) -> bool:
+        return True
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
         self.tensor = torch.from_numpy(np.require(to_torch_dtype(examples), requirements=["C", "W"])).to(device)
@@ -117,6 +131,14 @@ class ContextSource(Source):
     def __init__(self, source: Source, context: Tensor) -> None:
         self.source, self.rows = source, context
 
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    @property
+    def paired(self) -> bool:
+        return self.source.paired
+
     def __len__(self) -> int:
         return len(self.source)
 
@@ -135,6 +157,14 @@ class PairedSource(Source):
 
     def __init__(self, source: Source, targets: Source, normalize: Callable[[Tensor], Tensor]) -> None:
         self.source, self.targets, self.normalize = source, targets, normalize
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    @property
+    def paired(self) -> bool:
+        return True
 
     def __len__(self) -> int:
         return len(self.source)

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from isthmus.augmentations import Augmentation
 from isthmus.corruptions import Corrupted
 from isthmus.trainable import Batch, Trainable
-from isthmus.training.batches import InMemorySource, Source
+from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.rng import RandomStream, reseed
 
@@ -24,12 +24,12 @@ class EncoderInput:
         self.fixed: Corrupted | None = None  # a corrupted copy of all examples
         augments, fixed = config.augmentation.augments, config.corruption.fixed
         self.stochastic = augments or (config.corruption.stochastic and not fixed)
-        if fixed and not augments and isinstance(examples, InMemorySource):
+        if fixed and not augments and examples.in_memory:
             batches = torch.arange(len(examples)).split(config.batch_size)
             parts = [self._corrupt_fixed(model.normalize(examples[index]), index) for index in batches]
             self.fixed = _joined(parts)
-        paired = augments and not isinstance(examples, InMemorySource)  # a generator's state is copied on the host
-        self.cuda_graph_safe = (self.fixed is not None or not fixed) and not paired
+        copies_state = augments and examples.paired  # of a generator, on the host
+        self.cuda_graph_safe = (self.fixed is not None or not fixed) and not copies_state
 
     def __call__(self, x: Tensor, index: Tensor, generator: Generator) -> Batch:
         """The batch of examples x (b, *shape) in model units at these indices."""

@@ -25,6 +25,8 @@ class RandomStream(IntEnum):
     SPLIT = 5
     SAMPLE = 6
     LAYER = 7
+    IMPORTANCE = 8
+    LIKELIHOOD = 9
 
 
 def seeded(device: torch.device | str, random_state: int, stream: RandomStream, index: int = 0) -> Generator:

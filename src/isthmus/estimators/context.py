@@ -1,0 +1,138 @@
+"""The meaning of y for a conditional autoencoder: classes become one-hot rows, numbers are covariates."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data.labels import ClassLabels, class_labels
+from isthmus.errors import DataError, IsthmusWarning
+from isthmus.text import printable
+
+__all__ = ["ContextEncoding"]
+
+Array = NDArray[Any]
+_LISTED = 10  # classes in a message
+
+
+@dataclass(frozen=True, eq=False)
+class ContextEncoding:
+    """How y becomes the context (n, size) that encoder, decoder and penalties see.
+
+    Attributes:
+        size: the number of context features.
+        classes: the classes in the order of their columns; None for covariates.
+        center, spread: the mean and the standard deviation of each covariate; empty for classes.
+    """
+
+    size: int
+    classes: Array | None
+    center: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, y: Any, count: int) -> ContextEncoding:
+        """The encoding for y (n,) or (n, k).
+
+        Integers, booleans, text and dates of shape (n,) are classes. Floats, and numbers of shape (n, k), are covariates.
+
+        Args:
+            y: a label or the covariates of each example.
+            count: the number n of examples.
+
+        Raises:
+            DataError: the shape or a value is invalid, or there is only one class.
+        """
+        values = _covariates(y)
+        if values is not None:
+            rows = _checked_covariates(values, count)
+            with np.errstate(invalid="ignore"):
+                center, spread = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+            if values.ndim == 1 and np.isin(np.unique(rows[np.isfinite(rows)]), np.arange(1000)).all():
+                warnings.warn(
+                    "y holds whole numbers as floats, and floats are covariates: if they are classes, pass y.astype(int) or text",
+                    IsthmusWarning,
+                    stacklevel=6,
+                )
+            return cls(rows.shape[1], None, center, np.where(spread > 0, spread, 1.0))
+        labels = class_labels(y, count)
+        if len(labels.classes) < 2:
+            raise DataError("y has fewer than 2 classes, so that it says nothing: pass labels of at least 2")
+        return cls(len(labels.classes), labels.classes, np.empty(0), np.empty(0))
+
+    def encode(self, y: Any, count: int, complete: bool = True) -> NDArray[np.float32]:
+        """The context of each example, (n, size). The row of a missing label is NaN.
+
+        Args:
+            y: a label or the covariates of each of n examples, or one label for all.
+            count: the number n of examples.
+            complete: whether a missing label is an error.
+
+        Raises:
+            DataError: the shape differs, a label is unknown, or one is missing.
+        """
+        rows = self._one_hot(y, count) if self.classes is not None else self._standardized(y, count)
+        missing = np.isnan(rows).any(axis=1)
+        if complete and missing.any():
+            first = int(np.argmax(missing))
+            raise DataError(
+                f"y has no value in row {first} ({missing.sum():,} in all), and a conditional autoencoder requires one: "
+                "fill them in or leave these examples out"
+            )
+        return rows
+
+    def _one_hot(self, y: Any, count: int) -> NDArray[np.float32]:
+        assert self.classes is not None
+        if isinstance(y, str | bytes | bool | int | np.generic) or np.ndim(y) == 0:
+            y = np.full(count, y, dtype=object if isinstance(y, str | bytes) else None)
+        labels: ClassLabels = class_labels(y, count)
+        position = {label: i for i, label in enumerate(self.classes.tolist())}
+        columns = [position.get(label, -1) for label in labels.classes.tolist()]
+        if -1 in columns:
+            unknown = printable(repr(labels.classes.tolist()[columns.index(-1)]), 60)
+            known = ", ".join(printable(repr(label), 30) for label in self.classes.tolist()[:_LISTED])
+            more = ", ..." if len(self.classes) > _LISTED else ""
+            raise DataError(
+                f"y has the label {unknown}, which the training data did not have: use one of {known}{more}"
+            )
+        rows = np.zeros((count, self.size), np.float32)
+        labeled = labels.labeled
+        rows[np.flatnonzero(labeled), np.asarray(columns, np.int64)[labels.labeled_numbers()]] = 1
+        rows[~labeled] = np.nan
+        return rows
+
+    def _standardized(self, y: Any, count: int) -> NDArray[np.float32]:
+        values = np.asarray(y, np.float64)
+        if values.ndim == 0 or (values.shape == (self.size,) and self.size > 1):
+            values = np.broadcast_to(values, (count, self.size))
+        rows = _checked_covariates(values, count)
+        if rows.shape[1] != self.size:
+            raise DataError(
+                f"y has {rows.shape[1]} covariates, and the training data had {self.size}: pass an array of shape (n, {self.size})"
+            )
+        return ((rows - self.center) / self.spread).astype(np.float32)
+
+
+def _covariates(y: Any) -> Array | None:
+    """y as numbers if it means covariates, else None."""
+    values = np.asarray(y)
+    if values.dtype.kind == "f" or (values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "biu"):
+        return values
+    return None
+
+
+def _checked_covariates(values: Array, count: int) -> NDArray[np.float64]:
+    """Covariates as rows (n, k); NaN is a missing value."""
+    rows = np.asarray(values, np.float64)
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or len(rows) != count or not rows.shape[1]:
+        raise DataError(
+            f"y has shape {np.shape(values)}, but there are {count:,} examples: pass one row of covariates for each"
+        )
+    if np.isinf(rows).any():
+        raise DataError("y contains infinity: replace it")
+    return rows

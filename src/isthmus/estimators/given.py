@@ -1,0 +1,39 @@
+"""What the methods that train are given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from isthmus.errors import DataError
+
+__all__ = ["Given"]
+
+
+class Given(NamedTuple):
+    """The arguments of a method that trains: examples X, what is known of them, their targets, and validation data."""
+
+    X: Any
+    y: Any = None
+    target: Any = None
+    validation_data: Any = None
+    classes: Any = None
+
+    def validation(self, uses_y: bool) -> Given | None:
+        """The validation data with the same parts: X alone, or a tuple of X, y and target as far as training has them.
+
+        Args:
+            uses_y: whether a component uses y.
+
+        Raises:
+            DataError: a part is missing.
+        """
+        if self.validation_data is None:
+            return None
+        parts = ["X", *(["y"] if uses_y else []), *(["target"] if self.target is not None else [])]
+        if len(parts) == 1:
+            return Given(self.validation_data)
+        if not isinstance(self.validation_data, tuple) or len(self.validation_data) != len(parts):
+            raise DataError(
+                f"validation_data has other parts than the training data: pass the tuple ({', '.join(parts)})"
+            )
+        return Given(**dict(zip(parts, self.validation_data, strict=True)))

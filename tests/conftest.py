@@ -14,7 +14,14 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: scikit-learn's 
 
 from jaxtyping import install_import_hook
 
-SHAPED = ["corruptions", "bottlenecks", "architectures", "likelihoods", "model"]  # where shapes stand in signatures
+SHAPED = [
+    "augmentations",
+    "corruptions",
+    "bottlenecks",
+    "architectures",
+    "likelihoods",
+    "model",
+]  # where shapes stand in signatures
 install_import_hook([f"isthmus.{name}" for name in SHAPED], "beartype.beartype")
 
 import network  # noqa: E402  # the hook has to come first

@@ -19,6 +19,7 @@ from torch import nn
 from isthmus import (
     Autoencoder,
     architectures,
+    augmentations,
     bottlenecks,
     corruptions,
     data,
@@ -36,8 +37,21 @@ from isthmus.estimators.named_records import record_types
 from isthmus.estimators.overrides import overridden
 from isthmus.experiments.tutorials import TUTORIALS
 
-NEEDED = {"size": 4, "k": 2}
-MODULES: tuple[ModuleType, ...] = (architectures, bottlenecks, corruptions, likelihoods, optimizers, scaling)
+NEEDED = {
+    "size": 4,
+    "k": 2,
+    "corruptions": (corruptions.GaussianNoise(0.1), corruptions.Patches(2)),
+    "augmentations": (augmentations.Shift(), augmentations.Binarize()),
+}
+MODULES: tuple[ModuleType, ...] = (
+    architectures,
+    augmentations,
+    bottlenecks,
+    corruptions,
+    likelihoods,
+    optimizers,
+    scaling,
+)
 EVERY = [pytest.param(module, name, id=name) for module in MODULES for name in module.__all__]
 
 
@@ -66,7 +80,7 @@ def generator(state: int = 0) -> torch.Generator:
 def test_a_record_is_a_value(module: ModuleType, name: str) -> None:
     record = made(module, name)
     assert clone(record) is record
-    assert repr(record).startswith(f"{name}(")
+    assert repr(record).startswith(f"{name}(") or " >> " in repr(record)  # a chain
     with pytest.raises(AttributeError):
         record.surely_new = 1
     with pytest.raises(RecordError, match="no field 'tpyo'"):

@@ -15,9 +15,12 @@ from torch import nn
 from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
+from isthmus.errors import NotPossibleError
 from isthmus.evaluation import Codes, reconstruction
+from isthmus.evaluation.latent_traversal import interpolate, traverse
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD
+from isthmus.priors import Mixture, VampPrior
 from isthmus.scaling import NoScaling
 
 Array = NDArray[Any]
@@ -121,6 +124,19 @@ def test_active_units_and_divergence_are_those_of_the_posterior() -> None:
     assert sum(result.codes.kl or ()) * 3 == pytest.approx(result.nats.penalty, rel=1e-4)
     assert result.codes.active_units == (mean.var(0) > 0.01).sum() == 4  # one deviates by 0.01, one not at all
     assert codes_of(system(Identity(6), passed())).kl is None
+
+
+@pytest.mark.parametrize("prior", [Mixture(3), VampPrior(4)], ids=repr)
+def test_units_of_a_learned_prior_are_active_but_have_no_divergence_of_their_own(prior: Any) -> None:
+    ae = Autoencoder(Gaussian(2, prior=prior), architecture=MLP((8,)), epochs=2, random_state=0).fit(X)
+    result = evaluate(ae, X)
+    assert result.codes.active_units == (ae.encode(X).var(0) > 0.01).sum()
+    assert result.codes.kl is None
+    assert any(name == "Active units" for name, *_ in result.codes.rows())
+    with pytest.raises(NotPossibleError, match="normal prior, and that of this Gaussian is another one"):
+        interpolate(ae, X[:1], X[1:2], method="slerp")
+    values = traverse(ae, X, steps=3, units=[0]).values
+    np.testing.assert_allclose(values[0][[0, -1]], np.quantile(ae.encode(X)[:, 0], [0.05, 0.95]), rtol=1e-5)
 
 
 def test_the_perplexity_of_a_codebook_is_that_of_its_entries_frequencies() -> None:

@@ -24,7 +24,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.assignments import parse
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import GaussianNoise, Masking, Occlusion, SaltAndPepper
-from isthmus.errors import DivergenceError
+from isthmus.errors import DivergenceError, NotPossibleError
 from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.nn.variables import Variables
@@ -178,6 +178,18 @@ def test_bottlenecks_report_their_statistics() -> None:
     )
     code = Gaussian(3, beta=0.5).deterministic(torch.randn(40, 6, generator=generator()), Variables())
     assert code.stats["kl"].item() == pytest.approx(2 * code.penalty.mean().item())
+
+
+def test_the_lookup_of_indices_is_the_code() -> None:
+    vq = VectorQuantized(3, codebook_size=6)
+    variables = vq.variables(generator())
+    for positions in ((), (2, 4)):
+        h = torch.randn(10, *positions, 3, generator=generator(1))
+        indices = vq.indices(h, variables)
+        assert len(indices.unique()) > 2
+        assert torch.equal(vq.lookup(indices, variables), vq.deterministic(h, variables).z)
+    with pytest.raises(NotPossibleError, match="Identity has no codebook"):
+        Identity(3).lookup(indices, Variables())
 
 
 def test_dead_codebook_entries_restart_at_examples() -> None:

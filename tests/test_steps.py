@@ -10,9 +10,11 @@ import torch
 
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP, Conv
-from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.bottlenecks import Bottleneck, Gaussian, Identity, ImportanceWeighted, Nested
 from isthmus.corruptions import GaussianNoise
 from isthmus.optimizers import SGD, Adadelta, AdamW, OneCycle, Optimizer, RMSprop
+from isthmus.priors import Mixture, VampPrior
+from isthmus.schedules import Cyclic, Warmup
 from isthmus.training import cuda_graph
 
 OPTIMIZERS = [
@@ -74,6 +76,33 @@ def test_a_replayed_step_equals_the_step(
     assert not torch.equal(weights(anew), weights(trained(X, optimizer.replace(lr=optimizer.lr * 1.01))))
     torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-7)
     assert replayed.history_[-1].loss == pytest.approx(anew.history_[-1].loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "bottleneck",
+    [
+        Gaussian(3, schedule=Cyclic(2), free_bits=0.1),
+        Gaussian(3, prior=VampPrior(4), schedule=Warmup(0.7)),
+        ImportanceWeighted(3, 2, gradient="dreg", prior=Mixture(3)),
+        Nested(3),
+    ],
+    ids=repr,
+)
+def test_a_replayed_step_has_the_schedule_and_the_draws_of_the_bottleneck(
+    bottleneck: Bottleneck,
+    digits: data.Dataset,
+    recorded: list[cuda_graph.CapturedStep],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    choices: dict[str, Any] = {"architecture": MLP((16,)), "epochs": 2, "batch_size": 32, "random_state": 0}
+    X = digits.train[:330]
+    replayed = Autoencoder(bottleneck, **choices).fit(X)
+    assert len(recorded) == 1
+    assert len(recorded[0].rates) == (2 if isinstance(bottleneck, Gaussian) else 1)
+    monkeypatch.undo()
+    anew = Autoencoder(bottleneck, **choices).fit(X)
+    torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-6)
+    assert replayed.history_[-1].penalty == pytest.approx(anew.history_[-1].penalty, rel=1e-5)
 
 
 def test_fixed_noise_is_replayed_for_its_examples(

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Pair
 from isthmus.bottlenecks.base import Bottleneck, Code
+from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood
 from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
@@ -66,6 +67,10 @@ class Model(InUnits):
         context: int | None = None,
     ) -> None:
         super().__init__(shape, affine, dtype, fill, extent)
+        if penalty.terms and bottleneck.rescales_gradients:
+            raise RecordError(
+                f"{bottleneck!r} changes the gradients of its codes, which would change those of penalty={penalty!r} too"
+            )
         self.bottleneck, self.likelihood, self.penalty, self.architecture = (
             bottleneck,
             likelihood,
@@ -204,6 +209,7 @@ class Model(InUnits):
         """The reconstructions of codes, in model units."""
         return self.likelihood.mean(self._output(z, None, context))
 
+    @torch.no_grad()
     def sample_codes(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
         """Codes of a shape (n, *positions, size), sampled from the prior."""
         return self.bottleneck.sample(shape, self._variables(), generator)

@@ -5,7 +5,8 @@ Read in this order:
     base          the contract
     identity      no constraint: the plain autoencoder
     sparse        few active units: L1, TopK
-    variational   a distribution over codes, with a prior: Gaussian
+    nested        each prefix of a code is a code: Nested
+    variational   a distribution over codes, with a prior: Gaussian, ImportanceWeighted
     quantized     vectors of a learned codebook: VectorQuantized
 """
 
@@ -14,8 +15,9 @@ from isthmus.bottlenecks.base import Code as Code
 from isthmus.bottlenecks.base import Posterior as Posterior
 from isthmus.bottlenecks.base import per_example as per_example
 from isthmus.bottlenecks.identity import Identity
+from isthmus.bottlenecks.nested import Nested
 from isthmus.bottlenecks.quantized import VectorQuantized
 from isthmus.bottlenecks.sparse import L1, TopK
-from isthmus.bottlenecks.variational import Gaussian
+from isthmus.bottlenecks.variational import Gaussian, ImportanceWeighted
 
-__all__ = ["L1", "Gaussian", "Identity", "TopK", "VectorQuantized"]
+__all__ = ["L1", "Gaussian", "Identity", "ImportanceWeighted", "Nested", "TopK", "VectorQuantized"]

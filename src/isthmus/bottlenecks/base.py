@@ -80,6 +80,21 @@ class Bottleneck(Record):
         return type(self).sample is not Bottleneck.sample
 
     @property
+    def has_posterior(self) -> bool:
+        """Whether each unit has a normal `posterior`."""
+        return type(self).posterior is not Bottleneck.posterior
+
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior is N(0, 1) for each unit, so that the range of its codes is known."""
+        return self.has_prior
+
+    @property
+    def rescales_gradients(self) -> bool:
+        """Whether `combine` changes the gradient of the codes. Penalties cannot look at such codes."""
+        return False
+
+    @property
     def sparse(self) -> bool:
         """Whether most units of a code are meant to be zero."""
         return False
@@ -92,6 +107,11 @@ class Bottleneck(Record):
     @property
     def multiplications(self) -> int:
         """The number of multiplications with learned tensors, for each position of a code."""
+        return 0
+
+    @property
+    def workspace(self) -> int:
+        """The number of values that it allocates besides the code, for each position of a code."""
         return 0
 
     @property

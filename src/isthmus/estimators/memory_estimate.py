@@ -82,7 +82,8 @@ def _estimate(model: Model) -> Footprint:
     positions = (*model.architecture.positions(seen),) if not model.architecture.user_defined else ()
     _add_layers(model.encoder, seen, layers)
     _add_layers(model.decoder, (*positions, code_size), layers)
-    codes = _CODE_COPIES * math.prod(positions) * max(model.bottleneck.encoder_outputs, code_size)
+    values_per_position = max(model.bottleneck.encoder_outputs, code_size) + model.bottleneck.workspace
+    codes = _CODE_COPIES * math.prod(positions) * values_per_position
     copies = _EXAMPLE_COPIES * n_features * max(model.dtype.itemsize, model.shift.dtype.itemsize)
     largest = max((layer.workspace + layer.inputs + layer.outputs for layer in layers), default=0)
     stored = sum(layer.outputs for layer in layers) + 2 * largest + codes

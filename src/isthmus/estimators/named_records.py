@@ -23,11 +23,12 @@ def record_types() -> dict[str, type[Record]]:
         likelihoods,
         optimizers,
         penalties,
+        priors,
         scaling,
         schedules,
     )
 
-    components = (augmentations, corruptions, architectures, bottlenecks, likelihoods, penalties)
+    components = (augmentations, corruptions, architectures, priors, bottlenecks, likelihoods, penalties)
     modules = (*components, optimizers, scaling, schedules)
     return {name: getattr(module, name) for module in modules for name in module.__all__}
 

@@ -65,7 +65,7 @@ def traverse(
 ) -> Traversal:
     """Decodes codes in which one unit varies from low to high while the others are constant.
 
-    A unit of a `Gaussian` code varies from -3 to 3 standard deviations of its prior. Any other unit varies from the 5 % to the
+    A unit with a normal prior varies from -3 to 3 standard deviations of it. Any other unit varies from the 5 % to the
     95 % quantile of the codes of X, or from minimum to maximum where these quantiles are equal.
 
     Args:
@@ -77,7 +77,7 @@ def traverse(
         n_units: number of units, if ``units`` is None.
         steps: number of values, equally spaced.
         example: index of the example in X whose code the other units have. None for the prior's mean, or the mean code where
-            there is no prior.
+            there is no normal prior.
 
     Returns:
         The decoded examples, and the units and values they belong to.
@@ -97,7 +97,7 @@ def traverse(
         raise RecordError(f"invalid n_units={n_units}: expected at least 1")
     codes = ae.transform(X)
     sampled = some_rows(codes, MAX_EXAMPLES).astype(np.float64)
-    low, high, prior = *_range_of_units(ae, sampled), ae.bottleneck_.has_prior
+    low, high, prior = *_range_of_units(ae, sampled), ae.bottleneck_.normal_prior
     variances = sampled.var(0)
     if not (low < high).any():
         raise NotPossibleError("the codes of these examples are all equal: there is no unit to vary")
@@ -144,10 +144,11 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
     _check(ae, steps)
     if method not in {"lerp", "slerp"}:
         raise RecordError(f"invalid method={method!r}: expected 'lerp' or 'slerp'")
-    if method == "slerp" and not ae.bottleneck_.has_prior:
+    if method == "slerp" and not ae.bottleneck_.normal_prior:
         name = type(ae.bottleneck_).__name__
+        why = f"that of this {name} is another one" if ae.bottleneck_.has_prior else f"{name} has none"
         raise NotPossibleError(
-            f"method='slerp' requires a bottleneck with a normal prior, and {name} has none: use method='lerp'"
+            f"method='slerp' requires a bottleneck with a normal prior, and {why}: use method='lerp'"
         )
     begins, ends = (ae.transform(side).astype(np.float64) for side in (a, b))
     if len(begins) != len(ends):
@@ -194,7 +195,7 @@ def _check(ae: Autoencoder, steps: int) -> None:
 
 def _range_of_units(ae: Autoencoder, codes: Array) -> tuple[Array, Array]:
     """The lowest and highest value of each unit, (d,) each."""
-    if ae.bottleneck_.has_prior:
+    if ae.bottleneck_.normal_prior:
         return np.full(codes.shape[1], -PRIOR_STDS), np.full(codes.shape[1], PRIOR_STDS)
     low, high = np.quantile(codes, QUANTILES, axis=0)
     same = low == high

@@ -48,9 +48,9 @@ class Codes:
             examples are given. None for codebooks, and where ``n_components`` equals ``size``.
         mse_unprojected: the same without projection. None in the same cases.
         active_units: units whose posterior mean has a variance above 0.01 over the examples, at any position
-            (Burda, Grosse & Salakhutdinov 2016). None unless the bottleneck is Gaussian.
+            (Burda, Grosse & Salakhutdinov 2016). None unless units have a posterior, as those of `Gaussian`.
         kl: (size,) Kullback-Leibler divergence of each unit from the prior, in nats per example, summed over positions. None
-            unless the bottleneck is Gaussian.
+            without a posterior, and where it has no closed form: with a learned prior.
         codebook_size: entries of the codebook. None unless the bottleneck is VectorQuantized.
         perplexity: exp of the entropy of the usage of entries, at most `codebook_size`. None without codebook.
         unused_entries: entries that no example uses. None without codebook.
@@ -85,11 +85,12 @@ class Codes:
             table.append(
                 ("Active per example", f"{self.active_per_example:.1%}", f"of the units are not zero; {quantiles}")
             )
-        if self.kl is not None:
-            range_of_kl = f"nats per example, total; from {min(self.kl):.3g} to {max(self.kl):.3g} per unit"
+        if self.active_units is not None:
             table.append(
                 ("Active units", f"{self.active_units:,}", f"posterior means with a variance above {ACTIVE_VARIANCE}")
             )
+        if self.kl is not None:
+            range_of_kl = f"nats per example, total; from {min(self.kl):.3g} to {max(self.kl):.3g} per unit"
             table.append(("KL divergence from the prior", _short(sum(self.kl)), range_of_kl))
         if self.codebook_size is not None:
             table.append(("Codebook perplexity", _short(self.perplexity), f"of {self.codebook_size:,} entries"))
@@ -178,7 +179,7 @@ def latent_diagnostics(ae: Autoencoder, values: Array, training: Array | None) -
         n_components=n_components,
         mse_projected=None if errors is None else errors[0],
         mse_unprojected=None if errors is None else errors[1],
-        active_units=int((moments.variance() > ACTIVE_VARIANCE).any(0).sum()) if has_kl else None,
+        active_units=int((moments.variance() > ACTIVE_VARIANCE).any(0).sum()) if ae.bottleneck_.has_posterior else None,
         kl=tuple((kl / moments.count).tolist()) if has_kl else None,
         codebook_size=entries,
         perplexity=float(np.exp(_entropy(counts))) if entries is not None else None,

@@ -93,13 +93,13 @@ def manifold(
 ) -> Figure:
     """n x n examples decoded from a grid of codes. The first axis points right, the second one up.
 
-    A 2-dimensional code with a prior: the grid ranges from the 5% to the 95% quantile of the normal prior (by="quantiles"), or from -1
+    A 2-dimensional code with a normal prior: the grid ranges from the 5% to the 95% quantile of the prior (by="quantiles"), or from -1
     to 1 (by="linear"). Other 2-dimensional codes: the grid ranges between the same quantiles of the codes of X. Codes of more
     dimensions: the grid lies in the plane through the mean code of X along the first two principal axes.
 
     Args:
         ae: a fitted autoencoder.
-        X: examples (m, *shape_), in the units of the data. Not needed for a 2-dimensional code with a prior.
+        X: examples (m, *shape_), in the units of the data. Not needed for a 2-dimensional code with a normal prior.
         y: not used.
         n: the number of rows and of columns.
         by: "quantiles" for equal steps of probability, "linear" for equal steps of the code.
@@ -150,7 +150,7 @@ def _plane(ae: Autoencoder, X: Any, n: int, by: str) -> Plane:
     if by not in {"quantiles", "linear"}:
         raise DataError(f"invalid by={by!r}: expected 'quantiles' or 'linear'")
     names, levels = ("code 1", "code 2"), np.linspace(*QUANTILES, n)
-    if size == 2 and ae.bottleneck_.has_prior:
+    if size == 2 and ae.bottleneck_.normal_prior:
         quantiles = np.array([NormalDist().inv_cdf(level) for level in levels])
         steps = quantiles if by == "quantiles" else np.linspace(-1, 1, n)
         title = "5% to 95% quantiles of the normal prior" if by == "quantiles" else "codes from -1 to 1"

@@ -75,7 +75,7 @@ def traversal(
     examples = first_examples(X, RANGE_EXAMPLES)
     image_shape = model_image_shape(ae, image_shape)
     images = as_cells(traversed.examples.reshape(-1, *ae.shape_), image_shape)
-    prior = ae.bottleneck_.has_prior
+    prior = ae.bottleneck_.normal_prior
     mean = "the prior's mean" if prior else "the mean code"
     fixed = f"the others fixed at {mean if example is None else f'the code of example {example}'}"
     ends = "-3 to 3 standard deviations of the prior" if prior else "the 5% to the 95% quantile of the codes"

@@ -20,6 +20,7 @@ SHAPED = [
     "bottlenecks",
     "architectures",
     "likelihoods",
+    "penalties",
     "model",
 ]  # where shapes stand in signatures
 install_import_hook([f"isthmus.{name}" for name in SHAPED], "beartype.beartype")

@@ -27,7 +27,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     priors          densities over codes
     bottlenecks/    the form of the code and its penalty
     likelihoods/    the reconstruction loss
-    penalties       what else the loss requires in training
+    penalties/      what else the loss requires in training
     optimizers      optimizers
     trainable       the contract between a model and the training loop
     units           raw and model units as tensors of a model

@@ -1,12 +1,14 @@
-"""Penalties: what else the loss requires in training, in nats. They add up with ``+``, and never enter scores."""
+"""The contract of a penalty, and sums of penalties."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, NamedTuple
 
 from jaxtyping import Float
+from pydantic import AfterValidator, InstanceOf, NonNegativeFloat
 from torch import Generator, Tensor
 
 from isthmus.bottlenecks.base import Code, Posterior
@@ -14,7 +16,7 @@ from isthmus.nn.variables import Variables
 from isthmus.records import Record, record
 from isthmus.schedules import Constant, Schedule
 
-__all__ = ["NoPenalty", "Sum"]
+__all__ = ["NoPenalty", "Pass", "Penalty", "Shapes", "Sum", "WeightedPenalty", "codes", "per_draw"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,6 @@ class Pass:
         decode: codes (n, *positions, size) -> y, with the context of the batch if n is a multiple of b.
         mean: y -> reconstructions (n, *shape).
         draw: y -> examples (n, *shape), sampled from the likelihood.
-        progress: the fraction of the training that is done.
     """
 
     x: Float[Tensor, "b *x"]
@@ -117,6 +118,15 @@ class Penalty(Record):
 
 
 @record
+class WeightedPenalty(Penalty):
+    """A penalty times ``weight``, and times the factor of ``schedule`` over the course of training."""
+
+    weight: NonNegativeFloat
+    _: KW_ONLY
+    schedule: InstanceOf[Schedule] = Constant()
+
+
+@record
 class NoPenalty(Penalty):
     """No penalty."""
 
@@ -124,16 +134,58 @@ class NoPenalty(Penalty):
     def terms(self) -> tuple[Penalty, ...]:
         return ()
 
+    @property
+    def stochastic(self) -> bool:
+        return False
+
+
+def _flat(penalties: tuple[Penalty, ...]) -> tuple[Penalty, ...]:
+    """The terms of all penalties: a sum holds no sums."""
+    return tuple(term for penalty in penalties for term in penalty.terms)
+
 
 @record
 class Sum(Penalty):
     """Several penalties, added up: what ``MMD(10) + Contractive(0.1)`` makes."""
 
-    penalties: tuple[Penalty, ...]
+    penalties: Annotated[tuple[InstanceOf[Penalty], ...], AfterValidator(_flat)]
 
     @property
     def terms(self) -> tuple[Penalty, ...]:
-        return tuple(term for penalty in self.penalties for term in penalty.terms)
+        return self.penalties
+
+    @property
+    def stochastic(self) -> bool:
+        return any(term.stochastic for term in self.penalties)
+
+    @property
+    def needs_context(self) -> bool:
+        return any(term.needs_context for term in self.penalties)
 
     def __repr__(self) -> str:
-        return " + ".join(map(repr, self.penalties)) or "Sum(())"
+        return " + ".join(map(repr, self.penalties)) if len(self.penalties) > 1 else f"Sum({self.penalties!r})"
+
+
+def codes(seen: Pass) -> Float[Tensor, "draws b units"]:
+    """The codes that the decoder received, each as one vector: all features at all positions.
+
+    Args:
+        seen: the forward pass.
+
+    Returns:
+        (draws, b, units): a code for each draw of each example.
+    """
+    return seen.code.z.reshape(-1, len(seen.x), math.prod(seen.code.z.shape[1:]))
+
+
+def per_draw(cost: Float[Tensor, "codes"], seen: Pass) -> Float[Tensor, "b"]:
+    """The cost of each example: the mean over its draws.
+
+    Args:
+        cost: of each code, (draws * b,).
+        seen: the forward pass.
+
+    Returns:
+        (b,).
+    """
+    return cost.reshape(-1, len(seen.x)).mean(0)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from isthmus.errors import NotPossibleError
 from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support
 from isthmus.nn.variables import Variables
 from isthmus.records import record
@@ -40,6 +41,8 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        if torch.is_grad_enabled():  # autograd would take it for linear
+            raise NotPossibleError("the cross-entropy of Bernoulli has no second derivative: differentiate its mean")
         (slope,) = ctx.saved_tensors
         return slope * grad.reshape(-1, *[1] * (slope.ndim - 1)), None
 

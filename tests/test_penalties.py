@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from test_steps import MadeUp
 from torch import Tensor, nn
 
-from isthmus import data, penalties, records
+from isthmus import Autoencoder, data, load, penalties, records
 from isthmus.architectures import MLP, Conv
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Bottleneck, Code, Gaussian, Identity, Posterior
@@ -285,6 +286,32 @@ def test_a_replayed_step_equals_the_step(name: str, digits: data.Dataset, monkey
     anew = trained()
     torch.testing.assert_close(replayed[0], anew[0], rtol=1e-4, atol=1e-6)
     assert replayed[1].stats[name] == pytest.approx(anew[1].stats[name], rel=1e-4, abs=1e-5)
+
+
+@every
+def test_a_training_resumes_in_the_middle_of_an_epoch_to_the_last_bit(
+    name: str, digits: data.Dataset, tmp_path: Path
+) -> None:
+    X, y = digits.train[:100], np.arange(100) % 3
+    penalty = made(name).replace(schedule=OneCycle(0.5)) + made(name)
+
+    def autoencoder() -> Autoencoder:
+        return Autoencoder(GAUSSIAN, architecture=SMALL, penalty=penalty, epochs=2, batch_size=16, random_state=0)
+
+    whole, stopped = autoencoder().fit(X, y), autoencoder()
+    for report in stopped.iter_fit(X, y, every=5):
+        if report.step == 10:
+            stopped.checkpoint(tmp_path / "c")
+            break
+    resumed = load(tmp_path / "c").resume(X, y)
+    expected, found = whole.model_.state_dict(), resumed.model_.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    assert resumed.history_[-1].stats == whole.history_[-1].stats
+    whole.save(tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.penalty == penalty
+    assert np.array_equal(again.score_samples(X), whole.score_samples(X))
 
 
 def test_reports_and_the_history_name_each_penalty(digits: data.Dataset) -> None:

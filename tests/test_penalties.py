@@ -46,6 +46,7 @@ from isthmus.penalties import (
     TotalCorrelation,
     TotalCorrelationCritic,
 )
+from isthmus.penalties.disentanglement import log_shares
 from isthmus.penalties.nets import apply_net, net_variables
 from isthmus.record_overrides import override
 from isthmus.scaling import Affine
@@ -360,13 +361,14 @@ def test_the_discrepancy_of_shifted_codes_is_the_closed_form() -> None:
 
 
 def test_the_exact_mean_over_the_prior_is_that_of_draws() -> None:
-    z, penalty = normal(200, 3) * 0.7 + 0.3, MMD(1, scales=(0.3, 1), kernel="rbf")
-    exact = penalty(seen(z), Variables(), generator())
-    prior = normal(2000, 3, state=1)
-    drawn = (
-        penalty._of_pairs(z[None]) - 2 * penalty._kernel(z[None], prior[None]).mean() + penalty._of_pairs(prior[None])
-    )
-    torch.testing.assert_close(exact, drawn, atol=2e-2, rtol=0)
+    z, prior, c = normal(200, 3) * 0.7 + 0.3, normal(2000, 3, state=1), 2 * 3 * 0.4
+    exact = MMD(1, scales=(0.4,), kernel="rbf")(seen(z), Variables(), generator())
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(-torch.cdist(x, y).square() / c)
+
+    within = [(kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1)) for x in (z, prior)]
+    torch.testing.assert_close(exact, within[0] + within[1] - 2 * kernel(z, prior).mean(), atol=5e-3, rtol=0)
 
 
 def test_draws_of_an_example_are_not_compared_with_each_other() -> None:
@@ -423,14 +425,14 @@ def test_the_total_correlation_is_that_of_a_normal_aggregate_posterior() -> None
 def test_stratified_sampling_is_unbiased() -> None:
     """Over all batches with an example, the mean weight of each posterior is that of all examples: 1 / n."""
     n, b = 12, 4
-    logs = TotalCorrelation(1, examples=n)._log_shares(b, torch.zeros(1, dtype=torch.float64))
+    logs = log_shares(b, n, torch.zeros(1, dtype=torch.float64))
     weights = torch.zeros(n, dtype=torch.float64)
     batches = [(0, *others) for others in itertools.combinations(range(1, n), b - 1)]
     for each in batches:
         weights[list(each)] += logs[0].exp()
     torch.testing.assert_close(weights / len(batches), torch.full((n,), 1 / n, dtype=torch.float64))
     torch.testing.assert_close(logs.exp(), logs.exp().T)
-    uniform = TotalCorrelation(1)._log_shares(b, torch.zeros(1))
+    uniform = log_shares(b, b, torch.zeros(1))
     torch.testing.assert_close(uniform, torch.full((b, b), -math.log(b)))
 
 

@@ -15,7 +15,7 @@ from isthmus.nn.variables import Variables
 from isthmus.penalties.base import Pass, WeightedPenalty, codes
 from isthmus.records import record
 
-__all__ = ["DIP", "TotalCorrelation"]
+__all__ = ["DIP", "TotalCorrelation", "log_shares"]
 
 
 @record
@@ -44,16 +44,24 @@ class TotalCorrelation(WeightedPenalty):
         mean, log_variance = (each.flatten(1) for each in seen.posterior)
         deviation = (codes(seen)[:, :, None] - mean) * torch.exp(-0.5 * log_variance)
         logs = -0.5 * (deviation.square() + log_variance + math.log(2 * math.pi))  # draws, code, posterior, unit
-        shares = self._log_shares(len(mean), logs)
+        shares = log_shares(len(mean), self.examples or len(mean), logs)
         joint = torch.logsumexp(logs.sum(-1) + shares, 2)
         units = torch.logsumexp(logs + shares[..., None], 2).sum(-1)
         return self.weight * (joint - units).mean(0)
 
-    def _log_shares(self, b: int, like: Tensor) -> Float[Tensor, "b b"]:
-        """The logarithm of the weight of each posterior (column) in the estimate for each code (row)."""
-        n = b if self.examples is None else self.examples
-        others = like.new_full((b, b), math.log((n - 1) / (n * (b - 1))) if b > 1 else 0.0)
-        return others.fill_diagonal_(-math.log(n))
+
+def log_shares(b: int, examples: int, like: Tensor) -> Float[Tensor, "b b"]:
+    """The logarithm of the weight of each posterior (column) in the estimate of the density at each code (row).
+
+    The example of the code itself is one of all ``examples``; the other ones of the batch stand for all others.
+
+    Args:
+        b: the number of examples of the batch.
+        examples: the number of training examples.
+        like: a tensor of the same dtype and device.
+    """
+    others = math.log((examples - 1) / (examples * (b - 1))) if b > 1 else 0.0
+    return like.new_full((b, b), others).fill_diagonal_(-math.log(examples))
 
 
 @record

@@ -1,4 +1,4 @@
-"""Which of many cases are usual, and which thorough ones run only where they are asked for."""
+"""Which of many cases are usual, which thorough ones run only where they are asked for; values of fields without a default."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-__all__ = ["thorough_where"]
+from isthmus import augmentations, corruptions
+
+__all__ = ["REQUIRED", "thorough_where"]
+
+REQUIRED: dict[str, Any] = {  # a value for each field of a record that has no default
+    "size": 4,
+    "k": 2,
+    "classes": 5,
+    "penalties": (),
+    "corruptions": (corruptions.GaussianNoise(0.1), corruptions.Patches(2)),
+    "augmentations": (augmentations.Shift(), augmentations.Binarize()),
+}
 
 
 def thorough_where(cases: Iterable[Any], thorough: Callable[[Any], bool]) -> list[Any]:

@@ -15,6 +15,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: scikit-learn's 
 from jaxtyping import install_import_hook
 
 SHAPED = [
+    "augmentations",
     "corruptions",
     "priors",
     "bottlenecks",

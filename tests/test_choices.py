@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import thorough_where
+from cases import REQUIRED, thorough_where
 from sklearn.base import clone
 from torch import nn
 
 from isthmus import (
     Autoencoder,
     architectures,
+    augmentations,
     bottlenecks,
     corruptions,
     data,
     likelihoods,
     load,
     optimizers,
+    penalties,
     priors,
     recipes,
     records,
@@ -38,14 +40,15 @@ from isthmus.estimators.named_records import record_types
 from isthmus.estimators.overrides import overridden
 from isthmus.experiments.tutorials import TUTORIALS
 
-NEEDED = {"size": 4, "k": 2}
 MODULES: tuple[ModuleType, ...] = (
+    augmentations,
+    corruptions,
     architectures,
     bottlenecks,
-    corruptions,
     likelihoods,
-    optimizers,
+    penalties,
     priors,
+    optimizers,
     scaling,
     schedules,
 )
@@ -61,7 +64,7 @@ def made(module: ModuleType, name: str) -> Any:
             nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, (8, 8))),
         )
         return Modules(encoder, decoder)
-    return kind(**{field: value for field, value in NEEDED.items() if field in records.field_names(kind)})
+    return kind(**{field: value for field, value in REQUIRED.items() if field in records.field_names(kind)})
 
 
 def every(module: ModuleType, but: tuple[str, ...] = ()) -> Callable[..., Any]:
@@ -77,7 +80,7 @@ def generator(state: int = 0) -> torch.Generator:
 def test_a_record_is_a_value(module: ModuleType, name: str) -> None:
     record = made(module, name)
     assert clone(record) is record
-    assert repr(record).startswith(f"{name}(")
+    assert repr(record).startswith(f"{name}(") or " >> " in repr(record)  # a chain
     with pytest.raises(AttributeError):
         record.surely_new = 1
     with pytest.raises(RecordError, match="no field 'tpyo'"):

@@ -54,7 +54,16 @@ EXAMPLES = {name: test for name, each in PUBLIC.items() for test in FINDER.find(
 def names() -> dict[str, Any]:
     """The names that examples use: those of the package, and the small autoencoder of the first example."""
     found: dict[str, Any] = {"isthmus": isthmus, "np": np, "pyarrow": pa}
-    for room in ("architectures", "bottlenecks", "corruptions", "likelihoods", "optimizers", "scaling", "compression"):
+    for room in (
+        "architectures",
+        "augmentations",
+        "bottlenecks",
+        "corruptions",
+        "likelihoods",
+        "optimizers",
+        "scaling",
+        "compression",
+    ):
         module = getattr(isthmus, room)
         found |= {name: getattr(module, name) for name in module.__all__}
     found |= {name: getattr(isthmus, name) for name in isthmus.__all__ if not name.startswith("_")}

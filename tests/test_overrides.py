@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -37,7 +38,7 @@ COMPONENTS = {
     "scaling": [getattr(scaling, name) for name in scaling.__all__],
     "optimizer": [kind for kind in map(optimizers.__dict__.get, optimizers.__all__) if hasattr(kind, "build")],
 }
-NEEDED = {"size": 6, "k": 3}
+NEEDED = {"size": 6, "k": 3, "corruptions": (GaussianNoise(), corruptions.Masking())}
 REACHED = [
     pytest.param(slot, kind, field.name, id=f"{kind.__name__}.{field.name}")
     for slot, kinds in COMPONENTS.items()
@@ -187,3 +188,24 @@ def test_a_field_given_twice_is_refused_wherever_fields_are_given(tmp_path: Path
     refused = run("train", "epochs=1,2", "epochs=3", cwd=tmp_path)
     assert (refused.returncode, list(tmp_path.iterdir())) == (2, [])
     assert "epochs is given twice" in refused.stderr
+
+
+def test_the_records_of_a_chain_are_given_by_their_names_and_positions() -> None:
+    words = [
+        "corruption=CorruptionChain",
+        "corruption.corruptions=GaussianNoise,Masking",
+        "corruption.corruptions.0.std=0.3",
+    ]
+    chain = overridden(Autoencoder(), words).corruption
+    assert chain == GaussianNoise(0.3) >> corruptions.Masking()
+    again = overridden(Autoencoder(corruption=chain), ["corruption.corruptions.1=BlindSpots", "corruption.fixed=true"])
+    assert again.corruption == (GaussianNoise(0.3) >> corruptions.BlindSpots(0.5)).replace(
+        fixed=True
+    )  # the rate is kept
+    for given, sentence in (
+        ("GaussianNoise,Gausian", "no record 'Gausian'; did you mean GaussianNoise?"),
+        ("GaussianNoise,MLP", "no record 'MLP'; there are BlindSpots, Clean"),
+        ("[1],2", "CorruptionChain: invalid corruptions"),
+    ):
+        with pytest.raises(RecordError, match=f"^{re.escape(sentence)}"):
+            overridden(Autoencoder(), [*words[:1], f"corruption.corruptions={given}"])

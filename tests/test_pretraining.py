@@ -12,12 +12,16 @@ from test_cli import run
 
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conv
+from isthmus.augmentations import Binarize, Crop
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
 from isthmus.corruptions import Masking
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
 from isthmus.scaling import NoScaling
+from isthmus.training.batches import InMemorySource
+from isthmus.training.config import TrainingConfig
+from isthmus.training.encoder_input import EncoderInput
 from isthmus.training.layerwise import paired_layers
 
 
@@ -105,7 +109,7 @@ def test_each_layer_denoises_its_own_corrupted_input(digits: data.Dataset) -> No
         optimizer=AdamW(5e-2, schedule=OneCycle()),
     )
     second = paired_layers(stacked(ae, X).model_)[1]
-    clean = second.normalize(torch.from_numpy(X))
+    clean = second.inputs(second.normalize(torch.from_numpy(X)))
     restored = second.decoder(second.encoder(torch.zeros(1, 8)))
     assert (clean > 0).any()
     np.testing.assert_allclose(restored[0].detach(), clean.mean(0), atol=0.1 * float(clean.std()))
@@ -209,3 +213,19 @@ def test_the_command_line_trains_layers_first(tmp_path: Path) -> None:
     assert run(*words, "--out", "b", cwd=tmp_path).returncode == 0
     assert len(load(tmp_path / "a").history_) == len(load(tmp_path / "b").history_) == 2
     assert load(tmp_path / "a").history_[0].loss < load(tmp_path / "b").history_[0].loss
+
+
+def test_each_layer_sees_what_the_layers_below_make_of_augmented_examples(digits: data.Dataset) -> None:
+    X, augmentation = digits.train[:40], Crop(6) >> Binarize()
+    ae = small(augmentation=augmentation, kind="images", epochs=4).fit(X, layerwise=True)
+    assert ae.shape_ == (6, 6)
+    assert np.isfinite([report.loss for report in ae.history_]).all()
+    first, second, *_ = paired_layers(ae.model_)
+    config = TrainingConfig(Masking(0.0), Adam(), 1, 40, 0, augmentation=augmentation)
+    source, index = InMemorySource(X, torch.device("cpu")), torch.arange(40)
+    raw, generator = source[index], torch.Generator()
+    x = augmentation(ae.model_.normalize(raw), generator.manual_seed(1))
+    for layer, expected in ((first, x), (second, ae.model_.encoder[:3](x))):
+        seen = EncoderInput(layer, source, config)(layer.normalize(raw), index, generator.manual_seed(1))
+        torch.testing.assert_close(seen.target, expected)
+        torch.testing.assert_close(seen.x, expected)

@@ -51,7 +51,7 @@ def path(fitted: Autoencoder, tmp_path: Path) -> Path:
 def parts(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Our part of the header, and the tensors, read without our reader."""
     with safetensors.safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["isthmus"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return json.loads(file.metadata()["isthmus"]), {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
 
 
 def put(path: Path, header: Any, tensors: dict[str, torch.Tensor]) -> None:

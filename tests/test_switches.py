@@ -111,9 +111,12 @@ def test_global_settings_of_pytorch_change_no_result(switch: str, ordinary: Numb
         assert not np.array_equal(ae.set_params(warm_start=True).fit(X).encode(X), before)
 
 
+NEEDED = {"size": 4, "k": 2, "corruptions": (GaussianNoise(0.1), corruptions.Patches(2))}
+
+
 def made(module: Any, name: str) -> Any:
     kind = getattr(module, name)
-    return kind(**{field: value for field, value in {"size": 4, "k": 2}.items() if field in kind.__dataclass_fields__})
+    return kind(**{field: value for field, value in NEEDED.items() if field in kind.__dataclass_fields__})
 
 
 CHOICES = [

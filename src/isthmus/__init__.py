@@ -22,7 +22,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     schedules       factors over the course of training
     scaling         raw units <-> model units
     augmentations   changes of example and target, drawn anew at each step
-    corruptions     corruption of the encoder's input
+    corruptions/    corruption of the encoder's input
     architectures/  mirrored pairs of encoder and decoder
     priors          densities over codes
     bottlenecks/    the form of the code and its penalty

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from isthmus.errors import RecordError
 from isthmus.records import Record, check_names, field_names, nearest
+from isthmus.text import quoted
 
 __all__ = ["override", "switch"]
 
@@ -25,7 +26,8 @@ def override(
     Args:
         instance: the record.
         fields: new values by path.
-        record_types: if given, the name of a type as value replaces a nested record by one of this type; see `switch`.
+        record_types: if given, the name of a type as value replaces a nested record by one of this type, see `switch`; several names
+            replace a tuple of records.
         separator: the text between the parts of a path.
 
     Raises:
@@ -39,9 +41,8 @@ def override(
             nested.setdefault(name, {})[rest] = value
     check_names(type(instance).__name__, [*direct, *nested], field_names(instance))
     for name in direct:
-        current = getattr(instance, name)
-        if record_types is not None and isinstance(current, Record) and not isinstance(direct[name], Record):
-            direct[name] = switch(current, str(direct[name]), record_types)
+        if record_types is not None:
+            direct[name] = _by_name(getattr(instance, name), direct[name], record_types)
     for name, inner in nested.items():
         current = direct.get(name, getattr(instance, name))
         if isinstance(current, tuple) and any(isinstance(each, Record) for each in current):
@@ -71,10 +72,29 @@ def _override_items(
         if sign:
             inner.setdefault(int(position), {})[rest] = value
         else:
-            changed[int(position)] = value
+            old = changed[int(position)]
+            changed[int(position)] = value if record_types is None else _by_name(old, value, record_types)
     for number, values in inner.items():
         changed[number] = override(changed[number], values, record_types, separator)
     return tuple(changed)
+
+
+def _by_name(current: Any, value: Any, record_types: Mapping[str, type[Record]]) -> Any:
+    """A record in place of its name, and records in place of several names, where there are records now; else the value."""
+    if isinstance(current, Record):
+        return value if isinstance(value, Record) else switch(current, str(value), record_types)
+    holds_records = isinstance(current, tuple) and any(isinstance(each, Record) for each in current)
+    return _named(value, record_types) if holds_records else value
+
+
+def _named(value: Any, record_types: Mapping[str, type[Record]]) -> tuple[Record, ...]:
+    """Records of these names, with their defaults."""
+    records = []
+    for each in value if isinstance(value, tuple | list) else (value,):
+        if not isinstance(each, Record) and str(each) not in record_types:
+            raise RecordError(f"no record {quoted(each)}{nearest(str(each), record_types)}")
+        records.append(each if isinstance(each, Record) else switch(None, str(each), record_types))
+    return tuple(records)
 
 
 def switch(
@@ -103,6 +123,10 @@ def switch(
     values = {field: value for field, value in old_fields.items() if field in field_names(kind)}
     required = [field.name for field in dataclasses.fields(kind) if _has_no_default(field)]  # type: ignore[arg-type]
     values |= {field: value for field, value in (fields or {}).items() if field in required}
+    for field, value in values.items():
+        several = value if isinstance(value, tuple | list) else (value,)
+        if any(isinstance(each, str) and each in record_types for each in several):
+            values[field] = _named(several, record_types)  # the records of a chain, given by their names
     missing = [field for field in required if field not in values]
     if missing:
         raise RecordError(

@@ -70,6 +70,10 @@ class Trainable(nn.Module):
         """Raw examples (b, *x) -> (b, *shape), without a gradient."""
         raise NotImplementedError
 
+    def inputs(self, x: Tensor) -> Tensor:
+        """What it reconstructs of augmented examples (b, *x) in model units, without a gradient: by default the examples."""
+        return x
+
     def factors(self, progress: float) -> tuple[float, ...] | None:
         """The factors of scheduled penalties after this fraction of the training; None if all are 1."""
         return None

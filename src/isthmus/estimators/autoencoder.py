@@ -63,7 +63,7 @@ Array = NDArray[Any]
 _EXAMPLES = {  # appended to the error if a parameter has the wrong type
     "bottleneck": "Write for example bottleneck=Identity(16).",
     "architecture": "Write for example architecture=MLP((256, 64)).",
-    "augmentation": "Write for example augmentation=NoAugmentation().",
+    "augmentation": "Write for example augmentation=Shift(2).",
     "corruption": "Write for example corruption=GaussianNoise(0.3).",
     "penalty": "Write for example penalty=NoPenalty().",
     "likelihood": "Write for example likelihood=Normal().",
@@ -453,10 +453,6 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if self._require_fitted().state.step:
             raise NotPossibleError(
                 "layerwise pretraining requires an untrained model: this one is trained; pass layerwise=False or warm_start=False"
-            )
-        if self.augmentation_.augments:
-            raise NotPossibleError(
-                f"{self.augmentation_!r} cannot be combined with layerwise pretraining, whose layers see no examples; leave one out"
             )
         examples, _ = self._training_sources(data)
         yield from self._record_history(

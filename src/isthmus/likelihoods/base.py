@@ -16,6 +16,7 @@ from isthmus.records import Record
 __all__ = ["NO_VARIABLES", "Likelihood", "Support", "mask_uncounted"]
 
 NO_VARIABLES = Variables()
+"""The variables of a likelihood that has none."""
 
 
 class Support(NamedTuple):

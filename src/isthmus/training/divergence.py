@@ -104,7 +104,7 @@ class DivergenceGuard:
         if last:
             x = model.normalize(raw)
             generator = seeded(x.device, self.config.random_state, RandomStream.VALIDATION)
-            x, target = augmented(self.config.augmentation, x, self.examples.target(x, index), generator)
+            x, target = augmented(model, self.config.augmentation, x, self.examples.target(x, index), generator)
             final = model.eval().score(Batch(x, target, None, self.examples.context(index)))
             values["final loss"] = float(final.total.mean())
         loss = next((f"the {name} is {value}" for name, value in values.items() if not math.isfinite(value)), None)

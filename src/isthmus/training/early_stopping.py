@@ -65,7 +65,7 @@ def validate(model: Trainable, examples: Source, config: TrainingConfig) -> floa
         reseed(generator, config.random_state, RandomStream.VALIDATION, number)
         with onednn_matmul(), threads(config.threads):
             x = model.normalize(examples[index])
-            x, target = augmented(config.augmentation, x, examples.target(x, index), generator)
+            x, target = augmented(model, config.augmentation, x, examples.target(x, index), generator)
             corrupted, counted = config.corruption.marked(x, generator)
             batch = Batch(corrupted, target, counted, examples.context(index))
             costs.add(model.eval()(batch, generator, autocast(config.precision)))

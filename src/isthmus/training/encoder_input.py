@@ -19,14 +19,15 @@ class EncoderInput:
     """Augments example and target, and corrupts the encoder's input: with new noise at every step, or with fixed noise for each example."""
 
     def __init__(self, model: Trainable, examples: Source, config: TrainingConfig) -> None:
-        self.examples, self.augmentation, self.corruption = examples, config.augmentation, config.corruption
+        self.model, self.examples = model, examples
+        self.augmentation, self.corruption = config.augmentation, config.corruption
         self.random_state = config.random_state
         self.fixed: Corrupted | None = None  # a corrupted copy of all examples
         augments, fixed = config.augmentation.augments, config.corruption.fixed
         self.stochastic = augments or (config.corruption.stochastic and not fixed)
         if fixed and not augments and examples.in_memory:
             batches = torch.arange(len(examples)).split(config.batch_size)
-            parts = [self._corrupt_fixed(model.normalize(examples[index]), index) for index in batches]
+            parts = [self._corrupt_fixed(model.inputs(model.normalize(examples[index])), index) for index in batches]
             self.fixed = _joined(parts)
         copies_state = augments and examples.paired  # of a generator, on the host
         self.cuda_graph_safe = (self.fixed is not None or not fixed) and not copies_state
@@ -34,7 +35,7 @@ class EncoderInput:
     def __call__(self, x: Tensor, index: Tensor, generator: Generator) -> Batch:
         """The batch of examples x (b, *shape) in model units at these indices."""
         target, context = self.examples.target(x, index), self.examples.context(index)
-        x, target = augmented(self.augmentation, x, target, generator)
+        x, target = augmented(self.model, self.augmentation, x, target, generator)
         corrupted, counted = self._corrupt(x, index, generator)
         return Batch(corrupted, target, counted, context)
 
@@ -59,17 +60,19 @@ class EncoderInput:
         )
 
 
-def augmented(augmentation: Augmentation, x: Tensor, target: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Example and target, augmented alike: a target of its own is changed by the same random numbers."""
-    if not augmentation.augments:
-        return x, target
-    if target is x:
-        changed = augmentation(x, generator)
-        return changed, changed
-    state = generator.get_state()
-    changed = augmentation(x, generator)
-    generator.set_state(state)
-    return changed, augmentation(target, generator)
+def augmented(
+    model: Trainable, augmentation: Augmentation, x: Tensor, target: Tensor, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """What the model reconstructs of example and target, augmented alike: a target of its own is changed by the same random numbers."""
+    own = target is not x
+    if augmentation.augments:
+        state = generator.get_state() if own else None
+        x = augmentation(x, generator)
+        if state is not None:
+            generator.set_state(state)
+            target = augmentation(target, generator)
+    x = model.inputs(x)
+    return x, model.inputs(target) if own else x
 
 
 def _joined(parts: list[Corrupted]) -> Corrupted:

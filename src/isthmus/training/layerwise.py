@@ -78,10 +78,14 @@ class Layer(Trainable):
     def stochastic(self) -> bool:
         return self.bottleneck.stochastic
 
-    @torch.no_grad()
     def normalize(self, raw: Tensor) -> Tensor:
+        return self._context[0].normalize(raw)
+
+    @torch.no_grad()
+    def inputs(self, x: Tensor) -> Tensor:
+        """The output of the earlier encoder layers."""
         model, below = self._context
-        x = model.normalize(raw)  # the first pair keeps NaN, since its likelihood excludes missing values
+        # the first pair keeps NaN, since its likelihood excludes missing values
         hidden: Tensor = below(_fill_missing(x, model.fill)) if len(below) else x
         return hidden
 

@@ -1,0 +1,281 @@
+"""Augmentations move the right pixels, draw what they claim, each example by itself, and leave what they are given as it was."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from isthmus import augmentations, data, records
+from isthmus.augmentations import AugmentationChain, Binarize, Crop, Dequantize, Domain, Flip, NoAugmentation, Shift
+from isthmus.corruptions import Clean
+from isthmus.errors import RecordError
+from isthmus.estimators.named_records import record_types
+from isthmus.optimizers import Adam
+from isthmus.trainable import Trainable
+from isthmus.training.batches import InMemorySource, PairedSource
+from isthmus.training.config import TrainingConfig
+from isthmus.training.encoder_input import EncoderInput
+
+NEEDED: dict[str, Any] = {"size": 4, "augmentations": (Shift(2), Crop(5), Binarize())}
+MADE = [
+    getattr(augmentations, name)(
+        **{
+            field: value
+            for field, value in NEEDED.items()
+            if field in records.field_names(getattr(augmentations, name))
+        }
+    )
+    for name in augmentations.__all__
+]
+MORE = [*MADE, Shift(3, "edge"), Flip("vertical"), Dequantize(17), Flip() >> Dequantize(8) >> Shift(fill=0.5)]
+SHAPES = [(8, 8), (7, 9), (6, 8, 3)]
+every = pytest.mark.parametrize("augmentation", MORE, ids=repr)
+
+
+def generator(state: int = 0) -> Generator:
+    return Generator().manual_seed(state)
+
+
+def images(n: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(n, *shape, generator=generator(9), dtype=torch.float64).to(dtype)
+
+
+# What holds for every augmentation
+
+
+@every
+def test_an_augmentation_is_a_value(augmentation: Any) -> None:
+    again = records.read(json.loads(json.dumps(records.describe(augmentation))), record_types())
+    assert again == eval(repr(augmentation)) == copy.deepcopy(augmentation) == augmentation
+    assert hash(again) == hash(augmentation)
+
+
+@every
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_type_and_input_are_as_the_contract_says(
+    augmentation: Any, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    x = images(20, shape, dtype)
+    before, used = x.clone(), generator(1)
+    torch.manual_seed(0)
+    first, state = augmentation(x, used), torch.get_rng_state()
+    assert first.shape == (20, *augmentation.shape(shape))
+    assert first.dtype == dtype
+    assert torch.equal(x, before)
+    assert torch.equal(first, augmentation(x, generator(1)))
+    assert torch.equal(state, torch.get_rng_state())  # the global generator is not used
+    if augmentation.augments:
+        assert not torch.equal(first, augmentation(x, generator(2)))
+        assert not torch.equal(used.get_state(), generator(1).get_state())
+    else:
+        assert first is x
+
+
+@every
+def test_each_example_has_its_own_draw(augmentation: Any) -> None:
+    x = images(1, (8, 8)).expand(64, 8, 8)
+    different = len(augmentation(x, generator()).unique(dim=0))
+    assert different == 1 if not augmentation.augments else different > 1
+
+
+@every
+def test_missing_values_travel_with_their_pixels(augmentation: Any) -> None:
+    """Where the largest value goes, NaN in its place goes too: the places of values depend on no value."""
+    x = images(30, (8, 8)) / 2
+    gone = x.clone()
+    x[:, 3, 4], gone[:, 3, 4] = 1.0, math.nan
+    moved, lost = augmentation(x, generator()), augmentation(gone, generator())
+    assert not moved.isnan().any()
+    assert (lost.flatten(1).isnan().sum(1) <= 1).all()
+    assert lost.isnan().any()
+    assert torch.equal(lost[~lost.isnan()], moved[~lost.isnan()])
+    assert (moved[lost.isnan()] > 0.87).all()  # also of 8 levels
+
+
+def test_the_gradient_goes_through_what_moves_pixels() -> None:
+    for augmentation in (Shift(2), Flip(), Crop(4)):
+        x = images(5, (6, 6, 2)).requires_grad_()
+        augmentation(x, generator()).sum().backward()
+        assert x.grad is not None
+        assert set(x.grad.unique().tolist()) <= {0.0, 1.0}
+
+
+# What each one does
+
+
+def test_binarized_values_are_0_or_1_and_their_mean_is_the_value() -> None:
+    x, n = images(3, (5, 4)), 4000
+    draws = torch.stack([Binarize()(x, generator(i)) for i in range(n)])
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    error = (draws.mean(0) - x) / (x * (1 - x) / n).sqrt()
+    assert error.abs().max() < 4
+    assert 0.6 < error.std() < 1.4  # 60 values: neither less nor more random than independent draws
+    correlation = np.corrcoef(draws.flatten(1).numpy().T)[np.triu_indices(60, 1)]
+    assert abs(correlation).max() < 5 / math.sqrt(n)  # values are drawn independently
+    whole = torch.tensor([[0.0, 1.0, math.nan]]).repeat(1000, 1)
+    assert torch.equal(Binarize()(whole, generator())[:, :2], whole[:, :2])
+    assert Binarize()(whole, generator())[:, 2].isnan().all()
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_dequantized_values_are_uniform_within_their_step(levels: int) -> None:
+    k = torch.arange(levels).repeat(20_000 // levels, 1)
+    noisy = Dequantize(levels)((k / (levels - 1)), generator())
+    assert torch.equal((noisy * levels).floor(), k.float())  # the level can be read off again
+    u = (noisy.double() * levels - k).flatten()
+    assert abs(u.mean() - 0.5) < 4 / math.sqrt(12 * u.numel())
+    assert abs(u.var() - 1 / 12) < 4 * math.sqrt(1 / 180 / u.numel())
+    assert noisy.min() >= 0
+    assert noisy.max() <= 1
+
+
+def test_values_stay_below_the_next_level_whatever_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tensor, "uniform_", lambda self, *_, **__: self.fill_(1 - 2.0**-24))
+    x = torch.arange(256)[None] / 255
+    assert torch.equal((Dequantize()(x, generator()) * 256).floor(), torch.arange(256.0)[None])
+
+
+def test_the_density_of_dequantized_values_bounds_the_discrete_likelihood() -> None:
+    """Theis et al. 2016: for a density q with P(k) = its integral over a step, E[log q(noisy)] - log(levels) <= log P(k)."""
+    levels, n = 17, 20_000
+    q = torch.distributions.Beta(torch.tensor(2.0, dtype=torch.float64), torch.tensor(3.0, dtype=torch.float64))
+    edges = torch.linspace(0, 1, levels + 1, dtype=torch.float64)
+    cdf = torch.tensor([float(6 * e**2 - 8 * e**3 + 3 * e**4) for e in edges], dtype=torch.float64)  # of Beta(2, 3)
+    discrete = (cdf[1:] - cdf[:-1]).log()
+    assert discrete.exp().sum() == pytest.approx(1)
+    k = torch.arange(levels, dtype=torch.float64)
+    noisy = Dequantize(levels)((k / (levels - 1)).repeat(n, 1), generator())
+    density = q.log_prob(noisy) - math.log(levels)
+    bound, error = density.mean(0), density.std(0) / math.sqrt(n)
+    assert (bound <= discrete + 4 * error).all()
+    gap = discrete - bound
+    assert gap[0] > 0.1  # where q is far from constant within a step, the bound is not tight
+    assert gap[6:10].max() < 0.01  # and where it is nearly constant, it is
+
+
+def shifted(image: np.ndarray, down: int, right: int, fill: float | str) -> np.ndarray:
+    """By hand, with numpy's padding."""
+    pad = max(abs(down), abs(right), 1)
+    widths = [(pad, pad), (pad, pad)] + [(0, 0)] * (image.ndim - 2)
+    padded = np.pad(image, widths, mode="edge") if fill == "edge" else np.pad(image, widths, constant_values=fill)
+    top, left = pad - down, pad - right
+    return padded[top : top + image.shape[0], left : left + image.shape[1]]
+
+
+@pytest.mark.parametrize(("shape", "fill"), [((7, 9), 0.0), ((7, 9), "edge"), ((6, 8, 3), -1.5), ((6, 8, 3), "edge")])
+def test_every_shifted_image_is_one_of_those_made_with_numpy(shape: tuple[int, ...], fill: float | str) -> None:
+    x = images(200, shape)
+    moved, found = Shift(2, fill)(x, generator()), list[tuple[int, int]]()
+    moves = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
+    for image, result in zip(x.numpy(), moved.numpy(), strict=True):
+        same = [move for move in moves if np.array_equal(shifted(image, *move, fill), result)]
+        assert len(same) == 1
+        found += same
+    counts = np.bincount([moves.index(move) for move in found], minlength=25)
+    assert ((counts - 8) ** 2 / 8).sum() < 52  # chi-squared with 24 degrees of freedom: p = 0.0008
+
+
+@pytest.mark.parametrize(("axis", "of_image"), [("horizontal", np.fliplr), ("vertical", np.flipud)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_half_of_the_images_are_mirrored(axis: Any, of_image: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    x = images(400, shape)
+    count = 0
+    for image, result in zip(x.numpy(), Flip(axis)(x, generator()).numpy(), strict=True):
+        mirrored = np.array_equal(result, of_image(image))
+        assert mirrored or np.array_equal(result, image)
+        count += mirrored
+    assert abs(count - 200) < 40  # four standard deviations
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_crop_is_a_part_of_its_image(shape: tuple[int, ...]) -> None:
+    x, size = images(300, shape), 5
+    places = [(top, left) for top in range(shape[0] - size + 1) for left in range(shape[1] - size + 1)]
+    found = []
+    for image, result in zip(x.numpy(), Crop(size)(x, generator()).numpy(), strict=True):
+        same = [(t, s) for t, s in places if np.array_equal(image[t : t + size, s : s + size], result)]
+        assert len(same) == 1
+        found += same
+    counts = np.bincount([places.index(place) for place in found], minlength=len(places))
+    expected = 300 / len(places)
+    assert ((counts - expected) ** 2 / expected).sum() < len(places) - 1 + 4.5 * math.sqrt(2 * len(places))
+    whole = images(3, (5, 5))
+    assert torch.equal(Crop(5)(whole, generator()), whole)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "shape", "sentence"),
+    [
+        (Crop(9), (8, 12, 3), "Crop(size=9) requires images of at least 9 x 9 pixels, and these have 8 x 12"),
+        (Shift(8), (8, 12), "Shift(pixels=8) could move images of 8 x 12 out of sight: use at most 7 pixels"),
+        *[
+            (
+                each,
+                (64,),
+                f"{each!r} requires images, (height, width) or (height, width, channels), and the shape of an example is (64,)",
+            )
+            for each in (Flip(), Shift(), Crop(4))
+        ],
+        (Crop(6) >> Crop(7), (8, 8), "Crop(size=7) requires images of at least 7 x 7 pixels, and these have 6 x 6"),
+    ],
+)
+def test_what_does_not_apply_to_a_shape_says_so(augmentation: Any, shape: tuple[int, ...], sentence: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        augmentation.shape(shape)
+    assert str(caught.value) == sentence
+
+
+# Chains
+
+
+def test_a_chain_is_its_steps_one_after_the_other() -> None:
+    chain, x = Shift(2) >> Crop(4) >> Binarize(), images(20, (8, 8))
+    assert chain == Shift(2) >> (Crop(4) >> Binarize()) == AugmentationChain((Shift(2), Crop(4), Binarize()))
+    used = generator()
+    by_hand = Binarize()(Crop(4)(Shift(2)(x, used), used), used)
+    assert torch.equal(chain(x, generator()), by_hand)
+    assert chain.shape((8, 8)) == (4, 4)
+    assert repr(chain) == "Shift(pixels=2) >> Crop(size=4) >> Binarize()"
+    assert chain.domain == Domain(0, 1)
+    assert (Shift() >> Flip()).domain == Domain()
+    nothing = NoAugmentation()
+    assert nothing >> Flip() == Flip() >> nothing == Flip()
+    assert nothing >> nothing == nothing
+    assert not AugmentationChain((nothing, nothing)).augments
+    with pytest.raises(TypeError):
+        Flip() >> 3
+
+
+# In training
+
+
+class Images(Trainable):
+    """A model of images that are already in its units."""
+
+    shape = (8, 8)
+
+    def normalize(self, raw: Tensor) -> Tensor:
+        return raw
+
+
+def test_a_target_of_its_own_is_augmented_by_the_same_random_numbers(digits: data.Dataset) -> None:
+    device, X = torch.device("cpu"), digits.train[:50]
+    source, targets = InMemorySource(X, device), InMemorySource(1 - X, device)
+    paired = PairedSource(source, targets, lambda raw: raw)
+    config = TrainingConfig(Clean(), Adam(), 1, 50, 0, augmentation=Flip() >> Shift(2, "edge"))
+    index = torch.arange(50)
+    batch = EncoderInput(Images(), paired, config)(source[index], index, generator())
+    torch.testing.assert_close(batch.target, 1 - batch.x)
+    assert not torch.equal(batch.x, source[index])
+    alone = EncoderInput(Images(), source, config)(source[index], index, generator())
+    assert torch.equal(alone.x, batch.x)
+    assert alone.target is alone.x

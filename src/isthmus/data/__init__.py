@@ -10,6 +10,7 @@ Modules in reading order:
     locations       the location of a value: line and column of a file, row and column of an array
     dataset         Dataset: examples, labels, split, source and license
     non_numeric     errors about values that are not numeric
+    context_array   examples that carry the context of each row
     memmap          rows of a memory map
     containers      extraction of arrays from frames, tensors and lists
     validation      as_examples: validated examples from arrays, tensors and data frames

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.context_array import without_subclass
 from isthmus.data.labels import is_a
 from isthmus.data.non_numeric import non_numeric_error
 from isthmus.errors import DataError, IsthmusWarning
@@ -65,7 +66,7 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
     if not isinstance(X, np.ndarray):
         _reject_other_objects(X, shape)
     try:
-        return Unwrapped(np.asarray(X))
+        return Unwrapped(without_subclass(X))
     except (ValueError, TypeError) as error:
         if not isinstance(X, list | tuple):
             raise DataError(f"X is a {_name(X)} that gives no array ({error}): pass a numeric array") from error

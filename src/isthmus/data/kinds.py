@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.context_array import ContextArray
+
 __all__ = ["ImageArray", "Kind", "as_images", "image_shape", "kind_of", "seem_images"]
 
 Array = npt.NDArray[Any]
@@ -37,7 +39,7 @@ class ImageArray(np.ndarray[Any, Any]):
 
 def as_images(values: Array) -> Array:
     """Marks an array (n, *shape) as images, without a copy. A memory map is returned unchanged."""
-    return values.view(ImageArray) if type(values) is np.ndarray else values
+    return values.view(ImageArray) if type(values) in {np.ndarray, ContextArray} else values
 
 
 def kind_of(values: Array) -> Kind:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.context_array import without_subclass
 from isthmus.errors import DataError
 
 __all__ = ["Rows", "random_subset", "release_pages", "some_rows"]
@@ -52,7 +53,7 @@ class Rows:
     def __call__(self, positions: npt.NDArray[np.int64]) -> Array:
         """The rows (k, *row) with these row numbers, which count from 0."""
         if self.descriptor < 0:
-            selected = np.asarray(self.values[positions])
+            selected = without_subclass(self.values[positions])
             release_pages(self.values)
             return selected
         rows = np.empty((len(positions), *self.values.shape[1:]), self.values.dtype)
@@ -91,7 +92,7 @@ def random_subset(count: int, limit: int, random_state: int = 0) -> npt.NDArray[
 def some_rows(values: Array, limit: int, random_state: int = 0) -> Array:
     """At most ``limit`` rows of an array, a random subset in their order."""
     if len(values) <= limit:
-        return np.asarray(values)
+        return without_subclass(values)
     return Rows(values)(random_subset(len(values), limit, random_state))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.containers import Unwrapped, unwrapped
+from isthmus.data.context_array import without_subclass
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
@@ -249,5 +250,5 @@ def blocks(values: Array, multiple: int = 1) -> Iterator[tuple[int, Array]]:
     """
     rows = multiple * max(1, BLOCK * len(values) // (values.size * multiple))
     for begin in range(0, len(values), rows):
-        yield begin, np.asarray(values[begin : begin + rows])
+        yield begin, without_subclass(values[begin : begin + rows])
         release_pages(values)

@@ -15,7 +15,7 @@ Read in this order:
     overflow                checks for values that are too large to compute with
     shape_check             checks that examples have the shape and columns of the training data
     unit_check              a warning about examples in other units than the training data
-    given                   what the methods that train are given
+    given                   what the methods that train are given, and selections of labels
     context                 the meaning of y for a conditional autoencoder
     importance              log-likelihoods by importance sampling
     inference               batches of rows through the model, bit-identical in any grouping
@@ -26,7 +26,7 @@ Read in this order:
     notebook_table          a fitted estimator as a table in a notebook
     base                    the methods of a fitted autoencoder
     autoencoder             Autoencoder: fit, encode, decode, reconstruct, sample, score, save
-    argument_check          checks the argument of functions that require an autoencoder
+    argument_check          checks the argument of functions that require an autoencoder, and gives examples their context
     wrapper                 reads and writes estimators that wrap an autoencoder
     outlier_scores          densities of codes and errors, and the anomaly scores
     attribution             the features that cause the anomaly score of an example

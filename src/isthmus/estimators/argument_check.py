@@ -1,26 +1,44 @@
-"""Checks the argument of functions that require an autoencoder. The error says what to pass instead."""
+"""Checks the argument of functions that require an autoencoder. The error says what to pass instead.
+
+The examples that these functions pass to a conditional autoencoder get their context here.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from inspect import isclass, signature
 from typing import Any, ParamSpec, TypeVar
 
-from isthmus.errors import RecordError
+from isthmus.architectures.base import Architecture
+from isthmus.data.context_array import attach_context, context_of
+from isthmus.data.validation import Examples, shaped_examples
+from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder
+from isthmus.estimators.defaults import component
 from isthmus.text import printable
 
-__all__ = ["check_autoencoder", "takes_autoencoder"]
+__all__ = ["check_autoencoder", "refuse_conditional", "takes_autoencoder", "with_context"]
+
+_LABELS = {
+    "X": "y",
+    "train": "train_labels",
+    "queries": "query_labels",
+}  # arguments with examples, and with their labels
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def takes_autoencoder(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorates a function to check its argument ``ae`` first."""
-    position = list(signature(function).parameters).index("ae")
+    """Decorates a function to check its argument ``ae`` first.
+
+    For a conditional autoencoder, examples whose labels are given too carry their context into the function.
+    """
+    known = signature(function)
+    position = list(known.parameters).index("ae")
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -28,9 +46,51 @@ def takes_autoencoder(function: Callable[P, T]) -> Callable[P, T]:
             check_autoencoder(args[position], function.__name__)
         elif "ae" in kwargs:
             check_autoencoder(kwargs["ae"], function.__name__)
-        return function(*args, **kwargs)
+        try:
+            bound = known.bind(*args, **kwargs)
+        except TypeError:  # the call below raises it with the function's name
+            return function(*args, **kwargs)
+        for examples, labels in _LABELS.items():
+            if bound.arguments.get(examples) is not None and labels in known.parameters:
+                given = bound.arguments.get(labels)
+                bound.arguments[examples] = with_context(
+                    bound.arguments["ae"], bound.arguments[examples], given, labels
+                )
+        return function(*bound.args, **bound.kwargs)
 
     return checked
+
+
+def with_context(ae: FittedAutoencoder, X: Any, y: Any, name: str = "y") -> Any:
+    """The examples X, which carry the context that y is for a conditional autoencoder; for others X itself.
+
+    Args:
+        ae: the autoencoder.
+        X: examples (n, *shape_).
+        y: labels (n,) or covariates, or None.
+        name: the name of the argument y, for messages.
+
+    Raises:
+        DataError: y does not fit the examples, or the labels of training examples are missing.
+    """
+    if ae._fitted is None or ae.model_.architecture.context is None:
+        return X
+    if y is None:
+        carried = context_of(X.values if isinstance(X, Examples) else X)
+        if name == "y" or carried is not None:  # a function that needs no context may still run
+            return X
+        raise DataError(f"this autoencoder is conditional ({ae.model_.architecture!r}): pass {name} too")
+    examples = shaped_examples(X, shape=ae.shape_)
+    return replace(examples, values=attach_context(examples.values, ae._context(y, examples.values)))
+
+
+def refuse_conditional(ae: Any, what: str) -> None:
+    """`NotPossibleError` if an autoencoder, fitted or not, is conditional. `what` is the user of it that has no y."""
+    architecture = ae.model_.architecture if ae._fitted is not None else component(ae.architecture)
+    if isinstance(architecture, Architecture) and architecture.context is not None:
+        raise NotPossibleError(
+            f"{what} has no y for new examples, and the autoencoder is conditional ({architecture!r}): use one that is not"
+        )
 
 
 def check_autoencoder(given: Any, function: str, name: str = "ae") -> None:

@@ -21,6 +21,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.containers import column_names, sklearn_frame
+from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.kinds import Kind
 from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
@@ -92,7 +93,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             ((200, 4), dtype('float32'))
         """
         values = self._examples(X)
-        return self._apply(_encoded, values, context=self._context(y, len(values)))
+        return self._apply(_encoded, values, context=self._context(y, values))
 
     def transform(self, X: Any, y: Any = None) -> Array:
         """`encode`, with each code as one row, as the pipelines of scikit-learn require.
@@ -133,8 +134,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         codes = given.values
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes have shape {codes.shape[1:]}, but this autoencoder's have shape {self.code_shape_}")
+        computable, context = ComputableRange.codes(given.positions), self._context(y, codes)
         codes = codes.reshape(-1, *self.code_shape_)
-        computable, context = ComputableRange.codes(given.positions), self._context(y, len(codes))
         return self._apply(_decoded, codes, computable, context)
 
     def inverse_transform(self, X: Any) -> Array:
@@ -163,7 +164,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             True
         """
         values = self._examples(X)
-        return self._reconstructed(values, context=self._context(y, len(values)))
+        return self._reconstructed(values, context=self._context(y, values))
 
     def impute(self, X: Any, y: Any = None) -> Any:
         """Replaces missing values (NaN) by their reconstruction. Observed values stay bit-identical.
@@ -191,7 +192,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if self.model_.fill is None:
             raise NotPossibleError("impute requires an autoencoder that was fitted with missing='allow'; fit one")
         values = self._examples(X)
-        made = self._reconstructed(values, context=self._context(y, len(values)))
+        made = self._reconstructed(values, context=self._context(y, values))
         return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
 
     @grad_mode()
@@ -258,7 +259,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
     def _drawn(self, codes: Array, y: Any, seed: int) -> Array:
         """Examples drawn from the likelihood, given codes. Each batch of codes has its own random numbers."""
-        model, context, parts = self.model_, self._context(y, len(codes)), list[Array]()
+        model, context, parts = self.model_, self._context(y, codes), list[Array]()
         with torch.inference_mode(), self._require_fitted().weights_locked():
             for number, begin in enumerate(range(0, len(codes), 1024)):
                 rows = slice(begin, begin + 1024)
@@ -298,7 +299,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise RecordError(f"invalid samples={quoted(samples, 20)}: expected a positive integer below 2,147,483,648")
         values, seed, fitted = self._examples(X), seed_of(random_state), self._require_fitted()
         with fitted.weights_locked():
-            return log_likelihoods(fitted.model, values, self._context(y, len(values)), int(samples), seed)
+            return log_likelihoods(fitted.model, values, self._context(y, values), int(samples), seed)
 
     def encode_indices(self, X: Any, y: Any = None) -> NDArray[np.int64]:
         """The indices of the codebook entries that make up the code of each example.
@@ -323,7 +324,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         self._check_codebook()
         values = self._examples(X)
-        return self._apply(_indexed, values, context=self._context(y, len(values))).astype(np.int64)
+        return self._apply(_indexed, values, context=self._context(y, values)).astype(np.int64)
 
     def decode_indices(self, indices: Any, y: Any = None) -> Array:
         """The reconstructions of codes that are given by the indices of their codebook entries.
@@ -355,7 +356,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise DataError(
                 f"indices reach from {given.min()} to {given.max()}, but the codebook has the entries 0 to {size - 1}"
             )
-        return self._apply(_looked_up, given.astype(np.int64), "all", self._context(y, len(given)))
+        return self._apply(_looked_up, given.astype(np.int64), "all", self._context(y, given))
 
     def _check_codebook(self) -> int:
         """The number of entries of the codebook; `NotPossibleError` without one."""
@@ -418,8 +419,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 parts.append(model.denormalize(corrupt(x, generator)).cpu().numpy())
                 if model.fill is None:
                     computable.check_results(parts[-1], part, begin)
-        corrupted: Array = np.concatenate(parts)
-        return corrupted
+        return attach_context(np.concatenate(parts), context_of(values))
 
     def score_samples(self, X: Any, y: Any = None) -> Array:
         """The negative loss of each example: higher means more similar to the training data. No random numbers are drawn.
@@ -442,7 +442,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             True
         """
         values = self._examples(X)
-        return self._scores(values, context=self._context(y, len(values)))
+        return self._scores(values, context=self._context(y, values))
 
     @check_units_once()
     def score(self, X: Any, y: Any = None) -> float:
@@ -474,7 +474,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             ((200,), (200, 8, 8))
         """
         values = self._examples(X)
-        made = self._reconstructed(values, context=self._context(y, len(values)))
+        made = self._reconstructed(values, context=self._context(y, values))
         squares: Array = np.square(made - values.astype(np.float64))
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
@@ -516,18 +516,24 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """Minus the loss, (n,). A loss that overflows counts as the largest float."""
         return self._apply(_scored, values, computable, context)
 
-    def _context(self, y: Any, count: int) -> Array | None:
-        """The context of examples (n, context) for a conditional autoencoder; None for others, which ignore y."""
+    def _context(self, y: Any, rows: Array) -> Array | None:
+        """The context (n, context) of examples or codes for a conditional autoencoder; None for others, which ignore y.
+
+        It comes from y, or from the rows if these carry their context.
+        """
         fitted = self._require_fitted()
         if fitted.model.architecture.context is None:
             return None
         assert fitted.context is not None
+        if y is None and (known := context_of(rows)) is not None:
+            return known
         if y is None:
             raise DataError(
-                f"this autoencoder is conditional ({fitted.records['architecture']!r}): pass y, the label or the covariates of each example"
+                f"this autoencoder is conditional ({fitted.records['architecture']!r}): pass y, the label or the covariates of each "
+                "example (a pipeline of scikit-learn passes none to transform: use the autoencoder outside of it)"
             )
-        rows = fitted.context.encode(y, count)
-        return rows.astype(np.float64) if fitted.model.dtype == torch.float64 else rows
+        context = fitted.context.encode(y, len(rows))
+        return context.astype(np.float64) if fitted.model.dtype == torch.float64 else context
 
     def _examples(
         self,

@@ -25,12 +25,13 @@ from isthmus.data.memmap import Rows
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import fitted_state, wrapper
-from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.argument_check import refuse_conditional, takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import RecordParams, WrapsAutoencoder, seed_of
 from isthmus.estimators.classifier_file import ClassifierPart, read_classifier, to_tensors
 from isthmus.estimators.classifier_head import Head, Net
 from isthmus.estimators.fitted_state import move_to_cpu
+from isthmus.estimators.given import with_unlabeled
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
@@ -148,6 +149,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
             The estimator itself.
 
         Raises:
+            NotPossibleError: the autoencoder is conditional.
             DataError: the examples or the labels cannot be used.
             RecordError: unlabeled is given, and the autoencoder is fitted already.
             DivergenceError: the loss is not finite.
@@ -157,7 +159,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         examples = as_examples(X, missing=self._missing)
         given = _checked_labels(examples.values, y)
         classes, indices = given.classes, given.labeled_numbers()
-        ae = self._encoder(examples, unlabeled, seed)
+        ae = self._encoder(examples, y, unlabeled, seed)
         values = ae._examples(examples)
         if given.n_unlabeled:
             values = Rows(values)(np.flatnonzero(given.labeled))
@@ -314,7 +316,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         classifier.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=history)
         return classifier
 
-    def _encoder(self, X: Examples, unlabeled: Any, seed: int) -> Autoencoder:
+    def _encoder(self, X: Examples, y: Any, unlabeled: Any, seed: int) -> Autoencoder:
         """The classifier's own copy of the autoencoder, trained unless pretrain=False."""
         given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
         given = Autoencoder() if isinstance(given, str) else given
@@ -322,6 +324,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
             raise RecordError(
                 f"invalid autoencoder={self.autoencoder!r}: the frozen estimator must be an isthmus.Autoencoder"
             )
+        refuse_conditional(given, "AutoencoderClassifier")
         if given.__sklearn_is_fitted__() and self.pretrain:
             if unlabeled is not None:
                 raise RecordError(
@@ -333,11 +336,9 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         ae: Autoencoder = clone(given)
         if ae.random_state is None:
             ae.set_params(random_state=seed)
-        return (
-            ae.fit(_concatenated(X, unlabeled, self._missing))
-            if self.pretrain
-            else ae.initialize(_concatenated(X, unlabeled, self._missing))
-        )
+        examples = _concatenated(X, unlabeled, self._missing)
+        labels = with_unlabeled(y, len(examples.values)) if ae._uses_y else None
+        return ae.fit(examples, labels) if self.pretrain else ae.initialize(examples, labels)
 
     def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> TrainingConfig:
         optimizer = auto if isinstance(self.optimizer, str) else self.optimizer

@@ -1,12 +1,14 @@
-"""What the methods that train are given."""
+"""What the methods that train are given, and selections of labels."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from isthmus.errors import DataError
 
-__all__ = ["Given"]
+__all__ = ["Given", "some_labels", "with_unlabeled"]
 
 
 class Given(NamedTuple):
@@ -37,3 +39,16 @@ class Given(NamedTuple):
                 f"validation_data has other parts than the training data: pass the tuple ({', '.join(parts)})"
             )
         return Given(**dict(zip(parts, self.validation_data, strict=True)))
+
+
+def some_labels(y: Any, rows: Any) -> Any:
+    """The labels or covariates of some rows, as an array; None without labels."""
+    return None if y is None else np.asarray(y)[rows]
+
+
+def with_unlabeled(y: Any, count: int) -> Any:
+    """The labels followed by missing ones, `count` in all."""
+    labels = np.asarray(y)
+    if len(labels) == count:
+        return labels
+    return np.concatenate([labels.astype(object), np.full((count - len(labels), *labels.shape[1:]), None)])

@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.data.context_array import context_of
 from isthmus.data.memmap import release_pages
+from isthmus.errors import DataError
 from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
@@ -49,7 +51,7 @@ def in_batches(
         rows: (n, *row), in raw units.
         check: called before the results are allocated, with their size in bytes, a description of them, and the size of the rows in bytes.
         computable: the range of values that the rows may have. None: that of the model's examples; "all": no check.
-        context: (n, context), the context of each row.
+        context: (n, context), the context of each row; without it that of the rows if they carry one.
 
     Returns:
         The results, (n, *result).
@@ -58,6 +60,7 @@ def in_batches(
         DataError: a value is outside the range, or the result of a row is not finite.
     """
     enable_malloc_reuse()
+    context = _context_of_rows(rows, model) if context is None else context
     computable = None if computable == "all" else ComputableRange.examples(model) if computable is None else computable
     size = bounded_batch_size(model, model.architecture.inference_batch_size)
     device, max_threads = model.device, torch.get_num_threads()
@@ -94,6 +97,16 @@ def in_batches(
             if count % _RELEASE_INTERVAL == 0:
                 release_pages(rows)
     return results
+
+
+def _context_of_rows(rows: Array, model: Model) -> Array | None:
+    """The context that rows carry; `DataError` if a conditional model gets none."""
+    context = context_of(rows)
+    if context is None and model.architecture.context is not None:
+        raise DataError(
+            f"this autoencoder is conditional ({model.architecture!r}), and the rows have no context: pass y"
+        )
+    return context
 
 
 def _padded(part: Array, size: int) -> Tensor:

@@ -21,7 +21,7 @@ from isthmus.data import as_examples
 from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import wrapper
-from isthmus.estimators.argument_check import check_autoencoder
+from isthmus.estimators.argument_check import check_autoencoder, refuse_conditional
 from isthmus.estimators.attribution import (
     Attribution,
     TopFeatures,
@@ -30,6 +30,7 @@ from isthmus.estimators.attribution import (
 )
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
+from isthmus.estimators.given import some_labels
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
 from isthmus.estimators.outlier_detector_file import DetectorPart, read_scorer, to_file
@@ -158,12 +159,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
         Args:
             X: examples (n, *shape).
-            y: ignored.
+            y: for an autoencoder with a penalty that uses y, as in `Autoencoder.fit`; others ignore it. Scores never depend on y.
 
         Returns:
             The estimator itself.
 
         Raises:
+            NotPossibleError: the autoencoder is conditional.
             DataError: there are too few examples, or they cannot be used.
             DivergenceError: scores are not finite.
             RecordError: both contamination and false_alarm_rate are given.
@@ -175,7 +177,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibration, held_out, training = self._split(len(examples.values), frozen, seed)
         values = examples.values
-        ae = self._fit_autoencoder(examples if frozen else examples.some(training), values[held_out], seed)
+        ae = self._fit_autoencoder(examples, training, values[held_out], seed, y)
         not_calibration = np.sort(np.concatenate([held_out, training]))
         kind = self.anomaly_score
         if kind == "auto":
@@ -383,22 +385,24 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         end = n if frozen else n_calibration + max(1, n_calibration // 4)
         return tuple(np.sort(part) for part in np.split(order, [n_calibration, end]))  # type: ignore[return-value]
 
-    def _fit_autoencoder(self, examples: Examples, held_out: Array, seed: int) -> Autoencoder:
-        """The fitted autoencoder: the frozen one, the one given, or the default for the data."""
+    def _fit_autoencoder(self, examples: Examples, training: Array, held_out: Array, seed: int, y: Any) -> Autoencoder:
+        """The fitted autoencoder: the frozen one, the one given, or the default for the data, fitted to the training rows."""
         if isinstance(self.autoencoder, FrozenEstimator):
             frozen = self.autoencoder.estimator
             if not isinstance(frozen, Autoencoder):
                 raise RecordError(
                     f"FrozenEstimator({type(frozen).__name__}) has no autoencoder; freeze an isthmus.Autoencoder"
                 )
+            refuse_conditional(frozen, "OutlierDetector")
             frozen._examples(examples, computable="all")
             return frozen
         if isinstance(self.autoencoder, str):
-            return _default_autoencoder(examples, held_out, seed)
+            return _default_autoencoder(examples.some(training), held_out, seed)
+        refuse_conditional(self.autoencoder, "OutlierDetector")
         ae: Autoencoder = clone(self.autoencoder)
         if ae.random_state is None:
             ae.set_params(random_state=seed)
-        return ae.fit(examples)
+        return ae.fit(examples.some(training), some_labels(y, training) if ae._uses_y else None)
 
     def _rank(self, n: int) -> int:
         """The rank of the threshold among n ascending calibration scores; 0 if there are too few."""

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (takes_autoencoder gives the labels y to the examples X)
 """Latent traversals, interpolations between examples, and nearest neighbors of codes, as arrays."""
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
+from isthmus.data.context_array import attach_context
 from isthmus.data.memmap import some_rows
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.argument_check import takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 
@@ -57,6 +59,7 @@ class Neighbors(NamedTuple):
 def traverse(
     ae: Autoencoder,
     X: Any,
+    y: Any = None,
     *,
     units: Sequence[int] | int | None = None,
     n_units: int = 10,
@@ -71,6 +74,8 @@ def traverse(
     Args:
         ae: a fitted autoencoder.
         X: examples (n, *shape_). Of more than 10,000, this number is drawn at random with a fixed seed.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it. All codes are decoded with the context of the
+            example, or of the first one if none is given.
         units: indices of units in the flat code. None for the ``n_units`` units of largest variance over X, in descending order.
             In a variational autoencoder these are the active units (Burda, Grosse & Salakhutdinov 2016, "Importance weighted
             autoencoders").
@@ -95,7 +100,8 @@ def traverse(
     _check(ae, steps)
     if n_units < 1:
         raise RecordError(f"invalid n_units={n_units}: expected at least 1")
-    codes = ae.transform(X)
+    values = ae._examples(X)
+    context, codes = ae._context(None, values), ae.transform(values)
     sampled = some_rows(codes, MAX_EXAMPLES).astype(np.float64)
     low, high, prior = *_range_of_units(ae, sampled), ae.bottleneck_.normal_prior
     variances = sampled.var(0)
@@ -109,15 +115,25 @@ def traverse(
     base = np.zeros(len(low)) if prior else sampled.mean(0)
     if example is not None:
         base = codes[_checked_indices(example, len(codes), "example")[0]].astype(np.float64)
-    values = np.linspace(low[chosen], high[chosen], steps, axis=1)
+    steps_of_units = np.linspace(low[chosen], high[chosen], steps, axis=1)
     traversed = np.tile(base, (len(chosen), steps, 1))
-    traversed[np.arange(len(chosen)), :, chosen] = values
-    return Traversal(chosen, variances[chosen], values, _decode_steps(ae, traversed))
+    traversed[np.arange(len(chosen)), :, chosen] = steps_of_units
+    if context is not None:
+        context = np.broadcast_to(context[example or 0], (*traversed.shape[:2], context.shape[1]))
+    return Traversal(chosen, variances[chosen], steps_of_units, _decode_steps(ae, traversed, context))
 
 
 @takes_autoencoder
 @check_units_once()
-def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Literal["lerp", "slerp"] = "lerp") -> Array:
+def interpolate(
+    ae: Autoencoder,
+    a: Any,
+    b: Any,
+    *,
+    steps: int = 9,
+    method: Literal["lerp", "slerp"] = "lerp",
+    y: tuple[Any, Any] | None = None,
+) -> Array:
     """Decodes codes on the way from the codes of ``a`` to those of ``b``.
 
     Args:
@@ -128,6 +144,8 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
         method: "lerp", linear interpolation; or "slerp", spherical interpolation around the prior's mean, for `Gaussian` codes.
             On a great circle, codes keep a typical distance from the mean (White 2016, "Sampling generative networks"). Codes in
             opposite directions are interpolated linearly, because their great circle is not unique.
+        y: for a conditional autoencoder: the labels or covariates of a, and those of b. The context of the decoder goes linearly from
+            that of a to that of b.
 
     Returns:
         Examples (n, steps, *shape_) in the units of the data.
@@ -150,17 +168,23 @@ def interpolate(ae: Autoencoder, a: Any, b: Any, *, steps: int = 9, method: Lite
         raise NotPossibleError(
             f"method='slerp' requires a bottleneck with a normal prior, and {why}: use method='lerp'"
         )
-    begins, ends = (ae.transform(side).astype(np.float64) for side in (a, b))
+    sides = [ae._examples(with_context(ae, *each)) for each in zip((a, b), y or (None, None), strict=True)]
+    contexts = [ae._context(None, side) for side in sides]
+    begins, ends = (ae.transform(side).astype(np.float64) for side in sides)
     if len(begins) != len(ends):
         raise DataError(f"a has {len(begins)} examples and b {len(ends)}: expected equal numbers")
     t = np.linspace(0, 1, steps)[None, :, None]
     weights = slerp_weights(begins, ends, t) if method == "slerp" else (1 - t, t)
-    return _decode_steps(ae, weights[0] * begins[:, None] + weights[1] * ends[:, None])
+    first, last = contexts
+    context = None if first is None or last is None else (1 - t) * first[:, None] + t * last[:, None]
+    return _decode_steps(ae, weights[0] * begins[:, None] + weights[1] * ends[:, None], context)
 
 
 @takes_autoencoder
 @check_units_once()
-def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
+def neighbors(
+    ae: Autoencoder, X: Any, queries: Any, k: int = 8, *, y: Any = None, query_labels: Any = None
+) -> Neighbors:
     """Finds for each query the k examples of X whose codes are nearest. A query that is part of X finds itself first.
 
     Args:
@@ -168,6 +192,7 @@ def neighbors(ae: Autoencoder, X: Any, queries: Any, k: int = 8) -> Neighbors:
         X: examples (n, *shape_) to search.
         queries: examples (m, *shape_).
         k: number of neighbors of each query.
+        y, query_labels: labels or covariates of X and of the queries for a conditional autoencoder; others ignore them.
 
     Returns:
         Row numbers of X and Euclidean distances between codes, (m, k) each, the nearest first.
@@ -224,6 +249,9 @@ def slerp_weights(a: Array, b: Array, t: Array) -> tuple[Array, Array]:
     return next(weights), next(weights)
 
 
-def _decode_steps(ae: Autoencoder, codes: Array) -> Array:
-    """The examples of codes (n, steps, d): (n, steps, *shape_)."""
-    return ae.decode(codes.reshape(-1, codes.shape[-1])).reshape(*codes.shape[:2], *ae.shape_)
+def _decode_steps(ae: Autoencoder, codes: Array, context: Array | None) -> Array:
+    """The examples of codes (n, steps, d) with contexts (n, steps, c): (n, steps, *shape_)."""
+    if context is not None:
+        context = context.reshape(-1, context.shape[-1]).astype(str(ae.model_.dtype).removeprefix("torch."))
+    rows = attach_context(codes.reshape(-1, codes.shape[-1]), context)
+    return ae.decode(rows).reshape(*codes.shape[:2], *ae.shape_)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
@@ -198,7 +199,8 @@ def projected_errors(ae: Autoencoder, values: Array, training: Array | None, siz
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     projected = mean + (z - mean) @ axes.T @ axes
     with_projection, without = (
-        np.square((ae.decode(codes.astype(z.dtype)) - examples) / scale).mean() for codes in (projected, z)
+        np.square((ae.decode(attach_context(codes.astype(z.dtype), context_of(examples))) - examples) / scale).mean()
+        for codes in (projected, z)
     )
     return float(with_projection), float(without)
 
@@ -207,8 +209,8 @@ def _codes_and_extras(ae: Autoencoder, block: Array) -> tuple[Double, Double]:
     """The deterministic codes (n, positions, size), and the divergence of each unit or the codebook index of each position."""
     model, size = ae.model_, ae.code_shape_[-1]
 
-    def encode(raw: torch.Tensor) -> torch.Tensor:
-        h = model.hidden(model.normalize(raw))
+    def encode(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        h = model.hidden(model.normalize(raw), None, context)
         z, extra = model.deterministic(h).z, model.divergences(h)
         indices = model.bottleneck.indices(h, model.code_memory)
         if indices is not None:

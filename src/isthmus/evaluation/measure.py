@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.labels import class_labels
 from isthmus.data.missing import count_missing
 from isthmus.data.sentinels import sentinels
@@ -48,10 +49,12 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         ae: a fitted autoencoder.
         X: examples (n, *shape), in the units of the training data.
         y: labels of X (n,), of any type, or None. They score the codes. None, NaN, NaT, pandas.NA and empty text mean that an
-            example has no label; the scores exclude it, and the result counts such examples.
+            example has no label; the scores exclude it, and the result counts such examples. A conditional autoencoder requires
+            y, as its context too.
         train: training examples (m, *shape), for PCA and the training error. Without them PCA is fitted on X itself, and the
             result says so.
-        train_labels: labels of `train` (m,), which probes are fitted on. Without them probes are cross-validated within X.
+        train_labels: labels of `train` (m,), which probes are fitted on. Without them probes are cross-validated within X. A
+            conditional autoencoder requires them with `train`.
 
     Returns:
         The figures; `Evaluation` describes each with its unit.
@@ -160,4 +163,7 @@ def check_examples(ae: Autoencoder, X: Any, name: str) -> Array:
     what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
     check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)
     values = ae._examples(Examples(examples.values, positions=examples.positions))
-    return ae.impute(values) if ae.missing == "allow" and count_missing(values) else values
+    context = ae._context(None, values) if name == "X" else context_of(values)
+    if ae.missing == "allow" and count_missing(values):
+        return attach_context(np.asarray(ae.impute(values)), context)
+    return values

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.context_array import without_subclass
 from isthmus.data.memmap import Rows, random_subset
 from isthmus.evaluation.metrics import principal_components
 
@@ -51,7 +52,7 @@ class Subspace(NamedTuple):
 def sample(values: Array, max_examples: int) -> tuple[Array, NDArray[np.int64]]:
     """A random subset of at most ``max_examples`` examples and 256 MiB, and their row indices; of a memory map only these are read."""
     rows = random_subset(len(values), sample_size(values, max_examples))
-    return (np.asarray(values) if len(rows) == len(values) else Rows(values)(rows)), rows
+    return (without_subclass(values) if len(rows) == len(values) else Rows(values)(rows)), rows
 
 
 def sample_size(values: Array, max_examples: int) -> int:

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (takes_autoencoder gives the labels y to the examples X)
 """Compares reconstructions by PCA of equal width with those by the autoencoder: `pca_reconstructions`."""
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class PCAReconstructions(Result):
 
 @takes_autoencoder
 @check_units_once()
-def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 10) -> PCAReconstructions:
+def pca_reconstructions(
+    ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, n: int = 10
+) -> PCAReconstructions:
     """Compares the reconstructions of examples by the autoencoder with those by PCA of equal width.
 
     PCA is applied to scaled features, as in `evaluate`.
@@ -88,6 +91,7 @@ def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape) in the units of the training data, on which the errors are measured.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         train: examples that PCA is fitted on; None for X itself, which favors PCA.
         n: number of examples that the result stores for a figure.
 
@@ -123,7 +127,7 @@ def pca_reconstructions(ae: Autoencoder, X: Any, *, train: Any = None, n: int = 
         code_size=size,
         pca_mse=float(np.mean((by_pca - flat) ** 2)),
         mse=float(np.mean(ae.reconstruction_error(examples))),
-        originals=as_images(first) if ae.kind_ == "images" else first,
+        originals=as_images(first) if ae.kind_ == "images" else np.asarray(first),
         by_pca=by_pca[:n].reshape(first.shape),
         by_autoencoder=ae.reconstruct(first),
     )

@@ -132,7 +132,8 @@ def label_scores(
     n, y = len(parts[0][0]), np.concatenate(numbered([labels for _, labels in parts]))
     X = np.concatenate([examples for examples, _ in parts])
     splits = _folds(n) if fitted is None else [(np.arange(n, len(X)), np.arange(n))]
-    centered, codes = subspace.centered(torch.from_numpy(np.asarray(X, np.float64))), ae.transform(X)
+    centered = subspace.centered(torch.from_numpy(np.asarray(X, np.float64)))
+    codes = np.concatenate([ae.transform(examples) for examples, _ in parts])  # each part has its own context
     inputs: dict[str, Array | None] = {
         "": codes,
         "_pca": (centered @ subspace.axes.T).float().numpy() if len(subspace.axes) else None,

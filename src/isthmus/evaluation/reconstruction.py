@@ -61,9 +61,9 @@ def _error_sums(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, d
     """Sums over the values of some examples: squared errors, cross-entropies and nats."""
     model, reconstructed = ae.model_, ae.reconstruct(block)
 
-    def losses_of(raw: torch.Tensor) -> torch.Tensor:
+    def losses_of(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         x = model.normalize(raw)
-        losses = model.score(Batch(x, x))
+        losses = model.score(Batch(x, x, None, context))
         return torch.stack([losses.nll, losses.penalty], dim=1)
 
     nll, penalty = in_batches(losses_of, block, model).sum(0, dtype=np.float64).tolist()

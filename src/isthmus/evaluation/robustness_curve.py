@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (takes_autoencoder gives the labels y to the examples X)
 """How well an autoencoder denoises at growing levels of corruption, compared with the identity and other baselines.
 
 `robustness` measures all methods on the same examples with the same corruption. Baselines are fitted and their settings selected
@@ -47,6 +48,7 @@ _N_SAMPLE = 3  # examples that the result stores for a figure
 def robustness(
     ae: Autoencoder,
     X: Any,
+    y: Any = None,
     *,
     train: Any = None,
     kinds: Kinds = None,
@@ -62,6 +64,7 @@ def robustness(
         ae: a fitted autoencoder.
         X: clean held-out examples (m, *shape), in the units of the training data. With missing="allow", missing features are
             first filled in by the autoencoder and count as true values, which favors the autoencoder.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         train: training examples that baselines are fitted on; None for no baselines.
         kinds: kinds of corruption, see `corruption_levels`.
         levels: levels of the corruption, see `corruption_levels`.
@@ -113,7 +116,7 @@ def robustness(
         n_fitted=len(training[0]) if names else 0,
         n_chosen=len(training[1]) if names else 0,
         left_out=left_out,
-        originals=as_images(clean[:_N_SAMPLE]) if ae.kind_ == "images" else clean[:_N_SAMPLE],
+        originals=as_images(clean[:_N_SAMPLE]) if ae.kind_ == "images" else np.asarray(clean[:_N_SAMPLE]),
     )
 
 

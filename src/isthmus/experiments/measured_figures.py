@@ -25,6 +25,7 @@ __all__ = ["MEASUREMENTS", "figure_function"]
 def _robustness_of_few(
     ae: Autoencoder,
     X: Any,
+    y: Any = None,
     *,
     train: Any = None,
     kinds: Kinds = None,
@@ -35,7 +36,7 @@ def _robustness_of_few(
 ) -> Robustness:
     """The robustness on `n` examples with one draw of the corruption each: they are drawn, not averaged."""
     options: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
-    return robustness(ae, X, train=train, draws=1, n=n, random_state=random_state, **options)
+    return robustness(ae, X, y, train=train, draws=1, n=n, random_state=random_state, **options)
 
 
 def _rate_distortion_of_few(
@@ -70,7 +71,9 @@ def figure_function(kind: str) -> Callable[..., Figure]:
         return draw
     measure, drawing = MEASUREMENTS[kind], list(signature(draw).parameters.values())[1:]
 
-    def measure_and_draw(ae: Autoencoder, X: Any, _y: Any = None, **arguments: Any) -> Figure:
+    def measure_and_draw(ae: Autoencoder, X: Any, y: Any = None, **arguments: Any) -> Figure:
+        if "y" in signature(measure).parameters:
+            arguments["y"] = y
         drawing_arguments = {each.name: arguments.pop(each.name) for each in drawing if each.name in arguments}
         return draw(measure(ae, X, **arguments), **drawing_arguments)
 

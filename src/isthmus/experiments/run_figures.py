@@ -82,7 +82,8 @@ def draw(
     drawn = []
     for kind in kinds:
         function = figure_function(kind)
-        reference = {"train": part.train} if "train" in signature(function).parameters else {}
+        known = {"train": part.train, "train_labels": part.train_labels}
+        reference = {name: value for name, value in known.items() if name in signature(function).parameters}
         keywords = reference | dict((options or {}).get(kind, {}))
         try:
             figure = function(ae, part.test, part.test_labels, **keywords)

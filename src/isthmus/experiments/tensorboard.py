@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import NotPossibleError
-from isthmus.estimators.argument_check import check_autoencoder
+from isthmus.estimators.argument_check import check_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.plots.grids import as_cells, first_examples, limits, model_image_shape
 from isthmus.training.state import Report
@@ -72,7 +72,7 @@ class EventWriter:
             if value is not None:
                 self._writer.add_scalar(tag, value, report.step)
 
-    def images(self, ae: Autoencoder, X: Any, step: int) -> None:
+    def images(self, ae: Autoencoder, X: Any, step: int, y: Any = None) -> None:
         """Writes two images: the first 16 examples with their reconstructions below, and their codes.
 
         Examples that are no images become one row of pixels each. A flat code becomes a row of pixels, a code of feature maps a row
@@ -83,12 +83,13 @@ class EventWriter:
             ae: a fitted autoencoder.
             X: examples (n, *shape).
             step: the training step.
+            y: labels or covariates of X for a conditional autoencoder; others ignore it.
 
         Raises:
             DataError: X does not fit the autoencoder.
         """
         check_autoencoder(ae, "EventWriter.images")
-        examples = first_examples(X, _MAX_EXAMPLES)
+        examples = first_examples(with_context(ae, X, y), _MAX_EXAMPLES)
         training = ae.model_.training
         ae.model_.eval()
         try:

@@ -45,7 +45,7 @@ def codes(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: I
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of examples.
         image_shape: height, width (and channels) to show a row of features as an image.
 
@@ -113,7 +113,7 @@ def feature_maps(ae: Autoencoder, X: Any, y: Any = None, *, index: int = 0, imag
     Args:
         ae: a fitted autoencoder whose code has the shape (h, w, d).
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         index: the position of the example in X, from 0.
         image_shape: height, width (and channels) to show a row of features as an image.
 

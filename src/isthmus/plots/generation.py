@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001  (every figure takes ae, X and y, so that one command draws any of them)
 """Figures of new examples, decoded from drawn codes or from a grid of codes."""
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
+from isthmus.data.context_array import attach_context, context_of
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
@@ -40,7 +40,8 @@ def samples(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data. They set the range from black to white.
-        y: not used.
+        y: for a conditional autoencoder: the labels or covariates of X, which the new examples have in turn; without X one for all.
+            Others ignore it.
         rows: the number of rows.
         columns: the number of columns.
         method: "prior"; "gmm", a Gaussian mixture fitted to the codes of train (of X without train; the title says which); or "auto",
@@ -55,7 +56,10 @@ def samples(
     """
     if rows < 1 or columns < 1:
         raise DataError(f"invalid rows={rows}, columns={columns}: expected at least 1 each")
-    drawn, source = _sample_examples(ae, rows * columns, method, X if train is None else train, random_state)
+    examples = X if train is None else train
+    drawn, source = _sample_examples(
+        ae, rows * columns, method, examples, _contexts(X, rows * columns), y, random_state
+    )
     if source and train is None:
         source += " (those given as X)"
     image_shape = model_image_shape(ae, image_shape)
@@ -66,11 +70,21 @@ def samples(
     return grid(images.reshape(rows, columns, *images.shape[1:]), value_range, alt, title=title)
 
 
-def _sample_examples(ae: Autoencoder, n: int, method: str, examples: Any, random_state: int) -> tuple[Array, str]:
+def _contexts(X: Any, n: int) -> Array | None:
+    """The contexts of n new examples: those of the examples in turn; None for examples without context."""
+    context = None if X is None else context_of(first_examples(X))
+    return None if context is None else context[np.arange(n) % len(context)]
+
+
+def _sample_examples(
+    ae: Autoencoder, n: int, method: str, examples: Any, contexts: Array | None, y: Any, random_state: int
+) -> tuple[Array, str]:
     """New examples, and a description of the mixture of their codes; empty for the prior."""
     if method != "gmm":
         try:
-            return ae.sample(n, random_state, method="prior" if method == "auto" else method), ""  # type: ignore[arg-type]
+            if contexts is not None:
+                return ae.decode(attach_context(ae._prior_codes(n, random_state), contexts)), ""
+            return ae.sample(n, random_state, method="prior" if method == "auto" else method, y=y), ""  # type: ignore[arg-type]
         except NotPossibleError:
             if method == "prior" or examples is None:
                 raise
@@ -100,7 +114,8 @@ def manifold(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data. Not needed for a 2-dimensional code with a normal prior.
-        y: not used.
+        y: for a conditional autoencoder: the labels or covariates of X, of which all codes are decoded with the first; without X one
+            for all. Others ignore it.
         n: the number of rows and of columns.
         by: "quantiles" for equal steps of probability, "linear" for equal steps of the code.
         image_shape: height, width (and channels) to show a row of features as an image.
@@ -111,10 +126,13 @@ def manifold(
     """
     if n < 1:
         raise DataError(f"invalid n={n}: expected at least 1")
-    plane = _plane(ae, X, n, by)
+    plane, context = _plane(ae, X, n, by), None if X is None else context_of(first_examples(X, 1))
+    if context is not None:
+        context = context.repeat(n * n, axis=0)
     across, up = (np.asarray(steps)[:, None] * axis for steps, axis in zip(plane.steps, plane.axes, strict=True))
     codes = plane.origin + across[None, :, :] + up[::-1, None, :]
-    decoded = ae.decode(codes.reshape(n * n, -1).astype(np.float32))
+    codes = attach_context(codes.reshape(n * n, -1).astype(np.float32), context)
+    decoded = ae.decode(codes, y if context is None else None)
     image_shape = model_image_shape(ae, image_shape)
     images = as_cells(decoded, image_shape)
     alt = f"{n} x {n} examples decoded from a grid of codes: {' '.join(plane.title.split())}."

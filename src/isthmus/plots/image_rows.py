@@ -39,7 +39,7 @@ def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, imag
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of examples.
         image_shape: height, width (and channels) to show a row of features as an image.
 
@@ -69,7 +69,7 @@ def denoising(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of examples.
         random_state: seeds the corruption.
         image_shape: height, width (and channels) to show a row of features as an image.
@@ -91,7 +91,7 @@ def completion(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of examples.
         random_state: seeds the corruption.
         image_shape: height, width (and channels) to show a row of features as an image.
@@ -113,7 +113,7 @@ def noisy(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of examples.
         random_state: seeds the corruption.
         image_shape: height, width (and channels) to show a row of features as an image.
@@ -141,7 +141,7 @@ def sheet(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         rows: the number of rows, fewer if X has fewer examples.
         columns: the number of pairs in a row.
         image_shape: height, width (and channels) to show a row of features as an image.
@@ -179,7 +179,7 @@ def noise_levels(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         levels: standard deviations of the noise, in model units (images are in [0, 1]).
         n: the number of examples.
         random_state: seeds the noise.

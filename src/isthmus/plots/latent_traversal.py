@@ -60,7 +60,7 @@ def traversal(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of latent units: those with the largest variance over X.
         steps: the number of values of each unit.
         units: the indices of the units, from 0, instead of n.
@@ -117,7 +117,7 @@ def interpolation(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         n: the number of pairs: the first 2n examples.
         pairs: positions in X instead of n. 3, 17, 5, 8 means from 3 to 17 and from 5 to 8.
         steps: the number of codes from one example to the other, both included.
@@ -168,7 +168,15 @@ def interpolation(
 
 @takes_autoencoder
 def neighbors(
-    ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, n: int = 6, k: int = 5, image_shape: ImageShape = None
+    ae: Autoencoder,
+    X: Any,
+    y: Any = None,
+    *,
+    train: Any = None,
+    train_labels: Any = None,
+    n: int = 6,
+    k: int = 5,
+    image_shape: ImageShape = None,
 ) -> Figure:
     """The first n examples and their k nearest neighbors: by code, and to the right by scaled features.
 
@@ -178,8 +186,9 @@ def neighbors(
     Args:
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
-        y: not used.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
         train: the examples among which neighbors are searched; without it the other examples of X.
+        train_labels: labels or covariates of train for a conditional autoencoder.
         n: the number of examples.
         k: the number of neighbors of each.
         image_shape: height, width (and channels) to show a row of features as an image.
@@ -189,6 +198,7 @@ def neighbors(
         DataError: X is empty, or image_shape does not fit.
     """
     examples = first_examples(X)
+    ae._context(None, examples)  # a conditional autoencoder requires y
     n = min(n, len(examples) if train is not None else len(examples) - 1)
     queries, others = first_examples(examples, max(n, 1)), examples[n:] if train is None else first_examples(train)
     if not n:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isthmus import augmentations, corruptions
+from isthmus import augmentations, corruptions, penalties
 
 __all__ = ["REQUIRED", "thorough_where"]
 
@@ -15,7 +15,8 @@ REQUIRED: dict[str, Any] = {  # a value for each field of a record that has no d
     "size": 4,
     "k": 2,
     "classes": 5,
-    "penalties": (),
+    "weight": 0.1,
+    "penalties": (penalties.MMD(0.1), penalties.ActivationKL(0.1)),
     "corruptions": (corruptions.GaussianNoise(0.1), corruptions.Patches(2)),
     "augmentations": (augmentations.Shift(), augmentations.Binarize()),
 }

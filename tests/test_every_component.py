@@ -28,6 +28,7 @@ from isthmus import (
     scaling,
 )
 from isthmus.architectures import MLP, Modules
+from isthmus.bottlenecks import Gaussian
 from isthmus.errors import IsthmusError
 from isthmus.estimators.named_records import record_types
 from isthmus.optimizers import AdamW
@@ -77,7 +78,10 @@ LABELS = np.arange(N) % 3
 
 
 def autoencoder(slot: str, record: Record, **choices: Any) -> Autoencoder:
-    given = {"bottleneck": 4, "architecture": MLP((8,)), "optimizer": AdamW(1e-3), "kind": "images"} | {slot: record}
+    bottleneck = Gaussian(4) if slot == "penalty" else 4  # some penalties require a normal posterior
+    given = {"bottleneck": bottleneck, "architecture": MLP((8,)), "optimizer": AdamW(1e-3), "kind": "images"} | {
+        slot: record
+    }
     return Autoencoder(**given, epochs=2, batch_size=BATCH, random_state=0, **choices)
 
 
@@ -142,6 +146,7 @@ def test_a_run_is_resumed_and_reloaded_to_the_last_bit(slot: str, name: str, tmp
 
 
 @every
+@pytest.mark.thorough
 def test_rows_have_the_same_bits_in_any_grouping(slot: str, name: str) -> None:
     record = made(slot, name)
     X = examples(record)
@@ -175,6 +180,7 @@ def test_a_step_is_recorded_and_replayed(slot: str, name: str, monkeypatch: pyte
 
 
 @every
+@pytest.mark.thorough
 def test_losses_and_weights_are_finite_in_every_precision(slot: str, name: str) -> None:
     record = made(slot, name)
     X = examples(record)
@@ -188,6 +194,7 @@ def test_losses_and_weights_are_finite_in_every_precision(slot: str, name: str) 
 
 
 @every
+@pytest.mark.thorough
 def test_missing_values_are_imputed(slot: str, name: str) -> None:
     record = made(slot, name)
     X = examples(record).astype(np.float64)

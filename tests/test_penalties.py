@@ -675,6 +675,8 @@ def test_labels_are_required() -> None:
         model(Supervised(1), context=None)
     with pytest.raises(NotPossibleError, match="Supervised requires labels"):
         model(Supervised(1))(batch()._replace(context=None), generator())
+    with pytest.raises(RecordError, match='task="regression"'):
+        model(Supervised(1), context=1)
 
 
 def test_few_labels_separate_the_classes_of_codes(digits: data.Dataset) -> None:

@@ -48,7 +48,7 @@ class MMD(WeightedPenalty):
             squares, sizes = z.square().sum(-1), [2 * units * scale for scale in self.scales]
             means = [(c / (c + 2)) ** (units / 2) * torch.exp(-squares / (c + 2)) for c in sizes]
             to_prior = sum(means, z.new_zeros(())).mean()
-            within_prior = z.new_tensor(sum((c / (c + 4)) ** (units / 2) for c in sizes))
+            within_prior = z.new_full((), sum((c / (c + 4)) ** (units / 2) for c in sizes))
         return self.weight * (self._of_pairs(z) - 2 * to_prior + within_prior)
 
     def _kernel(self, x: Float[Tensor, "draws n units"], y: Float[Tensor, "draws m units"]) -> Tensor:

@@ -22,8 +22,8 @@ __all__ = ["Supervised"]
 class Supervised(WeightedPenalty):
     """A head on the code predicts the labels, so that codes separate them (supervised autoencoder, Le, Patterson & White 2018).
 
-    Labels come with ``fit(X, y)``. The penalty is ``weight`` times the cross-entropy of the classes, or with ``task="regression"`` half
-    the squared error of the values, in nats. ``hidden`` are the sizes of the head's hidden layers; without any it is linear. An example
+    Labels come with ``fit(X, y)``; floats are values, for ``task="regression"``. The penalty is ``weight`` times the cross-entropy of the classes, or of values half the
+    squared error, in nats. ``hidden`` are the sizes of the head's hidden layers; without any it is linear. An example
     whose label is missing (NaN) costs nothing: with few labels, a larger ``weight`` makes up for them.
     """
 
@@ -41,6 +41,8 @@ class Supervised(WeightedPenalty):
     def variables(self, shapes: Shapes, generator: Generator) -> Variables:
         if shapes.context is None:
             raise RecordError("Supervised requires labels: fit(X, y)")
+        if shapes.context == 1 and self.task == "classification":
+            raise RecordError('Supervised classifies labels, and y is one number: use task="regression"')
         return net_variables(math.prod(shapes.code), self.hidden, shapes.context, generator)
 
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:

@@ -450,6 +450,18 @@ def test_dip_is_the_distance_of_the_covariance_from_one() -> None:
     torch.testing.assert_close(plain, first)
 
 
+@pytest.mark.thorough
+def test_training_makes_the_units_of_unseen_digits_less_dependent(digits: data.Dataset) -> None:
+    assert digits.test is not None
+    x, bottleneck, dependence = torch.from_numpy(digits.test), Gaussian(4, beta=0.1), []
+    for penalty in (NoPenalty(), TotalCorrelation(5), TotalCorrelation(5, 1437), TotalCorrelationCritic(5), DIP(10)):
+        net, _ = fitted(penalty, digits.train, 15, bottleneck, lr=3e-3)
+        with torch.inference_mode():
+            z = bottleneck(net.hidden(x), Variables(), generator()).z
+        dependence.append(-0.5 * np.linalg.slogdet(np.corrcoef(z.T))[1])
+    assert max(dependence[1:]) < 0.5 * dependence[0]
+
+
 @pytest.mark.parametrize(
     ("penalty", "sentence"),
     [(TotalCorrelation(1), "TotalCorrelation requires a normal posterior"), (DIP(1), 'version="I"')],
@@ -557,6 +569,13 @@ def test_penalties_are_squared_norms_of_jacobians(architecture: Architecture) ->
     plain = model(NoPenalty(), Gaussian(2), architecture)(x, generator()).penalty
     z = Gaussian(2)(net.encoder(x.x), Variables(), generator()).z
     torch.testing.assert_close(smooth(x, generator()).penalty - plain, 2 * jacobian(net.decode, z.detach()))
+
+
+def test_an_example_costs_the_mean_of_its_own_draws() -> None:
+    x, net = batch(3), model(SmoothDecoder(1), Twice(2))
+    found = net(x, generator()).penalty - model(NoPenalty(), Twice(2))(x, generator()).penalty
+    z = Twice(2)(net.encoder(x.x), Variables(), generator()).z.detach()
+    torch.testing.assert_close(found, (jacobian(net.decode, z[:3]) + jacobian(net.decode, z[3:])) / 2)
 
 
 @pytest.mark.parametrize("kind", [Contractive, SmoothDecoder])

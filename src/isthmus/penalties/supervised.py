@@ -22,9 +22,9 @@ __all__ = ["Supervised"]
 class Supervised(WeightedPenalty):
     """A head on the code predicts the labels, so that codes separate them (supervised autoencoder, Le, Patterson & White 2018).
 
-    Labels come with ``fit(X, y)``; floats are values, for ``task="regression"``. The penalty is ``weight`` times the cross-entropy of the classes, or of values half the
-    squared error, in nats. ``hidden`` are the sizes of the head's hidden layers; without any it is linear. An example
-    whose label is missing (NaN) costs nothing: with few labels, a larger ``weight`` makes up for them.
+    Labels come with ``fit(X, y)``; floats are values, for ``task="regression"``. The penalty is ``weight`` times the cross-entropy of the
+    classes, or half the squared error of the values, in nats. ``hidden`` are the sizes of the head's hidden layers; without any it is
+    linear. An example whose label is missing (NaN) costs nothing: with few labels, a larger ``weight`` makes up for them.
     """
 
     hidden: Sizes = ()

@@ -33,6 +33,7 @@ from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise
 from isthmus.experiments.reproduction import machine
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.trainable import Batch
 
 PIXELS = 784
 
@@ -50,7 +51,7 @@ def per_digit(ae: Autoencoder, X: np.ndarray) -> float:
     """-ELBO in nats, of sampled codes."""
     x = ae.model_.normalize(torch.from_numpy(X))
     with torch.inference_mode():
-        losses = ae.model_.eval()(x, x, torch.Generator().manual_seed(1))
+        losses = ae.model_.eval()(Batch(x, x), torch.Generator().manual_seed(1))
     return float(losses.total.mean())
 
 

@@ -16,7 +16,7 @@ from isthmus.errors import DataError, IsthmusWarning
 from isthmus.estimators.context import ContextEncoding
 from isthmus.likelihoods import Normal
 from isthmus.nn.variables import Variables
-from isthmus.penalties import Pass, Penalty, Shapes
+from isthmus.penalties import ActivationKL, Pass, Penalty, Shapes, Sum
 from isthmus.records import record
 
 
@@ -105,6 +105,12 @@ def test_a_penalty_sees_each_label_once_an_epoch(noisy: tuple[np.ndarray, np.nda
     with pytest.raises(DataError, match="requires y"):
         quick(penalty=Labels(0.0)).fit(noisy[0])
     assert np.isfinite(ae.score(noisy[0])), "the penalty is for training alone"
+
+
+def test_a_sum_of_more_penalties_than_tensors_is_reloaded(noisy: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    ae = quick(penalty=Sum((ActivationKL(0.1),) * 40), epochs=1).fit(noisy[0])
+    ae.save(tmp_path / "a")
+    assert load(tmp_path / "a").penalty_ == ae.penalty_
 
 
 def test_y_is_ignored_where_no_component_uses_it(noisy: tuple[np.ndarray, np.ndarray]) -> None:

@@ -173,9 +173,8 @@ def _read_components(
     for slot, kind in COMPONENTS.items():
         if not isinstance(fitted[slot], kind):
             raise RecordError(f"{fitted[slot]!r} is not a valid {slot}")
-    deep = next(
-        (n for record in fitted.values() for n in record.get_params() if _layer_count(record, n) > len(tensors)), None
-    )
+    layers = fitted["architecture"]
+    deep = next((name for name in layers.get_params() if _layer_count(layers, name) > len(tensors)), None)
     if deep is not None:
         raise RecordError(f"{deep} requires more layers than the file has tensors")
     for side in ("shift", "scale"):

@@ -650,6 +650,14 @@ class Certain(Normal):
 
 
 @records.record
+class Classes(Normal):
+    """The encoder sees indicators of large values."""
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        return (x > 0.5).to(x.dtype)
+
+
+@records.record
 class Binary(Identity):
     """A code without a derivative."""
 
@@ -662,6 +670,8 @@ def test_what_has_no_derivative_is_refused() -> None:
         model(SmoothDecoder(1), likelihood=Certain())(batch(), generator())
     with pytest.raises(NotPossibleError, match="Contractive requires a code with a derivative"):
         model(Contractive(1), Binary(3))(batch(), generator())
+    with pytest.raises(NotPossibleError, match="Contractive requires examples of real numbers"):
+        model(Contractive(1), likelihood=Classes())(batch(), generator())
 
 
 def test_only_the_decoder_learns_to_be_smooth() -> None:

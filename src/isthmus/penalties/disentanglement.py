@@ -27,7 +27,7 @@ class TotalCorrelation(WeightedPenalty):
 
     q is estimated from the posteriors of the batch. ``examples`` is the number of training examples: with it, the estimate of q is
     unbiased (stratified sampling, their appendix C.2). Without it all examples of the batch weigh the same: minibatch-weighted sampling
-    up to a constant, so that its gradient is the same.
+    up to a constant, so that its gradient is the same. Memory grows with the square of the batch size.
     """
 
     examples: Annotated[int, Field(gt=1, lt=2**31)] | None = None

@@ -73,6 +73,10 @@ class SmoothDecoder(WeightedPenalty):
 
 def _squares(value: Float[Tensor, ""], by: Float[Tensor, "n *rest"]) -> Float[Tensor, "n"]:
     """The squared norm of the derivative of a value by each row, which can be differentiated again."""
-    slope: Any = torch.autograd.grad(value, by, create_graph=True)[0]
+    slope: Any = torch.autograd.grad(value, by, create_graph=True, allow_unused=True)[0]
+    if slope is None:  # such as classes, which become one-hot vectors
+        raise NotPossibleError(
+            "Contractive requires examples of real numbers, and the likelihood takes them for something else"
+        )
     norm: Tensor = slope.square().flatten(1).sum(1)
     return norm

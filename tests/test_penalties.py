@@ -548,6 +548,18 @@ def test_codes_of_unseen_digits_pass_a_test_of_normality(penalty: Penalty, digit
     assert min(stats.kstest(unit, "norm").pvalue for unit in codes.T) > 0.01
 
 
+def test_the_default_optimizer_forgets_quickly_where_there_is_a_critic(digits: data.Dataset) -> None:
+    def optimizer(penalty: Penalty, **choices: Any) -> Any:
+        ae = Autoencoder(2, architecture=SMALL, penalty=penalty, epochs=1, random_state=0, **choices)
+        return ae.fit(digits.train[:50]).optimizer_
+
+    assert optimizer(MMD(1)).betas == (0.9, 0.999)
+    assert optimizer(MMD(1) + Adversarial(1)).betas == optimizer(TotalCorrelationCritic(1)).betas == (0.5, 0.9)
+    assert optimizer(Adversarial(1), optimizer=Adam()).betas == (0.9, 0.999)
+    ae = Autoencoder(2, architecture=SMALL, epochs=1, random_state=0, warm_start=True).fit(digits.train[:50])
+    assert ae.set_params(penalty=Adversarial(1)).fit(digits.train[:50]).optimizer_.betas == (0.5, 0.9)
+
+
 # Derivatives
 
 

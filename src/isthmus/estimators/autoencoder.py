@@ -88,7 +88,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         penalty: what else the loss requires in training (`isthmus.penalties`); penalties add up with ``+``; auto: none.
         scaling: the map from the data's units to model units (`isthmus.scaling`); auto: `Standard` for tables (per column) and
             windows (per channel); for images see `isthmus.scaling.choose`.
-        optimizer: the optimizer and its schedule (`isthmus.optimizers`); auto: `AdamW` with a one-cycle schedule.
+        optimizer: the optimizer and its schedule (`isthmus.optimizers`); auto: `AdamW` with a one-cycle schedule;
+            if a penalty has a critic, with ``betas=(0.5, 0.9)``.
         epochs: passes over the training data, may be fractional; auto: about 3,000 steps, between 10 and 50 epochs.
         batch_size: examples per step; auto: n / 40, between 16 and 256.
         early_stopping: stop when the validation loss has not improved by ``tol`` nats for ``n_iter_no_change`` epochs, and

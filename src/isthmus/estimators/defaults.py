@@ -78,11 +78,15 @@ DEFAULTS_WITH_MISSING: dict[str, Record] = {
     "architecture": MLP((128,)),
     "corruption": Masking(0.3, value="missing"),
 }
+# with a critic, which learns against the encoder: with a long memory they go round in circles
+DEFAULTS_WITH_CRITIC: dict[str, Record] = {"optimizer": AdamW(3e-3, schedule=OneCycle(), betas=(0.5, 0.9))}
 
 
-def defaults(missing: Missing) -> dict[str, Record]:
+def defaults(missing: Missing, penalty: Penalty | str = "auto") -> dict[str, Record]:
     """The defaults that do not depend on the data, by component."""
-    return DEFAULTS | (DEFAULTS_WITH_MISSING if missing == "allow" else {})
+    adversarial = isinstance(penalty, Penalty) and penalty.adversarial
+    with_missing = DEFAULTS_WITH_MISSING if missing == "allow" else {}
+    return DEFAULTS | with_missing | (DEFAULTS_WITH_CRITIC if adversarial else {})
 
 
 class ResolvedComponents(NamedTuple):
@@ -195,7 +199,7 @@ def resolve_defaults(
     makes_missing = missing == "allow" and isinstance(
         given["corruption"], str
     )  # even a large code cannot copy masked values
-    auto = defaults(missing) | {
+    auto = defaults(missing, given["penalty"]) | {
         "bottleneck": Identity(min(32, n_features if makes_missing else (n_features + 1) // 2)),
         "likelihood": Bernoulli() if _are_intensities(statistics, resolved, scaling, affine) else Normal("learned"),
         "scaling": scaling,

@@ -147,7 +147,7 @@ def apply_changes(
 
 def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missing) -> dict[str, Any]:
     """The components that differ from the fitted ones."""
-    changed, default = dict[str, Any](), defaults(missing)
+    changed, default = dict[str, Any](), defaults(missing, given["penalty"])
     for name, record in given.items():
         if isinstance(record, str):  # "auto" keeps the components that were resolved from the data
             record = (

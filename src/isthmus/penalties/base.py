@@ -79,6 +79,11 @@ class Penalty(Record):
         return False
 
     @property
+    def adversarial(self) -> bool:
+        """Whether a part of it learns against the model. The optimizer that "auto" stands for then forgets quickly."""
+        return False
+
+    @property
     def schedule(self) -> Schedule:
         """The factor on the penalty over the course of training, such as a warm-up."""
         return Constant()
@@ -161,6 +166,10 @@ class Sum(Penalty):
     @property
     def needs_context(self) -> bool:
         return any(term.needs_context for term in self.penalties)
+
+    @property
+    def adversarial(self) -> bool:
+        return any(term.adversarial for term in self.penalties)
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.penalties)) if len(self.penalties) > 1 else f"Sum({self.penalties!r})"

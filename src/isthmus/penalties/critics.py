@@ -22,19 +22,31 @@ __all__ = ["Adversarial", "TotalCorrelationCritic"]
 
 
 @record
-class Adversarial(WeightedPenalty):
-    """The adversarial autoencoder (Makhzani et al. 2016): a critic learns to tell codes from draws of N(0, 1); the encoder, to deceive it.
+class Critic(WeightedPenalty):
+    """A penalty by a critic: a dense net with hidden layers of sizes ``hidden``, and one logit for each code.
 
-    Codes of any bottleneck then follow N(0, 1), from which they can be sampled. The penalty is ``weight`` times -log of the probability,
-    for the critic, that the code is a draw from N(0, 1): log 2 where it cannot tell them apart. ``hidden`` are the sizes of the critic's
-    hidden layers. The optimizer should forget quickly: ``Adam(betas=(0.5, 0.9))`` matters more than any other choice. A ``schedule``
-    applies to the critic too.
+    Its optimizer should forget quickly: Adam with ``betas=(0.5, 0.9)``, as ``optimizer="auto"`` has them where there is a critic.
     """
 
     hidden: Sizes = (64, 64)
 
+    @property
+    def adversarial(self) -> bool:
+        return True
+
     def variables(self, shapes: Shapes, generator: Generator) -> Variables:
         return net_variables(math.prod(shapes.code), self.hidden, 1, generator)
+
+
+@record
+class Adversarial(Critic):
+    """The adversarial autoencoder (Makhzani et al. 2016): a critic learns to tell codes from draws of N(0, 1); the encoder, to deceive it.
+
+    Codes of any bottleneck then follow N(0, 1), from which they can be sampled. The penalty is ``weight`` times -log of the probability,
+    for the critic, that the code is a draw from N(0, 1): log 2 where it cannot tell them apart. ``hidden`` are the sizes of the critic's
+    hidden layers. Adam's ``betas=(0.5, 0.9)`` matter more than any other choice: with (0.9, 0.999) critic and encoder go round in circles.
+    A ``schedule`` applies to the critic too.
+    """
 
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:
         z = codes(seen).flatten(0, 1)
@@ -46,19 +58,13 @@ class Adversarial(WeightedPenalty):
 
 
 @record
-class TotalCorrelationCritic(WeightedPenalty):
+class TotalCorrelationCritic(Critic):
     """The total correlation of the codes, as a critic estimates it (FactorVAE, Kim & Mnih 2018). It requires no posterior.
 
     The critic learns to tell codes from codes whose units are permuted over the batch, each by itself, and thus are independent. The
     logit of a code is then an estimate of log q(z) - Σ log q(z_unit); the penalty is ``weight`` times this, in nats. ``hidden`` are the
-    sizes of the critic's hidden layers. The optimizer should forget quickly: ``Adam(betas=(0.5, 0.9))`` matters more than any other
-    choice. A ``schedule`` applies to the critic too.
+    sizes of the critic's hidden layers. Adam's ``betas=(0.5, 0.9)`` matter, as for `Adversarial`. A ``schedule`` applies to the critic too.
     """
-
-    hidden: Sizes = (64, 64)
-
-    def variables(self, shapes: Shapes, generator: Generator) -> Variables:
-        return net_variables(math.prod(shapes.code), self.hidden, 1, generator)
 
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:
         z = codes(seen)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from isthmus import Autoencoder, data, load, penalties, records
 from isthmus.architectures import MLP, Conv
 from isthmus.architectures.base import Architecture
-from isthmus.bottlenecks import Bottleneck, Code, Gaussian, Identity, Posterior
+from isthmus.bottlenecks import Bottleneck, Code, Gaussian, Identity, Posterior, TopK
 from isthmus.corruptions import Clean
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.named_records import record_types
@@ -537,6 +537,19 @@ def test_codes_of_a_plain_autoencoder_become_normal(penalty: Penalty, digits: da
     bound, _ = fitted(penalty, digits.train, 15, Identity(2), lr=1e-2)
     assert worst_fit(encoded(free, digits.test)) > 0.4
     assert worst_fit(encoded(bound, digits.test)) < 0.2
+
+
+def test_codes_that_are_made_normal_are_sampled(digits: data.Dataset) -> None:
+    choices = {"architecture": SMALL, "epochs": 1, "random_state": 0}
+    plain = Autoencoder(Identity(3), **choices).fit(digits.train[:50])
+    normal_codes = Autoencoder(Identity(3), penalty=Contractive(0.1) + MMD(1), **choices).fit(digits.train[:50])
+    with pytest.raises(NotPossibleError, match="Identity has no prior"):
+        plain.sample(3)
+    with pytest.raises(NotPossibleError, match="TopK has no prior"):
+        Autoencoder(TopK(3, k=1), penalty=MMD(1), **choices).fit(digits.train[:50]).sample(3)
+    z = normal_codes.model_.sample_codes((5000, 3), generator()).numpy()
+    assert worst_fit(z) < 0.03
+    assert normal_codes.sample(4, random_state=0).shape == (4, 8, 8)
 
 
 @pytest.mark.thorough

@@ -102,6 +102,12 @@ class Model(InUnits):
         return tuple(schedule(progress) for schedule in self._schedules)
 
     @property
+    def has_prior(self) -> bool:
+        """Whether codes can be sampled: from the prior of the bottleneck, or from N(0, 1) where a penalty makes codes follow it."""
+        continuous = not (self.bottleneck.discrete or self.bottleneck.sparse)
+        return self.bottleneck.has_prior or (continuous and self.penalty.normal_codes)
+
+    @property
     def cuda_graph_safe(self) -> bool:
         return not self.architecture.stochastic
 
@@ -212,6 +218,8 @@ class Model(InUnits):
     @torch.no_grad()
     def sample_codes(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:
         """Codes of a shape (n, *positions, size), sampled from the prior."""
+        if self.has_prior and not self.bottleneck.has_prior:
+            return torch.empty(shape, dtype=torch.float32, device=generator.device).normal_(generator=generator)
         return self.bottleneck.sample(shape, self._variables(), generator)
 
     def divergences(

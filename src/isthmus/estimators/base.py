@@ -212,7 +212,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         Args:
             n: how many examples.
             random_state: an int makes the examples repeatable; None draws other ones in each call.
-            method: "prior" samples codes from the bottleneck's prior. "gmm" samples them from a Gaussian mixture, fitted to the codes of X
+            method: "prior" samples codes from the bottleneck's prior, or from N(0, 1) if a penalty (`MMD`, `Adversarial`) makes codes
+                follow it. "gmm" samples them from a Gaussian mixture, fitted to the codes of X
                 (Ghosh et al. 2020). Each call fits the mixture again, always in the same way; random_state only changes the samples.
             X: examples (m, *shape_) for "gmm", best the training examples. If there are more than 5,000, the mixture is fitted to a random
                 5,000, always the same ones.

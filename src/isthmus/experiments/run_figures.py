@@ -37,7 +37,7 @@ def default_figures(ae: Autoencoder) -> list[str]:
     else:
         kinds += ["completion"] if corruption.hides_region else ["denoising", "noise_levels"]
     kinds += ["pca", "latent", "neighbors", "codes", "filters"]
-    if ae.bottleneck_.has_prior:
+    if ae.model_.has_prior:
         kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
     if not ae.bottleneck_.discrete:
         kinds += ["traversal", "interpolation"]

@@ -36,6 +36,10 @@ class MMD(WeightedPenalty):
     def stochastic(self) -> bool:
         return self.kernel == "imq"
 
+    @property
+    def normal_codes(self) -> bool:
+        return True
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, ""]:
         z = codes(seen)
         count, units = z.shape[1:]

@@ -79,6 +79,11 @@ class Penalty(Record):
         return False
 
     @property
+    def normal_codes(self) -> bool:
+        """Whether codes follow N(0, 1) after training, so that new ones can be sampled from it."""
+        return False
+
+    @property
     def adversarial(self) -> bool:
         """Whether a part of it learns against the model. The optimizer that "auto" stands for then forgets quickly."""
         return False
@@ -166,6 +171,10 @@ class Sum(Penalty):
     @property
     def needs_context(self) -> bool:
         return any(term.needs_context for term in self.penalties)
+
+    @property
+    def normal_codes(self) -> bool:
+        return any(term.normal_codes for term in self.penalties)
 
     @property
     def adversarial(self) -> bool:

@@ -48,6 +48,10 @@ class Adversarial(Critic):
     A ``schedule`` applies to the critic too.
     """
 
+    @property
+    def normal_codes(self) -> bool:
+        return True
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:
         z = codes(seen).flatten(0, 1)
         prior = torch.empty_like(z).normal_(generator=generator)

@@ -17,8 +17,10 @@ import pytest
 import isthmus
 from isthmus.cli import main
 from isthmus.errors import IsthmusWarning
+from isthmus.estimators.named_records import record_types
 from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import validation_examples
+from isthmus.records import field_names
 
 SMALL = ("epochs=1", "architecture.hidden=16")
 
@@ -363,3 +365,16 @@ def test_samples_come_from_a_mixture_fitted_to_the_training_examples(trained: Pa
         assert (wrong.returncode, wrong.stderr.count("\n")) == (code, 1)
         assert word in wrong.stderr
     assert not (trained / "no.npy").exists()
+
+
+def test_every_component_is_listed_with_its_fields(tmp_path: Path) -> None:
+    listed = run("components", cwd=tmp_path)
+    assert listed.returncode == 0
+    for name, kind in record_types().items():
+        assert f" {name} " in listed.stdout, name
+        shown = run("components", name, cwd=tmp_path)
+        assert shown.returncode == 0, name
+        assert all(f" {field} " in shown.stdout for field in field_names(kind)), name
+    wrong = run("components", "Gausian", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "no component 'Gausian'; did you mean Gaussian?" in wrong.stderr

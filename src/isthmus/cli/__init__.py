@@ -10,6 +10,7 @@ Modules in reading order:
     run             training of one run, from reading the data to the report
     train           verbs that train
     analyze         verbs that evaluate and list
+    components      the verb that lists components
     transform       verbs that write arrays
     detect          anomaly detection
     finetune        classifiers
@@ -27,7 +28,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from isthmus._version import __version__
-from isthmus.cli import analyze, compress, detect, finetune, train, transform
+from isthmus.cli import analyze, components, compress, detect, finetune, train, transform
 from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.io import memory_limit
@@ -81,7 +82,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         compress.compress,
         compress.decompress,
     ],
-    "List": [analyze.recipes, analyze.data],
+    "List": [analyze.recipes, components.components, analyze.data],
 }  # the sections of the help
 
 

@@ -64,7 +64,7 @@ def arguments(functions: Mapping[str, Callable[..., Any]], assignments: Iterable
     Raises:
         RecordError: no function has such an argument.
     """
-    reserved = {"ae", "X", "y", "train"}  # the run provides these arguments
+    reserved = {"ae", "X", "y", "train", "train_labels"}  # the run provides these arguments
     accepted = {name: signature(function).parameters.keys() - reserved for name, function in functions.items()}
     values: dict[str, dict[str, Any]] = {name: {} for name in functions}
     for name, text in split_assignments(assignments, "size=16").items():

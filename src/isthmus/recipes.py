@@ -35,6 +35,8 @@ __all__ = [
 def deep(size: int | Literal["auto"] = "auto") -> Autoencoder:
     """Dense layers of 512 and 256 units each way: the default for any data. The code is 32-dimensional, or half of the features.
 
+    Paper: Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks".
+
     Args:
         size: the dimension of the code; "auto": 32, or half of the features if that is less.
 
@@ -57,6 +59,8 @@ def simple(size: int = 32) -> Autoencoder:
 def linear(size: int = 32) -> Autoencoder:
     """Principal component analysis as an autoencoder: one linear layer each way with tied weights, and squared error.
 
+    Paper: Baldi & Hornik 1989, "Neural networks and principal component analysis: Learning from examples without local minima".
+
     Args:
         size: the dimension of the code.
     """
@@ -76,6 +80,8 @@ def sparse(size: int = 128) -> Autoencoder:
 def topk(size: int = 256, k: int = 16) -> Autoencoder:
     """A large code of which only the k largest values are kept.
 
+    Paper: Makhzani & Frey 2013, "k-Sparse autoencoders".
+
     Args:
         size: the dimension of the code.
         k: the number of units that are not zero.
@@ -86,6 +92,8 @@ def topk(size: int = 256, k: int = 16) -> Autoencoder:
 def convolutional(size: int = 32) -> Autoencoder:
     """Convolutions for images of any size and number of channels, and for signals.
 
+    Paper: Masci, Meier, Cireşan & Schmidhuber 2011, "Stacked convolutional auto-encoders for hierarchical feature extraction".
+
     Args:
         size: the dimension of the code.
     """
@@ -94,6 +102,8 @@ def convolutional(size: int = 32) -> Autoencoder:
 
 def denoising(size: int = 64) -> Autoencoder:
     """A denoising autoencoder: Gaussian noise of half the range or standard deviation of the data.
+
+    Paper: Vincent, Larochelle, Bengio & Manzagol 2008, "Extracting and composing robust features with denoising autoencoders".
 
     Args:
         size: the dimension of the code.
@@ -113,6 +123,8 @@ def completing(size: int = 64) -> Autoencoder:
 def variational(size: int = 16) -> Autoencoder:
     """A variational autoencoder with a Gaussian code, from which new examples can be sampled.
 
+    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes".
+
     Args:
         size: the dimension of the code.
     """
@@ -122,6 +134,8 @@ def variational(size: int = 16) -> Autoencoder:
 def convolutional_variational(size: int = 16) -> Autoencoder:
     """A variational autoencoder with convolutions.
 
+    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes".
+
     Args:
         size: the dimension of the code.
     """
@@ -130,6 +144,8 @@ def convolutional_variational(size: int = 16) -> Autoencoder:
 
 def quantized(size: int = 16) -> Autoencoder:
     """A small map of codes, each an entry of a learned codebook: for images.
+
+    Paper: van den Oord, Vinyals & Kavukcuoglu 2017, "Neural discrete representation learning".
 
     Args:
         size: the dimension of the code at each position.
@@ -143,3 +159,10 @@ def find(name: str) -> Autoencoder:
         raise RecordError(f"no recipe '{name}'{nearest(name, __all__)}")
     autoencoder: Autoencoder = globals()[name]()
     return autoencoder
+
+
+def paper(name: str) -> str:
+    """The paper of the recipe with this name, as its docstring cites it; "" if it has none."""
+    paragraphs = (globals()[name].__doc__ or "").split("\n\n")
+    cited = next((each for each in paragraphs if each.strip().startswith("Paper: ")), "")
+    return " ".join(cited.split()).removeprefix("Paper: ").removesuffix(".")

@@ -109,7 +109,7 @@ def robustness(
     with run_folder.reserve_folder(folder):
         check_writable(folder / "robustness.csv")
         run_folder.check_report_paths(folder)
-        result = robustness_curve.robustness(ae, part.test, train=part.train, **choices)
+        result = robustness_curve.robustness(ae, part.test, part.test_labels, train=part.train, **choices)
         replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
         figures = save(result, folder / "figures")
     if as_json:
@@ -167,10 +167,11 @@ def plot(
 
 
 def recipes() -> None:
-    """List the recipes, one per line."""
+    """List the recipes, one per line, with the paper of each."""
     from isthmus import recipes as module
 
-    print_table(["recipe", "description"], [[name, first_line(getattr(module, name))] for name in module.__all__])
+    rows = [[name, first_line(getattr(module, name)), module.paper(name) or "-"] for name in module.__all__]
+    print_table(["recipe", "description", "paper"], rows)
 
 
 @takes_data

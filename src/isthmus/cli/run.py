@@ -15,9 +15,10 @@ from isthmus.data import Dataset
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments import run_data, run_folder, run_report
 from isthmus.experiments.membership import Membership
+from isthmus.experiments.run_labels import training_labels
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, split
-from isthmus.experiments.validation_set import validation_examples
+from isthmus.experiments.validation_set import labeled_validation_examples
 from isthmus.io.terminal import print_error
 from isthmus.text import command
 
@@ -54,9 +55,11 @@ def train_run(run: Training, resume: bool) -> None:
     missing = run.ae.missing
     part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if resume else split(run.dataset, missing)
     print_notes(part.notes, run.as_json)
+    given = training_labels(run.ae, run.dataset, part)
+    print_notes([given.note] if given.note else [], run.as_json)
     with SignalHandler() as handler:
         run_folder.check_report_paths(run.folder)
-        _fit(run, part, resume, handler)
+        _fit(run, part, given.y, resume, handler)
     if handler.signal:
         fail(f"stopped after training: the model is in {run.folder}, without figures and report", 128 + handler.signal)
     try:
@@ -97,7 +100,7 @@ def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
     }
 
 
-def _fit(run: Training, part: Split, resume: bool, handler: SignalHandler) -> None:
+def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandler) -> None:
     """Trains with a progress bar, checkpoints and optional event files, and writes the run. On a signal it saves a checkpoint and exits."""
     writer: Any = nullcontext()
     if run.about.tensorboard:
@@ -105,18 +108,18 @@ def _fit(run: Training, part: Split, resume: bool, handler: SignalHandler) -> No
 
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if resume and run.ae.history_ else None)
     X, ae, timer = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
-    logged = part.test[:10]
-    validation, notes = validation_examples(run.dataset, part)
-    print_notes(notes, run.as_json)
+    held = labeled_validation_examples(run.dataset, part)
+    validation = held.examples if y is None else (held.examples, held.labels)
+    print_notes(held.notes, run.as_json)
     with writer, warnings_as_notes(print_error if run.as_json else print_line):
 
         def report_due(step: int) -> bool:
             return bool(handler.signal) or step % _REPORT_STEPS == 0 or timer.due(step)
 
         if resume:
-            reports = ae.iter_resume(X, validation_data=validation, every=report_due)
+            reports = ae.iter_resume(X, y, validation_data=validation, every=report_due)
         else:
-            reports = ae.iter_fit(X, validation_data=validation, every=report_due, layerwise=run.layerwise)
+            reports = ae.iter_fit(X, y, validation_data=validation, every=report_due, layerwise=run.layerwise)
         for report in progress(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
                 if handler.signal:
@@ -128,7 +131,7 @@ def _fit(run: Training, part: Split, resume: bool, handler: SignalHandler) -> No
                 continue
             if run.about.tensorboard and report.complete:
                 writer.scalars(report)
-                writer.images(ae, logged if ae.missing == "error" else ae.impute(logged), report.step)
+                _log_images(writer, ae, part, report.step)
             if handler.signal or timer.due(report.step, report.complete):
                 _save_checkpoint(run, part.record, required=bool(handler.signal))
                 timer.restart()
@@ -137,6 +140,12 @@ def _fit(run: Training, part: Split, resume: bool, handler: SignalHandler) -> No
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
                 fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + handler.signal)
         run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
+
+
+def _log_images(writer: Any, ae: Autoencoder, part: Split, step: int) -> None:
+    """Writes the first held-out examples and their reconstructions to the event file."""
+    X, labels = part.test[:10], None if part.test_labels is None else part.test_labels[:10]
+    writer.images(ae, X if ae.missing == "error" else ae.impute(X, labels), step, labels)
 
 
 def _save_checkpoint(run: Training, record: Membership | None, required: bool) -> None:

@@ -114,8 +114,8 @@ def sweep(
     The validation examples are the validation part of the data, or held-out training examples. By default the code sizes are
     powers of two. The same command again trains only the missing runs. Only the recommended run is measured on test examples.
     """
-    from isthmus.experiments import parameter_sweep, run_record
-    from isthmus.experiments.validation_set import own_validation_part
+    from isthmus.experiments import parameter_sweep, run_labels, run_record
+    from isthmus.experiments.validation_set import own_validation_labels, own_validation_part
 
     recipe, ae, fixed, grid = _parse_words(settings or [], seeds)
     source = run_record.DataSource(data_options.data or "mnist", data_options.options)
@@ -123,7 +123,11 @@ def sweep(
     folder = out or _sweep_folder(recipe, dataset.name, fixed, grid, metric)
     part = _sweep_split(folder, dataset, "allow" if "allow" in grid.get("missing", [ae.missing]) else "error")
     validation, notes = own_validation_part(dataset, part)
-    print_notes([*dataset.notes, *part.notes, *notes], as_json)
+    note = run_labels.training_labels(ae, dataset, part).note
+    print_notes([*dataset.notes, *part.notes, *notes, *([note] if note else [])], as_json)
+    y, tested = part.train_labels, part.test_of(dataset)
+    if y is not None and validation is not None:
+        validation = (validation, own_validation_labels(dataset, part))  # type: ignore[assignment]
     if not as_json:
         print_line(f"{recipe} on {dataset.summary()}")
     try:
@@ -132,8 +136,9 @@ def sweep(
                 ae,
                 part.train_of(dataset),
                 grid,
+                y=y,
                 validation_data=validation,
-                test=part.test_of(dataset),
+                test=tested if y is None else (tested, part.test_labels),
                 metric=metric,
                 folder=folder,
                 max_trials=max_trials,

@@ -13,6 +13,15 @@ from isthmus.cli.options import Out, Run, all_examples
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
+    from isthmus.estimators.autoencoder import Autoencoder
+
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LABEL",
+        help="For a conditional autoencoder: the class, or the covariates as 0.5,2, of the new examples; several take turns.",
+    ),
+]
 
 __all__ = ["decode", "encode", "impute", "reconstruct", "sample"]
 
@@ -22,7 +31,7 @@ def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Write the codes of --data, or of the run's held-out examples, as .npy, or as .csv with ids."""
     path = array_path(out, "codes.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, data_options)
-    codes = ae.encode(dataset.train)
+    codes = ae.encode(dataset.train, dataset.train_labels)
     names = [f"code_{number}" for number in range(codes[0].size)]
     _write_with_ids(path, codes, dataset, names)
 
@@ -32,7 +41,7 @@ def reconstruct(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Write the reconstructions of --data, or of the run's held-out examples, in the units of the data, as .npy or .csv."""
     path = array_path(out, "reconstructions.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, data_options)
-    values = ae.reconstruct(dataset.train)
+    values = ae.reconstruct(dataset.train, dataset.train_labels)
     names = dataset.columns or [f"column {number}" for number in range(values[0].size)]
     _write_with_ids(path, values, dataset, list(names))
 
@@ -73,7 +82,8 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
             f"--out {path}: a .csv file requires a table, but these examples have shape {ae.shape_}: "
             "give a name that ends in .npy"
         )
-    values = ae.impute(Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions()))
+    examples = Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions())
+    values = ae.impute(examples, dataset.train_labels)
     if path.suffix == ".npy":
         write_array(path, values)
     else:
@@ -86,6 +96,7 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
 def decode(
     run: Run,
     codes: Annotated[Path, typer.Argument(help="A .npy file of codes of shape (n, k).")],
+    label: Labels = None,
     out: Out = None,
 ) -> None:
     """Write the examples that the decoder makes of codes, as .npy."""
@@ -95,7 +106,8 @@ def decode(
 
     path = array_path(out, "decoded.npy")
     ae, dataset = run_folder.open_run(run), read(codes)
-    write_array(path, ae.decode(Examples(dataset.train, positions=dataset.positions())))
+    y = _given_labels(run, ae, label, len(dataset.train))
+    write_array(path, ae.decode(Examples(dataset.train, positions=dataset.positions()), y))
 
 
 @takes_data
@@ -108,6 +120,13 @@ def sample(
         str,
         typer.Option(help="prior; or gmm, a Gaussian mixture fitted to codes of --data, or of the training examples."),
     ] = "prior",
+    label: Labels = None,
+    draw: Annotated[
+        bool,
+        typer.Option(
+            "--draw", help="Draw each example from the likelihood, with its noise, instead of taking its mean."
+        ),
+    ] = False,
     out: Out = None,
 ) -> None:
     """Write new examples, sampled from the prior or from a Gaussian mixture fitted to codes, as .npy."""
@@ -116,7 +135,9 @@ def sample(
     path = array_path(out, "samples.npy")
     source = data_options.source
     if method != "gmm" and source is None:
-        write_array(path, run_folder.open_run(run).sample(n, random_state, method=method))  # type: ignore[arg-type]  # `sample` checks it
+        ae = run_folder.open_run(run)
+        y = _given_labels(run, ae, label, n)
+        write_array(path, ae.sample(n, random_state, method=method, y=y, draw=draw))  # type: ignore[arg-type]  # `sample` checks it
         return
     ae, dataset = run_data.load_examples(run, source)
     print_notes(dataset.notes)
@@ -125,4 +146,18 @@ def sample(
         part = run_data.split_of(run, dataset, ae.missing)
         print_notes(part.notes)
         X = part.train
-    write_array(path, ae.sample(n, random_state, method=method, X=X))  # type: ignore[arg-type]
+    y = _given_labels(run, ae, label, n)
+    write_array(path, ae.sample(n, random_state, method=method, X=X, y=y, draw=draw))  # type: ignore[arg-type]
+
+
+def _given_labels(run: Path, ae: Autoencoder, words: list[str] | None, n: int) -> Any:
+    """The labels of n new examples: the given ones in turn. None for an autoencoder that is not conditional."""
+    from isthmus.errors import RecordError
+    from isthmus.experiments.run_labels import is_conditional, parse_label
+
+    if not is_conditional(ae):
+        if words:
+            raise RecordError(f"{run} is not conditional, so its examples have no labels to choose: leave out --label")
+        return None
+    labels = [parse_label(ae, word) for word in words or [""]]
+    return [labels[i % len(labels)] for i in range(n)]

@@ -254,6 +254,23 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         trim_malloc()
         return self
 
+    def fit_transform(self, X: Any, y: Any = None, **choices: Any) -> Array:
+        """`fit`, then `transform` of the same examples with the same y.
+
+        Args:
+            X, y: as for `fit`.
+            choices: further arguments of `fit`.
+
+        Returns:
+            Codes (n, k), where k is the product of code_shape_.
+
+        Examples:
+            >>> Autoencoder(4, epochs=1, random_state=0).fit_transform(X).shape
+            (200, 4)
+        """
+        codes: Array = self.fit(X, y, **choices).transform(X, y)
+        return codes
+
     def iter_fit(
         self,
         X: Any,
@@ -559,7 +576,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                     raise NotPossibleError(
                         "scaling_sample is for the first call of partial_fit only, and this is a later call: leave it out"
                     )
-                working._prepare_model(Given(scaling_sample, y, classes=classes), anew=True, minimum=1)
+                labels = y if classes is None else classes  # of X, not of the sample
+                working._prepare_model(Given(scaling_sample, classes=labels), anew=True, minimum=1)
             given = Given(X, y, target, classes=classes)
             values, _ = working._prepare_model(given, anew=False, minimum=1)
             if self._fitted is None:
@@ -677,6 +695,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def _fitted_rows(self) -> list[tuple[str, str]]:
         rows = [("kind_", self.kind_), ("shape_", str(self.shape_)), ("code_shape_", str(self.code_shape_))]
         rows += [(f"{slot}_", repr(getattr(self, f"{slot}_"))) for slot in COMPONENTS]
+        context = self._require_fitted().context
+        if context is not None:
+            what = f"{context.size} covariates" if context.classes is None else f"{context.size} classes"
+            rows += [("y", what if context.size > 1 else "1 covariate")]
         rows += [("n_parameters_", f"{self.n_parameters_:,}"), ("precision_", self.precision_)]
         rows += [("seconds_", f"{self.seconds_:.3g}")]
         return rows + last_losses(self.history_, "nats per example")

@@ -4,6 +4,7 @@ Read in this order:
 
     membership           the record of training and held-out examples of a run
     splits               which examples are held out
+    run_labels           labels of a data set as y of components that use it
     split_recovery       the split of a run, recovered in data that have changed
     validation_set       the examples of the validation loss
     measured_figures     figures that draw the result of a measurement
@@ -19,6 +20,7 @@ Read in this order:
     comparison           evaluates several autoencoders on the same examples
     model_selection      choice of a value: elbow, one-standard-error rule, lowest error
     trial                one training of a sweep
+    sweep_examples       the examples of a sweep, with their labels
     sweep_result         the result of a sweep: table, choice, figure
     parameter_sweep      a training for each value of a field
     detection            the result of anomaly detection, as a table and a figure

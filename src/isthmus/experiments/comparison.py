@@ -18,17 +18,18 @@ from isthmus.data.missing import count_missing
 from isthmus.data.options import ReadOptions
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.argument_check import check_autoencoder
+from isthmus.estimators.argument_check import check_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.unit_check import check_units_once
-from isthmus.evaluation import check_examples, evaluate
+from isthmus.evaluation import Evaluation, check_examples, evaluate
 from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_result import Comparison
 from isthmus.experiments.membership import trained_on
+from isthmus.experiments.run_labels import is_conditional
 from isthmus.experiments.run_record import DataSource
-from isthmus.experiments.splits import split
+from isthmus.experiments.splits import some, split
 from isthmus.experiments.validation_set import own_validation_part
 from isthmus.io.atomic import replace_file
 from isthmus.plots.figure import save_png
@@ -42,7 +43,13 @@ Model = Autoencoder | str | os.PathLike[str]
 
 @check_units_once()
 def compare(
-    models: Sequence[Model] | Mapping[str, Model], X: Any = None, train: Any = None, *, origin: DataSource | None = None
+    models: Sequence[Model] | Mapping[str, Model],
+    X: Any = None,
+    train: Any = None,
+    *,
+    y: Any = None,
+    train_labels: Any = None,
+    origin: DataSource | None = None,
 ) -> Comparison:
     """Evaluates several autoencoders on the same held-out examples.
 
@@ -52,6 +59,7 @@ def compare(
         models: fitted autoencoders, run folders and model files, also mixed. A mapping gives them names.
         X: examples (n, *shape) in the units of the training data. None takes the examples that all runs held out of their data.
         train: training examples of PCA with as many components as the code has dimensions. None fits PCA to X.
+        y, train_labels: labels or covariates of X and of train, for conditional autoencoders; others ignore them.
         origin: the data source of X and train; without X, the data source to read.
 
     Returns:
@@ -85,19 +93,30 @@ def compare(
     if X is None:
         origin = origin or _common_source(names, sources)
         early_stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
-        X, train, changes = _common_held_out(folders, origin, missing, early_stopped)
+        X, train, y, train_labels, changes = _common_held_out(folders, origin, missing, early_stopped)
     examples = as_examples(X, missing=missing, shape=loaded[0].shape_)
     n_missing = count_missing(examples.values)
     for name, ae in zip(names, loaded, strict=True):
         _check_fit(name, ae, examples, n_missing)
-    evaluations = tuple(evaluate(ae, X, train=train) for ae in loaded)
+        if y is None and is_conditional(ae):
+            raise DataError(
+                f"{name} is conditional and requires labels: pass y (on the command line, name them with --labels)"
+            )
+    evaluations = tuple(_evaluated(ae, (X, y), (train, train_labels)) for ae in loaded)
     from_files = [not isinstance(each, Autoencoder) for each in given]
     notes = [*_source_notes(names, from_files, sources, origin), *changes, *_trained_notes(folders, examples.values)]
     if n_missing:
         notes.append(
             "each autoencoder imputes the missing values itself; they count in its errors, with almost no error"
         )
-    return Comparison(names, tuple(loaded), evaluations, check_examples(loaded[0], X, "X"), tuple(notes))
+    shown = np.asarray(check_examples(loaded[0], with_context(loaded[0], X, y), "X"))
+    return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y)
+
+
+def _evaluated(ae: Autoencoder, held: tuple[Any, Any], training: tuple[Any, Any]) -> Evaluation:
+    """The evaluation on held-out examples. Labels are only the context of conditional autoencoders, and score nothing."""
+    train = None if training[0] is None else with_context(ae, *training, "train_labels")
+    return evaluate(ae, with_context(ae, *held), train=train)
 
 
 def write(result: Comparison, folder: Path) -> list[Path]:
@@ -111,8 +130,8 @@ def write(result: Comparison, folder: Path) -> list[Path]:
 
 def _common_held_out(
     folders: Mapping[str, Path], origin: DataSource, missing: Missing, early_stopped: Sequence[str]
-) -> tuple[Examples, Examples, list[str]]:
-    """The examples that all runs held out, the training examples of the first run, and notes on changes since training."""
+) -> tuple[Examples, Examples, Array | None, Array | None, list[str]]:
+    """The examples that all runs held out, the training examples of the first run, the labels of both, and notes on changes."""
     dataset = origin.read()
     parts = {name: run_data.split_of(folder, dataset, missing, origin) for name, folder in folders.items()}
     first, *others = parts.values() if parts else [split(dataset, missing)]
@@ -136,7 +155,8 @@ def _common_held_out(
         notes.append(
             f"early stopping of {', '.join(early_stopped)} used these held-out examples: errors on new examples may be a little larger"
         )
-    return held.test_of(dataset), first.train_of(dataset), [*dataset.notes, *notes]
+    labels = some(dataset.train_labels if dataset.test is None else dataset.test_labels, rows)
+    return held.test_of(dataset), first.train_of(dataset), labels, first.train_labels, [*dataset.notes, *notes]
 
 
 def _trained_notes(folders: Mapping[str, Path], values: Array) -> list[str]:

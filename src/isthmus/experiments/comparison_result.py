@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.given import some_labels
 from isthmus.evaluation import Evaluation, format_figure
 from isthmus.experiments.comparison_metrics import COLUMNS, TIME_TOLERANCE, Column, differing
 from isthmus.plots.comparison import stacked_reconstructions, tradeoff
@@ -29,6 +30,7 @@ class Comparison(Result):
         names, autoencoders, evaluations: one for each autoencoder, in the same order.
         examples: the examples (n, *shape) of the evaluation. The first autoencoder imputes missing values.
         notes: remarks on the examples, one sentence each.
+        y: labels or covariates of the examples, for conditional autoencoders; or None.
     """
 
     names: tuple[str, ...]
@@ -36,6 +38,7 @@ class Comparison(Result):
     evaluations: tuple[Evaluation, ...]
     examples: Array
     notes: tuple[str, ...] = ()
+    y: Any = None
 
     def columns(self) -> list[Column]:
         """The metrics that at least one autoencoder has. Errors by column replace scaled errors, which are comparable in fewer cases."""
@@ -114,10 +117,11 @@ class Comparison(Result):
 
     def reconstructions(self, n: int = 10, image_shape: tuple[int, ...] | None = None) -> Figure:
         """Draws the first `n` examples, and below them their reconstructions by each autoencoder."""
-        examples = self.examples[:n]
+        examples, y = self.examples[:n], some_labels(self.y, slice(n))
         models = zip(self.names, self.autoencoders, self.evaluations, strict=True)
         rows = {
-            f"{printable(name, None)}\nMSE {each.errors.mse:.4g}": ae.reconstruct(examples) for name, ae, each in models
+            f"{printable(name, None)}\nMSE {each.errors.mse:.4g}": ae.reconstruct(examples, y)
+            for name, ae, each in models
         }
         return stacked_reconstructions(examples, rows, model_image_shape(self.autoencoders[0], image_shape))
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.data import Dataset, as_examples
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.argument_check import takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import ParameterError
-from isthmus.estimators.checkpoint import ExampleSet, TrainingData
+from isthmus.estimators.checkpoint import TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
+from isthmus.estimators.given import Given
 from isthmus.estimators.overrides import changed
 from isthmus.evaluation import evaluate
 from isthmus.evaluation.older_figures import OLDER
@@ -29,7 +29,7 @@ from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
 from isthmus.experiments.membership import Membership, write_membership
 from isthmus.experiments.run_record import DataSource, RunInfo
-from isthmus.experiments.splits import split
+from isthmus.experiments.sweep_examples import labeled, training_and_validation, training_data
 from isthmus.experiments.sweep_result import SIZE, Sweep
 from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, trial
 from isthmus.io.atomic import replace_file
@@ -59,6 +59,7 @@ def sweep(
     X: Any,
     grid: Mapping[str, Sequence[Any]] | None = None,
     *,
+    y: Any = None,
     validation_data: Any = None,
     test: Any = None,
     metric: str | None = None,
@@ -79,8 +80,9 @@ def sweep(
         X: training examples (n, *shape).
         grid: values of each field, ``{"bottleneck__size": [2, 4, 8]}``; "random_state" repeats each training. None tries code
             sizes: powers of two up to half of the dimensions of an example, at most 64.
-        validation_data: examples for the choice; None holds out a tenth of X.
-        test: examples on which only the recommended autoencoder is evaluated, at the end.
+        y: labels or covariates of X, as in `Autoencoder.fit`, for trainings that use them.
+        validation_data: examples for the choice, with y a tuple (X, y); None holds out a tenth of X.
+        test: examples on which only the recommended autoencoder is evaluated, at the end; with y a tuple (X, y).
         metric: the metric of `evaluate` that decides. None chooses the error with equal weight per feature, ``column_error``, or
             for images the squared error. Where training corrupts examples, it is the error after denoising.
         folder: a folder for one run folder per training, sweep.json, sweep.csv and sweep.png. A second call with the same
@@ -107,16 +109,15 @@ def sweep(
     if metric is not None and metric not in _METRICS:
         raise RecordError(f"no metric '{metric}'{nearest(OLDER.get(metric, metric), _METRICS)}")
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
-    examples, held = _training_and_validation(X, validation_data, missing)
-    context = SweepContext(
-        examples, held, None if folder is None else Path(folder), origin, about or RunInfo(), watch, record
-    )
-    axes, states = _axes(ae, grid, examples.values)
-    planned = _plan(ae, axes, states, max_trials, examples.values)
-    test_examples = None if test is None else as_examples(test, missing=missing)
+    (examples, train_y), (held, held_y) = training_and_validation(X, y, validation_data, missing)
+    place = None if folder is None else Path(folder)
+    context = SweepContext(examples, held, place, origin, about or RunInfo(), watch, record, train_y, held_y)
+    axes, states = _axes(ae, grid, examples.values, train_y)
+    planned = _plan(ae, axes, states, max_trials, examples.values, train_y)
+    tested = None if test is None else labeled(test, y, missing)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
-            _begin_folder(context.folder, TrainingData(ExampleSet(examples.values), ExampleSet(held.values)))
+            _begin_folder(context.folder, training_data(context, any(each._uses_y for _, each in planned)))
             if record is not None:
                 write_membership(context.folder, record)
         trials: list[Trial] = []
@@ -128,28 +129,17 @@ def sweep(
                 _check_comparable(_METRICS[metric], trials)
         column = _METRICS[metric] if metric is not None else _default_metric(trials)
         result = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
-        if test_examples is not None:
-            result = replace(result, test=evaluate(result.autoencoder, test_examples, train=examples))
+        if tested is not None:
+            best = result.autoencoder
+            train = with_context(best, examples, train_y, "train_labels")
+            result = replace(result, test=evaluate(best, with_context(best, *tested), train=train))
         if context.folder is not None:
             _write(context.folder, result, origin.to_dict() if origin else None)
         return result
 
 
-def _training_and_validation(X: Any, validation_data: Any, missing: Missing) -> tuple[Examples, Examples]:
-    """Training and validation examples; without validation data a tenth of X is held out, always the same tenth."""
-    examples = as_examples(X, missing=missing)
-    if validation_data is not None:
-        return examples, as_examples(validation_data, missing=missing)
-    part = split(Dataset("X", examples.values, columns=examples.columns), missing)
-    train, held = (
-        Examples(side, examples.columns, examples.kind, examples.at.some(rows))
-        for side, rows in ((part.train, part.train_rows), (part.test, part.test_rows))
-    )
-    return train, held
-
-
 def _axes(
-    ae: Autoencoder, grid: Mapping[str, Sequence[Any]] | None, values: Any
+    ae: Autoencoder, grid: Mapping[str, Sequence[Any]] | None, values: Any, y: Any
 ) -> tuple[dict[str, tuple[Any, ...]], tuple[int, ...]]:
     """The values of each field, and the random states."""
     axes: dict[str, tuple[Any, ...]] = {}
@@ -164,13 +154,13 @@ def _axes(
         )
     states = axes.pop("random_state", None) or (ae.random_state if isinstance(ae.random_state, int) else 0,)
     if not axes:
-        axes = {SIZE: _default_sizes(ae, values)}
+        axes = {SIZE: _default_sizes(ae, values, y)}
     if list(axes) == [SIZE] and all(isinstance(value, int) for value in axes[SIZE]):
         axes[SIZE] = tuple(sorted(axes[SIZE]))
     return axes, states
 
 
-def _default_sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
+def _default_sizes(ae: Autoencoder, values: Any, y: Any) -> tuple[int, ...]:
     """Powers of two up to half of the dimensions of an example, at most 64."""
     shape = values.shape[1:]
     positions = (
@@ -181,7 +171,7 @@ def _default_sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
     valid = []
     for size in sizes[1:] if largest >= 8 else sizes:
         try:
-            _check_buildable(changed(ae, {SIZE: size}), values)
+            _check_buildable(changed(ae, {SIZE: size}), values, y)
         except ParameterError:  # of the estimator, whatever the size
             raise
         except RecordError:  # too small for the bottleneck, for example below k of TopK
@@ -195,7 +185,7 @@ def _default_sizes(ae: Autoencoder, values: Any) -> tuple[int, ...]:
 
 
 def _plan(
-    ae: Autoencoder, axes: Mapping[str, tuple[Any, ...]], states: tuple[int, ...], max_trials: int, values: Any
+    ae: Autoencoder, axes: Mapping[str, tuple[Any, ...]], states: tuple[int, ...], max_trials: int, values: Any, y: Any
 ) -> list[tuple[dict[str, Any], Autoencoder]]:
     """Each combination of values and random state with its unfitted autoencoder. Invalid ones raise before the first training."""
     count = math.prod(map(len, axes.values())) * len(states)
@@ -207,15 +197,17 @@ def _plan(
     cells = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*axes.values())]
     planned = [(cell, changed(ae, cell | {"random_state": state})) for cell in cells for state in states]
     for _, each in planned[:: len(states)]:
-        _check_buildable(each, values)
+        _check_buildable(each, values, y)
     return planned
 
 
-def _check_buildable(ae: Autoencoder, values: Any) -> None:
-    """`RecordError` where the network cannot be built for the examples."""
+def _check_buildable(ae: Autoencoder, values: Any, y: Any) -> None:
+    """`RecordError` where the network cannot be built for the examples, `DataError` where it requires y and there is none."""
+    encoding = ae._encoding(Given(values, y), len(values))
     given, few = {name: getattr(ae, name) for name in COMPONENTS}, Examples(values[:_TRIAL_EXAMPLES])
     statistics = statistics_for(given, few, ae.missing, ae.kind)
-    resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind).meta_model()
+    size = None if encoding is None else encoding.size
+    resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind, size).meta_model()
 
 
 def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:

@@ -22,6 +22,7 @@ from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, read_membership
 from isthmus.experiments.run_folder import check_image_size, open_run
+from isthmus.experiments.run_labels import check_labels
 from isthmus.experiments.run_record import (
     RECORD,
     DataSource,
@@ -82,6 +83,7 @@ def load_examples(
     hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
     check_shape_and_columns(ae, shape, dataset.columns, what=what, of=str(run), hint=hint)
+    check_labels(ae, dataset)
     if parts != "test" or dataset.test is None:
         _check_values(ae, dataset.train, dataset.positions(), allow_extreme)
     if parts != "train" and dataset.test is not None:
@@ -199,4 +201,5 @@ def imputed(ae: Autoencoder, part: Split) -> Split:
         return part
     rows = random_subset(len(part.train), _MAX_IMPUTED)
     labels = None if part.train_labels is None else np.asarray(part.train_labels)[rows]
-    return replace(part, train=ae.impute(np.asarray(part.train[rows])), test=ae.impute(part.test), train_labels=labels)
+    train = ae.impute(np.asarray(part.train[rows]), labels)
+    return replace(part, train=train, test=ae.impute(part.test, part.test_labels), train_labels=labels)

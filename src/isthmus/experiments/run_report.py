@@ -16,6 +16,7 @@ from isthmus.experiments import run_data, run_figures, run_folder, run_record
 from isthmus.experiments.report import write_report
 from isthmus.experiments.report.html import FigureFiles
 from isthmus.experiments.report.metrics import data_transfer, paragraph
+from isthmus.experiments.run_labels import context_labels
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import Split
 from isthmus.experiments.validation_set import early_stopping_note
@@ -123,7 +124,13 @@ def evaluate_run(run: Path, source: DataSource | None = None) -> RunEvaluation:
         *(f"{dataset.name}: {note}" for note in part.notes),
     )
     part, name = impute_split(ae, part, dataset.name)
-    figures = evaluate(ae, part.test, part.test_labels, train=own.part.train)
+    figures = evaluate(
+        ae,
+        part.test,
+        part.test_labels,
+        train=own.part.train,
+        train_labels=context_labels(ae, own.part.train_labels),
+    )
     figures = replace(figures, advice=own.figures.advice)  # advice is about the training data
     return RunEvaluation(ae, own, EvaluatedData(name, part, figures), notes=dataset.notes, changes=changes)
 
@@ -199,7 +206,7 @@ def _reconstructions(folder: Path, ae: Autoencoder, data: EvaluatedData, role: s
     from isthmus import plots
     from isthmus.plots.figure import save_png
 
-    figure = plots.reconstructions(ae, data.part.test, n=_N_COMPARED)
+    figure = plots.reconstructions(ae, data.part.test, data.part.test_labels, n=_N_COMPARED)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     path = save_png(figure, folder / "figures" / f"reconstructions_{role}.png")
     return [(f"on {data.name}", path, str(figure.get_label()))]

@@ -14,9 +14,10 @@ from typing import Any
 
 from isthmus.data.validation import Examples
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, ModelFileError
+from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
-from isthmus.evaluation import evaluate
+from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.older_figures import current
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
@@ -63,7 +64,11 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class SweepContext:
-    """What all trainings of a sweep share: training and validation examples, the folder, and what each run folder records."""
+    """What all trainings of a sweep share: training and validation examples, the folder, and what each run folder records.
+
+    Attributes:
+        y, validation_y: labels or covariates of the examples, for trainings that use them; or None.
+    """
 
     examples: Examples
     validation: Examples
@@ -72,6 +77,13 @@ class SweepContext:
     about: RunInfo = field(default_factory=RunInfo)
     watch: ProgressCallback | None = None
     record: Membership | None = None
+    y: Any = None
+    validation_y: Any = None
+
+    def evaluate(self, ae: Autoencoder) -> Evaluation:
+        """The evaluation on the validation examples."""
+        train = with_context(ae, self.examples, self.y, "train_labels")
+        return evaluate(ae, with_context(ae, self.validation, self.validation_y), train=train)
 
 
 def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, title: str, several: bool) -> Trial:
@@ -105,13 +117,13 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
         _write_figures(folder, {"diverged": str(error)})
         return Trial(values, state, None, {}, name, diverged=str(error))
     if figures is None or not complete:
-        figures = evaluate(fitted, context.validation, train=context.examples).to_dict()
+        figures = context.evaluate(fitted).to_dict()
         _write_figures(folder, figures)
     return Trial(values, state, fitted, figures, name, new=not complete)
 
 
 def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder, Figures]:
-    return fitted, evaluate(fitted, context.validation, train=context.examples).to_dict()
+    return fitted, context.evaluate(fitted).to_dict()
 
 
 def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | None) -> Autoencoder:
@@ -119,8 +131,11 @@ def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | 
     n_features = math.prod(context.examples.values.shape[1:])
     interrupted = None if folder is None else _interrupted(ae, folder)
     ae = interrupted or ae
+    y, validation = (
+        (context.y, (context.validation, context.validation_y)) if ae._uses_y else (None, context.validation)
+    )
     reports = (ae.iter_fit if interrupted is None else ae.iter_resume)(
-        context.examples, validation_data=context.validation, every=_PROGRESS_STEPS
+        context.examples, y, validation_data=validation, every=_PROGRESS_STEPS
     )
     progress = reports if context.watch is None else context.watch(reports, title, n_features)
     if folder is None:

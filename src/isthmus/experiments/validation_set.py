@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,15 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments.membership import example_keys
 from isthmus.experiments.splits import Split
 
-__all__ = ["count_early_stopping", "early_stopping_note", "own_validation_part", "validation_examples"]
+__all__ = [
+    "ValidationSet",
+    "count_early_stopping",
+    "early_stopping_note",
+    "labeled_validation_examples",
+    "own_validation_labels",
+    "own_validation_part",
+    "validation_examples",
+]
 
 Array = NDArray[Any]
 
@@ -24,23 +32,42 @@ def validation_examples(dataset: Dataset, part: Split) -> tuple[Examples, list[s
 
     Equal data give equal examples, as `resume` requires. Examples of classes that are not trained on are left out.
     """
+    found = labeled_validation_examples(dataset, part)
+    return found.examples, found.notes
+
+
+class ValidationSet(NamedTuple):
+    """Validation examples, their labels if there are any, and notes on them."""
+
+    examples: Examples
+    labels: Array | None
+    notes: list[str]
+
+
+def labeled_validation_examples(dataset: Dataset, part: Split) -> ValidationSet:
+    """`validation_examples` with their labels."""
     examples, notes = own_validation_part(dataset, part)
-    what, labels = "validation", dataset.validation_labels
+    what, labels = "validation", own_validation_labels(dataset, part)
     if examples is None:
         examples, what, labels = part.test_of(dataset), "held-out", part.test_labels
-    elif labels is not None:
-        labels = np.asarray(labels)[_unused_rows(dataset, part)]
     n = len(examples.values)
     trained, others = of_trained_classes(np.arange(n), labels, part.train_labels)
     if others:
-        examples = examples.some(trained)
+        examples, labels = examples.some(trained), None if labels is None else np.asarray(labels)[trained]
         count = "and are evaluated" if what == "held-out" else "and are not used"
         notes = [
             *notes,
             f"the validation loss is computed on {len(trained):,} {what} examples; {n - len(trained):,} others are "
             f"of classes that are not trained on ({others}), {count}",
         ]
-    return examples, notes
+    return ValidationSet(examples, labels, notes)
+
+
+def own_validation_labels(dataset: Dataset, part: Split) -> Array | None:
+    """The labels of `own_validation_part`, or None."""
+    if dataset.validation is None or dataset.validation_labels is None:
+        return None
+    return np.asarray(dataset.validation_labels)[_unused_rows(dataset, part)]
 
 
 def own_validation_part(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]]:

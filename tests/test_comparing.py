@@ -103,6 +103,9 @@ def test_only_different_fields_are_listed() -> None:
         "bottleneck": ("Identity", "Gaussian"),
         "bottleneck.activation": ("linear", "-"),
         "bottleneck.beta": ("-", "2"),
+        "bottleneck.free_bits": ("-", "0"),
+        "bottleneck.prior": ("-", "StandardNormal"),
+        "bottleneck.schedule": ("-", "Constant"),
         "epochs": ("3", "2"),
     }
     assert list(compare([SMALL, LARGE], ROWS[:50]).differences()) == ["bottleneck.size"]

@@ -535,8 +535,8 @@ def test_codes_of_a_plain_autoencoder_become_normal(penalty: Penalty, digits: da
     assert digits.test is not None
     free, _ = fitted(NoPenalty(), digits.train, 5, Identity(2))
     bound, _ = fitted(penalty, digits.train, 15, Identity(2), lr=1e-2)
-    assert worst_fit(encoded(free, digits.test)) > 0.4
-    assert worst_fit(encoded(bound, digits.test)) < 0.2
+    assert worst_fit(encoded(free, digits.test)) > 0.6
+    assert worst_fit(encoded(bound, digits.test)) < 0.3
 
 
 def test_codes_that_are_made_normal_are_sampled(digits: data.Dataset) -> None:
@@ -741,13 +741,13 @@ def test_few_labels_separate_the_classes_of_codes(digits: data.Dataset) -> None:
     context[:100] = torch.eye(10)[torch.from_numpy(digits.train_labels[:100])]
     accuracy = []
     for penalty in (NoPenalty(), Supervised(100)):
-        net = model(penalty, Identity(4), MLP((32,)), dtype=torch.float32, context=10)
+        net = model(penalty, Identity(2), MLP((32,)), dtype=torch.float32, context=10)
         source = ContextSource(InMemorySource(digits.train, torch.device("cpu")), context)
         list(train(net, source, TrainingConfig(Clean(), Adam(5e-3), 12, 128, 0)))
         z, known = encoded(net.eval(), digits.test), encoded(net, digits.train[:100])
         probe = LogisticRegression(max_iter=1000).fit(known, digits.train_labels[:100])
         accuracy.append(probe.score(z, digits.test_labels))
-    assert accuracy[1] > accuracy[0] + 0.03
+    assert accuracy[1] > accuracy[0] + 0.1
 
 
 def test_nets_start_with_the_variance_of_their_input() -> None:

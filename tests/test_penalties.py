@@ -7,17 +7,19 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from cases import REQUIRED
 from scipy import integrate, special, stats
 from sklearn.linear_model import LogisticRegression
 from test_steps import MadeUp
 from torch import Tensor, nn
 
-from isthmus import Autoencoder, data, load, penalties, records
+from isthmus import Autoencoder, bottlenecks, data, likelihoods, load, penalties, records
 from isthmus.architectures import MLP, Conv
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Bottleneck, Code, Gaussian, Identity, Posterior, TopK
@@ -233,6 +235,40 @@ def test_weight_and_schedule_are_factors(name: str) -> None:
     torch.testing.assert_close(costs[2], 0.5 * costs[0])
     net = model(penalty.replace(schedule=OneCycle(0.5, start=0.2)))
     assert net.factors(0.0) == pytest.approx((1.0, 0.2))
+
+
+def required(module: ModuleType, name: str) -> Any:
+    """The record of a name, with the fields that it requires."""
+    kind = getattr(module, name)
+    return kind(**{field: value for field, value in REQUIRED.items() if field in records.field_names(kind)})
+
+
+def all_finite_or_refused(net: Model, x: Batch) -> bool:
+    """Whether the penalties of a model have finite gradients; False if one refuses it."""
+    try:
+        losses = net(x, generator())
+    except NotPossibleError as error:
+        assert "requires" in str(error)  # noqa: PT017  # a sentence that says what to do
+        return False
+    assert all(gradient.isfinite().all() for gradient in gradients(net, losses.penalty.sum()).values())
+    return True
+
+
+@pytest.mark.parametrize("bottleneck", bottlenecks.__all__)
+def test_every_bottleneck_fits_or_is_refused_in_one_sentence(bottleneck: str) -> None:
+    record = required(bottlenecks, bottleneck)
+    fits = {name for name in FAMILIES if all_finite_or_refused(model(made(name), record), batch())}
+    posterior = record.posterior(torch.zeros(1, record.encoder_outputs)) is not None
+    assert fits == set(FAMILIES) - (set() if posterior else {"DIP", "TotalCorrelation"})
+
+
+@pytest.mark.parametrize("likelihood", likelihoods.__all__)
+def test_every_likelihood_has_jacobians_or_is_refused_in_one_sentence(likelihood: str) -> None:
+    record, x = required(likelihoods, likelihood), batch()
+    whole = x.x.round() if record.support.integers else x.x
+    for penalty in (Contractive(1), SmoothDecoder(1), SmoothDecoder(1, exact=False)):
+        fits = all_finite_or_refused(model(penalty, likelihood=record), x._replace(x=whole, target=whole))
+        assert fits or likelihood in {"Categorical", "Mixed"}
 
 
 OTHERS = {

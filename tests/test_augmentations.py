@@ -5,20 +5,27 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from test_cli import run
 from torch import Generator, Tensor
 
-from isthmus import augmentations, data, records
+from isthmus import Autoencoder, augmentations, data, load, records
+from isthmus.architectures import MLP
 from isthmus.augmentations import AugmentationChain, Binarize, Crop, Dequantize, Domain, Flip, NoAugmentation, Shift
+from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean
-from isthmus.errors import RecordError
+from isthmus.errors import DataError, RecordError
 from isthmus.estimators.named_records import record_types
+from isthmus.likelihoods import Bernoulli
 from isthmus.optimizers import Adam
+from isthmus.scaling import MinMax, Standard
 from isthmus.trainable import Trainable
 from isthmus.training.batches import InMemorySource, PairedSource
 from isthmus.training.config import TrainingConfig
@@ -279,3 +286,115 @@ def test_a_target_of_its_own_is_augmented_by_the_same_random_numbers(digits: dat
     alone = EncoderInput(Images(), source, config)(source[index], index, generator())
     assert torch.equal(alone.x, batch.x)
     assert alone.target is alone.x
+
+
+def small(**choices: Any) -> Autoencoder:
+    common: dict[str, Any] = {
+        "architecture": MLP((8,)),
+        "epochs": 2,
+        "batch_size": 30,
+        "random_state": 0,
+        "kind": "images",
+    }
+    return Autoencoder(Identity(3), **common | choices)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [Binarize(), Dequantize(17), Shift(2), Flip(), Crop(5), Shift() >> Crop(5) >> Flip()], ids=repr
+)
+def test_training_resumes_bit_identically_in_the_middle_of_an_epoch(
+    augmentation: Any, digits: data.Dataset, tmp_path: Path
+) -> None:
+    """Also the best weights by validation examples, which are augmented by the same random numbers each time."""
+    X, held_out = digits.train[:100], digits.test[:40]
+    choices: dict[str, Any] = {"augmentation": augmentation, "early_stopping": True, "epochs": 3}
+    whole, cut = small(**choices).fit(X, validation_data=held_out), small(**choices)
+    for report in cut.iter_fit(X, validation_data=held_out, every=1):
+        if report.step == 6:  # of 12; an epoch has 4
+            cut.checkpoint(tmp_path / "x")
+            break
+    again = load(tmp_path / "x").resume(X, validation_data=held_out)
+    for name, value in whole.model_.state_dict().items():
+        assert torch.equal(value, again.model_.state_dict()[name]), name
+    assert [(r.loss, r.val_loss) for r in again.history_] == [(r.loss, r.val_loss) for r in whole.history_]
+
+
+def test_validation_examples_are_augmented_alike_each_time(digits: data.Dataset) -> None:
+    """With a learning rate of 0 the validation loss is the same after each epoch, and the training loss is not."""
+    still = small(augmentation=Binarize(), optimizer=Adam(1e-30), epochs=3, likelihood=Bernoulli())
+    history = still.fit(digits.train[:60], validation_data=digits.test[:40]).history_
+    assert len({report.val_loss for report in history}) == 1
+    assert len({report.loss for report in history}) == 3
+    plain = small(optimizer=Adam(1e-30), epochs=1, likelihood=Bernoulli()).fit(
+        digits.train[:60], validation_data=digits.test[:40]
+    )
+    assert plain.history_[0].val_loss != history[0].val_loss
+
+
+def test_after_crops_the_autoencoder_is_one_of_small_images(digits: data.Dataset) -> None:
+    ae = small(augmentation=Crop(5)).fit(digits.train[:60])
+    assert (ae.shape_, ae.n_features_in_) == ((5, 5), 25)
+    assert ae.reconstruct(digits.test[:7, :5, 2:7]).shape == (7, 5, 5)
+    with pytest.raises(DataError, match=r"have shape \(8, 8\), but this autoencoder was fitted on shape \(5, 5\)"):
+        ae.encode(digits.test)
+    assert ae.partial_fit(digits.train[:60]).shape_ == (5, 5)
+    ae.set_params(warm_start=True)
+    assert ae.set_params(augmentation=Flip() >> Crop(5)).fit(digits.train[:60]).shape_ == (5, 5)
+    for other in (Crop(6), NoAugmentation()):
+        with pytest.raises(RecordError, match=rf"augmentation={re.escape(repr(other))} does not fit"):
+            ae.set_params(augmentation=other).fit(digits.train[:60])
+    assert ae.fit(digits.train[:60, :5, :5]).shape_ == (5, 5)
+    ae = small(augmentation=Crop(5)).fit(digits.train[:60], target=1 - digits.train[:60])
+    assert ae.shape_ == (5, 5)
+
+
+def test_values_outside_of_the_domain_are_refused_and_automatic_scaling_avoids_them(rng: np.random.Generator) -> None:
+    X, table = rng.normal(size=(60, 6, 6)), {"kind": "table", "epochs": 1}
+    for augmentation in (Binarize(), Shift() >> Dequantize()):
+        name = re.escape(repr(augmentation))
+        with pytest.raises(
+            DataError,
+            match=rf"^{name} requires examples in \[0, 1\] after scaling, and these are not; use scaling=MinMax",
+        ):
+            small(augmentation=augmentation, scaling=Standard(), **table).fit(X)
+        ae = small(augmentation=augmentation, **table).fit(X)
+        assert isinstance(ae.scaling_, MinMax)
+    with pytest.raises(DataError, match="requires examples in"):
+        ae.set_params(warm_start=True).fit(2 * X)
+
+
+def test_the_loss_of_binarized_examples_is_that_of_published_figures(digits: data.Dataset) -> None:
+    """The loss is a probability of binary examples: with outputs that know nothing it is 64 log 2 whatever is drawn."""
+    ae = small(augmentation=Binarize(), likelihood=Bernoulli(), epochs=1).initialize(digits.train[:60])
+    with torch.no_grad():
+        for weight in ae.model_.decoder.parameters():
+            weight.zero_()
+    x = Binarize()(ae.model_.normalize(torch.from_numpy(digits.train[:60])), generator())
+    nll = ae.model_.nll(ae.model_.decoder(ae.model_.encode(x)), x)
+    torch.testing.assert_close(nll, torch.full((60,), 64 * math.log(2)))
+
+
+def test_the_command_line_augments(tmp_path: Path) -> None:
+    words = ("train", "simple", "--data", "digits", "epochs=1", "architecture=MLP", "architecture.hidden=8")
+    done = run(
+        *words,
+        "augmentation=AugmentationChain",
+        "augmentation.augmentations=Shift,Binarize",
+        "--out",
+        "a",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "a").augmentation_ == Shift() >> Binarize()
+    for given, sentence in (
+        (("augmentation=Crop",), "Crop requires size: give augmentation.size=... too"),
+        (
+            ("augmentation=Crop", "augmentation.size=6"),
+            "Crop(size=6) changes the shape of examples, and a run is measured on",
+        ),
+    ):
+        done = run(*words, *given, "--out", "b", cwd=tmp_path)
+        assert done.returncode != 0
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "b" / "model.safetensors").exists()

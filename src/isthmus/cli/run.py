@@ -12,6 +12,7 @@ from isthmus.cli import printing
 from isthmus.cli.console import fail, print_json, print_line, print_notes, progress, warnings_as_notes
 from isthmus.cli.signals import SignalHandler
 from isthmus.data import Dataset
+from isthmus.errors import NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments import run_data, run_folder, run_report
 from isthmus.experiments.membership import Membership
@@ -45,6 +46,16 @@ class Training(NamedTuple):
     as_json: bool = False
 
 
+def _check_shape(run: Training) -> None:
+    """`NotPossibleError` if an augmentation changes the shape of examples: the report then has no examples to measure."""
+    augmentation, shape = run.ae.augmentation, run.dataset.train.shape[1:]
+    if not isinstance(augmentation, str) and augmentation.shape(shape) != shape:
+        raise NotPossibleError(
+            f"{augmentation!r} changes the shape of examples, and a run is measured on examples as they are: crop the files beforehand, "
+            "or train with isthmus.Autoencoder in Python"
+        )
+
+
 def train_run(run: Training, resume: bool) -> None:
     """Trains to the end or until a signal; writes the run, its figures and its report; prints the evaluation.
 
@@ -52,6 +63,7 @@ def train_run(run: Training, resume: bool) -> None:
         run: what to train.
         resume: continue from the checkpoint that `run.ae` was loaded from.
     """
+    _check_shape(run)
     missing = run.ae.missing
     part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if resume else split(run.dataset, missing)
     print_notes(part.notes, run.as_json)

@@ -30,7 +30,7 @@ from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordEr
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
 from isthmus.estimators.checkpoint import ExampleSet, TrainingData, run_state, state_tensors, to_data_units_with_missing
 from isthmus.estimators.context import ContextEncoding
-from isthmus.estimators.defaults import COMPONENTS, check_support, component
+from isthmus.estimators.defaults import COMPONENTS, check_domain, check_support, component
 from isthmus.estimators.fitted_state import FittedAttribute
 from isthmus.estimators.given import Given
 from isthmus.estimators.memory_estimate import footprint
@@ -617,8 +617,11 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if not anew and self._fitted is not None:
             values = self._examples(data.X, minimum, check_constant=True, for_training=True)
             self._fitted = self._fitted.copy_for_training()
-            self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind)
-            check_support(self.likelihood_, DataStatistics(values), self.model_.affine)
+            shape = values.shape[1:]
+            self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind, shape)
+            statistics = DataStatistics(values)
+            check_support(self.likelihood_, statistics, self.model_.affine)
+            check_domain(self.augmentation_, statistics, self.model_.affine)
             return values, None
         parameters = (given, self.precision, self.missing, self.kind)
         prepared = prepare(

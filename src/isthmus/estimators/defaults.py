@@ -45,6 +45,7 @@ __all__ = [
     "COMPONENTS",
     "DEFAULTS",
     "ResolvedComponents",
+    "check_domain",
     "check_support",
     "component",
     "defaults",
@@ -170,9 +171,11 @@ def _resolved_kind(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
 
 
 def _requires_unit_interval(given: Mapping[str, Any]) -> bool:
-    """Whether the user chose a likelihood that requires values in [0, 1]."""
-    likelihood = given["likelihood"]
-    return isinstance(likelihood, Likelihood) and likelihood.support == UNIT_INTERVAL
+    """Whether the user chose a likelihood or an augmentation that requires values in [0, 1]."""
+    likelihood, augmentation = given["likelihood"], given["augmentation"]
+    return (isinstance(likelihood, Likelihood) and likelihood.support == UNIT_INTERVAL) or (
+        isinstance(augmentation, Augmentation) and augmentation.domain == UNIT_INTERVAL[:2]
+    )
 
 
 def resolve_defaults(
@@ -207,6 +210,7 @@ def resolve_defaults(
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
     if not isinstance(given["likelihood"], str):  # one that "auto" chose needs no check
         check_support(given["likelihood"], statistics, affine)
+    check_domain(records["augmentation"], statistics, affine)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
     affine = affine.astype(raw_dtype)
@@ -250,6 +254,16 @@ def _for_shape(
 def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
     """Whether examples are images with intensities in [0, 1] in model units. A constant image has none."""
     return kind == "images" and not scaling.centered and within(statistics, affine, *UNIT_INTERVAL[:2])
+
+
+def check_domain(augmentation: Augmentation, statistics: DataStatistics, affine: Affine) -> None:
+    """`DataError` unless examples are, in model units, values that the augmentation accepts."""
+    low, high = augmentation.domain
+    if not within(statistics, affine, low, high):
+        raise DataError(
+            f"{augmentation!r} requires examples in [{low:g}, {high:g}] after scaling, and these are not; use scaling=MinMax(), or "
+            "leave the augmentation out"
+        )
 
 
 def check_support(likelihood: Likelihood, statistics: DataStatistics, affine: Affine) -> None:

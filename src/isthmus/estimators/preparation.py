@@ -111,8 +111,11 @@ def apply_changes(
     precision: Precision,
     missing: Missing,
     kind: Kind | Literal["auto"],
+    shape: tuple[int, ...],
 ) -> FittedAttributes:
     """Applies parameters that were changed since the last training run. Changes the model of `fitted` in place.
+
+    ``shape`` is that of a new example, before the augmentation.
 
     Raises:
         RecordError: a changed parameter does not fit the weights.
@@ -127,8 +130,8 @@ def apply_changes(
     generator = seeded("cpu", fitted.seed, RandomStream.WEIGHTS, fitted.state.step)
     if "penalty" in changed and model.replace_penalty(changed["penalty"], generator):
         fitted.state.optimizer = None
-    if "augmentation" in changed and changed["augmentation"].shape(fitted.shape) != fitted.shape:
-        raise _does_not_fit(f"augmentation={changed['augmentation']!r}")
+    if records["augmentation"].shape(shape) != fitted.shape:
+        raise _does_not_fit(f"augmentation={records['augmentation']!r}")
     for name in changed.keys() - {"optimizer", "augmentation", "corruption", "penalty"}:
         fill = None if model.fill is None else model.fill.numpy(force=True)
         units = (model.affine, model.dtype, model.extent, fill, model.context)

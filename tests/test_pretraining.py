@@ -19,6 +19,7 @@ from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
 from isthmus.scaling import NoScaling
+from isthmus.schedules import Warmup
 from isthmus.training.batches import InMemorySource
 from isthmus.training.config import TrainingConfig
 from isthmus.training.encoder_input import EncoderInput
@@ -163,6 +164,14 @@ def test_layerwise_training_lowers_every_loss_and_is_bit_identical(
 def test_a_decoder_that_is_no_mirror_is_refused(architecture: Any, digits: data.Dataset) -> None:
     with pytest.raises(NotPossibleError, match=r"cannot be trained layer by layer: .* Conv with up='transpose'$"):
         small(architecture=architecture).fit(digits.train[:40], layerwise=True)
+
+
+def test_the_schedule_of_a_penalty_holds_in_pretraining_too(digits: data.Dataset) -> None:
+    """With one step an epoch the penalty of the innermost layer is that of the factor at this step."""
+    choices: dict[str, Any] = {"architecture": MLP((16,)), "epochs": 4, "batch_size": 100, "random_state": 0}
+    ae = Autoencoder(Gaussian(3, schedule=Warmup(1.0, start=0.5)), **choices)
+    reports = [each for each in ae.iter_fit(digits.train[:100], layerwise=True) if each.layer == 2]
+    assert [each.penalty / each.stats["kl"] for each in reports] == pytest.approx([0.5, 0.75], rel=1e-5)
 
 
 def test_continued_training_refuses_layerwise(digits: data.Dataset) -> None:

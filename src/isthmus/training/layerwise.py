@@ -20,6 +20,7 @@ from isthmus.model import Model
 from isthmus.nn.device import autocast_to
 from isthmus.nn.layers import FeaturesFirst, ToChannelsFirst
 from isthmus.nn.variables import Variables
+from isthmus.schedules import Constant
 from isthmus.trainable import Batch, Losses, Trainable
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
@@ -78,6 +79,10 @@ class Layer(Trainable):
     def stochastic(self) -> bool:
         return self.bottleneck.stochastic
 
+    def factors(self, progress: float) -> tuple[float, ...] | None:
+        schedule = self.bottleneck.schedule
+        return None if schedule == Constant() else (schedule(progress),)
+
     def normalize(self, raw: Tensor) -> Tensor:
         return self._context[0].normalize(raw)
 
@@ -97,7 +102,8 @@ class Layer(Trainable):
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
         with autocast_to(x, autocast):
             output = self.decoder(code.z)
-        return Losses(self._nll(output.to(x.dtype), batch), code.penalty, code.stats)
+        penalty = code.penalty if batch.factors is None else code.penalty * batch.factors[0]
+        return Losses(self._nll(output.to(x.dtype), batch), penalty, code.stats)
 
     def score(self, batch: Batch) -> Losses:
         code = self.bottleneck.deterministic(self.encoder(_fill_missing(batch.x, self._fill)), self.code_memory)

@@ -9,26 +9,36 @@ from __future__ import annotations
 from typing import Literal
 
 from isthmus.architectures import MLP, Conv
-from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.corruptions import GaussianNoise, Occlusion
+from isthmus.bottlenecks import L1, Gaussian, Identity, ImportanceWeighted, Nested, TopK, VectorQuantized
+from isthmus.corruptions import GaussianNoise, Occlusion, Patches
 from isthmus.errors import RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import AdamW, OneCycle
+from isthmus.penalties import MMD, Adversarial, Contractive, TotalCorrelation
+from isthmus.priors import VampPrior
 from isthmus.records import nearest
 
 __all__ = [
+    "adversarial",
     "completing",
+    "contractive",
     "convolutional",
     "convolutional_variational",
     "deep",
     "denoising",
+    "disentangled",
+    "importance_weighted",
     "linear",
+    "masked",
+    "nested",
     "quantized",
     "simple",
     "sparse",
     "topk",
+    "vamp",
     "variational",
+    "wasserstein",
 ]
 
 
@@ -151,6 +161,96 @@ def quantized(size: int = 16) -> Autoencoder:
         size: the dimension of the code at each position.
     """
     return Autoencoder(VectorQuantized(size, codebook_size=256), architecture=Conv((32,), code="map"))
+
+
+def importance_weighted(size: int = 16, draws: int = 5) -> Autoencoder:
+    """A variational autoencoder whose training draws several codes for each example and has a tighter bound.
+
+    Paper: Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders".
+
+    Args:
+        size: the dimension of the code.
+        draws: codes that training draws for each example.
+    """
+    return Autoencoder(ImportanceWeighted(size, draws=draws), architecture=MLP())
+
+
+def vamp(size: int = 16) -> Autoencoder:
+    """A variational autoencoder with a learned prior: a mixture of the posteriors of 50 pseudo-inputs.
+
+    Paper: Tomczak & Welling 2018, "VAE with a VampPrior".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Gaussian(size, prior=VampPrior(50)), architecture=MLP())
+
+
+def disentangled(size: int = 10) -> Autoencoder:
+    """A variational autoencoder whose units are pressed to be independent: a penalty on their total correlation.
+
+    Paper: Chen, Li, Grosse & Duvenaud 2018, "Isolating sources of disentanglement in variational autoencoders".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Gaussian(size), architecture=MLP(), penalty=TotalCorrelation(5))
+
+
+def wasserstein(size: int = 16) -> Autoencoder:
+    """An autoencoder whose codes are pressed to follow N(0, 1), from which new examples can be sampled.
+
+    Paper: Tolstikhin, Bousquet, Gelly & Schoelkopf 2018, "Wasserstein auto-encoders".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Identity(size), architecture=MLP(), penalty=MMD(10))
+
+
+def adversarial(size: int = 8) -> Autoencoder:
+    """An autoencoder whose codes a critic cannot tell from N(0, 1), from which new examples can be sampled.
+
+    Paper: Makhzani, Shlens, Jaitly, Goodfellow & Frey 2016, "Adversarial autoencoders".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Identity(size), architecture=MLP(), penalty=Adversarial(5))
+
+
+def contractive(size: int = 32) -> Autoencoder:
+    """An autoencoder whose code hardly changes with small changes of the example.
+
+    Paper: Rifai, Vincent, Muller, Glorot & Bengio 2011, "Contractive auto-encoders".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Identity(size), architecture=MLP(), penalty=Contractive(0.1, exact=False))
+
+
+def masked(size: int = 64) -> Autoencoder:
+    """A masked autoencoder: half of the patches of each image, or of the values of a row, are hidden, and the loss counts the hidden ones.
+
+    Paper: He, Chen, Xie, Li, Dollar & Girshick 2022, "Masked autoencoders are scalable vision learners".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Identity(size), architecture=MLP(), corruption=Patches(2, rate=0.5))
+
+
+def nested(size: int = 32) -> Autoencoder:
+    """A code whose first 2, 4, 8, ... units are a code too.
+
+    Paper: Kusupati et al. 2022, "Matryoshka representation learning".
+
+    Args:
+        size: the dimension of the code.
+    """
+    prefixes = tuple(2**power for power in range(1, size.bit_length()) if 2**power < size)
+    return Autoencoder(Nested(size, sizes=(*prefixes, size)), architecture=MLP())
 
 
 def find(name: str) -> Autoencoder:

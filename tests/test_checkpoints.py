@@ -25,7 +25,7 @@ from victims import CASES, built, examples, own, weights_hash
 
 from isthmus import Autoencoder, load
 from isthmus.errors import DataError, DivergenceError, DivergenceWarning, IsthmusWarning, NotPossibleError, RecordError
-from isthmus.estimators import defaults
+from isthmus.estimators import training_defaults
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD
 from isthmus.training.state import Report
@@ -186,7 +186,7 @@ def test_fitting_a_checkpoint_starts_a_new_training(tmp_path: Path) -> None:
 
 def test_another_number_of_threads_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        defaults, "_MIN_PARALLEL_WORK", 0
+        training_defaults, "_MIN_PARALLEL_WORK", 0
     )  # else few examples are worth one thread, and it says nothing
     X, ae = examples("plain", tmp_path), built("plain")
     reports = ae.iter_fit(X, every=3)

@@ -27,7 +27,7 @@ from isthmus.schedules import Constant
 from isthmus.trainable import Batch, Losses
 from isthmus.units import InUnits
 
-__all__ = ["Model"]
+__all__ = ["Model", "check_gradients"]
 
 CONSTANT, NO_PENALTY = Constant(), NoPenalty()
 _IMPUTATIONS = 2  # rounds of imputation after the first fill; other numbers would change what a model file means
@@ -67,10 +67,7 @@ class Model(InUnits):
         context: int | None = None,
     ) -> None:
         super().__init__(shape, affine, dtype, fill, extent)
-        if penalty.terms and bottleneck.rescales_gradients:
-            raise RecordError(
-                f"{bottleneck!r} changes the gradients of its codes, which would change those of penalty={penalty!r} too"
-            )
+        check_gradients(bottleneck, penalty)
         self.bottleneck, self.likelihood, self.penalty, self.architecture = (
             bottleneck,
             likelihood,
@@ -82,7 +79,6 @@ class Model(InUnits):
         self.likelihood_memory = likelihood.variables(shape)
         self.context = context if architecture.context is None else architecture.context
         self.penalty_memory = self._penalty_variables(penalty, generator)
-        self._schedules = (bottleneck.schedule, *(term.schedule for term in penalty.terms))
         self.anchors = _pseudo_inputs(bottleneck.anchors, shape, generator) if bottleneck.anchors else None
         for part in self.children():
             part.to(dtype)
@@ -97,9 +93,10 @@ class Model(InUnits):
         return self.bottleneck.stochastic or self.architecture.stochastic or penalties
 
     def factors(self, progress: float) -> tuple[float, ...] | None:
-        if all(schedule == CONSTANT for schedule in self._schedules):
+        schedules = (self.bottleneck.schedule, *(term.schedule for term in self.penalty.terms))
+        if all(schedule == CONSTANT for schedule in schedules):
             return None
-        return tuple(schedule(progress) for schedule in self._schedules)
+        return tuple(schedule(progress) for schedule in schedules)
 
     @property
     def has_prior(self) -> bool:
@@ -229,16 +226,23 @@ class Model(InUnits):
         return self.bottleneck.divergences(h, self._variables())
 
     def replace_penalty(self, penalty: Penalty, generator: Generator) -> bool:
-        """Replaces the penalty. Returns whether the parameters have changed; the new ones are drawn from the generator."""
-        variables = self._penalty_variables(penalty, generator).to(self.device, self.dtype)
-        before, after = (
-            {name: value.shape for name, value in held.state_dict().items()}
-            for held in (self.penalty_memory, variables)
+        """Replaces the penalty. A term keeps the learned tensors of one of its type and sizes; others draw theirs from the generator.
+
+        Returns whether the parameters have changed, so that the optimizer's moments no longer fit.
+        """
+        before, held = (
+            list(self.penalty_memory.parameters()),
+            list(zip(self.penalty.terms, self.penalty_memory, strict=True)),
         )
-        self.penalty, self._schedules = penalty, (self.bottleneck.schedule, *(term.schedule for term in penalty.terms))
-        if before != after or len(variables) != len(self.penalty_memory):
-            self.penalty_memory = variables
-        return before != after
+        parts: list[nn.Module] = []
+        for term, new in zip(penalty.terms, self._penalty_variables(penalty, generator), strict=True):
+            same = next((old for old in held if type(old[0]) is type(term) and _sizes(old[1]) == _sizes(new)), None)
+            if same is not None:
+                held.remove(same)
+            parts.append(new.to(self.device, self.dtype) if same is None else same[1])
+        self.penalty, self.penalty_memory = penalty, nn.ModuleList(parts)
+        after = list(self.penalty_memory.parameters())
+        return len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True))
 
     def update_variables(self) -> bool:
         """Replaces the likelihood's variables if a file of an older format had others. Returns whether it did."""
@@ -364,6 +368,19 @@ class Model(InUnits):
         with autocast_to(x, autocast):
             output: Tensor = part(x) if self.architecture.context is None else part(x, context)
         return output.to(x.dtype)
+
+
+def check_gradients(bottleneck: Bottleneck, penalty: Penalty) -> None:
+    """`RecordError` if the bottleneck would change the gradients of the penalty."""
+    if penalty.terms and bottleneck.rescales_gradients:
+        raise RecordError(
+            f"{bottleneck!r} changes the gradients of its codes, which would change those of penalty={penalty!r} too"
+        )
+
+
+def _sizes(module: nn.Module) -> dict[str, torch.Size]:
+    """The shape of each tensor of a module."""
+    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def _pseudo_inputs(count: int, shape: tuple[int, ...], generator: Generator) -> nn.Parameter:

@@ -436,7 +436,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def _example_set(self, given: Given, values: Array) -> ExampleSet:
         """Checked examples with their context and their targets."""
         fitted, context, targets = self._require_fitted(), None, None
-        if fitted.context is not None:
+        if fitted.context is not None and self._uses_y:
             if given.y is None:
                 raise DataError(f"{self._y_user()} requires y: pass a label or the covariates of each example")
             context = fitted.context.encode(

@@ -32,6 +32,9 @@ class Given(NamedTuple):
         if self.validation_data is None:
             return None
         parts = ["X", *(["y"] if uses_y else []), *(["target"] if self.target is not None else [])]
+        unused = self.y is not None and not uses_y and isinstance(self.validation_data, tuple)
+        if unused and len(self.validation_data) == len(parts) + 1:  # it has the y that no component uses
+            parts.insert(1, "y")
         if len(parts) == 1:
             return Given(self.validation_data)
         if not isinstance(self.validation_data, tuple) or len(self.validation_data) != len(parts):

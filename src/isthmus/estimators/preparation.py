@@ -21,6 +21,7 @@ from isthmus.estimators.defaults import ResolvedComponents, defaults, resolve_de
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.overflow import check_training_examples
 from isthmus.estimators.training_defaults import choose_precision
+from isthmus.model import check_gradients
 from isthmus.training.config import Precision
 from isthmus.training.rng import RandomStream, seeded
 
@@ -128,6 +129,13 @@ def apply_changes(
     changed = _changed(fitted, given, missing)
     records = dict(fitted.records) | changed
     generator = seeded("cpu", fitted.seed, RandomStream.WEIGHTS, fitted.state.step)
+    if "penalty" in changed:
+        check_gradients(records["bottleneck"], changed["penalty"])
+        if model.context is None and any(term.needs_context for term in changed["penalty"].terms):
+            raise RecordError(
+                f"training continues with the current weights, and it began without the y that {changed['penalty']!r} requires; fit "
+                "again with warm_start=False"
+            )
     if "penalty" in changed and model.replace_penalty(changed["penalty"], generator):
         fitted.state.optimizer = None
     if records["augmentation"].shape(shape) != fitted.shape:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from cases import REQUIRED, thorough_where
 from sklearn.base import clone
+from suitable import EVERY_LIKELIHOOD, values_for
 from torch import nn
 
 from isthmus import (
@@ -191,16 +192,6 @@ def test_a_bottleneck_keeps_its_contract(name: str) -> None:
             bottleneck.sample((5, 4), variables, generator())
 
 
-@every(likelihoods)
-def test_a_likelihood_is_one_figure_per_example_and_least_at_the_truth(name: str) -> None:
-    likelihood = made(likelihoods, name)
-    x = (torch.rand(6, 5, 3, generator=generator()) > 0.5).float()
-    near, far = (2 * x - 1) * 3 if name == "Bernoulli" else x, torch.zeros(6, 5, 3) + 0.5
-    assert likelihood.nll(near, x).shape == (6,)
-    assert (likelihood.nll(near, x) < likelihood.nll(far, x)).all()
-    assert likelihood.mean(near).sub(x).abs().max() < 0.1
-
-
 @every(optimizers, but=("Constant", "Cosine", "OneCycle"))
 def test_an_optimizer_descends(name: str) -> None:
     weight = nn.Parameter(torch.tensor([3.0, -2.0]))
@@ -243,8 +234,7 @@ def test_inverse_transform_undoes_transform_of_a_scaling(
 COMPONENTS = [
     *[("bottleneck", made(bottlenecks, name)) for name in bottlenecks.__all__],
     *[("corruption", made(corruptions, name)) for name in corruptions.__all__],
-    *[("likelihood", made(likelihoods, name)) for name in likelihoods.__all__],
-    ("likelihood", likelihoods.Normal("learned")),
+    *[("likelihood", likelihood) for likelihood in EVERY_LIKELIHOOD],
     *[("scaling", made(scaling, name)) for name in scaling.__all__],
     *[
         ("optimizer", made(optimizers, name))
@@ -262,8 +252,8 @@ COMPONENTS = [
 def test_a_loaded_model_is_bit_identical_to_the_saved_one(
     slot: str, record: Any, digits: data.Dataset, tmp_path: Path
 ) -> None:
-    X = digits.train[:64]
-    choices: dict[str, Any] = {"bottleneck": Identity(4), "architecture": MLP(16), slot: record}
+    X = digits.train[:64] if slot != "likelihood" else values_for(record, (64, 8, 8))
+    choices: dict[str, Any] = {"bottleneck": Identity(4), "architecture": MLP(16), "kind": "images", slot: record}
     ae = Autoencoder(epochs=2, batch_size=16, random_state=0, **choices).fit(X)
     assert all(np.isfinite(report.loss) for report in ae.history_)
     ae.save(tmp_path / "model.safetensors")

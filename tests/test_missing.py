@@ -15,10 +15,11 @@ import torch
 from cases import thorough_where
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks
+from suitable import EVERY_LIKELIHOOD, outputs_for, values_for, variables_for
 from test_cli import run
 from test_storage import parts, put, refused
 
-from isthmus import Autoencoder, OutlierDetector, compare, corruptions, data, likelihoods, load, plots, sweep
+from isthmus import Autoencoder, OutlierDetector, compare, corruptions, data, load, plots, sweep
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity, VectorQuantized
 from isthmus.compression import compress
@@ -57,16 +58,13 @@ def fitted(table: np.ndarray) -> Autoencoder:
     return quick(Identity(3)).fit(table)
 
 
-LIKELIHOODS = [*(getattr(likelihoods, name)() for name in likelihoods.__all__), Normal(0.3), Normal("learned")]
-
-
-@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+@pytest.mark.parametrize("likelihood", EVERY_LIKELIHOOD, ids=repr)
 def test_missing_values_have_no_loss_and_no_gradient(likelihood: Likelihood) -> None:
     rng = torch.Generator().manual_seed(0)
-    y, x = torch.randn(4, 3, 5, generator=rng, dtype=torch.float64), torch.rand(4, 3, 5, generator=rng).double()
+    y, x = outputs_for(likelihood, (4, 3, 5)), torch.from_numpy(values_for(likelihood, (4, 3, 5))).double()
     observed = torch.rand(4, 3, 5, generator=rng) < 0.6
     observed[3] = False
-    found, variables = y.clone().requires_grad_(), likelihood.variables((3, 5)).double().eval()
+    found, variables = y.clone().requires_grad_(), variables_for(likelihood, (4, 3, 5))
     nll = likelihood.nll(found, x, variables, observed)
     nll.sum().backward()
     assert found.grad is not None
@@ -75,6 +73,7 @@ def test_missing_values_have_no_loss_and_no_gradient(likelihood: Likelihood) -> 
     assert torch.equal(nll, elsewhere)
     for row in range(3):  # the same with those numbers dropped
         few = y[row][observed[row]][None].clone().requires_grad_()
+        variables = variables_for(likelihood, tuple(few.shape[:2]))
         alone = likelihood.nll(few, x[row][observed[row]][None], variables)
         alone.sum().backward()
         assert few.grad is not None

@@ -38,7 +38,7 @@ COMPONENTS = {
     "scaling": [getattr(scaling, name) for name in scaling.__all__],
     "optimizer": [kind for kind in map(optimizers.__dict__.get, optimizers.__all__) if hasattr(kind, "build")],
 }
-NEEDED = {"size": 6, "k": 3, "corruptions": (GaussianNoise(), corruptions.Masking())}
+NEEDED = {"size": 6, "k": 3, "classes": 4, "corruptions": (GaussianNoise(), corruptions.Masking())}
 REACHED = [
     pytest.param(slot, kind, field.name, id=f"{kind.__name__}.{field.name}")
     for slot, kinds in COMPONENTS.items()

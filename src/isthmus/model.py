@@ -110,7 +110,15 @@ class Model(InUnits):
 
     def decode_raw(self, z: Float[Tensor, "b *code"], context: Tensor | None = None) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in raw units. Features that were constant in training keep their value."""
-        raw = self.denormalize(self.decode(z, context))
+        return self._with_constants(self.denormalize(self.decode(z, context)))
+
+    def reconstruct_raw(self, raw: Tensor, context: Tensor | None = None) -> Float[Tensor, "b *x"]:
+        """The reconstructions of examples, both in raw units. Features that were constant in training keep their value."""
+        x = self.normalize(raw)
+        return self._with_constants(self.denormalize(self.reconstruction(self.encode(x, context), x, context)))
+
+    def _with_constants(self, raw: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        """Reconstructions with the value of each feature that was constant in training."""
         if not self.has_constants:
             return raw
         assert self.least is not None
@@ -136,7 +144,8 @@ class Model(InUnits):
         imputed = torch.where(missing, self.fill, x)
         for _ in range(_IMPUTATIONS):
             code = self.deterministic(self._encoded(imputed, autocast, context), autocast)
-            imputed = torch.where(missing, self.likelihood.mean(self._output(code.z, autocast, context)), x)
+            y = self._output(code.z, autocast, context)
+            imputed = torch.where(missing, self.likelihood.reconstruction(y, imputed, ~missing), x)
         return imputed
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
@@ -211,6 +220,16 @@ class Model(InUnits):
     def decode(self, z: Float[Tensor, "b *code"], context: Tensor | None = None) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in model units."""
         return self.likelihood.mean(self._output(z, None, context))
+
+    def reconstruction(
+        self, z: Float[Tensor, "b *code"], x: Float[Tensor, "b *x"], context: Tensor | None = None
+    ) -> Float[Tensor, "b *x"]:
+        """The reconstructions of examples from their codes, in model units: those of `decode`, or with the example's own total."""
+        y = self._output(z, None, context)
+        if self.fill is None:
+            return self.likelihood.reconstruction(y, x)
+        observed = ~x.isnan()
+        return self.likelihood.reconstruction(y, x.where(observed, self.fill), observed)
 
     @torch.no_grad()
     def sample_codes(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "*shape"]:

@@ -58,8 +58,9 @@ class MLP(Architecture):
         down = (d, *self.hidden, encoder_outputs)
         up = (size, *(self.hidden[::-1] if self.decoder_hidden is None else self.decoder_hidden), math.prod(outputs))
         if self.tied and up != down[::-1]:
+            several = "" if outputs == shape else f", since the likelihood asks for outputs of shape {outputs}"
             raise RecordError(
-                f"MLP: tied weights need a mirrored pair, but the layers are {down} and {up}; use tied=False"
+                f"MLP: tied weights need a mirrored pair, but the layers are {down} and {up}{several}; use tied=False"
             )
         encoders = [blank(Dense, a, b) for a, b in pairwise(down)]
         decoders: list[nn.Module] = (

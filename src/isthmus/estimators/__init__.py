@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    support_check           the values that a likelihood accepts: their scaling, and checks
     defaults                the components and settings that "auto" stands for
     training_defaults       precision, batch size, epochs and threads that "auto" stands for
     data_warnings           warnings about examples that may mean something else

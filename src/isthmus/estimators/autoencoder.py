@@ -30,13 +30,14 @@ from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordEr
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
 from isthmus.estimators.checkpoint import ExampleSet, TrainingData, run_state, state_tensors, to_data_units_with_missing
 from isthmus.estimators.context import ContextEncoding
-from isthmus.estimators.defaults import COMPONENTS, check_domain, check_support, component
+from isthmus.estimators.defaults import COMPONENTS, check_domain, component
 from isthmus.estimators.fitted_state import FittedAttribute
 from isthmus.estimators.given import Given
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.preparation import apply_changes, initial_attributes, prepare
 from isthmus.estimators.saving import write_model
+from isthmus.estimators.support_check import check_support
 from isthmus.estimators.training_defaults import batch_size_for, epochs_for, threads_for
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
@@ -430,7 +431,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """The checked examples of a training run, and their hash if it is known."""
         held, validation = None, given.validation(self._uses_y)
         if validation is not None:
-            held = self._example_set(validation, self._examples(validation.X, for_training=True))
+            held_values = self._examples(validation.X, for_training=True)
+            self._check_steps(held_values)
+            held = self._example_set(validation, held_values)
         return TrainingData(self._example_set(given, values), held, fingerprint)
 
     def _example_set(self, given: Given, values: Array) -> ExampleSet:

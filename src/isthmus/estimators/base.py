@@ -37,6 +37,7 @@ from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.overflow import ComputableRange, check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
+from isthmus.estimators.support_check import check_steps
 from isthmus.estimators.unit_check import check_units, check_units_once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
@@ -299,6 +300,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if not isinstance(samples, Integral) or not 1 <= samples < 2**31:
             raise RecordError(f"invalid samples={quoted(samples, 20)}: expected a positive integer below 2,147,483,648")
         values, seed, fitted = self._examples(X), seed_of(random_state), self._require_fitted()
+        self._check_steps(values)
         with fitted.weights_locked():
             return log_likelihoods(fitted.model, values, self._context(y, values), int(samples), seed)
 
@@ -443,6 +445,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             True
         """
         values = self._examples(X)
+        self._check_steps(values)
         return self._scores(values, context=self._context(y, values))
 
     @check_units_once()
@@ -568,6 +571,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         check_units(values, known.extent, known.positions, self.model_, check_constant, computable is not None)
         return values
 
+    def _check_steps(self, values: Array) -> None:
+        """`DataError` at the first value that the likelihood cannot score: no whole number, class or level."""
+        check_steps(self.model_.likelihood, values, self.model_.affine, self._computable_range().positions)
+
     def _computable_range(self, positions: Positions | None = None) -> ComputableRange:
         """The range of values that the model accepts. `positions` names the place of a value in messages."""
         return ComputableRange.examples(self.model_, self._require_fitted().columns, positions)
@@ -675,7 +682,7 @@ def _decoded(model: Model, z: torch.Tensor, context: torch.Tensor | None = None)
 
 
 def _reconstructed(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-    return model.decode_raw(model.encode(model.normalize(raw), context), context)
+    return model.reconstruct_raw(raw, context)
 
 
 def _scored(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:

@@ -21,7 +21,8 @@ from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, RecordError
-from isthmus.likelihoods import Bernoulli, Likelihood, Normal, Support
+from isthmus.estimators.support_check import check_support, scaling_for
+from isthmus.likelihoods import Bernoulli, Likelihood, Normal
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.penalties import NoPenalty, Penalty
@@ -29,7 +30,6 @@ from isthmus.records import Record
 from isthmus.scaling import (
     Affine,
     Extent,
-    NoScaling,
     Scaling,
     axes_of,
     choose,
@@ -46,7 +46,6 @@ __all__ = [
     "DEFAULTS",
     "ResolvedComponents",
     "check_domain",
-    "check_support",
     "component",
     "defaults",
     "resolve_defaults",
@@ -54,7 +53,6 @@ __all__ = [
     "with_context",
 ]
 
-UNIT_INTERVAL = Support(0, 1)
 COMPONENTS: dict[str, type[Record]] = {
     "bottleneck": Bottleneck,
     "architecture": Architecture,
@@ -173,8 +171,8 @@ def _resolved_kind(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
 def _requires_unit_interval(given: Mapping[str, Any]) -> bool:
     """Whether the user chose a likelihood or an augmentation that requires values in [0, 1]."""
     likelihood, augmentation = given["likelihood"], given["augmentation"]
-    return (isinstance(likelihood, Likelihood) and likelihood.support == UNIT_INTERVAL) or (
-        isinstance(augmentation, Augmentation) and augmentation.domain == UNIT_INTERVAL[:2]
+    return (isinstance(likelihood, Likelihood) and likelihood.support.unit_interval) or (
+        isinstance(augmentation, Augmentation) and augmentation.domain == (0, 1)
     )
 
 
@@ -196,8 +194,8 @@ def resolve_defaults(
     n_features = math.prod(values.shape[1:])
     scaling = given["scaling"]
     if isinstance(scaling, str):
-        whole = isinstance(given["likelihood"], Likelihood) and given["likelihood"].support.integers
-        scaling = NoScaling() if whole else choose(statistics, resolved, unit_interval)
+        steps = isinstance(given["likelihood"], Likelihood) and given["likelihood"].support.step
+        scaling = scaling_for(statistics, unit_interval) if steps else choose(statistics, resolved, unit_interval)
     affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(
         given["corruption"], str
@@ -209,7 +207,7 @@ def resolve_defaults(
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
     if not isinstance(given["likelihood"], str):  # one that "auto" chose needs no check
-        check_support(given["likelihood"], statistics, affine)
+        check_support(given["likelihood"], statistics, affine, examples.at)
     check_domain(records["augmentation"], statistics, affine)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
@@ -253,7 +251,7 @@ def _for_shape(
 
 def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
     """Whether examples are images with intensities in [0, 1] in model units. A constant image has none."""
-    return kind == "images" and not scaling.centered and within(statistics, affine, *UNIT_INTERVAL[:2])
+    return kind == "images" and not scaling.centered and within(statistics, affine, 0, 1)
 
 
 def check_domain(augmentation: Augmentation, statistics: DataStatistics, affine: Affine) -> None:
@@ -263,21 +261,4 @@ def check_domain(augmentation: Augmentation, statistics: DataStatistics, affine:
         raise DataError(
             f"{augmentation!r} requires examples in [{low:g}, {high:g}] after scaling, and these are not; use scaling=MinMax(), or "
             "leave the augmentation out"
-        )
-
-
-def check_support(likelihood: Likelihood, statistics: DataStatistics, affine: Affine) -> None:
-    """`DataError` unless examples are, in model units, values that the likelihood accepts."""
-    low, high, integers = support = likelihood.support
-    name = type(likelihood).__name__
-    if not within(statistics, affine, low, high):
-        where = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"of at least {low:g}"
-        raise DataError(
-            f"the {name} likelihood requires examples {where} after scaling, and these are not; use "
-            f"likelihood=Normal('learned'){', or scaling=MinMax()' if support == UNIT_INTERVAL else ''}"
-        )
-    if integers and not (statistics.all_integers and not affine.shift.any() and (affine.scale == 1).all()):
-        raise DataError(
-            f"the {name} likelihood requires whole numbers, without scaling, and these are not; use "
-            "likelihood=Normal('learned'), or scaling=NoScaling() if the scaling made them fractions"
         )

@@ -196,7 +196,7 @@ class Scorer:
         def batch(raw: torch.Tensor) -> torch.Tensor:
             x = model.normalize(raw)
             z = model.encode(x)
-            squares = (model.decode(z).double() - x.double()).square().flatten(1)
+            squares = (model.reconstruction(z, x).double() - x.double()).square().flatten(1)
             squares = squares if weights is None else squares * weights
             observed = ~x.flatten(1).isnan()
             errors = torch.where(observed, squares, 0).sum(1) / observed.sum(1)

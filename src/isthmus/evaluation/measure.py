@@ -18,6 +18,7 @@ from isthmus.errors import DataError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
+from isthmus.estimators.support_check import check_steps
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.advice import advice_for
 from isthmus.evaluation.column_errors import column_errors
@@ -106,7 +107,23 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         all_alike=len(values) + (0 if train is None else len(fitted)) > 1 and _all_equal(values, fitted),
         sentinels=sentinels(fitted, ae.kind_, getattr(ae, "feature_names_in_", None)),
     )
+    return _with_advice(ae, _of_classes(result, mean["wrong"]) if ae.likelihood_.nominal else result)
+
+
+def _with_advice(ae: Autoencoder, result: Evaluation) -> Evaluation:
     return replace(result, advice=advice_for(ae, result))
+
+
+def _of_classes(result: Evaluation, error_rate: float) -> Evaluation:
+    """The evaluation of examples whose values are names of classes: without what compares distances of classes."""
+    return replace(
+        result,
+        errors=Errors(result.errors.mse),
+        error_rate=error_rate,
+        pca=None,
+        pca_missing="the values are classes, whose differences mean nothing",
+        columns=Columns(),
+    )
 
 
 def _all_equal(values: Array, fitted: Array) -> bool:
@@ -157,12 +174,14 @@ def check_examples(ae: Autoencoder, X: Any, name: str) -> Array:
         The examples (n, *shape_), without missing features.
 
     Raises:
-        DataError: the examples do not have the shape of the training examples, or are not finite.
+        DataError: the examples do not have the shape of the training examples, are not finite, or are not values that the likelihood
+            accepts.
     """
     examples = shaped_examples(X, shape=ae.shape_)
     what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
     check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)
     values = ae._examples(Examples(examples.values, positions=examples.positions))
+    check_steps(ae.likelihood_, values, ae.model_.affine, examples.at)
     context = ae._context(None, values) if name == "X" else context_of(values)
     if ae.missing == "allow" and count_missing(values):
         return attach_context(np.asarray(ae.impute(values)), context)

@@ -18,7 +18,6 @@ from isthmus.estimators.inference import in_batches
 from isthmus.evaluation.column_errors import column_axes
 from isthmus.evaluation.metrics import WINDOW, cross_entropies, entropies, structural_similarities
 from isthmus.evaluation.pca import Subspace
-from isthmus.likelihoods import Support
 from isthmus.scaling import range_of
 from isthmus.trainable import Batch
 
@@ -104,7 +103,9 @@ def _reconstruction_sums(
         error = output - raw
         add("mse", error.square())
         add("scaled", (error / scale).square(), "residual")
-        if ae.likelihood_.support == Support(0, 1):
+        if ae.likelihood_.nominal:
+            add("wrong", (error != 0).double())
+        if ae.likelihood_.support.unit_interval:
             x = ((raw - shift) / scale).clamp_(0, 1)
             add("bce", cross_entropies(x, (output - shift) / scale))
             add("bce lower bound", entropies(x))

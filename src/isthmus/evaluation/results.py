@@ -59,8 +59,7 @@ class Errors:
     Attributes:
         mse: mean of (x - reconstruction)², in squared units of the examples.
         mse_scaled: the same in model units, where columns count equally. None where all columns have one scale.
-        psnr: peak signal-to-noise ratio, 10 log10(data_range² / mse), in dB; infinite for a perfect reconstruction. None where
-            all values are equal.
+        psnr: peak signal-to-noise ratio, 10 log10(data_range² / mse), in dB; infinite for no error. None if all values are equal.
         ssim: mean structural similarity of images, 1 for a perfect reconstruction. None where `Evaluation.ssim_missing` says why.
         explained_variance: 1 - squared error / squared distance from the mean of the training examples, in model units. 1 for a
             perfect reconstruction, 0 for the mean. None where the examples do not vary.
@@ -89,8 +88,7 @@ class Nats:
         nll, penalty: negative log-likelihood of the reconstruction and penalty of the code, in nats per example.
         total: nll + penalty, in nats per example.
         per_dim: total / n_features, in nats per dimension.
-        bce_per_pixel: binary cross-entropy, in nats per pixel, of pixels in [0, 1]; pixels outside are clipped. None unless the
-            likelihood is Bernoulli.
+        bce_per_pixel: binary cross-entropy, in nats per pixel, clipped to [0, 1]. None for likelihoods of other values.
         bce_lower_bound: entropy of the pixels, a lower bound of `bce_per_pixel`. None in the same cases.
     """
 
@@ -124,8 +122,7 @@ class Columns:
     Attributes:
         lost: names and unexplained variance of the columns where it is 0.5 or more, the largest first, at most ten.
         n_lost: number of all such columns.
-        unexplained_variance: squared error / squared distance from the mean, both in raw units and summed over all features: columns
-            of large values decide. None where nothing varies.
+        unexplained_variance: squared error / squared distance from the mean, summed over all features; None where nothing varies.
     """
 
     lost: tuple[tuple[str, float], ...] = ()
@@ -140,7 +137,7 @@ class Cost:
     Attributes:
         n_parameters: trainable parameters.
         seconds: training time.
-        encode_per_second, reconstruct_per_second: throughput in examples per second, measured here.
+        encode_per_second, reconstruct_per_second: examples per second, measured here.
     """
 
     n_parameters: int
@@ -153,8 +150,8 @@ class Cost:
 class Evaluation(Result):
     """Figures of one autoencoder on some examples.
 
-    A figure has a path, "errors.mse", and most have a short name, "mse" (`PATHS`). `to_dict` is nested by path; tables and
-    `to_frame` have a column for each short name, or path where there is no short name ("codes.size").
+    A figure has a path, "errors.mse", and most have a short name, "mse" (`PATHS`). `to_dict` is nested by path; tables have a column
+    for each short name, or path where there is none ("codes.size").
 
     Attributes:
         n_examples, n_features: number of examples, and of features (pixels of an image) of each.
@@ -174,9 +171,9 @@ class Evaluation(Result):
         labels: how well labels can be predicted from the codes. None without labels, or where `labels_missing` says why.
         labels_missing: why the given labels cannot score codes, or "".
         advice: recommendations, the most severe first.
-        all_alike: whether all examples are equal, including the training examples if they are given.
-        sentinels: columns in which one value far from all others is frequent, such as -999 (`isthmus.data.sentinels`), in the
-            training examples if they are given, otherwise in these examples.
+        all_alike: whether all examples are equal, training examples included.
+        sentinels: columns in which one value far from all others is frequent, such as -999, in the training examples if given.
+        error_rate: fraction of values reconstructed as another class, for `Categorical`; of `errors` then only `mse` is not None.
     """
 
     n_examples: int
@@ -199,6 +196,7 @@ class Evaluation(Result):
     advice: tuple[Advice, ...] = ()
     all_alike: bool = False
     sentinels: tuple[Sentinel, ...] = ()
+    error_rate: float | None = None
 
     def value(self, name: str) -> Any:
         """A figure by its short name, "mse", or by its path, "errors.mse"; None if it was not measured or does not exist.
@@ -216,9 +214,11 @@ class Evaluation(Result):
         peak = f"dB, data range {format_figure(self.data_range)}; higher is better"
         per_column = "unexplained variance of a column (channel), mean over columns"
         ratio = "1 - squared error / squared distance from the mean"
+        similarity = "structural similarity of images; at most 1, higher is better"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
         denoising = self.denoising or Denoising(None, None)
         table: list[tuple[str, float | None, str]] = [
+            ("Misclassified values", self.error_rate, "fraction of values reconstructed as another class"),
             ("Mean squared error", errors.mse, "squared units of the data"),
             ("PCA's mean squared error", None if pca is None else pca.mse, self.pca_missing or fitted),
             ("Error of scaled features", errors.mse_scaled, "squared, after scaling: columns count equally"),
@@ -234,8 +234,8 @@ class Evaluation(Result):
             ("PCA's explained variance", by_pca.explained_variance, ratio),
             ("PSNR", errors.psnr, peak),
             ("PCA's PSNR", by_pca.psnr, peak),
-            ("SSIM", errors.ssim, "structural similarity of images; at most 1, higher is better"),
-            ("PCA's SSIM", by_pca.ssim, "structural similarity of images; at most 1, higher is better"),
+            ("SSIM", errors.ssim, similarity),
+            ("PCA's SSIM", by_pca.ssim, similarity),
             ("Cross-entropy per pixel", nats.bce_per_pixel, "nats per pixel, of pixels in [0, 1]"),
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
             ("MSE of corrupted examples", denoising.mse_corrupted, "squared units of the data"),

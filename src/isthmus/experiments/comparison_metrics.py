@@ -79,7 +79,7 @@ def _comparability_key(ae: Autoencoder, needs: Requirement) -> Any:
     if needs == "units":
         return units
     weights = {key: value for key, value in ae.bottleneck_.get_params().items() if key in PENALTY_WEIGHTS}
-    measure = ("density",) if ae.likelihood_.density else (*units, type(ae.likelihood_))
+    measure = (ae.likelihood_.measure, *(() if ae.likelihood_.density else units))
     return (*measure, *sorted(weights.items())) if needs == "loss" else ""
 
 

@@ -20,11 +20,28 @@ NO_VARIABLES = Variables()
 
 
 class Support(NamedTuple):
-    """The values that a likelihood accepts, in model units: from ``low`` to ``high``, perhaps only whole numbers."""
+    """The values that a likelihood accepts, in model units: from ``low`` to ``high``, perhaps only whole numbers or some levels.
+
+    Attributes:
+        low, high: the smallest and the largest value.
+        integers: only whole numbers.
+        levels: only so many values, at equal distances from ``low`` to ``high``; 0: all.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     integers: bool = False
+    levels: int = 0
+
+    @property
+    def unit_interval(self) -> bool:
+        """Whether these are shares or gray levels in [0, 1], to which data are scaled. Whole numbers are never scaled."""
+        return (self.low, self.high) == (0, 1) and not self.integers
+
+    @property
+    def step(self) -> float:
+        """The distance of neighboring values; 0 if all values between two are accepted."""
+        return 1.0 if self.integers else (self.high - self.low) / (self.levels - 1) if self.levels else 0.0
 
 
 class Likelihood(Record):
@@ -42,6 +59,16 @@ class Likelihood(Record):
     def support(self) -> Support:
         """The values that it accepts, in model units."""
         return Support()
+
+    @property
+    def measure(self) -> str:
+        """What its losses are relative to: those of two likelihoods with the same measure are comparable."""
+        return "density" if self.density else type(self).__name__
+
+    @property
+    def nominal(self) -> bool:
+        """Whether values are names of classes, so that their differences mean nothing."""
+        return False
 
     def outputs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the decoder's output: that of an example, then an axis of parameters if a value has several.
@@ -117,6 +144,18 @@ class Likelihood(Record):
             y: the decoder's output, (b, *outputs(shape)).
         """
         raise NotImplementedError
+
+    def reconstruction(
+        self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], counted: Bool[Tensor, "b *x"] | None = None
+    ) -> Float[Tensor, "b *x"]:
+        """The reconstruction of examples: by default `mean`. A likelihood that takes a total of each example as given returns it scaled.
+
+        Args:
+            y: the decoder's output, (b, *outputs(shape)).
+            x: the examples, (b, *shape), in model units; finite also where values are missing.
+            counted: (b, *shape), False where a value is missing. None if all count.
+        """
+        return self.mean(y)
 
     def draw(self, y: Float[Tensor, "b *y"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
         """Examples drawn from the distribution, in model units.

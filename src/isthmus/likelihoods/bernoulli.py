@@ -1,4 +1,4 @@
-"""Binary examples, and gray levels in [0, 1]."""
+"""Binary examples, and values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,10 +16,22 @@ from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
-__all__ = ["Bernoulli"]
+__all__ = ["Bernoulli", "ContinuousBernoulli"]
 
 _CERTAIN = 200.0  # a logit whose sigmoid is exactly 1, also in float64
 _LONGEST = 100  # 2**-100 is far above the smallest float32
+_NEAR = 0.5  # logits nearer to 0 use the power series, the others the closed form, which there loses its digits
+# of log(y / (2 tanh(y / 2))) in y², and of coth(y / 2) / 2 - 1 / y after its first y
+_LOG_NORMALIZER = (
+    1 / 12,
+    -7 / 1440,
+    31 / 90720,
+    -127 / 4838400,
+    73 / 34214400,
+    -1.8027895356488832e-07,
+    8191 / 523069747200,
+)
+_MEAN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -90,3 +102,48 @@ class Bernoulli(Likelihood):
 
     def draw(self, y: Float[Tensor, "b *x"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
         return torch.bernoulli(torch.sigmoid(y), generator=generator)
+
+
+@record
+class ContinuousBernoulli(Likelihood):
+    """A density for values in [0, 1], proportional to that of `Bernoulli` (Loaiza-Ganem & Cunningham 2019, "The continuous Bernoulli").
+
+    The decoder outputs logits y. The normalizing constant is y / tanh(y / 2). The reconstruction is the mean, which differs from
+    sigmoid(y).
+    """
+
+    @property
+    def support(self) -> Support:
+        return Support(0, 1)
+
+    def costs(
+        self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], variables: Variables = NO_VARIABLES
+    ) -> Float[Tensor, "b *x"]:
+        far = torch.where(y.abs() < _NEAR, 1.0, y.abs())
+        near = torch.where(y.abs() < _NEAR, y.square(), 0.0)
+        log_normalizer = torch.log(far) - torch.log(torch.tanh(0.5 * far))
+        log_normalizer = torch.where(
+            y.abs() < _NEAR, math.log(2) + near * _series(_LOG_NORMALIZER, near), log_normalizer
+        )
+        return F.binary_cross_entropy_with_logits(y, x, reduction="none") - log_normalizer
+
+    def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+        far = torch.where(y.abs() < _NEAR, 1.0, y)
+        near = torch.where(y.abs() < _NEAR, y, 0.0)
+        odd = torch.where(y.abs() < _NEAR, near * _series(_MEAN, near.square()), 0.5 / torch.tanh(0.5 * far) - 1 / far)
+        return 0.5 + odd
+
+    def draw(self, y: Float[Tensor, "b *x"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
+        size = y.abs().clamp(
+            min=1e-6
+        )  # the inverse distribution function has no value at 0, and near it hardly changes
+        low = torch.log1p(torch.empty_like(y).uniform_(generator=generator) * torch.expm1(-size)) / -size
+        return torch.where(y > 0, 1 - low, low)
+
+
+def _series(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
+    """The polynomial with these coefficients, the constant first."""
+    total = torch.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total = total * x + coefficient
+    return total

@@ -67,6 +67,7 @@ class Layer(Trainable):
         self.likelihood_memory = (
             model.likelihood_memory if first else self.likelihood.variables(shape).to(model.device, model.dtype)
         )
+        self._seen = model.likelihood.encoder_input if first else _unchanged
         fill = model.fill
         self._fill = fill if first or fill is None else torch.zeros((), dtype=fill.dtype, device=fill.device)
         self._context = (model, below)  # in a tuple, so that neither becomes a submodule
@@ -91,14 +92,14 @@ class Layer(Trainable):
         """The output of the earlier encoder layers."""
         model, below = self._context
         # the first pair keeps NaN, since its likelihood excludes missing values
-        hidden: Tensor = below(_fill_missing(x, model.fill)) if len(below) else x
+        hidden: Tensor = below(model.likelihood.encoder_input(_fill_missing(x, model.fill))) if len(below) else x
         return hidden
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The losses (b,) of reconstructing the target (b, *shape), in nats per example."""
         x = batch.x
         with autocast_to(x, autocast):
-            hidden = self.encoder(_fill_missing(x, self._fill))
+            hidden = self.encoder(self._seen(_fill_missing(x, self._fill)))
         code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
         with autocast_to(x, autocast):
             output = self.decoder(code.z)
@@ -106,7 +107,9 @@ class Layer(Trainable):
         return Losses(self._nll(output.to(x.dtype), batch), penalty, code.stats)
 
     def score(self, batch: Batch) -> Losses:
-        code = self.bottleneck.deterministic(self.encoder(_fill_missing(batch.x, self._fill)), self.code_memory)
+        code = self.bottleneck.deterministic(
+            self.encoder(self._seen(_fill_missing(batch.x, self._fill))), self.code_memory
+        )
         return Losses(self._nll(self.decoder(code.z), batch), code.penalty, code.stats)
 
     def _nll(self, y: Tensor, batch: Batch) -> Tensor:
@@ -122,12 +125,21 @@ def _fill_missing(x: Tensor, fill: Tensor | None) -> Tensor:
     return x if fill is None else torch.where(x.isnan(), fill, x)
 
 
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
 def paired_layers(model: Model) -> list[Layer]:
     """The layers of the model as autoencoders, first to last.
 
     Raises:
         NotPossibleError: the decoder does not mirror the encoder layer by layer.
     """
+    if model.likelihood.outputs(model.shape) != model.shape:
+        raise NotPossibleError(
+            f"{model.likelihood!r} cannot be trained layer by layer: the decoder outputs several parameters of each value, and so does "
+            "not mirror the encoder; pass layerwise=False"
+        )
     if model.bottleneck.draws > 1 or model.bottleneck.anchors:
         raise NotPossibleError(
             f"{model.bottleneck!r} cannot be trained layer by layer: it requires the whole model; pass layerwise=False"

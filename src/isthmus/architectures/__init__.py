@@ -6,13 +6,15 @@ Read in this order:
     mlp       dense layers: MLP
     conv      convolutions over lines, pictures and volumes of any size: Conv
     modules   the user's own two modules: Modules
+    conditional  another architecture that also receives labels or covariates: Conditional
 """
 
 from isthmus.architectures.base import Architecture as Architecture  # the contract, which no file names
 from isthmus.architectures.base import Pair as Pair
 from isthmus.architectures.base import initialize as initialize
+from isthmus.architectures.conditional import Conditional
 from isthmus.architectures.conv import Conv
 from isthmus.architectures.mlp import MLP
 from isthmus.architectures.modules import Modules
 
-__all__ = ["MLP", "Conv", "Modules"]
+__all__ = ["MLP", "Conditional", "Conv", "Modules"]

@@ -51,8 +51,11 @@ class Architecture(Record):
         raise NotImplementedError
 
     @property
-    def context(self) -> int | None:
-        """The number of context features that encoder and decoder receive as second argument, (b, context); None without context."""
+    def context(self) -> int | Literal["auto"] | None:
+        """The number of context features that encoder and decoder receive as second argument, (b, context); None without context.
+
+        "auto": as many as the labels or covariates have. ``replace(context=...)`` sets it before `build`.
+        """
         return None
 
     @property

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from isthmus.architectures.conditional import ContextAdded, ContextJoined
 from isthmus.architectures.mlp import Transposed
 from isthmus.model import Model
 from isthmus.nn.layers import (
@@ -105,6 +106,9 @@ def _add_layers(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
         for part in module:
             shape = _add_layers(part, shape, layers)
         return shape
+    if isinstance(module, ContextAdded | ContextJoined):
+        before = _with_context(module, shape, layers)
+        return _add_layers(module.inner, before, layers)
     after = shape_after(module, shape)
     if not isinstance(module, _VIEWS):
         layers.append(
@@ -116,6 +120,17 @@ def _add_layers(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
             )
         )
     return after
+
+
+def _with_context(module: ContextAdded | ContextJoined, shape: Shape, layers: list[Layer]) -> Shape:
+    """Appends what joins an input with its context; returns the shape of what the inner network receives."""
+    if isinstance(module, ContextAdded):
+        d = math.prod(shape)
+        layers.append(Layer(d, d + module.context, d, d * module.context))
+        return shape
+    joined = (*shape[:-1], shape[-1] + module.context)
+    layers.append(Layer(0, math.prod(shape), math.prod(joined), 0))
+    return joined
 
 
 _VIEWS = (nn.Identity, nn.Flatten, nn.Unflatten, ToChannelsFirst, FromChannelsFirst, FeaturesFirst, FeaturesLast, Crop)

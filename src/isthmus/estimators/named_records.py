@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.records import Record, describe, read
+from isthmus.records import Record, field_names, read
 
 __all__ = ["check_records", "describe_value", "read_value", "record_types"]
 
@@ -51,11 +51,15 @@ def describe_value(value: Any) -> Any:
         return {"type": "Modules"}
     if isinstance(value, np.generic):
         return value.item()
-    return describe(value) if isinstance(value, Record) else value
+    if isinstance(value, tuple):
+        return [describe_value(each) for each in value]
+    if not isinstance(value, Record):
+        return value
+    return {"type": type(value).__name__} | {name: describe_value(getattr(value, name)) for name in field_names(value)}
 
 
 def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | None) -> Any:
-    """The inverse of `describe_value`. User-defined modules must be given."""
+    """The inverse of `describe_value`. User-defined modules must be given, also where another record contains them."""
     if value == {"type": "Modules"}:
         if modules is None:
             how = "load(path, architecture=Modules(encoder, decoder))"
@@ -63,4 +67,8 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
                 f"it has a user-defined encoder and decoder, whose code is not in the file; give them: {how}"
             )
         return modules
-    return read(value, names) if isinstance(value, dict) else value
+    if isinstance(value, list):
+        return [read_value(each, names, modules) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return read({name: read_value(each, names, modules) for name, each in value.items()}, names)

@@ -144,6 +144,10 @@ def paired_layers(model: Model) -> list[Layer]:
         raise NotPossibleError(
             f"{model.bottleneck!r} cannot be trained layer by layer: it requires the whole model; pass layerwise=False"
         )
+    if model.architecture.context is not None:
+        raise NotPossibleError(
+            f"{model.architecture!r} cannot be trained layer by layer: single layers receive no context; pass layerwise=False"
+        )
     encoders, decoders = _split_layers(model.encoder), _split_layers(model.decoder)[::-1]
     if model.architecture.user_defined or len(encoders) != len(decoders):
         raise _not_mirrored(model)

@@ -14,6 +14,7 @@ from isthmus.bottlenecks import Bottleneck, Gaussian, Identity, ImportanceWeight
 from isthmus.corruptions import GaussianNoise
 from isthmus.optimizers import SGD, Adadelta, AdamW, OneCycle, Optimizer, RMSprop
 from isthmus.priors import Mixture, VampPrior
+from isthmus.scaling import Columns
 from isthmus.schedules import Cyclic, Warmup
 from isthmus.training import cuda_graph
 
@@ -113,6 +114,19 @@ def test_fixed_noise_is_replayed_for_its_examples(
     assert len(recorded) == 1
     monkeypatch.undo()
     anew = Autoencoder(Identity(3), random_state=0, **choices).fit(digits.train[:320])
+    torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-7)
+
+
+def test_tables_with_categories_are_replayed(
+    recorded: list[cuda_graph.CapturedStep], monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    X = np.stack([rng.normal(size=320), rng.integers(0, 3, 320), rng.normal(size=320)], 1)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    choices: dict[str, Any] = {"scaling": Columns((0, 3, 0)), "missing": "allow", "epochs": 2, "batch_size": 32}
+    replayed = Autoencoder(2, random_state=0, **choices).fit(X)
+    assert len(recorded) == 1
+    monkeypatch.undo()
+    anew = Autoencoder(2, random_state=0, **choices).fit(X)
     torch.testing.assert_close(weights(replayed), weights(anew), rtol=1e-5, atol=1e-7)
 
 

@@ -20,7 +20,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     nn/             building blocks of components: activations, variables, layers, devices
     data/           data sets, readers of tables and images, validation, labels
     schedules       factors over the course of training
-    scaling         raw units <-> model units
+    scaling/        raw units <-> model units
     augmentations   changes of example and target, drawn anew at each step
     corruptions/    corruption of the encoder's input
     architectures/  mirrored pairs of encoder and decoder

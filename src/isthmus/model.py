@@ -22,14 +22,14 @@ from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
 from isthmus.nn.variables import Variables, VariablesWith
 from isthmus.penalties import NoPenalty, Pass, Penalty, Shapes
-from isthmus.scaling import Affine, Extent
+from isthmus.scaling import Affine, Extent, NoScaling, Scaling
 from isthmus.schedules import Constant
 from isthmus.trainable import Batch, Losses
 from isthmus.units import InUnits
 
 __all__ = ["Model", "check_gradients"]
 
-CONSTANT, NO_PENALTY = Constant(), NoPenalty()
+CONSTANT, NO_PENALTY, NO_SCALING = Constant(), NoPenalty(), NoScaling()
 _IMPUTATIONS = 2  # rounds of imputation after the first fill; other numbers would change what a model file means
 
 
@@ -37,17 +37,18 @@ class Model(InUnits):
     """An autoencoder: encoder, bottleneck, decoder, likelihood, and the map between raw and model units.
 
     Args:
-        shape: the shape of one example.
+        shape: the shape of one example, in raw units.
         architecture, bottleneck, likelihood: the components.
         affine: the map from raw to model units; examples are scaled, and reconstructions returned, in its dtype.
         generator: draws the initial weights; the global generators are not changed.
         dtype: the dtype of the weights, and of all values in model units.
-        fill: the initial replacement of missing values, (*shape), in model units. With it NaN means a missing value, in examples and
+        fill: the initial replacement of missing values, (*self.shape), in model units. With it NaN means a missing value, in examples and
             targets; without it there must be no NaN.
         penalty: what else the loss requires in training.
         context: the number of context features that penalties see, None without.
         extent: the range of the training examples, in raw units and the dtype of ``affine``. A feature that was constant is
             reconstructed as this constant. None: unknown, as in old files.
+        scaling: the record that fitted ``affine``: it says which features become blocks of values.
     """
 
     anchors_started: Tensor
@@ -65,21 +66,18 @@ class Model(InUnits):
         extent: Extent | None = None,
         penalty: Penalty = NO_PENALTY,
         context: int | None = None,
+        scaling: Scaling = NO_SCALING,
     ) -> None:
-        super().__init__(shape, affine, dtype, fill, extent)
+        super().__init__(shape, affine, dtype, fill, extent, scaling)
         check_gradients(bottleneck, penalty)
-        self.bottleneck, self.likelihood, self.penalty, self.architecture = (
-            bottleneck,
-            likelihood,
-            penalty,
-            architecture,
-        )
+        self.bottleneck, self.penalty, self.architecture = bottleneck, penalty, architecture
+        self.use_likelihood(likelihood)
         self.encoder, self.decoder = self._build(generator)
         self.code_memory = bottleneck.variables(generator)
-        self.likelihood_memory = likelihood.variables(shape)
-        self.context = context if architecture.context is None else architecture.context
+        self.likelihood_memory = likelihood.variables(self.shape)
+        self.context = architecture.context if isinstance(architecture.context, int) else context
         self.penalty_memory = self._penalty_variables(penalty, generator)
-        self.anchors = _pseudo_inputs(bottleneck.anchors, shape, generator) if bottleneck.anchors else None
+        self.anchors = _pseudo_inputs(bottleneck.anchors, self.shape, generator) if bottleneck.anchors else None
         for part in self.children():
             part.to(dtype)
         if self.anchors is not None:
@@ -190,17 +188,24 @@ class Model(InUnits):
         The Jacobian of the scaling converts a density in model units to one in raw units, so that different scalings are comparable:
         it adds log(scale) for each observed value. A probability mass does not change. Scaling enters nowhere else.
         """
-        variables, density = self.likelihood_memory, self.likelihood.density
+        variables = self.likelihood_memory
         if self.fill is None and counted is None:
             nll = self.likelihood.nll(y, target, variables)
-            return nll + self.log_scale_sum if density else nll
+            return nll + self.log_jacobian(None) if self.likelihood.density else nll
         if self.fill is not None:
             observed = ~target.isnan()
             target = target.where(observed, self.fill)
             counted = observed if counted is None else counted & observed
         assert counted is not None
         nll = self.likelihood.nll(y, target, variables, counted)
-        return nll + self.log_scale_sums(counted) if density else nll
+        return nll + self.log_jacobian(counted) if self.likelihood.density else nll
+
+    def use_likelihood(self, likelihood: Likelihood) -> None:
+        """Sets the likelihood. The networks and its variables must fit it."""
+        self.likelihood = likelihood
+        mask = likelihood.densities(self.shape)
+        scales = None if isinstance(mask, bool) else self.log_scales * torch.as_tensor(mask).to(self.log_scales)
+        self.register_buffer("counted_log_scales", scales, persistent=False)
 
     def represent(
         self, x: Float[Tensor, "b *x"], generator: Generator, autocast: torch.dtype | None = None

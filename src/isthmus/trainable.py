@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
+from isthmus.corruptions import Corrupted, Corruption
+
 __all__ = ["Batch", "Losses", "Trainable"]
 
 
@@ -73,6 +75,10 @@ class Trainable(nn.Module):
     def inputs(self, x: Tensor) -> Tensor:
         """What it reconstructs of augmented examples (b, *x) in model units, without a gradient: by default the examples."""
         return x
+
+    def corrupt(self, corruption: Corruption, x: Tensor, generator: Generator) -> Corrupted:
+        """Corrupted examples x (b, *shape), and which values of the target the loss counts."""
+        return corruption.marked(x, generator)
 
     def factors(self, progress: float) -> tuple[float, ...] | None:
         """The factors of scheduled penalties after this fraction of the training; None if all are 1."""

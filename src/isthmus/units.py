@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Num
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Generator, Tensor
 
-from isthmus.scaling import Affine, Extent
+from isthmus.corruptions import Corrupted, Corruption
+from isthmus.scaling import Affine, Extent, Scaling
 from isthmus.trainable import Trainable
 
 __all__ = ["InUnits"]
@@ -21,16 +22,18 @@ class InUnits(Trainable):
     """A module that converts examples from raw to model units and back.
 
     Args:
-        shape: the shape of one example.
+        shape: the shape of one example in raw units, `raw_shape`; ``self.shape`` is that in model units.
         affine: the map from raw to model units; examples are scaled, and reconstructions returned, in its dtype.
         dtype: the dtype of all values in model units.
         fill: the initial replacement of missing values, (*shape), in model units; None if there must be no missing value.
         extent: the range of the training examples, in raw units and the dtype of ``affine``; None if it is unknown.
+        scaling: the record that fitted ``affine``; it says which features become blocks.
     """
 
     shift: Tensor
     scale: Tensor
     log_scales: Tensor
+    counted_log_scales: Tensor | None
     fill: Tensor | None
     least: Tensor | None
     largest: Tensor | None
@@ -42,16 +45,20 @@ class InUnits(Trainable):
         dtype: torch.dtype,
         fill: NDArray[Any] | None,
         extent: Extent | None,
+        scaling: Scaling,
     ) -> None:
         super().__init__()
-        self.shape, self.dtype = shape, dtype
+        self.shape, self.raw_shape, self.scaling, self.dtype = scaling.shape(shape), shape, scaling, dtype
         # without a shift, as for bytes, scaling is one pass over the data, not three
         self.only_divides = affine.shift.dtype == np.float32 and not affine.shift.any()
         self.register_buffer("shift", torch.as_tensor(affine.shift))
         self.register_buffer("scale", torch.as_tensor(affine.scale))
         log_scales = np.log(affine.scale.astype(np.float64))
         self.log_scale_sum = float(log_scales.mean()) * math.prod(shape)  # the logarithm of the Jacobian of the scaling
-        self.register_buffer("log_scales", torch.as_tensor(log_scales).to(dtype), persistent=False)
+        if scaling.classes:  # a category has the scale 1
+            log_scales = np.broadcast_to(log_scales, shape).copy()
+        self.register_buffer("log_scales", scaling.spread(torch.as_tensor(log_scales)).to(dtype), persistent=False)
+        self.register_buffer("counted_log_scales", None, persistent=False)  # where only some values have a density
         self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
         self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
         self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
@@ -73,15 +80,34 @@ class InUnits(Trainable):
             return None
         return Extent(self.least.numpy(force=True), self.largest.numpy(force=True))
 
-    def normalize(self, raw: Num[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Converts examples (b, *shape) from raw to model units."""
+    def normalize(self, raw: Num[Tensor, "b *raw"]) -> Float[Tensor, "b *x"]:
+        """Converts examples (b, *raw_shape) in raw units to (b, *shape) in model units."""
         if self.only_divides and raw.dtype != torch.float64:
-            return torch.true_divide(raw, self.scale).to(self.dtype)
-        return ((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype)
+            return self.scaling.expand(torch.true_divide(raw, self.scale).to(self.dtype))
+        return self.scaling.expand(((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype))
 
-    def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Converts examples (b, *shape) from model to raw units."""
-        return x.to(self.shift.dtype) * self.scale + self.shift
+    def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *raw"]:
+        """Converts examples (b, *shape) in model units to (b, *raw_shape) in raw units."""
+        return self.scaling.collapse(x.to(self.shift.dtype)) * self.scale + self.shift
+
+    def corrupt(self, corruption: Corruption, x: Float[Tensor, "b *x"], generator: Generator) -> Corrupted:
+        """Corrupts examples. The values of a category are missing, and count in the loss, together: as the first of them is."""
+        corrupted = corruption.marked(x, generator)
+        if not any(self.scaling.classes):
+            return corrupted
+        missing = corrupted.x.isnan()
+        whole = self.scaling.whole(missing) | x.isnan()
+        kept = torch.where(missing & ~whole, x, corrupted.x)
+        counted = None if corrupted.counted is None else self.scaling.whole(corrupted.counted)
+        return Corrupted(torch.where(whole, math.nan, kept), counted)
+
+    def log_jacobian(self, counted: Bool[Tensor, "b *x"] | None) -> float | Tensor:
+        """The sum of log(scale) over the values of each example that count and have a density; one number if all count, else (b,)."""
+        if self.counted_log_scales is not None:
+            if counted is None:
+                return self.counted_log_scales.sum()
+            return torch.where(counted, self.counted_log_scales, 0).flatten(1).sum(1)
+        return self.log_scale_sum if counted is None else self.log_scale_sums(counted)
 
     def log_scale_sums(self, counted: Bool[Tensor, "b *x"]) -> Float[Tensor, "b"]:
         """The sum of log(scale) over the values of each example that count, (b,)."""

@@ -419,7 +419,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 raw = self._source(part)
                 x = model.normalize(raw[torch.arange(len(raw))])
                 generator = seeded(x.device, seed, RandomStream.SAMPLE, number)
-                parts.append(model.denormalize(corrupt(x, generator)).cpu().numpy())
+                parts.append(model.denormalize(model.corrupt(corrupt, x, generator).x).cpu().numpy())
                 if model.fill is None:
                     computable.check_results(parts[-1], part, begin)
         return attach_context(np.concatenate(parts), context_of(values))
@@ -568,6 +568,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         known = self._computable_range(examples.positions)
         missing: Missing = "error" if self.model_.fill is None else "allow"
         check_computable(values, examples.at, missing, known if computable is None else None)
+        self._require_fitted().records["scaling"].check(values, examples.at)
         check_units(values, known.extent, known.positions, self.model_, check_constant, computable is not None)
         return values
 

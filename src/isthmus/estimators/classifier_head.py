@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from isthmus.architectures.base import blank
+from isthmus.corruptions import Corrupted, Corruption
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
 from isthmus.trainable import Batch, Losses, Trainable
@@ -104,6 +105,9 @@ class Net(Trainable):
 
     def normalize(self, raw: Tensor) -> Tensor:
         return self.model.normalize(raw)
+
+    def corrupt(self, corruption: Corruption, x: Tensor, generator: Generator) -> Corrupted:
+        return self.model.corrupt(corruption, x, generator)
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The cross-entropy in nats of examples (b, *shape) in model units and class indices (b,)."""

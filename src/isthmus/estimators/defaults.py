@@ -22,7 +22,7 @@ from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.support_check import check_support, scaling_for
-from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.likelihoods import Bernoulli, Likelihood, Mixed, Normal
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.penalties import NoPenalty, Penalty
@@ -114,10 +114,10 @@ class ResolvedComponents(NamedTuple):
     def build_model(self, generator: torch.Generator) -> Model:
         """An untrained model on the default device. The generator draws its weights."""
         architecture, bottleneck, likelihood = (self.records[s] for s in ("architecture", "bottleneck", "likelihood"))
-        units = (self.affine, generator, self.dtype, self.fill, self.extent)
-        return Model(
-            self.shape, architecture, bottleneck, likelihood, *units, self.records["penalty"], context=self.context
-        )
+        components = (architecture, bottleneck, likelihood, self.affine, generator)
+        data = (self.dtype, self.fill, self.extent)
+        penalty, scaling = self.records["penalty"], self.records["scaling"]
+        return Model(self.shape, *components, *data, penalty, context=self.context, scaling=scaling)
 
     def meta_model(self) -> Model:
         """The model on the device "meta", which has no memory: the sizes are known before any memory is allocated."""
@@ -127,8 +127,13 @@ class ResolvedComponents(NamedTuple):
 
     def code_shape(self) -> tuple[int, ...]:
         """The shape of one code."""
-        seen = self.records["likelihood"].encoder_shape(self.shape)
-        return (*self.records["architecture"].positions(seen), self.records["bottleneck"].size)
+        return (*self.records["architecture"].positions(self.input_shape), self.records["bottleneck"].size)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of what the encoder sees of an example."""
+        shape: tuple[int, ...] = self.records["likelihood"].encoder_shape(self.records["scaling"].shape(self.shape))
+        return shape
 
 
 def component(given: Any) -> Any:
@@ -196,13 +201,14 @@ def resolve_defaults(
     if isinstance(scaling, str):
         steps = isinstance(given["likelihood"], Likelihood) and given["likelihood"].support.step
         scaling = scaling_for(statistics, unit_interval) if steps else choose(statistics, resolved, unit_interval)
+    scaling.check(values, examples.at)
     affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(
         given["corruption"], str
     )  # even a large code cannot copy masked values
     auto = defaults(missing, given["penalty"]) | {
         "bottleneck": Identity(min(32, n_features if makes_missing else (n_features + 1) // 2)),
-        "likelihood": Bernoulli() if _are_intensities(statistics, resolved, scaling, affine) else Normal("learned"),
+        "likelihood": _likelihood(scaling, _are_intensities(statistics, resolved, scaling, affine)),
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
@@ -213,7 +219,7 @@ def resolve_defaults(
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
     affine = affine.astype(raw_dtype)
     value_range = extent(statistics, axes_of(shared_by(resolved, values.ndim), values.ndim)).astype(raw_dtype)
-    fill = None if means is None else (means - affine.shift) / affine.scale
+    fill = None if means is None else scaling.fill(affine, means, values, values.shape[1:])
     dtype = torch.float64 if double else torch.float32
     records["architecture"] = with_context(records["architecture"], context)
     shape = records["augmentation"].shape(values.shape[1:])
@@ -247,6 +253,13 @@ def _for_shape(
         return affine, extent, None
     per_channel = tuple(range(fill.ndim - 1)) if fill.ndim == len(shape) and fill.shape[-1] == shape[-1] else None
     return affine, extent, np.broadcast_to(fill.mean(axis=per_channel), shape).copy()
+
+
+def _likelihood(scaling: Scaling, intensities: bool) -> Likelihood:
+    """The likelihood that suits scaled examples."""
+    if any(scaling.classes):
+        return Mixed(scaling.classes, numbers=Normal("learned"))
+    return Bernoulli() if intensities else Normal("learned")
 
 
 def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:

@@ -34,7 +34,7 @@ from isthmus.model import Model
 from isthmus.nn.device import choose_device, grad_mode
 from isthmus.nn.variables import Variables
 from isthmus.records import Record
-from isthmus.scaling import Affine, Extent
+from isthmus.scaling import Affine, Extent, Scaling
 from isthmus.training.state import State
 
 __all__ = ["load", "load_autoencoder"]
@@ -190,7 +190,7 @@ def _read_components(
         affine,
         dtype,
         _extent(header, tensors),
-        _fill(header, tensors),
+        _fill(header, tensors, fitted["scaling"]),
         _context_size(header, fitted["architecture"]),
     )
 
@@ -248,14 +248,14 @@ def _extent(header: model_file.Header, tensors: model_file.Tensors) -> Extent | 
     return Extent(least.numpy(), largest.numpy())
 
 
-def _fill(header: model_file.Header, tensors: model_file.Tensors) -> NDArray[Any] | None:
+def _fill(header: model_file.Header, tensors: model_file.Tensors, scaling: Scaling) -> NDArray[Any] | None:
     """The values that replace missing ones, None without missing="allow"; `RecordError` for a wrong shape."""
     fill = tensors.get("fill")
     if fill is None:
         return None
     if "missing" not in header.parameters:
         raise RecordError("it has a fill, but its parameters have no missing=")
-    if fill.shape != header.shape or fill.dtype not in {torch.float32, torch.float64}:
+    if fill.shape != scaling.shape(header.shape) or fill.dtype not in {torch.float32, torch.float64}:
         raise RecordError(f"fill of shape {tuple(fill.shape)} does not fit {header.shape}")
     return fill.numpy()
 

@@ -192,6 +192,8 @@ class Scorer:
         """Applies a function to codes (b, k) and weighted mean squared errors (b,), in model units, over the observed values."""
         model = ae.model_
         weights = None if self.weights is None else torch.from_numpy(self.weights).to(model.shift.device)
+        if weights is not None and model.scaling.classes:
+            weights = model.scaling.spread(weights)  # of columns
 
         def batch(raw: torch.Tensor) -> torch.Tensor:
             x = model.normalize(raw)
@@ -219,6 +221,12 @@ def _log_scale_sums(model: Model, values: Array) -> Doubles:
     """The part of a log-density that depends on the units of the observed values, (n,). An anomaly score must not depend on it."""
     if not model.likelihood.density:
         return np.zeros(len(values))
+    if model.scaling.classes:
+        parts = []
+        for _, block in blocks(values):
+            counted = ~model.normalize(torch.as_tensor(np.array(block)).to(model.device)).isnan()
+            parts.append(torch.as_tensor(model.log_jacobian(counted)).numpy(force=True))
+        return np.concatenate(parts)
     log_scales = model.log_scales.numpy(force=True)
     return np.concatenate(
         [np.where(np.isnan(block), 0, log_scales).reshape(len(block), -1).sum(1) for _, block in blocks(values)]

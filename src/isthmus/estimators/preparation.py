@@ -152,7 +152,8 @@ def apply_changes(
         raise _does_not_fit(f"precision={precision!r}")
     if "optimizer" in changed:
         fitted.state.optimizer = None
-    model.bottleneck, model.likelihood = records["bottleneck"], records["likelihood"]
+    model.bottleneck = records["bottleneck"]
+    model.use_likelihood(records["likelihood"])
     return replace(fitted, records=records, precision=resolved)
 
 

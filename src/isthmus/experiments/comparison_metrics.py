@@ -79,7 +79,11 @@ def _comparability_key(ae: Autoencoder, needs: Requirement) -> Any:
     if needs == "units":
         return units
     weights = {key: value for key, value in ae.bottleneck_.get_params().items() if key in PENALTY_WEIGHTS}
-    measure = (ae.likelihood_.measure, *(() if ae.likelihood_.density else units))
+    densities = ae.likelihood_.densities(ae.model_.shape)
+    if isinstance(densities, bool):
+        measure: tuple[Any, ...] = (ae.likelihood_.measure, *(() if densities else units))
+    else:  # densities of some values and probabilities of the others
+        measure = (densities.tobytes(), type(ae.likelihood_))
     return (*measure, *sorted(weights.items())) if needs == "loss" else ""
 
 

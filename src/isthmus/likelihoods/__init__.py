@@ -11,6 +11,7 @@ reconstruction. Both are in model units (see `scaling`). `Model.nll` converts de
     heavy_tailed  real numbers with outliers: Laplace, StudentT
     categorical   classes, and gray levels: Categorical, DiscretizedLogistic
     counts        whole numbers from 0: Poisson, NegativeBinomial, ZeroInflated, Multinomial
+    mixed         tables of numbers and categories: Mixed
 """
 
 from isthmus.likelihoods.base import Likelihood as Likelihood  # the contract: no model file names it
@@ -19,6 +20,7 @@ from isthmus.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from isthmus.likelihoods.categorical import Categorical, DiscretizedLogistic
 from isthmus.likelihoods.counts import Multinomial, NegativeBinomial, Poisson, ZeroInflated
 from isthmus.likelihoods.heavy_tailed import Laplace, StudentT
+from isthmus.likelihoods.mixed import Mixed
 from isthmus.likelihoods.normal import Normal
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "ContinuousBernoulli",
     "DiscretizedLogistic",
     "Laplace",
+    "Mixed",
     "Multinomial",
     "NegativeBinomial",
     "Normal",

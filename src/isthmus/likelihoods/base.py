@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from isthmus.errors import NotPossibleError
@@ -52,8 +54,18 @@ class Likelihood(Record):
 
     @property
     def density(self) -> bool:
-        """Whether it is a density, which depends on the unit of the values, and not a probability mass."""
+        """Whether it is a density, which depends on the unit of the values, and not a probability mass; `densities` says of which."""
         return True
+
+    def densities(self, shape: tuple[int, ...]) -> bool | NDArray[np.bool_]:
+        """Which values of an example have a density: all, none, or a mask (*shape) of those that do.
+
+        The logarithm of the scale of these values enters the loss.
+
+        Args:
+            shape: of one example, in model units.
+        """
+        return self.density
 
     @property
     def support(self) -> Support:

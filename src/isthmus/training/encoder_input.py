@@ -46,7 +46,11 @@ class EncoderInput:
             return Corrupted(
                 self.fixed.x.index_select(0, rows), None if counted is None else counted.index_select(0, rows)
             )
-        return self._corrupt_fixed(x, index) if self.corruption.fixed else self.corruption.marked(x, generator)
+        return (
+            self._corrupt_fixed(x, index)
+            if self.corruption.fixed
+            else self.model.corrupt(self.corruption, x, generator)
+        )
 
     def _corrupt_fixed(self, x: Tensor, index: Tensor) -> Corrupted:
         """Corrupts each example with its own random stream, so that the result does not depend on its batch."""
@@ -54,7 +58,9 @@ class EncoderInput:
         rows = zip(x.split(1), index.tolist(), strict=True)
         return _joined(
             [
-                self.corruption.marked(row, reseed(generator, self.random_state, RandomStream.FIXED_CORRUPTION, i))
+                self.model.corrupt(
+                    self.corruption, row, reseed(generator, self.random_state, RandomStream.FIXED_CORRUPTION, i)
+                )
                 for row, i in rows
             ]
         )

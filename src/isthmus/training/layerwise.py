@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
+from isthmus.corruptions import Corrupted, Corruption
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods import Likelihood, Normal
 from isthmus.model import Model
@@ -94,6 +95,10 @@ class Layer(Trainable):
         # the first pair keeps NaN, since its likelihood excludes missing values
         hidden: Tensor = below(model.likelihood.encoder_input(_fill_missing(x, model.fill))) if len(below) else x
         return hidden
+
+    def corrupt(self, corruption: Corruption, x: Tensor, generator: Generator) -> Corrupted:
+        model, below = self._context
+        return super().corrupt(corruption, x, generator) if len(below) else model.corrupt(corruption, x, generator)
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The losses (b,) of reconstructing the target (b, *shape), in nats per example."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from isthmus import augmentations, corruptions, penalties
 
-__all__ = ["REQUIRED", "thorough_where"]
+__all__ = ["REQUIRED", "required", "thorough_where"]
 
 REQUIRED: dict[str, Any] = {  # a value for each field of a record that has no default
     "size": 4,
@@ -20,6 +21,11 @@ REQUIRED: dict[str, Any] = {  # a value for each field of a record that has no d
     "corruptions": (corruptions.GaussianNoise(0.1), corruptions.Patches(2)),
     "augmentations": (augmentations.Shift(), augmentations.Binarize()),
 }
+
+
+def required(kind: Any) -> dict[str, Any]:
+    """A value for each field of a record that has no default."""
+    return {f.name: REQUIRED[f.name] for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
 
 
 def thorough_where(cases: Iterable[Any], thorough: Callable[[Any], bool]) -> list[Any]:

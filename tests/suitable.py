@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from cases import required
 from torch import Tensor
 
-from isthmus import likelihoods, records
+from isthmus import likelihoods
 from isthmus.likelihoods import (
     Categorical,
     DiscretizedLogistic,
@@ -23,12 +24,10 @@ from isthmus.likelihoods import (
 
 __all__ = ["EVERY_LIKELIHOOD", "outputs_for", "values_for", "variables_for"]
 
-_NEEDED = {"classes": 5}
-
 
 def _made(name: str) -> Likelihood:
     kind = getattr(likelihoods, name)
-    made: Likelihood = kind(**{field: v for field, v in _NEEDED.items() if field in records.field_names(kind)})
+    made: Likelihood = kind(**required(kind))
     return made
 
 

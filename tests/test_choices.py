@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import REQUIRED, thorough_where
+from cases import required, thorough_where
 from sklearn.base import clone
 from suitable import EVERY_LIKELIHOOD, values_for
 from torch import nn
@@ -65,7 +65,7 @@ def made(module: ModuleType, name: str) -> Any:
             nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, (8, 8))),
         )
         return Modules(encoder, decoder)
-    return kind(**{field: value for field, value in REQUIRED.items() if field in records.field_names(kind)})
+    return kind(**required(kind))
 
 
 def every(module: ModuleType, but: tuple[str, ...] = ()) -> Callable[..., Any]:

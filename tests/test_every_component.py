@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import REQUIRED
+from cases import required
 from suitable import values_for
 from test_steps import MadeUp
 from torch import nn
@@ -62,8 +61,7 @@ def made(slot: str, name: str) -> Record:
     if kind is Modules:
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
         return Modules(encoder, nn.Sequential(nn.Linear(4, SIDE * SIDE), nn.Unflatten(1, (SIDE, SIDE))))
-    required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
-    return kind(**{field: REQUIRED[field] for field in required})  # type: ignore[no-any-return]
+    return kind(**required(kind))  # type: ignore[no-any-return]
 
 
 def examples(record: Record) -> np.ndarray:

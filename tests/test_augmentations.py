@@ -16,14 +16,14 @@ import torch
 from test_cli import run
 from torch import Generator, Tensor
 
-from isthmus import Autoencoder, augmentations, data, load, records
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, augmentations, data, load, records
 from isthmus.architectures import MLP
 from isthmus.augmentations import AugmentationChain, Binarize, Crop, Dequantize, Domain, Flip, NoAugmentation, Shift
 from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean
-from isthmus.errors import DataError, RecordError
+from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.named_records import record_types
-from isthmus.likelihoods import Bernoulli
+from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import Adam
 from isthmus.scaling import MinMax, Standard
 from isthmus.trainable import Trainable
@@ -398,3 +398,16 @@ def test_the_command_line_augments(tmp_path: Path) -> None:
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "b" / "model.safetensors").exists()
+
+
+def test_targets_outside_of_the_domain_are_refused(digits: data.Dataset) -> None:
+    ae = Autoencoder(2, architecture=MLP((8,)), epochs=1, augmentation=Binarize(), likelihood=Normal())
+    with pytest.raises(DataError, match=r"Binarize\(\) requires examples in \[0, 1\] after scaling"):
+        ae.fit(digits.train[:40], target=digits.train[:40] * 2)
+
+
+@pytest.mark.parametrize("kind", [OutlierDetector, AutoencoderClassifier])
+def test_what_compares_whole_examples_refuses_parts(digits: data.Dataset, kind: Any) -> None:
+    ae = Autoencoder(2, architecture=MLP((8,)), epochs=1, augmentation=Crop(6))
+    with pytest.raises(NotPossibleError, match=rf"{kind.__name__} requires an autoencoder of whole examples"):
+        kind(ae).fit(digits.train[:40], np.arange(40) % 2)

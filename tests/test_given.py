@@ -149,3 +149,42 @@ def test_covariates_are_standardized() -> None:
 def test_classes_given_as_floats_are_named() -> None:
     with pytest.warns(IsthmusWarning, match="whole numbers as floats"):
         assert ContextEncoding.fit(np.array([0.0, 1.0, 1.0]), 3).classes is None
+
+
+def test_a_constant_covariate_says_nothing() -> None:
+    encoding = ContextEncoding.fit(np.column_stack([np.full(1000, 1 / 3), np.arange(1000.0)]), 1000)
+    assert encoding.spread[0] == 1
+    assert np.abs(encoding.encode([4 / 3, 0.0], 2)[:, 0] - 1).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("y", "sentence"),
+    [
+        (np.full(5, np.nan), "without any value"),
+        (np.array([[1.0, np.nan]] * 5), "without any value"),
+        (np.array([1e300, -1e300, 1e308, 0.5, 1.5]), "too large to compute with"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_covariates_that_have_no_scale_are_refused(y: np.ndarray, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        ContextEncoding.fit(y, 5)
+
+
+@pytest.mark.parametrize(("y", "sentence"), [(["a", "b"], "other values than numbers"), ([1e300, 0.0], "too far from")])
+@pytest.mark.filterwarnings("error")
+def test_covariates_that_cannot_be_used_are_refused(y: Any, sentence: str) -> None:
+    encoding = ContextEncoding.fit(np.array([0.5, 1.5, 2.5]), 3)
+    with pytest.raises(DataError, match=sentence):
+        encoding.encode(y, 2)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_whole_numbers_of_a_table_with_missing_ones_are_classes(library: str) -> None:
+    made = pytest.importorskip(library)
+    kind = {"pandas": "Int64", "polars": getattr(made, "Int64", None)}[library]
+    y = made.Series([3, None, 5, 3], dtype=kind)
+    encoding = ContextEncoding.fit(y, 4)
+    assert encoding.classes is not None
+    assert encoding.classes.tolist() == [3, 5]
+    assert np.isnan(encoding.encode(y, 4, complete=False)).any(axis=1).tolist() == [False, True, False, False]

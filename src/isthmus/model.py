@@ -116,7 +116,7 @@ class Model(InUnits):
         return self._with_constants(self.denormalize(self.reconstruction(self.encode(x, context), x, context)))
 
     def _with_constants(self, raw: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
-        """Reconstructions with the value of each feature that was constant in training."""
+        """Raw examples with the value of each feature that was constant in training."""
         if not self.has_constants:
             return raw
         assert self.least is not None
@@ -126,8 +126,9 @@ class Model(InUnits):
     def draw_raw(
         self, z: Float[Tensor, "b *code"], generator: Generator, context: Tensor | None = None
     ) -> Float[Tensor, "b *x"]:
-        """Examples drawn from the likelihood of codes, in raw units."""
-        return self.denormalize(self.likelihood.draw(self._output(z, None, context), self.likelihood_memory, generator))
+        """Examples drawn from the likelihood of codes, in raw units. Features that were constant in training keep their value."""
+        drawn = self.likelihood.draw(self._output(z, None, context), self.likelihood_memory, generator)
+        return self._with_constants(self.denormalize(drawn))
 
     def impute(
         self, x: Float[Tensor, "b *x"], autocast: torch.dtype | None = None, context: Tensor | None = None

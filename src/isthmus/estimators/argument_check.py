@@ -13,6 +13,7 @@ from inspect import isclass, signature
 from typing import Any, ParamSpec, TypeVar
 
 from isthmus.architectures.base import Architecture
+from isthmus.augmentations import Augmentation
 from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.validation import Examples, shaped_examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -20,7 +21,7 @@ from isthmus.estimators.base import FittedAutoencoder
 from isthmus.estimators.defaults import component
 from isthmus.text import printable
 
-__all__ = ["check_autoencoder", "refuse_conditional", "takes_autoencoder", "with_context"]
+__all__ = ["check_autoencoder", "refuse_conditional", "refuse_other_shape", "takes_autoencoder", "with_context"]
 
 _LABELS = {
     "X": "y",
@@ -90,6 +91,15 @@ def refuse_conditional(ae: Any, what: str) -> None:
     if isinstance(architecture, Architecture) and architecture.context is not None:
         raise NotPossibleError(
             f"{what} has no y for new examples, and the autoencoder is conditional ({architecture!r}): use one that is not"
+        )
+
+
+def refuse_other_shape(ae: Any, shape: tuple[int, ...], what: str) -> None:
+    """`NotPossibleError` if an autoencoder that is to be fitted augments examples of this shape to another one."""
+    augmentation = component(ae.augmentation)
+    if isinstance(augmentation, Augmentation) and augmentation.shape(shape) != shape:
+        raise NotPossibleError(
+            f"{what} requires an autoencoder of whole examples, and augmentation={augmentation!r} changes their shape: leave it out"
         )
 
 

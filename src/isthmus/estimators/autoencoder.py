@@ -452,7 +452,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                 raise DataError(
                     f"target has shape {targets.shape}, but X has {values.shape}: pass a target for each example"
                 )
-            check_support(self.likelihood_, DataStatistics(targets), fitted.model.affine)
+            statistics = DataStatistics(targets)
+            check_support(self.likelihood_, statistics, fitted.model.affine)
+            check_domain(self.augmentation_, statistics, fitted.model.affine)
         return ExampleSet(values, context, targets)
 
     @property

@@ -25,7 +25,7 @@ from isthmus.data.memmap import Rows
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import fitted_state, wrapper
-from isthmus.estimators.argument_check import refuse_conditional, takes_autoencoder
+from isthmus.estimators.argument_check import refuse_conditional, refuse_other_shape, takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import RecordParams, WrapsAutoencoder, seed_of
 from isthmus.estimators.classifier_file import ClassifierPart, read_classifier, to_tensors
@@ -337,6 +337,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         if ae.random_state is None:
             ae.set_params(random_state=seed)
         examples = _concatenated(X, unlabeled, self._missing)
+        refuse_other_shape(ae, examples.values.shape[1:], "AutoencoderClassifier")
         labels = with_unlabeled(y, len(examples.values)) if ae._uses_y else None
         return ae.fit(examples, labels) if self.pretrain else ae.initialize(examples, labels)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.labels import ClassLabels, class_labels
+from isthmus.data.labels import ClassLabels, class_labels, is_a
 from isthmus.errors import DataError, IsthmusWarning
 from isthmus.text import printable
 
@@ -17,6 +17,7 @@ __all__ = ["ContextEncoding"]
 
 Array = NDArray[Any]
 _LISTED = 10  # classes in a message
+_LARGEST = 1e15  # standard deviations: the square of a standardized covariate is finite in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +51,14 @@ class ContextEncoding:
         values = _covariates(y)
         if values is not None:
             rows = _checked_covariates(values, count)
-            with np.errstate(invalid="ignore"):
-                center, spread = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+            center, spread = _center_and_spread(rows)
             if values.ndim == 1 and np.isin(np.unique(rows[np.isfinite(rows)]), np.arange(1000)).all():
                 warnings.warn(
                     "y holds whole numbers as floats, and floats are covariates: if they are classes, pass y.astype(int) or text",
                     IsthmusWarning,
                     stacklevel=6,
                 )
-            return cls(rows.shape[1], None, center, np.where(spread > 0, spread, 1.0))
+            return cls(rows.shape[1], None, center, spread)
         labels = class_labels(y, count)
         if len(labels.classes) < 2:
             raise DataError("y has fewer than 2 classes, so that it says nothing: pass labels of at least 2")
@@ -106,7 +106,12 @@ class ContextEncoding:
         return rows
 
     def _standardized(self, y: Any, count: int) -> NDArray[np.float32]:
-        values = np.asarray(y, np.float64)
+        try:
+            values = np.asarray(y, np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                "y holds other values than numbers, and the training data had covariates: pass numbers"
+            ) from None
         if values.ndim == 0 or (values.shape == (self.size,) and self.size > 1):
             values = np.broadcast_to(values, (count, self.size))
         rows = _checked_covariates(values, count)
@@ -114,15 +119,43 @@ class ContextEncoding:
             raise DataError(
                 f"y has {rows.shape[1]} covariates, and the training data had {self.size}: pass an array of shape (n, {self.size})"
             )
-        return ((rows - self.center) / self.spread).astype(np.float32)
+        with np.errstate(over="ignore"):
+            standardized = (rows - self.center) / self.spread
+        if (np.abs(standardized) > _LARGEST).any():
+            raise DataError("y has a covariate too far from those of the training data to compute with: correct it")
+        return standardized.astype(np.float32)
+
+
+def _center_and_spread(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean and the standard deviation of each covariate; the latter is 1 for a constant one."""
+    if np.isnan(rows).all(axis=0).any():
+        raise DataError("y has a covariate without any value: leave it out")
+    with np.errstate(over="ignore", invalid="ignore"):
+        center, spread = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    if not (np.isfinite(center) & np.isfinite(spread)).all():
+        raise DataError("y has a covariate too large to compute with: rescale it")
+    varies = (np.nanmin(rows, axis=0) < np.nanmax(rows, axis=0)) & (
+        spread > 0
+    )  # a constant has a rounding error as its spread
+    return center, np.where(varies, spread, 1.0)
 
 
 def _covariates(y: Any) -> Array | None:
     """y as numbers if it means covariates, else None."""
     values = np.asarray(y)
+    if values.ndim == 1 and _holds_integers(y):  # with missing ones NumPy makes floats of them
+        return None
     if values.dtype.kind == "f" or (values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "biu"):
         return values
     return None
+
+
+def _holds_integers(y: Any) -> bool:
+    """Whether labels of a table library declare whole numbers or booleans."""
+    dtype: Any = getattr(y, "dtype", None)
+    if is_a(y, "polars", "Series"):
+        return bool(dtype.is_integer() or str(dtype) == "Boolean")
+    return getattr(dtype, "kind", "") in {"b", "i", "u"}
 
 
 def _checked_covariates(values: Array, count: int) -> NDArray[np.float64]:

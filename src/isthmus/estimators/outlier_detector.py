@@ -21,7 +21,7 @@ from isthmus.data import as_examples
 from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import wrapper
-from isthmus.estimators.argument_check import check_autoencoder, refuse_conditional
+from isthmus.estimators.argument_check import check_autoencoder, refuse_conditional, refuse_other_shape
 from isthmus.estimators.attribution import (
     Attribution,
     TopFeatures,
@@ -399,6 +399,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         if isinstance(self.autoencoder, str):
             return _default_autoencoder(examples.some(training), held_out, seed)
         refuse_conditional(self.autoencoder, "OutlierDetector")
+        refuse_other_shape(self.autoencoder, examples.values.shape[1:], "OutlierDetector")
         ae: Autoencoder = clone(self.autoencoder)
         if ae.random_state is None:
             ae.set_params(random_state=seed)

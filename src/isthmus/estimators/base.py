@@ -34,14 +34,14 @@ from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
-from isthmus.estimators.memory_estimate import footprint
+from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
 from isthmus.estimators.overflow import ComputableRange, check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.support_check import check_steps
 from isthmus.estimators.unit_check import check_units, check_units_once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
-from isthmus.nn.device import grad_mode
+from isthmus.nn.device import grad_mode, no_autocast, onednn_matmul
 from isthmus.record_overrides import override
 from isthmus.text import quoted
 from isthmus.trainable import Batch
@@ -261,10 +261,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
     def _drawn(self, codes: Array, y: Any, seed: int) -> Array:
         """Examples drawn from the likelihood, given codes. Each batch of codes has its own random numbers."""
-        model, context, parts = self.model_, self._context(y, codes), list[Array]()
-        with torch.inference_mode(), self._require_fitted().weights_locked():
-            for number, begin in enumerate(range(0, len(codes), 1024)):
-                rows = slice(begin, begin + 1024)
+        fitted, context, parts = self._require_fitted(), self._context(y, codes), list[Array]()
+        self._check_one_example(fitted, codes)
+        model, size = fitted.model, bounded_batch_size(fitted.model, 1024)
+        with torch.inference_mode(), fitted.weights_locked(), no_autocast(), onednn_matmul():
+            for number, begin in enumerate(range(0, len(codes), size)):
+                rows = slice(begin, begin + size)
                 z = torch.as_tensor(codes[rows], dtype=model.dtype, device=model.device)
                 given = None if context is None else torch.as_tensor(context[rows], device=model.device)
                 generator = seeded(z.device, seed, RandomStream.LIKELIHOOD, number)
@@ -301,6 +303,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise RecordError(f"invalid samples={quoted(samples, 20)}: expected a positive integer below 2,147,483,648")
         values, seed, fitted = self._examples(X), seed_of(random_state), self._require_fitted()
         self._check_steps(values)
+        self._check_one_example(fitted, values)
         with fitted.weights_locked():
             return log_likelihoods(fitted.model, values, self._context(y, values), int(samples), seed)
 
@@ -493,6 +496,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         known = self._require_fitted()
         check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
 
+    def _check_one_example(self, fitted: FittedAttributes, rows: Array) -> None:
+        """`MemoryLimitError` if one example requires more memory, or in a loaded model more work, than is allowed."""
+        needed, given = footprint(fitted.model), rows[:1].nbytes
+        self._check_memory(needed.inference_bytes + needed.shared_bytes, "one example in this model", given, rough=True)
+        if fitted.loaded:
+            check_work(needed.multiplications, "one example in this model", given, max_memory=fitted.max_memory)
+
     def _apply(
         self,
         function: Callable[..., torch.Tensor],
@@ -502,10 +512,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     ) -> Array:
         """A function of the model, applied to rows in batches; with one model, even if a training replaces it meanwhile."""
         fitted = self._require_fitted()
-        needed, given = footprint(fitted.model), values[:1].nbytes
-        self._check_memory(needed.inference_bytes + needed.shared_bytes, "one example in this model", given, rough=True)
-        if fitted.loaded:
-            check_work(needed.multiplications, "one example in this model", given, max_memory=fitted.max_memory)
+        self._check_one_example(fitted, values)
         with fitted.weights_locked():
             computable = ComputableRange.examples(fitted.model, fitted.columns) if computable is None else computable
             of_model = partial(function, fitted.model)

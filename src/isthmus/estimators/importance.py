@@ -47,11 +47,11 @@ def log_likelihoods(model: Model, values: Array, context: Array | None, samples:
         given = None if context is None else torch.as_tensor(context[row : row + 1], device=model.device)
         number = int.from_bytes(hashlib.blake2b(x.numpy(force=True).tobytes(), digest_size=8).digest(), "little")
         generator = seeded(model.device, seed, RandomStream.IMPORTANCE, number)
-        parts = [
-            model.log_weights(x, min(draws, samples - begin), generator, given).double()
-            for begin in range(0, samples, draws)
-        ]
-        return float(torch.logsumexp(torch.cat(parts), 0)) - math.log(samples)
+        total = -math.inf  # of the draws so far: memory does not grow with their number
+        for begin in range(0, samples, draws):
+            weights = model.log_weights(x, min(draws, samples - begin), generator, given).double()
+            total = float(np.logaddexp(total, float(torch.logsumexp(weights, 0))))
+        return total - math.log(samples)
 
     with no_autocast(), onednn_matmul(), threads(1 if parallel else torch.get_num_threads()):
         if count == 1:

@@ -1,0 +1,44 @@
+"""Examples drawn from the likelihood, and importance weights: their limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isthmus import Autoencoder, data, load
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Gaussian
+from isthmus.errors import MemoryLimitError
+from isthmus.estimators import importance
+
+
+def test_drawn_examples_keep_constant_features(rng: np.random.Generator) -> None:
+    table = np.column_stack([rng.normal(size=(60, 2)), np.full(60, 7.0)])
+    ae = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=1, random_state=0).fit(table)
+    drawn = ae.sample(20, random_state=0, draw=True)
+    assert (drawn[:, 2] == 7).all()
+    assert drawn[:, :2].std() > 0.5
+
+
+def test_a_file_may_not_require_any_amount_of_memory(digits: data.Dataset, tmp_path: Path) -> None:
+    ae = Autoencoder(Gaussian(2), architecture=MLP((40_000,)), epochs=0.01, batch_size=8, random_state=0)
+    ae.fit(digits.train[:8]).save(tmp_path / "a")
+    loaded = load(tmp_path / "a", max_memory=100_000)
+    for use in (
+        lambda: loaded.score_samples(digits.train[:1]),
+        lambda: loaded.log_likelihood(digits.train[:1], samples=2),
+        lambda: loaded.sample(1, draw=True),
+    ):
+        with pytest.raises(MemoryLimitError, match="one example in this model"):
+            use()
+
+
+def test_the_number_of_draws_at_a_time_does_not_change_the_mean(
+    digits: data.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ae = Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=1, random_state=0).fit(digits.train[:60])
+    whole = ae.log_likelihood(digits.train[:3], samples=64)
+    monkeypatch.setattr(importance, "_MAX_DRAWS", 16)
+    np.testing.assert_allclose(ae.log_likelihood(digits.train[:3], samples=64), whole, rtol=1e-5)

@@ -16,7 +16,7 @@ from isthmus.errors import DataError, IsthmusWarning
 from isthmus.estimators.context import ContextEncoding
 from isthmus.likelihoods import Normal
 from isthmus.nn.variables import Variables
-from isthmus.penalties import ActivationKL, Pass, Penalty, Shapes, Sum
+from isthmus.penalties import ActivationKL, Pass, Penalty, Shapes, Sum, Supervised
 from isthmus.records import record
 
 
@@ -188,3 +188,15 @@ def test_whole_numbers_of_a_table_with_missing_ones_are_classes(library: str) ->
     assert encoding.classes is not None
     assert encoding.classes.tolist() == [3, 5]
     assert np.isnan(encoding.encode(y, 4, complete=False)).any(axis=1).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("how", ["new", "warm"])
+def test_classification_refuses_covariates(digits: data.Dataset, how: str) -> None:
+    X, y = digits.train[:30].reshape(30, 64), np.eye(3, dtype=int)[np.arange(30) % 3]
+    ae = quick(warm_start=True, penalty=Supervised(1.0, task="regression")).fit(X, y)
+    if how == "new":
+        ae = quick()
+    with pytest.raises(
+        DataError, match=r"Supervised\(weight=1.0\) classifies, and y holds covariates: pass a class for"
+    ):
+        ae.set_params(penalty=Supervised(1.0)).fit(X, y)

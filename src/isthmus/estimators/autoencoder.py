@@ -442,6 +442,12 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if fitted.context is not None and self._uses_y:
             if given.y is None:
                 raise DataError(f"{self._y_user()} requires y: pass a label or the covariates of each example")
+            wants = next((term for term in self.penalty_.terms if term.needs_classes), None)
+            if fitted.context.classes is None and wants is not None:
+                raise DataError(
+                    f"{wants!r} classifies, and y holds covariates: pass a class for each example, as whole numbers or text (n,), or "
+                    'task="regression"'
+                )
             context = fitted.context.encode(
                 given.y, len(values), complete=fitted.model.architecture.context is not None
             )

@@ -79,6 +79,11 @@ class Penalty(Record):
         return False
 
     @property
+    def needs_classes(self) -> bool:
+        """Whether the y that it requires must be classes, not covariates."""
+        return False
+
+    @property
     def normal_codes(self) -> bool:
         """Whether codes follow N(0, 1) after training, so that new ones can be sampled from it."""
         return False

@@ -38,6 +38,10 @@ class Supervised(WeightedPenalty):
     def needs_context(self) -> bool:
         return True
 
+    @property
+    def needs_classes(self) -> bool:
+        return self.task == "classification"
+
     def variables(self, shapes: Shapes, generator: Generator) -> Variables:
         if shapes.context is None:
             raise RecordError("Supervised requires labels: fit(X, y)")

@@ -73,3 +73,12 @@ def test_labels_that_nothing_uses_may_stand_in_the_validation_data(X: np.ndarray
     assert losses[0] == losses[1] is not None
     both = ae.fit(X, y, target=X, validation_data=(X, y, X)).history_[-1].val_loss
     assert both == losses[0]
+
+
+def test_parts_of_a_stream_have_the_whole_penalty(X: np.ndarray) -> None:
+    scheduled = Autoencoder(Gaussian(2, schedule=Warmup(1.0)), architecture=MLP((8,)), batch_size=32, random_state=0)
+    plain = Autoencoder(Gaussian(2), architecture=MLP((8,)), batch_size=32, random_state=0)
+    for _ in range(2):
+        scheduled.partial_fit(X)
+        plain.partial_fit(X)
+    assert [each.loss for each in scheduled.history_] == [each.loss for each in plain.history_]

@@ -553,7 +553,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def partial_fit(
         self, X: Any, y: Any = None, *, target: Any = None, classes: Any = None, scaling_sample: Any = None
     ) -> Self:
-        """Trains one epoch on more examples, at the optimizer's full learning rate.
+        """Trains one epoch on more examples, at the optimizer's full learning rate, with the full weight of scheduled penalties.
 
         The first call decides the scaling and all "auto" choices. Later calls do not change them.
 
@@ -685,6 +685,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             self.precision_,
             augmentation=self.augmentation_,
             threads=count,
+            scheduled=schedule,
         )
 
     def _validation_split(self, source: Source) -> tuple[Source, Source]:

@@ -36,6 +36,7 @@ class TrainingConfig:
     tol: float = 0.0
     augmentation: Augmentation = NO_AUGMENTATION
     threads: int | None = None  # CPU threads; None: PyTorch's setting
+    scheduled: bool = True  # whether the schedules of penalties apply; else they have their full weight
 
     def __post_init__(self) -> None:
         for name, value, limit in (("epochs", self.epochs, _MAX_EPOCHS), ("tol", self.tol, _MAX_TOL)):

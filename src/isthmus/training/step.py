@@ -54,7 +54,8 @@ class Step:
             self.model.train()
         if self.stochastic:
             reseed(self.generator, self.config.random_state, RandomStream.NOISE, self.state.step)
-        return self.run_step(raw, index.to(self.device), (lr, *(self.model.factors(progress) or ())))
+        factors = self.model.factors(progress) if self.config.scheduled else None
+        return self.run_step(raw, index.to(self.device), (lr, *(factors or ())))
 
     def _train_step(self, raw: Tensor, index: Tensor, rates: Rates) -> Losses:
         """The work of a step. ``rates`` are the learning rate and the factors of scheduled penalties, if there are any."""

@@ -18,6 +18,7 @@ from isthmus.likelihoods import Normal
 from isthmus.nn.variables import Variables
 from isthmus.penalties import ActivationKL, Pass, Penalty, Shapes, Sum, Supervised
 from isthmus.records import record
+from isthmus.training.batches import InMemorySource, PairedSource, SubsetSource
 
 
 @record
@@ -200,3 +201,11 @@ def test_classification_refuses_covariates(digits: data.Dataset, how: str) -> No
         DataError, match=r"Supervised\(weight=1.0\) classifies, and y holds covariates: pass a class for"
     ):
         ae.set_params(penalty=Supervised(1.0)).fit(X, y)
+
+
+def test_a_part_of_paired_examples_is_paired() -> None:
+    """A step that augments pairs cannot be recorded as a graph; early stopping trains on a part."""
+    source = InMemorySource(np.zeros((4, 2), np.float32), torch.device("cpu"))
+    pairs = PairedSource(source, source, lambda x: x)
+    assert SubsetSource(pairs, torch.arange(2)).paired
+    assert not SubsetSource(source, torch.arange(2)).paired

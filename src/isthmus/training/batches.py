@@ -96,6 +96,10 @@ class SubsetSource(Source):
     def __init__(self, source: Source, positions: Tensor) -> None:
         self.source, self.positions = source, positions
 
+    @property
+    def paired(self) -> bool:
+        return self.source.paired
+
     def __len__(self) -> int:
         return len(self.positions)
 

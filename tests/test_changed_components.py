@@ -10,8 +10,8 @@ import pytest
 from isthmus import Autoencoder, data
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, ImportanceWeighted
-from isthmus.errors import RecordError
-from isthmus.penalties import MMD, Adversarial, Penalty, Supervised, TotalCorrelationCritic
+from isthmus.errors import MemoryLimitError, RecordError
+from isthmus.penalties import MMD, Adversarial, Penalty, Supervised, TotalCorrelation, TotalCorrelationCritic
 from isthmus.schedules import Warmup
 
 
@@ -82,3 +82,11 @@ def test_parts_of_a_stream_have_the_whole_penalty(X: np.ndarray) -> None:
         scheduled.partial_fit(X)
         plain.partial_fit(X)
     assert [each.loss for each in scheduled.history_] == [each.loss for each in plain.history_]
+
+
+@pytest.mark.parametrize("penalty", [TotalCorrelation(1.0), MMD(1.0)])
+def test_the_memory_of_pairs_is_known_before_training(penalty: Penalty) -> None:
+    table = np.random.default_rng(0).normal(size=(200_000, 2)).astype(np.float32)
+    ae = Autoencoder(Gaussian(2), architecture=MLP((4,)), penalty=penalty, epochs=1, batch_size=200_000)
+    with pytest.raises(MemoryLimitError, match="a training step on 200,000 examples"):
+        ae.fit(table)

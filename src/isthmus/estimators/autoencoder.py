@@ -673,7 +673,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
         needed, what = footprint(self.model_), f"a training step on {batch:,} examples (batch_size)"
-        check_memory(needed.training_bytes * batch + needed.shared_bytes, what, rough=True)
+        pairs = sum(term.workspace(batch, math.prod(self.code_shape_)) for term in self.penalty_.terms)
+        pair_bytes = pairs * self.bottleneck_.draws * self.model_.dtype.itemsize
+        check_memory(needed.training_bytes * batch + needed.shared_bytes + pair_bytes, what, rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
         return TrainingConfig(

@@ -40,6 +40,9 @@ class MMD(WeightedPenalty):
     def normal_codes(self) -> bool:
         return True
 
+    def workspace(self, batch_size: int, units: int) -> int:
+        return 6 * batch_size**2 * len(self.scales)
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, ""]:
         z = codes(seen)
         count, units = z.shape[1:]

@@ -110,6 +110,15 @@ class Penalty(Record):
         """
         return Variables()
 
+    def workspace(self, batch_size: int, units: int) -> int:
+        """About how many values it allocates in a training step, if that grows faster than the batch: by default none.
+
+        Args:
+            batch_size: the number of examples of a batch.
+            units: the number of units of a code, at all positions together.
+        """
+        return 0
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "..."]:
         """The penalty, in nats: of each example, (b,), or of the batch as a whole, (), which counts once for each example.
 

@@ -36,6 +36,9 @@ class TotalCorrelation(WeightedPenalty):
     def stochastic(self) -> bool:
         return False
 
+    def workspace(self, batch_size: int, units: int) -> int:
+        return 6 * batch_size**2 * units
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:
         if seen.posterior is None:
             raise NotPossibleError(

@@ -13,6 +13,7 @@ from test_cli import run
 
 from isthmus import Autoencoder, OutlierDetector, evaluate, load
 from isthmus.architectures import MLP, Conv
+from isthmus.augmentations import Dequantize
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise, Masking
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -125,6 +126,11 @@ def test_a_value_that_is_no_count_class_or_level_is_named(likelihood: Likelihood
 def test_counts_are_never_scaled() -> None:
     with pytest.raises(DataError, match=r"and the scaling would change them: use scaling=NoScaling\(\)$"):
         quick(Poisson(), scaling=Standard()).fit(counts())
+
+
+def test_an_augmentation_of_shares_does_not_scale_counts() -> None:
+    with pytest.raises(DataError, match=r"^Dequantize\(\) requires examples in \[0, 1\] after scaling"):
+        quick(Poisson(), augmentation=Dequantize()).fit(counts())
 
 
 def test_gray_levels_are_scaled_to_the_grid() -> None:

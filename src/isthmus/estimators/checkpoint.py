@@ -54,7 +54,8 @@ class ExampleSet(NamedTuple):
     def hash(self, examples: str | None = None) -> str:
         """A hash of everything; ``examples`` is that of the examples, if it is known."""
         first = examples or Fingerprint.of(self.examples)
-        others = [f"{name} {Fingerprint.of(value)}" for name, value in self._asdict().items() if value is not None][1:]
+        parts = {"context": self.context, "targets": self.targets}
+        others = [f"{name} {Fingerprint.of(value)}" for name, value in parts.items() if value is not None]
         return hashlib.blake2b("\n".join([first, *others]).encode(), digest_size=16).hexdigest() if others else first
 
 

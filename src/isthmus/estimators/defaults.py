@@ -22,7 +22,7 @@ from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.support_check import check_support, scaling_for
-from isthmus.likelihoods import Bernoulli, Likelihood, Mixed, Normal
+from isthmus.likelihoods import Bernoulli, Likelihood, Mixed, Normal, Support
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
 from isthmus.penalties import NoPenalty, Penalty
@@ -199,8 +199,8 @@ def resolve_defaults(
     n_features = math.prod(values.shape[1:])
     scaling = given["scaling"]
     if isinstance(scaling, str):
-        steps = isinstance(given["likelihood"], Likelihood) and given["likelihood"].support.step
-        scaling = scaling_for(statistics, unit_interval) if steps else choose(statistics, resolved, unit_interval)
+        support = given["likelihood"].support if isinstance(given["likelihood"], Likelihood) else Support()
+        scaling = scaling_for(statistics, support) if support.step else choose(statistics, resolved, unit_interval)
     scaling.check(values, examples.at)
     affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(

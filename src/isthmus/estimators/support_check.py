@@ -84,7 +84,7 @@ def _accepted(support: Support) -> str:
     return f"values on {support.levels} levels from {support.low:g} to {support.high:g} after scaling"
 
 
-def scaling_for(statistics: DataStatistics, unit_interval: bool) -> Scaling:
+def scaling_for(statistics: DataStatistics, support: Support) -> Scaling:
     """The scaling that ``scaling="auto"`` selects for a likelihood that accepts only some values.
 
     Whole numbers and values in [0, 1] are not scaled. Gray levels, which must become values in [0, 1], are divided by 255 if they are
@@ -92,9 +92,9 @@ def scaling_for(statistics: DataStatistics, unit_interval: bool) -> Scaling:
 
     Args:
         statistics: the statistics of the examples.
-        unit_interval: whether the likelihood expects levels in [0, 1]; whole numbers otherwise.
+        support: the values that the likelihood accepts.
     """
     low, high, _ = range_of(statistics)
-    if not unit_interval or (low >= 0 and high <= 1):
+    if not support.unit_interval or (low >= 0 and high <= 1):
         return NoScaling()
     return UInt8() if statistics.values.dtype == np.uint8 else MinMax(per="all")

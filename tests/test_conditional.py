@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from isthmus import records
+from isthmus import Autoencoder, data, records
 from isthmus.architectures import MLP, Conditional, Conv, Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Gaussian, Identity
@@ -175,3 +178,23 @@ def test_what_cannot_be_is_refused_in_one_sentence() -> None:
         parts.decode(torch.zeros(2, 4))
     with pytest.raises(NotPossibleError, match="receive no context; pass layerwise=False"):
         paired_layers(parts)
+
+
+@pytest.mark.thorough
+def test_a_conditional_model_makes_the_digit_asked_for_and_its_codes_know_it_less(digits: data.Dataset) -> None:
+    X, y, choices = digits.train, digits.train_labels, {"epochs": 60, "random_state": 0}
+    conditional = Autoencoder(Gaussian(8), architecture=Conditional(MLP((128,))), **choices).fit(X, y)
+    plain = Autoencoder(Gaussian(8), architecture=MLP((128,)), **choices).fit(X)
+    judge = KNeighborsClassifier(3).fit(X.reshape(len(X), -1), y)
+    asked = np.repeat(np.arange(10), 50)
+    made = conditional.sample(len(asked), random_state=0, y=asked)
+    assert (judge.predict(made.reshape(len(made), -1)) == asked).mean() >= 0.95
+    test, truth = digits.test, digits.test_labels
+    known = [
+        LogisticRegression(max_iter=2000).fit(codes, y).score(other, truth)
+        for codes, other in (
+            (conditional.encode(X, y), conditional.encode(test, truth)),
+            (plain.encode(X), plain.encode(test)),
+        )
+    ]
+    assert known[0] < known[1] - 0.2, known

@@ -31,6 +31,7 @@ USES: dict[type, dict[str, Call]] = {  # of an estimator, and examples or codes
             for name in ("score", "score_samples", "reconstruction_error")
         },
         "impute": lambda ae, X: ae.impute(X),
+        "log_likelihood": lambda ae, X: ae.log_likelihood(X, samples=2),
         "sample": lambda ae, X: ae.sample(5, 0, method="gmm", X=X),
     },
     OutlierDetector: {
@@ -61,7 +62,7 @@ LEARNS = {
     "initialize",
     "from_fitted",
 }
-ON_CODES = {"decode", "inverse_transform"}
+ON_CODES = {"decode", "inverse_transform", "encode_indices", "decode_indices"}
 WITHOUT_NUMBERS = {  # take no examples
     *("get_params", "set_params", "set_output", "get_metadata_routing", "save", "checkpoint"),
     *("get_feature_names_out", "guarantee", "load"),

@@ -11,12 +11,14 @@ import torch
 from torch import Generator, Tensor
 
 from isthmus import Autoencoder, data, load
-from isthmus.architectures import MLP
-from isthmus.errors import DataError, IsthmusWarning
+from isthmus.architectures import MLP, Conditional
+from isthmus.bottlenecks import Gaussian
+from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimators.context import ContextEncoding
 from isthmus.likelihoods import Normal
 from isthmus.nn.variables import Variables
 from isthmus.penalties import ActivationKL, Pass, Penalty, Shapes, Sum, Supervised
+from isthmus.priors import VampPrior
 from isthmus.records import record
 from isthmus.training.batches import InMemorySource, PairedSource, SubsetSource
 
@@ -112,6 +114,12 @@ def test_a_sum_of_more_penalties_than_tensors_is_reloaded(noisy: tuple[np.ndarra
     ae = quick(penalty=Sum((ActivationKL(0.1),) * 40), epochs=1).fit(noisy[0])
     ae.save(tmp_path / "a")
     assert load(tmp_path / "a").penalty_ == ae.penalty_
+
+
+def test_pseudo_inputs_have_no_labels(noisy: tuple[np.ndarray, np.ndarray]) -> None:
+    ae = quick(architecture=Conditional(MLP((8,)))).set_params(bottleneck=Gaussian(2, prior=VampPrior(5)))
+    with pytest.raises(RecordError, match="pseudo-inputs, which have no labels"):
+        ae.fit(noisy[0], np.arange(300) % 3)
 
 
 def test_y_is_ignored_where_no_component_uses_it(noisy: tuple[np.ndarray, np.ndarray]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import required
 from test_cli import run
 
 from isthmus import (
@@ -38,7 +39,6 @@ COMPONENTS = {
     "scaling": [getattr(scaling, name) for name in scaling.__all__],
     "optimizer": [kind for kind in map(optimizers.__dict__.get, optimizers.__all__) if hasattr(kind, "build")],
 }
-NEEDED = {"size": 6, "k": 3, "classes": 4, "corruptions": (GaussianNoise(), corruptions.Masking())}
 REACHED = [
     pytest.param(slot, kind, field.name, id=f"{kind.__name__}.{field.name}")
     for slot, kinds in COMPONENTS.items()
@@ -57,7 +57,9 @@ def typed(value: object) -> str:
 @pytest.mark.parametrize(("slot", "kind", "field"), REACHED)
 def test_every_field_is_reached(slot: str, kind: type[Record], field: str) -> None:
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    record = kind(**{name: value for name, value in NEEDED.items() if name in names})
+    others = {"size": 6, "k": 3, "corruptions": (GaussianNoise(), corruptions.Masking())}  # as their names are read
+    larger = {name: value for name, value in others.items() if name in names}
+    record = kind(**required(kind) | larger)
     ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={typed(getattr(record, field))}"])
     assert getattr(ae, slot) == record
     changed = {"size": 5, "k": 1, "schedule": "OneCycle", "tied": True, "fixed": True}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import REQUIRED
+from cases import required as fields_for
 from scipy import integrate, special, stats
 from sklearn.linear_model import LogisticRegression
 from test_steps import MadeUp
@@ -240,7 +240,7 @@ def test_weight_and_schedule_are_factors(name: str) -> None:
 def required(module: ModuleType, name: str) -> Any:
     """The record of a name, with the fields that it requires."""
     kind = getattr(module, name)
-    return kind(**{field: value for field, value in REQUIRED.items() if field in records.field_names(kind)})
+    return kind(**fields_for(kind))
 
 
 def all_finite_or_refused(net: Model, x: Batch) -> bool:

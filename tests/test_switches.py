@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import required
 
 from isthmus import (
     Autoencoder,
@@ -111,16 +112,17 @@ def test_global_settings_of_pytorch_change_no_result(switch: str, ordinary: Numb
         assert not np.array_equal(ae.set_params(warm_start=True).fit(X).encode(X), before)
 
 
-NEEDED = {"size": 4, "k": 2, "corruptions": (GaussianNoise(0.1), corruptions.Patches(2))}
-
-
 def made(module: Any, name: str) -> Any:
     kind = getattr(module, name)
-    return kind(**{field: value for field, value in NEEDED.items() if field in kind.__dataclass_fields__})
+    return kind(**required(kind))
 
 
 CHOICES = [
-    *[("architecture", made(architectures, name)) for name in architectures.__all__ if name != "Modules"],
+    *[
+        ("architecture", made(architectures, name))
+        for name in architectures.__all__
+        if name not in {"Modules", "Conditional"}
+    ],
     *[("bottleneck", made(bottlenecks, name)) for name in bottlenecks.__all__],
     *[("corruption", made(corruptions, name)) for name in corruptions.__all__],
     ("corruption", corruptions.Occlusion(keep="window")),

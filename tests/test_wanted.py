@@ -31,6 +31,7 @@ INTERNAL = {  # machinery, which is handed what was checked
         "experiments.run_data",
         "experiments.run_figures",
         "experiments.run_folder",
+        "experiments.run_labels",
         "experiments.run_report",
         "experiments.trial",
         "experiments.validation_set",

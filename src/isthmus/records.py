@@ -29,6 +29,7 @@ __all__ = [
     "check_names",
     "describe",
     "field_names",
+    "has_nested",
     "nearest",
     "nested_records",
     "read",
@@ -156,8 +157,15 @@ def read(data: Mapping[str, Any], record_types: Mapping[str, type[Record]]) -> R
 def _read_value(value: Any, record_types: Mapping[str, type[Record]]) -> Any:
     """The inverse of `_described`."""
     if isinstance(value, list):
+        if not has_nested(value):
+            return value
         return tuple(_read_value(each, record_types) for each in value)
     return read(value, record_types) if isinstance(value, Mapping) else value
+
+
+def has_nested(values: list[Any]) -> bool:
+    """Whether a JSON list has lists or objects in it; quick also for very many numbers."""
+    return not {list, dict}.isdisjoint(map(type, values))
 
 
 def nested_records(instance: Record) -> Iterator[tuple[str, Record]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.records import Record, field_names, read
+from isthmus.records import Record, field_names, has_nested, read
 
 __all__ = ["check_records", "describe_value", "read_value", "record_types"]
 
@@ -68,7 +68,7 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
             )
         return modules
     if isinstance(value, list):
-        return [read_value(each, names, modules) for each in value]
+        return [read_value(each, names, modules) for each in value] if has_nested(value) else value
     if not isinstance(value, dict):
         return value
     return read({name: read_value(each, names, modules) for name, each in value.items()}, names)

@@ -87,6 +87,9 @@ class Likelihood(Record):
 
         Args:
             shape: of one example, as the encoder sees it.
+
+        Raises:
+            RecordError: it does not apply to examples of this shape.
         """
         return shape
 

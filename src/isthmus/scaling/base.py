@@ -16,6 +16,7 @@ from isthmus.records import Record, record
 __all__ = ["Affine", "Extent", "Per", "Scaling", "axes_of", "extent", "fit_affine", "rounding"]
 
 Per = Literal["feature", "channel", "all"]
+"""Which values share a scale: those of a feature, those of a channel (the last axis), or all."""
 
 _ROUNDED = 8  # multiple of the machine epsilon by which equal values may differ after rounding
 

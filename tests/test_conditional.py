@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from isthmus import Autoencoder, data, records
+from isthmus import Autoencoder, data, load, records
 from isthmus.architectures import MLP, Conditional, Conv, Modules
 from isthmus.architectures.base import Architecture
 from isthmus.bottlenecks import Gaussian, Identity
-from isthmus.errors import NotPossibleError, RecordError
+from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.named_records import describe_value, read_value, record_types
 from isthmus.likelihoods import Normal
@@ -198,3 +199,75 @@ def test_a_conditional_model_makes_the_digit_asked_for_and_its_codes_know_it_les
         )
     ]
     assert known[0] < known[1] - 0.2, known
+
+
+# Autoencoders with labels
+
+QUICK: dict[str, Any] = {"epochs": 20, "batch_size": 64, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def labeled(digits: data.Dataset) -> Autoencoder:
+    """A conditional variational autoencoder of digits."""
+    return Autoencoder(Gaussian(8), architecture=Conditional(MLP((64,))), **QUICK).fit(
+        digits.train, digits.train_labels
+    )
+
+
+def test_a_sample_is_the_digit_that_was_asked_for(labeled: Autoencoder, digits: data.Dataset) -> None:
+    """The judge has seen real digits only: its nearest neighbor among them."""
+    judge = KNeighborsClassifier(1).fit(digits.train.reshape(-1, 64), digits.train_labels)
+    asked = np.repeat(np.arange(10), 40)
+    made = labeled.sample(400, random_state=0, y=asked).reshape(-1, 64)
+    assert (judge.predict(made) == asked).mean() >= 0.95
+    sevens = labeled.sample(40, random_state=0, y=7).reshape(-1, 64)
+    assert (judge.predict(sevens) == 7).mean() >= 0.95
+
+
+def test_codes_tell_less_of_the_label_than_those_of_the_same_autoencoder_without(
+    labeled: Autoencoder, digits: data.Dataset
+) -> None:
+    plain = Autoencoder(Gaussian(8), architecture=MLP((64,)), **QUICK).fit(digits.train)
+
+    def found(train: np.ndarray, test: np.ndarray) -> float:
+        probe = LogisticRegression(max_iter=500).fit(train, digits.train_labels)
+        share: float = probe.score(test, digits.test_labels)
+        return share
+
+    with_labels = found(
+        labeled.encode(digits.train, digits.train_labels), labeled.encode(digits.test, digits.test_labels)
+    )
+    assert with_labels < found(plain.encode(digits.train), plain.encode(digits.test)) - 0.15
+    # a wrong label costs more than the true one
+    wrong = (digits.test_labels + 1) % 10
+    assert labeled.score(digits.test, digits.test_labels) > labeled.score(digits.test, wrong) + 5
+
+
+def test_floats_are_covariates_which_samples_follow(rng: np.random.Generator) -> None:
+    y = rng.uniform(10, 20, 400)
+    X = np.stack([3 * y, -2 * y, rng.normal(size=400)], 1) + 0.1 * rng.normal(size=(400, 3))
+    ae = Autoencoder(Gaussian(1), architecture=Conditional(MLP((16,))), **QUICK | {"epochs": 60}).fit(X, y)
+    assert ae.architecture_.context == 1
+    for covariate in (12.0, 18.0):
+        center = ae.sample(300, random_state=0, y=covariate).mean(0)
+        np.testing.assert_allclose(center[:2], [3 * covariate, -2 * covariate], atol=2)
+
+
+def test_an_unknown_label_and_a_missing_y_are_one_sentence_each(labeled: Autoencoder, digits: data.Dataset) -> None:
+    with pytest.raises(DataError, match="label 11, which the training data did not have: use one of 0, 1, 2"):
+        labeled.sample(3, y=11)
+    for use in (labeled.encode, labeled.score_samples, labeled.reconstruct):
+        with pytest.raises(IsthmusError, match=r"\by\b"):
+            use(digits.test)
+    with pytest.raises(IsthmusError, match=r"\by\b"):
+        Autoencoder(2, architecture=Conditional(), epochs=1).fit(digits.train)
+
+
+def test_a_loaded_conditional_map_keeps_its_bits(digits: data.Dataset, tmp_path: Path) -> None:
+    X, y = digits.train[:100], digits.train_labels[:100]
+    ae = Autoencoder(2, architecture=Conditional(Conv((4,), code="map")), **QUICK | {"epochs": 2}).fit(X, y)
+    ae.save(tmp_path / "model.safetensors")
+    again, order = load(tmp_path), np.random.default_rng(0).permutation(100)
+    assert again.architecture_ == Conditional(Conv((4,), code="map"), context=10)
+    np.testing.assert_array_equal(again.reconstruct(X, y), ae.reconstruct(X, y))
+    np.testing.assert_array_equal(ae.encode(X[order], y[order]), ae.encode(X, y)[order])

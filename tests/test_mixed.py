@@ -19,7 +19,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.corruptions import GaussianNoise, Masking
 from isthmus.errors import DataError, RecordError
-from isthmus.likelihoods import Bernoulli, Mixed, Normal
+from isthmus.likelihoods import Bernoulli, Categorical, Mixed, Normal, Poisson
 from isthmus.scaling import Columns, MinMax, NoScaling, Standard
 from isthmus.trainable import Batch
 
@@ -154,6 +154,34 @@ def test_costs_add_up_to_the_loss_also_of_the_values_that_count(numbers: Any) ->
         assert ((costs[:, block] != 0) == (x[:, block] == 1)).all()  # at the observed category
     counted = Columns(CLASSES).whole(torch.rand(6, WIDTH, generator=generator(4)) < 0.5)
     torch.testing.assert_close(costs.where(counted, 0).sum(1), likelihood.nll(y, x, counted=counted))
+
+
+def test_numbers_may_be_counts_and_classes_which_the_encoder_sees_otherwise() -> None:
+    """The encoder sees logarithms of counts, and classes as blocks; the decoder gives each class a logit."""
+    likelihood = Mixed((0, 2, 0), (Poisson(), Categorical(3)))
+    x = torch.tensor([[4.0, 1, 0, 2], [0, 0, 1, 1]])
+    assert likelihood.encoder_shape((4,)) == (6,)
+    seen = torch.cat([torch.log1p(x[:, :1]), torch.nn.functional.one_hot(x[:, 3].long(), 3), x[:, 1:3]], 1)
+    torch.testing.assert_close(likelihood.encoder_input(x), seen)
+    y = torch.randn(2, *likelihood.outputs((4,)), generator=generator())
+    assert y.shape == (2, 1 + 3 + 2)
+    parts = Poisson().nll(y[:, :1], x[:, :1]) + Categorical(3).nll(y[:, None, 1:4], x[:, 3:])
+    torch.testing.assert_close(likelihood.nll(y, x), parts - (y[:, 4:].log_softmax(1) * x[:, 1:3]).sum(1))
+    torch.testing.assert_close(likelihood.reconstruction(y, x), likelihood.mean(y))
+    assert likelihood.measure == "counts, Categorical, 2 categories"
+
+
+def test_numbers_that_a_likelihood_does_not_accept_are_named(rng: np.random.Generator) -> None:
+    X = np.stack([rng.integers(0, 3, 100), rng.normal(size=100), rng.poisson(3, 100)], 1).astype(np.float64)
+    counts = Mixed((3, 0, 0), (Normal(), Poisson()))
+    with pytest.raises(DataError, match="the scaling would change them"):
+        Autoencoder(1, scaling=Columns((3, 0, 0)), likelihood=counts, epochs=1).fit(X)
+    scaling = Columns((3, 0, 0), NoScaling())
+    ae = Autoencoder(1, scaling=scaling, likelihood=counts, epochs=1, random_state=0).fit(X)
+    X[7, 2] = 1.5
+    for use in (ae.score_samples, Autoencoder(1, scaling=scaling, likelihood=counts, epochs=1).fit):
+        with pytest.raises(DataError, match=r"row 7, column 2 is 1\.5, but the Poisson likelihood requires"):
+            use(X)
 
 
 def test_probabilities_of_all_categories_sum_to_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from isthmus.scaling import Affine, MinMax, NoScaling, Scaling, UInt8, range_of,
 
 __all__ = ["check_steps", "check_support", "scaling_for"]
 
+Place = Callable[[tuple[int, ...]], str]  # names the place of a value in messages
+
 _ROUNDING = 1e-4  # of a step: what scaling in single precision may change
 
 
 def check_support(
-    likelihood: Likelihood, statistics: DataStatistics, affine: Affine, positions: Positions | None = None
+    likelihood: Likelihood, statistics: DataStatistics, affine: Affine, positions: Place | None = None
 ) -> None:
     """`DataError` unless examples are, in model units, values that the likelihood accepts.
 
@@ -31,6 +34,8 @@ def check_support(
         affine: the map from raw to model units.
         positions: names the place of a value in messages.
     """
+    for part, values, own, place in _parts(likelihood, statistics.values, affine, positions):
+        check_support(part, DataStatistics(values), own, place)
     support = likelihood.support
     if not support.step and not within(statistics, affine, support.low, support.high):
         where = (
@@ -40,12 +45,11 @@ def check_support(
             f"the {type(likelihood).__name__} likelihood requires examples {where} after scaling, and these are not; use "
             f"likelihood=Normal('learned'){', or scaling=MinMax()' if support.unit_interval else ''}"
         )
-    check_steps(likelihood, statistics.values, affine, positions)
+    if not likelihood.parts:
+        check_steps(likelihood, statistics.values, affine, positions)
 
 
-def check_steps(
-    likelihood: Likelihood, values: NDArray[Any], affine: Affine, positions: Positions | None = None
-) -> None:
+def check_steps(likelihood: Likelihood, values: NDArray[Any], affine: Affine, positions: Place | None = None) -> None:
     """`DataError` at the first value that is not a whole number, class or level, for a likelihood that accepts only those.
 
     Args:
@@ -54,6 +58,8 @@ def check_steps(
         affine: the map from raw to model units.
         positions: names the place of a value in messages.
     """
+    for each in _parts(likelihood, values, affine, positions):
+        check_steps(*each)
     support = likelihood.support
     if not support.step:
         return
@@ -73,6 +79,20 @@ def check_steps(
                 f"{where} is {float(block[(row, *rest)]):g}, but the {type(likelihood).__name__} likelihood requires {_accepted(support)}: "
                 "correct it, or use likelihood=Normal('learned')"
             )
+
+
+def _parts(
+    likelihood: Likelihood, values: NDArray[Any], affine: Affine, positions: Place | None
+) -> Iterator[tuple[Likelihood, NDArray[Any], Affine, Place]]:
+    """The likelihoods of some columns of a table that do not accept all values, with a copy of these columns."""
+    for part, columns in likelihood.parts:
+        if part.support != Support() and columns:
+            own = Affine(*(np.broadcast_to(side, values.shape[1:])[list(columns)] for side in affine))
+
+            def place(at: tuple[int, ...], columns: tuple[int, ...] = columns) -> str:
+                return (positions or Positions())((at[0], columns[at[1]]))
+
+            yield part, values[:, list(columns)], own, place
 
 
 def _accepted(support: Support) -> str:

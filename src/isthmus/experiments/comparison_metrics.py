@@ -83,7 +83,7 @@ def _comparability_key(ae: Autoencoder, needs: Requirement) -> Any:
     if isinstance(densities, bool):
         measure: tuple[Any, ...] = (ae.likelihood_.measure, *(() if densities else units))
     else:  # densities of some values and probabilities of the others
-        measure = (densities.tobytes(), type(ae.likelihood_))
+        measure = (ae.likelihood_.measure, densities.tobytes(), *units)
     return (*measure, *sorted(weights.items())) if needs == "loss" else ""
 
 

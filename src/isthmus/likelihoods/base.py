@@ -73,6 +73,11 @@ class Likelihood(Record):
         return Support()
 
     @property
+    def parts(self) -> tuple[tuple[Likelihood, tuple[int, ...]], ...]:
+        """Likelihoods that describe some columns of a table each, and these columns in the units of the data; () if it is one for all."""
+        return ()
+
+    @property
     def measure(self) -> str:
         """What its losses are relative to: those of two likelihoods with the same measure are comparable."""
         return "density" if self.density else type(self).__name__

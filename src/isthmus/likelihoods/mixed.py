@@ -13,7 +13,7 @@ from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
 from isthmus.errors import RecordError
-from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, mask_uncounted
+from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support, mask_uncounted
 from isthmus.likelihoods.normal import Normal
 from isthmus.nn.blocks import Classes, runs, split, width
 from isthmus.nn.variables import Variables
@@ -62,6 +62,21 @@ class Mixed(Likelihood):
         numbers = iter([bool(each) for part, own in parts for each in np.broadcast_to(part.densities(own), own)])
         return np.array([False if n else next(numbers) for n in self.classes for _ in range(max(1, n))])
 
+    @property
+    def parts(self) -> tuple[tuple[Likelihood, tuple[int, ...]], ...]:
+        columns = tuple(column for column, n in enumerate(self.classes) if not n)
+        own = [(column,) for column in columns] if isinstance(self.numbers, tuple) else [columns] * len(self._parts)
+        return tuple(zip(self._parts, own, strict=True)) if self.classes else ()
+
+    @property
+    def support(self) -> Support:
+        return Support() if self.classes else self._parts[0].support
+
+    @property
+    def measure(self) -> str:
+        numbers = [part.measure for part in self._parts]
+        return ", ".join([*dict.fromkeys(numbers), *(f"{n} categories" for n in self.classes if n)])
+
     def outputs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if not self.classes:
             return self._parts[0].outputs(shape)
@@ -72,9 +87,18 @@ class Mixed(Likelihood):
             )
         return (sum(self._sizes),)
 
+    def encoder_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if not self.classes:
+            return self._parts[0].encoder_shape(shape)
+        parts = zip(self._parts, self._shapes, strict=True)
+        return (sum(math.prod(part.encoder_shape(own)) for part, own in parts) + sum(self.classes),)
+
     def encoder_input(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *h"]:
         numbers, blocks = self._values(x)
-        return self._joined([part.encoder_input(each) for part, each in zip(self._parts, numbers, strict=True)], blocks)
+        inputs = [part.encoder_input(each) for part, each in zip(self._parts, numbers, strict=True)]
+        if all(a.shape == b.shape for a, b in zip(inputs, numbers, strict=True)):
+            return self._joined(inputs, blocks)
+        return torch.cat([*(each.flatten(1) for each in inputs), *blocks], -1)  # some numbers became several values
 
     def variables(self, shape: tuple[int, ...]) -> Variables:
         shapes = self._shapes if self.classes else (shape,)
@@ -107,6 +131,15 @@ class Mixed(Likelihood):
         outputs, logits = self._outputs(y)
         means = [part.mean(each) for part, each in zip(self._parts, outputs, strict=True)]
         return self._joined(means, [each.softmax(-1) for each in logits])
+
+    def reconstruction(
+        self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], counted: Bool[Tensor, "b *x"] | None = None
+    ) -> Float[Tensor, "b *x"]:
+        (outputs, logits), (numbers, _) = self._outputs(y), self._values(x)
+        masks: Any = [None] * len(numbers) if counted is None else self._values(counted)[0]
+        parts = zip(self._parts, outputs, numbers, masks, strict=True)
+        made = [part.reconstruction(*given) for part, *given in parts]
+        return self._joined(made, [each.softmax(-1) for each in logits])
 
     def draw(self, y: Float[Tensor, "b *y"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
         outputs, logits = self._outputs(y)

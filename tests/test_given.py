@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, Conditional
 from isthmus.bottlenecks import Gaussian
-from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, IsthmusWarning
 from isthmus.estimators.context import ContextEncoding
 from isthmus.likelihoods import Normal
 from isthmus.nn.variables import Variables
@@ -117,9 +117,16 @@ def test_a_sum_of_more_penalties_than_tensors_is_reloaded(noisy: tuple[np.ndarra
 
 
 def test_pseudo_inputs_have_no_labels(noisy: tuple[np.ndarray, np.ndarray]) -> None:
-    ae = quick(architecture=Conditional(MLP((8,)))).set_params(bottleneck=Gaussian(2, prior=VampPrior(5)))
-    with pytest.raises(RecordError, match="pseudo-inputs, which have no labels"):
-        ae.fit(noisy[0], np.arange(300) % 3)
+    y = np.arange(300) % 3
+    ae = (
+        quick(architecture=Conditional(MLP((8,))))
+        .set_params(bottleneck=Gaussian(2, prior=VampPrior(5)))
+        .fit(noisy[0], y)
+    )
+    scores = ae.score_samples(noisy[0], y)
+    assert np.isfinite(scores).all()
+    assert np.array_equal(ae.score_samples(noisy[0][5:7], y[5:7]), scores[5:7])
+    assert not np.array_equal(ae.sample(3, random_state=0, y=0), ae.sample(3, random_state=0, y=1))
 
 
 def test_y_is_ignored_where_no_component_uses_it(noisy: tuple[np.ndarray, np.ndarray]) -> None:

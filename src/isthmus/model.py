@@ -70,11 +70,6 @@ class Model(InUnits):
     ) -> None:
         super().__init__(shape, affine, dtype, fill, extent, scaling)
         check_gradients(bottleneck, penalty)
-        if bottleneck.anchors and architecture.context is not None:
-            raise RecordError(
-                f"{bottleneck!r} has pseudo-inputs, which have no labels, and {architecture!r} requires labels of all that it encodes: use "
-                "another prior"
-            )
         self.bottleneck, self.penalty, self.architecture = bottleneck, penalty, architecture
         self.use_likelihood(likelihood)
         self.encoder, self.decoder = self._build(generator)

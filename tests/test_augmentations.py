@@ -374,6 +374,7 @@ def test_the_loss_of_binarized_examples_is_that_of_published_figures(digits: dat
     torch.testing.assert_close(nll, torch.full((60,), 64 * math.log(2)))
 
 
+@pytest.mark.thorough
 def test_the_command_line_augments(tmp_path: Path) -> None:
     words = ("train", "simple", "--data", "digits", "epochs=1", "architecture=MLP", "architecture.hidden=8")
     done = run(

@@ -130,6 +130,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(folder: Path) -> None:
     assert all(np.array_equal(ours[name], whole[name]) for name in whole)
 
 
+@pytest.mark.thorough
 def test_sweep_and_compare_pass_labels_where_they_are_used(tmp_path: Path) -> None:
     conditional = Autoencoder(Identity(1), architecture=Conditional(MLP((8,))), epochs=2, random_state=0)
     found = sweep(

@@ -269,6 +269,7 @@ def test_outputs_that_do_not_count_have_no_gradient(likelihood: Any, missing: An
     torch.testing.assert_close(ae.model_.nll(other, x, counted), nll)
 
 
+@pytest.mark.thorough
 def test_a_masked_autoencoder_completes_hidden_patches(digits: data.Dataset) -> None:
     """Better than the mean image, and than an autoencoder of the same net that saw whole images."""
     corruption, train = Patches(2, 0.5), digits.train[:700]
@@ -340,6 +341,7 @@ def test_training_resumes_bit_identically_in_the_middle_of_an_epoch(
     assert [r.loss for r in again.history_] == [r.loss for r in whole.history_]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("corruption", MARKING, ids=repr)
 def test_every_part_works_with_corruptions_that_mark(corruption: Any, digits: data.Dataset) -> None:
     X = digits.train[:60]

@@ -60,6 +60,7 @@ def classes(n: int = 300) -> np.ndarray:
     return np.where(noise, rng.integers(0, 5, (n, 10)), kinds[rng.integers(0, 6, n)]).astype(np.float64)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("likelihood", [Poisson(), NegativeBinomial(), ZeroInflated(), Multinomial()], ids=repr)
 def test_a_count_autoencoder_finds_the_rates(likelihood: Likelihood) -> None:
     X = counts()
@@ -79,6 +80,7 @@ def test_a_count_autoencoder_finds_the_rates(likelihood: Likelihood) -> None:
         np.testing.assert_allclose(ae.decode(ae.encode(X)).sum(1), 1, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_class_columns_are_reconstructed_as_classes() -> None:
     X = classes()
     ae = quick(Categorical(5), Identity(6), epochs=60, optimizer=Adam(1e-2)).fit(X)
@@ -205,6 +207,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
             assert bool((value == memory[name]).all())
 
 
+@pytest.mark.thorough
 def test_detectors_robustness_and_comparisons_take_counts(tmp_path: Path) -> None:
     X = counts()
     ae, other = (quick(likelihood, Gaussian(2), epochs=10).fit(X) for likelihood in (Poisson(), NegativeBinomial()))

@@ -58,6 +58,7 @@ def test_training_without_labels_is_refused_before_it_begins(folder: Path, verb:
     assert not list(folder.glob("refused/*"))
 
 
+@pytest.mark.thorough
 def test_a_sweep_passes_y_where_a_component_uses_it(tmp_path: Path) -> None:
     ae = Autoencoder(Identity(1), architecture=MLP((8,)), epochs=2, random_state=0)
     grid = {"penalty": [NoPenalty(), Supervised(10)]}

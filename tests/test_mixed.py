@@ -319,6 +319,7 @@ def test_noise_reaches_the_values_of_a_block(ae: Autoencoder) -> None:
     assert torch.equal(noisy, GaussianNoise(0.1)(x, generator()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["encode", "reconstruct", "score_samples", "impute"])
 def test_rows_keep_their_bits_in_any_grouping(incomplete: Autoencoder, method: str) -> None:
     X = with_missing(made_table(150, state=3))

@@ -29,6 +29,7 @@ def errors(ae: Autoencoder, X: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray
     return np.array([np.square(ae.decode(np.where(units < size, codes, 0)) - X).mean() for size in sizes])
 
 
+@pytest.mark.thorough
 def test_the_prefixes_of_a_linear_model_are_the_leading_principal_subspaces() -> None:
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(6, 6)))[0]

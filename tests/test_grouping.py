@@ -83,7 +83,8 @@ def methods(ae: Autoencoder) -> dict[str, Method]:
 
 def untrained(X: Any, **choices: Any) -> Autoencoder:
     """An autoencoder whose biases are random too."""
-    ae = Autoencoder(random_state=0, device="cpu", **choices).initialize(X)
+    kind: Any = "table" if X.ndim == 2 else "windows"
+    ae = Autoencoder(random_state=0, device="cpu", kind=kind, **choices).initialize(X)
     with torch.no_grad():
         for parameter in ae.model_.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=Generator().manual_seed(0)), alpha=0.1)

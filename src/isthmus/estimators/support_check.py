@@ -108,13 +108,13 @@ def scaling_for(statistics: DataStatistics, support: Support) -> Scaling:
     """The scaling that ``scaling="auto"`` selects for a likelihood that accepts only some values.
 
     Whole numbers and values in [0, 1] are not scaled. Gray levels, which must become values in [0, 1], are divided by 255 if they are
-    bytes, and else mapped from minimum and maximum over all values.
+    bytes or other whole numbers from 0 to 255, and else mapped from minimum and maximum over all values.
 
     Args:
         statistics: the statistics of the examples.
         support: the values that the likelihood accepts.
     """
-    low, high, _ = range_of(statistics)
+    low, high, integers = range_of(statistics)
     if not support.unit_interval or (low >= 0 and high <= 1):
         return NoScaling()
-    return UInt8() if statistics.values.dtype == np.uint8 else MinMax(per="all")
+    return UInt8() if statistics.values.dtype == np.uint8 or (integers and high > 127) else MinMax(per="all")

@@ -54,8 +54,6 @@ class Modules(Architecture):
     ) -> Pair:
         outputs = shape if outputs is None else outputs
         encoder, decoder = deepcopy((self.encoder, self.decoder))  # together, so that shared layers stay shared
-        make_batch_invariant(encoder)
-        make_batch_invariant(decoder)
         pair = Pair(encoder.to(torch.get_default_device()), decoder.to(torch.get_default_device()))
         h = _run("encoder", pair.encoder, (3, *shape))
         if h.ndim < 2 or h.shape[0] != 3 or h.shape[-1] != encoder_outputs:
@@ -68,6 +66,8 @@ class Modules(Architecture):
             raise RecordError(
                 f"Modules: the decoder outputs {tuple(y.shape)} for 3 codes, but {expected} {(3, *outputs)}"
             )
+        make_batch_invariant(pair.encoder)  # after a first batch, which lazy layers need to get their sizes
+        make_batch_invariant(pair.decoder)
         return pair
 
 

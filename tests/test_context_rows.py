@@ -199,7 +199,8 @@ def test_new_examples_have_the_labels_of_the_given_ones(monkeypatch: pytest.Monk
     ae, seen = fitted(Gaussian(2)), list[Any]()
     decode = ae.decode
     monkeypatch.setattr(ae, "decode", lambda Z, y=None: seen.append(context_of(Z)) or decode(Z, y))
-    plots.samples(ae, X[:3], np.array([2, 0, 1]), rows=2, columns=2)
+    figure = plots.samples(ae, X[:3], np.array([2, 0, 1]), rows=2, columns=2)
+    assert "with the labels or covariates of the given examples, in turn" in figure.get_label()
     np.testing.assert_array_equal(seen[0].argmax(1), [2, 0, 1, 2])
     plots.manifold(ae, X[:3], np.array([2, 0, 1]), n=2)
     np.testing.assert_array_equal(seen[1].argmax(1), [2, 2, 2, 2])

@@ -127,7 +127,7 @@ def test_a_fixed_corruption_keeps_its_marks_in_any_batch(corruption: Any, digits
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "rate"), [((8, 8), 2, 0.75), ((7, 9, 3), 4, 0.5), ((22,), 5, 0.3), ((8, 8), 99, 0.1)]
+    ("shape", "size", "rate"), [((8, 8), 2, 0.75), ((7, 9, 3), 4, 0.5), ((22,), 5, 0.3), ((8, 8), 7, 0.1)]
 )
 def test_the_same_number_of_whole_patches_is_hidden_in_each_example(
     shape: tuple[int, ...], size: int, rate: float
@@ -385,3 +385,12 @@ def test_the_loss_of_a_step_counts_the_hidden_values_only(digits: data.Dataset) 
     density = error / 2 + math.log(2 * math.pi) / 2 + torch.log(model.scale)
     by_hand = torch.where(hidden, density, 0).flatten(1).sum(1).mean()
     assert ae.history_[0].loss == pytest.approx(float(by_hand), rel=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((8,), 8), ((8, 8), 99), ((3, 4, 2), 4)])
+def test_a_patch_that_covers_the_example_is_refused(shape: tuple[int, ...], size: int) -> None:
+    x = torch.rand(5, *shape)
+    with pytest.raises(RecordError, match=rf"covers a whole example of shape \({shape[0]},.*use a smaller size"):
+        Patches(size).marked(x, torch.Generator())
+    if len(shape) < 3:
+        assert not Patches(size, rate=0.5).replace(size=2).marked(x, torch.Generator()).counted.all()  # type: ignore[union-attr]

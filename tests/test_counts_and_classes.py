@@ -254,3 +254,19 @@ def test_the_command_line_trains_evaluates_and_plots_with_every_likelihood(
         done = run(*command, cwd=tmp_path)
         assert "Traceback" not in done.stderr
     assert likelihood.nominal == ("Misclassified values" in run("evaluate", "run", cwd=tmp_path).stdout)
+
+
+def test_advice_on_hidden_columns_of_counts_does_not_scale_them() -> None:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.poisson(np.exp(rng.normal(3, 1, 400))), rng.poisson(1.0, (400, 3))])
+    given = {"epochs": 20, "random_state": 0, "architecture": MLP((16,))}
+    counts, numbers = (
+        " ".join(
+            each.text
+            for each in evaluate(Autoencoder(1, likelihood=likelihood, scaling=NoScaling(), **given).fit(X), X).advice
+        )
+        for likelihood in (Poisson(), Normal())
+    )
+    assert "hides columns" in counts
+    assert "scaling=Standard" not in counts
+    assert "scaling=Standard" in numbers

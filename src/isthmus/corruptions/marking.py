@@ -44,8 +44,21 @@ class Patches(Corruption):
         return self.value == "missing"
 
     def marked(self, x: Float[Tensor, "b *x"], generator: Generator) -> Corrupted:
+        """Corrupted examples, and the values that are hidden.
+
+        Args:
+            x: the examples (b, *shape), in model units. It is not changed.
+            generator: for the random numbers.
+
+        Raises:
+            RecordError: one patch covers a whole example.
+        """
         sides = x.shape[1:3]
         counts = [math.ceil(side / self.size) for side in sides]
+        if math.prod(counts) < 2:
+            raise RecordError(
+                f"{self!r} covers a whole example of shape {tuple(x.shape[1:])}, so that nothing is left to see: use a smaller size"
+            )
         chosen = _draw_exactly(self.rate, math.prod(counts), x, generator).reshape(len(x), *counts)
         for axis, side in enumerate(sides, 1):
             chosen = chosen.repeat_interleave(min(self.size, side), axis).narrow(axis, 0, side)

@@ -170,7 +170,7 @@ def _hidden_columns(ae: Autoencoder, result: Evaluation) -> str:
     more = result.columns.n_lost - len(named)
     listed = ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
     each = "column" if ae.kind_ == "table" else "channel"
-    by_feature = ae.scaling_.by_feature
+    by_feature = ae.scaling_.by_feature or ae.likelihood_.support.integers  # counts and classes cannot be scaled
     remedy = (
         "use a larger bottleneck.size, or train longer (epochs)"
         if by_feature

@@ -57,16 +57,18 @@ def samples(
     if rows < 1 or columns < 1:
         raise DataError(f"invalid rows={rows}, columns={columns}: expected at least 1 each")
     examples = X if train is None else train
-    drawn, source = _sample_examples(
-        ae, rows * columns, method, examples, _contexts(X, rows * columns), y, random_state
-    )
+    contexts = _contexts(X, rows * columns)
+    drawn, source = _sample_examples(ae, rows * columns, method, examples, contexts, y, random_state)
     if source and train is None:
         source += " (those given as X)"
     image_shape = model_image_shape(ae, image_shape)
     images = as_cells(drawn, image_shape)
     value_range = limits(drawn if X is None else first_examples(X, RANGE_EXAMPLES), image_shape)
-    alt = f"{rows * columns} new examples decoded from codes drawn from {source or 'the prior'}."
-    title = f"codes drawn from {source}" if source else ""
+    given = "" if contexts is None else "with the labels or covariates of the given examples, in turn"
+    alt = (
+        f"{rows * columns} new examples decoded from codes drawn from {source or 'the prior'}{given and f', {given}'}."
+    )
+    title = f"codes drawn from {source}" if source else given
     return grid(images.reshape(rows, columns, *images.shape[1:]), value_range, alt, title=title)
 
 

@@ -38,22 +38,10 @@ def components(
 
 def _rows() -> list[list[str]]:
     """Part, name and description of each component. A schedule that optimizers list too is listed once."""
-    from isthmus import (
-        architectures,
-        augmentations,
-        bottlenecks,
-        corruptions,
-        likelihoods,
-        optimizers,
-        penalties,
-        priors,
-        scaling,
-        schedules,
-    )
+    from isthmus.estimators.named_records import component_modules
 
-    model = (augmentations, corruptions, architectures, bottlenecks, priors, likelihoods, penalties)
     rows, listed = list[list[str]](), set[str]()
-    for module in (scaling, schedules, optimizers, *model):  # schedules stand in their own part
+    for module in component_modules():
         part, names = module.__name__.rpartition(".")[2], [each for each in module.__all__ if each not in listed]
         listed.update(names)
         rows += [[part, each, _plain(first_line(getattr(module, each)))] for each in names]

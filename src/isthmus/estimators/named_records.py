@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import numpy as np
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.records import Record, field_names, has_nested, read
 
-__all__ = ["check_records", "describe_value", "read_value", "record_types"]
+__all__ = ["check_records", "component_modules", "describe_value", "read_value", "record_types"]
 
 
-def record_types() -> dict[str, type[Record]]:
-    """The records that a file or a command may name: exactly those in the components' `__all__`."""
+def component_modules() -> tuple[ModuleType, ...]:
+    """The modules of components, in the order of the data's way through a model."""
     from isthmus import (
         architectures,
         augmentations,
@@ -28,9 +29,13 @@ def record_types() -> dict[str, type[Record]]:
         schedules,
     )
 
-    components = (augmentations, corruptions, architectures, priors, bottlenecks, likelihoods, penalties)
-    modules = (*components, optimizers, scaling, schedules)
-    return {name: getattr(module, name) for module in modules for name in module.__all__}
+    model = (augmentations, corruptions, architectures, priors, bottlenecks, likelihoods, penalties)
+    return (scaling, *model, schedules, optimizers)
+
+
+def record_types() -> dict[str, type[Record]]:
+    """The records that a file or a command may name: exactly those in the components' `__all__`."""
+    return {name: getattr(module, name) for module in component_modules() for name in module.__all__}
 
 
 def check_records(values: Iterable[Any]) -> None:

@@ -85,6 +85,19 @@ def test_a_target_resumes_to_the_last_bit(noisy: tuple[np.ndarray, np.ndarray], 
     assert np.array_equal(again.encode(X), whole.encode(X))
 
 
+def test_a_training_is_resumed_with_its_labels_only(noisy: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    X, y = noisy[0], np.arange(300) % 3
+    unfinished = quick(penalty=Supervised(1.0))
+    for report in unfinished.iter_fit(X, y, every=5):
+        if report.step == 15:
+            unfinished.checkpoint(tmp_path / "c")
+            break
+    with pytest.raises(DataError, match="resuming requires the examples"):
+        load(tmp_path / "c").resume(X, y[::-1].copy())
+    resumed = load(tmp_path / "c").resume(X, y)
+    assert np.array_equal(resumed.encode(X), quick(penalty=Supervised(1.0)).fit(X, y).encode(X))
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

@@ -21,6 +21,8 @@ from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import NoScaling, Standard
 from isthmus.trainable import Batch
 from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, iter_batches
+from isthmus.training.config import TrainingConfig
+from isthmus.training.early_stopping import validate
 
 
 def small(**choices: object) -> Autoencoder:
@@ -402,3 +404,25 @@ def test_a_statistic_is_the_mean_over_batches_and_agrees_with_the_penalty(digits
     ae = Autoencoder(Gaussian(3, beta=2.0), architecture=MLP((16,)), epochs=2, batch_size=64, random_state=0)
     for report in ae.fit(digits.train[:320]).history_:
         assert 2.0 * report.stats["kl"] == pytest.approx(report.penalty, rel=1e-5)
+
+
+def test_random_numbers_of_validation_depend_on_the_random_state_alone(digits: data.Dataset) -> None:
+    ae = Autoencoder(Identity(3), architecture=MLP((8,)), random_state=0).initialize(digits.train)
+    examples = InMemorySource(digits.train[:50], torch.device("cpu"))
+    losses = [
+        validate(ae.model_, examples, TrainingConfig(GaussianNoise(0.5), Adam(), 1, 16, random_state))
+        for random_state in (0, 0, 1)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_reversed_examples_are_examples(digits: data.Dataset) -> None:
+    """NumPy calls a reversed axis of one element contiguous; PyTorch does not take it."""
+    X = digits.train[:40]
+    one, quick = X[:1][::-1], Autoencoder(Identity(3), architecture=MLP((8,)), epochs=1, random_state=0)
+    ae = quick.fit(X)
+    assert np.array_equal(
+        ae.corrupt(one, corruption=GaussianNoise(0.1)), ae.corrupt(X[:1], corruption=GaussianNoise(0.1))
+    )
+    reverse, ordinary = (Autoencoder(3, random_state=0).partial_fit(each) for each in (one, X[:1]))
+    assert np.array_equal(reverse.encode(X), ordinary.encode(X))

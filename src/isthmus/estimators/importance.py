@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.model import Model
 from isthmus.nn.device import no_autocast, onednn_matmul, threads
-from isthmus.training.batches import to_torch_dtype
+from isthmus.training.batches import to_tensor
 from isthmus.training.rng import RandomStream, seeded
 
 __all__ = ["log_likelihoods"]
@@ -42,7 +42,7 @@ def log_likelihoods(model: Model, values: Array, context: Array | None, samples:
 
     @torch.inference_mode()
     def of(row: int) -> float:
-        raw = torch.from_numpy(np.ascontiguousarray(to_torch_dtype(np.asarray(values[row : row + 1])))).to(model.device)
+        raw = to_tensor(np.asarray(values[row : row + 1])).to(model.device)
         x = model.normalize(raw)
         given = None if context is None else torch.as_tensor(context[row : row + 1], device=model.device)
         number = int.from_bytes(hashlib.blake2b(x.numpy(force=True).tobytes(), digest_size=8).digest(), "little")

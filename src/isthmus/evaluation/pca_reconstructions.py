@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
@@ -21,6 +20,7 @@ from isthmus.evaluation.measure import check_examples
 from isthmus.evaluation.pca import principal
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted
+from isthmus.training.batches import to_tensor
 
 __all__ = ["PCAReconstructions", "pca_reconstructions"]
 
@@ -117,7 +117,7 @@ def pca_reconstructions(
     n_components = min(size, len(training) - 1)
     scale = np.broadcast_to(ae.model_.scale.numpy(force=True).astype(np.float64), ae.shape_)
     subspace, _ = principal(training, scale.ravel(), n_components)
-    errors = subspace.errors(subspace.centered(torch.from_numpy(np.asarray(flat, np.float64)))) * subspace.scale
+    errors = subspace.errors(subspace.centered(to_tensor(np.asarray(flat, np.float64)))) * subspace.scale
     by_pca = flat - errors.numpy()
     first = examples[:n]
     return PCAReconstructions(

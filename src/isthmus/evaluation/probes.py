@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from isthmus.data.labels import ClassLabels, numbered
 from isthmus.data.memmap import Rows, random_subset
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation.pca import Subspace, sample, sample_size
+from isthmus.training.batches import to_tensor
 
 __all__ = ["MAX_FITTED", "MAX_SCORED", "Labels", "label_scores"]
 
@@ -132,7 +132,7 @@ def label_scores(
     n, y = len(parts[0][0]), np.concatenate(numbered([labels for _, labels in parts]))
     X = np.concatenate([examples for examples, _ in parts])
     splits = _folds(n) if fitted is None else [(np.arange(n, len(X)), np.arange(n))]
-    centered = subspace.centered(torch.from_numpy(np.asarray(X, np.float64)))
+    centered = subspace.centered(to_tensor(np.asarray(X, np.float64)))
     codes = np.concatenate([ae.transform(examples) for examples, _ in parts])  # each part has its own context
     inputs: dict[str, Array | None] = {
         "": codes,

@@ -20,6 +20,7 @@ from isthmus.evaluation.metrics import WINDOW, cross_entropies, entropies, struc
 from isthmus.evaluation.pca import Subspace
 from isthmus.scaling import range_of
 from isthmus.trainable import Batch
+from isthmus.training.batches import to_tensor
 
 __all__ = ["BLOCK_ROWS", "data_range_of", "image_ssim", "mean_errors", "squared_errors", "throughput", "why_no_ssim"]
 
@@ -160,7 +161,7 @@ def _cache_blocks(values: Array) -> Iterator[torch.Tensor]:
     """Blocks of examples in double precision, small enough for the processor's cache."""
     rows = max(1, _CACHE_VALUES // values[0].size)
     for begin in range(0, len(values), rows):
-        yield torch.from_numpy(np.require(values[begin : begin + rows], np.float64, ["C", "W"]))
+        yield to_tensor(np.asarray(values[begin : begin + rows], np.float64))
 
 
 def _squared_error_sum(x: Array, y: Array) -> float:

@@ -12,7 +12,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,6 +29,7 @@ from isthmus.evaluation.metrics import mean_squared_error, psnr
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
 from isthmus.evaluation.robustness_result import AUTOENCODER, IDENTITY, DenoisingScore, Robustness
 from isthmus.text import quoted
+from isthmus.training.batches import to_tensor
 
 __all__ = ["robustness"]
 
@@ -205,5 +205,5 @@ def _score(
 
 def _mean_ssim(x: Array, y: Array, data_range: float, kind: Kind) -> float:
     """The mean structural similarity of examples and their denoised versions."""
-    clean, denoised = (torch.from_numpy(np.asarray(side, np.float64)) for side in (x, y))
+    clean, denoised = (to_tensor(np.asarray(side, np.float64)) for side in (x, y))
     return float(image_ssim(clean, denoised, data_range, kind).mean())

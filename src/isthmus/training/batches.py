@@ -25,6 +25,7 @@ __all__ = [
     "SubsetSource",
     "chunk_size",
     "iter_batches",
+    "to_tensor",
     "to_torch_dtype",
 ]
 
@@ -67,7 +68,7 @@ class InMemorySource(Source):
         return True
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
-        self.tensor = torch.from_numpy(np.require(to_torch_dtype(examples), requirements=["C", "W"])).to(device)
+        self.tensor = to_tensor(examples).to(device)
 
     def __len__(self) -> int:
         return len(self.tensor)
@@ -87,7 +88,7 @@ class MemmapSource(Source):
 
     def __getitem__(self, index: Tensor) -> Tensor:
         rows = self.rows(index.cpu().numpy())
-        return torch.from_numpy(to_torch_dtype(rows)).to(self.device)
+        return to_tensor(rows).to(self.device)
 
 
 class SubsetSource(Source):
@@ -223,3 +224,12 @@ def to_torch_dtype(examples: NDArray[np.generic]) -> NDArray[np.generic]:
     """The examples in a dtype that PyTorch can compute with: uint16 becomes int32, uint32 int64, uint64 float64."""
     dtype = {"u2": np.int32, "u4": np.int64, "u8": np.float64}.get(examples.dtype.str[1:])
     return examples if dtype is None else examples.astype(dtype)
+
+
+def to_tensor(examples: NDArray[np.generic]) -> Tensor:
+    """The examples as a tensor, without a copy where that is possible.
+
+    NumPy calls a reversed axis of one element contiguous, and PyTorch does not take it.
+    """
+    values = np.require(to_torch_dtype(examples), requirements=["C", "W"])
+    return torch.from_numpy(values if min(values.strides) >= 0 else values.copy())

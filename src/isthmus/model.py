@@ -82,7 +82,6 @@ class Model(InUnits):
             part.to(dtype)
         if self.anchors is not None:
             self.anchors.data = self.anchors.data.to(dtype)
-        if self.anchors is not None:
             self.register_buffer("anchors_started", torch.zeros((), dtype=torch.bool))
 
     @property

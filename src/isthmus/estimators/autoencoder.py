@@ -448,10 +448,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                     f"{wants!r} classifies, and y holds covariates: pass a class for each example, as whole numbers or text (n,), or "
                     'task="regression"'
                 )
-            context = fitted.context.encode(
-                given.y, len(values), complete=fitted.model.architecture.context is not None
-            )
-            context = context.astype(np.float64 if fitted.model.dtype == torch.float64 else np.float32)
+            complete = fitted.model.architecture.context is not None
+            context = fitted.context_rows(given.y, len(values), complete)
         if given.target is not None:
             targets = self._examples(given.target, computable="all", for_training=True)
             if targets.shape != values.shape:

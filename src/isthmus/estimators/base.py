@@ -535,7 +535,6 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         fitted = self._require_fitted()
         if fitted.model.architecture.context is None:
             return None
-        assert fitted.context is not None
         if y is None and (known := context_of(rows)) is not None:
             return known
         if y is None:
@@ -543,8 +542,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 f"this autoencoder is conditional ({fitted.records['architecture']!r}): pass y, the label or the covariates of each "
                 "example (a pipeline of scikit-learn passes none to transform: use the autoencoder outside of it)"
             )
-        context = fitted.context.encode(y, len(rows))
-        return context.astype(np.float64) if fitted.model.dtype == torch.float64 else context
+        return fitted.context_rows(y, len(rows), complete=True)
 
     def _examples(
         self,

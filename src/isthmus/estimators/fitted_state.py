@@ -63,6 +63,12 @@ class FittedAttributes:
     loaded: bool = False
     max_memory: int | None = None
 
+    def context_rows(self, y: Any, count: int, complete: bool) -> NDArray[Any]:
+        """The context (n, context) that y means, in the dtype of the weights; ``complete``: a missing label is an error."""
+        assert self.context is not None
+        rows = self.context.encode(y, count, complete)
+        return rows.astype(np.float64) if self.model.dtype == torch.float64 else rows
+
     def weights_locked(self) -> AbstractContextManager[Any]:
         """A context in which no training step changes the weights."""
         return self.training or nullcontext()

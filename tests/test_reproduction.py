@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from isthmus import data, load
 from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.named_records import check_records
-from isthmus.experiments import reproduction
+from isthmus.experiments import reproduction, resumable
 from isthmus.experiments.printed_bottleneck import PrintedGaussian
 from isthmus.experiments.reproduction import Run, all_kept, completed, keep, kept, reproduce
 from isthmus.experiments.reproduction_table import Row, Spread, markdown
 from isthmus.experiments.tutorials import TUTORIALS, System, Tutorial, find
 from isthmus.nn.variables import Variables
+from isthmus.training.state import Report
 
 PUBLISHED = [tutorial for tutorial in TUTORIALS if any(any(system.published.values()) for system in tutorial.systems)]
 WITHIN = {"test per pixel": 0.02, "test per digit": 0.015, "test MSE": 0.1}
@@ -98,6 +100,36 @@ def test_each_random_state_is_stored_and_trained_once(
     assert kept(find("tf-simple"), system, folder, QUICK, 2) is None
     assert kept(find("tf-simple"), system, folder) is None  # what was overridden is not the tutorial
     assert all_kept(find("tf-simple"), system, folder) == []
+
+
+def test_an_interrupted_training_is_resumed_by_the_same_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumable, "_SECONDS", -1)  # a checkpoint after each epoch
+    tutorial, words, seen = find("tf-simple"), ["epochs=2", "batch_size=2000", "architecture.hidden=8"], list[int]()
+
+    def interrupting(reports: Iterator[Report], title: str, n_features: int) -> Iterator[Report]:
+        for report in reports:
+            yield report
+            if report.complete:
+                next(reports, None)  # the checkpoint of this epoch is written
+                raise KeyboardInterrupt
+
+    def watching(reports: Iterator[Report], title: str, n_features: int) -> Iterator[Report]:
+        for report in reports:
+            seen.append(report.epoch)
+            yield report
+
+    with pytest.raises(KeyboardInterrupt):
+        completed(tutorial, tmp_path / "stopped", words, [3], interrupting)
+    place = tmp_path / "stopped/tf-simple/state-3"
+    assert [path.name for path in place.glob("*.safetensors")] == ["checkpoint.safetensors"]
+    with pytest.raises(DataError, match=r"holds a training with batch_size=2000, but batch_size=1000 is required"):
+        completed(tutorial, tmp_path / "stopped", [words[0], "batch_size=1000", words[2]], [3])
+    ((stopped,),) = completed(tutorial, tmp_path / "stopped", words, [3], watching)
+    ((whole,),) = completed(tutorial, tmp_path / "whole", words, [3])
+    assert set(seen) == {2}
+    assert [path.name for path in place.glob("*.safetensors")] == ["model.safetensors"]
+    assert stopped.ours == whole.ours
+    assert (place / "history.csv").read_text().count("\n") == 3
 
 
 def test_a_random_state_among_the_fields_is_an_error_that_names_the_argument() -> None:

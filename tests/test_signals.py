@@ -86,7 +86,7 @@ def test_a_stopped_sweep_prints_how_to_resume_it(number: int, code: int, tmp_pat
     process = begun("sweep", *TRAIN[1:-1], "bottleneck.size=2,3", "--out", "s", cwd=tmp_path)
     said = stopped(process, number, 3)
     assert process.returncode == code
-    assert said == "isthmus: stopped: the trained runs are in s; the same command resumes the sweep"
+    assert said == "isthmus: stopped: the trained runs are in s; the same command resumes"
 
 
 TWICE = """

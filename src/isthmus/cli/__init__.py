@@ -2,13 +2,14 @@
 
 Modules in reading order:
 
-    signals         SIGTERM, SIGHUP and Ctrl-C
     console         printed lines, tables, progress, and array files
+    signals         SIGTERM, SIGHUP and Ctrl-C
     printing        the tables of an evaluation
     data_options    --data and the reading options
     options         other options and arguments that several verbs share
     run             training of one run, from reading the data to the report
     train           verbs that train
+    reproduce       the verb that reproduces the tutorials
     analyze         verbs that evaluate and list
     components      the verb that lists components
     transform       verbs that write arrays
@@ -28,7 +29,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from isthmus._version import __version__
-from isthmus.cli import analyze, components, compress, detect, finetune, train, transform
+from isthmus.cli import analyze, components, compress, detect, finetune, reproduce, train, transform
 from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.io import memory_limit
@@ -69,7 +70,7 @@ def root(
 
 
 VERBS: dict[str, list[Callable[..., None]]] = {
-    "Train": [train.train, train.resume, train.sweep, train.reproduce],
+    "Train": [train.train, train.resume, train.sweep, reproduce.reproduce],
     "Evaluate": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot],
     "Apply": [
         transform.encode,

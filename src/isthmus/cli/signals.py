@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["SignalHandler", "Terminated", "termination_as_exception"]
+from isthmus.cli.console import fail
+
+__all__ = ["SignalHandler", "Terminated", "resumed_by_same_command", "termination_as_exception"]
 
 
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows does not have it
@@ -61,6 +63,17 @@ def termination_as_exception() -> Iterator[list[int]]:
         yield received
     finally:
         _restore(previous)
+
+
+@contextmanager
+def resumed_by_same_command(where: str) -> Iterator[None]:
+    """After a signal inside the context: one sentence, where the finished runs are and how to go on, and the signal's exit code."""
+    try:
+        with termination_as_exception():
+            yield
+    except KeyboardInterrupt as stop:
+        code = 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
+        fail(f"stopped: {where}; the same command resumes", code)
 
 
 def _install(handler: Callable[[int, FrameType | None], None], *numbers: int) -> dict[int, Any]:

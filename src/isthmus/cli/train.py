@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import sys
 import zlib
 from contextlib import nullcontext
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import counted, fail, print_json, print_line, print_notes, print_table, progress
+from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table, progress
 from isthmus.cli.data_options import DataOptions, takes_data, words_of
-from isthmus.cli.options import FIELDS, SEVERAL, Every, Json, Out, Settings
-from isthmus.cli.signals import Terminated, termination_as_exception
+from isthmus.cli.options import SEVERAL, Every, Json, Out, Settings
+from isthmus.cli.signals import resumed_by_same_command
 from isthmus.text import command
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from isthmus.experiments.splits import Split
     from isthmus.experiments.sweep_result import Sweep
 
-__all__ = ["reproduce", "resume", "sweep", "train"]
+__all__ = ["resume", "sweep", "train"]
 
 
 @takes_data
@@ -130,26 +129,22 @@ def sweep(
         validation = (validation, own_validation_labels(dataset, part))  # type: ignore[assignment]
     if not as_json:
         print_line(f"{recipe} on {dataset.summary()}")
-    try:
-        with termination_as_exception():
-            found = parameter_sweep.sweep(
-                ae,
-                part.train_of(dataset),
-                grid,
-                y=y,
-                validation_data=validation,
-                test=tested if y is None else (tested, part.test_labels),
-                metric=metric,
-                folder=folder,
-                max_trials=max_trials,
-                watch=progress(as_json),
-                origin=source,
-                about=run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]])),
-                record=part.record,
-            )
-    except KeyboardInterrupt as stop:
-        code = 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
-        fail(f"stopped: the trained runs are in {folder}; the same command resumes the sweep", code)
+    with resumed_by_same_command(f"the trained runs are in {folder}"):
+        found = parameter_sweep.sweep(
+            ae,
+            part.train_of(dataset),
+            grid,
+            y=y,
+            validation_data=validation,
+            test=tested if y is None else (tested, part.test_labels),
+            metric=metric,
+            folder=folder,
+            max_trials=max_trials,
+            watch=progress(as_json),
+            origin=source,
+            about=run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]])),
+            record=part.record,
+        )
     if as_json:
         print_json(found.to_dict())
     else:
@@ -223,73 +218,3 @@ def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder,
     if not grid.keys() - {"random_state"} and any(word.startswith(f"{SIZE}=") for word in fixed):
         raise RecordError(f"a sweep requires several values of a parameter, such as {SIZE}=8,16,32")
     return recipe, overridden(ae, fixed), fixed, grid
-
-
-def reproduce(
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID] [FIELD=VALUE]...", help=f"The id of a tutorial, then {FIELDS}.")
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Reproduce every tutorial. Runs that exist in --out are not trained again.")
-    ] = False,
-    random_state: Annotated[
-        str | None,
-        typer.Option(
-            metavar="S1,S2,...",
-            help="Random states: train with each; print mean, SD, and whether the published value is in the 95 % prediction interval.",
-        ),
-    ] = None,
-    as_json: Json = False,
-    out: Out = None,
-) -> None:
-    """Train the systems of a tutorial as published; print published and measured values. Without an id, list the tutorials."""
-    from isthmus.experiments import reproduction, reproduction_table, tutorials
-    from isthmus.io.atomic import replace_file
-
-    words = settings or []
-    if not words and not everything:
-        print_table(["id", "title", "source"], [[t.id, t.title, t.source] for t in tutorials.TUTORIALS])
-        return
-    chosen = list(tutorials.TUTORIALS) if everything else [tutorials.find(words.pop(0))]
-    words, states = _random_states(random_state, words)
-    target = out or Path("runs") / "reproduction"
-    rows = [
-        reproduction_table.Row(tutorial, system, runs)
-        for tutorial in chosen
-        for system, runs in zip(
-            tutorial.systems,
-            reproduction.completed(tutorial, target, words, states, progress(as_json)),
-            strict=True,
-        )
-    ]
-    if as_json:
-        print_json([row.to_dict() for row in rows])
-        return
-    print_table(list(reproduction_table.HEADER), reproduction_table.table(rows))
-    for sentence in reproduction_table.sentences(rows):
-        print_line(sentence)
-    if everything:
-        replace_file(target / "table.md", reproduction_table.markdown(rows).encode())
-    print_line(f"written to {target}: a folder for each run, with model, figures and result.json")
-    for row in rows:
-        if not row.system.savable:
-            print_line(f"{row.name} has no model file: its bottleneck is not part of isthmus")
-
-
-def _random_states(option: str | None, words: list[str]) -> tuple[list[str], list[int]]:
-    """The words without ``random_state=``, and the random states of it or of the option; the default is one."""
-    from isthmus.errors import RecordError
-    from isthmus.experiments.reproduction import DEFAULT_STATE
-
-    states = [word.partition("=") for word in words if word.partition("=")[0].strip() == "random_state"]
-    given = [text for _, _, text in states] + ([] if option is None else [option])
-    if len(given) > 1:
-        raise RecordError("the random states are given twice: give only --random-state, such as --random-state 0,1,2")
-    parts = [part.strip() for part in given[0].split(",")] if given else [str(DEFAULT_STATE)]
-    if not all(part.isdecimal() and len(part) <= 10 and int(part) < 2**32 for part in parts) or len(
-        set(map(int, parts))
-    ) < len(parts):
-        raise RecordError(
-            f"invalid --random-state {given[0]!r}: expected different whole numbers from 0 to {2**32 - 1}, such as 0,1,2"
-        )
-    return [word for word in words if word.partition("=")[0].strip() != "random_state"], [int(part) for part in parts]

@@ -19,6 +19,7 @@ Read in this order:
     comparison_result    the result of a comparison: table, JSON, figures
     comparison           evaluates several autoencoders on the same examples
     model_selection      choice of a value: elbow, one-standard-error rule, lowest error
+    resumable            a training with checkpoints, continued by the same call after an interruption
     trial                one training of a sweep
     sweep_examples       the examples of a sweep, with their labels
     sweep_result         the result of a sweep: table, choice, figure

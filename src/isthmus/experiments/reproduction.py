@@ -22,8 +22,9 @@ from isthmus.data import Dataset, load
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overrides import overridden
+from isthmus.experiments.resumable import interrupted, with_checkpoints
 from isthmus.experiments.run_figures import draw
-from isthmus.experiments.run_folder import history_csv, reserve_folder, save_run
+from isthmus.experiments.run_folder import history_csv, reserve_folder, save_checkpoint, save_run
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split
 from isthmus.experiments.tensorboard import EventWriter, installed
@@ -108,6 +109,8 @@ def reproduce(
 ) -> Iterator[Reproduction]:
     """Trains each system of a tutorial with each random state, with fields overridden if any are given, and measures it.
 
+    With a folder, an interrupted training is resumed from its last checkpoint.
+
     Args:
         assignments: ``field=value``, as on the command line; `random_state` has its own argument.
         watch: given the reports, a title and the number of features of an example, yields the reports again: a progress bar, say.
@@ -132,16 +135,25 @@ def train_system(
             "random_state is not a field here: give the argument random_states=(0, 1), one training for each"
         )
     ae, dataset = overridden(system.build(), [*assignments, f"random_state={state}"]), load(system.data)
-    reports: Iterator[Report] = ae.iter_fit(dataset.train, validation_data=dataset.test, every=50)
-    if folder is not None:
-        reports = recorded(reports, tutorial, ae, dataset, home(folder, tutorial, system, state))
+    place = None if folder is None else home(folder, tutorial, system, state)
+    begun = interrupted(ae, place) if place is not None and system.savable else None
+    ae = begun or ae
+    reports: Iterator[Report] = (ae.iter_fit if begun is None else ae.iter_resume)(
+        dataset.train, validation_data=dataset.test, every=50
+    )
+    if place is not None:
+        since = begun.history_[-1].step + 1 if begun else None
+        reports = recorded(reports, tutorial, ae, dataset, place, since)
+        if system.savable:
+            contents = (place, ae, DataSource(system.data), RunInfo(tutorial.id))
+            reports = with_checkpoints(reports, lambda: save_checkpoint(*contents))
     words = [tutorial.id, system.name, f"random state {state}" if state != DEFAULT_STATE else ""]
     for _ in (
         reports if watch is None else watch(reports, ", ".join(filter(None, words)), math.prod(dataset.train.shape[1:]))
     ):
         pass
-    if folder is not None:  # before anything else can fail
-        _save(home(folder, tutorial, system, state), ae, tutorial, system)
+    if place is not None:  # before anything else can fail
+        _save(place, ae, tutorial, system)
     metrics = {name: METRICS[name](ae, dataset) for name in system.published}
     return Reproduction(tutorial, system, ae, dataset, metrics, state, tuple(assignments))
 
@@ -156,11 +168,15 @@ def _save(place: Path, ae: Autoencoder, tutorial: Tutorial, system: System) -> N
 
 
 def recorded(
-    reports: Iterator[Report], tutorial: Tutorial, ae: Autoencoder, dataset: Dataset, place: Path
+    reports: Iterator[Report], tutorial: Tutorial, ae: Autoencoder, dataset: Dataset, place: Path, since: int | None
 ) -> Iterator[Report]:
-    """Passes the reports on, and writes event files and figures during training where the tutorial does so."""
+    """Passes the reports on, and writes event files and figures during training where the tutorial does so.
+
+    Args:
+        since: the first step of a resumed training.
+    """
     part = Split(dataset.train, held_out(dataset), dataset.test_labels)
-    with EventWriter(place) if tutorial.tensorboard and installed() else nullcontext() as events:
+    with EventWriter(place, since=since) if tutorial.tensorboard and installed() else nullcontext() as events:
         for report in reports:
             if report.complete and events is not None:
                 events.scalars(report)

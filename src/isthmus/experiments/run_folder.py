@@ -165,6 +165,7 @@ def save_checkpoint(
     folder: Path, ae: Autoencoder, source: DataSource | None, info: RunInfo, membership: Membership | None = None
 ) -> None:
     """Writes the files from which `isthmus resume` continues."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_record(folder, source, info, membership)
     ae.checkpoint(folder / CHECKPOINT)
 

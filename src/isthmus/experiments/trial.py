@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from isthmus.data.validation import Examples
-from isthmus.errors import DataError, DivergenceError, IsthmusWarning, ModelFileError
+from isthmus.errors import DivergenceError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
@@ -22,6 +20,7 @@ from isthmus.evaluation.older_figures import current
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
 from isthmus.experiments.membership import Membership
+from isthmus.experiments.resumable import checked_params, interrupted, with_checkpoints
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.io.atomic import check_folder, replace_file
 from isthmus.io.files import open_regular
@@ -35,7 +34,6 @@ Figures = dict[str, Any]
 
 FIGURES = "validation.json"  # of a trial, next to its model
 _MAX_BYTES = 1 << 20  # of a validation.json
-_SECONDS = 10  # between two checkpoints
 _PROGRESS_STEPS = 20  # between two updates of the progress bar
 
 
@@ -111,7 +109,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
     complete = (folder / run_folder.MODEL).exists()
     try:
         fitted = (
-            _check_params(load_autoencoder(folder), ae, folder) if complete else _trained(ae, context, title, folder)
+            checked_params(load_autoencoder(folder), ae, folder) if complete else _trained(ae, context, title, folder)
         )
     except DivergenceError as error:
         _write_figures(folder, {"diverged": str(error)})
@@ -129,12 +127,12 @@ def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder,
 def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | None) -> Autoencoder:
     """Trains to the end. With a folder it resumes from a checkpoint there, and writes one every ten seconds."""
     n_features = math.prod(context.examples.values.shape[1:])
-    interrupted = None if folder is None else _interrupted(ae, folder)
-    ae = interrupted or ae
+    begun = None if folder is None else interrupted(ae, folder)
+    ae = begun or ae
     y, validation = (
         (context.y, (context.validation, context.validation_y)) if ae._uses_y else (None, context.validation)
     )
-    reports = (ae.iter_fit if interrupted is None else ae.iter_resume)(
+    reports = (ae.iter_fit if begun is None else ae.iter_resume)(
         context.examples, y, validation_data=validation, every=_PROGRESS_STEPS
     )
     progress = reports if context.watch is None else context.watch(reports, title, n_features)
@@ -143,44 +141,11 @@ def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | 
             pass
         return ae
     with run_folder.reserve_folder(folder):
-        last = time.monotonic()
-        for report in progress:
-            if report.complete and time.monotonic() - last > _SECONDS:
-                _save_checkpoint(folder, ae, context)
-                last = time.monotonic()
-        run_folder.save_run(folder, ae, context.origin, context.about, context.record)
+        contents = (folder, ae, context.origin, context.about, context.record)
+        for _ in with_checkpoints(progress, lambda: run_folder.save_checkpoint(*contents)):
+            pass
+        run_folder.save_run(*contents)
     return ae
-
-
-def _save_checkpoint(folder: Path, ae: Autoencoder, context: SweepContext) -> None:
-    try:
-        run_folder.save_checkpoint(folder, ae, context.origin, context.about, context.record)
-    except OSError as error:  # training continues: the disk may have space again at the end
-        warnings.warn(
-            f"no checkpoint could be written ({error}): training continues without it", IsthmusWarning, stacklevel=2
-        )
-
-
-def _interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
-    """The interrupted training, if its checkpoint can be read."""
-    if not (folder / run_folder.CHECKPOINT).exists():
-        return None
-    try:
-        return _check_params(load_autoencoder(folder / run_folder.CHECKPOINT), ae, folder)
-    except ModelFileError:
-        return None
-
-
-def _check_params(found: Autoencoder, expected: Autoencoder, folder: Path) -> Autoencoder:
-    """The autoencoder that was read, if its parameters are the expected ones; else `DataError`."""
-    recorded, required = (ae.get_params(deep=False) for ae in (found, expected))
-    for name in required.keys() - {"verbose", "device"}:
-        if recorded[name] != required[name]:
-            raise DataError(
-                f"{folder} holds a training with {name}={recorded[name]!r}, but {name}={required[name]!r} is required: "
-                "choose another folder (--out), or remove it first"
-            )
-    return found
 
 
 def _read_figures(folder: Path) -> Figures | None:

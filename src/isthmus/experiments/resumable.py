@@ -1,0 +1,64 @@
+"""A training with checkpoints in its folder, which the same call continues after an interruption: of a sweep, or of a tutorial."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.loading import load_autoencoder
+from isthmus.experiments.run_folder import CHECKPOINT
+from isthmus.training.state import Report
+
+__all__ = ["checked_params", "interrupted", "with_checkpoints"]
+
+_SECONDS = 10  # between two checkpoints
+
+
+def interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
+    """The interrupted training in a folder; None if there is none that can be read.
+
+    Args:
+        ae: the unfitted autoencoder, with the parameters that the training must have.
+
+    Raises:
+        DataError: the training there has other parameters.
+    """
+    if not (folder / CHECKPOINT).exists():
+        return None
+    try:
+        return checked_params(load_autoencoder(folder / CHECKPOINT), ae, folder)
+    except ModelFileError:
+        return None
+
+
+def checked_params(found: Autoencoder, expected: Autoencoder, folder: Path) -> Autoencoder:
+    """The autoencoder that was read, if its parameters are the expected ones; else `DataError`."""
+    recorded, required = (ae.get_params(deep=False) for ae in (found, expected))
+    for name in required.keys() - {"verbose", "device"}:
+        if recorded[name] != required[name]:
+            raise DataError(
+                f"{folder} holds a training with {name}={recorded[name]!r}, but {name}={required[name]!r} is required: "
+                "choose another folder (--out), or remove it first"
+            )
+    return found
+
+
+def with_checkpoints(reports: Iterator[Report], save: Callable[[], None]) -> Iterator[Report]:
+    """The reports of a training; `save` writes its checkpoint at the end of an epoch, at most every ten seconds."""
+    last = time.monotonic()
+    for report in reports:
+        yield report
+        if report.complete and time.monotonic() - last > _SECONDS:
+            try:
+                save()
+            except OSError as error:  # training continues: the disk may have space again at the end
+                warnings.warn(
+                    f"no checkpoint could be written ({error}): training continues without it",
+                    IsthmusWarning,
+                    stacklevel=2,
+                )
+            last = time.monotonic()

@@ -34,6 +34,7 @@ from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Likelihood
 from isthmus.optimizers import AdamW
 from isthmus.penalties import NoPenalty
+from isthmus.priors import VampPrior
 from isthmus.records import Record
 from isthmus.training import cuda_graph
 
@@ -157,6 +158,26 @@ def test_rows_have_the_same_bits_in_any_grouping(slot: str, name: str) -> None:
         parts = [getattr(ae, method)(X[rows], LABELS[rows]) for rows in (slice(0, 1), slice(1, 8), slice(8, N))]
         assert np.array_equal(np.concatenate(parts), whole), method
         assert np.array_equal(getattr(ae, method)(X[::-1], LABELS[::-1])[::-1], whole), method
+
+
+@pytest.mark.parametrize("name", bottlenecks.__all__)
+def test_the_code_used_at_inference_is_the_one_that_is_scored(name: str) -> None:
+    """A bottleneck with a posterior gives its mean as the code, and is asked for no penalty then."""
+    X = examples(made("bottleneck", name))
+    ae = autoencoder("bottleneck", made("bottleneck", name), device="cpu").fit(X)
+    with torch.no_grad():
+        h = ae.model_.hidden(ae.model_.normalize(torch.from_numpy(X)))
+        assert torch.equal(ae.model_.code(h), ae.model_.deterministic(h).z)
+
+
+def test_a_code_does_not_cost_the_pseudo_inputs() -> None:
+    seen, X = [], examples(Gaussian(2))
+    ae = autoencoder("bottleneck", Gaussian(2, prior=VampPrior(50))).fit(X)
+    ae.model_.encoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    assert (ae.encode(X[:3]).shape, ae.reconstruct(X[:3]).shape) == ((3, 2), (3, SIDE, SIDE))
+    assert 50 not in seen
+    ae.score_samples(X[:3])
+    assert 50 in seen
 
 
 @every

@@ -141,8 +141,8 @@ class Model(InUnits):
         missing = x.isnan()
         imputed = torch.where(missing, self.fill, x)
         for _ in range(_IMPUTATIONS):
-            code = self.deterministic(self._encoded(imputed, autocast, context), autocast)
-            y = self._output(code.z, autocast, context)
+            z = self.code(self._encoded(imputed, autocast, context), autocast)
+            y = self._output(z, autocast, context)
             imputed = torch.where(missing, self.likelihood.reconstruction(y, imputed, ~missing), x)
         return imputed
 
@@ -212,11 +212,11 @@ class Model(InUnits):
     ) -> Float[Tensor, "b *code"]:
         """The deterministic codes, for training a classifier on them: user layers may draw random numbers from the generator."""
         with self._user_draws_from(generator):
-            return self.deterministic(self.hidden(x, autocast), autocast).z
+            return self.code(self.hidden(x, autocast), autocast)
 
     def encode(self, x: Float[Tensor, "b *x"], context: Tensor | None = None) -> Float[Tensor, "b *code"]:
         """The codes used at inference, of examples in model units."""
-        return self.deterministic(self.hidden(x, None, context)).z
+        return self.code(self.hidden(x, None, context))
 
     def indices(self, x: Float[Tensor, "b *x"], context: Tensor | None = None) -> Int[Tensor, "b *positions"] | None:
         """The indices of the codebook entries of codes, None without a codebook."""
@@ -374,8 +374,13 @@ class Model(InUnits):
         return VariablesWith(self.code_memory, anchors=self._encoded(self.anchors, autocast, None))
 
     def deterministic(self, h: Tensor, autocast: torch.dtype | None = None) -> Code:
-        """The code used at inference, of an encoder's output."""
+        """The code used at inference, of an encoder's output, with its penalty."""
         return self.bottleneck.deterministic(h, self._variables(autocast))
+
+    def code(self, h: Tensor, autocast: torch.dtype | None = None) -> Tensor:
+        """The code used at inference, of an encoder's output. A prior, and pseudo-inputs, are not asked for it."""
+        posterior = self.bottleneck.posterior(h)
+        return self.deterministic(h, autocast).z if posterior is None else posterior.mean
 
     def hidden(self, x: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
         """The encoder's output (b, *positions, encoder_outputs) of examples in model units; missing values are imputed first."""

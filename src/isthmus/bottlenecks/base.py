@@ -183,7 +183,7 @@ class Bottleneck(Record):
         raise NotPossibleError(f"{type(self).__name__} has no posterior density; Gaussian has one")
 
     def posterior(self, h: Float[Tensor, "b *positions encoder_outputs"]) -> Posterior | None:
-        """The mean and the log-variance of a normal posterior; None if there is none.
+        """The mean and the log-variance of a normal posterior; None if there is none. The code used at inference is its mean.
 
         Args:
             h: the encoder's output, (b, *positions, encoder_outputs).

@@ -211,7 +211,7 @@ def _codes_and_extras(ae: Autoencoder, block: Array) -> tuple[Double, Double]:
 
     def encode(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         h = model.hidden(model.normalize(raw), None, context)
-        z, extra = model.deterministic(h).z, model.divergences(h)
+        z, extra = model.code(h), model.divergences(h)
         indices = model.bottleneck.indices(h, model.code_memory)
         if indices is not None:
             extra = indices[..., None].to(z.dtype)

@@ -99,8 +99,18 @@ def test_codes_are_decoded_with_a_label(folder: Path) -> None:
     np.testing.assert_array_equal(values(folder, "decoded.npy"), load(folder / "trees").decode(np.zeros((2, 2)), "oak"))
 
 
-def test_a_detector_refuses_a_conditional_run(folder: Path) -> None:
-    _is_one_sentence(run("detect", "trees", "--data", "trees.csv", cwd=folder), "the autoencoder is conditional")
+def test_anomalies_are_those_of_the_labels(folder: Path) -> None:
+    done = run("detect", "trees", "--data", "trees.csv", "--save", "detector.safetensors", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    written = [line.split(",") for line in (folder / "anomalies.csv").read_text().splitlines()]
+    scores = [float(line[written[0].index("score")]) for line in written[1:]]
+    detector = load(folder / "detector.safetensors")
+    np.testing.assert_allclose(scores, detector.score_samples(X, KIND), rtol=1e-5)
+    again = run("detect", "detector.safetensors", "--data", "trees.csv", "--labels", "kind", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert [line.split(",") for line in (folder / "anomalies.csv").read_text().splitlines()] == written
+    done = run("detect", "trees", "--data", "plain.csv", cwd=folder)
+    _is_one_sentence(done, "requires labels, and plain.csv has none: name their column with --labels")
 
 
 @pytest.mark.thorough

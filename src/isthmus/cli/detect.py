@@ -48,7 +48,7 @@ def detect(
     from isthmus.errors import RecordError
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation import detection_result
-    from isthmus.experiments import detection, run_data, run_folder
+    from isthmus.experiments import detection, run_data, run_folder, run_labels
 
     if data_options.source is None:
         raise RecordError("--data is missing: give the examples in which to detect anomalies")
@@ -65,6 +65,7 @@ def detect(
     known_ae = None if loaded is None else loaded.autoencoder_
     ae, dataset = run_data.load_examples(run, data_options.source, known_ae, parts="test", allow_extreme=True)
     dataset, part_note = test_part(dataset)
+    dataset = run_labels.with_contexts(ae, dataset)
     normal_examples, notes = (None, []) if loaded is not None else _normal_examples(run, ae, data_options, normal)
     print_notes([each for each in (*dataset.notes, part_note, *notes, _trained_note(run, dataset)) if each], as_json)
     detector = loaded or _calibrated(run, ae, normal_examples, new, as_json)
@@ -142,12 +143,13 @@ def _normal_examples(
 ) -> tuple[Any, list[str]]:
     """Normal examples that the run was not trained on, from --normal or its held-out part, with notes about omitted ones."""
     from isthmus.data.parts import of_trained_classes
-    from isthmus.experiments import run_data
+    from isthmus.experiments import run_data, run_labels
     from isthmus.experiments.split_recovery import exclude_trained
 
     reference = run_data.load_examples(
         run, None if normal is None else data_options.with_path(normal), allow_extreme=True
     )[1]
+    reference = run_labels.with_contexts(ae, reference)
     if normal is not None:
         fresh, note = exclude_trained(run_data.membership_of(run), reference)
         return fresh, [note, _early_stopping_note(run, ae, fresh)]

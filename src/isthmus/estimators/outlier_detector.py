@@ -18,10 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.architectures import MLP, Modules
 from isthmus.data import as_examples
+from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.validation import Examples, blocks
-from isthmus.errors import DivergenceError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import wrapper
-from isthmus.estimators.argument_check import check_autoencoder, refuse_conditional, refuse_other_shape
+from isthmus.estimators.argument_check import check_autoencoder, refuse_other_shape
 from isthmus.estimators.attribution import (
     Attribution,
     TopFeatures,
@@ -127,12 +128,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     _scorer: Scorer
 
     @classmethod
-    def from_fitted(cls, ae: Autoencoder, X_normal: Any, **choices: Any) -> Self:
-        """A detector with a fitted autoencoder, which does not change: `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal)`.
+    def from_fitted(cls, ae: Autoencoder, X_normal: Any, y: Any = None, **choices: Any) -> Self:
+        """A detector with a fitted autoencoder, which does not change: `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal, y)`.
 
         Args:
             ae: a fitted autoencoder.
             X_normal: normal examples (n, *shape) on which ``ae`` was not trained. Errors on training examples are too small.
+            y: labels (n,) or covariates for a conditional autoencoder; others ignore it.
             choices: parameters of `OutlierDetector`.
 
         Returns:
@@ -145,7 +147,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             True
         """
         check_autoencoder(ae, f"{cls.__name__}.from_fitted")
-        return cls(FrozenEstimator(ae), **choices).fit(X_normal)
+        return cls(FrozenEstimator(ae), **choices).fit(X_normal, y)
 
     @property
     def anomaly_score_(self) -> Kind:
@@ -159,14 +161,14 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
         Args:
             X: examples (n, *shape).
-            y: for an autoencoder with a penalty that uses y, as in `Autoencoder.fit`; others ignore it. Scores never depend on y.
+            y: labels (n,) or covariates for an autoencoder that uses y, as in `Autoencoder.fit`; others ignore it. With a conditional
+                architecture an example is anomalous for its label, and all methods require y; otherwise scores never depend on it.
 
         Returns:
             The estimator itself.
 
         Raises:
-            NotPossibleError: the autoencoder is conditional.
-            DataError: there are too few examples, or they cannot be used.
+            DataError: there are too few examples, or they cannot be used; or y is missing.
             DivergenceError: scores are not finite.
             RecordError: both contamination and false_alarm_rate are given.
         """
@@ -176,8 +178,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         examples, seed = as_examples(X, minimum=MIN_EXAMPLES, missing=self._missing), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibration, held_out, training = self._split(len(examples.values), frozen, seed)
-        values = examples.values
-        ae = self._fit_autoencoder(examples, training, values[held_out], seed, y)
+        ae = self._fit_autoencoder(examples, training, examples.values[held_out], seed, y)
+        values = attach_context(examples.values, _context_of_all(ae, y, examples.values))
         not_calibration = np.sort(np.concatenate([held_out, training]))
         kind = self.anomaly_score
         if kind == "auto":
@@ -194,34 +196,48 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         self.__dict__.update(fitted)  # in one step: after an interrupt the detector is either unchanged or fitted
         return self
 
-    def score_samples(self, X: Any) -> Doubles:
+    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+        """`fit`, then `predict` of the same examples.
+
+        Args:
+            X, y: as for `fit`.
+
+        Returns:
+            (n,): -1 for anomalous examples and 1 for normal ones.
+        """
+        return self.fit(X, y).predict(X, y)
+
+    def score_samples(self, X: Any, y: Any = None) -> Doubles:
         """The negative anomaly score of each example: higher means more normal.
 
         Args:
             X: examples (n, *shape) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             Scores (n,), in the unit of `anomaly_score`.
         """
-        check_is_fitted(self)
-        return self._scorer(self.autoencoder_, self.autoencoder_._examples(X, computable="all"))
+        values = self._rows(X, y)
+        return self._scorer(self.autoencoder_, values)
 
-    def decision_function(self, X: Any) -> Doubles:
+    def decision_function(self, X: Any, y: Any = None) -> Doubles:
         """``score_samples(X) - offset_``.
 
         Args:
             X: examples (n, *shape) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             (n,), in the unit of the score; negative values are anomalous.
         """
-        return self.score_samples(X) - self.offset_
+        return self.score_samples(X, y) - self.offset_
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
+    def predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
         """Whether examples are anomalous.
 
         Args:
             X: examples (n, *shape) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             (n,): -1 for anomalous examples and 1 for normal ones.
@@ -231,39 +247,40 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             >>> sorted(set(detector.predict(X).tolist())), detector.predict(10 * X[:3]).tolist()
             ([-1, 1], [-1, -1, -1])
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.decision_function(X, y) < 0, -1, 1)
 
-    def p_values(self, X: Any) -> Doubles:
+    def p_values(self, X: Any, y: Any = None) -> Doubles:
         """Conformal p-values: (1 + number of calibration examples with this score or a lower one) / (n_calibration + 1).
 
         A new normal example has a p-value of α or less with a probability of at most α.
 
         Args:
             X: examples (n, *shape) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             p-values (n,), above 0 and at most 1.
         """
-        lower = np.searchsorted(self.calibration_scores_, self.score_samples(X), side="right")
+        lower = np.searchsorted(self.calibration_scores_, self.score_samples(X, y), side="right")
         p_values: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
         return p_values
 
-    def contributions(self, X: Any) -> Doubles:
+    def contributions(self, X: Any, y: Any = None) -> Doubles:
         """The squared error of each feature divided by its mean on held-out examples.
 
         Args:
             X: examples (n, *shape) in the units of the training data.
+            y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             (n, *shape), without unit; about 1 for normal examples, NaN where a value is missing.
         """
-        check_is_fitted(self)
-        values = self.autoencoder_._examples(X, computable="all")
+        values = self._rows(X, y)
         mean_errors = self.feature_errors_ + 1e-3 * self.feature_errors_.mean()
         return squared_errors(self.autoencoder_, values) / np.where(mean_errors > 0, mean_errors, 1.0)
 
     @check_units_once()
-    def attributions(self, X: Any, n: int = 3) -> list[list[Attribution]]:
+    def attributions(self, X: Any, n: int = 3, y: Any = None) -> list[list[Attribution]]:
         """The features that contribute most to the anomaly of each example.
 
         For tables these are the features whose replacement by the expected value, one at a time, raises the score most. Shares are
@@ -273,6 +290,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         Args:
             X: examples (n_examples, *shape) in the units of the training data.
             n: how many features for each example.
+            y: labels (n_examples,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
             A list of n attributions for each example, the largest share first.
@@ -291,7 +309,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         attributions = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
-        for _, block in blocks(self.autoencoder_._examples(X, computable="all")):
+        for _, block in blocks(self._rows(X, y)):
             top = self._top_features(block, min(int(n), math.prod(shape)))
             for positions, shares in zip(*(part.tolist() for part in top), strict=True):
                 features = [_feature(place, shape, names) for place in positions]
@@ -299,12 +317,22 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return attributions
 
     def _top_features(self, values: Array, n: int) -> TopFeatures:
-        errors, ae = self.contributions(values).reshape(len(values), -1), self.autoencoder_
+        errors, ae, context = self.contributions(values).reshape(len(values), -1), self.autoencoder_, context_of(values)
         if len(ae.shape_) > 1:
             return attribute_by_error(errors, n)
         return attribute_by_replacement(
-            lambda rows: self._scorer(ae, rows), lambda rows: bounded_reconstructions(ae, rows), values, errors, n
+            lambda rows: self._scorer(ae, attach_context(rows, context)),
+            lambda rows: bounded_reconstructions(ae, attach_context(rows, context)),
+            values,
+            errors,
+            n,
         )
+
+    def _rows(self, X: Any, y: Any = None) -> Array:
+        """Checked examples. For a conditional autoencoder they carry their context."""
+        check_is_fitted(self)
+        values = self.autoencoder_._examples(X, computable="all")
+        return attach_context(values, self.autoencoder_._context(y, values))
 
     def guarantee(self) -> str:
         """One sentence that says what the threshold guarantees."""
@@ -393,12 +421,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
                 raise RecordError(
                     f"FrozenEstimator({type(frozen).__name__}) has no autoencoder; freeze an isthmus.Autoencoder"
                 )
-            refuse_conditional(frozen, "OutlierDetector")
             frozen._examples(examples, computable="all")
             return frozen
         if isinstance(self.autoencoder, str):
             return _default_autoencoder(examples.some(training), held_out, seed)
-        refuse_conditional(self.autoencoder, "OutlierDetector")
         refuse_other_shape(self.autoencoder, examples.values.shape[1:], "OutlierDetector")
         ae: Autoencoder = clone(self.autoencoder)
         if ae.random_state is None:
@@ -424,6 +450,14 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             )
             return -math.inf
         return float(scores[k - 1])
+
+
+def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:
+    """The context of all examples given to `fit`. A label of the calibration set alone is an error."""
+    try:
+        return ae._context(y, values)
+    except DataError as error:
+        raise DataError(f"{error}; a part of the examples, drawn at random, calibrates and is not trained on") from None
 
 
 def _default_autoencoder(examples: Examples, held_out: Array, seed: int) -> Autoencoder:

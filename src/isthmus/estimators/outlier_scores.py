@@ -195,10 +195,10 @@ class Scorer:
         if weights is not None and model.scaling.classes:
             weights = model.scaling.spread(weights)  # of columns
 
-        def batch(raw: torch.Tensor) -> torch.Tensor:
+        def batch(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
             x = model.normalize(raw)
-            z = model.encode(x)
-            squares = (model.reconstruction(z, x).double() - x.double()).square().flatten(1)
+            z = model.encode(x, context)
+            squares = (model.reconstruction(z, x, context).double() - x.double()).square().flatten(1)
             squares = squares if weights is None else squares * weights
             observed = ~x.flatten(1).isnan()
             errors = torch.where(observed, squares, 0).sum(1) / observed.sum(1)

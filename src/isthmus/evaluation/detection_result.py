@@ -10,12 +10,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.data.kinds import as_images
 from isthmus.data.labels import json_labels
 from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_missing
 from isthmus.errors import RecordError
+from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.outlier_scores import bounded_reconstructions
@@ -159,7 +161,12 @@ class DetectionResult(Result):
 
 @check_units_once()
 def detect(
-    detector: OutlierDetector, X: Any, keys: Mapping[str, NDArray[Any]] | None = None, *, n_shown: int = _N_EXTREMES
+    detector: OutlierDetector,
+    X: Any,
+    keys: Mapping[str, NDArray[Any]] | None = None,
+    *,
+    y: Any = None,
+    n_shown: int = _N_EXTREMES,
 ) -> DetectionResult:
     """Detects anomalous examples: scores, p-values, decisions and attributions to features.
 
@@ -167,6 +174,7 @@ def detect(
         detector: a fitted detector.
         X: examples (n, *shape) in the units of the training data.
         keys: identifiers of the examples by name, (n,) each.
+        y: labels or covariates of X for a detector with a conditional autoencoder; others ignore it.
         n_shown: number of the most anomalous examples, and of the most normal ones, that the result stores for a figure.
 
     Returns:
@@ -183,6 +191,8 @@ def detect(
         )
     if not isinstance(n_shown, Integral) or n_shown < 1:
         raise RecordError(f"invalid n_shown={quoted(n_shown)}: expected an integer of at least 1")
+    check_is_fitted(detector)
+    X = with_context(detector.autoencoder_, X, y)
     scores = detector.score_samples(X)
     attributions = detector.attributions(X, min(_N_ATTRIBUTIONS, detector.n_features_in_))
     p_values, threshold = detector.p_values(X), detector.offset_

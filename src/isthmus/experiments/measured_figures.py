@@ -46,10 +46,10 @@ def _rate_distortion_of_few(
     return rate_distortion(ae, X, steps, train=train, limit=limit)
 
 
-def _detection(ae: Autoencoder, X: Any, *, n: int = 5) -> DetectionResult:
+def _detection(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 5) -> DetectionResult:
     """The result of a detector on all examples, half of which calibrate it; `n` examples of each extreme are drawn."""
-    detector = OutlierDetector.from_fitted(ae, X, calibration_fraction=0.5, random_state=0)
-    return detect(detector, X, n_shown=n)
+    detector = OutlierDetector.from_fitted(ae, X, y, calibration_fraction=0.5, random_state=0)
+    return detect(detector, X, y=y, n_shown=n)
 
 
 MEASUREMENTS: dict[str, Callable[..., Any]] = {

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from isthmus.data import Dataset
 from isthmus.errors import DataError, RecordError
+from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.context import ContextEncoding
 from isthmus.experiments.splits import Split
 from isthmus.text import printable, quoted
 
-__all__ = ["GivenLabels", "check_labels", "context_labels", "is_conditional", "parse_label", "training_labels"]
+__all__ = [
+    "GivenLabels",
+    "check_labels",
+    "context_labels",
+    "is_conditional",
+    "parse_label",
+    "training_labels",
+    "with_contexts",
+]
 
 _LISTED = 20  # classes in a message
 _WAYS = "name their column with --labels, or give data that have labels"
@@ -63,6 +73,15 @@ def check_labels(ae: Autoencoder, dataset: Dataset) -> None:
     """`DataError` if a fitted autoencoder is conditional and a data set has no labels."""
     if is_conditional(ae) and dataset.train_labels is None:
         raise DataError(f"{ae.architecture_!r} requires labels, and {dataset.name} has none: {_WAYS}")
+
+
+def with_contexts(ae: Autoencoder, dataset: Dataset) -> Dataset:
+    """The data set, whose examples carry their context for a conditional autoencoder; `DataError` if it has no labels."""
+    if not is_conditional(ae):
+        return dataset
+    check_labels(ae, dataset)
+    test = dataset.test if dataset.test is None else with_context(ae, dataset.test, dataset.test_labels).values
+    return replace(dataset, train=with_context(ae, dataset.train, dataset.train_labels).values, test=test)
 
 
 def context_labels(ae: Autoencoder, labels: Any) -> Any:

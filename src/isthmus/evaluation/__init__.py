@@ -4,18 +4,20 @@ Read in this order:
 
     metrics               errors, PSNR, SSIM and cross-entropy of arrays
     pca                   PCA of equal width, and random subsets of examples
+    denoising_baselines   the training mean, ridge regression, filters
+    restoration           errors against a target: the input itself and ridge regression as baselines
     column_errors         the error in which every column counts equally
     reconstruction        errors of reconstructions: squared errors, nats, structural similarity of images
     latents               latent diagnostics: which units of the codes are used, and how often
     probes                how well labels can be predicted from the codes
     advice                recommendations, by rules with named thresholds
+    figure_groups         the groups of figures: errors, nats, denoising, restoration, columns, cost
     results               Evaluation: all figures of some examples, grouped by subject
     older_figures         figures in files of earlier versions
     measure               evaluate measures them
     transfer              figures on other data compared with those on its own
     latent_traversal      latent traversals, interpolations, nearest neighbors
     corruption_levels     kinds of corruption and their levels
-    denoising_baselines   the training mean, ridge regression, filters
     robustness_result     the scores of all methods, as a table
     robustness_curve      denoising at growing levels of corruption, compared with the baselines
     pca_reconstructions   reconstructions by PCA of equal width and by the autoencoder
@@ -24,13 +26,14 @@ Read in this order:
 
 from isthmus.evaluation.advice import Advice
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
+from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.measure import check_examples, evaluate
 from isthmus.evaluation.pca import PCA_ROWS, principal
 from isthmus.evaluation.pca_reconstructions import PCAReconstructions, pca_reconstructions
 from isthmus.evaluation.probes import Labels
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
-from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats, format_figure
+from isthmus.evaluation.results import Evaluation, format_figure
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.evaluation.robustness_result import DenoisingScore, Robustness
 from isthmus.evaluation.transfer import DataTransfer
@@ -51,6 +54,7 @@ __all__ = [
     "Labels",
     "Nats",
     "PCAReconstructions",
+    "Restoration",
     "Robustness",
     "check_examples",
     "data_range_of",

@@ -130,6 +130,28 @@ def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
     return f"PCA of equal width is better: its squared error is smaller{difference}: {remedy}."
 
 
+def _worse_than_the_input(ae: Autoencoder, result: Evaluation) -> str:
+    """With a target, the input itself has a lower error."""
+    if result.restoration is None or result.errors.error <= result.restoration.input.error or ae.likelihood_.nominal:
+        return ""
+    return (
+        f"The restoration does harm: the input itself is closer to the target, with a squared error of "
+        f"{result.restoration.input.error:.4g} instead of {result.errors.error:.4g}: train longer (epochs), use a larger "
+        "bottleneck.size, or check that inputs and targets belong together."
+    )
+
+
+def _worse_than_ridge(ae: Autoencoder, result: Evaluation) -> str:
+    """With a target, ridge regression from inputs to targets has a lower error."""
+    ridge = None if result.restoration is None else result.restoration.ridge
+    if ridge is None or result.errors.error <= WORSE_THAN_PCA_RATIO * ridge.error:
+        return ""
+    return (
+        f"Ridge regression is better: a linear map restores better, with a squared error of {ridge.error:.4g} instead of "
+        f"{result.errors.error:.4g}: train longer (epochs), or use a larger bottleneck.size or architecture."
+    )
+
+
 def _overfitting(ae: Autoencoder, result: Evaluation) -> str:
     """The validation loss has risen well above its minimum, and the weights are those of the last epoch."""
     losses = [report.val_loss for report in ae.history_ if report.val_loss is not None]
@@ -200,6 +222,8 @@ RULES: dict[str, Rule] = {
     "unused units": _unused_units,
     "dead units": _dead_units,
     "codebook collapse": _codebook_collapse,
+    "worse than the input": _worse_than_the_input,
+    "worse than ridge regression": _worse_than_ridge,
     "worse than PCA": _worse_than_pca,
     "hidden columns": _hidden_columns,
     "overfitting": _overfitting,

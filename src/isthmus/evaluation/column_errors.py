@@ -28,6 +28,8 @@ class ColumnErrors(NamedTuple):
         error: mean over the columns that vary; None where all features have one unit, or no column varies.
         pca: the same for PCA.
         denoised: the same for denoised examples.
+        input: the same for the input itself, against its target.
+        ridge: the same for ridge regression from input to target.
         lost: names and unexplained variance of the lost columns, the largest first, at most ten.
         n_lost: number of all lost columns.
     """
@@ -37,6 +39,8 @@ class ColumnErrors(NamedTuple):
     denoised: float | None = None
     lost: tuple[tuple[str, float], ...] = ()
     n_lost: int = 0
+    input: float | None = None
+    ridge: float | None = None
 
 
 def column_axes(ae: Autoencoder) -> tuple[int, ...]:
@@ -51,9 +55,9 @@ def column_errors(ae: Autoencoder, values: Array, squares: dict[str, Doubles]) -
 
     Args:
         ae: a fitted autoencoder.
-        values: examples (n, *shape).
+        values: examples (n, *shape), or their targets.
         squares: sums of squares by column, over the examples: "total" about the training mean, and "residual", "pca residual",
-            "denoised residual" about the reconstructions.
+            "denoised residual", "input residual" and "ridge residual" about the reconstructions by these methods.
     """
     axes = column_axes(ae)
     if not axes:
@@ -68,7 +72,8 @@ def column_errors(ae: Autoencoder, values: Array, squares: dict[str, Doubles]) -
     residual = fractions["residual"]
     worst = [int(column) for column in np.argsort(-residual, kind="stable") if residual[column] >= LOST_FRACTION]
     lost = tuple((_column_name(ae, column), round(float(residual[column]), 4)) for column in worst[:_MAX_NAMED])
-    return ColumnErrors(mean["residual"], mean.get("pca residual"), mean.get("denoised residual"), lost, len(worst))
+    pca, denoised, inputs, ridge = (mean.get(f"{method} residual") for method in ("pca", "denoised", "input", "ridge"))
+    return ColumnErrors(mean["residual"], pca, denoised, lost, len(worst), inputs, ridge)
 
 
 def _column_name(ae: Autoencoder, column: int) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Pairs",
     "applicable_baselines",
     "best_setting",
+    "fit_and_selection_rows",
     "is_image",
     "median_filter",
     "non_local_means",
@@ -141,6 +142,8 @@ BASELINES: dict[str, Callable[[Pairs], dict[str, Denoise]]] = {
 OLDER = {"mean example": "training mean", "linear map": "ridge regression"}  # names in earlier versions
 _FILTERS = {"median filter", "non-local means", "total variation"}
 _SCIKIT_IMAGE = {"non-local means", "total variation"}  # these need the optional dependency
+_MAX_FIT_EXAMPLES, _MAX_FIT_VALUES = 100_000, 2**24  # that baselines are fitted on
+_MAX_SELECTION_EXAMPLES, _MAX_SELECTION_VALUES = 256, 2**16  # that settings of baselines are selected on
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
@@ -178,6 +181,14 @@ def applicable_baselines(
     elif find_spec("skimage") is None:
         reasons = dict.fromkeys(_SCIKIT_IMAGE, "scikit-image is not installed: pip install 'isthmus[image]'")
     return [name for name in names if name not in reasons], {name: reasons[name] for name in names if name in reasons}
+
+
+def fit_and_selection_rows(n: int, n_features: int, random_state: int) -> tuple[Array, Array]:
+    """Rows of n training examples that baselines are fitted on, and other rows that their settings are selected on, each sorted."""
+    n_selection = max(1, min(_MAX_SELECTION_EXAMPLES, _MAX_SELECTION_VALUES // n_features, n // 5))
+    n_fit = max(2, min(_MAX_FIT_EXAMPLES, _MAX_FIT_VALUES // n_features))
+    order = np.random.default_rng(random_state).permutation(n)[: n_selection + n_fit]
+    return np.sort(order[n_selection:]), np.sort(order[:n_selection])
 
 
 def best_setting(name: str, fit: Pairs, selection: Pairs) -> tuple[str, Denoise]:

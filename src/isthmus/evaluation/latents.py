@@ -143,13 +143,14 @@ class _Moments:
         return np.sqrt(squares[::-1].clip(0)), axes.T[::-1]
 
 
-def latent_diagnostics(ae: Autoencoder, values: Array, training: Array | None) -> Codes:
+def latent_diagnostics(ae: Autoencoder, values: Array, training: Array | None, targets: Array | None = None) -> Codes:
     """The diagnostics of the codes of examples.
 
     Args:
         ae: a fitted autoencoder.
         values: examples (n, *shape).
         training: training examples (m, *shape), or None.
+        targets: what reconstructions are compared with (n, *shape); None for the examples.
     """
     size, positions = ae.code_shape_[-1], math.prod(ae.code_shape_[:-1])
     moments, kl = _Moments(positions, size), np.zeros(size)
@@ -168,7 +169,7 @@ def latent_diagnostics(ae: Autoencoder, values: Array, training: Array | None) -
     errors = (
         None
         if n_components in {None, size} or entries is not None
-        else projected_errors(ae, values, training, int(n_components or 0))
+        else projected_errors(ae, values, training, int(n_components or 0), targets)
     )
     return Codes(
         size=size,
@@ -188,18 +189,21 @@ def latent_diagnostics(ae: Autoencoder, values: Array, training: Array | None) -
     )
 
 
-def projected_errors(ae: Autoencoder, values: Array, training: Array | None, size: int) -> tuple[float, float]:
+def projected_errors(
+    ae: Autoencoder, values: Array, training: Array | None, size: int, targets: Array | None = None
+) -> tuple[float, float]:
     """The mean squared errors, in squared model units, with codes projected onto ``size`` principal axes, and without projection."""
     moments = _Moments(math.prod(ae.code_shape_[:-1]), ae.code_shape_[-1])
     for _, block in blocks(values if training is None else training, BLOCK_ROWS):
         moments.add(_codes_and_extras(ae, block)[0])
     axes, mean = moments.principal_axes()[1][:size], moments.mean()
-    examples = sample(values, MAX_PROJECTED)[0]
+    examples, rows = sample(values, MAX_PROJECTED)
+    expected = examples if targets is None else np.asarray(targets[rows])
     z = ae.encode(examples)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     projected = mean + (z - mean) @ axes.T @ axes
     with_projection, without = (
-        np.square((ae.decode(attach_context(codes.astype(z.dtype), context_of(examples))) - examples) / scale).mean()
+        np.square((ae.decode(attach_context(codes.astype(z.dtype), context_of(examples))) - expected) / scale).mean()
         for codes in (projected, z)
     )
     return float(with_projection), float(without)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +21,46 @@ from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.support_check import check_steps
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.advice import advice_for
-from isthmus.evaluation.column_errors import column_errors
+from isthmus.evaluation.column_errors import ColumnErrors, column_errors
+from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.latents import latent_diagnostics
 from isthmus.evaluation.metrics import psnr
-from isthmus.evaluation.pca import principal, sample
+from isthmus.evaluation.pca import Subspace, principal, sample
 from isthmus.evaluation.probes import label_scores
 from isthmus.evaluation.reconstruction import data_range_of, mean_errors, squared_errors, throughput, why_no_ssim
-from isthmus.evaluation.results import Columns, Cost, Denoising, Errors, Evaluation, Nats
+from isthmus.evaluation.restoration import Ridge, check_target, reference_for
+from isthmus.evaluation.results import Evaluation
 
 __all__ = ["check_examples", "evaluate"]
 
 Array = NDArray[Any]
 
-_BY_COLUMN = ("total", "residual", "pca residual", "denoised residual")  # sums of squares, see `column_errors`
+_BY_COLUMN = (
+    "total",
+    "residual",
+    "pca residual",
+    "denoised residual",
+    "input residual",
+    "ridge residual",
+)  # sums of squares, see `column_errors`
 MAX_TRAINING_EXAMPLES = 10_000  # that the error on training examples is measured on
 
 
 @takes_autoencoder
 @check_units_once()
-def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None) -> Evaluation:
+def evaluate(
+    ae: Autoencoder,
+    X: Any,
+    y: Any = None,
+    *,
+    target: Any = None,
+    train: Any = None,
+    train_labels: Any = None,
+    train_target: Any = None,
+) -> Evaluation:
     """Measures an autoencoder on examples X (n, *shape), preferably held out from training.
+
+    Reconstructions are compared with X, or with a target: for a restoration, X are the noisy examples and the target the clean ones.
 
     With missing="allow", missing features are first filled in by the autoencoder and then count, with almost no error.
     Without missing features, memory does not grow with n: a memory map is read block by block. PCA of equal width is fitted on
@@ -52,16 +72,20 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         y: labels of X (n,), of any type, or None. They score the codes. None, NaN, NaT, pandas.NA and empty text mean that an
             example has no label; the scores exclude it, and the result counts such examples. A conditional autoencoder requires
             y, as its context too.
+        target: (n, *shape), what the reconstructions of X are compared with instead of X. The result then also has the errors of X
+            itself and of ridge regression from X to the target (`Evaluation.restoration`). PCA reconstructs X.
         train: training examples (m, *shape), for PCA and the training error. Without them PCA is fitted on X itself, and the
             result says so.
         train_labels: labels of `train` (m,), which probes are fitted on. Without them probes are cross-validated within X. A
             conditional autoencoder requires them with `train`.
+        train_target: the targets of `train` (m, *shape), which ridge regression is fitted on. Required with `train` if X has a target.
 
     Returns:
         The figures; `Evaluation` describes each with its unit.
 
     Raises:
-        DataError: examples do not have the shape of the training examples, or are not finite, or the number of labels differs.
+        DataError: examples do not have the shape of the training examples, or are not finite, or the number of labels or targets
+            differs.
 
     Examples:
         >>> result = isthmus.evaluate(ae, X)
@@ -76,14 +100,56 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
     labeled_training = (
         None if y is None or train_labels is None else (fitted, class_labels(train_labels, len(fitted), "train_labels"))
     )
-    scale = np.broadcast_to(ae.model_.scale.cpu().numpy().astype(np.float64), ae.shape_)
-    subspace, pca_missing = principal(fitted, scale.ravel(), math.prod(ae.code_shape_))
-    data_range = data_range_of(ae, values)
-    training = None if train is None else sample(fitted, MAX_TRAINING_EXAMPLES)[0]
-    mean = mean_errors(ae, values, subspace, data_range)
-    scores, missing = (None, "") if labels is None else label_scores(ae, subspace, (values, labels), labeled_training)
-    uneven = bool((scale != scale.flat[0]).any())
-    columns = column_errors(ae, values, {name: mean[name] for name in _BY_COLUMN if name in mean})
+    targets = _checked_targets(ae, (target, len(values)), (train_target, None if train is None else len(fitted)))
+    subspace, pca_missing = principal(fitted, _scales(ae).ravel(), math.prod(ae.code_shape_))
+    result = _measured(ae, values, None if train is None else fitted, targets, subspace)
+    result = replace(result, pca_missing=result.pca_missing or pca_missing)
+    if labels is not None:
+        scores, missing = label_scores(ae, subspace, (values, labels), labeled_training)
+        result = replace(result, labels=scores, labels_missing=missing)
+    return replace(result, advice=advice_for(ae, result))
+
+
+def _checked_targets(ae: Autoencoder, held: tuple[Any, int], training: tuple[Any, int | None]) -> _Targets:
+    """The checked targets of X and of train."""
+    (target, n), (train_target, n_train) = held, training
+    if target is None and train_target is not None:
+        raise DataError("train_target is given without target: give both")
+    if target is None:
+        return _Targets()
+    if (train_target is None) != (n_train is None):
+        given, other = ("train", "train_target") if train_target is None else ("train_target", "train")
+        raise DataError(f"{given} is given without {other}, and X has a target: give both")
+    checked = check_target(ae, target, n, "target", "X")
+    if n_train is None:
+        return _Targets(checked)
+    return _Targets(checked, check_target(ae, train_target, n_train, "train_target", "train"))
+
+
+class _Targets(NamedTuple):
+    """The targets of X and of train; None without."""
+
+    held: Array | None = None
+    training: Array | None = None
+
+
+def _scales(ae: Autoencoder) -> NDArray[np.float64]:
+    """The scale of each feature (*shape)."""
+    return np.broadcast_to(ae.model_.scale.cpu().numpy().astype(np.float64), ae.shape_)
+
+
+def _measured(ae: Autoencoder, values: Array, train: Array | None, targets: _Targets, subspace: Subspace) -> Evaluation:
+    """The evaluation without labels and advice."""
+    fitted, truth = values if train is None else train, values if targets.held is None else targets.held
+    data_range = data_range_of(ae, truth)
+    reference = None
+    if targets.held is not None:
+        pairs = None if train is None or targets.training is None else (train, targets.training)
+        reference = reference_for(ae, targets.held, pairs)
+    training, rows = (None, None) if train is None else sample(train, MAX_TRAINING_EXAMPLES)
+    mean = mean_errors(ae, values, subspace, data_range, reference)
+    uneven = bool((_scales(ae) != _scales(ae).flat[0]).any())
+    columns = column_errors(ae, truth, {name: mean[name] for name in _BY_COLUMN if name in mean})
     result = Evaluation(
         n_examples=len(values),
         n_features=math.prod(ae.shape_),
@@ -91,8 +157,8 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         data_range=data_range,
         cost=Cost(ae.n_parameters_, ae.seconds_, throughput(ae.encode, values), throughput(ae.reconstruct, values)),
         errors=_errors(mean, "", data_range, uneven, columns.error),
-        pca=_errors(mean, "pca ", data_range, uneven, columns.pca) if "pca" in mean else None,
-        training=None if training is None else _training_errors(ae, training, uneven),
+        pca=_errors(mean, "pca", data_range, uneven, columns.pca) if "pca" in mean else None,
+        training=None if training is None else _training_errors(ae, training, targets.training, rows, uneven),
         denoising=Denoising(mean.get("corrupted"), mean["denoised"], columns.denoised) if "denoised" in mean else None,
         nats=_nats(mean, math.prod(ae.shape_)),
         columns=Columns(
@@ -100,29 +166,43 @@ def evaluate(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train
         ),
         ssim_missing=why_no_ssim(ae.shape_, ae.kind_, data_range),
         pca_fitted_on="the same examples" if train is None else "training examples",
-        pca_missing=pca_missing,
-        codes=latent_diagnostics(ae, values, training),
-        labels=scores,
-        labels_missing=missing,
+        pca_missing="",
+        codes=latent_diagnostics(ae, values, training, targets.held),
+        labels=None,
+        labels_missing="",
         all_alike=len(values) + (0 if train is None else len(fitted)) > 1 and _all_equal(values, fitted),
         sentinels=sentinels(fitted, ae.kind_, getattr(ae, "feature_names_in_", None)),
+        restoration=None if reference is None else _restoration(mean, reference.ridge, data_range, uneven, columns),
     )
-    return _with_advice(ae, _of_classes(result, mean["wrong"]) if ae.likelihood_.nominal else result)
+    return _of_classes(result, mean) if ae.likelihood_.nominal else result
 
 
-def _with_advice(ae: Autoencoder, result: Evaluation) -> Evaluation:
-    return replace(result, advice=advice_for(ae, result))
+def _restoration(
+    mean: dict[str, Any], ridge: Ridge, data_range: float, uneven: bool, columns: ColumnErrors
+) -> Restoration:
+    """The errors of the baselines of a restoration."""
+    return Restoration(
+        input=_errors(mean, "input", data_range, uneven, columns.input),
+        ridge=_errors(mean, "ridge", data_range, uneven, columns.ridge) if "ridge" in mean else None,
+        ridge_setting=ridge.setting,
+        n_fitted=ridge.n_fitted,
+        ridge_missing=ridge.missing,
+    )
 
 
-def _of_classes(result: Evaluation, error_rate: float) -> Evaluation:
+def _of_classes(result: Evaluation, mean: dict[str, Any]) -> Evaluation:
     """The evaluation of examples whose values are names of classes: without what compares distances of classes."""
+    known = result.restoration
     return replace(
         result,
         errors=Errors(result.errors.mse),
-        error_rate=error_rate,
+        error_rate=mean["wrong"],
         pca=None,
         pca_missing="the values are classes, whose differences mean nothing",
         columns=Columns(),
+        restoration=None
+        if known is None
+        else replace(known, input=Errors(known.input.mse), input_error_rate=mean["input wrong"]),
     )
 
 
@@ -132,22 +212,22 @@ def _all_equal(values: Array, fitted: Array) -> bool:
     return all(bool((block == first).all()) for array in (values, fitted) for _, block in blocks(array))
 
 
-def _errors(mean: dict[str, Any], prefix: str, data_range: float, uneven: bool, column_error: float | None) -> Errors:
-    """The errors of the autoencoder (prefix "") or of PCA (prefix "pca "), from `mean_errors`."""
-    mse, total, scaled = mean[prefix.strip() or "mse"], mean["variance"], mean[f"{prefix}scaled"]
+def _errors(mean: dict[str, Any], method: str, data_range: float, uneven: bool, column_error: float | None) -> Errors:
+    """The errors of the autoencoder (method "") or of another method, from `mean_errors`."""
+    mse, total, scaled = mean[method or "mse"], mean["variance"], mean[f"{method} scaled".strip()]
     return Errors(
         mse=mse,
         mse_scaled=scaled if uneven else None,
         psnr=_psnr(mse, data_range),
-        ssim=mean.get(f"{prefix}ssim"),
+        ssim=mean.get(f"{method} ssim".strip()),
         explained_variance=1 - scaled / total if total else None,
         column_error=column_error,
     )
 
 
-def _training_errors(ae: Autoencoder, training: Array, uneven: bool) -> Errors:
-    """The squared errors on training examples."""
-    mse, scaled = squared_errors(ae, training)
+def _training_errors(ae: Autoencoder, training: Array, targets: Array | None, rows: Any, uneven: bool) -> Errors:
+    """The squared errors on some rows of the training examples."""
+    mse, scaled = squared_errors(ae, training, None if targets is None else np.asarray(targets[rows]))
     return Errors(mse, scaled if uneven else None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from isthmus.estimators.inference import in_batches
 from isthmus.evaluation.column_errors import column_axes
 from isthmus.evaluation.metrics import WINDOW, cross_entropies, entropies, structural_similarities
 from isthmus.evaluation.pca import Subspace
+from isthmus.evaluation.restoration import Reference
 from isthmus.scaling import range_of
 from isthmus.trainable import Batch
 from isthmus.training.batches import to_tensor
@@ -31,7 +32,9 @@ _CACHE_VALUES = 2**18  # values compared at a time
 _MIN_SECONDS = 0.2  # duration of a throughput measurement
 
 
-def mean_errors(ae: Autoencoder, values: Array, subspace: Subspace, data_range: float) -> dict[str, Any]:
+def mean_errors(
+    ae: Autoencoder, values: Array, subspace: Subspace, data_range: float, reference: Reference | None = None
+) -> dict[str, Any]:
     """The sums of `_error_sums` over all examples, divided by the number of values; those by column are arrays.
 
     Args:
@@ -39,44 +42,60 @@ def mean_errors(ae: Autoencoder, values: Array, subspace: Subspace, data_range: 
         values: examples (n, *shape).
         subspace: PCA of equal width.
         data_range: range of the data, for the structural similarity.
+        reference: what reconstructions are compared with; None for the examples themselves.
     """
     sums: dict[str, Any] = {}
     for begin, block in blocks(values, BLOCK_ROWS):
-        for name, value in _error_sums(ae, block, begin, subspace, data_range).items():
+        some = None if reference is None else reference.rows(begin, len(block))
+        for name, value in _error_sums(ae, block, begin, subspace, data_range, some).items():
             sums[name] = sums.get(name, 0.0) + value
     return {name: value / values.size for name, value in sums.items()}
 
 
-def squared_errors(ae: Autoencoder, values: Array) -> tuple[float, float]:
+def squared_errors(ae: Autoencoder, values: Array, targets: Array | None = None) -> tuple[float, float]:
     """The mean squared error of examples (n, *shape), in squared units of the data and in squared model units."""
     scale, plain, scaled = ae.model_.scale.cpu().double(), 0.0, 0.0
-    for _, block in blocks(values, BLOCK_ROWS):
-        for raw, output in zip(_cache_blocks(block), _cache_blocks(ae.reconstruct(block)), strict=True):
-            error = output - raw
+    for begin, block in blocks(values, BLOCK_ROWS):
+        expected = block if targets is None else targets[begin : begin + len(block)]
+        for true, output in zip(_cache_blocks(expected), _cache_blocks(ae.reconstruct(block)), strict=True):
+            error = output - true
             plain, scaled = plain + float(error.square().sum()), scaled + float((error / scale).square().sum())
     return plain / values.size, scaled / values.size
 
 
-def _error_sums(ae: Autoencoder, block: Array, begin: int, subspace: Subspace, data_range: float) -> dict[str, Any]:
+def _error_sums(
+    ae: Autoencoder, block: Array, begin: int, subspace: Subspace, data_range: float, reference: Reference | None
+) -> dict[str, Any]:
     """Sums over the values of some examples: squared errors, cross-entropies and nats."""
-    model, reconstructed = ae.model_, ae.reconstruct(block)
-
-    def losses_of(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        x = model.normalize(raw)
-        losses = model.score(Batch(x, x, None, context))
-        return torch.stack([losses.nll, losses.penalty], dim=1)
-
-    nll, penalty = in_batches(losses_of, block, model).sum(0, dtype=np.float64).tolist()
-    sums = {"nll": nll, "penalty": penalty} | _reconstruction_sums(ae, block, reconstructed, subspace, data_range)
+    truth, reconstructed = block if reference is None else reference.targets, ae.reconstruct(block)
+    nll, penalty = _losses(ae, block, reference)
+    sums: dict[str, Any] = {"nll": nll, "penalty": penalty}
+    sums |= _reconstruction_sums(ae, block, reconstructed, subspace, data_range, reference)
     if ae.corruption_.corrupts:
         corrupted = ae.corrupt(block, random_state=begin)
         denoised = ae.reconstruct(corrupted)
-        sums["denoised"] = _squared_error_sum(block, denoised)
+        sums["denoised"] = _squared_error_sum(truth, denoised)
         if axes := column_axes(ae):
-            sums["denoised residual"] = _residuals_by_column(block, denoised, ae.model_.scale.cpu().double(), axes)
+            sums["denoised residual"] = _residuals_by_column(truth, denoised, ae.model_.scale.cpu().double(), axes)
         if not ae.corruption_.makes_missing:  # missing features have no error
-            sums["corrupted"] = _squared_error_sum(block, corrupted)
+            sums["corrupted"] = _squared_error_sum(truth, corrupted)
     return sums
+
+
+def _losses(ae: Autoencoder, block: Array, reference: Reference | None) -> tuple[float, float]:
+    """The sums of the negative log-likelihoods and of the penalties of some examples, in nats."""
+    model = ae.model_
+
+    def losses_of(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        both = raw.unbind(1) if reference is not None else (raw, raw)
+        x = model.normalize(both[0])
+        losses = model.score(Batch(x, x if reference is None else model.normalize(both[1]), None, context))
+        return torch.stack([losses.nll, losses.penalty], dim=1)
+
+    rows = block if reference is None else reference.beside(block)
+    computable: Literal["all"] | None = None if reference is None else "all"  # both sides are checked
+    nll, penalty = in_batches(losses_of, rows, model, computable=computable).sum(0, dtype=np.float64).tolist()
+    return nll, penalty
 
 
 def _residuals_by_column(x: Array, y: Array, scale: torch.Tensor, axes: tuple[int, ...]) -> Array:
@@ -86,43 +105,76 @@ def _residuals_by_column(x: Array, y: Array, scale: torch.Tensor, axes: tuple[in
 
 
 def _reconstruction_sums(
-    ae: Autoencoder, block: Array, reconstructed: Array, subspace: Subspace, data_range: float
+    ae: Autoencoder,
+    block: Array,
+    reconstructed: Array,
+    subspace: Subspace,
+    data_range: float,
+    reference: Reference | None,
 ) -> dict[str, Any]:
     """Sums over the values of examples and their reconstructions, in double precision, by blocks that fit in the cache."""
     shift, scale = (side.cpu().double() for side in (ae.model_.shift, ae.model_.scale))
-    has_ssim, has_pca = not why_no_ssim(ae.shape_, ae.kind_, data_range), len(subspace.axes) > 0
-    sums: dict[str, Any] = {}
-    axes = column_axes(ae)
-
-    def add(name: str, values: torch.Tensor, name_by_column: str = "") -> None:
-        sums[name] = sums.get(name, 0.0) + float(values.sum())
-        if axes and name_by_column:
-            by_column = values.reshape(-1, *ae.shape_).sum(axes).numpy()
-            sums[name_by_column] = sums.get(name_by_column, 0.0) + by_column
-
-    for raw, output in zip(_cache_blocks(block), _cache_blocks(reconstructed), strict=True):
-        error = output - raw
-        add("mse", error.square())
-        add("scaled", (error / scale).square(), "residual")
+    sums = _Sums(ae, data_range)
+    targets = block if reference is None else reference.targets
+    for raw, output, true in zip(*map(_cache_blocks, (block, reconstructed, targets)), strict=True):
+        sums.add_errors("", true, output)
         if ae.likelihood_.nominal:
-            add("wrong", (error != 0).double())
+            sums.add("wrong", (output != true).double())
         if ae.likelihood_.support.unit_interval:
-            x = ((raw - shift) / scale).clamp_(0, 1)
-            add("bce", cross_entropies(x, (output - shift) / scale))
-            add("bce lower bound", entropies(x))
-        centered = subspace.centered(raw)
-        add("variance", centered.square(), "total")
-        add("raw variance", (centered * subspace.scale).square())
-        if has_ssim:
-            add("ssim", image_ssim(raw, output, data_range, ae.kind_) * raw[0].numel())
-        if has_pca:
-            errors = subspace.errors(centered)
-            add("pca scaled", errors.square(), "pca residual")
-            errors = errors.mul_(subspace.scale).reshape(raw.shape)
-            add("pca", errors.square())
-            if has_ssim:
-                add("pca ssim", image_ssim(raw, raw - errors, data_range, ae.kind_) * raw[0].numel())
-    return sums
+            x = ((true - shift) / scale).clamp_(0, 1)
+            sums.add("bce", cross_entropies(x, (output - shift) / scale))
+            sums.add("bce lower bound", entropies(x))
+        inputs = centered = subspace.centered(raw)
+        if reference is not None:
+            centered = reference.centered(true, subspace.scale)
+            sums.add_errors("input", true, raw)
+            if ae.likelihood_.nominal:
+                sums.add("input wrong", (raw != true).double())
+            if reference.ridge.restore is not None:
+                sums.add_errors("ridge", true, torch.from_numpy(reference.ridge.restore(raw.numpy())))
+        sums.add("variance", centered.square(), "total")
+        sums.add("raw variance", (centered * subspace.scale).square())
+        if len(subspace.axes):
+            projected = (inputs @ subspace.axes.T) @ subspace.axes
+            errors = (inputs if reference is None else subspace.centered(true)) - projected
+            sums.add_scaled_errors("pca", true, errors, subspace.scale)
+    return sums.values
+
+
+class _Sums:
+    """Named sums over the values of examples; those by column are arrays."""
+
+    def __init__(self, ae: Autoencoder, data_range: float) -> None:
+        self.ae, self.data_range, self.axes = ae, data_range, column_axes(ae)
+        self.scale = ae.model_.scale.cpu().double()
+        self.has_ssim = not why_no_ssim(ae.shape_, ae.kind_, data_range)
+        self.values: dict[str, Any] = {}
+
+    def add(self, name: str, values: torch.Tensor, name_by_column: str = "") -> None:
+        """Adds values (n, *shape) to the sum of a name, and to that of each column."""
+        self.values[name] = self.values.get(name, 0.0) + float(values.sum())
+        if self.axes and name_by_column:
+            by_column = values.reshape(-1, *self.ae.shape_).sum(self.axes).numpy()
+            self.values[name_by_column] = self.values.get(name_by_column, 0.0) + by_column
+
+    def add_errors(self, method: str, true: torch.Tensor, output: torch.Tensor) -> None:
+        """Adds the errors of the output of a method; "" is the autoencoder."""
+        error = output - true
+        self.add(method or "mse", error.square())
+        self.add(f"{method} scaled".strip(), (error / self.scale).square(), f"{method} residual".strip())
+        self._add_ssim(method, true, output)
+
+    def add_scaled_errors(self, method: str, true: torch.Tensor, errors: torch.Tensor, scale: torch.Tensor) -> None:
+        """Adds errors (n, d) in model units."""
+        self.add(f"{method} scaled", errors.square(), f"{method} residual")
+        errors = errors.mul_(scale).reshape(true.shape)
+        self.add(method, errors.square())
+        self._add_ssim(method, true, true - errors)
+
+    def _add_ssim(self, method: str, true: torch.Tensor, output: torch.Tensor) -> None:
+        if self.has_ssim:
+            similarity = image_ssim(true, output, self.data_range, self.ae.kind_) * true[0].numel()
+            self.add(f"{method} ssim".strip(), similarity)
 
 
 def image_ssim(x: torch.Tensor, y: torch.Tensor, data_range: float, kind: Kind = "images") -> torch.Tensor:

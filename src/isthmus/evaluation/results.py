@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from isthmus.data.sentinels import Sentinel
 from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.probes import Labels
 from isthmus.results import Result, Table, flat, plain
 
-__all__ = ["Columns", "Cost", "Denoising", "Errors", "Evaluation", "Nats", "columns_of", "format_figure", "value_of"]
+__all__ = ["Evaluation", "columns_of", "format_figure", "value_of"]
 
 FittedOn = Literal["training examples", "the same examples"]
 
@@ -45,105 +46,23 @@ PATHS = {  # the short name of a figure, as in `metric=` and in the columns of t
     "mse_corrupted": "denoising.mse_corrupted",
     "mse_denoised": "denoising.mse_denoised",
     "column_error_denoised": "denoising.column_error",
+    "input_mse": "restoration.input.mse",
+    "input_mse_scaled": "restoration.input.mse_scaled",
+    "input_psnr": "restoration.input.psnr",
+    "input_ssim": "restoration.input.ssim",
+    "input_explained_variance": "restoration.input.explained_variance",
+    "input_column_error": "restoration.input.column_error",
+    "ridge_mse": "restoration.ridge.mse",
+    "ridge_mse_scaled": "restoration.ridge.mse_scaled",
+    "ridge_psnr": "restoration.ridge.psnr",
+    "ridge_ssim": "restoration.ridge.ssim",
+    "ridge_explained_variance": "restoration.ridge.explained_variance",
+    "ridge_column_error": "restoration.ridge.column_error",
     "lost_columns": "columns.lost",
     "n_lost_columns": "columns.n_lost",
     "unexplained_variance": "columns.unexplained_variance",
 }
 SHORT = {path: name for name, path in PATHS.items()}
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Reconstruction errors, of the autoencoder or of PCA.
-
-    Attributes:
-        mse: mean of (x - reconstruction)², in squared units of the examples.
-        mse_scaled: the same in model units, where columns count equally. None where all columns have one scale.
-        psnr: peak signal-to-noise ratio, 10 log10(data_range² / mse), in dB; infinite for no error. None if all values are equal.
-        ssim: mean structural similarity of images, 1 for a perfect reconstruction. None where `Evaluation.ssim_missing` says why.
-        explained_variance: 1 - squared error / squared distance from the mean of the training examples, in model units. 1 for a
-            perfect reconstruction, 0 for the mean. None where the examples do not vary.
-        column_error: unexplained variance of a column, the mean over the columns of a table that vary, so that every column
-            counts equally; of windows, over channels. None for images.
-    """
-
-    mse: float
-    mse_scaled: float | None = None
-    psnr: float | None = None
-    ssim: float | None = None
-    explained_variance: float | None = None
-    column_error: float | None = None
-
-    @property
-    def error(self) -> float:
-        """The mean squared error in which columns count equally: `mse_scaled`, or `mse` where all columns have one scale."""
-        return self.mse if self.mse_scaled is None else self.mse_scaled
-
-
-@dataclass(frozen=True)
-class Nats:
-    """The loss of the deterministic code. For a variational autoencoder it differs from -ELBO, which samples the code.
-
-    Attributes:
-        nll, penalty: negative log-likelihood of the reconstruction and penalty of the code, in nats per example.
-        total: nll + penalty, in nats per example.
-        per_dim: total / n_features, in nats per dimension.
-        bce_per_pixel: binary cross-entropy, in nats per pixel, clipped to [0, 1]. None for likelihoods of other values.
-        bce_lower_bound: entropy of the pixels, a lower bound of `bce_per_pixel`. None in the same cases.
-    """
-
-    nll: float
-    penalty: float
-    total: float
-    per_dim: float
-    bce_per_pixel: float | None = None
-    bce_lower_bound: float | None = None
-
-
-@dataclass(frozen=True)
-class Denoising:
-    """Errors of an autoencoder that was trained on corrupted examples.
-
-    Attributes:
-        mse_corrupted: mean squared error of the corrupted examples, in squared units; None where values are missing in them.
-        mse_denoised: mean squared error of their reconstructions.
-        column_error: `Errors.column_error` of their reconstructions.
-    """
-
-    mse_corrupted: float | None
-    mse_denoised: float | None
-    column_error: float | None = None
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns that are badly reconstructed.
-
-    Attributes:
-        lost: names and unexplained variance of the columns where it is 0.5 or more, the largest first, at most ten.
-        n_lost: number of all such columns.
-        unexplained_variance: squared error / squared distance from the mean, summed over all features; None where nothing varies.
-    """
-
-    lost: tuple[tuple[str, float], ...] = ()
-    n_lost: int = 0
-    unexplained_variance: float | None = None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the model costs.
-
-    Attributes:
-        n_parameters: trainable parameters.
-        seconds: training time.
-        encode_per_second, reconstruct_per_second: examples per second, measured here.
-    """
-
-    n_parameters: int
-    seconds: float
-    encode_per_second: float
-    reconstruct_per_second: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,6 +93,8 @@ class Evaluation(Result):
         all_alike: whether all examples are equal, training examples included.
         sentinels: columns in which one value far from all others is frequent, such as -999, in the training examples if given.
         error_rate: fraction of values reconstructed as another class, for `Categorical`; of `errors` then only `mse` is not None.
+        restoration: the baselines of an evaluation with a target. All errors, those of PCA and the loss are then against the target.
+            None without a target: errors are against the examples themselves.
     """
 
     n_examples: int
@@ -197,6 +118,7 @@ class Evaluation(Result):
     all_alike: bool = False
     sentinels: tuple[Sentinel, ...] = ()
     error_rate: float | None = None
+    restoration: Restoration | None = None
 
     def value(self, name: str) -> Any:
         """A figure by its short name, "mse", or by its path, "errors.mse"; None if it was not measured or does not exist.
@@ -251,7 +173,42 @@ class Evaluation(Result):
             ("Measured on", self.n_examples, "examples"),
         ]
         rows = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
-        return [(name, "none" if value is None else format_figure(value), unit) for name, value, unit in rows]
+        printed = [(name, "none" if value is None else format_figure(value), unit) for name, value, unit in rows]
+        return [*self._restoration_rows(), *printed]
+
+    def _restoration_rows(self) -> list[tuple[str, str, str]]:
+        """What is compared with what, and the baselines of a restoration; empty without a target."""
+        if self.restoration is None:
+            return []
+        known, ridge = self.restoration, self.restoration.ridge
+        fitted = (
+            f"linear map from input to target, fitted on {known.n_fitted:,} training pairs; squared units of the data"
+        )
+        rows: list[tuple[str, Any, str]] = [
+            ("Compared with", "target", "all errors, those of PCA of the inputs and the loss are against the target"),
+            (
+                "Input's misclassified values",
+                known.input_error_rate,
+                "fraction of values of another class than in the target",
+            ),
+            (
+                "Input's mean squared error",
+                known.input.mse,
+                "the input itself against the target; squared units of the data",
+            ),
+            (
+                "Ridge regression's mean squared error",
+                None if ridge is None else ridge.mse,
+                known.ridge_missing or fitted,
+            ),
+        ]
+        rows += _baseline_rows("Input's", known.input)
+        rows += _baseline_rows("Ridge regression's", ridge or Errors(math.nan))
+        shown = [row for row in rows if row[1] is not None or row[0].startswith("Ridge regression's mean")]
+        return [
+            (name, value if isinstance(value, str) else "none" if value is None else format_figure(value), unit)
+            for name, value, unit in shown
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, nested by subject; None for a value that is not finite."""
@@ -263,6 +220,16 @@ class Evaluation(Result):
 
     def _frame_rows(self) -> list[dict[str, Any]]:
         return [columns_of(asdict(self))]
+
+
+def _baseline_rows(name: str, errors: Errors) -> list[tuple[str, Any, str]]:
+    """The errors of a baseline of a restoration other than the squared error."""
+    return [
+        (f"{name} error of scaled features", errors.mse_scaled, "squared, after scaling: columns count equally"),
+        (f"{name} error by column", errors.column_error, "mean over columns"),
+        (f"{name} PSNR", errors.psnr, "dB; higher is better"),
+        (f"{name} SSIM", errors.ssim, "structural similarity of images; at most 1, higher is better"),
+    ]
 
 
 def value_of(figures: Mapping[str, Any], name: str) -> Any:
@@ -283,8 +250,10 @@ def columns_of(figures: Mapping[str, Any]) -> dict[str, Any]:
         path: value for path, value in flat(figures).items() if path in SHORT or path.partition(".")[0] not in parts
     }
     columns = {SHORT.get(path, path): value for path, value in paths.items()}
-    missing = {part for part in parts if part in figures and figures[part] is None}
-    return columns | {name: None for path, name in SHORT.items() if path.partition(".")[0] in missing}
+    missing = {path for path, value in flat(figures).items() if value is None and path not in SHORT}
+    return columns | {
+        name: None for path, name in SHORT.items() if any(path.startswith(f"{part}.") for part in missing)
+    }
 
 
 def format_figure(value: float) -> str:

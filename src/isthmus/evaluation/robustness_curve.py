@@ -23,7 +23,7 @@ from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
-from isthmus.evaluation.denoising_baselines import Pairs, applicable_baselines, best_setting
+from isthmus.evaluation.denoising_baselines import Pairs, applicable_baselines, best_setting, fit_and_selection_rows
 from isthmus.evaluation.measure import check_examples
 from isthmus.evaluation.metrics import mean_squared_error, psnr
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
@@ -37,8 +37,6 @@ Array = NDArray[Any]
 Denoise = Callable[[Array], Array]  # corrupted examples (n, *shape) -> denoised, (n, *shape)
 
 _MAX_EXAMPLES, _MAX_VALUES = 500, 2**20  # measured by default: examples, and values in them
-_MAX_FIT_EXAMPLES, _MAX_FIT_VALUES = 100_000, 2**24  # that baselines are fitted on
-_MAX_SELECTION_EXAMPLES, _MAX_SELECTION_VALUES = 256, 2**16  # that settings of baselines are selected on
 _FIT_SEED_OFFSET = 2**32  # draws for fitting differ from those for measuring
 _N_SAMPLE = 3  # examples that the result stores for a figure
 
@@ -124,13 +122,9 @@ def _training_parts(values: Array | None, random_state: int) -> tuple[Array, Arr
     """Training examples to fit baselines on, and others to select their settings on."""
     if values is None:
         return np.empty((0, 1)), np.empty((0, 1))
-    n_features, n = values[0].size, len(values)
-    n_selection = max(1, min(_MAX_SELECTION_EXAMPLES, _MAX_SELECTION_VALUES // n_features, n // 5))
-    order = np.random.default_rng(random_state).permutation(n)[
-        : n_selection + max(2, min(_MAX_FIT_EXAMPLES, _MAX_FIT_VALUES // n_features))
-    ]
+    fit, selection = fit_and_selection_rows(len(values), values[0].size, random_state)
     rows = Rows(values)
-    return rows(np.sort(order[n_selection:])), rows(np.sort(order[:n_selection]))
+    return rows(fit), rows(selection)
 
 
 def _fill_missing(ae: Autoencoder) -> Denoise:

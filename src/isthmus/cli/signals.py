@@ -67,7 +67,7 @@ def termination_as_exception() -> Iterator[list[int]]:
 
 @contextmanager
 def resumed_by_same_command(where: str) -> Iterator[None]:
-    """After a signal inside the context: one sentence, where the finished runs are and how to go on, and the signal's exit code."""
+    """After a signal inside the context: one sentence, where the finished runs are and how to continue, and the signal's exit code."""
     try:
         with termination_as_exception():
             yield

@@ -3,6 +3,7 @@
 Modules in reading order:
 
     options         the options for reading examples
+    label_values    values of labels: missing ones, ones of equal meaning, text for messages
     labels          labels of any type, and missing labels
     label_columns   labels and IDs from the columns of files
     label_classes   conversion of classes to text and back

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.labels import as_objects, is_finite_number, missing_labels, narrow, unlabeled
+from isthmus.data.label_values import as_objects, missing_labels, narrow
+from isthmus.data.labels import is_finite_number, unlabeled
 from isthmus.text import printable
 
 __all__ = ["ids_from_values", "labels_from_cells", "labels_from_column", "labels_from_values"]

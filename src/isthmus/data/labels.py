@@ -6,26 +6,23 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
+from isthmus.data.label_values import as_objects, label_text, meaning, missing_labels, narrow
 from isthmus.errors import DataError
 from isthmus.io.tables import cell
 from isthmus.text import is_number, printable
 
 __all__ = [
     "ClassLabels",
-    "as_objects",
     "class_labels",
     "is_a",
     "is_finite_number",
     "json_labels",
-    "missing_labels",
-    "narrow",
     "numbered",
     "unlabeled",
 ]
@@ -121,10 +118,19 @@ def class_labels(y: Any, count: int, name: str = "y") -> ClassLabels:
 def numbered(parts: Sequence[ClassLabels]) -> list[NDArray[np.int64]]:
     """Class indices for several parts. Equal labels have equal indices in all parts; a missing label has -1.
 
-    Labels are compared as numbers if all parts have numeric classes, and as text otherwise.
+    Labels are compared as numbers if all parts have numeric classes, and as text otherwise; dates match whatever their unit.
+
+    Args:
+        parts: the labels of each part.
+
+    Raises:
+        DataError: one part has booleans and another one numbers, of which True would be the number 1.
     """
-    numeric = all(part.classes.dtype.kind in "biuf" or not len(part.classes) for part in parts)
-    names = [part.classes.tolist() if numeric else [cell(value) for value in part.classes] for part in parts]
+    kinds = {part.classes.dtype.kind for part in parts if len(part.classes)}
+    if "b" in kinds and kinds & {"i", "u", "f"}:
+        raise DataError("some labels are booleans and others numbers, so that True would mean 1: pass all of one type")
+    numeric = kinds <= set("biuf")
+    names = [part.classes.tolist() if numeric else [label_text(value) for value in part.classes] for part in parts]
     indices: dict[Any, int] = {}
     mapped = [[indices.setdefault(name, len(indices)) for name in each] for each in names]
     return [np.array([*each, -1])[part.numbers] for each, part in zip(mapped, parts, strict=True)]
@@ -205,77 +211,6 @@ def _from_list(y: Any, name: str) -> Array:
     return values.astype(str) if text and all(text) and not missing.any() else values
 
 
-def as_objects(cells: Sequence[Any]) -> Array:
-    """The values (n,) as an array of objects, also if they are sequences."""
-    values = np.empty(len(cells), object)
-    values[:] = cells
-    return values
-
-
-def missing_labels(values: Array) -> NDArray[np.bool_]:
-    """Which values are missing labels, in the shape of the values."""
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    if values.dtype.kind in "mM":
-        return np.isnat(values)
-    if values.dtype.kind in "US":
-        return np.asarray(np.char.str_len(np.char.strip(values)) == 0)
-    if values.dtype != object:
-        return np.zeros(values.shape, bool)
-    pandas = sys.modules.get("pandas")
-    markers = (None, np.ma.masked, getattr(pandas, "NA", None), getattr(pandas, "NaT", None))
-    missing = [any(value is marker for marker in markers) or _is_missing(value) for value in values.reshape(-1)]
-    return np.asarray(missing, bool).reshape(values.shape)
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether a value is empty text, NaN or NaT."""
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, np.datetime64 | np.timedelta64):
-        return bool(np.isnat(value))
-    return isinstance(value, Real | np.floating) and bool(value != value)
-
-
-def narrow(values: Array, missing: NDArray[np.bool_]) -> Array:
-    """Objects of one type as an array of its dtype, if that changes no value. Missing labels get an arbitrary value."""
-    known = values[~missing].tolist()
-    kinds = {_kind(value) for value in known}
-    if kinds == {"int", "float"} and all(
-        (math.isfinite(v) and int(v) == v) or not isinstance(v, Integral) for v in known
-    ):
-        exact = all(not isinstance(v, Integral) or int(float(v)) == int(v) for v in known)
-        kinds = {"float"} if exact else kinds
-    if len(kinds) != 1:
-        return values
-    kind = kinds.pop()
-    if kind == "text":
-        return values.astype(str) if missing.any() else values
-    if kind == "int":
-        low, high = int(min(known)), int(max(known))
-        fits = "int64" if low >= -(2**63) and high < 2**63 else "uint64" if low >= 0 and high < 2**64 else None
-        return values if fits is None else _filled(known, missing, np.dtype(fits))
-    if kind in {"bool", "float"}:
-        return _filled(known, missing, np.dtype(kind))
-    return _filled(known, missing, np.array(known).dtype) if kind == "date" else values
-
-
-def _filled(known: list[Any], missing: NDArray[np.bool_], dtype: np.dtype[Any]) -> Array:
-    values = np.zeros(missing.shape, dtype)
-    values[~missing] = np.array(known, dtype)
-    return values
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, bool | np.bool_):
-        return "bool"
-    if isinstance(value, np.datetime64):
-        return "date"
-    return "int" if isinstance(value, Integral) else "float" if isinstance(value, float | np.floating) else "other"
-
-
 def _encoded(known: Array, name: str) -> tuple[Array, NDArray[np.int64]]:
     """The distinct labels, sorted, and the class index of each label."""
     if known.dtype.kind in "cV":
@@ -283,16 +218,18 @@ def _encoded(known: Array, name: str) -> tuple[Array, NDArray[np.int64]]:
     if known.dtype != object:
         classes, numbers = np.unique(known, return_inverse=True)
         return classes, numbers.reshape(-1).astype(np.int64)
-    try:
-        distinct = list(dict.fromkeys(known.tolist()))
+    values = known.tolist()
+    meanings = [meaning(value) for value in values]
+    try:  # of labels of one meaning the first
+        distinct = list(dict(zip(meanings[::-1], values[::-1], strict=True)).values())
     except TypeError as error:
         raise DataError(f"{name} holds labels that cannot be compared ({error}): pass numbers or text") from None
     try:
-        distinct.sort()
+        distinct.sort(key=lambda value: (value, type(value).__name__))
     except TypeError:  # several types have no common order
         distinct.sort(key=lambda value: (type(value).__name__, str(value)))
-    indices = {value: index for index, value in enumerate(distinct)}
-    return as_objects(distinct), np.array([indices[value] for value in known.tolist()], np.int64)
+    indices = {meaning(value): index for index, value in enumerate(distinct)}
+    return as_objects(distinct), np.array([indices[each] for each in meanings], np.int64)
 
 
 def is_finite_number(word: str) -> bool:

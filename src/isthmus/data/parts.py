@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
+from isthmus.data.label_values import label_text
 from isthmus.data.labels import class_labels
 from isthmus.data.tables.columns import listed
 
@@ -51,8 +52,8 @@ def of_trained_classes(examples: Array, labels: Array | None, trained: Array | N
     if labels is None or trained is None:
         return examples, ""
     theirs, known = class_labels(labels, len(labels)), class_labels(trained, len(trained))
-    names = [str(name) for name in theirs.classes]
-    others = sorted(set(names) - {str(name) for name in known.classes})
+    names = [label_text(name) for name in theirs.classes]
+    others = sorted(set(names) - {label_text(name) for name in known.classes})
     same = np.array([number < 0 or names[number] not in others for number in theirs.numbers], bool)
     if same.all() or not same.any():
         return examples, ""

@@ -217,7 +217,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Args:
             X: an array, memory map, tensor or data frame of any numeric type; uint8 images stay uint8.
             y: for a conditional architecture or a supervised penalty, what is known of each example; others ignore it. Integers, text,
-                booleans and dates (n,) are classes; floats (n,), and numbers (n, k), are covariates. A penalty does not count examples
+                booleans and dates (n,) are classes; floats (n,), and numbers (n, k), are covariates. Later labels are of the same type:
+                True is not the class 1, while dates match whatever their unit. A penalty does not count examples
                 whose label is missing (None, NaN); a conditional architecture requires all.
             target: (n, *shape), what to reconstruct instead of X itself: for example the clean versions of noisy examples X.
             validation_data: (m, *shape), other examples whose loss is reported and used by early stopping; with y or target a tuple:

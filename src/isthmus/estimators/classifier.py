@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from isthmus.architectures import Modules
 from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
+from isthmus.data.label_values import label_text
 from isthmus.data.labels import ClassLabels, class_labels, json_labels, numbered
 from isthmus.data.memmap import Rows
 from isthmus.data.validation import Examples, Missing
@@ -184,7 +185,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         return self
 
     def _fitted_rows(self) -> list[tuple[str, str]]:
-        listed = ", ".join(map(str, self.classes_[:_MAX_LISTED])) + (
+        listed = ", ".join(map(label_text, self.classes_[:_MAX_LISTED])) + (
             ", ..." if len(self.classes_) > _MAX_LISTED else ""
         )
         rows = [("classes_", f"{len(self.classes_):,}: {listed}"), *last_losses(self.history_, "nats per example")]

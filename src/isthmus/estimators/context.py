@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.label_values import meaning, missing_labels, narrow, shown_label
 from isthmus.data.labels import ClassLabels, class_labels, is_a
 from isthmus.errors import DataError, IsthmusWarning
-from isthmus.text import printable
 
 __all__ = ["ContextEncoding"]
 
@@ -90,11 +90,11 @@ class ContextEncoding:
         if isinstance(y, str | bytes | bool | int | np.generic) or np.ndim(y) == 0:
             y = np.full(count, y, dtype=object if isinstance(y, str | bytes) else None)
         labels: ClassLabels = class_labels(y, count)
-        position = {label: i for i, label in enumerate(self.classes.tolist())}
-        columns = [position.get(label, -1) for label in labels.classes.tolist()]
+        position = {meaning(label): i for i, label in enumerate(self.classes)}
+        columns = [position.get(meaning(label), -1) for label in labels.classes]
         if -1 in columns:
-            unknown = printable(repr(labels.classes.tolist()[columns.index(-1)]), 60)
-            known = ", ".join(printable(repr(label), 30) for label in self.classes.tolist()[:_LISTED])
+            unknown = shown_label(labels.classes[columns.index(-1)])
+            known = ", ".join(shown_label(label, 30) for label in self.classes[:_LISTED])
             more = ", ..." if len(self.classes) > _LISTED else ""
             raise DataError(
                 f"y has the label {unknown}, which the training data did not have: use one of {known}{more}"
@@ -106,8 +106,11 @@ class ContextEncoding:
         return rows
 
     def _standardized(self, y: Any, count: int) -> NDArray[np.float32]:
+        given = _of_one_type(y)
         try:
-            values = np.asarray(y, np.float64)
+            if given.dtype.kind in "mMSU":  # NumPy would convert dates and text to numbers
+                raise TypeError
+            values = given.astype(np.float64).filled(np.nan)
         except (TypeError, ValueError):
             raise DataError(
                 "y holds other values than numbers, and the training data had covariates: pass numbers"
@@ -142,12 +145,21 @@ def _center_and_spread(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
 def _covariates(y: Any) -> Array | None:
     """y as numbers if it means covariates, else None."""
-    values = np.asarray(y)
-    if values.ndim == 1 and _holds_integers(y):  # with missing ones NumPy makes floats of them
+    if np.ndim(y) == 1 and _holds_integers(y):  # with missing ones NumPy makes floats of them
         return None
+    values = _of_one_type(y)
     if values.dtype.kind == "f" or (values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "biu"):
-        return values
+        return np.asarray(values.astype(np.float64).filled(np.nan))
     return None
+
+
+def _of_one_type(y: Any) -> Any:
+    """y as a masked array, of one type if that changes no value; what is missing is masked."""
+    values = np.asarray(y)
+    if values.dtype != object:
+        return np.ma.MaskedArray(values, np.ma.getmask(y))
+    missing = missing_labels(values)
+    return np.ma.MaskedArray(narrow(values, missing), missing)
 
 
 def _holds_integers(y: Any) -> bool:

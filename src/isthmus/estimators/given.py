@@ -50,8 +50,10 @@ def some_labels(y: Any, rows: Any) -> Any:
 
 
 def with_unlabeled(y: Any, count: int) -> Any:
-    """The labels followed by missing ones, `count` in all."""
+    """The labels followed by missing ones, `count` in all. Floats stay floats: these are covariates."""
     labels = np.asarray(y)
     if len(labels) == count:
         return labels
-    return np.concatenate([labels.astype(object), np.full((count - len(labels), *labels.shape[1:]), None)])
+    missing = np.nan if labels.dtype.kind == "f" else None
+    values = labels if missing is not None else labels.astype(object)
+    return np.concatenate([values, np.full((count - len(labels), *labels.shape[1:]), missing)])

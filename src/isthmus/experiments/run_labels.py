@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from isthmus.data import Dataset
+from isthmus.data.label_values import label_text
 from isthmus.errors import DataError, RecordError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.autoencoder import Autoencoder
@@ -98,7 +99,7 @@ def parse_label(ae: Autoencoder, word: str) -> Any:
     context = ae._require_fitted().context
     assert context is not None
     if context.classes is not None:
-        classes = {str(label): label for label in context.classes}
+        classes = {label_text(label): label for label in context.classes}
         if word not in classes:
             known = ", ".join(printable(name, 30) for name in list(classes)[:_LISTED])
             known += ", ..." if len(classes) > _LISTED else ""

@@ -23,8 +23,11 @@ from isthmus.bottlenecks import Identity
 from isthmus.corruptions import Clean
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.named_records import record_types
-from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.likelihoods import Bernoulli, Likelihood, Normal
+from isthmus.likelihoods.base import NO_VARIABLES
+from isthmus.nn.variables import Variables
 from isthmus.optimizers import Adam
+from isthmus.records import record
 from isthmus.scaling import MinMax, Standard
 from isthmus.trainable import Trainable
 from isthmus.training.batches import InMemorySource, PairedSource
@@ -134,26 +137,63 @@ def test_binarized_values_are_0_or_1_and_their_mean_is_the_value() -> None:
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
-def test_dequantized_values_are_uniform_within_their_step(levels: int) -> None:
+def test_dequantized_values_are_uniform_within_their_step_and_their_mean_is_what_inference_sees(levels: int) -> None:
     k = torch.arange(levels).repeat(20_000 // levels, 1)
-    noisy = Dequantize(levels)((k / (levels - 1)), generator())
-    assert torch.equal((noisy * levels).floor(), k.float())  # the level can be read off again
-    u = (noisy.double() * levels - k).flatten()
-    assert abs(u.mean() - 0.5) < 4 / math.sqrt(12 * u.numel())
+    x = k / (levels - 1)
+    noisy = Dequantize(levels)(x, generator())
+    steps = noisy.double() * (levels - 1)
+    assert torch.equal((steps + 0.5).floor(), k.double())  # the level can be read off again
+    u = (steps - k).flatten()
+    assert u.abs().max() < 0.5
+    assert abs(u.mean()) < 4 / math.sqrt(12 * u.numel())
     assert abs(u.var() - 1 / 12) < 4 * math.sqrt(1 / 180 / u.numel())
-    assert noisy.min() >= 0
-    assert noisy.max() <= 1
+    error = math.sqrt(1 / 12 / len(x)) / (levels - 1)  # of the mean of each level
+    assert (noisy.double().mean(0) - x[0]).abs().max() < 4.5 * error
+    made = Dequantize(levels).made().points
+    assert made[0] <= noisy.min() <= noisy.max() <= made[1]
 
 
-def test_values_stay_below_the_next_level_whatever_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tensor, "uniform_", lambda self, *_, **__: self.fill_(1 - 2.0**-24))
-    x = torch.arange(256)[None] / 255
-    assert torch.equal((Dequantize()(x, generator()) * 256).floor(), torch.arange(256.0)[None])
+@pytest.mark.parametrize("drawn", [0.0, 1 - 2.0**-24])
+def test_values_stay_in_their_step_whatever_is_drawn(drawn: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tensor, "uniform_", lambda self, *_, **__: self.fill_(drawn))
+    for levels in (256, 2**16):
+        k = torch.arange(levels)[None]
+        noisy = Dequantize(levels)(k / (levels - 1), generator()).double() * (levels - 1)
+        assert torch.equal((noisy + 0.5).floor(), k.double())
+
+
+@record
+class Flat(Likelihood):
+    """A uniform density over all dequantized values of so many levels."""
+
+    levels: int
+
+    def costs(self, y: Tensor, x: Tensor, variables: Variables = NO_VARIABLES) -> Tensor:
+        half = 0.5 / (self.levels - 1)
+        inside = (x >= -half) & (x <= 1 + half)
+        return torch.where(inside, math.log(1 + 2 * half), math.inf) + 0 * y
+
+    def mean(self, y: Tensor) -> Tensor:
+        return y
+
+
+@pytest.mark.parametrize("levels", [17, 256])
+def test_a_uniform_density_of_dequantized_values_is_the_uniform_probability(levels: int) -> None:
+    """In the units of the data a step is 1, so that the log density of noisy values is log P of the original ones, exactly."""
+    X = np.random.default_rng(0).integers(0, levels, (20, 4, 4)).astype(np.uint8)
+    X[0, 0, :2] = 0, levels - 1
+    ae = small(likelihood=Flat(levels), augmentation=Dequantize(levels), scaling=MinMax(), epochs=2)
+    ae.fit(X, validation_data=X[:5])
+    expected = 16 * math.log(levels)
+    assert [each.loss for each in ae.history_] == pytest.approx([expected] * 2, rel=1e-6)
+    assert ae.history_[-1].val_loss == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(ae.score_samples(X), -expected, rtol=1e-6)
 
 
 def test_the_density_of_dequantized_values_bounds_the_discrete_likelihood() -> None:
-    """Theis et al. 2016: for a density q with P(k) = its integral over a step, E[log q(noisy)] - log(levels) <= log P(k)."""
+    """Theis et al. 2016: for a density q with P(k) = its integral over a step, E[log q(noisy)] - log(levels - 1) <= log P(k)."""
     levels, n = 17, 20_000
+    half = 0.5 / (levels - 1)
     q = torch.distributions.Beta(torch.tensor(2.0, dtype=torch.float64), torch.tensor(3.0, dtype=torch.float64))
     edges = torch.linspace(0, 1, levels + 1, dtype=torch.float64)
     cdf = torch.tensor([float(6 * e**2 - 8 * e**3 + 3 * e**4) for e in edges], dtype=torch.float64)  # of Beta(2, 3)
@@ -161,7 +201,8 @@ def test_the_density_of_dequantized_values_bounds_the_discrete_likelihood() -> N
     assert discrete.exp().sum() == pytest.approx(1)
     k = torch.arange(levels, dtype=torch.float64)
     noisy = Dequantize(levels)((k / (levels - 1)).repeat(n, 1), generator())
-    density = q.log_prob(noisy) - math.log(levels)
+    width = 1 + 2 * half  # q is stretched over [-half, 1 + half]
+    density = q.log_prob((noisy + half) / width) - math.log(width) - math.log(levels - 1)
     bound, error = density.mean(0), density.std(0) / math.sqrt(n)
     assert (bound <= discrete + 4 * error).all()
     gap = discrete - bound

@@ -13,17 +13,19 @@ from test_cli import run
 
 from isthmus import Autoencoder, OutlierDetector, evaluate, load
 from isthmus.architectures import MLP, Conv
-from isthmus.augmentations import Dequantize
+from isthmus.augmentations import AugmentationChain, Binarize, Dequantize, Shift
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise, Masking
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.experiments.comparison import compare
 from isthmus.likelihoods import (
+    Bernoulli,
     Categorical,
     DiscretizedLogistic,
     Laplace,
     Likelihood,
+    Mixed,
     Multinomial,
     NegativeBinomial,
     Normal,
@@ -33,10 +35,10 @@ from isthmus.likelihoods import (
 )
 from isthmus.optimizers import Adam
 from isthmus.records import describe
-from isthmus.scaling import MinMax, NoScaling, Standard, UInt8
+from isthmus.scaling import Columns, MinMax, NoScaling, Standard, UInt8
 
 
-def quick(likelihood: Likelihood, bottleneck: Any = None, **choices: Any) -> Autoencoder:
+def quick(likelihood: Any, bottleneck: Any = None, **choices: Any) -> Autoencoder:
     usual = {"architecture": MLP((16,)), "epochs": 2, "batch_size": 16, "random_state": 0}
     return Autoencoder(bottleneck or Identity(2), likelihood=likelihood, **usual | choices)
 
@@ -96,13 +98,13 @@ def test_class_columns_are_reconstructed_as_classes() -> None:
 
 
 WRONG = [
-    (Poisson(), 2.5, r"^row 3, column 1 is 2\.5, but the Poisson likelihood requires whole numbers of at least 0: "),
-    (NegativeBinomial(), -1.0, r"^row 3, column 1 is -1, but the NegativeBinomial likelihood requires whole numbers"),
-    (Categorical(5), 7.0, r"^row 3, column 1 is 7, but the Categorical likelihood requires the whole numbers 0 to 4: "),
+    (Poisson(), 2.5, r"row 3, column 1 is 2\.5, but the Poisson likelihood requires whole numbers of at least 0: "),
+    (NegativeBinomial(), -1.0, r"row 3, column 1 is -1, but the NegativeBinomial likelihood requires whole numbers"),
+    (Categorical(5), 7.0, r"row 3, column 1 is 7, but the Categorical likelihood requires the whole numbers 0 to 4: "),
     (
         DiscretizedLogistic(levels=4),
         0.5,
-        r"^row 3, column 1 is 0\.5, but the DiscretizedLogistic likelihood requires values on 4",
+        r"row 3, column 1 is 0\.5, but the DiscretizedLogistic likelihood requires values on 4",
     ),
 ]
 
@@ -116,12 +118,15 @@ def test_a_value_that_is_no_count_class_or_level_is_named(likelihood: Likelihood
     for wrong in (
         lambda: quick(likelihood).fit(Y),
         lambda: ae.score_samples(Y),
-        lambda: quick(likelihood).fit(X, validation_data=Y),
         lambda: quick(likelihood).fit(X).partial_fit(Y),
         lambda: evaluate(ae, Y),
     ):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError, match=f"^{message}"):
             wrong()
+    with pytest.raises(DataError, match=f"^validation_data: {message}"):
+        quick(likelihood).fit(X, validation_data=Y)
+    with pytest.raises(DataError, match=f"^target: {message}"):
+        quick(likelihood).fit(X, target=Y)
     assert np.isfinite(ae.reconstruct(Y)).all(), "an encoder sees corrupted values too"
 
 
@@ -130,9 +135,84 @@ def test_counts_are_never_scaled() -> None:
         quick(Poisson(), scaling=Standard()).fit(counts())
 
 
-def test_an_augmentation_of_shares_does_not_scale_counts() -> None:
-    with pytest.raises(DataError, match=r"^Dequantize\(\) requires examples in \[0, 1\] after scaling"):
-        quick(Poisson(), augmentation=Dequantize()).fit(counts())
+def test_the_advice_for_counts_names_the_scaling_of_the_numbers_of_a_table_with_categories() -> None:
+    X = np.stack([counts()[:, 0], np.arange(len(counts())) % 3], 1)
+    likelihood = Mixed((0, 3), numbers=Poisson())
+    with pytest.raises(DataError, match=r"change them: use scaling=Columns\(\.\.\., numbers=NoScaling\(\)\)$"):
+        quick(likelihood, scaling=Columns((0, 3))).fit(X)
+    assert quick(likelihood, scaling=Columns((0, 3), numbers=NoScaling())).fit(X).reconstruct(X).shape == X.shape
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "likelihood", "message"),
+    [
+        (Dequantize(), Poisson(), r"^Dequantize\(\) makes values between -0\.00196 and 1, and the Poisson likelihood"),
+        (
+            Dequantize(17),
+            Bernoulli(),
+            r"makes values between -0\.0312 and 1\.03, and the Bernoulli .* in \[0, 1\] after scaling: ",
+        ),
+        (
+            Binarize() >> Shift(fill=0.5),
+            Categorical(2),
+            r"makes the value 0\.5, and the Categorical .* the whole numbers 0 to 1: ",
+        ),
+        (
+            Shift(fill=-1),
+            NegativeBinomial(),
+            r"makes the value -1, and the NegativeBinomial .* whole numbers of at least 0: ",
+        ),
+    ],
+    ids=repr,
+)
+def test_what_an_augmentation_makes_must_be_accepted(augmentation: Any, likelihood: Any, message: str) -> None:
+    X = values_for(Categorical(2) if isinstance(augmentation, AugmentationChain) else Poisson(), (40, 4, 4))
+    with pytest.raises(RecordError, match=message):
+        quick(likelihood, augmentation=augmentation, kind="images").fit(X)
+
+
+def test_the_likelihood_sees_what_the_augmentation_makes_and_not_the_examples() -> None:
+    """Examples and validation examples may be what the likelihood does not accept, if the augmentation makes other values of them."""
+    X = np.random.default_rng(0).uniform(size=(40, 4, 4))
+    for given in (X, 255 * X):
+        ae = quick(Categorical(2), augmentation=Binarize(), kind="images").fit(given, validation_data=given)
+        assert all(np.isfinite(each.loss) and np.isfinite(each.val_loss) for each in ae.history_)
+        made = np.unique(ae.reconstruct(given))
+        assert set(made.round(3)) <= {0.0, np.ceil(given.max()).round(3), given.max().round(3), given.min().round(3)}
+        with pytest.raises(DataError, match=r"is .*, but the Categorical likelihood requires the whole numbers 0 to 1"):
+            ae.score_samples(given)
+    kept = quick("auto", augmentation=Dequantize(17), kind="images").fit(np.round(16 * X))
+    assert kept.likelihood_ == Normal("learned")
+
+
+def test_the_likelihood_sees_the_target_and_not_the_examples() -> None:
+    clean = counts()
+    noisy = clean * np.random.default_rng(0).uniform(0.5, 1.5, clean.shape)
+    ae = quick(Poisson()).fit(noisy, target=clean, validation_data=(noisy, clean))
+    assert np.isfinite(ae.history_[-1].val_loss)
+    again = quick(Poisson(), warm_start=True).fit(noisy, target=clean).fit(noisy, target=clean)
+    assert np.isfinite(again.reconstruct(noisy)).all()
+    for wrong, message in (
+        (lambda: quick(Poisson()).fit(clean, target=noisy), "^target: row 0"),
+        (lambda: quick(Poisson()).fit(noisy, target=clean, validation_data=(clean, noisy)), "^validation_data: row 0"),
+        (lambda: quick(Poisson()).fit(noisy), "^row 0"),
+    ):
+        with pytest.raises(DataError, match=f"{message}, column 0 is .*, but the Poisson likelihood"):
+            wrong()
+
+
+def test_validation_data_outside_of_the_support_are_refused_or_named() -> None:
+    X = np.random.default_rng(0).uniform(size=(40, 4, 4))
+    sentence = (
+        r"the Bernoulli likelihood requires examples in \[0, 1\] after scaling, and these are not; use likelihood="
+    )
+    with pytest.raises(DataError, match=f"^{sentence}"):
+        quick(Bernoulli(), scaling=NoScaling()).fit(2 * X)
+    with pytest.raises(DataError, match=f"^validation_data: {sentence}"):
+        quick(Bernoulli(), scaling=NoScaling()).fit(X, validation_data=2 * X)
+    with pytest.warns(IsthmusWarning, match=f"^validation_data: {sentence}"):  # the scaling is that of X
+        quick(Bernoulli(), scaling=MinMax()).fit(X, validation_data=1.1 * X)
+    quick(Bernoulli(), scaling=MinMax()).fit(X, validation_data=0.9 * X + 0.05)
 
 
 def test_gray_levels_are_scaled_to_the_grid() -> None:

@@ -7,6 +7,7 @@ An augmentation acts in model units (see `scaling`; images are in [0, 1]) before
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -29,6 +30,17 @@ class Domain(NamedTuple):
     high: float = math.inf
 
 
+class Made(NamedTuple):
+    """The values of augmented examples, in model units: the given ones if ``kept``, ``points``, and all between them if ``continuous``."""
+
+    kept: bool = True
+    points: tuple[float, ...] = ()
+    continuous: bool = False
+
+
+SAME = Made()
+
+
 class Augmentation(Record):
     """The contract of an augmentation."""
 
@@ -46,6 +58,14 @@ class Augmentation(Record):
     def steps(self) -> tuple[Augmentation, ...]:
         """The augmentations that are applied one after the other: itself, unless it is a chain."""
         return (self,)
+
+    def made(self, of: Made = SAME) -> Made:
+        """The values that it makes, which the likelihood must accept: by default those that it is given.
+
+        Args:
+            of: the values that it is given.
+        """
+        return of
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of augmented examples: by default that of the examples.
@@ -114,6 +134,9 @@ class AugmentationChain(Augmentation):
     def steps(self) -> tuple[Augmentation, ...]:
         return tuple(step for each in self.augmentations for step in each.steps)
 
+    def made(self, of: Made = SAME) -> Made:
+        return reduce(lambda values, step: step.made(values), self.augmentations, of)
+
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         for step in self.augmentations:
             shape = step.shape(shape)
@@ -144,6 +167,9 @@ class Binarize(Augmentation):
     def domain(self) -> Domain:
         return Domain(0, 1)
 
+    def made(self, of: Made = SAME) -> Made:
+        return Made(kept=False, points=(0.0, 1.0))
+
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
         ones = torch.empty_like(x).uniform_(generator=generator) < x
         return torch.where(x.isnan(), x, ones.to(x.dtype))
@@ -151,10 +177,16 @@ class Binarize(Augmentation):
 
 @record
 class Dequantize(Augmentation):
-    """Adds uniform noise of one step to values that have only ``levels`` different ones (Theis et al. 2016, section 3.1).
+    """Adds uniform noise of one step and mean 0 to values that have only ``levels`` different ones (Theis et al. 2016, section 3.1).
 
-    In expectation the density of the noisy values is then a lower bound on the probability of the original ones: for n values,
-    E[log p(noisy)] - n log(levels) <= log P(original). The values k / (levels - 1) become (k + u) / levels with u in [0, 1).
+    The values k / (levels - 1) become (k + u - 1/2) / (levels - 1) with u in [0, 1): their mean is the value that inference sees. They lie
+    half a step around [0, 1]: the likelihood must be a density of all numbers, such as ``Normal("learned")``. (Dinh et al. 2017, "Real
+    NVP", take (k + u) / levels.)
+
+    In expectation the density of the noisy values is a lower bound on the probability of the original ones, in nats: in model units, for
+    n values, E[log p(noisy)] - n log(levels - 1) <= log P(original). Losses and scores are in the units of the data, where this term is
+    n log(step), 0 for whole numbers such as bytes: the loss in training is then such a bound. ``score_samples`` and ``log_likelihood``
+    add no noise: they are the log density in the middle of each step, no bound, but log P where the density is constant within steps.
 
     ``levels`` is the number of values: 256 for bytes, 17 for the digits of scikit-learn.
     """
@@ -165,28 +197,34 @@ class Dequantize(Augmentation):
     def domain(self) -> Domain:
         return Domain(0, 1)
 
+    def made(self, of: Made = SAME) -> Made:
+        return Made(kept=False, points=(-0.5 / (self.levels - 1), 1 + 0.5 / (self.levels - 1)), continuous=True)
+
     def __call__(self, x: Float[Tensor, "b *x"], generator: Generator) -> Float[Tensor, "b *x"]:
-        # a sum that is rounded up to the next level would leave its step
-        noise = torch.empty_like(x).uniform_(generator=generator).clamp_(max=1 - self.levels / _MANTISSA)
-        return noise.add_((x * (self.levels - 1)).round_()).div_(self.levels)
+        # a sum that is rounded to a neighboring level would leave its step
+        margin = self.levels / _MANTISSA
+        noise = torch.empty_like(x).uniform_(generator=generator).clamp_(margin, 1 - margin).sub_(0.5)
+        return noise.add_((x * (self.levels - 1)).round_()).div_(self.levels - 1)
 
 
 @record
 class Shift(Augmentation):
     """Moves each image by up to ``pixels`` in each direction, at random.
 
-    ``fill`` is the value of pixels that come into the image, in model units, or "edge" for copies of the nearest pixel. All channels move
-    alike.
+    ``fill`` is the value of pixels that come into the image, in model units, or "edge": the nearest pixel. All channels move alike.
     """
 
     pixels: Count = 1
     fill: float | Literal["edge"] = 0.0
 
+    def made(self, of: Made = SAME) -> Made:
+        return of if self.fill == "edge" else of._replace(points=(*of.points, self.fill))
+
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         height, width = _sides(self, shape)
-        if self.pixels >= min(height, width):
+        if self.pixels >= (least := min(height, width)):
             raise RecordError(
-                f"{self!r} could move images of {height} x {width} out of sight: use at most {min(height, width) - 1} pixels"
+                f"{self!r} could move images of {height} x {width} out of sight: use at most {least - 1} pixels"
             )
         return shape
 
@@ -222,10 +260,7 @@ class Flip(Augmentation):
 
 @record
 class Crop(Augmentation):
-    """A part of each image, at a random place. The autoencoder is then one of images of this smaller size.
-
-    ``size`` is the number of pixels of both sides.
-    """
+    """A part of each image, at a random place. The autoencoder is then one of images of ``size`` pixels on both sides."""
 
     size: Count
 

@@ -30,14 +30,14 @@ from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordEr
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
 from isthmus.estimators.checkpoint import ExampleSet, TrainingData, run_state, state_tensors, to_data_units_with_missing
 from isthmus.estimators.context import ContextEncoding
-from isthmus.estimators.defaults import COMPONENTS, check_domain, component
+from isthmus.estimators.defaults import COMPONENTS, component
 from isthmus.estimators.fitted_state import FittedAttribute
 from isthmus.estimators.given import Given
 from isthmus.estimators.memory_estimate import footprint
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.preparation import apply_changes, initial_attributes, prepare
 from isthmus.estimators.saving import write_model
-from isthmus.estimators.support_check import check_support
+from isthmus.estimators.support_check import check_domain, check_examples, check_validation
 from isthmus.estimators.training_defaults import batch_size_for, epochs_for, threads_for
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory
@@ -432,13 +432,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """The checked examples of a training run, and their hash if it is known."""
         held, validation = None, given.validation(self._uses_y)
         if validation is not None:
-            held_values = self._examples(validation.X, for_training=True)
-            self._check_steps(held_values)
-            held = self._example_set(validation, held_values)
+            held = self._example_set(validation, self._examples(validation.X, for_training=True), held=True)
+            seen = held.examples if held.targets is None else held.targets
+            check_validation(*self._checked_by, self.scaling_, DataStatistics(seen), self.model_.affine)
         return TrainingData(self._example_set(given, values), held, fingerprint)
 
-    def _example_set(self, given: Given, values: Array) -> ExampleSet:
-        """Checked examples with their context and their targets."""
+    @property
+    def _checked_by(self) -> tuple[Likelihood, Augmentation]:
+        """The components that accept only some values."""
+        return self.likelihood_, self.augmentation_
+
+    def _example_set(self, given: Given, values: Array, held: bool = False) -> ExampleSet:
+        """Checked examples with their context and their targets; those of held-out examples are checked later."""
         fitted, context, targets = self._require_fitted(), None, None
         if fitted.context is not None and self._uses_y:
             if given.y is None:
@@ -457,9 +462,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                 raise DataError(
                     f"target has shape {targets.shape}, but X has {values.shape}: pass a target for each example"
                 )
-            statistics = DataStatistics(targets)
-            check_support(self.likelihood_, statistics, fitted.model.affine)
-            check_domain(self.augmentation_, statistics, fitted.model.affine)
+            if not held:
+                check_examples(*self._checked_by, DataStatistics(targets), fitted.model.affine, name="target")
         return ExampleSet(values, context, targets)
 
     @property
@@ -629,13 +633,19 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             self._fitted = self._fitted.copy_for_training()
             shape = values.shape[1:]
             self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind, shape)
-            statistics = DataStatistics(values)
-            check_support(self.likelihood_, statistics, self.model_.affine)
-            check_domain(self.augmentation_, statistics, self.model_.affine)
+            if data.target is None:
+                check_examples(*self._checked_by, DataStatistics(values), self.model_.affine)
+            else:
+                check_domain(self.augmentation_, DataStatistics(values), self.model_.affine)
             return values, None
         parameters = (given, self.precision, self.missing, self.kind)
         prepared = prepare(
-            data.X, *parameters, minimum=minimum, fingerprint=fingerprint, context=partial(self._encoding, data)
+            data.X,
+            *parameters,
+            minimum=minimum,
+            fingerprint=fingerprint,
+            context=partial(self._encoding, data),
+            own_target=data.target is not None,
         )
         seed, device = seed_of(self.random_state), choose_device(self.device)
         columns, settings = prepared.examples.columns, (seed, self.precision, device)

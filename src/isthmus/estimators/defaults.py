@@ -20,8 +20,8 @@ from isthmus.corruptions import Clean, Corruption, Masking
 from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.data.validation import Examples, Missing
-from isthmus.errors import DataError, RecordError
-from isthmus.estimators.support_check import check_support, scaling_for
+from isthmus.errors import RecordError
+from isthmus.estimators.support_check import accepts_made, check_domain, check_examples, check_made, scaling_for
 from isthmus.likelihoods import Bernoulli, Likelihood, Mixed, Normal, Support
 from isthmus.model import Model
 from isthmus.optimizers import AdamW, OneCycle, Optimizer
@@ -45,7 +45,6 @@ __all__ = [
     "COMPONENTS",
     "DEFAULTS",
     "ResolvedComponents",
-    "check_domain",
     "component",
     "defaults",
     "resolve_defaults",
@@ -189,18 +188,23 @@ def resolve_defaults(
     missing: Missing,
     kind: Kind | Literal["auto"] = "auto",
     context: int | None = None,
+    own_target: bool = False,
 ) -> ResolvedComponents:
     """The components for examples (n, *shape): those given, and in place of "auto" those that suit the data.
 
-    ``context`` is the number of context features, which a conditional architecture learns here.
+    ``context`` is the number of context features, which a conditional architecture learns here. With ``own_target`` the likelihood sees
+    other examples than these.
     """
     values, means = examples.values, statistics.means(examples) if missing == "allow" else None
     resolved, unit_interval = _resolved_kind(examples, kind), _requires_unit_interval(given)
     n_features = math.prod(values.shape[1:])
-    scaling = given["scaling"]
+    scaling, augmentation = given["scaling"], given["augmentation"]
+    if isinstance(augmentation, str):
+        augmentation = NoAugmentation()
     if isinstance(scaling, str):
         support = given["likelihood"].support if isinstance(given["likelihood"], Likelihood) else Support()
-        scaling = scaling_for(statistics, support) if support.step else choose(statistics, resolved, unit_interval)
+        own = support.step and augmentation.made().kept
+        scaling = scaling_for(statistics, support) if own else choose(statistics, resolved, unit_interval)
     scaling.check(values, examples.at)
     affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(
@@ -208,13 +212,15 @@ def resolve_defaults(
     )  # even a large code cannot copy masked values
     auto = defaults(missing, given["penalty"]) | {
         "bottleneck": Identity(min(32, n_features if makes_missing else (n_features + 1) // 2)),
-        "likelihood": _likelihood(scaling, _are_intensities(statistics, resolved, scaling, affine)),
+        "likelihood": _likelihood(scaling, augmentation, _are_intensities(statistics, resolved, scaling, affine)),
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
-    if not isinstance(given["likelihood"], str):  # one that "auto" chose needs no check
-        check_support(given["likelihood"], statistics, affine, examples.at)
-    check_domain(records["augmentation"], statistics, affine)
+    if isinstance(given["likelihood"], str) or own_target:  # one that "auto" chose needs no check
+        check_domain(augmentation, statistics, affine)
+        check_made(records["likelihood"], augmentation)
+    else:
+        check_examples(given["likelihood"], augmentation, statistics, affine, examples.at)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
     affine = affine.astype(raw_dtype)
@@ -255,23 +261,13 @@ def _for_shape(
     return affine, extent, np.broadcast_to(fill.mean(axis=per_channel), shape).copy()
 
 
-def _likelihood(scaling: Scaling, intensities: bool) -> Likelihood:
-    """The likelihood that suits scaled examples."""
+def _likelihood(scaling: Scaling, augmentation: Augmentation, intensities: bool) -> Likelihood:
+    """The likelihood that suits scaled examples and what the augmentation makes of them."""
     if any(scaling.classes):
         return Mixed(scaling.classes, numbers=Normal("learned"))
-    return Bernoulli() if intensities else Normal("learned")
+    return Bernoulli() if intensities and accepts_made(Bernoulli(), augmentation) else Normal("learned")
 
 
 def _are_intensities(statistics: DataStatistics, kind: Kind, scaling: Scaling, affine: Affine) -> bool:
     """Whether examples are images with intensities in [0, 1] in model units. A constant image has none."""
     return kind == "images" and not scaling.centered and within(statistics, affine, 0, 1)
-
-
-def check_domain(augmentation: Augmentation, statistics: DataStatistics, affine: Affine) -> None:
-    """`DataError` unless examples are, in model units, values that the augmentation accepts."""
-    low, high = augmentation.domain
-    if not within(statistics, affine, low, high):
-        raise DataError(
-            f"{augmentation!r} requires examples in [{low:g}, {high:g}] after scaling, and these are not; use scaling=MinMax(), or "
-            "leave the augmentation out"
-        )

@@ -47,6 +47,7 @@ def prepare(
     minimum: int,
     fingerprint: bool = False,
     context: Callable[[int], ContextEncoding | None] = lambda _: None,
+    own_target: bool = False,
 ) -> Prepared:
     """Checks examples and resolves the components for them. Warns about examples that seem wrong.
 
@@ -59,6 +60,7 @@ def prepare(
         minimum: the required number of examples.
         fingerprint: whether to compute the hash of the examples.
         context: the encoding of y for this number of examples.
+        own_target: whether the examples are to be reconstructed as others, which the likelihood sees instead.
 
     Raises:
         DataError: the examples are invalid, too few, or too large to compute with.
@@ -68,7 +70,7 @@ def prepare(
     _warn(channels_first(examples.values.shape[1:]) or "")
     encoding = context(len(examples.values))
     size = None if encoding is None else encoding.size
-    chosen = resolve_defaults(given, examples, statistics, precision, missing, kind, size)
+    chosen = resolve_defaults(given, examples, statistics, precision, missing, kind, size, own_target)
     if chosen.extent is not None:
         check_training_examples(examples.values, chosen.extent, chosen.affine, examples.at)
     if kind == "auto" and examples.kind is None:

@@ -3,47 +3,169 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.augmentations import Augmentation
 from isthmus.data.locations import Positions
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import blocks
-from isthmus.errors import DataError
+from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.likelihoods import Likelihood, Support
 from isthmus.scaling import Affine, MinMax, NoScaling, Scaling, UInt8, range_of, within
 
-__all__ = ["check_steps", "check_support", "scaling_for"]
+__all__ = [
+    "accepts_made",
+    "check_domain",
+    "check_examples",
+    "check_made",
+    "check_steps",
+    "check_validation",
+    "scaling_for",
+]
 
 Place = Callable[[tuple[int, ...]], str]  # names the place of a value in messages
 
 _ROUNDING = 1e-4  # of a step: what scaling in single precision may change
 
 
-def check_support(
-    likelihood: Likelihood, statistics: DataStatistics, affine: Affine, positions: Place | None = None
+def check_examples(
+    likelihood: Likelihood,
+    augmentation: Augmentation,
+    statistics: DataStatistics,
+    affine: Affine,
+    positions: Place | None = None,
+    name: str = "",
 ) -> None:
-    """`DataError` unless examples are, in model units, values that the likelihood accepts.
+    """`DataError` unless the augmentation accepts examples, and the likelihood what the augmentation makes of them.
 
     Args:
-        likelihood: the likelihood.
+        likelihood, augmentation: the components.
         statistics: the statistics of the examples, in raw units.
         affine: the map from raw to model units.
         positions: names the place of a value in messages.
+        name: the name of the examples in messages; "" for those of the training.
     """
+    with _named(name):
+        check_domain(augmentation, statistics, affine)
+        check_made(likelihood, augmentation)
+        if augmentation.made().kept:
+            _check_support(likelihood, statistics, affine, positions)
+
+
+def check_validation(
+    likelihood: Likelihood, augmentation: Augmentation, scaling: Scaling, statistics: DataStatistics, affine: Affine
+) -> None:
+    """`check_examples` for validation data. A warning is enough for values beyond those that the scaling was fitted to.
+
+    Args:
+        likelihood, augmentation, scaling: the components.
+        statistics: the statistics of the validation examples, in raw units.
+        affine: the map from raw to model units.
+    """
+    if augmentation.made().kept:
+        with _named("validation_data"):
+            check_steps(likelihood, statistics.values, affine)
+    try:
+        check_examples(likelihood, augmentation, statistics, affine, name="validation_data")
+    except DataError as error:
+        if scaling.axes(statistics.values.ndim) is None:  # it does not depend on the data
+            raise
+        warnings.warn(str(error), IsthmusWarning, stacklevel=5)
+
+
+def check_domain(augmentation: Augmentation, statistics: DataStatistics, affine: Affine) -> None:
+    """`DataError` unless examples are, in model units, values that the augmentation accepts.
+
+    Args:
+        augmentation: the augmentation.
+        statistics: the statistics of the examples, in raw units.
+        affine: the map from raw to model units.
+    """
+    low, high = augmentation.domain
+    if not within(statistics, affine, low, high):
+        raise DataError(
+            f"{augmentation!r} requires examples in [{low:g}, {high:g}] after scaling, and these are not; use scaling=MinMax(), or "
+            "leave the augmentation out"
+        )
+
+
+def check_made(likelihood: Likelihood, augmentation: Augmentation) -> None:
+    """`RecordError` if the augmentation makes values of its own that the likelihood does not accept.
+
+    Args:
+        likelihood, augmentation: the components.
+    """
+    made = augmentation.made()
+    for each in (part for part, _ in likelihood.parts or ((likelihood, ()),)):
+        support = each.support
+        wrong = next((point for point in made.points if not _accepts(support, point)), None)
+        if wrong is None and not (made.continuous and support.step):
+            continue
+        value = (
+            f"the value {wrong:g}"
+            if not made.continuous
+            else "values between " + " and ".join(f"{end:.3g}" for end in (min(made.points), max(made.points)))
+        )
+        raise RecordError(
+            f"{augmentation!r} makes {value}, and the {type(each).__name__} likelihood requires {_accepted(support)}: use "
+            "likelihood=Normal('learned'), or another augmentation"
+        )
+
+
+def accepts_made(likelihood: Likelihood, augmentation: Augmentation) -> bool:
+    """Whether the likelihood accepts all values that the augmentation makes of its own.
+
+    Args:
+        likelihood, augmentation: the components.
+    """
+    try:
+        check_made(likelihood, augmentation)
+    except RecordError:
+        return False
+    return True
+
+
+def _accepts(support: Support, value: float) -> bool:
+    """Whether a value in model units is one that a likelihood accepts."""
+    steps = (value - support.low) / support.step if support.step else 0.0
+    return support.low <= value <= support.high and abs(steps - round(steps)) <= _ROUNDING
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Puts the name of the examples before the message of a `DataError`, unless it is empty."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{name}: {error}" if name else str(error)) from None
+
+
+def _check_support(
+    likelihood: Likelihood,
+    statistics: DataStatistics,
+    affine: Affine,
+    positions: Place | None,
+    remedy: str = "NoScaling()",
+) -> None:
+    """`DataError` unless examples are, in model units, values that the likelihood accepts."""
     for part, values, own, place in _parts(likelihood, statistics.values, affine, positions):
-        check_support(part, DataStatistics(values), own, place)
+        _check_support(part, DataStatistics(values), own, place, "Columns(..., numbers=NoScaling())")
     support = likelihood.support
     if not support.step and not within(statistics, affine, support.low, support.high):
-        where = (
-            f"in [{support.low:g}, {support.high:g}]" if math.isfinite(support.high) else f"of at least {support.low:g}"
-        )
         raise DataError(
-            f"the {type(likelihood).__name__} likelihood requires examples {where} after scaling, and these are not; use "
+            f"the {type(likelihood).__name__} likelihood requires examples {_accepted(support)}, and these are not; use "
             f"likelihood=Normal('learned'){', or scaling=MinMax()' if support.unit_interval else ''}"
+        )
+    if support.integers and (affine.shift.any() or (affine.scale != 1).any()):
+        raise DataError(
+            f"the {type(likelihood).__name__} likelihood requires {_accepted(support)}, and the scaling would change them: use "
+            f"scaling={remedy}"
         )
     if not likelihood.parts:
         check_steps(likelihood, statistics.values, affine, positions)
@@ -63,11 +185,6 @@ def check_steps(likelihood: Likelihood, values: NDArray[Any], affine: Affine, po
     support = likelihood.support
     if not support.step:
         return
-    if support.integers and (affine.shift.any() or (affine.scale != 1).any()):
-        raise DataError(
-            f"the {type(likelihood).__name__} likelihood requires {_accepted(support)}, and the scaling would change them: use "
-            "scaling=NoScaling()"
-        )
     for begin, block in blocks(values):
         steps = ((block.astype(np.float64) - affine.shift) / affine.scale - support.low) / support.step
         last = (support.high - support.low) / support.step
@@ -101,6 +218,11 @@ def _accepted(support: Support) -> str:
         return f"the whole numbers {support.low:g} to {support.high:g}"
     if support.integers:
         return f"whole numbers of at least {support.low:g}"
+    if not support.step:
+        ends = (
+            f"in [{support.low:g}, {support.high:g}]" if math.isfinite(support.high) else f"of at least {support.low:g}"
+        )
+        return f"{ends} after scaling"
     return f"values on {support.levels} levels from {support.low:g} to {support.high:g} after scaling"
 
 

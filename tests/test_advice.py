@@ -13,18 +13,12 @@ from numpy.typing import NDArray
 from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
-from isthmus.evaluation import Evaluation, advice, reconstruction
+from isthmus.evaluation import Evaluation, advice
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam
 from isthmus.scaling import Standard
 
 Array = NDArray[Any]
-
-
-@pytest.fixture(autouse=True)
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speed is not what is looked at here."""
-    monkeypatch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
 
 
 def rows(n: int, directions: int, seed: int = 0) -> Array:

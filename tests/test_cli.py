@@ -8,20 +8,24 @@ import shutil
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import typer.main
 
 import isthmus
 from isthmus.cli import main
 from isthmus.errors import IsthmusWarning
 from isthmus.estimators.named_records import record_types
+from isthmus.experiments import run_figures
 from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import validation_examples
 from isthmus.records import field_names
 
+PARSER = cache(typer.main.get_command)  # reads the signatures of all commands, each time that one is given
 SMALL = ("epochs=1", "architecture.hidden=16")
 
 
@@ -33,15 +37,16 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*words: str, cwd: Path) -> Done:
-    """A command as typed in a folder."""
-    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["isthmus", *words]
-    try:
+def run(*words: str, cwd: Path, every_figure: bool = False) -> Done:
+    """A command as typed in a folder; where a test is not about figures, a run draws its losses alone, for speed."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["isthmus", *words])
+        patch.setattr(typer.main, "get_command", PARSER)
+        if not every_figure:
+            patch.setattr(run_figures, "default_figures", lambda _: ["losses"])
         with chdir(cwd), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
             main()
-    finally:
-        sys.argv = argv
     return Done(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
@@ -60,6 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--out",
         "vae",
         cwd=folder,
+        every_figure=True,
     )
     assert done.returncode == 0, done.stderr
     assert "vae" in done.stdout.splitlines()[-1]
@@ -204,9 +210,8 @@ def test_own_table_with_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = "\n".join(f"{a:.3f},{a + b / 9:.3f},{'x' if a > 0 else 'y'}" for a, b in rng.normal(size=(60, 2)))
     (tmp_path / "table.csv").write_text(f"left,right,kind\n{rows}\n")
-    done = run(
-        "train", *SMALL, "bottleneck.size=1", "--data", "table.csv", "--labels", "kind", "--out", "r", cwd=tmp_path
-    )
+    words = ("bottleneck.size=1", "--data", "table.csv", "--labels", "kind", "--out", "r")
+    done = run("train", *SMALL, *words, cwd=tmp_path, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert isthmus.load(tmp_path / "r").shape_ == (2,)
 
@@ -350,7 +355,7 @@ def test_an_unwritable_folder_is_refused_before_training(tmp_path: Path) -> None
 
 def test_three_rows_make_a_whole_run(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n3,4\n5,7\n")
-    done = run("train", "-d", "x.csv", "epochs=1", "--out", "r", cwd=tmp_path)
+    done = run("train", "-d", "x.csv", "epochs=1", "--out", "r", cwd=tmp_path, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r/report.html").is_file()
 

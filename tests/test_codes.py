@@ -16,7 +16,7 @@ from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
 from isthmus.errors import NotPossibleError
-from isthmus.evaluation import Codes, reconstruction
+from isthmus.evaluation import Codes
 from isthmus.evaluation.latent_traversal import interpolate, traverse
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD
@@ -26,12 +26,6 @@ from isthmus.scaling import NoScaling
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 6)) * [3, 1, 1, 0.5, 0.01, 0] + [0, 5, -1, 0, 0, 1000]
-
-
-@pytest.fixture(autouse=True)
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speed is not what is looked at here."""
-    monkeypatch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
 
 
 def passed(width: int = 6) -> nn.Linear:

@@ -33,7 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [",".join([*(f"{value:.6f}" for value in row), kind]) for row, kind in zip(X, KIND, strict=True)]
     (folder / "trees.csv").write_text("\n".join(["a,b,c,d,kind", *lines]) + "\n")
     (folder / "plain.csv").write_text("\n".join(["a,b,c,d", *(line.rpartition(",")[0] for line in lines)]) + "\n")
-    done = run("train", *TRAIN, "--data", "trees.csv", "--labels", "kind", "--out", "trees", cwd=folder)
+    words = ("--data", "trees.csv", "--labels", "kind", "--out", "trees")
+    done = run("train", *TRAIN, *words, cwd=folder, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert "uses the labels (3 classes)" in done.stdout
     return folder

@@ -328,7 +328,18 @@ def test_the_command_line_trains_evaluates_and_plots_with_every_likelihood(
     for name, value in describe(likelihood).items():
         if name != "type":
             fields += [f"likelihood.{name}={value['type'] if isinstance(value, dict) else value}"]
-    done = run("train", "--data", "table.csv", "--out", "run", "epochs=1", "bottleneck=2", *fields, cwd=tmp_path)
+    done = run(
+        "train",
+        "--data",
+        "table.csv",
+        "--out",
+        "run",
+        "epochs=1",
+        "bottleneck=2",
+        *fields,
+        cwd=tmp_path,
+        every_figure=True,
+    )
     assert done.returncode == 0, done.stderr
     for command in (["evaluate", "run"], ["robustness", "run"], ["plot", "run", "reconstructions"], ["detect", "run"]):
         done = run(*command, cwd=tmp_path)

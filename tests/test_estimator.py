@@ -116,7 +116,7 @@ def pictures(request: pytest.FixtureRequest) -> Autoencoder:
 
 @pytest.mark.promise(15)
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_results_are_bit_identical_for_every_grouping_and_order(pictures: Autoencoder, data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 300))
     order = np.array(data.draw(st.permutations(range(n))))
@@ -393,7 +393,8 @@ def test_scikit_learns_further_checks(name: str) -> None:
 
 @pytest.mark.promise(16)
 @pytest.mark.parametrize(
-    "name", thorough_where(SANE, lambda name: name in {"digits", "flat digits", "bytes", "flags", "integers"})
+    "name",
+    thorough_where(SANE, lambda name: name not in {"colors", "few", "constant columns", "all alike", "one column"}),
 )
 def test_default_settings_learn_every_kind_of_data(name: str) -> None:
     X = SANE[name]

@@ -138,8 +138,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / ARRAYS, **{"x_train": np.ones((9, 3)), "\x1b[2J$x": np.ones(3), "<b>\u202e": np.ones((2, 2))})
     np.save(folder / CODES, np.zeros((3, 2), np.float32))
     told = ["--labels", CELLS[0], "--id", CELLS[1]]
-    check_said(run("train", *QUICK, "missing=allow", "--data", TABLE, *told, f"--out=./{RUN}", cwd=folder), 0)
-    check_said(run("train", *QUICK, "--data", f"./{PICTURES}", f"--out=./{PICTURED}", "--tensorboard", cwd=folder), 0)
+    check_said(
+        run("train", *QUICK, "missing=allow", "--data", TABLE, *told, f"--out=./{RUN}", cwd=folder, every_figure=True),
+        0,
+    )
+    check_said(
+        run(
+            "train",
+            *QUICK,
+            "--data",
+            f"./{PICTURES}",
+            f"--out=./{PICTURED}",
+            "--tensorboard",
+            cwd=folder,
+            every_figure=True,
+        ),
+        0,
+    )
     check_said(run("compress", RUN, "--data", TABLE, "--out", "packed $x.isthmus", cwd=folder), 0)
     assert check_files(folder) >= {".csv", ".json", ".html", ".png"}
     return folder
@@ -156,7 +171,7 @@ def test_hostile_names_have_no_effect_in_output_and_files_of_any_command(verb: s
     for words in VERBS[verb]:
         failing = verb == "resume" or words in ([CELLS[0]], [CELLS[5]], [RUN, CELLS[5]], [RUN, f"./{PICTURED}"])
         failing = failing or "--label" in words  # the run is not conditional
-        check_said(run(verb, *words, cwd=tmp_path / "x"), *((1, 2) if failing else (0,)))
+        check_said(run(verb, *words, cwd=tmp_path / "x", every_figure=True), *((1, 2) if failing else (0,)))
     check_files(tmp_path / "x")
     assert not (tmp_path / "x" / "x").exists()
 

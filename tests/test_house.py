@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,13 +77,16 @@ def imported(module: str) -> set[str]:
     return found
 
 
-IMPORTS = {module: imported(module) for module in MODULES}
+@cache
+def imports() -> dict[str, set[str]]:
+    """What each module imports."""
+    return {module: imported(module) for module in MODULES}
 
 
 def test_no_module_imports_upward() -> None:
     above = [
         f"{module} imports {other}"
-        for module, others in IMPORTS.items()
+        for module, others in imports().items()
         for other in others
         if module and other and ORDER.index(room(other)) > ORDER.index(room(module))
     ]
@@ -93,7 +97,7 @@ def test_no_module_imports_its_own_package() -> None:
     """A package's face is for those outside of it: `isthmus` itself, and each room."""
     within = [
         f"{module} imports {other or 'isthmus'}"
-        for module, others in IMPORTS.items()
+        for module, others in imports().items()
         for other in others
         if module and (other == "" or module.startswith(f"{other}."))
     ]
@@ -106,7 +110,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     def visit(module: str, path: tuple[str, ...]) -> None:
         assert module not in path, " -> ".join([*path[path.index(module) :], module])
         if module not in done:
-            for other in IMPORTS[module] & MODULES.keys():
+            for other in imports()[module] & MODULES.keys():
                 visit(other, (*path, module))
             done.add(module)
 
@@ -292,6 +296,7 @@ def test_each_check_finds_its_example() -> None:
 
 QUIET = """
 import sys
+from functools import cache
 talked = []
 def hear(event, arguments):
     if event.startswith("socket.") or event in {"urllib.Request", "ftplib.connect", "http.client.connect"}:

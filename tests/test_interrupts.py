@@ -29,7 +29,7 @@ from isthmus.estimators import unit_check
 from isthmus.nn import device
 
 SOURCE = str(Path(isthmus.__file__).parent)
-SAMPLED = 25  # lines of each way, drawn once; with -m slow all
+FEW, MANY = 9, 25  # lines of each way, drawn once; with -m slow all
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
 OTHER = np.random.default_rng(1).normal(size=(30, 3)).astype(np.float32)
 LABELS = np.arange(40) % 2
@@ -174,16 +174,18 @@ def check(way: Way, lines: Callable[[int], list[int]], opcodes: bool = False, wi
     return met
 
 
-def some(total: int) -> list[int]:
+def some(total: int, sampled: int) -> list[int]:
     """Places drawn once, and the last ones, where what was learned is taken over."""
-    return [*sorted(random.Random(total).sample(range(total), min(SAMPLED, total))), *range(total - 4, total)]
+    return [*sorted(random.Random(total).sample(range(total), min(sampled, total))), *range(total - 4, total)]
 
 
+@pytest.mark.parametrize("sampled", [FEW, pytest.param(MANY, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("name", WAYS)
-def test_an_exception_anywhere_leaves_the_old_or_the_new_state(name: str, tmp_path: Path) -> None:
-    assert check(WAYS[name](tmp_path), some) >= SAMPLED
+def test_an_exception_anywhere_leaves_the_old_or_the_new_state(name: str, sampled: int, tmp_path: Path) -> None:
+    assert check(WAYS[name](tmp_path), lambda total: some(total, sampled)) >= sampled
 
 
+@pytest.mark.parametrize("lines", [20, pytest.param(60, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("name", "within"),
     [
@@ -194,9 +196,9 @@ def test_an_exception_anywhere_leaves_the_old_or_the_new_state(name: str, tmp_pa
         ("checkpoint", "replace_file"),
     ],
 )
-def test_an_exception_restores_the_modes_of_pytorch(name: str, within: str, tmp_path: Path) -> None:
+def test_an_exception_restores_the_modes_of_pytorch(name: str, within: str, lines: int, tmp_path: Path) -> None:
     """Lines of functions that change it: where gradients stay off, all later trainings learn nothing, in silence."""
-    assert check(WAYS[name](tmp_path), lambda total: list(range(min(total, 60))), within=within) > 1
+    assert check(WAYS[name](tmp_path), lambda total: list(range(min(total, lines))), within=within) > 1
 
 
 def test_an_exception_restores_the_number_of_threads() -> None:
@@ -271,7 +273,8 @@ def test_an_exception_at_any_bytecode_leaves_the_old_or_the_new_state(name: str,
     assert check(WAYS[name](tmp_path), every, opcodes=True) > 100
 
 
-def test_between_reports_the_model_is_usable_and_after_an_error_it_is_the_old_one() -> None:
+@pytest.mark.parametrize("sampled", [FEW, pytest.param(MANY, marks=pytest.mark.thorough)])
+def test_between_reports_the_model_is_usable_and_after_an_error_it_is_the_old_one(sampled: int) -> None:
     ae = tiny().fit(OTHER)
     before, seen = answers(ae), set[str]()
     total = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None)
@@ -279,7 +282,7 @@ def test_between_reports_the_model_is_usable_and_after_an_error_it_is_the_old_on
     seen |= {answers(stages) for _ in stages.iter_fit(X, every=1)} | {answers(stages)}
     assert len(seen) > 4
     around = steps(lambda: through(copy.deepcopy(ae).iter_fit(X, every=1)), None, within="_follow_copy")
-    for within, positions in (("", some(total)), ("_follow_copy", range(around))):  # all lines about a report
+    for within, positions in (("", some(total, sampled)), ("_follow_copy", range(around))):  # all lines about a report
         for at in positions:
             estimator = copy.deepcopy(ae)
             with suppress(Planted):

@@ -19,7 +19,7 @@ from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError
-from isthmus.evaluation import Labels, probes, reconstruction
+from isthmus.evaluation import Labels, probes
 
 Array = NDArray[Any]
 
@@ -34,12 +34,6 @@ def groups(n: int, seed: int) -> tuple[Array, Array]:
 TRAIN, TRAIN_Y = groups(300, 0)
 X, Y = groups(200, 1)
 AE = Autoencoder(Identity(3), architecture=MLP((16,)), epochs=10, random_state=0, device="cpu").fit(TRAIN)
-
-
-@pytest.fixture(autouse=True)
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speed is not what is looked at here."""
-    monkeypatch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
 
 
 def scores(y: Any = Y, train_labels: Any = TRAIN_Y) -> Labels:

@@ -453,7 +453,7 @@ def test_the_command_line_trains_on_missing_values_and_imputes_them(tmp_path: Pa
     assert "line 2 of holes.csv, column 'a'" in refusal.stderr
     assert "missing='allow'" in refusal.stderr
     small = ("missing=allow", "epochs=1", "architecture.hidden=8", "bottleneck.size=2")
-    done = run("train", *small, *given, "--out", "run", cwd=tmp_path)
+    done = run("train", *small, *given, "--out", "run", cwd=tmp_path, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert "imputed by the autoencoder" in done.stdout
     assert " nan " not in done.stdout

@@ -52,6 +52,7 @@ def test_the_published_figure_is_reached(tutorial: Tutorial) -> None:
             assert result.metrics[name] <= published * (1 + WITHIN[name])
 
 
+@pytest.mark.thorough
 @pytest.mark.fashion_mnist
 def test_the_tutorial_on_fashion_mnist_reaches_its_loss() -> None:
     """Its parameters are those that it printed; five of its 200 epochs bring the cross-entropy near the 0.271 of them all."""

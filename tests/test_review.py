@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--data",
         "own.npz",
     )
-    done = run("train", *words, "--out", "r", cwd=folder)
+    done = run("train", *words, "--out", "r", cwd=folder, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert "k-means" not in done.stdout  # short: the whole is on the page
     assert "k-means" in (folder / "r/report.html").read_text()
@@ -67,7 +67,7 @@ def test_all_metrics_are_printed_and_are_plain_json(folder: Path) -> None:
 
 @pytest.mark.thorough
 def test_other_data_are_compared_with_own_data(folder: Path) -> None:
-    told = json.loads(run("evaluate", "r", "--data", "other.npz", "--json", cwd=folder).stdout)
+    told = json.loads(run("evaluate", "r", "--data", "other.npz", "--json", cwd=folder, every_figure=True).stdout)
     ae, own, other = isthmus.load(folder / "r"), read(folder, "own"), read(folder, "other")
     ours, theirs = (ae.reconstruction_error(part.test).mean() for part in (own, other))
     assert told["errors"]["mse"] == pytest.approx(theirs, rel=1e-5)
@@ -93,7 +93,7 @@ def test_without_own_data_only_other_data_are_evaluated(folder: Path, tmp_path: 
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "other.npz", tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "r/figures").iterdir()}
-    done = run("evaluate", "r", "--data", "other.npz", "--json", cwd=tmp_path)
+    done = run("evaluate", "r", "--data", "other.npz", "--json", cwd=tmp_path, every_figure=True)
     told = json.loads(done.stdout)
     assert "own.npz" in told["note"]
     assert "figures on other.npz alone" in told["note"]
@@ -123,7 +123,7 @@ def test_requested_figures_stay_on_the_page(folder: Path, tmp_path: Path) -> Non
     shutil.copytree(folder / "r", tmp_path / "r")
     shutil.copy(folder / "own.npz", tmp_path)
     assert run("plot", "r", "sheet", cwd=tmp_path).returncode == 0
-    assert run("evaluate", "r", cwd=tmp_path).returncode == 0
+    assert run("evaluate", "r", cwd=tmp_path, every_figure=True).returncode == 0
     assert "A sheet of 100 pairs" in (tmp_path / "r/report.html").read_text()
 
 

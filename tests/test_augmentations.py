@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import required
 from test_cli import run
 from torch import Generator, Tensor
 
@@ -34,18 +35,15 @@ from isthmus.training.batches import InMemorySource, PairedSource
 from isthmus.training.config import TrainingConfig
 from isthmus.training.encoder_input import EncoderInput
 
-NEEDED: dict[str, Any] = {"size": 4, "augmentations": (Shift(2), Crop(5), Binarize())}
-MADE = [
-    getattr(augmentations, name)(
-        **{
-            field: value
-            for field, value in NEEDED.items()
-            if field in records.field_names(getattr(augmentations, name))
-        }
-    )
-    for name in augmentations.__all__
+MADE = [kind(**required(kind)) for kind in (getattr(augmentations, name) for name in augmentations.__all__)]
+MORE = [
+    *MADE,
+    Shift(3, "edge"),
+    Flip("vertical"),
+    Dequantize(17),
+    Flip() >> Dequantize(8) >> Shift(fill=0.5),
+    Shift(2) >> Crop(5) >> Binarize(),
 ]
-MORE = [*MADE, Shift(3, "edge"), Flip("vertical"), Dequantize(17), Flip() >> Dequantize(8) >> Shift(fill=0.5)]
 SHAPES = [(8, 8), (7, 9), (6, 8, 3)]
 every = pytest.mark.parametrize("augmentation", MORE, ids=repr)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labeled_trees import KIND, X, write_tables
 from test_cli import Done, run
 
 import isthmus
@@ -20,19 +21,13 @@ from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import labeled_validation_examples
 
 TRAIN = ("architecture=Conditional", "architecture.of.hidden=8", "epochs=2", "bottleneck=Gaussian", "bottleneck.size=2")
-RNG = np.random.default_rng(0)
-N = 120
-KIND = RNG.choice(["ash", "elm", "oak"], N)
-X = RNG.normal(size=(N, 4)) + (KIND == "elm")[:, None]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table with labels, a table without them, and a run of a conditional autoencoder."""
     folder = tmp_path_factory.mktemp("labels")
-    lines = [",".join([*(f"{value:.6f}" for value in row), kind]) for row, kind in zip(X, KIND, strict=True)]
-    (folder / "trees.csv").write_text("\n".join(["a,b,c,d,kind", *lines]) + "\n")
-    (folder / "plain.csv").write_text("\n".join(["a,b,c,d", *(line.rpartition(",")[0] for line in lines)]) + "\n")
+    write_tables(folder)
     words = ("--data", "trees.csv", "--labels", "kind", "--out", "trees")
     done = run("train", *TRAIN, *words, cwd=folder, every_figure=True)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import required
 from torch import Generator, Tensor, nn
 
 from isthmus import Autoencoder, AutoencoderClassifier, corruptions, data, evaluate, load, plots, records, robustness
@@ -30,7 +31,7 @@ from isthmus.corruptions import (
 from isthmus.errors import RecordError
 from isthmus.estimators.named_records import record_types
 from isthmus.experiments.run_figures import default_figures
-from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.likelihoods import Bernoulli, Laplace, Normal
 from isthmus.nn.layers import FromChannelsFirst, ToChannelsFirst
 from isthmus.optimizers import Adam, Cosine
 from isthmus.scaling import NoScaling
@@ -39,13 +40,7 @@ from isthmus.training.config import TrainingConfig
 from isthmus.training.encoder_input import EncoderInput
 from isthmus.training.rng import RandomStream, seeded
 
-NEEDED: dict[str, Any] = {"corruptions": (GaussianNoise(0.1), Patches(2, 0.5))}
-MADE = [
-    getattr(corruptions, name)(
-        **{field: value for field, value in NEEDED.items() if field in records.field_names(getattr(corruptions, name))}
-    )
-    for name in corruptions.__all__
-]
+MADE = [kind(**required(kind)) for kind in (getattr(corruptions, name) for name in corruptions.__all__)]
 MORE = [
     *MADE,
     Patches(3, 0.3, value=-1.0),
@@ -385,6 +380,20 @@ def test_the_loss_of_a_step_counts_the_hidden_values_only(digits: data.Dataset) 
     density = error / 2 + math.log(2 * math.pi) / 2 + torch.log(model.scale)
     by_hand = torch.where(hidden, density, 0).flatten(1).sum(1).mean()
     assert ae.history_[0].loss == pytest.approx(float(by_hand), rel=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", [Normal("learned"), Laplace()], ids=repr)
+def test_a_learned_scale_is_that_of_the_values_that_count(likelihood: Any) -> None:
+    x = torch.randn(200, 64, generator=generator(1), dtype=torch.float64)
+    hidden = Patches(8, rate=0.5).marked(x, generator()).counted
+    assert hidden is not None
+    x = torch.where(hidden, 3 * x, 0.1 * x)  # the encoder sees the others, whose errors are small
+    variables = likelihood.variables((64,)).double().train()
+    likelihood.nll(torch.zeros_like(x), x, variables, hidden)
+    errors = x[hidden].abs()
+    expected = errors.mean() if isinstance(likelihood, Laplace) else errors.square().mean().sqrt()
+    torch.testing.assert_close(variables["log_scale"].exp(), expected)
+    assert 2 < expected < 4
 
 
 @pytest.mark.parametrize(("shape", "size"), [((8,), 8), ((8, 8), 99), ((3, 4, 2), 4)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from labeled_trees import KIND, X, write_tables
 from test_cli import run
 
 import isthmus
@@ -17,19 +17,13 @@ from isthmus.experiments.splits import split
 from isthmus.penalties import NoPenalty, Supervised
 
 SMALL = ("penalty=Supervised", "penalty.weight=10", "architecture.hidden=8", "epochs=2")
-RNG = np.random.default_rng(0)
-N = 120
-KIND = RNG.choice(["ash", "elm", "oak"], N)
-X = RNG.normal(size=(N, 4)) + (KIND == "elm")[:, None]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table with labels, and one without."""
     folder = tmp_path_factory.mktemp("labels")
-    lines = [",".join([*(f"{value:.6f}" for value in row), kind]) for row, kind in zip(X, KIND, strict=True)]
-    (folder / "trees.csv").write_text("\n".join(["a,b,c,d,kind", *lines]) + "\n")
-    (folder / "plain.csv").write_text("\n".join(["a,b,c,d", *(line.rpartition(",")[0] for line in lines)]) + "\n")
+    write_tables(folder)
     return folder
 
 

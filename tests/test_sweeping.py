@@ -14,8 +14,9 @@ import pytest
 from sklearn.base import clone
 from test_cli import run
 
-from isthmus import Autoencoder, load, sweep
+from isthmus import Autoencoder, data, load, sweep
 from isthmus.architectures import MLP
+from isthmus.augmentations import Crop
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.overrides import parse_values
@@ -285,3 +286,11 @@ def test_a_sweep_of_an_older_version_is_read_and_the_error_for_an_old_metric_giv
         sweep(LINEAR, X, given, validation_data=TEST, metric="explained")
     with pytest.raises(RecordError, match=r"no metric 'mse_restored'.*did you mean mse_denoised\?"):
         sweep(LINEAR, X, given, validation_data=TEST, metric="mse_restored")
+
+
+def test_a_sweep_of_crops_is_refused_in_one_sentence_before_it_trains(tmp_path: Path) -> None:
+    ae = Autoencoder(augmentation=Crop(4), architecture=MLP((8,)), epochs=1000, random_state=0)
+    for grid in (None, {"bottleneck__size": [1, 2]}):
+        with pytest.raises(NotPossibleError, match=r"^sweep requires an autoencoder of whole examples"):
+            sweep(ae, data.digits().train[:40], grid, folder=tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -17,6 +17,8 @@ from isthmus.errors import NotPossibleError, RecordError
 from isthmus.likelihoods import Normal
 from isthmus.model import Model
 from isthmus.nn.variables import Variables
+from isthmus.optimizers import Adam
+from isthmus.penalties import MMD
 from isthmus.priors import Mixture, StandardNormal, VampPrior
 from isthmus.scaling import Affine
 from isthmus.schedules import Cosine, Cyclic, Warmup
@@ -292,3 +294,22 @@ def test_divergences_of_units_are_none_without_a_closed_form() -> None:
     assert ImportanceWeighted(3).divergences(h, Variables()) is not None
     with pytest.raises(NotPossibleError, match="no posterior density"):
         Bottleneck(3).weighted(h, Variables(), generator())
+
+
+def test_the_validation_loss_has_the_full_divergence_in_a_warm_up_and_no_penalty_of_training() -> None:
+    """Early stopping then compares like with like; with a tiny learning rate nothing but the factors changes."""
+    X = np.random.default_rng(0).normal(size=(64, 5))
+    common: dict[str, Any] = {"likelihood": Normal(), "epochs": 4, "optimizer": Adam(1e-12), "random_state": 0}
+
+    def history(bottleneck: Any, **choices: Any) -> Any:
+        ae = Autoencoder(bottleneck, architecture=MLP((8,)), batch_size=32, **common | choices)
+        return ae.fit(X, validation_data=X[:20]).history_
+
+    plain, warm = history(Gaussian(2)), history(Gaussian(2, schedule=Warmup(1.0)))
+    extra = history(Gaussian(2), penalty=MMD(10))
+    for one, with_warmup, with_penalty in zip(plain, warm, extra, strict=True):
+        assert one.val_loss == pytest.approx(with_warmup.val_loss, rel=1e-6)
+        assert one.val_loss == pytest.approx(with_penalty.val_loss, rel=1e-6)
+        assert abs(with_penalty.penalty - one.penalty) > 0.1
+    factors = [each.penalty / full.penalty for each, full in zip(warm, plain, strict=True)]
+    assert factors == pytest.approx([0.5 / 8, 2.5 / 8, 4.5 / 8, 6.5 / 8], abs=0.06)

@@ -26,7 +26,8 @@ class Patches(Corruption):
     ``size`` is the number of pixels of both sides of a patch; of a row of values it is the number of consecutive ones.
     ``rate`` is the fraction of patches that are hidden, at least one, the same number in each example. They are set to ``value``, or to
     missing values with ``value="missing"``, which requires an autoencoder with ``missing="allow"``. Patches at the end are smaller if
-    sides are no multiples of ``size``. All channels of a pixel are hidden together.
+    sides are no multiples of ``size``. All channels of a pixel are hidden together. A learned scale of the likelihood, as of
+    ``Normal("learned")``, is that of hidden values.
     """
 
     level: ClassVar = Level("rate", "fraction of patches hidden", (0.25, 0.5, 0.75, 0.9))
@@ -75,7 +76,8 @@ class BlindSpots(Corruption):
 
     ``rate`` is the fraction of pixels that are replaced, at least one, the same number in each example. ``radius`` is the largest
     distance of a neighbor, in pixels along each side; the pixel itself is none. All channels of a pixel are replaced together. In a row
-    of values neighbors are the values before and after.
+    of values neighbors are the values before and after. A learned scale of the likelihood, as of ``Normal("learned")``, is that of the
+    replaced pixels: the noise of the data and the error of predicting a pixel from its neighbors.
     """
 
     level: ClassVar = Level("rate", "fraction of pixels replaced", (0.02, 0.05, 0.1, 0.2, 0.5))

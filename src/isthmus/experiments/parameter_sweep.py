@@ -15,7 +15,7 @@ import numpy as np
 
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.argument_check import takes_autoencoder, with_context
+from isthmus.estimators.argument_check import refuse_other_shape, takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import ParameterError
 from isthmus.estimators.checkpoint import TrainingData
@@ -112,8 +112,8 @@ def sweep(
     (examples, train_y), (held, held_y) = training_and_validation(X, y, validation_data, missing)
     place = None if folder is None else Path(folder)
     context = SweepContext(examples, held, place, origin, about or RunInfo(), watch, record, train_y, held_y)
-    axes, states = _axes(ae, grid, examples.values, train_y)
-    planned = _plan(ae, axes, states, max_trials, examples.values, train_y)
+    axes, states = _axes(ae, grid, examples, train_y)
+    planned = _plan(ae, axes, states, max_trials, examples, train_y)
     tested = None if test is None else labeled(test, y, missing)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
@@ -139,7 +139,7 @@ def sweep(
 
 
 def _axes(
-    ae: Autoencoder, grid: Mapping[str, Sequence[Any]] | None, values: Any, y: Any
+    ae: Autoencoder, grid: Mapping[str, Sequence[Any]] | None, examples: Examples, y: Any
 ) -> tuple[dict[str, tuple[Any, ...]], tuple[int, ...]]:
     """The values of each field, and the random states."""
     axes: dict[str, tuple[Any, ...]] = {}
@@ -154,15 +154,15 @@ def _axes(
         )
     states = axes.pop("random_state", None) or (ae.random_state if isinstance(ae.random_state, int) else 0,)
     if not axes:
-        axes = {SIZE: _default_sizes(ae, values, y)}
+        axes = {SIZE: _default_sizes(ae, examples, y)}
     if list(axes) == [SIZE] and all(isinstance(value, int) for value in axes[SIZE]):
         axes[SIZE] = tuple(sorted(axes[SIZE]))
     return axes, states
 
 
-def _default_sizes(ae: Autoencoder, values: Any, y: Any) -> tuple[int, ...]:
+def _default_sizes(ae: Autoencoder, examples: Examples, y: Any) -> tuple[int, ...]:
     """Powers of two up to half of the dimensions of an example, at most 64."""
-    shape = values.shape[1:]
+    shape = examples.values.shape[1:]
     positions = (
         1 if isinstance(ae.architecture, str) else math.prod(ae.architecture.positions(shape))
     )  # of a code that is a map
@@ -171,7 +171,7 @@ def _default_sizes(ae: Autoencoder, values: Any, y: Any) -> tuple[int, ...]:
     valid = []
     for size in sizes[1:] if largest >= 8 else sizes:
         try:
-            _check_buildable(changed(ae, {SIZE: size}), values, y)
+            _check_buildable(changed(ae, {SIZE: size}), examples, y)
         except ParameterError:  # of the estimator, whatever the size
             raise
         except RecordError:  # too small for the bottleneck, for example below k of TopK
@@ -185,7 +185,12 @@ def _default_sizes(ae: Autoencoder, values: Any, y: Any) -> tuple[int, ...]:
 
 
 def _plan(
-    ae: Autoencoder, axes: Mapping[str, tuple[Any, ...]], states: tuple[int, ...], max_trials: int, values: Any, y: Any
+    ae: Autoencoder,
+    axes: Mapping[str, tuple[Any, ...]],
+    states: tuple[int, ...],
+    max_trials: int,
+    examples: Examples,
+    y: Any,
 ) -> list[tuple[dict[str, Any], Autoencoder]]:
     """Each combination of values and random state with its unfitted autoencoder. Invalid ones raise before the first training."""
     count = math.prod(map(len, axes.values())) * len(states)
@@ -197,14 +202,18 @@ def _plan(
     cells = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*axes.values())]
     planned = [(cell, changed(ae, cell | {"random_state": state})) for cell in cells for state in states]
     for _, each in planned[:: len(states)]:
-        _check_buildable(each, values, y)
+        _check_buildable(each, examples, y)
     return planned
 
 
-def _check_buildable(ae: Autoencoder, values: Any, y: Any) -> None:
-    """`RecordError` where the network cannot be built for the examples, `DataError` where it requires y and there is none."""
-    encoding = ae._encoding(Given(values, y), len(values))
-    given, few = {name: getattr(ae, name) for name in COMPONENTS}, Examples(values[:_TRIAL_EXAMPLES])
+def _check_buildable(ae: Autoencoder, examples: Examples, y: Any) -> None:
+    """`RecordError` where the network cannot be built for the examples, `DataError` where it requires y and there is none.
+
+    `NotPossibleError` where an augmentation changes their shape: a sweep measures examples as they are.
+    """
+    refuse_other_shape(ae, examples.values.shape[1:], "sweep")
+    encoding = ae._encoding(Given(examples.values, y), len(examples.values))
+    given, few = {name: getattr(ae, name) for name in COMPONENTS}, examples.some(slice(_TRIAL_EXAMPLES))
     statistics = statistics_for(given, few, ae.missing, ae.kind)
     size = None if encoding is None else encoding.size
     resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind, size).meta_model()

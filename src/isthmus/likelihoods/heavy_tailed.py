@@ -19,7 +19,8 @@ __all__ = ["Laplace", "StudentT"]
 class Laplace(LocationScale):
     """A Laplace density around the decoder's output, its median: the loss is the absolute error divided by ``scale``, in model units.
 
-    With ``scale="learned"`` it is the mean absolute error of the last training steps, the maximum-likelihood scale. With
+    With ``scale="learned"`` it is the mean absolute error of the last training steps, the maximum-likelihood scale; with a corruption that
+    marks what counts, that of hidden values, as for `Normal`. With
     ``scale="predicted"`` the decoder outputs median and log scale of each value (Kendall & Gal 2017, "What uncertainties do we need in
     Bayesian deep learning for computer vision?"). Both are at least 1e-3.
     """
@@ -45,9 +46,9 @@ class StudentT(LocationScale):
 
     ``scale`` is in model units; the standard deviation is scale · sqrt(df / (df - 2)) for df > 2. With ``scale="learned"`` each training
     step is one of the EM algorithm for the maximum-likelihood scale (Lange, Little & Taylor 1989, "Robust statistical modeling using the t
-    distribution"). With ``scale="predicted"`` the decoder outputs location and log scale of each value (Takahashi et al. 2018, "Student-t
-    variational autoencoder for robust density estimation"). Both are at least 1e-3. Up to ``df`` = 1 there is no mean; the reconstruction
-    is the median.
+    distribution") of the values that count, as for `Normal`. With ``scale="predicted"`` the decoder outputs location and log scale of each
+    value (Takahashi et al. 2018, "Student-t variational autoencoder for robust density estimation"). Both are at least 1e-3. Up to
+    ``df`` = 1 there is no mean; the reconstruction is the median.
     """
 
     df: PositiveFloat = 4.0

@@ -24,8 +24,10 @@ class Normal(LocationScale):
 
     With a fixed ``scale`` the gradient is that of the squared error divided by ``scale``². With ``scale="learned"`` it is the optimal
     scale in closed form, the root mean squared error (Rybkin, Daniilidis & Levine 2021, "Simple and effective VAE training with
-    calibrated decoders", section 3). It is a running mean over the observed values of the last training steps. It starts at 1 and is
-    at least 1e-3, so that a perfect reconstruction does not drive it to zero. With ``scale="predicted"`` the decoder outputs mean and
+    calibrated decoders", section 3). It is a running mean over the values that count in the last training steps: not over missing ones and,
+    with a corruption that marks (``Patches``, ``BlindSpots``), over hidden ones only. It is then the error of a value that the encoder
+    does not see, also in scores of complete examples, whose errors are smaller. It starts at 1 and is at least 1e-3, so that a perfect
+    reconstruction does not drive it to zero. With ``scale="predicted"`` the decoder outputs mean and
     log scale of each value (Nix & Weigend 1994, "Estimating the mean and variance of the target probability distribution"); the scale is
     at least 1e-3.
 

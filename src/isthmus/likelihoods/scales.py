@@ -22,7 +22,8 @@ class LocationScale(Likelihood):
     """The contract of a density of (x - location) / scale. The decoder outputs the location; with "predicted" also the scale.
 
     A predicted scale is exp(the decoder's second output) + 1e-3. A learned one is one for all values: the maximum-likelihood scale of the
-    errors, in closed form, as a running mean over the last training steps.
+    errors, in closed form, as a running mean over the last training steps. Only values that count enter it: with a corruption that marks
+    what counts, the hidden ones.
     """
 
     scale: float | Literal["learned", "predicted"]

@@ -20,6 +20,8 @@ __all__ = ["losses"]
 def losses(ae: Autoencoder, X: Any = None, y: Any = None) -> Figure:
     """Training and validation loss against the epoch, in nats per example; with a penalty also the two parts of the loss.
 
+    In a warm-up of a penalty the validation loss already has its full weight, see `Report`.
+
     Args:
         ae: a fitted autoencoder.
         X: not used.

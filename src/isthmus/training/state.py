@@ -21,7 +21,12 @@ __all__ = ["Best", "Costs", "Report", "ReportEvery", "Reports", "State", "check_
 
 @dataclass(frozen=True)
 class Report:
-    """Progress of a training run, and mean losses since the start of the epoch, in nats per example."""
+    """Progress of a training run, and mean losses since the start of the epoch, in nats per example.
+
+    ``loss`` is ``nll`` + ``penalty``. With a schedule, such as a warm-up, ``penalty`` has the factor of each step. ``val_loss`` has the
+    bottleneck's penalty at its full weight in every epoch, so that early stopping compares like with like, and no terms of ``penalty=``,
+    which belong to training. In a warm-up it is therefore above ``loss`` for this reason alone.
+    """
 
     epoch: int  # the current epoch, from 1
     step: int

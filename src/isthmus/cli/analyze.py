@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isthmus.cli.console import counted, first_line, print_json, print_line, print_notes, print_table
-from isthmus.cli.data_options import DataOptions, takes_data
+from isthmus.cli.data_options import DataOptions, takes_data, takes_pairs
 from isthmus.cli.options import Json, Out, Run
 from isthmus.text import printable
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
 
-@takes_data
+@takes_pairs
 def evaluate(run: Run, data_options: DataOptions, out: Out = None, as_json: Json = False) -> None:
     """Evaluate a run: reconstruction errors, latent diagnostics, label probes and advice; with --data, also on other data."""
     from isthmus.cli.printing import print_evaluation

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from isthmus.data.options import ReadOptions
     from isthmus.experiments.run_record import DataSource
 
-__all__ = ["DataOptions", "parse_size", "takes_data", "words_of"]
+__all__ = ["DataOptions", "parse_size", "takes_data", "takes_pairs", "words_of"]
 
 Data = Annotated[
     str | None,
@@ -25,11 +25,22 @@ Data = Annotated[
 ]
 
 
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="What to reconstruct instead of --data, such as the clean images of noisy ones, read with the same options. Folders are "
+        "matched by path without extension, tables by --id or by row.",
+    ),
+]
+
+
 class DataOptions(NamedTuple):
-    """The data options of a command: --data and the reading options. The decorator `takes_data` adds them to a verb."""
+    """The data options of a command: --data, --target and the reading options. `takes_data` or `takes_pairs` adds them to a verb."""
 
     data: str | None
     options: ReadOptions
+    target: str | None = None
 
     @property
     def source(self) -> DataSource | None:
@@ -38,9 +49,10 @@ class DataOptions(NamedTuple):
         from isthmus.experiments import run_record
 
         if self.data is not None:
-            return run_record.DataSource(self.data, self.options)
-        if self.options.given():
-            flags = " and ".join(f"--{name.replace('_', '-')}" for name in self.options.given())
+            return run_record.DataSource(self.data, self.options, target=self.target)
+        given = [*(["target"] if self.target is not None else []), *self.options.given()]
+        if given:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise RecordError(f"{flags} can only be used with --data: give --data too")
         return None
 
@@ -113,6 +125,16 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
 
     The default of `data_options`, if there is one, is the default of --data.
     """
+    return _with_data_options(verb, {"data": Data})
+
+
+def takes_pairs(verb: Callable[..., None]) -> Callable[..., None]:
+    """`takes_data` for a verb that also takes --target."""
+    return _with_data_options(verb, {"data": Data, "target": Target})
+
+
+def _with_data_options(verb: Callable[..., None], sources: dict[str, Any]) -> Callable[..., None]:
+    """The verb with options for its sources, --data first, and with the reading options."""
     hints = get_type_hints(verb, include_extras=True)
     own = signature(verb).parameters
     default_data = None if own["data_options"].default is Parameter.empty else own["data_options"].default
@@ -120,10 +142,15 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
     @wraps(verb)
     def with_data_options(**values: Any) -> None:
         reading = {name: values.pop(name) for name in READ}
-        verb(data_options=DataOptions(values.pop("data"), _read_options(reading)), **values)
+        data, target = (values.pop(name) if name in sources else None for name in ("data", "target"))
+        verb(data_options=DataOptions(data, _read_options(reading), target), **values)
 
-    options = {"data": (Data, default_data)} | {name: (kind, None) for name, kind in READ.items()}
-    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=d, annotation=kind) for name, (kind, d) in options.items()]
+    first = {name: (kind, default_data if name == "data" else None) for name, kind in sources.items()}
+    reading = {name: (kind, None) for name, kind in READ.items()}
+    asked, read = (
+        [Parameter(name, Parameter.KEYWORD_ONLY, default=d, annotation=kind) for name, (kind, d) in each.items()]
+        for each in (first, reading)
+    )
     others = [
         each.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
         for name, each in own.items()
@@ -131,7 +158,7 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
     ]
     before = [each for each in others if each.name in {"run", "settings", "path"}]
     after = [each for each in others if each.name not in {"run", "settings", "path"}]
-    parameters = [*before, added[0], *after, *added[1:]]  # the order in the help
+    parameters = [*before, *asked, *after, *read]  # the order in the help
     with_data_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_data_options.__annotations__ = {each.name: each.annotation for each in parameters}
     return with_data_options
@@ -153,8 +180,9 @@ def _read_options(values: dict[str, Any]) -> ReadOptions:
 
 
 def words_of(source: DataSource) -> list[str]:
-    """A data source as words of a command: --data and the reading options."""
+    """A data source as words of a command: --data, --target and the reading options."""
     words = [] if source.data == "mnist" else ["--data", source.data]
+    words += [] if source.target is None else ["--target", source.target]
     for name, value in source.options.given().items():
         flag = f"--{name.replace('_', '-')}"
         if name == "resize":

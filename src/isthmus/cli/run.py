@@ -18,7 +18,7 @@ from isthmus.experiments import run_data, run_folder, run_report
 from isthmus.experiments.membership import Membership
 from isthmus.experiments.run_labels import training_labels
 from isthmus.experiments.run_record import DataSource, RunInfo
-from isthmus.experiments.splits import Split, split
+from isthmus.experiments.splits import Split, shared_targets_note, split
 from isthmus.experiments.validation_set import labeled_validation_examples
 from isthmus.io.terminal import print_error
 from isthmus.text import command
@@ -66,7 +66,8 @@ def train_run(run: Training, resume: bool) -> None:
     _check_shape(run)
     missing = run.ae.missing
     part = run_data.split_of(run.folder, run.dataset, missing, whole=True) if resume else split(run.dataset, missing)
-    print_notes(part.notes, run.as_json)
+    shared = shared_targets_note(part)
+    print_notes([*part.notes, *([shared] if shared else [])], run.as_json)
     given = training_labels(run.ae, run.dataset, part)
     print_notes([given.note] if given.note else [], run.as_json)
     with SignalHandler() as handler:
@@ -121,7 +122,7 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if resume and run.ae.history_ else None)
     X, ae, timer = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     held = labeled_validation_examples(run.dataset, part)
-    validation = held.examples if y is None else (held.examples, held.labels)
+    target, validation = part.train_target, held.given(uses_y=y is not None)
     print_notes(held.notes, run.as_json)
     with writer, warnings_as_notes(print_error if run.as_json else print_line):
 
@@ -129,9 +130,10 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
             return bool(handler.signal) or step % _REPORT_STEPS == 0 or timer.due(step)
 
         if resume:
-            reports = ae.iter_resume(X, y, validation_data=validation, every=report_due)
+            reports = ae.iter_resume(X, y, target=target, validation_data=validation, every=report_due)
         else:
-            reports = ae.iter_fit(X, y, validation_data=validation, every=report_due, layerwise=run.layerwise)
+            given: dict[str, Any] = {"target": target, "validation_data": validation, "layerwise": run.layerwise}
+            reports = ae.iter_fit(X, y, every=report_due, **given)
         for report in progress(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
                 if handler.signal:

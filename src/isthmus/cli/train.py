@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table, progress
-from isthmus.cli.data_options import DataOptions, takes_data, words_of
+from isthmus.cli.data_options import DataOptions, takes_data, takes_pairs, words_of
 from isthmus.cli.options import SEVERAL, Every, Json, Out, Settings
 from isthmus.cli.signals import resumed_by_same_command
 from isthmus.text import command
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["resume", "sweep", "train"]
 
 
-@takes_data
+@takes_pairs
 def train(
     data_options: DataOptions = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Settings = None,
@@ -58,17 +58,22 @@ def train(
     words = settings or []
     recipe = _recipe_of(words)
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
-    origin = run_record.DataSource(data_options.data or "mnist", data_options.options)
+    origin = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
     dataset = origin.read()
     about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
     with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
-        print_notes(dataset.notes, as_json)
+        corrupted = dataset.target is not None and getattr(ae.corruption, "corrupts", False)
+        print_notes([*dataset.notes, *([_corruption_note(ae)] if corrupted else [])], as_json)
         if not as_json:
             print_line(f"{recipe} on {dataset.summary()}")
         train_run(Training(folder, ae, origin, dataset, about, layerwise, as_json), resume=False)
 
 
-@takes_data
+def _corruption_note(ae: Autoencoder) -> str:
+    return f"{ae.corruption!r} corrupts the examples further in training: to train on the pairs as they are, add corruption=Clean"
+
+
+@takes_pairs
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of an interrupted run.")],
     data_options: DataOptions,

@@ -72,7 +72,7 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
 
     if out is not None:
         array_path(out, "", (".csv", ".npy"))
-    source = data_options.source or run_record.source_of(run)
+    source = data_options.source or run_record.source_of(run).without_target()
     ae, dataset = run_data.load_examples(run, source, parts="train")
     print_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, data_options.source)])
     is_table = dataset.train.ndim == 2

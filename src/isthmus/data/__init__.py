@@ -27,6 +27,7 @@ Modules in reading order:
     tables/         text, Excel and Parquet files, and data frames
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
+    pairs           targets of examples, matched by file name, by id or by row
     readers         load and read: the reader for a name or a path
 """
 

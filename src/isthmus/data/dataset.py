@@ -40,6 +40,11 @@ class Dataset:
         id_name: the name of the ID column, or None.
         lines: the line number of each example in its text file (n,), from 1; or None.
         label_name: the name of the label column or array, or None.
+        validation_ids: likewise (k,), or None.
+        skipped: the file names of damaged images that were skipped.
+        target: what is to be reconstructed instead of each training example (n, *shape), or None.
+        test_target, validation_target: likewise (m, *shape) and (k, *shape), or None.
+        target_name: the name of the data set of the targets, or "".
         kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
     """
 
@@ -60,10 +65,16 @@ class Dataset:
     test_ids: Array | None = None
     validation: Array | None = None
     validation_labels: Array | None = None
+    validation_ids: Array | None = None
+    skipped: tuple[str, ...] = ()
+    target: Array | None = None
+    test_target: Array | None = None
+    validation_target: Array | None = None
+    target_name: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == "images":  # mark the arrays too, so that slices keep their kind
-            for name in ("train", "test", "validation"):
+            for name in ("train", "test", "validation", "target", "test_target", "validation_target"):
                 values = getattr(self, name)
                 object.__setattr__(self, name, None if values is None else as_images(values))
 

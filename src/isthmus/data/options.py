@@ -127,8 +127,10 @@ class Reused(NamedTuple):
         options: the options for its training data. Its label and ID columns are optional in the other data.
         features: the column names of its training data, which select columns by name; None without names.
         shape: the shape of an example, which decides whether images are gray; None if it is unknown.
+        name: for targets, the name of the data set that they belong to, whose columns these are. "" for the training data of a run.
     """
 
     options: ReadOptions
     features: tuple[str, ...] | None = None
     shape: tuple[int, ...] | None = None
+    name: str = ""

@@ -27,11 +27,15 @@ def test_part(dataset: Dataset) -> tuple[Dataset, str]:
         train=dataset.test,
         train_labels=dataset.test_labels,
         ids=dataset.test_ids,
+        target=dataset.test_target,
         test=None,
         test_labels=None,
         test_ids=None,
+        test_target=None,
         validation=None,
         validation_labels=None,
+        validation_ids=None,
+        validation_target=None,
         lines=None,
     )
     return part, (

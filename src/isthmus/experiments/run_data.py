@@ -15,7 +15,7 @@ from isthmus.data.memmap import random_subset
 from isthmus.data.missing import count_missing
 from isthmus.data.options import Reused
 from isthmus.data.validation import Missing
-from isthmus.errors import DataError
+from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overflow import check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
@@ -42,7 +42,10 @@ __all__ = [
     "load_examples",
     "membership_of",
     "read_data",
+    "refuse_target",
     "split_of",
+    "target_of",
+    "with_recorded_target",
 ]
 
 Array = NDArray[Any]
@@ -60,6 +63,7 @@ def load_examples(
     *,
     parts: Literal["both", "train", "test"] = "both",
     allow_extreme: bool = False,
+    target: bool = False,
 ) -> tuple[Autoencoder, Dataset]:
     """The autoencoder of a run and a data set that fits it.
 
@@ -70,6 +74,7 @@ def load_examples(
         parts: the parts whose values are checked. Without a test part, all examples are.
         allow_extreme: whether values so far from the training data that the model overflows are accepted, as in anomaly
             detection.
+        target: whether the targets of the run's own data are read too. A given source has those that it names.
 
     Raises:
         DataError: run and data do not fit each other, or a value is invalid. The message gives its position in the file.
@@ -78,7 +83,11 @@ def load_examples(
     check_image_size(run, ae)
     features = tuple(getattr(ae, "feature_names_in_", ())) or None
     reused = Reused(options_of(run), features, ae.shape_)
-    dataset = read_data(run, source_of(run), features) if source is None else source.read(reused)
+    if source is None:
+        own = source_of(run)
+        dataset = read_data(run, own if target else own.without_target(), features)
+    else:
+        dataset = source.read(reused)
     images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
     hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
@@ -102,7 +111,10 @@ def read_data(run: Path, source: DataSource, features: tuple[str, ...] | None = 
     try:
         return source.read(Reused(source.options, features))
     except FileNotFoundError as error:
-        raise DataError(f"{error}; {run} was trained on these data: give their present path with --data") from None
+        target = "" if source.target is None else " and --target"
+        raise DataError(
+            f"{error}; {run} was trained on these data: give their present path with --data{target}"
+        ) from None
 
 
 def split_of(
@@ -149,6 +161,30 @@ def _is_built_in(dataset: Dataset) -> bool:
     return dataset.name in names()
 
 
+def target_of(run: Path) -> str | None:
+    """The targets that a run was trained on, a path or name; None without targets or record."""
+    try:
+        return source_of(run).target
+    except DataError:
+        return None
+
+
+def with_recorded_target(run: Path, source: DataSource | None) -> DataSource | None:
+    """The source, with the recorded targets if it is the run's own data and names none."""
+    if source is None or source.target is not None or not _is_own(run, source):
+        return source
+    return replace(source, target=target_of(run))
+
+
+def refuse_target(run: Path, what: str, instead: str) -> None:
+    """`NotPossibleError` if a run was trained to reconstruct targets. `what` compares reconstructions with their inputs."""
+    target = target_of(run)
+    if target is not None:
+        raise NotPossibleError(
+            f"{what} compares reconstructions with their inputs, but {run} was trained to reconstruct a target ({target}): {instead}"
+        )
+
+
 def data_changes(run: Path, dataset: Dataset, missing: Missing, source: DataSource | None = None) -> tuple[str, ...]:
     """What changed in the run's own data since training, one sentence each, for commands that measure nothing."""
     record = membership_of(run)
@@ -189,6 +225,8 @@ def held_out(dataset: Dataset, part: Split) -> Dataset:
         test=None,
         train_labels=part.test_labels,
         test_labels=None,
+        target=part.test_target,
+        test_target=None,
         ids=selected(dataset.ids if no_test else dataset.test_ids),
         test_ids=None,
         lines=selected(dataset.lines) if no_test else None,
@@ -202,4 +240,6 @@ def imputed(ae: Autoencoder, part: Split) -> Split:
     rows = random_subset(len(part.train), _MAX_IMPUTED)
     labels = None if part.train_labels is None else np.asarray(part.train_labels)[rows]
     train = ae.impute(np.asarray(part.train[rows]), labels)
-    return replace(part, train=train, test=ae.impute(part.test, part.test_labels), train_labels=labels)
+    targets = None if part.train_target is None else np.asarray(part.train_target[rows])
+    test = ae.impute(part.test, part.test_labels)
+    return replace(part, train=train, test=test, train_labels=labels, train_target=targets)

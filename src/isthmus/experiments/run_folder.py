@@ -14,7 +14,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from isthmus.errors import DataError, FolderInUseError, IsthmusError
@@ -199,7 +199,11 @@ def open_interrupted(run: Path, source: DataSource | None = None) -> tuple[Autoe
         raise DataError(f"{run} holds no interrupted training (no {CHECKPOINT}): start a training with isthmus train")
     ae, info = load_autoencoder(run / CHECKPOINT), read_record(run, RunInfo)
     check_image_size(run, ae)
-    return ae, source_of(run) if source is None else source, info
+    if source is None or source.target is not None:
+        return ae, source or source_of(run), info
+    with suppress(DataError):  # other data of the run, with its recorded targets
+        source = replace(source, target=source_of(run).target)
+    return ae, source, info
 
 
 def open_run(run: Path) -> Autoencoder:

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.pairs import paired
 from isthmus.errors import DataError
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, write_membership
@@ -47,19 +48,31 @@ class DataSource:
         options: how the data are read.
         download: whether a built-in data set that is missing on this machine is downloaded. Only a name that the user
             typed may start a download.
+        target: a path or name of the data set of the targets, which is read with the same options; None if there are none.
     """
 
     data: str
     options: ReadOptions = field(default_factory=ReadOptions)
     download: bool = field(default=True, compare=False)
+    target: str | None = None
 
     def read(self, reused: Reused | None = None) -> Dataset:
-        """Reads the data set; with `reused`, in the same way as the data that the run was trained on."""
-        return load_data(self.data, self.options, reused=reused, download=self.download)
+        """Reads the data set and its targets; with `reused`, in the same way as the data that the run was trained on."""
+        dataset = load_data(self.data, self.options, reused=reused, download=self.download)
+        if self.target is None:
+            return dataset
+        options = self.options if reused is None else self.options.over(reused.options)
+        like = Reused(options, dataset.columns, None if reused is None else reused.shape, dataset.name)
+        own = ReadOptions(skip_broken=options.skip_broken, skip_lines=options.skip_lines)  # never taken from a run
+        return paired(dataset, load_data(self.target, own, reused=like, download=self.download))
+
+    def without_target(self) -> DataSource:
+        """The same source without its targets, for what needs none."""
+        return replace(self, target=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of run.json, on one level."""
-        return {"data": self.data} | self.options.given()
+        return {"data": self.data} | ({} if self.target is None else {"target": self.target}) | self.options.given()
 
 
 @dataclass(frozen=True)
@@ -92,13 +105,14 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class _DataField:
-    """The field of `DataSource` that run.json holds in addition to the options."""
+class _DataFields:
+    """The fields of `DataSource` that run.json holds in addition to the options."""
 
     data: str
+    target: str | None = None
 
 
-T = TypeVar("T", _DataField, ReadOptions, RunInfo)
+T = TypeVar("T", _DataFields, ReadOptions, RunInfo)
 
 
 def folder_of(run: Path) -> Path:
@@ -112,7 +126,8 @@ def source_of(run: Path) -> DataSource:
     Raises:
         DataError: run.json is missing or damaged.
     """
-    return DataSource(read_record(run, _DataField).data, read_record(run, ReadOptions), download=False)
+    own = read_record(run, _DataFields)
+    return DataSource(own.data, read_record(run, ReadOptions), download=False, target=own.target)
 
 
 def options_of(run: Path) -> ReadOptions:
@@ -132,7 +147,7 @@ def info_of(run: Path) -> RunInfo:
 
 
 def same_data(a: DataSource, b: DataSource) -> bool:
-    """Whether two sources have the same name or file, and the same options."""
+    """Whether two sources have the same name or file, and the same options; whatever their targets."""
 
     def resolved(source: DataSource) -> str:
         name = source.data.lower().replace("-", "_")

@@ -18,7 +18,7 @@ from isthmus.experiments.report.html import FigureFiles
 from isthmus.experiments.report.metrics import data_transfer, paragraph
 from isthmus.experiments.run_labels import context_labels
 from isthmus.experiments.run_record import DataSource
-from isthmus.experiments.splits import Split
+from isthmus.experiments.splits import Split, shared_targets_note
 from isthmus.experiments.validation_set import early_stopping_note
 from isthmus.text import printable
 
@@ -36,12 +36,14 @@ class EvaluatedData(NamedTuple):
         part: its training and held-out examples.
         figures: the evaluation on the held-out examples.
         stopping: a warning where early stopping used the held-out examples, or "".
+        target: the name of the data set whose examples the reconstructions are compared with; "" for the examples themselves.
     """
 
     name: str
     part: Split
     figures: Evaluation
     stopping: str = ""
+    target: str = ""
 
 
 class RunEvaluation(NamedTuple):
@@ -82,8 +84,9 @@ def evaluate_own_data(ae: Autoencoder, part: Split, dataset: Dataset) -> Evaluat
     """The evaluation on the held-out examples of the autoencoder's own data."""
     stopping = early_stopping_note(ae, dataset, part)
     part, name = impute_split(ae, part, dataset.name)
-    figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels)
-    return EvaluatedData(name, part, figures, stopping)
+    targets = {"target": part.test_target, "train_target": part.train_target}
+    figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels, **targets)
+    return EvaluatedData(name, part, figures, stopping, dataset.target_name)
 
 
 def impute_split(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
@@ -104,35 +107,64 @@ def evaluate_run(run: Path, source: DataSource | None = None) -> RunEvaluation:
     Raises:
         DataError: no source is given and its own data cannot be read, or the given data do not fit.
     """
-    ae, dataset = run_data.load_examples(run, source)
+    source = _with_target(run, source)
+    ae, dataset = run_data.load_examples(run, source, target=True)
     part = run_data.split_of(run, dataset, ae.missing, source)
+
+    def alone(note: str = "") -> RunEvaluation:
+        found = evaluate_own_data(ae, part, dataset)
+        return RunEvaluation(ae, found, note=note, notes=_notes(dataset, part), changes=part.notes)
+
     if source is None:
-        return RunEvaluation(ae, evaluate_own_data(ae, part, dataset), notes=dataset.notes, changes=part.notes)
+        return alone()
     try:
         own_source = run_record.source_of(run)
         if run_record.same_data(own_source, replace(source, options=source.options.over(own_source.options))):
-            return RunEvaluation(ae, evaluate_own_data(ae, part, dataset), notes=dataset.notes, changes=part.notes)
-        _, own_dataset = run_data.load_examples(run)
+            return alone()
+        _, own_dataset = run_data.load_examples(run, target=True)
         own_part = run_data.split_of(run, own_dataset, ae.missing)
         own = evaluate_own_data(ae, own_part, own_dataset)
     except (DataError, OSError, ModuleNotFoundError) as error:
         note = f"the run's own data cannot be read ({error}); these are figures on {dataset.name} alone"
-        evaluated = evaluate_own_data(ae, part, dataset)
-        return RunEvaluation(ae, evaluated, note=note, notes=dataset.notes, changes=part.notes)
+        return alone(note)
     changes = (
         *(f"{own_dataset.name}: {note}" for note in own_part.notes),
         *(f"{dataset.name}: {note}" for note in part.notes),
     )
+    other = _evaluate_other(ae, part, dataset, own)
+    return RunEvaluation(ae, own, other, notes=_notes(dataset, part), changes=changes)
+
+
+def _with_target(run: Path, source: DataSource | None) -> DataSource | None:
+    """The source with targets, where the run has them; `DataError` where those of other data are not given."""
+    source, recorded = run_data.with_recorded_target(run, source), run_data.target_of(run)
+    if source is not None and source.target is None and recorded is not None:
+        raise DataError(
+            f"{run} was trained to reconstruct a target ({recorded}), so its reconstructions of {source.data} are compared with a target "
+            "too: give it with --target"
+        )
+    return source
+
+
+def _notes(dataset: Dataset, part: Split) -> tuple[str, ...]:
+    """The notes of the reader of the data, and one on targets that training and held-out examples share."""
+    shared = shared_targets_note(part)
+    return (*dataset.notes, shared) if shared else dataset.notes
+
+
+def _evaluate_other(ae: Autoencoder, part: Split, dataset: Dataset, own: EvaluatedData) -> EvaluatedData:
+    """The evaluation on other data. Baselines are fitted on the run's own training examples, if both have targets or neither has."""
     part, name = impute_split(ae, part, dataset.name)
-    figures = evaluate(
-        ae,
-        part.test,
-        part.test_labels,
-        train=own.part.train,
-        train_labels=context_labels(ae, own.part.train_labels),
-    )
+    training: dict[str, Any] = {
+        "train": own.part.train,
+        "train_labels": context_labels(ae, own.part.train_labels),
+        "train_target": own.part.train_target,
+    }
+    if (part.test_target is None) != (own.part.test_target is None):
+        training = {}
+    figures = evaluate(ae, part.test, part.test_labels, target=part.test_target, **training)
     figures = replace(figures, advice=own.figures.advice)  # advice is about the training data
-    return RunEvaluation(ae, own, EvaluatedData(name, part, figures), notes=dataset.notes, changes=changes)
+    return EvaluatedData(name, part, figures, target=dataset.target_name)
 
 
 def write_page(folder: Path, run: Path, result: RunEvaluation, map_kind: MapKind = "tsne") -> Path:

@@ -13,7 +13,17 @@ from isthmus.data.memmap import Rows, random_subset
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError
 from isthmus.experiments.membership import HELD_OUT, Keys, Membership, example_keys, hash_keys, trained_on
-from isthmus.experiments.splits import IN_MEMORY, TEST_FRACTION, Split, check, parts, some, split, with_test
+from isthmus.experiments.splits import (
+    IN_MEMORY,
+    TEST_FRACTION,
+    Split,
+    check,
+    parts,
+    some,
+    some_targets,
+    split,
+    with_test,
+)
 
 __all__ = ["exclude_trained", "recover_split", "split_other"]
 
@@ -80,7 +90,8 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     kept, out = _as_slice(present, len(keys)), np.flatnonzero(~test_trained)
     train = dataset.train[kept] if isinstance(kept, slice) else Rows(dataset.train)(kept)
     part = with_test(dataset, out, record, notes)
-    return replace(part, train=train, train_labels=some(dataset.train_labels, kept), train_rows=kept)
+    labels, targets = some(dataset.train_labels, kept), some_targets(dataset.target, kept)
+    return replace(part, train=train, train_labels=labels, train_rows=kept, train_target=targets)
 
 
 def _find_rows(then: Keys, now: Keys) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ examples no keys are stored; in a file that only grew they are recognized by pos
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ __all__ = [
     "Split",
     "check",
     "parts",
+    "shared_targets_note",
     "some",
+    "some_targets",
     "split",
     "split_without_record",
     "with_test",
@@ -45,6 +47,7 @@ class Split:
         record: the membership record; None for built-in data, which never change.
         notes: messages for the user, one sentence each.
         train_rows: rows of the training examples, a slice or indices; None for all examples.
+        train_target, test_target: what is to be reconstructed instead of these examples; None for the examples themselves.
     """
 
     train: Array
@@ -55,6 +58,8 @@ class Split:
     record: Membership | None = None
     notes: tuple[str, ...] = field(default=())
     train_rows: Any = None
+    train_target: Array | None = None
+    test_target: Array | None = None
 
     def train_of(self, dataset: Dataset) -> Examples:
         """The training examples of the data set that was split, with their positions in it."""
@@ -128,7 +133,7 @@ def _split_given_parts(dataset: Dataset) -> Split:
     assert dataset.test is not None
     train, test = dataset.train, dataset.test
     if dataset.license or len(train) + len(test) > REMEMBERED:  # a published test part stays complete
-        return Split(train, test, dataset.test_labels, dataset.train_labels, np.arange(len(test)))
+        return with_all_test(dataset)
     train_keys, test_keys = example_keys(train), example_keys(test)
     rows = np.flatnonzero(~np.isin(test_keys, train_keys))
     if not len(rows):
@@ -147,11 +152,28 @@ def _split_given_parts(dataset: Dataset) -> Split:
     )
 
 
-def with_test(dataset: Dataset, rows: NDArray[np.int64], record: Membership, notes: tuple[str, ...]) -> Split:
+def with_test(dataset: Dataset, rows: NDArray[np.int64], record: Membership | None, notes: tuple[str, ...]) -> Split:
     """The split in which some rows of the test part are held out."""
     assert dataset.test is not None
-    test = dataset.test if len(rows) == len(dataset.test) else Rows(dataset.test)(rows)
-    return Split(dataset.train, test, some(dataset.test_labels, rows), dataset.train_labels, rows, record, notes)
+    whole = len(rows) == len(dataset.test)
+    part = Split(
+        dataset.train,
+        dataset.test if whole else Rows(dataset.test)(rows),
+        some(dataset.test_labels, rows),
+        dataset.train_labels,
+        rows,
+        record,
+        notes,
+        train_target=dataset.target,
+        test_target=dataset.test_target,
+    )
+    return part if whole else replace(part, test_target=some_targets(dataset.test_target, rows))
+
+
+def with_all_test(dataset: Dataset) -> Split:
+    """The split in which the whole test part is held out, without a record."""
+    assert dataset.test is not None
+    return with_test(dataset, np.arange(len(dataset.test)), None, ())
 
 
 def _split_last(dataset: Dataset, n: int, held: int) -> Split:
@@ -188,7 +210,29 @@ def parts(
     """The split with training rows `kept` and held-out rows `out`; a slice of a memory map is not copied."""
     examples, labels = dataset.train, dataset.train_labels
     train = examples[kept] if isinstance(kept, slice) else Rows(examples)(kept)
-    return Split(train, Rows(examples)(out), some(labels, out), some(labels, kept), out, record, notes, kept)
+    targets = some_targets(dataset.target, kept), some_targets(dataset.target, out)
+    return Split(train, Rows(examples)(out), some(labels, out), some(labels, kept), out, record, notes, kept, *targets)
+
+
+def some_targets(targets: Array | None, rows: Any) -> Array | None:
+    """The targets of some rows, a slice or indices; None without targets."""
+    if targets is None:
+        return None
+    return targets[rows] if isinstance(rows, slice) else Rows(targets)(rows)
+
+
+def shared_targets_note(part: Split) -> str:
+    """A note about held-out examples with the same target as a training example: the model may have seen what it should restore."""
+    if part.train_target is None or part.test_target is None:
+        return ""
+    n = int(np.isin(example_keys(part.test_target), example_keys(part.train_target)).sum())
+    if not n:
+        return ""
+    have = "example has" if n == 1 else "examples have"
+    return (
+        f"{n:,} of {len(part.test):,} held-out {have} the same target as a training example: their errors may be lower than those of "
+        "new examples"
+    )
 
 
 def some(labels: Array | None, rows: Any) -> Array | None:
@@ -200,9 +244,7 @@ def split_without_record(dataset: Dataset, missing: Missing) -> Split:
     """The split of runs without a membership record: drawn by row number, so it changes when examples are added."""
     check(dataset, missing)
     if dataset.test is not None:
-        return Split(
-            dataset.train, dataset.test, dataset.test_labels, dataset.train_labels, np.arange(len(dataset.test))
-        )
+        return with_all_test(dataset)
     n = len(dataset.train)
     held = max(1, round(n * TEST_FRACTION))
     if n - held < 2:

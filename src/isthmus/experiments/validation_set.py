@@ -21,6 +21,7 @@ __all__ = [
     "labeled_validation_examples",
     "own_validation_labels",
     "own_validation_part",
+    "own_validation_target",
     "validation_examples",
 ]
 
@@ -37,30 +38,38 @@ def validation_examples(dataset: Dataset, part: Split) -> tuple[Examples, list[s
 
 
 class ValidationSet(NamedTuple):
-    """Validation examples, their labels if there are any, and notes on them."""
+    """Validation examples, their labels and targets if there are any, and notes on them."""
 
     examples: Examples
     labels: Array | None
     notes: list[str]
+    targets: Array | None = None
+
+    def given(self, uses_y: bool) -> Any:
+        """The validation data of `Autoencoder.fit`: the examples, or a tuple with their labels and targets."""
+        parts = [self.examples, *([self.labels] if uses_y else [])]
+        parts += [] if self.targets is None else [self.targets]
+        return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 def labeled_validation_examples(dataset: Dataset, part: Split) -> ValidationSet:
     """`validation_examples` with their labels."""
     examples, notes = own_validation_part(dataset, part)
-    what, labels = "validation", own_validation_labels(dataset, part)
+    what, labels, targets = "validation", own_validation_labels(dataset, part), own_validation_target(dataset, part)
     if examples is None:
-        examples, what, labels = part.test_of(dataset), "held-out", part.test_labels
+        examples, what, labels, targets = part.test_of(dataset), "held-out", part.test_labels, part.test_target
     n = len(examples.values)
     trained, others = of_trained_classes(np.arange(n), labels, part.train_labels)
     if others:
         examples, labels = examples.some(trained), None if labels is None else np.asarray(labels)[trained]
+        targets = None if targets is None else targets[trained]
         count = "and are evaluated" if what == "held-out" else "and are not used"
         notes = [
             *notes,
             f"the validation loss is computed on {len(trained):,} {what} examples; {n - len(trained):,} others are "
             f"of classes that are not trained on ({others}), {count}",
         ]
-    return ValidationSet(examples, labels, notes)
+    return ValidationSet(examples, labels, notes, targets)
 
 
 def own_validation_labels(dataset: Dataset, part: Split) -> Array | None:
@@ -68,6 +77,13 @@ def own_validation_labels(dataset: Dataset, part: Split) -> Array | None:
     if dataset.validation is None or dataset.validation_labels is None:
         return None
     return np.asarray(dataset.validation_labels)[_unused_rows(dataset, part)]
+
+
+def own_validation_target(dataset: Dataset, part: Split) -> Array | None:
+    """The targets of `own_validation_part`, or None."""
+    if dataset.validation is None or dataset.validation_target is None:
+        return None
+    return np.asarray(dataset.validation_target[_unused_rows(dataset, part)])
 
 
 def own_validation_part(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]]:

@@ -115,6 +115,8 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         test_ids=ids[1] if test else None,
         validation=arrays[2] if validation else None,
         validation_labels=labels[2] if validation else None,
+        validation_ids=ids[2] if validation else None,
+        skipped=tuple(shown(os.path.relpath(each, path)) for each in reading.broken if each != path),
     )
 
 

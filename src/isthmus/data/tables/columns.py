@@ -99,10 +99,11 @@ def select_columns(
     candidates = [position for position in candidates if position not in excluded]
     features, notes = _apply_options(candidates, columns, merged, where, strict=reused is None)
     if reused is not None and reused.features is not None and named:
-        features = _features_of_run(reused.features, columns, features, where)
-        notes = _notes_on_run(features, candidates, columns, where)
+        features = _features_of_run(reused, columns, features, where)
+        notes = _notes_on_run(features, candidates, columns, where, reused.name)
     elif reused is not None and reused.features is not None:
-        notes = [*notes, f"{where} has no column names: its columns are taken in the order of the run's columns"]
+        of = f"the columns of {reused.name}" if reused.name else "the run's columns"
+        notes = [*notes, f"{where} has no column names: its columns are taken in the order of {of}"]
     if not features:
         reason = ": all its columns are labels or id" if labels is not None or ids is not None else ""
         raise NoColumnError(f"{where} has no feature column{reason}; add at least one numeric column")
@@ -199,31 +200,31 @@ def _match(pattern: str, columns: tuple[str, ...]) -> set[int]:
     return exact or {position for position, name in enumerate(columns) if fnmatchcase(name, pattern)}
 
 
-def _features_of_run(
-    features: tuple[str, ...], columns: tuple[str, ...], candidates: list[int], where: str
-) -> list[int]:
-    """The positions of the columns that a run was trained on."""
+def _features_of_run(reused: Reused, columns: tuple[str, ...], candidates: list[int], where: str) -> list[int]:
+    """The positions of the columns that a run was trained on, or of those of the data set that targets belong to."""
     positions = {columns[position]: position for position in reversed(candidates)}
+    features = reused.features or ()
     missing = [name for name in features if name not in positions]
     if missing:
+        of = f"of {reused.name}" if reused.name else "that the run was trained on"
         raise DataError(
-            f"{where} lacks {_counted(len(missing))} of the {len(features):,} columns that the run was trained on "
-            f"({listed(missing)}); it has {listed(columns)}"
+            f"{where} lacks {_counted(len(missing))} of the {len(features):,} columns {of} ({listed(missing)}); it has {listed(columns)}"
         )
     return [positions[name] for name in features]
 
 
-def _notes_on_run(features: list[int], candidates: list[int], columns: tuple[str, ...], where: str) -> list[str]:
-    """Notes about how the columns of the run differ from those of the table."""
+def _notes_on_run(
+    features: list[int], candidates: list[int], columns: tuple[str, ...], where: str, name: str
+) -> list[str]:
+    """Notes about how the columns of the run, or of the data set of this name, differ from those of the table."""
     notes = []
     used = set(features)
     others = [columns[position] for position in candidates if position not in used]
     if others:
-        notes.append(
-            f"left out, as the run was not trained on them: {_counted(len(others), 'column')} of {where} ({listed(others)})"
-        )
+        why = f"{name} does not have them" if name else "the run was not trained on them"
+        notes.append(f"left out, as {why}: {_counted(len(others), 'column')} of {where} ({listed(others)})")
     if features != sorted(features):
-        notes.append(f"the columns of {where} are in another order than in the run: they are taken by name")
+        notes.append(f"the columns of {where} are in another order than in {name or 'the run'}: they are taken by name")
     return notes
 
 

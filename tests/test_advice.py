@@ -28,7 +28,7 @@ def rows(n: int, directions: int, seed: int = 0) -> Array:
 
 
 @cache
-def found(bottleneck: Any, n: int = 400, directions: int = 4, noise: float = 0.05, **choices: Any) -> Evaluation:
+def found(bottleneck: Any, n: int = 200, directions: int = 4, noise: float = 0.05, **choices: Any) -> Evaluation:
     """An autoencoder really trained, and looked at on 200 other examples."""
     X, new = (rows(count, directions, seed) for count, seed in ((n, 0), (200, 1)))
     X, new = (part + noise * np.random.default_rng(7).normal(size=part.shape) for part in (X, new))
@@ -43,7 +43,7 @@ def said(result: Evaluation) -> dict[str, str]:
 
 LINEAR = {"architecture": MLP(()), "optimizer": Adam(1e-2)}
 LARGE = {"architecture": MLP((128, 128)), "optimizer": Adam(1e-2), "likelihood": Normal("learned")}
-BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
+BY_HEART = {"n": 30, "noise": 1.0, "epochs": 120, **LARGE}
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ BY_HEART = {"n": 30, "noise": 1.0, "epochs": 200, **LARGE}
             "worse than PCA",
             (Identity(4), {"epochs": 1}),
             ("PCA of equal width", "epochs"),
-            (Identity(4), {**LINEAR, "noise": 0.3, "epochs": 80}),
+            (Identity(4), {**LINEAR, "n": 400, "noise": 0.3, "epochs": 80}),
         ),
         (
             "overfitting",
             (Identity(8), BY_HEART),
             ("early_stopping",),
-            (Identity(4), {"n": 2000, "epochs": 10}),
+            (Identity(4), {"n": 1000, "epochs": 10}),
         ),
         (
             "worse than in training",
             (Identity(8), BY_HEART),
             ("times as large", "corruption"),
-            (Identity(4), {"n": 2000, "epochs": 10}),
+            (Identity(4), {"n": 1000, "epochs": 10}),
         ),
         (
             "code larger than needed",

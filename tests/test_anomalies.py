@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_signs_of_scores_follow_scikit_learn(linear: Autoencoder) -> None:
 
 def test_a_corrupted_column_has_the_largest_attribution() -> None:
     table = pd.DataFrame(rows(400), columns=NAMES)
-    detector = OutlierDetector(quick(epochs=60), random_state=0).fit(table)
+    detector = OutlierDetector(quick(epochs=25), random_state=0).fit(table)
     for column, name in enumerate(NAMES):
         wrong = table[:20].copy()
         wrong.iloc[:, column] += 6 * wrong.iloc[:, column].std()
@@ -169,7 +170,8 @@ def test_for_tables_the_autoencoder_with_the_lower_held_out_error_is_chosen() ->
 def test_an_extreme_value_has_the_attribution_and_not_its_neighbors() -> None:
     """It spoils the reconstruction of those that go with it, whose errors may be larger than its own."""
     X = load_breast_cancer().data
-    detector = OutlierDetector(random_state=0).fit(X[:340])
+    linear = recipes.linear(12).set_params(epochs=40)
+    detector = OutlierDetector(linear, random_state=0).fit(X[:340])
     wrong, columns = X[340:].copy(), np.random.default_rng(3).integers(0, X.shape[1], len(X) - 340)
     wrong[np.arange(len(wrong)), columns] += 10 * X.std(0)[columns]
     by_error = detector.contributions(wrong).argmax(1) == columns
@@ -179,7 +181,7 @@ def test_an_extreme_value_has_the_attribution_and_not_its_neighbors() -> None:
 
 def test_missing_values_have_no_attribution() -> None:
     table = pd.DataFrame(rows(500), columns=NAMES).mask(np.random.default_rng(4).random((500, 6)) < 0.1)
-    detector = OutlierDetector(quick(epochs=60, missing="allow"), random_state=0).fit(table[:400])
+    detector = OutlierDetector(quick(epochs=25, missing="allow"), random_state=0).fit(table[:400])
     assert detector.__sklearn_tags__().input_tags.allow_nan
     new = table[400:].copy()
     rate = (detector.predict(new) == -1).mean()
@@ -450,10 +452,16 @@ def test_too_few_normal_examples_leave_it_undecided(tmp_path: Path) -> None:
     assert verdicts_of(tmp_path / "enough.csv")[-1] == "anomalous"
 
 
+@cache
+def trained(missing: Any) -> Any:
+    """An autoencoder that several detectors take as it is."""
+    return FrozenEstimator(quick(missing=missing).fit(rows(300, 8)))
+
+
 @pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code"])
 def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
     table = rows(300)
-    detector = OutlierDetector(quick(), anomaly_score=measure, random_state=0).fit(table)
+    detector = OutlierDetector(trained("error"), anomaly_score=measure, random_state=0).fit(table)
     far = table[:3].astype(np.float32)
     far[1, 2] = -np.finfo(np.float32).max
     assert np.isfinite(detector.score_samples(far)).all()
@@ -467,7 +475,7 @@ def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
 def test_scores_of_extreme_rows_keep_their_order(measure: Any, missing: Any) -> None:
     """However far away: beyond the numbers that the net can compute with, a row ten times as far is more anomalous still."""
     table = rows(300)
-    detector = OutlierDetector(quick(missing=missing), anomaly_score=measure, random_state=0).fit(table)
+    detector = OutlierDetector(trained(missing), anomaly_score=measure, random_state=0).fit(table)
     far = table[:60].copy()  # few of many, which say nothing of units
     far[:9] = far[0]
     far[1:9, 2] = [1e3, 1e9, 1e15, 1e18, 1e30, 1e35, 1e36, 3e38]
@@ -483,6 +491,6 @@ def test_scores_of_extreme_rows_keep_their_order(measure: Any, missing: Any) -> 
 
 def test_rows_without_any_value_are_not_anomalous() -> None:
     table = rows(300)
-    detector = OutlierDetector(quick(missing="allow"), random_state=0).fit(table)
+    detector = OutlierDetector(trained("allow"), random_state=0).fit(table)
     empty = np.full((1, 6), np.nan)
     assert np.median(detector.score_samples(table)) > detector.score_samples(empty)[0] > detector.offset_

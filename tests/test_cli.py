@@ -7,7 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,15 +38,22 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*words: str, cwd: Path, every_figure: bool = False) -> Done:
-    """A command as typed in a folder; where a test is not about figures, a run draws its losses alone, for speed."""
-    out, err = io.StringIO(), io.StringIO()
+@contextmanager
+def quickly(every_figure: bool = False) -> Iterator[pytest.MonkeyPatch]:
+    """Commands whose parser is built once in a process, and whose runs draw the figures that they are asked for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["isthmus", *words])
         patch.setattr(typer.main, "get_command", PARSER)
         if not every_figure:
             patch.setattr(run_figures, "default_figures", lambda _: ["losses"])
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        yield patch
+
+
+def run(*words: str, cwd: Path, every_figure: bool = False) -> Done:
+    """A command as typed in a folder; where a test is not about figures, a run draws its losses alone, for speed."""
+    out, err = io.StringIO(), io.StringIO()
+    with quickly(every_figure) as patch, chdir(cwd):
+        patch.setattr(sys, "argv", ["isthmus", *words])
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
             main()
     return Done(int(end.value.code or 0), out.getvalue(), err.getvalue())
 

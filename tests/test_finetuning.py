@@ -46,7 +46,7 @@ CHECKS = [
     (classifier, check)
     for precision in ("float32", "float64")
     for classifier, check in estimator_checks.estimator_checks_generator(
-        quick(small(precision=precision), epochs=50, batch_size=64, optimizer=FAST)
+        quick(small(precision=precision), epochs=25, batch_size=64, optimizer=FAST)
     )
 ]
 

@@ -101,7 +101,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.promise(15)
 @pytest.mark.parametrize("precision", ["float32", pytest.param("float64", marks=pytest.mark.thorough)])
-@pytest.mark.parametrize(("name", "shape"), thorough_where(cases(), lambda case: case[0] == "Conv"))
+@pytest.mark.parametrize(("name", "shape"), thorough_where(cases(), lambda case: case[0] != "MLP"))
 def test_every_component_gives_bit_identical_results_per_example(
     name: str, shape: tuple[int, ...], precision: Any
 ) -> None:

@@ -23,6 +23,7 @@ from isthmus.likelihoods import (
     DiscretizedLogistic,
     Laplace,
     Likelihood,
+    Mixed,
     Multinomial,
     NegativeBinomial,
     Normal,
@@ -123,6 +124,10 @@ REFERENCES: list[tuple[Likelihood, Any]] = [
     (NegativeBinomial("predicted"), lambda y, x: negative_binomial(y[..., 0], x, y[..., 1].exp() + 1e-6)),
     (ZeroInflated(), lambda y, x: zero_inflated(y, x, scipy.stats.poisson(y[..., 1].exp()).logpmf(x))),
     (ZeroInflated(NegativeBinomial(0.7)), lambda y, x: zero_inflated(y, x, negative_binomial(y[..., 1], x, 0.7))),
+    (
+        ZeroInflated(NegativeBinomial("predicted")),
+        lambda y, x: zero_inflated(y, x, negative_binomial(y[..., 1], x, y[..., 2].exp() + 1e-6)),
+    ),
 ]
 
 
@@ -324,6 +329,29 @@ def test_a_negative_binomial_likelihood_keeps_its_digits_in_single_precision(dis
     torch.testing.assert_close(single.double(), double, rtol=2e-5, atol=5e-4)
     expected = scipy.stats.nbinom(1 / dispersion, 1 / (1 + dispersion * y.double().exp())).logpmf(x)
     np.testing.assert_allclose(-double, expected, rtol=1e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("r", [9.9, 10.0, 10.5, 14.0, 40.0, 1e4])
+def test_a_negative_binomial_likelihood_has_all_digits_in_double_precision(r: float) -> None:
+    """gamma(x + r) / gamma(r) is the product of r, r + 1, ..., r + x - 1. Around r = 10 another formula begins."""
+    mean, counts = 3.0, torch.arange(12.0, dtype=torch.float64)
+    rising = [math.fsum(math.log(r + i) for i in range(int(x))) for x in counts]
+    expected = [
+        math.lgamma(x + 1) - up - r * math.log(r / (r + mean)) - x * math.log(mean / (r + mean))
+        for x, up in zip(counts.tolist(), rising, strict=True)
+    ]
+    found = NegativeBinomial(1 / r).costs(torch.full_like(counts, math.log(mean))[None], counts[None])[0]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-13 * max(1, r / 100))
+
+
+def test_probabilities_of_counts_are_comparable_and_no_densities() -> None:
+    """Their losses do not depend on the unit of other columns; those given the total are another measure."""
+    of_counts = (Poisson(), NegativeBinomial(), ZeroInflated(), ZeroInflated(NegativeBinomial("predicted")))
+    assert len({each.measure for each in of_counts}) == 1
+    assert Multinomial().measure != Poisson().measure != Normal().measure
+    mixed = Mixed((0, 0, 2, 0), numbers=(Normal(), Poisson(), NegativeBinomial()))
+    np.testing.assert_array_equal(mixed.densities((5,)), [True, False, False, False, False])
+    assert not any(each.densities((3,)) for each in (*of_counts, Multinomial()))
 
 
 def test_a_rate_is_the_exponential_function_until_it_would_overflow() -> None:

@@ -24,11 +24,14 @@ from cases import thorough_where
 import isthmus
 from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conv
+from isthmus.augmentations import AugmentationChain, Flip
 from isthmus.bottlenecks import Gaussian
+from isthmus.corruptions import CorruptionChain, Masking
 from isthmus.data.options import ReadOptions
 from isthmus.data.tables import parquet_tables
-from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError
+from isthmus.errors import DataError, IsthmusError, MemoryLimitError, ModelFileError, RecordError
 from isthmus.io.memory_limit import set_memory_limit
+from isthmus.penalties import MMD, ActivationKL, Sum
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 
@@ -293,6 +296,39 @@ def test_a_parquet_file_with_excessive_declared_sizes_is_refused_before_unpackin
     with pytest.raises(DataError, match=r"x\.parquet declares 1,200,000,000 bytes of values in .* out of proportion"):
         isthmus.data.read(path)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.promise(18)
+def test_a_model_file_with_very_many_terms_is_refused_at_once(tmp_path: Path) -> None:
+    """Each record takes a tenth of a millisecond to read, and each term of a penalty as long to build."""
+    X, term = np.zeros((20, 3)) + np.arange(20)[:, None], {"type": "ActivationKL", "weight": 1}
+    Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0).fit(X).save(tmp_path / "whole.safetensors")
+    for count, words in (
+        (30_000, "its header names 30,0.. records, more than 4,096"),
+        (300, "at most 64 terms, not 300"),
+    ):
+        header, tensors = hostile.parts(tmp_path / "whole.safetensors")
+        header["fitted"]["penalty"] = {"type": "Sum", "penalties": [term] * count}
+        began = time.process_time()
+        with pytest.raises(ModelFileError, match=words):
+            load(hostile.put(tmp_path / "many.safetensors", header, tensors))
+        assert time.process_time() - began < 1
+
+
+def test_chains_and_sums_are_bounded_and_files_of_so_many_steps_can_be_read(tmp_path: Path) -> None:
+    long = Sum((ActivationKL(1),) * 64)
+    for made in (
+        lambda: long + MMD(1),
+        lambda: CorruptionChain((Masking(),) * 65),
+        lambda: AugmentationChain((Flip(),) * 65),
+    ):
+        with pytest.raises(RecordError, match="at most 64"):
+            made()
+    X = np.zeros((20, 3)) + np.arange(20)[:, None]
+    Autoencoder(2, architecture=MLP((4,)), penalty=long, epochs=1, random_state=0).fit(X).save(
+        tmp_path / "m.safetensors"
+    )
+    assert load(tmp_path / "m.safetensors").penalty_ == long
 
 
 @pytest.mark.promise(18)

@@ -16,7 +16,7 @@ from pydantic import Field, InstanceOf
 from torch import Generator, Tensor
 
 from isthmus.errors import RecordError
-from isthmus.records import Count, Record, record
+from isthmus.records import MAX_STEPS, Count, Record, record
 
 __all__ = ["AugmentationChain", "Binarize", "Crop", "Dequantize", "Flip", "NoAugmentation", "Shift"]
 
@@ -119,7 +119,7 @@ class NoAugmentation(Augmentation):
 class AugmentationChain(Augmentation):
     """Several augmentations, one after the other: what ``Shift(2) >> Binarize()`` makes."""
 
-    augmentations: tuple[InstanceOf[Augmentation], ...]
+    augmentations: Annotated[tuple[InstanceOf[Augmentation], ...], Field(max_length=MAX_STEPS)]
 
     @property
     def augments(self) -> bool:

@@ -21,6 +21,7 @@ from isthmus.errors import RecordError
 from isthmus.text import quoted
 
 __all__ = [
+    "MAX_STEPS",
     "Count",
     "Fraction",
     "Record",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound="Record")
+
+MAX_STEPS = 64  # of a chain, and terms of a sum: a file has at most 100 columns of statistics, and one is of each term
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import InstanceOf, model_validator
+from pydantic import Field, InstanceOf, model_validator
 from torch import Generator, Tensor
 
-from isthmus.records import Record, record
+from isthmus.records import MAX_STEPS, Record, record
 
 __all__ = ["Clean", "Corrupted", "Corruption", "CorruptionChain", "Level"]
 
@@ -133,7 +133,7 @@ class CorruptionChain(Corruption):
     The loss counts the values that at least one of them marks; all of them if none marks any. ``fixed`` is of the whole.
     """
 
-    corruptions: tuple[InstanceOf[Corruption], ...]
+    corruptions: Annotated[tuple[InstanceOf[Corruption], ...], Field(max_length=MAX_STEPS)]
 
     @model_validator(mode="after")
     def _fixed_as_a_whole(self) -> CorruptionChain:

@@ -16,17 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Never, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from isthmus._version import __version__
 from isthmus.data.kinds import Kind
-from isthmus.errors import ModelFileError
+from isthmus.errors import ModelFileError, NotPossibleError
 from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
 from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
@@ -57,6 +52,7 @@ Seconds = Annotated[float, Field(ge=0, lt=1e10)]  # three hundred years
 Statistic = Annotated[str, Field(max_length=200)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
+_MAX_RECORDS = 4096  # in a header; each takes a tenth of a millisecond to read
 _NEWER = "install a newer isthmus"
 _VERSION = re.compile(r'"version":\s*"(\d{1,4}\.\d{1,4}\.\d{1,4})"')
 _READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # several shapes are valid for each
@@ -121,6 +117,10 @@ class Header(BaseModel):
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Writes a model file atomically: the old file stays until the new one is complete."""
     entry = {"format": FORMAT} | header.model_dump(mode="json", exclude_none=True)
+    if (count := _records(entry)) > _MAX_RECORDS:
+        raise NotPossibleError(
+            f"a model file names at most {_MAX_RECORDS:,} records, and this model has {count:,}: use fewer"
+        )
     replace_file(Path(path), serialize({"isthmus": json.dumps(entry)}, tensors))
 
 
@@ -216,6 +216,8 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
         raise ModelFileError(
             f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; {_NEWER}"
         )
+    if (count := _records(entry)) > _MAX_RECORDS:
+        _raise_inconsistent(path, f"its header names {count:,} records, more than {_MAX_RECORDS:,}")
     first = version == 1
     _check_names(path, entry, metadata.keys() - ({"isthmus"} if first else {"isthmus", CHECKSUM}), first)
     with inconsistent_as_error(path):
@@ -228,6 +230,17 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
             )
             entry["statistics"], tensors = notes(old.history, old.columns)
         return Header.model_validate_json(json.dumps(entry), strict=True), tensors
+
+
+def _records(entry: Any) -> int:
+    """The number of JSON objects with a type."""
+    count, waiting = 0, [entry]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            count += isinstance(value, dict) and "type" in value
+            waiting += value.values() if isinstance(value, dict) else value
+    return count
 
 
 def _check_names(path: Path, entry: Mapping[str, Any], others: Iterable[str], first: bool) -> None:

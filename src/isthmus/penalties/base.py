@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from isthmus.bottlenecks.base import Code, Posterior
 from isthmus.nn.variables import Variables
-from isthmus.records import Record, record
+from isthmus.records import MAX_STEPS, Record, record
 from isthmus.schedules import Constant, Schedule
 
 __all__ = ["NoPenalty", "Pass", "Penalty", "Shapes", "Sum", "WeightedPenalty", "codes", "per_draw"]
@@ -165,7 +165,10 @@ class NoPenalty(Penalty):
 
 def _flat(penalties: tuple[Penalty, ...]) -> tuple[Penalty, ...]:
     """The terms of all penalties: a sum holds no sums."""
-    return tuple(term for penalty in penalties for term in penalty.terms)
+    terms = tuple(term for penalty in penalties for term in penalty.terms)
+    if len(terms) > MAX_STEPS:
+        raise ValueError(f"a sum has at most {MAX_STEPS} terms, not {len(terms):,}")
+    return terms
 
 
 @record

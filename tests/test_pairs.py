@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_cli import run
 
-from isthmus import Autoencoder, data, load
+from isthmus import Autoencoder, compare, data, evaluate, load, plots, sweep
 from isthmus.data.options import ReadOptions
 from isthmus.data.pairs import paired
 from isthmus.errors import DataError
+from isthmus.evaluation import DataTransfer
 from isthmus.experiments import run_folder, run_record
 from isthmus.experiments.run_data import split_of
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.run_report import evaluate_run
 from isthmus.experiments.splits import shared_targets_note, split
 from isthmus.experiments.validation_set import labeled_validation_examples
+from isthmus.likelihoods import Normal
+from isthmus.plots.figure import read_png
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -320,6 +323,119 @@ def test_reconstruction_needs_no_target(trained: Path) -> None:
         (trained / "gone").rename(trained / "clean")
     done = run("evaluate", "out", "--target", "clean", cwd=trained)
     assert "--target can only be used with --data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["detect", "out", "--data", "noisy"], "anomaly detection compares reconstructions with their inputs"),
+        (["compress", "out"], "compression compares reconstructions with their inputs"),
+        (["robustness", "out"], "robustness compares reconstructions with their inputs"),
+        (["plot", "out", "pca"], "the figure pca compares reconstructions with their inputs"),
+    ],
+)
+def test_what_makes_no_sense_with_a_target_is_refused(trained: Path, words: list[str], what: str) -> None:
+    done = run(*words, cwd=trained)
+    assert done.returncode == 1
+    assert f"{what}, but out was trained to reconstruct a target (clean)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_figure_and_the_report_show_the_target(trained: Path) -> None:
+    page = (trained / "out" / "report.html").read_text()
+    assert "Reconstructions are compared with the target, clean, not with their inputs." in page
+    assert "60 training images are paired with those of clean" in page
+    assert "their targets in the third" in page
+    assert not (trained / "out" / "figures" / "pca.png").exists()
+    done = run("plot", "out", "reconstructions", "--data", "clean", "--target", "noisy", "--out", "f", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    assert "targets in the third" in read_png(trained / "f" / "reconstructions.png")[1]
+
+
+def test_the_rows_of_the_figure_are_input_reconstruction_and_target(trained: Path) -> None:
+    figure = plots.reconstructions(load(trained / "out"), NOISY, target=CLEAN, n=3)
+    assert [each.get_text() for each in figure.axes[0].get_yticklabels()] == ["input", "reconstruction", "target"]
+    drawn = np.ma.getdata(figure.axes[0].images[0].get_array())
+    windows = np.lib.stride_tricks.sliding_window_view(drawn, (24, 24))  # small images are drawn twice as large
+
+    def row(image: Array) -> float:
+        """The height of an image in the figure, from 0 to 1."""
+        (top, _), *others = np.argwhere((windows == np.kron(image, np.ones((2, 2)))).all((2, 3)))
+        assert not others
+        return float(top / len(drawn))
+
+    for number in range(3):
+        assert row(NOISY[number]) < 1 / 3
+        assert row(CLEAN[number]) > 2 / 3
+    with pytest.raises(DataError, match="pass a target for each example"):
+        plots.reconstructions(load(trained / "out"), NOISY, target=CLEAN[:1], n=3)
+
+
+def test_data_shows_the_pairs(trained: Path) -> None:
+    done = run("data", "noisy", "--target", "clean", cwd=trained)
+    assert "60 training images are paired with those of clean by their paths" in done.stdout
+    assert "60 training pairs of noisy and clean" in done.stdout
+
+
+def test_comparisons_are_against_the_target(trained: Path) -> None:
+    with chdir(trained):
+        ae, rows = load("out"), split_of_run(trained)
+        found = compare(["out", "out/model.safetensors"])
+        error = np.square(ae.reconstruct(NOISY[rows]).astype(float) - CLEAN[rows]).mean()
+        assert found.evaluations[0].errors.mse == pytest.approx(error, rel=1e-6)
+        assert found.evaluations[0].value("ridge_mse") is not None
+        assert "all errors are against the target, not against the examples" in found.notes
+        assert "targets" in str(found.reconstructions(3).get_label())
+        with pytest.raises(
+            DataError, match=r"trained to reconstruct a target \(clean\): give that of clean with --target"
+        ):
+            compare(["out", "out/model.safetensors"], origin=DataSource("clean"))
+    direct = compare([ae, ae], NOISY[rows], target=CLEAN[rows])
+    assert direct.evaluations[0].errors.mse == pytest.approx(error, rel=1e-6)
+
+
+def test_runs_with_other_targets_are_not_compared_by_themselves(trained: Path) -> None:
+    (trained / "plain").mkdir(exist_ok=True)
+    (trained / "plain" / "model.safetensors").write_bytes((trained / "out" / "model.safetensors").read_bytes())
+    (trained / "plain" / "run.json").write_text('{"data": "noisy"}')
+    with (
+        chdir(trained),
+        pytest.raises(DataError, match=r"out on noisy with the target clean and plain on noisy: .* and --target"),
+    ):
+        compare(["out", "plain"])
+
+
+def test_a_sweep_learns_and_is_measured_on_targets(tmp_path: Path) -> None:
+    small = Autoencoder(2, epochs=2, random_state=0, likelihood=Normal())
+    held = (NOISY_TABLE[40:], TABLE[40:])
+    found = sweep(
+        small, NOISY_TABLE[:40], {"bottleneck__size": [1, 2]}, target=TABLE[:40], validation_data=held, test=held
+    )
+    for each, size in zip(found.trials, (1, 2), strict=True):
+        again = Autoencoder(size, epochs=2, random_state=0, likelihood=Normal()).fit(
+            NOISY_TABLE[:40], target=TABLE[:40]
+        )
+        error = np.square(again.reconstruct(held[0]) - held[1]).mean()
+        assert each.figures["errors"]["mse"] == pytest.approx(error, rel=1e-6)
+    assert found.test is not None
+    assert found.test.restoration is not None
+    assert any("all against the target" in sentence for sentence in found.sentences())
+    drawn = sweep(small, NOISY_TABLE, {"bottleneck__size": [1, 2]}, target=TABLE, folder=tmp_path / "s")
+    assert drawn.n_validation == 5
+    with pytest.raises(DataError, match="holds a sweep on other examples"):
+        sweep(small, NOISY_TABLE, {"bottleneck__size": [1, 2]}, target=TABLE + 1, folder=tmp_path / "s")
+    with pytest.raises(DataError, match=r"X has target, .* pass the tuple \(X, target\)"):
+        sweep(small, NOISY_TABLE, {"bottleneck__size": [1, 2]}, target=TABLE, validation_data=held[0])
+
+
+def test_errors_with_and_without_a_target_are_not_compared(trained: Path) -> None:
+    ae = load(trained / "out")
+    plain, against = evaluate(ae, NOISY), evaluate(ae, NOISY, target=CLEAN)
+    found = DataTransfer("one", "other", plain, against)
+    assert found.times is None
+    assert found.sentence().startswith(
+        "The errors on other are against its target and those on one against the examples"
+    )
 
 
 @pytest.mark.thorough

@@ -6,6 +6,7 @@ Modules in reading order:
     signals         SIGTERM, SIGHUP and Ctrl-C
     printing        the tables of an evaluation
     data_options    --data and the reading options
+    data_summary    the summary of a data set and of its pairs
     options         other options and arguments that several verbs share
     run             training of one run, from reading the data to the report
     train           verbs that train

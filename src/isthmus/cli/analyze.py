@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from contextlib import nullcontext
-from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from isthmus.cli.console import counted, first_line, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions, takes_data, takes_pairs
+from isthmus.cli.data_summary import print_data
 from isthmus.cli.options import Json, Out, Run
-from isthmus.text import printable
-
-if TYPE_CHECKING:
-    from isthmus.data import Dataset
-    from isthmus.data.options import ReadOptions
-    from isthmus.data.tables.text_columns import TextColumns
 
 __all__ = ["compare", "data", "evaluate", "plot", "recipes", "robustness"]
 
@@ -45,7 +38,7 @@ def evaluate(run: Run, data_options: DataOptions, out: Out = None, as_json: Json
         print_line("no report page is written: give a folder with --out" if path is None else f"written: {path}")
 
 
-@takes_data
+@takes_pairs
 def compare(
     run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders or model files.")],
     data_options: DataOptions,
@@ -100,6 +93,9 @@ def robustness(
     from isthmus.plots.noise_robustness import save
 
     choices = arguments({"robustness": robustness_curve.robustness}, settings or [])["robustness"]
+    if run_data.is_own(run, data_options.source):
+        instead = "use isthmus evaluate, or give clean examples with --data"
+        run_data.refuse_target(run, "robustness", instead)
     ae, dataset = run_data.load_examples(run, data_options.source)
     print_notes(dataset.notes, as_json)
     found = run_data.split_of(run, dataset, ae.missing, data_options.source)
@@ -125,7 +121,7 @@ def robustness(
     print_line(f"written: {', '.join(str(path) for path in (folder / 'robustness.csv', *figures))}")
 
 
-@takes_data
+@takes_pairs
 def plot(
     run: Run,
     data_options: DataOptions,
@@ -150,9 +146,15 @@ def plot(
         print_table(["kind", "figure"], [[kind, first_line(getattr(plots, kind))] for kind in plots.__all__])
         return
     choices = run_figures.figure_options(kinds, [word for word in settings or [] if "=" in word])
-    ae, dataset = run_data.load_examples(run, data_options.source)
+    for kind in filter(run_figures.compares_with_inputs, kinds):
+        run_data.refuse_target(
+            run, f"the figure {kind}", "draw reconstructions, or see isthmus evaluate for PCA and ridge regression"
+        )
+    source, with_target = data_options.source, "reconstructions" in kinds
+    source = run_data.with_recorded_target(run, source) if with_target else source
+    ae, dataset = run_data.load_examples(run, source, target=with_target)
     print_notes(dataset.notes, False)
-    found = run_data.split_of(run, dataset, ae.missing, data_options.source)
+    found = run_data.split_of(run, dataset, ae.missing, source)
     print_notes(found.notes)
     part = run_data.imputed(ae, found)
     folder = out or run_record.folder_of(run) / run_folder.FIGURES
@@ -174,7 +176,7 @@ def recipes() -> None:
     print_table(["recipe", "description", "paper"], rows)
 
 
-@takes_data
+@takes_pairs
 def data(
     data_options: DataOptions,
     path: Annotated[str | None, typer.Argument(metavar="PATH", help="A file or a folder.")] = None,
@@ -186,7 +188,7 @@ def data(
         raise RecordError(f"the data are given twice, as {path} and as --data {data_options.data}: give them once")
     shown = path if path is not None else data_options.data
     if shown is not None:
-        print_data(shown, data_options.options)
+        print_data(shown, data_options.options, data_options.target)
         return
     data_options.source  # noqa: B018  # raises an error if there are reading options without data
     from isthmus import data as module
@@ -202,74 +204,3 @@ def data(
     print_line(
         "or a path: .npy, .npz, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (subfolders are labels)"
     )
-
-
-def print_data(data: str, options: ReadOptions) -> None:
-    """Prints a summary of a data set, the notes of reading it, and the columns of a table with their contents."""
-    from isthmus.data.readers import read_with_texts
-    from isthmus.data.tables.summary import drop_option, overview, text_content
-
-    def read(options: ReadOptions, texts: TextColumns) -> Dataset:
-        return read_with_texts(data, options, texts)
-
-    dataset, contents, texts, skip_title = overview(read, options, _MAX_COLUMNS)
-    rows = [] if dataset is None else _print_dataset(dataset, contents)
-    for name, kind in list(contents.items())[: max(_MAX_COLUMNS - len(rows), 0)]:
-        missing = "-"
-        if dataset is not None:
-            kind, n_missing, n = text_content(texts.labels(name), options.na_values)
-            missing = _count_and_fraction(n_missing, n)
-        rows.append([printable(name), kind, missing, "-", "-", "-"])
-    if rows:
-        print_table(["column", "content", "missing", "min", "mean", "max"], rows)
-    n_features = 0 if dataset is None else dataset.train.shape[1]
-    n_columns = n_features + len(contents)
-    if n_columns > len(rows) > 0:
-        print_line(f"and {n_columns - len(rows):,} more columns")
-    if not contents:
-        return
-    if dataset is None:
-        hint = f"; if the table is below a title: --skip-lines {skip_title}" if skip_title else ""
-        print_line(f"no column can be used as a feature: at least one numeric column is required{hint}")
-        return
-    hint = drop_option(list(contents))
-    hint = hint if len(hint) <= _MAX_HINT else "--drop or --columns and patterns such as 'gene_*'"
-    print_line(f"{n_features:,} of {counted(n_columns, 'column')} can be features, with {hint}")
-
-
-def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str]]:
-    """Prints the summary and the notes; returns the rows of the table of columns, which is empty for other data."""
-    import numpy as np
-
-    from isthmus.data.sentinels import sentence, sentinels
-    from isthmus.data.tables.summary import numeric_content
-
-    print_line(dataset.summary())
-    requested = "left out as requested:"
-    print_notes([note for note in dataset.notes if not (blocking and note.startswith(requested))])
-    if dataset.kind != "table" or dataset.train.ndim != 2:
-        return []
-    if warning := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
-        print_notes([warning])
-    numbered = (str(number) for number in count())
-    names = dataset.columns or tuple(
-        islice((name for name in numbered if name not in blocking), dataset.train.shape[1])
-    )
-    rows = []
-    for column, name in enumerate(names[:_MAX_COLUMNS]):
-        values = np.asarray(dataset.train[:, column], float)
-        known = values[~np.isnan(values)]
-        statistics = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
-        rows.append(
-            [name, numeric_content(values), _count_and_fraction(len(values) - len(known), len(values)), *statistics]
-        )
-    return rows
-
-
-def _count_and_fraction(n_missing: int, n: int) -> str:
-    """The number of missing values, and their fraction of all values."""
-    return f"{n_missing:,} ({n_missing / n:.2g} of all)" if n_missing else "0"
-
-
-_MAX_HINT = 2000  # characters of the suggested options
-_MAX_COLUMNS = 40  # columns in the printed table

@@ -33,8 +33,10 @@ def compress(
 ) -> None:
     """Write examples as a small file of rounded, entropy-coded codes; compare its size with gzip, LZMA and PNG."""
     from isthmus import compression
+    from isthmus.experiments import run_data
 
     path = Path("compressed.isthmus") if out is None else out
+    run_data.refuse_target(run, "compression", "train a run without --target")
     ae, dataset = all_examples(run, data_options, as_json)
     X = dataset.train
     found = compression.compress(ae, X, path, step=step, bits=bits, error=error)

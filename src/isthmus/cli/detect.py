@@ -54,6 +54,7 @@ def detect(
         raise RecordError("--data is missing: give the examples in which to detect anomalies")
     path = detection.csv_path(out, "anomalies.csv")
     check_save_path(save, run, path)
+    run_data.refuse_target(run, "anomaly detection", "train a run without --target")
     opened = run_folder.open_estimator(run)
     loaded = opened if isinstance(opened, OutlierDetector) else None
     options = {"false_alarm_rate": false_alarm_rate, "contamination": contamination}

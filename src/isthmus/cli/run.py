@@ -76,7 +76,8 @@ def train_run(run: Training, resume: bool) -> None:
     if handler.signal:
         fail(f"stopped after training: the model is in {run.folder}, without figures and report", 128 + handler.signal)
     try:
-        found = run_report.RunEvaluation(run.ae, run_report.evaluate_own_data(run.ae, part, run.dataset))
+        own = run_report.evaluate_own_data(run.ae, part, run.dataset)
+        found = run_report.RunEvaluation(run.ae, own, notes=run.dataset.notes)
         if not run.as_json:
             printing.print_summary(found.own)
         run_report.write_page(run.folder, run.folder, found, map_kind="latent")

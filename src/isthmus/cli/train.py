@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table, progress
-from isthmus.cli.data_options import DataOptions, takes_data, takes_pairs, words_of
+from isthmus.cli.data_options import DataOptions, takes_pairs, words_of
 from isthmus.cli.options import SEVERAL, Every, Json, Out, Settings
 from isthmus.cli.signals import resumed_by_same_command
 from isthmus.text import command
@@ -94,7 +94,7 @@ def resume(
         train_run(Training(run, ae, origin, dataset, about, as_json=as_json), resume=True)
 
 
-@takes_data
+@takes_pairs
 def sweep(
     data_options: DataOptions = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Annotated[
@@ -119,19 +119,15 @@ def sweep(
     powers of two. The same command again trains only the missing runs. Only the recommended run is measured on test examples.
     """
     from isthmus.experiments import parameter_sweep, run_labels, run_record
-    from isthmus.experiments.validation_set import own_validation_labels, own_validation_part
 
     recipe, ae, fixed, grid = _parse_words(settings or [], seeds)
-    source = run_record.DataSource(data_options.data or "mnist", data_options.options)
+    source = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
     dataset = source.read()
-    folder = out or _sweep_folder(recipe, dataset.name, fixed, grid, metric)
+    folder = out or _sweep_folder(recipe, dataset.name, fixed, grid, metric, source.target)
     part = _sweep_split(folder, dataset, "allow" if "allow" in grid.get("missing", [ae.missing]) else "error")
-    validation, notes = own_validation_part(dataset, part)
+    validation, tested, notes = _validation_and_test(dataset, part)
     note = run_labels.training_labels(ae, dataset, part).note
     print_notes([*dataset.notes, *part.notes, *notes, *([note] if note else [])], as_json)
-    y, tested = part.train_labels, part.test_of(dataset)
-    if y is not None and validation is not None:
-        validation = (validation, own_validation_labels(dataset, part))  # type: ignore[assignment]
     if not as_json:
         print_line(f"{recipe} on {dataset.summary()}")
     with resumed_by_same_command(f"the trained runs are in {folder}"):
@@ -139,9 +135,10 @@ def sweep(
             ae,
             part.train_of(dataset),
             grid,
-            y=y,
+            y=part.train_labels,
+            target=part.train_target,
             validation_data=validation,
-            test=tested if y is None else (tested, part.test_labels),
+            test=tested,
             metric=metric,
             folder=folder,
             max_trials=max_trials,
@@ -156,9 +153,30 @@ def sweep(
         _print_sweep(found, folder, [recipe, *fixed], source)
 
 
-def _sweep_folder(recipe: str, data: str, fixed: list[str], grid: dict[str, list[Any]], metric: str | None) -> Path:
+def _validation_and_test(dataset: Dataset, part: Split) -> tuple[Any, Any, list[str]]:
+    """Validation examples, None without a validation part, and test examples, each with its labels and targets; and notes."""
+    from isthmus.experiments.validation_set import (
+        ValidationSet,
+        own_validation_labels,
+        own_validation_part,
+        own_validation_target,
+    )
+
+    uses_y = part.train_labels is not None
+    tested = ValidationSet(part.test_of(dataset), part.test_labels, [], part.test_target).given(uses_y)
+    examples, notes = own_validation_part(dataset, part)
+    if examples is None:
+        return None, tested, notes
+    known = own_validation_labels(dataset, part), notes, own_validation_target(dataset, part)
+    return ValidationSet(examples, *known).given(uses_y), tested, notes
+
+
+def _sweep_folder(
+    recipe: str, data: str, fixed: list[str], grid: dict[str, list[Any]], metric: str | None, target: str | None
+) -> Path:
     """The default folder of a sweep, the same for the same command."""
-    key = json.dumps([recipe, fixed, {path: list(map(str, values)) for path, values in grid.items()}, metric])
+    given = [recipe, fixed, {path: list(map(str, values)) for path, values in grid.items()}, metric]
+    key = json.dumps(given if target is None else [*given, target])
     return Path("runs") / f"sweep-{recipe}-{data}-{zlib.crc32(key.encode()):08x}"
 
 

@@ -35,18 +35,36 @@ class DataTransfer(Result):
 
     @property
     def times(self) -> float | None:
-        """Squared error on the other data / on its own, in model units where columns have different scales. None if the latter is 0."""
-        return self.other.errors.error / self.own.errors.error if self.own.errors.error else None
+        """Squared error on the other data / on its own, in model units where columns have different scales.
+
+        None if the latter is 0, or if only one of both has a target.
+        """
+        if not self.comparable or not self.own.errors.error:
+            return None
+        return self.other.errors.error / self.own.errors.error
 
     @property
     def pca_times(self) -> float | None:
         """The same for PCA fitted on the training examples. None without PCA."""
-        if self.own.pca is None or not self.own.pca.error or self.other.pca is None:
+        if not self.comparable or self.own.pca is None or not self.own.pca.error or self.other.pca is None:
             return None
         return self.other.pca.error / self.own.pca.error
 
+    @property
+    def comparable(self) -> bool:
+        """Whether both errors are against a target, or both against the examples themselves."""
+        return (self.own.restoration is None) == (self.other.restoration is None)
+
     def sentence(self) -> str:
         """The result in a sentence."""
+        if not self.comparable:
+            with_target, without = (
+                (self.other_name, self.own_name) if self.own.restoration is None else (self.own_name, self.other_name)
+            )
+            return (
+                f"The errors on {with_target} are against its target and those on {without} against the examples themselves, "
+                "so they are not compared."
+            )
         if self.times is None:
             return f"The squared error is 0 on {self.own_name} and {self.other.errors.error:.4g} on {self.other_name}."
         ours = f"On {self.other_name} the squared error is {_times(self.times)} as large as on {self.own_name}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from isthmus.data import as_examples
 from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_missing
-from isthmus.data.options import ReadOptions
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import check_autoencoder, with_context
@@ -28,8 +27,8 @@ from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_result import Comparison
 from isthmus.experiments.membership import trained_on
 from isthmus.experiments.run_labels import is_conditional
-from isthmus.experiments.run_record import DataSource
-from isthmus.experiments.splits import some, split
+from isthmus.experiments.run_record import DataSource, examples_key, real_path
+from isthmus.experiments.splits import some, some_targets, split
 from isthmus.experiments.validation_set import own_validation_part
 from isthmus.io.atomic import replace_file
 from isthmus.plots.figure import save_png
@@ -49,6 +48,8 @@ def compare(
     *,
     y: Any = None,
     train_labels: Any = None,
+    target: Any = None,
+    train_target: Any = None,
     origin: DataSource | None = None,
 ) -> Comparison:
     """Evaluates several autoencoders on the same held-out examples.
@@ -60,6 +61,8 @@ def compare(
         X: examples (n, *shape) in the units of the training data. None takes the examples that all runs held out of their data.
         train: training examples of PCA with as many components as the code has dimensions. None fits PCA to X.
         y, train_labels: labels or covariates of X and of train, for conditional autoencoders; others ignore them.
+        target, train_target: what the reconstructions of X and of train are compared with, as in `evaluate`. Without X, those that the
+            data source names.
         origin: the data source of X and train; without X, the data source to read.
 
     Returns:
@@ -93,30 +96,32 @@ def compare(
     if X is None:
         origin = origin or _common_source(names, sources)
         early_stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
-        X, train, y, train_labels, changes = _common_held_out(folders, origin, missing, early_stopped)
+        held = _common_held_out(folders, _with_target(names, sources, origin), missing, early_stopped)
+        X, train, y, train_labels, target, train_target, changes = held
     examples = as_examples(X, missing=missing, shape=loaded[0].shape_)
     n_missing = count_missing(examples.values)
     for name, ae in zip(names, loaded, strict=True):
-        _check_fit(name, ae, examples, n_missing)
-        if y is None and is_conditional(ae):
-            raise DataError(
-                f"{name} is conditional and requires labels: pass y (on the command line, name them with --labels)"
-            )
-    evaluations = tuple(_evaluated(ae, (X, y), (train, train_labels)) for ae in loaded)
+        _check_fit(name, ae, examples, n_missing, y)
+    targets = {"target": target, "train_target": train_target}
+    evaluations = tuple(_evaluated(ae, (X, y), (train, train_labels), targets) for ae in loaded)
     from_files = [not isinstance(each, Autoencoder) for each in given]
     notes = [*_source_notes(names, from_files, sources, origin), *changes, *_trained_notes(folders, examples.values)]
     if n_missing:
         notes.append(
             "each autoencoder imputes the missing values itself; they count in its errors, with almost no error"
         )
+    if target is not None:
+        notes.append("all errors are against the target, not against the examples")
     shown = np.asarray(check_examples(loaded[0], with_context(loaded[0], X, y), "X"))
-    return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y)
+    return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y, target)
 
 
-def _evaluated(ae: Autoencoder, held: tuple[Any, Any], training: tuple[Any, Any]) -> Evaluation:
+def _evaluated(
+    ae: Autoencoder, held: tuple[Any, Any], training: tuple[Any, Any], targets: dict[str, Any]
+) -> Evaluation:
     """The evaluation on held-out examples. Labels are only the context of conditional autoencoders, and score nothing."""
     train = None if training[0] is None else with_context(ae, *training, "train_labels")
-    return evaluate(ae, with_context(ae, *held), train=train)
+    return evaluate(ae, with_context(ae, *held), train=train, **targets)
 
 
 def write(result: Comparison, folder: Path) -> list[Path]:
@@ -130,8 +135,8 @@ def write(result: Comparison, folder: Path) -> list[Path]:
 
 def _common_held_out(
     folders: Mapping[str, Path], origin: DataSource, missing: Missing, early_stopped: Sequence[str]
-) -> tuple[Examples, Examples, Array | None, Array | None, list[str]]:
-    """The examples that all runs held out, the training examples of the first run, the labels of both, and notes on changes."""
+) -> _HeldOut:
+    """The examples that all runs held out, and the training examples of the first run."""
     dataset = origin.read()
     parts = {name: run_data.split_of(folder, dataset, missing, origin) for name, folder in folders.items()}
     first, *others = parts.values() if parts else [split(dataset, missing)]
@@ -155,8 +160,42 @@ def _common_held_out(
         notes.append(
             f"early stopping of {', '.join(early_stopped)} used these held-out examples: errors on new examples may be a little larger"
         )
-    labels = some(dataset.train_labels if dataset.test is None else dataset.test_labels, rows)
-    return held.test_of(dataset), first.train_of(dataset), labels, first.train_labels, [*dataset.notes, *notes]
+    no_test = dataset.test is None
+    return _HeldOut(
+        held.test_of(dataset),
+        first.train_of(dataset),
+        some(dataset.train_labels if no_test else dataset.test_labels, rows),
+        first.train_labels,
+        some_targets(dataset.target if no_test else dataset.test_target, rows),
+        first.train_target,
+        [*dataset.notes, *notes],
+    )
+
+
+class _HeldOut(NamedTuple):
+    """Held-out and training examples, the labels and targets of both, and notes on changes."""
+
+    examples: Examples
+    train: Examples
+    labels: Array | None
+    train_labels: Array | None
+    target: Array | None
+    train_target: Array | None
+    notes: list[str]
+
+
+def _with_target(names: Sequence[str], sources: Sequence[DataSource | None], origin: DataSource) -> DataSource:
+    """The source with the targets of the runs; `DataError` where they have targets and those of other data are not given."""
+    if origin.target is not None:
+        return origin
+    for name, source in zip(names, sources, strict=True):
+        if source is not None and source.target is not None:
+            if examples_key(source) == examples_key(origin):
+                return replace(origin, target=source.target)
+            raise DataError(
+                f"{name} was trained to reconstruct a target ({source.target}): give that of {origin.data} with --target"
+            )
+    return origin
 
 
 def _trained_notes(folders: Mapping[str, Path], values: Array) -> list[str]:
@@ -203,7 +242,7 @@ def _names(given: Sequence[Model], loaded: Sequence[Autoencoder]) -> tuple[str, 
 def _common_source(names: Sequence[str], sources: Sequence[DataSource | None]) -> DataSource:
     """The data source that all runs share; `DataError` where there is none, or more than one."""
     distinct = {
-        _same_examples_key(source): (name, source)
+        (examples_key(source), real_path(source.target or "")): (name, source)
         for name, source in zip(names, sources, strict=True)
         if source is not None
     }
@@ -212,17 +251,15 @@ def _common_source(names: Sequence[str], sources: Sequence[DataSource | None]) -
             f"{names[0]} has no record of its training data: give the examples for the comparison with --data (X in Python)"
         )
     if len(distinct) > 1:
-        pairs = " and ".join(f"{name} on {source.data}" for name, source in distinct.values())
+        pairs = " and ".join(
+            f"{name} on {source.data}" + (f" with the target {source.target}" if source.target else "")
+            for name, source in distinct.values()
+        )
+        also = " and --target" if any(source.target for _, source in distinct.values()) else ""
         raise DataError(
-            f"the runs were trained on different data, {pairs}: give examples for the comparison with --data (X in Python)"
+            f"the runs were trained on different data, {pairs}: give examples for the comparison with --data{also} (X in Python)"
         )
     return next(iter(distinct.values()))[1]
-
-
-def _same_examples_key(source: DataSource) -> tuple[str, ReadOptions]:
-    """Equal keys mean equal examples: the resolved path, and the reading options without labels and id."""
-    path = os.path.realpath(source.data) if os.path.exists(source.data) else source.data
-    return path, source.options.replace(labels=None, id=None)
 
 
 def _source_notes(
@@ -236,18 +273,23 @@ def _source_notes(
     for name, from_file, source in zip(names, from_files, sources, strict=True):
         if from_file and source is None:
             notes.append(f"{name} has no record of its training data: it may have been trained on these examples")
-        elif source is not None and origin is not None and _same_examples_key(source) != _same_examples_key(origin):
+        elif source is not None and origin is not None and examples_key(source) != examples_key(origin):
             notes.append(
                 f"{name} was trained on {source.data}, not on {origin.data}: it may have been trained on some of these examples"
             )
     return notes
 
 
-def _check_fit(name: str, ae: Autoencoder, examples: Examples, n_missing: int) -> None:
+def _check_fit(name: str, ae: Autoencoder, examples: Examples, n_missing: int, y: Any) -> None:
+    """`DataError` unless an autoencoder can be evaluated on the examples."""
     hint = "only autoencoders for examples of one shape can be compared"
     check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what="the examples", of=name, hint=hint)
     if n_missing and ae.missing != "allow":
         raise DataError(
             f"{name} does not accept missing values, and {n_missing:,} values of the examples are missing: "
             "leave it out, or impute them (impute)"
+        )
+    if y is None and is_conditional(ae):
+        raise DataError(
+            f"{name} is conditional and requires labels: pass y (on the command line, name them with --labels)"
         )

@@ -57,6 +57,8 @@ COLUMNS = (  # a metric that no autoencoder has is left out
     Column("pca_column_error", "PCA's by column"),
     Column("mse", "MSE", "less"),
     Column("pca_mse", "PCA's MSE"),
+    Column("input_mse", "input's MSE"),
+    Column("ridge_mse", "ridge regression's MSE"),
     Column("mse_scaled", "scaled MSE", "less", "units"),
     Column("pca_mse_scaled", "PCA's scaled", needs="units"),
     Column("mse_denoised", "denoised MSE", "less", "corruption"),

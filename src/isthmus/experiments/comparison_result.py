@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -31,6 +32,7 @@ class Comparison(Result):
         examples: the examples (n, *shape) of the evaluation. The first autoencoder imputes missing values.
         notes: remarks on the examples, one sentence each.
         y: labels or covariates of the examples, for conditional autoencoders; or None.
+        target: what the reconstructions are compared with, (n, *shape); None for the examples.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,7 @@ class Comparison(Result):
     examples: Array
     notes: tuple[str, ...] = ()
     y: Any = None
+    target: Any = None
 
     def columns(self) -> list[Column]:
         """The metrics that at least one autoencoder has. Errors by column replace scaled errors, which are comparable in fewer cases."""
@@ -116,14 +119,15 @@ class Comparison(Result):
         return [{"name": name} | row for name, evaluation in pairs for row in evaluation._frame_rows()]
 
     def reconstructions(self, n: int = 10, image_shape: tuple[int, ...] | None = None) -> Figure:
-        """Draws the first `n` examples, and below them their reconstructions by each autoencoder."""
+        """Draws the first `n` examples, below them their reconstructions by each autoencoder, and last their targets if there are any."""
         examples, y = self.examples[:n], some_labels(self.y, slice(n))
         models = zip(self.names, self.autoencoders, self.evaluations, strict=True)
         rows = {
             f"{printable(name, None)}\nMSE {each.errors.mse:.4g}": ae.reconstruct(examples, y)
             for name, ae, each in models
         }
-        return stacked_reconstructions(examples, rows, model_image_shape(self.autoencoders[0], image_shape))
+        targets = None if self.target is None else np.asarray(self.target[:n])
+        return stacked_reconstructions(examples, rows, model_image_shape(self.autoencoders[0], image_shape), targets)
 
     def plot(self) -> Figure:
         """Draws the error against the code size, or against the number of parameters where all codes have one size; also PCA's error."""

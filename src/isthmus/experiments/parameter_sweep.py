@@ -22,14 +22,14 @@ from isthmus.estimators.checkpoint import TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
 from isthmus.estimators.given import Given
 from isthmus.estimators.overrides import changed
-from isthmus.evaluation import evaluate
+from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.older_figures import OLDER
 from isthmus.evaluation.results import value_of
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
 from isthmus.experiments.membership import Membership, write_membership
 from isthmus.experiments.run_record import DataSource, RunInfo
-from isthmus.experiments.sweep_examples import labeled, training_and_validation, training_data
+from isthmus.experiments.sweep_examples import Labeled, labeled, training_and_validation, training_data
 from isthmus.experiments.sweep_result import SIZE, Sweep
 from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, trial
 from isthmus.io.atomic import replace_file
@@ -60,6 +60,7 @@ def sweep(
     grid: Mapping[str, Sequence[Any]] | None = None,
     *,
     y: Any = None,
+    target: Any = None,
     validation_data: Any = None,
     test: Any = None,
     metric: str | None = None,
@@ -81,8 +82,9 @@ def sweep(
         grid: values of each field, ``{"bottleneck__size": [2, 4, 8]}``; "random_state" repeats each training. None tries code
             sizes: powers of two up to half of the dimensions of an example, at most 64.
         y: labels or covariates of X, as in `Autoencoder.fit`, for trainings that use them.
-        validation_data: examples for the choice, with y a tuple (X, y); None holds out a tenth of X.
-        test: examples on which only the recommended autoencoder is evaluated, at the end; with y a tuple (X, y).
+        target: what to reconstruct instead of X, as in `Autoencoder.fit`. All errors are then against the target.
+        validation_data: examples for the choice; with y or target a tuple (X, y), (X, target) or (X, y, target). None holds out a tenth.
+        test: examples on which only the recommended autoencoder is evaluated, at the end; with y or target a tuple likewise.
         metric: the metric of `evaluate` that decides. None chooses the error with equal weight per feature, ``column_error``, or
             for images the squared error. Where training corrupts examples, it is the error after denoising.
         folder: a folder for one run folder per training, sweep.json, sweep.csv and sweep.png. A second call with the same
@@ -109,12 +111,13 @@ def sweep(
     if metric is not None and metric not in _METRICS:
         raise RecordError(f"no metric '{metric}'{nearest(OLDER.get(metric, metric), _METRICS)}")
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
-    (examples, train_y), (held, held_y) = training_and_validation(X, y, validation_data, missing)
-    place = None if folder is None else Path(folder)
-    context = SweepContext(examples, held, place, origin, about or RunInfo(), watch, record, train_y, held_y)
+    training, held = training_and_validation(X, y, validation_data, missing, target)
+    (examples, train_y, train_target), place = training, None if folder is None else Path(folder)
+    run, targets = about or RunInfo(), (train_target, held.target)
+    context = SweepContext(examples, held.examples, place, origin, run, watch, record, train_y, held.y, targets)
     axes, states = _axes(ae, grid, examples, train_y)
     planned = _plan(ae, axes, states, max_trials, examples, train_y)
-    tested = None if test is None else labeled(test, y, missing)
+    tested = None if test is None else labeled(test, y, missing, target)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
             _begin_folder(context.folder, training_data(context, any(each._uses_y for _, each in planned)))
@@ -128,14 +131,19 @@ def sweep(
             if metric is not None:
                 _check_comparable(_METRICS[metric], trials)
         column = _METRICS[metric] if metric is not None else _default_metric(trials)
-        result = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.values))
+        result = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.examples.values))
         if tested is not None:
-            best = result.autoencoder
-            train = with_context(best, examples, train_y, "train_labels")
-            result = replace(result, test=evaluate(best, with_context(best, *tested), train=train))
+            result = replace(result, test=_tested(result.autoencoder, tested, training))
         if context.folder is not None:
             _write(context.folder, result, origin.to_dict() if origin else None)
         return result
+
+
+def _tested(best: Autoencoder, tested: Labeled, training: Labeled) -> Evaluation:
+    """The evaluation of the recommended autoencoder on the test examples."""
+    train = with_context(best, training.examples, training.y, "train_labels")
+    targets = {"target": tested.target, "train_target": training.target}
+    return evaluate(best, with_context(best, tested.examples, tested.y), train=train, **targets)
 
 
 def _axes(

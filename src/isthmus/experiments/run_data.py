@@ -39,6 +39,7 @@ __all__ = [
     "data_changes",
     "held_out",
     "imputed",
+    "is_own",
     "load_examples",
     "membership_of",
     "read_data",
@@ -134,7 +135,7 @@ def split_of(
     Raises:
         DataError: none of the held-out examples is left, or the membership record is lost.
     """
-    own, record = _is_own(run, source), membership_of(run)
+    own, record = is_own(run, source), membership_of(run)
     if record is None and own and info_of(run).remembers:
         raise DataError(
             f"{MEMBERSHIP} is missing in {run}, so its held-out examples are unknown: give other examples with --data"
@@ -171,7 +172,7 @@ def target_of(run: Path) -> str | None:
 
 def with_recorded_target(run: Path, source: DataSource | None) -> DataSource | None:
     """The source, with the recorded targets if it is the run's own data and names none."""
-    if source is None or source.target is not None or not _is_own(run, source):
+    if source is None or source.target is not None or not is_own(run, source):
         return source
     return replace(source, target=target_of(run))
 
@@ -188,7 +189,7 @@ def refuse_target(run: Path, what: str, instead: str) -> None:
 def data_changes(run: Path, dataset: Dataset, missing: Missing, source: DataSource | None = None) -> tuple[str, ...]:
     """What changed in the run's own data since training, one sentence each, for commands that measure nothing."""
     record = membership_of(run)
-    if record is None or not _is_own(run, source):
+    if record is None or not is_own(run, source):
         return ()
     try:
         return recover_split(record, dataset, missing).notes
@@ -201,7 +202,7 @@ def membership_of(run: Path) -> Membership | None:
     return read_membership(folder_of(run))
 
 
-def _is_own(run: Path, source: DataSource | None) -> bool:
+def is_own(run: Path, source: DataSource | None) -> bool:
     """Whether a source is the run's own: None, or the same data read in the same way."""
     if source is None:
         return True

@@ -14,7 +14,7 @@ from isthmus.experiments.measured_figures import figure_function
 from isthmus.experiments.splits import Split
 from isthmus.records import nearest
 
-__all__ = ["default_figures", "draw", "figure_options", "title_of"]
+__all__ = ["compares_with_inputs", "default_figures", "draw", "figure_options", "figures_of_pairs", "title_of"]
 
 TITLES = {
     "pca": "reconstructions by PCA",
@@ -42,6 +42,23 @@ def default_figures(ae: Autoencoder) -> list[str]:
     if not ae.bottleneck_.discrete:
         kinds += ["traversal", "interpolation"]
     return kinds + (["feature_maps"] if len(ae.code_shape_) > 1 else [])
+
+
+_COMPARE_WITH_INPUTS = {
+    *("pca", "denoising", "completion", "noise_levels", "restorations", "robustness", "rate_distortion"),
+    *("anomalies", "anomaly_scores"),
+}  # kinds that take an example for what its reconstruction should be
+
+
+def compares_with_inputs(kind: str) -> bool:
+    """Whether a kind of figure compares reconstructions with their inputs, which says nothing about pairs of inputs and targets."""
+    return kind in _COMPARE_WITH_INPUTS
+
+
+def figures_of_pairs(kinds: Iterable[str]) -> list[str]:
+    """The kinds of figures that suit an autoencoder that was trained with a target."""
+    others = [kind for kind in kinds if not compares_with_inputs(kind) and kind not in {"losses", "reconstructions"}]
+    return ["losses", "reconstructions", *others]
 
 
 def figure_options(kinds: Sequence[str], assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -82,7 +99,7 @@ def draw(
     drawn = []
     for kind in kinds:
         function = figure_function(kind)
-        known = {"train": part.train, "train_labels": part.train_labels}
+        known = {"train": part.train, "train_labels": part.train_labels, "target": part.test_target}
         reference = {name: value for name, value in known.items() if name in signature(function).parameters}
         keywords = reference | dict((options or {}).get(kind, {}))
         try:

@@ -26,10 +26,12 @@ __all__ = [
     "RECORD",
     "DataSource",
     "RunInfo",
+    "examples_key",
     "folder_of",
     "info_of",
     "options_of",
     "read_record",
+    "real_path",
     "same_data",
     "source_of",
     "write_record",
@@ -154,6 +156,16 @@ def same_data(a: DataSource, b: DataSource) -> bool:
         return name if name in names() else os.path.realpath(source.data)
 
     return (resolved(a), a.options) == (resolved(b), b.options)
+
+
+def examples_key(source: DataSource) -> tuple[str, ReadOptions]:
+    """Equal keys mean equal examples, whatever their targets: the resolved path, and the reading options without labels and id."""
+    return real_path(source.data), source.options.replace(labels=None, id=None)
+
+
+def real_path(data: str) -> str:
+    """The resolved path, or the name of a built-in data set."""
+    return os.path.realpath(data) if os.path.exists(data) else data
 
 
 def write_record(folder: Path, source: DataSource | None, info: RunInfo, membership: Membership | None) -> None:

@@ -183,10 +183,16 @@ def write_page(folder: Path, run: Path, result: RunEvaluation, map_kind: MapKind
     ae, own, info = result.ae, result.own, run_record.info_of(run)
     figure_files = _existing_figures(run)
     if not (result.note and figure_files):  # figures of other data do not replace those of its own data
-        drawn = run_figures.draw(folder / "figures", ae, run_figures.default_figures(ae), own.part)
+        kinds = run_figures.default_figures(ae)
+        kinds = run_figures.figures_of_pairs(kinds) if own.target else kinds
+        drawn = run_figures.draw(folder / "figures", ae, kinds, own.part)
         names = {path.stem for _, path, _ in drawn}
         figure_files = drawn + [each for each in figure_files if each[1].stem not in names]
     sections = [paragraph("Own data", _capitalized(result.note))] if result.note else []
+    if own.target:
+        pairs = [_capitalized(note) for note in result.notes if " are paired with those of " in note]
+        compared = f"Reconstructions are compared with the target, {own.target}, not with their inputs."
+        sections.append(paragraph("Target", " ".join([compared, *pairs])))
     sections += [paragraph("Early stopping", _capitalized(own.stopping))] if own.stopping else []
     sections += [paragraph("Changes since training", _capitalized(text)) for text in result.changes]
     transfer = result.transfer()
@@ -238,7 +244,8 @@ def _reconstructions(folder: Path, ae: Autoencoder, data: EvaluatedData, role: s
     from isthmus import plots
     from isthmus.plots.figure import save_png
 
-    figure = plots.reconstructions(ae, data.part.test, data.part.test_labels, n=_N_COMPARED)
+    part = data.part
+    figure = plots.reconstructions(ae, part.test, part.test_labels, target=part.test_target, n=_N_COMPARED)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     path = save_png(figure, folder / "figures" / f"reconstructions_{role}.png")
     return [(f"on {data.name}", path, str(figure.get_label()))]

@@ -17,29 +17,39 @@ __all__ = ["Labeled", "labeled", "training_and_validation", "training_data"]
 
 
 class Labeled(NamedTuple):
-    """Examples, and their labels or covariates if there are any."""
+    """Examples, their labels or covariates, and their targets, if there are any."""
 
     examples: Examples
     y: Any = None
+    target: Any = None
 
 
-def labeled(given: Any, y: Any, missing: Missing) -> Labeled:
-    """Other examples than X: alone, or a tuple with their y if X has y."""
-    if y is None:
+def labeled(given: Any, y: Any, missing: Missing, target: Any = None) -> Labeled:
+    """Other examples than X: alone, or a tuple with their y and target if X has these."""
+    names = [name for name, value in (("y", y), ("target", target)) if value is not None]
+    if not names:
         return Labeled(as_examples(given, missing=missing))
-    if not isinstance(given, tuple) or len(given) != 2:
-        raise DataError("X has y, and the validation or test examples have none: pass the tuple (X, y)")
-    return Labeled(as_examples(given[0], missing=missing), given[1])
+    if not isinstance(given, tuple) or len(given) != 1 + len(names):
+        raise DataError(
+            f"X has {' and '.join(names)}, and the validation or test examples have none: pass the tuple ({', '.join(['X', *names])})"
+        )
+    return Labeled(as_examples(given[0], missing=missing), **dict(zip(names, given[1:], strict=True)))
 
 
-def training_and_validation(X: Any, y: Any, validation_data: Any, missing: Missing) -> tuple[Labeled, Labeled]:
+def training_and_validation(
+    X: Any, y: Any, validation_data: Any, missing: Missing, target: Any = None
+) -> tuple[Labeled, Labeled]:
     """Training and validation examples; without validation data a tenth of X is held out, always the same tenth."""
     examples = as_examples(X, missing=missing)
     if validation_data is not None:
-        return Labeled(examples, y), labeled(validation_data, y, missing)
+        return Labeled(examples, y, target), labeled(validation_data, y, missing, target)
     part = split(Dataset("X", examples.values, columns=examples.columns), missing)
     train, held = (
-        Labeled(Examples(side, examples.columns, examples.kind, examples.at.some(rows)), some_labels(y, rows))
+        Labeled(
+            Examples(side, examples.columns, examples.kind, examples.at.some(rows)),
+            some_labels(y, rows),
+            some_labels(target, rows),
+        )
         for side, rows in ((part.train, part.train_rows), (part.test, part.test_rows))
     )
     return train, held
@@ -48,10 +58,11 @@ def training_and_validation(X: Any, y: Any, validation_data: Any, missing: Missi
 def training_data(context: SweepContext, uses_y: bool) -> TrainingData:
     """The examples of all trainings, whose hash identifies the sweep, with their labels if a training uses them."""
     train, held = context.examples.values, context.validation.values
+    targets = [None if each is None else as_examples(each, missing="allow").values for each in context.targets]
     if not uses_y:
-        return TrainingData(ExampleSet(train), ExampleSet(held))
+        return TrainingData(ExampleSet(train, None, targets[0]), ExampleSet(held, None, targets[1]))
     encoding = ContextEncoding.fit(context.y, len(train))
     contexts = [
         encoding.encode(y, len(X), complete=False) for X, y in ((train, context.y), (held, context.validation_y))
     ]
-    return TrainingData(ExampleSet(train, contexts[0]), ExampleSet(held, contexts[1]))
+    return TrainingData(ExampleSet(train, contexts[0], targets[0]), ExampleSet(held, contexts[1], targets[1]))

@@ -136,6 +136,14 @@ class Sweep(Result):
             name, value = self.column.title, self.test.value(self.column.name)
             pca_error = self.test.value(f"pca_{self.column.name}")
             pca = "" if pca_error is None else f", PCA's {format_figure(pca_error)}"
+            for title in ("input", "ridge regression") if self.test.restoration is not None else ():
+                baseline = self.test.value(f"{title.partition(' ')[0]}_{self.column.name}")
+                pca += (
+                    ""
+                    if baseline is None
+                    else f", that of the {title} {format_figure(baseline)}".replace("the ridge", "ridge")
+                )
+            pca += "" if self.test.restoration is None else "; all against the target"
             lines.append(
                 f"on {self.test.n_examples:,} test examples, evaluated once and for the recommended one only: "
                 f"{name} {format_figure(value)}{pca}"

@@ -66,6 +66,7 @@ class SweepContext:
 
     Attributes:
         y, validation_y: labels or covariates of the examples, for trainings that use them; or None.
+        targets: what is to be reconstructed instead of the training and of the validation examples; None for the examples.
     """
 
     examples: Examples
@@ -77,11 +78,21 @@ class SweepContext:
     record: Membership | None = None
     y: Any = None
     validation_y: Any = None
+    targets: tuple[Any, Any] = (None, None)
 
     def evaluate(self, ae: Autoencoder) -> Evaluation:
         """The evaluation on the validation examples."""
         train = with_context(ae, self.examples, self.y, "train_labels")
-        return evaluate(ae, with_context(ae, self.validation, self.validation_y), train=train)
+        train_target, target = self.targets
+        held = with_context(ae, self.validation, self.validation_y)
+        return evaluate(ae, held, target=target, train=train, train_target=train_target)
+
+    def training(self, uses_y: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a training: examples and labels, and target and validation data by name."""
+        target, held_target = self.targets
+        parts = [self.validation, *([self.validation_y] if uses_y else []), *([] if target is None else [held_target])]
+        validation = parts[0] if len(parts) == 1 else tuple(parts)
+        return (self.examples, self.y if uses_y else None), {"target": target, "validation_data": validation}
 
 
 def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, title: str, several: bool) -> Trial:
@@ -129,12 +140,8 @@ def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | 
     n_features = math.prod(context.examples.values.shape[1:])
     begun = None if folder is None else interrupted(ae, folder)
     ae = begun or ae
-    y, validation = (
-        (context.y, (context.validation, context.validation_y)) if ae._uses_y else (None, context.validation)
-    )
-    reports = (ae.iter_fit if begun is None else ae.iter_resume)(
-        context.examples, y, validation_data=validation, every=_PROGRESS_STEPS
-    )
+    given, named = context.training(ae._uses_y)
+    reports = (ae.iter_fit if begun is None else ae.iter_resume)(*given, **named, every=_PROGRESS_STEPS)
     progress = reports if context.watch is None else context.watch(reports, title, n_features)
     if folder is None:
         for _ in progress:

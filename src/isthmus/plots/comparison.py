@@ -38,11 +38,18 @@ class Line(NamedTuple):
     errors: NDArray[np.float64]
 
 
-def stacked_reconstructions(examples: Array, rows: Mapping[str, Array], image_shape: ImageShape = None) -> Figure:
-    """Draws examples (n, *shape) in the first row and one row of reconstructions for each name below."""
-    cells: Array = np.stack([as_cells(row, image_shape) for row in (examples, *rows.values())])
+def stacked_reconstructions(
+    examples: Array, rows: Mapping[str, Array], image_shape: ImageShape = None, targets: Array | None = None
+) -> Figure:
+    """Draws examples (n, *shape) in the first row, one row of reconstructions for each name below, and targets in the last row."""
     alt = f"{len(examples)} examples in the first row, and their reconstructions by {len(rows)} autoencoders in the rows below."
-    return grid(cells, limits(examples, image_shape), alt, rows=["original", *rows])
+    names, values, shown = ["original", *rows], [examples, *rows.values()], examples
+    if targets is not None:
+        names, values = ["input", *rows, "target"], [*values, targets]
+        shown = np.concatenate([np.asarray(examples), targets])
+        alt = f"{alt[:-1]}; the last row has the targets."
+    cells: Array = np.stack([as_cells(row, image_shape) for row in values])
+    return grid(cells, limits(shown, image_shape), alt, rows=names)
 
 
 def tradeoff(

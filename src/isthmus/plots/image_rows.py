@@ -30,8 +30,10 @@ __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstru
 
 
 @takes_autoencoder
-def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, image_shape: ImageShape = None) -> Figure:
-    """The first n examples with their reconstructions below.
+def reconstructions(
+    ae: Autoencoder, X: Any, y: Any = None, *, target: Any = None, n: int = 10, image_shape: ImageShape = None
+) -> Figure:
+    """The first n examples with their reconstructions below; with a target, that is in a third row.
 
     As in all figures of examples, the range from black to white is that of the examples shown (0 to 255 for bytes), and reconstructions
     are clipped to it. Rows of features are drawn as curves, unless the autoencoder was trained on images or image_shape is given.
@@ -40,24 +42,29 @@ def reconstructions(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 10, imag
         ae: a fitted autoencoder.
         X: examples (m, *shape_), in the units of the data.
         y: labels or covariates of X for a conditional autoencoder; others ignore it.
+        target: (m, *shape_), what X should be restored to. The range from black to white is then that of inputs and targets.
         n: the number of examples.
         image_shape: height, width (and channels) to show a row of features as an image.
 
     Raises:
-        DataError: X is empty, or image_shape does not fit.
+        DataError: X is empty, or image_shape or target does not fit.
 
     Examples:
         >>> figure = isthmus.plots.reconstructions(ae, X, n=5)
         >>> figure.savefig("reconstructions.png")
     """
-    examples = first_examples(X, n)
+    examples, shape = first_examples(X, n), model_image_shape(ae, image_shape)
     alt = f"{len(examples)} examples, each with its reconstruction from a {code_size(ae)}-dimensional code below."
-    return _draw_rows(
-        examples,
-        {"original": examples, "reconstruction": ae.reconstruct(examples)},
-        model_image_shape(ae, image_shape),
-        alt,
+    if target is None:
+        return _draw_rows(examples, {"original": examples, "reconstruction": ae.reconstruct(examples)}, shape, alt)
+    targets = first_examples(target, n)
+    if targets.shape != examples.shape:
+        raise DataError(f"target has shape {targets.shape}, but X has {examples.shape}: pass a target for each example")
+    alt = (
+        f"{len(examples)} inputs in the first row, their reconstructions in the second, and their targets in the third."
     )
+    rows = {"input": examples, "reconstruction": ae.reconstruct(examples), "target": targets}
+    return _draw_rows(np.concatenate([np.asarray(examples), np.asarray(targets)]), rows, shape, alt)
 
 
 @takes_autoencoder

@@ -20,12 +20,23 @@ def summary(ae: Autoencoder, evaluation: Evaluation) -> str:
     text = f"The autoencoder compresses {what} to {to}"
     ours, theirs = evaluation.errors.error, (None if evaluation.pca is None else evaluation.pca.error)
     error = "mean squared error" if evaluation.errors.mse_scaled is None else "mean squared error of scaled features"
+    if evaluation.restoration is not None:
+        return f"{text}. {_restoration(evaluation, error)}"
     if theirs is None:
         return text + "."
     if not theirs or not ours:
         return f"{text}. The {error} is {ours:.4g}; that of PCA with a code of the same size is {theirs:.4g}."
     ratio = f"{ours / theirs:.0%} of" if ours < 2 * theirs else f"{ours / theirs:.1f} times"
     return f"{text}. The {error} is {ratio} that of PCA with a code of the same size."
+
+
+def _restoration(evaluation: Evaluation, error: str) -> str:
+    """The errors of a restoration and its baselines, in one sentence."""
+    known = evaluation.restoration
+    assert known is not None
+    ridge = "" if known.ridge is None else f", that of ridge regression is {known.ridge.error:.4g}"
+    ours, theirs = evaluation.errors.error, known.input.error
+    return f"The {error} against the target is {ours:.4g}; that of the input itself is {theirs:.4g}{ridge}."
 
 
 def advice(evaluation: Evaluation) -> str:

@@ -246,8 +246,8 @@ BAD = {
     "image": (np.where(np.arange(24) == 23, np.nan, 0.0).reshape(2, 3, 4), ValueError, r"row 1, position \(2, 3\)"),
     "frame": (pd.DataFrame({"age": [1.0, None]}), ValueError, r"row 1, column 0 \(feature 'age'\)"),
     "nullable frame": (pd.DataFrame({"age": pd.array([1, None], "Int64")}), ValueError, "NaN: row 1.*'age'"),
-    "text frame": (pd.DataFrame({"age": [1], "town": ["Ulm"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
-    "text polars": (pl.DataFrame({"age": [1], "town": ["Ulm"]}), ValueError, "row 0, column 1.*'town'.*'Ulm'"),
+    "text among numbers": (pd.DataFrame({"age": [1, "Ulm"]}), ValueError, "column 'age' .*row 1 is 'Ulm', a str"),
+    "text alone": (pl.DataFrame({"id": [*"abcdefghijkl"]}), ValueError, r"no column .* can be learned: id \(unique\)"),
     "polars": (pl.DataFrame({"age": [1, None]}), ValueError, "NaN: row 1.*'age'"),
     "lazy polars": (pl.LazyFrame({"age": [1]}), ValueError, "collect"),
 }  # fmt: skip

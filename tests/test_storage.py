@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import safetensors
 import safetensors.torch
@@ -28,6 +29,7 @@ from torch import nn
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conv, Modules
 from isthmus.bottlenecks import Gaussian, Identity, TopK, VectorQuantized
+from isthmus.data import as_examples
 from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError
 from isthmus.estimators.model_file import FORMAT
 from isthmus.io.safetensors import serialize
@@ -398,7 +400,13 @@ def test_files_of_every_format_load_and_give_the_same_results(file: Path, tmp_pa
     if "missing" in file.stem:
         table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
     X, then = pictures if "pictures" in file.stem else table, np.load(file.with_suffix(".npy"))
-    ae = load(file)
+    ae: Any = load(file)
+    if "mixed" in file.stem:
+        days = (np.datetime64("2020-01-01") + np.arange(60) * 37).astype("datetime64[ms]")
+        kinds = np.array(["left", "right", "up"])[np.arange(60) % 3]
+        frame = pyarrow.table({"x": np.sin(np.arange(60) * 0.3), "n": np.arange(60) % 7, "kind": kinds, "day": days})
+        X = as_examples(frame, kinds={"kind": "category"})  # type: ignore[assignment]  # not an array
+        assert ae.reconstruct(frame).schema.names == frame.schema.names
     if isinstance(ae, OutlierDetector | AutoencoderClassifier):
         around, detects = ae, isinstance(ae, OutlierDetector)
         given = around.decision_function(X) if detects else around.predict_proba(X)

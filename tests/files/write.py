@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow
 import torch
 
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, TopK, VectorQuantized
 from isthmus.corruptions import GaussianNoise
+from isthmus.data import as_examples
 from isthmus.estimators.model_file import FORMAT
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
@@ -18,8 +21,18 @@ from isthmus.optimizers import Adam, OneCycle
 HERE = Path(__file__).parent
 
 
-def examples(name: str) -> np.ndarray:
+def examples(name: str) -> Any:
     """Numbers that no library's generator has a hand in."""
+    if name == "mixed":
+        rows = np.arange(60)
+        days = (np.datetime64("2020-01-01") + rows * 37).astype("datetime64[ms]")
+        columns = {
+            "x": np.sin(rows * 0.3),
+            "n": rows % 7,
+            "kind": np.array(["left", "right", "up"])[rows % 3],
+            "day": days,
+        }
+        return as_examples(pyarrow.table(columns), kinds={"kind": "category"})
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
     if name == "missing":
         table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
@@ -39,6 +52,7 @@ KINDS = {
     ),
     "missing": Autoencoder(Gaussian(2), architecture=MLP((8,)), missing="allow", epochs=2),
     "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), kind="images", epochs=1),
+    "mixed": Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=2),
 }
 
 

@@ -66,5 +66,5 @@ def decompress(
             f"--out {path}: a .csv file requires a table, but these examples have shape {shape[1:]}: "
             "give a name that ends in .npy"
         )
-    names = getattr(ae, "feature_names_in_", [f"column {number}" for number in range(shape[1])])
+    names = getattr(ae, "_features", [f"column {number}" for number in range(shape[1])])
     write_blocks(path, shape, dtype, blocks, names)

@@ -118,7 +118,7 @@ def sensitivities(ae: Autoencoder, codes: Array) -> NDArray[np.float64]:
     random = np.random.default_rng(0)
     count = min(len(codes), _MAX_EXAMPLES, max(16, _MAX_DECODED_VALUES // channels))
     codes = codes[np.sort(random.permutation(len(codes))[:count])]
-    scale, reconstructed = ae.model_.scale.cpu().numpy(), ae.decode(codes)
+    scale, reconstructed = ae.model_.scale.cpu().numpy(), ae._decode(codes)
     positions, result = codes[0].size // channels, np.zeros(channels)
     for channel in range(channels):
         size = _PERTURBATION * float(codes[..., channel].std() or np.abs(codes[..., channel]).max())
@@ -126,7 +126,7 @@ def sensitivities(ae: Autoencoder, codes: Array) -> NDArray[np.float64]:
             continue
         perturbed = codes.copy()
         perturbed[..., channel] += size * random.choice([-1, 1], perturbed.shape[:-1])
-        change = (ae.decode(perturbed) - reconstructed) / scale
+        change = (ae._decode(perturbed) - reconstructed) / scale
         result[channel] = math.sqrt(np.square(change, dtype=np.float64).sum() / (count * positions)) / size
     return result
 

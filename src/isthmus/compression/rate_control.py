@@ -189,7 +189,7 @@ def codebook_of(ae: Autoencoder) -> Array:
 
 def decode_as(ae: Autoencoder, codes: Array, dtype: np.dtype[Any]) -> Array:
     """Decodes codes to the dtype of the examples; for integers, rounded and clipped to its range."""
-    decoded = ae.decode(codes)
+    decoded = ae._decode(codes)
     if dtype.kind == "f":
         return decoded.astype(dtype, copy=False)
     limits = np.iinfo(dtype)

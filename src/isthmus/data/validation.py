@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,10 @@ from isthmus.data.labels import is_a
 from isthmus.data.locations import Positions, position
 from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import non_numeric_error, non_numeric_type
-from isthmus.errors import DataError
+from isthmus.data.tables.column_kinds import GivenKind
+from isthmus.data.tables.frame_columns import library_of
+from isthmus.data.tables.table_encoding import TableEncoding, has_kinds
+from isthmus.errors import DataError, IsthmusWarning
 
 __all__ = [
     "LARGEST",
@@ -37,6 +41,7 @@ Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that lo
 
 BLOCK = 1 << 22  # values in a block
 _LISTED = 10  # fields in a message
+_CALLER = 7  # stack frames from a warning to the caller of fit
 LARGEST = float(np.finfo(np.float32).max)  # the largest valid value
 
 
@@ -53,12 +58,14 @@ class Examples:
         columns: the feature names if the examples came from a data frame, else None.
         kind: the kind of the data if the source states it, else None.
         positions: the locations of the examples in their file, for messages; None for examples in memory.
+        table: how the columns of a table became features; None for a table of numbers alone, and for other data.
     """
 
     values: Array
     columns: tuple[str, ...] | None = None
     kind: Kind | None = None
     positions: Positions | None = None
+    table: TableEncoding | None = None
 
     @property
     def at(self) -> Positions:
@@ -74,11 +81,16 @@ class Examples:
         Returns:
             The selected examples, which keep their locations.
         """
-        return Examples(self.values[rows], self.columns, self.kind, self.at.some(rows))
+        return Examples(self.values[rows], self.columns, self.kind, self.at.some(rows), self.table)
 
 
 def as_examples(
-    X: Any, *, minimum: int = 1, missing: Missing | None = None, shape: tuple[int, ...] | None = None
+    X: Any,
+    *,
+    minimum: int = 1,
+    missing: Missing | None = None,
+    shape: tuple[int, ...] | None = None,
+    kinds: Mapping[str, GivenKind] | None = None,
 ) -> Examples:
     """Validates examples and converts them to an array.
 
@@ -91,28 +103,41 @@ def as_examples(
         minimum: the smallest valid number of examples.
         missing: "allow" accepts NaN as a missing value; with "error" the message on NaN suggests "allow"; None: NaN is an error.
         shape: the shape of an example if it is known. A pair of arrays of this shape is two examples; otherwise it is ambiguous.
+        kinds: the kinds of columns of a frame by name (`TableEncoding.fit`).
 
     Returns:
-        The examples (n, *shape), with column names if X has any.
+        The examples (n, *shape), with column names if X has any. A frame with other columns than numbers has an encoding.
 
     Raises:
         DataError: X is not an array, or is sparse, structured or complex; it holds text, dates or objects (also a TypeError); a frame
             has a column name twice; there is only one axis, no feature, or too few examples; or a value is NaN, infinite or too large
             for float32. The message names row and column.
     """
-    examples = shaped_examples(X, minimum=minimum, shape=shape)
+    examples = shaped_examples(X, minimum=minimum, shape=shape, kinds=kinds)
     if examples.values.dtype.kind == "f":
         for begin, block in blocks(examples.values):
             check_finite(block, begin, examples.at, missing)
     return examples
 
 
-def shaped_examples(X: Any, *, minimum: int = 1, shape: tuple[int, ...] | None = None) -> Examples:
+def shaped_examples(
+    X: Any,
+    *,
+    minimum: int = 1,
+    shape: tuple[int, ...] | None = None,
+    kinds: Mapping[str, GivenKind] | None = None,
+) -> Examples:
     """`as_examples` without the check of the values, for callers that check each block as they read it."""
+    if library_of(X) is not None and (kinds is not None or has_kinds(X)):
+        table, encoded = TableEncoding.fit_encode(X, kinds)
+        X = Examples(encoded, table.features, "table", table=table)
+        if note := table.note():
+            warnings.warn(note, IsthmusWarning, stacklevel=_CALLER)
     raw = _unwrap(X, shape)
     values = _numeric(raw)
     _check_shape(values, minimum)
-    return Examples(values, raw.columns, _kind(X), X.positions if isinstance(X, Examples) else None)
+    positions, encoding = (X.positions, X.table) if isinstance(X, Examples) else (None, None)
+    return Examples(values, raw.columns, _kind(X), positions, encoding)
 
 
 def _kind(X: Any) -> Kind | None:

@@ -52,6 +52,8 @@ def takes_autoencoder(function: Callable[P, T]) -> Callable[P, T]:
         except TypeError:  # the call below raises it with the function's name
             return function(*args, **kwargs)
         for examples, labels in _LABELS.items():
+            if bound.arguments.get(examples) is not None and bound.arguments["ae"]._fitted is not None:
+                bound.arguments[examples] = bound.arguments["ae"]._table_rows(bound.arguments[examples])
             if bound.arguments.get(examples) is not None and labels in known.parameters:
                 given = bound.arguments.get(labels)
                 bound.arguments[examples] = with_context(

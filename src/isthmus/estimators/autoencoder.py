@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data.kinds import Kind
 from isthmus.data.statistics import DataStatistics
+from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
@@ -103,6 +105,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         kind: the meaning of the axes: "table" (a scale per column), "images" (one scale for all pixels) or "windows" of time
             series (n, time, channels), with a scale per channel. auto: the kind that the data source declares (MNIST, image
             folders, data frames). Else: arrays (n, features) are tables, uint8 arrays of more axes images, other arrays windows.
+        kinds: of a data frame, the kinds of columns by name: "number", "integer", "boolean", "category", "ordered", "date", "drop", or
+            the categories of an ordered column in their order. The types say those of others; for text it is guessed, with a warning.
+            A category becomes a block of 0 and 1 with a likelihood of its own (`Columns`, `Mixed`).
         precision: "float32", "float64", "bfloat16" (matrix products and convolutions during training), or "auto": bfloat16 for
             convolutions and large dense layers if the device supports it, else float32.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
@@ -136,6 +141,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         "warm_start": ["boolean"],
         "missing": [StrOptions({"error", "allow"})],
         "kind": [StrOptions({"auto", "table", "images", "windows"})],
+        "kinds": [Mapping, None],
         "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "device": [str],
         "random_state": ["random_state"],
@@ -162,6 +168,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         warm_start: bool = False,
         missing: Missing = "error",
         kind: Kind | Literal["auto"] = "auto",
+        kinds: Mapping[str, GivenKind] | None = None,
         precision: Precision = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -184,6 +191,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         self.warm_start = warm_start
         self.missing = missing
         self.kind = kind
+        self.kinds = kinds
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -646,10 +654,12 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             fingerprint=fingerprint,
             context=partial(self._encoding, data),
             own_target=data.target is not None,
+            kinds=self.kinds,
         )
         seed, device = seed_of(self.random_state), choose_device(self.device)
         columns, settings = prepared.examples.columns, (seed, self.precision, device)
-        self._fitted = initial_attributes(prepared.chosen, columns, *settings, prepared.context)
+        known = (prepared.context, prepared.examples.table)
+        self._fitted = initial_attributes(prepared.chosen, columns, *settings, *known)
         return prepared.examples.values, prepared.fingerprint
 
     def _encoding(self, data: Given, count: int) -> ContextEncoding | None:

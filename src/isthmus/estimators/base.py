@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
@@ -27,8 +28,9 @@ from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
+from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.validation import Examples, Missing, shaped_examples
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
@@ -66,8 +68,13 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     classes_ = FittedAttribute[NDArray[Any]](lambda fitted: None if fitted.context is None else fitted.context.classes)
     bottleneck_ = FittedAttribute[Bottleneck](lambda fitted: fitted.records["bottleneck"])
     corruption_ = FittedAttribute[Corruption](lambda fitted: fitted.records["corruption"])
-    feature_names_in_ = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)
-    n_features_in_ = FittedAttribute[int](lambda fitted: math.prod(fitted.shape))
+    feature_names_in_ = FittedAttribute[NDArray[np.object_]](
+        lambda fitted: fitted.columns if fitted.table is None else np.asarray(fitted.table.names, dtype=object)
+    )
+    n_features_in_ = FittedAttribute[int](
+        lambda fitted: math.prod(fitted.shape) if fitted.table is None else len(fitted.table.names)
+    )
+    _features = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)  # what a table's columns become
     _n_features_out = FittedAttribute[int](lambda fitted: math.prod(fitted.code_shape))
     _loaded = FittedAttribute[bool](lambda fitted: fitted.loaded)
 
@@ -113,7 +120,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         return self.encode(X, y).reshape(-1, self._n_features_out)
 
-    def decode(self, Z: Any, y: Any = None) -> Array:
+    def decode(self, Z: Any, y: Any = None) -> Any:
         """The reconstructions of codes.
 
         Args:
@@ -121,7 +128,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
-            Examples (n, *shape_), as floats in the units of the training data.
+            Examples (n, *shape_), as floats in the units of the training data. For a table with other columns than numbers a frame, with
+            the types and categories of the training data, its whole numbers rounded, within its range.
 
         Raises:
             DataError: the codes do not have this shape, or are not finite.
@@ -130,6 +138,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> ae.decode(np.zeros((3, 4))).shape
             (3, 8, 8)
         """
+        return self._as_table(self._decode(Z, y))
+
+    def _decode(self, Z: Any, y: Any = None) -> Array:
+        """The reconstructions of codes, as features."""
         check_is_fitted(self)
         given = as_examples(Z, shape=self.code_shape_)
         codes = given.values
@@ -139,18 +151,18 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         codes = codes.reshape(-1, *self.code_shape_)
         return self._apply(_decoded, codes, computable, context)
 
-    def inverse_transform(self, X: Any) -> Array:
+    def inverse_transform(self, X: Any) -> Any:
         """The same as `decode`, under the name that scikit-learn uses.
 
         Args:
             X: codes (n, k) or (n, *code_shape_).
 
         Returns:
-            Examples (n, *shape_), as floats in the units of the training data.
+            Examples (n, *shape_), as floats in the units of the training data; a frame as for `decode`.
         """
         return self.decode(X)
 
-    def reconstruct(self, X: Any, y: Any = None) -> Array:
+    def reconstruct(self, X: Any, y: Any = None) -> Any:
         """Encodes and decodes examples. A denoising autoencoder removes their corruption.
 
         Args:
@@ -158,14 +170,16 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
-            Reconstructions (n, *shape_), as floats in the units of X.
+            Reconstructions (n, *shape_), as floats in the units of X. For a frame with other columns than numbers a frame with the same
+            columns, types and index.
 
         Examples:
             >>> np.array_equal(ae.reconstruct(X), ae.decode(ae.encode(X)))
             True
         """
         values = self._examples(X)
-        return self._reconstructed(values, context=self._context(y, values))
+        made = self._reconstructed(values, context=self._context(y, values))
+        return made if library_of(X) is None else self._as_table(made, X)
 
     def impute(self, X: Any, y: Any = None) -> Any:
         """Replaces missing values (NaN) by their reconstruction. Observed values stay bit-identical.
@@ -194,7 +208,9 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise NotPossibleError("impute requires an autoencoder that was fitted with missing='allow'; fit one")
         values = self._examples(X)
         made = self._reconstructed(values, context=self._context(y, values))
-        return like(X, np.where(np.isnan(values), made, values).astype(values.dtype))
+        complete = np.where(np.isnan(values), made, values).astype(values.dtype)
+        table = self._require_fitted().table
+        return like(X, complete) if table is None or library_of(X) is None else table.impute(X, values, complete)
 
     @grad_mode()
     @check_units_once()
@@ -207,7 +223,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         X: Any = None,
         y: Any = None,
         draw: bool = False,
-    ) -> Array:
+    ) -> Any:
         """New examples, decoded from random codes.
 
         Args:
@@ -222,7 +238,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             draw: draw each example from the likelihood, with its noise, instead of taking its mean.
 
         Returns:
-            Examples (n, *shape_), as floats in the units of the training data.
+            Examples (n, *shape_), as floats in the units of the training data; a frame as for `decode`.
 
         Raises:
             NotPossibleError: the bottleneck has no prior, or its codes have no density.
@@ -236,6 +252,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> ae.sample(5, random_state=0, method="gmm", X=X).shape
             (5, 8, 8)
         """
+        return self._as_table(self._sample(n, random_state, method, X, y, draw))
+
+    def _sample(
+        self, n: int, random_state: int | None, method: str = "prior", X: Any = None, y: Any = None, draw: bool = False
+    ) -> Array:
+        """New examples, as features."""
         check_is_fitted(self)
         if not isinstance(n, Integral) or not 1 <= n < 2**31:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer below 2,147,483,648")
@@ -250,7 +272,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         mixture = self._mixture(X) if method == "gmm" else None
         codes = self._prior_codes(int(n), seed) if mixture is None else mixture.draw(int(n), seed)
         codes = codes.reshape(-1, *self.code_shape_)
-        return self._drawn(codes, y, seed) if draw else self.decode(codes, y)
+        return self._drawn(codes, y, seed) if draw else self._decode(codes, y)
 
     def _prior_codes(self, n: int, seed: int) -> Array:
         """Codes sampled from the prior."""
@@ -485,6 +507,25 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         squares: Array = np.square(made - values.astype(np.float64))
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
+    def _table_rows(self, X: Any) -> Any:
+        """A frame as its features, if the model is one of a table with other columns than numbers; other data unchanged."""
+        table = self._require_fitted().table
+        if table is None or library_of(X) is None:
+            return X
+        encoded = table.encode(X)
+        if encoded.unknown and self.model_.fill is None:
+            raise DataError(
+                f"X has {encoded.sentence()}; correct them, or fit with missing='allow', which takes them as missing"
+            )
+        if encoded.unknown:
+            warnings.warn(f"X has {encoded.sentence()}, which are taken as missing", IsthmusWarning, stacklevel=4)
+        return Examples(encoded.values, table.features, "table", table=table)
+
+    def _as_table(self, values: Array, like: Any = None) -> Any:
+        """Features as a frame, if the model is one of a table with other columns than numbers."""
+        table = self._require_fitted().table
+        return values if table is None else table.decode(values, like)
+
     def _require_fitted(self) -> FittedAttributes:
         """The fitted attributes; `NotFittedError` before `fit`."""
         check_is_fitted(self)
@@ -557,6 +598,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         Examples for training have the shape from before the augmentation.
         """
         check_is_fitted(self)
+        X = self._table_rows(X)
         columns = X.columns if isinstance(X, Examples) else None
         if columns is None and hasattr(self, "feature_names_in_") and (names := column_names(X)) is not None:
             _check_feature_names(self, sklearn_frame(X, names), reset=False)  # scikit-learn's checks test its wording
@@ -664,6 +706,12 @@ class WrapsAutoencoder(NamedParamErrors):
     def feature_names_in_(self) -> NDArray[np.object_]:
         """The names of the columns, if the training examples had names."""
         names: NDArray[np.object_] = self.autoencoder_.feature_names_in_
+        return names
+
+    @property
+    def _features(self) -> NDArray[np.object_]:
+        """The names of the features that the columns become."""
+        names: NDArray[np.object_] = self.autoencoder_._features
         return names
 
     def __sklearn_tags__(self) -> Any:

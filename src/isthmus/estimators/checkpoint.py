@@ -40,7 +40,7 @@ Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
 _FIXED_PARAMETERS = (
     *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
-    *("missing", "kind", "precision"),
+    *("missing", "kind", "kinds", "precision"),
 )
 
 

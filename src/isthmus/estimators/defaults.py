@@ -29,6 +29,7 @@ from isthmus.penalties import NoPenalty, Penalty
 from isthmus.records import Record
 from isthmus.scaling import (
     Affine,
+    Columns,
     Extent,
     Scaling,
     axes_of,
@@ -49,6 +50,7 @@ __all__ = [
     "defaults",
     "resolve_defaults",
     "statistics_for",
+    "with_classes",
     "with_context",
 ]
 
@@ -198,13 +200,10 @@ def resolve_defaults(
     values, means = examples.values, statistics.means(examples) if missing == "allow" else None
     resolved, unit_interval = _resolved_kind(examples, kind), _requires_unit_interval(given)
     n_features = math.prod(values.shape[1:])
-    scaling, augmentation = given["scaling"], given["augmentation"]
-    if isinstance(augmentation, str):
-        augmentation = NoAugmentation()
-    if isinstance(scaling, str):
-        support = given["likelihood"].support if isinstance(given["likelihood"], Likelihood) else Support()
-        own = support.step and augmentation.made().kept
-        scaling = scaling_for(statistics, support) if own else choose(statistics, resolved, unit_interval)
+    augmentation = NoAugmentation() if isinstance(given["augmentation"], str) else given["augmentation"]
+    scaling = _scaling(given, augmentation, statistics, resolved, unit_interval)
+    classes = () if examples.table is None else examples.table.classes
+    scaling = with_classes("scaling", scaling, classes)
     scaling.check(values, examples.at)
     affine = fit_affine(scaling, statistics)
     makes_missing = missing == "allow" and isinstance(
@@ -216,11 +215,12 @@ def resolve_defaults(
         "scaling": scaling,
     }
     records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
+    records |= {"scaling": scaling, "likelihood": with_classes("likelihood", records["likelihood"], classes)}
     if isinstance(given["likelihood"], str) or own_target:  # one that "auto" chose needs no check
         check_domain(augmentation, statistics, affine)
         check_made(records["likelihood"], augmentation)
     else:
-        check_examples(given["likelihood"], augmentation, statistics, affine, examples.at)
+        check_examples(records["likelihood"], augmentation, statistics, affine, examples.at)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
     affine = affine.astype(raw_dtype)
@@ -232,6 +232,27 @@ def resolve_defaults(
     if shape != values.shape[1:]:
         affine, value_range, fill = _for_shape(shape, records, affine, value_range, fill)
     return ResolvedComponents(records, shape, resolved, affine, dtype, value_range, fill, context)
+
+
+def _scaling(
+    given: Mapping[str, Any], augmentation: Augmentation, statistics: DataStatistics, kind: Kind, unit_interval: bool
+) -> Scaling:
+    """The given scaling, or the one that suits the examples."""
+    scaling: Scaling | str = given["scaling"]
+    if not isinstance(scaling, str):
+        return scaling
+    support = given["likelihood"].support if isinstance(given["likelihood"], Likelihood) else Support()
+    own = support.step and augmentation.made().kept
+    return scaling_for(statistics, support) if own else choose(statistics, kind, unit_interval)
+
+
+def with_classes(name: str, record: Any, classes: tuple[int, ...]) -> Any:
+    """A scaling or a likelihood of the numbers in a table, completed by the blocks of its categories; other components unchanged."""
+    if not any(classes):
+        return record
+    if name == "scaling" and not any(record.classes):
+        return Columns(classes, numbers=record)
+    return Mixed(classes, numbers=record) if name == "likelihood" and not record.parts else record
 
 
 def with_context(architecture: Architecture, context: int | None) -> Architecture:

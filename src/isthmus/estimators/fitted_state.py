@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isthmus.data.kinds import Kind
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.checkpoint import ResumeState, TrainingData
 from isthmus.estimators.context import ContextEncoding
@@ -37,6 +38,7 @@ class FittedAttributes:
         kind: the meaning of the axes of examples.
         columns: the names of the features, None if the examples had none.
         context: the encoding of y, None if no component uses y.
+        table: how the columns of a table become features, None for numbers alone and other data.
         state: the state from which further training continues.
         data: the examples of the current training run. They are neither copied nor pickled.
         interrupted: the interrupted training run of a loaded checkpoint.
@@ -54,6 +56,7 @@ class FittedAttributes:
     seed: int
     columns: NDArray[np.object_] | None = None
     context: ContextEncoding | None = None
+    table: TableEncoding | None = None
     history: tuple[Report, ...] = ()
     seconds: float = 0.0
     state: State = field(default_factory=State)

@@ -8,6 +8,7 @@ A format is strict: a header that holds what its format did not know is refused,
     4   the ``kind`` of examples, the parts ``detector`` and ``classifier``, losses in nats of the data
     5   today's names of records, fields and parameters
     6   augmentation, penalty, and the context of conditional autoencoders
+    7   tables of columns of any kind, and the parameter ``kinds``
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["FORMAT", "FORMATS", "upgrade_header", "upgrade_values"]
 
-FORMAT = 6
+FORMAT = 7
 FORMATS = range(1, FORMAT + 1)  # those that are read; files of each are kept in tests/files
 
 Entry = dict[str, Any]
@@ -139,7 +140,13 @@ def _from_5(entry: Entry) -> Entry:
     }
 
 
-_STEPS: tuple[Callable[[Entry], Entry], ...] = (_from_1, _from_2, _from_3, _from_4, _from_5)
+def _from_6(entry: Entry) -> Entry:
+    """Format 7 adds the parameter ``kinds`` and the tensor ``table``."""
+    _check_without(entry.get("parameters"), 6, ("kinds",), "parameter ")
+    return entry
+
+
+_STEPS: tuple[Callable[[Entry], Entry], ...] = (_from_1, _from_2, _from_3, _from_4, _from_5, _from_6)
 
 
 def _check_without(entry: Any, version: int, names: tuple[str, ...], what: str = "") -> None:

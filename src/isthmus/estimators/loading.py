@@ -24,9 +24,10 @@ from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.context_file import expected_context, read_context
 from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
-from isthmus.estimators.named_records import read_value, record_types
+from isthmus.estimators.named_records import read_parameters, read_value, record_types
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.preparation import initial_attributes
+from isthmus.estimators.table_file import expected_table, read_table
 from isthmus.estimators.wrapper import WrapperHeader, tensors_under
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import parse_size
@@ -116,7 +117,7 @@ def _read(
         meta_model = _with_old_variables(chosen.meta_model(), tensors)
         required = dict(meta_model.state_dict())
         required |= expected_tensors(header, tensors, meta_model, chosen.records["optimizer"])
-        required |= expected_context(header, tensors)
+        required |= expected_context(header, tensors) | expected_table(tensors)
         return required | _expected_wrapper_tensors(path, header, tensors, chosen)
 
     header, tensors, history, columns = model_file.read_file(path, expected)
@@ -126,8 +127,8 @@ def _read(
         nonfinite = next((name for name, value in tensors.items() if not _is_valid(name, value, user_defined)), None)
         if nonfinite is None:
             ae.device = _choose_device_name(header, device)
-            context = read_context(header, tensors)
-            fitted = initial_attributes(chosen, columns, header.seed, ae.precision, choose_device(ae.device), context)
+            known = (read_context(header, tensors), read_table(tensors, columns, chosen.records["scaling"]))
+            fitted = initial_attributes(chosen, columns, header.seed, ae.precision, choose_device(ae.device), *known)
             _with_old_variables(fitted.model, tensors).load_state_dict(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )
@@ -167,7 +168,7 @@ def _read_components(
 ) -> tuple[Autoencoder, ResolvedComponents]:
     """The unfitted autoencoder that a header describes, and its components; ValueError or similar if it describes none."""
     names, shape = record_types(), header.shape
-    ae = Autoencoder(**{k: read_value(v, names, architecture) for k, v in header.parameters.items()})
+    ae = Autoencoder(**read_parameters(header.parameters, names, architecture))
     ae._validate_params()
     fitted = {slot: read_value(header.fitted[slot], names, architecture) for slot in COMPONENTS}
     for slot, kind in COMPONENTS.items():

@@ -11,7 +11,7 @@ import numpy as np
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.records import Record, field_names, has_nested, read
 
-__all__ = ["check_records", "component_modules", "describe_value", "read_value", "record_types"]
+__all__ = ["check_records", "component_modules", "describe_value", "read_parameters", "read_value", "record_types"]
 
 
 def component_modules() -> tuple[ModuleType, ...]:
@@ -56,8 +56,10 @@ def describe_value(value: Any) -> Any:
         return {"type": "Modules"}
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, tuple):
+    if isinstance(value, list | tuple):
         return [describe_value(each) for each in value]
+    if isinstance(value, Mapping):  # the kinds of columns
+        return {str(name): describe_value(each) for name, each in value.items()}
     if not isinstance(value, Record):
         return value
     return {"type": type(value).__name__} | {name: describe_value(getattr(value, name)) for name in field_names(value)}
@@ -77,3 +79,10 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
     if not isinstance(value, dict):
         return value
     return read({name: read_value(each, names, modules) for name, each in value.items()}, names)
+
+
+def read_parameters(
+    parameters: Mapping[str, Any], names: Mapping[str, type[Record]], modules: Record | None
+) -> dict[str, Any]:
+    """The parameters of an estimator from JSON. The kinds of columns are the only ones that are no record, number or text."""
+    return {name: value if name == "kinds" else read_value(value, names, modules) for name, value in parameters.items()}

@@ -305,7 +305,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             [(4, 0)]
         """
         check_is_fitted(self)
-        names, shape = getattr(self, "feature_names_in_", None), self.autoencoder_.shape_
+        names, shape = getattr(self, "_features", None), self.autoencoder_.shape_
         attributions = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")

@@ -13,11 +13,20 @@ import torch
 from isthmus.data.channels import channels_first
 from isthmus.data.kinds import Kind
 from isthmus.data.sentinels import sentence, sentinels
+from isthmus.data.tables.column_kinds import GivenKind
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing, shaped_examples
 from isthmus.errors import IsthmusWarning, RecordError
 from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.data_warnings import kind_warning, rounding_warning
-from isthmus.estimators.defaults import ResolvedComponents, defaults, resolve_defaults, statistics_for, with_context
+from isthmus.estimators.defaults import (
+    ResolvedComponents,
+    defaults,
+    resolve_defaults,
+    statistics_for,
+    with_classes,
+    with_context,
+)
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.overflow import check_training_examples
 from isthmus.estimators.training_defaults import choose_precision
@@ -48,6 +57,7 @@ def prepare(
     fingerprint: bool = False,
     context: Callable[[int], ContextEncoding | None] = lambda _: None,
     own_target: bool = False,
+    kinds: Mapping[str, GivenKind] | None = None,
 ) -> Prepared:
     """Checks examples and resolves the components for them. Warns about examples that seem wrong.
 
@@ -61,11 +71,12 @@ def prepare(
         fingerprint: whether to compute the hash of the examples.
         context: the encoding of y for this number of examples.
         own_target: whether the examples are to be reconstructed as others, which the likelihood sees instead.
+        kinds: the kinds of the columns of a frame.
 
     Raises:
         DataError: the examples are invalid, too few, or too large to compute with.
     """
-    examples = shaped_examples(X, minimum=minimum)
+    examples = shaped_examples(X, minimum=minimum, kinds=kinds)
     statistics = statistics_for(given, examples, missing, kind, fingerprint)
     _warn(channels_first(examples.values.shape[1:]) or "")
     encoding = context(len(examples.values))
@@ -93,6 +104,7 @@ def initial_attributes(
     precision: Precision,
     device: torch.device,
     context: ContextEncoding | None = None,
+    table: TableEncoding | None = None,
 ) -> FittedAttributes:
     """The fitted attributes before training: the model of the components with random weights, on a device."""
     return FittedAttributes(
@@ -105,6 +117,7 @@ def initial_attributes(
         seed=seed,
         columns=None if columns is None else np.asarray(columns, dtype=object),
         context=context,
+        table=table,
     )
 
 
@@ -171,6 +184,8 @@ def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missin
             )
         elif name == "architecture":
             record = with_context(record, fitted.model.context)
+        elif fitted.table is not None:
+            record = with_classes(name, record, fitted.table.classes)
         if record != fitted.records[name]:
             changed[name] = record
     return changed

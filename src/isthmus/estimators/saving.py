@@ -17,6 +17,7 @@ from isthmus.estimators.context_file import context_part, context_tensors
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.named_records import check_records, describe_value
+from isthmus.estimators.table_file import table_tensors
 
 if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
@@ -80,5 +81,5 @@ def write_model(
         round=run_state,
         **parts,
     )
-    tensors = fitted.model.state_dict() | notes | context_tensors(fitted.context)
+    tensors = fitted.model.state_dict() | notes | context_tensors(fitted.context) | table_tensors(fitted.table)
     model_file.write_file(path, header, tensors | (extra or {}))

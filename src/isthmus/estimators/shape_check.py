@@ -37,7 +37,7 @@ def check_shape_and_columns(
         what, of: the names of the examples and of the autoencoder in the message.
         hint: what to do about a different shape, unless the axes already show it.
     """
-    expected: tuple[Any, ...] = tuple(getattr(ae, "feature_names_in_", ()))
+    expected: tuple[Any, ...] = tuple(getattr(ae, "_features", ()))
     if expected and columns is not None and columns != expected:
         raise DataError(
             f"the columns of {what} differ from those that {of} was fitted on: {_difference(expected, columns)}"

@@ -12,9 +12,9 @@ from sklearn.frozen import FrozenEstimator
 
 from isthmus.architectures import Modules
 from isthmus.errors import RecordError
-from isthmus.estimators import model_file
+from isthmus.estimators import model_file, named_records
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.named_records import check_records, describe_value, read_value, record_types
+from isthmus.estimators.named_records import check_records, describe_value, record_types
 from isthmus.estimators.saving import write_model
 
 __all__ = ["WrapperHeader", "describe_parameters", "read_parameters", "tensors_under", "write_wrapper"]
@@ -41,18 +41,14 @@ def describe_parameters(estimator: Any) -> dict[str, Any]:
 def read_parameters(part: WrapperHeader, ae: Autoencoder, architecture: Modules | None) -> dict[str, Any]:
     """The inverse of `describe_parameters`. A fitted autoencoder among the parameters is the one in the file."""
     names = record_types()
-
-    def read(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: read_value(value, names, architecture) for name, value in values.items()}
-
     given: Any = part.autoencoder
     if isinstance(given, dict):
-        given = Autoencoder(**read(given))
+        given = Autoencoder(**named_records.read_parameters(given, names, architecture))
         given._validate_params()
     given = {"fitted": ae, "frozen": FrozenEstimator(ae)}.get(given, given) if isinstance(given, str) else given
     if "autoencoder" in part.parameters:
         raise RecordError("its parameters contain the autoencoder twice")
-    return {"autoencoder": given} | read(part.parameters)
+    return {"autoencoder": given} | named_records.read_parameters(part.parameters, names, architecture)
 
 
 def write_wrapper(

@@ -78,6 +78,6 @@ def column_errors(ae: Autoencoder, values: Array, squares: dict[str, Doubles]) -
 
 def _column_name(ae: Autoencoder, column: int) -> str:
     """The name of a column, or "column" and its index from 0."""
-    if ae.kind_ == "table" and hasattr(ae, "feature_names_in_"):
-        return printable(ae.feature_names_in_[column], 60)
+    if ae.kind_ == "table" and hasattr(ae, "_features"):
+        return printable(ae._features[column], 60)
     return f"{'column' if ae.kind_ == 'table' else 'channel'} {column}"

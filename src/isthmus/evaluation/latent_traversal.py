@@ -254,4 +254,4 @@ def _decode_steps(ae: Autoencoder, codes: Array, context: Array | None) -> Array
     if context is not None:
         context = context.reshape(-1, context.shape[-1]).astype(str(ae.model_.dtype).removeprefix("torch."))
     rows = attach_context(codes.reshape(-1, codes.shape[-1]), context)
-    return ae.decode(rows).reshape(*codes.shape[:2], *ae.shape_)
+    return ae._decode(rows).reshape(*codes.shape[:2], *ae.shape_)

@@ -82,7 +82,7 @@ def load_examples(
     """
     ae = open_run(run) if ae is None else ae
     check_image_size(run, ae)
-    features = tuple(getattr(ae, "feature_names_in_", ())) or None
+    features = tuple(getattr(ae, "_features", ())) or None
     reused = Reused(options_of(run), features, ae.shape_)
     if source is None:
         own = source_of(run)

@@ -85,16 +85,14 @@ def _sample_examples(
     if method != "gmm":
         try:
             if contexts is not None:
-                return ae.decode(attach_context(ae._prior_codes(n, random_state), contexts)), ""
-            return ae.sample(n, random_state, method="prior" if method == "auto" else method, y=y), ""  # type: ignore[arg-type]
+                return ae._decode(attach_context(ae._prior_codes(n, random_state), contexts)), ""
+            return ae._sample(n, random_state, "prior" if method == "auto" else method, y=y), ""
         except NotPossibleError:
             if method == "prior" or examples is None:
                 raise
     count = len(first_examples(examples))
     source_size = f"{min(count, MAX_ROWS):,} of {count:,} examples" if count > MAX_ROWS else f"{count:,} examples"
-    return ae.sample(
-        n, random_state, method="gmm", X=examples
-    ), f"a Gaussian mixture fitted to the codes of {source_size}"
+    return ae._sample(n, random_state, "gmm", X=examples), f"a Gaussian mixture fitted to the codes of {source_size}"
 
 
 @takes_autoencoder
@@ -134,7 +132,7 @@ def manifold(
     across, up = (np.asarray(steps)[:, None] * axis for steps, axis in zip(plane.steps, plane.axes, strict=True))
     codes = plane.origin + across[None, :, :] + up[::-1, None, :]
     codes = attach_context(codes.reshape(n * n, -1).astype(np.float32), context)
-    decoded = ae.decode(codes, y if context is None else None)
+    decoded = ae._decode(codes, y if context is None else None)
     image_shape = model_image_shape(ae, image_shape)
     images = as_cells(decoded, image_shape)
     alt = f"{n} x {n} examples decoded from a grid of codes: {' '.join(plane.title.split())}."

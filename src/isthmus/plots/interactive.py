@@ -219,7 +219,7 @@ def _feature_lines(ae: Autoencoder, examples: Array, positions: Array, reconstru
         reconstructions.reshape(len(positions), -1),
     )
     distances = np.abs(rows - mean) / np.where(deviation > 0, deviation, 1)
-    names = getattr(ae, "feature_names_in_", [f"column {i}" for i in range(rows.shape[1])])
+    names = getattr(ae, "_features", [f"column {i}" for i in range(rows.shape[1])])
     top = np.argsort(-distances, axis=1, kind="stable")[:, :_MAX_FEATURES]
     return tuple(
         [f"{_short_text(names[j])}: {row[j]:.4g} → {reconstruction[j]:.4g}" for j in order]

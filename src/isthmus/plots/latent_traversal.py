@@ -276,7 +276,7 @@ def _chart(ae: Autoencoder, panels: Sequence[Panel], examples: Array, title: str
     deviation = examples.std(0)
     scaled = [(panel.rows - examples.mean(0)) / np.where(deviation > 0, deviation, 1) for panel in panels]
     reach = max(float(np.abs(cells).max()) for cells in scaled) or 1.0
-    names = getattr(ae, "feature_names_in_", [f"column {i}" for i in range(examples.shape[1])])
+    names = getattr(ae, "_features", [f"column {i}" for i in range(examples.shape[1])])
     figure = empty_figure(alt)
     boxes: dict[Axes, Box] = {}
     for i, (panel, cells) in enumerate(zip(panels, scaled, strict=True)):

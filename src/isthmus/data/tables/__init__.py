@@ -2,22 +2,26 @@
 
 Modules in reading order:
 
-    arrow           pyarrow, imported when the first table is read
-    cells           what a cell of text holds: a number, a missing value, a date or a word
-    textfile        a text file as a stream of UTF-8
-    header          column names in the first row, and a title above them
-    dialect         the format of a text file: delimiter, comments, header
-    rows            the rows of a text file as blocks of columns
-    workbooks       the size of the parts of an Excel file, checked before they are parsed
-    columns         which columns are learned, and which hold labels and ids
-    excel           a sheet of an Excel file as a table of text
-    numbers         cells of text as numbers
-    column_errors   messages on columns that are not numeric
-    row_arrays      blocks of rows as one array, in memory or in a temporary file
-    id_columns      notes on columns that look like ids, and on rows with an odd id
-    text_columns    the cells of columns that cannot be learned
-    text_tables     text and Excel files as data sets
-    parquet_tables  Parquet files as data sets
-    frame           data frames as data sets
-    summary         what the columns of a table hold
+    arrow            pyarrow, imported when the first table is read
+    cells            what a cell of text holds: a number, a missing value, a date or a word
+    textfile         a text file as a stream of UTF-8
+    header           column names in the first row, and a title above them
+    dialect          the format of a text file: delimiter, comments, header
+    rows             the rows of a text file as blocks of columns
+    workbooks        the size of the parts of an Excel file, checked before they are parsed
+    columns          which columns are learned, and which hold labels and ids
+    excel            a sheet of an Excel file as a table of text
+    numbers          cells of text as numbers
+    column_errors    messages on columns that are not numeric
+    column_kinds     what a column of a table means: a number, a category, a date
+    frame_columns    the columns of a data frame as columns of pyarrow, and back
+    column_encoding  one column as features, and back
+    table_encoding   a table as rows of features, and back
+    row_arrays       blocks of rows as one array, in memory or in a temporary file
+    id_columns       notes on columns that look like ids, and on rows with an odd id
+    text_columns     the cells of columns that cannot be learned
+    text_tables      text and Excel files as data sets
+    parquet_tables   Parquet files as data sets
+    frame            data frames as data sets
+    summary          what the columns of a table hold
 """

@@ -1,0 +1,278 @@
+"""One column of a table as features of a model, and back: a category as its number, a date as days and the phase of its cycles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.column_kinds import ColumnKind, GivenKind, is_text
+from isthmus.errors import DataError
+from isthmus.text import printable
+
+__all__ = ["ColumnEncoding", "EncodedColumn"]
+
+Doubles = NDArray[np.float64]
+Name = Annotated[str, Field(max_length=10_000)]
+Label = str | int | float | bool
+Cycle = Literal["year", "week", "day"]
+Unit = Literal["D", "s", "ms", "us"]
+
+_DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
+_SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_PERIODS = 2  # of a cycle, that the dates of training must span
+_MOST = 2**16  # categories
+_LISTED = 5  # values in a message
+_EXACT = 2**53  # whole numbers below it are exact in float64
+
+
+class EncodedColumn(NamedTuple):
+    """The features (n, width) of a column, and the values that training did not have, with the number of their rows."""
+
+    values: Doubles
+    unknown: dict[str, int]
+
+
+class ColumnEncoding(BaseModel):
+    """How a column becomes features, and features become a column.
+
+    Attributes:
+        name: of the column.
+        kind: what its values mean.
+        categories: of a category or an ordered one: its values, in the order of their numbers.
+        least, largest: the range of a number, an integer or a date (in days since 1970) in the training data.
+        unit: of a date: the unit in which the data state it.
+        text: of a date that is a text: its length, "T" or a blank between date and time; "" for a type of dates.
+        zone: of a date: its time zone; "" without one.
+        cycles: of a date: the cycles whose phase is a feature too.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    name: Name
+    kind: ColumnKind
+    categories: Annotated[tuple[Label, ...], Field(max_length=_MOST)] = ()
+    least: float = 0.0
+    largest: float = 0.0
+    unit: Unit = "us"
+    text: Literal["", " ", "T"] = ""
+    zone: Annotated[str, Field(max_length=100)] = ""
+    cycles: Annotated[tuple[Cycle, ...], Field(max_length=3)] = ()
+
+    @model_validator(mode="after")
+    def _is_one_that_a_fit_produces(self) -> Self:
+        if bool(self.categories) != (self.kind in {"category", "ordered"}):
+            raise ValueError(f"a column of kind {self.kind!r} has {len(self.categories)} categories")
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError("a category occurs twice")
+        if self.least > self.largest:
+            raise ValueError("the range is empty")
+        if self.cycles and self.kind != "date":
+            raise ValueError(f"a column of kind {self.kind!r} has cycles")
+        return self
+
+    @classmethod
+    def fit(cls, name: str, column: Any, kind: ColumnKind, given: GivenKind | None = None) -> Self:
+        """The encoding of a column.
+
+        Args:
+            name: of the column.
+            column: its values, of pyarrow.
+            kind: what they mean.
+            given: the categories of an ordered column in their order, if the user gave them.
+
+        Raises:
+            DataError: the values are not of this kind.
+        """
+        if kind in {"category", "ordered"}:
+            labels = _categories(name, column, None if given is None or isinstance(given, str) else given)
+            return cls(name=name, kind=kind, categories=labels)
+        if kind == "boolean":
+            _numbers(name, column, kind)  # checks it
+            return cls(name=name, kind=kind)
+        if kind == "date":
+            return cls._fit_date(name, column)
+        numbers = _numbers(name, column, kind)
+        least, largest = _range(numbers)
+        if kind == "integer" and max(-least, largest) > _EXACT:
+            raise DataError(
+                f"column {printable(name)!r} holds a whole number beyond 2^53, which float64 cannot represent: pass it as kind 'number', "
+                "or leave it out"
+            )
+        return cls(name=name, kind=kind, least=least, largest=largest)
+
+    @classmethod
+    def _fit_date(cls, name: str, column: Any) -> Self:
+        days = _days(name, column)
+        least, largest = _range(days)
+        known, arrow = days[~np.isnan(days)], pyarrow()
+        zone = getattr(column.type, "tz", None) or ""
+        text: Literal["", " ", "T"] = ""
+        unit = _unit(known)
+        if is_text(column.type):
+            first = arrow.compute.drop_null(column)[0].as_py()
+            text = "T" if "T" in first else " "
+            unit = "D" if len(first) == len("2000-01-31") else unit if unit != "D" else "s"
+        elif arrow.types.is_date(column.type):
+            unit = "D"
+        span = largest - least
+        varies = {"year": True, "week": True, "day": unit != "D"}
+        cycles: tuple[Cycle, ...] = tuple(
+            cycle for cycle, length in _DAYS.items() if varies[cycle] and span >= _PERIODS * length
+        )
+        return cls(name=name, kind="date", least=least, largest=largest, unit=unit, text=text, zone=zone, cycles=cycles)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """For each feature the number of its categories, 0 for a number."""
+        if self.kind == "boolean":
+            return (2,)
+        return (len(self.categories),) if self.kind == "category" else (0,) * self.width
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return 1 + 2 * len(self.cycles)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features: that of the column, and those of the phases of its cycles."""
+        phases = [f"{self.name} ({axis} of the {cycle})" for cycle in self.cycles for axis in ("sine", "cosine")]
+        return (self.name, *phases)
+
+    def encode(self, column: Any) -> EncodedColumn:
+        """The features of a column of pyarrow (n,). A missing value is NaN, and so is a category that training did not have.
+
+        Raises:
+            DataError: a value is not of this kind.
+        """
+        if self.kind in {"category", "ordered"}:
+            return _coded(column, self.categories)
+        if self.kind == "date":
+            days = _days(self.name, column)
+            angles = [2 * math.pi * days / _DAYS[cycle] for cycle in self.cycles]
+            phases = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+            return EncodedColumn(np.stack([days, *phases], axis=1), {})
+        return EncodedColumn(_numbers(self.name, column, self.kind)[:, None], {})
+
+    def decode(self, values: Doubles) -> Any:
+        """The column of pyarrow (n,) of features (n, width). NaN is a missing value.
+
+        Whole numbers are rounded, and no value is outside the range of the training data.
+        """
+        arrow, first = pyarrow(), np.asarray(values, np.float64)[:, 0]
+        missing = np.isnan(first)
+        if self.kind in {"category", "ordered", "boolean"}:
+            labels: Sequence[Label] = (False, True) if self.kind == "boolean" else self.categories
+            codes = np.clip(np.round(np.where(missing, 0, first)), 0, len(labels) - 1).astype(np.int64)
+            return arrow.array(list(labels)).take(arrow.array(codes, mask=missing))
+        bounded = np.clip(first, self.least, self.largest)
+        if self.kind == "number":
+            return arrow.array(bounded, mask=missing)
+        if self.kind == "integer":
+            return arrow.array(np.where(missing, 0, np.round(bounded)).astype(np.int64), mask=missing)
+        return self._dates(np.where(missing, 0.0, bounded), missing)
+
+    def _dates(self, days: Doubles, missing: NDArray[np.bool_]) -> Any:
+        arrow, seconds = pyarrow(), _SECONDS[self.unit]
+        ticks = np.round(days * (86_400.0 / seconds))
+        moments = (ticks * (seconds * 1e6)).round().astype(np.int64)  # microseconds
+        kind = arrow.timestamp("us", tz=self.zone or None)
+        column = arrow.array(moments, mask=missing).cast(kind)
+        if not self.text:
+            return column
+        layout = "%Y-%m-%d" if self.unit == "D" else f"%Y-%m-%d{self.text}%H:%M:%S"
+        if self.unit == "s":
+            column = column.cast(arrow.timestamp("s"))
+        return arrow.compute.strftime(column, format=layout)
+
+
+def _coded(column: Any, categories: Sequence[Label]) -> EncodedColumn:
+    """The number of the category of each row; the values that are no category are counted."""
+    different = _plain(column).dictionary_encode()
+    position = {label: number for number, label in enumerate(categories)}
+    labels = different.dictionary.to_pylist()
+    numbers = np.array([position.get(label, math.nan) for label in labels] or [math.nan])
+    indices = different.indices
+    known = np.asarray(indices.is_valid())
+    codes = np.where(known, numbers[np.asarray(indices.fill_null(0), np.int64)], math.nan)[:, None]
+    counts = np.bincount(np.asarray(indices.drop_null(), np.int64), minlength=len(labels))
+    unknown = {str(label): int(n) for label, n in zip(labels, counts, strict=True) if n and label not in position}
+    return EncodedColumn(codes, {label: n for label, n in unknown.items() if label})  # an empty text is missing
+
+
+def _plain(column: Any) -> Any:
+    """A column without a dictionary."""
+    return column.dictionary_decode() if pyarrow().types.is_dictionary(column.type) else column
+
+
+def _categories(name: str, column: Any, given: Sequence[Any] | None) -> tuple[Label, ...]:
+    """The categories: those given, those of the type, or the different values in order."""
+    types = pyarrow().types
+    labels: list[Any]
+    if given is not None:
+        labels = list(given)
+    elif types.is_dictionary(column.type):
+        labels = column.dictionary.to_pylist()
+    else:
+        labels = pyarrow().compute.unique(column.drop_null()).to_pylist()
+        labels.sort(key=lambda label: (isinstance(label, str), label))
+    labels = [label for label in labels if label != ""]
+    odd = next((label for label in labels if not isinstance(label, str | int | float | bool)), None)
+    if odd is not None:
+        raise DataError(
+            f"column {printable(name)!r} holds {printable(repr(odd))}, which is no category: convert it to text or numbers"
+        )
+    if not 0 < len(labels) <= _MOST:
+        raise DataError(
+            f"column {printable(name)!r} has {len(labels):,} categories, and 1 to {_MOST:,} are possible: leave it out"
+        )
+    return tuple(labels)
+
+
+def _numbers(name: str, column: Any, kind: ColumnKind) -> Doubles:
+    """The values as float64, NaN for missing ones."""
+    arrow = pyarrow()
+    try:
+        numbers = np.asarray(column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+    except (arrow.ArrowException, ValueError) as error:
+        raise DataError(
+            f"column {printable(name)!r} holds values that are no numbers ({printable(str(error), 80)}): it is of kind {kind!r}, "
+            "so correct them or give its kind with kinds="
+        ) from None
+    known = numbers[~np.isnan(numbers)]
+    if kind == "boolean" and not np.isin(known, (0, 1)).all():
+        raise DataError(f"column {printable(name)!r} holds other values than true and false: correct them")
+    return numbers
+
+
+def _days(name: str, column: Any) -> Doubles:
+    """Dates as days since 1970, NaN for missing ones."""
+    arrow = pyarrow()
+    try:
+        moments = column.cast(arrow.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)
+    except (arrow.ArrowException, ValueError) as error:
+        raise DataError(
+            f"column {printable(name)!r} holds values that are no dates ({printable(str(error), 80)}): correct them"
+        ) from None
+    ticks = np.asarray(moments.cast(arrow.int64()).to_numpy(zero_copy_only=False), np.float64)
+    return ticks / (86_400 * 1e6)
+
+
+def _range(values: Doubles) -> tuple[float, float]:
+    """The smallest and the largest known value."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return 0.0, 0.0
+    return float(known.min()), float(known.max())
+
+
+def _unit(days: Doubles) -> Unit:
+    """The coarsest unit of which all dates are multiples."""
+    microseconds = np.round(days * 86_400e6)
+    return next((unit for unit, seconds in _SECONDS.items() if not (microseconds % (seconds * 1e6)).any()), "us")

@@ -1,0 +1,259 @@
+"""A table of columns of any kind as rows of features, and back: what a model of a table sees, and what its user sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from isthmus.data.non_numeric import non_numeric_type
+from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.column_encoding import ColumnEncoding
+from isthmus.data.tables.column_kinds import GivenKind, check_kinds, infer_kind
+from isthmus.data.tables.frame_columns import Library, arrow_columns, dtypes_of, library_of, to_frame, with_filled
+from isthmus.errors import DataError
+from isthmus.text import printable
+
+__all__ = ["EncodedTable", "LeftOut", "TableEncoding", "has_kinds"]
+
+Doubles = NDArray[np.float64]
+_LISTED = 5  # in a sentence
+_PLURAL = {
+    "number": "numbers",
+    "integer": "integers",
+    "boolean": "booleans",
+    "category": "categories",
+    "ordered category": "ordered categories",
+    "date": "dates",
+}
+
+
+class LeftOut(NamedTuple):
+    """A column that is no feature, and why."""
+
+    name: str
+    reason: str
+
+
+class EncodedTable(NamedTuple):
+    """The features (n, d) of a table; and by column the categories that training did not have, with the number of rows."""
+
+    values: Doubles
+    unknown: dict[str, dict[str, int]]
+
+    def sentence(self) -> str:
+        """A sentence about the unknown categories; "" without any."""
+        parts = [
+            f"{printable(name)} ({', '.join(f'{printable(repr(label), 30)}: {n:,}' for label, n in list(labels.items())[:_LISTED])}"
+            f"{', ...' if len(labels) > _LISTED else ''})"
+            for name, labels in self.unknown.items()
+        ]
+        if not parts:
+            return ""
+        return f"categories that the training data did not have: {', '.join(parts)}"
+
+
+class TableEncoding(BaseModel):
+    """How the columns of a table become features of a model.
+
+    Attributes:
+        columns: those that are features, in the order of the table.
+        left_out: the others.
+        library: of the frame that training was given; None for a file.
+        dtypes: of its columns.
+        guessed: the columns whose values, and not their type, say their kind.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    columns: Annotated[tuple[ColumnEncoding, ...], Field(min_length=1, max_length=2**16)]
+    left_out: tuple[LeftOut, ...] = ()
+    library: Library | None = None
+    dtypes: dict[str, Annotated[str, Field(max_length=200)]] = {}
+    guessed: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None) -> Self:
+        """The encoding of a frame.
+
+        Args:
+            frame: a pandas, polars or pyarrow frame.
+            kinds: the kinds of columns by name: one of `KINDS`, "drop", or the categories of an ordered column in their order. Those of
+                others are inferred from type and values.
+
+        Raises:
+            DataError: no column is left, or one holds values that are not of its kind.
+            RecordError: a kind does not exist, or a column.
+        """
+        encoding, _ = cls.fit_encode(frame, kinds)
+        return encoding
+
+    @classmethod
+    def fit_encode(cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None) -> tuple[Self, Doubles]:
+        """`fit`, and the features of the frame."""
+        table, given = arrow_columns(frame), dict(kinds or {})
+        check_kinds(given, list(table))
+        fitted, left_out, guessed = list[ColumnEncoding](), list[LeftOut](), list[str]()
+        for name, column in table.items():
+            stated = given.get(name)
+            if stated == "drop":
+                left_out.append(LeftOut(name, "as kinds says"))
+                continue
+            if pyarrow().types.is_nested(column.type):
+                raise DataError(
+                    f"column {printable(name)!r} holds a {column.type} in each row: expand it into columns of numbers, or leave it out, "
+                    f"kinds={{{name!r}: 'drop'}}"
+                )
+            found = infer_kind(column)
+            kind: Any = found.kind if stated is None else stated if isinstance(stated, str) else "ordered"
+            if kind is None:
+                left_out.append(LeftOut(name, found.reason))
+                continue
+            fitted.append(ColumnEncoding.fit(name, column, kind, stated))
+            if stated is None and found.guessed:
+                guessed.append(name)
+        if not fitted:
+            listed = ", ".join(f"{printable(name)} ({reason})" for name, reason in left_out[:_LISTED])
+            raise DataError(f"no column of the table can be learned: {listed}; give their kinds, such as kinds={{...}}")
+        library = library_of(frame)
+        encoding = cls(
+            columns=tuple(fitted),
+            left_out=tuple(left_out),
+            library=library,
+            dtypes={each.name: dtype for each in fitted if (dtype := dtypes_of(frame)[each.name])},
+            guessed=tuple(guessed),
+        )
+        return encoding, encoding.encode(frame).values
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns that are features."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features."""
+        return tuple(name for column in self.columns for name in column.features)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """For each feature the number of its categories, 0 for a number."""
+        return tuple(count for column in self.columns for count in column.classes)
+
+    def encode(self, frame: Any) -> EncodedTable:
+        """The features of a frame, whose columns are found by name.
+
+        Raises:
+            DataError: a column is missing, or holds values that are not of its kind.
+        """
+        table = arrow_columns(frame)
+        missing = [name for name in self.names if name not in table]
+        if missing:
+            listed = ", ".join(printable(name) for name in missing[:_LISTED]) + (
+                ", ..." if len(missing) > _LISTED else ""
+            )
+            raise DataError(f"the table has no column {listed}, which the training data had: add it")
+        parts = [(column, column.encode(table[column.name])) for column in self.columns]
+        values = np.concatenate([part.values for _, part in parts], axis=1)
+        return EncodedTable(values, {column.name: part.unknown for column, part in parts if part.unknown})
+
+    def decode(self, values: Doubles, like: Any = None) -> Any:
+        """The frame of features (n, d): in the library of the training data, with its types and categories.
+
+        Args:
+            values: the features.
+            like: the frame whose index the result has, and whose library.
+        """
+        library = library_of(like) or self.library or "pyarrow"
+        made, begin = dict[str, Any](), 0
+        for column in self.columns:
+            made[column.name] = column.decode(values[:, begin : begin + column.width])
+            begin += column.width
+        categorical = {"category", "Categorical", "Enum"}
+        categories = {
+            column.name: (list(column.categories), column.kind == "ordered")
+            for column in self.columns
+            if column.categories
+            and (self.dtypes.get(column.name, "") in categorical or "dictionary" in self.dtypes.get(column.name, ""))
+        }
+        index = like.index if library_of(like) == "pandas" else None
+        return to_frame(made, library, self.dtypes if library == self.library else {}, categories, index)
+
+    def impute(self, frame: Any, values: Doubles, complete: Doubles) -> Any:
+        """The frame with its missing values replaced. Observed values, and columns that are no features, stay as they are.
+
+        Args:
+            frame: as it was given to `encode`.
+            values: its features, NaN where a value is missing.
+            complete: its features without missing values.
+        """
+        made, begin, replaced = self.decode(complete, frame), 0, list[str]()
+        for column in self.columns:
+            if np.isnan(values[:, begin]).any():
+                replaced.append(column.name)
+            begin += column.width
+        return with_filled(frame, made, replaced)
+
+    def note(self) -> str:
+        """A sentence on what was guessed or left out; "" if the types of all columns say their kinds."""
+        if not self.guessed and not self.left_out:
+            return ""
+        kinds = {column.name: column.kind for column in self.columns}
+        other = {name: "number" if kinds[name] == "integer" else "drop" for name in self.guessed[:1]}
+        stated = other or {name: "category" for name, _ in self.left_out[:1]}
+        return f"{self.summary()}; if one is wrong, give its kind, such as kinds={stated}"
+
+    def summary(self) -> str:
+        """One line on the kinds: "5 columns: 2 numbers, 1 category (region: 14), 1 date, 1 left out: note (unique)"."""
+        kinds = Counter(_word(column) for column in self.columns)
+        parts = list[str]()
+        for kind, count in kinds.items():
+            text = f"{count} {kind if count == 1 else _PLURAL[kind]}"
+            if kind.endswith("category"):
+                sizes = [
+                    f"{printable(each.name)}: {len(each.categories)}" for each in self.columns if _word(each) == kind
+                ]
+                text += f" ({', '.join(sizes[:_LISTED])}{', ...' if len(sizes) > _LISTED else ''})"
+            parts.append(text)
+        if self.left_out:
+            listed = [f"{printable(name)} ({reason})" for name, reason in self.left_out]
+            parts.append(f"{len(listed)} left out: {', '.join(listed)}")
+        total = len(self.columns) + len(self.left_out)
+        return f"{total} column{'s' if total > 1 else ''}: {', '.join(parts)}"
+
+
+def has_kinds(frame: Any) -> bool:
+    """Whether a frame has a column that is not of numbers or booleans, so that kinds say what it means."""
+    if library_of(frame) != "pandas":
+        schema = frame.schema if library_of(frame) == "pyarrow" else frame.clear().to_arrow().schema
+        return not all(map(_is_number, schema.types))
+    return any(
+        dtype == "category" or (dtype.kind not in "biufc" and not _object_numbers(frame.iloc[:, number]))
+        for number, dtype in enumerate(frame.dtypes)
+    )
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type of pyarrow is a number or a boolean."""
+    types = pyarrow().types
+    numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
+    return any(is_one(kind) for is_one in numbers)
+
+
+def _object_numbers(series: Any) -> bool:
+    """Whether a pandas column of objects, or a sparse one, holds numbers alone."""
+    if str(series.dtype).startswith("Sparse["):
+        return True
+    return series.dtype == object and not any(
+        non_numeric_type(value) is not None or hasattr(value, "isoformat") or hasattr(value, "__iter__")
+        for value in series
+    )
+
+
+def _word(column: ColumnEncoding) -> str:
+    """The kind of a column in a sentence."""
+    return "ordered category" if column.kind == "ordered" else column.kind

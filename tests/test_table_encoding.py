@@ -1,0 +1,227 @@
+"""Columns of any kind become features and come back as they were, in every library; what a kind was taken for is said."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import polars.testing
+import pytest
+from pydantic import ValidationError
+
+from isthmus.data.tables.table_encoding import TableEncoding
+from isthmus.errors import DataError, RecordError
+
+N = 120
+rng = np.random.default_rng(0)
+DAYS = np.datetime64("2020-01-01") + rng.integers(0, 1500, N)
+
+
+def frame() -> pd.DataFrame:
+    """A column of each kind and type."""
+    made = pd.DataFrame(
+        {
+            "price": rng.exponential(100, N).round(2),
+            "narrow": rng.normal(size=N).astype(np.float32),
+            "rooms": rng.integers(1, 6, N),
+            "floor": rng.integers(0, 9, N).astype(np.int8),
+            "age": pd.array(np.where(rng.random(N) < 0.1, None, rng.integers(0, 90, N)), dtype="Int64"),
+            "gaps": np.where(rng.random(N) < 0.1, np.nan, rng.normal(size=N)),
+            "region": rng.choice(["NO", "SE", "DK"], N),
+            "code": pd.Categorical(rng.choice([10, 20], N)),
+            "size": pd.Categorical(rng.choice(["S", "M", "L"], N), ["S", "M", "L"], ordered=True),
+            "sold": DAYS.astype("datetime64[us]"),
+            "seen": pd.to_datetime("2024-01-01", utc=True) + pd.to_timedelta(rng.integers(0, 10**6, N), "s"),
+            "day": [str(each) for each in DAYS],
+            "minute": [f"{each} 12:3{number % 10}:00" for number, each in enumerate(DAYS)],
+            "new": rng.random(N) < 0.5,
+            "maybe": pd.array(np.where(rng.random(N) < 0.1, None, rng.random(N) < 0.5), dtype="boolean"),
+        },
+        index=[f"row {number}" for number in range(N)],
+    )
+    made.loc["row 3", "region"] = None
+    return made
+
+
+FRAME = frame()
+POLARS = pl.from_pandas(FRAME.reset_index(drop=True)).with_columns(
+    pl.col("region").cast(pl.Categorical),
+    pl.col("day").str.to_date(),
+    pl.Series("one of", rng.choice(["a", "b"], N), dtype=pl.Enum(["b", "a"])),
+)
+
+
+def test_every_type_of_pandas_comes_back() -> None:
+    encoding, values = TableEncoding.fit_encode(FRAME)
+    assert values.shape == (N, len(encoding.features))
+    pd.testing.assert_frame_equal(encoding.decode(values, FRAME), FRAME)
+    some = FRAME.iloc[5:9]
+    pd.testing.assert_frame_equal(encoding.decode(encoding.encode(some).values, some), some)
+
+
+def test_every_type_of_polars_comes_back() -> None:
+    encoding, values = TableEncoding.fit_encode(POLARS)
+    polars.testing.assert_frame_equal(encoding.decode(values), POLARS)
+
+
+def test_every_type_of_pyarrow_comes_back() -> None:
+    table = POLARS.drop("region", "one of", "size").to_arrow()
+    encoding, values = TableEncoding.fit_encode(table)
+    assert encoding.decode(values).equals(table)
+    assert np.array_equal(encoding.encode(table.to_batches()[0]).values, values, equal_nan=True)
+
+
+def test_libraries_give_the_same_features() -> None:
+    plain = FRAME.drop(columns=["day", "minute", "code", "size"]).reset_index(drop=True)
+    of_pandas, of_polars = (TableEncoding.fit_encode(each) for each in (plain, pl.from_pandas(plain)))
+    assert of_pandas[0].columns[:-1] == of_polars[0].columns[:-1]
+    assert np.array_equal(of_pandas[1], of_polars[1], equal_nan=True)
+
+
+def test_features_are_numbers_codes_days_and_the_phases_of_cycles() -> None:
+    when = pd.to_datetime(["2020-01-06 06:00", "2022-07-01 18:00", "2020-01-08 00:00"])
+    table = pd.DataFrame({"x": [1.5, 2.5, np.nan], "kind": ["b", "a", "b"], "when": when, "ok": [True, False, True]})
+    encoding, values = TableEncoding.fit_encode(table)
+    assert encoding.features == (
+        "x",
+        "kind",
+        "when",
+        *(f"when ({axis} of the {cycle})" for cycle in ("year", "week", "day") for axis in ("sine", "cosine")),
+        "ok",
+    )
+    assert encoding.classes == (0, 2, *[0] * 7, 2)
+    days = np.array([18_267.25, 19_174.75, 18_269.0])
+    np.testing.assert_array_equal(values[:, :3], np.stack([[1.5, 2.5, np.nan], [1, 0, 1], days], axis=1))
+    np.testing.assert_allclose(values[:, 7], np.sin(2 * np.pi * days), atol=1e-9)
+    np.testing.assert_allclose(values[:, 6], np.cos(2 * np.pi * days / 7), atol=1e-9)
+    assert values[:, 9].tolist() == [1, 0, 1]
+
+
+def test_decoded_values_are_of_their_kind_and_within_the_range() -> None:
+    encoding, values = TableEncoding.fit_encode(FRAME)
+    wild = encoding.decode(np.nan_to_num(values) * 3 - 50, FRAME)
+    assert wild["price"].min() == FRAME["price"].min()
+    assert set(wild["rooms"]) <= set(range(1, 6))
+    assert (wild.dtypes == FRAME.dtypes).all()
+    assert set(wild["region"]) <= {"NO", "SE", "DK"}
+    assert wild["sold"].between(FRAME["sold"].min(), FRAME["sold"].max()).all()
+    assert (wild["sold"] == wild["sold"].dt.normalize()).all()  # the data state days
+    between = encoding.decode(np.nan_to_num(values) + 0.4, FRAME)
+    assert (between["rooms"] == FRAME["rooms"]).all()
+
+
+KINDS: dict[str, tuple[Any, str]] = {
+    "id": ([f"x{number}" for number in range(N)], "1 left out: id (unique)"),
+    "note": ([f"text {number % 60}" for number in range(N)], "1 left out: note (free text: 60 different values)"),
+    "few": ([f"text {number % 20}" for number in range(N)], "1 category (few: 20)"),
+    "typed": ([f"{number / 4:.2f}" for number in range(N)], "1 left out: typed (numbers as text)"),
+    "empty": ([None] * N, "1 left out: empty (empty)"),
+    "blank": (["", *["a", "b"] * (N // 2 - 1), "a"], "1 category (blank: 2)"),
+    "day": ([datetime.date(2020, 1, 1 + number % 9) for number in range(N)], "1 date"),
+    "iso": ([f"2020-01-0{1 + number % 9}" for number in range(N)], "1 date"),
+    "near": ([f"2020-13-0{1 + number % 9}x" for number in range(N)], "1 category (near: 9)"),
+    "whole": ([1.0, 2.0, np.nan] * (N // 3), "1 integer"),
+    "flags": ([True, False] * (N // 2), "1 boolean"),
+    "level": (
+        pd.Categorical(["low", "high"] * (N // 2), ["low", "high"], ordered=True),
+        "1 ordered category (level: 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_kind_of_a_column_is_said(name: str) -> None:
+    values, words = KINDS[name]
+    encoding = TableEncoding.fit(pd.DataFrame({"x": rng.normal(size=N), name: values}))
+    assert encoding.summary() == f"2 columns: 1 number, {words}"
+
+
+def test_a_note_is_written_only_about_guesses() -> None:
+    typed = pd.DataFrame(
+        {"x": [0.5, 1.5], "kind": pd.Categorical(["a", "b"]), "when": pd.to_datetime(["2020", "2021"])}
+    )
+    assert TableEncoding.fit(typed).note() == ""
+    text = typed.astype({"kind": str})
+    assert TableEncoding.fit(text).note().endswith("if one is wrong, give its kind, such as kinds={'kind': 'drop'}")
+    assert TableEncoding.fit(text, {"kind": "category"}).note() == ""
+
+
+def test_given_kinds_win() -> None:
+    table = pd.DataFrame({"zip": [1, 2, 1, 3], "size": ["M", "S", "L", "S"], "note": ["p", "q", "r", "s"], "x": 0.5})
+    encoding, values = TableEncoding.fit_encode(table, {"zip": "category", "size": ["S", "M", "L"], "note": "drop"})
+    assert encoding.summary() == (
+        "4 columns: 1 category (zip: 3), 1 ordered category (size: 3), 1 number, 1 left out: note (as kinds says)"
+    )
+    assert values.tolist() == [[0, 1, 0.5], [1, 0, 0.5], [0, 2, 0.5], [2, 0, 0.5]]
+    assert encoding.classes == (3, 0, 0)
+    pd.testing.assert_frame_equal(encoding.decode(values, table), table.drop(columns="note"))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "sentence"),
+    [
+        ({"zap": "category"}, "kinds names the column 'zap', which the table does not have"),
+        ({"zip": "categorical"}, r"invalid kinds\['zip'\]='categorical': expected one of number, integer, .*, drop$"),
+        ({"zip": 3}, r"invalid kinds\['zip'\]=3: expected a kind, or different categories in their order"),
+        ({"zip": ["a", "a"]}, r"invalid kinds\['zip'\]=\['a', 'a'\]: expected a kind, or different categories"),
+    ],
+)
+def test_a_wrong_kind_is_named(kinds: Any, sentence: str) -> None:
+    with pytest.raises(RecordError, match=sentence):
+        TableEncoding.fit(pd.DataFrame({"zip": [1, 2], "x": [0.5, 1.5]}), kinds)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "sentence"),
+    [
+        (["a", "b"], "number", "column 'c' holds values that are no numbers"),
+        (["a", "b"], "date", "column 'c' holds values that are no dates"),
+        ([0.5, 2.0], "boolean", "column 'c' holds other values than true and false"),
+        ([1, 2**60], "integer", r"column 'c' holds a whole number beyond 2\^53"),
+        ([None, None], "category", "column 'c' has 0 categories"),
+        ([1, "a"], "category", "column 'c' holds values of several types: row 1 is 'a', a str, and others are int"),
+    ],
+)
+def test_values_that_are_not_of_their_kind_are_named(column: Any, kind: str, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        TableEncoding.fit(pd.DataFrame({"c": pd.Series(column, dtype=object), "x": [0.5, 1.5]}), {"c": kind})
+
+
+def test_other_categories_are_counted_and_missing() -> None:
+    encoding = TableEncoding.fit(pd.DataFrame({"kind": ["a", "b"] * 20, "n": pd.Categorical([1, 2] * 20)}))
+    found = encoding.encode(pd.DataFrame({"n": [1, 3, 1, 2], "kind": ["b", "c", "c", None], "more": 0}))
+    np.testing.assert_array_equal(found.values, [[1, 0], [np.nan, np.nan], [np.nan, 0], [np.nan, 1]])
+    assert found.unknown == {"kind": {"c": 2}, "n": {"3": 1}}
+    assert found.sentence() == "categories that the training data did not have: kind ('c': 2), n ('3': 1)"
+    with pytest.raises(DataError, match="the table has no column n, which the training data had: add it"):
+        encoding.encode(pd.DataFrame({"kind": ["a"]}))
+
+
+def test_an_encoding_travels_as_json() -> None:
+    for table in (FRAME, POLARS):
+        encoding = TableEncoding.fit(table)
+        assert TableEncoding.model_validate_json(encoding.model_dump_json()) == encoding
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"kind": "text"},
+        {"kind": "number"},
+        {"categories": []},
+        {"categories": ["a", "a"]},
+        {"least": 2.0, "largest": 1.0},
+        {"least": None},
+        {"cycles": ["day"]},
+        {"unknown": 1},
+    ],
+    ids=str,
+)
+def test_an_encoding_that_no_fit_produces_is_refused(damage: dict[str, Any]) -> None:
+    good = TableEncoding.fit(pd.DataFrame({"kind": ["a", "b"] * 20})).model_dump(mode="json")
+    bad = good | {"columns": [good["columns"][0] | damage]}
+    with pytest.raises(ValidationError):
+        TableEncoding.model_validate(bad, strict=False)

@@ -35,7 +35,7 @@ from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.defaults import COMPONENTS, component
 from isthmus.estimators.fitted_state import FittedAttribute
 from isthmus.estimators.given import Given
-from isthmus.estimators.memory_estimate import footprint
+from isthmus.estimators.memory_estimate import training_bytes
 from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.preparation import apply_changes, initial_attributes, prepare
 from isthmus.estimators.saving import write_model
@@ -691,10 +691,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         batch = batch_size_for(n) if isinstance(self.batch_size, str) else int(min(self.batch_size, n))
         if epochs is None:
             epochs = epochs_for(n, batch) if isinstance(self.epochs, str) else self.epochs
-        needed, what = footprint(self.model_), f"a training step on {batch:,} examples (batch_size)"
-        pairs = sum(term.workspace(batch, math.prod(self.code_shape_)) for term in self.penalty_.terms)
-        pair_bytes = pairs * self.bottleneck_.draws * self.model_.dtype.itemsize
-        check_memory(needed.training_bytes * batch + needed.shared_bytes + pair_bytes, what, rough=True)
+        needed = training_bytes(self.model_, batch, math.prod(self.code_shape_))
+        check_memory(needed, f"a training step on {batch:,} examples (batch_size)", rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
         count = threads_for(self.model_, batch)
         return TrainingConfig(

@@ -23,7 +23,7 @@ from isthmus.nn.layers import (
     UpsampleConv2d,
 )
 
-__all__ = ["Footprint", "bounded_batch_size", "footprint"]
+__all__ = ["Footprint", "bounded_batch_size", "footprint", "training_bytes"]
 
 _EXAMPLE_COPIES = 6  # outside the layers: an example in raw and in model units, its reconstruction, its losses
 _MAX_BATCH_BYTES = 2**29  # of the examples of one inference batch
@@ -45,6 +45,7 @@ class Footprint(NamedTuple):
     training_bytes: int
     multiplications: int  # with weights, in one forward pass
     shared_bytes: int  # needed once for all examples of a batch
+    pass_bytes: int  # of the outputs of all layers of the encoder or of the decoder, the larger of both
 
 
 _CACHE: WeakKeyDictionary[Model, Footprint] = WeakKeyDictionary()
@@ -76,13 +77,29 @@ def bounded_batch_size(model: Model, maximum: int) -> int:
     return max(1, size - size % _MULTIPLE)
 
 
+def training_bytes(model: Model, batch_size: int, units: int) -> int:
+    """About the peak memory of a training step, without the weights: also what penalties allocate, such as derivatives and critics.
+
+    Args:
+        model: the model.
+        batch_size: the number of examples of a batch.
+        units: the number of units of a code, at all positions together.
+    """
+    needed, terms = footprint(model), model.penalty.terms
+    example = needed.training_bytes + needed.pass_bytes * sum(term.passes(units) for term in terms)
+    values = sum(term.workspace(batch_size, units) for term in terms) * model.bottleneck.draws
+    return example * batch_size + needed.shared_bytes + values * model.dtype.itemsize
+
+
 def _estimate(model: Model) -> Footprint:
     seen, outputs = model.likelihood.encoder_shape(model.shape), model.likelihood.outputs(model.shape)
     n_features, code_size = max(map(math.prod, (model.shape, seen, outputs))), model.bottleneck.size
     layers = list[Layer]()
     positions = (*model.architecture.positions(seen),) if not model.architecture.user_defined else ()
     _add_layers(model.encoder, seen, layers)
+    middle = len(layers)
     _add_layers(model.decoder, (*positions, code_size), layers)
+    half = max(sum(layer.outputs for layer in part) for part in (layers[:middle], layers[middle:]))
     values_per_position = max(model.bottleneck.encoder_outputs, code_size) + model.bottleneck.workspace
     codes = _CODE_COPIES * math.prod(positions) * values_per_position
     copies = _EXAMPLE_COPIES * n_features * max(model.dtype.itemsize, model.shift.dtype.itemsize)
@@ -96,6 +113,7 @@ def _estimate(model: Model) -> Footprint:
         inference_bytes=copies + (largest + codes) * size,
         training_bytes=model.bottleneck.draws * (copies + stored * size),
         multiplications=multiplications,
+        pass_bytes=model.bottleneck.draws * half * size,
         shared_bytes=(model.bottleneck.shared_values + model.bottleneck.anchors * (largest + codes)) * size,
     )
 
@@ -109,16 +127,14 @@ def _add_layers(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
     if isinstance(module, ContextAdded | ContextJoined):
         before = _with_context(module, shape, layers)
         return _add_layers(module.inner, before, layers)
-    after = shape_after(module, shape)
-    if not isinstance(module, _VIEWS):
-        layers.append(
-            Layer(
-                _workspace(module, shape, after),
-                math.prod(shape),
-                math.prod(after),
-                _multiplications(module, shape, after),
-            )
-        )
+    try:
+        after = shape_after(module, shape)
+        if not isinstance(module, _VIEWS):
+            work = _workspace(module, shape, after), _multiplications(module, shape, after)
+            layers.append(Layer(work[0], math.prod(shape), math.prod(after), work[1]))
+    except (ValueError, IndexError):  # a module of the user has reshaped its input
+        after = shape
+        layers.append(Layer(0, math.prod(shape), math.prod(shape), 0))
     return after
 
 

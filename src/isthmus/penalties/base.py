@@ -119,6 +119,14 @@ class Penalty(Record):
         """
         return 0
 
+    def passes(self, units: int) -> int:
+        """How many further passes through encoder or decoder a training step keeps for it, such as for derivatives: by default none.
+
+        Args:
+            units: the number of units of a code, at all positions together.
+        """
+        return 0
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "..."]:
         """The penalty, in nats: of each example, (b,), or of the batch as a whole, (), which counts once for each example.
 

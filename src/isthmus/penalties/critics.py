@@ -20,6 +20,8 @@ from isthmus.records import Sizes, record
 
 __all__ = ["Adversarial", "TotalCorrelationCritic"]
 
+_CRITIC_COPIES = 9  # three passes, each with the values before and after activations and their gradients
+
 
 @record
 class Critic(WeightedPenalty):
@@ -33,6 +35,9 @@ class Critic(WeightedPenalty):
     @property
     def adversarial(self) -> bool:
         return True
+
+    def workspace(self, batch_size: int, units: int) -> int:
+        return _CRITIC_COPIES * batch_size * (units + sum(self.hidden) + 1)
 
     def variables(self, shapes: Shapes, generator: Generator) -> Variables:
         return net_variables(math.prod(shapes.code), self.hidden, 1, generator)

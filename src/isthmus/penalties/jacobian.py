@@ -31,6 +31,9 @@ class Contractive(WeightedPenalty):
     def stochastic(self) -> bool:
         return not self.exact
 
+    def passes(self, units: int) -> int:
+        return 1 + (units if self.exact else 1)  # forward, and backward for each unit
+
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:
         x = seen.x.detach().requires_grad_()
         z = seen.deterministic(seen.encode(x)).z.flatten(1)
@@ -55,6 +58,9 @@ class SmoothDecoder(WeightedPenalty):
     @property
     def stochastic(self) -> bool:
         return not self.exact
+
+    def passes(self, units: int) -> int:
+        return 2 + (units if self.exact else 0)  # forward, backward, and backward again for each unit
 
     def __call__(self, seen: Pass, variables: Variables, generator: Generator) -> Float[Tensor, "b"]:
         z = seen.code.z.detach().requires_grad_()

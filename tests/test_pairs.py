@@ -412,9 +412,10 @@ def test_a_sweep_learns_and_is_measured_on_targets(tmp_path: Path) -> None:
         small, NOISY_TABLE[:40], {"bottleneck__size": [1, 2]}, target=TABLE[:40], validation_data=held, test=held
     )
     for each, size in zip(found.trials, (1, 2), strict=True):
-        again = Autoencoder(size, epochs=2, random_state=0, likelihood=Normal()).fit(
-            NOISY_TABLE[:40], target=TABLE[:40]
-        )
+        again = Autoencoder(size, epochs=2, random_state=0, likelihood=Normal())
+        again.fit(NOISY_TABLE[:40], target=TABLE[:40], validation_data=held)
+        assert each.autoencoder is not None
+        assert each.autoencoder.history_[-1].val_loss == again.history_[-1].val_loss
         error = np.square(again.reconstruct(held[0]) - held[1]).mean()
         assert each.figures["errors"]["mse"] == pytest.approx(error, rel=1e-6)
     assert found.test is not None

@@ -128,7 +128,9 @@ def test_the_estimate_of_a_training_step_includes_derivatives_and_critics() -> N
 
 
 @pytest.mark.parametrize(
-    "penalty", [Contractive(1), SmoothDecoder(1), Adversarial(1), TotalCorrelationCritic(1)], ids=repr
+    "penalty",
+    [Contractive(1), SmoothDecoder(1), *(kind(1, hidden=(512, 512)) for kind in (Adversarial, TotalCorrelationCritic))],
+    ids=repr,
 )
 def test_what_a_penalty_allocates_enters_the_estimate(penalty: Penalty) -> None:
     X = np.random.default_rng(0).normal(size=(20, 8))

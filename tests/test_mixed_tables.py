@@ -180,8 +180,7 @@ def test_training_resumes_on_frames_to_the_last_bit(tmp_path: Path) -> None:
 
 def test_kinds_are_a_parameter_like_others(tmp_path: Path) -> None:
     kinds = {"legs": "category", "tame": "drop", "kind": ["ant", "bird", "cow"]}
-    with pytest.warns(IsthmusWarning, match=r"1 left out: tame \(as kinds says\)"):
-        ae = quick(kinds=kinds, epochs=1).fit(FRAME)
+    ae = quick(kinds=kinds, epochs=1).fit(FRAME)
     assert ae.scaling_.classes == (0, 3, 0, 0, 0, 0)
     ae.save(tmp_path / "kinds.safetensors")
     assert load(tmp_path / "kinds.safetensors").kinds == kinds
@@ -205,6 +204,9 @@ def test_detectors_and_classifiers_take_the_same_frames(tmp_path: Path) -> None:
     odd["kind"] = odd["kind"].map({"bird": "cow", "cow": "ant", "ant": "bird"}).astype(FRAME["kind"].dtype)
     assert (detector.predict(odd) == -1).mean() > 0.8
     assert (detector.predict(FRAME.iloc[:20]) == -1).mean() < 0.3
+    blamed = [each[0].feature for each in detector.attributions(odd)]
+    assert blamed.count("kind") > 10
+    assert {part.feature for each in detector.attributions(FRAME, n=5) for part in each} <= set(FRAME.columns)
     detector.save(tmp_path / "detector.safetensors")
     np.testing.assert_array_equal(
         load(tmp_path / "detector.safetensors").score_samples(odd), detector.score_samples(odd)
@@ -215,7 +217,13 @@ def test_detectors_and_classifiers_take_the_same_frames(tmp_path: Path) -> None:
 
 def test_evaluation_and_figures_take_frames(fitted: Autoencoder) -> None:
     found = evaluate(fitted, GAPS.iloc[:100], train=GAPS.iloc[100:])
-    assert np.isfinite(found.errors.mse)
+    assert found.pca_missing == "a table with categories has no principal components"
+    rows, made = FRAME.iloc[:100], fitted.reconstruct(FRAME.iloc[:100])
+    features = np.stack([as_examples(each).values for each in (rows, made)])
+    wrong = fitted.reconstruction_error(rows, per_feature=True)
+    for column in (2, 3):  # categories
+        np.testing.assert_array_equal(wrong[:, column], features[0, :, column] != features[1, :, column])
+    assert evaluate(fitted, rows).errors.mse == pytest.approx(fitted.reconstruction_error(rows).mean())
     assert plots.reconstructions(fitted, FRAME.iloc[:5]).axes
 
 

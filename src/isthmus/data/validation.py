@@ -41,7 +41,6 @@ Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that lo
 
 BLOCK = 1 << 22  # values in a block
 _LISTED = 10  # fields in a message
-_CALLER = 7  # stack frames from a warning to the caller of fit
 LARGEST = float(np.finfo(np.float32).max)  # the largest valid value
 
 
@@ -132,12 +131,23 @@ def shaped_examples(
         table, encoded = TableEncoding.fit_encode(X, kinds)
         X = Examples(encoded, table.features, "table", table=table)
         if note := table.note():
-            warnings.warn(note, IsthmusWarning, stacklevel=_CALLER)
+            warnings.warn(note, IsthmusWarning, stacklevel=_caller_level())
     raw = _unwrap(X, shape)
     values = _numeric(raw)
     _check_shape(values, minimum)
     positions, encoding = (X.positions, X.table) if isinstance(X, Examples) else (None, None)
     return Examples(values, raw.columns, _kind(X), positions, encoding)
+
+
+def _caller_level() -> int:
+    """The stack level of the first caller outside of this package, for a warning."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {
+        "isthmus",
+        "contextlib",
+    }:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _kind(X: Any) -> Kind | None:

@@ -34,7 +34,12 @@ def attribute_by_error(errors: Doubles, n: int) -> TopFeatures:
 
 
 def attribute_by_replacement(
-    score: Callable[[Array], Doubles], reconstruct: Callable[[Array], Array], rows: Array, errors: Doubles, n: int
+    score: Callable[[Array], Doubles],
+    reconstruct: Callable[[Array], Array],
+    rows: Array,
+    errors: Doubles,
+    n: int,
+    classes: tuple[int, ...] = (),
 ) -> TopFeatures:
     """The features whose replacement by their expected value, one at a time, raises the score most.
 
@@ -48,12 +53,14 @@ def attribute_by_replacement(
         errors: their standardized squared errors (b, d). The `_MAX_CANDIDATES` features with the largest errors are tried, or n if it
             is larger.
         n: the number of features to return.
+        classes: for each feature the number of its categories, 0 for a number. A category is replaced by its reconstruction only.
 
     Returns:
         The features (b, n), and their shares (b, n) in the sum of the rises of all candidates.
     """
     candidates, _ = attribute_by_error(errors, max(_MAX_CANDIDATES, n))
     rows = rows.astype(np.result_type(rows, np.float32), copy=False)
+    categories = np.asarray(classes) > 0
     before, rises, index = score(rows), np.empty(candidates.shape), np.arange(len(rows))
     differences = _finite_steps(reconstruct(rows) - rows, rows)
     for number, features in enumerate(candidates.T):
@@ -67,7 +74,8 @@ def attribute_by_replacement(
         step = differences[index, features]
         replaced = shifted(step)
         remaining = _finite_steps(reconstruct(replaced) - replaced, rows)[index, features]
-        extrapolated = shifted(_secant_step(step, remaining))
+        secant = _secant_step(step, remaining)
+        extrapolated = shifted(np.where(categories[features], step, secant) if classes else secant)
         rises[:, number] = np.maximum(np.maximum(score(replaced), score(extrapolated)) - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(candidates, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))

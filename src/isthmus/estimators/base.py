@@ -47,7 +47,7 @@ from isthmus.nn.device import grad_mode, no_autocast, onednn_matmul
 from isthmus.record_overrides import override
 from isthmus.text import quoted
 from isthmus.trainable import Batch
-from isthmus.training.batches import InMemorySource, MemmapSource, Source
+from isthmus.training.batches import InMemorySource, MemmapSource, Source, to_tensor
 from isthmus.training.rng import RandomStream, seeded
 
 __all__ = ["FittedAutoencoder", "ParameterError", "RecordParams", "WrapsAutoencoder", "seed_of"]
@@ -496,7 +496,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Returns:
             The mean squared error of each example (n,), or the squared error of each feature (n, *shape_), in squared units of X.
-            Missing values have the error NaN and do not count in the mean.
+            A category has the error 1 if it is reconstructed as another one, else 0. Missing values have the error NaN and do not
+            count in the mean.
 
         Examples:
             >>> ae.reconstruction_error(X).shape, ae.reconstruction_error(X, per_feature=True).shape
@@ -504,7 +505,9 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """
         values = self._examples(X)
         made = self._reconstructed(values, context=self._context(y, values))
-        squares: Array = np.square(made - values.astype(np.float64))
+        scaling = self._require_fitted().records["scaling"]
+        differences = scaling.differences(torch.from_numpy(made), to_tensor(values.astype(np.float64)))
+        squares: Array = np.square(differences.numpy())
         return squares if per_feature else row_means(squares.reshape(len(squares), -1))
 
     def _table_rows(self, X: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -47,6 +47,7 @@ Doubles = NDArray[np.float64]
 AnomalyScore = Kind | Literal["auto"]
 
 DEFAULT_RATE = 0.05  # false-alarm rate, if neither it nor a contamination is given
+_PARTS = 16  # features of a table whose shares are summed by column
 MIN_EXAMPLES = 5  # for training, for measuring errors and for calibration
 
 
@@ -293,7 +294,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             y: labels (n_examples,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
-            A list of n attributions for each example, the largest share first.
+            A list of n attributions for each example, the largest share first. In a table with other columns than numbers they are
+            those of columns.
 
         Raises:
             RecordError: n is below 1.
@@ -309,11 +311,14 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         attributions = list[list[Attribution]]()
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
+        table = self.autoencoder_._require_fitted().table
+        count = int(n) if table is None else max(int(n), _PARTS)
         for _, block in blocks(self._rows(X, y)):
-            top = self._top_features(block, min(int(n), math.prod(shape)))
+            top = self._top_features(block, min(count, math.prod(shape)))
             for positions, shares in zip(*(part.tolist() for part in top), strict=True):
                 features = [_feature(place, shape, names) for place in positions]
-                attributions.append([Attribution(*pair) for pair in zip(features, shares, strict=True)])
+                parts = [Attribution(*pair) for pair in zip(features, shares, strict=True)]
+                attributions.append(parts if table is None else _by_column(parts, table.column_of)[: int(n)])
         return attributions
 
     def _top_features(self, values: Array, n: int) -> TopFeatures:
@@ -326,6 +331,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             values,
             errors,
             n,
+            ae.scaling_.classes,
         )
 
     def _rows(self, X: Any, y: Any = None) -> Array:
@@ -473,6 +479,15 @@ def _default_autoencoder(examples: Examples, held_out: Array, seed: int) -> Auto
         return ae
     error = Scorer("error")  # the median is robust against anomalies among them
     return max((ae, shallow), key=lambda each: float(np.median(error(each, held_out))))
+
+
+def _by_column(parts: list[Attribution], column_of: Mapping[str, str]) -> list[Attribution]:
+    """The attributions of features as those of the columns of a table: a date has several features."""
+    shares: dict[str, float] = {}
+    for part in parts:
+        column = column_of[str(part.feature)]
+        shares[column] = shares.get(column, 0.0) + part.share
+    return [Attribution(column, share) for column, share in sorted(shares.items(), key=lambda pair: -pair[1])]
 
 
 def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:

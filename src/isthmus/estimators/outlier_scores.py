@@ -20,6 +20,7 @@ from isthmus.estimators.inference import in_batches
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
+from isthmus.training.batches import to_tensor
 
 __all__ = [
     "CodeDensity",
@@ -242,10 +243,14 @@ def bounded_reconstructions(ae: Autoencoder, values: Array) -> Array:
 
 
 def squared_errors(ae: Autoencoder, values: Array) -> Doubles:
-    """The squared error of each value, (n, *shape), in squared model units: at most `_MAX_NLL`, and NaN for missing values."""
+    """The squared error of each value, (n, *shape), in squared model units: at most `_MAX_NLL`, and NaN for missing values.
+
+    A category has the error 1 if it is reconstructed as another one, else 0.
+    """
     scale = ae.model_.scale.numpy(force=True).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.square((bounded_reconstructions(ae, values) - values.astype(np.float64)) / scale)
+        made, true = bounded_reconstructions(ae, values), values.astype(np.float64)
+        errors = np.square(ae.scaling_.differences(*map(to_tensor, (made, true))).numpy() / scale)
         bounded: Doubles = np.where(errors <= _MAX_NLL, errors, np.where(np.isnan(values), np.nan, _MAX_NLL))
     return bounded
 

@@ -101,7 +101,7 @@ def evaluate(
         None if y is None or train_labels is None else (fitted, class_labels(train_labels, len(fitted), "train_labels"))
     )
     targets = _checked_targets(ae, (target, len(values)), (train_target, None if train is None else len(fitted)))
-    subspace, pca_missing = principal(fitted, _scales(ae).ravel(), math.prod(ae.code_shape_))
+    subspace, pca_missing = principal(fitted, _scales(ae).ravel(), math.prod(ae.code_shape_), ae.scaling_.classes)
     result = _measured(ae, values, None if train is None else fitted, targets, subspace)
     result = replace(result, pca_missing=result.pca_missing or pca_missing)
     if labels is not None:

@@ -60,16 +60,20 @@ def sample_size(values: Array, max_examples: int) -> int:
     return max(1, min(max_examples, _MAX_VALUES // int(values[0].size)))
 
 
-def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Subspace, str]:
+def principal(
+    values: Array, scale: NDArray[np.float64], size: int, classes: tuple[int, ...] = ()
+) -> tuple[Subspace, str]:
     """The mean and the first ``size`` principal components of examples in model units.
 
     Args:
         values: examples (n, *shape).
         scale: scale of each feature (d,), in the units of the examples.
         size: number of components.
+        classes: for each feature of a table the number of its categories, 0 for a number.
 
     Returns:
-        The subspace, and "". Where PCA is not possible, a subspace without axes, and the reason.
+        The subspace, and "". Where PCA is not possible, a subspace without axes, and the reason. The mean of a category is the most
+        frequent one.
     """
     n_features = values[0].size
     chosen = random_subset(len(values), max(1, min(PCA_ROWS, _MAX_VALUES // n_features)))
@@ -80,7 +84,12 @@ def principal(values: Array, scale: NDArray[np.float64], size: int) -> tuple[Sub
     for block in slices:
         mean += rows(chosen[block]).reshape(-1, n_features).sum(0, dtype=np.float64) / n
     axes, missing = np.empty((0, n_features)), ""
-    if size >= n_features:
+    if any(classes):
+        missing = "a table with categories has no principal components"
+        for feature in np.flatnonzero(classes):
+            codes = np.concatenate([rows(chosen[block])[:, feature] for block in slices])
+            mean[feature] = np.bincount(codes.astype(np.int64)).argmax()
+    elif size >= n_features:
         missing = f"a {size:,}-dimensional code of examples with {n_features:,} features: the error of PCA would be 0"
     elif size >= n:
         missing = f"PCA with {size:,} components needs more than {size:,} examples; there are {n:,}"

@@ -58,7 +58,7 @@ def squared_errors(ae: Autoencoder, values: Array, targets: Array | None = None)
     for begin, block in blocks(values, BLOCK_ROWS):
         expected = block if targets is None else targets[begin : begin + len(block)]
         for true, output in zip(_cache_blocks(expected), _cache_blocks(ae.reconstruct(block)), strict=True):
-            error = output - true
+            error = ae.scaling_.differences(output, true)
             plain, scaled = plain + float(error.square().sum()), scaled + float((error / scale).square().sum())
     return plain / values.size, scaled / values.size
 
@@ -68,17 +68,18 @@ def _error_sums(
 ) -> dict[str, Any]:
     """Sums over the values of some examples: squared errors, cross-entropies and nats."""
     truth, reconstructed = block if reference is None else reference.targets, ae.reconstruct(block)
+    differences = ae.scaling_.differences
     nll, penalty = _losses(ae, block, reference)
     sums: dict[str, Any] = {"nll": nll, "penalty": penalty}
     sums |= _reconstruction_sums(ae, block, reconstructed, subspace, data_range, reference)
     if ae.corruption_.corrupts:
         corrupted = ae.corrupt(block, random_state=begin)
         denoised = ae.reconstruct(corrupted)
-        sums["denoised"] = _squared_error_sum(truth, denoised)
+        sums["denoised"] = _squared_error_sum(truth, denoised, differences)
         if axes := column_axes(ae):
-            sums["denoised residual"] = _residuals_by_column(truth, denoised, ae.model_.scale.cpu().double(), axes)
+            sums["denoised residual"] = _residuals_by_column(ae, truth, denoised, axes)
         if not ae.corruption_.makes_missing:  # missing features have no error
-            sums["corrupted"] = _squared_error_sum(truth, corrupted)
+            sums["corrupted"] = _squared_error_sum(truth, corrupted, differences)
     return sums
 
 
@@ -98,9 +99,11 @@ def _losses(ae: Autoencoder, block: Array, reference: Reference | None) -> tuple
     return nll, penalty
 
 
-def _residuals_by_column(x: Array, y: Array, scale: torch.Tensor, axes: tuple[int, ...]) -> Array:
+def _residuals_by_column(ae: Autoencoder, x: Array, y: Array, axes: tuple[int, ...]) -> Array:
     """The sums of squared errors in model units, for each column."""
-    parts = [((b - a) / scale).square().sum(axes) for a, b in zip(_cache_blocks(x), _cache_blocks(y), strict=True)]
+    scale, differences = ae.model_.scale.cpu().double(), ae.scaling_.differences
+    both = zip(_cache_blocks(x), _cache_blocks(y), strict=True)
+    parts = [(differences(b, a) / scale).square().sum(axes) for a, b in both]
     return torch.stack(parts).sum(0).numpy()
 
 
@@ -125,6 +128,8 @@ def _reconstruction_sums(
             sums.add("bce", cross_entropies(x, (output - shift) / scale))
             sums.add("bce lower bound", entropies(x))
         inputs = centered = subspace.centered(raw)
+        if any(ae.scaling_.classes):  # about the most frequent category
+            centered = ae.scaling_.differences(raw.flatten(1), subspace.mean) / subspace.scale
         if reference is not None:
             centered = reference.centered(true, subspace.scale)
             sums.add_errors("input", true, raw)
@@ -159,7 +164,7 @@ class _Sums:
 
     def add_errors(self, method: str, true: torch.Tensor, output: torch.Tensor) -> None:
         """Adds the errors of the output of a method; "" is the autoencoder."""
-        error = output - true
+        error = self.ae.scaling_.differences(output, true)
         self.add(method or "mse", error.square())
         self.add(f"{method} scaled".strip(), (error / self.scale).square(), f"{method} residual".strip())
         self._add_ssim(method, true, output)
@@ -216,9 +221,10 @@ def _cache_blocks(values: Array) -> Iterator[torch.Tensor]:
         yield to_tensor(np.asarray(values[begin : begin + rows], np.float64))
 
 
-def _squared_error_sum(x: Array, y: Array) -> float:
-    """The sum of (x - y)²."""
-    return sum(float((b - a).square().sum()) for a, b in zip(_cache_blocks(x), _cache_blocks(y), strict=True))
+def _squared_error_sum(x: Array, y: Array, differences: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
+    """The sum of the squared differences of x and y."""
+    both = zip(_cache_blocks(x), _cache_blocks(y), strict=True)
+    return sum(float(differences(b, a).square().sum()) for a, b in both)
 
 
 def data_range_of(ae: Autoencoder, values: Array) -> float:

@@ -179,6 +179,17 @@ class Scaling(Record):
         """
         return x
 
+    def differences(self, made: Tensor, true: Tensor) -> Tensor:
+        """made - true, in raw units; for a category 0 where they are the same, else 1.
+
+        Args:
+            made, true: examples (..., *shape), NaN where a value is missing.
+
+        Returns:
+            (..., *shape), NaN where a value is missing.
+        """
+        return made - true
+
     def spread(self, values: Tensor) -> Tensor:
         """For each value in model units the value of the feature that it comes from.
 

@@ -124,6 +124,13 @@ class Columns(Scaling):
             return x
         return torch.cat([_code(part) if n else part for part, n in split(x, self.classes)], -1)
 
+    def differences(self, made: Tensor, true: Tensor) -> Tensor:
+        difference = made - true
+        if not any(self.classes):
+            return difference
+        wrong = (torch.tensor(self.classes, device=difference.device) > 0) & (difference.abs() > 0)
+        return torch.where(wrong, 1, difference)
+
     def spread(self, values: Tensor) -> Tensor:
         if not any(self.classes):
             return values

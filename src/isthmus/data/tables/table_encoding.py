@@ -22,6 +22,7 @@ __all__ = ["EncodedTable", "LeftOut", "TableEncoding", "has_kinds"]
 
 Doubles = NDArray[np.float64]
 _LISTED = 5  # in a sentence
+_STATED = "as kinds says"  # the reason why a column is left out that the user named
 _PLURAL = {
     "number": "numbers",
     "integer": "integers",
@@ -101,7 +102,7 @@ class TableEncoding(BaseModel):
         for name, column in table.items():
             stated = given.get(name)
             if stated == "drop":
-                left_out.append(LeftOut(name, "as kinds says"))
+                left_out.append(LeftOut(name, _STATED))
                 continue
             if pyarrow().types.is_nested(column.type):
                 raise DataError(
@@ -138,6 +139,11 @@ class TableEncoding(BaseModel):
     def features(self) -> tuple[str, ...]:
         """The names of the features."""
         return tuple(name for column in self.columns for name in column.features)
+
+    @property
+    def column_of(self) -> dict[str, str]:
+        """The column of each feature, by name."""
+        return {feature: column.name for column in self.columns for feature in column.features}
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -200,11 +206,12 @@ class TableEncoding(BaseModel):
 
     def note(self) -> str:
         """A sentence on what was guessed or left out; "" if the types of all columns say their kinds."""
-        if not self.guessed and not self.left_out:
+        own = [name for name, reason in self.left_out if reason != _STATED]
+        if not self.guessed and not own:
             return ""
         kinds = {column.name: column.kind for column in self.columns}
         other = {name: "number" if kinds[name] == "integer" else "drop" for name in self.guessed[:1]}
-        stated = other or {name: "category" for name, _ in self.left_out[:1]}
+        stated = other or dict.fromkeys(own[:1], "category")
         return f"{self.summary()}; if one is wrong, give its kind, such as kinds={stated}"
 
     def summary(self) -> str:

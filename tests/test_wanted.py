@@ -33,6 +33,7 @@ INTERNAL = {  # machinery, which is handed what was checked
         "experiments.run_folder",
         "experiments.run_labels",
         "experiments.run_report",
+        "experiments.resumable",
         "experiments.trial",
         "experiments.validation_set",
     ),

@@ -18,11 +18,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, evaluate, load, plots
+from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, compare, evaluate, finetune, load, plots, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
+from isthmus.compression import compress
 from isthmus.data import as_examples
-from isthmus.errors import DataError, IsthmusWarning, ModelFileError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Laplace, Mixed, Normal
 from isthmus.optimizers import AdamW
@@ -246,3 +247,52 @@ def test_samples_are_rows_that_could_be_in_the_table(fitted: Autoencoder) -> Non
     drawn = quick(Gaussian(2), epochs=2).fit(FRAME).sample(200, 0, draw=True)
     assert (drawn.dtypes == FRAME.dtypes).all()
     assert drawn["legs"].between(2, 6).all()
+
+
+TEXT = FRAME.astype({"kind": str})
+SOME = TEXT[TEXT["kind"] != "ant"]  # their own encoding would give the categories other numbers
+
+
+@pytest.fixture(scope="module")
+def of_text() -> Autoencoder:
+    return quick(epochs=2, kinds={"kind": "category"}).fit(TEXT)
+
+
+def test_a_fitted_autoencoder_keeps_its_encoding_in_what_wraps_it(of_text: Autoencoder) -> None:
+    detector = OutlierDetector.from_fitted(of_text, SOME, random_state=0)
+    assert set(detector.score_samples(SOME)) >= set(detector.calibration_scores_)  # of the same rows
+    classifier = finetune(of_text, SOME, SOME["legs"], epochs=1, random_state=0)
+    np.testing.assert_array_equal(classifier.autoencoder_.encode(TEXT).shape, (N, 2))
+    assert classifier.autoencoder_.feature_names_in_.tolist() == list(TEXT.columns)
+    with pytest.raises(DataError, match=r"^X was encoded as another table, .*: pass the frame itself$"):
+        of_text.encode(as_examples(SOME, kinds={"kind": "category"}))
+
+
+def test_kinds_reach_what_trains_an_autoencoder_inside() -> None:
+    plain = quick(epochs=1, kinds={"kind": "category", "legs": "category"})
+    detector = OutlierDetector(plain, random_state=0).fit(TEXT)
+    classifier = AutoencoderClassifier(plain, epochs=1, random_state=0).fit(TEXT, KIND, unlabeled=SOME)
+    found = sweep(plain, TEXT, {"bottleneck": [1, 2]}, validation_data=SOME)
+    fitted = [each.autoencoder for each in found.trials]
+    for ae in (detector.autoencoder_, classifier.autoencoder_, *fitted):
+        assert ae is not None
+        assert ae.scaling_.classes == (0, 3, 3, 2, 0, 0, 0)
+    held_out = sweep(plain, TEXT, {"bottleneck": [1, 2]}).trials[0].autoencoder
+    assert held_out is not None
+    assert held_out.scaling_.classes == (0, 3, 3, 2, 0, 0, 0)
+
+
+def test_autoencoders_of_one_encoding_are_compared(of_text: Autoencoder) -> None:
+    again = quick(1, epochs=1, kinds={"kind": "category"}).fit(TEXT)
+    found = compare({"two": of_text, "one": again}, SOME)
+    assert found.evaluations[0].errors.mse == pytest.approx(of_text.reconstruction_error(SOME).mean())
+    other = quick(1, epochs=1, kinds={"kind": "drop"}).fit(TEXT)
+    with pytest.raises(DataError, match="encode the columns of a table in different ways"):
+        compare([of_text, other], SOME)
+
+
+def test_a_compressed_file_of_such_a_table_is_refused(of_text: Autoencoder, tmp_path: Path) -> None:
+    with pytest.raises(
+        NotPossibleError, match="a compressed file holds numbers, and the table has columns of other kinds"
+    ):
+        compress(of_text, TEXT, tmp_path / "x")

@@ -18,7 +18,7 @@ from isthmus.compression.quantizers import CodebookQuantizer, Quantizer, Uniform
 from isthmus.compression.rate_control import EncodedFile, RateControl, codebook_of, decode_as, model_id
 from isthmus.data import as_examples
 from isthmus.errors import RecordError
-from isthmus.estimators.argument_check import refuse_conditional, takes_autoencoder
+from isthmus.estimators.argument_check import refuse_conditional, refuse_table, takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation import data_range_of
@@ -62,7 +62,7 @@ def compress(
         Sizes in bytes and errors in squared units of X.
 
     Raises:
-        NotPossibleError: the autoencoder is conditional.
+        NotPossibleError: the autoencoder is conditional, or one of a table with other columns than numbers.
         DataError: the examples do not have the shape of the training examples, or are not finite.
         RecordError: more than one of step, bits and error is given, or the value is invalid or cannot be reached.
         ModuleNotFoundError: the entropy coder is not installed.
@@ -76,6 +76,7 @@ def compress(
     check_writable(path)
     check_is_fitted(ae)
     refuse_conditional(ae, "a compressed file")
+    refuse_table(ae, "a compressed file")
     targets = {"step": step, "bits": bits, "error": error}
     _check(ae, {name: value for name, value in targets.items() if value is not None})
     values = ae._examples(as_examples(X, shape=ae.shape_))  # missing features are an error: the file cannot mark them
@@ -145,6 +146,7 @@ def decompressing(
     """
     check_is_fitted(ae)
     refuse_conditional(ae, "a compressed file")
+    refuse_table(ae, "a compressed file")
     n_features = math.prod(ae.shape_)
     file = file_format.read(path, model_id(ae), *integers_shape(ae), n_features, ae._max_memory)
     dtype, n = np.dtype(file.dtype), file.shape[0]

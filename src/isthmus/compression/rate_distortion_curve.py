@@ -17,7 +17,7 @@ from isthmus.compression.quantizers import UniformQuantizer
 from isthmus.data import as_examples
 from isthmus.data.memmap import some_rows
 from isthmus.errors import RecordError
-from isthmus.estimators.argument_check import refuse_conditional, takes_autoencoder
+from isthmus.estimators.argument_check import refuse_conditional, refuse_table, takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation import data_range_of, principal
@@ -117,12 +117,13 @@ def rate_distortion(
         A point for each method and step: bits per dimension and PSNR in dB.
 
     Raises:
-        NotPossibleError: the autoencoder is conditional.
+        NotPossibleError: the autoencoder is conditional, or one of a table with other columns than numbers.
         RecordError: a step or the limit is not above 0.
     """
     if limit < 1 or (steps is not None and not all(0 < step < math.inf for step in steps)):
         raise RecordError(f"invalid steps={quoted(steps)}, limit={quoted(limit)}: expected numbers greater than 0")
     refuse_conditional(ae, "a compressed file")
+    refuse_table(ae, "a compressed file")
     given = as_examples(X, shape=ae.shape_).values
     values, n_given = some_rows(given, limit), len(given)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)

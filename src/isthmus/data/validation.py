@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,8 +20,9 @@ from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import non_numeric_error, non_numeric_type
 from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.tables.frame_columns import library_of
-from isthmus.data.tables.table_encoding import TableEncoding, has_kinds
-from isthmus.errors import DataError, IsthmusWarning
+from isthmus.data.tables.frame_features import has_kinds, known_features, own_features
+from isthmus.data.tables.table_encoding import TableEncoding
+from isthmus.errors import DataError
 
 __all__ = [
     "LARGEST",
@@ -31,6 +31,7 @@ __all__ = [
     "as_examples",
     "blocks",
     "check_finite",
+    "encoded",
     "is_a",
     "position",
     "shaped_examples",
@@ -90,6 +91,7 @@ def as_examples(
     missing: Missing | None = None,
     shape: tuple[int, ...] | None = None,
     kinds: Mapping[str, GivenKind] | None = None,
+    table: TableEncoding | None = None,
 ) -> Examples:
     """Validates examples and converts them to an array.
 
@@ -103,6 +105,7 @@ def as_examples(
         missing: "allow" accepts NaN as a missing value; with "error" the message on NaN suggests "allow"; None: NaN is an error.
         shape: the shape of an example if it is known. A pair of arrays of this shape is two examples; otherwise it is ambiguous.
         kinds: the kinds of columns of a frame by name (`TableEncoding.fit`).
+        table: the encoding that a frame gets, instead of one of its own.
 
     Returns:
         The examples (n, *shape), with column names if X has any. A frame with other columns than numbers has an encoding.
@@ -112,7 +115,9 @@ def as_examples(
             has a column name twice; there is only one axis, no feature, or too few examples; or a value is NaN, infinite or too large
             for float32. The message names row and column.
     """
-    examples = shaped_examples(X, minimum=minimum, shape=shape, kinds=kinds)
+    examples = shaped_examples(
+        X if table is None else encoded(X, table, missing), minimum=minimum, shape=shape, kinds=kinds
+    )
     if examples.values.dtype.kind == "f":
         for begin, block in blocks(examples.values):
             check_finite(block, begin, examples.at, missing)
@@ -128,10 +133,8 @@ def shaped_examples(
 ) -> Examples:
     """`as_examples` without the check of the values, for callers that check each block as they read it."""
     if library_of(X) is not None and (kinds is not None or has_kinds(X)):
-        table, encoded = TableEncoding.fit_encode(X, kinds)
-        X = Examples(encoded, table.features, "table", table=table)
-        if note := table.note():
-            warnings.warn(note, IsthmusWarning, stacklevel=_caller_level())
+        table, values = own_features(X, kinds)
+        X = Examples(values, table.features, "table", table=table)
     raw = _unwrap(X, shape)
     values = _numeric(raw)
     _check_shape(values, minimum)
@@ -139,15 +142,21 @@ def shaped_examples(
     return Examples(values, raw.columns, _kind(X), positions, encoding)
 
 
-def _caller_level() -> int:
-    """The stack level of the first caller outside of this package, for a warning."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in {
-        "isthmus",
-        "contextlib",
-    }:
-        frame, level = frame.f_back, level + 1
-    return level
+def encoded(X: Any, table: TableEncoding, missing: Missing | None) -> Any:
+    """A frame as the features of an encoding that is known; other data unchanged.
+
+    With missing="allow" a category that the encoding does not know is missing, with a warning; else it is an error.
+
+    Raises:
+        DataError: a column or a category is unknown, or X are features of another table.
+    """
+    if isinstance(X, Examples) and X.table is not None and not X.table.has_features_of(table):
+        raise DataError(
+            "X was encoded as another table, whose categories may have other numbers: pass the frame itself"
+        )
+    if library_of(X) is None:
+        return X
+    return Examples(known_features(X, table, missing == "allow"), table.features, "table", table=table)
 
 
 def _kind(X: Any) -> Kind | None:

@@ -6,7 +6,7 @@ The examples that these functions pass to a conditional autoencoder get their co
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from inspect import isclass, signature
@@ -15,13 +15,22 @@ from typing import Any, ParamSpec, TypeVar
 from isthmus.architectures.base import Architecture
 from isthmus.augmentations import Augmentation
 from isthmus.data.context_array import attach_context, context_of
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, shaped_examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder
 from isthmus.estimators.defaults import component
 from isthmus.text import printable
 
-__all__ = ["check_autoencoder", "refuse_conditional", "refuse_other_shape", "takes_autoencoder", "with_context"]
+__all__ = [
+    "check_autoencoder",
+    "common_table",
+    "refuse_conditional",
+    "refuse_other_shape",
+    "refuse_table",
+    "takes_autoencoder",
+    "with_context",
+]
 
 _LABELS = {
     "X": "y",
@@ -83,8 +92,16 @@ def with_context(ae: FittedAutoencoder, X: Any, y: Any, name: str = "y") -> Any:
         if name == "y" or carried is not None:  # a function that needs no context may still run
             return X
         raise DataError(f"this autoencoder is conditional ({ae.model_.architecture!r}): pass {name} too")
-    examples = shaped_examples(X, shape=ae.shape_)
+    examples = shaped_examples(ae._table_rows(X), shape=ae.shape_)
     return replace(examples, values=attach_context(examples.values, ae._context(y, examples.values)))
+
+
+def common_table(loaded: Sequence[FittedAutoencoder]) -> TableEncoding | None:
+    """The encoding of the table that all were trained on; `DataError` if they differ, None if their examples have none."""
+    table, *others = (ae._require_fitted().table for ae in loaded)
+    if not all(other is None if table is None else table.has_features_of(other) for other in others):
+        raise DataError("the autoencoders encode the columns of a table in different ways: compare those of one table")
+    return table
 
 
 def refuse_conditional(ae: Any, what: str) -> None:
@@ -93,6 +110,14 @@ def refuse_conditional(ae: Any, what: str) -> None:
     if isinstance(architecture, Architecture) and architecture.context is not None:
         raise NotPossibleError(
             f"{what} has no y for new examples, and the autoencoder is conditional ({architecture!r}): use one that is not"
+        )
+
+
+def refuse_table(ae: Any, what: str) -> None:
+    """`NotPossibleError` if a fitted autoencoder is one of a table with other columns than numbers. `what` holds numbers only."""
+    if ae._require_fitted().table is not None:
+        raise NotPossibleError(
+            f"{what} holds numbers, and the table has columns of other kinds: use an autoencoder of its numbers alone"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
@@ -29,8 +28,8 @@ from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
 from isthmus.data.tables.frame_columns import library_of
-from isthmus.data.validation import Examples, Missing, shaped_examples
-from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.data.validation import Examples, Missing, encoded, shaped_examples
+from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
@@ -513,16 +512,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     def _table_rows(self, X: Any) -> Any:
         """A frame as its features, if the model is one of a table with other columns than numbers; other data unchanged."""
         table = self._require_fitted().table
-        if table is None or library_of(X) is None:
-            return X
-        encoded = table.encode(X)
-        if encoded.unknown and self.model_.fill is None:
-            raise DataError(
-                f"X has {encoded.sentence()}; correct them, or fit with missing='allow', which takes them as missing"
-            )
-        if encoded.unknown:
-            warnings.warn(f"X has {encoded.sentence()}, which are taken as missing", IsthmusWarning, stacklevel=4)
-        return Examples(encoded.values, table.features, "table", table=table)
+        missing: Missing = "error" if self.model_.fill is None else "allow"
+        return X if table is None else encoded(X, table, missing)
 
     def _as_table(self, values: Array, like: Any = None) -> Any:
         """Features as a frame, if the model is one of a table with other columns than numbers."""
@@ -728,6 +719,18 @@ class WrapsAutoencoder(NamedParamErrors):
         held = getattr(self.autoencoder, "estimator", self.autoencoder)
         missing: Missing = getattr(held, "missing", "error")
         return missing
+
+    def _as_examples(self, X: Any, minimum: int = 1) -> Examples:
+        """Validated examples. A frame gets the encoding of an autoencoder that is fitted already, or the kinds of one that is not."""
+        held = getattr(self.autoencoder, "estimator", self.autoencoder)
+        fitted = held._fitted if isinstance(held, FittedAutoencoder) and self._keeps_encoding else None
+        kinds, table = getattr(held, "kinds", None), None if fitted is None else fitted.table
+        return as_examples(X, minimum=minimum, missing=self._missing, kinds=kinds, table=table)
+
+    @property
+    def _keeps_encoding(self) -> bool:
+        """Whether a fitted autoencoder is used as it is, and not trained again from the beginning."""
+        return hasattr(self.autoencoder, "estimator")
 
 
 def _encoded(model: Model, raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:

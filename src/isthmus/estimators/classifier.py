@@ -157,7 +157,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         """
         self._validate_params()
         seed = seed_of(self.random_state)
-        examples = as_examples(X, missing=self._missing)
+        examples = self._as_examples(X)
         given = _checked_labels(examples.values, y)
         classes, indices = given.classes, given.labeled_numbers()
         ae = self._encoder(examples, y, unlabeled, seed)
@@ -317,6 +317,11 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         classifier.__dict__.update(autoencoder_=ae, net_=net, classes_=classes, history_=history)
         return classifier
 
+    @property
+    def _keeps_encoding(self) -> bool:
+        held = getattr(self.autoencoder, "estimator", self.autoencoder)
+        return self.pretrain and isinstance(held, Autoencoder) and held.__sklearn_is_fitted__()
+
     def _encoder(self, X: Examples, y: Any, unlabeled: Any, seed: int) -> Autoencoder:
         """The classifier's own copy of the autoencoder, trained unless pretrain=False."""
         given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
@@ -398,13 +403,13 @@ def _concatenated(first: Examples, unlabeled: Any, missing: Missing) -> Examples
     """Labeled and unlabeled examples in one array."""
     if unlabeled is None:
         return first
-    second = as_examples(unlabeled, missing=missing)
+    second = as_examples(unlabeled, missing=missing, table=first.table)
     if first.values.shape[1:] != second.values.shape[1:] or first.columns != second.columns:
         raise DataError(
             f"unlabeled examples have shape {second.values.shape[1:]} and labeled ones {first.values.shape[1:]}: "
             "give both the same shape and the same columns"
         )
-    return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind)
+    return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind, table=first.table)
 
 
 @takes_autoencoder

@@ -17,7 +17,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.architectures import MLP, Modules
-from isthmus.data import as_examples
 from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
@@ -176,7 +175,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
             raise RecordError("contamination and false_alarm_rate both set the threshold: give only one of them")
-        examples, seed = as_examples(X, minimum=MIN_EXAMPLES, missing=self._missing), seed_of(self.random_state)
+        examples, seed = self._as_examples(X, MIN_EXAMPLES), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
         calibration, held_out, training = self._split(len(examples.values), frozen, seed)
         ae = self._fit_autoencoder(examples, training, examples.values[held_out], seed, y)

@@ -257,7 +257,7 @@ def check_examples(ae: Autoencoder, X: Any, name: str) -> Array:
         DataError: the examples do not have the shape of the training examples, are not finite, or are not values that the likelihood
             accepts.
     """
-    examples = shaped_examples(X, shape=ae.shape_)
+    examples = shaped_examples(ae._table_rows(X), shape=ae.shape_)
     what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
     check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)
     values = ae._examples(Examples(examples.values, positions=examples.positions))

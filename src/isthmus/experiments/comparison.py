@@ -17,7 +17,7 @@ from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_missing
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.argument_check import check_autoencoder, with_context
+from isthmus.estimators.argument_check import check_autoencoder, common_table, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
 from isthmus.estimators.shape_check import check_shape_and_columns
@@ -98,7 +98,7 @@ def compare(
         early_stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
         held = _common_held_out(folders, _with_target(names, sources, origin), missing, early_stopped)
         X, train, y, train_labels, target, train_target, changes = held
-    examples = as_examples(X, missing=missing, shape=loaded[0].shape_)
+    examples = as_examples(X, missing=missing, shape=loaded[0].shape_, table=common_table(loaded))
     n_missing = count_missing(examples.values)
     for name, ae in zip(names, loaded, strict=True):
         _check_fit(name, ae, examples, n_missing, y)

@@ -111,13 +111,13 @@ def sweep(
     if metric is not None and metric not in _METRICS:
         raise RecordError(f"no metric '{metric}'{nearest(OLDER.get(metric, metric), _METRICS)}")
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
-    training, held = training_and_validation(X, y, validation_data, missing, target)
+    training, held = training_and_validation(X, y, validation_data, missing, target, ae.kinds)
     (examples, train_y, train_target), place = training, None if folder is None else Path(folder)
     run, targets = about or RunInfo(), (train_target, held.target)
     context = SweepContext(examples, held.examples, place, origin, run, watch, record, train_y, held.y, targets)
     axes, states = _axes(ae, grid, examples, train_y)
     planned = _plan(ae, axes, states, max_trials, examples, train_y)
-    tested = None if test is None else labeled(test, y, missing, target)
+    tested = None if test is None else labeled(examples, test, y, missing, target)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
             _begin_folder(context.folder, training_data(context, any(each._uses_y for _, each in planned)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from isthmus.data import Dataset, as_examples
@@ -24,29 +25,29 @@ class Labeled(NamedTuple):
     target: Any = None
 
 
-def labeled(given: Any, y: Any, missing: Missing, target: Any = None) -> Labeled:
-    """Other examples than X: alone, or a tuple with their y and target if X has these."""
+def labeled(X: Examples, given: Any, y: Any, missing: Missing, target: Any = None) -> Labeled:
+    """Other examples than X: alone, or a tuple with their y and target if X has these. A frame gets the encoding of X."""
     names = [name for name, value in (("y", y), ("target", target)) if value is not None]
     if not names:
-        return Labeled(as_examples(given, missing=missing))
+        return Labeled(as_examples(given, missing=missing, table=X.table))
     if not isinstance(given, tuple) or len(given) != 1 + len(names):
         raise DataError(
             f"X has {' and '.join(names)}, and the validation or test examples have none: pass the tuple ({', '.join(['X', *names])})"
         )
-    return Labeled(as_examples(given[0], missing=missing), **dict(zip(names, given[1:], strict=True)))
+    return Labeled(as_examples(given[0], missing=missing, table=X.table), **dict(zip(names, given[1:], strict=True)))
 
 
 def training_and_validation(
-    X: Any, y: Any, validation_data: Any, missing: Missing, target: Any = None
+    X: Any, y: Any, validation_data: Any, missing: Missing, target: Any = None, kinds: Any = None
 ) -> tuple[Labeled, Labeled]:
     """Training and validation examples; without validation data a tenth of X is held out, always the same tenth."""
-    examples = as_examples(X, missing=missing)
+    examples = as_examples(X, missing=missing, kinds=kinds)
     if validation_data is not None:
-        return Labeled(examples, y, target), labeled(validation_data, y, missing, target)
+        return Labeled(examples, y, target), labeled(examples, validation_data, y, missing, target)
     part = split(Dataset("X", examples.values, columns=examples.columns), missing)
     train, held = (
         Labeled(
-            Examples(side, examples.columns, examples.kind, examples.at.some(rows)),
+            replace(examples, values=side, positions=examples.at.some(rows)),
             some_labels(y, rows),
             some_labels(target, rows),
         )

@@ -17,6 +17,7 @@ Modules in reading order:
     frame_columns    the columns of a data frame as columns of pyarrow, and back
     column_encoding  one column as features, and back
     table_encoding   a table as rows of features, and back
+    frame_features   a data frame as features, with warnings about guesses
     row_arrays       blocks of rows as one array, in memory or in a temporary file
     id_columns       notes on columns that look like ids, and on rows with an odd id
     text_columns     the cells of columns that cannot be learned

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from isthmus.data.non_numeric import non_numeric_type
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.column_kinds import GivenKind, check_kinds, infer_kind
@@ -18,7 +17,7 @@ from isthmus.data.tables.frame_columns import Library, arrow_columns, dtypes_of,
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["EncodedTable", "LeftOut", "TableEncoding", "has_kinds"]
+__all__ = ["EncodedTable", "LeftOut", "TableEncoding"]
 
 Doubles = NDArray[np.float64]
 _LISTED = 5  # in a sentence
@@ -150,6 +149,10 @@ class TableEncoding(BaseModel):
         """For each feature the number of its categories, 0 for a number."""
         return tuple(count for column in self.columns for count in column.classes)
 
+    def has_features_of(self, other: TableEncoding | None) -> bool:
+        """Whether the features of another encoding have the same meaning, whatever the ranges and types of its training data."""
+        return other is not None and _meaning(self) == _meaning(other)
+
     def encode(self, frame: Any) -> EncodedTable:
         """The features of a frame, whose columns are found by name.
 
@@ -233,32 +236,9 @@ class TableEncoding(BaseModel):
         return f"{total} column{'s' if total > 1 else ''}: {', '.join(parts)}"
 
 
-def has_kinds(frame: Any) -> bool:
-    """Whether a frame has a column that is not of numbers or booleans, so that kinds say what it means."""
-    if library_of(frame) != "pandas":
-        schema = frame.schema if library_of(frame) == "pyarrow" else frame.clear().to_arrow().schema
-        return not all(map(_is_number, schema.types))
-    return any(
-        dtype == "category" or (dtype.kind not in "biufc" and not _object_numbers(frame.iloc[:, number]))
-        for number, dtype in enumerate(frame.dtypes)
-    )
-
-
-def _is_number(kind: Any) -> bool:
-    """Whether a type of pyarrow is a number or a boolean."""
-    types = pyarrow().types
-    numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
-    return any(is_one(kind) for is_one in numbers)
-
-
-def _object_numbers(series: Any) -> bool:
-    """Whether a pandas column of objects, or a sparse one, holds numbers alone."""
-    if str(series.dtype).startswith("Sparse["):
-        return True
-    return series.dtype == object and not any(
-        non_numeric_type(value) is not None or hasattr(value, "isoformat") or hasattr(value, "__iter__")
-        for value in series
-    )
+def _meaning(table: TableEncoding) -> list[tuple[Any, ...]]:
+    """What the features of a table mean."""
+    return [(column.name, column.kind, column.categories, column.cycles) for column in table.columns]
 
 
 def _word(column: ColumnEncoding) -> str:

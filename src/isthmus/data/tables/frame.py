@@ -8,7 +8,8 @@ from isthmus.data.containers import check_unique_names, column_names
 from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.tables.columns import select_columns
+from isthmus.data.tables.columns import listed, select_columns
+from isthmus.data.tables.frame_features import has_kinds
 from isthmus.data.validation import as_examples, is_a
 from isthmus.errors import DataError
 
@@ -36,9 +37,11 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
     check_unique_names(columns)
     selected = select_columns(columns, True, options, reused, _WHERE)
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
+    features = _columns(frame, list(selected.features))
+    _check_numbers(features)
     return Dataset(
         _WHERE,
-        as_examples(_columns(frame, list(selected.features)), missing="allow").values,
+        as_examples(features, missing="allow").values,
         train_labels=labels,
         columns=tuple(columns[position] for position in selected.features),
         source=_WHERE,
@@ -48,6 +51,22 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
         id_name=None if selected.id is None else columns[selected.id],
         label_name=None if selected.labels is None else columns[selected.labels],
     )
+
+
+def _check_numbers(features: Any) -> None:
+    """`DataError` if a column holds no numbers: the arrays of a data set could not say what its values mean."""
+    other = [name for name in column_names(features) or () if has_kinds(_columns_by_name(features, name))]
+    if other:
+        several = len(other) > 1
+        what = f"column{'s' * several} {listed(other)} of {_WHERE} hold{'s' * (not several)} no numbers"
+        raise DataError(
+            f"{what}: pass the frame itself to Autoencoder.fit, which takes such columns, or leave them out, drop={other!r}"
+        )
+
+
+def _columns_by_name(frame: Any, name: str) -> Any:
+    """The frame with one of its columns."""
+    return _columns(frame, [(column_names(frame) or ()).index(name)])
 
 
 def _columns(frame: Any, positions: list[int]) -> Any:

@@ -23,7 +23,8 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.compression import compress
 from isthmus.data import as_examples
-from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
+from isthmus.evaluation import pca_reconstructions
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Laplace, Mixed, Normal
 from isthmus.optimizers import AdamW
@@ -189,6 +190,23 @@ def test_kinds_are_a_parameter_like_others(tmp_path: Path) -> None:
     assert set(ae.reconstruct(FRAME)["legs"]) <= {2, 4, 6}
 
 
+def test_kinds_that_do_not_fit_are_named(of_text: Autoencoder) -> None:
+    changed = clone(of_text).set_params(warm_start=True).fit(TEXT)
+    for kinds in ({"kind": "drop"}, {"legs": "category"}, {"kind": ["ant", "cow", "bird"]}):
+        with pytest.raises(RecordError, match=r"and kinds=\{.* does not fit them; fit again with warm_start=False"):
+            changed.set_params(kinds=kinds).fit(TEXT)
+    with pytest.raises(RecordError, match="kinds names the column 'zzz', which the table does not have"):
+        changed.set_params(kinds={"zzz": "drop"}).partial_fit(TEXT)
+    with pytest.raises(
+        RecordError, match="names columns of a data frame, and X is none: pass a frame, or leave it out"
+    ):
+        quick(kinds={"a": "category"}).fit(np.ones((20, 3)))
+    with pytest.raises(DataError, match="n_samples=0"):
+        quick().fit(TEXT.iloc[:0])
+    with pytest.raises(NotPossibleError, match="PCA takes numbers, and the table has columns of other kinds"):
+        pca_reconstructions(of_text, TEXT)
+
+
 def test_scikit_learn_takes_frames_through() -> None:
     numbers = ColumnTransformer([("scale", StandardScaler(), ["height", "legs"])])
     search = GridSearchCV(quick(epochs=2), {"bottleneck": [1, 2]}, cv=2).fit(FRAME)
@@ -291,8 +309,30 @@ def test_autoencoders_of_one_encoding_are_compared(of_text: Autoencoder) -> None
         compare([of_text, other], SOME)
 
 
+def test_a_target_has_the_encoding_of_the_model(of_text: Autoencoder) -> None:
+    found = evaluate(of_text, SOME, target=SOME)
+    assert found.restoration is not None
+    assert found.restoration.input.mse == 0
+    assert found.errors.mse == pytest.approx(evaluate(of_text, SOME).errors.mse)
+
+
+def test_missing_cells_are_filled_whatever_the_dtype_at_use(fitted: Autoencoder) -> None:
+    rows, right = GAPS.iloc[:60], fitted.impute(GAPS.iloc[:60])["kind"].astype(str)
+    others = {
+        "reordered": rows["kind"].cat.reorder_categories(["ant", "bird", "cow"]),
+        "fewer": rows["kind"].astype(object).where(rows["kind"] == "cow").astype("category"),
+        "text": rows["kind"].astype(object),
+    }
+    for name, kind in others.items():
+        filled = fitted.impute(rows.assign(kind=kind))
+        assert not filled["kind"].isna().any()
+        assert filled["kind"].dtype == kind.dtype or name == "fewer"
+        assert name == "fewer" or (filled["kind"].astype(str) == right).all()
+    assert fitted.impute(rows.assign(tame=rows["tame"].astype("float")))["tame"].dtype == np.float64
+
+
 def test_a_compressed_file_of_such_a_table_is_refused(of_text: Autoencoder, tmp_path: Path) -> None:
     with pytest.raises(
-        NotPossibleError, match="a compressed file holds numbers, and the table has columns of other kinds"
+        NotPossibleError, match="a compressed file takes numbers, and the table has columns of other kinds"
     ):
         compress(of_text, TEXT, tmp_path / "x")

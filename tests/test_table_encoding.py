@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import polars.testing
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -119,7 +120,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "few": ([f"text {number % 20}" for number in range(N)], "1 category (few: 20)"),
     "typed": ([f"{number / 4:.2f}" for number in range(N)], "1 left out: typed (numbers as text)"),
     "empty": ([None] * N, "1 left out: empty (empty)"),
-    "blank": (["", *["a", "b"] * (N // 2 - 1), "a"], "1 category (blank: 2)"),
+    "blank": (["", *["a", "b"] * (N // 2 - 1), "a"], "1 category (blank: 3)"),
     "day": ([datetime.date(2020, 1, 1 + number % 9) for number in range(N)], "1 date"),
     "iso": ([f"2020-01-0{1 + number % 9}" for number in range(N)], "1 date"),
     "near": ([f"2020-13-0{1 + number % 9}x" for number in range(N)], "1 category (near: 9)"),
@@ -165,8 +166,11 @@ def test_given_kinds_win() -> None:
     [
         ({"zap": "category"}, "kinds names the column 'zap', which the table does not have"),
         ({"zip": "categorical"}, r"invalid kinds\['zip'\]='categorical': expected one of number, integer, .*, drop$"),
-        ({"zip": 3}, r"invalid kinds\['zip'\]=3: expected a kind, or different categories in their order"),
-        ({"zip": ["a", "a"]}, r"invalid kinds\['zip'\]=\['a', 'a'\]: expected a kind, or different categories"),
+        ({"zip": 3}, r"invalid kinds\['zip'\]=3: expected a kind, or a list of different texts or numbers in"),
+        ({"zip": ["a", "a"]}, r"invalid kinds\['zip'\]=\['a', 'a'\]: expected a kind, or a list of different"),
+        ({"zip": range(3)}, r"invalid kinds\['zip'\]=range\(0, 3\): expected a kind, or a list"),
+        ({"zip": [1, True]}, r"invalid kinds\['zip'\]=\[1, True\]: expected a kind, or a list"),
+        ({"zip": [None, "a"]}, "expected a kind, or a list"),
     ],
 )
 def test_a_wrong_kind_is_named(kinds: Any, sentence: str) -> None:
@@ -194,10 +198,86 @@ def test_other_categories_are_counted_and_missing() -> None:
     encoding = TableEncoding.fit(pd.DataFrame({"kind": ["a", "b"] * 20, "n": pd.Categorical([1, 2] * 20)}))
     found = encoding.encode(pd.DataFrame({"n": [1, 3, 1, 2], "kind": ["b", "c", "c", None], "more": 0}))
     np.testing.assert_array_equal(found.values, [[1, 0], [np.nan, np.nan], [np.nan, 0], [np.nan, 1]])
-    assert found.unknown == {"kind": {"c": 2}, "n": {"3": 1}}
-    assert found.sentence() == "categories that the training data did not have: kind ('c': 2), n ('3': 1)"
+    assert found.unknown == {"kind": {"'c'": 2}, "n": {"3": 1}}
+    assert found.sentence() == "categories that the training data did not have: kind ('c': 2), n (3: 1)"
     with pytest.raises(DataError, match="the table has no column n, which the training data had: add it"):
         encoding.encode(pd.DataFrame({"kind": ["a"]}))
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "sentence"),
+    [
+        (np.array([10**14, 10**14 + 86_400] * 20, "M8[s]"), None, "column 'c' holds values that are no dates"),
+        ([1980, 1990] * 20, "date", "column 'c' holds int64, which are no dates: convert them"),
+        ([0.25, 0.5] * 20, "integer", "column 'c' holds other numbers than whole ones"),
+        (
+            ["low", "mid", "high", "low"] * 10,
+            ["low", "high"],
+            "column 'c' holds 'mid', which its categories in kinds do not",
+        ),
+    ],
+    ids=["far dates", "numbers as dates", "fractions", "levels"],
+)
+def test_nothing_is_read_as_another_value(column: Any, kind: Any, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        TableEncoding.fit(pd.DataFrame({"c": column, "x": 0.5}), None if kind is None else {"c": kind})
+
+
+def test_time_zones_are_not_mixed() -> None:
+    days = pd.Series(pd.date_range("2024-01-01", periods=40))
+    zoned = pd.DataFrame({"when": days.dt.tz_localize("Asia/Tokyo"), "x": 0.5})
+    encoding, values = TableEncoding.fit_encode(zoned)
+    pd.testing.assert_frame_equal(encoding.decode(values, zoned), zoned)
+    utc = zoned.assign(when=zoned["when"].dt.tz_convert("UTC"))
+    np.testing.assert_array_equal(encoding.encode(utc).values, values)
+    with pytest.raises(DataError, match="column 'when' has no time zone, unlike in the training data: convert it"):
+        encoding.encode(pd.DataFrame({"when": days, "x": 0.5}))
+
+
+ODD: dict[str, Any] = {
+    "empty text": pd.DataFrame({"c": ["", "Jr", "Sr"] * 20}),
+    "half": pd.DataFrame({"c": np.array([0.5, 1.5, 2.5] * 20, np.float16), "k": ["a", "b", "a"] * 20}),
+    "large floats": pd.DataFrame({"c": np.arange(1, 61) * 1.7e29, "k": ["a", "b", "a"] * 20}),
+    "numbers as names": pd.DataFrame({7: ["a", "b", "a"] * 20, 8: [1.5, 2.5, 3.5] * 20}),
+    "two levels of names": pd.DataFrame({("u", "a"): ["a", "b", "a"] * 20, ("u", "b"): [1.5, 2.5, 3.5] * 20}),
+    "part numbers": pd.DataFrame({"c": ["0039-59-39", "0040-60-11", "0041-10-01"] * 20}),
+    "python objects": pd.DataFrame({"c": pd.Series(["a", "b", "a"] * 20, dtype=object)}),
+    "narrow dates": pd.DataFrame({"c": pd.date_range("2020", periods=60).astype("M8[s]"), "k": ["a", "b", "a"] * 20}),
+    "polars milliseconds": pl.DataFrame({"c": pl.Series(DAYS[:60]).cast(pl.Datetime("ms")), "k": ["a", "b", "a"] * 20}),
+    "polars nanoseconds": pl.DataFrame({"c": pl.Series(DAYS[:60]).cast(pl.Datetime("ns")), "k": ["a", "b", "a"] * 20}),
+    "arrow nanoseconds": pa.table({"c": pa.array(DAYS[:60]).cast(pa.timestamp("ns")), "k": ["a", "b", "a"] * 20}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_columns_come_back_too(name: str) -> None:
+    table = ODD[name]
+    encoding, values = TableEncoding.fit_encode(table)
+    made = encoding.decode(values, table)
+    if isinstance(table, pd.DataFrame):
+        pd.testing.assert_frame_equal(made, table)
+    else:
+        assert made.equals(table)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow", "pandas"])
+def test_decimals_come_back_as_numbers(library: str) -> None:
+    table = pl.DataFrame({"c": pl.Series([1.5, 2.25, 3.0] * 20).cast(pl.Decimal(6, 2)), "k": ["a", "b", "a"] * 20})
+    frame = {
+        "polars": table,
+        "pyarrow": table.to_arrow(),
+        "pandas": table.to_arrow().to_pandas(types_mapper=pd.ArrowDtype),
+    }[library]
+    encoding, values = TableEncoding.fit_encode(frame)
+    assert [float(each) for each in encoding.decode(values)["c"].to_numpy()[:3]] == [1.5, 2.25, 3.0]
+
+
+def test_a_column_that_is_dropped_is_never_looked_at() -> None:
+    odd = pd.DataFrame({"c": [1, "a", 2.5], "x": [0.5, 1.5, 2.5]})
+    with pytest.raises(DataError, match="column 'c' holds values of several types"):
+        TableEncoding.fit(odd)
+    encoding = TableEncoding.fit(odd, {"c": "drop"})
+    assert encoding.encode(odd).values.tolist() == [[0.5], [1.5], [2.5]]
 
 
 def test_an_encoding_travels_as_json() -> None:
@@ -217,6 +297,13 @@ def test_an_encoding_travels_as_json() -> None:
         {"least": None},
         {"cycles": ["day"]},
         {"unknown": 1},
+        {"categories": ["a", 3]},
+        {"categories": [10**30, 2]},
+        {"zone": "Europe/Berlin"},
+        {"kind": "date", "categories": [], "zone": "Mars/Phobos"},
+        {"kind": "date", "categories": [], "zone": "../../etc/passwd"},
+        {"kind": "date", "categories": [], "least": -1e300, "largest": 1e300},
+        {"kind": "integer", "categories": [], "least": -1e300},
     ],
     ids=str,
 )
@@ -225,3 +312,14 @@ def test_an_encoding_that_no_fit_produces_is_refused(damage: dict[str, Any]) -> 
     bad = good | {"columns": [good["columns"][0] | damage]}
     with pytest.raises(ValidationError):
         TableEncoding.model_validate(bad, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("library", "dtype"),
+    [("polars", "read_csv"), ("polars", "__builtins__"), ("pandas", "S5"), ("pandas", "U1000000"), ("pyarrow", "x; y")],
+)
+def test_a_dtype_that_is_none_is_refused(library: str, dtype: str) -> None:
+    good = TableEncoding.fit(FRAME[["price"]].assign(k="a")).model_dump(mode="json")
+    with pytest.raises(ValidationError):
+        TableEncoding.model_validate(good | {"library": library, "dtypes": {"price": dtype}}, strict=False)
+    assert TableEncoding.model_validate(good, strict=False).library == "pandas"

@@ -22,7 +22,7 @@ from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.frame_features import has_kinds, known_features, own_features
 from isthmus.data.tables.table_encoding import TableEncoding
-from isthmus.errors import DataError
+from isthmus.errors import DataError, RecordError
 
 __all__ = [
     "LARGEST",
@@ -132,9 +132,13 @@ def shaped_examples(
     kinds: Mapping[str, GivenKind] | None = None,
 ) -> Examples:
     """`as_examples` without the check of the values, for callers that check each block as they read it."""
-    if library_of(X) is not None and (kinds is not None or has_kinds(X)):
+    if library_of(X) is not None and len(X) >= minimum and (kinds is not None or has_kinds(X)):
         table, values = own_features(X, kinds)
         X = Examples(values, table.features, "table", table=table)
+    elif kinds and not isinstance(X, Examples):
+        raise RecordError(
+            f"kinds={dict(kinds)!r} names columns of a data frame, and X is none: pass a frame, or leave it out"
+        )
     raw = _unwrap(X, shape)
     values = _numeric(raw)
     _check_shape(values, minimum)
@@ -143,13 +147,7 @@ def shaped_examples(
 
 
 def encoded(X: Any, table: TableEncoding, missing: Missing | None) -> Any:
-    """A frame as the features of an encoding that is known; other data unchanged.
-
-    With missing="allow" a category that the encoding does not know is missing, with a warning; else it is an error.
-
-    Raises:
-        DataError: a column or a category is unknown, or X are features of another table.
-    """
+    """A frame as the features of a known encoding, others unchanged. An unknown category is missing if that is allowed, else an error."""
     if isinstance(X, Examples) and X.table is not None and not X.table.has_features_of(table):
         raise DataError(
             "X was encoded as another table, whose categories may have other numbers: pass the frame itself"

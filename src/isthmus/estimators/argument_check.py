@@ -60,6 +60,9 @@ def takes_autoencoder(function: Callable[P, T]) -> Callable[P, T]:
             bound = known.bind(*args, **kwargs)
         except TypeError:  # the call below raises it with the function's name
             return function(*args, **kwargs)
+        for name in ("target", "train_target"):
+            if bound.arguments.get(name) is not None and bound.arguments["ae"]._fitted is not None:
+                bound.arguments[name] = bound.arguments["ae"]._table_rows(bound.arguments[name])
         for examples, labels in _LABELS.items():
             if bound.arguments.get(examples) is not None and bound.arguments["ae"]._fitted is not None:
                 bound.arguments[examples] = bound.arguments["ae"]._table_rows(bound.arguments[examples])
@@ -114,10 +117,10 @@ def refuse_conditional(ae: Any, what: str) -> None:
 
 
 def refuse_table(ae: Any, what: str) -> None:
-    """`NotPossibleError` if a fitted autoencoder is one of a table with other columns than numbers. `what` holds numbers only."""
+    """`NotPossibleError` if a fitted autoencoder is one of a table with other columns than numbers. `what` takes numbers only."""
     if ae._require_fitted().table is not None:
         raise NotPossibleError(
-            f"{what} holds numbers, and the table has columns of other kinds: use an autoencoder of its numbers alone"
+            f"{what} takes numbers, and the table has columns of other kinds: use an autoencoder of its numbers alone"
         )
 
 

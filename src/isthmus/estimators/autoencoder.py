@@ -640,7 +640,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             values = self._examples(data.X, minimum, check_constant=True, for_training=True)
             self._fitted = self._fitted.copy_for_training()
             shape = values.shape[1:]
-            self._fitted = apply_changes(self._fitted, given, self.precision, self.missing, self.kind, shape)
+            self._fitted = apply_changes(
+                self._fitted, given, self.precision, self.missing, self.kind, shape, self.kinds
+            )
             if data.target is None:
                 check_examples(*self._checked_by, DataStatistics(values), self.model_.affine)
             else:

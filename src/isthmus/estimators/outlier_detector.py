@@ -46,7 +46,7 @@ Doubles = NDArray[np.float64]
 AnomalyScore = Kind | Literal["auto"]
 
 DEFAULT_RATE = 0.05  # false-alarm rate, if neither it nor a contamination is given
-_PARTS = 16  # features of a table whose shares are summed by column
+_MAX_FEATURES = 64  # of a table, whose shares are summed by column
 MIN_EXAMPLES = 5  # for training, for measuring errors and for calibration
 
 
@@ -311,7 +311,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         if not isinstance(n, Integral) or n < 1:
             raise RecordError(f"invalid n={quoted(n, 20)}: expected a positive integer, the number of features")
         table = self.autoencoder_._require_fitted().table
-        count = int(n) if table is None else max(int(n), _PARTS)
+        count = int(n) if table is None else max(int(n), _MAX_FEATURES)
         for _, block in blocks(self._rows(X, y)):
             top = self._top_features(block, min(count, math.prod(shape)))
             for positions, shares in zip(*(part.tolist() for part in top), strict=True):

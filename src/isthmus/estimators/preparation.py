@@ -128,6 +128,7 @@ def apply_changes(
     missing: Missing,
     kind: Kind | Literal["auto"],
     shape: tuple[int, ...],
+    kinds: Mapping[str, GivenKind] | None = None,
 ) -> FittedAttributes:
     """Applies parameters that were changed since the last training run. Changes the model of `fitted` in place.
 
@@ -137,6 +138,8 @@ def apply_changes(
         RecordError: a changed parameter does not fit the weights.
     """
     model = fitted.model
+    if kinds and (fitted.table is None or not fitted.table.agrees_with(kinds)):
+        raise _does_not_fit(f"kinds={dict(kinds)!r}")
     if (missing == "allow") != (model.fill is not None):
         raise _does_not_fit(f"missing={missing!r}")
     if kind not in {"auto", fitted.kind}:

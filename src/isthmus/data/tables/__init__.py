@@ -14,6 +14,7 @@ Modules in reading order:
     numbers          cells of text as numbers
     column_errors    messages on columns that are not numeric
     column_kinds     what a column of a table means: a number, a category, a date
+    date_columns     columns of dates as days since 1970
     frame_columns    the columns of a data frame as columns of pyarrow, and back
     column_encoding  one column as features, and back
     table_encoding   a table as rows of features, and back

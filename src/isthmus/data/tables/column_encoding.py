@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.data.tables.column_kinds import ColumnKind, GivenKind, is_text
+from isthmus.data.tables.column_kinds import EXACT, ColumnKind, GivenKind, is_text
+from isthmus.data.tables.date_columns import SECONDS, Unit, days_of, is_zone, unit_of
 from isthmus.errors import DataError
 from isthmus.text import printable
 
@@ -21,14 +22,13 @@ Doubles = NDArray[np.float64]
 Name = Annotated[str, Field(max_length=10_000)]
 Label = str | int | float | bool
 Cycle = Literal["year", "week", "day"]
-Unit = Literal["D", "s", "ms", "us"]
 
 _DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
-_SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 _PERIODS = 2  # of a cycle, that the dates of training must span
 _MOST = 2**16  # categories
 _LISTED = 5  # values in a message
-_EXACT = 2**53  # whole numbers below it are exact in float64
+_ZONE = r"[A-Za-z0-9_+\-/:]*"
+_LATEST = 1e8  # days since 1970, in microseconds an integer of 64 bits
 
 
 class EncodedColumn(NamedTuple):
@@ -61,19 +61,26 @@ class ColumnEncoding(BaseModel):
     largest: float = 0.0
     unit: Unit = "us"
     text: Literal["", " ", "T"] = ""
-    zone: Annotated[str, Field(max_length=100)] = ""
+    zone: Annotated[str, Field(max_length=100, pattern=f"^{_ZONE}$")] = ""
     cycles: Annotated[tuple[Cycle, ...], Field(max_length=3)] = ()
 
     @model_validator(mode="after")
     def _is_one_that_a_fit_produces(self) -> Self:
         if bool(self.categories) != (self.kind in {"category", "ordered"}):
             raise ValueError(f"a column of kind {self.kind!r} has {len(self.categories)} categories")
-        if len(set(self.categories)) < len(self.categories):
-            raise ValueError("a category occurs twice")
-        if self.least > self.largest:
-            raise ValueError("the range is empty")
-        if self.cycles and self.kind != "date":
-            raise ValueError(f"a column of kind {self.kind!r} has cycles")
+        if len(set(self.categories)) < len(self.categories) or len(set(map(type, self.categories))) > 1:
+            raise ValueError("a category occurs twice, or is of another type")
+        if any(isinstance(label, int) and abs(label) >= 2**63 for label in self.categories):
+            raise ValueError("a category is a number beyond 64 bits")
+        most = {"integer": EXACT, "date": _LATEST}.get(self.kind, math.inf)
+        if not -most <= self.least <= self.largest <= most:
+            raise ValueError("the range is empty or too large")
+        if self.kind != "date" and (self.cycles or self.text or self.zone):
+            raise ValueError(f"a column of kind {self.kind!r} has the fields of a date")
+        if self.text and (self.zone or self.unit not in {"D", "s", "ms", "us"}):
+            raise ValueError("a date that is text has a zone")
+        if len(set(self.cycles)) < len(self.cycles) or not is_zone(self.zone):
+            raise ValueError("a cycle occurs twice, or there is no such time zone")
         return self
 
     @classmethod
@@ -99,7 +106,7 @@ class ColumnEncoding(BaseModel):
             return cls._fit_date(name, column)
         numbers = _numbers(name, column, kind)
         least, largest = _range(numbers)
-        if kind == "integer" and max(-least, largest) > _EXACT:
+        if kind == "integer" and max(-least, largest) > EXACT:
             raise DataError(
                 f"column {printable(name)!r} holds a whole number beyond 2^53, which float64 cannot represent: pass it as kind 'number', "
                 "or leave it out"
@@ -108,12 +115,12 @@ class ColumnEncoding(BaseModel):
 
     @classmethod
     def _fit_date(cls, name: str, column: Any) -> Self:
-        days = _days(name, column)
+        days = days_of(name, column)
         least, largest = _range(days)
         known, arrow = days[~np.isnan(days)], pyarrow()
         zone = getattr(column.type, "tz", None) or ""
         text: Literal["", " ", "T"] = ""
-        unit = _unit(known)
+        unit = unit_of(known)
         if is_text(column.type):
             first = arrow.compute.drop_null(column)[0].as_py()
             text = "T" if "T" in first else " "
@@ -154,7 +161,13 @@ class ColumnEncoding(BaseModel):
         if self.kind in {"category", "ordered"}:
             return _coded(column, self.categories)
         if self.kind == "date":
-            days = _days(self.name, column)
+            days = days_of(self.name, column)
+            has_zone = bool(getattr(column.type, "tz", None))
+            if column.null_count < len(column) and has_zone != bool(self.zone):
+                which = "a" if has_zone else "no"
+                raise DataError(
+                    f"column {printable(self.name)!r} has {which} time zone, unlike in the training data: convert it"
+                )
             angles = [2 * math.pi * days / _DAYS[cycle] for cycle in self.cycles]
             phases = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
             return EncodedColumn(np.stack([days, *phases], axis=1), {})
@@ -179,7 +192,7 @@ class ColumnEncoding(BaseModel):
         return self._dates(np.where(missing, 0.0, bounded), missing)
 
     def _dates(self, days: Doubles, missing: NDArray[np.bool_]) -> Any:
-        arrow, seconds = pyarrow(), _SECONDS[self.unit]
+        arrow, seconds = pyarrow(), SECONDS[self.unit]
         ticks = np.round(days * (86_400.0 / seconds))
         moments = (ticks * (seconds * 1e6)).round().astype(np.int64)  # microseconds
         kind = arrow.timestamp("us", tz=self.zone or None)
@@ -195,15 +208,15 @@ class ColumnEncoding(BaseModel):
 def _coded(column: Any, categories: Sequence[Label]) -> EncodedColumn:
     """The number of the category of each row; the values that are no category are counted."""
     different = _plain(column).dictionary_encode()
-    position = {label: number for number, label in enumerate(categories)}
+    position: dict[Any, int] = {label: number for number, label in enumerate(categories)}
     labels = different.dictionary.to_pylist()
     numbers = np.array([position.get(label, math.nan) for label in labels] or [math.nan])
     indices = different.indices
     known = np.asarray(indices.is_valid())
     codes = np.where(known, numbers[np.asarray(indices.fill_null(0), np.int64)], math.nan)[:, None]
     counts = np.bincount(np.asarray(indices.drop_null(), np.int64), minlength=len(labels))
-    unknown = {str(label): int(n) for label, n in zip(labels, counts, strict=True) if n and label not in position}
-    return EncodedColumn(codes, {label: n for label, n in unknown.items() if label})  # an empty text is missing
+    unknown = {repr(label): int(n) for label, n in zip(labels, counts, strict=True) if n and label not in position}
+    return EncodedColumn(codes, unknown)
 
 
 def _plain(column: Any) -> Any:
@@ -213,16 +226,20 @@ def _plain(column: Any) -> Any:
 
 def _categories(name: str, column: Any, given: Sequence[Any] | None) -> tuple[Label, ...]:
     """The categories: those given, those of the type, or the different values in order."""
-    types = pyarrow().types
-    labels: list[Any]
+    types, plain = pyarrow().types, _plain(column).drop_null()
+    labels: list[Any] = plain.unique().to_pylist()
     if given is not None:
+        other = next((label for label in labels if label not in given), None)
+        if other is not None:
+            raise DataError(
+                f"column {printable(name)!r} holds {printable(repr(other), 60)}, which its categories in kinds do not have: add it"
+            )
         labels = list(given)
     elif types.is_dictionary(column.type):
-        labels = column.dictionary.to_pylist()
+        declared = column.dictionary.drop_null().unique().to_pylist()
+        labels = declared if set(labels) <= set(declared) else labels
     else:
-        labels = pyarrow().compute.unique(column.drop_null()).to_pylist()
         labels.sort(key=lambda label: (isinstance(label, str), label))
-    labels = [label for label in labels if label != ""]
     odd = next((label for label in labels if not isinstance(label, str | int | float | bool)), None)
     if odd is not None:
         raise DataError(
@@ -242,26 +259,15 @@ def _numbers(name: str, column: Any, kind: ColumnKind) -> Doubles:
         numbers = np.asarray(column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
     except (arrow.ArrowException, ValueError) as error:
         raise DataError(
-            f"column {printable(name)!r} holds values that are no numbers ({printable(str(error), 80)}): it is of kind {kind!r}, "
-            "so correct them or give its kind with kinds="
+            f"column {printable(name)!r} holds values that are no numbers ({printable(str(error), 80)}), and is of kind {kind!r}: "
+            "correct them, or give it another kind"
         ) from None
     known = numbers[~np.isnan(numbers)]
+    if kind == "integer" and not is_text(column.type) and not (known == np.floor(known)).all():
+        raise DataError(f"column {printable(name)!r} holds other numbers than whole ones: give it the kind 'number'")
     if kind == "boolean" and not np.isin(known, (0, 1)).all():
         raise DataError(f"column {printable(name)!r} holds other values than true and false: correct them")
     return numbers
-
-
-def _days(name: str, column: Any) -> Doubles:
-    """Dates as days since 1970, NaN for missing ones."""
-    arrow = pyarrow()
-    try:
-        moments = column.cast(arrow.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)
-    except (arrow.ArrowException, ValueError) as error:
-        raise DataError(
-            f"column {printable(name)!r} holds values that are no dates ({printable(str(error), 80)}): correct them"
-        ) from None
-    ticks = np.asarray(moments.cast(arrow.int64()).to_numpy(zero_copy_only=False), np.float64)
-    return ticks / (86_400 * 1e6)
 
 
 def _range(values: Doubles) -> tuple[float, float]:
@@ -270,9 +276,3 @@ def _range(values: Doubles) -> tuple[float, float]:
     if not len(known):
         return 0.0, 0.0
     return float(known.min()), float(known.max())
-
-
-def _unit(days: Doubles) -> Unit:
-    """The coarsest unit of which all dates are multiples."""
-    microseconds = np.round(days * 86_400e6)
-    return next((unit for unit, seconds in _SECONDS.items() if not (microseconds % (seconds * 1e6)).any()), "us")

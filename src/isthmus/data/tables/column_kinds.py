@@ -10,7 +10,17 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import RecordError
 from isthmus.text import quoted
 
-__all__ = ["KINDS", "ColumnKind", "GivenKind", "InferredKind", "check_kinds", "infer_kind", "is_text", "whole"]
+__all__ = [
+    "EXACT",
+    "KINDS",
+    "ColumnKind",
+    "GivenKind",
+    "InferredKind",
+    "checked_kinds",
+    "infer_kind",
+    "is_text",
+    "whole",
+]
 
 ColumnKind = Literal["number", "integer", "boolean", "category", "ordered", "date"]
 KINDS: tuple[str, ...] = get_args(ColumnKind)
@@ -21,6 +31,7 @@ _ROWS_PER_CATEGORY = 10  # of a category that is one of many
 _MIN_ROWS = 10  # in fewer rows, different values are no evidence
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+EXACT = 2**53  # whole numbers up to it are exact in float64
 _SAMPLED = 10_000  # distinct texts that are looked at
 
 
@@ -38,20 +49,32 @@ class InferredKind(NamedTuple):
     guessed: bool = False
 
 
-def check_kinds(kinds: Mapping[str, Any] | None, columns: Sequence[str]) -> None:
-    """`RecordError` for a column that does not exist, or a kind that does not."""
-    for name, kind in (kinds or {}).items():
+def checked_kinds(kinds: Mapping[Any, Any] | None, columns: Sequence[str]) -> dict[str, GivenKind]:
+    """The given kinds by the names of their columns as text; `RecordError` for a column that does not exist, or a kind that does not."""
+    checked = dict[str, GivenKind]()
+    for key, kind in (kinds or {}).items():
+        name = "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
         if name not in columns:
             raise RecordError(f"kinds names the column {quoted(name)}, which the table does not have: correct the name")
-        if isinstance(kind, str) and kind not in {*KINDS, "drop"}:
+        checked[name] = _checked_kind(name, kind)
+    return checked
+
+
+def _checked_kind(name: str, kind: Any) -> GivenKind:
+    """A kind, or the categories of an ordered column as a tuple of text, numbers or booleans."""
+    if isinstance(kind, str):
+        if kind not in {*KINDS, "drop"}:
             expected = ", ".join((*KINDS, "drop"))
             raise RecordError(f"invalid kinds[{quoted(name)}]={quoted(kind)}: expected one of {expected}")
-        if not isinstance(kind, str) and (
-            not isinstance(kind, Sequence) or len(set(map(str, kind))) < max(2, len(kind))
-        ):
-            raise RecordError(
-                f"invalid kinds[{quoted(name)}]={quoted(kind)}: expected a kind, or different categories in their order"
-            )
+        return kind
+    labels = [each.item() if hasattr(each, "item") else each for each in kind] if isinstance(kind, list | tuple) else []
+    if len(labels) < 2 or len(set(map(type, labels))) > 1 or not isinstance(labels[0], str | int | float | bool):
+        labels = []
+    if not labels or len(set(labels)) < len(labels) or any(label != label for label in labels):
+        raise RecordError(
+            f"invalid kinds[{quoted(name)}]={quoted(kind)}: expected a kind, or a list of different texts or numbers in their order"
+        )
+    return tuple(labels)
 
 
 def infer_kind(column: Any) -> InferredKind:
@@ -60,12 +83,16 @@ def infer_kind(column: Any) -> InferredKind:
     if column.null_count == len(column):
         return InferredKind(None, "empty")
     if types.is_dictionary(kind):
+        different = len(column.dictionary_decode().drop_null().unique())
+        if different == len(column) - column.null_count >= _MIN_ROWS and different > _FEW:
+            return InferredKind(None, "unique")
         return InferredKind("ordered" if kind.ordered else "category")
     if types.is_boolean(kind):
         return InferredKind("boolean")
     if types.is_integer(kind):
         return InferredKind("integer")
     if types.is_floating(kind) or types.is_decimal(kind):
+        column = column.cast(pyarrow().float64(), safe=False)
         return InferredKind("integer", guessed=True) if whole(column) else InferredKind("number")
     if types.is_date(kind) or types.is_timestamp(kind):
         return InferredKind("date")
@@ -81,10 +108,12 @@ def is_text(kind: Any) -> bool:
 
 
 def whole(column: Any) -> bool:
-    """Whether all values of a column of floats or decimals are whole numbers."""
+    """Whether all values of a column of float64 are whole numbers that float64 represents exactly."""
     compute = pyarrow().compute
     values = compute.drop_null(column)
-    return bool(compute.all(compute.equal(compute.floor(values), values)).as_py())
+    same = compute.equal(compute.floor(values), values)
+    exact = compute.less_equal(compute.abs(values), EXACT)
+    return bool(compute.all(compute.and_(same, exact)).as_py())
 
 
 def _text_kind(column: Any) -> InferredKind:
@@ -93,7 +122,7 @@ def _text_kind(column: Any) -> InferredKind:
     present = compute.drop_null(column)
     different, count = compute.unique(present), len(present)
     texts = different.slice(0, _SAMPLED).to_pylist()
-    if all(map(_ISO.fullmatch, texts)):
+    if all(map(_ISO.fullmatch, texts)) and _are_dates(present):
         return InferredKind("date", guessed=True)
     if all(map(_NUMBER.fullmatch, texts)):
         return InferredKind(None, "numbers as text")
@@ -103,3 +132,12 @@ def _text_kind(column: Any) -> InferredKind:
     if len(different) > max(limit, 2):
         return InferredKind(None, f"free text: {len(different):,} different values")
     return InferredKind("category", guessed=True)
+
+
+def _are_dates(column: Any) -> bool:
+    """Whether pyarrow reads all texts as dates."""
+    try:
+        column.cast(pyarrow().timestamp("us"))
+    except pyarrow().ArrowInvalid:
+        return False
+    return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -11,11 +12,28 @@ import numpy as np
 from isthmus.data.containers import check_unique_names, column_names
 from isthmus.data.labels import is_a
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.data.tables.column_kinds import is_text
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.text import printable
 
-__all__ = ["Library", "arrow_columns", "dtypes_of", "library_of", "to_frame", "with_filled"]
+_UNFIT = (
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+)  # what libraries raise for values that do not fit a dtype
+_TIME = r"(s|ms|us|ns)"
+_DTYPES = {
+    "pandas": re.compile(
+        rf"[uU]?[iI]nt(8|16|32|64)|[fF]loat(16|32|64)|bool(ean)?|object|str|string|category|datetime64\[{_TIME}(, [\w+\-/:]+)?\]"
+        r"|Sparse\[[a-z0-9, .]+\]|[a-z0-9_]+(\[[\w, =+\-/:]*\]|\([0-9, ]+\))?\[pyarrow\]|dictionary<[\w=, <>]+>\[pyarrow\]"
+    ),
+    "polars": re.compile(
+        rf"U?Int(8|16|32|64|128)|Float(16|32|64)|Boolean|String|Categorical|Enum|Date|Decimal|Datetime\[{_TIME}\]"
+    ),
+    "pyarrow": re.compile(r"[a-z0-9_]+(\[[\w, =+\-/:]*\]|\([0-9, ]+\))?|dictionary<[\w=, <>]+>"),
+}
+
+__all__ = ["Library", "arrow_columns", "dtypes_of", "is_dtype", "library_of", "like_pandas", "to_frame", "with_filled"]
 
 Library = Literal["pandas", "polars", "pyarrow"]
 
@@ -29,18 +47,31 @@ def library_of(X: Any) -> Library | None:
     return "pyarrow" if is_a(X, "pyarrow", "Table", "RecordBatch") else None
 
 
-def arrow_columns(frame: Any) -> dict[str, Any]:
-    """The columns of a frame by name, as arrays of pyarrow (n,).
+def arrow_columns(frame: Any, wanted: Collection[str]) -> dict[str, Any]:
+    """Some columns of a frame by name, as arrays of pyarrow (n,).
 
     Raises:
         DataError: a name occurs twice, or a column holds values of several types.
     """
     names = column_names(frame) or ()
     check_unique_names(names)
+    places = [(number, name) for number, name in enumerate(names) if name in set(wanted)]
     if is_a(frame, "pandas", "DataFrame"):
-        return {name: _from_pandas(name, frame.iloc[:, number]) for number, name in enumerate(names)}
-    table = frame.to_arrow() if is_a(frame, "polars", "DataFrame") else frame
-    return {name: _whole_array(table.column(number)) for number, name in enumerate(names)}
+        return {name: _from_pandas(name, frame.iloc[:, number]) for number, name in places}
+    if is_a(frame, "polars", "DataFrame"):
+        return {name: _whole_array(_from_polars(frame.to_series(number))) for number, name in places}
+    return {name: _whole_array(frame.column(number)) for number, name in places}
+
+
+def _from_polars(series: Any) -> Any:
+    """A polars column as one of pyarrow."""
+    arrow = pyarrow()
+    try:
+        return series.to_arrow()
+    except (arrow.ArrowException, ValueError, TypeError) as error:
+        raise DataError(
+            f"column {printable(series.name)!r} holds {series.dtype}, which cannot be read ({printable(str(error), 80)}): leave it out"
+        ) from None
 
 
 def dtypes_of(frame: Any) -> dict[str, str]:
@@ -49,8 +80,27 @@ def dtypes_of(frame: Any) -> dict[str, str]:
     if is_a(frame, "pandas", "DataFrame"):
         return {name: str(dtype) for name, dtype in zip(names, frame.dtypes, strict=True)}
     if is_a(frame, "polars", "DataFrame"):
-        return {name: str(dtype.base_type()) for name, dtype in frame.schema.items()}
+        return {name: _polars_name(dtype) for name, dtype in frame.schema.items()}
     return {name: str(kind) for name, kind in zip(names, frame.schema.types, strict=True)}
+
+
+def _polars_name(dtype: Any) -> str:
+    """The name of a dtype of polars, with the unit of a time."""
+    unit = getattr(dtype, "time_unit", None)
+    return f"{dtype.base_type()}[{unit}]" if unit else str(dtype.base_type())
+
+
+def is_dtype(name: str, library: Library | None) -> bool:
+    """Whether a text names a dtype that a column of a table can have, see `dtypes_of`."""
+    return library is not None and _DTYPES[library].fullmatch(name) is not None
+
+
+def like_pandas(frame: Any, other: Any) -> Any:
+    """A pandas frame with the index, and the column names, of another one."""
+    places = {name: number for number, name in enumerate(column_names(other) or ())}
+    made = frame.set_index(other.index)
+    made.columns = other.columns[[places[name] for name in frame.columns]]
+    return made
 
 
 def to_frame(
@@ -58,7 +108,6 @@ def to_frame(
     library: Library,
     dtypes: Mapping[str, str],
     categories: Mapping[str, tuple[list[Any], bool]],
-    index: Any = None,
 ) -> Any:
     """A frame of a library with columns of pyarrow.
 
@@ -66,11 +115,10 @@ def to_frame(
         columns: by name.
         dtypes: of the columns of the training data, see `dtypes_of`; a column keeps its own where its values do not fit.
         categories: of the columns of a categorical dtype: the categories, and whether they are ordered.
-        index: of a pandas frame.
     """
     try:
         if library == "pandas":
-            return _to_pandas(columns, dtypes, categories, index)
+            return _to_pandas(columns, dtypes, categories)
         if library == "polars":
             return _to_polars(columns, dtypes, categories)
     except ModuleNotFoundError as error:
@@ -81,38 +129,42 @@ def to_frame(
 
 
 def with_filled(frame: Any, other: Any, names: list[str]) -> Any:
-    """A frame whose missing cells, in some columns, are those of another frame of its library. An empty text is missing."""
+    """A frame whose missing cells, in some columns, are those of another frame of its library."""
     if is_a(frame, "pandas", "DataFrame"):
-        positions = {name: number for number, name in enumerate(column_names(frame) or ())}
+        places = {name: number for number, name in enumerate(column_names(frame) or ())}
         filled = frame.copy()
         for name in names:
-            column = frame.iloc[:, positions[name]]
-            filled.isetitem(positions[name], column.where(column.notna() & (column != ""), other[name]))
+            column, new = frame.iloc[:, places[name]], other.iloc[:, list(column_names(other) or ()).index(name)]
+            if column.dtype == "category":
+                column = column.cat.add_categories([each for each in new.unique() if each not in column.cat.categories])
+            with suppress(*_UNFIT):  # the type of this frame, where the new values fit
+                new = new.astype(column.dtype)
+            filled.isetitem(places[name], column.where(column.notna(), new))
         return filled
-    table = frame.to_arrow() if is_a(frame, "polars", "DataFrame") else frame
-    source = other.to_arrow() if is_a(other, "polars", "DataFrame") else other
-    for name in names:
-        position = table.schema.get_field_index(name)
-        column = _known(_whole_array(table.column(name)))
-        new = _whole_array(source.column(name)).cast(column.type)
-        table = table.set_column(position, name, pyarrow().compute.coalesce(column, new))
     if is_a(frame, "polars", "DataFrame"):
         import polars
 
-        return polars.DataFrame(table).cast(dict(frame.schema))
-    return table
+        made = [
+            polars.Series(name, polars.from_arrow(_filled(_from_polars(frame[name]), _from_polars(other[name]))))
+            for name in names
+        ]
+        return frame.with_columns([series.cast(frame.schema[series.name]) for series in made])
+    for name in names:
+        place = frame.schema.get_field_index(name)
+        frame = frame.set_column(place, name, _filled(frame.column(name), other.column(name)))
+    return frame
 
 
-def _known(column: Any) -> Any:
-    """A column with null in place of NaN and of an empty text."""
+def _filled(column: Any, other: Any) -> Any:
+    """A column of pyarrow whose null or NaN cells are those of another one."""
     arrow = pyarrow()
-    if arrow.types.is_dictionary(column.type):
-        return column.cast(column.type.value_type)
-    if is_text(column.type):
-        return arrow.compute.replace_with_mask(column, arrow.compute.equal(column, ""), arrow.scalar(None, column.type))
-    if arrow.types.is_floating(column.type):
-        return arrow.compute.replace_with_mask(column, arrow.compute.is_nan(column), arrow.scalar(None, column.type))
-    return column
+    known = _whole_array(column)
+    if arrow.types.is_dictionary(known.type):
+        known = known.dictionary_decode()
+    new = _whole_array(other)
+    new = new.dictionary_decode() if arrow.types.is_dictionary(new.type) else new
+    filled = arrow.compute.coalesce(known, new.cast(known.type))
+    return filled.dictionary_encode() if arrow.types.is_dictionary(column.type) else filled
 
 
 def _from_pandas(name: str, series: Any) -> Any:
@@ -154,26 +206,25 @@ def _whole_array(column: Any) -> Any:
     if arrow.types.is_floating(column.type):  # polars keeps NaN apart from null
         numbers = np.asarray(column.to_numpy(zero_copy_only=False))
         return arrow.array(numbers, mask=np.isnan(numbers))
-    if arrow.types.is_dictionary(column.type) and column.dictionary.type == arrow.large_string():
-        return column
     return column
 
 
-def _to_pandas(columns: Mapping[str, Any], dtypes: Mapping[str, str], categories: Mapping[str, Any], index: Any) -> Any:
+def _to_pandas(columns: Mapping[str, Any], dtypes: Mapping[str, str], categories: Mapping[str, Any]) -> Any:
     import pandas
 
-    made = dict[str, Any]()
+    made = list[Any]()
     for name, column in columns.items():
         series, dtype = column.to_pandas(), dtypes.get(name, "")
         if name in categories:
             labels, ordered = categories[name]
             series = pandas.Series(pandas.Categorical(series, labels, ordered))
+        elif dtype == "object":
+            series = pandas.Series(series.to_numpy(dtype=object), dtype=object)
         elif dtype and str(series.dtype) != dtype:
-            with suppress(TypeError, ValueError, OverflowError):  # such as whole numbers with a missing one
+            with suppress(*_UNFIT):  # such as whole numbers with a missing one
                 series = series.astype(dtype)
-        made[name] = series.to_numpy(dtype=object) if dtype == "object" else series.array
-    frame = pandas.DataFrame(made, columns=list(columns))
-    return frame if index is None else frame.set_index(index)
+        made.append(series.rename(name))
+    return pandas.concat(made, axis=1)
 
 
 def _to_polars(columns: Mapping[str, Any], dtypes: Mapping[str, str], categories: Mapping[str, Any]) -> Any:
@@ -181,11 +232,13 @@ def _to_polars(columns: Mapping[str, Any], dtypes: Mapping[str, str], categories
 
     made = list[Any]()
     for name, column in columns.items():
-        series, dtype = polars.Series(name, polars.from_arrow(column)), dtypes.get(name, "")
-        if name in categories and dtype == "Enum":
+        series, (kind, _, unit) = polars.Series(name, polars.from_arrow(column)), dtypes.get(name, "").partition("[")
+        if name in categories and kind == "Enum":
             series = series.cast(polars.Enum(categories[name][0]))
-        elif (kind := getattr(polars, dtype, None)) is not None and series.dtype.base_type() != kind:
-            series = series.cast(kind, strict=False)
+        elif unit:
+            series = series.dt.cast_time_unit(unit.rstrip("]"))
+        elif kind and kind != "Decimal" and series.dtype.base_type() != getattr(polars, kind):
+            series = series.cast(getattr(polars, kind), strict=False)
         made.append(series)
     return polars.DataFrame(made)
 
@@ -195,7 +248,9 @@ def _as_arrow(column: Any, dtype: str, categories: tuple[list[Any], bool] | None
     arrow = pyarrow()
     if categories is not None:
         return column.dictionary_encode()
-    try:
-        return column.cast(arrow.type_for_alias(dtype)) if dtype else column
-    except (arrow.ArrowException, ValueError):
-        return column
+    with suppress(arrow.ArrowException, *_UNFIT):
+        unit = dtype.removeprefix("timestamp[").partition("]")[0].partition(",")[0]
+        timed = dtype.startswith("timestamp[") and not arrow.types.is_string(column.type)
+        kind = arrow.timestamp(unit, column.type.tz) if timed else arrow.type_for_alias(dtype)
+        return column.cast(kind)
+    return column

@@ -8,12 +8,22 @@ from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from isthmus.data.containers import column_names
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_encoding import ColumnEncoding
-from isthmus.data.tables.column_kinds import GivenKind, check_kinds, infer_kind
-from isthmus.data.tables.frame_columns import Library, arrow_columns, dtypes_of, library_of, to_frame, with_filled
+from isthmus.data.tables.column_kinds import GivenKind, checked_kinds, infer_kind
+from isthmus.data.tables.frame_columns import (
+    Library,
+    arrow_columns,
+    dtypes_of,
+    is_dtype,
+    library_of,
+    like_pandas,
+    to_frame,
+    with_filled,
+)
 from isthmus.errors import DataError
 from isthmus.text import printable
 
@@ -21,6 +31,7 @@ __all__ = ["EncodedTable", "LeftOut", "TableEncoding"]
 
 Doubles = NDArray[np.float64]
 _LISTED = 5  # in a sentence
+_MOST_LEFT_OUT = 20  # of these in a sentence
 _STATED = "as kinds says"  # the reason why a column is left out that the user named
 _PLURAL = {
     "number": "numbers",
@@ -48,7 +59,7 @@ class EncodedTable(NamedTuple):
     def sentence(self) -> str:
         """A sentence about the unknown categories; "" without any."""
         parts = [
-            f"{printable(name)} ({', '.join(f'{printable(repr(label), 30)}: {n:,}' for label, n in list(labels.items())[:_LISTED])}"
+            f"{printable(name)} ({', '.join(f'{printable(label, 30)}: {n:,}' for label, n in list(labels.items())[:_LISTED])}"
             f"{', ...' if len(labels) > _LISTED else ''})"
             for name, labels in self.unknown.items()
         ]
@@ -71,10 +82,20 @@ class TableEncoding(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     columns: Annotated[tuple[ColumnEncoding, ...], Field(min_length=1, max_length=2**16)]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: Annotated[tuple[LeftOut, ...], Field(max_length=2**16)] = ()
     library: Library | None = None
     dtypes: dict[str, Annotated[str, Field(max_length=200)]] = {}
     guessed: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_one_that_a_fit_produces(self) -> Self:
+        names = [*self.names, *(name for name, _ in self.left_out)]
+        if len(set(names)) < len(names) or not {*self.dtypes, *self.guessed} <= set(self.names):
+            raise ValueError("a column occurs twice, or does not exist")
+        odd = next((dtype for dtype in self.dtypes.values() if not is_dtype(dtype, self.library)), None)
+        if odd is not None:
+            raise ValueError(f"{self.library} has no dtype {odd[:60]!r}")
+        return self
 
     @classmethod
     def fit(cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None) -> Self:
@@ -95,14 +116,16 @@ class TableEncoding(BaseModel):
     @classmethod
     def fit_encode(cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None) -> tuple[Self, Doubles]:
         """`fit`, and the features of the frame."""
-        table, given = arrow_columns(frame), dict(kinds or {})
-        check_kinds(given, list(table))
+        names, dtypes = column_names(frame) or (), dtypes_of(frame)
+        given = checked_kinds(kinds, names)
+        table = arrow_columns(frame, [name for name in names if given.get(name) != "drop"])
         fitted, left_out, guessed = list[ColumnEncoding](), list[LeftOut](), list[str]()
-        for name, column in table.items():
+        for name in names:
             stated = given.get(name)
             if stated == "drop":
                 left_out.append(LeftOut(name, _STATED))
                 continue
+            column = table[name]
             if pyarrow().types.is_nested(column.type):
                 raise DataError(
                     f"column {printable(name)!r} holds a {column.type} in each row: expand it into columns of numbers, or leave it out, "
@@ -124,7 +147,7 @@ class TableEncoding(BaseModel):
             columns=tuple(fitted),
             left_out=tuple(left_out),
             library=library,
-            dtypes={each.name: dtype for each in fitted if (dtype := dtypes_of(frame)[each.name])},
+            dtypes={each.name: dtypes[each.name] for each in fitted if dtypes[each.name]},
             guessed=tuple(guessed),
         )
         return encoding, encoding.encode(frame).values
@@ -149,6 +172,19 @@ class TableEncoding(BaseModel):
         """For each feature the number of its categories, 0 for a number."""
         return tuple(count for column in self.columns for count in column.classes)
 
+    def agrees_with(self, kinds: Mapping[Any, Any] | None) -> bool:
+        """Whether the columns have the given kinds; `RecordError` for a column that does not exist, or a kind that does not."""
+        left_out = [name for name, _ in self.left_out]
+        found = {column.name: column for column in self.columns}
+        for name, kind in checked_kinds(kinds, [*found, *left_out]).items():
+            if name in left_out:
+                same = kind == "drop"
+            else:
+                same = found[name].kind == kind if isinstance(kind, str) else found[name].categories == kind
+            if not same:
+                return False
+        return True
+
     def has_features_of(self, other: TableEncoding | None) -> bool:
         """Whether the features of another encoding have the same meaning, whatever the ranges and types of its training data."""
         return other is not None and _meaning(self) == _meaning(other)
@@ -159,13 +195,14 @@ class TableEncoding(BaseModel):
         Raises:
             DataError: a column is missing, or holds values that are not of its kind.
         """
-        table = arrow_columns(frame)
-        missing = [name for name in self.names if name not in table]
+        present = column_names(frame) or ()
+        missing = [name for name in self.names if name not in present]
         if missing:
             listed = ", ".join(printable(name) for name in missing[:_LISTED]) + (
                 ", ..." if len(missing) > _LISTED else ""
             )
             raise DataError(f"the table has no column {listed}, which the training data had: add it")
+        table = arrow_columns(frame, self.names)
         parts = [(column, column.encode(table[column.name])) for column in self.columns]
         values = np.concatenate([part.values for _, part in parts], axis=1)
         return EncodedTable(values, {column.name: part.unknown for column, part in parts if part.unknown})
@@ -189,8 +226,8 @@ class TableEncoding(BaseModel):
             if column.categories
             and (self.dtypes.get(column.name, "") in categorical or "dictionary" in self.dtypes.get(column.name, ""))
         }
-        index = like.index if library_of(like) == "pandas" else None
-        return to_frame(made, library, self.dtypes if library == self.library else {}, categories, index)
+        frame = to_frame(made, library, self.dtypes if library == self.library else {}, categories)
+        return like_pandas(frame, like) if library_of(like) == "pandas" else frame
 
     def impute(self, frame: Any, values: Doubles, complete: Doubles) -> Any:
         """The frame with its missing values replaced. Observed values, and columns that are no features, stay as they are.
@@ -231,7 +268,8 @@ class TableEncoding(BaseModel):
             parts.append(text)
         if self.left_out:
             listed = [f"{printable(name)} ({reason})" for name, reason in self.left_out]
-            parts.append(f"{len(listed)} left out: {', '.join(listed)}")
+            more = ", ..." if len(listed) > _MOST_LEFT_OUT else ""
+            parts.append(f"{len(listed)} left out: {', '.join(listed[:_MOST_LEFT_OUT])}{more}")
         total = len(self.columns) + len(self.left_out)
         return f"{total} column{'s' if total > 1 else ''}: {', '.join(parts)}"
 

@@ -1,0 +1,54 @@
+"""Columns of dates as days since 1970."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.column_kinds import is_text
+from isthmus.errors import DataError
+from isthmus.text import printable
+
+__all__ = ["SECONDS", "Unit", "days_of", "is_zone", "unit_of"]
+
+Doubles = NDArray[np.float64]
+Unit = Literal["D", "s", "ms", "us"]
+
+SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+
+
+def days_of(name: str, column: Any) -> Doubles:
+    """Dates as days since 1970, NaN for missing ones."""
+    arrow, kind = pyarrow(), column.type
+    if not (is_text(kind) or arrow.types.is_date(kind) or arrow.types.is_timestamp(kind)):
+        raise DataError(
+            f"column {printable(name)!r} holds {kind}, which are no dates: convert them to dates, or give it another kind"
+        )
+    finer = arrow.types.is_timestamp(kind) and kind.unit == "ns"  # cut to microseconds
+    try:
+        moments = column.cast(arrow.timestamp("us", tz=getattr(kind, "tz", None)), safe=not finer)
+    except (arrow.ArrowException, ValueError) as error:
+        raise DataError(
+            f"column {printable(name)!r} holds values that are no dates ({printable(str(error), 80)}): correct them"
+        ) from None
+    ticks = np.asarray(moments.cast(arrow.int64()).to_numpy(zero_copy_only=False), np.float64)
+    return ticks / (86_400 * 1e6)
+
+
+def unit_of(days: Doubles) -> Unit:
+    """The coarsest unit of which all dates are multiples."""
+    microseconds = np.round(days * 86_400e6)
+    return next((unit for unit, seconds in SECONDS.items() if not (microseconds % (seconds * 1e6)).any()), "us")
+
+
+def is_zone(zone: str) -> bool:
+    """Whether pyarrow has a time zone."""
+    arrow = pyarrow()
+    try:
+        arrow.compute.local_timestamp(arrow.array([0], arrow.timestamp("us", tz=zone or "UTC")))
+    except arrow.ArrowException:
+        return False
+    return True

@@ -103,6 +103,19 @@ def test_each_random_state_is_stored_and_trained_once(
     assert all_kept(find("tf-simple"), system, folder) == []
 
 
+def test_a_finished_run_with_other_overrides_is_not_replaced(
+    reproduced: tuple[Path, list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = reproduced
+    no_training(monkeypatch)
+    with pytest.raises(
+        DataError,
+        match=r"state-1 holds a run with epochs=0\.005 and random_state=1: choose another folder \(--out\), or remove it",
+    ):
+        completed(find("tf-simple"), folder, ["epochs=0.01"], [1])
+    assert kept(find("tf-simple"), find("tf-simple").systems[0], folder, QUICK, 1) is not None
+
+
 def test_an_interrupted_training_is_resumed_by_the_same_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resumable, "_SECONDS", -1)  # a checkpoint after each epoch
     tutorial, words, seen = find("tf-simple"), ["epochs=2", "batch_size=2000", "architecture.hidden=8"], list[int]()

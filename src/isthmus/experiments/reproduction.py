@@ -254,6 +254,10 @@ def completed(
     found = [[kept(tutorial, each, folder, assignments, state) for state in random_states] for each in tutorial.systems]
     if all(all(runs) for runs in found):
         return [[run for run in runs if run] for runs in found]
+    for system, runs in zip(tutorial.systems, found, strict=True):
+        for run, state in zip(runs, random_states, strict=True):
+            if run is None:
+                _check_no_other(home(folder, tutorial, system, state), system)
     with reserve_folder(folder / tutorial.id):
         return [
             [
@@ -262,6 +266,14 @@ def completed(
             ]
             for system, runs in zip(tutorial.systems, found, strict=True)
         ]
+
+
+def _check_no_other(place: Path, system: System) -> None:
+    """`DataError` if the folder of a run holds another one, which the training would replace."""
+    other = _read(place / "result.json", system)
+    if other is not None:
+        given = f"{' '.join(other.overrides) or 'no overrides'} and random_state={other.random_state}"
+        raise DataError(f"{place} holds a run with {given}: choose another folder (--out), or remove it first")
 
 
 def machine() -> str:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from isthmus.data.context_array import without_subclass
 from isthmus.data.labels import is_a
-from isthmus.data.non_numeric import non_numeric_error
 from isthmus.errors import DataError, IsthmusWarning
 
 __all__ = ["Unwrapped", "check_unique_names", "column_names", "sklearn_frame", "unwrapped"]
@@ -25,16 +24,14 @@ Array = npt.NDArray[Any]
 _LISTED = 10  # names in a message
 _FEW = 10  # a list of fewer arrays may hold parts of the examples; in a longer list each array is one example
 _CALLER = 7  # stack frames from a warning to the caller of fit
-_LOAD = "isthmus.data.load(X, drop={names}).train"
 _ARROW = ("Table", "RecordBatch")
 
 
 class Unwrapped(NamedTuple):
-    """The values, the column names if there are any, and the code that leaves columns out of the frame."""
+    """The values, and the column names if there are any."""
 
     values: Array
     columns: tuple[str, ...] | None = None
-    leave_out: str = ""
 
 
 def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
@@ -107,52 +104,33 @@ def sklearn_frame(X: Any, columns: tuple[str, ...]) -> Any:
 
 
 def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
+    """A frame whose columns are numbers; `tables.frame_features` takes others."""
     if is_a(X, "pandas", "DataFrame"):
         values = _dense(X).to_numpy()
         if values.dtype == object and all(dtype.kind in "biuf" for dtype in X.dtypes):
             values = X.to_numpy(dtype=np.float64, na_value=np.nan)
-        text_names = all(isinstance(name, str) for name in X.columns)
-        return Unwrapped(values, columns, f"X.drop(columns={{names}}) or {_LOAD}" if text_names else _LOAD)
+        return Unwrapped(values, columns)
     if is_a(X, "polars", "DataFrame"):
-        for number, column in enumerate(X):  # to_numpy would convert dates to numbers
-            if column.dtype.is_temporal() and column.null_count() < len(column):
-                row = int(column.is_not_null().arg_max())
-                raise non_numeric_error(
-                    (row, number), column[row], columns, X.row(row), f"X.drop({{names}}) or {_LOAD}"
-                )
-        return Unwrapped(X.to_numpy(), columns, f"X.drop({{names}}) or {_LOAD}")
-    import pyarrow
-
-    for number, column in enumerate(X.columns):
-        if pyarrow.types.is_nested(column.type):  # each element would become a column
-            raise DataError(
-                f"X holds a {column.type} in each row of column {number} ({columns[number]!r}): expand it into numeric columns, or "
-                f"leave it out, X.drop_columns([{columns[number]!r}]) or {_LOAD.format(names=[columns[number]])}"
-            )
+        return Unwrapped(X.to_numpy(), columns)
     parts = [np.asarray(column.to_numpy(**_COPY if is_a(column, "pyarrow", "Array") else {})) for column in X.columns]
     if any(part.dtype.kind not in "biuf" for part in parts):
         parts = [np.asarray(column.to_pylist(), dtype=object) for column in X.columns]
-    return Unwrapped(
-        np.column_stack(parts) if parts else np.empty((len(X), 0)), columns, f"X.drop_columns({{names}}) or {_LOAD}"
-    )
+    return Unwrapped(np.column_stack(parts) if parts else np.empty((len(X), 0)), columns)
 
 
 _COPY = {"zero_copy_only": False}
 
 
 def _dense(frame: Any) -> Any:
-    """A pandas frame with categories as objects, so that missing ones are not encoded, and sparse columns as dense ones."""
-    converted = [str(dtype).startswith("Sparse[") or dtype == "category" for dtype in frame.dtypes]
-    if not any(converted):
+    """A pandas frame with sparse columns as dense ones."""
+    sparse = [str(dtype).startswith("Sparse[") for dtype in frame.dtypes]
+    if not any(sparse):
         return frame
     import pandas
 
+    columns = zip(sparse, frame.items(), strict=True)
     return pandas.concat(
-        [
-            column.astype(object if column.dtype == "category" else column.dtype.subtype) if each else column
-            for each, (_, column) in zip(converted, frame.items(), strict=True)
-        ],
-        axis=1,
+        [column.astype(column.dtype.subtype) if each else column for each, (_, column) in columns], axis=1
     )
 
 

@@ -186,8 +186,7 @@ def _numeric(raw: Unwrapped) -> Array:
         raise DataError(f"X holds text (the first value is {str(first)!r}): convert it to numbers first")
     if kind in "mM" and values.size:
         index = np.unravel_index(int(np.argmin(np.isnat(values))), values.shape)
-        row = tuple(values[index[0]]) if values.ndim == 2 else ()
-        raise non_numeric_error(tuple(map(int, index)), values[index], raw.columns, row, raw.leave_out)
+        raise non_numeric_error(tuple(map(int, index)), values[index], raw.columns)
     if values.dtype.names:
         fields = ", ".join(map(repr, values.dtype.names[:_LISTED])) + (
             ", ..." if len(values.dtype.names) > _LISTED else ""
@@ -223,9 +222,7 @@ def _from_objects(raw: Unwrapped) -> Array:
         elif isinstance(value, complex | np.complexfloating):
             raise DataError(f"Complex data not supported: {position(index, columns)} of X is {value}")
         elif not isinstance(value, int | float) and non_numeric_type(value) is not None:
-            raise non_numeric_error(
-                index, value, columns, tuple(values[index[0]]) if values.ndim == 2 else (), raw.leave_out
-            )
+            raise non_numeric_error(index, value, columns)
         else:
             try:
                 numbers[index] = value

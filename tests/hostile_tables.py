@@ -139,7 +139,7 @@ TABLES: dict[str, Table] = {
         "a,b\n9007199254740993,1\n1,2\n", Right([[2.0**53, 1], [1, 2]], ("a", "b"), ("beyond 2^53", "740993"))
     ),
     "underscores": _table("a\n1_000\n", "'1_000'"),
-    "dates": _table("day,b\n2020-01-01,1\n2020-01-02,2\n", r"'day' holds dates \(line 2 .*--drop day"),
+    "dates": _table("day,b\n2020-01-01,1\n2020-01-02,2\n", Right([[18262, 1], [18263, 2]], ("day", "b"), ("1 date",))),
     # missing values
     "marks": _table(
         "a,b\nNA,n/a\n1,-\n#N/A,<NA>\n\\N,.\nnull,?\nn.a.,None\nNaN,\n2,-nan\n",
@@ -223,7 +223,9 @@ TABLES: dict[str, Table] = {
     "pandas' index, saved twice": _table(
         "Unnamed: 0,a,b\n0,1,2\n1,3,4\n", Right(PLAIN.values, ("a", "b"), ("counts rows",))
     ),
-    "nameless first column of words": _table(",a\nx,1\ny,2\n", "'Unnamed: 0' holds text"),
+    "nameless first column of words": _table(
+        ",a\nx,1\ny,2\n", Right([[1], [2]], ("a",), ("another text in every row",))
+    ),
     # columns
     "dropped": _table(
         "a,t,b,u\n1,x,2,y\n3,z,4,w\n", Right(PLAIN.values, ("a", "b"), ("2 of 4 columns (t, u)",)), drop="t,u"
@@ -232,9 +234,12 @@ TABLES: dict[str, Table] = {
     "a name with a comma": _table(
         'a,"b, c",d\n1,2,x\n3,4,y\n', Right(PLAIN.values, ("a", "b, c")), columns=("a", "b, c")
     ),
-    "several words": _table("a,t,b,u\n1,x,2,y\n", r"'t' holds text .*; so does u: .*--drop t,u"),
+    "several words": _table(
+        "a,t,b,u\n1,x,2,y\n", Right([[1, 0, 2, 0]], ("a", "t", "b", "u"), ("2 categories (t: 1, u: 1)",))
+    ),
+    "several words among numbers": _table("a,t,b,u\n1,x,2,y\n3,4,5,6\n", r"'t' holds text .*; so does u: .*--drop t,u"),
     "words and dates": _table(
-        "when,t,b,u,day\n2020-01-02,x,2,y,2021-03-04\n",
+        "when,t,b,u,day\n2020-01-02,x,2,y,2021-03-04\n1,2,3,4,5\n",
         r"'when' holds dates .*; so does day; t, u hold text: leave them out .--drop when,t,u,day",
     ),
     "no such column": _table("a,b\n1,2\n", r"no column 'x' \(drop='x'\); it has a, b", drop="x"),
@@ -366,17 +371,18 @@ TABLES: dict[str, Table] = {
     "labels and id": _table("a,b\n1,2\n", "both labels and id", labels="a", id="a"),
     "a huge cell": _table("a,b\n1,2\n" + "x" * (5 << 20) + ",4\n", "column 'a' holds text .line 3 .*xxx ..."),
     "a huge number": _table("a,b\n" + "1" * 100_000 + ",2\n", Right([[float("inf"), 2]], ("a", "b"))),
-    "a huge name": _table("a" * (3 << 20) + ",b\n1,x\n", "column 'b' holds text"),
+    "a huge name": _table("a" * (3 << 20) + ",b\n1,x\n2,3\n", "column 'b' holds text"),
     "many columns": _table(
         ",".join(f"g{i}" for i in range(WIDE)) + "\n" + (",".join(["1.5"] * WIDE) + "\n") * 3,
         Right([[1.5] * WIDE] * 3, tuple(f"g{i}" for i in range(WIDE))),
     ),
     "many columns of words": _table(
-        ",".join(f"g{i}" for i in range(WIDE)) + "\n" + ",".join(["x"] * WIDE) + "\n", "'g0' holds text"
+        ",".join(f"g{i}" for i in range(WIDE)) + "\n" + ",".join(["x"] * WIDE) + "\n" + ",".join(["1"] * WIDE) + "\n",
+        "'g0' holds text",
     ),
     "one name for many columns": _table(
         ",".join(["a"] * 999) + "\n" + ",".join(["1"] * 999) + "\n",
         Right([[1.0] * 999], ("a", *(f"a.{i}" for i in range(1, 999)))),
     ),
-    "control characters in names": _table("a\x1b[2J,b\nx,1\n", r"column 'a\\x1b\[2J' holds text"),
+    "control characters in names": _table("a\x1b[2J,b\nx,1\n1,2\n", r"column 'a\\x1b\[2J' holds text"),
 }

@@ -318,7 +318,8 @@ def test_unusable_columns_are_dropped_and_the_run_records_it(tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     rows = [f"p{i},{a:.3f},{b:.3f},free text,{'xy'[i % 2]}" for i, (a, b) in enumerate(rng.normal(size=(80, 2)))]
     (tmp_path / "x.csv").write_text("\n".join(["patient,age,height,remark,kind", *rows]))
-    told = run("train", *SMALL, "-d", "x.csv", "--out", "r", cwd=tmp_path)
+    (tmp_path / "late.csv").write_text("patient,age\n1,2\n2,3\np3,4\n")
+    told = run("train", *SMALL, "-d", "late.csv", "--out", "r", cwd=tmp_path)
     assert told.returncode == 1
     for option in ("--drop patient", "--id patient", "--labels patient"):
         assert option in told.stderr

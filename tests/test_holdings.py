@@ -37,36 +37,44 @@ def shown(path: Path, *words: str) -> dict[str, str]:
     return {line.split()[0]: " ".join(line.split()) for line in result.output.splitlines() if line.strip()}
 
 
-def table(folder: Path, suffix: str) -> Path:
+def table(folder: Path, suffix: str, columns: dict[str, list[Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / f"x{suffix}"
     if suffix == ".parquet":
-        parquet.write_table(pyarrow.table(TABLE), path)
+        parquet.write_table(pyarrow.table(columns), path)
     else:
-        lines = zip(*TABLE.values(), strict=True)
-        path.write_text("\n".join([",".join(TABLE), *(",".join(map(str, line)) for line in lines)]) + "\n")
+        lines = zip(*columns.values(), strict=True)
+        path.write_text("\n".join([",".join(columns), *(",".join(map(str, line)) for line in lines)]) + "\n")
     return path
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_every_column_is_listed_with_its_content_and_the_option_that_drops_it(suffix: str, tmp_path: Path) -> None:
-    path = table(tmp_path, suffix)
+    columns = {name: TABLE[name] for name in ("row", "a", "same")} | {"late one": ["1"] * 15 + ["x"] * 5}
+    path = table(tmp_path, suffix, columns)
     found = shown(path)
     assert "numbers, counts the rows" in found["row"]
     assert "numbers 0" in found["a"]
     assert "numbers, constant" in found["same"]
-    assert "dates, unique in every row 0" in found["when"]
-    assert "text, constant 10 (0.5 of all)" in found["odd"]
-    assert "text, unique in every row" in found["name"]
-    assert found["3"] == "3 of 6 columns can be features, with --drop 'when,odd kind,name'"
+    assert found["late"].startswith("late numbers and text 0 ")
+    assert found["3"] == "3 of 4 columns can be features, with --drop 'late one'"
     words = shlex.split(found["3"].partition("with ")[2])
     assert read(path, drop=words[1]).columns == ("row", "a", "same")
-    assert (
-        "of 4 columns can be features, with --drop 'odd kind,name'" in shown(path, "--drop", "when", "--id", "row")["2"]
-    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_none_and_na_are_text_in_text_columns_and_labels(suffix: str, tmp_path: Path) -> None:
+def test_categories_dates_and_what_is_left_out_are_listed(suffix: str, tmp_path: Path) -> None:
+    found = shown(table(tmp_path, suffix, TABLE))
+    assert found["row"].startswith("row integer 0 0 9.5 19")
+    assert found["a"].startswith("a number 0 0.5 3.35 6.5")
+    assert found["when"].startswith("when date 0 2020-01-01 2020-01-10 2020-01-20")
+    assert found["odd"].startswith("odd kind category, constant, most often x 10 (0.5 of all)")
+    assert found["name"].startswith("name left out: unique")
+    assert "of 6 columns" not in " ".join(found.values())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_na_is_text_among_labels_and_missing_among_categories(suffix: str, tmp_path: Path) -> None:
     cells = {
         "a": [1, 2, 3, 4, 5, 6],
         "kind": ["oak", "None", "NA", "oak", "", "elm"],
@@ -81,19 +89,22 @@ def test_none_and_na_are_text_in_text_columns_and_labels(suffix: str, tmp_path: 
         path.write_text("\n".join([",".join(cells), *(",".join(map(str, row)) for row in rows)]) + "\n")
     for words in ((), ("--labels", "kind"), ("--id", "late")):
         found = shown(path, *words)
-        assert "kind" in words or found["kind"].startswith("kind text 1 (")
-        assert found["when"].startswith("when dates 2 (")
+        assert "kind" in words or found["kind"].startswith("kind category of 3, most often oak 2 (")
+        assert found["when"].startswith("when date 2 (")
         assert "late" in words or found["late"].startswith("late numbers and text 0 ")
     labels = read(path, labels="kind", drop=["when", "late"]).train_labels
     assert labels is not None
     assert labels.tolist() == ["oak", "None", "NA", "oak", None, "elm"]
 
 
-def test_a_table_of_text_columns_is_listed(tmp_path: Path) -> None:
+def test_a_table_without_numbers_is_listed(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\nx,2020-01-01\nz,2020-01-02\n")
     found = shown(tmp_path / "x.csv")
+    assert found["a"].startswith("a category of 2, most often x")
+    assert found["b"].startswith("b date")
+    (tmp_path / "one.csv").write_text("a\nx\nz\n")
+    found = shown(tmp_path / "one.csv")
     assert found["a"].startswith("a text")
-    assert found["b"].startswith("b dates")
     assert "no column can be used as a feature" in found["no"]
 
 
@@ -112,14 +123,12 @@ def test_the_error_for_a_title_above_the_names_says_how_to_skip_it(title: str, l
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_the_error_lists_the_content_of_each_column(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"x{suffix}"
-    columns = {"a": ["1"], "when": ["2020-01-01"], "kind": ["x"], "day": ["2020-01-01"]}
-    if suffix == ".parquet":
-        day = pyarrow.array([0], pyarrow.date32())
-        parquet.write_table(pyarrow.table(columns | {"a": [1], "when": day, "day": day}), path)
-    else:
-        path.write_text("a,when,kind,day\n1,2020-01-01,x,2020-01-01\n")
+    """Of columns of numbers with a cell that is none."""
+    columns = {"a": ["1", "2"], "when": ["2020-01-01", "2"], "kind": ["x", "1"], "day": ["2020-01-01", "3"]}
+    path = table(tmp_path, suffix, columns)
     expected = r"column 'when' .*holds dates.*; so does day; kind holds text: .*--drop when,kind,day"
+    if suffix == ".parquet":
+        expected = r"column 'a' .*holds text; so do when, kind, day: .*--drop a,when,kind,day"
     with pytest.raises(DataError, match=expected):
         read(path)
 
@@ -131,12 +140,12 @@ def test_an_invalid_table_keeps_its_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "module", "function", "readings"),
-    [(".csv", text_tables, "text_blocks", 2), (".parquet", parquet_tables, "_blocks", 1)],
+    [(".csv", text_tables, "text_blocks", 2), (".parquet", parquet_tables, "_blocks", 2)],
 )
 def test_one_pass_finds_the_content_of_all_columns(
     suffix: str, module: ModuleType, function: str, readings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Text is read from its beginning once more, where its first block shows which columns hold no numbers."""
+    """Text is read from its beginning once more, where its first block shows which columns hold no numbers; typed columns once more."""
     begun, blocks = [], getattr(module, function)
 
     def counted(*given: Any) -> Iterator[Any]:
@@ -144,9 +153,9 @@ def test_one_pass_finds_the_content_of_all_columns(
         yield from blocks(*given)
 
     monkeypatch.setattr(module, function, counted)
-    found = shown(table(tmp_path, suffix))
-    assert "dates, unique in every row" in found["when"]
-    assert "text, unique in every row" in found["name"]
+    found = shown(table(tmp_path, suffix, TABLE))
+    assert found["when"].startswith("when date")
+    assert found["name"].startswith("name left out: unique")
     assert len(begun) == readings
 
 
@@ -161,7 +170,7 @@ def test_cells_count_once_where_a_table_is_read_again(tmp_path: Path, monkeypatc
             raise RelearnError
 
     monkeypatch.setattr(text_tables, "text_blocks", doubted)
-    found = shown(table(tmp_path, ".csv"))
+    found = shown(table(tmp_path, ".csv", TABLE))
     assert len(taught) == 3
-    assert "text, constant 10 (0.5 of all)" in found["odd"]
-    assert "text, unique in every row" in found["name"]
+    assert "category, constant, most often x 10 (0.5 of all)" in found["odd"]
+    assert "unique" in found["name"]

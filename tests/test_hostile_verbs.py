@@ -238,8 +238,8 @@ NAMED = [name for name in CELLS if "," not in name and "\n" not in name and "*" 
 
 @pytest.mark.parametrize("name", [name.strip() for name in NAMED], ids=ascii)
 def test_a_suggested_option_works(name: str, tmp_path: Path) -> None:
-    """A column of text under any name: what the sentence tells to type, and to write in Python, leaves it out."""
-    rows = [[name, "a", "b"], *([word, place, place + 1] for place, word in enumerate(["x", "y", "x", "z"]))]
+    """A column of numbers with a word under any name: what the sentence tells to type, and to write in Python, leaves it out."""
+    rows = [[name, "a", "b"], *([word, place, place + 1] for place, word in enumerate(["1", "2", "x", "3"]))]
     with (tmp_path / "t.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
     said = run("train", "--data", "t.csv", cwd=tmp_path).stderr

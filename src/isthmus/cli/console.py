@@ -118,6 +118,52 @@ def write_table(path: Path, header: list[str] | None, values: Any, labels: Any =
     print_line(f"written: {path}, {values.shape} {values.dtype}")
 
 
+def write_frame(
+    path: Path,
+    frame: Any,
+    ids: Any = None,
+    id_name: str | None = None,
+    labels: Any = None,
+    label_name: str | None = None,
+) -> None:
+    """Writes a data frame as a .csv or .parquet file, atomically, and prints a line.
+
+    Args:
+        path: the file.
+        frame: the pandas, polars or pyarrow frame.
+        ids: the first column (n,), if any.
+        id_name: its name.
+        labels: the last column (n,), if any.
+        label_name: its name.
+    """
+    import pyarrow.parquet
+
+    from isthmus.data.containers import column_names
+    from isthmus.data.tables.frame_columns import arrow_columns
+    from isthmus.io.atomic import replace_file
+    from isthmus.io.tables import write_csv
+
+    columns = {} if ids is None else {id_name or "file": pyarrow.array(list(map(str, ids)))}
+    columns |= arrow_columns(frame, column_names(frame) or ())
+    columns |= {} if labels is None else {label_name or "label": pyarrow.array(list(labels))}
+    if path.suffix == ".parquet":
+        content = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(pyarrow.table(columns), content)
+        replace_file(path, content.getvalue().to_pybytes())
+    else:
+        named = not all(name.isdecimal() for name in columns)  # names that are positions only
+        rows = zip(*(map(_plain_cell, column.to_pylist()) for column in columns.values()), strict=True)
+        write_csv(path, list(columns) if named else None, rows)
+    print_line(f"written: {path}, {counted(len(frame), 'row')} of {counted(len(columns), 'column')}")
+
+
+def _plain_cell(value: Any) -> Any:
+    """A value as it stands in a table: whole numbers without a fraction, truths in lower case."""
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def write_blocks(path: Path, shape: tuple[int, ...], dtype: Any, blocks: Iterator[Any], names: Any) -> None:
     """Writes blocks of an array as one .npy file, or of a table as .csv, atomically, and prints a line."""
     import io

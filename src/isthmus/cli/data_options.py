@@ -52,7 +52,7 @@ class DataOptions(NamedTuple):
             return run_record.DataSource(self.data, self.options, target=self.target)
         given = [*(["target"] if self.target is not None else []), *self.options.given()]
         if given:
-            flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            flags = " and ".join(map(flag_of, given))
             raise RecordError(f"{flags} can only be used with --data: give --data too")
         return None
 
@@ -77,6 +77,16 @@ READ = {
         list[str] | None, _option("The table columns used as features: names or patterns, a,b or 'gene_*'.", "NAMES")
     ],
     "drop": Annotated[list[str] | None, _option("The table columns to exclude: names or patterns.", "NAMES")],
+    "kinds": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="NAME=KIND",
+            help="What a table column means: zip=category (number, integer, boolean, category, ordered, date, drop), or its ordered "
+            "categories, size=S,M,L. Other columns: inferred and printed.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
     "id": Annotated[
         str | None, _option("The table column with the row ids. It is copied to every output and is not a feature.")
     ],
@@ -184,7 +194,7 @@ def words_of(source: DataSource) -> list[str]:
     words = [] if source.data == "mnist" else ["--data", source.data]
     words += [] if source.target is None else ["--target", source.target]
     for name, value in source.options.given().items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         if name == "resize":
             words += [flag, "x".join(map(str, value))]
         elif isinstance(value, bool):
@@ -192,6 +202,11 @@ def words_of(source: DataSource) -> list[str]:
         else:
             words += [part for each in (value if isinstance(value, tuple) else (value,)) for part in (flag, str(each))]
     return words
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field of `ReadOptions`."""
+    return "--kind" if name == "kinds" else f"--{name.replace('_', '-')}"
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

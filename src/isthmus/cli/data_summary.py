@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from isthmus.text import printable
 if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
+    from isthmus.data.tables.table_encoding import TableEncoding
     from isthmus.data.tables.text_columns import TextColumns
 
 __all__ = ["print_data"]
@@ -45,8 +46,8 @@ def _print_data(data: str, options: ReadOptions) -> None:
     from isthmus.data.readers import read_with_texts
     from isthmus.data.tables.summary import drop_option, overview, text_content
 
-    def read(options: ReadOptions, texts: TextColumns) -> Dataset:
-        return read_with_texts(data, options, texts)
+    def read(options: ReadOptions, names: Sequence[str]) -> tuple[Dataset, TextColumns]:
+        return read_with_texts(data, options, names)
 
     dataset, contents, texts, skip_title = overview(read, options, _MAX_COLUMNS)
     rows = [] if dataset is None else _print_dataset(dataset, contents)
@@ -58,7 +59,7 @@ def _print_data(data: str, options: ReadOptions) -> None:
         rows.append([printable(name), kind, missing, "-", "-", "-"])
     if rows:
         print_table(["column", "content", "missing", "min", "mean", "max"], rows)
-    n_features = 0 if dataset is None else dataset.train.shape[1]
+    n_features = 0 if dataset is None else _n_columns(dataset)
     n_columns = n_features + len(contents)
     if n_columns > len(rows) > 0:
         print_line(f"and {n_columns - len(rows):,} more columns")
@@ -66,7 +67,9 @@ def _print_data(data: str, options: ReadOptions) -> None:
         return
     if dataset is None:
         hint = f"; if the table is below a title: --skip-lines {skip_title}" if skip_title else ""
-        print_line(f"no column can be used as a feature: at least one numeric column is required{hint}")
+        print_line(
+            f"no column can be used as a feature: at least one column of numbers, categories or dates is required{hint}"
+        )
         return
     hint = drop_option(list(contents))
     hint = hint if len(hint) <= _MAX_HINT else "--drop or --columns and patterns such as 'gene_*'"
@@ -85,6 +88,8 @@ def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str
     print_notes([note for note in dataset.notes if not (blocking and note.startswith(requested))])
     if dataset.kind != "table" or dataset.train.ndim != 2:
         return []
+    if dataset.table is not None:
+        return _encoded_rows(dataset, dataset.table)
     if warning := sentence(sentinels(dataset.train, dataset.kind, dataset.columns)):
         print_notes([warning])
     numbered = (str(number) for number in count())
@@ -100,6 +105,27 @@ def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str
             [name, numeric_content(values), _count_and_fraction(len(values) - len(known), len(values)), *statistics]
         )
     return rows
+
+
+def _n_columns(dataset: Dataset) -> int:
+    """The number of columns that are features."""
+    return dataset.train.shape[1] if dataset.table is None else len(dataset.table.columns)
+
+
+def _encoded_rows(dataset: Dataset, table: TableEncoding) -> list[list[str]]:
+    """The rows of the table of columns: those with an encoding, then those that are left out."""
+    import numpy as np
+
+    from isthmus.data.tables.summary import encoded_content
+
+    rows, begin, train = list[list[str]](), 0, np.asarray(dataset.train)
+    for column in table.columns[:_MAX_COLUMNS]:
+        values, begin = train[:, begin], begin + column.width
+        content, *statistics = encoded_content(column, values)
+        missing = _count_and_fraction(int(np.isnan(values).sum()), len(values))
+        rows.append([printable(column.name), content, missing, *statistics])
+    left_out = [[printable(name), f"left out: {reason}", "-", "-", "-", "-"] for name, reason in table.left_out]
+    return [*rows, *left_out[: _MAX_COLUMNS - len(rows)]]
 
 
 def _count_and_fraction(n_missing: int, n: int) -> str:

@@ -90,7 +90,7 @@ def resume(
             about = replace(about, checkpoint_every=checkpoint_every)
         if not as_json:
             print_line(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
-        dataset = run_data.read_data(run, origin)
+        dataset = run_data.read_data(run, origin, ae)
         train_run(Training(run, ae, origin, dataset, about, as_json=as_json), resume=True)
 
 

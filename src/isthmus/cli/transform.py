@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import array_path, counted, print_line, print_notes, write_array, write_table
+from isthmus.cli.console import array_path, counted, print_line, print_notes, write_array, write_frame, write_table
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Out, Run, all_examples
 
@@ -25,6 +25,8 @@ Labels = Annotated[
 
 __all__ = ["decode", "encode", "impute", "reconstruct", "sample"]
 
+_OF_FRAMES = (".csv", ".parquet")  # files of tables with other columns than numbers
+
 
 @takes_data
 def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
@@ -39,11 +41,33 @@ def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
 @takes_data
 def reconstruct(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Write the reconstructions of --data, or of the run's held-out examples, in the units of the data, as .npy or .csv."""
-    path = array_path(out, "reconstructions.npy", (".npy", ".csv"))
+    if out is not None:
+        array_path(out, "", (".npy", *_OF_FRAMES))
     ae, dataset = all_examples(run, data_options)
+    path = _path_for(out, "reconstructions", ae, (".npy", ".csv"))
     values = ae.reconstruct(dataset.train, dataset.train_labels)
+    if dataset.table is not None and path.suffix in _OF_FRAMES:
+        write_frame(path, dataset.table.decode(values, dataset.frame), dataset.ids, dataset.id_name)
+        return
     names = dataset.columns or [f"column {number}" for number in range(values[0].size)]
     _write_with_ids(path, values, dataset, list(names))
+
+
+def _path_for(out: Path | None, stem: str, ae: Autoencoder, endings: tuple[str, ...] = (".npy",)) -> Path:
+    """The output path of examples: of a table with other columns than numbers .csv or .parquet, and .npy for its features."""
+    if hasattr(ae, "_table"):
+        return array_path(out, f"{stem}.csv", (*_OF_FRAMES, ".npy"))
+    return array_path(out, f"{stem}{endings[0]}", endings)
+
+
+def _write_examples(path: Path, ae: Autoencoder, made: Any) -> None:
+    """Writes new examples: an array, or the frame of an autoencoder of a table."""
+    if not hasattr(ae, "_table"):
+        write_array(path, made)
+    elif path.suffix == ".npy":
+        write_array(path, ae._table.encode(made).values)
+    else:
+        write_frame(path, made)
 
 
 def _write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str]) -> None:
@@ -65,25 +89,32 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
 
     A table is written as .csv with its column names, ids first and labels last. Other data are written as .npy.
     """
+    import numpy as np
+
     from isthmus.data.missing import count_missing
     from isthmus.data.validation import Examples
     from isthmus.errors import RecordError
     from isthmus.experiments import run_data, run_record
 
     if out is not None:
-        array_path(out, "", (".csv", ".npy"))
+        array_path(out, "", (*_OF_FRAMES, ".npy"))
     source = data_options.source or run_record.source_of(run).without_target()
     ae, dataset = run_data.load_examples(run, source, parts="train")
     print_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, data_options.source)])
     is_table = dataset.train.ndim == 2
-    path = array_path(out, "whole.csv" if is_table else "whole.npy", (".csv", ".npy"))
+    path = _path_for(out, "whole", ae, (".csv", ".npy") if is_table else (".npy", ".csv"))
     if path.suffix == ".csv" and not is_table:
         raise RecordError(
             f"--out {path}: a .csv file requires a table, but these examples have shape {ae.shape_}: "
             "give a name that ends in .npy"
         )
-    examples = Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions())
+    examples = Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions(), dataset.table)
     values = ae.impute(examples, dataset.train_labels)
+    if dataset.table is not None and path.suffix in _OF_FRAMES:
+        whole = dataset.table.impute(dataset.frame, np.asarray(dataset.train), values)
+        write_frame(path, whole, dataset.ids, dataset.id_name, dataset.train_labels, dataset.label_name)
+        print_line(f"imputed: {counted(dataset.table.count_missing(dataset.frame), 'missing value')}")
+        return
     if path.suffix == ".npy":
         write_array(path, values)
     else:
@@ -104,10 +135,12 @@ def decode(
     from isthmus.data.validation import Examples
     from isthmus.experiments import run_folder
 
-    path = array_path(out, "decoded.npy")
+    if out is not None:
+        array_path(out, "", (".npy", *_OF_FRAMES))
     ae, dataset = run_folder.open_run(run), read(codes)
+    path = _path_for(out, "decoded", ae)
     y = _given_labels(run, ae, label, len(dataset.train))
-    write_array(path, ae.decode(Examples(dataset.train, positions=dataset.positions()), y))
+    _write_examples(path, ae, ae.decode(Examples(dataset.train, positions=dataset.positions()), y))
 
 
 @takes_data
@@ -132,14 +165,17 @@ def sample(
     """Write new examples, sampled from the prior or from a Gaussian mixture fitted to codes, as .npy."""
     from isthmus.experiments import run_data, run_folder
 
-    path = array_path(out, "samples.npy")
+    if out is not None:
+        array_path(out, "", (".npy", *_OF_FRAMES))
     source = data_options.source
     if method != "gmm" and source is None:
         ae = run_folder.open_run(run)
+        path = _path_for(out, "samples", ae)
         y = _given_labels(run, ae, label, n)
-        write_array(path, ae.sample(n, random_state, method=method, y=y, draw=draw))  # type: ignore[arg-type]  # `sample` checks it
+        _write_examples(path, ae, ae.sample(n, random_state, method=method, y=y, draw=draw))  # type: ignore[arg-type]  # `sample` checks it
         return
     ae, dataset = run_data.load_examples(run, source)
+    path = _path_for(out, "samples", ae)
     print_notes(dataset.notes)
     X = dataset.train
     if source is None:
@@ -147,7 +183,7 @@ def sample(
         print_notes(part.notes)
         X = part.train
     y = _given_labels(run, ae, label, n)
-    write_array(path, ae.sample(n, random_state, method=method, X=X, y=y, draw=draw))  # type: ignore[arg-type]
+    _write_examples(path, ae, ae.sample(n, random_state, method=method, X=X, y=y, draw=draw))  # type: ignore[arg-type]
 
 
 def _given_labels(run: Path, ae: Autoencoder, words: list[str] | None, n: int) -> Any:

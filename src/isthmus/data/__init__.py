@@ -14,6 +14,7 @@ Modules in reading order:
     context_array   examples that carry the context of each row
     memmap          rows of a memory map
     containers      extraction of arrays from frames, tensors and lists
+    object_arrays   arrays of Python objects as numbers
     validation      as_examples: validated examples from arrays, tensors and data frames
     channels        images with channels first
     output_frames   conversion of arrays back to the type of their examples

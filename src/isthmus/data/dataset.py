@@ -10,6 +10,8 @@ import numpy.typing as npt
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
 from isthmus.data.locations import Positions
+from isthmus.data.tables.table_array import as_table_array
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.results import Table, html_table, text_table
 from isthmus.text import printable
 
@@ -31,7 +33,7 @@ class Dataset:
         validation: validation examples (k, *shape), for early stopping and model selection, if the source has both a validation and a
             test part; or None.
         validation_labels: likewise (k,), or None.
-        columns: the column names of a table, or None.
+        columns: the names of the features of a table, or None.
         source: the authors, or the path of the file.
         license: the license, or "" if it is unknown.
         notes: notes for the user about the reading, such as ignored files: one sentence each.
@@ -45,6 +47,8 @@ class Dataset:
         target: what is to be reconstructed instead of each training example (n, *shape), or None.
         test_target, validation_target: likewise (m, *shape) and (k, *shape), or None.
         target_name: the name of the data set of the targets, or "".
+        table: how the columns of a table with other columns than numbers became features; None for other data.
+        frame: the columns of such a table as in the file, a pyarrow table, with those that are no features; or None.
         kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
     """
 
@@ -71,12 +75,18 @@ class Dataset:
     test_target: Array | None = None
     validation_target: Array | None = None
     target_name: str = ""
+    table: TableEncoding | None = None
+    frame: Any = None
 
     def __post_init__(self) -> None:
         if self.kind == "images":  # mark the arrays too, so that slices keep their kind
             for name in ("train", "test", "validation", "target", "test_target", "validation_target"):
                 values = getattr(self, name)
                 object.__setattr__(self, name, None if values is None else as_images(values))
+        if self.table is not None:  # likewise, so that an array of features knows its table
+            for name in ("train", "target"):
+                values = getattr(self, name)
+                object.__setattr__(self, name, None if values is None else as_table_array(values, self.table))
 
     def __repr__(self) -> str:
         return text_table(*self._parts(), caption=self._caption())
@@ -135,6 +145,8 @@ class Dataset:
         counts = one if self.test is None else f"{len(self.train):,} + {len(self.test):,}"
         counts += "" if self.validation is None else f" and {len(self.validation):,} for validation"
         shape = "x".join(str(size) for size in self.train.shape[1:])
+        if self.table is not None:
+            shape = f"{len(self.table.columns):,} column{'s' * (len(self.table.columns) > 1)} as {shape} features,"
         classes = "no labels"
         if self.train_labels is not None:
             labels = class_labels(self.train_labels, len(self.train))

@@ -6,13 +6,16 @@ To add an option, add a field here and an option of the command line in `cli/dat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
 from isthmus.records import Record, field_names, record
 from isthmus.text import quoted
+
+if TYPE_CHECKING:
+    from isthmus.data.tables.table_encoding import TableEncoding
 
 __all__ = ["ReadOptions", "Reused"]
 
@@ -40,8 +43,22 @@ def _lines(value: Any) -> Any:
     return words
 
 
+def _kinds(value: Any) -> Any:
+    """Kinds of columns as text name=kind, from a mapping or from such texts; the categories of an ordered column with commas."""
+    if isinstance(value, Mapping):
+        value = [
+            f"{name}={kind if isinstance(kind, str) else ','.join(map(str, kind))}" for name, kind in value.items()
+        ]
+    words = _words(value)
+    invalid = next((word for word in words if not all(word.rpartition("="))), None)
+    if invalid is not None:
+        raise ValueError(f"invalid kind {quoted(invalid)}: expected name=kind, such as zip=category")
+    return words
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
+Kinds = Annotated[tuple[str, ...], BeforeValidator(_kinds)]
 Word = Annotated[str | None, BeforeValidator(_word)]
 
 
@@ -59,6 +76,9 @@ class ReadOptions(Record):
         skip_broken: whether damaged and too large images are skipped and reported; otherwise the first one is an error.
         columns: the columns of a table that are features: names, patterns such as "gene_*", or several with commas. Others are left out.
         drop: the columns of a table to leave out, written in the same way.
+        kinds: what columns of a table mean, by name: {"zip": "category", "size": ["S", "M", "L"], "note": "drop"}. A kind is one of number,
+            integer, boolean, category, ordered, date, or drop to leave the column out; a list has the categories of an ordered column.
+            Those of other columns are inferred.
         id: the column of a table that identifies its rows. It is written to every output, and is not a feature.
         header: whether the first row of a table has the column names.
         na_values: further marks of a missing value, such as "-999".
@@ -78,6 +98,7 @@ class ReadOptions(Record):
     skip_broken: bool = False
     columns: Words = ()
     drop: Words = ()
+    kinds: Kinds = ()
     id: Word = None
     header: bool | None = None
     na_values: Words = ()
@@ -97,6 +118,18 @@ class ReadOptions(Record):
         defaults = ReadOptions()
         return {
             name: getattr(self, name) for name in field_names(self) if getattr(self, name) != getattr(defaults, name)
+        }
+
+    def given_kinds(self) -> dict[str, str | tuple[str, ...]]:
+        """The given kinds.
+
+        Returns:
+            Column name -> kind, or the categories of an ordered column in their order.
+        """
+        parts = [word.rpartition("=") for word in self.kinds]
+        return {
+            name: tuple(each.strip() for each in kind.split(",")) if "," in kind else kind.strip()
+            for name, _, kind in parts
         }
 
     def skipped(self) -> tuple[range, ...]:
@@ -128,9 +161,13 @@ class Reused(NamedTuple):
         features: the column names of its training data, which select columns by name; None without names.
         shape: the shape of an example, which decides whether images are gray; None if it is unknown.
         name: for targets, the name of the data set that they belong to, whose columns these are. "" for the training data of a run.
+        table: how the columns of its training data became features; None for numbers alone and other data.
+        missing: whether a category that the training data did not have is a missing value; else it is an error.
     """
 
     options: ReadOptions
     features: tuple[str, ...] | None = None
     shape: tuple[int, ...] | None = None
     name: str = ""
+    table: TableEncoding | None = None
+    missing: bool = True

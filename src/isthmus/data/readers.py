@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from isthmus.data.kinds import kind_of
 from isthmus.data.label_classes import similar_names_note
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.frame import read_frame
+from isthmus.data.tables.mixed_tables import read_columns
 from isthmus.data.tables.parquet_tables import read_parquet
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.data.tables.text_tables import read_csv, read_excel
@@ -35,7 +38,8 @@ Array = npt.NDArray[Any]
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
 _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
-_TABLE = {"labels", "columns", "drop", "id", "na_values"}
+_TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values"}
+_TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
 _OPTIONS = {  # the valid options of each reader
     "images": {"resize", "split", "pages", "skip_broken"},
     "npy": set[str](),
@@ -45,7 +49,7 @@ _OPTIONS = {  # the valid options of each reader
     "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
     "parquet": _TABLE,
 }
-_APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "na_values", "header"), "a table") | {
+_APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "header"), "a table") | {
     "labels": "a table or .npz file",
     **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
     "sheet": "an Excel file",
@@ -148,20 +152,23 @@ def read(
         >>> isthmus.data.read(pyarrow.table(table), labels="kind").columns
         ('petal', 'sepal')
     """
-    return _with_note(_read(path, (options or ReadOptions()).replace(**named), reused))
+    return _with_note(_read(path, (options or ReadOptions()).replace(**named), reused)[0])
 
 
-def read_with_texts(path: str, options: ReadOptions, texts: TextColumns) -> Dataset:
-    """Loads a data set, and also stores the cells of columns that are not features.
+def read_with_texts(path: str, options: ReadOptions, names: Sequence[str]) -> tuple[Dataset, TextColumns]:
+    """Loads a data set, and also collects the cells of columns that are not features.
 
     Args:
         path, options: see `load`.
-        texts: the columns; receives their cells.
+        names: the columns.
 
     Returns:
-        The data set.
+        The data set, and the cells.
     """
-    return load(path, options) if not texts.names else _with_note(_read(path, options, texts=texts))
+    if not names:
+        return load(path, options), TextColumns()
+    dataset, texts = _read(path, options, names=names)
+    return _with_note(dataset), texts
 
 
 def _with_note(dataset: Dataset) -> Dataset:
@@ -174,11 +181,11 @@ def _read(
     path: str | os.PathLike[str] | Any,
     options: ReadOptions,
     reused: Reused | None = None,
-    texts: TextColumns | None = None,
-) -> Dataset:
-    """The data set from the reader for its kind of file."""
+    names: Sequence[str] = (),
+) -> tuple[Dataset, TextColumns]:
+    """The data set from the reader for its kind of file, and the cells of the columns of these names."""
     if column_names(path) is not None:
-        return read_frame(path, options, reused)
+        return read_frame(path, options, reused), TextColumns()
     if not isinstance(path, str | os.PathLike):
         raise DataError(
             f"a {type(path).__name__} is neither a path nor a pandas, polars or pyarrow frame: pass an array to fit directly, "
@@ -195,16 +202,17 @@ def _read(
             raise DataError(f"invalid {name}={value!r}: {shown(path)} is not {_APPLIES_TO[name]}")
     if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
         options = options.over(reused.options.replace(labels=None, id=None, skip_broken=False, skip_lines=()))
+    if kind in _TABLES:
+        return read_columns(partial(_TABLES[kind], path), options, reused, names)
+    return _read_arrays(path, kind, options, reused), TextColumns()
+
+
+def _read_arrays(path: Path, kind: str, options: ReadOptions, reused: Reused | None) -> Dataset:
+    """The data set of a file or folder that is no table."""
     if kind == "images":
         return read_images(path, options, reused)
     if kind == "npz":
         return _with_checked_parts(read_npz(path, options.labels))
-    if kind == "text":
-        return read_csv(path, options, reused, texts)
-    if kind == "excel":
-        return read_excel(path, options, reused, texts)
-    if kind == "parquet":
-        return read_parquet(path, options, reused, texts)
     if kind == "npy":
         return _array_dataset(path, read_npy(path))
     return _array_dataset(path, read_idx(path))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from isthmus.data.kinds import Kind
 from isthmus.data.memmap import some_rows
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.text import printable
 
 __all__ = ["Sentinel", "sentence", "sentinels"]
@@ -43,7 +44,9 @@ class Sentinel(NamedTuple):
     share: float
 
 
-def sentinels(values: Array, kind: Kind, columns: Sequence[str] | None = None) -> tuple[Sentinel, ...]:
+def sentinels(
+    values: Array, kind: Kind, columns: Sequence[str] | None = None, table: TableEncoding | None = None
+) -> tuple[Sentinel, ...]:
     """Finds sentinel values.
 
     Regular data have none: zeros of sparse counts, ends of a scale, levels and flags are close to other values, or are most of a column.
@@ -52,17 +55,20 @@ def sentinels(values: Array, kind: Kind, columns: Sequence[str] | None = None) -
         values: examples (n, *shape).
         kind: the kind of the examples; images are not searched.
         columns: the column names, for messages.
+        table: how the columns became features, if they are not all numbers. Only the numbers are searched.
     """
     if kind == "images" or values.ndim < 2:
         return ()
     rows = some_rows(values, max(_MIN_ROWS, _MAX_VALUES // max(1, int(np.prod(values.shape[1:])))))
-    table = rows.reshape(len(rows), -1) if kind == "table" else rows.reshape(-1, rows.shape[-1])
-    named = list(columns) if columns is not None and kind == "table" and len(columns) == table.shape[1] else None
-    sentinels = []
-    for number in _candidates(table):
+    flat = rows.reshape(len(rows), -1) if kind == "table" else rows.reshape(-1, rows.shape[-1])
+    named = list(columns) if columns is not None and kind == "table" and len(columns) == flat.shape[1] else None
+    sentinels, numbers = [], None if table is None else table.numbers
+    for number in _candidates(flat):
+        if numbers is not None and number not in numbers:
+            continue
         unit = "column" if kind == "table" else "channel"
         name = f"{unit} {number}" if named is None else repr(printable(named[number], 60))
-        sentinels += [Sentinel(name, value, share) for value, share in _distant(table[:, number])]
+        sentinels += [Sentinel(name, value, share) for value, share in _distant(flat[:, number])]
     return tuple(sentinels)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,10 +16,12 @@ from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
 from isthmus.data.locations import Positions, position
 from isthmus.data.memmap import release_pages
-from isthmus.data.non_numeric import non_numeric_error, non_numeric_type
+from isthmus.data.non_numeric import non_numeric_error
+from isthmus.data.object_arrays import numbers_of_objects
 from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.frame_features import has_kinds, known_features, own_features
+from isthmus.data.tables.table_array import table_of
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import DataError, RecordError
 
@@ -43,10 +44,6 @@ Missing = Literal["error", "allow"]  # NaN: an error, or a missing value that lo
 BLOCK = 1 << 22  # values in a block
 _LISTED = 10  # fields in a message
 LARGEST = float(np.finfo(np.float32).max)  # the largest valid value
-
-
-class _NotANumberError(DataError, TypeError):
-    """An object is not a number. scikit-learn's estimator checks require a TypeError."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +132,14 @@ def shaped_examples(
     if library_of(X) is not None and len(X) >= minimum and (kinds is not None or has_kinds(X)):
         table, values = own_features(X, kinds)
         X = Examples(values, table.features, "table", table=table)
-    elif kinds and not isinstance(X, Examples):
+    elif (table := table_of(X)) is not None:
+        X = Examples(np.asarray(X), table.features, "table", table=table)
+    if isinstance(X, Examples) and X.table is not None and not X.table.agrees_with(kinds):
+        raise RecordError(
+            f"kinds={dict(kinds or {})!r} are not those that X was read with ({X.table.summary()}): pass the frame itself, or leave "
+            "them out"
+        )
+    if kinds and not isinstance(X, Examples):
         raise RecordError(
             f"kinds={dict(kinds)!r} names columns of a data frame, and X is none: pass a frame, or leave it out"
         )
@@ -148,7 +152,8 @@ def shaped_examples(
 
 def encoded(X: Any, table: TableEncoding, missing: Missing | None) -> Any:
     """A frame as the features of a known encoding, others unchanged. An unknown category is missing if that is allowed, else an error."""
-    if isinstance(X, Examples) and X.table is not None and not X.table.has_features_of(table):
+    own = X.table if isinstance(X, Examples) else table_of(X)
+    if own is not None and not own.has_features_of(table):
         raise DataError(
             "X was encoded as another table, whose categories may have other numbers: pass the frame itself"
         )
@@ -177,7 +182,7 @@ def _numeric(raw: Unwrapped) -> Array:
     """The values in a dtype that models accept: integers, float32 or float64, in native byte order."""
     values = raw.values
     if values.dtype == object:
-        values = _from_objects(raw)
+        values = numbers_of_objects(raw)
     kind = values.dtype.kind
     if kind == "c":
         raise DataError("Complex data not supported: pass real and imaginary parts as separate features")
@@ -203,39 +208,6 @@ def _numeric(raw: Unwrapped) -> Array:
         with np.errstate(over="ignore"):  # overflow gives infinity, which the check finds
             return values.astype(np.float32 if values.dtype.itemsize == 2 else np.float64)
     return values.astype(values.dtype.newbyteorder("="), copy=False, subok=True)
-
-
-def _from_objects(raw: Unwrapped) -> Array:
-    """An array of objects as float64. None and pandas.NA become NaN, which is checked later."""
-    values, columns = raw.values, raw.columns
-    if not values.ndim:
-        raise DataError(
-            f"X is a {type(values.item()).__name__}: pass an array, tensor or frame of numbers, (n, *shape)"
-        )
-    if values.ndim == 1 and values.size and np.ndim(values[0]) > 0:
-        raise DataError("X is an array of arrays of different shapes: give every example the same shape")
-    missing = getattr(sys.modules.get("pandas"), "NA", None)
-    numbers = np.empty(values.shape, np.float64)
-    for index, value in np.ndenumerate(values):
-        if value is None or value is missing:
-            numbers[index] = np.nan
-        elif isinstance(value, complex | np.complexfloating):
-            raise DataError(f"Complex data not supported: {position(index, columns)} of X is {value}")
-        elif not isinstance(value, int | float) and non_numeric_type(value) is not None:
-            raise non_numeric_error(index, value, columns)
-        else:
-            try:
-                numbers[index] = value
-            except OverflowError as error:
-                raise DataError(
-                    f"Input X contains a number too large for float32: {position(index, columns)}; rescale that feature"
-                ) from error
-            except (TypeError, ValueError) as error:
-                what = f"{position(index, columns)} of X is a {type(value).__name__}"
-                raise _NotANumberError(
-                    f"{what}: an argument must be neither an object nor a string but a number"
-                ) from error
-    return numbers
 
 
 def _check_shape(values: Array, minimum: int) -> None:

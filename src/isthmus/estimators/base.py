@@ -28,6 +28,7 @@ from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
 from isthmus.data.tables.frame_columns import library_of
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing, encoded, shaped_examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
@@ -74,6 +75,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         lambda fitted: math.prod(fitted.shape) if fitted.table is None else len(fitted.table.names)
     )
     _features = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)  # what a table's columns become
+    _table = FittedAttribute[TableEncoding](lambda fitted: fitted.table)  # of other columns than numbers
     _n_features_out = FittedAttribute[int](lambda fitted: math.prod(fitted.code_shape))
     _loaded = FittedAttribute[bool](lambda fitted: fitted.loaded)
 

@@ -87,7 +87,7 @@ def prepare(
     if kind == "auto" and examples.kind is None:
         _warn(kind_warning(statistics, chosen))
     _warn(rounding_warning(statistics, chosen, examples.columns))
-    _warn(sentence(sentinels(examples.values, chosen.kind, examples.columns)))
+    _warn(sentence(sentinels(examples.values, chosen.kind, examples.columns, examples.table)))
     return Prepared(examples, chosen, statistics.fingerprint() if fingerprint else None, encoding)
 
 

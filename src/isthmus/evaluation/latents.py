@@ -203,7 +203,7 @@ def projected_errors(
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     projected = mean + (z - mean) @ axes.T @ axes
     with_projection, without = (
-        np.square((ae.decode(attach_context(codes.astype(z.dtype), context_of(examples))) - expected) / scale).mean()
+        np.square((ae._decode(attach_context(codes.astype(z.dtype), context_of(examples))) - expected) / scale).mean()
         for codes in (projected, z)
     )
     return float(with_projection), float(without)

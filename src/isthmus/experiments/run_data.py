@@ -13,7 +13,7 @@ from isthmus.data import Dataset, names
 from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
 from isthmus.data.missing import count_missing
-from isthmus.data.options import Reused
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -82,13 +82,11 @@ def load_examples(
     """
     ae = open_run(run) if ae is None else ae
     check_image_size(run, ae)
-    features = tuple(getattr(ae, "_features", ())) or None
-    reused = Reused(options_of(run), features, ae.shape_)
     if source is None:
         own = source_of(run)
-        dataset = read_data(run, own if target else own.without_target(), features)
+        dataset = read_data(run, own if target else own.without_target(), ae)
     else:
-        dataset = source.read(reused)
+        dataset = source.read(_reused(ae, options_of(run), ae.shape_))
     images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
     hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
@@ -107,10 +105,16 @@ def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_ex
         check_computable(values, positions, ae.missing, None if allow_extreme else ae._computable_range(positions))
 
 
-def read_data(run: Path, source: DataSource, features: tuple[str, ...] | None = None) -> Dataset:
-    """The data of a run; where the file is missing, the error says how to name it."""
+def _reused(ae: Autoencoder, options: ReadOptions, shape: tuple[int, ...] | None = None) -> Reused:
+    """How data are read for an autoencoder, whose training data were read with these options."""
+    features = tuple(getattr(ae, "_features", ())) or None
+    return Reused(options, features, shape, table=getattr(ae, "_table", None), missing=ae.missing == "allow")
+
+
+def read_data(run: Path, source: DataSource, ae: Autoencoder) -> Dataset:
+    """The data of a run, as its autoencoder sees them; where the file is missing, the error says how to name it."""
     try:
-        return source.read(Reused(source.options, features))
+        return source.read(_reused(ae, source.options))
     except FileNotFoundError as error:
         target = "" if source.target is None else " and --target"
         raise DataError(

@@ -64,7 +64,8 @@ class DataSource:
         if self.target is None:
             return dataset
         options = self.options if reused is None else self.options.over(reused.options)
-        like = Reused(options, dataset.columns, None if reused is None else reused.shape, dataset.name)
+        shape = None if reused is None else reused.shape
+        like = Reused(options, dataset.columns, shape, dataset.name, dataset.table)
         own = ReadOptions(skip_broken=options.skip_broken, skip_lines=options.skip_lines)  # never taken from a run
         return paired(dataset, load_data(self.target, own, reused=like, download=self.download))
 

@@ -63,12 +63,13 @@ class Split:
 
     def train_of(self, dataset: Dataset) -> Examples:
         """The training examples of the data set that was split, with their positions in it."""
-        return Examples(self.train, dataset.columns, dataset.kind, dataset.positions().some(self.train_rows))
+        positions = dataset.positions().some(self.train_rows)
+        return Examples(self.train, dataset.columns, dataset.kind, positions, dataset.table)
 
     def test_of(self, dataset: Dataset) -> Examples:
         """The held-out examples of the data set that was split, with their positions in it."""
         positions = dataset.positions() if dataset.test is None else dataset.test_positions()
-        return Examples(self.test, dataset.columns, dataset.kind, positions.some(self.test_rows))
+        return Examples(self.test, dataset.columns, dataset.kind, positions.some(self.test_rows), dataset.table)
 
 
 def split(dataset: Dataset, missing: Missing) -> Split:

@@ -97,7 +97,8 @@ def own_validation_part(dataset: Dataset, part: Split) -> tuple[Examples | None,
     if copies := n - len(rows):
         notes = [f"{copies:,} of {n:,} validation examples are training or test examples too, and are left out"]
     values = dataset.validation if not copies else np.asarray(dataset.validation)[rows]
-    return Examples(values, dataset.columns, dataset.kind, dataset.validation_positions().some(rows)), notes
+    positions = dataset.validation_positions().some(rows)
+    return Examples(values, dataset.columns, dataset.kind, positions, dataset.table), notes
 
 
 def count_early_stopping(dataset: Dataset, part: Split, examples: Array) -> int:

@@ -17,13 +17,16 @@ Modules in reading order:
     date_columns     columns of dates as days since 1970
     frame_columns    the columns of a data frame as columns of pyarrow, and back
     column_encoding  one column as features, and back
+    table_words      the kinds of the columns of a table in words
     table_encoding   a table as rows of features, and back
+    table_array      the features of a table as an array that knows the table
     frame_features   a data frame as features, with warnings about guesses
     row_arrays       blocks of rows as one array, in memory or in a temporary file
     id_columns       notes on columns that look like ids, and on rows with an odd id
-    text_columns     the cells of columns that cannot be learned
+    text_columns     the cells of columns that are not read as numbers
     text_tables      text and Excel files as data sets
     parquet_tables   Parquet files as data sets
+    mixed_tables     a file with columns of any kind as a data set
     frame            data frames as data sets
     summary          what the columns of a table hold
 """

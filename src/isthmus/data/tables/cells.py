@@ -21,6 +21,7 @@ __all__ = [
     "is_date",
     "kind_of",
     "value_of",
+    "value_with",
 ]
 
 # Marks of a missing value, in lower case.
@@ -67,6 +68,12 @@ def value_of(cell: str) -> float | None:
     if _NUMBER_PATTERNS[1].match(text) or _NUMBER_PATTERNS[3].match(text):
         return float(text.replace(".", "").replace(",", "."))
     return None
+
+
+def value_with(cell: str, comma: bool) -> float:
+    """The number in a cell, which must hold one, with a decimal comma or point."""
+    text = re.sub(SPACES, "", cell.replace(MINUS, "-"))
+    return float(text.replace(".", "").replace(",", ".") if comma else text.replace(",", ""))
 
 
 def _normalized(text: str) -> str:

@@ -98,6 +98,10 @@ def remedy(column: str, selected: SelectedColumns, columns: Sequence[str], lines
         sentence += f", or name it as the labels (--labels {_for_shell(column)}, labels={_for_python(column)})"
     if selected.id is None:
         sentence += f", or as the id of the rows (--id {_for_shell(column)}, id={_for_python(column)})"
+    kind = f"{_shortened(column)}=category"
+    sentence += (
+        f", or take its values as categories ({command('--kind', kind)}, kinds={{{_for_python(column)}: 'category'}})"
+    )
     if lines:
         sentence += "; or leave out lines that are not rows, such as a title, units or a total "
         sentence += f"(--skip-lines {lines}, skip_lines='{lines}')"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.cells import is_date
 from isthmus.errors import RecordError
 from isthmus.text import quoted
 
@@ -126,6 +127,8 @@ def _text_kind(column: Any) -> InferredKind:
         return InferredKind("date", guessed=True)
     if all(map(_NUMBER.fullmatch, texts)):
         return InferredKind(None, "numbers as text")
+    if all(map(is_date, texts)):
+        return InferredKind(None, "dates in another form than 2024-12-31")
     if len(different) == count >= _MIN_ROWS:
         return InferredKind(None, "unique")
     limit = max(min(_FEW, count // 2), min(_MOST, count // _ROWS_PER_CATEGORY))

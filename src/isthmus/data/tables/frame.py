@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from isthmus.data.containers import check_unique_names, column_names
 from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.tables.columns import listed, select_columns
+from isthmus.data.tables.columns import select_columns
 from isthmus.data.tables.frame_features import has_kinds
+from isthmus.data.tables.mixed_tables import encoded_dataset, known_dataset
 from isthmus.data.validation import as_examples, is_a
 from isthmus.errors import DataError
 
 __all__ = ["read_frame"]
 
 _WHERE = "the frame"
-_OPTIONS = ("labels", "columns", "drop", "id")
+_OPTIONS = ("labels", "columns", "drop", "id", "kinds")
 
 
 def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Dataset:
-    """The numeric columns of a pandas, polars or pyarrow frame, with its labels and ids.
+    """The columns of a pandas, polars or pyarrow frame, with its labels and ids. Other columns than numbers have an encoding.
 
     Args:
         frame: the frame.
@@ -28,20 +31,25 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
         reused: the run for which the examples are read, if any.
 
     Raises:
-        DataError: a column does not exist, is not numeric, or has the name of another one, or an option is for files only.
+        DataError: a column does not exist, cannot be learned, or has the name of another one, or an option is for files only.
+        RecordError: a kind does not exist.
     """
     for name, value in options.given().items():
         if name not in _OPTIONS:
             raise DataError(f"invalid {name}={value!r}: a frame takes {'=, '.join(_OPTIONS)}=")
     columns = column_names(frame) or ()
     check_unique_names(columns)
-    selected = select_columns(columns, True, options, reused, _WHERE)
+    kinds = {name: kind for name, kind in options.given_kinds().items() if kind != "drop"}
+    dropped = (name for name, kind in options.given_kinds().items() if kind == "drop")
+    if reused is not None and reused.table is not None:
+        reused = reused._replace(features=reused.table.names)
+    selected = select_columns(columns, True, options.replace(drop=(*options.drop, *dropped)), reused, _WHERE)
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
-    features = _columns(frame, list(selected.features))
-    _check_numbers(features)
-    return Dataset(
+    features, known = _columns(frame, list(selected.features)), None if reused is None else reused.table
+    encoded = known is not None or has_kinds(features) or bool(kinds)
+    dataset = Dataset(
         _WHERE,
-        as_examples(features, missing="allow").values,
+        np.empty((len(features), 0)) if encoded else as_examples(features, missing="allow").values,
         train_labels=labels,
         columns=tuple(columns[position] for position in selected.features),
         source=_WHERE,
@@ -51,22 +59,9 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
         id_name=None if selected.id is None else columns[selected.id],
         label_name=None if selected.labels is None else columns[selected.labels],
     )
-
-
-def _check_numbers(features: Any) -> None:
-    """`DataError` if a column holds no numbers: the arrays of a data set could not say what its values mean."""
-    other = [name for name in column_names(features) or () if has_kinds(_columns_by_name(features, name))]
-    if other:
-        several = len(other) > 1
-        what = f"column{'s' * several} {listed(other)} of {_WHERE} hold{'s' * (not several)} no numbers"
-        raise DataError(
-            f"{what}: pass the frame itself to Autoencoder.fit, which takes such columns, or leave them out, drop={other!r}"
-        )
-
-
-def _columns_by_name(frame: Any, name: str) -> Any:
-    """The frame with one of its columns."""
-    return _columns(frame, [(column_names(frame) or ()).index(name)])
+    if known is not None and reused is not None:
+        return known_dataset(dataset, features, known, kinds, reused.missing)
+    return encoded_dataset(dataset, features, kinds) if encoded else dataset
 
 
 def _columns(frame: Any, positions: list[int]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +14,13 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.columns import listed
 from isthmus.text import printable
 
-__all__ = ["EXACT", "Numbers", "RelearnError", "WordsError", "rounded_note"]
+__all__ = ["EXACT", "TRUTH_NOTE", "Numbers", "RelearnError", "WordsError", "rounded_note"]
 
 Array = npt.NDArray[Any]
 
 EXACT = 2.0**53  # whole numbers up to here are exact in float64
 _ROUNDED = "rounded, as whole numbers beyond 2^53 are not exact"
+TRUTH_NOTE = "read with true as 1 and false as 0"
 _KINDS = ("decimal", "grouped", "zeros", "large", "truth", "points")  # of notes
 _IF_ID = "if it is an id, name it with --id, or drop it"
 
@@ -78,14 +78,16 @@ class Numbers:
         self.examples: dict[str, dict[int, str]] = {kind: {} for kind in _KINDS}
         self.whole = np.ones(width, bool)
 
-    def convert(self, columns: Sequence[Any]) -> Array:
+    def convert(self, columns: Sequence[Any], n: int) -> Array:
         """Columns of text as numbers, (n, width), NaN where a value is missing.
 
         Raises:
             WordsError: a cell is not a number.
             RelearnError: the decimal mark of earlier rows was misunderstood.
         """
-        n, compute = len(columns[0]), self.arrow.compute
+        if not columns:
+            return np.empty((n, 0))
+        compute = self.arrow.compute
         flat = self.arrow.concat_arrays(columns)
         flat = compute.utf8_trim_whitespace(flat)
         plain = self._matches(flat, cells.PLAIN)
@@ -113,6 +115,10 @@ class Numbers:
         self._rows += n
         return np.ascontiguousarray(values.reshape(len(columns), n).T)
 
+    def truths(self, names: Sequence[str]) -> frozenset[str]:
+        """The names of the columns with true or false."""
+        return frozenset(names[column] for column in self.examples["truth"])
+
     def notes(self, names: Sequence[str], where: str) -> list[str]:
         """Notes for the user about how the cells were read."""
         notes = []
@@ -131,9 +137,11 @@ class Numbers:
         self.examples["grouped"] = {k: v for k, v in self.examples["grouped"].items() if not self.comma[k]}
         notes.append(self._note("grouped", names, "with commas between thousands", "else --decimal ',', decimal=','"))
         zeros = "as numbers, without the zeros in front"
-        notes.append(self._note("zeros", names, zeros, "if it is a code or id, name it with --id, or drop it"))
+        notes.append(
+            self._note("zeros", names, zeros, "a code is read as it stands with --kind NAME=category, an id with --id")
+        )
         notes.append(self._note("large", names, _ROUNDED, _IF_ID))
-        notes.append(self._note("truth", names, "with true as 1 and false as 0"))
+        notes.append(self._note("truth", names, TRUTH_NOTE.removeprefix("read ")))
         return [note for note in notes if note]
 
     def _note(self, kind: str, names: Sequence[str], how: str, otherwise: str = "") -> str:
@@ -145,7 +153,7 @@ class Numbers:
         columns = listed([names[each] for each in sorted(examples)])
         example = printable(cell, 40)
         if kind not in {"large", "truth"}:
-            example += f" is {_value(cell, bool(self.comma[column])):.15g}"
+            example += f" is {cells.value_with(cell, bool(self.comma[column])):.15g}"
         return f"read {how}: {columns} ({example})" + (f"; {otherwise}" if otherwise else "")
 
     def _matches(self, texts: Any, pattern: str) -> Array:
@@ -281,12 +289,6 @@ class Numbers:
             )
             if first is not None:
                 self.examples[kind][int(column)] = texts[first].as_py()
-
-
-def _value(cell: str, comma: bool) -> float:
-    """The number in a cell, which must hold one, with a decimal comma or point."""
-    text = re.sub(cells.SPACES, "", cell.replace(cells.MINUS, "-"))
-    return float(text.replace(".", "").replace(",", ".") if comma else text.replace(",", ""))
 
 
 def rounded_note(names: str) -> str:

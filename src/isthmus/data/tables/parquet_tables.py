@@ -17,6 +17,7 @@ from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_errors import other_columns, remedy
+from isthmus.data.tables.column_kinds import is_text
 from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed, select_columns
 from isthmus.data.tables.id_columns import id_notes
 from isthmus.data.tables.numbers import EXACT, rounded_note
@@ -31,6 +32,7 @@ Array = npt.NDArray[Any]
 
 _BATCH = 10_000  # rows read together
 _MAX_UNPACKED = 2**30  # bytes of values that any file may declare
+_MAX_TEXT = 2**28  # bytes of a column in a batch, if all its texts were as long as the longest one
 _MAX_RATIO = 1000  # bytes of values that a larger file may declare for each of its bytes
 _INDEX = re.compile(r"__index_level_\d+__")  # the name that pandas gives an index without a name
 
@@ -41,10 +43,12 @@ class _Collected:
     Attributes:
         labels, ids: the values of those columns; empty without such a column.
         inexact: the indices of features with whole numbers that float64 cannot represent exactly.
-        texts: the cells of columns that are not learned.
+        texts: the cells of columns that are not read as numbers.
+        plain: those of them that hold text.
     """
 
     def __init__(self, texts: TextColumns) -> None:
+        self.plain = list[str]()
         self.labels, self.ids, self.inexact, self.texts = list[Any](), list[Any](), set[int](), texts
 
 
@@ -66,14 +70,15 @@ def read_parquet(
         DataError: the file is damaged, or a column other than the labels is not numeric or has an extension type.
     """
     arrow, name = pyarrow(), shown(path)
+    collected = _Collected(texts or TextColumns())
     with open_regular(path) as file:
         with _damage_as_data_error(name):
             table = arrow.parquet.ParquetFile(file)
-            columns, selected = _check_parquet(table, options, reused, name)
+            columns, selected = _check_parquet(table, options, reused, name, collected.texts)
+            collected.plain = _plain_texts(table, collected.texts)
+            table = arrow.parquet.ParquetFile(file, read_dictionary=collected.plain)
         size = os.fstat(file.fileno()).st_size
-        _check_declared_size(table.metadata.num_rows * len(selected.features) * 8, size, name)
-        collected = _Collected(texts or TextColumns())
-        collected.texts.begin(columns, lambda cells: labels_from_column(cells)[0])
+        _check_declared_size(table.metadata.num_rows * len(collected.texts.selected) * 8, size, name)
         values = _values(table, selected, name, collected)
     if len(values) != table.metadata.num_rows:
         raise DataError(
@@ -140,14 +145,14 @@ def _blocks(table: Any, selected: SelectedColumns, name: str, collected: _Collec
             if selected.id is not None:
                 collected.ids += batch.column(selected.id).to_pylist()
             collected.inexact |= _inexact_features(batch, selected)
-            collected.texts.add(batch.column)
+            collected.texts.add(lambda position: _cells(batch, position, collected.plain, name))  # noqa: B023  # called immediately
         yield block
 
 
 def _check_parquet(
-    table: Any, options: ReadOptions, reused: Reused | None, name: str
+    table: Any, options: ReadOptions, reused: Reused | None, name: str, texts: TextColumns
 ) -> tuple[tuple[str, ...], SelectedColumns]:
-    """The names of all columns, and the selected ones. Types are checked before any value is read."""
+    """The names of all columns, and the selected ones that are read as numbers. Types are checked before any value is read."""
     types = pyarrow().types
 
     # The metadata of a damaged column can abort the process within pyarrow: only batches are read.
@@ -156,7 +161,10 @@ def _check_parquet(
     columns = tuple(table.schema_arrow.names)
     excluded = {index: "the index that pandas wrote" for index, each in enumerate(columns) if _INDEX.fullmatch(each)}
     selected = select_columns(columns, True, options, reused, name, excluded)
-    wrong, features = dict[str, str](), set(selected.features)
+    texts.typed = True
+    numeric = texts.begin(columns, selected.features, lambda cells: labels_from_column(cells)[0])
+    selected = selected._replace(features=tuple(numeric))
+    wrong, features = dict[str, str](), set(numeric)
     for index, field in enumerate(table.schema_arrow):
         kind = field.type
         if isinstance(kind, pyarrow().BaseExtensionType):
@@ -173,11 +181,28 @@ def _check_parquet(
     return columns, selected
 
 
+def _plain_texts(table: Any, texts: TextColumns) -> list[str]:
+    """The collected columns of text. They are read as different texts and their numbers, as a file may repeat a long one."""
+    return [field.name for field in table.schema_arrow if field.name in texts.collected and is_text(field.type)]
+
+
+def _cells(batch: Any, position: int, plain: list[str], name: str) -> Any:
+    """A column of a batch. Texts that were read as different ones and numbers become a column of texts."""
+    column = batch.column(position)
+    if batch.schema.names[position] not in plain:
+        return column
+    longest = pyarrow().compute.max(pyarrow().compute.binary_length(column.dictionary)).as_py() or 0
+    if longest * len(column) > _MAX_TEXT:
+        raise DataError(
+            f"column {batch.schema.names[position]!r} of {name} has a text of {longest:,} bytes: leave it out (--drop, drop=)"
+        )
+    return column.dictionary_decode()
+
+
 def _content_of(kind: Any) -> str:
     """What a column of a type that is not numeric holds, in a word."""
     types = pyarrow().types
-    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    return "text" if text else "dates" if types.is_date(kind) or types.is_timestamp(kind) else str(kind)
+    return "text" if is_text(kind) else "dates" if types.is_date(kind) or types.is_timestamp(kind) else str(kind)
 
 
 def _inexact_features(batch: Any, selected: SelectedColumns) -> set[int]:
@@ -202,6 +227,12 @@ def _whole_columns(values: Array) -> Array:
 def _features(batch: Any, selected: SelectedColumns) -> Array:
     """The features of a batch, (rows, features)."""
     columns = [batch.column(position).to_numpy(zero_copy_only=False) for position in selected.features]
-    return np.column_stack(
-        [column.astype(np.float64) if column.dtype == object else column for column in columns]  # booleans with nulls
+    return (
+        np.empty((len(batch), 0))
+        if not columns
+        else np.column_stack(
+            [
+                column.astype(np.float64) if column.dtype == object else column for column in columns
+            ]  # booleans with nulls
+        )
     )

@@ -11,13 +11,14 @@ import numpy.typing as npt
 from isthmus.data.dataset import Dataset
 from isthmus.data.options import ReadOptions
 from isthmus.data.tables.cells import MARKS, is_date, kind_of
+from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.columns import NoColumnError, NotNumericError
 from isthmus.data.tables.text_columns import TextColumns
-from isthmus.text import command
+from isthmus.text import command, printable
 
-__all__ = ["Overview", "drop_option", "numeric_content", "overview", "text_content"]
+__all__ = ["Overview", "drop_option", "encoded_content", "numeric_content", "overview", "text_content"]
 
-Reader = Callable[[ReadOptions, TextColumns], Dataset]
+Reader = Callable[[ReadOptions, Sequence[str]], tuple[Dataset, TextColumns]]
 
 _MIN_ROWS = 10  # in fewer rows, different values are no evidence
 
@@ -26,7 +27,7 @@ class Overview(NamedTuple):
     """What the columns of a table hold.
 
     Attributes:
-        dataset: the numeric columns; None if there are none.
+        dataset: the columns that can be learned; None if there are none.
         contents: what each of the other columns holds, by name.
         texts: the cells of the first of these.
         skip_title: the value of --skip-lines that leaves out what may be a title; "" if there is none.
@@ -39,12 +40,10 @@ class Overview(NamedTuple):
 
 
 def overview(read: Reader, options: ReadOptions, max_texts: int) -> Overview:
-    """Reads a table without the columns that are not numeric, and collects the cells of these.
-
-    Each time a column turns out not to be numeric, the table is read from its beginning again. It is read to its end once.
+    """Reads a table without the columns that cannot be learned, and collects the cells of these.
 
     Args:
-        read: reads it with other options.
+        read: reads it with other options, and collects the cells of the columns of some names.
         options: the user's.
         max_texts: the number of columns whose cells are collected.
 
@@ -53,9 +52,8 @@ def overview(read: Reader, options: ReadOptions, max_texts: int) -> Overview:
     """
     contents, skip_title = dict[str, str](), ""
     while True:
-        texts = TextColumns(list(contents)[:max_texts])
         try:
-            dataset = read(options.replace(drop=(*options.drop, *contents)), texts)
+            dataset, texts = read(options.replace(drop=(*options.drop, *contents)), list(contents)[:max_texts])
             return Overview(dataset, contents, texts, skip_title)
         except NotNumericError as error:
             if set(error.contents) <= set(contents):
@@ -65,7 +63,7 @@ def overview(read: Reader, options: ReadOptions, max_texts: int) -> Overview:
         except NoColumnError:
             if not contents:
                 raise
-            return Overview(None, contents, texts, skip_title)
+            return Overview(None, contents, TextColumns(), skip_title)
 
 
 def text_content(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str, int, int]:
@@ -85,6 +83,32 @@ def text_content(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str,
     elif n_different == len(cells) >= _MIN_ROWS:
         content = f"{content}, unique in every row"
     return content, len(cells) - len(present), len(cells)
+
+
+def encoded_content(column: ColumnEncoding, values: npt.NDArray[Any]) -> list[str]:
+    """What a column that has an encoding holds, and its least value, mean and largest value as text, "-" where there is none.
+
+    Args:
+        column: its encoding.
+        values: its first feature (n,).
+    """
+    known, several = values[~np.isnan(values)], len(column.categories)
+    if not len(known):
+        return ["nothing", "-", "-", "-"]
+    if column.kind == "boolean":
+        return ["boolean", "false", f"{known.mean():.6g}", "true"]
+    if column.categories:
+        what = "ordered category" if column.kind == "ordered" else "category"
+        content = f"{what} of {several:,}" if several > 1 else f"{what}, constant"
+        most = np.bincount(known.astype(np.int64)).argmax()
+        return [f"{content}, most often {printable(str(column.categories[int(most)]), 30)}", "-", "-", "-"]
+    ends = [
+        column.decode(np.array([[value] + [0.0] * (column.width - 1)]))[0]
+        for value in (known.min(), known.mean(), known.max())
+    ]
+    if column.kind == "date":
+        return ["date", *(str(each.as_py()) for each in ends)]
+    return [column.kind, *(f"{value:.6g}" for value in (known.min(), known.mean(), known.max()))]
 
 
 def numeric_content(values: npt.NDArray[Any]) -> str:

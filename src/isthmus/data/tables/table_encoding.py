@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
@@ -24,23 +24,16 @@ from isthmus.data.tables.frame_columns import (
     to_frame,
     with_filled,
 )
+from isthmus.data.tables.table_words import kinds_in_words
 from isthmus.errors import DataError
-from isthmus.text import printable
+from isthmus.text import command, printable
 
 __all__ = ["EncodedTable", "LeftOut", "TableEncoding"]
 
 Doubles = NDArray[np.float64]
 _LISTED = 5  # in a sentence
-_MOST_LEFT_OUT = 20  # of these in a sentence
+_MOST_COLUMNS = 2**16
 _STATED = "as kinds says"  # the reason why a column is left out that the user named
-_PLURAL = {
-    "number": "numbers",
-    "integer": "integers",
-    "boolean": "booleans",
-    "category": "categories",
-    "ordered category": "ordered categories",
-    "date": "dates",
-}
 
 
 class LeftOut(NamedTuple):
@@ -81,7 +74,7 @@ class TableEncoding(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    columns: Annotated[tuple[ColumnEncoding, ...], Field(min_length=1, max_length=2**16)]
+    columns: Annotated[tuple[ColumnEncoding, ...], Field(min_length=1, max_length=_MOST_COLUMNS)]
     left_out: Annotated[tuple[LeftOut, ...], Field(max_length=2**16)] = ()
     library: Library | None = None
     dtypes: dict[str, Annotated[str, Field(max_length=200)]] = {}
@@ -139,6 +132,10 @@ class TableEncoding(BaseModel):
             fitted.append(ColumnEncoding.fit(name, column, kind, stated))
             if stated is None and found.guessed:
                 guessed.append(name)
+        if len(fitted) > _MOST_COLUMNS:
+            raise DataError(
+                f"the table has {len(fitted):,} columns, and at most {_MOST_COLUMNS:,} can be learned: leave some out"
+            )
         if not fitted:
             listed = ", ".join(f"{printable(name)} ({reason})" for name, reason in left_out[:_LISTED])
             raise DataError(f"no column of the table can be learned: {listed}; give their kinds, such as kinds={{...}}")
@@ -171,6 +168,12 @@ class TableEncoding(BaseModel):
     def classes(self) -> tuple[int, ...]:
         """For each feature the number of its categories, 0 for a number."""
         return tuple(count for column in self.columns for count in column.classes)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The positions of the features that are columns of numbers."""
+        begins = accumulate((column.width for column in self.columns), initial=0)
+        return frozenset(at for at, column in zip(begins, self.columns) if column.kind in {"number", "integer"})  # noqa: B905  # one end more
 
     def agrees_with(self, kinds: Mapping[Any, Any] | None) -> bool:
         """Whether the columns have the given kinds; `RecordError` for a column that does not exist, or a kind that does not."""
@@ -244,41 +247,39 @@ class TableEncoding(BaseModel):
             begin += column.width
         return with_filled(frame, made, replaced)
 
+    def count_missing(self, frame: Any) -> int:
+        """The number of missing cells of a frame, in the columns that are features."""
+        return sum(column.null_count for column in arrow_columns(frame, self.names).values())
+
     def note(self) -> str:
         """A sentence on what was guessed or left out; "" if the types of all columns say their kinds."""
-        own = [name for name, reason in self.left_out if reason != _STATED]
-        if not self.guessed and not own:
+        if not self.guessed and not self._left_out_unasked:
             return ""
+        return f"{self.summary()}; if one is wrong, give its kind, such as kinds={dict([self._other_kind])}"
+
+    def file_note(self) -> str:
+        """A sentence on the columns of a file, whose kinds nobody but the file could have stated."""
+        name, kind = self._other_kind
+        flag, stated = command("--kind", f"{name}={kind}"), {name: kind}
+        return f"{self.summary()}; if one is wrong, give its kind ({flag}, kinds={stated})"
+
+    @property
+    def _left_out_unasked(self) -> list[str]:
+        return [name for name, reason in self.left_out if reason != _STATED]
+
+    @property
+    def _other_kind(self) -> tuple[str, str]:
+        """A column whose kind was guessed, and another kind, as an example."""
         kinds = {column.name: column.kind for column in self.columns}
-        other = {name: "number" if kinds[name] == "integer" else "drop" for name in self.guessed[:1]}
-        stated = other or dict.fromkeys(own[:1], "category")
-        return f"{self.summary()}; if one is wrong, give its kind, such as kinds={stated}"
+        guessed = [(name, "number" if kinds[name] == "integer" else "drop") for name in self.guessed]
+        left_out = [(name, "category") for name in self._left_out_unasked]
+        return next(iter([*guessed, *left_out, *((name, "drop") for name in kinds)]))
 
     def summary(self) -> str:
         """One line on the kinds: "5 columns: 2 numbers, 1 category (region: 14), 1 date, 1 left out: note (unique)"."""
-        kinds = Counter(_word(column) for column in self.columns)
-        parts = list[str]()
-        for kind, count in kinds.items():
-            text = f"{count} {kind if count == 1 else _PLURAL[kind]}"
-            if kind.endswith("category"):
-                sizes = [
-                    f"{printable(each.name)}: {len(each.categories)}" for each in self.columns if _word(each) == kind
-                ]
-                text += f" ({', '.join(sizes[:_LISTED])}{', ...' if len(sizes) > _LISTED else ''})"
-            parts.append(text)
-        if self.left_out:
-            listed = [f"{printable(name)} ({reason})" for name, reason in self.left_out]
-            more = ", ..." if len(listed) > _MOST_LEFT_OUT else ""
-            parts.append(f"{len(listed)} left out: {', '.join(listed[:_MOST_LEFT_OUT])}{more}")
-        total = len(self.columns) + len(self.left_out)
-        return f"{total} column{'s' if total > 1 else ''}: {', '.join(parts)}"
+        return kinds_in_words(self.columns, self.left_out)
 
 
 def _meaning(table: TableEncoding) -> list[tuple[Any, ...]]:
     """What the features of a table mean."""
     return [(column.name, column.kind, column.categories, column.cycles) for column in table.columns]
-
-
-def _word(column: ColumnEncoding) -> str:
-    """The kind of a column in a sentence."""
-    return "ordered category" if column.kind == "ordered" else column.kind

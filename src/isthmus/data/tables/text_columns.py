@@ -1,4 +1,4 @@
-"""The cells of columns that cannot be learned, collected while a table is read, so that it need not be read twice."""
+"""The cells of columns that are not read as numbers, collected while a table is read, so that it need not be read twice."""
 
 from __future__ import annotations
 
@@ -18,38 +18,61 @@ class TextColumns:
     """Collects the cells of some columns, by name.
 
     Args:
-        names: of the columns.
+        names: of columns that are not learned.
+        features: of columns that are learned, and are not read as numbers.
+
+    Attributes:
+        selected: the names of all columns that are learned, in their order, once the table is read.
+        typed: whether the columns of the table have types.
+        truths: those of them with true and false in place of numbers.
     """
 
-    def __init__(self, names: Collection[str] = ()) -> None:
-        self.names = tuple(names)
-        self._parts: dict[str, list[Any]] = {name: [] for name in names}
+    def __init__(self, names: Collection[str] = (), features: Collection[str] = ()) -> None:
+        self.names, self.features = tuple(names), frozenset(features)
+        self.typed = False
+        self.selected, self.truths = tuple[str, ...](), frozenset[str]()
+        self._parts: dict[str, list[Any]] = {}
         self._positions: dict[str, int] = {}
         self._labels: Callable[[list[Any]], Array] | None = None
 
-    def begin(self, columns: Sequence[str], labels: Callable[[list[Any]], Array]) -> None:
+    def begin(self, columns: Sequence[str], selected: Sequence[int], labels: Callable[[list[Any]], Array]) -> list[int]:
         """Prepares for reading the rows of a table.
 
         Args:
             columns: the names of all columns of the table.
+            selected: the positions of those that are learned.
             labels: converts the cells of a column to labels.
+
+        Returns:
+            The positions of those that are read as numbers.
         """
-        self._positions, self._labels = {name: columns.index(name) for name in self._parts}, labels
+        self.selected = tuple(columns[position] for position in selected)
+        collected = [*self.names, *(name for name in self.selected if name in self.features)]
+        self._positions, self._labels = {name: columns.index(name) for name in collected}, labels
         self.forget()
+        return [position for position in selected if columns[position] not in self.features]
+
+    @property
+    def collected(self) -> frozenset[str]:
+        """The names of the columns whose cells are collected."""
+        return frozenset(self._positions)
 
     def forget(self) -> None:
         """Starts at the first row again."""
-        self._parts = {name: [] for name in self._parts}
+        self._parts = {name: [] for name in self._positions}
 
     def add(self, column: Callable[[int], Any]) -> None:
         """Adds the cells of the next rows. `column` returns those at a position, as an array of pyarrow."""
         for name, position in self._positions.items():
             self._parts[name].append(column(position))
 
+    def column(self, name: str) -> Any:
+        """The cells of a column, as an array of pyarrow (n,)."""
+        arrow, parts = pyarrow(), self._parts[name]
+        return arrow.concat_arrays(parts) if parts else arrow.array([], arrow.string())
+
     def labels(self, name: str) -> list[Any]:
         """The cells of a column as labels, None where a label is missing."""
         assert self._labels is not None
-        parts = self._parts[name]
-        cells = pyarrow().chunked_array(parts).to_pylist() if parts else []
-        labels: list[Any] = self._labels(cells).tolist()
+        labels: list[Any] = self._labels(self.column(name).to_pylist()).tolist()
         return labels

@@ -14,7 +14,7 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import labels_from_cells
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.data.tables.cells import MARKS
+from isthmus.data.tables.cells import MARKS, kind_of
 from isthmus.data.tables.column_errors import not_numeric
 from isthmus.data.tables.columns import SelectedColumns, expected_names, select_columns, unique_names
 from isthmus.data.tables.dialect import sniff
@@ -32,6 +32,7 @@ __all__ = ["read_csv", "read_excel"]
 Array = npt.NDArray[Any]
 
 _EMPTY, _COUNTS_ROWS = "which has no name and is empty", "which has no name and counts rows"
+_NAMES_ROWS = "which has no name and another text in every row"
 
 
 class _TextTable(NamedTuple):
@@ -155,10 +156,11 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
     marks = {mark.strip().lower() for mark in options.na_values} | MARKS
     while parts is None:
         selected = select_columns(columns, table.names is not None, options, reused, table.name, excluded)
-        features = [columns[position] for position in selected.features]
+        numeric = texts.begin(columns, selected.features, lambda cells: labels_from_cells(cells, marks)[0])
+        selected = selected._replace(features=tuple(numeric))
+        features = [columns[position] for position in numeric]
         numbers = Numbers(len(features), options.na_values, options.decimal, table.european)
         try:
-            texts.begin(columns, lambda cells: labels_from_cells(cells, marks)[0])
             parts = _read_rows(table, columns, selected, numbers, excluded, texts, options)
         except _NotEmptyError as error:
             excluded = {position: reason for position, reason in excluded.items() if position != error.position}
@@ -168,6 +170,7 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_cells(label_cells, marks)
     notes = [*table.notes, *_relevant(name_notes, excluded, columns), *table.rows.notes(table.name), *selected.notes]
     notes += [*numbers.notes(features, table.name), *id_notes(values, numbers.whole, features), *label_notes]
+    texts.truths = numbers.truths(features)
     notes += [] if selected.id is None else odd_id_notes(ids, lines, columns[selected.id], options)
     return Dataset(
         table.name,
@@ -199,7 +202,7 @@ class _NotEmptyError(Exception):
 
 
 def _excluded(table: _TextTable, columns: tuple[str, ...]) -> dict[int, str]:
-    """Columns to leave out, with the reason: those without name and cells, and a first one without name that counts rows."""
+    """Columns to leave out, with the reason: those without name and cells, and a first one without name that counts or names rows."""
     excluded = {}
     for position, name in enumerate(columns if table.names is not None else ()):
         if name != f"Unnamed: {position}":
@@ -209,6 +212,10 @@ def _excluded(table: _TextTable, columns: tuple[str, ...]) -> dict[int, str]:
             excluded[position] = _EMPTY
         elif position == 0 and cells[0] in {"0", "1"} and cells == [str(int(cells[0]) + n) for n in range(len(cells))]:
             excluded[position] = _COUNTS_ROWS
+        elif (
+            position == 0 and len(set(cells)) == len(cells) > 1 and not any(kind_of(cell) == "number" for cell in cells)
+        ):
+            excluded[position] = _NAMES_ROWS
     return excluded
 
 
@@ -231,7 +238,7 @@ def _read_rows(
                 if filled([block.columns[position]]).any():
                     raise _NotEmptyError(position)
             try:
-                values = numbers.convert([block.columns[position] for position in selected.features])
+                values = numbers.convert([block.columns[position] for position in selected.features], len(block.lines))
             except WordsError as error:
                 raise not_numeric(error, block, columns, selected, table.name, table.title, options) from None
             if selected.labels is not None:

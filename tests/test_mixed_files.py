@@ -1,0 +1,302 @@
+"""Files with columns of any kind: read, trained on and written from the command line, with the same answers as for a data frame."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import isthmus
+from isthmus import Autoencoder
+from isthmus.cli import app
+from isthmus.data import read
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.tables.table_array import table_of
+from isthmus.errors import DataError, IsthmusWarning, RecordError
+
+N = 60
+SMALL = ("bottleneck.size=2", "architecture.hidden=8", "epochs=2", "batch_size=16", "missing=allow")
+
+
+def people() -> pd.DataFrame:
+    """A table with a gap in each of its columns but the first one."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "name": [f"p{n}" for n in range(N)],
+            "age": pd.array(rng.integers(18, 80, N), dtype="Int64"),
+            "city": rng.choice(["Ulm", "Bonn", "none"], N),
+            "member": pd.array(rng.random(N) < 0.5, dtype="boolean"),
+            "joined": pd.date_range("2020-01-01", periods=N, freq="30D").strftime("%Y-%m-%d"),
+            "income": np.round(rng.normal(30_000, 5_000, N), 2),
+            "zip": [f"0{n % 4}100" for n in range(N)],
+        }
+    )
+    for number, name in enumerate(rows.columns[1:6]):
+        rows.loc[number, name] = None
+    return rows
+
+
+def written(folder: Path, suffix: str = ".csv", rows: pd.DataFrame | None = None) -> Path:
+    rows, path = people() if rows is None else rows, folder / f"people{suffix}"
+    if suffix == ".csv":
+        rows.to_csv(path, index=False, na_rep="NA")
+    elif suffix == ".xlsx":
+        pytest.importorskip("openpyxl", reason="the extra excel is not installed")
+        rows.to_excel(path, index=False)
+    else:
+        rows.to_parquet(path)
+    return path
+
+
+def run(*words: Any) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return result.output
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+def test_a_file_has_the_features_of_its_frame(suffix: str, tmp_path: Path) -> None:
+    kinds = {"zip": "category"}
+    found = read(written(tmp_path, suffix), kinds=kinds)
+    frame = isthmus.data.load(people(), kinds=kinds)
+    assert found.table is not None
+    assert frame.table is not None
+    assert found.columns == frame.columns
+    np.testing.assert_array_equal(found.train, frame.train)
+    assert [column.kind for column in found.table.columns] == [
+        "integer",
+        "category",
+        "boolean",
+        "date",
+        "number",
+        "category",
+    ]
+    assert found.table.columns[1].categories == ("Bonn", "Ulm", "none")
+    assert found.table.columns[5].categories == ("00100", "01100", "02100", "03100")
+    note = found.notes[-1]
+    assert (
+        "7 columns: 1 integer, 2 categories (city: 3, zip: 4), 1 boolean, 1 date, 1 number, 1 left out: name (unique)"
+        in note
+    )
+
+
+def test_missing_values_of_texts_are_counted_and_none_is_a_word(tmp_path: Path) -> None:
+    assert "missing values in columns of text of people.csv: 2 ('NA' 2)" in read(written(tmp_path)).notes
+    found = read(tmp_path / "people.csv", na_values="none", drop="joined")
+    assert found.table is not None
+    assert found.table.columns[1].categories == ("Bonn", "Ulm")
+
+
+def test_kinds_are_stated_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("size,stars,n\nS,1,1\nM,2,2\nL,3,3\nM,1,4\n")
+    found = read(path, kinds={"size": ["S", "M", "L"], "stars": "category", "n": "drop"})
+    assert found.table is not None
+    assert [column.kind for column in found.table.columns] == ["ordered", "category"]
+    assert found.train[:, 0].tolist() == [0, 1, 2, 1]
+    same = read(path, kinds=("size=S,M,L", "stars=category", "n=drop"))
+    np.testing.assert_array_equal(same.train, found.train)
+    for kinds, sentence in (
+        ({"sice": "category"}, "the column 'sice', which the table does not have"),
+        ({"size": "categorical"}, "expected one of number, integer"),
+        ({"size": ["S", "M"]}, "column 'size' holds 'L'"),
+        (("size",), "expected name=kind"),
+        ({"size": "date"}, "column 'size' holds values that are no dates"),
+        ({"size": "number"}, "column 'size' holds text"),
+    ):
+        with pytest.raises((RecordError, DataError), match=sentence):
+            read(path, kinds=kinds)
+    np.save(tmp_path / "x.npy", np.eye(3))
+    with pytest.raises(DataError, match="is not a table"):
+        read(tmp_path / "x.npy", kinds={"a": "category"})
+
+
+def test_numbers_with_a_few_words_are_still_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("kind,a\n" + "x,1\ny,2\n" * 10 + "x,unknown\n")
+    with pytest.raises(DataError, match=r"column 'a' holds text \(line 22 of .*'unknown'\): leave it out .--drop a"):
+        read(path)
+    found = read(path, kinds={"a": "category"})
+    assert found.table is not None
+    assert found.table.columns[1].categories == ("1", "2", "unknown")
+
+
+def test_a_table_of_numbers_keeps_its_array(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,true\n2,false\n")
+    found = read(tmp_path / "x.csv")
+    assert found.table is None
+    assert found.frame is None
+    assert type(found.train) is np.ndarray
+    assert any(note.startswith("read with true as 1") for note in found.notes)
+
+
+def test_the_array_of_a_table_knows_it(tmp_path: Path) -> None:
+    """Categories are numbers in it: an autoencoder that took them for numbers would be wrong without a word."""
+    found = read(written(tmp_path))
+    rows = np.arange(N) < 40
+    train = found.train
+    for part in (train[:40], train[rows], train[np.flatnonzero(rows)], train[rows, ...], train.take(range(40), axis=0)):
+        fitted = Autoencoder(2, epochs=1, missing="allow", random_state=0).fit(part)
+        assert fitted.feature_names_in_.tolist() == ["age", "city", "member", "joined", "income", "zip"]
+    joined = np.concatenate([train[:10], train[10:]])
+    for again in (pickle.loads(pickle.dumps(train)), train.copy(), joined, np.copy(train)):
+        assert Autoencoder(2, epochs=1, missing="allow").fit(again).feature_names_in_.shape == (6,)
+    for other in (train[:, :2], train + 0, np.asarray(train), train.T, train.mean(0)):
+        assert table_of(other) is None
+    with pytest.raises(RecordError, match="are not those that X was read with"):
+        Autoencoder(2, epochs=1, missing="allow", kinds={"age": "category"}).fit(train)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_from_a_file_to_the_answers(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Impute, reconstruct and sample give tables with the columns, types and categories of the file."""
+    monkeypatch.chdir(tmp_path)
+    path, other = written(tmp_path, suffix), ".parquet" if suffix == ".parquet" else ".csv"
+    said = run("train", "--data", path, *SMALL, "--kind", "zip=category", "--out", "r")
+    assert "2 categories (city: 3, zip: 4)" in said
+    run("impute", "r", "--out", f"whole{other}")
+    read_back = {".csv": pd.read_csv, ".parquet": pd.read_parquet}[suffix]
+    strings = {"dtype": {"zip": str}, "keep_default_na": False} if suffix == ".csv" else {}
+    given, whole = people(), read_back(f"whole{other}", **strings)
+    assert list(whole) == [name for name in given if name != "name" or suffix == ".parquet"][-6:]
+    assert not whole.isna().any().any()
+    for name in whole:
+        known = given[name].notna()
+        assert [str(value) for value in whole[name][known]] == [str(value) for value in given[name][known]], name
+    assert whole["age"].between(given["age"].min(), given["age"].max()).all()
+    assert set(whole["city"]) <= {"Ulm", "Bonn", "none"}
+    run("sample", "r", "-n", 7, "--method", "gmm", "--out", f"new{other}")
+    made = read_back(f"new{other}", **strings)
+    assert len(made) == 7
+    assert made["age"].astype(int).between(18, 79).all()
+    assert set(made["member"]) <= {True, False}
+    run("reconstruct", "r", "--data", path, "--id", "name", "--out", f"again{other}")
+    again = read_back(f"again{other}", **strings)
+    assert list(again) == ["name", "age", "city", "member", "joined", "income", "zip"]
+    assert list(again["name"]) == list(given["name"])
+
+
+def test_the_command_line_and_python_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("train", "--data", written(tmp_path), *SMALL, "--out", "r")
+    ae = isthmus.load("r")
+    rows = people().iloc[:9].drop(columns=["name"])
+    rows.to_csv("few.csv", index=False)
+    run("reconstruct", "r", "--data", "few.csv", "--out", "few.csv.npy")
+    expected = ae._table.encode(ae.reconstruct(rows)).values
+    written_values = ae._table.encode(ae._table.decode(np.load("few.csv.npy").astype(float))).values
+    np.testing.assert_allclose(written_values, expected, rtol=1e-5)
+
+
+def test_other_data_are_read_with_the_kinds_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("train", "--data", written(tmp_path), *SMALL, "--out", "r")
+    other = people().iloc[::-1, ::-1].drop(columns=["name"])
+    other.loc[10, "city"] = "Rome"
+    other["more"] = "x"
+    other.to_csv("other.csv", index=False, na_rep="NA")
+    said = run("reconstruct", "r", "--data", "other.csv", "--out", "o.csv")
+    assert (
+        "other.csv has categories that the training data did not have: city ('Rome': 1), which are taken as missing"
+        in said
+    )
+    assert "left out, as the run was not trained on them: 1 column of other.csv (more)" in said
+    assert pd.read_csv("o.csv").columns.tolist() == ["age", "city", "member", "joined", "income", "zip"]
+    said = run("impute", "r", "--data", "other.csv", "--out", "w.csv")
+    assert "Rome" in set(pd.read_csv("w.csv")["city"])  # what the file says stays
+    strict = Reused(ReadOptions(), table=isthmus.load("r")._table, missing=False)
+    with pytest.raises(DataError, match="categories that the training data did not have: city"):
+        read("other.csv", reused=strict)
+    with pytest.raises(
+        DataError, match=r"trained on columns of other kinds \(7 columns: .*leave out --kind .kinds=. of age"
+    ):
+        read("other.csv", kinds={"age": "category"}, reused=strict)
+    written(tmp_path, ".parquet")
+    said = run("reconstruct", "r", "--data", "people.parquet", "--out", "p.npy")
+    run("reconstruct", "r", "--data", "people.csv", "--out", "c.npy")
+    np.testing.assert_array_equal(np.load("p.npy"), np.load("c.npy"))
+
+
+def test_a_run_resumes_and_is_evaluated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New rows with a new category do not change the numbers of the others."""
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path)
+    run("train", "--data", path, *SMALL, "--out", "r")
+    before = run("reconstruct", "r", "--out", "a.npy")
+    grown = pd.concat([people(), people().iloc[:3].assign(city="Aachen", age=33)])
+    written(tmp_path, rows=grown)
+    after = run("reconstruct", "r", "--out", "b.npy")
+    assert "Aachen" not in before
+    assert "city ('Aachen': 3)" in after
+    np.testing.assert_array_equal(np.load("a.npy"), np.load("b.npy"))
+    run("evaluate", "r")
+    run("detect", "r", "--data", path, "--out", "d.csv")
+    assert len(pd.read_csv("d.csv")) == len(grown)
+
+
+def test_a_parquet_file_that_repeats_a_long_text_is_refused(tmp_path: Path) -> None:
+    """A few kilobytes can declare gigabytes of text."""
+    long = "x" * (1 << 20)
+    column = pa.array([long, "y"]).dictionary_encode().dictionary
+    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), column)
+    pq.write_table(pa.table({"a": [1.0] * 5000, "t": rows}), tmp_path / "x.parquet", store_schema=False)
+    assert (tmp_path / "x.parquet").stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"column 't' of .*x\.parquet has a text of 1,048,576 bytes: leave it out"):
+        read(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_pairs_of_tables_are_encoded_alike(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = people().dropna().reset_index(drop=True)
+    written(tmp_path, suffix, rows).rename(f"clean{suffix}")
+    written(tmp_path, suffix, rows.assign(city=rows["city"].where(rows.index % 5 > 0, "Ulm")))
+    said = run(
+        "train",
+        "--data",
+        f"people{suffix}",
+        "--target",
+        f"clean{suffix}",
+        "--id",
+        "name",
+        "--kind",
+        "zip=category",
+        *SMALL,
+        "--out",
+        "r",
+    )
+    assert "rows are paired with those of" in said
+    assert isthmus.load("r")._table.columns[1].categories == ("Bonn", "Ulm", "none")
+
+
+def test_an_autoencoder_of_a_frame_takes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that are categories are texts in a file, and true and false are words."""
+    monkeypatch.chdir(tmp_path)
+    rows = (
+        people()
+        .dropna()
+        .drop(columns=["name", "joined"])
+        .reset_index(drop=True)
+        .assign(zip=lambda t: t["zip"].astype(int))
+    )
+    ae = Autoencoder(2, epochs=1, missing="allow", random_state=0, kinds={"zip": "category"})
+    with pytest.warns(IsthmusWarning, match="2 categories"):
+        ae.fit(rows)
+    ae.save("model.safetensors")
+    rows.to_csv("x.csv", index=False)
+    run("reconstruct", "model.safetensors", "--data", "x.csv", "--out", "x.npy")
+    np.testing.assert_array_equal(
+        np.load("x.npy"), ae.reconstruct(isthmus.data.load(rows, reused=Reused(ReadOptions(), table=ae._table)).train)
+    )
+    rows.astype({"zip": str}).assign(zip="many").to_csv("y.csv", index=False)
+    result = CliRunner().invoke(app, ["reconstruct", "model.safetensors", "--data", "y.csv", "--out", "y.npy"])
+    assert result.exit_code == 1
+    assert "column 'zip' holds 'many', and its categories are numbers: correct it" in str(result.exception)

@@ -357,7 +357,7 @@ def test_a_row_with_a_published_figure_outside_the_interval_has_a_reason() -> No
 def test_the_pages_are_unchanged_where_results_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tables_script()
     monkeypatch.setattr(script, "ROOT", with_pages(tmp_path))
-    with pytest.raises(SystemExit, match=r"holds no results of tf-simple, .*: no page is written; ") as end:
+    with pytest.raises(SystemExit, match=r"holds no results: no page is written; ") as end:
         script.main(tmp_path)
     assert "\n" not in str(end.value)
     for page in PAGES:
@@ -381,3 +381,34 @@ def test_the_pages_are_written_from_the_runs(tmp_path: Path, monkeypatch: pytest
     assert "; the reason is not known." in texts["docs/reproduction.md"]  # which no page of ours may say
     script.main(tmp_path)
     assert {page: (tmp_path / page).read_text(encoding="utf-8") for page in PAGES} == texts
+
+
+def test_the_rows_of_systems_without_results_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And name the same machines, whose numbers may change."""
+    script = tables_script()
+    monkeypatch.setattr(script, "ROOT", with_pages(tmp_path))
+    tutorial = next(each for each in TUTORIALS if each.id == "tf-simple")
+    for run in runs_at(tutorial, tutorial.systems[0], 1.0, 1.01):
+        place = reproduction.home(tmp_path, tutorial, tutorial.systems[0], run.random_state)
+        place.mkdir(parents=True)
+        (place / "result.json").write_text(run.model_dump_json())
+    script.main(tmp_path)
+
+    def parts(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
+        text = (folder / "docs/reproduction.md").read_text(encoding="utf-8")
+        on = dict(re.findall(r"^- Machine (\d+): (.*)\.$", text, re.MULTILINE))
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+        named = {row[0] + row[1]: [*row[:-1], *sorted(on.get(n, n) for n in row[-1].split(", "))] for row in rows}
+        return named, re.findall(r"^- .* is outside .*$", text, re.MULTILINE)
+
+    (before, outside), (after, still) = parts(ROOT), parts(tmp_path)
+    changed = [name for name in before if before[name] != after[name]]
+    assert [name[: len("tf-simple")] for name in changed] == ["tf-simple"]
+    assert (list(before), outside) == (list(after), still)
+    for page in ("README.md", "README.zh-CN.md"):
+        pairs = zip(
+            (ROOT / page).read_text("utf-8").splitlines(),
+            (tmp_path / page).read_text("utf-8").splitlines(),
+            strict=True,
+        )
+        assert [a.split("|")[1].strip() for a, b in pairs if a != b] == ["`tf-simple`"]

@@ -114,11 +114,30 @@ def test_decoded_values_are_of_their_kind_and_within_the_range() -> None:
     assert (between["rooms"] == FRAME["rooms"]).all()
 
 
+def test_decoded_numbers_have_the_decimals_of_the_data() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"price": np.round(rng.normal(50, 9, 40), 2), "length": rng.normal(size=40), "steps": np.arange(40.0)}
+    )
+    frame.loc[3, "price"] = None
+    encoding, values = TableEncoding.fit_encode(frame, {"steps": "number"})
+    assert [column.decimals for column in encoding.columns] == [2, None, None]
+    shifted = encoding.decode(np.nan_to_num(values) + 0.123456, frame)
+    assert (shifted["price"].round(2) == shifted["price"]).all()
+    assert np.allclose(shifted["length"], np.clip(values[:, 1] + 0.123456, values[:, 1].min(), values[:, 1].max()))
+    assert not (shifted["steps"] == shifted["steps"].round()).all()
+    assert TableEncoding.fit(frame.iloc[:9]).columns[0].decimals is None  # nine values are no evidence
+
+
 KINDS: dict[str, tuple[Any, str]] = {
     "id": ([f"x{number}" for number in range(N)], "1 left out: id (unique)"),
     "note": ([f"text {number % 60}" for number in range(N)], "1 left out: note (free text: 60 different values)"),
     "few": ([f"text {number % 20}" for number in range(N)], "1 category (few: 20)"),
     "typed": ([f"{number / 4:.2f}" for number in range(N)], "1 left out: typed (numbers as text)"),
+    "german": (
+        [f"{1 + number % 28}.{1 + number // 28 % 12}.2020" for number in range(N)],
+        "1 left out: german (dates in another form than 2024-12-31)",
+    ),
     "empty": ([None] * N, "1 left out: empty (empty)"),
     "blank": (["", *["a", "b"] * (N // 2 - 1), "a"], "1 category (blank: 3)"),
     "day": ([datetime.date(2020, 1, 1 + number % 9) for number in range(N)], "1 date"),

@@ -26,6 +26,8 @@ Cycle = Literal["year", "week", "day"]
 _DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 _PERIODS = 2  # of a cycle, that the dates of training must span
 _MOST = 2**16  # categories
+_MIN_ROWS = 10  # in fewer values, few decimals are no evidence
+_MOST_DECIMALS = 4  # more are the digits of a measurement, not of a price
 _LISTED = 5  # values in a message
 _ZONE = r"[A-Za-z0-9_+\-/:]*"
 _LATEST = 1e8  # days since 1970, in microseconds an integer of 64 bits
@@ -46,6 +48,7 @@ class ColumnEncoding(BaseModel):
         kind: what its values mean.
         categories: of a category or an ordered one: its values, in the order of their numbers.
         least, largest: the range of a number, an integer or a date (in days since 1970) in the training data.
+        decimals: of a number: how many all of its values have at most; None for none, many, or too few values to tell.
         unit: of a date: the unit in which the data state it.
         text: of a date that is a text: its length, "T" or a blank between date and time; "" for a type of dates.
         zone: of a date: its time zone; "" without one.
@@ -59,6 +62,7 @@ class ColumnEncoding(BaseModel):
     categories: Annotated[tuple[Label, ...], Field(max_length=_MOST)] = ()
     least: float = 0.0
     largest: float = 0.0
+    decimals: Annotated[int, Field(gt=0, le=_MOST_DECIMALS)] | None = None
     unit: Unit = "us"
     text: Literal["", " ", "T"] = ""
     zone: Annotated[str, Field(max_length=100, pattern=f"^{_ZONE}$")] = ""
@@ -75,6 +79,8 @@ class ColumnEncoding(BaseModel):
         most = {"integer": EXACT, "date": _LATEST}.get(self.kind, math.inf)
         if not -most <= self.least <= self.largest <= most:
             raise ValueError("the range is empty or too large")
+        if self.kind != "number" and self.decimals is not None:
+            raise ValueError(f"a column of kind {self.kind!r} has decimals")
         if self.kind != "date" and (self.cycles or self.text or self.zone):
             raise ValueError(f"a column of kind {self.kind!r} has the fields of a date")
         if self.text and (self.zone or self.unit not in {"D", "s", "ms", "us"}):
@@ -111,7 +117,8 @@ class ColumnEncoding(BaseModel):
                 f"column {printable(name)!r} holds a whole number beyond 2^53, which float64 cannot represent: pass it as kind 'number', "
                 "or leave it out"
             )
-        return cls(name=name, kind=kind, least=least, largest=largest)
+        decimals = _decimals(numbers) if kind == "number" else None
+        return cls(name=name, kind=kind, least=least, largest=largest, decimals=decimals)
 
     @classmethod
     def _fit_date(cls, name: str, column: Any) -> Self:
@@ -176,7 +183,7 @@ class ColumnEncoding(BaseModel):
     def decode(self, values: Doubles) -> Any:
         """The column of pyarrow (n,) of features (n, width). NaN is a missing value.
 
-        Whole numbers are rounded, and no value is outside the range of the training data.
+        Whole numbers are rounded, and numbers to the decimals of the training data; no value is outside the range of the training data.
         """
         arrow, first = pyarrow(), np.asarray(values, np.float64)[:, 0]
         missing = np.isnan(first)
@@ -186,7 +193,8 @@ class ColumnEncoding(BaseModel):
             return arrow.array(list(labels)).take(arrow.array(codes, mask=missing))
         bounded = np.clip(first, self.least, self.largest)
         if self.kind == "number":
-            return arrow.array(bounded, mask=missing)
+            rounded = bounded if self.decimals is None else np.round(bounded, self.decimals)
+            return arrow.array(rounded, mask=missing)
         if self.kind == "integer":
             return arrow.array(np.where(missing, 0, np.round(bounded)).astype(np.int64), mask=missing)
         return self._dates(np.where(missing, 0.0, bounded), missing)
@@ -268,6 +276,15 @@ def _numbers(name: str, column: Any, kind: ColumnKind) -> Doubles:
     if kind == "boolean" and not np.isin(known, (0, 1)).all():
         raise DataError(f"column {printable(name)!r} holds other values than true and false: correct them")
     return numbers
+
+
+def _decimals(values: Doubles) -> int | None:
+    """The decimals that all known values have at most; None for many, as of measurements, and for none, as whole numbers may be chance."""
+    known = values[~np.isnan(values)]
+    if len(known) < _MIN_ROWS or not np.isfinite(known).all():
+        return None
+    digits = next((digits for digits in range(_MOST_DECIMALS + 1) if (np.round(known, digits) == known).all()), 0)
+    return digits or None
 
 
 def _range(values: Doubles) -> tuple[float, float]:

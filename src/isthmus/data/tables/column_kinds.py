@@ -127,12 +127,13 @@ def _text_kind(column: Any) -> InferredKind:
         return InferredKind("date", guessed=True)
     if all(map(_NUMBER.fullmatch, texts)):
         return InferredKind(None, "numbers as text")
-    if all(map(is_date, texts)):
-        return InferredKind(None, "dates in another form than 2024-12-31")
-    if len(different) == count >= _MIN_ROWS:
-        return InferredKind(None, "unique")
     limit = max(min(_FEW, count // 2), min(_MOST, count // _ROWS_PER_CATEGORY))
-    if len(different) > max(limit, 2):
+    unique, many = len(different) == count >= _MIN_ROWS, len(different) > max(limit, 2)
+    if (unique or many) and all(map(is_date, texts)):
+        return InferredKind(None, "dates in another form than 2024-12-31")
+    if unique:
+        return InferredKind(None, "unique")
+    if many:
         return InferredKind(None, f"free text: {len(different):,} different values")
     return InferredKind("category", guessed=True)
 

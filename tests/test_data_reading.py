@@ -331,7 +331,7 @@ def test_csv_gaps_become_nan_and_labels_are_set_apart(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("age,town\n1,2\n3,Ulm\n", r"column 'town' holds text \(line 3 of .*x\.csv has 'Ulm'\).*labels='town'"),
-        ("5.1,3.5,setosa\n4.9,3.0,7\n", "column '2' holds text"),
+        ("5.1,3.5,7\n4.9,3.0,setosa\n", "column '2' holds text"),
         ("a,b\n1,2\n3\n", "line 3 of .* has 1 cell and the first row 2"),
         ("a,b\n1,2,3\n3,4,5\n", "3 cells and the first row 2"),
         ("a,b\n", "no rows"),

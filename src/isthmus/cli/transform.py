@@ -55,17 +55,17 @@ def reconstruct(run: Run, data_options: DataOptions, out: Out = None) -> None:
 
 def _path_for(out: Path | None, stem: str, ae: Autoencoder, endings: tuple[str, ...] = (".npy",)) -> Path:
     """The output path of examples: of a table with other columns than numbers .csv or .parquet, and .npy for its features."""
-    if hasattr(ae, "_table"):
+    if hasattr(ae, "table_"):
         return array_path(out, f"{stem}.csv", (*_OF_FRAMES, ".npy"))
     return array_path(out, f"{stem}{endings[0]}", endings)
 
 
 def _write_examples(path: Path, ae: Autoencoder, made: Any) -> None:
     """Writes new examples: an array, or the frame of an autoencoder of a table."""
-    if not hasattr(ae, "_table"):
+    if not hasattr(ae, "table_"):
         write_array(path, made)
     elif path.suffix == ".npy":
-        write_array(path, ae._table.encode(made).values)
+        write_array(path, ae.table_.encode(made).values)
     else:
         write_frame(path, made)
 

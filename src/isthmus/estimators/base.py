@@ -75,7 +75,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         lambda fitted: math.prod(fitted.shape) if fitted.table is None else len(fitted.table.names)
     )
     _features = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)  # what a table's columns become
-    _table = FittedAttribute[TableEncoding](lambda fitted: fitted.table)  # of other columns than numbers
+    table_ = FittedAttribute[TableEncoding](lambda fitted: fitted.table)  # of other columns than numbers
     _n_features_out = FittedAttribute[int](lambda fitted: math.prod(fitted.code_shape))
     _loaded = FittedAttribute[bool](lambda fitted: fitted.loaded)
 

@@ -171,7 +171,7 @@ def _measured(ae: Autoencoder, values: Array, train: Array | None, targets: _Tar
         labels=None,
         labels_missing="",
         all_alike=len(values) + (0 if train is None else len(fitted)) > 1 and _all_equal(values, fitted),
-        sentinels=sentinels(fitted, ae.kind_, getattr(ae, "_features", None), getattr(ae, "_table", None)),
+        sentinels=sentinels(fitted, ae.kind_, getattr(ae, "_features", None), getattr(ae, "table_", None)),
         restoration=None if reference is None else _restoration(mean, reference.ridge, data_range, uneven, columns),
     )
     return _of_classes(result, mean) if ae.likelihood_.nominal else result

@@ -108,7 +108,7 @@ def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_ex
 def _reused(ae: Autoencoder, options: ReadOptions, shape: tuple[int, ...] | None = None) -> Reused:
     """How data are read for an autoencoder, whose training data were read with these options."""
     features = tuple(getattr(ae, "_features", ())) or None
-    return Reused(options, features, shape, table=getattr(ae, "_table", None), missing=ae.missing == "allow")
+    return Reused(options, features, shape, table=getattr(ae, "table_", None), missing=ae.missing == "allow")
 
 
 def read_data(run: Path, source: DataSource, ae: Autoencoder) -> Dataset:

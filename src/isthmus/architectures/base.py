@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Generator, nn
 
+from isthmus.data.kinds import Kind
 from isthmus.records import Record
 
 __all__ = ["Architecture", "Initialization", "Pair", "blank", "initialize"]
@@ -57,6 +58,14 @@ class Architecture(Record):
         "auto": as many as the labels or covariates have. ``replace(context=...)`` sets it before `build`.
         """
         return None
+
+    def for_kind(self, kind: Kind) -> Architecture:
+        """The architecture for examples of a kind, where it depends on what the axes mean; by default itself.
+
+        Args:
+            kind: of the examples.
+        """
+        return self
 
     @property
     def user_defined(self) -> bool:

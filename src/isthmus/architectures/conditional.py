@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Pair, blank
 from isthmus.architectures.mlp import MLP
+from isthmus.data.kinds import Kind
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.nn.invariant_layers import Dense
 from isthmus.records import Count, record
@@ -42,6 +43,9 @@ class Conditional(Architecture):
         if self.of.context is not None:
             raise ValueError(f"of={self.of!r} is conditional already; give the architecture without Conditional")
         return self
+
+    def for_kind(self, kind: Kind) -> Conditional:
+        return self.replace(of=self.of.for_kind(kind))
 
     @property
     def user_defined(self) -> bool:

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from torch import Generator, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
+from isthmus.data.kinds import Kind
 from isthmus.errors import RecordError
 from isthmus.nn.activations import Activation, activation_layers
 from isthmus.nn.invariant_layers import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dense
@@ -49,7 +50,8 @@ _RISING = {
 class Conv(Architecture):
     """Convolutional stages that halve each side, and mirrored stages that double it.
 
-    Examples are (length,), (height, width), (height, width, channels) or (depth, height, width, channels).
+    Examples are (length,), (height, width), (height, width, channels) or (depth, height, width, channels); or of series (time, channels),
+    with ``axes=1``. ``axes`` is the number of axes that are convolved over; "auto": those of this list, or 1 if kind="series".
 
     ``code="vector"``: stages of ``channels`` features, then a dense layer to the code, (b, encoder_outputs). ``code="map"``: one more
     stage makes the code a feature map, (b, height', width', encoder_outputs); its activation is the bottleneck's.
@@ -71,6 +73,7 @@ class Conv(Architecture):
     activation: Activation = "relu"
     output: Activation = "linear"
     initialization: Initialization = "glorot"
+    axes: Literal["auto", 1, 2, 3] = "auto"
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> Conv:
@@ -79,7 +82,15 @@ class Conv(Architecture):
         return self
 
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return _halved(_sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
+        return _halved(self._sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
+
+    def for_kind(self, kind: Kind) -> Conv:
+        """That of series convolves over time alone.
+
+        Args:
+            kind: of the examples.
+        """
+        return self.replace(axes=1) if kind == "series" and self.axes == "auto" else self
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         return True
@@ -90,7 +101,7 @@ class Conv(Architecture):
         Args:
             shape: of one example.
         """
-        sides = _sides(shape)
+        sides = self._sides(shape)
         return len(sides) <= 2 and sides[-1] > 2 ** (len(self.channels) + (self.code == "map") - 1)
 
     @property
@@ -105,7 +116,7 @@ class Conv(Architecture):
         generator: Generator,
         outputs: tuple[int, ...] | None = None,
     ) -> Pair:
-        sides = _sides(shape)
+        sides = self._sides(shape)
         outputs = shape if outputs is None else outputs
         colors, features = math.prod(shape[len(sides) :]), math.prod(outputs[len(sides) :])
         if len(sides) > 3:
@@ -138,6 +149,14 @@ class Conv(Architecture):
         initialize(pair.encoder, self.initialization, generator)
         initialize(pair.decoder, self.initialization, generator)
         return pair
+
+    def _sides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The sides of examples of a shape, whose last axis may be channels."""
+        if self.axes != "auto":
+            if len(shape) not in {self.axes, self.axes + 1}:
+                raise RecordError(f"Conv: axes={self.axes} does not fit examples of shape {shape}; leave it out")
+            return shape[: self.axes]
+        return shape if len(shape) <= 2 else shape[:-1]
 
     def _down(self, channels: tuple[int, ...], dims: int) -> list[nn.Module]:
         """One halving stage for each pair of channels. The bottleneck applies the activation of a code map."""
@@ -203,11 +222,6 @@ class Conv(Architecture):
         """A convolution with uninitialized weights; by default it keeps the size."""
         padding = self.kernel // 2 if padding is None else padding
         return blank(_CONV[dims], a, b, self.kernel, stride=stride, padding=padding)
-
-
-def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sides of examples of a shape, whose last axis may be channels."""
-    return shape if len(shape) <= 2 else shape[:-1]
 
 
 def _halved(sides: tuple[int, ...], times: int) -> list[tuple[int, ...]]:

@@ -7,7 +7,7 @@ Modules in reading order:
     labels          labels of any type, and missing labels
     label_columns   labels and IDs from the columns of files
     label_classes   conversion of classes to text and back
-    kinds           the kind of data: table, images, windows
+    kinds           the kind of data: table, images, series, windows
     locations       the location of a value: line and column of a file, row and column of an array
     dataset         Dataset: examples, labels, split, source and license
     non_numeric     errors about values that are not numeric
@@ -26,6 +26,7 @@ Modules in reading order:
     builtin         mnist (embedded), fashion_mnist, digits; a function for each data set
     parts           selection of parts of a data set
     tables/         text, Excel and Parquet files, and data frames
+    series/         Windows: long series cut into windows
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
     pairs           targets of examples, matched by file name, by id or by row
@@ -37,6 +38,7 @@ from isthmus.data.builtin import __all__ as _builtin
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray
 from isthmus.data.readers import load, names, read
+from isthmus.data.series.windows import Windows
 from isthmus.data.validation import Examples, as_examples
 
-__all__ = ["Dataset", "Examples", "ImageArray", "as_examples", "load", "names", "read", *_builtin]
+__all__ = ["Dataset", "Examples", "ImageArray", "Windows", "as_examples", "load", "names", "read", *_builtin]

@@ -1,4 +1,4 @@
-"""The kind of data: table, images or windows, given by the user or the source, otherwise inferred from dtype and axes.
+"""The kind of data: table, images, series or windows, given by the user or the source, otherwise inferred from dtype and axes.
 
 The range of the values is not used.
 """
@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.context_array import ContextArray
+from isthmus.errors import DataError
 
-__all__ = ["ImageArray", "Kind", "as_images", "image_shape", "kind_of", "seem_images"]
+__all__ = ["ImageArray", "Kind", "as_images", "check_kind", "image_shape", "kind_of", "seem_images"]
 
 Array = npt.NDArray[Any]
-Kind = Literal["table", "images", "windows"]  # windows have axes (n, time, channels)
+Kind = Literal["table", "images", "series", "windows"]
+"""Series (n, time, channels) are only ever stated, by `Windows` or the user. "windows" is inferred: the last axis is channels, and the
+others may be anything."""
 
 _MIN_SIDE, _MIN_FLAT_SIDE = 8, 16  # minimum pixels per side for a question to the user; the second for flat examples
 
@@ -47,6 +50,14 @@ def kind_of(values: Array) -> Kind:
     if values.ndim == 2:
         return "table"
     return "images" if values.dtype == np.uint8 else "windows"
+
+
+def check_kind(kind: Kind, shape: tuple[int, ...]) -> None:
+    """Raises `DataError` if examples of a shape cannot be of a kind: series have the axes (time,) or (time, channels)."""
+    if kind == "series" and len(shape) > 2:
+        raise DataError(
+            f"kind='series' takes examples of shape (time, channels), and these have {shape}: reshape them, or leave out kind"
+        )
 
 
 def image_shape(shape: tuple[int, ...], kind: Kind) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from isthmus.data.locations import Positions, position
 from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import non_numeric_error
 from isthmus.data.object_arrays import numbers_of_objects
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.frame_features import has_kinds, known_features, own_features
@@ -166,6 +167,8 @@ def _kind(X: Any) -> Kind | None:
     """The kind of the data if X states it."""
     if isinstance(X, Examples):
         return X.kind or _kind(X.values)
+    if windows_of(X) is not None:
+        return "series"
     return "images" if isinstance(X, ImageArray) else None
 
 
@@ -173,6 +176,8 @@ def _unwrap(X: Any, shape: tuple[int, ...] | None) -> Unwrapped:
     """The array in X and its column names."""
     if isinstance(X, Examples):
         return Unwrapped(X.values, X.columns)
+    if windows_of(X) is not None:
+        return Unwrapped(X)
     if isinstance(X, Dataset):
         raise DataError(f"X is the data set {X.name!r}: pass its examples, X.train or X.test")
     return unwrapped(X, shape)
@@ -181,6 +186,8 @@ def _unwrap(X: Any, shape: tuple[int, ...] | None) -> Unwrapped:
 def _numeric(raw: Unwrapped) -> Array:
     """The values in a dtype that models accept: integers, float32 or float64, in native byte order."""
     values = raw.values
+    if windows_of(values) is not None:  # of rows that were converted
+        return values
     if values.dtype == object:
         values = numbers_of_objects(raw)
     kind = values.dtype.kind

@@ -102,9 +102,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         missing: how to treat NaN: "error" raises; "allow" treats NaN as a missing value and excludes it from loss and scaling.
             The encoder then receives the feature's mean in its place, and `impute` replaces it. With "allow", corruption="auto"
             also masks 30 % of the observed values, and the auto bottleneck may have as many dimensions as the data.
-        kind: the meaning of the axes: "table" (a scale per column), "images" (one scale for all pixels) or "windows" of time
-            series (n, time, channels), with a scale per channel. auto: the kind that the data source declares (MNIST, image
-            folders, data frames). Else: arrays (n, features) are tables, uint8 arrays of more axes images, other arrays windows.
+        kind: the meaning of the axes: "table" (a scale per column), "images" (one scale for all pixels), "series" (n, time, channels)
+            (a scale per channel, and `Conv` convolves over time) or "windows" (n, ..., channels), with a scale per channel. auto: the kind
+            that the data source declares (MNIST, image folders, data frames, `isthmus.data.Windows`). Else: arrays (n, features) are
+            tables, uint8 arrays of more axes images, other arrays windows.
         kinds: of a data frame, the kinds of columns by name: "number", "integer", "boolean", "category", "ordered", "date", "drop", or
             the categories of an ordered column in their order. The types say those of others; for text it is guessed, with a warning.
             A category becomes a block of 0 and 1 with a likelihood of its own (`Columns`, `Mixed`).
@@ -115,7 +116,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         verbose: 1 shows progress.
 
     Attributes:
-        kind_: "table", "images" or "windows".
+        kind_: "table", "images", "series" or "windows".
         model_: the trained `isthmus.model.Model`, an nn.Module with ``encoder`` and ``decoder``.
         history_: a `Report` for each epoch.
         shape_, code_shape_: the shape of one example and of one code.
@@ -140,7 +141,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "missing": [StrOptions({"error", "allow"})],
-        "kind": [StrOptions({"auto", "table", "images", "windows"})],
+        "kind": [StrOptions({"auto", "table", "images", "series", "windows"})],
         "kinds": [Mapping, None],
         "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "device": [str],
@@ -710,14 +711,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         )
 
     def _validation_split(self, source: Source) -> tuple[Source, Source]:
-        """Splits at random into training and validation examples. A memory map stays in its file."""
-        held = max(1, round(len(source) * self.validation_fraction))
-        if held >= len(source):
+        """Splits into training and validation examples: at random, windows of a series in time. A memory map stays in its file."""
+        generator = seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT)
+        kept, held = source.split(self.validation_fraction, generator)
+        if not len(kept):
             raise DataError(
-                f"too few examples: {len(source)}, of which {held} are held out; give more, or early_stopping=False"
+                f"too few examples: {len(source)}, of which {len(held)} are held out; give more, or early_stopping=False"
             )
-        order = torch.randperm(len(source), generator=seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT))
-        return SubsetSource(source, order[held:].sort().values), SubsetSource(source, order[:held].sort().values)
+        return SubsetSource(source, kept), SubsetSource(source, held)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

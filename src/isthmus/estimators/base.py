@@ -27,6 +27,7 @@ from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing, encoded, shaped_examples
@@ -47,7 +48,7 @@ from isthmus.nn.device import grad_mode, no_autocast, onednn_matmul
 from isthmus.record_overrides import override
 from isthmus.text import quoted
 from isthmus.trainable import Batch
-from isthmus.training.batches import InMemorySource, MemmapSource, Source, to_tensor
+from isthmus.training.batches import InMemorySource, MemmapSource, Source, WindowSource, to_tensor
 from isthmus.training.rng import RandomStream, seeded
 
 __all__ = ["FittedAutoencoder", "ParameterError", "RecordParams", "WrapsAutoencoder", "seed_of"]
@@ -69,12 +70,17 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     bottleneck_ = FittedAttribute[Bottleneck](lambda fitted: fitted.records["bottleneck"])
     corruption_ = FittedAttribute[Corruption](lambda fitted: fitted.records["corruption"])
     feature_names_in_ = FittedAttribute[NDArray[np.object_]](
-        lambda fitted: fitted.columns if fitted.table is None else np.asarray(fitted.table.names, dtype=object)
+        lambda fitted: (
+            np.asarray(fitted.table.names, dtype=object)
+            if fitted.table is not None
+            else (fitted.columns if len(fitted.shape) == 1 else None)  # the names of channels are no names of features
+        )
     )
     n_features_in_ = FittedAttribute[int](
         lambda fitted: math.prod(fitted.shape) if fitted.table is None else len(fitted.table.names)
     )
-    _features = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)  # what a table's columns become
+    # what a table's columns become; the channels of a series
+    _features = FittedAttribute[NDArray[np.object_]](lambda fitted: fitted.columns)
     table_ = FittedAttribute[TableEncoding](lambda fitted: fitted.table)  # of other columns than numbers
     _n_features_out = FittedAttribute[int](lambda fitted: math.prod(fitted.code_shape))
     _loaded = FittedAttribute[bool](lambda fitted: fitted.loaded)
@@ -624,8 +630,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return ComputableRange.examples(self.model_, self._require_fitted().columns, positions)
 
     def _source(self, values: Array) -> Source:
-        kind = MemmapSource if isinstance(values, np.memmap) else InMemorySource
-        return kind(values, self.model_.shift.device)
+        device, windows = self.model_.shift.device, windows_of(values)
+        if windows is not None:
+            return WindowSource(windows, device)
+        return (MemmapSource if isinstance(values, np.memmap) else InMemorySource)(values, device)
 
 
 class ParameterError(RecordError, InvalidParameterError):  # type: ignore[misc]  # scikit-learn is untyped

@@ -17,7 +17,7 @@ from isthmus.augmentations import Augmentation, NoAugmentation
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Masking
-from isthmus.data.kinds import Kind, kind_of
+from isthmus.data.kinds import Kind, check_kind, kind_of
 from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import RecordError
@@ -171,7 +171,9 @@ def statistics_for(
 
 def _resolved_kind(examples: Examples, kind: Kind | Literal["auto"]) -> Kind:
     """The kind of the examples; "auto" is resolved from their shape and source."""
-    return (examples.kind or kind_of(examples.values)) if kind == "auto" else kind
+    resolved = (examples.kind or kind_of(examples.values)) if kind == "auto" else kind
+    check_kind(resolved, examples.values.shape[1:])
+    return resolved
 
 
 def _requires_unit_interval(given: Mapping[str, Any]) -> bool:
@@ -227,7 +229,7 @@ def resolve_defaults(
     value_range = extent(statistics, axes_of(shared_by(resolved, values.ndim), values.ndim)).astype(raw_dtype)
     fill = None if means is None else scaling.fill(affine, means, values, values.shape[1:])
     dtype = torch.float64 if double else torch.float32
-    records["architecture"] = with_context(records["architecture"], context)
+    records["architecture"] = with_context(records["architecture"], context).for_kind(resolved)
     shape = records["augmentation"].shape(values.shape[1:])
     if shape != values.shape[1:]:
         affine, value_range, fill = _for_shape(shape, records, affine, value_range, fill)

@@ -72,12 +72,12 @@ def _report(row: Mapping[str, float]) -> Report:
 
 
 def read_columns(tensors: Tensors, shape: tuple[int, ...]) -> tuple[str, ...] | None:
-    """Removes the column names from the tensors and returns them; ValueError unless there is one per feature."""
+    """Removes the column names from the tensors and returns them; ValueError unless there is one per feature, or per channel."""
     if "columns" not in tensors:
         return None
     content = tensors.pop("columns")
     count = int((content == ord("\n")).sum()) + 1
-    if shape != (count,):
+    if shape[-1:] != (count,) or len(shape) > 2:
         raise ValueError(f"columns has {count} names for examples of shape {shape}")
     return tuple(_text(line) for line in content.numpy().tobytes().decode().split("\n"))
 

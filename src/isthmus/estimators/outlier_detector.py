@@ -18,6 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.architectures import MLP, Modules
 from isthmus.data.context_array import attach_context, context_of
+from isthmus.data.series.split_in_time import split_in_time
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import wrapper
@@ -59,6 +61,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     (split conformal prediction: Vovk, Gammerman & Shafer 2005; for outliers Bates et al. 2023, "Testing for outliers with conformal
     p-values"). The probability includes the random draw of the calibration set.
     The guarantee requires calibration data and new normal data to be exchangeable. Anomalies in the calibration set make alarms rarer.
+    Windows of a series (`isthmus.data.Windows`) depend on their neighbors: the latest of each machine are the calibration set, no
+    two parts share a row, and the threshold is that of the calibration windows, without a guarantee.
     With a ``contamination`` of c the threshold is instead the c-quantile of the scores of all examples given to `fit`, as in
     scikit-learn: that fraction of them is anomalous. There is no guarantee for new examples.
 
@@ -68,7 +72,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             ``FrozenEstimator`` of a fitted one, which is not trained again: `fit` then requires examples that it was not
             trained on (see `from_fitted`).
         anomaly_score: the score that makes an example anomalous; all but "error" in nats.
-            "combined", the auto score of images and windows: minus the log-densities of the code (a mixture,
+            "combined", the auto score of images, series and windows: minus the log-densities of the code (a mixture,
             `outlier_scores.CodeDensity`) and of the standardized error (`outlier_scores.ErrorDensity`), treated as independent. On held-out
             training digits it ranked anomalies far better than "error" and "nats", and as well as "code" or better.
             "code", "standardized": only the first, or only the second of these two terms.
@@ -177,7 +181,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             raise RecordError("contamination and false_alarm_rate both set the threshold: give only one of them")
         examples, seed = self._as_examples(X, MIN_EXAMPLES), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
-        calibration, held_out, training = self._split(len(examples.values), frozen, seed)
+        calibration, held_out, training = self._split(examples.values, frozen, seed)
         ae = self._fit_autoencoder(examples, training, examples.values[held_out], seed, y)
         values = attach_context(examples.values, _context_of_all(ae, y, examples.values))
         not_calibration = np.sort(np.concatenate([held_out, training]))
@@ -349,6 +353,11 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             return (
                 f"no example is flagged as anomalous: {n:,} calibration examples are too few for this false-alarm rate"
             )
+        if self.autoencoder_.kind_ == "series":
+            return (
+                f"about {k / (n + 1):.2%} of normal windows are flagged as anomalous, measured on {n:,} held-out windows; no guarantee, "
+                "since the windows of a series depend on each other"
+            )
         return (
             f"a normal example is flagged as anomalous with a probability of at most {k / (n + 1):.4g}, "
             f"calibrated on {n:,} held-out examples"
@@ -411,8 +420,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     def _rate(self) -> float:
         return DEFAULT_RATE if self.false_alarm_rate is None else self.false_alarm_rate
 
-    def _split(self, n: int, frozen: bool, seed: int) -> tuple[Array, Array, Array]:
-        """The rows for calibration, for measuring errors, and for training (none if frozen)."""
+    def _split(self, values: Array, frozen: bool, seed: int) -> tuple[Array, Array, Array]:
+        """The rows for calibration, for measuring errors, and for training (none if frozen): at random, of a series in time."""
+        n, windows = len(values), windows_of(values)
+        if windows is not None:
+            fractions = [self.calibration_fraction / 4, self.calibration_fraction][1 if frozen else 0 :]
+            parts = split_in_time(windows, fractions)[::-1]
+            return parts[0], parts[1], np.empty(0, np.int64) if frozen else parts[2]
         order = np.random.default_rng(seed).permutation(n)
         n_calibration = max(1, round(n * self.calibration_fraction))
         end = n if frozen else n_calibration + max(1, n_calibration // 4)
@@ -491,6 +505,6 @@ def _by_column(parts: list[Attribution], column_of: Mapping[str, str]) -> list[A
 
 def _feature(place: int, shape: tuple[int, ...], names: Any) -> str | int | tuple[int, ...]:
     """The name of a feature: column name, index or tuple of indices."""
-    if names is not None:
+    if names is not None and len(shape) == 1:
         return str(names[place])
     return place if len(shape) == 1 else tuple(int(index) for index in np.unravel_index(place, shape))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.context_array import without_subclass
 from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_observed, nansum
 from isthmus.data.validation import blocks
@@ -248,6 +249,7 @@ def squared_errors(ae: Autoencoder, values: Array) -> Doubles:
     A category has the error 1 if it is reconstructed as another one, else 0.
     """
     scale = ae.model_.scale.numpy(force=True).astype(np.float64)
+    values = without_subclass(values)
     with np.errstate(over="ignore", invalid="ignore"):
         made, true = bounded_reconstructions(ae, values), values.astype(np.float64)
         errors = np.square(ae.scaling_.differences(*map(to_tensor, (made, true))).numpy() / scale)

@@ -186,7 +186,7 @@ def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missin
                 else fitted.records[name]
             )
         elif name == "architecture":
-            record = with_context(record, fitted.model.context)
+            record = with_context(record, fitted.model.context).for_kind(fitted.kind)
         elif fitted.table is not None:
             record = with_classes(name, record, fitted.table.classes)
         if record != fitted.records[name]:

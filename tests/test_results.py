@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
@@ -22,9 +23,10 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
 from isthmus.compression import Point, RateDistortion
 from isthmus.corruptions import GaussianNoise
+from isthmus.data import Windows
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.evaluation import detect, pca_reconstructions
+from isthmus.evaluation import SeriesDetection, detect, detect_series, pca_reconstructions
 from isthmus.evaluation.older_figures import OLDER, current
 from isthmus.evaluation.results import PATHS, value_of
 from isthmus.evaluation.transfer import DataTransfer
@@ -56,10 +58,22 @@ def results() -> dict[str, Result]:
             (Point("PCA", 0.5, 40, 2.5, 0.1, 9.0), Point("autoencoder", 1.0, 40, 2.0, 0.2, math.inf)), 40
         ),
         "detection": detect(detector, X[80:], {HOSTILE: np.arange(40)}),
+        "series": _series(),
     }
 
 
-DRAWN = ["comparison", "sweep", "robustness", "detection", "pca", "compression"]
+def _series() -> SeriesDetection:
+    """Alarms of a series with a hostile name of machine and channel."""
+    frame = pandas.DataFrame({"time": np.arange(300), "by": HOSTILE, HOSTILE: RANDOM.normal(size=300)})
+    train = Windows(frame, 8, time="time", by="by")
+    detector = OutlierDetector(Autoencoder(2, architecture=MLP(()), epochs=2, random_state=0), random_state=0).fit(
+        train
+    )
+    frame.loc[100:110, HOSTILE] += 9
+    return detect_series(detector, Windows(frame, 8, time="time", by="by"))
+
+
+DRAWN = ["comparison", "sweep", "robustness", "detection", "series", "pca", "compression"]
 EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN])
 
 
@@ -140,7 +154,7 @@ def test_plots_draw_a_robustness_that_was_measured(monkeypatch: pytest.MonkeyPat
     assert f"corrupted by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
 
 
-OF_RESULTS = ["anomalies", "anomaly_scores", "pca", "rate_distortion", "restorations", "robustness"]
+OF_RESULTS = ["anomalies", "anomaly_scores", "pca", "rate_distortion", "restorations", "robustness", "series_alarms"]
 
 
 @pytest.mark.parametrize("kind", OF_RESULTS)

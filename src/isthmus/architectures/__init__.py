@@ -5,6 +5,7 @@ Read in this order:
     base      the contract; initialization with an own generator
     mlp       dense layers: MLP
     conv      convolutions over lines, pictures and volumes of any size: Conv
+    tcn       causal, dilated convolutions over time: TCN
     modules   the user's own two modules: Modules
     conditional  another architecture that also receives labels or covariates: Conditional
 """
@@ -16,5 +17,6 @@ from isthmus.architectures.conditional import Conditional
 from isthmus.architectures.conv import Conv
 from isthmus.architectures.mlp import MLP
 from isthmus.architectures.modules import Modules
+from isthmus.architectures.tcn import TCN
 
-__all__ = ["MLP", "Conditional", "Conv", "Modules"]
+__all__ = ["MLP", "TCN", "Conditional", "Conv", "Modules"]

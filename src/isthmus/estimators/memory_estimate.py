@@ -12,6 +12,7 @@ from torch import nn
 
 from isthmus.architectures.conditional import ContextAdded, ContextJoined
 from isthmus.architectures.mlp import Transposed
+from isthmus.architectures.tcn import CausalBlock
 from isthmus.model import Model
 from isthmus.nn.layers import (
     Crop,
@@ -127,6 +128,9 @@ def _add_layers(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
     if isinstance(module, ContextAdded | ContextJoined):
         before = _with_context(module, shape, layers)
         return _add_layers(module.inner, before, layers)
+    if isinstance(module, CausalBlock):
+        _add_layers(module.skip, shape, layers)
+        return _add_layers(module.layers, shape, layers)
     try:
         after = shape_after(module, shape)
         if not isinstance(module, _VIEWS):
@@ -194,8 +198,8 @@ def shape_after(layer: nn.Module, shape: Shape) -> Shape:
 
 
 def _after_convolution(layer: Any, shape: Shape) -> Shape:
-    sides = zip(shape[1:], layer.kernel_size, layer.stride, layer.padding, strict=True)
-    return (layer.out_channels, *((side + 2 * p - k) // s + 1 for side, k, s, p in sides))
+    sides = zip(shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
+    return (layer.out_channels, *((side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in sides))
 
 
 def _after_transposed(layer: Any, shape: Shape) -> Shape:
@@ -222,5 +226,6 @@ _SHAPES_AFTER: dict[Any, Callable[[Any, Shape], Shape]] = {  # the first matchin
     UpsampleConv2d: _after_upsampling,
     _CONVOLUTIONS: _after_convolution,
     _TRANSPOSED_CONVOLUTIONS: _after_transposed,
+    nn.ConstantPad1d: lambda layer, shape: (shape[0], shape[1] + sum(layer.padding)),
     _POOLS: lambda _, shape: (shape[0], *(-(-side // 2) for side in shape[1:])),
 }

@@ -22,6 +22,7 @@ Read in this order:
     robustness_curve      denoising at growing levels of corruption, compared with the baselines
     pca_reconstructions   reconstructions by PCA of equal width and by the autoencoder
     detection_result      anomaly scores, p-values, decisions and attributions
+    series_detection      scores of time steps, and alarms as intervals
 """
 
 from isthmus.evaluation.advice import Advice
@@ -36,11 +37,13 @@ from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_
 from isthmus.evaluation.results import Evaluation, format_figure
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.evaluation.robustness_result import DenoisingScore, Robustness
+from isthmus.evaluation.series_detection import Alarm, SeriesDetection, detect_series
 from isthmus.evaluation.transfer import DataTransfer
 
 __all__ = [
     "PCA_ROWS",
     "Advice",
+    "Alarm",
     "Codes",
     "Columns",
     "Cost",
@@ -56,9 +59,11 @@ __all__ = [
     "PCAReconstructions",
     "Restoration",
     "Robustness",
+    "SeriesDetection",
     "check_examples",
     "data_range_of",
     "detect",
+    "detect_series",
     "evaluate",
     "format_figure",
     "image_ssim",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.compression import RateDistortion
 from isthmus.compression.rate_distortion_curve import rate_distortion
+from isthmus.data.series.windows import Windows
+from isthmus.errors import NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.evaluation.corruption_levels import Kinds, Levels
@@ -15,6 +17,7 @@ from isthmus.evaluation.detection_result import DetectionResult, detect
 from isthmus.evaluation.pca_reconstructions import pca_reconstructions
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.evaluation.robustness_result import Robustness
+from isthmus.evaluation.series_detection import SeriesDetection, detect_series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +55,15 @@ def _detection(ae: Autoencoder, X: Any, y: Any = None, *, n: int = 5) -> Detecti
     return detect(detector, X, y=y, n_shown=n)
 
 
+def _series_detection(ae: Autoencoder, X: Any) -> SeriesDetection:
+    """The alarms of a detector in the windows of a series, the second half of which calibrates it."""
+    if not isinstance(X, Windows):
+        raise NotPossibleError(
+            "the figure series_alarms requires windows of a series: pass isthmus.data.Windows(series, length=...)"
+        )
+    return detect_series(OutlierDetector.from_fitted(ae, X, calibration_fraction=0.5, random_state=0), X)
+
+
 MEASUREMENTS: dict[str, Callable[..., Any]] = {
     "anomalies": _detection,
     "anomaly_scores": _detection,
@@ -59,6 +71,7 @@ MEASUREMENTS: dict[str, Callable[..., Any]] = {
     "rate_distortion": _rate_distortion_of_few,
     "restorations": _robustness_of_few,
     "robustness": robustness,
+    "series_alarms": _series_detection,
 }  # the function (ae, X, ...) that computes the result which a kind of figure draws
 
 

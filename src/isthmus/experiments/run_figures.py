@@ -46,7 +46,7 @@ def default_figures(ae: Autoencoder) -> list[str]:
 
 _COMPARE_WITH_INPUTS = {
     *("pca", "denoising", "completion", "noise_levels", "restorations", "robustness", "rate_distortion"),
-    *("anomalies", "anomaly_scores"),
+    *("anomalies", "anomaly_scores", "series_alarms"),
 }  # kinds that take an example for what its reconstruction should be
 
 

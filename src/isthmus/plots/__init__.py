@@ -15,6 +15,7 @@ of them. Reading order:
     generation         new examples decoded from drawn codes
     latent_traversal   latent traversals, interpolation, nearest neighbors
     detection          anomalous examples and anomaly scores
+    series             scores, alarms and channels of a series over time
     weights            the filters of the first layer
     training           loss curves
     comparison         several autoencoders: reconstructions, errors against a cost or a setting
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from isthmus.plots.image_rows import completion, denoising, noise_levels, noisy, pca, reconstructions, sheet
     from isthmus.plots.latent_traversal import interpolation, neighbors, traversal
     from isthmus.plots.noise_robustness import restorations, robustness
+    from isthmus.plots.series import series_alarms
     from isthmus.plots.training import losses
     from isthmus.plots.weights import filters
 
@@ -62,6 +64,7 @@ __all__ = [
     "restorations",
     "robustness",
     "samples",
+    "series_alarms",
     "sheet",
     "traversal",
     "tsne",
@@ -71,6 +74,7 @@ __all__ = [
 _MODULES = {
     "detection": ("anomalies", "anomaly_scores"),
     "activations": ("codes", "feature_maps"),
+    "series": ("series_alarms",),
     "training": ("losses",),
     "generation": ("manifold", "samples"),
     "embeddings": ("latent", "tsne", "umap"),

@@ -23,7 +23,17 @@ from isthmus.io.files import open_regular, shown
 from isthmus.plots.lettering import sanitize_figure
 from isthmus.text import sentence
 
-__all__ = ["NotebookFigure", "chart", "empty_figure", "fit_to_boxes", "panels", "png", "read_png", "save_png"]
+__all__ = [
+    "NotebookFigure",
+    "chart",
+    "empty_figure",
+    "fit_to_boxes",
+    "panels",
+    "png",
+    "read_png",
+    "save_png",
+    "stacked",
+]
 
 DPI = 150
 MARGIN = 12  # pixels around the content
@@ -64,6 +74,17 @@ def panels(alt: str, n: int, width: float, height: float) -> tuple[NotebookFigur
     FigureCanvasAgg(figure)
     figure.set_label(sentence(alt))
     all_axes = [figure.add_subplot(1, n, i + 1) for i in range(n)]
+    for axes in all_axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, all_axes
+
+
+def stacked(alt: str, n: int, width: float, height: float) -> tuple[NotebookFigure, list[Axes]]:
+    """A figure with n axes below each other that share their horizontal axis, and the axes; the first has twice the height."""
+    figure = NotebookFigure(figsize=(width, (n + 1) * height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.set_label(sentence(alt))
+    all_axes = list(figure.subplots(n, 1, sharex=True, squeeze=False, height_ratios=[2, *[1] * (n - 1)])[:, 0])
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
     return figure, all_axes

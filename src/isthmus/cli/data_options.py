@@ -106,6 +106,20 @@ READ = {
     "skip_lines": Annotated[
         list[str] | None, _option("Lines that are not rows of the table, such as a title, units or totals.", "1-3,42")
     ],
+    "window": Annotated[
+        int | None, _option("The table is a long series: the rows of a window. Windows are the examples.", "ROWS")
+    ],
+    "step": Annotated[
+        int | None, _option("The rows from one window to the next; default: an eighth of --window.", "ROWS")
+    ],
+    "time": Annotated[str | None, _option("The table column with the time of each row of a series.")],
+    "by": Annotated[
+        str | None, _option("The table column with the machine (sensor, patient) of each row of a series.")
+    ],
+    "gap": Annotated[
+        float | None,
+        _option("The longest interval that is no gap in a series, in seconds; default: 1.5 times the median."),
+    ],
     "resize": Annotated[
         str | None, _option("Resize every image to this height and width. The aspect ratio can change.", "HxW")
     ],
@@ -147,16 +161,17 @@ def _with_data_options(verb: Callable[..., None], sources: dict[str, Any]) -> Ca
     """The verb with options for its sources, --data first, and with the reading options."""
     hints = get_type_hints(verb, include_extras=True)
     own = signature(verb).parameters
+    options = {name: kind for name, kind in READ.items() if name not in own}  # --step of `compress` is another one
     default_data = None if own["data_options"].default is Parameter.empty else own["data_options"].default
 
     @wraps(verb)
     def with_data_options(**values: Any) -> None:
-        reading = {name: values.pop(name) for name in READ}
+        reading = {name: values.pop(name) for name in options}
         data, target = (values.pop(name) if name in sources else None for name in ("data", "target"))
         verb(data_options=DataOptions(data, _read_options(reading), target), **values)
 
     first = {name: (kind, default_data if name == "data" else None) for name, kind in sources.items()}
-    reading = {name: (kind, None) for name, kind in READ.items()}
+    reading = {name: (kind, None) for name, kind in options.items()}
     asked, read = (
         [Parameter(name, Parameter.KEYWORD_ONLY, default=d, annotation=kind) for name, (kind, d) in each.items()]
         for each in (first, reading)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation.detection_result import DetectionResult
+    from isthmus.evaluation.series_detection import SeriesDetection
 
 __all__ = ["detect"]
 
@@ -42,6 +43,8 @@ def detect(
 ) -> None:
     """Detect anomalous examples of --data; write scores, p-values and feature attributions as .csv.
 
+    In a series: write the score of each time step, and alarms with begin, end and the channels to blame.
+
     RUN may also be a detector file written by --save. Its threshold does not change.
     """
     from isthmus.data.parts import test_part
@@ -64,6 +67,9 @@ def detect(
         OutlierDetector(calibration_fraction=0.5, random_state=0), settings, "anomaly_score=nats", options
     )
     known_ae = None if loaded is None else loaded.autoencoder_
+    if getattr(opened if known_ae is None else known_ae, "kind_", "") == "series":
+        _detect_in_series(run, data_options, normal, loaded, new, path, save, as_json)
+        return
     ae, dataset = run_data.load_examples(run, data_options.source, known_ae, parts="test", allow_extreme=True)
     dataset, part_note = test_part(dataset)
     dataset = run_labels.with_contexts(ae, dataset)
@@ -117,6 +123,56 @@ def _print_detections(
     else:
         print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
     print_table(*found.table())
+    _print_written(written, save)
+
+
+def _detect_in_series(
+    run: Path,
+    data_options: DataOptions,
+    normal: str | None,
+    loaded: OutlierDetector | None,
+    new: OutlierDetector,
+    path: Path,
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    """Writes the scores of the time steps of a series, and the alarms."""
+    from isthmus.evaluation import detect_series
+    from isthmus.experiments import detection, run_data
+
+    assert data_options.source is not None
+    ae, windows = run_data.load_windows(run, data_options.source, None if loaded is None else loaded.autoencoder_)
+    normal_examples, notes = (None, []) if loaded is not None else _normal_examples(run, ae, data_options, normal)
+    print_notes([each for each in (*windows.notes, *notes) if each], as_json)
+    detector = loaded or _calibrated(run, ae, normal_examples, new, as_json)
+    found = detect_series(detector, windows)
+    written = detection.write_series(path, found)
+    if save is not None:
+        detector.save(save)
+    _print_series(found, detector, written, save, as_json)
+
+
+def _print_series(
+    found: SeriesDetection, detector: OutlierDetector, written: list[Path], save: Path | None, as_json: bool
+) -> None:
+    """Prints the alarms in a series and the written files."""
+    if as_json:
+        print_json(found.to_dict())
+        return
+    if found.decided:
+        steps = int((found.labels > 0).sum())
+        n, threshold = counted(len(found.alarms), "alarm"), f"score below {detector.offset_:.6g}"
+        print_line(f"{n}, {steps:,} of {len(found.scores):,} time steps: {threshold}")
+        print_line(f"threshold: {detector.guarantee()}")
+    else:
+        print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
+    if found.alarms:
+        print_table(*found.table())
+    _print_written(written, save)
+
+
+def _print_written(written: list[Path], save: Path | None) -> None:
+    """Prints the written files."""
     for path in written:
         print_line(f"written: {path}")
     if save is not None:

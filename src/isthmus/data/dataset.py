@@ -125,15 +125,19 @@ class Dataset:
     def positions(self) -> Positions:
         """The positions of the training examples in their file, for messages."""
         part = "the training examples of " if self.test is not None else ""
-        return Positions(self.columns, self._file(), self.lines, part=part)
+        return Positions(self.columns, self._file(), self.lines, part=part, row_name=self._row_name())
 
     def test_positions(self) -> Positions:
         """The positions of the test examples in their file, for messages."""
-        return Positions(self.columns, self._file(), part="the test examples of ")
+        return Positions(self.columns, self._file(), part="the test examples of ", row_name=self._row_name())
 
     def validation_positions(self) -> Positions:
         """The positions of the validation examples in their file, for messages."""
         return Positions(self.columns, self._file(), part="the validation examples of ")
+
+    def _row_name(self) -> str:
+        """What a message calls an example."""
+        return "window" if self.kind == "series" else "row"
 
     def _file(self) -> str:
         """The path of the file; "" for built-in data sets and arrays."""

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
-from isthmus.records import Record, field_names, record
+from isthmus.records import Count, Record, field_names, record
 from isthmus.text import quoted
 
 if TYPE_CHECKING:
@@ -89,6 +89,11 @@ class ReadOptions(Record):
         sheet: the sheet of an Excel file; the first one by default.
         skip_lines: lines of a text file, or rows of a sheet, that are not part of the table, such as a title, units or totals: numbers
             and ranges, such as "1-3,42". They apply to this file only, not to other files that are read for a run.
+        window: the rows of a window: the table is a long series, whose windows are the examples (`isthmus.data.Windows`).
+        step: the rows from one window to the next; by default an eighth of a window.
+        time: the column of a series with the time of each row, dates or numbers.
+        by: the column of a series with the machine of each row.
+        gap: the longest interval between neighboring rows that is no gap, in seconds or in the unit of the time.
     """
 
     labels: Word = None
@@ -108,6 +113,11 @@ class ReadOptions(Record):
     encoding: str | None = None
     sheet: Word = None
     skip_lines: Lines = ()
+    window: Count | None = None
+    step: Count | None = None
+    time: Word = None
+    by: Word = None
+    gap: Annotated[float, Field(gt=0)] | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that differ from their defaults, by name.

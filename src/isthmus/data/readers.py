@@ -23,6 +23,8 @@ from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
 from isthmus.data.kinds import kind_of
 from isthmus.data.label_classes import similar_names_note
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.series.of_table import SERIES, check_no_series, read_series, series_dataset
+from isthmus.data.series.windows import Windows
 from isthmus.data.tables.frame import read_frame
 from isthmus.data.tables.mixed_tables import read_columns
 from isthmus.data.tables.parquet_tables import read_parquet
@@ -31,18 +33,18 @@ from isthmus.data.tables.text_tables import read_csv, read_excel
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
-__all__ = ["load", "names", "read", "read_with_texts"]
+__all__ = ["load", "names", "read", "read_windows", "read_with_texts"]
 
 Array = npt.NDArray[Any]
 
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
 _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
-_TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values"}
+_TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", *SERIES}
 _TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
 _OPTIONS = {  # the valid options of each reader
     "images": {"resize", "split", "pages", "skip_broken"},
-    "npy": set[str](),
+    "npy": {"window", "step"},
     "npz": {"labels"},
     "idx": set[str](),
     "text": {*_TABLE, "header", "delimiter", "decimal", "comment", "encoding", "skip_lines"},
@@ -51,6 +53,8 @@ _OPTIONS = {  # the valid options of each reader
 }
 _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "header"), "a table") | {
     "labels": "a table or .npz file",
+    **dict.fromkeys(("time", "by", "gap"), "a table"),
+    **dict.fromkeys(("window", "step"), "a table or .npy file"),
     **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",
@@ -152,7 +156,23 @@ def read(
         >>> isthmus.data.read(pyarrow.table(table), labels="kind").columns
         ('petal', 'sepal')
     """
-    return _with_note(_read(path, (options or ReadOptions()).replace(**named), reused)[0])
+    options = (options or ReadOptions()).replace(**named)
+    merged = options if reused is None else options.over(reused.options)
+    if merged.window is not None and column_names(path) is None:
+        return series_dataset(*read_series(partial(_read, path), merged, reused), options.window is not None)
+    check_no_series(merged)
+    return _with_note(_read(path, options, reused)[0])
+
+
+def read_windows(path: str | os.PathLike[str], options: ReadOptions, reused: Reused | None = None) -> Windows:
+    """The windows of a long series in a file, with the time and the machine of each row.
+
+    Args:
+        path: a table or a .npy file.
+        options: how to read it; `ReadOptions.window` is the rows of a window.
+        reused: the run that the windows are for.
+    """
+    return read_series(partial(_read, path), options if reused is None else options.over(reused.options), reused)[1]
 
 
 def read_with_texts(path: str, options: ReadOptions, names: Sequence[str]) -> tuple[Dataset, TextColumns]:

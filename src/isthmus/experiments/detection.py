@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.detection_result import DetectionResult
+from isthmus.evaluation.series_detection import SeriesDetection
 from isthmus.io.atomic import check_writable
 from isthmus.io.tables import write_csv
 
-__all__ = ["csv_path", "draw", "write"]
+__all__ = ["csv_path", "draw", "write", "write_series"]
 
 
 def csv_path(out: Path | None, usual: str) -> Path:
@@ -27,6 +32,27 @@ def write(path: Path, found: DetectionResult) -> None:
     """Writes one row per example. The file is replaced atomically."""
     header, *rows = found.lines()
     write_csv(path, header, rows)
+
+
+def write_series(path: Path, found: SeriesDetection) -> list[Path]:
+    """Writes one row per time step, and next to it the alarms and the figure."""
+    columns = {name: _as_text(values) for name, values in found.columns().items()}
+    write_csv(path, list(columns), zip(*columns.values(), strict=True))
+    header, *rows = found.alarm_lines()
+    alarms = path.with_name(f"{path.stem}-alarms.csv")
+    write_csv(alarms, header, rows)
+    from isthmus import plots
+    from isthmus.plots.figure import save_png
+
+    return [path, alarms, save_png(plots.series_alarms(found), path.with_suffix(".png"))]
+
+
+def _as_text(values: NDArray[Any]) -> NDArray[Any]:
+    """Dates as text, with microseconds where they are not whole seconds; other values unchanged."""
+    if values.dtype.kind != "M":
+        return values
+    whole = bool((values == values.astype("datetime64[s]")).all())
+    return np.datetime_as_string(values, unit="s" if whole else "us")
 
 
 def draw(path: Path, found: DetectionResult) -> Path | None:

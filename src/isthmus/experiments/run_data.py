@@ -14,6 +14,8 @@ from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
 from isthmus.data.missing import count_missing
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.readers import read_windows
+from isthmus.data.series.windows import Windows
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -41,6 +43,7 @@ __all__ = [
     "imputed",
     "is_own",
     "load_examples",
+    "load_windows",
     "membership_of",
     "read_data",
     "refuse_target",
@@ -97,6 +100,19 @@ def load_examples(
     if parts != "train" and dataset.test is not None:
         _check_values(ae, dataset.test, dataset.test_positions(), allow_extreme)
     return ae, dataset
+
+
+def load_windows(run: Path, source: DataSource, ae: Autoencoder | None = None) -> tuple[Autoencoder, Windows]:
+    """The autoencoder of a run of series, and the windows of a file of this length.
+
+    Args:
+        run: a run folder or a model file.
+        source: where the series is read from.
+        ae: the autoencoder, if it is loaded already.
+    """
+    ae = open_run(run) if ae is None else ae
+    reused = _reused(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)
+    return ae, read_windows(source.data, source.options, reused)
 
 
 def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy.typing as npt
 
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.errors import DataError
+from isthmus.text import printable
 
 __all__ = ["TextColumns"]
 
@@ -48,6 +50,11 @@ class TextColumns:
         """
         self.selected = tuple(columns[position] for position in selected)
         collected = [*self.names, *(name for name in self.selected if name in self.features)]
+        missing = next((name for name in self.names if name not in columns), None)
+        if missing is not None:
+            raise DataError(
+                f"the table has no column {printable(missing)!r}: it has {', '.join(map(printable, columns[:20]))}"
+            )
         self._positions, self._labels = {name: columns.index(name) for name in collected}, labels
         self.forget()
         return [position for position in selected if columns[position] not in self.features]

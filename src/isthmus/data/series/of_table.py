@@ -1,0 +1,111 @@
+"""The windows of a table that was read from a file, and the data set that they make."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.dataset import Dataset
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.series.rows import labels_of, moments
+from isthmus.data.series.split_in_time import split_in_time
+from isthmus.data.series.windows import Windows
+from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.text_columns import TextColumns
+from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.text import printable
+
+__all__ = ["SERIES", "check_no_series", "read_series", "series_dataset"]
+
+SERIES = {"window", "step", "time", "by", "gap"}  # the options of `ReadOptions` for windows
+_TEST = 0.1  # of the windows of each machine
+
+
+def check_no_series(options: ReadOptions) -> None:
+    """`RecordError` if an option is for windows and there are none."""
+    given = next((name for name in sorted(SERIES - {"window"}) if getattr(options, name) is not None), None)
+    if given is not None:
+        raise RecordError(
+            f"{given}={getattr(options, given)!r} is for the windows of a series: give window too, the rows of one"
+        )
+
+
+def read_series(
+    read: Callable[..., tuple[Dataset, TextColumns]], options: ReadOptions, reused: Reused | None
+) -> tuple[Dataset, Windows]:
+    """A table of rows in time, and its windows.
+
+    Args:
+        read: reads the table with these options, for this run, and collects the cells of columns by name.
+        options: the options, with those of the run.
+        reused: the run that the windows are for.
+    """
+    for name in ("labels", "id"):
+        if getattr(options, name) is not None:
+            given = f"{name}={getattr(options, name)!r}"
+            raise RecordError(f"{given} is for rows of a table, and window= makes windows: leave one of them out")
+    names = [name for name in dict.fromkeys((options.time, options.by)) if name is not None]
+    rows = {"window": None, "step": None, "gap": None}
+    inner = None if reused is None else reused._replace(options=reused.options.replace(**rows))
+    table, texts = read(options.replace(**rows), inner, names)
+    if table.table is not None:
+        columns = table.table.columns
+        other = next((each for each in columns if each.kind not in {"number", "integer"}), columns[0])
+        raise DataError(
+            f"column {printable(other.name)!r} of {table.source} is read as {other.kind}, and the channels of a series are numbers: "
+            "leave it out (--drop, drop=), or name it as the time or the machine (--time, --by)"
+        )
+    return table, _windows(table, {name: texts.labels(name) for name in names}, options)
+
+
+def _windows(table: Dataset, cells: Mapping[str, list[Any]], options: ReadOptions) -> Windows:
+    """The windows of the rows of a table, whose notes include those of the table. `cells` are those of time and machine, by column."""
+    assert options.window is not None
+    with warnings.catch_warnings():  # all warnings are notes too
+        warnings.simplefilter("ignore", IsthmusWarning)
+        windows = Windows(
+            table.train,
+            options.window,
+            options.step,
+            time=_converted(moments, options.time, cells),
+            by=_converted(labels_of, options.by, cells),
+            gap=options.gap,
+        )
+    return windows.named(table.columns, table.source, table.lines, table.notes)
+
+
+def _converted(convert: Callable[[str, Any], Any], name: str | None, cells: Mapping[str, list[Any]]) -> Any:
+    """The cells of a column, converted from pyarrow; None without a name."""
+    if name is None:
+        return None
+    try:
+        column = pyarrow().array(cells[name])
+    except pyarrow().ArrowException as error:
+        raise DataError(
+            f"column {printable(name)!r} holds values of several types ({printable(str(error), 80)}): write all in one way"
+        ) from None
+    return convert(name, column)
+
+
+def series_dataset(table: Dataset, windows: Windows, parts: bool) -> Dataset:
+    """The windows as a data set.
+
+    Args:
+        table: the table of the rows.
+        windows: its windows.
+        parts: whether the latest windows of each machine are the test part. Windows that share rows with it are then left out.
+    """
+    plain = replace(table, kind="series", notes=windows.notes, columns=windows.columns, lines=None)
+    if not parts:
+        return replace(plain, train=np.asarray(windows.values))
+    kept, held = split_in_time(windows.cut, [_TEST])
+    left = len(windows) - len(kept) - len(held)
+    note = f"the latest {len(held):,} windows are the test part" + (
+        f"; {left:,} windows that share rows with it are left out" if left else ""
+    )
+    train, test = (np.asarray(windows.values[part]) for part in (kept, held))
+    return replace(plain, train=train, test=test, notes=(*plain.notes, note))

@@ -1,0 +1,184 @@
+"""Series in files: from the file to windows, a run, and alarms, on the command line too."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from test_cli import run
+
+from isthmus import data
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.readers import read_windows
+from isthmus.errors import DataError, RecordError
+
+SERIES = ("--time", "when", "--by", "unit", "--window", "16", "--step", "4")
+
+
+def log(rows: int = 300, state: int = 0, planted: bool = False) -> pandas.DataFrame:
+    """Two machines whose rows alternate; one has a gap, and may have an anomaly."""
+    parts = []
+    for number, name in enumerate(("pump", "fan")):
+        rng, time = np.random.default_rng(10 * state + number), np.arange(rows)
+        when = pandas.date_range("2026-01-01", periods=rows, freq="10s").strftime("%Y-%m-%d %H:%M:%S")
+        values = {"heat": 50 + 5 * np.sin(time / 5) + 0.2 * rng.normal(size=rows), "load": rng.normal(size=rows)}
+        frame = pandas.DataFrame({"when": when, "unit": name, **values})
+        if planted and name == "fan":
+            frame.loc[200:220, "heat"] += 30
+        parts.append(frame.drop(range(100, 105)) if name == "pump" else frame)
+    return pandas.concat(parts).sort_values(["when", "unit"], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a log, a new log, and a run."""
+    folder = tmp_path_factory.mktemp("series")
+    log(600).to_csv(folder / "log.csv", index=False)
+    log(planted=True, state=1).to_csv(folder / "new.csv", index=False)
+    words = (
+        "train",
+        "--data",
+        "log.csv",
+        *SERIES,
+        "--out",
+        "run",
+        "epochs=8",
+        "architecture.hidden=16",
+        "bottleneck.size=4",
+    )
+    done = run(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "windows of 16 rows, every 4 rows, from 1,195 rows of 2 machines in 3 stretches without a gap" in done.stdout
+    assert "1 gap in time" in done.stdout
+    return folder
+
+
+def read(path: Path, **options: Any) -> data.Dataset:
+    return data.read(path, window=16, step=4, time="when", by="unit", **options)
+
+
+def rows_in(windows: Any) -> set[float]:
+    """The values of the second channel, which tell the rows apart."""
+    return set(np.asarray(windows)[..., 1].reshape(-1).tolist())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_test_part_of_a_file_is_the_latest_and_shares_no_row(tmp_path: Path, suffix: str) -> None:
+    frame = log()
+    if suffix == "csv":
+        frame.to_csv(path := tmp_path / "log.csv", index=False)
+    else:
+        frame.assign(when=pandas.to_datetime(frame.when)).to_parquet(path := tmp_path / "log.parquet")
+    dataset = read(path)
+    assert dataset.test is not None
+    assert dataset.kind == "series"
+    assert dataset.columns == ("heat", "load")
+    train, test = rows_in(dataset.train), rows_in(dataset.test)
+    assert not train & test
+    for _, rows in frame.groupby("unit"):
+        own = rows.load.tolist()
+        assert set(own[-16:]) <= test
+        assert not set(own[:100]) & test
+    assert any("windows are the test part" in note for note in dataset.notes)
+
+
+def test_windows_of_other_data_of_a_run_are_all_there(folder: Path) -> None:
+    reused = Reused(ReadOptions(window=16, step=4, time="when", by="unit"), ("heat", "load"), (16, 2))
+    dataset = data.read(folder / "new.csv", reused=reused)
+    assert dataset.test is None
+    windows = read_windows(str(folder / "new.csv"), ReadOptions(), reused)
+    np.testing.assert_array_equal(dataset.train, np.asarray(windows.values))
+    assert windows.machines is not None
+    assert windows.machines[:2].tolist() == ["fan", "pump"]
+
+
+def test_arrays_in_files_are_mapped(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(200, 2))
+    np.save(tmp_path / "rows.npy", values)
+    windows = read_windows(str(tmp_path / "rows.npy"), ReadOptions(window=8, step=2))
+    assert isinstance(windows.cut.rows, np.memmap)
+    np.testing.assert_array_equal(windows.values[3], values[6:14])
+    with pytest.raises(DataError, match=r"invalid time='when': .* is not a table"):
+        data.read(tmp_path / "rows.npy", window=8, time="when")
+
+
+def test_an_invalid_cell_of_a_series_is_named_by_its_line(tmp_path: Path) -> None:
+    frame = log()
+    frame.loc[33, "load"] = np.nan
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    windows = read_windows(str(tmp_path / "log.csv"), ReadOptions(window=16, time="when", by="unit"))
+    with pytest.raises(DataError, match=r"NaN: line 35 of .*log\.csv, channel 'load'"):
+        data.as_examples(windows)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"time": "nowhere"}, DataError, "has no column 'nowhere' for the time"),
+        ({"by": "nowhere"}, DataError, "has no column 'nowhere' for the machine"),
+        ({"time": "unit", "by": None, "drop": ("when",)}, DataError, "column 'unit' holds values that are no times"),
+        ({"labels": "unit", "by": None}, RecordError, "window= makes windows: leave one of them out"),
+        ({"window": None}, RecordError, "is for the windows of a series: give window too"),
+        ({"window": 700}, DataError, "no window of 700 rows fits"),
+        ({"by": None}, DataError, "unit"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    folder: Path, options: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        data.read(folder / "log.csv", **{"window": 16, "time": "when", "by": "unit"} | options)
+
+
+def test_a_run_on_a_series_is_evaluated_on_its_latest_windows(folder: Path) -> None:
+    record = json.loads((folder / "run" / "run.json").read_text())
+    assert {name: record[name] for name in ("window", "step", "time", "by")} == {
+        "window": 16,
+        "step": 4,
+        "time": "when",
+        "by": "unit",
+    }
+    done = run("evaluate", "run", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    held = read(folder / "log.csv").test
+    assert held is not None
+    assert json.loads(done.stdout)["n_examples"] == len(held)
+
+
+def test_detect_writes_scores_by_time_step_and_alarms(folder: Path) -> None:
+    done = run(
+        "detect",
+        "run",
+        "--data",
+        "new.csv",
+        "--false-alarm-rate",
+        "0.15",
+        "--out",
+        "scores.csv",
+        "--save",
+        "det.safetensors",
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    frame, new = pandas.read_csv(folder / "scores.csv"), pandas.read_csv(folder / "new.csv")
+    assert list(frame) == ["row", "machine", "time", "score", "alarm"]
+    np.testing.assert_array_equal(frame.machine, new.unit)
+    np.testing.assert_array_equal(frame.time, new.when.str.replace(" ", "T"))
+    with (folder / "scores-alarms.csv").open() as file:
+        alarms = list(csv.DictReader(file))
+    worst = min(alarms, key=lambda alarm: float(alarm["score"]))
+    assert worst["machine"] == "fan"
+    assert "2026-01-01T00:30:40" < worst["begin"] <= "2026-01-01T00:33:20"  # planted from 33:20 to 36:40
+    assert "2026-01-01T00:36:40" <= worst["end"] < "2026-01-01T00:39:20"
+    assert float(worst["share_heat"]) > 0.8
+    assert (folder / "scores.png").is_file()
+    assert "fan" in done.stdout
+    again = run("detect", "det.safetensors", "--data", "new.csv", *SERIES, "--out", "again.csv", "--json", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert (folder / "again.csv").read_bytes() == (folder / "scores.csv").read_bytes()
+    assert len(json.loads(again.stdout)["alarms"]) == len(alarms)

@@ -340,7 +340,8 @@ def test_calibration_windows_share_no_row_with_training_windows(monkeypatch: pyt
     detector = OutlierDetector(small(), false_alarm_rate=0.2, random_state=0).fit(windows)
     n = len(detector.calibration_scores_)
     assert 0.15 * len(windows) < n <= 0.2 * len(windows) + 1
-    assert max(seen[0]) < 800 - 4 * n, "no row of the calibration windows, and none of the windows before them"
+    measured = round(0.05 * len(windows))  # windows before them, on which errors are measured
+    assert max(seen[0]) < 4 * (len(windows) - n - measured), "no row of either"
     assert min(seen[0]) == 0
     assert "no guarantee, since the windows of a series depend on each other" in detector.guarantee()
 

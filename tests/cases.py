@@ -1,16 +1,17 @@
-"""Which of many cases are usual, which thorough ones run only where they are asked for; values of fields without a default."""
+"""Which of many cases are usual, which thorough ones run only where they are asked for; values of fields; scikit-learn's checks."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from sklearn.utils import estimator_checks
 
 from isthmus import augmentations, corruptions, penalties
 
-__all__ = ["REQUIRED", "required", "thorough_where"]
+__all__ = ["REQUIRED", "checks_of", "required", "thorough_where"]
 
 REQUIRED: dict[str, Any] = {  # a value for each field of a record that has no default
     "size": 4,
@@ -26,6 +27,17 @@ REQUIRED: dict[str, Any] = {  # a value for each field of a record that has no d
 def required(kind: Any) -> dict[str, Any]:
     """A value for each field of a record that has no default."""
     return {f.name: REQUIRED[f.name] for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+
+
+def checks_of(estimator: Any) -> Iterator[tuple[Any, Any]]:
+    """scikit-learn's checks of an estimator, and the estimator.
+
+    That a weight of 2 equals the example twice is true in expectation only, where batches are drawn at random: test_sample_weights.py
+    runs this check for training on all examples at once.
+    """
+    for each, check in estimator_checks.estimator_checks_generator(estimator):
+        if "sample_weight_equivalence" not in getattr(check, "func", check).__name__:
+            yield each, check
 
 
 def thorough_where(cases: Iterable[Any], thorough: Callable[[Any], bool]) -> list[Any]:

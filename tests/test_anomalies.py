@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cases import thorough_where
+from cases import checks_of, thorough_where
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.base import clone
@@ -22,7 +22,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
-from sklearn.utils import estimator_checks
 from test_cli import run
 
 from isthmus import Autoencoder, OutlierDetector, data, plots, recipes
@@ -59,7 +58,7 @@ def linear() -> Autoencoder:
 CHECKS = [
     (precision, detector, check)
     for precision in ("float32", "float64")
-    for detector, check in estimator_checks.estimator_checks_generator(
+    for detector, check in checks_of(
         OutlierDetector(Autoencoder(architecture=MLP((16,)), epochs=5, precision=precision), random_state=0)
     )
 ]

@@ -13,7 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from cases import thorough_where
+from cases import checks_of, thorough_where
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -49,9 +49,7 @@ def table() -> np.ndarray:
 CHECKS = [
     (ae, check)
     for precision in ("float32", "float64")
-    for ae, check in estimator_checks.estimator_checks_generator(
-        Autoencoder(epochs=5, random_state=0, precision=precision)
-    )
+    for ae, check in checks_of(Autoencoder(epochs=5, random_state=0, precision=precision))
 ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cases import thorough_where
+from cases import checks_of, thorough_where
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -45,9 +45,7 @@ def quick(autoencoder: Any = None, **choices: Any) -> AutoencoderClassifier:
 CHECKS = [
     (classifier, check)
     for precision in ("float32", "float64")
-    for classifier, check in estimator_checks.estimator_checks_generator(
-        quick(small(precision=precision), epochs=25, batch_size=64, optimizer=FAST)
-    )
+    for classifier, check in checks_of(quick(small(precision=precision), epochs=25, batch_size=64, optimizer=FAST))
 ]
 
 

@@ -12,9 +12,8 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from cases import thorough_where
+from cases import checks_of, thorough_where
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import estimator_checks
 from suitable import EVERY_LIKELIHOOD, outputs_for, values_for, variables_for
 from test_cli import run
 from test_storage import parts, put, refused
@@ -315,7 +314,7 @@ def test_automatic_choices_use_observed_values_only() -> None:
 CHECKS = [
     (ae, check)
     for precision in ("float32", "float64")
-    for ae, check in estimator_checks.estimator_checks_generator(
+    for ae, check in checks_of(
         Autoencoder(epochs=2, random_state=0, precision=precision, missing="allow", architecture=MLP((16,)))
     )
 ]

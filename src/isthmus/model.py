@@ -20,7 +20,7 @@ from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood
 from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
-from isthmus.nn.variables import Variables, VariablesWith
+from isthmus.nn.variables import Variables, VariablesWith, weighing
 from isthmus.penalties import NoPenalty, Pass, Penalty, Shapes
 from isthmus.scaling import Affine, Extent, NoScaling, Scaling
 from isthmus.schedules import Constant
@@ -148,7 +148,8 @@ class Model(InUnits):
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The loss of reconstructing the target, with the code used in training. Penalties count in training mode only."""
-        with self._user_draws_from(generator):
+        memories = (self.code_memory, self.likelihood_memory)
+        with self._user_draws_from(generator), weighing(batch.weights, *memories):
             self._start_anchors(batch.x, generator)
             variables = self._variables(autocast)
             x = self.impute(batch.x, autocast, batch.context)
@@ -318,13 +319,16 @@ class Model(InUnits):
         self, losses: Losses, seen: Pass, factors: tuple[float | Tensor, ...] | None, generator: Generator
     ) -> Losses:
         """The losses with the penalties of this model added. Each is also reported by its name."""
-        penalty, stats = losses.penalty, dict(losses.stats)
+        penalty, stats, shared = losses.penalty, dict(losses.stats), losses.shared
         for number, (term, variables) in enumerate(zip(self.penalty.terms, self.penalty_memory, strict=True), 1):
             assert isinstance(variables, Variables)
             cost = term(seen, variables, generator)
-            penalty = penalty + (cost if factors is None else cost * factors[number])
+            scheduled = cost if factors is None else cost * factors[number]
+            penalty = penalty + scheduled
+            if not cost.ndim:
+                shared = scheduled if shared is None else shared + scheduled
             stats[_stat_name(type(term).__name__, stats)] = cost.mean()
-        return Losses(losses.nll, penalty, stats)
+        return Losses(losses.nll, penalty, stats, shared)
 
     def _seen(
         self,

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         counted: (b, *shape), False where the loss does not count a value of the target; None: all count.
         context: labels or covariates (b, context), which encoder and decoder of a conditional architecture receive; None without.
         factors: the factors that `Trainable.factors` gives, None if all are 1.
+        weights: (b,), the weights of the losses of examples, with mean 1 over all examples; None if all are 1.
     """
 
     x: Float[Tensor, "b *x"]
@@ -30,19 +31,37 @@ class Batch(NamedTuple):
     counted: Bool[Tensor, "b *x"] | None = None
     context: Float[Tensor, "b context"] | None = None
     factors: tuple[float | Tensor, ...] | None = None
+    weights: Float[Tensor, "b"] | None = None
 
 
 class Losses(NamedTuple):
-    """The loss of each example of a batch, in nats per example, and statistics of the batch."""
+    """The loss of each example of a batch, in nats per example, and statistics of the batch.
+
+    ``shared`` is the part of ``penalty`` that every example has in common: the cost of the batch as a whole.
+    """
 
     nll: Float[Tensor, "b"]
     penalty: Float[Tensor, "b"]
     stats: Mapping[str, Float[Tensor, ""]]
+    shared: Float[Tensor, ""] | None = None
 
     @property
     def total(self) -> Float[Tensor, "b"]:
         """nll + penalty; for a variational autoencoder the negative ELBO."""
         return self.nll + self.penalty
+
+    def weighted(self, weights: Float[Tensor, "b"] | None) -> Losses:
+        """The losses of examples times their weights. The cost of the batch as a whole counts once, whatever the weights.
+
+        Args:
+            weights: (b,), with mean 1 over all examples; None if all are 1.
+        """
+        if weights is None:
+            return self
+        if self.shared is None:
+            return self._replace(nll=self.nll * weights, penalty=self.penalty * weights)
+        own = self.penalty - self.shared
+        return self._replace(nll=self.nll * weights, penalty=own * weights + self.shared)
 
 
 class Trainable(nn.Module):

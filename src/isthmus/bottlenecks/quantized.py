@@ -108,8 +108,12 @@ class VectorQuantized(Bottleneck):
         """One step of the exponential moving average; with decay=0 it is one step of k-means."""
         size = _rows_at_once(self.codebook_size)
         counts, sums = torch.zeros_like(variables["counts"]), torch.zeros_like(variables["sums"])
-        for some, part in zip(index.split(size), rows.split(size), strict=True):
+        weights = variables.weights
+        each = None if weights is None else weights.repeat_interleave(len(rows) // len(weights))
+        for begin, (some, part) in enumerate(zip(index.split(size), rows.split(size), strict=True)):
             chosen = F.one_hot(some, self.codebook_size).to(rows.dtype)
+            if each is not None:
+                chosen = chosen * each[begin * size :][: len(some), None]
             counts, sums = counts + chosen.sum(0), sums + chosen.T @ part
         variables["counts"].mul_(self.decay).add_(counts, alpha=1 - self.decay)
         variables["sums"].mul_(self.decay).add_(sums, alpha=1 - self.decay)

@@ -6,6 +6,8 @@ Modules in reading order:
     label_values    values of labels: missing ones, ones of equal meaning, text for messages
     labels          labels of any type, and missing labels
     label_columns   labels and IDs from the columns of files
+    sample_weights  weights of examples
+    groups          groups of examples that a split keeps together
     label_classes   conversion of classes to text and back
     kinds           the kind of data: table, images, series, windows
     locations       the location of a value: line and column of a file, row and column of an array

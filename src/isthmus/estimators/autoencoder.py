@@ -24,7 +24,9 @@ from isthmus.architectures.base import Architecture
 from isthmus.augmentations import Augmentation
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
+from isthmus.data.groups import group_numbers, held_out_rows
 from isthmus.data.kinds import Kind
+from isthmus.data.sample_weights import mean_one, sample_weights
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.validation import Missing
@@ -52,7 +54,7 @@ from isthmus.records import Record
 from isthmus.scaling import Scaling
 from isthmus.schedules import Constant
 from isthmus.text import quoted
-from isthmus.training.batches import ContextSource, PairedSource, Source, SubsetSource
+from isthmus.training.batches import ContextSource, PairedSource, Source, SubsetSource, WeightedSource
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.layerwise import pretrain
 from isthmus.training.loop import train
@@ -216,8 +218,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         X: Any,
         y: Any = None,
         *,
+        sample_weight: Any = None,
         target: Any = None,
         validation_data: Any = None,
+        groups: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
         layerwise: bool = False,
     ) -> Self:
@@ -229,9 +233,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                 booleans and dates (n,) are classes; floats (n,), and numbers (n, k), are covariates. Later labels are of the same type:
                 True is not the class 1, while dates match whatever their unit. A penalty does not count examples
                 whose label is missing (None, NaN); a conditional architecture requires all.
+            sample_weight: (n,), the weight of the loss of each example, at least 0. Weights are divided by their mean, so that training
+                minimizes the weighted mean loss: a weight of 2 counts like two such examples, and 0 leaves an example out. Losses
+                in `history_` are weighted means too. The scaling and penalties of a batch as a whole (`MMD`) do not use weights.
             target: (n, *shape), what to reconstruct instead of X itself: for example the clean versions of noisy examples X.
-            validation_data: (m, *shape), other examples whose loss is reported and used by early stopping; with y or target a tuple:
-                (X, y), (X, target) or (X, y, target).
+            validation_data: (m, *shape), other examples whose loss is reported and used by early stopping; with y, target or
+                sample_weight a tuple of these in this order, such as (X, y), (X, target) or (X, y, target, sample_weight).
+            groups: (n,), the group of each example, such as a patient. Where early stopping holds out examples, these are whole groups
+                (as scikit-learn's ``GroupShuffleSplit``); examples whose group is missing (None, NaN) are trained on.
             checkpoint: a file to write after each epoch. After an interruption, ``load(checkpoint).resume(X)`` completes training.
             layerwise: first pretrain each layer together with its mirror layer, from the outermost to the innermost (Bengio et al.
                 2007; `isthmus.training.layerwise`). All layers together take as many epochs as the training that follows.
@@ -252,7 +261,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """
         if checkpoint is not None:
             check_writable(Path(checkpoint))
-        working, given = copy(self), Given(X, y, target, validation_data)
+        working = copy(self)
+        given = Given(X, y, target, validation_data, sample_weight=sample_weight, groups=groups)
         for report in working._fit_steps(given, None, layerwise, checkpoint is not None):
             if checkpoint is not None and report.layer is None:
                 try:
@@ -287,8 +297,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         X: Any,
         y: Any = None,
         *,
+        sample_weight: Any = None,
         target: Any = None,
         validation_data: Any = None,
+        groups: Any = None,
         every: ReportEvery = None,
         layerwise: bool = False,
     ) -> Reports:
@@ -298,8 +310,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         has the state from before the training.
 
         Args:
-            X, y, target, validation_data, layerwise: as for `fit`. Reports of layerwise pretraining have `Report.layer` set and are not
-                part of `history_`.
+            X, y, sample_weight, target, validation_data, groups, layerwise: as for `fit`. Reports of layerwise pretraining have
+                `Report.layer` set and are not part of `history_`.
             every: also report after every so many steps; or a function of the number of steps done that returns whether to report.
 
         Yields:
@@ -315,7 +327,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             2 26 True
         """
         working = copy(self)
-        steps = working._fit_steps(Given(X, y, target, validation_data), every, layerwise)
+        given = Given(X, y, target, validation_data, sample_weight=sample_weight, groups=groups)
+        steps = working._fit_steps(given, every, layerwise)
         yield from self._follow_copy(working, steps)
 
     @with_grad_mode
@@ -362,7 +375,16 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """Whether the estimator has the model that a training in a copy has reached."""
         return self._fitted is not None and self._fitted.model is working.model_
 
-    def resume(self, X: Any, y: Any = None, *, target: Any = None, validation_data: Any = None) -> Self:
+    def resume(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        target: Any = None,
+        validation_data: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Continues the training that wrote the checkpoint, to its end, on the same examples.
 
         With the same versions, number of threads and kind of processor, the weights are bit-identical to those of
@@ -370,7 +392,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
         Args:
             X: the examples (n, *shape) that training began with.
-            y, target: those that training began with, if there were any.
+            y, sample_weight, target, groups: those that training began with, if there were any.
             validation_data: the validation examples (m, *shape) that training began with, if there were any.
 
         Returns:
@@ -390,19 +412,28 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             2
         """
         working = copy(self)
-        for _ in working._resume_steps(Given(X, y, target, validation_data), None):
+        given = Given(X, y, target, validation_data, sample_weight=sample_weight, groups=groups)
+        for _ in working._resume_steps(given, None):
             pass
         self._fitted = working._fitted
         trim_malloc()
         return self
 
     def iter_resume(
-        self, X: Any, y: Any = None, *, target: Any = None, validation_data: Any = None, every: ReportEvery = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        target: Any = None,
+        validation_data: Any = None,
+        groups: Any = None,
+        every: ReportEvery = None,
     ) -> Reports:
         """`resume` as a generator of reports, as `iter_fit` is of `fit`.
 
         Args:
-            X, y, target, validation_data: as for `resume`.
+            X, y, sample_weight, target, validation_data, groups: as for `resume`.
             every: as for `iter_fit`.
 
         Yields:
@@ -412,7 +443,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             NotPossibleError, DataError: as for `resume`.
         """
         working = copy(self)
-        steps = working._resume_steps(Given(X, y, target, validation_data), every)
+        given = Given(X, y, target, validation_data, sample_weight=sample_weight, groups=groups)
+        steps = working._resume_steps(given, every)
         yield from self._follow_copy(working, steps)
 
     @with_grad_mode
@@ -473,7 +505,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                 )
             if not held:
                 check_examples(*self._checked_by, DataStatistics(targets), fitted.model.affine, name="target")
-        return ExampleSet(values, context, targets)
+        weights = None if given.sample_weight is None else mean_one(sample_weights(given.sample_weight, len(values)))
+        groups = None if given.groups is None else group_numbers(given.groups, len(values))
+        return ExampleSet(values, context, targets, weights, groups)
 
     @property
     def _uses_y(self) -> bool:
@@ -503,9 +537,30 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def _training_sources(self, data: TrainingData) -> tuple[Source, Source | None]:
         """The training and the validation examples, None without validation."""
         examples = self._training_source(data.training)
+        weights = data.training.weights
         if data.validation is not None:
-            return examples, self._training_source(data.validation)
-        return self._validation_split(examples) if self.early_stopping else (examples, None)
+            held = self._training_source(data.validation)
+            return self._weighted(examples, weights), self._weighted(held, data.validation.weights)
+        if not self.early_stopping:
+            return self._weighted(examples, weights), None
+        kept, out = self._validation_split(examples, data.training.groups)
+        train, held = (SubsetSource(examples, torch.from_numpy(rows)) for rows in (kept, out))
+        if weights is None:
+            return train, held
+        for rows, part in ((kept, "training"), (out, "validation")):
+            if not weights[rows].any():
+                raise DataError(
+                    f"sample_weight is zero for all examples of the {part} part, which is drawn at random: leave these examples out, or "
+                    "pass validation_data"
+                )
+        return self._weighted(train, mean_one(weights[kept])), self._weighted(held, mean_one(weights[out]))
+
+    def _weighted(self, source: Source, weights: Array | None) -> Source:
+        """The examples with the weights of their losses."""
+        if weights is None:
+            return source
+        model = self.model_
+        return WeightedSource(source, torch.as_tensor(weights, dtype=model.dtype, device=model.device))
 
     def _training_source(self, given: ExampleSet) -> Source:
         """Examples with their targets and their context."""
@@ -563,7 +618,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         return self
 
     def partial_fit(
-        self, X: Any, y: Any = None, *, target: Any = None, classes: Any = None, scaling_sample: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        target: Any = None,
+        classes: Any = None,
+        scaling_sample: Any = None,
     ) -> Self:
         """Trains one epoch on more examples, at the optimizer's full learning rate, with the full weight of scheduled penalties.
 
@@ -572,6 +634,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         Args:
             X: examples (n, *shape).
             y, target: as for `fit`.
+            sample_weight: (n,), at least 0. Unlike in `fit` the loss of an example is multiplied by its weight as it is, since the weights
+                of other calls are unknown.
             classes: all labels that y will have, for the first call; without it those in its y.
             scaling_sample: other examples (m, *shape), which decide scaling and choices instead of X. Only the first call accepts them.
                 Draw them at random from all data: a column that is constant in the first part of a stream would get a wrong scale.
@@ -608,6 +672,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             config = working._training_config(len(values), epochs=1, schedule=False)
             state = working._require_fitted().state
             source = working._training_source(working._example_set(given, values))
+            if sample_weight is not None:
+                source = working._weighted(source, sample_weights(sample_weight, len(values)))
             for _ in working._record_history(train(working.model_, source, config, state=state)):
                 pass
         self._fitted = working._fitted
@@ -710,15 +776,18 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             scheduled=schedule,
         )
 
-    def _validation_split(self, source: Source) -> tuple[Source, Source]:
-        """Splits into training and validation examples: at random, windows of a series in time. A memory map stays in its file."""
-        generator = seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT)
-        kept, held = source.split(self.validation_fraction, generator)
+    def _validation_split(self, source: Source, groups: Array | None) -> tuple[Array, Array]:
+        """The rows of training and validation examples: at random, windows of a series in time, with groups whole groups."""
+        generator, n = seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT), len(source)
+        if groups is None:
+            kept, out = (rows.numpy() for rows in source.split(self.validation_fraction, generator))
+        else:
+            order = torch.randperm(int(groups.max()) + 1, generator=generator).numpy()
+            out = held_out_rows(groups, order, max(1, round(n * self.validation_fraction)))
+            kept = np.setdiff1d(np.arange(n), out, assume_unique=True)
         if not len(kept):
-            raise DataError(
-                f"too few examples: {len(source)}, of which {len(held)} are held out; give more, or early_stopping=False"
-            )
-        return SubsetSource(source, kept), SubsetSource(source, held)
+            raise DataError(f"too few examples: {n}, of which {len(out)} are held out; give more, or early_stopping=False")
+        return kept, out
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

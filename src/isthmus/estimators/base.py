@@ -27,6 +27,7 @@ from isthmus.data.locations import Positions
 from isthmus.data.memmap import some_rows
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
+from isthmus.data.sample_weights import mean_one, sample_weights
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.table_encoding import TableEncoding
@@ -481,17 +482,23 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         return self._scores(values, context=self._context(y, values))
 
     @check_units_once()
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The mean of `score_samples`.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.
             y: labels or covariates for a conditional autoencoder; others ignore it.
+            sample_weight: weights (n,), at least 0, for a weighted mean; without it all examples count equally.
 
         Returns:
             The mean score, in nats per example.
+
+        Raises:
+            DataError: there is not one weight for each example, or a weight is invalid.
         """
-        return float(self.score_samples(X, y).mean(dtype=np.float64))
+        scores = self.score_samples(X, y)
+        weights = None if sample_weight is None else mean_one(sample_weights(sample_weight, len(scores)))
+        return float((scores if weights is None else scores * weights).mean(dtype=np.float64))
 
     def reconstruction_error(self, X: Any, per_feature: bool = False, y: Any = None) -> Array:
         """The squared error of reconstructions.

@@ -45,16 +45,22 @@ _FIXED_PARAMETERS = (
 
 
 class ExampleSet(NamedTuple):
-    """Examples with what belongs to each: its context (n, context), and the target (n, *shape) if it is another example."""
+    """Examples with what belongs to each: its context (n, context), the target (n, *shape) if it is another example, its weight and its
+    group (n,).
+
+    ``weights`` have mean 1, and are None if all are the same. ``groups`` are numbers.
+    """
 
     examples: Array
     context: Array | None = None
     targets: Array | None = None
+    weights: Array | None = None
+    groups: Array | None = None
 
     def hash(self, examples: str | None = None) -> str:
         """A hash of everything; ``examples`` is that of the examples, if it is known."""
         first = examples or Fingerprint.of(self.examples)
-        parts = {"context": self.context, "targets": self.targets}
+        parts = {name: value for name, value in self._asdict().items() if name != "examples"}
         others = [f"{name} {Fingerprint.of(value)}" for name, value in parts.items() if value is not None]
         return hashlib.blake2b("\n".join([first, *others]).encode(), digest_size=16).hexdigest() if others else first
 

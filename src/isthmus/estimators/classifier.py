@@ -23,6 +23,7 @@ from isthmus.data import as_examples
 from isthmus.data.label_values import label_text
 from isthmus.data.labels import ClassLabels, class_labels, json_labels, numbered
 from isthmus.data.memmap import Rows
+from isthmus.data.sample_weights import mean_one, sample_weights
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import fitted_state, wrapper
@@ -136,7 +137,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
 
     @grad_mode()
     @check_units_once()
-    def fit(self, X: Any, y: Any, *, unlabeled: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, unlabeled: Any = None) -> Self:
         """Trains on labeled examples: first the softmax on the codes, then the encoder with it.
 
         Args:
@@ -144,6 +145,8 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
             y: labels (n,): numbers, text, Booleans or dates. None, NaN, NaT, pandas.NA and empty text mean that an example has no label.
                 Such examples do not train the classifier, and a warning says how many there are. An autoencoder that is not fitted is
                 trained on all of X. -1 is an ordinary label.
+            sample_weight: weights (n,) of the examples in both phases, and in the training of an autoencoder that is not fitted, as in
+                `Autoencoder.fit`. Examples of ``unlabeled`` have the weight 1.
             unlabeled: more examples (m, *shape), on which an autoencoder that is not fitted is trained too.
 
         Returns:
@@ -160,12 +163,14 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         examples = self._as_examples(X)
         given = _checked_labels(examples.values, y)
         classes, indices = given.classes, given.labeled_numbers()
-        ae = self._encoder(examples, y, unlabeled, seed)
+        weights = None if sample_weight is None else sample_weights(sample_weight, len(examples.values))
+        ae = self._encoder(examples, y, unlabeled, seed, weights)
         values = ae._examples(examples)
         if given.n_unlabeled:
             values = Rows(values)(np.flatnonzero(given.labeled))
+        weights = None if weights is None else _of_labeled(weights, given)
         codes, model = ae.transform(values), ae.model_
-        head = Head(codes, len(classes), model.dtype).to(model.device)
+        head = Head(codes, len(classes), model.dtype, weights).to(model.device)
         net, labels = Net(model, head), torch.from_numpy(indices).to(model.device)
         history, state = list[Report](), State()
         phases: list[tuple[Trainable, Source, TrainingConfig]] = [
@@ -175,7 +180,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
             corrupted = Clean() if isinstance(self.corruption, str) else self.corruption
             phases.append((net, ae._source(values), self._plan(len(values), _FINETUNE_OPTIMIZER, corrupted, ae, seed)))
         for number, (part, source, plan) in enumerate(phases):
-            reports = train(part, LabeledSource(source, labels), plan, state=state)
+            reports = train(part, ae._weighted(LabeledSource(source, labels), weights), plan, state=state)
             title = ("softmax", "all")[number]
             history += with_progress(reports, None, title, lines=not interactive()) if self.verbose else reports
             state = State(state.epoch, state.step)
@@ -258,7 +263,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         Args:
             X: examples (n, *shape) in the units of the training data.
             y: labels (n,); examples without a label do not count.
-            sample_weight: weights (n,); without it all examples count equally.
+            sample_weight: weights (n,), at least 0; without it all examples count equally.
 
         Returns:
             The fraction of examples that `predict` classifies correctly, between 0 and 1.
@@ -272,7 +277,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         if not len(labeled):
             raise DataError(f"none of the {len(labels):,} examples has a label: an accuracy requires labels")
         predicted_indices, indices = numbered([class_labels(predicted[labeled], len(labeled)), labels[labeled]])
-        weights = None if sample_weight is None else np.asarray(sample_weight)[labeled]
+        weights = None if sample_weight is None else _of_labeled(sample_weights(sample_weight, len(labels)), labels)
         return float(np.average(predicted_indices == indices, weights=weights))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -322,7 +327,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         held = getattr(self.autoencoder, "estimator", self.autoencoder)
         return self.pretrain and isinstance(held, Autoencoder) and held.__sklearn_is_fitted__()
 
-    def _encoder(self, X: Examples, y: Any, unlabeled: Any, seed: int) -> Autoencoder:
+    def _encoder(self, X: Examples, y: Any, unlabeled: Any, seed: int, weights: Array | None) -> Autoencoder:
         """The classifier's own copy of the autoencoder, trained unless pretrain=False."""
         given = self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
         given = Autoencoder() if isinstance(given, str) else given
@@ -345,7 +350,11 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         examples = _concatenated(X, unlabeled, self._missing)
         refuse_other_shape(ae, examples.values.shape[1:], "AutoencoderClassifier")
         labels = with_unlabeled(y, len(examples.values)) if ae._uses_y else None
-        return ae.fit(examples, labels) if self.pretrain else ae.initialize(examples, labels)
+        if not self.pretrain:
+            return ae.initialize(examples, labels)
+        if weights is not None:
+            weights = np.concatenate([weights, np.ones(len(examples.values) - len(weights))])
+        return ae.fit(examples, labels, sample_weight=weights)
 
     def _plan(self, n: int, auto: Optimizer, corruption: Corruption, ae: Autoencoder, seed: int) -> TrainingConfig:
         optimizer = auto if isinstance(self.optimizer, str) else self.optimizer
@@ -399,6 +408,14 @@ def _checked_labels(X: Array, y: Any) -> ClassLabels:
     return labels
 
 
+def _of_labeled(weights: Array, labels: ClassLabels) -> Array | None:
+    """The weights of the labeled examples, with mean 1; None if all are the same."""
+    known = weights[labels.labeled]
+    if not known.any():
+        raise DataError("sample_weight is zero for all examples with a label: give at least one a positive weight")
+    return mean_one(known)
+
+
 def _concatenated(first: Examples, unlabeled: Any, missing: Missing) -> Examples:
     """Labeled and unlabeled examples in one array."""
     if unlabeled is None:
@@ -418,6 +435,7 @@ def finetune(
     X: Any,
     y: Any,
     *,
+    sample_weight: Any = None,
     frozen: bool = False,
     epochs: float | Literal["auto"] = "auto",
     optimizer: Optimizer | Literal["auto"] = "auto",
@@ -430,6 +448,7 @@ def finetune(
         ae: a fitted autoencoder, trained on labeled and unlabeled examples. It does not change.
         X: examples (n, *shape) in the units of its training data.
         y: labels (n,), as for `AutoencoderClassifier.fit`.
+        sample_weight: weights (n,), as for `AutoencoderClassifier.fit`.
         frozen, epochs, optimizer, random_state, verbose: parameters of `AutoencoderClassifier`.
 
     Returns:
@@ -447,4 +466,4 @@ def finetune(
     classifier = AutoencoderClassifier(
         ae, frozen=frozen, epochs=epochs, optimizer=optimizer, random_state=random_state, verbose=verbose
     )
-    return classifier.fit(X, y)
+    return classifier.fit(X, y, sample_weight=sample_weight)

@@ -29,17 +29,19 @@ class Head(Trainable):
         codes: (n, k), for the mean and the scale.
         classes: the number of classes.
         dtype: the dtype of the weights.
+        weights: (n,), of the examples, with mean 1; None if all are 1.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, codes: Array, classes: int, dtype: torch.dtype) -> None:
+    def __init__(self, codes: Array, classes: int, dtype: torch.dtype, weights: Array | None = None) -> None:
         super().__init__()
         self.shape = codes.shape[1:]
-        mean = codes.mean(0, dtype=np.float64)
+        each = 1 if weights is None else weights[:, None]
+        mean = (codes * each).mean(0, dtype=np.float64)
         # one scale for all values: a scale per value would amplify those that hardly vary
-        deviation = math.sqrt(np.square(codes - mean).mean())
+        deviation = math.sqrt((np.square(codes - mean) * each).mean())
         self.register_buffer("shift", torch.as_tensor(mean, dtype=dtype))
         self.register_buffer("scale", torch.as_tensor(deviation or 1.0, dtype=dtype))
         linear = blank(nn.Linear, codes.shape[1], classes).to(dtype)

@@ -12,16 +12,18 @@ __all__ = ["Given", "some_labels", "with_unlabeled"]
 
 
 class Given(NamedTuple):
-    """The arguments of a method that trains: examples X, what is known of them, their targets, and validation data."""
+    """The arguments of a method that trains: examples X, what is known of them, their targets and weights, and validation data."""
 
     X: Any
     y: Any = None
     target: Any = None
     validation_data: Any = None
     classes: Any = None
+    sample_weight: Any = None
+    groups: Any = None
 
     def validation(self, uses_y: bool) -> Given | None:
-        """The validation data with the same parts: X alone, or a tuple of X, y and target as far as training has them.
+        """The validation data with the same parts: X alone, or a tuple of X, y, target and sample_weight as far as training has them.
 
         Args:
             uses_y: whether a component uses y.
@@ -31,7 +33,8 @@ class Given(NamedTuple):
         """
         if self.validation_data is None:
             return None
-        parts = ["X", *(["y"] if uses_y else []), *(["target"] if self.target is not None else [])]
+        parts = ["X", *(["y"] if uses_y else [])]
+        parts += [name for name in ("target", "sample_weight") if getattr(self, name) is not None]
         unused = self.y is not None and not uses_y and isinstance(self.validation_data, tuple)
         if unused and len(self.validation_data) == len(parts) + 1:  # it has the y that no component uses
             parts.insert(1, "y")

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.architectures import MLP, Modules
 from isthmus.data.context_array import attach_context, context_of
+from isthmus.data.sample_weights import sample_weights
 from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.validation import Examples, blocks
@@ -32,7 +33,7 @@ from isthmus.estimators.attribution import (
 )
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
-from isthmus.estimators.given import some_labels
+from isthmus.estimators.given import Given, some_labels
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
 from isthmus.estimators.outlier_detector_file import DetectorPart, read_scorer, to_file
@@ -160,13 +161,15 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return self._scorer.kind
 
     @check_units_once()
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> Self:
         """Trains on examples, most of them normal, and sets the threshold.
 
         Args:
             X: examples (n, *shape).
             y: labels (n,) or covariates for an autoencoder that uses y, as in `Autoencoder.fit`; others ignore it. With a conditional
                 architecture an example is anomalous for its label, and all methods require y; otherwise scores never depend on it.
+            sample_weight: weights (n,) of the examples in the training of the autoencoder, as in `Autoencoder.fit`. Held-out errors and
+                the threshold do not use them: the guarantee is about examples as they are drawn.
 
         Returns:
             The estimator itself.
@@ -174,15 +177,21 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         Raises:
             DataError: there are too few examples, or they cannot be used; or y is missing.
             DivergenceError: scores are not finite.
-            RecordError: both contamination and false_alarm_rate are given.
+            RecordError: both contamination and false_alarm_rate are given; or sample_weight, with a frozen autoencoder.
         """
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:
             raise RecordError("contamination and false_alarm_rate both set the threshold: give only one of them")
         examples, seed = self._as_examples(X, MIN_EXAMPLES), seed_of(self.random_state)
         frozen = isinstance(self.autoencoder, FrozenEstimator)
+        weights = None if sample_weight is None else sample_weights(sample_weight, len(examples.values))
+        if frozen and weights is not None:
+            raise RecordError(
+                "sample_weight is for training, and the frozen autoencoder is not trained again: leave it out"
+            )
         calibration, held_out, training = self._split(examples.values, frozen, seed)
-        ae = self._fit_autoencoder(examples, training, examples.values[held_out], seed, y)
+        trained = Given(examples.some(training), some_labels(y, training), sample_weight=some_labels(weights, training))
+        ae = self._fit_autoencoder(examples, trained, examples.values[held_out], seed)
         values = attach_context(examples.values, _context_of_all(ae, y, examples.values))
         not_calibration = np.sort(np.concatenate([held_out, training]))
         kind = self.anomaly_score
@@ -200,16 +209,16 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         self.__dict__.update(fitted)  # in one step: after an interrupt the detector is either unchanged or fitted
         return self
 
-    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+    def fit_predict(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> NDArray[np.int64]:
         """`fit`, then `predict` of the same examples.
 
         Args:
-            X, y: as for `fit`.
+            X, y, sample_weight: as for `fit`.
 
         Returns:
             (n,): -1 for anomalous examples and 1 for normal ones.
         """
-        return self.fit(X, y).predict(X, y)
+        return self.fit(X, y, sample_weight=sample_weight).predict(X, y)
 
     def score_samples(self, X: Any, y: Any = None) -> Doubles:
         """The negative anomaly score of each example: higher means more normal.
@@ -432,8 +441,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         end = n if frozen else n_calibration + max(1, n_calibration // 4)
         return tuple(np.sort(part) for part in np.split(order, [n_calibration, end]))  # type: ignore[return-value]
 
-    def _fit_autoencoder(self, examples: Examples, training: Array, held_out: Array, seed: int, y: Any) -> Autoencoder:
-        """The fitted autoencoder: the frozen one, the one given, or the default for the data, fitted to the training rows."""
+    def _fit_autoencoder(self, examples: Examples, trained: Given, held_out: Array, seed: int) -> Autoencoder:
+        """The fitted autoencoder: the frozen one, the one given, or the default for the data, fitted to the training examples."""
         if isinstance(self.autoencoder, FrozenEstimator):
             frozen = self.autoencoder.estimator
             if not isinstance(frozen, Autoencoder):
@@ -443,12 +452,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             frozen._examples(examples, computable="all")
             return frozen
         if isinstance(self.autoencoder, str):
-            return _default_autoencoder(examples.some(training), held_out, seed)
+            return _default_autoencoder(trained, held_out, seed)
         refuse_other_shape(self.autoencoder, examples.values.shape[1:], "OutlierDetector")
         ae: Autoencoder = clone(self.autoencoder)
         if ae.random_state is None:
             ae.set_params(random_state=seed)
-        return ae.fit(examples.some(training), some_labels(y, training) if ae._uses_y else None)
+        return ae.fit(trained.X, trained.y if ae._uses_y else None, sample_weight=trained.sample_weight)
 
     def _rank(self, n: int) -> int:
         """The rank of the threshold among n ascending calibration scores; 0 if there are too few."""
@@ -479,15 +488,15 @@ def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:
         raise DataError(f"{error}; a part of the examples, drawn at random, calibrates and is not trained on") from None
 
 
-def _default_autoencoder(examples: Examples, held_out: Array, seed: int) -> Autoencoder:
+def _default_autoencoder(trained: Given, held_out: Array, seed: int) -> Autoencoder:
     """An autoencoder with all defaults; for tables one without hidden layers, if its error on held-out examples is smaller."""
-    ae = Autoencoder(random_state=seed).fit(examples)
+    ae = Autoencoder(random_state=seed).fit(trained.X, sample_weight=trained.sample_weight)
     if ae.kind_ != "table":
         return ae
     optimizer = AdamW(1e-2, schedule=OneCycle())  # a single layer allows a large step size
     shallow = Autoencoder(architecture=MLP(()), optimizer=optimizer, random_state=seed)
     try:
-        shallow.fit(examples)
+        shallow.fit(trained.X, sample_weight=trained.sample_weight)
     except DivergenceError:
         return ae
     error = Scorer("error")  # the median is robust against anomalies among them

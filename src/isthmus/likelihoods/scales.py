@@ -92,7 +92,9 @@ class LocationScale(Likelihood):
 
 @torch.no_grad()
 def follow(terms: Tensor, numbers: int | Tensor, variables: Variables, power: int = 2) -> None:
-    """One step of the running mean of a learned scale, weighted by the number of values. Without any, the scale does not change.
+    """One step of the running mean of a learned scale, weighted by the number of values and by the weights of examples.
+
+    Without any, the scale does not change.
 
     Args:
         terms: (b, *shape), whose mean is the scale to the power of ``power``; 0 where a value does not count.
@@ -100,7 +102,10 @@ def follow(terms: Tensor, numbers: int | Tensor, variables: Variables, power: in
         variables: the running sums and the scale, which change.
         power: of the scale.
     """
-    squares, counts = variables["squares"], variables["counts"]
+    squares, counts, weights = variables["squares"], variables["counts"], variables.weights
+    if weights is not None:
+        each = weights.repeat(len(terms) // len(weights))  # of several draws of an example
+        terms, numbers = terms * each.reshape(-1, *[1] * (terms.ndim - 1)), numbers * each
     squares.mul_(_DECAY).add_(terms.sum())
     counts.mul_(_DECAY).add_(numbers.sum() if isinstance(numbers, Tensor) else numbers * len(terms))
     mean = squares / counts.clamp(min=1e-30)

@@ -25,6 +25,7 @@ __all__ = [
     "PairedSource",
     "Source",
     "SubsetSource",
+    "WeightedSource",
     "WindowSource",
     "chunk_size",
     "iter_batches",
@@ -67,6 +68,10 @@ class Source(Protocol):
         held = max(1, round(len(self) * fraction))
         order = torch.randperm(len(self), generator=generator)
         return order[held:].sort().values, order[:held].sort().values
+
+    def weights(self, index: Tensor) -> Tensor | None:
+        """The weights (b,) of the losses of the examples at these indices, on the device; None if all are 1."""
+        return None
 
 
 class InMemorySource(Source):
@@ -222,6 +227,36 @@ class PairedSource(Source):
 
     def context(self, index: Tensor) -> Tensor | None:
         return self.source.context(index)
+
+
+class WeightedSource(Source):
+    """Examples of a source with a weight (n,) of the loss of each, on the device."""
+
+    def __init__(self, source: Source, weights: Tensor) -> None:
+        self.source, self.rows = source, weights
+
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    @property
+    def paired(self) -> bool:
+        return self.source.paired
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.source[index]
+
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.source.target(x, index)
+
+    def context(self, index: Tensor) -> Tensor | None:
+        return self.source.context(index)
+
+    def weights(self, index: Tensor) -> Tensor:
+        return self.rows.index_select(0, index.to(self.rows.device))
 
 
 class Epochs:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from isthmus.errors import DivergenceWarning
 from isthmus.nn.device import onednn_matmul, threads
-from isthmus.trainable import Batch, Trainable
+from isthmus.trainable import Batch, Losses, Trainable
 from isthmus.training.batches import Source, chunk_size
 from isthmus.training.config import TrainingConfig, autocast
 from isthmus.training.encoder_input import augmented
@@ -57,7 +57,7 @@ class EarlyStopping:
 
 @torch.no_grad()
 def validate(model: Trainable, examples: Source, config: TrainingConfig) -> float:
-    """The mean loss of examples, in nats per example. Random numbers are the same at each call."""
+    """The mean loss of examples, weighted if they have weights, in nats per example. Random numbers are the same at each call."""
     costs, generator = Costs(), Generator(model.device)
     for number, index in enumerate(
         torch.arange(len(examples)).split(max(config.batch_size, chunk_size(500, model.shape)))
@@ -67,8 +67,9 @@ def validate(model: Trainable, examples: Source, config: TrainingConfig) -> floa
             x = model.normalize(examples[index])
             x, target = augmented(model, config.augmentation, x, examples.target(x, index), generator)
             corrupted, counted = config.corruption.marked(x, generator)
-            batch = Batch(corrupted, target, counted, examples.context(index))
-            costs.add(model.eval()(batch, generator, autocast(config.precision)))
+            batch = Batch(corrupted, target, counted, examples.context(index), weights=examples.weights(index))
+            losses: Losses = model.eval()(batch, generator, autocast(config.precision))
+            costs.add(losses.weighted(batch.weights))
     return costs.means()["loss"]
 
 

@@ -37,7 +37,7 @@ class EncoderInput:
         target, context = self.examples.target(x, index), self.examples.context(index)
         x, target = augmented(self.model, self.augmentation, x, target, generator)
         corrupted, counted = self._corrupt(x, index, generator)
-        return Batch(corrupted, target, counted, context)
+        return Batch(corrupted, target, counted, context, weights=self.examples.weights(index))
 
     def _corrupt(self, x: Tensor, index: Tensor, generator: Generator) -> Corrupted:
         if self.fixed is not None:

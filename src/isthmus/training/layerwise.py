@@ -20,7 +20,7 @@ from isthmus.likelihoods import Likelihood, Normal
 from isthmus.model import Model
 from isthmus.nn.device import autocast_to
 from isthmus.nn.layers import FeaturesFirst, ToChannelsFirst
-from isthmus.nn.variables import Variables
+from isthmus.nn.variables import Variables, weighing
 from isthmus.schedules import Constant
 from isthmus.trainable import Batch, Losses, Trainable
 from isthmus.training.batches import Source
@@ -102,6 +102,10 @@ class Layer(Trainable):
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The losses (b,) of reconstructing the target (b, *shape), in nats per example."""
+        with weighing(batch.weights, self.code_memory, self.likelihood_memory):
+            return self._losses(batch, generator, autocast)
+
+    def _losses(self, batch: Batch, generator: Generator, autocast: torch.dtype | None) -> Losses:
         x = batch.x
         with autocast_to(x, autocast):
             hidden = self.encoder(self._seen(_fill_missing(x, self._fill)))

@@ -48,7 +48,7 @@ class Step:
     def __call__(self, raw: Tensor, index: Tensor, lr: float, progress: float) -> Losses:
         """One step on raw examples (b, *shape) with these indices (b,), after this fraction of the training.
 
-        Returns the losses, detached, in nats per example.
+        Returns the losses, detached, in nats per example, times the weights of the examples.
         """
         if not self.model.training:  # the caller may have put it into evaluation mode at a report
             self.model.train()
@@ -65,6 +65,7 @@ class Step:
             if factors:
                 batch = batch._replace(factors=tuple(factors))
             losses: Losses = model(batch, self.generator, autocast(self.config.precision))
+            losses = losses.weighted(batch.weights)
             self._update(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)

@@ -90,6 +90,16 @@ READ = {
     "id": Annotated[
         str | None, _option("The table column with the row ids. It is copied to every output and is not a feature.")
     ],
+    "weights": Annotated[
+        str | None, _option("The column (or .npz array) with the weights of examples in training. It is not a feature.")
+    ],
+    "by": Annotated[
+        str | None,
+        _option(
+            "The column (or .npz array) with groups, such as patients: a split keeps each group in one part. Of a series: the machine "
+            "of each row. It is not a feature."
+        ),
+    ],
     "header": Annotated[str | None, _option("Whether the first row of a table contains the column names.", "yes|no")],
     "na_values": Annotated[
         list[str] | None, _option("An additional marker of missing values, such as -999.", "MARKER")
@@ -113,9 +123,6 @@ READ = {
         int | None, _option("The rows from one window to the next; default: an eighth of --window.", "ROWS")
     ],
     "time": Annotated[str | None, _option("The table column with the time of each row of a series.")],
-    "by": Annotated[
-        str | None, _option("The table column with the machine (sensor, patient) of each row of a series.")
-    ],
     "gap": Annotated[
         float | None,
         _option("The longest interval that is no gap in a series, in seconds; default: 1.5 times the median."),

@@ -123,7 +123,8 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
         writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if resume and run.ae.history_ else None)
     X, ae, timer = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     held = labeled_validation_examples(run.dataset, part)
-    target, validation = part.train_target, held.given(uses_y=y is not None)
+    given: dict[str, Any] = {"target": part.train_target, "validation_data": held.given(uses_y=y is not None)}
+    given["sample_weight"] = part.train_weights
     print_notes(held.notes, run.as_json)
     with writer, warnings_as_notes(print_error if run.as_json else print_line):
 
@@ -131,10 +132,9 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
             return bool(handler.signal) or step % _REPORT_STEPS == 0 or timer.due(step)
 
         if resume:
-            reports = ae.iter_resume(X, y, target=target, validation_data=validation, every=report_due)
+            reports = ae.iter_resume(X, y, every=report_due, **given)
         else:
-            given: dict[str, Any] = {"target": target, "validation_data": validation, "layerwise": run.layerwise}
-            reports = ae.iter_fit(X, y, every=report_due, **given)
+            reports = ae.iter_fit(X, y, every=report_due, layerwise=run.layerwise, **given)
         for report in progress(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
             if report.layer is not None:
                 if handler.signal:

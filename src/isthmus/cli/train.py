@@ -136,6 +136,8 @@ def sweep(
             part.train_of(dataset),
             grid,
             y=part.train_labels,
+            sample_weight=part.train_weights,
+            groups=part.train_groups,
             target=part.train_target,
             validation_data=validation,
             test=tested,
@@ -167,7 +169,8 @@ def _validation_and_test(dataset: Dataset, part: Split) -> tuple[Any, Any, list[
     examples, notes = own_validation_part(dataset, part)
     if examples is None:
         return None, tested, notes
-    known = own_validation_labels(dataset, part), notes, own_validation_target(dataset, part)
+    weights = None if part.train_weights is None else [1.0] * len(examples.values)
+    known = own_validation_labels(dataset, part), notes, own_validation_target(dataset, part), weights
     return ValidationSet(examples, *known).given(uses_y), tested, notes
 
 

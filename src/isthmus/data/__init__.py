@@ -31,6 +31,7 @@ Modules in reading order:
     series/         Windows: long series cut into windows
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
+    row_roles       columns of weights and of groups
     pairs           targets of examples, matched by file name, by id or by row
     readers         load and read: the reader for a name or a path
 """

@@ -7,6 +7,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -73,7 +74,7 @@ def read_npy(path: Path) -> Array:
         )
 
 
-def read_npz(path: Path, labels: str | None = None) -> Dataset:
+def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()) -> tuple[Dataset, dict[str, Array]]:
     """A data set from a .npz file: the examples, and the validation part, test part and labels if there are any.
 
     Arrays are found by their usual names, such as x_train and y_train.
@@ -81,9 +82,10 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
     Args:
         path: the file.
         labels: the name of the array with the labels of the training examples, if it is not one of the usual names.
+        others: the names of arrays that hold neither examples nor labels.
 
     Returns:
-        The data set, with arrays (n, *shape) as stored.
+        The data set, with arrays (n, *shape) as stored, and those of the other arrays that are there.
 
     Raises:
         DataError: the file is damaged, or it is not clear which array has the examples (the message lists the names).
@@ -93,6 +95,7 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         try:
             archive = zipfile.ZipFile(file)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            more = {key: members.pop(key) for key in others if key in members}
             chosen: tuple[str | None, ...] = _choose(tuple(members), labels, name)
             validation: Array | None = None
             validation_labels: Array | None = None
@@ -100,6 +103,7 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
             def member(key: str | None) -> Array | None:
                 return None if key is None else _read_member(archive, members[key], f"{key} in {name}")
 
+            beside = {key: _read_member(archive, info, f"{key} in {name}") for key, info in more.items()}
             train, test, train_labels, test_labels = map(member, chosen)
             assert train is not None
             for key in _validation_keys(tuple(members), chosen):
@@ -116,7 +120,7 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         test, test_labels, validation, validation_labels = validation, validation_labels, None, None
         notes += (f"{chosen[4]} in {name} is used as the test part",)
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
-    return Dataset(
+    dataset = Dataset(
         path.name,
         train,
         test,
@@ -128,6 +132,7 @@ def read_npz(path: Path, labels: str | None = None) -> Dataset:
         validation=validation,
         validation_labels=_as_labels(validation_labels),
     )
+    return dataset, beside
 
 
 def _validation_keys(keys: tuple[str, ...], chosen: tuple[str | None, ...]) -> list[tuple[str, str | None]]:

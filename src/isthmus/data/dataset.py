@@ -49,6 +49,9 @@ class Dataset:
         target_name: the name of the data set of the targets, or "".
         table: how the columns of a table with other columns than numbers became features; None for other data.
         frame: the columns of such a table as in the file, a pyarrow table, with those that are no features; or None.
+        weights: the weight of each training example (n,), or None.
+        groups: the group of each training example (n,), None where it is missing; or None. A split keeps groups together.
+        groups_name: the name of their column or array, or None.
         kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
     """
 
@@ -77,6 +80,9 @@ class Dataset:
     target_name: str = ""
     table: TableEncoding | None = None
     frame: Any = None
+    weights: Array | None = None
+    groups: Array | None = None
+    groups_name: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "images":  # mark the arrays too, so that slices keep their kind

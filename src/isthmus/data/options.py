@@ -80,6 +80,9 @@ class ReadOptions(Record):
             integer, boolean, category, ordered, date, or drop to leave the column out; a list has the categories of an ordered column.
             Those of other columns are inferred.
         id: the column of a table that identifies its rows. It is written to every output, and is not a feature.
+        weights: the column of a table, or the array of a .npz file, with the weights of the examples in training. It is not a feature.
+        by: the column of a table, or the array of a .npz file, with the groups of the examples, such as patients. A split keeps each
+            group in one part. It is not a feature. Of a series: the column with the machine of each row.
         header: whether the first row of a table has the column names.
         na_values: further marks of a missing value, such as "-999".
         delimiter: the delimiter of cells in a text file: one character, or "blanks" for any number of blanks.
@@ -92,7 +95,6 @@ class ReadOptions(Record):
         window: the rows of a window: the table is a long series, whose windows are the examples (`isthmus.data.Windows`).
         step: the rows from one window to the next; by default an eighth of a window.
         time: the column of a series with the time of each row, dates or numbers.
-        by: the column of a series with the machine of each row.
         gap: the longest interval between neighboring rows that is no gap, in seconds or in the unit of the time.
     """
 
@@ -105,6 +107,8 @@ class ReadOptions(Record):
     drop: Words = ()
     kinds: Kinds = ()
     id: Word = None
+    weights: Word = None
+    by: Word = None
     header: bool | None = None
     na_values: Words = ()
     delimiter: str | None = None
@@ -116,7 +120,6 @@ class ReadOptions(Record):
     window: Count | None = None
     step: Count | None = None
     time: Word = None
-    by: Word = None
     gap: Annotated[float, Field(gt=0)] | None = None
 
     def given(self) -> dict[str, Any]:

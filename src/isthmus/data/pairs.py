@@ -229,7 +229,7 @@ def _with_rows(dataset: Dataset, part: _Part, kept: Array, targets: Array) -> Da
     if _is_all(kept, values):
         return _replaced(dataset, {part.target: targets})
     fields: dict[str, Any] = {part.values: Rows(values)(kept), part.target: targets}
-    names = [part.labels, part.ids, *(["lines"] if part.values == "train" else [])]
+    names = [part.labels, part.ids, *(["lines", "weights", "groups"] if part.values == "train" else [])]
     fields |= {
         name: None if getattr(dataset, name) is None else np.asarray(getattr(dataset, name))[kept] for name in names
     }

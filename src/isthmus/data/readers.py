@@ -23,9 +23,10 @@ from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
 from isthmus.data.kinds import kind_of
 from isthmus.data.label_classes import similar_names_note
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.row_roles import role_names, with_roles
 from isthmus.data.series.of_table import SERIES, check_no_series, read_series, series_dataset
 from isthmus.data.series.windows import Windows
-from isthmus.data.tables.frame import read_frame
+from isthmus.data.tables.frame import frame_column, read_frame
 from isthmus.data.tables.mixed_tables import read_columns
 from isthmus.data.tables.parquet_tables import read_parquet
 from isthmus.data.tables.text_columns import TextColumns
@@ -40,26 +41,27 @@ Array = npt.NDArray[Any]
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
 _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
-_TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", *SERIES}
+_TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
 _TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
 _OPTIONS = {  # the valid options of each reader
     "images": {"resize", "split", "pages", "skip_broken"},
     "npy": {"window", "step"},
-    "npz": {"labels"},
+    "npz": {"labels", "weights", "by"},
     "idx": set[str](),
     "text": {*_TABLE, "header", "delimiter", "decimal", "comment", "encoding", "skip_lines"},
     "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
     "parquet": _TABLE,
 }
 _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "header"), "a table") | {
-    "labels": "a table or .npz file",
-    **dict.fromkeys(("time", "by", "gap"), "a table"),
+    **dict.fromkeys(("labels", "weights", "by"), "a table or .npz file"),
+    **dict.fromkeys(("time", "gap"), "a table"),
     **dict.fromkeys(("window", "step"), "a table or .npy file"),
     **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",
     **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
 }
+_TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
 _KINDS = (
     ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
     "or text as .gz, .bz2, .xz, .zst, .zip"
@@ -205,7 +207,8 @@ def _read(
 ) -> tuple[Dataset, TextColumns]:
     """The data set from the reader for its kind of file, and the cells of the columns of these names."""
     if column_names(path) is not None:
-        return read_frame(path, options, reused), TextColumns()
+        dataset = read_frame(path, options, reused)
+        return with_roles(dataset, options, reused, partial(frame_column, path)), TextColumns()
     if not isinstance(path, str | os.PathLike):
         raise DataError(
             f"a {type(path).__name__} is neither a path nor a pandas, polars or pyarrow frame: pass an array to fit directly, "
@@ -220,19 +223,29 @@ def _read(
     for name, value in options.given().items():
         if name not in _OPTIONS[kind]:
             raise DataError(f"invalid {name}={value!r}: {shown(path)} is not {_APPLIES_TO[name]}")
+    own, roles = options, role_names(options, reused)
     if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
-        options = options.over(reused.options.replace(labels=None, id=None, skip_broken=False, skip_lines=()))
+        optional = reused.options.replace(labels=None, id=None, weights=None, by=None, skip_broken=False, skip_lines=())
+        options = options.over(optional)
     if kind in _TABLES:
-        return read_columns(partial(_TABLES[kind], path), options, reused, names)
+        wanted = tuple(dict.fromkeys((*names, *roles)))
+        dataset, texts = read_columns(partial(_TABLES[kind], path), options, reused, wanted)
+        return with_roles(dataset, own, reused, partial(_collected, texts)), texts
+    if kind == "npz":
+        dataset, others = read_npz(path, options.labels, roles)
+        return with_roles(_with_checked_parts(dataset), own, reused, lambda name: others.get(name)), TextColumns()
     return _read_arrays(path, kind, options, reused), TextColumns()
 
 
+def _collected(texts: TextColumns, name: str) -> list[Any] | None:
+    """The cells of a column; None if there is no such column."""
+    return texts.labels(name) if texts.found(name) else None
+
+
 def _read_arrays(path: Path, kind: str, options: ReadOptions, reused: Reused | None) -> Dataset:
-    """The data set of a file or folder that is no table."""
+    """The data set of a file of one array, or of images."""
     if kind == "images":
         return read_images(path, options, reused)
-    if kind == "npz":
-        return _with_checked_parts(read_npz(path, options.labels))
     if kind == "npy":
         return _array_dataset(path, read_npy(path))
     return _array_dataset(path, read_idx(path))

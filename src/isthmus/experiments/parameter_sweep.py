@@ -60,8 +60,10 @@ def sweep(
     grid: Mapping[str, Sequence[Any]] | None = None,
     *,
     y: Any = None,
+    sample_weight: Any = None,
     target: Any = None,
     validation_data: Any = None,
+    groups: Any = None,
     test: Any = None,
     metric: str | None = None,
     folder: str | Path | None = None,
@@ -82,8 +84,11 @@ def sweep(
         grid: values of each field, ``{"bottleneck__size": [2, 4, 8]}``; "random_state" repeats each training. None tries code
             sizes: powers of two up to half of the dimensions of an example, at most 64.
         y: labels or covariates of X, as in `Autoencoder.fit`, for trainings that use them.
+        sample_weight: weights (n,) of the training examples, as in `Autoencoder.fit`. Evaluations count each example once.
         target: what to reconstruct instead of X, as in `Autoencoder.fit`. All errors are then against the target.
-        validation_data: examples for the choice; with y or target a tuple (X, y), (X, target) or (X, y, target). None holds out a tenth.
+        validation_data: examples for the choice; with y, target or sample_weight a tuple of these in this order, such as (X, y), or
+            (X, y, target, sample_weight). None holds out a tenth: of each class of y, or in whole groups.
+        groups: the group of each example, such as a patient; held-out examples are whole groups.
         test: examples on which only the recommended autoencoder is evaluated, at the end; with y or target a tuple likewise.
         metric: the metric of `evaluate` that decides. None chooses the error with equal weight per feature, ``column_error``, or
             for images the squared error. Where training corrupts examples, it is the error after denoising.
@@ -111,13 +116,15 @@ def sweep(
     if metric is not None and metric not in _METRICS:
         raise RecordError(f"no metric '{metric}'{nearest(OLDER.get(metric, metric), _METRICS)}")
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
-    training, held = training_and_validation(X, y, validation_data, missing, target, ae.kinds)
-    (examples, train_y, train_target), place = training, None if folder is None else Path(folder)
-    run, targets = about or RunInfo(), (train_target, held.target)
-    context = SweepContext(examples, held.examples, place, origin, run, watch, record, train_y, held.y, targets)
+    given = Given(X, y, target, validation_data, sample_weight=sample_weight, groups=groups)
+    training, held = training_and_validation(given, missing, ae.kinds)
+    examples, train_y, place = training.examples, training.y, None if folder is None else Path(folder)
+    run, targets = about or RunInfo(), (training.target, held.target)
+    known = (train_y, held.y, targets, (training.sample_weight, held.sample_weight))
+    context = SweepContext(examples, held.examples, place, origin, run, watch, record, *known)
     axes, states = _axes(ae, grid, examples, train_y)
     planned = _plan(ae, axes, states, max_trials, examples, train_y)
-    tested = None if test is None else labeled(examples, test, y, missing, target)
+    tested = None if test is None else labeled(training, test, missing, weighted=False)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
             _begin_folder(context.folder, training_data(context, any(each._uses_y for _, each in planned)))

@@ -251,6 +251,8 @@ def held_out(dataset: Dataset, part: Split) -> Dataset:
         ids=selected(dataset.ids if no_test else dataset.test_ids),
         test_ids=None,
         lines=selected(dataset.lines) if no_test else None,
+        weights=part.test_weights,
+        groups=selected(dataset.groups) if no_test else None,
     )
 
 

@@ -91,6 +91,8 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     train = dataset.train[kept] if isinstance(kept, slice) else Rows(dataset.train)(kept)
     part = with_test(dataset, out, record, notes)
     labels, targets = some(dataset.train_labels, kept), some_targets(dataset.target, kept)
+    weights, groups = some(dataset.weights, kept), some(dataset.groups, kept)
+    part = replace(part, train_weights=weights, train_groups=groups)
     return replace(part, train=train, train_labels=labels, train_rows=kept, train_target=targets)
 
 

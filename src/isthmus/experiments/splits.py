@@ -1,6 +1,7 @@
 """The split into training and held-out examples, drawn by content, so that it does not depend on the order of the data.
 
-Equal examples are on the same side, so no copy of a training example is evaluated. Of a memory map of more than 256 MiB the last
+Equal examples are on the same side, so no copy of a training example is evaluated. With labels each class gives the same fraction,
+with groups whole groups are held out. Of a memory map of more than 256 MiB the last
 tenth is held out, without copies of earlier examples; the first part is then read from the file. For more than `REMEMBERED`
 examples no keys are stored; in a file that only grew they are recognized by position.
 """
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset, as_examples
-from isthmus.data.memmap import Rows, random_subset
+from isthmus.data.memmap import Rows
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError
+from isthmus.experiments.held_out_rows import HeldOut, draw_by_class, draw_by_group, draw_by_key
 from isthmus.experiments.membership import HELD_OUT, REMEMBERED, Keys, Membership, example_keys, hash_keys, rounded_keys
 
 __all__ = [
@@ -48,6 +50,8 @@ class Split:
         notes: messages for the user, one sentence each.
         train_rows: rows of the training examples, a slice or indices; None for all examples.
         train_target, test_target: what is to be reconstructed instead of these examples; None for the examples themselves.
+        train_weights, test_weights: the weights of these examples, or None.
+        train_groups: the groups of the training examples, or None.
     """
 
     train: Array
@@ -60,6 +64,9 @@ class Split:
     train_rows: Any = None
     train_target: Array | None = None
     test_target: Array | None = None
+    train_weights: Array | None = None
+    test_weights: Array | None = None
+    train_groups: Array | None = None
 
     def train_of(self, dataset: Dataset) -> Examples:
         """The training examples of the data set that was split, with their positions in it."""
@@ -89,10 +96,15 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     held = max(1, round(n * TEST_FRACTION))
     if n - held < 2:
         raise DataError(f"{dataset.name} has {n} examples, too few to hold out one: give at least 3")
-    if n > REMEMBERED or (isinstance(examples, np.memmap) and examples.nbytes > IN_MEMORY):
+    large = n > REMEMBERED or (isinstance(examples, np.memmap) and examples.nbytes > IN_MEMORY)
+    if large and dataset.groups is None:
         return _split_last(dataset, n, held)
+    if n > REMEMBERED:
+        raise DataError(
+            f"{dataset.name} has more than {REMEMBERED:,} examples: give its parts as files, or leave out the groups (--by)"
+        )
     keys = example_keys(examples)
-    out, notes = _draw_by_key(keys, held)
+    out, notes = _drawn(dataset, keys, held)
     flagged = keys.copy()
     flagged[out] |= HELD_OUT
     kept = np.setdiff1d(np.arange(n), out, assume_unique=True)
@@ -101,32 +113,19 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     )
 
 
+def _drawn(dataset: Dataset, keys: Keys, held: int) -> HeldOut:
+    """The rows that are held out: whole groups, the same fraction of each class, or without both any."""
+    if dataset.groups is not None:
+        return draw_by_group(dataset.groups, dataset.groups_name or "groups", keys, held)
+    by_class = None if dataset.train_labels is None else draw_by_class(keys, dataset.train_labels, held)
+    return by_class or draw_by_key(keys, held)
+
+
 def check(dataset: Dataset, missing: Missing) -> None:
     """`DataError` at the first invalid value of the data set."""
     as_examples(Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions()), missing=missing)
     if dataset.test is not None:
         as_examples(Examples(dataset.test, dataset.columns, dataset.kind, dataset.test_positions()), missing=missing)
-
-
-def _draw_by_key(keys: Keys, held: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The rows of the `held` examples with the smallest keys. Equal examples stay together unless that takes more than half."""
-    distinct, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    taken, total = [], 0
-    for number, count in enumerate(counts.tolist()):
-        if total == held:
-            break
-        if total + count <= held:
-            taken.append(number)
-            total += count
-    least = int(counts.argmin())
-    if not taken and counts[least] <= len(keys) // 2:
-        taken = [least]
-    if taken:
-        chosen = np.zeros(len(distinct), bool)
-        chosen[taken] = True
-        return np.flatnonzero(chosen[inverse.reshape(-1)]), ()
-    note = f"there are {len(distinct):,} distinct examples among {len(keys):,}: held-out examples have copies in the training part"
-    return random_subset(len(keys), held), (note,)
 
 
 def _split_given_parts(dataset: Dataset) -> Split:
@@ -167,6 +166,8 @@ def with_test(dataset: Dataset, rows: NDArray[np.int64], record: Membership | No
         notes,
         train_target=dataset.target,
         test_target=dataset.test_target,
+        train_weights=dataset.weights,
+        train_groups=dataset.groups,
     )
     return part if whole else replace(part, test_target=some_targets(dataset.test_target, rows))
 
@@ -212,7 +213,9 @@ def parts(
     examples, labels = dataset.train, dataset.train_labels
     train = examples[kept] if isinstance(kept, slice) else Rows(examples)(kept)
     targets = some_targets(dataset.target, kept), some_targets(dataset.target, out)
-    return Split(train, Rows(examples)(out), some(labels, out), some(labels, kept), out, record, notes, kept, *targets)
+    weights = some(dataset.weights, kept), some(dataset.weights, out), some(dataset.groups, kept)
+    of_parts = (some(labels, out), some(labels, kept), out, record, notes, kept, *targets, *weights)
+    return Split(train, Rows(examples)(out), *of_parts)
 
 
 def some_targets(targets: Array | None, rows: Any) -> Array | None:

@@ -67,6 +67,7 @@ class SweepContext:
     Attributes:
         y, validation_y: labels or covariates of the examples, for trainings that use them; or None.
         targets: what is to be reconstructed instead of the training and of the validation examples; None for the examples.
+        weights: of the training and of the validation examples in training; evaluations count each example once.
     """
 
     examples: Examples
@@ -79,6 +80,7 @@ class SweepContext:
     y: Any = None
     validation_y: Any = None
     targets: tuple[Any, Any] = (None, None)
+    weights: tuple[Any, Any] = (None, None)
 
     def evaluate(self, ae: Autoencoder) -> Evaluation:
         """The evaluation on the validation examples."""
@@ -89,10 +91,15 @@ class SweepContext:
 
     def training(self, uses_y: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of a training: examples and labels, and target and validation data by name."""
-        target, held_target = self.targets
-        parts = [self.validation, *([self.validation_y] if uses_y else []), *([] if target is None else [held_target])]
+        held = (self.targets[1], self.weights[1])
+        parts = [
+            self.validation,
+            *([self.validation_y] if uses_y else []),
+            *(each for each in held if each is not None),
+        ]
         validation = parts[0] if len(parts) == 1 else tuple(parts)
-        return (self.examples, self.y if uses_y else None), {"target": target, "validation_data": validation}
+        named = {"target": self.targets[0], "sample_weight": self.weights[0], "validation_data": validation}
+        return (self.examples, self.y if uses_y else None), named
 
 
 def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, title: str, several: bool) -> Trial:

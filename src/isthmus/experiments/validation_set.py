@@ -44,11 +44,12 @@ class ValidationSet(NamedTuple):
     labels: Array | None
     notes: list[str]
     targets: Array | None = None
+    weights: Array | None = None
 
     def given(self, uses_y: bool) -> Any:
-        """The validation data of `Autoencoder.fit`: the examples, or a tuple with their labels and targets."""
+        """The validation data of `Autoencoder.fit`: the examples, or a tuple with their labels, targets and weights."""
         parts = [self.examples, *([self.labels] if uses_y else [])]
-        parts += [] if self.targets is None else [self.targets]
+        parts += [each for each in (self.targets, self.weights) if each is not None]
         return parts[0] if len(parts) == 1 else tuple(parts)
 
 
@@ -56,20 +57,28 @@ def labeled_validation_examples(dataset: Dataset, part: Split) -> ValidationSet:
     """`validation_examples` with their labels."""
     examples, notes = own_validation_part(dataset, part)
     what, labels, targets = "validation", own_validation_labels(dataset, part), own_validation_target(dataset, part)
+    weights = None
     if examples is None:
         examples, what, labels, targets = part.test_of(dataset), "held-out", part.test_labels, part.test_target
+        weights = part.test_weights
     n = len(examples.values)
+    if part.train_weights is not None and (weights is None or not weights.any()):
+        weights, notes = (
+            np.ones(n),
+            [*notes, f"the {what} examples have no weights: each counts once in the validation loss"],
+        )
     trained, others = of_trained_classes(np.arange(n), labels, part.train_labels)
     if others:
         examples, labels = examples.some(trained), None if labels is None else np.asarray(labels)[trained]
         targets = None if targets is None else targets[trained]
+        weights = None if weights is None else weights[trained]
         count = "and are evaluated" if what == "held-out" else "and are not used"
         notes = [
             *notes,
             f"the validation loss is computed on {len(trained):,} {what} examples; {n - len(trained):,} others are "
             f"of classes that are not trained on ({others}), {count}",
         ]
-    return ValidationSet(examples, labels, notes, targets)
+    return ValidationSet(examples, labels, notes, targets, weights)
 
 
 def own_validation_labels(dataset: Dataset, part: Split) -> Array | None:

@@ -27,7 +27,7 @@ _TEST = 0.1  # of the windows of each machine
 
 def check_no_series(options: ReadOptions) -> None:
     """`RecordError` if an option is for windows and there are none."""
-    given = next((name for name in sorted(SERIES - {"window"}) if getattr(options, name) is not None), None)
+    given = next((name for name in sorted(SERIES - {"window", "by"}) if getattr(options, name) is not None), None)
     if given is not None:
         raise RecordError(
             f"{given}={getattr(options, given)!r} is for the windows of a series: give window too, the rows of one"
@@ -44,7 +44,7 @@ def read_series(
         options: the options, with those of the run.
         reused: the run that the windows are for.
     """
-    for name in ("labels", "id"):
+    for name in ("labels", "id", "weights"):
         if getattr(options, name) is not None:
             given = f"{name}={getattr(options, name)!r}"
             raise RecordError(f"{given} is for rows of a table, and window= makes windows: leave one of them out")
@@ -52,6 +52,9 @@ def read_series(
     rows = {"window": None, "step": None, "gap": None}
     inner = None if reused is None else reused._replace(options=reused.options.replace(**rows))
     table, texts = read(options.replace(**rows), inner, names)
+    lacking = next((name for name in names if not texts.found(name)), None)
+    if lacking is not None:
+        raise DataError(f"{table.source} has no column {printable(lacking)!r}, which the run has as time or machine: add it")
     if table.table is not None:
         columns = table.table.columns
         other = next((each for each in columns if each.kind not in {"number", "integer"}), columns[0])
@@ -100,6 +103,7 @@ def series_dataset(table: Dataset, windows: Windows, parts: bool) -> Dataset:
         parts: whether the latest windows of each machine are the test part. Windows that share rows with it are then left out.
     """
     plain = replace(table, kind="series", notes=windows.notes, columns=windows.columns, lines=None)
+    plain = replace(plain, groups=None, groups_name=None)  # of rows
     if not parts:
         return replace(plain, train=np.asarray(windows.values))
     kept, held = split_in_time(windows.cut, [_TEST])

@@ -86,9 +86,12 @@ def select_columns(
         raise DataError(
             f"column '{printable(columns[ids])}' of {where} is both labels and id; name another column for one of them"
         )
-    time = _position(options.time, run_options.time, columns, "the time", where)
-    by = _position(options.by, run_options.by, columns, "the machine", where)
-    candidates = [position for position in range(len(columns)) if position not in (labels, ids, time, by)]
+    others = [
+        _position(options.time, run_options.time, columns, "the time", where),
+        _position(options.weights, run_options.weights, columns, "the weights", where),
+        _position(options.by, run_options.by, columns, "the groups", where),
+    ]
+    candidates = [position for position in range(len(columns)) if position not in (labels, ids, *others)]
     merged = options if reused is None else options.over(run_options)
     named_by_user = _matches(merged.columns, columns, "columns", where, strict=False)
     run_features = set(() if reused is None else reused.features or ())

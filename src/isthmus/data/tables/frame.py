@@ -16,10 +16,10 @@ from isthmus.data.tables.mixed_tables import encoded_dataset, known_dataset
 from isthmus.data.validation import as_examples, is_a
 from isthmus.errors import DataError
 
-__all__ = ["read_frame"]
+__all__ = ["frame_column", "read_frame"]
 
 _WHERE = "the frame"
-_OPTIONS = ("labels", "columns", "drop", "id", "kinds")
+_OPTIONS = ("labels", "columns", "drop", "id", "kinds", "weights", "by")
 
 
 def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Dataset:
@@ -62,6 +62,12 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
     if known is not None and reused is not None:
         return known_dataset(dataset, features, known, kinds, reused.missing)
     return encoded_dataset(dataset, features, kinds) if encoded else dataset
+
+
+def frame_column(frame: Any, name: str) -> list[Any] | None:
+    """The values of a column, None where they are missing; None if there is no such column."""
+    columns = column_names(frame) or ()
+    return labels_from_column(_cells(frame, columns.index(name)))[0].tolist() if name in columns else None
 
 
 def _columns(frame: Any, positions: list[int]) -> Any:

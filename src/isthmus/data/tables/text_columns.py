@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 class TextColumns:
-    """Collects the cells of some columns, by name.
+    """Collects the cells of some columns, by name; a column that the table does not have has none.
 
     Args:
         names: of columns that are not learned.
@@ -49,12 +49,10 @@ class TextColumns:
             The positions of those that are read as numbers.
         """
         self.selected = tuple(columns[position] for position in selected)
-        collected = [*self.names, *(name for name in self.selected if name in self.features)]
-        missing = next((name for name in self.names if name not in columns), None)
-        if missing is not None:
-            raise DataError(
-                f"the table has no column {printable(missing)!r}: it has {', '.join(map(printable, columns[:20]))}"
-            )
+        collected = [
+            *(name for name in self.names if name in columns),
+            *(name for name in self.selected if name in self.features),
+        ]
         self._positions, self._labels = {name: columns.index(name) for name in collected}, labels
         self.forget()
         return [position for position in selected if columns[position] not in self.features]
@@ -77,6 +75,10 @@ class TextColumns:
         """The cells of a column, as an array of pyarrow (n,)."""
         arrow, parts = pyarrow(), self._parts[name]
         return arrow.concat_arrays(parts) if parts else arrow.array([], arrow.string())
+
+    def found(self, name: str) -> bool:
+        """Whether the table has a column of this name."""
+        return name in self._positions
 
     def labels(self, name: str) -> list[Any]:
         """The cells of a column as labels, None where a label is missing."""

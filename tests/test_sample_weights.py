@@ -190,9 +190,9 @@ def test_training_resumes_with_the_same_weights_only(tmp_path: Path) -> None:
     [
         (np.ones(3), r"shape \(3,\), but there are 24 examples"),
         (np.ones((24, 1)), r"shape \(24, 1\)"),
-        (np.r_[1.0, -1.0, np.ones(22)], r"sample_weight\[1\] is -1"),
-        (np.r_[np.ones(23), np.nan], r"sample_weight\[23\] is nan"),
-        (np.r_[np.ones(23), np.inf], r"sample_weight\[23\] is inf"),
+        (np.r_[1.0, -1.0, np.ones(22)], "sample_weight is -1 in example 1"),
+        (np.r_[np.ones(23), np.nan], "sample_weight is nan in example 23"),
+        (np.r_[np.ones(23), np.inf], "sample_weight is inf in example 23"),
         (np.zeros(24), "zero for all examples"),
         (["heavy"] * 24, "not numbers"),
         (np.ones(24) * 1j, "not numbers"),

@@ -45,7 +45,8 @@ def sample_weights(weights: Any, count: int, name: str = "sample_weight") -> Wei
     if len(invalid):
         row = int(invalid[0])
         raise DataError(
-            f"{name} is {values[row]:g} in example {row}, counted from 0: pass finite weights of at least 0; 0 leaves an example out of the loss"
+            f"{name} is {values[row]:g} in example {row}, counted from 0: pass finite weights of at least 0; 0 leaves an example out of "
+            "the loss"
         )
     if not values.any():
         raise DataError(f"{name} is zero for all examples: give at least one a positive weight")

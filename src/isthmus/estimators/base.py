@@ -320,7 +320,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             (n,), float64, in nats per example.
 
         Raises:
-            NotPossibleError: the bottleneck has no posterior density.
+            NotPossibleError: the bottleneck has no posterior density, or the likelihood weighs columns.
             RecordError: samples or random_state is invalid.
 
         Examples:
@@ -331,6 +331,10 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         check_is_fitted(self)
         if not isinstance(samples, Integral) or not 1 <= samples < 2**31:
             raise RecordError(f"invalid samples={quoted(samples, 20)}: expected a positive integer below 2,147,483,648")
+        if self.model_.likelihood.weighted:
+            raise NotPossibleError(
+                "log_likelihood requires a probability, and the likelihood weighs columns; use score_samples"
+            )
         values, seed, fitted = self._examples(X), seed_of(random_state), self._require_fitted()
         self._check_steps(values)
         self._check_one_example(fitted, values)
@@ -462,7 +466,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         For a density, such as `Normal`, the scores are in the units of the data, so that scores of different scalings are comparable
         (`Model.nll`). `Bernoulli` is a probability mass of values scaled to [0, 1] and has no units. Missing values do not count:
-        an example with fewer observed values has a smaller loss.
+        an example with fewer observed values has a smaller loss. With `Weighted`, scores are weighted sums of nats.
 
         Args:
             X: examples (n, *shape_) in the units of the training data.

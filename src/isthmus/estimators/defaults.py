@@ -254,6 +254,8 @@ def with_classes(name: str, record: Any, classes: tuple[int, ...]) -> Any:
         return record
     if name == "scaling" and not any(record.classes):
         return Columns(classes, numbers=record)
+    if name == "likelihood" and record.inner is not None:
+        return record.replace(of=with_classes(name, record.inner, classes))
     return Mixed(classes, numbers=record) if name == "likelihood" and not record.parts else record
 
 

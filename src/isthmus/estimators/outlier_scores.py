@@ -223,7 +223,7 @@ def _log_scale_sums(model: Model, values: Array) -> Doubles:
     """The part of a log-density that depends on the units of the observed values, (n,). An anomaly score must not depend on it."""
     if not model.likelihood.density:
         return np.zeros(len(values))
-    if model.scaling.classes:
+    if model.scaling.classes or model.likelihood.weighted:
         parts = []
         for _, block in blocks(values):
             counted = ~model.normalize(torch.as_tensor(np.array(block)).to(model.device)).isnan()

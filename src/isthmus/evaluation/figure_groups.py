@@ -45,6 +45,7 @@ class Nats:
         per_dim: total / n_features, in nats per dimension.
         bce_per_pixel: binary cross-entropy, in nats per pixel, clipped to [0, 1]. None for likelihoods of other values.
         bce_lower_bound: entropy of the pixels, a lower bound of `bce_per_pixel`. None in the same cases.
+        weighted: whether the likelihood multiplies the nats of columns by weights (`Weighted`); None if not.
     """
 
     nll: float
@@ -53,6 +54,7 @@ class Nats:
     per_dim: float
     bce_per_pixel: float | None = None
     bce_lower_bound: float | None = None
+    weighted: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def _measured(ae: Autoencoder, values: Array, train: Array | None, targets: _Tar
         pca=_errors(mean, "pca", data_range, uneven, columns.pca) if "pca" in mean else None,
         training=None if training is None else _training_errors(ae, training, targets.training, rows, uneven),
         denoising=Denoising(mean.get("corrupted"), mean["denoised"], columns.denoised) if "denoised" in mean else None,
-        nats=_nats(mean, math.prod(ae.shape_)),
+        nats=_nats(mean, math.prod(ae.shape_), ae.likelihood_.weighted),
         columns=Columns(
             columns.lost, columns.n_lost, mean["mse"] / mean["raw variance"] if mean["raw variance"] else None
         ),
@@ -231,10 +231,11 @@ def _training_errors(ae: Autoencoder, training: Array, targets: Array | None, ro
     return Errors(mse, scaled if uneven else None)
 
 
-def _nats(mean: dict[str, Any], n_features: int) -> Nats:
+def _nats(mean: dict[str, Any], n_features: int, weighted: bool) -> Nats:
     """The loss per example and per dimension."""
     nll, penalty = mean["nll"] * n_features, mean["penalty"] * n_features
-    return Nats(nll, penalty, nll + penalty, (nll + penalty) / n_features, mean.get("bce"), mean.get("bce lower bound"))
+    bce = (mean.get("bce"), mean.get("bce lower bound"))
+    return Nats(nll, penalty, nll + penalty, (nll + penalty) / n_features, *bce, weighted or None)
 
 
 def _psnr(error: float | None, data_range: float) -> float | None:

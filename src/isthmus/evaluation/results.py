@@ -138,6 +138,7 @@ class Evaluation(Result):
         ratio = "1 - squared error / squared distance from the mean"
         similarity = "structural similarity of images; at most 1, higher is better"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
+        weighted = " (columns weighted)" if nats.weighted else ""
         denoising = self.denoising or Denoising(None, None)
         table: list[tuple[str, float | None, str]] = [
             ("Misclassified values", self.error_rate, "fraction of values reconstructed as another class"),
@@ -162,10 +163,10 @@ class Evaluation(Result):
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
             ("MSE of corrupted examples", denoising.mse_corrupted, "squared units of the data"),
             ("MSE of denoised examples", denoising.mse_denoised, "squared units of the data"),
-            ("Loss", nats.total, "nats per example, of the deterministic code"),
-            ("Negative log-likelihood", parts[0], "nats per example, part of the loss"),
+            ("Loss", nats.total, f"nats per example{weighted}, of the deterministic code"),
+            ("Negative log-likelihood", parts[0], f"nats per example{weighted}, part of the loss"),
             ("Penalty", parts[1], "nats per example, part of the loss"),
-            ("Loss per dimension", nats.per_dim, f"nats per dimension; {self.n_features:,} features"),
+            ("Loss per dimension", nats.per_dim, f"nats per dimension{weighted}; {self.n_features:,} features"),
             ("Parameters", cost.n_parameters, "trainable parameters"),
             ("Training time", cost.seconds, "seconds"),
             ("Encoding", cost.encode_per_second, "examples per second"),

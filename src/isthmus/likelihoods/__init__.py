@@ -12,6 +12,7 @@ reconstruction. Both are in model units (see `scaling`). `Model.nll` converts de
     categorical   classes, and gray levels: Categorical, DiscretizedLogistic
     counts        whole numbers from 0: Poisson, NegativeBinomial, ZeroInflated, Multinomial
     mixed         tables of numbers and categories: Mixed
+    weighted      columns that count more than others: Weighted
 """
 
 from isthmus.likelihoods.base import Likelihood as Likelihood  # the contract: no model file names it
@@ -22,6 +23,7 @@ from isthmus.likelihoods.counts import Multinomial, NegativeBinomial, Poisson, Z
 from isthmus.likelihoods.heavy_tailed import Laplace, StudentT
 from isthmus.likelihoods.mixed import Mixed
 from isthmus.likelihoods.normal import Normal
+from isthmus.likelihoods.weighted import Weighted
 
 __all__ = [
     "Bernoulli",
@@ -35,5 +37,6 @@ __all__ = [
     "Normal",
     "Poisson",
     "StudentT",
+    "Weighted",
     "ZeroInflated",
 ]

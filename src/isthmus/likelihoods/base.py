@@ -57,10 +57,10 @@ class Likelihood(Record):
         """Whether it is a density, which depends on the unit of the values, and not a probability mass; `densities` says of which."""
         return True
 
-    def densities(self, shape: tuple[int, ...]) -> bool | NDArray[np.bool_]:
-        """Which values of an example have a density: all, none, or a mask (*shape) of those that do.
+    def densities(self, shape: tuple[int, ...]) -> bool | NDArray[np.bool_] | NDArray[np.float64]:
+        """Which values of an example have a density: all, none, or a mask (*shape) of those that do; or their weights in the loss.
 
-        The logarithm of the scale of these values enters the loss.
+        The logarithm of the scale of these values, times their weight, enters the loss.
 
         Args:
             shape: of one example, in model units.
@@ -81,6 +81,21 @@ class Likelihood(Record):
     def measure(self) -> str:
         """What its losses are relative to: those of two likelihoods with the same measure are comparable."""
         return "density" if self.density else type(self).__name__
+
+    @property
+    def inner(self) -> Likelihood | None:
+        """The likelihood whose costs this one changes; None if it changes none."""
+        return None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether costs are multiplied by weights, so that their sum is no log-probability."""
+        return False
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The number of values that each column of a table has, where a category is a block of values; () if each has one."""
+        return ()
 
     @property
     def nominal(self) -> bool:

@@ -54,12 +54,12 @@ class Mixed(Likelihood):
     def density(self) -> bool:
         return any(part.density for part in self._parts)
 
-    def densities(self, shape: tuple[int, ...]) -> bool | NDArray[np.bool_]:
+    def densities(self, shape: tuple[int, ...]) -> bool | NDArray[np.bool_] | NDArray[np.float64]:
         if not self.classes:
             return self._parts[0].densities(shape)
         self.outputs(shape)  # checks it
         parts = zip(self._parts, self._shapes, strict=True)
-        numbers = iter([bool(each) for part, own in parts for each in np.broadcast_to(part.densities(own), own)])
+        numbers = iter([each for part, own in parts for each in np.broadcast_to(part.densities(own), own)])
         return np.array([False if n else next(numbers) for n in self.classes for _ in range(max(1, n))])
 
     @property
@@ -67,6 +67,14 @@ class Mixed(Likelihood):
         columns = tuple(column for column, n in enumerate(self.classes) if not n)
         own = [(column,) for column in columns] if isinstance(self.numbers, tuple) else [columns] * len(self._parts)
         return tuple(zip(self._parts, own, strict=True)) if self.classes else ()
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        return tuple(max(1, n) for n in self.classes)
+
+    @property
+    def weighted(self) -> bool:
+        return any(part.weighted for part in self._parts)
 
     @property
     def support(self) -> Support:

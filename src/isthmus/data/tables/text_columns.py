@@ -8,8 +8,6 @@ from typing import Any
 import numpy.typing as npt
 
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.errors import DataError
-from isthmus.text import printable
 
 __all__ = ["TextColumns"]
 

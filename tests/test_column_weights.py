@@ -13,6 +13,7 @@ from sklearn.base import clone
 from isthmus import Autoencoder, OutlierDetector, evaluate, load
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian, Identity
+from isthmus.data import as_examples
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.likelihoods import Bernoulli, Laplace, Likelihood, Mixed, Normal, StudentT, Weighted
 from isthmus.scaling import Standard
@@ -77,7 +78,7 @@ def test_the_weight_of_a_category_is_that_of_its_column() -> None:
     ae = quick(Weighted(Normal("learned"), (1, 5, 2))).fit(FRAME)
     assert ae.likelihood_ == Weighted(Mixed((0, 3, 0), numbers=Normal("learned")), (1, 5, 2))
     model = ae.model_
-    x = model.normalize(torch.from_numpy(ae._examples(FRAME)))
+    x = model.normalize(torch.from_numpy(as_examples(FRAME).values))
     y = model.decoder(model.encode(x))
     plain = Mixed((0, 3, 0), numbers=Normal("learned")).costs(y, x, model.likelihood_memory)
     torch.testing.assert_close(

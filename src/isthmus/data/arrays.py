@@ -120,19 +120,9 @@ def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()
         test, test_labels, validation, validation_labels = validation, validation_labels, None, None
         notes += (f"{chosen[4]} in {name} is used as the test part",)
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
-    dataset = Dataset(
-        path.name,
-        train,
-        test,
-        _as_labels(train_labels),
-        _as_labels(test_labels),
-        source=name,
-        kind=kind,
-        notes=notes,
-        validation=validation,
-        validation_labels=_as_labels(validation_labels),
-    )
-    return dataset, beside
+    parts = (train, test, _as_labels(train_labels), _as_labels(test_labels))
+    held = {"validation": validation, "validation_labels": _as_labels(validation_labels)}
+    return Dataset(path.name, *parts, source=name, kind=kind, notes=notes, **held), beside
 
 
 def _validation_keys(keys: tuple[str, ...], chosen: tuple[str | None, ...]) -> list[tuple[str, str | None]]:

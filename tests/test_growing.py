@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from isthmus.experiments.membership import (
     write_membership,
 )
 from isthmus.experiments.split_recovery import recover_split, split_other
-from isthmus.experiments.splits import split
+from isthmus.experiments.splits import Split, split
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -245,8 +244,18 @@ def table(path: Path, values: Array) -> Path:
     with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["a", "b", "c", "kind"])
-        writer.writerows([*row, "even" if round(1e4 * row[0]) % 2 else "odd"] for row in values.tolist())
+        writer.writerows([*row, kind] for row, kind in zip(values.tolist(), kinds(values), strict=True))
     return path
+
+
+def kinds(values: Array) -> list[str]:
+    """The labels of rows."""
+    return ["even" if round(1e4 * value) % 2 else "odd" for value in values[:, 0].tolist()]
+
+
+def split_by_kind(values: Array) -> Split:
+    """The split of a run on these rows and their labels."""
+    return split(data(values, np.array(kinds(values))), "error")
 
 
 WORDS = ["epochs=2", "bottleneck.size=2", "architecture.hidden=4"]
@@ -290,7 +299,7 @@ SAYING = {
 @pytest.mark.promise(25)
 @pytest.mark.parametrize("verb", thorough_where(SAYING, lambda verb: verb not in {"evaluate", "detect", "encode"}))
 def test_each_command_reports_changes_and_uses_the_held_out_rows(verb: str, grown: Path, tmp_path: Path) -> None:
-    held = split(data(ROWS), "error")
+    held = split_by_kind(ROWS)
     positions = {
         "run": grown / "run",
         "other": grown / "other",
@@ -330,7 +339,7 @@ def test_calibration_excludes_training_examples(grown: Path, tmp_path: Path) -> 
     said = says(*words, "--normal", str(normal))
     assert "90 of 131 examples of normal.csv were trained on: they are left out" in said
     assert "90 of 131 examples are training examples: their scores are more normal than those of new examples" in said
-    trained = table(tmp_path / "trained.csv", split(data(ROWS), "error").train)
+    trained = table(tmp_path / "trained.csv", split_by_kind(ROWS).train)
     assert "trained on all examples of trained.csv" in says(*words, "--normal", str(trained), code=1)
 
 

@@ -157,6 +157,8 @@ def sweep(
 
 def _validation_and_test(dataset: Dataset, part: Split) -> tuple[Any, Any, list[str]]:
     """Validation examples, None without a validation part, and test examples, each with its labels and targets; and notes."""
+    import numpy as np
+
     from isthmus.experiments.validation_set import (
         ValidationSet,
         own_validation_labels,
@@ -169,7 +171,7 @@ def _validation_and_test(dataset: Dataset, part: Split) -> tuple[Any, Any, list[
     examples, notes = own_validation_part(dataset, part)
     if examples is None:
         return None, tested, notes
-    weights = None if part.train_weights is None else [1.0] * len(examples.values)
+    weights = None if part.train_weights is None else np.ones(len(examples.values))
     known = own_validation_labels(dataset, part), notes, own_validation_target(dataset, part), weights
     return ValidationSet(examples, *known).given(uses_y), tested, notes
 

@@ -121,7 +121,7 @@ def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()
         notes += (f"{chosen[4]} in {name} is used as the test part",)
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
     parts = (train, test, _as_labels(train_labels), _as_labels(test_labels))
-    held = {"validation": validation, "validation_labels": _as_labels(validation_labels)}
+    held: dict[str, Any] = {"validation": validation, "validation_labels": _as_labels(validation_labels)}
     return Dataset(path.name, *parts, source=name, kind=kind, notes=notes, **held), beside
 
 

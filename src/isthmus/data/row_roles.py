@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ def role_names(options: ReadOptions, reused: Reused | None) -> tuple[str, ...]:
 
 
 def with_roles(
-    dataset: Dataset, options: ReadOptions, reused: Reused | None, column: Callable[[str], Sequence[Any] | None]
+    dataset: Dataset, options: ReadOptions, reused: Reused | None, column: Callable[[str], Iterable[Any] | None]
 ) -> Dataset:
     """The data set with the weights and the groups of its training examples, and notes about them.
 
@@ -44,22 +44,20 @@ def with_roles(
             raise DataError(
                 f"{dataset.source} has no {printable(name)!r} for weights= or by= (--weights, --by): check the name"
             )
-    weights = None if merged.weights is None else column(merged.weights)
-    groups = None if merged.by is None else column(merged.by)
-    if weights is not None:
+    cells, labels = (None if name is None else column(name) for name in (merged.weights, merged.by))
+    weights = groups = None
+    if cells is not None:
         shown = printable(str(merged.weights))
-        weights = sample_weights(
-            [np.nan if each is None else each for each in weights], n, f"the weight {shown} of {dataset.source}"
-        )
+        values = [np.nan if each is None else each for each in cells]
+        weights = sample_weights(values, n, f"the weight {shown} of {dataset.source}")
         notes.append(
             f"{shown} holds the weights of examples: they count in training, and evaluations count each example once"
         )
-    if groups is not None:
-        groups = as_objects(list(groups))
+    if labels is not None:
+        groups = as_objects(list(labels))
         if dataset.test is not None:
             notes.append(
                 f"{dataset.name} has a test part of its own, which {printable(str(merged.by))} (by) does not change"
             )
-    return replace(
-        dataset, weights=weights, groups=groups, groups_name=None if groups is None else merged.by, notes=tuple(notes)
-    )
+    name = None if groups is None else merged.by
+    return replace(dataset, weights=weights, groups=groups, groups_name=name, notes=tuple(notes))

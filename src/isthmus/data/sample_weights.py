@@ -64,5 +64,6 @@ def mean_one(weights: Weights) -> Weights | None:
     """
     if weights.min() == weights.max():
         return None
-    scaled = weights / weights.max()  # the sum of large weights would overflow
-    return scaled / scaled.mean()
+    scaled: Weights = weights / weights.max()  # the sum of large weights would overflow
+    scaled /= scaled.mean()
+    return scaled

@@ -84,4 +84,5 @@ def training_data(context: SweepContext, uses_y: bool) -> TrainingData:
         encoding.encode(y, len(X), complete=False) for X, y in ((train, context.y), (held, context.validation_y))
     ]
     sets = zip((train, held), contexts, targets, weights, strict=True)
-    return TrainingData(*(ExampleSet(*each) for each in sets))
+    training, validation = (ExampleSet(*each) for each in sets)
+    return TrainingData(training, validation)

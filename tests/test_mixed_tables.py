@@ -236,13 +236,14 @@ def test_detectors_and_classifiers_take_the_same_frames(tmp_path: Path) -> None:
 
 def test_evaluation_and_figures_take_frames(fitted: Autoencoder) -> None:
     found = evaluate(fitted, GAPS.iloc[:100], train=GAPS.iloc[100:])
-    assert found.pca_missing == "a table with categories has no principal components"
+    assert found.pca is not None
     rows, made = FRAME.iloc[:100], fitted.reconstruct(FRAME.iloc[:100])
     features = np.stack([as_examples(each).values for each in (rows, made)])
     wrong = fitted.reconstruction_error(rows, per_feature=True)
     for column in (2, 3):  # categories
         np.testing.assert_array_equal(wrong[:, column], features[0, :, column] != features[1, :, column])
-    assert evaluate(fitted, rows).errors.mse == pytest.approx(fitted.reconstruction_error(rows).mean())
+    of_kind = evaluate(fitted, rows).by_column["kind"]
+    assert of_kind.reconstruction.accuracy == pytest.approx(1 - wrong[:, 2].mean())
     assert plots.reconstructions(fitted, FRAME.iloc[:5]).axes
 
 
@@ -303,7 +304,7 @@ def test_kinds_reach_what_trains_an_autoencoder_inside() -> None:
 def test_autoencoders_of_one_encoding_are_compared(of_text: Autoencoder) -> None:
     again = quick(1, epochs=1, kinds={"kind": "category"}).fit(TEXT)
     found = compare({"two": of_text, "one": again}, SOME)
-    assert found.evaluations[0].errors.mse == pytest.approx(of_text.reconstruction_error(SOME).mean())
+    assert found.evaluations[0].errors == evaluate(of_text, SOME).errors
     other = quick(1, epochs=1, kinds={"kind": "drop"}).fit(TEXT)
     with pytest.raises(DataError, match="encode the columns of a table in different ways"):
         compare([of_text, other], SOME)
@@ -312,8 +313,8 @@ def test_autoencoders_of_one_encoding_are_compared(of_text: Autoencoder) -> None
 def test_a_target_has_the_encoding_of_the_model(of_text: Autoencoder) -> None:
     found = evaluate(of_text, SOME, target=SOME)
     assert found.restoration is not None
-    assert found.restoration.input.mse == 0
-    assert found.errors.mse == pytest.approx(evaluate(of_text, SOME).errors.mse)
+    assert found.restoration.input.column_error == 0
+    assert found.errors.column_error == evaluate(of_text, SOME).errors.column_error
 
 
 def test_missing_cells_are_filled_whatever_the_dtype_at_use(fitted: Autoencoder) -> None:

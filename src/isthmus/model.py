@@ -201,6 +201,16 @@ class Model(InUnits):
         nll = self.likelihood.nll(y, target, variables, counted)
         return nll + self.log_jacobian(counted) if self.likelihood.density else nll
 
+    def costs(self, batch: Batch) -> Float[Tensor, "b *x"]:
+        """-log p of each value of the target, with the code used at inference; 0 where it is missing. Its sum is the nll of `score`."""
+        code = self.deterministic(self.hidden(batch.x, None, batch.context))
+        y, observed = self._output(code.z, None, batch.context), ~batch.target.isnan()
+        target = batch.target if self.fill is None else batch.target.where(observed, self.fill)
+        costs = self.likelihood.costs(y, target, self.likelihood_memory)
+        if self.likelihood.density:
+            costs = costs + (self.log_scales if self.counted_log_scales is None else self.counted_log_scales)
+        return costs.where(observed, 0)
+
     def use_likelihood(self, likelihood: Likelihood) -> None:
         """Sets the likelihood. The networks and its variables must fit it."""
         self.likelihood = likelihood

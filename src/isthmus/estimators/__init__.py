@@ -28,6 +28,7 @@ Read in this order:
     notebook_table          a fitted estimator as a table in a notebook
     base                    the methods of a fitted autoencoder
     autoencoder             Autoencoder: fit, encode, decode, reconstruct, sample, score, save
+    table_columns           the columns of a table: names and kinds, and their values as users see them
     argument_check          checks the argument of functions that require an autoencoder, and gives examples their context
     wrapper                 reads and writes estimators that wrap an autoencoder
     outlier_scores          densities of codes and errors, and the anomaly scores

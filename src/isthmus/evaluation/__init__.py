@@ -2,17 +2,23 @@
 
 Read in this order:
 
+    examples              the check of examples, and of missing values in them
     metrics               errors, PSNR, SSIM and cross-entropy of arrays
     pca                   PCA of equal width, and random subsets of examples
+    table_pca             the same of tables with categories
     denoising_baselines   the training mean, ridge regression, filters
     restoration           errors against a target: the input itself and ridge regression as baselines
     column_errors         the error in which every column counts equally
+    column_result         the figures of each column of a table, in the terms of the column
+    column_sums           sums of errors over the rows of a table, by column
+    by_column             column_figures measures them
     reconstruction        errors of reconstructions: squared errors, nats, structural similarity of images
     latents               latent diagnostics: which units of the codes are used, and how often
     probes                how well labels can be predicted from the codes
     advice                recommendations, by rules with named thresholds
     figure_groups         the groups of figures: errors, nats, denoising, restoration, columns, cost
     results               Evaluation: all figures of some examples, grouped by subject
+    table_figures         the evaluation of a table whose columns have names
     older_figures         figures in files of earlier versions
     measure               evaluate measures them
     transfer              figures on other data compared with those on its own
@@ -26,10 +32,13 @@ Read in this order:
 """
 
 from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.by_column import column_figures
+from isthmus.evaluation.column_result import ColumnFigure, ColumnFigures, MethodErrors
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
+from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.latents import Codes
-from isthmus.evaluation.measure import check_examples, evaluate
+from isthmus.evaluation.measure import evaluate
 from isthmus.evaluation.pca import PCA_ROWS, principal
 from isthmus.evaluation.pca_reconstructions import PCAReconstructions, pca_reconstructions
 from isthmus.evaluation.probes import Labels
@@ -45,6 +54,8 @@ __all__ = [
     "Advice",
     "Alarm",
     "Codes",
+    "ColumnFigure",
+    "ColumnFigures",
     "Columns",
     "Cost",
     "DataTransfer",
@@ -55,12 +66,14 @@ __all__ = [
     "Evaluation",
     "Extremes",
     "Labels",
+    "MethodErrors",
     "Nats",
     "PCAReconstructions",
     "Restoration",
     "Robustness",
     "SeriesDetection",
     "check_examples",
+    "column_figures",
     "data_range_of",
     "detect",
     "detect_series",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.data.sentinels import sentence
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.text import printable
 
 if TYPE_CHECKING:
     from isthmus.evaluation.results import Evaluation
@@ -127,7 +128,7 @@ def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
     elif ae.corruption_.corrupts:
         remedy = f"training with {ae.corruption_!r} increases the error on clean examples; otherwise {remedy}"
     difference = "" if result.pca.error == 0 else f" by {1 - result.pca.error / result.errors.error:.0%}"
-    return f"PCA of equal width is better: its squared error is smaller{difference}: {remedy}."
+    return f"PCA of equal width is better: its {result.errors.measure} is smaller{difference}: {remedy}."
 
 
 def _worse_than_the_input(ae: Autoencoder, result: Evaluation) -> str:
@@ -135,7 +136,7 @@ def _worse_than_the_input(ae: Autoencoder, result: Evaluation) -> str:
     if result.restoration is None or result.errors.error <= result.restoration.input.error or ae.likelihood_.nominal:
         return ""
     return (
-        f"The restoration does harm: the input itself is closer to the target, with a squared error of "
+        f"The restoration does harm: the input itself is closer to the target, with {_article(result)} of "
         f"{result.restoration.input.error:.4g} instead of {result.errors.error:.4g}: train longer (epochs), use a larger "
         "bottleneck.size, or check that inputs and targets belong together."
     )
@@ -175,7 +176,7 @@ def _worse_than_in_training(ae: Autoencoder, result: Evaluation) -> str:
     if result.errors.error <= GENERALIZATION_RATIO * training_error:
         return ""
     return (
-        f"The autoencoder overfits: the squared error is {result.errors.error / training_error:.2g} times as large on these "
+        f"The autoencoder overfits: the {result.errors.measure} is {result.errors.error / training_error:.2g} times as large on these "
         "examples as on training examples: use more examples, a smaller bottleneck.size, fewer epochs, or a corruption such "
         "as corruption=GaussianNoise."
     )
@@ -211,6 +212,28 @@ def _hidden_columns(ae: Autoencoder, result: Evaluation) -> str:
     )
 
 
+def _columns_without_gain(ae: Autoencoder, result: Evaluation) -> str:
+    """Columns of a table with other columns than numbers are not reconstructed better than a constant."""
+    if result.by_column is None or not result.mixed or result.n_examples < MIN_EXAMPLES:
+        return ""
+    without = result.by_column.without_gain()
+    named = [f"{printable(each.name, 60)!r} (than {each.baseline})" for each in without[:_MAX_NAMED]]
+    more = len(without) - len(named)
+    if not named:
+        return ""
+    verb = "is" if len(without) == 1 else "are"
+    listed = ", ".join(named) + (f" and {more:,} more" if more else "")
+    return (
+        f"{len(without):,} of {len(result.by_column.columns):,} columns {verb} not reconstructed better than by a constant: {listed}: "
+        "use a larger bottleneck.size, train longer (epochs), or leave out what does not depend on other columns."
+    )
+
+
+def _article(result: Evaluation) -> str:
+    """The name of the error with its article."""
+    return f"{'an' if result.mixed else 'a'} {result.errors.measure}"
+
+
 def _sentinel_values(ae: Autoencoder, result: Evaluation) -> str:
     """A value far from all others is frequent in a column."""
     text = sentence(result.sentinels)
@@ -226,6 +249,7 @@ RULES: dict[str, Rule] = {
     "worse than ridge regression": _worse_than_ridge,
     "worse than PCA": _worse_than_pca,
     "hidden columns": _hidden_columns,
+    "columns without gain": _columns_without_gain,
     "overfitting": _overfitting,
     "worse than in training": _worse_than_in_training,
     "code larger than needed": _code_larger_than_needed,

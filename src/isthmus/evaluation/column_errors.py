@@ -12,13 +12,13 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.scaling import axes_of, extent, shared_by
 from isthmus.text import printable
 
-__all__ = ["LOST_FRACTION", "ColumnErrors", "column_axes", "column_errors"]
+__all__ = ["LOST_FRACTION", "MAX_NAMED", "ColumnErrors", "column_axes", "column_errors"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 LOST_FRACTION = 0.5  # a column with at least this unexplained variance counts as lost
-_MAX_NAMED = 10  # lost columns that are listed by name
+MAX_NAMED = 10  # lost columns that are listed by name
 
 
 class ColumnErrors(NamedTuple):
@@ -71,7 +71,7 @@ def column_errors(ae: Autoencoder, values: Array, squares: dict[str, Doubles]) -
     mean = {name: float(each[varies].mean()) for name, each in fractions.items()}
     residual = fractions["residual"]
     worst = [int(column) for column in np.argsort(-residual, kind="stable") if residual[column] >= LOST_FRACTION]
-    lost = tuple((_column_name(ae, column), round(float(residual[column]), 4)) for column in worst[:_MAX_NAMED])
+    lost = tuple((_column_name(ae, column), round(float(residual[column]), 4)) for column in worst[:MAX_NAMED])
     pca, denoised, inputs, ridge = (mean.get(f"{method} residual") for method in ("pca", "denoised", "input", "ridge"))
     return ColumnErrors(mean["residual"], pca, denoised, lost, len(worst), inputs, ridge)
 

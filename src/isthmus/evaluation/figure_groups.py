@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Columns", "Cost", "Denoising", "Errors", "Nats", "Restoration"]
@@ -12,17 +13,19 @@ class Errors:
     """Reconstruction errors, of the autoencoder or of PCA.
 
     Attributes:
-        mse: mean of (x - reconstruction)², in squared units of the examples.
+        mse: mean of (x - reconstruction)², in squared units of the examples. None for a table with other columns than numbers, whose
+            columns have no common unit, and so are all others but `column_error`.
         mse_scaled: the same in model units, where columns count equally. None where all columns have one scale.
         psnr: peak signal-to-noise ratio, 10 log10(data_range² / mse), in dB; infinite for no error. None if all values are equal.
         ssim: mean structural similarity of images, 1 for a perfect reconstruction. None where `Evaluation.ssim_missing` says why.
         explained_variance: 1 - squared error / squared distance from the mean of the training examples, in model units. 1 for a
             perfect reconstruction, 0 for the mean. None where the examples do not vary.
         column_error: unexplained variance of a column, the mean over the columns of a table that vary, so that every column
-            counts equally; of windows, over channels. None for images.
+            counts equally; of windows, over channels. None for images. For a table with other columns than numbers the mean of
+            `MethodErrors.error`: of a category the fraction of wrong values / that of always the most frequent category.
     """
 
-    mse: float
+    mse: float | None
     mse_scaled: float | None = None
     psnr: float | None = None
     ssim: float | None = None
@@ -31,8 +34,14 @@ class Errors:
 
     @property
     def error(self) -> float:
-        """The mean squared error in which columns count equally: `mse_scaled`, or `mse` where all columns have one scale."""
-        return self.mse if self.mse_scaled is None else self.mse_scaled
+        """The error in which columns count equally: `mse_scaled`; `mse` where all columns have one scale; else `column_error`."""
+        known = (each for each in (self.mse_scaled, self.mse, self.column_error) if each is not None)
+        return next(known, math.nan)
+
+    @property
+    def measure(self) -> str:
+        """What `error` is."""
+        return "error by column" if self.mse is None else "squared error"
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Denoising:
 
     Attributes:
         mse_corrupted: mean squared error of the corrupted examples, in squared units; None where values are missing in them.
-        mse_denoised: mean squared error of their reconstructions.
+        mse_denoised: mean squared error of their reconstructions; None for a table with other columns than numbers.
         column_error: `Errors.column_error` of their reconstructions.
     """
 

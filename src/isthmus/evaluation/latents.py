@@ -202,11 +202,17 @@ def projected_errors(
     z = ae.encode(examples)
     scale = ae.model_.scale.cpu().numpy().astype(np.float64)
     projected = mean + (z - mean) @ axes.T @ axes
-    with_projection, without = (
-        np.square((ae._decode(attach_context(codes.astype(z.dtype), context_of(examples))) - expected) / scale).mean()
-        for codes in (projected, z)
-    )
+    made = (ae._decode(attach_context(codes.astype(z.dtype), context_of(examples))) for codes in (projected, z))
+    with_projection, without = (np.square(_differences(ae, each, expected) / scale).mean() for each in made)
     return float(with_projection), float(without)
+
+
+def _differences(ae: Autoencoder, made: Array, true: Array) -> Array:
+    """made - true, in raw units; for a category 0 where they are the same, else 1."""
+    if not any(ae.scaling_.classes):
+        return np.asarray(made - true)
+    both = (torch.from_numpy(np.asarray(side, np.float64)) for side in (made, true))
+    return ae.scaling_.differences(*both).numpy()
 
 
 def _codes_and_extras(ae: Autoencoder, block: Array) -> tuple[Double, Double]:

@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.labels import class_labels
-from isthmus.data.missing import count_missing
 from isthmus.data.sentinels import sentinels
-from isthmus.data.validation import Examples, blocks, shaped_examples
+from isthmus.data.validation import blocks
 from isthmus.errors import DataError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.shape_check import check_shape_and_columns
-from isthmus.estimators.support_check import check_steps
+from isthmus.estimators.table_columns import table_columns
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.advice import advice_for
+from isthmus.evaluation.by_column import TableRows, fit_baselines
 from isthmus.evaluation.column_errors import ColumnErrors, column_errors
+from isthmus.evaluation.examples import complete_examples, observed_examples
 from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.latents import latent_diagnostics
 from isthmus.evaluation.metrics import psnr
@@ -30,8 +29,9 @@ from isthmus.evaluation.probes import label_scores
 from isthmus.evaluation.reconstruction import data_range_of, mean_errors, squared_errors, throughput, why_no_ssim
 from isthmus.evaluation.restoration import Ridge, check_target, reference_for
 from isthmus.evaluation.results import Evaluation
+from isthmus.evaluation.table_figures import with_columns
 
-__all__ = ["check_examples", "evaluate"]
+__all__ = ["evaluate"]
 
 Array = NDArray[Any]
 
@@ -92,8 +92,10 @@ def evaluate(
         >>> 0.05 < result.value("mse") < 0.5
         True
     """
-    values = check_examples(ae, X, "X")
-    fitted = values if train is None else check_examples(ae, train, "train")
+    observed = observed_examples(ae, X, "X")
+    observed_train = None if train is None else observed_examples(ae, train, "train")
+    values = complete_examples(ae, observed, "X")
+    fitted = values if observed_train is None else complete_examples(ae, observed_train, "train")
     if train is None and train_labels is not None:
         raise DataError("train_labels is given without train: give both")
     labels = None if y is None else class_labels(y, len(values))
@@ -104,8 +106,15 @@ def evaluate(
     subspace, pca_missing = principal(fitted, _scales(ae).ravel(), math.prod(ae.code_shape_), ae.scaling_.classes)
     result = _measured(ae, values, None if train is None else fitted, targets, subspace)
     result = replace(result, pca_missing=result.pca_missing or pca_missing)
+    columns = table_columns(ae)
+    table_pca = None
+    if columns is not None:
+        rows = TableRows(observed, values, targets.held)
+        training = None if observed_train is None else TableRows(observed_train, fitted, targets.training)
+        baselines = fit_baselines(ae, columns, training or rows, subspace)
+        result, table_pca = with_columns(ae, result, rows, training, baselines), baselines.table_pca
     if labels is not None:
-        scores, missing = label_scores(ae, subspace, (values, labels), labeled_training)
+        scores, missing = label_scores(ae, table_pca or subspace, (values, labels), labeled_training)
         result = replace(result, labels=scores, labels_missing=missing)
     return replace(result, advice=advice_for(ae, result))
 
@@ -241,29 +250,3 @@ def _nats(mean: dict[str, Any], n_features: int, weighted: bool) -> Nats:
 def _psnr(error: float | None, data_range: float) -> float | None:
     """The PSNR in dB; None where all values are equal."""
     return None if error is None or data_range == 0 else psnr(error, data_range)
-
-
-def check_examples(ae: Autoencoder, X: Any, name: str) -> Array:
-    """Checks examples, and fills in missing features by the autoencoder.
-
-    Args:
-        ae: a fitted autoencoder.
-        X: examples (n, *shape_) in the units of the training data.
-        name: name of the argument, for the error message.
-
-    Returns:
-        The examples (n, *shape_), without missing features.
-
-    Raises:
-        DataError: the examples do not have the shape of the training examples, are not finite, or are not values that the likelihood
-            accepts.
-    """
-    examples = shaped_examples(ae._table_rows(X), shape=ae.shape_)
-    what, hint = f"the examples of {name}", f"reshape {name} to (n, *shape_)"
-    check_shape_and_columns(ae, examples.values.shape[1:], examples.columns, what=what, hint=hint)
-    values = ae._examples(Examples(examples.values, positions=examples.positions))
-    check_steps(ae.likelihood_, values, ae.model_.affine, examples.at)
-    context = ae._context(None, values) if name == "X" else context_of(values)
-    if ae.missing == "allow" and count_missing(values):
-        return attach_context(np.asarray(ae.impute(values)), context)
-    return values

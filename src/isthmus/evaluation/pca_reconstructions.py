@@ -16,7 +16,7 @@ from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.argument_check import refuse_table, takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
-from isthmus.evaluation.measure import check_examples
+from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.pca import principal
 from isthmus.results import Result, Table, plain
 from isthmus.text import quoted

@@ -14,6 +14,7 @@ from isthmus.data.labels import ClassLabels, numbered
 from isthmus.data.memmap import Rows, random_subset
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation.pca import Subspace, sample, sample_size
+from isthmus.evaluation.table_pca import TablePCA
 from isthmus.training.batches import to_tensor
 
 __all__ = ["MAX_FITTED", "MAX_SCORED", "Labels", "label_scores"]
@@ -108,7 +109,7 @@ def why_no_scores(labels: ClassLabels) -> str:
 
 def label_scores(
     ae: Autoencoder,
-    subspace: Subspace,
+    subspace: Subspace | TablePCA,
     scored: tuple[Array, ClassLabels],
     fitted: tuple[Array, ClassLabels] | None,
 ) -> tuple[Labels | None, str]:

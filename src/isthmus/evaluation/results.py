@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from isthmus.data.sentinels import Sentinel
 from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.column_result import ColumnFigures
 from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.probes import Labels
@@ -17,6 +18,10 @@ from isthmus.results import Result, Table, flat, plain
 __all__ = ["Evaluation", "columns_of", "format_figure", "value_of"]
 
 FittedOn = Literal["training examples", "the same examples"]
+_MIXED = (
+    "0 is perfect, 1 no better than a constant; of categories wrong values / those of the most frequent one, of others "
+    "unexplained variance; mean over columns"
+)
 
 PATHS = {  # the short name of a figure, as in `metric=` and in the columns of tables, and its path
     "n_parameters": "cost.n_parameters",
@@ -37,6 +42,7 @@ PATHS = {  # the short name of a figure, as in `metric=` and in the columns of t
     "pca_column_error": "pca.column_error",
     "mse_train": "training.mse",
     "mse_train_scaled": "training.mse_scaled",
+    "column_error_train": "training.column_error",
     "nats": "nats.total",
     "nll": "nats.nll",
     "penalty": "nats.penalty",
@@ -75,7 +81,8 @@ class Evaluation(Result):
     Attributes:
         n_examples, n_features: number of examples, and of features (pixels of an image) of each.
         code_size: dimension of a code.
-        data_range: the range that PSNR and SSIM refer to: 255 for bytes, 1 for unscaled values in [0, 1], else largest - smallest.
+        data_range: the range that PSNR and SSIM refer to: 255 for bytes, 1 for unscaled values in [0, 1], else largest - smallest. None
+            for a table with other columns than numbers.
         cost: parameters, training time, throughput.
         errors: reconstruction errors.
         pca: the same of PCA with `code_size` components, fitted on scaled examples. None where `pca_missing` says why.
@@ -93,6 +100,7 @@ class Evaluation(Result):
         all_alike: whether all examples are equal, training examples included.
         sentinels: columns in which one value far from all others is frequent, such as -999, in the training examples if given.
         error_rate: fraction of values reconstructed as another class, for `Categorical`; of `errors` then only `mse` is not None.
+        by_column: the figures of each column of a table whose columns have names; None for others.
         restoration: the baselines of an evaluation with a target. All errors, those of PCA and the loss are then against the target.
             None without a target: errors are against the examples themselves.
     """
@@ -100,7 +108,7 @@ class Evaluation(Result):
     n_examples: int
     n_features: int
     code_size: int
-    data_range: float
+    data_range: float | None
     cost: Cost
     errors: Errors
     pca: Errors | None
@@ -119,6 +127,12 @@ class Evaluation(Result):
     sentinels: tuple[Sentinel, ...] = ()
     error_rate: float | None = None
     restoration: Restoration | None = None
+    by_column: ColumnFigures | None = None
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it is of a table with other columns than numbers, whose columns have no common unit."""
+        return self.errors.mse is None
 
     def value(self, name: str) -> Any:
         """A figure by its short name, "mse", or by its path, "errors.mse"; None if it was not measured or does not exist.
@@ -133,8 +147,9 @@ class Evaluation(Result):
         errors, pca, nats, cost = self.errors, self.pca, self.nats, self.cost
         by_pca = Errors(math.nan) if pca is None else pca
         fitted = f"{self.code_size:,} components, fitted on {self.pca_fitted_on}"
-        peak = f"dB, data range {format_figure(self.data_range)}; higher is better"
-        per_column = "unexplained variance of a column (channel), mean over columns"
+        peak = f"dB, data range {format_figure(self.data_range or 0.0)}; higher is better"
+        per_column = _MIXED if self.mixed else "unexplained variance of a column (channel), mean over columns"
+        squared = "by column" if self.mixed else "squared"
         ratio = "1 - squared error / squared distance from the mean"
         similarity = "structural similarity of images; at most 1, higher is better"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
@@ -147,11 +162,11 @@ class Evaluation(Result):
             ("Error of scaled features", errors.mse_scaled, "squared, after scaling: columns count equally"),
             ("PCA's error of scaled features", by_pca.mse_scaled, fitted),
             ("Error by column", errors.column_error, per_column),
-            ("PCA's error by column", by_pca.column_error, per_column),
+            ("PCA's error by column", by_pca.column_error, (self.pca_missing or fitted) if self.mixed else per_column),
             (
                 "Error on training examples",
                 None if self.training is None else self.training.error,
-                "squared, as above; on at most 10,000 examples",
+                f"{squared}, as above; on at most 10,000 examples",
             ),
             ("Explained variance", errors.explained_variance, ratio),
             ("PCA's explained variance", by_pca.explained_variance, ratio),
@@ -163,6 +178,7 @@ class Evaluation(Result):
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
             ("MSE of corrupted examples", denoising.mse_corrupted, "squared units of the data"),
             ("MSE of denoised examples", denoising.mse_denoised, "squared units of the data"),
+            ("Error by column of denoised examples", denoising.column_error if self.mixed else None, "as above"),
             ("Loss", nats.total, f"nats per example{weighted}, of the deterministic code"),
             ("Negative log-likelihood", parts[0], f"nats per example{weighted}, part of the loss"),
             ("Penalty", parts[1], "nats per example, part of the loss"),
@@ -173,7 +189,8 @@ class Evaluation(Result):
             ("Reconstructing", cost.reconstruct_per_second, "examples per second"),
             ("Measured on", self.n_examples, "examples"),
         ]
-        rows = [row for row in table if row[1] is not None or row[0] == "PCA's mean squared error"]
+        always = "PCA's error by column" if self.mixed else "PCA's mean squared error"
+        rows = [row for row in table if row[1] is not None or row[0] == always]
         printed = [(name, "none" if value is None else format_figure(value), unit) for name, value, unit in rows]
         return [*self._restoration_rows(), *printed]
 
@@ -213,14 +230,16 @@ class Evaluation(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, nested by subject; None for a value that is not finite."""
-        return {name: plain(value) for name, value in asdict(self).items()}
+        values = {name: plain(value) for name, value in asdict(self).items()}
+        return values | {"by_column": None if self.by_column is None else self.by_column.to_list()}
 
     def table(self) -> Table:
         """Header, and name, value and unit of each figure."""
         return ["figure", "value", "unit"], self.rows()
 
     def _frame_rows(self) -> list[dict[str, Any]]:
-        return [columns_of(asdict(self))]
+        figures = asdict(replace(self, by_column=None))
+        return [columns_of({name: value for name, value in figures.items() if name != "by_column"})]
 
 
 def _baseline_rows(name: str, errors: Errors) -> list[tuple[str, Any, str]]:

@@ -24,7 +24,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
 from isthmus.evaluation.denoising_baselines import Pairs, applicable_baselines, best_setting, fit_and_selection_rows
-from isthmus.evaluation.measure import check_examples
+from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.metrics import mean_squared_error, psnr
 from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_ssim
 from isthmus.evaluation.robustness_result import AUTOENCODER, IDENTITY, DenoisingScore, Robustness

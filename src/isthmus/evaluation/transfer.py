@@ -35,7 +35,8 @@ class DataTransfer(Result):
 
     @property
     def times(self) -> float | None:
-        """Squared error on the other data / on its own, in model units where columns have different scales.
+        """Squared error on the other data / on its own, in model units where columns have different scales; of a table with other columns
+        than numbers the error by column.
 
         None if the latter is 0, or if only one of both has a target.
         """
@@ -66,8 +67,10 @@ class DataTransfer(Result):
                 "so they are not compared."
             )
         if self.times is None:
-            return f"The squared error is 0 on {self.own_name} and {self.other.errors.error:.4g} on {self.other_name}."
-        ours = f"On {self.other_name} the squared error is {_times(self.times)} as large as on {self.own_name}"
+            return f"The {self.own.errors.measure} is 0 on {self.own_name} and {self.other.errors.error:.4g} on {self.other_name}."
+        ours = (
+            f"On {self.other_name} the {self.own.errors.measure} is {_times(self.times)} as large as on {self.own_name}"
+        )
         return f"{ours}{'' if self.pca_times is None else f'; for PCA fitted on {self.own_name}, {_times(self.pca_times)}'}."
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -90,9 +93,10 @@ class DataTransfer(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the figures on its own data under "own", and the ratios of the errors under "times_as_large"."""
+        name = "column_error" if self.own.mixed else "mse"
         return {
             "own": {"data": self.own_name, **self.own.to_dict()},
-            "times_as_large": plain({"mse": self.times, "pca_mse": self.pca_times}),
+            "times_as_large": plain({name: self.times, f"pca_{name}": self.pca_times}),
             "sentence": self.sentence(),
         }
 

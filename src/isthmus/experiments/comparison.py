@@ -107,9 +107,8 @@ def compare(
     from_files = [not isinstance(each, Autoencoder) for each in given]
     notes = [*_source_notes(names, from_files, sources, origin), *changes, *_trained_notes(folders, examples.values)]
     if n_missing:
-        notes.append(
-            "each autoencoder imputes the missing values itself; they count in its errors, with almost no error"
-        )
+        count = "do not count in its errors" if evaluations[0].mixed else "count in its errors, with almost no error"
+        notes.append(f"each autoencoder imputes the missing values itself; they {count}")
     if target is not None:
         notes.append("all errors are against the target, not against the examples")
     shown = np.asarray(check_examples(loaded[0], with_context(loaded[0], X, y), "X"))

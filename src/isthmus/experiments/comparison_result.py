@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,8 +124,7 @@ class Comparison(Result):
         examples, y = self.examples[:n], some_labels(self.y, slice(n))
         models = zip(self.names, self.autoencoders, self.evaluations, strict=True)
         rows = {
-            f"{printable(name, None)}\nMSE {each.errors.mse:.4g}": ae.reconstruct(examples, y)
-            for name, ae, each in models
+            f"{printable(name, None)}\n{_named_error(each)}": ae.reconstruct(examples, y) for name, ae, each in models
         }
         targets = None if self.target is None else np.asarray(self.target[:n])
         return stacked_reconstructions(examples, rows, model_image_shape(self.autoencoders[0], image_shape), targets)
@@ -161,12 +161,18 @@ def _joined(words: list[str]) -> str:
 def _error(evaluation: Evaluation) -> float:
     """The error that ranks autoencoders."""
     errors = evaluation.errors
-    return errors.mse if errors.column_error is None else errors.column_error
+    known = errors.mse if errors.column_error is None else errors.column_error
+    return math.nan if known is None else known
+
+
+def _named_error(evaluation: Evaluation) -> str:
+    """The error in the name of a row."""
+    return f"{'error by column' if evaluation.mixed else 'MSE'} {evaluation.errors.error:.4g}"
 
 
 def _rounded_errors(evaluation: Evaluation) -> tuple[float, float]:
     """The error that ranks autoencoders and the squared error, which breaks ties, rounded as in the table."""
-    errors = (_error(evaluation), evaluation.errors.mse)
+    errors = (_error(evaluation), evaluation.errors.error if evaluation.errors.mse is None else evaluation.errors.mse)
     return tuple(float(format_figure(error).replace(",", "")) for error in errors)  # type: ignore[return-value]
 
 

@@ -20,6 +20,7 @@ def summary(ae: Autoencoder, evaluation: Evaluation) -> str:
     text = f"The autoencoder compresses {what} to {to}"
     ours, theirs = evaluation.errors.error, (None if evaluation.pca is None else evaluation.pca.error)
     error = "mean squared error" if evaluation.errors.mse_scaled is None else "mean squared error of scaled features"
+    error = evaluation.errors.measure if evaluation.mixed else error
     if evaluation.restoration is not None:
         return f"{text}. {_restoration(evaluation, error)}"
     if theirs is None:
@@ -53,9 +54,19 @@ def evaluation_sections(evaluation: Evaluation, data: str = "") -> list[str]:
     on = f"<p>Computed on {evaluation.n_examples:,} {kind} of {html_safe(data)}.</p>\n" if data else ""
     return [
         section("Reconstruction", on + table("figures", evaluation.rows())),
+        section("Columns", _columns(evaluation)),
         section("Code", table("figures", evaluation.codes.rows())),
         section("Labels", _labels(evaluation)),
     ]
+
+
+def _columns(evaluation: Evaluation) -> str:
+    """The figures of each column of a table; empty without them."""
+    if evaluation.by_column is None:
+        return ""
+    header, rows = evaluation.by_column.table()
+    text = html_safe(evaluation.by_column.how())
+    return f"<p>{text}</p>\n{table('comparison', rows, header)}"
 
 
 def _labels(evaluation: Evaluation) -> str:

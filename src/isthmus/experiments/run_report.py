@@ -83,9 +83,12 @@ class RunEvaluation(NamedTuple):
 def evaluate_own_data(ae: Autoencoder, part: Split, dataset: Dataset) -> EvaluatedData:
     """The evaluation on the held-out examples of the autoencoder's own data."""
     stopping = early_stopping_note(ae, dataset, part)
+    given = part
     part, name = impute_split(ae, part, dataset.name)
     targets = {"target": part.test_target, "train_target": part.train_target}
-    figures = evaluate(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels, **targets)
+    # `evaluate` imputes in the same way, and figures by column leave out what it imputes
+    train = given.train if len(given.train) == len(part.train) else part.train
+    figures = evaluate(ae, given.test, part.test_labels, train=train, train_labels=part.train_labels, **targets)
     return EvaluatedData(name, part, figures, stopping, dataset.target_name)
 
 
@@ -154,6 +157,7 @@ def _notes(dataset: Dataset, part: Split) -> tuple[str, ...]:
 
 def _evaluate_other(ae: Autoencoder, part: Split, dataset: Dataset, own: EvaluatedData) -> EvaluatedData:
     """The evaluation on other data. Baselines are fitted on the run's own training examples, if both have targets or neither has."""
+    given = part
     part, name = impute_split(ae, part, dataset.name)
     training: dict[str, Any] = {
         "train": own.part.train,
@@ -162,7 +166,7 @@ def _evaluate_other(ae: Autoencoder, part: Split, dataset: Dataset, own: Evaluat
     }
     if (part.test_target is None) != (own.part.test_target is None):
         training = {}
-    figures = evaluate(ae, part.test, part.test_labels, target=part.test_target, **training)
+    figures = evaluate(ae, given.test, part.test_labels, target=part.test_target, **training)
     figures = replace(figures, advice=own.figures.advice)  # advice is about the training data
     return EvaluatedData(name, part, figures, target=dataset.target_name)
 

@@ -94,7 +94,7 @@ class ColumnFigure:
         parts = list[str]()
         if errors.mae is not None and errors.rmse is not None:
             of = f" {unit}" if unit else ""
-            parts.append(f"mean absolute error {errors.mae:.3g}{of}, root mean squared {errors.rmse:.3g}{of}")
+            parts.append(f"mean absolute error {_number(errors.mae)}{of}, root mean squared {_number(errors.rmse)}{of}")
         if errors.accuracy is not None:
             most = f"; {printable(self.most_frequent, 20)}, the most frequent: {self.baseline_accuracy:.1%}"
             parts.append(f"accuracy {errors.accuracy:.1%}{most if self.baseline_accuracy is not None else ''}")
@@ -193,6 +193,11 @@ def mean_error(errors: Sequence[float | None]) -> float | None:
     """The mean of the errors that are known; None without any."""
     known = [error for error in errors if error is not None]
     return sum(known) / len(known) if known else None
+
+
+def _number(value: float) -> str:
+    """A number with three digits; without decimals from 1,000."""
+    return f"{value:,.0f}" if 1000 <= value < 1e9 else f"{value:.3g}"
 
 
 def _shown(error: float | None) -> str:

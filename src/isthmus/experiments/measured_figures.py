@@ -12,6 +12,7 @@ from isthmus.data.series.windows import Windows
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
+from isthmus.evaluation.by_column import column_figures
 from isthmus.evaluation.corruption_levels import Kinds, Levels
 from isthmus.evaluation.detection_result import DetectionResult, detect
 from isthmus.evaluation.pca_reconstructions import pca_reconstructions
@@ -67,6 +68,7 @@ def _series_detection(ae: Autoencoder, X: Any) -> SeriesDetection:
 MEASUREMENTS: dict[str, Callable[..., Any]] = {
     "anomalies": _detection,
     "anomaly_scores": _detection,
+    "column_errors": column_figures,
     "pca": pca_reconstructions,
     "rate_distortion": _rate_distortion_of_few,
     "restorations": _robustness_of_few,

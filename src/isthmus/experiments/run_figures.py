@@ -10,6 +10,7 @@ from typing import Any
 from isthmus.assignments import arguments
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.table_columns import table_columns
 from isthmus.experiments.measured_figures import figure_function
 from isthmus.experiments.splits import Split
 from isthmus.records import nearest
@@ -17,6 +18,7 @@ from isthmus.records import nearest
 __all__ = ["compares_with_inputs", "default_figures", "draw", "figure_options", "figures_of_pairs", "title_of"]
 
 TITLES = {
+    "column_errors": "errors by column",
     "pca": "reconstructions by PCA",
     "tsne": "t-SNE map of the codes",
     "umap": "UMAP map of the codes",
@@ -36,6 +38,7 @@ def default_figures(ae: Autoencoder) -> list[str]:
         kinds += ["reconstructions"]
     else:
         kinds += ["completion"] if corruption.hides_region else ["denoising", "noise_levels"]
+    kinds += ["column_errors"] if table_columns(ae) is not None else []
     kinds += ["pca", "latent", "neighbors", "codes", "filters"]
     if ae.model_.has_prior:
         kinds += ["samples", "manifold"] if ae.code_shape_ == (2,) else ["samples"]
@@ -45,8 +48,8 @@ def default_figures(ae: Autoencoder) -> list[str]:
 
 
 _COMPARE_WITH_INPUTS = {
-    *("pca", "denoising", "completion", "noise_levels", "restorations", "robustness", "rate_distortion"),
-    *("anomalies", "anomaly_scores", "series_alarms"),
+    *("pca", "column_errors", "denoising", "completion", "noise_levels", "restorations", "robustness"),
+    *("rate_distortion", "anomalies", "anomaly_scores", "series_alarms"),
 }  # kinds that take an example for what its reconstruction should be
 
 

@@ -8,6 +8,8 @@ of them. Reading order:
     figure             figures without a window, and their PNG files
     result_check       the check of the argument of functions that draw a result
     grids              grids of examples
+    table_rows         rows of a table by named columns
+    table_columns      the columns of a table: errors, and distributions of new rows
     image_rows         rows of examples and their reconstructions
     activations        codes as bars, images and feature maps
     embeddings         scatter plots of codes
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from isthmus.plots.latent_traversal import interpolation, neighbors, traversal
     from isthmus.plots.noise_robustness import restorations, robustness
     from isthmus.plots.series import series_alarms
+    from isthmus.plots.table_columns import column_errors
     from isthmus.plots.training import losses
     from isthmus.plots.weights import filters
 
@@ -47,6 +50,7 @@ __all__ = [
     "anomalies",
     "anomaly_scores",
     "codes",
+    "column_errors",
     "completion",
     "denoising",
     "feature_maps",
@@ -75,6 +79,7 @@ _MODULES = {
     "detection": ("anomalies", "anomaly_scores"),
     "activations": ("codes", "feature_maps"),
     "series": ("series_alarms",),
+    "table_columns": ("column_errors",),
     "training": ("losses",),
     "generation": ("manifold", "samples"),
     "embeddings": ("latent", "tsne", "umap"),

@@ -14,10 +14,14 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.latent_density import MAX_ROWS
+from isthmus.estimators.table_columns import TableColumns
 from isthmus.plots.grids import Array, ImageShape, as_cells, first_examples, grid, limits, model_image_shape
+from isthmus.plots.table_columns import distributions
+from isthmus.plots.table_rows import draws_columns
 
 __all__ = ["manifold", "samples"]
 
+TABLE_ROWS = 1000  # new rows of a table, whose distributions are drawn
 RANGE_EXAMPLES = 1000  # examples that set the range from black to white
 QUANTILES = (0.05, 0.95)  # the quantiles of the edges of the manifold's grid
 
@@ -33,9 +37,12 @@ def samples(
     method: Literal["auto", "prior", "gmm"] = "auto",
     train: Any = None,
     random_state: int = 0,
+    draw: bool = False,
     image_shape: ImageShape = None,
 ) -> Figure:
     """New examples, decoded from codes drawn from the prior or from a Gaussian mixture fitted to codes.
+
+    For a table whose columns have names: the distribution of each column over at least 1,000 new rows, beside that of X.
 
     Args:
         ae: a fitted autoencoder.
@@ -48,6 +55,7 @@ def samples(
             the prior if the bottleneck has one, otherwise "gmm".
         train: training examples for the mixture.
         random_state: seeds the codes.
+        draw: draw each example from the likelihood, with its noise, instead of taking its mean.
         image_shape: height, width (and channels) to show a row of features as an image.
 
     Raises:
@@ -56,20 +64,31 @@ def samples(
     """
     if rows < 1 or columns < 1:
         raise DataError(f"invalid rows={rows}, columns={columns}: expected at least 1 each")
-    examples = X if train is None else train
-    contexts = _contexts(X, rows * columns)
-    drawn, source = _sample_examples(ae, rows * columns, method, examples, contexts, y, random_state)
+    table, n = draws_columns(ae, image_shape), rows * columns
+    n = n if table is None else max(n, TABLE_ROWS)
+    contexts = _contexts(X, n)
+    drawn, source = _sample_examples(ae, n, method, X if train is None else train, contexts, y, random_state, draw)
     if source and train is None:
         source += " (those given as X)"
+    given = "" if contexts is None else "with the labels or covariates of the given examples, in turn"
+    alt = f"{n} new examples decoded from codes drawn from {source or 'the prior'}{given and f', {given}'}."
+    title = f"codes drawn from {source}" if source else given
+    if table is not None:
+        return _draw_distributions(table, X, drawn, (title, alt))
     image_shape = model_image_shape(ae, image_shape)
     images = as_cells(drawn, image_shape)
     value_range = limits(drawn if X is None else first_examples(X, RANGE_EXAMPLES), image_shape)
-    given = "" if contexts is None else "with the labels or covariates of the given examples, in turn"
-    alt = (
-        f"{rows * columns} new examples decoded from codes drawn from {source or 'the prior'}{given and f', {given}'}."
-    )
-    title = f"codes drawn from {source}" if source else given
     return grid(images.reshape(rows, columns, *images.shape[1:]), value_range, alt, title=title)
+
+
+def _draw_distributions(columns: TableColumns, X: Any, drawn: Array, texts: tuple[str, str]) -> Figure:
+    """Draws the distribution of each column of new rows, beside that of the rows X."""
+    title, alt = texts
+    real = None if X is None else columns.observed(first_examples(X, missing="allow"))
+    beside = "" if real is None else f", beside that of {len(real):,} real rows"
+    return distributions(
+        columns, real, columns.values(drawn), title, f"{alt[:-1]}: the distribution of each column{beside}."
+    )
 
 
 def _contexts(X: Any, n: int) -> Array | None:
@@ -79,20 +98,30 @@ def _contexts(X: Any, n: int) -> Array | None:
 
 
 def _sample_examples(
-    ae: Autoencoder, n: int, method: str, examples: Any, contexts: Array | None, y: Any, random_state: int
+    ae: Autoencoder,
+    n: int,
+    method: str,
+    examples: Any,
+    contexts: Array | None,
+    y: Any,
+    random_state: int,
+    draw: bool = False,
 ) -> tuple[Array, str]:
     """New examples, and a description of the mixture of their codes; empty for the prior."""
     if method != "gmm":
         try:
             if contexts is not None:
-                return ae._decode(attach_context(ae._prior_codes(n, random_state), contexts)), ""
-            return ae._sample(n, random_state, "prior" if method == "auto" else method, y=y), ""
+                codes = attach_context(ae._prior_codes(n, random_state), contexts)
+                return ae._drawn(codes, None, random_state) if draw else ae._decode(codes), ""
+            return ae._sample(n, random_state, "prior" if method == "auto" else method, y=y, draw=draw), ""
         except NotPossibleError:
             if method == "prior" or examples is None:
                 raise
     count = len(first_examples(examples))
     source_size = f"{min(count, MAX_ROWS):,} of {count:,} examples" if count > MAX_ROWS else f"{count:,} examples"
-    return ae._sample(n, random_state, "gmm", X=examples), f"a Gaussian mixture fitted to the codes of {source_size}"
+    return ae._sample(
+        n, random_state, "gmm", X=examples, draw=draw
+    ), f"a Gaussian mixture fitted to the codes of {source_size}"
 
 
 @takes_autoencoder

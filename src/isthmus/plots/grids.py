@@ -38,6 +38,7 @@ ImageShape = tuple[int, ...] | None
 Limits = tuple[Any, Any]  # two numbers, or two rows (d,) for curves with a scale for each feature
 
 CURVE_SIZE = (84, 140)  # height and width of a cell with a curve, in pixels
+MAX_DOTS = 40  # features of a row that are drawn as dots and not joined, since they may be columns of a table
 MIN_CELL = 16  # smaller cells are enlarged, so that the gaps stay narrow
 MAX_WIDTH, MAX_HEIGHT = 1500.0, 1050.0  # of a grid, in pixels
 
@@ -176,7 +177,7 @@ def _mosaic(cells: Array, value_range: Limits, layout: Cells) -> Array:
 
 
 def _draw_curves(axes: Axes, cells: Array, value_range: Limits, layout: Cells) -> None:
-    """Draws each row as a curve in its cell, clipped to a quarter beyond the range."""
+    """Draws each row in its cell as dots, or as a curve if it is long, clipped to a quarter beyond the range."""
     (low, high), (height, width) = value_range, layout.cell
     slack = 0.25 * (high - low)
     rise = (np.clip(cells, low - slack, high + slack) - low + slack) / (high - low + 2 * slack)
@@ -187,7 +188,18 @@ def _draw_curves(axes: Axes, cells: Array, value_range: Limits, layout: Cells) -
     boxes = [corners + np.array((x, y)) for y in layout.tops for x in layout.lefts]
     axes.add_collection(PolyCollection(boxes, facecolors="0.94", edgecolors="none"))
     curves = np.stack([across, down], axis=-1).reshape(-1, cells.shape[2], 2)
-    axes.add_collection(LineCollection(list(curves), colors="C0", linewidths=0.9))
+    if cells.shape[2] > MAX_DOTS:
+        axes.add_collection(LineCollection(list(curves), colors="C0", linewidths=0.9))
+        return
+    ends = np.stack([curves, np.stack(np.broadcast_arrays(curves[..., 0], _bottoms(cells, layout)), axis=-1)], axis=2)
+    axes.add_collection(LineCollection(list(ends.reshape(-1, 2, 2)), colors="0.75", linewidths=0.6))
+    axes.plot(curves[..., 0].ravel(), curves[..., 1].ravel(), "o", color="C0", markersize=1.8, linestyle="")
+
+
+def _bottoms(cells: Array, layout: Cells) -> Array:
+    """The lower edge of the cell of each curve, (rows * columns, 1)."""
+    edges = np.repeat(np.array(layout.tops) + layout.cell[0], cells.shape[1])
+    return edges[:, None]
 
 
 def zoom(size: tuple[int, int], max_width: float = MAX_WIDTH, max_height: float = MAX_HEIGHT) -> float:

@@ -25,6 +25,9 @@ from isthmus.plots.grids import (
     model_image_shape,
 )
 from isthmus.plots.result_check import requires_result
+from isthmus.plots.table_rows import Marks, Role, draw_table_rows, draws_columns
+
+_RESTORED: tuple[Role, ...] = ("given", "made", "true")  # of the rows of a restoration
 
 __all__ = ["completion", "denoising", "noise_levels", "noisy", "pca", "reconstructions", "sheet"]
 
@@ -53,8 +56,12 @@ def reconstructions(
         >>> figure = isthmus.plots.reconstructions(ae, X, n=5)
         >>> figure.savefig("reconstructions.png")
     """
-    examples, shape = first_examples(X, n), model_image_shape(ae, image_shape)
+    columns, shape = draws_columns(ae, image_shape), model_image_shape(ae, image_shape)
+    examples = first_examples(X, n, None if columns is None or ae.model_.fill is None else "allow")
     alt = f"{len(examples)} examples, each with its reconstruction from a {code_size(ae)}-dimensional code below."
+    if target is None and columns is not None:
+        marks = [Marks("original", "true", examples), Marks("reconstruction", "made", ae.reconstruct(examples))]
+        return draw_table_rows(ae, columns, marks, f"{alt[:-7]}, by column.")
     if target is None:
         return _draw_rows(examples, {"original": examples, "reconstruction": ae.reconstruct(examples)}, shape, alt)
     targets = first_examples(target, n)
@@ -64,6 +71,11 @@ def reconstructions(
         f"{len(examples)} inputs in the first row, their reconstructions in the second, and their targets in the third."
     )
     rows = {"input": examples, "reconstruction": ae.reconstruct(examples), "target": targets}
+    if columns is not None:
+        marks = [Marks(name, role, rows[name]) for name, role in zip(rows, _RESTORED, strict=True)]
+        return draw_table_rows(
+            ae, columns, marks, f"{len(examples)} inputs, their reconstructions and their targets, by column."
+        )
     return _draw_rows(np.concatenate([np.asarray(examples), np.asarray(targets)]), rows, shape, alt)
 
 
@@ -248,6 +260,10 @@ def _restoration_rows(
     corrupted = ae.corrupt(examples, random_state=random_state)
     rows = dict(zip(names, (corrupted, ae.reconstruct(corrupted), examples), strict=True))
     alt = f"{len(examples)} examples with {corruption} in rows: {names[0]}, {names[1]} by the autoencoder, {names[2]}."
+    columns = draws_columns(ae, image_shape)
+    if columns is not None:
+        marks = [Marks(name, role, rows[name]) for name, role in zip(rows, _RESTORED, strict=True)]
+        return draw_table_rows(ae, columns, marks, alt.replace("in rows", "by column"))
     return _draw_rows(examples, rows, model_image_shape(ae, image_shape), alt)
 
 

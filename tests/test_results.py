@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
+import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
@@ -26,7 +26,7 @@ from isthmus.corruptions import GaussianNoise
 from isthmus.data import Windows
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.evaluation import SeriesDetection, detect, detect_series, pca_reconstructions
+from isthmus.evaluation import SeriesDetection, column_figures, detect, detect_series, pca_reconstructions
 from isthmus.evaluation.older_figures import OLDER, current
 from isthmus.evaluation.results import PATHS, value_of
 from isthmus.evaluation.transfer import DataTransfer
@@ -46,6 +46,8 @@ def results() -> dict[str, Result]:
     )
     other = Autoencoder(Identity(1), architecture=MLP(()), epochs=2, random_state=0).fit(X[:80])
     figures = evaluate(ae, X[80:], train=X[:80])
+    frame = pd.DataFrame(X, columns=[HOSTILE, *"bcdef"])
+    named = Autoencoder(2, architecture=MLP(()), epochs=1, random_state=0).fit(frame[:80])
     detector = OutlierDetector.from_fitted(ae, X[:80], calibration_fraction=0.5)
     return {
         "evaluation": figures,
@@ -59,12 +61,13 @@ def results() -> dict[str, Result]:
         ),
         "detection": detect(detector, X[80:], {HOSTILE: np.arange(40)}),
         "series": _series(),
+        "columns": column_figures(named, frame[80:], train=frame[:80]),
     }
 
 
 def _series() -> SeriesDetection:
     """Alarms of a series with a hostile name of machine and channel."""
-    frame = pandas.DataFrame({"time": np.arange(300), "by": HOSTILE, HOSTILE: RANDOM.normal(size=300)})
+    frame = pd.DataFrame({"time": np.arange(300), "by": HOSTILE, HOSTILE: RANDOM.normal(size=300)})
     train = Windows(frame, 8, time="time", by="by")
     detector = OutlierDetector(Autoencoder(2, architecture=MLP(()), epochs=2, random_state=0), random_state=0).fit(
         train
@@ -73,7 +76,7 @@ def _series() -> SeriesDetection:
     return detect_series(detector, Windows(frame, 8, time="time", by="by"))
 
 
-DRAWN = ["comparison", "sweep", "robustness", "detection", "series", "pca", "compression"]
+DRAWN = ["comparison", "sweep", "robustness", "detection", "series", "pca", "compression", "columns"]
 EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN])
 
 
@@ -154,7 +157,7 @@ def test_plots_draw_a_robustness_that_was_measured(monkeypatch: pytest.MonkeyPat
     assert f"corrupted by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
 
 
-OF_RESULTS = ["anomalies", "anomaly_scores", "pca", "rate_distortion", "restorations", "robustness", "series_alarms"]
+OF_RESULTS = ["anomalies", "anomaly_scores", "column_errors", "pca", "rate_distortion", "restorations", "robustness", "series_alarms"]
 
 
 @pytest.mark.parametrize("kind", OF_RESULTS)

@@ -50,7 +50,7 @@ def current(figures: Mapping[str, Any]) -> dict[str, Any]:
     """
     if "errors" in figures:
         return {part: _renamed(part, value) for part, value in figures.items()}
-    nested: dict[str, Any] = {"error_rate": None, "restoration": None}
+    nested: dict[str, Any] = {"error_rate": None, "restoration": None, "by_column": None}
     for name, value in figures.items():
         path = PATHS.get(OLDER.get(name, name), OLDER.get(name, name))
         part, _, field = path.partition(".")

@@ -182,24 +182,21 @@ def _draw_curves(axes: Axes, cells: Array, value_range: Limits, layout: Cells) -
     slack = 0.25 * (high - low)
     rise = (np.clip(cells, low - slack, high + slack) - low + slack) / (high - low + 2 * slack)
     left, top = np.array(layout.lefts)[None, :, None], np.array(layout.tops)[:, None, None]
-    across = left + np.linspace(0, width, cells.shape[2]) + 0 * top
+    dots, count = cells.shape[2] <= MAX_DOTS, cells.shape[2]
+    places = (np.arange(count) + 0.5) / count if dots else np.linspace(0, 1, count)
+    across = left + width * places + 0 * top
     down = top + (1 - rise) * height
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)])
     boxes = [corners + np.array((x, y)) for y in layout.tops for x in layout.lefts]
     axes.add_collection(PolyCollection(boxes, facecolors="0.94", edgecolors="none"))
     curves = np.stack([across, down], axis=-1).reshape(-1, cells.shape[2], 2)
-    if cells.shape[2] > MAX_DOTS:
+    if not dots:
         axes.add_collection(LineCollection(list(curves), colors="C0", linewidths=0.9))
         return
-    ends = np.stack([curves, np.stack(np.broadcast_arrays(curves[..., 0], _bottoms(cells, layout)), axis=-1)], axis=2)
-    axes.add_collection(LineCollection(list(ends.reshape(-1, 2, 2)), colors="0.75", linewidths=0.6))
+    stems = np.stack([curves, curves], axis=2)
+    stems[..., 1, 1] = np.repeat(np.array(layout.tops) + height, cells.shape[1])[:, None]  # the lower edge of the cell
+    axes.add_collection(LineCollection(list(stems.reshape(-1, 2, 2)), colors="0.75", linewidths=0.6))
     axes.plot(curves[..., 0].ravel(), curves[..., 1].ravel(), "o", color="C0", markersize=1.8, linestyle="")
-
-
-def _bottoms(cells: Array, layout: Cells) -> Array:
-    """The lower edge of the cell of each curve, (rows * columns, 1)."""
-    edges = np.repeat(np.array(layout.tops) + layout.cell[0], cells.shape[1])
-    return edges[:, None]
 
 
 def zoom(size: tuple[int, int], max_width: float = MAX_WIDTH, max_height: float = MAX_HEIGHT) -> float:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from isthmus.data import as_examples
 from isthmus.data.kinds import as_images
 from isthmus.errors import NotPossibleError, RecordError
-from isthmus.estimators.argument_check import refuse_table, takes_autoencoder
+from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.table_columns import table_columns
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.pca import principal
@@ -106,7 +107,11 @@ def pca_reconstructions(
     if n < 1:
         raise RecordError(f"invalid n={quoted(n)}: expected an integer of at least 1")
     size = math.prod(ae.code_shape_)
-    refuse_table(ae, "PCA")
+    if (columns := table_columns(ae)) is not None and columns.encoded:
+        raise NotPossibleError(
+            "PCA takes numbers, and the table has columns of other kinds: use column_figures or the figure column_errors, which compare "
+            "with PCA by column"
+        )
     examples = check_examples(ae, as_examples(X, shape=ae.shape_), "X")
     flat = examples.reshape(len(examples), -1)
     training = flat if train is None else (fitted := check_examples(ae, train, "train")).reshape(len(fitted), -1)

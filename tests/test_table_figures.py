@@ -11,15 +11,17 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isthmus import Autoencoder, plots
+from isthmus import Autoencoder, evaluate, plots
 from isthmus.architectures import MLP
 from isthmus.corruptions import Masking
+from isthmus.data.dataset import Dataset
 from isthmus.errors import RecordError
 from isthmus.evaluation import ColumnFigure, ColumnFigures, MethodErrors
 from isthmus.experiments.run_figures import default_figures, draw
+from isthmus.experiments.run_report import evaluate_own_data
 from isthmus.experiments.splits import Split
 from isthmus.optimizers import AdamW
-from isthmus.plots.figure import png
+from isthmus.plots.figure import png, save_png
 
 N = 200
 rng = np.random.default_rng(0)
@@ -167,3 +169,19 @@ def test_a_run_of_a_table_draws_its_columns(tmp_path: Path) -> None:
     assert title == "errors by column"
     assert path.is_file()
     assert alt.startswith("The errors of 3 columns; the largest is that of ")
+
+
+def test_the_errors_of_a_run_leave_out_what_was_imputed(tmp_path: Path) -> None:
+    """The page and the figure of a run on a file have the figures of `evaluate` on the observed cells."""
+    rows = rng.normal(size=(90, 2)) @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(90, 4))
+    rows[::3, 1] = np.nan
+    ae = quick(missing="allow").fit(pd.DataFrame(rows, columns=list("abcd")))
+    dataset = Dataset("t", rows, columns=tuple("abcd"), kind="table")
+    part = Split(rows[:60], rows[60:])
+    found = evaluate_own_data(ae, part, dataset)
+    assert found.figures.by_column == evaluate(ae, rows[60:], train=rows[:60]).by_column
+    assert found.figures.by_column["b"].n_observed == 20
+    assert not np.isnan(found.part.test).any()
+    (once,) = draw(tmp_path / "once", ae, ["column_errors"], found.part, observed=found.observed)
+    save_png(plots.column_errors(found.figures.by_column), tmp_path / "again.png")
+    assert once[1].read_bytes() == (tmp_path / "again.png").read_bytes()

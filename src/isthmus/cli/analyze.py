@@ -161,7 +161,7 @@ def plot(
     if out is None:
         run_folder.check_report_paths(run_record.folder_of(run))
     try:
-        drawn = run_figures.draw(folder, ae, kinds, part, choices, strict=True)
+        drawn = run_figures.draw(folder, ae, kinds, part, choices, strict=True, observed=found)
     except TypeError as error:
         raise RecordError(f"invalid argument in {' '.join(settings or [])}: {error}") from None
     for _, path, _ in drawn:

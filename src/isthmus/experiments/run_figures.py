@@ -53,6 +53,9 @@ _COMPARE_WITH_INPUTS = {
 }  # kinds that take an example for what its reconstruction should be
 
 
+_OF_OBSERVED = {"column_errors"}  # kinds in which imputed values must not count
+
+
 def compares_with_inputs(kind: str) -> bool:
     """Whether a kind of figure compares reconstructions with their inputs, which says nothing about pairs of inputs and targets."""
     return kind in _COMPARE_WITH_INPUTS
@@ -86,6 +89,7 @@ def draw(
     part: Split,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     strict: bool = False,
+    observed: Split | None = None,
 ) -> list[tuple[str, Path, str]]:
     """Draws figures into a folder and returns title, file and description of each.
 
@@ -95,6 +99,7 @@ def draw(
         kinds: names of functions in `isthmus.plots`.
         part: training and held-out examples; the held-out ones are drawn.
         options: for a kind, arguments of its function in `isthmus.plots` and of its measurement.
+        observed: the same examples with their missing values, for errors by column, which leave these out; None for `part`.
         strict: whether a kind that the autoencoder does not support raises `NotPossibleError`; else it is left out.
     """
     from isthmus.plots.figure import save_png
@@ -102,11 +107,12 @@ def draw(
     drawn = []
     for kind in kinds:
         function = figure_function(kind)
-        known = {"train": part.train, "train_labels": part.train_labels, "target": part.test_target}
+        shown = observed if observed is not None and kind in _OF_OBSERVED else part
+        known = {"train": shown.train, "train_labels": shown.train_labels, "target": shown.test_target}
         reference = {name: value for name, value in known.items() if name in signature(function).parameters}
         keywords = reference | dict((options or {}).get(kind, {}))
         try:
-            figure = function(ae, part.test, part.test_labels, **keywords)
+            figure = function(ae, shown.test, shown.test_labels, **keywords)
         except NotPossibleError:
             if strict:
                 raise

@@ -37,6 +37,7 @@ class EvaluatedData(NamedTuple):
         figures: the evaluation on the held-out examples.
         stopping: a warning where early stopping used the held-out examples, or "".
         target: the name of the data set whose examples the reconstructions are compared with; "" for the examples themselves.
+        observed: the part with its missing values, which in `part` are imputed.
     """
 
     name: str
@@ -44,6 +45,7 @@ class EvaluatedData(NamedTuple):
     figures: Evaluation
     stopping: str = ""
     target: str = ""
+    observed: Split | None = None
 
 
 class RunEvaluation(NamedTuple):
@@ -87,9 +89,11 @@ def evaluate_own_data(ae: Autoencoder, part: Split, dataset: Dataset) -> Evaluat
     part, name = impute_split(ae, part, dataset.name)
     targets = {"target": part.test_target, "train_target": part.train_target}
     # `evaluate` imputes in the same way, and figures by column leave out what it imputes
-    train = given.train if len(given.train) == len(part.train) else part.train
-    figures = evaluate(ae, given.test, part.test_labels, train=train, train_labels=part.train_labels, **targets)
-    return EvaluatedData(name, part, figures, stopping, dataset.target_name)
+    observed = given if len(given.train) == len(part.train) else replace(part, test=given.test)
+    figures = evaluate(
+        ae, observed.test, part.test_labels, train=observed.train, train_labels=part.train_labels, **targets
+    )
+    return EvaluatedData(name, part, figures, stopping, dataset.target_name, observed)
 
 
 def impute_split(ae: Autoencoder, part: Split, name: str) -> tuple[Split, str]:
@@ -189,7 +193,7 @@ def write_page(folder: Path, run: Path, result: RunEvaluation, map_kind: MapKind
     if not (result.note and figure_files):  # figures of other data do not replace those of its own data
         kinds = run_figures.default_figures(ae)
         kinds = run_figures.figures_of_pairs(kinds) if own.target else kinds
-        drawn = run_figures.draw(folder / "figures", ae, kinds, own.part)
+        drawn = run_figures.draw(folder / "figures", ae, kinds, own.part, observed=own.observed)
         names = {path.stem for _, path, _ in drawn}
         figure_files = drawn + [each for each in figure_files if each[1].stem not in names]
     sections = [paragraph("Own data", _capitalized(result.note))] if result.note else []

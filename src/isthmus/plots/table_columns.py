@@ -184,7 +184,7 @@ def _draw_histogram(axes: Axes, column: TableColumn, new: Doubles, real: Doubles
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=few))
     if column.kind == "date":
-        unit = "Y" if high - low > 3000 else "M" if high - low > 90 else "D"
+        unit: Literal["Y", "M", "D"] = "Y" if high - low > 3000 else "M" if high - low > 90 else "D"
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _date(value, unit)))
 
 

@@ -32,7 +32,7 @@ rng = np.random.default_rng(0)
 KIND = rng.integers(0, 3, N)
 FRAME = pd.DataFrame(
     {
-        "height": 10.0 * KIND + rng.normal(size=N),
+        "height": (10.0 * KIND + rng.normal(size=N)).round(1),
         "legs": 2 * KIND + rng.integers(0, 2, N),
         "kind": pd.Categorical.from_codes(KIND, ["bird", "cow", "ant"]),
         "tame": KIND == 1,

@@ -127,5 +127,6 @@ def _encoded(column: ColumnEncoding, first: int) -> TableColumn:
     if column.kind in {"category", "ordered", "boolean"}:
         labels = ("false", "true") if column.kind == "boolean" else tuple(map(str, column.categories))
         return TableColumn(column.name, column.kind, first, labels, 0.0, len(labels) - 1.0, 1.0)
-    step = {"integer": 1.0, "date": SECONDS[column.unit] / SECONDS["D"]}.get(column.kind, 0.0)
+    decimals = 0.0 if column.decimals is None else 10.0**-column.decimals
+    step = {"integer": 1.0, "date": SECONDS[column.unit] / SECONDS["D"]}.get(column.kind, decimals)
     return TableColumn(column.name, column.kind, first, (), column.least, column.largest, step)

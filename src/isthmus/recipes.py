@@ -10,14 +10,15 @@ from typing import Literal
 
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import L1, Gaussian, Identity, ImportanceWeighted, Nested, TopK, VectorQuantized
-from isthmus.corruptions import GaussianNoise, Occlusion, Patches
+from isthmus.corruptions import GaussianNoise, Masking, Occlusion, Patches
 from isthmus.errors import RecordError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.likelihoods import Normal
+from isthmus.likelihoods import Multinomial, NegativeBinomial, Normal
 from isthmus.optimizers import AdamW, OneCycle
 from isthmus.penalties import MMD, Adversarial, Contractive, TotalCorrelation
 from isthmus.priors import VampPrior
 from isthmus.records import nearest
+from isthmus.schedules import Warmup
 
 __all__ = [
     "adversarial",
@@ -25,6 +26,7 @@ __all__ = [
     "contractive",
     "convolutional",
     "convolutional_variational",
+    "counts",
     "deep",
     "denoising",
     "disentangled",
@@ -33,6 +35,7 @@ __all__ = [
     "masked",
     "nested",
     "quantized",
+    "recommender",
     "simple",
     "sparse",
     "topk",
@@ -184,6 +187,33 @@ def vamp(size: int = 16) -> Autoencoder:
         size: the dimension of the code.
     """
     return Autoencoder(Gaussian(size, prior=VampPrior(50)), architecture=MLP())
+
+
+def counts(size: int = 10) -> Autoencoder:
+    """A variational autoencoder of counts, such as the genes of cells: negative binomial, with the total of an example as an offset.
+
+    With ``architecture=Conditional(MLP((128,)))`` the decoder knows y, such as the batch of a cell, and the code need not hold it.
+
+    Paper: Lopez, Regier, Cole, Jordan & Yosef 2018, "Deep generative modeling for single-cell transcriptomics".
+
+    Args:
+        size: the dimension of the code.
+    """
+    return Autoencoder(Gaussian(size), architecture=MLP((128,)), likelihood=NegativeBinomial(total="observed"))
+
+
+def recommender(size: int = 200) -> Autoencoder:
+    """Recommends items to users, from a table of users and items, such as purchases: `reconstruct` scores all items.
+
+    Half of the items are hidden from the encoder, and the weight of the divergence rises to 0.2.
+
+    Paper: Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborative filtering".
+
+    Args:
+        size: the dimension of the code.
+    """
+    bottleneck, likelihood = Gaussian(size, beta=0.2, schedule=Warmup(0.5)), Multinomial(input="unit")
+    return Autoencoder(bottleneck, architecture=MLP((600,), "tanh"), corruption=Masking(0.5), likelihood=likelihood)
 
 
 def disentangled(size: int = 10) -> Autoencoder:

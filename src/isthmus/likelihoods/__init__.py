@@ -10,6 +10,7 @@ reconstruction. Both are in model units (see `scaling`). `Model.nll` converts de
     normal        real numbers: Normal
     heavy_tailed  real numbers with outliers: Laplace, StudentT
     categorical   classes, and gray levels: Categorical, DiscretizedLogistic
+    totals        totals of counts, and shares in them
     counts        whole numbers from 0: Poisson, NegativeBinomial, ZeroInflated, Multinomial
     mixed         tables of numbers and categories: Mixed
     weighted      columns that count more than others: Weighted

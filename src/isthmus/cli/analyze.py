@@ -202,5 +202,5 @@ def data(
             rows.append([name, str(error)])
     print_table(["data set", "description"], rows)
     print_line(
-        "or a path: .npy, .npz, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (subfolders are labels)"
+        "or a path: .npy, .npz, .mtx, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (subfolders are labels)"
     )

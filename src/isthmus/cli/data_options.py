@@ -20,7 +20,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="mnist, fashion_mnist, digits, or a path: .npy .npz .idx .csv .xlsx .parquet, an image or a folder of images.",
+        help="mnist, fashion_mnist, digits, or a path: .npy .npz .mtx .idx .csv .xlsx .parquet, an image or a folder of images.",
     ),
 ]
 

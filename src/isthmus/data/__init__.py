@@ -13,8 +13,9 @@ Modules in reading order:
     locations       the location of a value: line and column of a file, row and column of an array
     dataset         Dataset: examples, labels, split, source and license
     non_numeric     errors about values that are not numeric
+    sparse_rows     sparse matrices, which become dense block by block
     context_array   examples that carry the context of each row
-    memmap          rows of a memory map
+    memmap          rows of a memory map or of a sparse matrix
     containers      extraction of arrays from frames, tensors and lists
     object_arrays   arrays of Python objects as numbers
     validation      as_examples: validated examples from arrays, tensors and data frames
@@ -29,6 +30,8 @@ Modules in reading order:
     parts           selection of parts of a data set
     tables/         text, Excel and Parquet files, and data frames
     series/         Windows: long series cut into windows
+    annotated       AnnData objects and .h5ad files
+    sparse_files    sparse matrices from .npz and Matrix Market files
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
     row_roles       columns of weights and of groups
@@ -42,6 +45,18 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray
 from isthmus.data.readers import load, names, read
 from isthmus.data.series.windows import Windows
+from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.validation import Examples, as_examples
 
-__all__ = ["Dataset", "Examples", "ImageArray", "Windows", "as_examples", "load", "names", "read", *_builtin]
+__all__ = [
+    "Dataset",
+    "Examples",
+    "ImageArray",
+    "SparseRows",
+    "Windows",
+    "as_examples",
+    "load",
+    "names",
+    "read",
+    *_builtin,
+]

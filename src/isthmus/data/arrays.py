@@ -18,6 +18,7 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import Kind, kind_of
 from isthmus.data.label_columns import labels_from_values
 from isthmus.data.labels import unlabeled
+from isthmus.data.sparse_files import SPARSE_ARRAYS, sparse_rows
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
 from isthmus.io.files import AXES, open_regular, read_exactly, shown
@@ -77,7 +78,7 @@ def read_npy(path: Path) -> Array:
 def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()) -> tuple[Dataset, dict[str, Array]]:
     """A data set from a .npz file: the examples, and the validation part, test part and labels if there are any.
 
-    Arrays are found by their usual names, such as x_train and y_train.
+    Arrays are found by their usual names, such as x_train and y_train. A file of scipy.sparse.save_npz has sparse examples.
 
     Args:
         path: the file.
@@ -96,25 +97,33 @@ def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()
             archive = zipfile.ZipFile(file)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             more = {key: members.pop(key) for key in others if key in members}
-            chosen: tuple[str | None, ...] = _choose(tuple(members), labels, name)
-            validation: Array | None = None
-            validation_labels: Array | None = None
-
-            def member(key: str | None) -> Array | None:
-                return None if key is None else _read_member(archive, members[key], f"{key} in {name}")
-
             beside = {key: _read_member(archive, info, f"{key} in {name}") for key, info in more.items()}
-            train, test, train_labels, test_labels = map(member, chosen)
-            assert train is not None
-            for key in _validation_keys(tuple(members), chosen):
-                values = member(key[0])
-                if values is not None and _like(values, train):
-                    validation, validation_labels, chosen = values, member(key[1]), (*chosen, *key)
-                    break
+            read = _read_sparse if members.keys() >= set(SPARSE_ARRAYS) else _read_dense
+            return read(path.name, archive, members, labels, name), beside
         except DataError:
             raise
         except _DAMAGED as error:
             raise DataError(f"{name} is a damaged .npz file ({error}); write it again") from error
+
+
+def _read_dense(
+    title: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], labels: str | None, name: str
+) -> Dataset:
+    """A data set from a .npz file of ordinary arrays."""
+    chosen: tuple[str | None, ...] = _choose(tuple(members), labels, name)
+    validation: Array | None = None
+    validation_labels: Array | None = None
+
+    def member(key: str | None) -> Array | None:
+        return None if key is None else _read_member(archive, members[key], f"{key} in {name}")
+
+    train, test, train_labels, test_labels = map(member, chosen)
+    assert train is not None
+    for key in _validation_keys(tuple(members), chosen):
+        values = member(key[0])
+        if values is not None and _like(values, train):
+            validation, validation_labels, chosen = values, member(key[1]), (*chosen, *key)
+            break
     notes = _unused(tuple(key for key in members if key not in chosen), chosen, name)
     if validation is not None and test is None:  # folders of images follow the same rule
         test, test_labels, validation, validation_labels = validation, validation_labels, None, None
@@ -122,7 +131,27 @@ def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()
     kind: Kind | None = "images" if kind_of(train) == "images" else None  # bytes of three or more axes
     parts = (train, test, _as_labels(train_labels), _as_labels(test_labels))
     held: dict[str, Any] = {"validation": validation, "validation_labels": _as_labels(validation_labels)}
-    return Dataset(path.name, *parts, source=name, kind=kind, notes=notes, **held), beside
+    return Dataset(title, *parts, source=name, kind=kind, notes=notes, **held)
+
+
+def _read_sparse(
+    title: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], labels: str | None, name: str
+) -> Dataset:
+    """A data set from a .npz file of scipy.sparse.save_npz, which may have an array of labels too."""
+    if labels is not None and labels not in members:
+        raise DataError(
+            f"{name} has no array {printable(labels)!r} for the labels; choose one of {listed(list(members))}"
+        )
+    lower = {key.lower(): key for key in members}
+    label_name = labels or next((lower[key] for key in _TRAIN_LABELS if key in lower and key != "data"), None)
+    parts = {
+        key: _read_member(archive, members[key], f"{key} in {name}", allow_empty=True)
+        for key in (*SPARSE_ARRAYS, *([] if label_name is None else [label_name]))
+    }
+    known = None if label_name is None else _as_labels(parts[label_name])
+    others = tuple(key for key in members if key not in parts and key != "_is_array")
+    notes = _unused(others, tuple(parts), name)
+    return Dataset(title, sparse_rows(parts, name), train_labels=known, source=name, notes=notes)
 
 
 def _validation_keys(keys: tuple[str, ...], chosen: tuple[str | None, ...]) -> list[tuple[str, str | None]]:
@@ -163,14 +192,14 @@ def _choose(keys: tuple[str, ...], labels: str | None, name: str) -> tuple[str, 
     return train, test, train_labels, test_labels
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Array:
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, allow_empty: bool = False) -> Array:
     """One array. The sizes in its header, in the archive's directory and on disk must agree before it is unpacked."""
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(
             f"{name} is encrypted, or compressed in a way that NumPy does not use; write it with numpy.savez_compressed"
         )
     with archive.open(info) as stream:
-        header = _read_header(stream, name)
+        header = _read_header(stream, name, allow_empty)
         promised = stream.tell() + header.size
         most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else _DEFLATE_LIMIT)
         if promised != info.file_size or promised > most:
@@ -182,7 +211,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> 
     return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
-def _read_header(stream: IO[bytes], name: str) -> _Header:
+def _read_header(stream: IO[bytes], name: str, allow_empty: bool = False) -> _Header:
     try:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
@@ -199,7 +228,8 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
         )
     if len(header.shape) > AXES:
         raise DataError(f"{name} has {len(header.shape)} axes; expected at most {AXES}")
-    if min(header.shape, default=0) <= 0 or header.dtype.itemsize == 0:
+    least = 0 if allow_empty else 1
+    if min(header.shape, default=0) < least or header.dtype.itemsize == 0:
         raise DataError(f"{name} is an empty array of shape {header.shape}; give an array with examples")
     return header
 

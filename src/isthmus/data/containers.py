@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from isthmus.data.context_array import without_subclass
 from isthmus.data.labels import is_a
+from isthmus.data.sparse_rows import SparseRows, from_scipy, is_sparse
 from isthmus.errors import DataError, IsthmusWarning
 
-__all__ = ["Unwrapped", "check_unique_names", "column_names", "sklearn_frame", "unwrapped"]
+__all__ = ["Unwrapped", "check_unique_names", "column_names", "is_annotated", "sklearn_frame", "unwrapped"]
 
 Array = npt.NDArray[Any]
 
@@ -25,6 +26,7 @@ _LISTED = 10  # names in a message
 _FEW = 10  # a list of fewer arrays may hold parts of the examples; in a longer list each array is one example
 _CALLER = 7  # stack frames from a warning to the caller of fit
 _ARROW = ("Table", "RecordBatch")
+_FRAMES = {"pandas", "polars", "pyarrow"}  # whose columns may have any name
 
 
 class Unwrapped(NamedTuple):
@@ -42,17 +44,18 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
         shape: the shape of an example if it is known. A pair of arrays of this shape is two examples; otherwise it is ambiguous.
 
     Raises:
-        DataError: X is sparse, holds arrays of different shapes, or is not an array, tensor, frame or list.
+        DataError: X is a sparse tensor, holds arrays of different shapes, or is not an array, tensor, frame or list.
     """
-    if is_a(X, "scipy.sparse", "spmatrix", "sparray"):
-        raise DataError("Sparse data was passed, but dense data is required: convert it with X.toarray()")
+    if is_sparse(X):
+        rows: Any = X if isinstance(X, SparseRows) else from_scipy(X)
+        return Unwrapped(rows)
     if is_a(X, "torch", "Tensor"):
         return Unwrapped(_from_torch(X))
     if is_a(X, "polars", "LazyFrame"):
         raise DataError("X is a lazy polars frame: call X.collect() first")
     if (columns := column_names(X)) is not None:
         check_unique_names(columns)
-        return _from_frame(X, columns)
+        return Unwrapped(unwrapped(X.X).values, columns) if is_annotated(X) else _from_frame(X, columns)
     if isinstance(X, list | tuple) and X and all(isinstance(each, np.ma.MaskedArray) for each in X):
         _reject_several(X, shape)
         X = np.ma.stack(X) if len({each.shape for each in X}) == 1 else X  # np.asarray would drop the masks
@@ -73,14 +76,22 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
 
 
 def column_names(X: Any) -> tuple[str, ...] | None:
-    """The column names of a frame as text; None if X is not a frame. Names that are numbers become text, to detect a new order."""
+    """The column names of a frame or an AnnData as text; None for others. Names that are numbers become text, to detect a new order."""
     if is_a(X, "pandas", "DataFrame"):
         return tuple(
             "/".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in X.columns.to_flat_index()
         )
     if is_a(X, "polars", "DataFrame"):
         return tuple(X.columns)
-    return tuple(X.schema.names) if is_a(X, "pyarrow", *_ARROW) else None
+    if is_a(X, "pyarrow", *_ARROW):
+        return tuple(X.schema.names)
+    return tuple(map(str, X.var_names)) if is_annotated(X) else None
+
+
+def is_annotated(X: Any) -> bool:
+    """Whether X is an AnnData object: a matrix X with names of its rows and columns."""
+    library = type(X).__module__.partition(".")[0]
+    return library not in _FRAMES and all(hasattr(X, name) for name in ("X", "obs", "obs_names", "var_names"))
 
 
 def check_unique_names(columns: tuple[str, ...]) -> None:
@@ -100,7 +111,7 @@ def sklearn_frame(X: Any, columns: tuple[str, ...]) -> Any:
         import pyarrow
 
         return pyarrow.Table.from_batches([X.slice(0, 0)])
-    return X
+    return X.obs.iloc[:0].reindex(columns=list(columns)) if is_annotated(X) else X
 
 
 def _from_frame(X: Any, columns: tuple[str, ...]) -> Unwrapped:
@@ -136,7 +147,9 @@ def _dense(frame: Any) -> Any:
 
 def _from_torch(tensor: Any) -> Array:
     if str(tensor.layout) != "torch.strided":
-        raise DataError("Sparse data was passed, but dense data is required: convert it with X.to_dense()")
+        raise DataError(
+            "X is a sparse tensor: pass X.to_dense(), or a scipy.sparse.csr_array, which becomes dense batch by batch"
+        )
     try:
         if tensor.is_floating_point() and tensor.element_size() < 4:  # NumPy has no bfloat16
             tensor = tensor.float()

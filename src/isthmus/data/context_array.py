@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ContextArray", "attach_context", "context_of", "without_subclass"]
+from isthmus.data.sparse_rows import SparseRows
+
+__all__ = ["ContextArray", "attach_context", "context_of", "dense", "without_subclass"]
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +44,8 @@ def attach_context(rows: Array, context: Array | None) -> Array:
     if context is None:
         return rows
     assert len(rows) == len(context)
+    if isinstance(rows, SparseRows):
+        return rows.with_context(context)
     with_context: ContextArray = rows.view(ContextArray)
     with_context.context = context
     return with_context
@@ -49,9 +53,14 @@ def attach_context(rows: Array, context: Array | None) -> Array:
 
 def context_of(rows: Any) -> Array | None:
     """The context of each row, or None if the rows have none."""
-    return rows.context if isinstance(rows, ContextArray) else None
+    return rows.context if isinstance(rows, ContextArray | SparseRows) else None
 
 
 def without_subclass(rows: Any) -> Array:
-    """The rows as an ordinary array; a `ContextArray` is returned unchanged."""
-    return rows if isinstance(rows, ContextArray) else np.asarray(rows)
+    """The rows as an ordinary array, dense; a `ContextArray` is returned unchanged, and sparse rows keep their context."""
+    return rows if isinstance(rows, ContextArray) else attach_context(np.asarray(rows), context_of(rows))
+
+
+def dense(rows: Array) -> Array:
+    """Sparse rows as an ordinary array, with their context; other rows unchanged."""
+    return without_subclass(rows) if isinstance(rows, SparseRows) else rows

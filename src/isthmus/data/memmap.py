@@ -1,4 +1,4 @@
-"""Reading rows of a memory map by their row numbers.
+"""Reading rows of a memory map, or of a sparse matrix, by their row numbers.
 
 Indexing a memory map loads dozens of pages around each row into the process. Reading the rows from the file takes a quarter of the time,
 and memory for the rows only.
@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.context_array import without_subclass
+from isthmus.data.sparse_rows import SparseRows
 from isthmus.errors import DataError
 
-__all__ = ["Rows", "random_subset", "release_pages", "some_rows"]
+__all__ = ["Rows", "random_subset", "release_pages", "selected_rows", "some_rows", "streamed"]
 
 Array = npt.NDArray[Any]
 
@@ -27,13 +28,13 @@ class Rows:
 
     def __init__(self, values: Array) -> None:
         self.values, self.descriptor = values, -1
-        self.start, self.step, self.size = 0, values.strides[0], values[:1].nbytes
         if _in_a_file(values):
             self._open()
 
     def _open(self) -> None:
         """Opens the file of the memory map, if its content is still the same."""
         values: Any = self.values
+        self.step, self.size = values.strides[0], values[:1].nbytes
         mapping: mmap.mmap = values._mmap
         inside = values.ctypes.data - np.frombuffer(mapping, np.uint8).ctypes.data
         self.start = values.offset - values.offset % mmap.ALLOCATIONGRANULARITY + inside
@@ -94,6 +95,16 @@ def some_rows(values: Array, limit: int, random_state: int = 0) -> Array:
     if len(values) <= limit:
         return without_subclass(values)
     return Rows(values)(random_subset(len(values), limit, random_state))
+
+
+def selected_rows(values: Array, positions: Any) -> Array:
+    """The rows with these row numbers, in memory. Sparse rows stay sparse."""
+    return values[positions] if isinstance(values, SparseRows) else Rows(values)(positions)
+
+
+def streamed(values: Array) -> bool:
+    """Whether training reads rows a batch at a time, since the whole may not fit in memory: a memory map, or sparse rows."""
+    return isinstance(values, np.memmap | SparseRows)
 
 
 def release_pages(values: Array) -> None:

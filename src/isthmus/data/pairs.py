@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
-from isthmus.data.memmap import Rows, random_subset
+from isthmus.data.memmap import Rows, random_subset, selected_rows
 from isthmus.data.validation import Examples, as_examples, blocks
 from isthmus.errors import DataError
 from isthmus.text import printable
@@ -71,7 +71,7 @@ def paired(dataset: Dataset, target: Dataset) -> Dataset:
         kept, rows, way = _match(dataset, target, part)
         _check_shapes(dataset, target, ours, theirs)
         kept, rows, missing = _without_missing(target, part, kept, rows)
-        result = _with_rows(result, part, kept, theirs if _is_all(rows, theirs) else Rows(theirs)(rows))
+        result = _with_rows(result, part, kept, theirs if _is_all(rows, theirs) else selected_rows(theirs, rows))
         ways.append(way)
         dropped += missing
     notes = [
@@ -228,7 +228,7 @@ def _with_rows(dataset: Dataset, part: _Part, kept: Array, targets: Array) -> Da
     values = getattr(dataset, part.values)
     if _is_all(kept, values):
         return _replaced(dataset, {part.target: targets})
-    fields: dict[str, Any] = {part.values: Rows(values)(kept), part.target: targets}
+    fields: dict[str, Any] = {part.values: selected_rows(values, kept), part.target: targets}
     names = [part.labels, part.ids, *(["lines", "weights", "groups"] if part.values == "train" else [])]
     fields |= {
         name: None if getattr(dataset, name) is None else np.asarray(getattr(dataset, name))[kept] for name in names

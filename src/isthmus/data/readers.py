@@ -15,8 +15,9 @@ from typing import Any
 import numpy.typing as npt
 
 from isthmus.data import builtin
+from isthmus.data.annotated import annotated_dataset, read_h5ad
 from isthmus.data.arrays import read_npy, read_npz
-from isthmus.data.containers import column_names
+from isthmus.data.containers import column_names, is_annotated
 from isthmus.data.dataset import Dataset
 from isthmus.data.idx import read_idx
 from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
@@ -26,6 +27,7 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.row_roles import role_names, with_roles
 from isthmus.data.series.of_table import SERIES, check_no_series, read_series, series_dataset
 from isthmus.data.series.windows import Windows
+from isthmus.data.sparse_files import read_mtx
 from isthmus.data.tables.frame import frame_column, read_frame
 from isthmus.data.tables.mixed_tables import read_columns
 from isthmus.data.tables.parquet_tables import read_parquet
@@ -39,6 +41,7 @@ __all__ = ["load", "names", "read", "read_windows", "read_with_texts"]
 Array = npt.NDArray[Any]
 
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
+_SUFFIXES |= {".mtx": "mtx", ".h5ad": "h5ad"}
 _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
 _TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
@@ -48,12 +51,15 @@ _OPTIONS = {  # the valid options of each reader
     "npy": {"window", "step"},
     "npz": {"labels", "weights", "by"},
     "idx": set[str](),
+    "mtx": set[str](),
+    "h5ad": {"labels"},
     "text": {*_TABLE, "header", "delimiter", "decimal", "comment", "encoding", "skip_lines"},
     "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
     "parquet": _TABLE,
 }
 _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "header"), "a table") | {
-    **dict.fromkeys(("labels", "weights", "by"), "a table or .npz file"),
+    "labels": "a table, .npz or .h5ad file",
+    **dict.fromkeys(("weights", "by"), "a table or .npz file"),
     **dict.fromkeys(("time", "gap"), "a table"),
     **dict.fromkeys(("window", "step"), "a table or .npy file"),
     **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
@@ -61,9 +67,8 @@ _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "hea
     "skip_lines": "a text or Excel file",
     **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
 }
-_TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
 _KINDS = (
-    ".npy, .npz, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
+    ".npy, .npz, .mtx, .h5ad, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
     "or text as .gz, .bz2, .xz, .zst, .zip"
 )
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
@@ -134,16 +139,16 @@ def read(
     reused: Reused | None = None,
     **named: Any,
 ) -> Dataset:
-    """Reads your own data: .npy (memory-mapped), .npz, IDX, text table, Excel, Parquet, an image, a folder of images, or a data frame.
+    """Reads your own data: .npy (memory-mapped), .npz, .mtx, IDX, text table, Excel, Parquet, image, folder of images, or data frame.
 
     Args:
-        path: a regular file, not a symbolic link; a folder; or a pandas, polars or pyarrow frame.
+        path: a regular file, not a symbolic link; a folder; a pandas, polars or pyarrow frame; or an AnnData object.
         options: how to read it; by default this is detected from the file.
         reused: the run that the examples are for. Its columns are selected by name, and its options are the defaults.
         named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
 
     Returns:
-        The data set, with arrays (n, *shape).
+        The data set, with arrays (n, *shape). A matrix of scipy.sparse.save_npz or of a Matrix Market file stays sparse (`SparseRows`).
 
     Raises:
         FileNotFoundError: there is no file or folder at the path.
@@ -206,6 +211,8 @@ def _read(
     names: Sequence[str] = (),
 ) -> tuple[Dataset, TextColumns]:
     """The data set from the reader for its kind of file, and the cells of the columns of these names."""
+    if is_annotated(path):
+        return annotated_dataset(path, options), TextColumns()
     if column_names(path) is not None:
         dataset = read_frame(path, options, reused)
         return with_roles(dataset, options, reused, partial(frame_column, path)), TextColumns()
@@ -246,6 +253,10 @@ def _read_arrays(path: Path, kind: str, options: ReadOptions, reused: Reused | N
     """The data set of a file of one array, or of images."""
     if kind == "images":
         return read_images(path, options, reused)
+    if kind == "h5ad":
+        return read_h5ad(path, options)
+    if kind == "mtx":
+        return read_mtx(path)
     if kind == "npy":
         return _array_dataset(path, read_npy(path))
     return _array_dataset(path, read_idx(path))

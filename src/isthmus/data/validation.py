@@ -19,6 +19,7 @@ from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import non_numeric_error
 from isthmus.data.object_arrays import numbers_of_objects
 from isthmus.data.series.window_array import windows_of
+from isthmus.data.sparse_rows import is_sparse
 from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.frame_features import has_kinds, known_features, own_features
@@ -93,9 +94,10 @@ def as_examples(
 ) -> Examples:
     """Validates examples and converts them to an array.
 
-    Accepts NumPy arrays, memory maps, torch tensors, pandas and polars frames, pyarrow tables, and nested lists. Integers, float32 and
-    float64 keep their dtype. bool becomes uint8, float16 becomes float32, and numbers in object arrays become float64. Data are copied
-    only for a conversion: a memory map stays a memory map, and is checked block by block.
+    Accepts NumPy arrays, memory maps, torch tensors, pandas and polars frames, pyarrow tables, scipy's sparse matrices, and nested lists.
+    Integers, float32 and float64 keep their dtype. bool becomes uint8, float16 becomes float32, and numbers in object arrays become
+    float64. Data are copied only for a conversion: a memory map stays a memory map, a sparse matrix becomes `SparseRows`, and both are
+    checked block by block.
 
     Args:
         X: examples (n, *shape) with at least two axes.
@@ -109,7 +111,7 @@ def as_examples(
         The examples (n, *shape), with column names if X has any. A frame with other columns than numbers has an encoding.
 
     Raises:
-        DataError: X is not an array, or is sparse, structured or complex; it holds text, dates or objects (also a TypeError); a frame
+        DataError: X is not an array, or is structured or complex; it holds text, dates or objects (also a TypeError); a frame
             has a column name twice; there is only one axis, no feature, or too few examples; or a value is NaN, infinite or too large
             for float32. The message names row and column.
     """
@@ -167,6 +169,8 @@ def _kind(X: Any) -> Kind | None:
     """The kind of the data if X states it."""
     if isinstance(X, Examples):
         return X.kind or _kind(X.values)
+    if is_sparse(X):
+        return "table"
     if windows_of(X) is not None:
         return "series"
     return "images" if isinstance(X, ImageArray) else None

@@ -228,7 +228,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """Trains on examples X (n, *shape).
 
         Args:
-            X: an array, memory map, tensor or data frame of any numeric type; uint8 images stay uint8.
+            X: an array, memory map, tensor or data frame of any numeric type; uint8 images stay uint8. Or a sparse matrix of scipy, whose
+                rows become dense one batch at a time, or an AnnData object, of which X is taken.
             y: for a conditional architecture or a supervised penalty, what is known of each example; others ignore it. Integers, text,
                 booleans and dates (n,) are classes; floats (n,), and numbers (n, k), are covariates. Later labels are of the same type:
                 True is not the class 1, while dates match whatever their unit. A penalty does not count examples
@@ -792,6 +793,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "allow"
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64" if self.precision == "float64" else "float32"]
         return tags
 

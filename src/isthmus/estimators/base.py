@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
@@ -21,17 +22,17 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.containers import column_names, sklearn_frame
-from isthmus.data.context_array import attach_context, context_of
+from isthmus.data.context_array import attach_context, context_of, without_subclass
 from isthmus.data.kinds import Kind
 from isthmus.data.locations import Positions
-from isthmus.data.memmap import some_rows
+from isthmus.data.memmap import some_rows, streamed
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
 from isthmus.data.sample_weights import mean_one, sample_weights
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.tables.frame_columns import library_of
 from isthmus.data.tables.table_encoding import TableEncoding
-from isthmus.data.validation import Examples, Missing, encoded, shaped_examples
+from isthmus.data.validation import Examples, Missing, blocks, encoded, shaped_examples
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
@@ -152,7 +153,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         """The reconstructions of codes, as features."""
         check_is_fitted(self)
         given = as_examples(Z, shape=self.code_shape_)
-        codes = given.values
+        codes = without_subclass(given.values)
         if codes.shape[1:] not in {self.code_shape_, (self._n_features_out,)}:
             raise DataError(f"codes have shape {codes.shape[1:]}, but this autoencoder's have shape {self.code_shape_}")
         computable, context = ComputableRange.codes(given.positions), self._context(y, codes)
@@ -178,8 +179,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
-            Reconstructions (n, *shape_), as floats in the units of X. For a frame with other columns than numbers a frame with the same
-            columns, types and index.
+            Reconstructions (n, *shape_), as floats in the units of X, dense also for a sparse X. For a frame with other columns than
+            numbers a frame with the same columns, types and index.
 
         Examples:
             >>> np.array_equal(ae.reconstruct(X), ae.decode(ae.encode(X)))
@@ -521,12 +522,19 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> ae.reconstruction_error(X).shape, ae.reconstruction_error(X, per_feature=True).shape
             ((200,), (200, 8, 8))
         """
-        values = self._examples(X)
-        made = self._reconstructed(values, context=self._context(y, values))
-        scaling = self._require_fitted().records["scaling"]
-        differences = scaling.differences(torch.from_numpy(made), to_tensor(values.astype(np.float64)))
+        values, held = self._examples(X), copy(self)  # one model, even if a training replaces it meanwhile
+        rows = attach_context(values, held._context(y, values))
+        if per_feature:
+            return held._squared_errors(without_subclass(rows))
+        errors = (held._squared_errors(block) for _, block in blocks(rows))
+        return np.concatenate([row_means(part.reshape(len(part), -1)) for part in errors])
+
+    def _squared_errors(self, rows: Array) -> Array:
+        """The squared error of each value of checked examples that carry their context."""
+        made, scaling = self._reconstructed(rows), self._require_fitted().records["scaling"]
+        differences = scaling.differences(torch.from_numpy(made), to_tensor(rows.astype(np.float64)))
         squares: Array = np.square(differences.numpy())
-        return squares if per_feature else row_means(squares.reshape(len(squares), -1))
+        return squares
 
     def _table_rows(self, X: Any) -> Any:
         """A frame as its features, if the model is one of a table with other columns than numbers; other data unchanged."""
@@ -644,7 +652,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         device, windows = self.model_.shift.device, windows_of(values)
         if windows is not None:
             return WindowSource(windows, device)
-        return (MemmapSource if isinstance(values, np.memmap) else InMemorySource)(values, device)
+        return (MemmapSource if streamed(values) else InMemorySource)(values, device)
 
 
 class ParameterError(RecordError, InvalidParameterError):  # type: ignore[misc]  # scikit-learn is untyped
@@ -731,6 +739,7 @@ class WrapsAutoencoder(NamedParamErrors):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # defined by scikit-learn's class, next in the method resolution order
+        tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self._missing == "allow"
         return tags
 

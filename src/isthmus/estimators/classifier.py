@@ -22,8 +22,9 @@ from isthmus.corruptions import Clean, Corruption
 from isthmus.data import as_examples
 from isthmus.data.label_values import label_text
 from isthmus.data.labels import ClassLabels, class_labels, json_labels, numbered
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import selected_rows
 from isthmus.data.sample_weights import mean_one, sample_weights
+from isthmus.data.sparse_rows import concatenated
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
 from isthmus.estimators import fitted_state, wrapper
@@ -167,7 +168,7 @@ class AutoencoderClassifier(NotebookTable, RecordParams, WrapsAutoencoder, Class
         ae = self._encoder(examples, y, unlabeled, seed, weights)
         values = ae._examples(examples)
         if given.n_unlabeled:
-            values = Rows(values)(np.flatnonzero(given.labeled))
+            values = selected_rows(values, np.flatnonzero(given.labeled))
         weights = None if weights is None else _of_labeled(weights, given)
         codes, model = ae.transform(values), ae.model_
         head = Head(codes, len(classes), model.dtype, weights).to(model.device)
@@ -426,7 +427,7 @@ def _concatenated(first: Examples, unlabeled: Any, missing: Missing) -> Examples
             f"unlabeled examples have shape {second.values.shape[1:]} and labeled ones {first.values.shape[1:]}: "
             "give both the same shape and the same columns"
         )
-    return Examples(np.concatenate([first.values, second.values]), first.columns, first.kind, table=first.table)
+    return Examples(concatenated(first.values, second.values), first.columns, first.kind, table=first.table)
 
 
 @takes_autoencoder

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.augmentations import Augmentation
 from isthmus.data.locations import Positions
+from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, IsthmusWarning, RecordError
@@ -183,7 +184,7 @@ def check_steps(likelihood: Likelihood, values: NDArray[Any], affine: Affine, po
     for each in _parts(likelihood, values, affine, positions):
         check_steps(*each)
     support = likelihood.support
-    if not support.step:
+    if not support.step or _seen_at_once(support, values, affine):
         return
     for begin, block in blocks(values):
         steps = ((block.astype(np.float64) - affine.shift) / affine.scale - support.low) / support.step
@@ -196,6 +197,17 @@ def check_steps(likelihood: Likelihood, values: NDArray[Any], affine: Affine, po
                 f"{where} is {float(block[(row, *rest)]):g}, but the {type(likelihood).__name__} likelihood requires {_accepted(support)}: "
                 "correct it, or use likelihood=Normal('learned')"
             )
+
+
+def _seen_at_once(support: Support, values: NDArray[Any], affine: Affine) -> bool:
+    """Whether a quick look shows only whole numbers within the support, as counts are. Of sparse rows it sees the stored values."""
+    if not support.integers or affine.shift.any() or (affine.scale != 1).any() or not support.low <= 0 <= support.high:
+        return False
+    parts = [values.matrix.data] if isinstance(values, SparseRows) else (block for _, block in blocks(values))
+    return all(
+        bool((part >= support.low).all() and (part <= support.high).all() and (np.floor(part) == part).all())
+        for part in parts
+    )
 
 
 def _parts(

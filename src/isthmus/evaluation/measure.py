@@ -63,8 +63,8 @@ def evaluate(
     Reconstructions are compared with X, or with a target: for a restoration, X are the noisy examples and the target the clean ones.
 
     With missing="allow", missing features are first filled in by the autoencoder and then count, with almost no error.
-    Without missing features, memory does not grow with n: a memory map is read block by block. PCA of equal width is fitted on
-    at most `PCA_ROWS` examples or 256 MiB, drawn at random with a fixed seed.
+    Without missing features, memory does not grow with n: a memory map or a sparse matrix is read block by block. PCA of equal width is
+    fitted on at most `PCA_ROWS` examples or 256 MiB, drawn at random with a fixed seed.
 
     Args:
         ae: a fitted autoencoder.

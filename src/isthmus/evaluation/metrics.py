@@ -1,4 +1,4 @@
-"""Metrics: errors, PSNR, structural similarity and cross-entropy of arrays of equal shape (n, *shape), and PCA as a baseline."""
+"""Metrics: errors, PSNR, structural similarity and cross-entropy of arrays of equal shape (n, *shape), PCA as a baseline, and rankings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.data.sparse_rows import is_sparse
+from isthmus.data.validation import as_examples
+from isthmus.errors import DataError, RecordError
+
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
@@ -20,10 +24,12 @@ __all__ = [
     "cross_entropy",
     "entropies",
     "mean_squared_error",
+    "ndcg_at_k",
     "pca_error",
     "pca_reconstruction",
     "principal_components",
     "psnr",
+    "recall_at_k",
     "structural_similarities",
 ]
 
@@ -201,3 +207,86 @@ def pca_error(train: Array, test: Array, size: int) -> float:
         size: number of components.
     """
     return mean_squared_error(test, pca_reconstruction(train, test, size))
+
+
+def recall_at_k(scores: Array, held_out: Any, k: int = 20, *, seen: Any = None) -> NDArray[np.float64]:
+    """The recall of k recommended items: the number of held-out items among them / min(k, number of held-out items).
+
+    From Liang et al. 2018, "Variational autoencoders for collaborative filtering".
+
+    Args:
+        scores: the score of each item for each user (n, items), such as the reconstruction of the items that the user has; the largest
+            is recommended first. Of equal scores the earlier item comes first.
+        held_out: the items to find (n, items), an array or a sparse matrix: all that are not 0.
+        k: the number of recommended items.
+        seen: the items that a user has already (n, items), likewise; they are not recommended. None: there are none.
+
+    Returns:
+        (n,), from 0 to 1; NaN for a user without held-out items. `numpy.nanmean` gives the figure of a table.
+
+    Raises:
+        DataError: the shapes differ, a score is NaN, or an item is both seen and held out.
+        RecordError: k is below 1.
+
+    Examples:
+        >>> scores = np.array([[0.9, 0.5, 0.4, 0.1]])
+        >>> metrics.recall_at_k(scores, np.array([[0, 1, 0, 1]]), k=2, seen=np.array([[1, 0, 0, 0]]))
+        array([0.5])
+    """
+    hits, relevant = _hits(scores, held_out, k, seen)
+    with np.errstate(invalid="ignore"):
+        recall: NDArray[np.float64] = hits.sum(1) / np.minimum(k, relevant)
+    return recall
+
+
+def ndcg_at_k(scores: Array, held_out: Any, k: int = 100, *, seen: Any = None) -> NDArray[np.float64]:
+    """The normalized discounted cumulative gain of k recommended items: a held-out item at rank r counts 1 / log2(r + 1).
+
+    The sum is divided by that of an ideal ranking, so that it is 1 if all held-out items come first (Järvelin & Kekäläinen 2002; Liang et
+    al. 2018).
+
+    Args:
+        scores, held_out, k, seen: as for `recall_at_k`.
+
+    Returns:
+        (n,), from 0 to 1; NaN for a user without held-out items.
+
+    Raises:
+        DataError, RecordError: as for `recall_at_k`.
+
+    Examples:
+        >>> metrics.ndcg_at_k(np.array([[0.9, 0.5, 0.4, 0.1]]), np.array([[1, 0, 1, 0]]), k=3).round(3)
+        array([0.92])
+    """
+    hits, relevant = _hits(scores, held_out, k, seen)
+    gains = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(hits.shape[1], relevant)]
+    with np.errstate(invalid="ignore"):
+        ndcg: NDArray[np.float64] = (hits * gains).sum(1) / ideal
+    return ndcg
+
+
+def _hits(scores: Array, held_out: Any, k: int, seen: Any) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Whether each of the first items is held out (n, at most k), and the number of held-out items (n,)."""
+    if k < 1:
+        raise RecordError(f"invalid k={k}: expected at least 1, the number of recommended items")
+    ranked, wanted = np.array(as_examples(scores).values, np.float64), _marked(held_out)
+    excluded = np.zeros_like(wanted) if seen is None else _marked(seen)
+    if not ranked.shape == wanted.shape == excluded.shape:
+        shapes = f"scores {ranked.shape}, held_out {wanted.shape}" + (
+            "" if seen is None else f", seen {excluded.shape}"
+        )
+        raise DataError(f"the shapes differ ({shapes}): pass a row for each user and a column for each item")
+    both = np.argwhere(wanted & excluded)
+    if len(both):
+        user, item = both[0].tolist()
+        raise DataError(f"item {item} of user {user} is both seen and held out: leave it out of one of them")
+    ranked[excluded] = -np.inf
+    first = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(wanted, first, axis=1), wanted.sum(1)
+
+
+def _marked(items: Any) -> NDArray[np.bool_]:
+    """Which items (n, items) are not 0."""
+    marked: NDArray[np.bool_] = np.asarray(as_examples(items).values if is_sparse(items) else items) != 0
+    return marked

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
+from isthmus.data.context_array import dense
 from isthmus.data.kinds import as_images
+from isthmus.data.validation import blocks
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
@@ -123,17 +125,20 @@ def pca_reconstructions(
     n_components = min(size, len(training) - 1)
     scale = np.broadcast_to(ae.model_.scale.numpy(force=True).astype(np.float64), ae.shape_)
     subspace, _ = principal(training, scale.ravel(), n_components)
-    errors = subspace.errors(subspace.centered(to_tensor(np.asarray(flat, np.float64)))) * subspace.scale
-    by_pca = flat - errors.numpy()
-    first = examples[:n]
+
+    def pca_errors(rows: Array) -> Array:
+        errors = subspace.errors(subspace.centered(to_tensor(np.asarray(rows, np.float64)))) * subspace.scale
+        return np.asarray(errors.numpy())
+
+    first = dense(examples[:n])
     return PCAReconstructions(
         n_examples=len(flat),
         n_fitted=None if train is None else len(training),
         n_components=n_components,
         code_size=size,
-        pca_mse=float(np.mean((by_pca - flat) ** 2)),
+        pca_mse=float(sum(np.square(pca_errors(block)).sum() for _, block in blocks(flat)) / flat.size),
         mse=float(np.mean(ae.reconstruction_error(examples))),
         originals=as_images(first) if ae.kind_ == "images" else np.asarray(first),
-        by_pca=by_pca[:n].reshape(first.shape),
+        by_pca=(dense(flat[:n]) - pca_errors(flat[:n])).reshape(first.shape),
         by_autoencoder=ae.reconstruct(first),
     )

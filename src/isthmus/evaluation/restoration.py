@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isthmus.data.context_array import attach_context, context_of, without_subclass
 from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_missing
+from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Examples, shaped_examples
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -133,6 +134,7 @@ def reference_for(ae: Autoencoder, targets: Array, training: tuple[Array, Array]
         targets: of the examples.
         training: inputs and targets of training, or None.
     """
-    center = (targets if training is None else training[1]).mean(0, dtype=np.float64).reshape(-1)
+    known = targets if training is None else training[1]
+    center = DataStatistics(known).sums((0,))[0].reshape(-1) / len(known)
     ridge = NO_RIDGE if training is None else fit_ridge(ae, *training)
     return Reference(targets, torch.from_numpy(np.asarray(center)), ridge)

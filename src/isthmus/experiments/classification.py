@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.labels import class_labels, json_labels, numbered
-from isthmus.data.memmap import Rows, random_subset
+from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
@@ -129,7 +129,10 @@ def finetune_run(
     if labeled is not None and labeled < len(rows):
         rows = rows[random_subset(len(rows), labeled, parameters["random_state"])]
     X = part.train_of(dataset)
-    X, y = X if len(rows) == len(y) else replace(X, values=Rows(X.values)(rows), positions=X.at.some(rows)), y[rows]
+    X, y = (
+        X if len(rows) == len(y) else replace(X, values=selected_rows(X.values, rows), positions=X.at.some(rows)),
+        y[rows],
+    )
     methods = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
     requested = (classifier.frozen, classifier.pretrain)
     if requested not in methods.values():

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import selected_rows
 from isthmus.data.missing import count_missing
+from isthmus.data.sparse_rows import is_sparse
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import check_autoencoder, common_table, with_context
@@ -111,7 +112,8 @@ def compare(
         notes.append(f"each autoencoder imputes the missing values itself; they {count}")
     if target is not None:
         notes.append("all errors are against the target, not against the examples")
-    shown = np.asarray(check_examples(loaded[0], with_context(loaded[0], X, y), "X"))
+    checked = check_examples(loaded[0], with_context(loaded[0], X, y), "X")
+    shown = checked if is_sparse(checked) else np.asarray(checked)
     return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y, target)
 
 
@@ -148,7 +150,9 @@ def _common_held_out(
         raise DataError(
             f"no example of {dataset.name} was held out by all of {', '.join(parts)}: give other examples with --data (X in Python)"
         )
-    held = replace(first, test=Rows(dataset.train if dataset.test is None else dataset.test)(rows), test_rows=rows)
+    held = replace(
+        first, test=selected_rows(dataset.train if dataset.test is None else dataset.test, rows), test_rows=rows
+    )
     runs_of = {
         note: [name for name, part in parts.items() if note in part.notes]
         for part in parts.values()

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, ModelFileError
 from isthmus.io.atomic import replace_file
@@ -86,13 +87,23 @@ def example_keys(values: Array, rounded: bool = False) -> Keys:
     """The keys of examples (n,): even, never 0, equal for equal values of any dtype; with `rounded`, of the values as float32."""
     weights = np.random.PCG64(_SEED).random_raw(values[:1].size).astype(np.uint64) | np.uint64(1)
     keys = np.empty(len(values), np.uint64)
-    for begin, block in blocks(values):
-        block = block.astype(np.float32) if rounded else block
-        numbers = block.reshape(len(block), -1).astype(np.float64) + 0.0  # -0.0 and 0.0 get one key
-        numbers[np.isnan(numbers)] = np.nan  # all NaN get one key
-        keys[begin : begin + len(block)] = (_hashed(numbers.view(np.uint64)) * weights).sum(1, dtype=np.uint64)
+    if isinstance(values, SparseRows):  # a zero adds nothing to a sum
+        matrix = values.matrix
+        sums = np.cumsum(_bits(matrix.data, rounded) * weights[matrix.indices], dtype=np.uint64)
+        keys = np.diff(np.concatenate([np.zeros(1, np.uint64), sums])[matrix.indptr])
+    else:
+        for begin, block in blocks(values):
+            bits = _bits(block.reshape(len(block), -1), rounded)
+            keys[begin : begin + len(block)] = (bits * weights).sum(1, dtype=np.uint64)
     keys = _hashed(keys) & ~HELD_OUT
     return np.where(keys == 0, np.uint64(2), keys)
+
+
+def _bits(values: Array, rounded: bool) -> Keys:
+    """The hashed bits of values, 0 for zero."""
+    numbers = (values.astype(np.float32) if rounded else values).astype(np.float64) + 0.0  # -0.0 and 0.0 get one key
+    numbers[np.isnan(numbers)] = np.nan  # all NaN get one key
+    return _hashed(numbers.view(np.uint64))
 
 
 def rounded_keys(*parts: Array) -> Keys | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset
-from isthmus.data.memmap import Rows, random_subset
+from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError
 from isthmus.experiments.membership import HELD_OUT, Keys, Membership, example_keys, hash_keys, trained_on
@@ -88,7 +88,7 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     )
     notes += (_overlap_note(int(test_trained.sum()), len(test)),) if test_trained.any() else ()
     kept, out = _as_slice(present, len(keys)), np.flatnonzero(~test_trained)
-    train = dataset.train[kept] if isinstance(kept, slice) else Rows(dataset.train)(kept)
+    train = dataset.train[kept] if isinstance(kept, slice) else selected_rows(dataset.train, kept)
     part = with_test(dataset, out, record, notes)
     labels, targets = some(dataset.train_labels, kept), some_targets(dataset.target, kept)
     weights, groups = some(dataset.weights, kept), some(dataset.groups, kept)
@@ -139,7 +139,7 @@ def _rows_in_memory(rows: NDArray[np.int64], examples: Array, whole: bool) -> tu
 def _split_by_position(record: Membership, dataset: Dataset) -> Split:
     """The split of a file that only grew, by position."""
     n, first = len(dataset.train), record.n - record.held
-    if n < record.n or hash_keys(example_keys(np.asarray(dataset.train[first : record.n]))) != record.data:
+    if n < record.n or hash_keys(example_keys(dataset.train[first : record.n])) != record.data:
         raise DataError(
             f"{dataset.name} has changed other than by examples added at its end, so its held-out examples are "
             "unknown: give other examples with --data"
@@ -214,4 +214,4 @@ def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array,
     rows = np.flatnonzero(~trained)
     _check_not_empty(rows, dataset)
     note = f"{len(trained) - len(rows):,} of {len(trained):,} examples of {dataset.name} were trained on: they are left out"
-    return Rows(dataset.train)(rows), note
+    return selected_rows(dataset.train, rows), note

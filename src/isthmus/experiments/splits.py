@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset, as_examples
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import selected_rows
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError
 from isthmus.experiments.held_out_rows import HeldOut, draw_by_class, draw_by_group, draw_by_key
@@ -158,7 +158,7 @@ def with_test(dataset: Dataset, rows: NDArray[np.int64], record: Membership | No
     whole = len(rows) == len(dataset.test)
     part = Split(
         dataset.train,
-        dataset.test if whole else Rows(dataset.test)(rows),
+        dataset.test if whole else selected_rows(dataset.test, rows),
         some(dataset.test_labels, rows),
         dataset.train_labels,
         rows,
@@ -182,7 +182,7 @@ def _split_last(dataset: Dataset, n: int, held: int) -> Split:
     """The last examples held out, without copies of earlier ones."""
     examples, first = dataset.train, n - held
     if n > REMEMBERED:
-        last = example_keys(np.asarray(examples[first:]))
+        last = example_keys(examples[first:])
         return parts(dataset, slice(first), np.arange(first, n), Membership(n, held, hash_keys(last)), ())
     keys = example_keys(examples)
     out = first + np.flatnonzero(~np.isin(keys[first:], keys[:first]))
@@ -211,18 +211,18 @@ def parts(
 ) -> Split:
     """The split with training rows `kept` and held-out rows `out`; a slice of a memory map is not copied."""
     examples, labels = dataset.train, dataset.train_labels
-    train = examples[kept] if isinstance(kept, slice) else Rows(examples)(kept)
+    train = examples[kept] if isinstance(kept, slice) else selected_rows(examples, kept)
     targets = some_targets(dataset.target, kept), some_targets(dataset.target, out)
     weights = some(dataset.weights, kept), some(dataset.weights, out), some(dataset.groups, kept)
     of_parts = (some(labels, out), some(labels, kept), out, record, notes, kept, *targets, *weights)
-    return Split(train, Rows(examples)(out), *of_parts)
+    return Split(train, selected_rows(examples, out), *of_parts)
 
 
 def some_targets(targets: Array | None, rows: Any) -> Array | None:
     """The targets of some rows, a slice or indices; None without targets."""
     if targets is None:
         return None
-    return targets[rows] if isinstance(rows, slice) else Rows(targets)(rows)
+    return targets[rows] if isinstance(rows, slice) else selected_rows(targets, rows)
 
 
 def shared_targets_note(part: Split) -> str:

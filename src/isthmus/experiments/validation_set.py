@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset
+from isthmus.data.memmap import selected_rows
 from isthmus.data.parts import of_trained_classes
 from isthmus.data.validation import Examples
 from isthmus.estimators.autoencoder import Autoencoder
@@ -92,7 +93,7 @@ def own_validation_target(dataset: Dataset, part: Split) -> Array | None:
     """The targets of `own_validation_part`, or None."""
     if dataset.validation is None or dataset.validation_target is None:
         return None
-    return np.asarray(dataset.validation_target[_unused_rows(dataset, part)])
+    return selected_rows(dataset.validation_target, _unused_rows(dataset, part))
 
 
 def own_validation_part(dataset: Dataset, part: Split) -> tuple[Examples | None, list[str]]:
@@ -105,7 +106,7 @@ def own_validation_part(dataset: Dataset, part: Split) -> tuple[Examples | None,
     notes = []
     if copies := n - len(rows):
         notes = [f"{copies:,} of {n:,} validation examples are training or test examples too, and are left out"]
-    values = dataset.validation if not copies else np.asarray(dataset.validation)[rows]
+    values = dataset.validation if not copies else selected_rows(dataset.validation, rows)
     positions = dataset.validation_positions().some(rows)
     return Examples(values, dataset.columns, dataset.kind, positions, dataset.table), notes
 

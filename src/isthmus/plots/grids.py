@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from numpy.typing import NDArray
 
 from isthmus.data import Examples, as_examples
+from isthmus.data.context_array import dense
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.kinds import image_shape as shape_of
 from isthmus.data.validation import Missing
@@ -62,7 +63,8 @@ def first_examples(X: Any, n: int | None = None, missing: Missing | None = None)
         getattr(X[0], "shape", None) if isinstance(X, list | tuple) and X else None
     )  # fixes the shape also for few examples
     first = X.some(slice(n)) if isinstance(X, Examples) else X[:n]
-    return as_examples(first, missing=missing, shape=None if shape is None else tuple(shape)).values
+    values = as_examples(first, missing=missing, shape=None if shape is None else tuple(shape)).values
+    return values if n is None else dense(values)
 
 
 def limits(examples: Any, image_shape: ImageShape = None) -> Limits:

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from isthmus.data.context_array import dense
 from isthmus.data.labels import ClassLabels, class_labels
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators.argument_check import takes_autoencoder
@@ -215,7 +216,7 @@ def _feature_lines(ae: Autoencoder, examples: Array, positions: Array, reconstru
     """The features of each example that are furthest from their mean: name, value and reconstruction."""
     mean, deviation = _mean_and_std(examples)
     rows, reconstructed = (
-        examples[positions].reshape(len(positions), -1).astype(np.float64),
+        _flat(examples[positions]),
         reconstructions.reshape(len(positions), -1),
     )
     distances = np.abs(rows - mean) / np.where(deviation > 0, deviation, 1)
@@ -237,7 +238,7 @@ def _mean_and_std(examples: Array) -> tuple[Array, Array]:
 
 
 def _flat(examples: Array) -> Array:
-    return examples.reshape(len(examples), -1).astype(np.float64)
+    return dense(examples).reshape(len(examples), -1).astype(np.float64)
 
 
 def _label_suffix(labels: ClassLabels, i: int) -> str:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from sklearn.neighbors import NearestNeighbors
 
+from isthmus.data.context_array import dense
 from isthmus.data.memmap import some_rows
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.argument_check import takes_autoencoder
@@ -273,6 +274,7 @@ class Panel(NamedTuple):
 
 def _chart(ae: Autoencoder, panels: Sequence[Panel], examples: Array, title: str, alt: str) -> Figure:
     """Draws panels side by side: steps to the right, columns of the table downwards, deviations from the mean in color."""
+    examples = dense(examples)
     deviation = examples.std(0)
     scaled = [(panel.rows - examples.mean(0)) / np.where(deviation > 0, deviation, 1) for panel in panels]
     reach = max(float(np.abs(cells).max()) for cells in scaled) or 1.0

@@ -92,7 +92,7 @@ class InMemorySource(Source):
 
 
 class MemmapSource(Source):
-    """Examples in a memory-mapped file, read a few batches at a time."""
+    """Examples in a memory-mapped file, or sparse ones, read a few batches at a time."""
 
     def __init__(self, examples: NDArray[np.generic], device: torch.device) -> None:
         self.rows, self.device = Rows(examples), device
@@ -284,10 +284,17 @@ class Epochs:
 
 
 def iter_batches(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of examples in the given order, with their indices. Several batches are fetched at once, which is faster."""
-    prefetched = batch_size * max(1, _PREFETCH // batch_size)
-    for positions in order.split(prefetched):
-        yield from zip(examples[positions].split(batch_size), positions.split(batch_size), strict=True)
+    """Batches of examples in the given order, with their indices. Several batches are fetched at once, which is faster.
+
+    After the first batch, whose examples show their shape, these are as many as `chunk_size` allows.
+    """
+    first, rest = order[:batch_size], order[batch_size:]
+    x = examples[first]
+    yield x, first
+    if len(rest):
+        prefetched = batch_size * max(1, chunk_size(_PREFETCH, tuple(x.shape[1:])) // batch_size)
+        for positions in rest.split(prefetched):
+            yield from zip(examples[positions].split(batch_size), positions.split(batch_size), strict=True)
 
 
 def chunk_size(limit: int, shape: tuple[int, ...]) -> int:

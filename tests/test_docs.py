@@ -18,7 +18,7 @@ from isthmus.estimators.named_records import record_types
 
 ROOT = Path(__file__).parent.parent
 CHINESE = "README.zh-CN.md"  # the same code as README.md, with comments of its own
-PAGES = ["README.md", CHINESE, "docs/tutorial.md", "docs/beyond.md", "docs/extending.md", "docs/series.md"]
+PAGES = ["README.md", CHINESE, *(f"docs/{page}.md" for page in ("tutorial", "beyond", "counts", "extending", "series"))]
 BLOCK = re.compile(r"<!-- executed -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 

@@ -174,7 +174,16 @@ def test_pca_is_compared_with_the_reconstructions_of_y(ae: Autoencoder) -> None:
 
 
 WITHOUT_EXAMPLES = {"losses", "filters"}
-OF_RESULTS = {"anomalies", "anomaly_scores", "column_errors", "pca", "rate_distortion", "restorations", "robustness", "series_alarms"}
+OF_RESULTS = {
+    "anomalies",
+    "anomaly_scores",
+    "column_errors",
+    "pca",
+    "rate_distortion",
+    "restorations",
+    "robustness",
+    "series_alarms",
+}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,14 @@ from isthmus.estimators.named_records import record_types
 
 ROOT = Path(__file__).parent.parent
 CHINESE = "README.zh-CN.md"  # the same code as README.md, with comments of its own
-PAGES = ["README.md", CHINESE, *(f"docs/{page}.md" for page in ("tutorial", "beyond", "counts", "extending", "series"))]
+PAGES = [
+    "README.md",
+    CHINESE,
+    *(
+        f"docs/{page}.md"
+        for page in ("tutorial", "beyond", "counts", "data-frames", "extending", "series", "weights-and-groups")
+    ),
+]
 BLOCK = re.compile(r"<!-- executed -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 

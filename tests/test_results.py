@@ -157,7 +157,16 @@ def test_plots_draw_a_robustness_that_was_measured(monkeypatch: pytest.MonkeyPat
     assert f"corrupted by {kind} at 2 levels" in str(plots.restorations(measured).get_label())
 
 
-OF_RESULTS = ["anomalies", "anomaly_scores", "column_errors", "pca", "rate_distortion", "restorations", "robustness", "series_alarms"]
+OF_RESULTS = [
+    "anomalies",
+    "anomaly_scores",
+    "column_errors",
+    "pca",
+    "rate_distortion",
+    "restorations",
+    "robustness",
+    "series_alarms",
+]
 
 
 @pytest.mark.parametrize("kind", OF_RESULTS)

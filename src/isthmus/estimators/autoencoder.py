@@ -787,7 +787,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             out = held_out_rows(groups, order, max(1, round(n * self.validation_fraction)))
             kept = np.setdiff1d(np.arange(n), out, assume_unique=True)
         if not len(kept):
-            raise DataError(f"too few examples: {n}, of which {len(out)} are held out; give more, or early_stopping=False")
+            raise DataError(
+                f"too few examples: {n}, of which {len(out)} are held out; give more, or early_stopping=False"
+            )
         return kept, out
 
     def __sklearn_tags__(self) -> Any:

@@ -54,7 +54,9 @@ def read_series(
     table, texts = read(options.replace(**rows), inner, names)
     lacking = next((name for name in names if not texts.found(name)), None)
     if lacking is not None:
-        raise DataError(f"{table.source} has no column {printable(lacking)!r}, which the run has as time or machine: add it")
+        raise DataError(
+            f"{table.source} has no column {printable(lacking)!r}, which the run has as time or machine: add it"
+        )
     if table.table is not None:
         columns = table.table.columns
         other = next((each for each in columns if each.kind not in {"number", "integer"}), columns[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,32 +63,19 @@ def read_columns(
         raise DataError(f"the run was trained on numbers alone: leave out {_flags(kinds)}, or train anew")
     if known is not None and reused is not None:
         reused = reused._replace(features=known.names)
-        stated = {column.name: column.kind for column in known.columns}
+        stated: dict[str, str] = {column.name: column.kind for column in known.columns}
     else:
         stated = {name: kind if isinstance(kind, str) else "ordered" for name, kind in kinds.items()}
     dropped = tuple(name for name, kind in stated.items() if kind == "drop")
     options = options.replace(drop=(*options.drop, *dropped), kinds=())
-    fixed, found = {name for name, kind in stated.items() if kind in _COLLECTED}, set[str]()
-    while True:
-        texts = TextColumns(names, fixed | found)
-        try:
-            dataset = read(options, reused, texts)
-        except NotNumericError as error:
-            new = {name for name, what in error.contents.items() if not what.startswith(_NESTED)} - found - set(stated)
-            if not new or error.skip_title or reused is not None or _is_alone(texts):
-                raise
-            found |= new
-            continue
-        numbers = {name for name in found if _are_numbers(texts.column(name), options)}
-        if numbers:  # with a few cells that are none: the same error again, of these columns alone
-            read(options, reused, TextColumns(names, fixed | (found - numbers)))
-        break
+    read_with = partial(read, options, reused)
+    dataset, texts = _without_errors(read_with, names, stated, reused is None, options)
     if known is None and not texts.features & set(texts.selected) and not kinds:
         return dataset, texts
     if texts.typed:  # then the types of all columns are kept
         texts = TextColumns(names, texts.selected)
-        dataset = read(options, reused, texts)
-    marks = MARKS - _WORDS | {mark.strip().lower() for mark in options.na_values}
+        dataset = read_with(texts)
+    marks = {*(MARKS - _WORDS), *(mark.strip().lower() for mark in options.na_values)}
     arrow, missing = _arrow_table(dataset, texts, marks)
     read_as = [note for note in dataset.notes if not note.startswith(TRUTH_NOTE)]  # these columns are booleans now
     dataset = replace(dataset, notes=(*read_as, *([missing] if missing else [])))
@@ -95,6 +83,31 @@ def read_columns(
         return known_dataset(dataset, arrow, known, kinds, reused.missing), texts
     kept = {name: kind for name, kind in kinds.items() if kind != "drop"}
     return encoded_dataset(dataset, arrow, kept), texts
+
+
+def _without_errors(
+    read: Callable[[TextColumns], Dataset],
+    names: Sequence[str],
+    stated: Mapping[str, str],
+    own: bool,
+    options: ReadOptions,
+) -> tuple[Dataset, TextColumns]:
+    """The columns of numbers, and the collected cells of others: of stated kinds and, of a table with its own encoding, those found."""
+    fixed, found = {name for name, kind in stated.items() if kind in _COLLECTED}, set[str]()
+    while True:
+        texts = TextColumns(names, fixed | found)
+        try:
+            dataset = read(texts)
+        except NotNumericError as error:
+            new = {name for name, what in error.contents.items() if not what.startswith(_NESTED)} - found - set(stated)
+            if not new or error.skip_title or not own or _is_alone(texts):
+                raise
+            found |= new
+            continue
+        numbers = {name for name in found if _are_numbers(texts.column(name), options)}
+        if numbers:  # with a few cells that are none: the same error again, of these columns alone
+            read(TextColumns(names, fixed | (found - numbers)))
+        return dataset, texts
 
 
 def encoded_dataset(dataset: Dataset, frame: Any, kinds: Mapping[str, str | tuple[str, ...]]) -> Dataset:
@@ -192,7 +205,7 @@ def _are_numbers(column: Any, options: ReadOptions) -> bool:
     counts = pyarrow().compute.value_counts(column.drop_null()).to_pylist()
     known = [(each["values"], each["counts"]) for each in counts if each["values"].strip().lower() not in marks]
     numbers = sum(count for text, count in known if value_of(text) is not None)
-    return 2 * numbers >= max(1, sum(count for _, count in known))
+    return bool(2 * numbers >= max(1, sum(count for _, count in known)))
 
 
 def _arrow_table(dataset: Dataset, texts: TextColumns, marks: set[str]) -> tuple[Any, str]:

@@ -53,9 +53,10 @@ class TableArray(np.ndarray[Any, Any]):
 
     def copy(self, order: Any = "C") -> TableArray:
         """A copy with the encoding."""
-        return as_table_array(np.array(self, order=order, subok=False), self.table)
+        copied: TableArray = as_table_array(np.array(self, order=order, subok=False), self.table)
+        return copied
 
-    def take(self, indices: Any, axis: Any = None, **others: Any) -> Any:
+    def take(self, indices: Any, axis: Any = None, **others: Any) -> Any:  # type: ignore[override]  # of fewer overloads
         """Selected values; rows keep the encoding."""
         taken = np.asarray(self).take(indices, axis, **others)
         return as_table_array(taken, self.table) if axis == 0 and taken.ndim == 2 else taken

@@ -137,3 +137,16 @@ def test_the_error_in_training_is_that_of_the_training_examples() -> None:
     result = evaluate(ae, new, train=X)
     assert result.training.mse == pytest.approx(ae.reconstruction_error(X).mean(), rel=1e-6)
     assert result.training.mse_scaled == pytest.approx(np.square((ae.reconstruct(X) - X) / X.std(0)).mean(), rel=1e-5)
+
+
+def test_no_advice_contradicts_another() -> None:
+    """Where an autoencoder overfits, no rule advises longer training beside the one that advises fewer epochs."""
+    clean, new = rows(30, 4), rows(200, 4, seed=1)
+    noisy, noisy_new = (part + np.random.default_rng(7).normal(size=part.shape) for part in (clean, new))
+    settings = {key: value for key, value in BY_HEART.items() if key not in {"n", "noise"}}
+    ae = Autoencoder(Identity(8), scaling=Standard(), batch_size=32, random_state=0, device="cpu", **settings)
+    ae.fit(noisy, target=clean, validation_data=(noisy_new, new))
+    texts = said(evaluate(ae, noisy_new, target=new, train=noisy, train_target=clean))
+    assert "fewer epochs" in texts["overfitting"]
+    assert "worse than ridge regression" in texts
+    assert not any("train longer" in text for text in texts.values())

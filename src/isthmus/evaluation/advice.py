@@ -111,6 +111,17 @@ def _code_larger_than_needed(ae: Autoencoder, result: Evaluation) -> str:
     )
 
 
+def _overfits(ae: Autoencoder, result: Evaluation) -> bool:
+    """Whether another rule says that the autoencoder overfits, so that longer training makes it worse."""
+    return bool(_overfitting(ae, result) or _worse_than_in_training(ae, result))
+
+
+def _remedies(ae: Autoencoder, result: Evaluation, *others: str) -> str:
+    """Longer training, unless the autoencoder overfits, and other remedies, as a part of a sentence."""
+    *first, last = [*([] if _overfits(ae, result) else ["train longer (epochs)"]), *others]
+    return f"{', '.join(first)}, or {last}" if first else last
+
+
 def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
     """PCA of equal width has a lower error. Sparse codes and codebooks have less capacity by design and are not compared."""
     if (
@@ -120,8 +131,8 @@ def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
         or ae.bottleneck_.discrete
     ):
         return ""
-    remedy = "train longer (epochs), or use a larger architecture"
-    if _worse_than_in_training(ae, result):
+    remedy = _remedies(ae, result, "use a larger architecture")
+    if _overfits(ae, result):
         remedy = "the autoencoder overfits its training examples"
     elif bottleneck_remedy := ae.bottleneck_.remedy("worse than PCA"):
         remedy = bottleneck_remedy
@@ -137,8 +148,8 @@ def _worse_than_the_input(ae: Autoencoder, result: Evaluation) -> str:
         return ""
     return (
         f"The restoration does harm: the input itself is closer to the target, with {_article(result)} of "
-        f"{result.restoration.input.error:.4g} instead of {result.errors.error:.4g}: train longer (epochs), use a larger "
-        "bottleneck.size, or check that inputs and targets belong together."
+        f"{result.restoration.input.error:.4g} instead of {result.errors.error:.4g}: "
+        f"{_remedies(ae, result, 'use a larger bottleneck.size', 'check that inputs and targets belong together')}."
     )
 
 
@@ -149,7 +160,7 @@ def _worse_than_ridge(ae: Autoencoder, result: Evaluation) -> str:
         return ""
     return (
         f"Ridge regression is better: a linear map restores better, with a squared error of {ridge.error:.4g} instead of "
-        f"{result.errors.error:.4g}: train longer (epochs), or use a larger bottleneck.size or architecture."
+        f"{result.errors.error:.4g}: {_remedies(ae, result, 'use a larger bottleneck.size or architecture')}."
     )
 
 
@@ -195,7 +206,7 @@ def _hidden_columns(ae: Autoencoder, result: Evaluation) -> str:
     each = "column" if ae.kind_ == "table" else "channel"
     by_feature = ae.scaling_.by_feature or ae.likelihood_.support.integers  # counts and classes cannot be scaled
     remedy = (
-        "use a larger bottleneck.size, or train longer (epochs)"
+        _remedies(ae, result, "use a larger bottleneck.size")
         if by_feature
         else f"use scaling=Standard, which scales each {each} separately"
     )
@@ -225,7 +236,7 @@ def _columns_without_gain(ae: Autoencoder, result: Evaluation) -> str:
     listed = ", ".join(named) + (f" and {more:,} more" if more else "")
     return (
         f"{len(without):,} of {len(result.by_column.columns):,} columns {verb} not reconstructed better than by a constant: {listed}: "
-        "use a larger bottleneck.size, train longer (epochs), or leave out what does not depend on other columns."
+        f"{_remedies(ae, result, 'use a larger bottleneck.size', 'leave out what does not depend on other columns')}."
     )
 
 

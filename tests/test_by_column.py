@@ -21,7 +21,7 @@ from isthmus.estimators.table_columns import TableColumn, TableColumns, table_co
 from isthmus.evaluation import ColumnFigures, Evaluation, MethodErrors, column_figures
 from isthmus.evaluation.advice import advice_for
 from isthmus.evaluation.column_sums import ColumnSums
-from isthmus.evaluation.table_pca import fit_table_pca
+from isthmus.evaluation.table_pca import fit_table_pca, principal_axes
 from isthmus.likelihoods import Mixed
 from isthmus.optimizers import AdamW
 from isthmus.scaling import Columns
@@ -172,9 +172,11 @@ def test_pca_sees_standardized_numbers_and_one_column_for_each_category() -> Non
 def test_pca_of_full_width_reconstructs_everything() -> None:
     values, classes = features(FRAME)
     full = sum(max(1, n) for n in classes) - sum(1 for n in classes if n)  # the values of a category add up to 1
-    pca, _ = fit_table_pca(values, classes, full)
-    np.testing.assert_allclose(pca.reconstruct(values), values, rtol=1e-5, atol=1e-5)
-    assert "the error of PCA would be 0" in fit_table_pca(values, classes, 50)[1]
+    pca, _ = fit_table_pca(values, classes, 1)
+    axes = torch.from_numpy(principal_axes(values, pca.statistics, classes, full))
+    np.testing.assert_allclose(pca._replace(axes=axes).reconstruct(values), values, rtol=1e-5, atol=1e-5)
+    assert f"{full} independent values: the error of PCA would be 0" in fit_table_pca(values, classes, full)[1]
+    assert fit_table_pca(values, classes, full - 1)[1] == ""
     assert "needs more than 3 examples" in fit_table_pca(values[:3], classes, 3)[1]
     assert "all examples are equal" in fit_table_pca(np.repeat(values[:1], 9, 0), classes, 3)[1]
 

@@ -16,7 +16,7 @@ from isthmus.evaluation.pca import PCA_ROWS, sample_size
 from isthmus.nn.blocks import width
 from isthmus.training.batches import to_tensor
 
-__all__ = ["TablePCA", "fit_table_pca"]
+__all__ = ["TablePCA", "TableStatistics", "fit_table_pca", "principal_axes"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -123,9 +123,11 @@ def fit_table_pca(rows: Array, classes: tuple[int, ...], size: int) -> tuple[Tab
     d, chosen = width(classes), random_subset(len(rows), sample_size(np.empty((1, width(classes))), PCA_ROWS))
     some = np.asarray(Rows(rows)(chosen))
     statistics, missing = TableStatistics.fit(some, classes), ""
-    axes = np.empty((0, d))
-    if size >= d:
-        missing = f"a {size:,}-dimensional code of a table that PCA sees as {d:,} values: the error of PCA would be 0"
+    axes, free = np.empty((0, d)), d - sum(n > 0 for n in classes)  # the values of a category add up to 1
+    if size >= free:
+        missing = (
+            f"a {size:,}-dimensional code of a table with {free:,} independent values: the error of PCA would be 0"
+        )
     elif size >= len(some):
         missing = f"PCA with {size:,} components needs more than {size:,} examples; there are {len(some):,}"
     else:

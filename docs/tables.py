@@ -2,7 +2,7 @@
 
 python docs/tables.py runs/reproduction
 
-Rows of systems of which the folder holds no results stay as they are.
+The results are added to those in benchmarks/measured/reproduction, from which the rows are written. Rows of systems without any stay.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import re
 import sys
 from pathlib import Path
 
-from isthmus.experiments.reproduction import all_kept
+from isthmus.experiments.reproduction import Run, all_kept, home
 from isthmus.experiments.reproduction_table import HEADER, Row, machines, number, outside, table
-from isthmus.experiments.tutorials import TUTORIALS
+from isthmus.experiments.tutorials import TUTORIALS, System, Tutorial
 from isthmus.text import printable
 
 ROOT = Path(__file__).parent.parent
+MEASURED = "benchmarks/measured/reproduction"
 HEADERS = {  # header; words for a published figure inside the interval, outside, and for one run
     "README.md": (["id", "what it is", "published", "ours (mean ± SD)", "n", "inside"], ["yes", "no", "-"]),
     "README.zh-CN.md": (["编号", "内容", "公布的", "我们的（均值 ± 标准差）", "n", "在区间内"], ["是", "否", "-"]),
@@ -25,10 +26,8 @@ HEADERS = {  # header; words for a published figure inside the interval, outside
 
 def main(folder: Path) -> None:
     """Writes the three pages. Without results, or if a system has neither results nor a row, no page is written."""
-    rows = [
-        Row(tutorial, each, all_kept(tutorial, each, folder)) for tutorial in TUTORIALS for each in tutorial.systems
-    ]
-    if not any(row.runs for row in rows):
+    rows = [Row(tutorial, each, merged(tutorial, each, folder)) for tutorial in TUTORIALS for each in tutorial.systems]
+    if not any(all_kept(row.tutorial, row.system, folder) for row in rows):
         sys.exit(f"{folder} holds no results: no page is written; isthmus reproduce ID --out {folder} makes them")
     notes = [f"- **{t.id}**: {t.note}." for t in TUTORIALS if t.note]
     page = read("docs/reproduction.md")
@@ -39,6 +38,18 @@ def main(folder: Path) -> None:
         pages[name] = between(page, "tutorials", short(rows, *words, inside(page, "tutorials")))
     for name, text in pages.items():  # all texts are complete before the first is written
         (ROOT / name).write_text(text, encoding="utf-8")
+    for row in rows:
+        for run in row.runs:
+            path = home(ROOT / MEASURED, row.tutorial, row.system, run.random_state) / "result.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def merged(tutorial: Tutorial, system: System, folder: Path) -> list[Run]:
+    """The runs of a system that were measured before, and those in the folder, which replace runs with the same random state."""
+    runs = [*all_kept(tutorial, system, ROOT / MEASURED), *all_kept(tutorial, system, folder)]
+    by_state = {run.random_state: run for run in runs}
+    return [by_state[state] for state in sorted(by_state)]
 
 
 def long(rows: list[Row], page: str) -> str:

@@ -108,7 +108,8 @@ def test_links_pipes_and_empty_files_are_refused(suffix: str, tmp_path: Path) ->
 def test_the_error_for_an_unknown_kind_of_file_lists_the_supported_ones(tmp_path: Path) -> None:
     (tmp_path / "x.doc").write_text("x")
     with pytest.raises(
-        DataError, match=r"\.npy, \.npz, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet, an image or a folder of images"
+        DataError,
+        match=r"\.npy, \.npz, \.mtx, \.h5ad, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet, an image or a folder of images",
     ):
         read(tmp_path / "x.doc")
 

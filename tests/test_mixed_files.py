@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,7 @@ from isthmus.cli import app
 from isthmus.data import read
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.table_array import table_of
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 
 N = 60
@@ -300,3 +302,116 @@ def test_an_autoencoder_of_a_frame_takes_files(tmp_path: Path, monkeypatch: pyte
     result = CliRunner().invoke(app, ["reconstruct", "model.safetensors", "--data", "y.csv", "--out", "y.npy"])
     assert result.exit_code == 1
     assert "column 'zip' holds 'many', and its categories are numbers: correct it" in str(result.exception)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_imputed_cells_that_do_not_fit_widen_their_column(library: str) -> None:
+    """Whole numbers with the mean 1.5, and booleans that are numbers to the model: nearly always false."""
+    n = 60
+    rows = {
+        "age": [*([1, 2] * (n // 2 - 1)), 1, None],
+        "flag": [*([False] * (n - 2)), True, None],
+        "k": ["a", "b", "c"] * (n // 3),
+    }
+    frame = {"pandas": lambda r: pd.DataFrame(r).convert_dtypes(), "polars": pl.DataFrame, "pyarrow": pa.table}[
+        library
+    ](rows)
+    encoding, values = TableEncoding.fit_encode(frame, {"age": "number", "flag": "number", "k": "category"})
+    whole = encoding.impute(frame, values, np.where(np.isnan(values), [1.5, 0.01, 0], values))
+    age, flag = (
+        list(whole[name].to_pylist() if library == "pyarrow" else whole[name].to_list()) for name in ("age", "flag")
+    )
+    assert age[:-1] == rows["age"][:-1]
+    assert age[-1] == 1.5
+    assert flag == [*rows["flag"][:-1], False]
+
+
+def test_decimals_and_repeated_names_of_parquet(tmp_path: Path) -> None:
+    prices = pa.array([f"{each}.25" for each in range(20)]).cast(pa.decimal128(10, 2))
+    pq.write_table(pa.table({"price": prices, "k": ["a", "b"] * 10}), tmp_path / "x.parquet")
+    first = read(tmp_path / "x.parquet")
+    again = read(tmp_path / "x.parquet", reused=Reused(ReadOptions(), first.columns, table=first.table))
+    stated = read(tmp_path / "x.parquet", kinds={"price": "number"})
+    np.testing.assert_array_equal(first.train, again.train)
+    np.testing.assert_array_equal(first.train, stated.train)
+    twice = pa.table([pa.array([1.0, 2.0]), pa.array([3.0, 4.0]), pa.array(["x", "y"])], names=["a", "a", "c"])
+    pq.write_table(twice, tmp_path / "y.parquet")
+    with pytest.raises(DataError, match=r"column .a. occurs twice in .*y\.parquet: rename one"):
+        read(tmp_path / "y.parquet")
+
+
+def test_a_table_without_names_is_read_again_by_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{n % 5}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
+    Path("u.csv").write_text("0.0,a,0\n" + rows)
+    first = read("u.csv", header=False)
+    reused = Reused(ReadOptions(), first.columns, table=first.table)
+    np.testing.assert_array_equal(read("u.csv", reused=reused).train, first.train)
+    run("train", "--data", "u.csv", *SMALL, "--header", "no", "--out", "r")
+    run("impute", "r", "--out", "w.csv")
+    assert len(pd.read_csv("w.csv", header=None)) == 61
+    named = read(written(tmp_path))
+    with pytest.raises(DataError, match=r"u.csv has no column names, by which the columns of the run are found \(age"):
+        read("u.csv", reused=Reused(ReadOptions(), named.columns, table=named.table))
+
+
+def test_names_of_digits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("y.csv").write_text("2019,2020\n" + "1,u\n2,v\n3,u\n" * 20)
+    run("train", "--data", "y.csv", *SMALL, "--header", "yes", "--out", "r")
+    run("reconstruct", "r", "--out", "w.csv")
+    assert Path("w.csv").read_text().startswith("2019,2020\n")
+
+
+def test_ordered_categories_may_have_commas_and_equal_signs(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('inc,s,a\n<=50K,c,1\n>50K,"a,b",2\n>50K,c,3\n')
+    found = read(path, kinds={"inc": ["<=50K", ">50K"], "s": ["c", "a,b"]})
+    assert found.train[:, :2].tolist() == [[0, 0], [1, 1], [1, 0]]
+    np.testing.assert_array_equal(read(path, kinds=("inc=<=50K,>50K", 's=["c", "a,b"]')).train, found.train)
+
+
+def test_an_empty_column_of_dates_has_no_error(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b,d\n1,x,\n2,y,\n")
+    assert np.isnan(read(tmp_path / "x.csv", kinds={"d": "date"}).train[:, 2]).all()
+
+
+def test_kinds_of_a_run_fit_typed_data(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("stars,b\n" + "1,x\n2,y\n3,x\n" * 5)
+    first = read(tmp_path / "x.csv", kinds=("stars=1,2,3",))
+    pq.write_table(pa.table({"stars": [1, 2, 3] * 5, "b": ["x", "y", "x"] * 5}), tmp_path / "x.parquet")
+    reused = Reused(ReadOptions(kinds=("stars=1,2,3",)), first.columns, table=first.table)
+    np.testing.assert_array_equal(read(tmp_path / "x.parquet", reused=reused).train, first.train)
+
+
+def test_completed_tables_keep_weights_and_groups_and_say_what_is_guarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = people().assign(w=1.5, patient=[f"q{n % 9}" for n in range(N)], city=["+a", "b"] * (N // 2))
+    path = written(tmp_path, rows=rows.drop(columns=["name"]))
+    run("train", "--data", path, *SMALL, "--weights", "w", "--by", "patient", "--out", "r")
+    said = run("impute", "r", "--out", "w.csv")
+    whole = pd.read_csv("w.csv")
+    assert whole["patient"].tolist() == rows["patient"].tolist()
+    assert (whole["w"] == 1.5).all()
+    assert "formulas have ' in front: city; a .parquet file keeps them" in said
+
+
+def test_runs_of_tables_are_compared_and_evaluated_on_grown_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path)
+    for name in ("r", "s"):
+        run("train", "--data", path, *SMALL, f"random_state={len(name) + ord(name[0])}", "--out", name)
+    written(tmp_path, rows=pd.concat([people(), people().iloc[:3].assign(city="Aachen", age=33)]))
+    assert "city ('Aachen': 3)" in run("compare", "r", "s", "--out", "c")
+    result = CliRunner().invoke(app, ["robustness", "r"])
+    assert result.exit_code == 1
+    assert "robustness takes numbers" in str(result.exception)
+
+
+def test_true_and_false_among_numbers_are_said(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("t,c\n" + "true,x\nfalse,y\n2,x\n" * 5)
+    assert any(note.startswith("read with true as 1") for note in read(tmp_path / "x.csv").notes)

@@ -56,6 +56,9 @@ EXAMPLES: dict[str, Array] = {
 X = EXAMPLES["digits"]
 THREE = np.arange(120) % 3  # labels
 IMPOSSIBLE = {("feature_maps", data) for data in ("digits", "flat", "table")}
+IMPOSSIBLE |= {
+    ("series_alarms", data) for data in EXAMPLES
+}  # which are no windows of a series: test_series_detection.py
 IMPOSSIBLE |= {("column_errors", data) for data in EXAMPLES}  # whose columns have no names: test_table_figures.py
 KINDS = sorted(set(plots.__all__) - {"umap"})  # whose compiler takes a minute: test_latent_traversal.py
 
@@ -123,7 +126,7 @@ def test_every_figure_is_drawn_for_every_kind_of_data_or_gives_a_reason(kind: st
     assert figure.get_label().endswith("."), "the sentence that tells what is to be seen"
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "tsne", "column_errors"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "tsne", "column_errors", "series_alarms"}))
 def test_no_text_of_a_figure_is_cut_off(kind: str) -> None:
     figure, _ = drawn(kind)
     figure.canvas.draw()
@@ -133,7 +136,7 @@ def test_no_text_of_a_figure_is_cut_off(kind: str) -> None:
         assert (box.max <= figure.bbox.max).all()
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "column_errors"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"feature_maps", "column_errors", "series_alarms"}))
 def test_equal_calls_give_equal_files(kind: str) -> None:
     assert png(figure_function(kind)(system("digits"), X, THREE)) == drawn(kind)[1]
 

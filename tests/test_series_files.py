@@ -120,7 +120,7 @@ def test_an_invalid_cell_of_a_series_is_named_by_its_line(tmp_path: Path) -> Non
     ("options", "error", "match"),
     [
         ({"time": "nowhere"}, DataError, "has no column 'nowhere' for the time"),
-        ({"by": "nowhere"}, DataError, "has no column 'nowhere' for the machine"),
+        ({"by": "nowhere"}, DataError, "has no column 'nowhere' for the groups"),
         ({"time": "unit", "by": None, "drop": ("when",)}, DataError, "column 'unit' holds values that are no times"),
         ({"labels": "unit", "by": None}, RecordError, "window= makes windows: leave one of them out"),
         ({"window": None}, RecordError, "is for the windows of a series: give window too"),

@@ -19,7 +19,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.evaluation.metrics import ndcg_at_k, recall_at_k
-from isthmus.likelihoods import Likelihood, Multinomial, NegativeBinomial, Poisson, ZeroInflated
+from isthmus.likelihoods import Likelihood, Multinomial, NegativeBinomial, Poisson, Weighted, ZeroInflated
 from isthmus.record_overrides import override
 
 Array = np.ndarray[Any, Any]
@@ -204,3 +204,17 @@ def test_wrong_rankings_are_refused() -> None:
         recall_at_k(np.array([[0.0, 1, 2], [0, 1, np.nan]]), np.ones((2, 3)))
     with pytest.raises(RecordError, match="invalid k=0"):
         recall_at_k(scores, np.ones((2, 3)), 0)
+
+
+def test_columns_of_counts_given_their_total_have_no_weights() -> None:
+    """Their costs depend on each other, and those of observed values alone would be wrong."""
+    for likelihood in (Multinomial(), Poisson(total="observed"), ZeroInflated(NegativeBinomial(total="observed"))):
+        with pytest.raises(RecordError, match="takes the total of each example as given"):
+            Weighted(likelihood, (1, 2))
+        assert likelihood.given_total
+    assert not Weighted(Poisson(), (1, 2)).given_total
+
+
+def test_missing_items_are_refused_in_rankings() -> None:
+    with pytest.raises(DataError, match="items contain NaN"):
+        recall_at_k(np.ones((1, 3)), np.array([[np.nan, 0, 1]]), k=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from isthmus.io.terminal import interactive, print_error, print_lines, rich_console, rich_table
-from isthmus.text import as_json, sentence
+from isthmus.text import as_json, printable, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -151,10 +151,23 @@ def write_frame(
         pyarrow.parquet.write_table(pyarrow.table(columns), content)
         replace_file(path, content.getvalue().to_pybytes())
     else:
-        named = not all(name.isdecimal() for name in columns)  # names that are positions only
+        named = list(columns) != [str(place) for place in range(len(columns))]  # not positions only
         rows = zip(*(map(_plain_cell, column.to_pylist()) for column in columns.values()), strict=True)
         write_csv(path, list(columns) if named else None, rows)
     print_line(f"written: {path}, {counted(len(frame), 'row')} of {counted(len(columns), 'column')}")
+    guarded = [name for name, column in columns.items() if path.suffix == ".csv" and _is_guarded(column)]
+    if guarded:
+        which = ", ".join(map(printable, guarded))
+        print_notes(
+            [f"texts that a spreadsheet would take for formulas have ' in front: {which}; a .parquet file keeps them"]
+        )
+
+
+def _is_guarded(column: Any) -> bool:
+    """Whether a column of pyarrow holds a text that is changed when it is written as CSV."""
+    from isthmus.text import csv_safe
+
+    return any(isinstance(text, str) and csv_safe(text) != text for text in column.unique().to_pylist())
 
 
 def _plain_cell(value: Any) -> Any:

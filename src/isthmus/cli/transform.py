@@ -41,10 +41,16 @@ def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
 @takes_data
 def reconstruct(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Write the reconstructions of --data, or of the run's held-out examples, in the units of the data, as .npy or .csv."""
+    from isthmus.errors import RecordError
+
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))
     ae, dataset = all_examples(run, data_options)
     path = _path_for(out, "reconstructions", ae, (".npy", ".csv"))
+    if dataset.kind == "series" and path.suffix == ".csv":
+        raise RecordError(
+            f"--out {path}: the reconstructions are windows, which are no table: give a name that ends in .npy"
+        )
     values = ae.reconstruct(dataset.train, dataset.train_labels)
     if dataset.table is not None and path.suffix in _OF_FRAMES:
         write_frame(path, dataset.table.decode(values, dataset.frame), dataset.ids, dataset.id_name)

@@ -35,6 +35,7 @@ Modules in reading order:
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
     row_roles       columns of weights and of groups
+    file_formats    the format of a file, and the options that apply to it
     pairs           targets of examples, matched by file name, by id or by row
     readers         load and read: the reader for a name or a path
 """

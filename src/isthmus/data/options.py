@@ -5,8 +5,10 @@ To add an option, add a field here and an option of the command line in `cli/dat
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadOptions", "Reused"]
 
+_KINDS = {"number", "integer", "boolean", "category", "ordered", "date", "drop"}  # of a column of a table
 _RANGE = re.compile(r"0*[1-9]\d{0,14}(-0*[1-9]\d{0,14})?", re.ASCII)
 
 
@@ -43,14 +46,28 @@ def _lines(value: Any) -> Any:
     return words
 
 
+def _name_and_kind(word: str) -> tuple[str, str | tuple[str, ...]]:
+    """The name and the kind in name=kind; of an ordered column its categories, with commas or as a JSON list."""
+    name, _, listed = word.partition("=[")
+    with suppress(ValueError):
+        categories = json.loads(f"[{listed}")
+        if isinstance(categories, list) and all(isinstance(each, str) for each in categories):
+            return name, tuple(categories)
+    name, _, kind = word.rpartition("=")
+    if kind.strip() not in _KINDS:  # categories, in which there may be = too
+        name, _, kind = word.partition("=")
+    return name, tuple(each.strip() for each in kind.split(",")) if "," in kind else kind.strip()
+
+
 def _kinds(value: Any) -> Any:
     """Kinds of columns as text name=kind, from a mapping or from such texts; the categories of an ordered column with commas."""
     if isinstance(value, Mapping):
-        value = [
-            f"{name}={kind if isinstance(kind, str) else ','.join(map(str, kind))}" for name, kind in value.items()
-        ]
+        listed = {
+            name: kind if isinstance(kind, str) else json.dumps([*map(str, kind)]) for name, kind in value.items()
+        }
+        value = [f"{name}={kind}" for name, kind in listed.items()]
     words = _words(value)
-    invalid = next((word for word in words if not all(word.rpartition("="))), None)
+    invalid = next((word for word in words if not all(_name_and_kind(word))), None)
     if invalid is not None:
         raise ValueError(f"invalid kind {quoted(invalid)}: expected name=kind, such as zip=category")
     return words
@@ -139,11 +156,7 @@ class ReadOptions(Record):
         Returns:
             Column name -> kind, or the categories of an ordered column in their order.
         """
-        parts = [word.rpartition("=") for word in self.kinds]
-        return {
-            name: tuple(each.strip() for each in kind.split(",")) if "," in kind else kind.strip()
-            for name, _, kind in parts
-        }
+        return dict(map(_name_and_kind, self.kinds))
 
     def skipped(self) -> tuple[range, ...]:
         """The lines to skip.

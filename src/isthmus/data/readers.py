@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,8 +18,9 @@ from isthmus.data.annotated import annotated_dataset, read_h5ad
 from isthmus.data.arrays import read_npy, read_npz
 from isthmus.data.containers import column_names, is_annotated
 from isthmus.data.dataset import Dataset
+from isthmus.data.file_formats import check_options, format_of
 from isthmus.data.idx import read_idx
-from isthmus.data.images import ENDINGS, OTHER_KINDS, read_images
+from isthmus.data.images import read_images
 from isthmus.data.kinds import kind_of
 from isthmus.data.label_classes import similar_names_note
 from isthmus.data.options import ReadOptions, Reused
@@ -40,38 +40,7 @@ __all__ = ["load", "names", "read", "read_windows", "read_with_texts"]
 
 Array = npt.NDArray[Any]
 
-_SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
-_SUFFIXES |= {".mtx": "mtx", ".h5ad": "h5ad"}
-_SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
-_TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
 _TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
-_OPTIONS = {  # the valid options of each reader
-    "images": {"resize", "split", "pages", "skip_broken"},
-    "npy": {"window", "step"},
-    "npz": {"labels", "weights", "by"},
-    "idx": set[str](),
-    "mtx": set[str](),
-    "h5ad": {"labels"},
-    "text": {*_TABLE, "header", "delimiter", "decimal", "comment", "encoding", "skip_lines"},
-    "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
-    "parquet": _TABLE,
-}
-_APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "header"), "a table") | {
-    "labels": "a table, .npz or .h5ad file",
-    **dict.fromkeys(("weights", "by"), "a table or .npz file"),
-    **dict.fromkeys(("time", "gap"), "a table"),
-    **dict.fromkeys(("window", "step"), "a table or .npy file"),
-    **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
-    "sheet": "an Excel file",
-    "skip_lines": "a text or Excel file",
-    **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
-}
-_KINDS = (
-    ".npy, .npz, .mtx, .h5ad, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
-    "or text as .gz, .bz2, .xz, .zst, .zip"
-)
-_IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
 
 def names() -> tuple[str, ...]:
@@ -164,7 +133,7 @@ def read(
         ('petal', 'sepal')
     """
     options = (options or ReadOptions()).replace(**named)
-    merged = options if reused is None else options.over(reused.options)
+    merged = _for_series(options, reused)
     if merged.window is not None and column_names(path) is None:
         return series_dataset(*read_series(partial(_read, path), merged, reused), options.window is not None)
     check_no_series(merged)
@@ -179,7 +148,15 @@ def read_windows(path: str | os.PathLike[str], options: ReadOptions, reused: Reu
         options: how to read it; `ReadOptions.window` is the rows of a window.
         reused: the run that the windows are for.
     """
-    return read_series(partial(_read, path), options if reused is None else options.over(reused.options), reused)[1]
+    return read_series(partial(_read, path), _for_series(options, reused), reused)[1]
+
+
+def _for_series(options: ReadOptions, reused: Reused | None) -> ReadOptions:
+    """The options, with those of a run that cut windows: how its file was written says nothing about another file."""
+    if reused is None:
+        return options
+    cut = {name: getattr(reused.options, name) for name in SERIES}
+    return options.over(ReadOptions(**cut))
 
 
 def read_with_texts(path: str, options: ReadOptions, names: Sequence[str]) -> tuple[Dataset, TextColumns]:
@@ -224,12 +201,8 @@ def _read(
     path = Path(path)
     if not os.path.lexists(path):
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
-    kind = _kind(path)
-    if options.resize is not None and (kind != "images" or min(options.resize) < 1):
-        raise DataError(f"invalid resize={options.resize}: expected (height, width) in pixels, for images")
-    for name, value in options.given().items():
-        if name not in _OPTIONS[kind]:
-            raise DataError(f"invalid {name}={value!r}: {shown(path)} is not {_APPLIES_TO[name]}")
+    kind = format_of(path)
+    check_options(path, kind, options)
     own, roles = options, role_names(options, reused)
     if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
         optional = reused.options.replace(labels=None, id=None, weights=None, by=None, skip_broken=False, skip_lines=())
@@ -237,6 +210,9 @@ def _read(
     if kind in _TABLES:
         wanted = tuple(dict.fromkeys((*names, *roles)))
         dataset, texts = read_columns(partial(_TABLES[kind], path), options, reused, wanted)
+        if dataset.frame is not None:  # completed tables keep these columns
+            for name in (each for each in roles if texts.found(each)):
+                dataset = replace(dataset, frame=dataset.frame.append_column(name, texts.column(name)))
         return with_roles(dataset, own, reused, partial(_collected, texts)), texts
     if kind == "npz":
         dataset, others = read_npz(path, options.labels, roles)
@@ -266,22 +242,6 @@ def _array_dataset(path: Path, values: Array) -> Dataset:
     """A data set of one array. uint8 with three or more axes is images."""
     inferred = kind_of(values)
     return Dataset(path.name, values, source=shown(path), kind="images" if inferred == "images" else None)
-
-
-def _kind(path: Path) -> str:
-    """The name of the reader for a path, a key of `_OPTIONS`."""
-    if path.is_dir() or path.suffix.lower() in ENDINGS:
-        return "images"
-    name = path.name.lower()
-    inner = next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), None)
-    kind = "idx" if _IDX.search(name) else _SUFFIXES.get(Path(inner or name).suffix)
-    if inner is not None and kind not in {"idx", "text"}:
-        kind = "text" if name.endswith(".zip") else None
-    if kind is None and path.suffix.lower() in OTHER_KINDS:
-        raise DataError(f"{shown(path)} has an unsupported image format ({path.suffix.lower()}): convert it to PNG")
-    if kind is None:
-        raise DataError(f"{shown(path)} has an unknown file format: expected {_KINDS}")
-    return kind
 
 
 def _with_checked_parts(data: Dataset) -> Dataset:

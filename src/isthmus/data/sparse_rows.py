@@ -71,7 +71,12 @@ class SparseRows:
             number = range(len(self))[int(key)]
             return self.matrix[[number]].toarray()[0]
         if isinstance(key, tuple):
-            return SparseRows(self.matrix[key])
+            from scipy import sparse
+
+            selected = self.matrix[key]
+            if not sparse.issparse(selected):
+                return selected
+            return SparseRows(selected) if selected.ndim == 2 else selected.toarray()
         return SparseRows(self.matrix[key], None if self.context is None else self.context[key])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

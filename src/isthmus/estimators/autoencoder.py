@@ -544,10 +544,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             return self._weighted(examples, weights), self._weighted(held, data.validation.weights)
         if not self.early_stopping:
             return self._weighted(examples, weights), None
-        kept, out = self._validation_split(examples, data.training.groups)
-        train, held = (SubsetSource(examples, torch.from_numpy(rows)) for rows in (kept, out))
+        train, held = self._validation_split(examples, data.training.groups)
         if weights is None:
             return train, held
+        kept, out = train.positions.numpy(), held.positions.numpy()
         for rows, part in ((kept, "training"), (out, "validation")):
             if not weights[rows].any():
                 raise DataError(
@@ -777,20 +777,20 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             scheduled=schedule,
         )
 
-    def _validation_split(self, source: Source, groups: Array | None) -> tuple[Array, Array]:
-        """The rows of training and validation examples: at random, windows of a series in time, with groups whole groups."""
+    def _validation_split(self, source: Source, groups: Array | None = None) -> tuple[SubsetSource, SubsetSource]:
+        """The training and the validation examples: at random, windows of a series in time, with groups whole groups."""
         generator, n = seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT), len(source)
         if groups is None:
-            kept, out = (rows.numpy() for rows in source.split(self.validation_fraction, generator))
+            kept, out = source.split(self.validation_fraction, generator)
         else:
             order = torch.randperm(int(groups.max()) + 1, generator=generator).numpy()
-            out = held_out_rows(groups, order, max(1, round(n * self.validation_fraction)))
-            kept = np.setdiff1d(np.arange(n), out, assume_unique=True)
+            rows = held_out_rows(groups, order, max(1, round(n * self.validation_fraction)))
+            kept, out = map(torch.from_numpy, (np.setdiff1d(np.arange(n), rows, assume_unique=True), rows))
         if not len(kept):
             raise DataError(
                 f"too few examples: {n}, of which {len(out)} are held out; give more, or early_stopping=False"
             )
-        return kept, out
+        return SubsetSource(source, kept), SubsetSource(source, out)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -50,8 +50,9 @@ from isthmus.nn.device import grad_mode, no_autocast, onednn_matmul
 from isthmus.record_overrides import override
 from isthmus.text import quoted
 from isthmus.trainable import Batch
-from isthmus.training.batches import InMemorySource, MemmapSource, Source, WindowSource, to_tensor
+from isthmus.training.batches import InMemorySource, MemmapSource, Source, to_tensor
 from isthmus.training.rng import RandomStream, seeded
+from isthmus.training.window_source import WindowSource
 
 __all__ = ["FittedAutoencoder", "ParameterError", "RecordParams", "WrapsAutoencoder", "seed_of"]
 

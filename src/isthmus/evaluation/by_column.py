@@ -211,6 +211,8 @@ def measure_columns(
 def _nats(ae: Autoencoder, rows: TableRows, columns: TableColumns) -> Doubles | None:
     """The sum of the negative log-likelihoods of each column, in nats; None for a likelihood without a cost of each value."""
     model, target = ae.model_, rows.targets is not None
+    if ae.likelihood_.given_total and model.fill is not None:  # of the observed values alone, which costs do not know
+        return None
     firsts = np.cumsum([0, *(max(1, n) for n in model.scaling.classes or (0,) * ae.shape_[0])])[:-1]
 
     def costs_of(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:

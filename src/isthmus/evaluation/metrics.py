@@ -288,5 +288,8 @@ def _hits(scores: Array, held_out: Any, k: int, seen: Any) -> tuple[NDArray[np.b
 
 def _marked(items: Any) -> NDArray[np.bool_]:
     """Which items (n, items) are not 0."""
-    marked: NDArray[np.bool_] = np.asarray(as_examples(items).values if is_sparse(items) else items) != 0
+    values = np.asarray(as_examples(items).values if is_sparse(items) else items)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise DataError("items contain NaN: give 0 where an item is not marked (NaN is neither marked nor unmarked)")
+    marked: NDArray[np.bool_] = values != 0
     return marked

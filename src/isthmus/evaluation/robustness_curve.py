@@ -19,7 +19,7 @@ from isthmus.corruptions import Corruption
 from isthmus.data.kinds import Kind, as_images
 from isthmus.data.memmap import Rows, some_rows
 from isthmus.errors import RecordError
-from isthmus.estimators.argument_check import takes_autoencoder
+from isthmus.estimators.argument_check import refuse_table, takes_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.corruption_levels import InputCorruption, Kinds, Levels, corruption_levels
@@ -84,6 +84,7 @@ def robustness(
         (50, 2)
     """
     check_is_fitted(ae)
+    refuse_table(ae, "robustness")
     for name, value, minimum in (("draws", draws, 1), ("n", n, 1), ("random_state", random_state, 0)):
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (whole and value >= minimum) and not (name == "n" and value is None):  # type: ignore[operator]

@@ -161,7 +161,7 @@ def detect_series(detector: OutlierDetector, windows: Windows) -> SeriesDetectio
     """Detects anomalies in a series: a score for each time step, and alarms.
 
     The score of a step is the mean of `OutlierDetector.score_samples` over all windows that contain it. Neighboring steps with a score
-    below the threshold of the detector are one alarm. An alarm does not go on across a gap or to another machine. It may begin and end up
+    below the threshold of the detector are one alarm. An alarm never continues across a gap or to another machine. It may begin and end up
     to a window before and after the anomaly, since windows that contain a part of it are anomalous too.
     The share of a channel is the rise of the score where this channel is replaced by its reconstruction, relative to the sum of all rises:
     an extreme channel distorts the code and so the reconstruction of others, whose errors are large too. It is measured on the most

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.dataset import Dataset
-from isthmus.data.labels import class_labels, json_labels, numbered
+from isthmus.data.labels import ClassLabels, class_labels, json_labels, numbered
 from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.tables.columns import listed
 from isthmus.errors import DataError
@@ -87,6 +87,13 @@ class FinetuneResult(Result):
         return [{"method": method, "accuracy": value} | counts for method, value in self.accuracies.items()]
 
 
+def _check_labeled(name: str, parts: Mapping[str, ClassLabels]) -> None:
+    """`DataError` if no example of a part has a label."""
+    for what, labels in parts.items():
+        if labels.n_unlabeled == len(labels):
+            raise DataError(f"none of the {len(labels):,} {what} examples of {name} has a label: label some of them")
+
+
 def finetune_run(
     ae: Autoencoder,
     part: Split,
@@ -120,11 +127,7 @@ def finetune_run(
     if part.train_labels is None or part.test_labels is None:
         raise DataError(f"{dataset.name} has no labels: give labeled data, and with --labels the column of the labels")
     y, truth = class_labels(part.train_labels, len(part.train)), class_labels(part.test_labels, len(part.test))
-    for what, labels in (("training", y), ("held-out", truth)):
-        if labels.n_unlabeled == len(labels):
-            raise DataError(
-                f"none of the {len(labels):,} {what} examples of {dataset.name} has a label: label some of them"
-            )
+    _check_labeled(dataset.name, {"training": y, "held-out": truth})
     rows, n_unlabeled = np.flatnonzero(y.labeled), (y.n_unlabeled, truth.n_unlabeled)
     if labeled is not None and labeled < len(rows):
         rows = rows[random_subset(len(rows), labeled, parameters["random_state"])]
@@ -133,14 +136,17 @@ def finetune_run(
         X if len(rows) == len(y) else replace(X, values=selected_rows(X.values, rows), positions=X.at.some(rows)),
         y[rows],
     )
+    weights = None if part.train_weights is None else np.asarray(part.train_weights)[rows]
     methods = {"fine-tuned": (False, True), "frozen codes": (True, True), "from scratch": (False, False)}
     requested = (classifier.frozen, classifier.pretrain)
     if requested not in methods.values():
         methods["frozen codes of random weights"] = requested
     classifiers = {
-        method: AutoencoderClassifier(**parameters | {"frozen": frozen, "pretrain": pretrain}).fit(X, y)
-        for method, (frozen, pretrain) in methods.items()
+        method: AutoencoderClassifier(**parameters | dict(zip(("frozen", "pretrain"), how, strict=True)))
+        for method, how in methods.items()
     }
+    for each in classifiers.values():
+        each.fit(X, y, sample_weight=weights)
     test_rows = np.flatnonzero(truth.labeled)
     test, truth = part.test_of(dataset).some(test_rows), truth[test_rows]
     accuracies = {method: each.score(test, truth) for method, each in classifiers.items()}

@@ -16,6 +16,7 @@ from isthmus.data import as_examples
 from isthmus.data.memmap import selected_rows
 from isthmus.data.missing import count_missing
 from isthmus.data.sparse_rows import is_sparse
+from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import check_autoencoder, common_table, with_context
@@ -97,7 +98,8 @@ def compare(
     if X is None:
         origin = origin or _common_source(names, sources)
         early_stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
-        held = _common_held_out(folders, _with_target(names, sources, origin), missing, early_stopped)
+        source, table = _with_target(names, sources, origin), common_table(loaded)
+        held = _common_held_out(folders, source, missing, early_stopped, table)
         X, train, y, train_labels, target, train_target, changes = held
     examples = as_examples(X, missing=missing, shape=loaded[0].shape_, table=common_table(loaded))
     n_missing = count_missing(examples.values)
@@ -135,10 +137,14 @@ def write(result: Comparison, folder: Path) -> list[Path]:
 
 
 def _common_held_out(
-    folders: Mapping[str, Path], origin: DataSource, missing: Missing, early_stopped: Sequence[str]
+    folders: Mapping[str, Path],
+    origin: DataSource,
+    missing: Missing,
+    early_stopped: Sequence[str],
+    table: TableEncoding | None,
 ) -> _HeldOut:
     """The examples that all runs held out, and the training examples of the first run."""
-    dataset = origin.read()
+    dataset = origin.read_as(table, missing)
     parts = {name: run_data.split_of(folder, dataset, missing, origin) for name, folder in folders.items()}
     first, *others = parts.values() if parts else [split(dataset, missing)]
     rows = first.test_rows
@@ -266,10 +272,7 @@ def _common_source(names: Sequence[str], sources: Sequence[DataSource | None]) -
 
 
 def _source_notes(
-    names: Sequence[str],
-    from_files: Sequence[bool],
-    sources: Sequence[DataSource | None],
-    origin: DataSource | None,
+    names: Sequence[str], from_files: Sequence[bool], sources: Sequence[DataSource | None], origin: DataSource | None
 ) -> list[str]:
     """A note for each model file that may have been trained on the examples, by its record of its data source."""
     notes = []
@@ -277,9 +280,8 @@ def _source_notes(
         if from_file and source is None:
             notes.append(f"{name} has no record of its training data: it may have been trained on these examples")
         elif source is not None and origin is not None and examples_key(source) != examples_key(origin):
-            notes.append(
-                f"{name} was trained on {source.data}, not on {origin.data}: it may have been trained on some of these examples"
-            )
+            other = f"{name} was trained on {source.data}, not on {origin.data}"
+            notes.append(f"{other}: it may have been trained on some of these examples")
     return notes
 
 

@@ -65,7 +65,7 @@ def draw_by_class(keys: Keys, labels: Any, held: int) -> HeldOut | None:
 
 
 def draw_by_group(groups: Any, name: str, keys: Keys, held: int) -> HeldOut:
-    """Whole groups, about `held` examples: those whose names have the smallest hashes, so that a group stays where it is in a larger file.
+    """Whole groups, about `held` examples: in the order of the hashes of their names, each that still fits.
 
     Args:
         groups: (n,), the group of each example.

@@ -15,6 +15,8 @@ from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.pairs import paired
+from isthmus.data.tables.table_encoding import TableEncoding
+from isthmus.data.validation import Missing
 from isthmus.errors import DataError
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, write_membership
@@ -68,6 +70,11 @@ class DataSource:
         like = Reused(options, dataset.columns, shape, dataset.name, dataset.table)
         own = ReadOptions(skip_broken=options.skip_broken, skip_lines=options.skip_lines)  # never taken from a run
         return paired(dataset, load_data(self.target, own, reused=like, download=self.download))
+
+    def read_as(self, table: TableEncoding | None, missing: Missing) -> Dataset:
+        """Reads the data set in the encoding of a table, if there is one."""
+        own = None if table is None else Reused(self.options, table.names, table=table, missing=missing == "allow")
+        return self.read(own)
 
     def without_target(self) -> DataSource:
         """The same source without its targets, for what needs none."""

@@ -164,7 +164,7 @@ def _evaluate_other(ae: Autoencoder, part: Split, dataset: Dataset, own: Evaluat
     given = part
     part, name = impute_split(ae, part, dataset.name)
     training: dict[str, Any] = {
-        "train": own.part.train,
+        "train": (own.observed or own.part).train,
         "train_labels": context_labels(ae, own.part.train_labels),
         "train_target": own.part.train_target,
     }

@@ -88,6 +88,12 @@ class Likelihood(Record):
         return None
 
     @property
+    def given_total(self) -> bool:
+        """Whether it takes the total of an example as given, so that the cost of a value depends on all others of the example."""
+        parts = [part for part, _ in self.parts]
+        return any(each.given_total for each in (*parts, *([] if self.inner is None else [self.inner])))
+
+    @property
     def weighted(self) -> bool:
         """Whether costs are multiplied by weights, so that their sum is no log-probability."""
         return False

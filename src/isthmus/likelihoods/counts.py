@@ -26,7 +26,6 @@ from isthmus.records import record
 
 __all__ = ["Multinomial", "NegativeBinomial", "Poisson", "ZeroInflated"]
 
-_GIVEN_TOTAL = "counts, given their total"
 _STEEPEST = 20.0  # exp(20) is 485 million
 _LEAST_DISPERSION = 1e-6  # hardly to be told from a Poisson distribution
 _LEAST_TOTAL = 1e-30  # an example without counts has means of 1e-30, whose logarithms are finite
@@ -46,7 +45,7 @@ class Counts(Likelihood):
 
     @property
     def measure(self) -> str:
-        return "counts"
+        return "counts, given their total" if self.given_total else "counts"
 
     def encoder_input(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *h"]:
         return torch.log1p(x.clamp(min=0))  # a corruption may make them negative
@@ -82,8 +81,8 @@ class WithTotal(Counts):
     total: Literal["observed"] | None = None
 
     @property
-    def measure(self) -> str:
-        return super().measure if self.total is None else _GIVEN_TOTAL
+    def given_total(self) -> bool:
+        return self.total is not None
 
     def mean(self, y: Float[Tensor, "b *y"]) -> Float[Tensor, "b *x"]:
         return _rate(self._first(y)) if self.total is None else shares(self._first(y))
@@ -203,8 +202,8 @@ class ZeroInflated(Counts):
         return self.of.variables(shape)
 
     @property
-    def measure(self) -> str:
-        return self.of.measure
+    def given_total(self) -> bool:
+        return self.of.given_total
 
     def counted_costs(self, y: Tensor, x: Tensor, variables: Variables, counted: Tensor | None) -> Tensor:
         logit, inner = y[..., 0], _inner(y)
@@ -239,8 +238,8 @@ class Multinomial(Counts):
     input: Literal["log", "unit"] = "log"
 
     @property
-    def measure(self) -> str:
-        return _GIVEN_TOTAL
+    def given_total(self) -> bool:
+        return True
 
     def encoder_input(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *h"]:
         return super().encoder_input(x) if self.input == "log" else F.normalize(x.flatten(1), dim=1).view_as(x)

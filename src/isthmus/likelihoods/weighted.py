@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, model_validator
 from torch import Generator, Tensor
 
 from isthmus.errors import RecordError
@@ -40,6 +40,15 @@ class Weighted(Likelihood):
 
     of: Likelihood = Normal("learned")
     weights: tuple[NonNegativeFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_costs_of_single_values(self) -> Weighted:
+        if self.weights and self.of.given_total:
+            raise ValueError(
+                f"{self.of!r} takes the total of each example as given, so that its values have no costs of their own: use a likelihood "
+                "without a total"
+            )
+        return self
 
     @property
     def inner(self) -> Likelihood | None:

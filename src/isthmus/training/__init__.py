@@ -5,6 +5,7 @@ Read in this order:
     rng               random number streams, one per purpose and step
     config            the settings of a training run
     batches           sources of examples, and the order of batches
+    window_source     windows of a series as such a source
     encoder_input     augmented examples and the corrupted input of the encoder
     state             the state of a training run, and its reports
     cuda_graph        a training step as a CUDA graph

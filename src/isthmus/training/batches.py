@@ -11,9 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isthmus.data.memmap import Rows, release_pages
-from isthmus.data.series.split_in_time import split_in_time
-from isthmus.data.series.window_array import WindowArray
+from isthmus.data.memmap import Rows
 from isthmus.training.rng import RandomStream, seeded
 
 __all__ = [
@@ -26,7 +24,6 @@ __all__ = [
     "Source",
     "SubsetSource",
     "WeightedSource",
-    "WindowSource",
     "chunk_size",
     "iter_batches",
     "to_tensor",
@@ -103,31 +100,6 @@ class MemmapSource(Source):
     def __getitem__(self, index: Tensor) -> Tensor:
         rows = self.rows(index.cpu().numpy())
         return to_tensor(rows).to(self.device)
-
-
-class WindowSource(Source):
-    """Windows of a series. Its rows are held on the device, or stay in their file; windows are cut as they are needed."""
-
-    def __init__(self, windows: WindowArray, device: torch.device) -> None:
-        self.windows, self.device = windows, device
-        self.rows = None if windows.mode is not None else to_tensor(windows.rows).to(device)
-        self.begins, self.places = torch.from_numpy(windows.begins), torch.arange(windows.length)
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        at = self.begins[index.cpu()][:, None] + self.places
-        if self.rows is not None:
-            return self.rows[at.to(self.device)]
-        cut = to_tensor(self.windows.rows[at.numpy()]).to(self.device)
-        release_pages(self.windows.rows)
-        return cut
-
-    def split(self, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The latest windows of each machine are held out, and those that share rows with them left out."""
-        kept, held = map(torch.from_numpy, split_in_time(self.windows, [fraction]))
-        return kept, held
 
 
 class SubsetSource(Source):

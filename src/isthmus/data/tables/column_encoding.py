@@ -128,7 +128,7 @@ class ColumnEncoding(BaseModel):
         zone = getattr(column.type, "tz", None) or ""
         text: Literal["", " ", "T"] = ""
         unit = unit_of(known)
-        if is_text(column.type):
+        if is_text(column.type) and column.null_count < len(column):
             first = arrow.compute.drop_null(column)[0].as_py()
             text = "T" if "T" in first else " "
             unit = "D" if len(first) == len("2000-01-31") else unit if unit != "D" else "s"
@@ -262,7 +262,7 @@ def _categories(name: str, column: Any, given: Sequence[Any] | None) -> tuple[La
 
 def _numbers(name: str, column: Any, kind: ColumnKind) -> Doubles:
     """The values as float64, NaN for missing ones."""
-    arrow = pyarrow()
+    arrow, column = pyarrow(), _plain(column)
     try:
         numbers = np.asarray(column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
     except (arrow.ArrowException, ValueError) as error:

@@ -86,11 +86,7 @@ def select_columns(
         raise DataError(
             f"column '{printable(columns[ids])}' of {where} is both labels and id; name another column for one of them"
         )
-    others = [
-        _position(options.time, run_options.time, columns, "the time", where),
-        _position(options.weights, run_options.weights, columns, "the weights", where),
-        _position(options.by, run_options.by, columns, "the groups", where),
-    ]
+    others = _other_roles(options, run_options, columns, where)
     candidates = [position for position in range(len(columns)) if position not in (labels, ids, *others)]
     merged = options if reused is None else options.over(run_options)
     named_by_user = _matches(merged.columns, columns, "columns", where, strict=False)
@@ -103,7 +99,7 @@ def select_columns(
     }
     candidates = [position for position in candidates if position not in excluded]
     features, notes = _apply_options(candidates, columns, merged, where, strict=reused is None)
-    if reused is not None and reused.features is not None and named:
+    if reused is not None and reused.features is not None and (named or _has_positions(reused, where)):
         features = _features_of_run(reused, columns, features, where)
         notes = _notes_on_run(features, candidates, columns, where, reused.name)
     elif reused is not None and reused.features is not None:
@@ -117,6 +113,33 @@ def select_columns(
         *notes,
     ]
     return SelectedColumns(tuple(features), labels, ids, tuple(notes))
+
+
+def _has_positions(reused: Reused, where: str) -> bool:
+    """Whether the columns of a table without names are found by position, as those of a run with categories that had no names either.
+
+    Raises:
+        DataError: the columns of a run with categories have names: a position says too little about them.
+    """
+    if reused.table is None:
+        return False
+    if not all(name.isdecimal() for name in reused.features or ()):
+        names = listed(list(reused.features or ()))
+        raise DataError(
+            f"{where} has no column names, by which the columns of the run are found ({names}): add a line of names"
+        )
+    return True
+
+
+def _other_roles(
+    options: ReadOptions, run_options: ReadOptions, columns: tuple[str, ...], where: str
+) -> tuple[int | None, ...]:
+    """The positions of the columns of time, weights and groups; None without one."""
+    return (
+        _position(options.time, run_options.time, columns, "the time", where),
+        _position(options.weights, run_options.weights, columns, "the weights", where),
+        _position(options.by, run_options.by, columns, "the groups", where),
+    )
 
 
 def unique_names(names: tuple[str, ...], where: str) -> tuple[tuple[str, ...], list[str]]:
@@ -142,7 +165,10 @@ def unique_names(names: tuple[str, ...], where: str) -> tuple[tuple[str, ...], l
 
 def expected_names(options: ReadOptions, reused: Reused | None) -> frozenset[str]:
     """Names of columns that the options contain or that a run was trained on, without positions of columns."""
-    of_run = () if reused is None else (reused.options.labels, reused.options.id, *(reused.features or ()))
+    features = () if reused is None else reused.features or ()
+    if all(name.isdecimal() for name in features):  # positions of a table without names
+        features = ()
+    of_run = () if reused is None else (reused.options.labels, reused.options.id, *features)
     names = {options.labels, options.id, *options.columns, *options.drop, *of_run} - {None}
     return frozenset(
         str(name) for name in names if not str(name).isdecimal() or (reused is not None and name in of_run)

@@ -116,6 +116,13 @@ def to_frame(
         dtypes: of the columns of the training data, see `dtypes_of`; a column keeps its own where its values do not fit.
         categories: of the columns of a categorical dtype: the categories, and whether they are ordered.
     """
+    compute = pyarrow().compute
+    columns = {
+        name: compute.greater_equal(column, 0.5)
+        if dtypes.get(name, "").lower().startswith("bool") and pyarrow().types.is_floating(column.type)
+        else column
+        for name, column in columns.items()
+    }
     try:
         if library == "pandas":
             return _to_pandas(columns, dtypes, categories)
@@ -137,8 +144,12 @@ def with_filled(frame: Any, other: Any, names: list[str]) -> Any:
             column, new = frame.iloc[:, places[name]], other.iloc[:, list(column_names(other) or ()).index(name)]
             if column.dtype == "category":
                 column = column.cat.add_categories([each for each in new.unique() if each not in column.cat.categories])
+            if str(column.dtype) in {"bool", "boolean"} and new.dtype.kind == "f":
+                new = new >= 0.5
             with suppress(*_UNFIT):  # the type of this frame, where the new values fit
                 new = new.astype(column.dtype)
+            if column.dtype.kind in "iu" and new.dtype.kind == "f":  # such as a mean of whole numbers
+                column = column.astype("Float64" if str(column.dtype)[0].isupper() else float)
             filled.isetitem(places[name], column.where(column.notna(), new))
         return filled
     if is_a(frame, "polars", "DataFrame"):
@@ -148,11 +159,22 @@ def with_filled(frame: Any, other: Any, names: list[str]) -> Any:
             polars.Series(name, polars.from_arrow(_filled(_from_polars(frame[name]), _from_polars(other[name]))))
             for name in names
         ]
-        return frame.with_columns([series.cast(frame.schema[series.name]) for series in made])
+        return frame.with_columns([_narrowed(series, frame.schema[series.name]) for series in made])
     for name in names:
         place = frame.schema.get_field_index(name)
         frame = frame.set_column(place, name, _filled(frame.column(name), other.column(name)))
     return frame
+
+
+def _narrowed(series: Any, dtype: Any) -> Any:
+    """A polars series in a dtype, where it can hold the values."""
+    if (
+        dtype.is_integer()
+        and series.dtype.is_float()
+        and not (series.drop_nulls() == series.drop_nulls().round()).all()
+    ):
+        return series
+    return series.cast(dtype)
 
 
 def _filled(column: Any, other: Any) -> Any:
@@ -163,7 +185,13 @@ def _filled(column: Any, other: Any) -> Any:
         known = known.dictionary_decode()
     new = _whole_array(other)
     new = new.dictionary_decode() if arrow.types.is_dictionary(new.type) else new
-    filled = arrow.compute.coalesce(known, new.cast(known.type))
+    if arrow.types.is_boolean(known.type) and not arrow.types.is_boolean(new.type):
+        new = arrow.compute.greater_equal(new.cast(arrow.float64()), 0.5)
+    try:
+        new = new.cast(known.type)
+    except arrow.ArrowException:  # such as a mean of whole numbers: the column becomes wide enough
+        known = known.cast(new.type)
+    filled = arrow.compute.coalesce(known, new)
     return filled.dictionary_encode() if arrow.types.is_dictionary(column.type) else filled
 
 
@@ -238,7 +266,8 @@ def _to_polars(columns: Mapping[str, Any], dtypes: Mapping[str, str], categories
         elif unit:
             series = series.dt.cast_time_unit(unit.rstrip("]"))
         elif kind and kind != "Decimal" and series.dtype.base_type() != getattr(polars, kind):
-            series = series.cast(getattr(polars, kind), strict=False)
+            dtype = getattr(polars, kind)
+            series = _narrowed(series, dtype) if dtype.is_integer() else series.cast(dtype, strict=False)
         made.append(series)
     return polars.DataFrame(made)
 

@@ -72,12 +72,16 @@ def read_columns(
     dataset, texts = _without_errors(read_with, names, stated, reused is None, options)
     if known is None and not texts.features & set(texts.selected) and not kinds:
         return dataset, texts
+    if texts.typed and len(set(texts.selected)) < len(texts.selected):
+        twice = next(name for name in texts.selected if texts.selected.count(name) > 1)
+        raise DataError(f"column {printable(twice)!r} occurs twice in {dataset.source}: rename one of them")
     if texts.typed:  # then the types of all columns are kept
         texts = TextColumns(names, texts.selected)
         dataset = read_with(texts)
     marks = {*(MARKS - _WORDS), *(mark.strip().lower() for mark in options.na_values)}
     arrow, missing = _arrow_table(dataset, texts, marks)
-    read_as = [note for note in dataset.notes if not note.startswith(TRUTH_NOTE)]  # these columns are booleans now
+    booleans = all(pyarrow().types.is_boolean(arrow.schema.field(name).type) for name in texts.truths)
+    read_as = [note for note in dataset.notes if not (booleans and note.startswith(TRUTH_NOTE))]
     dataset = replace(dataset, notes=(*read_as, *([missing] if missing else [])))
     if known is not None and reused is not None:
         return known_dataset(dataset, arrow, known, kinds, reused.missing), texts
@@ -99,10 +103,12 @@ def _without_errors(
         try:
             dataset = read(texts)
         except NotNumericError as error:
-            new = {name for name, what in error.contents.items() if not what.startswith(_NESTED)} - found - set(stated)
-            if not new or error.skip_title or not own or _is_alone(texts):
+            plain = {name for name, what in error.contents.items() if not what.startswith(_NESTED)} - found
+            typed = {name for name in plain if texts.typed and error.contents[name] not in {"text", "dates"}}
+            new = plain - set(stated) if own and not error.skip_title and not _is_alone(texts) else set[str]()
+            if not new | typed:
                 raise
-            found |= new
+            found |= new | typed
             continue
         numbers = {name for name in found if _are_numbers(texts.column(name), options)}
         if numbers:  # with a few cells that are none: the same error again, of these columns alone
@@ -147,7 +153,7 @@ def known_dataset(
     there = {
         name: kind for name, kind in kinds.items() if name in (*table.names, *(name for name, _ in table.left_out))
     }
-    if not table.agrees_with(_typed_kinds(there, frame)):
+    if not (table.agrees_with(there) or table.agrees_with(_typed_kinds(there, frame))):
         raise DataError(
             f"the run was trained on columns of other kinds ({table.summary()}): leave out {_flags(there)}, or train anew"
         )

@@ -18,7 +18,7 @@ from isthmus.cli import app
 from isthmus.data.dataset import Dataset
 from isthmus.errors import DataError
 from isthmus.experiments.membership import example_keys
-from isthmus.experiments.split_recovery import recover_split
+from isthmus.experiments.split_recovery import exclude_trained, recover_split, split_other
 from isthmus.experiments.splits import split
 from isthmus.scaling import NoScaling
 
@@ -60,6 +60,27 @@ def test_a_group_stays_on_its_side_where_rows_are_added_or_sorted() -> None:
     grown = dataset(np.concatenate([VALUES[order], VALUES[:5] + 1]), groups=np.r_[PATIENTS[order], PATIENTS[:5]])
     recovered = recover_split(first.record, grown, "error")
     assert set(example_keys(recovered.test)) == set(example_keys(first.test))
+
+
+def test_other_data_are_evaluated_on_groups_that_were_not_trained_on() -> None:
+    """A new row of a patient who was trained on is no new patient."""
+    first = split(dataset(groups=PATIENTS, groups_name="patient"), "error")
+    new = np.random.default_rng(4).normal(size=(30, 3))
+    names = np.array([*PATIENTS[:20], *(f"new{n % 3}" for n in range(10))], dtype=object)
+    other = dataset(np.concatenate([VALUES, new]), groups=np.r_[PATIENTS, names], groups_name="patient")
+    part = split_other(first.record, other, "error")
+    held, trained = set(other.groups[part.test_rows]), set(PATIENTS) - set(PATIENTS[first.test_rows])
+    assert {"new0", "new1", "new2"} <= held
+    assert not held & trained
+    assert "are of the same patient as an example that was trained on: they are not evaluated" in part.notes[0]
+
+
+def test_windows_of_a_series_that_was_trained_on_are_no_new_data() -> None:
+    windows = np.random.default_rng(5).normal(size=(40, 8, 2))
+    record = split(dataset(windows, kind="series"), "error").record
+    other = dataset(np.concatenate([windows, windows[:5] + 1]), kind="series")
+    for notes in (split_other(record, other, "error").notes, (exclude_trained(record, other)[1],)):
+        assert "may share rows with windows that were trained on" in " ".join(notes)
 
 
 def test_examples_without_a_group_are_trained_on_and_counted() -> None:

@@ -16,8 +16,10 @@ from sklearn.model_selection import cross_val_score
 
 from isthmus import Autoencoder, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conditional, Conv
-from isthmus.data import Windows
+from isthmus.data import Examples, Windows
 from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.estimators.given import Given
+from isthmus.experiments.sweep_examples import training_and_validation
 
 Array = np.ndarray[Any, Any]
 
@@ -368,3 +370,19 @@ def test_windows_show_their_notes() -> None:
     assert "43 windows of 8 rows, every row, from 50 rows in 1 stretch without a gap" in text
     assert "no time is given" in text
     assert "no time is given" in data.Windows(waves(50), 8)._repr_html_()
+
+
+def test_sweeps_and_groups_share_no_row_between_parts() -> None:
+    """A random tenth of windows, or windows of other groups, hold rows of training windows."""
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    windows = Windows(rows, 16, step=2)
+    train, held = training_and_validation(Given(windows), "error")
+    seen = [
+        set(np.concatenate([begin + np.arange(16) for begin in part.examples.values.begins])) for part in (train, held)
+    ]
+    assert not seen[0] & seen[1]
+    assert len(held.examples.values) >= 1
+    with pytest.raises(DataError, match="share rows, so that a random tenth of them is no new data"):
+        training_and_validation(Given(Examples(np.asarray(windows.values), None, "series")), "error")
+    with pytest.raises(RecordError, match="held out in time, not by groups"):
+        Autoencoder(2, early_stopping=True, epochs=1).fit(windows, groups=np.arange(len(windows)) // 20)

@@ -27,6 +27,7 @@ from isthmus.corruptions import Corruption
 from isthmus.data.groups import group_numbers, held_out_rows
 from isthmus.data.kinds import Kind
 from isthmus.data.sample_weights import mean_one, sample_weights
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.validation import Missing
@@ -507,6 +508,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             if not held:
                 check_examples(*self._checked_by, DataStatistics(targets), fitted.model.affine, name="target")
         weights = None if given.sample_weight is None else mean_one(sample_weights(given.sample_weight, len(values)))
+        if given.groups is not None and windows_of(values) is not None:
+            raise RecordError(
+                "windows of a series are held out in time, not by groups, as they share rows: leave groups out"
+            )
         groups = None if given.groups is None else group_numbers(given.groups, len(values))
         return ExampleSet(values, context, targets, weights, groups)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset
+from isthmus.data.groups import group_numbers
 from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError
@@ -24,6 +25,7 @@ from isthmus.experiments.splits import (
     split,
     with_test,
 )
+from isthmus.text import printable
 
 __all__ = ["exclude_trained", "recover_split", "split_other"]
 
@@ -187,6 +189,8 @@ def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -
         return with_test(dataset, rows, record, (_overlap_note(int(test_trained.sum()), len(test_trained)),))
     if not trained.any():
         return split(dataset, missing)
+    if dataset.groups is not None:
+        return _new_groups(dataset, record, trained)
     rows = np.flatnonzero(~trained)
     _check_not_empty(rows, dataset)
     keys = example_keys(dataset.train)[rows]
@@ -194,7 +198,28 @@ def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -
     order = np.lexsort([keys, ~held_before])  # held-out examples of the run come first
     out = np.sort(rows[order[: max(1, round(len(trained) * TEST_FRACTION))]])
     kept = np.setdiff1d(np.arange(len(trained)), out, assume_unique=True)
-    return parts(dataset, kept, out, record, (_overlap_note(int(trained.sum()), len(trained)),))
+    notes = (_overlap_note(int(trained.sum()), len(trained)), *_shared_rows_note(dataset))
+    return parts(dataset, kept, out, record, notes)
+
+
+def _new_groups(dataset: Dataset, record: Membership, trained: NDArray[np.bool_]) -> Split:
+    """The split whose held-out examples are all of groups of which no example was trained on."""
+    numbers = group_numbers(dataset.groups, len(trained))
+    known = trained | (np.isin(numbers, numbers[trained]) & (numbers >= 0))
+    out = np.flatnonzero(~known)
+    _check_not_empty(out, dataset)
+    name = printable(dataset.groups_name or "group")
+    note = f"{int(known.sum()):,} of {len(known):,} examples are of the same {name} as an example that was trained on: they are not evaluated"
+    return parts(dataset, np.flatnonzero(known), out, record, (note,))
+
+
+def _shared_rows_note(dataset: Dataset) -> tuple[str, ...]:
+    """A note on windows of a series of which some were trained on."""
+    if dataset.kind != "series":
+        return ()
+    return (
+        "the other windows of this series may share rows with windows that were trained on: give another series for new data",
+    )
 
 
 def _check_not_empty(rows: NDArray[np.int64], dataset: Dataset) -> None:
@@ -214,4 +239,5 @@ def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array,
     rows = np.flatnonzero(~trained)
     _check_not_empty(rows, dataset)
     note = f"{len(trained) - len(rows):,} of {len(trained):,} examples of {dataset.name} were trained on: they are left out"
+    note = "; ".join((note, *_shared_rows_note(dataset)))
     return selected_rows(dataset.train, rows), note

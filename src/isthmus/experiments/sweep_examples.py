@@ -9,12 +9,14 @@ import numpy as np
 
 from isthmus.data import Dataset, as_examples
 from isthmus.data.sample_weights import mean_one, sample_weights
+from isthmus.data.series.split_in_time import split_in_time
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError
 from isthmus.estimators.checkpoint import ExampleSet, TrainingData
 from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.given import Given, some_labels
-from isthmus.experiments.splits import split
+from isthmus.experiments.splits import TEST_FRACTION, split
 from isthmus.experiments.trial import SweepContext
 
 __all__ = ["Labeled", "labeled", "training_and_validation", "training_data"]
@@ -45,7 +47,10 @@ def labeled(X: Labeled, given: Any, missing: Missing, weighted: bool = True) -> 
 def training_and_validation(given: Given, missing: Missing, kinds: Any = None) -> tuple[Labeled, Labeled]:
     """Training and validation examples; without validation data a tenth of X is held out, always the same tenth.
 
-    It is a tenth of each class of y, or a tenth in whole groups.
+    It is a tenth of each class of y, or a tenth in whole groups; of the windows of a series the latest.
+
+    Raises:
+        DataError: windows of a series were cut elsewhere, so that it is unknown which of them share rows.
     """
     examples, y, target = as_examples(given.X, missing=missing, kinds=kinds), given.y, given.target
     n = len(examples.values)
@@ -53,6 +58,17 @@ def training_and_validation(given: Given, missing: Missing, kinds: Any = None) -
     if given.validation_data is not None:
         training = Labeled(examples, y, target, weights)
         return training, labeled(training, given.validation_data, missing)
+    windows = windows_of(examples.values)
+    if windows is not None:
+        rows = split_in_time(windows, [TEST_FRACTION])
+        train, held = (
+            Labeled(examples.some(each), *(some_labels(of, each) for of in (y, target, weights))) for each in rows
+        )
+        return train, held
+    if examples.kind == "series":
+        raise DataError(
+            "windows of a series share rows, so that a random tenth of them is no new data: pass isthmus.data.Windows, or validation_data"
+        )
     groups = None if given.groups is None else np.asarray(given.groups, dtype=object)
     data = Dataset(
         "X", examples.values, columns=examples.columns, train_labels=None if y is None else np.asarray(y), groups=groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from isthmus.data import read
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.table_array import table_of
 from isthmus.data.tables.table_encoding import TableEncoding
-from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, IsthmusWarning, MemoryLimitError, RecordError
 
 N = 60
 SMALL = ("bottleneck.size=2", "architecture.hidden=8", "epochs=2", "batch_size=16", "missing=allow")
@@ -244,15 +245,32 @@ def test_a_run_resumes_and_is_evaluated_again(tmp_path: Path, monkeypatch: pytes
     assert len(pd.read_csv("d.csv")) == len(grown)
 
 
-def test_a_parquet_file_that_repeats_a_long_text_is_refused(tmp_path: Path) -> None:
-    """A few kilobytes can declare gigabytes of text."""
-    long = "x" * (1 << 20)
-    column = pa.array([long, "y"]).dictionary_encode().dictionary
-    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), column)
-    pq.write_table(pa.table({"a": [1.0] * 5000, "t": rows}), tmp_path / "x.parquet", store_schema=False)
-    assert (tmp_path / "x.parquet").stat().st_size < 100_000
-    with pytest.raises(DataError, match=r"column 't' of .*x\.parquet has a text of 1,048,576 bytes: leave it out"):
-        read(tmp_path / "x.parquet")
+def test_a_parquet_file_that_repeats_a_long_text_takes_no_memory(tmp_path: Path) -> None:
+    """A few kilobytes can declare gigabytes of text, in a batch, in many, or as a dictionary."""
+    long = pa.array(["x" * (1 << 20), "y"])
+    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), long)
+    table, path = pa.table({"a": [1.0] * 5000, "t": rows}), tmp_path / "x.parquet"
+    pq.write_table(table, path, store_schema=False)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"column 't' of .*x\.parquet has texts of 5,242,880,000 bytes in 5,000 rows"):
+        read(path)
+    some = pa.DictionaryArray.from_arrays(pa.array([0] * 90_000, pa.int32()), pa.array(["x" * 25_000, "y"]))
+    pq.write_table(pa.table({"a": [1.0] * 90_000, "t": some}), path, store_schema=False)
+    with pytest.raises(MemoryLimitError, match=r"the texts of .*x\.parquet"):
+        read(path)
+    pq.write_table(table, path)  # with its type, a dictionary, which is not decoded
+    tracemalloc.start()
+    found = read(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    tracemalloc.stop()
+    assert found.table is not None
+    assert len(found.table.columns[1].categories[0]) == 1 << 20
+
+
+def test_one_long_text_among_short_ones_is_read(tmp_path: Path) -> None:
+    texts = [f"t{number % 3}" for number in range(9_999)]
+    pq.write_table(pa.table({"a": np.arange(10_000.0), "t": ["x" * 50_000, *texts]}), tmp_path / "x.parquet")
+    assert read(tmp_path / "x.parquet").train.shape == (10_000, 2)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -209,7 +209,10 @@ def _new_groups(dataset: Dataset, record: Membership, trained: NDArray[np.bool_]
     out = np.flatnonzero(~known)
     _check_not_empty(out, dataset)
     name = printable(dataset.groups_name or "group")
-    note = f"{int(known.sum()):,} of {len(known):,} examples are of the same {name} as an example that was trained on: they are not evaluated"
+    note = (
+        f"{int(known.sum()):,} of {len(known):,} examples are of the same {name} as an example that was trained on: they are not "
+        "evaluated"
+    )
     return parts(dataset, np.flatnonzero(known), out, record, (note,))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.data.tables.column_kinds import EXACT, ColumnKind, GivenKind, is_text
+from isthmus.data.tables.column_kinds import EXACT, ColumnKind, GivenKind, distinct, is_text
 from isthmus.data.tables.date_columns import SECONDS, Unit, days_of, is_zone, unit_of
 from isthmus.errors import DataError
 from isthmus.text import printable
@@ -215,7 +215,7 @@ class ColumnEncoding(BaseModel):
 
 def _coded(column: Any, categories: Sequence[Label]) -> EncodedColumn:
     """The number of the category of each row; the values that are no category are counted."""
-    different = _plain(column).dictionary_encode()
+    different = column if pyarrow().types.is_dictionary(column.type) else column.dictionary_encode()
     position: dict[Any, int] = {label: number for number, label in enumerate(categories)}
     labels = different.dictionary.to_pylist()
     numbers = np.array([position.get(label, math.nan) for label in labels] or [math.nan])
@@ -223,7 +223,8 @@ def _coded(column: Any, categories: Sequence[Label]) -> EncodedColumn:
     known = np.asarray(indices.is_valid())
     codes = np.where(known, numbers[np.asarray(indices.fill_null(0), np.int64)], math.nan)[:, None]
     counts = np.bincount(np.asarray(indices.drop_null(), np.int64), minlength=len(labels))
-    unknown = {repr(label): int(n) for label, n in zip(labels, counts, strict=True) if n and label not in position}
+    others = ((label, int(n)) for label, n in zip(labels, counts, strict=True) if n and label is not None)
+    unknown = {repr(label): n for label, n in others if label not in position}
     return EncodedColumn(codes, unknown)
 
 
@@ -234,8 +235,7 @@ def _plain(column: Any) -> Any:
 
 def _categories(name: str, column: Any, given: Sequence[Any] | None) -> tuple[Label, ...]:
     """The categories: those given, those of the type, or the different values in order."""
-    types, plain = pyarrow().types, _plain(column).drop_null()
-    labels: list[Any] = plain.unique().to_pylist()
+    types, labels = pyarrow().types, distinct(column).to_pylist()
     if given is not None:
         other = next((label for label in labels if label not in given), None)
         if other is not None:

@@ -18,6 +18,7 @@ __all__ = [
     "GivenKind",
     "InferredKind",
     "checked_kinds",
+    "distinct",
     "infer_kind",
     "is_text",
     "whole",
@@ -84,7 +85,7 @@ def infer_kind(column: Any) -> InferredKind:
     if column.null_count == len(column):
         return InferredKind(None, "empty")
     if types.is_dictionary(kind):
-        different = len(column.dictionary_decode().drop_null().unique())
+        different = len(distinct(column))
         if different == len(column) - column.null_count >= _MIN_ROWS and different > _FEW:
             return InferredKind(None, "unique")
         return InferredKind("ordered" if kind.ordered else "category")
@@ -100,6 +101,13 @@ def infer_kind(column: Any) -> InferredKind:
     if types.is_duration(kind) or types.is_time(kind):
         return InferredKind(None, "durations" if types.is_duration(kind) else "times of day")
     return _text_kind(column) if is_text(kind) else InferredKind(None, f"holds {kind}")
+
+
+def distinct(column: Any) -> Any:
+    """The different known values of a column of pyarrow. A dictionary is not decoded: a file may repeat a long text."""
+    if not pyarrow().types.is_dictionary(column.type):
+        return column.drop_null().unique()
+    return column.dictionary.take(column.indices.drop_null().unique()).drop_null().unique()
 
 
 def is_text(kind: Any) -> bool:

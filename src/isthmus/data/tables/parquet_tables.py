@@ -25,6 +25,7 @@ from isthmus.data.tables.row_arrays import MAX_IN_MEMORY, array_in_file
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.errors import DataError
 from isthmus.io.files import open_regular, shown
+from isthmus.io.memory_limit import check_memory
 
 __all__ = ["read_parquet"]
 
@@ -32,7 +33,8 @@ Array = npt.NDArray[Any]
 
 _BATCH = 10_000  # rows read together
 _MAX_UNPACKED = 2**30  # bytes of values that any file may declare
-_MAX_TEXT = 2**28  # bytes of a column in a batch, if all its texts were as long as the longest one
+_MAX_TEXT = 2**28  # bytes of the texts of a column in a batch
+_COPIES = 3  # of the texts in memory, while columns are joined
 _MAX_RATIO = 1000  # bytes of values that a larger file may declare for each of its bytes
 _INDEX = re.compile(r"__index_level_\d+__")  # the name that pandas gives an index without a name
 
@@ -45,10 +47,12 @@ class _Collected:
         inexact: the indices of features with whole numbers that float64 cannot represent exactly.
         texts: the cells of columns that are not read as numbers.
         plain: those of them that hold text.
+        n_bytes: of their texts so far.
+        size: of the file, in bytes.
     """
 
     def __init__(self, texts: TextColumns) -> None:
-        self.plain = list[str]()
+        self.plain, self.n_bytes, self.size = list[str](), 0, 0
         self.labels, self.ids, self.inexact, self.texts = list[Any](), list[Any](), set[int](), texts
 
 
@@ -77,7 +81,7 @@ def read_parquet(
             columns, selected = _check_parquet(table, options, reused, name, collected.texts)
             collected.plain = _plain_texts(table, collected.texts)
             table = arrow.parquet.ParquetFile(file, read_dictionary=collected.plain)
-        size = os.fstat(file.fileno()).st_size
+        size = collected.size = os.fstat(file.fileno()).st_size
         _check_declared_size(table.metadata.num_rows * len(collected.texts.selected) * 8, size, name)
         values = _values(table, selected, name, collected)
     if len(values) != table.metadata.num_rows:
@@ -145,7 +149,7 @@ def _blocks(table: Any, selected: SelectedColumns, name: str, collected: _Collec
             if selected.id is not None:
                 collected.ids += batch.column(selected.id).to_pylist()
             collected.inexact |= _inexact_features(batch, selected)
-            collected.texts.add(lambda position: _cells(batch, position, collected.plain, name))  # noqa: B023  # called immediately
+            collected.texts.add(lambda position: _cells(batch, position, collected, name))  # noqa: B023  # called immediately
         yield block
 
 
@@ -186,16 +190,19 @@ def _plain_texts(table: Any, texts: TextColumns) -> list[str]:
     return [field.name for field in table.schema_arrow if field.name in texts.collected and is_text(field.type)]
 
 
-def _cells(batch: Any, position: int, plain: list[str], name: str) -> Any:
+def _cells(batch: Any, position: int, collected: _Collected, name: str) -> Any:
     """A column of a batch. Texts that were read as different ones and numbers become a column of texts."""
-    column = batch.column(position)
-    if batch.schema.names[position] not in plain:
+    column, compute = batch.column(position), pyarrow().compute
+    if batch.schema.names[position] not in collected.plain:
         return column
-    longest = pyarrow().compute.max(pyarrow().compute.binary_length(column.dictionary)).as_py() or 0
-    if longest * len(column) > _MAX_TEXT:
+    total = compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+    collected.n_bytes += total
+    if total > _MAX_TEXT:
         raise DataError(
-            f"column {batch.schema.names[position]!r} of {name} has a text of {longest:,} bytes: leave it out (--drop, drop=)"
+            f"column {batch.schema.names[position]!r} of {name} has texts of {total:,} bytes in {len(column):,} rows: leave it out "
+            "(--drop, drop=)"
         )
+    check_memory(_COPIES * collected.n_bytes, f"the texts of {name}", given=collected.size)
     return column.dictionary_decode()
 
 

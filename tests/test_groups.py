@@ -247,3 +247,12 @@ def test_a_run_trains_with_weights_and_holds_out_groups(tmp_path: Path) -> None:
     evaluated = CliRunner().invoke(app, ["evaluate", str(run)])
     assert evaluated.exit_code == 0, evaluated.output
     assert f"{len(part.test)} held-out examples" in evaluated.output
+
+
+@pytest.mark.parametrize("cells", [["1", "2.5", "0"], ["1.5", "1e3", "2"], ["01", "2", "3"]])
+def test_weights_may_be_written_in_several_ways(cells: list[str], tmp_path: Path) -> None:
+    rows = "".join(f"{n},{cell}\n" for n, cell in enumerate(cells))
+    (tmp_path / "t.csv").write_text("a,w\n" + rows)
+    found = data.read(tmp_path / "t.csv", weights="w")
+    assert found.weights is not None
+    assert found.weights.tolist() == [float(cell) for cell in cells]

@@ -146,7 +146,15 @@ def test_the_array_of_a_table_knows_it(tmp_path: Path) -> None:
     found = read(written(tmp_path))
     rows = np.arange(N) < 40
     train = found.train
-    for part in (train[:40], train[rows], train[np.flatnonzero(rows)], train[rows, ...], train.take(range(40), axis=0)):
+    for part in (
+        train.astype("float32"),
+        train[:40, :],
+        train[:40],
+        train[rows],
+        train[np.flatnonzero(rows)],
+        train[rows, ...],
+        train.take(range(40), axis=0),
+    ):
         fitted = Autoencoder(2, epochs=1, missing="allow", random_state=0).fit(part)
         assert fitted.feature_names_in_.tolist() == ["age", "city", "member", "joined", "income", "zip"]
     joined = np.concatenate([train[:10], train[10:]])

@@ -12,10 +12,12 @@ import pandas
 import pytest
 from test_cli import run
 
-from isthmus import data
+from isthmus import Autoencoder, OutlierDetector, data
+from isthmus.architectures import MLP, Conditional
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.readers import read_windows
-from isthmus.errors import DataError, RecordError
+from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.experiments.run_record import DataSource
 
 SERIES = ("--time", "when", "--by", "unit", "--window", "16", "--step", "4")
 
@@ -182,3 +184,23 @@ def test_detect_writes_scores_by_time_step_and_alarms(folder: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert (folder / "again.csv").read_bytes() == (folder / "scores.csv").read_bytes()
     assert len(json.loads(again.stdout)["alarms"]) == len(alarms)
+
+
+def test_times_may_be_numbers_written_in_several_ways(tmp_path: Path) -> None:
+    rows = "".join(f"{n / 2:g},{n % 7}\n" for n in range(80))
+    (tmp_path / "x.csv").write_text("when,a\n" + rows)
+    windows = read_windows(tmp_path / "x.csv", ReadOptions(window=16, time="when"))
+    assert windows.time is not None
+    assert windows.time[:3].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_what_a_series_cannot_be_combined_with_is_said(folder: Path) -> None:
+    source = DataSource("log.csv", ReadOptions(window=16, time="when", by="unit"), target="log.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(NotPossibleError, match="windows of a series have no targets: leave out --target"):
+            source.read()
+    windows = data.Windows(np.random.default_rng(0).normal(size=(400, 2)), 16)
+    detector = OutlierDetector(Autoencoder(2, architecture=Conditional(MLP((4,))), epochs=1))
+    with pytest.raises(NotPossibleError, match="takes no windows of a series"):
+        detector.fit(windows, np.arange(len(windows)) % 2)

@@ -12,6 +12,7 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.label_values import as_objects
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.sample_weights import sample_weights
+from isthmus.data.tables.cells import value_of
 from isthmus.errors import DataError
 from isthmus.text import printable
 
@@ -22,6 +23,12 @@ def role_names(options: ReadOptions, reused: Reused | None) -> tuple[str, ...]:
     """The names of the columns or arrays of weights and groups, of the user or of a run."""
     merged = options if reused is None else options.over(reused.options)
     return tuple(dict.fromkeys(name for name in (merged.weights, merged.by) if name is not None))
+
+
+def _number(cell: Any) -> Any:
+    """The number that a text states; other values, and texts that state none, unchanged."""
+    number = value_of(cell) if isinstance(cell, str) else None
+    return cell if number is None else number
 
 
 def with_roles(
@@ -48,7 +55,7 @@ def with_roles(
     weights = groups = None
     if cells is not None:
         shown = printable(str(merged.weights))
-        values = [np.nan if each is None else each for each in cells]
+        values = [np.nan if each is None else _number(each) for each in cells]
         weights = sample_weights(values, n, f"the weight {shown} of {dataset.source}")
         notes.append(
             f"{shown} holds the weights of examples: they count in training, and evaluations count each example once"

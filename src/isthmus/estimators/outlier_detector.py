@@ -22,7 +22,7 @@ from isthmus.data.sample_weights import sample_weights
 from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.validation import Examples, blocks
-from isthmus.errors import DataError, DivergenceError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, DivergenceError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators import wrapper
 from isthmus.estimators.argument_check import check_autoencoder, refuse_other_shape
 from isthmus.estimators.attribution import (
@@ -188,6 +188,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         if frozen and weights is not None:
             raise RecordError(
                 "sample_weight is for training, and the frozen autoencoder is not trained again: leave it out"
+            )
+        if windows_of(examples.values) is not None and getattr(self.autoencoder, "_uses_y", False):
+            raise NotPossibleError(
+                "a detector with a conditional autoencoder takes no windows of a series: use an autoencoder without conditions"
             )
         calibration, held_out, training = self._split(examples.values, frozen, seed)
         trained = Given(examples.some(training), some_labels(y, training), sample_weight=some_labels(weights, training))

@@ -17,7 +17,7 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.pairs import paired
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Missing
-from isthmus.errors import DataError
+from isthmus.errors import DataError, NotPossibleError
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, write_membership
 from isthmus.io.atomic import has_content, replace_file
@@ -65,6 +65,10 @@ class DataSource:
         dataset = load_data(self.data, self.options, reused=reused, download=self.download)
         if self.target is None:
             return dataset
+        if dataset.kind == "series":
+            raise NotPossibleError(
+                "windows of a series have no targets: leave out --target (target=), or --window (window=)"
+            )
         options = self.options if reused is None else self.options.over(reused.options)
         shape = None if reused is None else reused.shape
         like = Reused(options, dataset.columns, shape, dataset.name, dataset.table)

@@ -15,6 +15,7 @@ from isthmus.data.series.rows import labels_of, moments
 from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.windows import Windows
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.cells import value_of
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.text import printable
@@ -87,6 +88,9 @@ def _converted(convert: Callable[[str, Any], Any], name: str | None, cells: Mapp
     """The cells of a column, converted from pyarrow; None without a name."""
     if name is None:
         return None
+    texts = [each for each in cells[name] if each is not None]
+    if convert is moments and texts and all(isinstance(each, str) and value_of(each) is not None for each in texts):
+        cells = {name: [None if each is None else value_of(each) for each in cells[name]]}  # such as 0, 0.5, 1
     try:
         column = pyarrow().array(cells[name])
     except pyarrow().ArrowException as error:

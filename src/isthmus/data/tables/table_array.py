@@ -30,7 +30,7 @@ class TableArray(np.ndarray[Any, Any]):
         """The selected values; a selection of rows keeps the encoding."""
         selected = super().__getitem__(key)
         if isinstance(selected, TableArray) and selected.ndim == 2:
-            rows = not isinstance(key, tuple) or (len(key) == 2 and key[1] is Ellipsis)
+            rows = not isinstance(key, tuple) or (len(key) == 2 and (key[1] is Ellipsis or key[1] == slice(None)))
             return as_table_array(selected, self.table) if rows else np.asarray(selected)
         return np.asarray(selected) if isinstance(selected, np.ndarray) else selected
 
@@ -55,6 +55,10 @@ class TableArray(np.ndarray[Any, Any]):
         """A copy with the encoding."""
         copied: TableArray = as_table_array(np.array(self, order=order, subok=False), self.table)
         return copied
+
+    def astype(self, dtype: Any, **others: Any) -> Any:  # type: ignore[override]  # of fewer overloads
+        """The values in another type, with the encoding."""
+        return as_table_array(np.asarray(self).astype(dtype, **others), self.table)
 
     def take(self, indices: Any, axis: Any = None, **others: Any) -> Any:  # type: ignore[override]  # of fewer overloads
         """Selected values; rows keep the encoding."""

@@ -17,7 +17,7 @@ from suitable import EVERY_LIKELIHOOD, values_for
 from torch import Generator, nn
 
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, architectures, bottlenecks
-from isthmus.architectures import MLP, Conv, Modules
+from isthmus.architectures import MLP, TCN, Conv, Modules
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Code
 from isthmus.errors import IsthmusWarning
@@ -39,6 +39,7 @@ VARIANTS = {
         Conv((16,), code="map", up="double", activation="gelu"),
     ],
     "MLP": [MLP((30, 9), activation="tanh"), MLP((), tied=True)],
+    "TCN": [TCN((8, 8)), TCN((6,), code="sequence", activation="silu")],
 }
 
 

@@ -11,7 +11,6 @@ from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
-from isthmus.errors import RecordError
 from isthmus.nn.activations import Activation, activation_layers
 from isthmus.nn.invariant_layers import Conv1d, Dense
 from isthmus.nn.layers import FeaturesFirst, FeaturesLast, FromChannelsFirst, ToChannelsFirst
@@ -22,7 +21,7 @@ __all__ = ["TCN"]
 
 @record
 class TCN(Architecture):
-    """A temporal convolutional network for series (time, channels) or (time,).
+    """A temporal convolutional network for series (time, channels) or (time,). Further axes are channels too.
 
     Bai, Kolter & Koltun 2018, "An empirical evaluation of generic convolutional and recurrent networks for sequence modeling".
 
@@ -76,8 +75,6 @@ class TCN(Architecture):
         generator: Generator,
         outputs: tuple[int, ...] | None = None,
     ) -> Pair:
-        if len(shape) > 2:
-            raise RecordError(f"TCN takes series (time, channels), not examples of shape {shape}; use Conv or MLP")
         outputs, (length, last) = shape if outputs is None else outputs, (shape[0], self.channels[-1])
         inputs, features, sequence = math.prod(shape[1:]), math.prod(outputs[1:]), self.code == "sequence"
         dilations = [2**number for number in range(len(self.channels))]

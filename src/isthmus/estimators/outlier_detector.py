@@ -178,6 +178,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             DataError: there are too few examples, or they cannot be used; or y is missing.
             DivergenceError: scores are not finite.
             RecordError: both contamination and false_alarm_rate are given; or sample_weight, with a frozen autoencoder.
+            NotPossibleError: X are windows of a series, and the autoencoder is conditional.
         """
         self._validate_params()
         if self.contamination is not None and self.false_alarm_rate is not None:

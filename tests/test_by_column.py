@@ -317,3 +317,11 @@ def test_a_target_is_what_columns_are_compared_with(fitted: Autoencoder) -> None
     assert found.restoration.ridge is None
     assert found.restoration.input.column_error is not None
     assert 0 < found.restoration.input.column_error < found.errors.error
+
+
+def test_one_row_gives_no_advice_on_errors_that_do_not_exist() -> None:
+    """All its columns are constant, and a constant has no error."""
+    frame = pd.DataFrame({"a": np.arange(12.0), "k": ["x", "y"] * 6})
+    ae = Autoencoder(1, epochs=1, random_state=0, kinds={"a": "integer", "k": "category"}).fit(frame)
+    texts = [each.text for each in evaluate(ae, frame[:1], train=frame).advice]
+    assert not any("nan" in text for text in texts)

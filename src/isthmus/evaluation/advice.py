@@ -126,7 +126,7 @@ def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
     """PCA of equal width has a lower error. Sparse codes and codebooks have less capacity by design and are not compared."""
     if (
         result.pca is None
-        or result.errors.error <= WORSE_THAN_PCA_RATIO * result.pca.error
+        or not result.errors.error > WORSE_THAN_PCA_RATIO * result.pca.error  # NaN where no column has an error
         or ae.bottleneck_.sparse
         or ae.bottleneck_.discrete
     ):

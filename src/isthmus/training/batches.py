@@ -141,11 +141,10 @@ class LabeledSource(Source):
         return self.labels.index_select(0, index.to(self.labels.device))
 
 
-class ContextSource(Source):
-    """Examples of a source with a context (n, context) on the device."""
+class WrappedSource(Source):
+    """Examples of a source, with all that it knows of them; a subclass changes one thing."""
 
-    def __init__(self, source: Source, context: Tensor) -> None:
-        self.source, self.rows = source, context
+    source: Source
 
     @property
     def in_memory(self) -> bool:
@@ -167,65 +166,42 @@ class ContextSource(Source):
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return self.source.split(fraction, generator)
 
+    def context(self, index: Tensor) -> Tensor | None:
+        return self.source.context(index)
+
+    def weights(self, index: Tensor) -> Tensor | None:
+        return self.source.weights(index)
+
+
+class ContextSource(WrappedSource):
+    """Examples of a source with a context (n, context) on the device."""
+
+    def __init__(self, source: Source, context: Tensor) -> None:
+        self.source, self.rows = source, context
+
     def context(self, index: Tensor) -> Tensor:
         return self.rows.index_select(0, index.to(self.rows.device))
 
 
-class PairedSource(Source):
+class PairedSource(WrappedSource):
     """Examples of a source with other examples as their targets, which are normalized alike."""
 
     def __init__(self, source: Source, targets: Source, normalize: Callable[[Tensor], Tensor]) -> None:
         self.source, self.targets, self.normalize = source, targets, normalize
 
     @property
-    def in_memory(self) -> bool:
-        return self.source.in_memory
-
-    @property
     def paired(self) -> bool:
         return True
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.source[index]
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         return self.normalize(self.targets[index])
 
-    def split(self, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return self.source.split(fraction, generator)
 
-    def context(self, index: Tensor) -> Tensor | None:
-        return self.source.context(index)
-
-
-class WeightedSource(Source):
+class WeightedSource(WrappedSource):
     """Examples of a source with a weight (n,) of the loss of each, on the device."""
 
     def __init__(self, source: Source, weights: Tensor) -> None:
         self.source, self.rows = source, weights
-
-    @property
-    def in_memory(self) -> bool:
-        return self.source.in_memory
-
-    @property
-    def paired(self) -> bool:
-        return self.source.paired
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.source[index]
-
-    def target(self, x: Tensor, index: Tensor) -> Tensor:
-        return self.source.target(x, index)
-
-    def context(self, index: Tensor) -> Tensor | None:
-        return self.source.context(index)
 
     def weights(self, index: Tensor) -> Tensor:
         return self.rows.index_select(0, index.to(self.rows.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -189,3 +190,19 @@ def test_other_arguments_are_refused(detector: OutlierDetector) -> None:
     with pytest.raises(NotPossibleError, match="requires windows of a series"):
         figure_function("series_alarms")(detector.autoencoder_, np.asarray(windows.values))
     assert figure_function("series_alarms")(detector.autoencoder_, windows).get_label()
+
+
+def test_times_on_the_axis_do_not_touch() -> None:
+    """Ten days of five-minute rows, whose full dates ran into each other."""
+    time = np.arange(2500)
+    when = pandas.Timestamp("2025-01-01") + pandas.to_timedelta(5 * time, unit="min")
+    frame = pandas.DataFrame({"when": when, "a": np.sin(time / 9)})
+    windows = Windows(frame, 48, step=24, time="when")
+    detector = OutlierDetector(Autoencoder(2, architecture=MLP(()), epochs=1, random_state=0), random_state=0).fit(
+        windows
+    )
+    figure = detect_series(detector, windows).plot()
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[-1].get_xticklabels() if label.get_text()]
+    assert len(boxes) > 3
+    assert all(left.x1 + 8 < right.x0 for left, right in itertools.pairwise(boxes))  # pixels, a character

@@ -63,6 +63,12 @@ def series_alarms(result: SeriesDetection, *, machine: object = None, channels: 
         for alarm in alarms:
             axes.axvspan(alarm.begin, alarm.end, color="C1", alpha=0.3, linewidth=0)
     others[-1].set_xlabel("row" if windows.time is None else "time")
+    if times.dtype.kind == "M":
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]  # more would touch each other
+        others[-1].xaxis.set_major_locator(locator)
+        others[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     return figure
 
 

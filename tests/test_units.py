@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -330,3 +332,19 @@ def test_one_image_determines_its_unit_unless_it_is_corrupted_or_dark(images: Au
     corrupted[0, 0, 0] = 99
     assert heard(lambda: shares.encode(corrupted)) == []
     assert heard(lambda: images.encode(BYTES[:1] // 200)) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
+def test_the_check_reads_only_the_rows_it_looks_at(tmp_path: Path) -> None:
+    """A page of a mapped file that is touched brings its neighbors into memory, so that 256 rows would bring all of this file."""
+
+    def mapped() -> int:
+        return int(re.findall(r"RssFile:\s*(\d+)", Path("/proc/self/status").read_text())[0]) << 10
+
+    X = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (600_000, 100))
+    X[:] = np.random.default_rng(0).integers(0, 255, (1, 100), np.uint8)
+    del X
+    X = np.load(tmp_path / "x.npy", mmap_mode="r")
+    extent, before = Extent(np.zeros(100), np.full(100, 255.0)), mapped()
+    check_units(X, extent, Positions(), X)
+    assert mapped() - before < 8 << 20

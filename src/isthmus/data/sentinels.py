@@ -87,6 +87,8 @@ def _distant(column: Array) -> list[tuple[float, float]]:
     frequent = (counts >= max(_MIN_COUNT, _MIN_SHARE * len(observed))) & (counts <= _MAX_SHARE * len(observed))
     below, above = _leading(frequent), _leading(frequent[::-1])
     shares: dict[int, float] = {}
+    if not _has_gap(distinct, below, above):
+        return []
     for low, high in sorted(product(range(below + 1), range(above + 1)), key=sum):
         rest, weight = distinct[low : len(distinct) - high], counts[low : len(distinct) - high].sum()
         if len(rest) < _MIN_DISTINCT_OF_NINES or weight < 0.3 * len(observed):
@@ -101,6 +103,15 @@ def _leading(frequent: npt.NDArray[np.bool_]) -> int:
     """The number of leading values that are frequent, at most `_MAX_TOGETHER`."""
     first = frequent[:_MAX_TOGETHER]
     return len(first) if first.all() else int(first.argmin())
+
+
+def _has_gap(distinct: Array, below: int, above: int) -> bool:
+    """Whether a gap next to a leading or trailing value is wide enough for any of them to be distant from the rest."""
+    center = distinct[below : len(distinct) - above]
+    gaps = np.diff(distinct[: below + 1]).tolist() + np.diff(distinct[len(distinct) - above - 1 :]).tolist()
+    return len(center) == 0 or max(gaps, default=0.0) >= min(_MIN_DISTANCE, _MIN_DISTANCE_OF_NINES) * (
+        center[-1] - center[0]
+    )
 
 
 def _is_distant(distinct: Array, index: int, rest: Array) -> bool:

@@ -145,10 +145,13 @@ class DataStatistics:
 
     def squares(self, axes: Axes, center: Array, unit: Array) -> Array:
         """The sums of ((x - center) / unit)² over axes, in double precision. This reads the examples again."""
-        sums: Array = sum(
-            (nansum(np.square((block.astype(np.float64) - center) / unit), axes) for _, block in blocks(self.values)),
-            np.zeros(()),
-        )
+        sums: Array = np.zeros(())
+        for _, block in blocks(self.values):
+            distances = block.astype(np.float64)
+            np.subtract(distances, center, out=distances)
+            np.divide(distances, unit, out=distances)
+            np.square(distances, out=distances)
+            sums = sums + nansum(distances, axes)
         return sums
 
     def means(self, examples: Examples) -> Array:

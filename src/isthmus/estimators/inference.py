@@ -73,8 +73,7 @@ def in_batches(
             computable.check_inputs(part, begin)
         given = [part] if context is None else [part, np.asarray(context[begin : begin + size])]
         batch = [_padded(each, size).to(device) for each in given]
-        with no_autocast():
-            results = function(*batch).cpu().numpy()[: len(part)]
+        results = function(*batch).cpu().numpy()[: len(part)]
         if computable is not None:
             computable.check_results(results, part, begin)
         return begin, results

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.locations import Positions
+from isthmus.data.memmap import Rows
 from isthmus.errors import IsthmusWarning
 from isthmus.scaling import Extent
 from isthmus.text import printable
@@ -148,7 +149,8 @@ def _unit_warning(
     middle, span, varies = low + (high - low) / 2, high - low, high > low
     count = min(len(values), _MAX_ROWS, max(_MIN_ROWS, _MAX_MINIMA // low.size))
     positions = np.unique(np.linspace(0, len(values) - 1, count).astype(np.int64))
-    runs = (np.asarray(values[row]).reshape(-1, low.size) for row in positions)  # one row at a time: a row may be large
+    read = Rows(values)
+    runs = (read(row).reshape(-1, low.size) for row in positions[:, None])  # one row at a time: a row may be large
     ends = np.array([(np.fmin.reduce(run, 0), np.fmax.reduce(run, 0)) for run in runs], np.float64)
     bottom, top = np.where(np.isnan(ends), middle, ends).swapaxes(0, 1)  # (rows, groups); missing values do not count
     outside = (top > high + max_outside * span) | (bottom < low - max_outside * span)

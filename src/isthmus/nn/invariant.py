@@ -8,7 +8,6 @@ are computed one by one, each in its own memory. Training has fixed batches and 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +18,7 @@ __all__ = ["batch_invariant", "dense"]
 
 _SMALL_WEIGHT = 2**14  # elements; up to this size, an elementwise product and a sum are faster than row by row
 _CACHE_LINE = 64  # bytes; PyTorch allocates memory at multiples of this
+_KNOWN: dict[Hashable, bool] = {}  # whether a product is invariant, by its shapes, memory layouts and settings
 
 
 class Layout(NamedTuple):
@@ -50,43 +50,58 @@ def batch_invariant(
     product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any
 ) -> Tensor:
     """product(x, weight, bias, *settings) of rows x (b, ...). In inference mode the bits of a row do not depend on its position."""
-    if not torch.is_inference_mode_enabled() or len(x) == 1:
+    if not torch.is_inference_mode_enabled() or x.shape[0] == 1:
         return product(x, weight, bias, *settings)
     x, weight, bias = _aligned(x), _aligned(weight), None if bias is None else _aligned(bias)
     if _is_invariant(product, settings, x, weight, bias):
         return product(x, weight, bias, *settings)
-    return torch.cat([product(row.clone(), weight, bias, *settings) for row in x.split(1)])
+    return _row_by_row(product, x, weight, bias, *settings)
 
 
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A dense layer: x (b, ..., k), weight (n, k), bias (n,) -> (b, ..., n). In inference mode it is batch-invariant."""
-    if (
-        torch.is_inference_mode_enabled()
-    ):  # a copy of a model has weights at other addresses, and must give the same bits
-        weight, bias = _aligned(weight), None if bias is None else _aligned(bias)
-    small = torch.is_inference_mode_enabled() and x.ndim == 2 and len(x) > 1 and weight.numel() <= _SMALL_WEIGHT
-    if small and not _is_invariant(F.linear, (), _aligned(x), weight, bias):
-        y = (x[:, None] * weight).sum(-1)
-        return y if bias is None else y + bias
-    return batch_invariant(F.linear, x, weight, bias)
+    if not torch.is_inference_mode_enabled():
+        return F.linear(x, weight, bias)
+    # a copy of a model has weights at other addresses, and must give the same bits
+    weight, bias = _aligned(weight), None if bias is None else _aligned(bias)
+    if x.shape[0] == 1:
+        return F.linear(x, weight, bias)
+    aligned = _aligned(x)
+    if _is_invariant(F.linear, (), aligned, weight, bias):
+        return F.linear(aligned, weight, bias)
+    if x.ndim > 2 or weight.numel() > _SMALL_WEIGHT:
+        return _row_by_row(F.linear, aligned, weight, bias)
+    y = (x[:, None] * weight).sum(-1)
+    return y if bias is None else y + bias
+
+
+def _row_by_row(product: Callable[..., Tensor], x: Tensor, *parameters: Any) -> Tensor:
+    """The product of each row, in memory of its own."""
+    return torch.cat([product(row.clone(), *parameters) for row in x.split(1)])
 
 
 def _aligned(x: Tensor) -> Tensor:
     """The same values contiguous and aligned to a cache line, so that every call has the same layout."""
-    layout = Layout.of(x)
-    return x if layout.offset == 0 and layout.extent == x.numel() else x.clone()
+    if x.data_ptr() % _CACHE_LINE == 0 and (x.is_contiguous() or Layout.of(x).extent == x.numel()):
+        return x
+    return x.clone()
 
 
 def _is_invariant(
     product: Callable[..., Tensor], settings: Hashable, x: Tensor, weight: Tensor, bias: Tensor | None
 ) -> bool:
+    """Whether a product of aligned tensors is invariant. `_measure_invariance` is called once for each layout."""
     # the precision setting chooses the library, see isthmus.nn.device
     library = getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", "")
-    layouts = Layout.of(x), Layout.of(weight), None if bias is None else Layout.of(bias)
-    return _measure_invariance(product, settings, *layouts, x.device, torch.get_num_threads(), library)
+    shapes = x.shape, x.stride(), weight.shape, weight.stride(), x.dtype, bias is None
+    key = (product, settings, shapes, x.device, torch.get_num_threads(), library)
+    known = _KNOWN.get(key)
+    if known is None:
+        layouts = Layout.of(x), Layout.of(weight), None if bias is None else Layout.of(bias)
+        known = _KNOWN[key] = _measure_invariance(product, settings, *layouts, x.device)
+    return known
 
 
-@cache
 def _measure_invariance(
     product: Callable[..., Tensor],
     settings: tuple[Any, ...],
@@ -94,7 +109,6 @@ def _measure_invariance(
     weights: Layout,
     biases: Layout | None,
     device: torch.device,
-    *_: Any,
 ) -> bool:
     """Whether a product with these layouts gives each row the same bits at other positions, tested with random numbers."""
     generator = Generator().manual_seed(0)

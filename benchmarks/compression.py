@@ -1,8 +1,9 @@
 """Measures rate and distortion of compressed codes, compared with JPEG, WebP and PCA; writes docs/compression.md.
 
-python benchmarks/compression.py [--seeds 3] [--epochs 20] [--limit 10000] [--out docs/compression.md]
+python benchmarks/compression.py [--seeds 3] [--epochs 20] [--limit 10000] [--figures] [--out docs/compression.md]
 
-Each autoencoder is trained on the training images; the test images are compressed. --epochs and --limit make the run shorter.
+Each autoencoder is trained on the training images; the test images are compressed. --epochs and --limit make the run shorter. --figures
+trains only the autoencoder whose curves are drawn, with the first random state, and leaves the page as it is.
 """
 
 from __future__ import annotations
@@ -75,24 +76,28 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=10_000)
     parser.add_argument("--data", default="mnist,fashion_mnist")
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "compression.md")
+    parser.add_argument("--figures", action="store_true", help="draw the figures only")
     given = parser.parse_args()
+    autoencoders, seeds = ({DRAWN: AUTOENCODERS[DRAWN]}, 1) if given.figures else (AUTOENCODERS, given.seeds)
     parts = []
     for name in given.data.split(","):
         images = data.load(name)
         assert images.test is not None
         test = images.test[: given.limit]
         table = {}
-        for title, build in AUTOENCODERS.items():
+        for title, build in autoencoders.items():
             table[title] = [
                 measured(build().set_params(epochs=given.epochs, random_state=seed), images.train, test)
-                for seed in range(given.seeds)
+                for seed in range(seeds)
             ]
             print(name, *row(title, table[title]), flush=True)
         folder = given.out.parent / "figures"
         folder.mkdir(exist_ok=True)
         points = table[DRAWN][0].points
         save_png(plots.rate_distortion(RateDistortion(points, len(test))), folder / f"compression-{name}.png")
-        parts += section(name, table, lossless(test), len(test))
+        parts += [] if given.figures else section(name, table, lossless(test), len(test))
+    if given.figures:
+        return
     given.out.write_text("\n".join([*head(given.seeds, given.epochs), *parts, ""]), encoding="utf-8")
     print(f"written: {given.out}")
 

@@ -1,10 +1,11 @@
 """Trains models of dynamically binarized MNIST and estimates their log-likelihood on test digits; writes docs/likelihoods.md.
 
-python benchmarks/likelihoods.py FOLDER [--models vae,iwae] [--states 0] [--epochs 200] [--samples 5000] [--digits 10000]
+python benchmarks/likelihoods.py FOLDER [--models vae,iwae] [--states 0] [--epochs 200] [--precision auto] [--samples 5000]
+    [--digits 10000]
 
 The protocol of Burda, Grosse & Salakhutdinov 2016 ("Importance weighted autoencoders", one stochastic layer): 50 codes, 200-200 tanh units
 each way, training digits binarized anew at every step, test digits binarized once. An interrupted training continues from its checkpoint
-in FOLDER, where the results are kept; the page has every result of the folder.
+in FOLDER. Results are kept in benchmarks/measured/likelihoods; the page has all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from run import HERE
@@ -31,6 +33,7 @@ from isthmus.likelihoods import Bernoulli
 from isthmus.optimizers import Adam, OneCycle
 from isthmus.priors import VampPrior
 
+KEPT = HERE / "measured" / "likelihoods"
 TRAINING, BATCH = 50_000, 100  # the last 10,000 training digits are for validation
 
 
@@ -68,6 +71,7 @@ class Result:
     digits: int
     measuring_seconds: float
     machine: str
+    precision: str = "float32"  # of the training; the log-likelihood is always float32
 
 
 def binarized(images: np.ndarray, random_state: int) -> np.ndarray:
@@ -75,7 +79,7 @@ def binarized(images: np.ndarray, random_state: int) -> np.ndarray:
     return (np.random.default_rng(random_state).uniform(size=images.shape) < images / 255).astype(np.uint8)
 
 
-def trained(name: str, random_state: int, epochs: int, folder: Path) -> Autoencoder:
+def trained(name: str, random_state: int, epochs: int, precision: Any, folder: Path) -> Autoencoder:
     """A model trained to the end, from its checkpoint if there is one."""
     mnist = data.mnist()
     X, held = mnist.train[:TRAINING] / np.float32(255), mnist.train[TRAINING:] / np.float32(255)
@@ -97,6 +101,7 @@ def trained(name: str, random_state: int, epochs: int, folder: Path) -> Autoenco
             epochs=epochs,
             batch_size=BATCH,
             kind="images",
+            precision=precision,
             random_state=random_state,
         )
         reports = ae.iter_fit(X, validation_data=held)
@@ -131,6 +136,7 @@ def measured(name: str, random_state: int, ae: Autoencoder, samples: int, digits
         digits=len(x),
         measuring_seconds=round(time.perf_counter() - began, 1),
         machine=machine(),
+        precision=ae.precision_,
     )
 
 
@@ -146,13 +152,13 @@ def page(results: list[Result]) -> str:
         first, published = own[0], "-" if model.published is None else f"{model.published:.2f} ({model.source})"
         rows.append(
             f"| {model.title} | {published} | {statistics.mean(figures):.2f}{spread} | {len(own)} | {first.standard_error:.2f} "
-            f"| {first.epochs} | {first.seconds:,.0f} "
+            f"| {first.epochs} | {first.precision} | {first.seconds:,.0f} "
             f"| {first.halfway:.2f} → {first.validation:.2f} |"
         )
     any_one = results[0]
     columns = (
         *("model", "published", "ours", "n", "standard error over digits"),
-        *("epochs", "seconds of training", "validation loss, halfway → end"),
+        *("epochs", "precision", "seconds of training", "validation loss, halfway → end"),
     )
     return f"""# Log-likelihood of dynamically binarized MNIST
 
@@ -178,6 +184,7 @@ def main() -> None:
     parser.add_argument("--models", default="vae")
     parser.add_argument("--states", default="0")
     parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--digits", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "likelihoods.md")
@@ -186,11 +193,12 @@ def main() -> None:
         for state in map(int, options.states.split(",")):
             folder = options.folder / f"{name}-{state}"
             folder.mkdir(parents=True, exist_ok=True)
-            ae = trained(name, state, options.epochs, folder)
+            ae = trained(name, state, options.epochs, options.precision, folder)
             result = measured(name, state, ae, options.samples, options.digits)
-            (folder / "result.json").write_text(json.dumps(asdict(result), indent=1))
+            KEPT.mkdir(parents=True, exist_ok=True)
+            (KEPT / f"{name}-{state}.json").write_text(json.dumps(asdict(result), indent=1))
             print(result, flush=True)
-    results = [Result(**json.loads(path.read_text())) for path in sorted(options.folder.glob("*/result.json"))]
+    results = [Result(**json.loads(path.read_text())) for path in sorted(KEPT.glob("*.json"))]
     if results:
         options.out.write_text(page(results))
 

@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
 from test_cli import run
 
-from isthmus import Autoencoder, OutlierDetector, data, plots, recipes
+from isthmus import Autoencoder, OutlierDetector, plots, recipes
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
@@ -149,23 +149,6 @@ def test_attributions_of_a_linear_network_equal_the_gain_of_the_best_replacement
     np.testing.assert_allclose(shares, -np.sort(-best / best.sum(1, keepdims=True), axis=1), rtol=1e-4)
 
 
-@pytest.mark.thorough
-def test_for_tables_the_autoencoder_with_the_lower_held_out_error_is_chosen() -> None:
-    random = np.random.default_rng(0)
-    flat = random.normal(size=(200, 4)) @ random.normal(size=(4, 8)) + 0.01 * random.normal(size=(200, 8))
-    t = random.uniform(-3, 3, (300, 1))
-    bent = np.hstack([np.sin(k * t) for k in (0.5, 1, 1.5)] + [t**2])
-    linear, deep = (OutlierDetector(random_state=0).fit(X) for X in (flat, bent))
-    assert linear.autoencoder_.architecture_ == MLP(())
-    assert deep.autoencoder_.architecture_ != MLP(())
-    for detector, X in ((linear, flat), (deep, bent)):
-        error = np.square((detector.autoencoder_.reconstruct(X) - X) / X.std(0)).mean(1)
-        assert np.corrcoef(-detector.score_samples(X), error)[0, 1] > 0.99
-    pictures = OutlierDetector(Autoencoder(epochs=1), random_state=0).fit(data.digits().train[:200])
-    assert pictures.anomaly_score_ == "combined"
-    assert linear.anomaly_score_ == deep.anomaly_score_ == "error"
-
-
 def test_an_extreme_value_has_the_attribution_and_not_its_neighbors() -> None:
     """It spoils the reconstruction of those that go with it, whose errors may be larger than its own."""
     X = load_breast_cancer().data
@@ -240,7 +223,7 @@ def test_the_given_autoencoder_is_cloned_and_global_random_generators_are_unchan
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-@pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
+@pytest.mark.parametrize("measure", ["neighbors", "combined", "code", "error", "standardized", "nats"])
 def test_each_anomaly_score_is_bit_identical_in_any_grouping(linear: Autoencoder, measure: Any) -> None:
     detector = OutlierDetector.from_fitted(linear, rows(100, 5), anomaly_score=measure, random_state=0)
     X = rows(300, 6)
@@ -457,7 +440,7 @@ def trained(missing: Any) -> Any:
     return FrozenEstimator(quick(missing=missing).fit(rows(300, 8)))
 
 
-@pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code"])
+@pytest.mark.parametrize("measure", ["neighbors", "error", "combined", "standardized", "code"])
 def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
     table = rows(300)
     detector = OutlierDetector(trained("error"), anomaly_score=measure, random_state=0).fit(table)
@@ -470,7 +453,7 @@ def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
 
 
 @pytest.mark.parametrize("missing", ["error", "allow"])
-@pytest.mark.parametrize("measure", ["error", "combined", "standardized", "code", "nats"])
+@pytest.mark.parametrize("measure", ["neighbors", "error", "combined", "standardized", "code", "nats"])
 def test_scores_of_extreme_rows_keep_their_order(measure: Any, missing: Any) -> None:
     """However far away: beyond the numbers that the net can compute with, a row ten times as far is more anomalous still."""
     table = rows(300)

@@ -60,12 +60,15 @@ def files(ae: Autoencoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "detector"
     )
     OutlierDetector.from_fitted(ae, X, contamination=0.1, anomaly_score="error", random_state=0).save(folder / "error")
+    OutlierDetector.from_fitted(ae, X, anomaly_score="neighbors", calibration_fraction=0.5, random_state=0).save(
+        folder / "neighbors"
+    )
     AutoencoderClassifier(ae, epochs=1, random_state=0).fit(X, np.arange(90) % 3).save(folder / "classifier")
     return folder
 
 
 @pytest.mark.promise(8)
-@pytest.mark.parametrize("measure", ["combined", "code", "error", "standardized", "nats"])
+@pytest.mark.parametrize("measure", ["neighbors", "combined", "code", "error", "standardized", "nats"])
 def test_a_loaded_detector_is_bit_identical(measure: Any, ae: Autoencoder, tmp_path: Path) -> None:
     choices = {"contamination": 0.1} if measure == "error" else {"false_alarm_rate": 0.1}
     detector = OutlierDetector.from_fitted(
@@ -285,6 +288,23 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
         f"{name} -1": ("detector", number(f"detector.{name}", -1.0), name)
         for name in ("weights", "error", "feature_errors", "usual")
     },
+    **{
+        f"references of {tuple(tensor.shape)}": ("neighbors", like("detector.references", tensor), "references")
+        for tensor in (
+            torch.zeros(0, 5),
+            torch.zeros(9, 6),
+            torch.zeros(9),
+            torch.zeros(10_001, 5),
+            torch.zeros(9, 5).double(),
+        )
+    },
+    "no references": ("neighbors", like("detector.references", None), "references"),
+    "a reference nan": ("neighbors", number("detector.references", nan), "references"),
+    "deviations": ("neighbors", number("detector.deviations", 0.0), "deviations"),
+    "other deviations": ("neighbors", like("detector.deviations", torch.ones(6, dtype=doubles)), "deviations"),
+    "no floor": ("neighbors", number("detector.near", 0.0), "near"),
+    "no spread": ("neighbors", number("detector.near", -1.0, 5), "near"),
+    "references of another score": ("error", like("detector.references", torch.zeros(9, 5)), "references"),
     "shares": ("detector", number("detector.code.shares", 0.9), "code.shares"),
     "roots": ("detector", number("detector.code.roots", -1.0), "code.roots"),
     "roots below": ("detector", number("detector.code.roots", 1.0, 2), "code.roots"),

@@ -123,7 +123,7 @@ def _print_detections(
     else:
         print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
     print_table(*found.table())
-    _print_written(written, save)
+    _print_written(written, save, detector.n_references_)
 
 
 def _detect_in_series(
@@ -168,16 +168,17 @@ def _print_series(
         print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
     if found.alarms:
         print_table(*found.table())
-    _print_written(written, save)
+    _print_written(written, save, detector.n_references_)
 
 
-def _print_written(written: list[Path], save: Path | None) -> None:
-    """Prints the written files."""
+def _print_written(written: list[Path], save: Path | None, n_references: int) -> None:
+    """Prints the written files, and how many normal examples a saved detector contains."""
     for path in written:
         print_line(f"written: {path}")
     if save is not None:
+        examples = f" and {counted(n_references, 'normal example')}" if n_references else ""
         print_line(
-            f"written: {save}, the detector with its threshold; use: {command('isthmus', 'detect', save)} --data ..."
+            f"written: {save}, the detector with its threshold{examples}; use: {command('isthmus', 'detect', save)} --data ..."
         )
 
 

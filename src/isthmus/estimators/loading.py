@@ -118,7 +118,7 @@ def _read(
         required = dict(meta_model.state_dict())
         required |= expected_tensors(header, tensors, meta_model, chosen.records["optimizer"])
         required |= expected_context(header, tensors) | expected_table(tensors)
-        return required | _expected_wrapper_tensors(path, header, tensors, chosen)
+        return required | _expected_wrapper_tensors(path, header, tensors, chosen, math.prod(meta_model.shape))
 
     header, tensors, history, columns = model_file.read_file(path, expected)
     with model_file.inconsistent_as_error(path):
@@ -148,14 +148,22 @@ def _read(
 
 
 def _expected_wrapper_tensors(
-    path: str | os.PathLike[str], header: model_file.Header, stored: model_file.Tensors, chosen: ResolvedComponents
+    path: str | os.PathLike[str],
+    header: model_file.Header,
+    stored: model_file.Tensors,
+    chosen: ResolvedComponents,
+    n_features: int,
 ) -> model_file.Tensors:
-    """The expected tensors, on "meta", of a detector or classifier. A file has at most one of checkpoint, detector, classifier."""
+    """The expected tensors, on "meta", of a detector or classifier. A file has at most one of checkpoint, detector, classifier.
+
+    n_features: of an example in model units.
+    """
     if sum(each is not None for each in (header.round, header.detector, header.classifier)) > 1:
         raise RecordError("it contains more than one of checkpoint, detector and classifier")
     code_size, expected = math.prod(chosen.code_shape()), model_file.Tensors()
     if (detector := _part(path, header, "detector")) is not None:
-        tensors = detectors.expected_tensors(detector, tensors_under("detector", stored), chosen.shape, code_size)
+        own, sizes = tensors_under("detector", stored), (code_size, n_features)
+        tensors = detectors.expected_tensors(detector, own, chosen.shape, *sizes)
         expected = {f"detector.{name}": tensor for name, tensor in tensors.items()}
     if (classifier := _part(path, header, "classifier")) is not None:
         tensors = classifiers.expected_tensors(classifier, tensors_under("classifier", stored), code_size, chosen.dtype)

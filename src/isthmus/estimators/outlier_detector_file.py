@@ -12,6 +12,7 @@ from torch import Tensor
 
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.model_file import Tensors
+from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError
 from isthmus.estimators.outlier_scores import MAX_AXES, MAX_COMPONENTS, CodeDensity, ErrorDensity, Kind, Scorer
 from isthmus.estimators.wrapper import WrapperHeader, describe_parameters
 
@@ -36,7 +37,7 @@ class DetectorPart(WrapperHeader):
 
 
 def to_file(detector: Any) -> tuple[DetectorPart, Tensors]:
-    """The header entry and the tensors (float64) of a fitted detector; `NotPossibleError` if the file would be invalid."""
+    """The header entry and the tensors of a fitted detector; `NotPossibleError` if the file would be invalid."""
     code = detector._scorer.code
     axes, parts = (0, 0) if code is None else (code.axes.shape[1], len(code.weights))
     part, tensors = (
@@ -58,23 +59,41 @@ def _tensors(detector: Any) -> Tensors:
         values |= {"weights": scorer.weights, "error": [scorer.error.mean, scorer.error.shape]}
     if scorer.code is not None:
         values |= {f"code.{name}": getattr(scorer.code, attribute) for attribute, name in _CODE_TENSORS.items()}
-    return {name: torch.from_numpy(np.array(value, np.float64)) for name, value in values.items()}
+    tensors = {name: torch.from_numpy(np.array(value, np.float64)) for name, value in values.items()}
+    if scorer.near is not None:
+        tensors["weights"] = torch.from_numpy(np.array(scorer.weights))
+        tensors |= _near_tensors(scorer.near)
+    return tensors
 
 
-def expected_tensors(part: DetectorPart, stored: Tensors, shape: tuple[int, ...], code_size: int) -> Tensors:
+def _near_tensors(near: NeighborsAndError) -> Tensors:
+    """The distance to references, and how it and the error are standardized."""
+    return {
+        "references": torch.from_numpy(near.neighbors.references),
+        "deviations": torch.from_numpy(near.neighbors.deviations),
+        "near": torch.from_numpy(np.stack([near.floors, near.centers, near.spreads])),
+    }
+
+
+def expected_tensors(
+    part: DetectorPart, stored: Tensors, shape: tuple[int, ...], code_size: int, n_features: int
+) -> Tensors:
     """The tensors, on "meta", that the file of a detector requires; ValueError for an invalid header entry.
 
     Args:
         part: the header entry.
-        stored: the tensors in the file, for the number of calibration scores.
+        stored: the tensors in the file, for the numbers of calibration scores and of references.
         shape: the shape of an example.
         code_size: the number of values of a flat code.
+        n_features: the number of values of an example in model units.
     """
     calibration = stored.get("calibration")
     rows = 0 if calibration is None or calibration.ndim != 1 else len(calibration)
     if not rows:
         raise ValueError("the detector has no calibration scores")
     expected = dict[str, tuple[int, ...]](offset=(), calibration=(rows,), usual=(), feature_errors=shape)
+    if part.anomaly_score == "neighbors":
+        expected |= {"weights": (math.prod(shape),), "deviations": (n_features,), "near": (3, 2)}
     if part.anomaly_score in _WITH_ERROR_DENSITY:
         expected |= {"weights": (math.prod(shape),), "error": (2,)}
     a, p = part.axes, part.parts
@@ -88,7 +107,18 @@ def expected_tensors(part: DetectorPart, stored: Tensors, shape: tuple[int, ...]
             "code.means": (p, a),
             "code.roots": (p, a, a),
         }
-    return {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in expected.items()}
+    tensors = {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in expected.items()}
+    if part.anomaly_score == "neighbors":
+        tensors["references"] = torch.empty(_reference_count(stored), n_features, dtype=torch.float32, device="meta")
+    return tensors
+
+
+def _reference_count(stored: Tensors) -> int:
+    references = stored.get("references")
+    count = 0 if references is None or references.ndim != 2 else len(references)
+    if not 0 < count <= MAX_REFERENCES:
+        raise ValueError(f"the detector has {count:,} references, not 1 to {MAX_REFERENCES:,}")
+    return count
 
 
 def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
@@ -96,13 +126,13 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() and name != "offset":
             raise ValueError(f"detector.{name} is not finite")
-    for name in tensors.keys() & {"weights", "error", "code.shares"}:
+    for name in tensors.keys() & {"weights", "error", "code.shares", "deviations"}:
         _raise_if(not (tensors[name] > 0).all(), name, "has a value that is not above 0")
     for name in tensors.keys() & {"feature_errors", "usual"}:
         _raise_if(bool((tensors[name] < 0).any()), name, "has a value below 0")
     _raise_if(bool((tensors["calibration"].diff() < 0).any()), "calibration", "is not in ascending order")
     _check_threshold(detector, part, tensors["calibration"].tolist(), float(tensors["offset"]))
-    code, error = None, None
+    code, error, near = None, None, None
     if "code.roots" in tensors:
         weights, factors = tensors["code.shares"], tensors["code.roots"]
         _raise_if(abs(float(weights.sum()) - 1) > 1e-6, "code.shares", "does not sum to 1")
@@ -113,8 +143,13 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
         code = CodeDensity(**{attribute: _array(tensors[f"code.{name}"]) for attribute, name in _CODE_TENSORS.items()})
     if "error" in tensors:
         error = ErrorDensity(*tensors["error"].tolist())
+    if "near" in tensors:
+        floors, _, spreads = tensors["near"]
+        _raise_if(not (torch.stack([floors, spreads]) > 0).all(), "near", "has a floor or spread that is not above 0")
+        distance = NeighborDistance(_array(tensors["references"]), _array(tensors["deviations"]))
+        near = NeighborsAndError(distance, *_array(tensors["near"]))
     error_weights = None if "weights" not in tensors else _array(tensors["weights"])
-    return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]))
+    return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]), near)
 
 
 def _raise_if(invalid: bool, name: str, problem: str) -> None:

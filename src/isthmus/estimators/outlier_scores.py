@@ -18,6 +18,7 @@ from isthmus.data.missing import count_observed, nansum
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
+from isthmus.estimators.neighbors import NeighborsAndError
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
@@ -35,7 +36,7 @@ __all__ = [
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-Kind = Literal["combined", "code", "error", "standardized", "nats"]
+Kind = Literal["neighbors", "combined", "code", "error", "standardized", "nats"]
 
 MAX_ROWS = 20_000  # random codes on which a mixture is fitted
 MAX_AXES, MAX_COMPONENTS = 64, 20
@@ -144,21 +145,25 @@ class Scorer:
     code: CodeDensity | None = None
     error: ErrorDensity | None = None
     usual: float = 0.0  # the mean squared error that counts for an example without observed values
+    near: NeighborsAndError | None = None
 
     @classmethod
     def fit(cls, ae: Autoencoder, kind: Kind, examples: Array, held_out: Array, seed: int) -> Self:
-        """Fits the densities: of codes on all examples, of errors on those that ``ae`` was not trained on."""
-        weights, error, code = None, None, None
-        if kind in {"combined", "standardized"}:
+        """Fits the score: codes, distances and weights on all examples, densities of errors on those that ``ae`` was not trained on."""
+        weights, error, code, near = None, None, None, None
+        if kind in {"combined", "standardized", "neighbors"}:
             usual = feature_errors(ae, examples).reshape(-1)
             weights = 1 / np.maximum(usual + _ERROR_FLOOR * usual.mean(), 1e-30)
+        if kind == "neighbors":
+            near = NeighborsAndError.fit(_imputed(ae, examples), cls(kind, weights)._errors(ae, examples), seed)
+        if kind in {"combined", "standardized"}:
             error = ErrorDensity.fit(cls(kind, weights)._errors(ae, held_out), usual.size)
         if kind in {"combined", "code"}:
             code = CodeDensity.fit(ae.transform(examples).astype(np.float64), seed)
         if kind == "error":
             errors = cls(kind)._errors(ae, held_out)
             return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count_observed(errors))))
-        return cls(kind, weights, code, error)
+        return cls(kind, weights, code, error, near=near)
 
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
         """The scores of checked examples (n, *shape): (n,), higher for more normal ones."""
@@ -172,11 +177,13 @@ class Scorer:
             scores[beyond] = -_MAX_NLL * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
         return scores
 
-    def _nll(self, codes: Doubles, errors: Doubles) -> Doubles:
-        """The sum of the negative log-densities, (n,); without densities the error itself."""
+    def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
+        """The sum of the negative log-densities, (n,); without densities the error itself, or distance and error."""
         overflowed = np.isinf(errors) | ~np.isfinite(codes).all(1)
         codes, errors = np.where(overflowed[:, None], 0.0, codes), np.where(overflowed, 0.0, errors)
-        if self.code is None and self.error is None:
+        if self.near is not None:
+            nll = self.near(np.where(overflowed[:, None], 0.0, x), observed, errors)
+        elif self.code is None and self.error is None:
             nll = np.where(np.isnan(errors), self.usual, errors)
         else:
             nll = np.zeros(len(codes))
@@ -188,10 +195,12 @@ class Scorer:
 
     def _errors(self, ae: Autoencoder, values: Array) -> Doubles:
         """The mean squared error of each example (n,): NaN without observed values, infinite on overflow."""
-        return self._per_example(ae, values, lambda _, errors: errors)
+        return self._per_example(ae, values, lambda _, errors, *__: errors)
 
-    def _per_example(self, ae: Autoencoder, values: Array, function: Callable[[Doubles, Doubles], Doubles]) -> Doubles:
-        """Applies a function to codes (b, k) and weighted mean squared errors (b,), in model units, over the observed values."""
+    def _per_example(self, ae: Autoencoder, values: Array, function: Callable[..., Doubles]) -> Doubles:
+        """Applies a function to codes (b, k), weighted mean squared errors (b,) over the observed values, imputed examples (b, d), and
+        whether each of their values is observed. All are in model units.
+        """
         model = ae.model_
         weights = None if self.weights is None else torch.from_numpy(self.weights).to(model.shift.device)
         if weights is not None and model.scaling.classes:
@@ -205,10 +214,22 @@ class Scorer:
             observed = ~x.flatten(1).isnan()
             errors = torch.where(observed, squares, 0).sum(1) / observed.sum(1)
             errors = torch.where(errors.isnan() & observed.any(1), torch.inf, errors)
-            return torch.from_numpy(function(z.double().flatten(1).cpu().numpy(), errors.cpu().numpy()))
+            imputed = x if self.near is None else model.impute(x, None, context)
+            given = (z.double().flatten(1), errors, imputed.double().flatten(1), observed)
+            return torch.from_numpy(function(*(each.cpu().numpy() for each in given)))
 
         results: Doubles = in_batches(batch, values, model, computable="all")  # type: ignore[assignment]  # float64, as in `batch`
         return results
+
+
+def _imputed(ae: Autoencoder, values: Array) -> Array:
+    """Examples (n, d) in model units, with imputed missing values."""
+    model = ae.model_
+
+    def batch(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return model.impute(model.normalize(raw), None, context).flatten(1)
+
+    return in_batches(batch, values, model, computable="all")
 
 
 def _distances(model: Model, values: Array) -> Doubles:

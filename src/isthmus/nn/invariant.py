@@ -88,7 +88,7 @@ def _aligned(x: Tensor) -> Tensor:
 
 
 def _is_invariant(
-    product: Callable[..., Tensor], settings: Hashable, x: Tensor, weight: Tensor, bias: Tensor | None
+    product: Callable[..., Tensor], settings: tuple[Any, ...], x: Tensor, weight: Tensor, bias: Tensor | None
 ) -> bool:
     """Whether a product of aligned tensors is invariant. `_measure_invariance` is called once for each layout."""
     # the precision setting chooses the library, see isthmus.nn.device

@@ -1,0 +1,122 @@
+"""The distance of examples to the nearest reference examples, alone and with the reconstruction error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.nn.invariant import dense
+
+__all__ = ["MAX_REFERENCES", "NEIGHBORS", "NeighborDistance", "NeighborsAndError"]
+
+Doubles = NDArray[np.float64]
+
+NEIGHBORS = 5  # nearest references whose distances are averaged
+MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of them
+_BLOCK = 128  # references whose distances to all others are computed at a time
+_FLOOR = 0.01  # of the mean: equal examples have a distance of 0, whose logarithm is infinite
+_PRIOR_ROWS, _PRIOR_SPREAD = 5, 0.5  # of the standard deviation of a logarithm, for few rows
+_DISTANCE_WEIGHT = 2 / 3  # chosen on half of the tables of docs/anomalies.md
+_MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborDistance:
+    """The mean Euclidean distance to the `NEIGHBORS` nearest references.
+
+    Features are divided by their standard deviation over the references, so that a rare category is as distant as an unusual number.
+
+    Attributes:
+        references: (m, d), in model units.
+        deviations: the divisors, (d,).
+    """
+
+    references: NDArray[np.float32]
+    deviations: Doubles
+
+    @classmethod
+    def fit(cls, rows: NDArray[Any], seed: int) -> Self:
+        """The distance to rows (n, d), or to a random subset of at most `MAX_REFERENCES` rows and `MAX_VALUES` values."""
+        limit = max(NEIGHBORS + 1, min(MAX_REFERENCES, MAX_VALUES // max(1, rows.shape[1])))
+        if len(rows) > limit:
+            rows = rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:limit])]
+        references = np.ascontiguousarray(rows, dtype=np.float32)
+        variances = references.var(0, dtype=np.float64)
+        deviations = np.sqrt(np.maximum(variances, _MIN_DEVIATION**2 * variances.mean()))
+        return cls(references, np.where(deviations > 0, deviations, 1.0))
+
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
+        """The distances of examples (n, d) from the references that are nearest to them, over their observed values: (n,).
+
+        Missing values are imputed in x. The squared distance is scaled to all features; without an observed value it is NaN. The bits of an
+        example do not depend on the other examples.
+        """
+        return self._nearest(x, torch.from_numpy(observed), 0)
+
+    def of_references(self) -> Doubles:
+        """The distance of each reference to the nearest others, (m,)."""
+        blocks = np.split(self.references.astype(np.float64), range(_BLOCK, len(self.references), _BLOCK))
+        return np.concatenate([self._nearest(block, torch.ones(block.shape, dtype=torch.bool), 1) for block in blocks])
+
+    def _nearest(self, rows: Doubles, observed: torch.Tensor, skipped: int) -> Doubles:
+        """The mean distance to the nearest references, without the first ``skipped`` ones."""
+        x, references = (torch.from_numpy(each / self.deviations) for each in (rows, self.references))
+        count = min(NEIGHBORS + skipped, len(references))
+        # |r|² - 2 x·r orders the references, but is rounded; the distances of the nearest are then exact
+        order = references.square().sum(1) - 2 * dense(x, references)
+        nearest = references[order.topk(count, largest=False).indices]
+        squares = torch.where(observed[:, None], (x[:, None] - nearest).square(), 0).sum(-1)
+        distances = (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values
+        mean: Doubles = distances[:, min(skipped, count - 1) :].mean(1).numpy()
+        return mean
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborsAndError:
+    """The distance to the nearest references and the mean squared error, as standardized logarithms; the distance counts twice.
+
+    A value v becomes (log(v + floor) - center) / spread, which makes the units of distance and error irrelevant. The spread of few rows
+    is drawn to 0.5, a usual one. An example without observed values has the score 0, a usual one.
+
+    Attributes:
+        neighbors: the distance to the references.
+        floors: a hundredth of the mean distance and of the mean error, (2,).
+        centers, spreads: mean and standard deviation of the logarithms over normal examples, (2,) each.
+    """
+
+    neighbors: NeighborDistance
+    floors: Doubles
+    centers: Doubles
+    spreads: Doubles
+
+    @classmethod
+    def fit(cls, rows: NDArray[Any], errors: Doubles, seed: int) -> Self:
+        """The score on normal examples (n, d), in model units, with their mean squared errors (n,)."""
+        neighbors, finite = NeighborDistance.fit(rows, seed), errors[np.isfinite(errors)]
+        usual = [neighbors.of_references(), finite if finite.size else np.zeros(1)]
+        floors = np.array([max(_FLOOR * float(values.mean()), _TINY) for values in usual])
+        logarithms = [np.log(values + floor) for values, floor in zip(usual, floors, strict=True)]
+        return cls(
+            neighbors, floors, np.array([each.mean() for each in logarithms]), np.array([*map(_spread, logarithms)])
+        )
+
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
+        """The score of examples (n, d), see `NeighborDistance`, with their mean squared errors (n,): (n,), higher for anomalies."""
+        values = np.stack([self.neighbors(x, observed), errors])
+        floors, centers, spreads = (each[:, None] for each in (self.floors, self.centers, self.spreads))
+        distance, error = (np.log(values + floors) - centers) / spreads
+        weight = _DISTANCE_WEIGHT
+        score: Doubles = np.nan_to_num(weight * distance + (1 - weight) * error, nan=0.0, posinf=np.inf)
+        return score
+
+
+def _spread(logarithms: Doubles) -> float:
+    """The standard deviation, with a prior of `_PRIOR_ROWS` rows."""
+    n = len(logarithms)
+    return math.sqrt((n * float(logarithms.var()) + _PRIOR_ROWS * _PRIOR_SPREAD**2) / (n + _PRIOR_ROWS))

@@ -1,0 +1,144 @@
+"""The distance to the nearest normal examples, and the score that joins it with the error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from isthmus import Autoencoder, OutlierDetector, data, load
+from isthmus.architectures import MLP, Conditional
+from isthmus.bottlenecks import Identity
+from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError
+
+Array = NDArray[Any]
+
+
+def standard(n: int, d: int = 4, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def everything(x: Array) -> Array:
+    return np.ones(x.shape, bool)
+
+
+def quick(**choices: Any) -> Autoencoder:
+    return Autoencoder(Identity(2), architecture=MLP((16,)), epochs=10, random_state=0, **choices)
+
+
+def test_the_distance_is_that_of_scikit_learn() -> None:
+    rows, x = standard(60).astype(np.float32), standard(40, seed=1)
+    distance = NeighborDistance.fit(rows, 0)
+    scale = rows.std(0, dtype=np.float64)
+    expected = NearestNeighbors(n_neighbors=5).fit(rows / scale).kneighbors(x / scale)[0].mean(1)
+    np.testing.assert_allclose(distance(x, everything(x)), expected, rtol=1e-6)
+    others = NearestNeighbors(n_neighbors=6).fit(rows / scale).kneighbors(rows / scale)[0][:, 1:].mean(1)
+    np.testing.assert_allclose(distance.of_references(), others, rtol=1e-6)
+
+
+def test_rows_have_the_same_bits_in_any_batch() -> None:
+    distance, x = NeighborDistance.fit(standard(300, 33).astype(np.float32), 0), standard(64, 33, 1)
+    whole = distance(x, everything(x))
+    np.testing.assert_array_equal(whole[5:], distance(x[5:], everything(x[5:])))
+
+
+def test_missing_values_do_not_count_and_the_rest_is_scaled() -> None:
+    rows, x = np.zeros((8, 4), np.float32), np.full((1, 4), 3.0)
+    distance = NeighborDistance(rows, np.ones(4))
+    observed = np.array([[True, True, True, False]])
+    assert distance(x, everything(x))[0] == pytest.approx(6.0)
+    assert distance(x, observed)[0] == pytest.approx(6.0), "as if the missing value were as far as the others"
+    assert np.isnan(distance(x, ~everything(x))[0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_references_are_enough(n: int) -> None:
+    distance = NeighborDistance.fit(standard(n).astype(np.float32), 0)
+    assert np.isfinite(distance(standard(3), everything(standard(3)))).all()
+    assert np.isfinite(distance.of_references()).all()
+
+
+def test_references_are_bounded() -> None:
+    distance = NeighborDistance.fit(np.arange(3.0 * MAX_REFERENCES, dtype=np.float32)[:, None], 0)
+    kept = distance.references[:, 0]
+    assert len(kept) == MAX_REFERENCES
+    assert len(np.unique(kept)) == MAX_REFERENCES
+    assert abs(kept.mean() / (1.5 * MAX_REFERENCES) - 1) < 0.02, "of all, not the first"
+
+
+def test_a_rare_category_is_farther_than_a_frequent_one() -> None:
+    """Indicators of 99 and of 50 %: the other value of the first is the more unusual one, up to a bound."""
+    rows = np.stack([np.arange(100) == 0, np.arange(100) % 2 == 0], 1).astype(np.float32)
+    distance = NeighborDistance.fit(rows, 0)
+    assert distance.deviations[0] < distance.deviations[1]
+    assert distance.deviations.min() >= 0.2 * np.sqrt(rows.var(0).mean()) * (1 - 1e-12)
+
+
+def test_the_units_of_distance_and_error_are_irrelevant() -> None:
+    rows, errors = standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200)
+    x, mine = standard(50, seed=2), np.random.default_rng(3).gamma(2, size=50)
+    one = NeighborsAndError.fit(rows, errors, 0)(x, everything(x), mine)
+    other = NeighborsAndError.fit(7 * rows, 1e4 * errors, 0)(7 * x, everything(x), 1e4 * mine)
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_score_grows_with_distance_and_with_error() -> None:
+    score = NeighborsAndError.fit(standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200), 0)
+    x = np.linspace(0, 9, 10)[:, None] * np.ones((10, 4))
+    assert (np.diff(score(x, everything(x), np.ones(10))) > 0).all()
+    assert (np.diff(score(np.zeros((10, 4)), everything(x), np.linspace(0, 9, 10))) > 0).all()
+    assert score(x[:1], ~everything(x[:1]), np.full(1, np.nan))[0] == 0, "nothing is observed"
+
+
+def test_what_auto_stands_for() -> None:
+    X, labels = standard(100), np.arange(100) % 2
+    assert OutlierDetector(quick(), random_state=0).fit(X).anomaly_score_ == "neighbors"
+    conditional = OutlierDetector(Autoencoder(2, architecture=Conditional(MLP(())), epochs=1), random_state=0)
+    assert conditional.fit(X, labels).anomaly_score_ == "error", "a neighbor may have another label"
+    images = data.digits().train[:100]
+    assert OutlierDetector(quick(), random_state=0).fit(images).anomaly_score_ == "combined"
+
+
+def test_far_examples_and_broken_dependencies_are_found() -> None:
+    """The center of a ring has no neighbor; a row of a plane with a value of another row has a large error."""
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 200)
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+    inside = np.concatenate([ring[:100], np.zeros((100, 2))])
+    random = np.random.default_rng(1)
+    plane = random.normal(size=(200, 2)) @ random.normal(size=(2, 12))
+    broken = plane[:200].copy()
+    broken[100:, 0] = random.permutation(plane[:100, 0])
+    anomalous = np.arange(200) >= 100
+    for train, test, size in ((ring, inside, 2), (plane, broken, 2)):
+        ae = Autoencoder(Identity(size), architecture=MLP((32,)), epochs=25, random_state=0)
+        detector = OutlierDetector(ae, random_state=0).fit(train)
+        assert roc_auc_score(anomalous, -detector.score_samples(test)) > 0.9
+
+
+def test_frames_with_categories_and_gaps() -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": random.normal(size=120), "b": random.choice(["x", "y", "z"], 120), "n": random.integers(0, 9, 120)}
+    )
+    frame.loc[::9, "a"] = np.nan
+    detector = OutlierDetector(quick(missing="allow", kinds={"b": "category", "n": "number"}), random_state=0).fit(
+        frame
+    )
+    scores = detector.score_samples(frame)
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(detector.score_samples(frame.iloc[7:9]), scores[7:9])
+
+
+def test_a_file_keeps_the_references(tmp_path: Path) -> None:
+    X = standard(100)
+    detector = OutlierDetector(quick(), random_state=0).fit(X)
+    assert detector.n_references_ == 80, "all but the calibration set"
+    assert OutlierDetector(quick(), anomaly_score="error", random_state=0).fit(X).n_references_ == 0
+    detector.save(tmp_path / "d")
+    np.testing.assert_array_equal(load(tmp_path / "d").score_samples(X), detector.score_samples(X))

@@ -83,16 +83,18 @@ def test_other_architectures_are_not_fully_convolutional(architecture: Any, shap
 @pytest.mark.parametrize(("down", "up"), list(product(("pool", "stride"), ("resize", "double", "transpose"))))
 @pytest.mark.parametrize("color", [(), (3,)])
 def test_tiles_have_no_seams(down: Any, up: Any, color: tuple[int, ...]) -> None:
-    architecture = Conv((4,), code="map", down=down, up=up, initialization="normal")
-    ae, image = fitted(architecture, (16, 12, *color), likelihood=Normal()), page(75, 50, *color)
-    padded = np.pad(image, ((0, 1), (0, 2), *[(0, 0)] * len(color)), "edge")
+    architecture = Conv(
+        (), code="map", down=down, up=up, initialization="normal"
+    )  # whose margin is not larger than required
+    ae, image = fitted(architecture, (16, 12, *color), likelihood=Normal()), page(75, 51, *color)
+    padded = np.pad(image, ((0, 1), (0, 1), *[(0, 0)] * len(color)), "edge")
     whole = ae.architecture_.build(padded.shape, 3, 3, generator())
     for name, part in whole._asdict().items():
         part.load_state_dict(getattr(ae.model_, name).state_dict())
     with torch.no_grad():
-        expected = whole.decoder(whole.encoder(torch.from_numpy(padded)[None]))[0, :75, :50].numpy()
+        expected = whole.decoder(whole.encoder(torch.from_numpy(padded)[None]))[0, :75, :51].numpy()
     rounding = 1e-5 * expected.std()
-    for tile in (1, 20, 31, 64, 1000):
+    for tile in (5, 31, 64, 1000):
         np.testing.assert_allclose(ae.reconstruct_image(image, tile=tile), expected, atol=rounding, rtol=0)
 
 

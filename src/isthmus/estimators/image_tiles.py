@@ -29,10 +29,9 @@ CheckMemory = Callable[[Model, Array], None]  # of a model, and of rows of which
 
 
 class Part(NamedTuple):
-    """The reconstruction of the pixels of an image in some rows and columns."""
+    """The reconstruction of the pixels of an image at a place: some rows and columns."""
 
-    rows: slice
-    columns: slice
+    place: tuple[slice, ...]
     values: Array
 
 
@@ -61,7 +60,7 @@ def check_image(image: Any, shape: tuple[int, ...]) -> Array:
 def receptive_field(model: Model) -> ReceptiveField | None:
     """The receptive field of a model whose reconstructions of a large image and of its parts are the same; else None."""
     field = model.architecture.receptive_field(model.shape)
-    units = [model.shift, model.scale, *(each for each in model.extent or ())]
+    units = [model.shift, model.scale, *([] if model.least is None else [model.least])]
     one_unit = all(each.ndim < 2 and each.shape in {(), (1,), model.shape[2:]} for each in units)
     return field if one_unit and not model.likelihood.given_total else None
 
@@ -87,7 +86,7 @@ def write_part(part: Part, out: Array) -> None:
     if out.dtype.kind != "f":
         ends = np.iinfo(out.dtype)
         values = np.rint(values.astype(np.float64)).clip(ends.min, ends.max)
-    out[part.rows, part.columns] = values
+    out[part.place] = values
 
 
 def _reconstructed(model: Model, raw: torch.Tensor) -> torch.Tensor:
@@ -117,7 +116,7 @@ def _from_tiles(
         for corner, start, values in zip(some, starts, made, strict=True):
             ends = [min(at + step, side) for at, side in zip(corner, image.shape[:2], strict=True)]
             inner = (slice(at - first, end - first) for at, end, first in zip(corner, ends, start, strict=True))
-            yield Part(*map(slice, corner, ends), values[tuple(inner)])
+            yield Part(tuple(map(slice, corner, ends)), values[tuple(inner)])
 
 
 def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemory) -> Iterator[Part]:
@@ -134,7 +133,9 @@ def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemo
         total, covered = _blended(made, starts, sides)
         inner = tuple(slice(at - first[0], end - first[0]) for at, end, first in zip(corner, ends, starts, strict=True))
         weights = covered[0][inner[0], None] * covered[1][inner[1]]
-        yield Part(*map(slice, corner, ends), total[inner] / weights.reshape(*weights.shape, *[1] * (image.ndim - 2)))
+        yield Part(
+            tuple(map(slice, corner, ends)), total[inner] / weights.reshape(*weights.shape, *[1] * (image.ndim - 2))
+        )
 
 
 def _blended(made: Array, starts: list[list[int]], sides: tuple[int, ...]) -> tuple[Array, list[Array]]:

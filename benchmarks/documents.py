@@ -1,6 +1,6 @@
 """Restores dirty pages with a small convolutional autoencoder, compared with filters; writes the figures of docs/documents.md.
 
-python benchmarks/documents.py [--states 3] [--epochs 6]
+python benchmarks/documents.py [--states 3] [--epochs 13]
 
 Pages of random words are rendered with the font of Pillow, in different sizes. Shadows, folds, stains and noise are synthetic. The
 autoencoder is trained on patches of the training pages, and settings of filters are chosen on training pages. Other pages are restored
@@ -173,7 +173,7 @@ def main() -> None:
     """Reads the command line, measures, writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--states", type=int, default=3)
-    parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--epochs", type=float, default=13)
     given = parser.parse_args()
     torch.set_num_threads(1)
     began = time.perf_counter()

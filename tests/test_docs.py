@@ -23,7 +23,16 @@ PAGES = [
     CHINESE,
     *(
         f"docs/{page}.md"
-        for page in ("tutorial", "beyond", "counts", "data-frames", "extending", "series", "weights-and-groups")
+        for page in (
+            "tutorial",
+            "beyond",
+            "counts",
+            "data-frames",
+            "documents",
+            "extending",
+            "series",
+            "weights-and-groups",
+        )
     ),
 ]
 BLOCK = re.compile(r"<!-- executed -->\n```(\w+)\n(.*?)```", re.DOTALL)

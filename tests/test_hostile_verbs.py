@@ -63,7 +63,11 @@ VERBS: dict[str, list[list[str]]] = {
     "components": [[CELLS[5]]],
     "data": [[TABLE, "--labels", CELLS[0], "--id", CELLS[1]], [TABLE], [f"./{PICTURES}"], [ARRAYS], []],
     "encode": [[RUN, "--data", TABLE, "--id", CELLS[1], "--out", "codes.csv"], [f"./{PICTURED}", "--out", "codes.csv"]],
-    "reconstruct": [[RUN, "--out", "made.csv"], [f"./{PICTURED}", "--data", f"./{PICTURES}", "--out", "made.csv"]],
+    "reconstruct": [
+        [RUN, "--out", "made.csv"],
+        [f"./{PICTURED}", "--data", f"./{PICTURES}", "--out", "made.csv"],
+        [f"./{PICTURED}", f"./{PICTURES}", "--out", "./$restored [b]"],
+    ],
     "impute": [[RUN, "--data", TABLE, "--labels", CELLS[0], "--out", "whole.csv"]],
     "decode": [[RUN, CODES]],
     "sample": [[RUN, "--method", "gmm"], [RUN, "--label", CELLS[5]]],

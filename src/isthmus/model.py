@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import Any
 
 import torch
@@ -293,6 +294,20 @@ class Model(InUnits):
         user_buffers = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
         learned = sorted(item for item in self.state_dict().items() if item[0] not in user_buffers)
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
+
+    def at_shape(self, shape: tuple[int, ...]) -> Model:
+        """This model for images of another size, with the same weights; missing values are not imputed.
+
+        Args:
+            shape: of one image, whose sides are multiples of the stride of the architecture's `receptive_field`, which is not None.
+        """
+        other = copy(self)
+        other._modules, other._buffers = {**self._modules}, {**self._buffers, "fill": None}
+        other.shape = other.raw_shape = shape
+        for name, part in other._build(Generator())._asdict().items():
+            part.load_state_dict(getattr(self, name).state_dict(), assign=True)
+            setattr(other, name, part.train(self.training))
+        return other
 
     def _user_draws_from(self, generator: Generator) -> AbstractContextManager[object]:
         """A context in which user layers draw from this generator instead of the global ones."""

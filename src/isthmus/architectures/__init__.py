@@ -12,6 +12,7 @@ Read in this order:
 
 from isthmus.architectures.base import Architecture as Architecture  # the contract, which no file names
 from isthmus.architectures.base import Pair as Pair
+from isthmus.architectures.base import ReceptiveField as ReceptiveField
 from isthmus.architectures.base import initialize as initialize
 from isthmus.architectures.conditional import Conditional
 from isthmus.architectures.conv import Conv

@@ -12,7 +12,7 @@ from torch import Generator, nn
 from isthmus.data.kinds import Kind
 from isthmus.records import Record
 
-__all__ = ["Architecture", "Initialization", "Pair", "blank", "initialize"]
+__all__ = ["Architecture", "Initialization", "Pair", "ReceptiveField", "blank", "initialize"]
 
 Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
 """The scheme of the initial weights; `initialize` defines the distributions."""
@@ -23,6 +23,18 @@ class Pair(NamedTuple):
 
     encoder: nn.Module
     decoder: nn.Module
+
+
+class ReceptiveField(NamedTuple):
+    """What a pixel of a reconstruction depends on in a fully convolutional architecture.
+
+    Attributes:
+        stride: the sides of an image must be multiples of this for encoder and decoder to treat all positions alike.
+        radius: a pixel depends on no pixel of the image that is further away than this along an axis.
+    """
+
+    stride: int
+    radius: int
 
 
 class Architecture(Record):
@@ -79,6 +91,14 @@ class Architecture(Record):
             shape: of one example.
         """
         return ()
+
+    def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
+        """The receptive field if it is fully convolutional on images: weights for this shape then fit images of any size; else None.
+
+        Args:
+            shape: of one example.
+        """
+        return None
 
     def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Whether ``precision="auto"`` may select bfloat16: it was measured to be faster and equally accurate.

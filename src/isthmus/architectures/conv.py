@@ -10,7 +10,7 @@ import torch
 from pydantic import model_validator
 from torch import Generator, nn
 
-from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
+from isthmus.architectures.base import Architecture, Initialization, Pair, ReceptiveField, blank, initialize
 from isthmus.data.kinds import Kind
 from isthmus.errors import RecordError
 from isthmus.nn.activations import Activation, activation_layers
@@ -83,6 +83,33 @@ class Conv(Architecture):
 
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return _halved(self._sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
+
+    def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
+        """That of images with ``code="map"``, which is fully convolutional.
+
+        Args:
+            shape: of one example.
+        """
+        if self.code != "map" or len(self._sides(shape)) != 2:
+            return None
+        stride = 2 ** (len(self.channels) + 1)
+        seen = [(pixel, *self._seen_by(pixel)) for pixel in range(stride)]
+        return ReceptiveField(stride, max(max(pixel - first, last - pixel) for pixel, first, last in seen))
+
+    def _seen_by(self, pixel: int) -> tuple[int, int]:
+        """The first and the last pixel along an axis on which a pixel of the reconstruction depends: layer by layer backwards."""
+        first, last, half, stages = pixel, pixel, self.kernel // 2, len(self.channels) + 1
+        if self.up == "resize":
+            first, last = first - half, last + half  # the last convolution
+        for _ in range(stages):
+            first, last = first - half, last + half
+            first, last = (-(-first // 2) if self.up == "transpose" else first // 2), last // 2
+        if self.up == "double":
+            first, last = first - half, last + half  # the first convolution
+        for _ in range(stages):
+            first, last = 2 * first, 2 * last + (self.down == "pool")
+            first, last = first - half, last + half
+        return first, last
 
     def for_kind(self, kind: Kind) -> Conv:
         """That of series convolves over time alone.

@@ -13,6 +13,7 @@ Modules in reading order:
     reproduce       the verb that reproduces the tutorials
     analyze         verbs that evaluate and list
     components      the verb that lists components
+    images          reconstruction of images of any size
     transform       verbs that write arrays
     detect          anomaly detection
     finetune        classifiers

@@ -130,6 +130,13 @@ READ = {
     "resize": Annotated[
         str | None, _option("Resize every image to this height and width. The aspect ratio can change.", "HxW")
     ],
+    "patches": Annotated[
+        int | None,
+        _option(
+            "Cut every image, of any size, into square patches with this side. A split keeps those of an image in one part.",
+            "PIXELS",
+        ),
+    ],
     "split": Annotated[
         str | None,
         _option(

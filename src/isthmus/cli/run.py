@@ -51,8 +51,8 @@ def _check_shape(run: Training) -> None:
     augmentation, shape = run.ae.augmentation, run.dataset.train.shape[1:]
     if not isinstance(augmentation, str) and augmentation.shape(shape) != shape:
         raise NotPossibleError(
-            f"{augmentation!r} changes the shape of examples, and a run is measured on examples as they are: crop the files beforehand, "
-            "or train with isthmus.Autoencoder in Python"
+            f"{augmentation!r} changes the shape of examples, and a run is measured on examples as they are: use --patches, crop the files "
+            "beforehand, or train with isthmus.Autoencoder in Python"
         )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from isthmus.cli.console import array_path, counted, print_line, print_notes, write_array, write_frame, write_table
 from isthmus.cli.data_options import DataOptions, takes_data
+from isthmus.cli.images import reconstruct_images
 from isthmus.cli.options import Out, Run, all_examples
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ Labels = Annotated[
     typer.Option(
         metavar="LABEL",
         help="For a conditional autoencoder: the class, or the covariates as 0.5,2, of the new examples; several take turns.",
+    ),
+]
+
+Images = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[IMAGES]",
+        help="An image of any size, or a folder of images, whose reconstructions --out receives as images: PNG or TIFF.",
     ),
 ]
 
@@ -39,10 +48,18 @@ def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
 
 
 @takes_data
-def reconstruct(run: Run, data_options: DataOptions, out: Out = None) -> None:
-    """Write the reconstructions of --data, or of the run's held-out examples, in the units of the data, as .npy or .csv."""
+def reconstruct(run: Run, data_options: DataOptions, path: Images = None, out: Out = None) -> None:
+    """Write the reconstructions of images of any size; or of --data or the run's held-out examples, in their units, as .npy or .csv."""
     from isthmus.errors import RecordError
 
+    if path is not None:
+        if data_options.data is not None or data_options.options.given():
+            raise RecordError(
+                f"{path} and --data with its options both say what to reconstruct: give one of them (images are written as images, "
+                "--data as .npy or .csv)"
+            )
+        reconstruct_images(run, path, out)
+        return
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))
     ae, dataset = all_examples(run, data_options)

@@ -19,7 +19,7 @@ _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
 _TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
 _OPTIONS = {  # the valid options of each reader
-    "images": {"resize", "split", "pages", "skip_broken"},
+    "images": {"resize", "patches", "split", "pages", "skip_broken"},
     "npy": {"window", "step"},
     "npz": {"labels", "weights", "by"},
     "idx": set[str](),
@@ -34,7 +34,7 @@ _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "hea
     **dict.fromkeys(("weights", "by"), "a table or .npz file"),
     **dict.fromkeys(("time", "gap"), "a table"),
     **dict.fromkeys(("window", "step"), "a table or .npy file"),
-    **dict.fromkeys(("resize", "split", "pages", "skip_broken"), "an image or a folder of images"),
+    **dict.fromkeys(("resize", "patches", "split", "pages", "skip_broken"), "an image or a folder of images"),
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",
     **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
@@ -50,6 +50,10 @@ def check_options(path: Path, kind: str, options: ReadOptions) -> None:
     """`DataError` for an option that does not apply to the format of a file."""
     if options.resize is not None and (kind != "images" or min(options.resize) < 1):
         raise DataError(f"invalid resize={options.resize}: expected (height, width) in pixels, for images")
+    if options.patches is not None and options.pages == "volume":
+        raise DataError(
+            "a volume cannot be cut into patches: leave out patches (--patches), or use pages='examples' (--pages examples)"
+        )
     for name, value in options.given().items():
         if name not in _OPTIONS[kind]:
             raise DataError(f"invalid {name}={value!r}: {shown(path)} is not {_APPLIES_TO[name]}")

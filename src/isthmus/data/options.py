@@ -86,6 +86,8 @@ class ReadOptions(Record):
     Attributes:
         labels: the column of a table, or the array of a .npz file, with the labels.
         resize: (height, width) in pixels, to which every image is resized.
+        patches: the side in pixels of the patches into which every image is cut, so that images can be of different sizes. The last patches
+            of a row or column end with the image, and may overlap those before. A split keeps the patches of an image in one part.
         split: "auto": folders with names such as train, test and ground_truth are parts of a split or masks; "none": every folder is a
             class, and every image an example.
         pages: which pages or frames of an image file are read: the "first"; all as "examples"; or all as one "volume" of shape
@@ -117,6 +119,7 @@ class ReadOptions(Record):
 
     labels: Word = None
     resize: tuple[int, int] | None = None
+    patches: Count | None = None
     split: Literal["auto", "none"] = "auto"
     pages: Literal["first", "examples", "volume"] = "first"
     skip_broken: bool = False

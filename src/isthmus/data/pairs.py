@@ -22,7 +22,7 @@ __all__ = ["paired"]
 
 Array = npt.NDArray[Any]
 _LISTED = 3  # names in a message
-_PAGE = re.compile(r"(.*?)( page \d+)?", re.DOTALL)
+_PAGE = re.compile(r"(.*?)((?: page \d+)?(?: patch \d+,\d+)?)", re.DOTALL)
 _MAX_VALUES = 2**22  # of the pairs that are compared with a random order
 _MAX_EXAMPLES = 2000
 _N_ORDERS = 19  # random orders of the targets
@@ -102,11 +102,12 @@ def _match(dataset: Dataset, target: Dataset, part: _Part) -> tuple[Array, Array
     ours, theirs = getattr(dataset, part.ids), getattr(target, part.ids)
     files = dataset.id_name == target.id_name == "file" and ours is not None and theirs is not None
     if files and not n == m == 1:
+        what = "images" if dataset.groups_name != "image" else "patches"
         kept, rows = _by_name(dataset, target, _stems(dataset, ours), _stems(target, theirs))
         return (
             kept,
             rows,
-            f"{len(kept):,} {part.name} images are paired with those of {target.name} by their paths in the folder",
+            f"{len(kept):,} {part.name} {what} are paired with those of {target.name} by their paths in the folder",
         )
     if dataset.id_name is not None and not files and ours is not None:
         if theirs is None:
@@ -134,7 +135,7 @@ def _stems(dataset: Dataset, ids: Array) -> list[str]:
     for name in map(str, ids):
         found = _PAGE.fullmatch(name)
         assert found is not None
-        stems.append(os.path.splitext(found[1])[0] + (found[2] or ""))
+        stems.append(os.path.splitext(found[1])[0] + found[2])
     return _unique(dataset, stems, "have the same name without extension")
 
 

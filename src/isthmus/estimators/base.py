@@ -6,6 +6,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
@@ -37,6 +38,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
+from isthmus.estimators.image_tiles import check_image, reconstruct_parts, write_part
 from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
@@ -190,6 +192,63 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         values = self._examples(X)
         made = self._reconstructed(values, context=self._context(y, values))
         return made if library_of(X) is None else self._as_table(made, X)
+
+    def reconstruct_image(self, image: Any, *, tile: int = 512, out: Array | None = None) -> Array:
+        """Reconstructs one image of any height and width, such as a page that a denoising autoencoder of patches restores.
+
+        If the architecture is fully convolutional (`Conv` with ``code="map"``), tiles are computed with a margin of its receptive field:
+        the result is the same for every tile size, apart from rounding. Other architectures reconstruct patches of the size of the
+        training examples, which overlap by half; every pixel is their mean, weighted by its distance from their borders.
+
+        The memory that it needs in addition to image and result grows with ``tile``, and not with the image.
+
+        Args:
+            image: (h, w) or (h, w, channels), in the units of the training data; an array or a memory map.
+            tile: the height and width of the parts that are computed one by one, in pixels.
+            out: an array of the image's shape, or a memory map, that receives the result. Integers are rounded, and limited to the range
+                of their dtype. None: a new array of floats.
+
+        Returns:
+            The reconstruction, of the image's shape and in its units.
+
+        Raises:
+            NotPossibleError: the autoencoder is conditional, or was not fitted on images.
+            DataError: the image has other axes or channels than the training examples, or a value is not finite.
+            RecordError: tile or out is invalid.
+
+        Examples:
+            >>> page = np.random.default_rng(0).random((50, 31))
+            >>> ae.reconstruct_image(page).shape
+            (50, 31)
+        """
+        fitted = self._require_fitted()
+        if len(self.shape_) not in {2, 3} or fitted.kind in {"table", "series"}:
+            raise NotPossibleError(
+                f"reconstruct_image requires an autoencoder of images, and examples of this one have kind {fitted.kind!r} and shape "
+                f"{self.shape_}; use reconstruct"
+            )
+        if fitted.model.architecture.context is not None:
+            raise NotPossibleError(
+                "reconstruct_image has no y for a conditional autoencoder; use reconstruct on patches"
+            )
+        if not isinstance(tile, Integral) or tile < 1:
+            raise RecordError(f"invalid tile={quoted(tile, 20)}: expected a positive number of pixels")
+        values = check_image(image, self.shape_)
+        if out is not None and (out.shape != values.shape or out.dtype.kind not in "uif"):
+            raise RecordError(f"invalid out: expected numbers of the image's shape {values.shape}")
+        thinned = values[:: 1 + len(values) // 1024, :: 1 + values.shape[1] // 1024]
+        check_units(thinned[None], fitted.model.extent, Positions(), fitted.model)
+        with fitted.weights_locked():
+            for part in reconstruct_parts(
+                fitted.model,
+                values,
+                int(tile),
+                lambda model, rows: self._check_one_example(replace(fitted, model=model), rows),
+            ):
+                out = np.empty(values.shape, part.values.dtype) if out is None else out
+                write_part(part, out)
+        assert out is not None
+        return out
 
     def impute(self, X: Any, y: Any = None) -> Any:
         """Replaces missing values (NaN) by their reconstruction. Observed values stay bit-identical.

@@ -43,6 +43,7 @@ def in_batches(
     check: Callable[[float, str, int], None] | None = None,
     computable: ComputableRange | Literal["all"] | None = None,
     context: Array | None = None,
+    batch_size: Literal[1] | None = None,
 ) -> Array:
     """Applies a function of a model to rows in batches.
 
@@ -52,6 +53,7 @@ def in_batches(
         check: called before the results are allocated, with their size in bytes, a description of them, and the size of the rows in bytes.
         computable: the range of values that the rows may have. None: that of the model's examples; "all": no check.
         context: (n, context), the context of each row; without it that of the rows if they carry one.
+        batch_size: 1 where rows are large and few; None: that of the architecture.
 
     Returns:
         The results, (n, *result).
@@ -62,7 +64,7 @@ def in_batches(
     enable_malloc_reuse()
     context = _context_of_rows(rows, model) if context is None else context
     computable = None if computable == "all" else ComputableRange.examples(model) if computable is None else computable
-    size = bounded_batch_size(model, model.architecture.inference_batch_size)
+    size = batch_size or bounded_batch_size(model, model.architecture.inference_batch_size)
     device, max_threads = model.device, torch.get_num_threads()
     begins, n_remaining = iter(range(0, len(rows), size)), math.ceil(len(rows) / size) - 1
 

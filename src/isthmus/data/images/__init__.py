@@ -8,7 +8,10 @@ Read in this order:
     cut           detection of truncated files with several pages
     headers       the header of an image, and limits of its size
     twins         images of the same name: a photograph and its mask
+    patches       patches of images, as examples
+    notes         notes on skipped, misnamed and truncated files and on pages
     pixels        one image as an array; conversions are counted
+    single        one image of any size, and writing one
     reading       from a path to a data set, with notes on all guesses, conversions and ignored files
 """
 

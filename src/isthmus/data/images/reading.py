@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.headers import Header, Kind, header, headers, opened
 from isthmus.data.images.layout import Example, Layout, read_layout
+from isthmus.data.images.notes import notes_on_files
+from isthmus.data.images.patches import corners, cut_patches, image_groups, patch_names, patches_note
 from isthmus.data.images.pixels import decoded, rewritten
 from isthmus.data.images.twins import set_masks_aside
 from isthmus.data.options import ReadOptions, Reused
@@ -27,7 +29,6 @@ from isthmus.io.files import shown
 __all__ = ["read_images"]
 
 Array = npt.NDArray[Any]
-_LISTED = 10  # names of broken images in a note
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class _File:
     path: Path
     label: str
     pages: tuple[Header, ...]
+
+
+class _Part(NamedTuple):
+    """The examples of one part of the split: their pixels, their labels or None, and the file name of each."""
+
+    values: Array
+    labels: Array | None
+    ids: Array
 
 
 @dataclass
@@ -69,7 +78,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
 
     Args:
         path: an image, or a folder, which may be a symbolic link.
-        options: the options of reading. Without a size, images of different sizes are an error.
+        options: the options of reading. Without a size and without patches, images of different sizes are an error.
         run: the run that the images are for, or None. 8-bit images are converted to gray or color as in the run.
 
     Returns:
@@ -91,32 +100,45 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     files = [file for part in parts for file in part]
     shape, kind = _common_shape(files, reading)
     check_memory(files, reading, shape, kind)
-    arrays, labels, ids = zip(*(_decode(reading, part, shape, kind) for part in parts), strict=True)
-    if not len(arrays[0]):
+    parts_read = [_decode(reading, part, shape, kind) for part in parts]
+    if not len(parts_read[0].values):
         raise _no_images(path, left_out, reading)
-    test, validation = len(arrays[1]) > 0, len(arrays[2]) > 0
+    read = [file for file in files if file.path not in set(reading.broken)]
+    notes = [
+        *layout.notes,
+        *twins,
+        *left_out.sentences(),
+        *notes_on_files(path, read, options, reading.broken, reading.misnamed),
+        *rewritten(reading.changed, kind, options.resize),
+    ]
+    return _dataset(reading, parts_read, sum(len(file.pages) for file in read), notes)
+
+
+def _dataset(reading: _Reading, parts: list[_Part], n_images: int, notes: list[str]) -> Dataset:
+    """The data set of three parts, of which the last two may be empty."""
+    path, side, (train, test, validation) = reading.root, reading.options.patches, parts
+    groups = None if side is None else image_groups(train.ids)
+    if side is not None:
+        count, grouped = sum(len(part.values) for part in parts), groups is not None or len(test.values) > 0
+        notes = [*notes, patches_note(count, n_images, side, grouped)]
     return Dataset(
         path.resolve().name if path.is_dir() else path.name,
-        arrays[0],
-        arrays[1] if test else None,
-        labels[0],
-        labels[1] if test else None,
+        train.values,
+        test.values if len(test.values) else None,
+        train.labels,
+        test.labels if len(test.values) else None,
         source=shown(path),
-        notes=(
-            *layout.notes,
-            *twins,
-            *left_out.sentences(),
-            *_notes(reading, [file for file in files if file.path not in set(reading.broken)]),
-            *rewritten(reading.changed, kind, options.resize),
-        ),
+        notes=tuple(notes),
         kind="images",
-        ids=ids[0],
+        ids=train.ids,
         id_name="file",
-        test_ids=ids[1] if test else None,
-        validation=arrays[2] if validation else None,
-        validation_labels=labels[2] if validation else None,
-        validation_ids=ids[2] if validation else None,
+        test_ids=test.ids if len(test.values) else None,
+        validation=validation.values if len(validation.values) else None,
+        validation_labels=validation.labels if len(validation.values) else None,
+        validation_ids=validation.ids if len(validation.values) else None,
         skipped=tuple(shown(os.path.relpath(each, path)) for each in reading.broken if each != path),
+        groups=groups,
+        groups_name=None if groups is None else "image",
     )
 
 
@@ -155,12 +177,7 @@ def _common_shape(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...
     for file in files:
         for number, page in enumerate(file.pages):
             kinds.add(page.kind)
-            if reading.options.resize is None and page.size != first.pages[0].size:
-                (a, b), (c, d) = first.pages[0].size, page.size
-                raise DataError(
-                    f"images differ in size (height x width): {_named(first, 0)} has {a}x{b} pixels and "
-                    f"{_named(file, number)} {c}x{d}; choose one size with resize=({a}, {b}), or --resize {a}x{b} on the command line"
-                )
+            _check_size(page.size, first, _named(file, number), reading.options)
             if (page.kind == "16-bit gray") != (first.pages[0].kind == "16-bit gray"):
                 raise DataError(
                     f"images differ in bit depth: {_named(first, 0)} is {first.pages[0].kind} and "
@@ -174,8 +191,23 @@ def _common_shape(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...
     kind: Kind = kinds.pop() if len(kinds) == 1 else "color"
     if kind != "16-bit gray":
         kind = _kind_of_run(reading.run) or kind
-    size = reading.options.resize or first.pages[0].size
+    side = reading.options.patches
+    size = (side, side) if side is not None else reading.options.resize or first.pages[0].size
     return ((*size, 3) if kind == "color" else size), kind
+
+
+def _check_size(size: tuple[int, int], first: _File, name: str, options: ReadOptions) -> None:
+    """`DataError` if an image has another size than the first one, or is smaller than a patch."""
+    (a, b), (c, d), side = first.pages[0].size, options.resize or size, options.patches
+    if side is not None and min(c, d) < side:
+        raise DataError(
+            f"{name} has {c}x{d} pixels, and patches have {side}x{side}: choose smaller patches, or remove the image"
+        )
+    if side is None and options.resize is None and size != first.pages[0].size:
+        raise DataError(
+            f"images differ in size (height x width): {_named(first, 0)} has {a}x{b} pixels and {name} {c}x{d}; choose one size with "
+            f"resize=({a}, {b}), or --resize {a}x{b} on the command line; or patches of one size with --patches {min(a, b, c, d, 64)}"
+        )
 
 
 def _named(file: _File, page: int) -> str:
@@ -194,44 +226,53 @@ def _kind_of_run(run: Reused | None) -> Kind | None:
 
 def check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
     """Raises `DataError` if all images together do not fit into the memory of this machine."""
-    count = sum(len(file.pages) for file in files)
+    count = _count(files, reading.options)
     size = count * math.prod(shape) * (2 if kind == "16-bit gray" else 1)
+    what = "images" if reading.options.patches is None else "patches"
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if size > there:
         raise DataError(
-            f"the {count:,} images in {shown(reading.root)} need {size / 2**30:,.1f} GiB, more than the memory of this machine; "
+            f"the {count:,} {what} in {shown(reading.root)} need {size / 2**30:,.1f} GiB, more than the memory of this machine; "
             f"use a smaller size, for example --resize 64x64"
         )
 
 
-def _decode(
-    reading: _Reading, files: list[_File], shape: tuple[int, ...], kind: Kind
-) -> tuple[Array, Array | None, Array]:
-    """The pixels of one part, its labels or None, and the file name of each example."""
-    count = sum(len(file.pages) for file in files)
-    values = np.empty((count, *shape), np.uint16 if kind == "16-bit gray" else np.uint8)
-    labels, ids, filled = list[str](), list[str](), 0
+def _count(files: list[_File], options: ReadOptions) -> int:
+    """The number of images, or of their patches."""
+    if options.patches is None:
+        return sum(len(file.pages) for file in files)
+    sizes = (options.resize or page.size for file in files for page in file.pages)
+    return sum(sum(1 for _ in corners(size, options.patches)) for size in sizes)
+
+
+def _decode(reading: _Reading, files: list[_File], shape: tuple[int, ...], kind: Kind) -> _Part:
+    """The examples of one part of the split."""
+    side = reading.options.patches
+    values = np.empty((_count(files, reading.options), *shape), np.uint16 if kind == "16-bit gray" else np.uint8)
+    labels, ids = list[str](), list[str]()
     for file in files:
+        name = shown(os.path.relpath(file.path, reading.root) if reading.root != file.path else file.path.name)
+        changed, names = Counter[str](), list[str]()
         try:
-            changed: Counter[str] = Counter()
-            for number, (pixels, ways) in enumerate(_decode_pages(file, kind, reading.options.resize)):
-                values[filled + number] = pixels
+            for number, (pixels, ways) in enumerate(_decode_pages(file, kind, reading.options.resize), start=1):
+                page = name if len(file.pages) == 1 else f"{name} page {number}"
+                names += [page] if side is None else patch_names(page, pixels.shape[:2], side)
+                rows = pixels[None] if side is None else cut_patches(pixels, side)
+                values[len(ids) + len(names) - len(rows) : len(ids) + len(names)] = rows
                 changed.update(ways)
         except (DataError, OSError) as error:
             reading.fails(file.path, error)
             continue
         reading.changed.update(changed)
-        filled += len(file.pages)
-        labels += [file.label] * len(file.pages)
-        name = shown(os.path.relpath(file.path, reading.root) if reading.root != file.path else file.path.name)
-        ids += [name if len(file.pages) == 1 else f"{name} page {page}" for page in range(1, len(file.pages) + 1)]
-    values = values[:filled]
+        labels += [file.label] * len(names)
+        ids += names
+    values = values[: len(ids)]
     if reading.options.pages == "volume" and files:
         values = values.reshape(-1, len(files[0].pages), *(shape if kind == "color" else (*shape, 1)))
         labels = labels[:: len(files[0].pages)]
         ids = [name.removesuffix(" page 1") for name in ids[:: len(files[0].pages)]]
     known = np.asarray(labels if all(labels) else [label or None for label in labels]) if any(labels) else None
-    return values, known, np.asarray(ids)
+    return _Part(values, known, np.asarray(ids))
 
 
 def _decode_pages(file: _File, kind: Kind | None, resize: tuple[int, int] | None) -> Iterator[tuple[Array, set[str]]]:
@@ -250,44 +291,3 @@ def _decode_pages(file: _File, kind: Kind | None, resize: tuple[int, int] | None
             if pixels.shape[:2] != (resize or expected.size):
                 raise DataError(f"the size of {shown(file.path)} differs from its header; replace or remove it")
             yield pixels, ways
-
-
-def _notes(reading: _Reading, files: list[_File]) -> list[str]:
-    """Notes on files that are broken, misnamed, or have several pages."""
-    notes = []
-    if reading.broken:
-        names = ", ".join(shown(os.path.relpath(path, reading.root))[:100] for path in reading.broken[:_LISTED])
-        more = ", ..." if reading.broken[_LISTED:] else ""
-        what = (
-            "image that is damaged or too large was"
-            if len(reading.broken) == 1
-            else "images that are damaged or too large were"
-        )
-        notes.append(f"{len(reading.broken):,} {what} skipped: {names}{more}")
-    if reading.misnamed:
-        what = "file is" if len(reading.misnamed) == 1 else "files are"
-        more = ", ..." if reading.misnamed[3:] else ""
-        notes.append(
-            f"{len(reading.misnamed):,} {what} read by content, not by extension: {', '.join(reading.misnamed[:3])}{more}"
-        )
-    cut = [file for file in files if file.pages[0].cut]
-    if cut and reading.options.pages == "first":
-        what = "file is" if len(cut) == 1 else "files are"
-        notes.append(
-            f"{len(cut):,} {what} truncated after the first page or frame, which is used ({shown(cut[0].path.name)}); "
-            "replace or remove damaged files"
-        )
-    several = [file for file in files if file.pages[0].more]
-    if several and reading.options.pages == "first":
-        what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
-        notes.append(
-            f"{len(several):,} {what} ({shown(several[0].path.name)}): only the first is used; "
-            "use --pages examples or --pages volume to read all"
-        )
-    elif reading.options.pages != "first":
-        count = sum(len(file.pages) for file in files)
-        notes.append(
-            f"{count:,} {'page' if count == 1 else 'pages'} of {len(files):,} {'file' if len(files) == 1 else 'files'} read "
-            f"as {'examples' if reading.options.pages == 'examples' else 'volumes'}"
-        )
-    return notes

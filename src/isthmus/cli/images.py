@@ -1,0 +1,180 @@
+"""Reconstruction of images of any size: one file, or a folder of files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from isthmus.cli.console import counted, print_line, print_notes
+from isthmus.text import command
+
+if TYPE_CHECKING:
+    from isthmus.data.images.single import Single
+    from isthmus.estimators.autoencoder import Autoencoder
+
+__all__ = ["reconstruct_images"]
+
+
+class _Target(NamedTuple):
+    """An image and the file that its reconstruction is written to."""
+
+    source: Path
+    out: Path
+
+
+def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
+    """Writes the reconstruction of an image, or of each image of a folder, as images of the same size and depth.
+
+    Nothing is overwritten. The headers of all files are read before the first image is decoded.
+    """
+    from isthmus.data.images.single import read_image_header
+    from isthmus.errors import RecordError
+    from isthmus.estimators.image_tiles import receptive_field
+    from isthmus.experiments import run_folder
+
+    if out is None:
+        raise RecordError(f"--out is missing: give the {'folder' if path.is_dir() else 'image file'} to write")
+    targets, notes = list(_of_folder(path, out)) if path.is_dir() else [_of_file(path, out)], list[str]()
+    if path.is_dir():
+        notes = _folder_notes(path)
+    _check_free(targets)
+    ae = run_folder.open_run(run)
+    color = _is_color(run, ae)
+    for each in targets:
+        read_image_header(each.source)
+    field = receptive_field(ae.model_)
+    sides = "x".join(map(str, ae.shape_[:2]))
+    how = (
+        f"{run} is fully convolutional: images are reconstructed in tiles, with the result of the whole image"
+        if field is not None
+        else f"{run} reconstructs images of {sides} pixels: larger ones as patches of this size that overlap by half and are blended"
+    )
+    print_notes([*notes, how])
+    changes, several = Counter[str](), list[Path]()
+    for each in targets:
+        single = _write(run, ae, each, color)
+        changes.update(single.changes)
+        several += [each.source] if single.header.more else []
+    _print_changes(changes, several, color)
+    if len(targets) > 1:
+        print_line(f"written: {counted(len(targets), 'image')} in {out}")
+
+
+def _of_file(path: Path, out: Path) -> _Target:
+    """The output file of one image."""
+    from isthmus.cli.console import array_path
+    from isthmus.data.images.single import WRITTEN
+
+    return _Target(path, array_path(out, "", tuple(WRITTEN)))
+
+
+def _of_folder(path: Path, out: Path) -> Iterator[_Target]:
+    """The output file of each image of a folder: the same relative path, with the extension .png for lossy and other formats."""
+    from isthmus.data.images.folders import LeftOut, walk
+    from isthmus.data.images.single import WRITTEN
+    from isthmus.errors import DataError
+    from isthmus.io.atomic import check_folder
+    from isthmus.io.files import shown
+
+    if path.resolve() == out.resolve() or path.resolve() in out.resolve().parents:
+        raise DataError(f"--out {shown(out)} is in the folder of the images: choose another folder")
+    check_folder(out)
+    made = dict[Path, Path]()
+    for source in walk(path, LeftOut()).all_images():
+        target = out / source.relative_to(path)
+        target = target if target.suffix.lower() in WRITTEN else target.with_suffix(".png")
+        if target in made:
+            raise DataError(
+                f"{shown(made[target])} and {shown(source)} would both be written to {shown(target)}: rename one of them"
+            )
+        made[target] = source
+        yield _Target(source, target)
+    if not made:
+        raise DataError(f"{shown(path)} has no images: give an image, or a folder with images")
+
+
+def _folder_notes(path: Path) -> list[str]:
+    """What is in the folder that is not an image, and which extensions change."""
+    from isthmus.data.images.folders import LeftOut, some, walk
+    from isthmus.data.images.single import WRITTEN
+
+    left_out = LeftOut()
+    others = [each for each in walk(path, left_out).all_images() if each.suffix.lower() not in WRITTEN]
+    what = "image is" if len(others) == 1 else "images are"
+    renamed = [f"{len(others):,} {what} written as .png instead of the format of the file ({some(others)})"]
+    return [*left_out.sentences(), *(renamed if others else [])]
+
+
+def _check_free(targets: list[_Target]) -> None:
+    """`DataError` if a file exists that would be written: nothing is overwritten."""
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
+    there = [each.out for each in targets if each.out.exists() or each.out.is_symlink()]
+    if there:
+        more = f" and {counted(len(there) - 1, 'more file')}" if len(there) > 1 else ""
+        raise DataError(f"{shown(there[0])}{more} would be overwritten: choose another --out, or remove what is there")
+
+
+def _is_color(run: Path, ae: Autoencoder) -> bool:
+    """Whether a run reconstructs color images; `DataError` if it does not reconstruct gray or color images."""
+    from isthmus.errors import DataError
+
+    shape = ae.shape_
+    if ae.kind_ not in {"images", "windows"} or len(shape) not in {2, 3} or shape[2:] not in {(), (1,), (3,)}:
+        data = command("isthmus", "reconstruct", run, "--data", "PATH")
+        raise DataError(
+            f"{run} was trained on examples of kind {ae.kind_} and shape {shape}, not on gray or color images: use {data}"
+        )
+    return shape[2:] == (3,)
+
+
+def _write(run: Path, ae: Autoencoder, target: _Target, color: bool) -> Single:
+    """Reconstructs and writes one image; returns how it was read."""
+    import numpy as np
+
+    from isthmus.data.images.single import read_image, write_image
+    from isthmus.io.files import shown
+
+    single = read_image(target.source, color)
+    pixels, largest = single.pixels.reshape(*single.pixels.shape[:2], *ae.shape_[2:]), np.iinfo(single.pixels.dtype).max
+    if _in_unit_interval(run, ae, target.source, largest):
+        shares = ae.reconstruct_image(np.divide(pixels, largest, dtype=np.float32))
+        made = np.rint(shares.clip(0, 1) * largest).astype(pixels.dtype)
+    else:
+        made = ae.reconstruct_image(pixels, out=np.empty_like(pixels))
+    target.out.parent.mkdir(parents=True, exist_ok=True)
+    write_image(target.out, made.reshape(single.pixels.shape))
+    sides, bits = "x".join(map(str, pixels.shape[:2])), 8 * pixels.dtype.itemsize
+    print_line(f"written: {shown(target.out)}, {sides} pixels, {'color' if color else 'gray'} with {bits} bits")
+    return single
+
+
+def _in_unit_interval(run: Path, ae: Autoencoder, path: Path, largest: int) -> bool:
+    """Whether a run was trained on values from 0 to 1, to which pixels are divided; `DataError` if the depth is not that of training."""
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
+    extent = ae.model_.extent
+    top = 255.0 if extent is None else float(extent.largest.max())
+    if top > 1 and (top > 255) != (largest > 255):
+        low = "0" if extent is None else f"{float(extent.least.min()):g}"
+        raise DataError(
+            f"{shown(path)} has {'16' if largest > 255 else '8'} bits, but {run} was trained on values from {low} to {top:g}: "
+            f"save it with {'8' if largest > 255 else '16'} bits"
+        )
+    return top <= 1
+
+
+def _print_changes(changes: Counter[str], several: list[Path], color: bool) -> None:
+    """Notes on conversions, and on files with several pages."""
+    from isthmus.data.images.folders import some
+    from isthmus.data.images.pixels import rewritten
+
+    notes = rewritten(changes, "color" if color else "8-bit gray", None)
+    if several:
+        what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
+        notes.append(f"{len(several):,} {what} ({some(several)}): only the first is reconstructed")
+    print_notes(notes)

@@ -1,0 +1,77 @@
+"""Notes on files that were skipped, are misnamed or truncated, have several pages, or were cut into patches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from isthmus.data.images.headers import Header
+from isthmus.data.options import ReadOptions
+from isthmus.io.files import shown
+
+__all__ = ["notes_on_files"]
+
+_LISTED = 10  # names of broken images in a note
+
+
+class _File(Protocol):
+    @property
+    def path(self) -> Path: ...
+    @property
+    def pages(self) -> tuple[Header, ...]: ...
+
+
+def notes_on_files(
+    root: Path, files: Sequence[_File], options: ReadOptions, broken: list[Path], misnamed: list[str]
+) -> list[str]:
+    """A note for each of these.
+
+    Args:
+        root: the path that was read.
+        files: those that were read.
+        options: the options of reading.
+        broken: the files that were skipped.
+        misnamed: the files whose extension is that of another format, with their format.
+    """
+    notes = []
+    if broken:
+        names = ", ".join(shown(os.path.relpath(path, root))[:100] for path in broken[:_LISTED])
+        more = ", ..." if broken[_LISTED:] else ""
+        what = (
+            "image that is damaged or too large was"
+            if len(broken) == 1
+            else "images that are damaged or too large were"
+        )
+        notes.append(f"{len(broken):,} {what} skipped: {names}{more}")
+    if misnamed:
+        what = "file is" if len(misnamed) == 1 else "files are"
+        more = ", ..." if misnamed[3:] else ""
+        notes.append(f"{len(misnamed):,} {what} read by content, not by extension: {', '.join(misnamed[:3])}{more}")
+    cut = [file for file in files if file.pages[0].cut]
+    if cut and options.pages == "first":
+        what = "file is" if len(cut) == 1 else "files are"
+        notes.append(
+            f"{len(cut):,} {what} truncated after the first page or frame, which is used ({shown(cut[0].path.name)}); "
+            "replace or remove damaged files"
+        )
+    return [*notes, *_on_pages(files, options)]
+
+
+def _on_pages(files: Sequence[_File], options: ReadOptions) -> list[str]:
+    """Notes on files with several pages."""
+    several = [file for file in files if file.pages[0].more]
+    if several and options.pages == "first":
+        what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
+        return [
+            f"{len(several):,} {what} ({shown(several[0].path.name)}): only the first is used; "
+            "use --pages examples or --pages volume to read all"
+        ]
+    if options.pages == "first":
+        return []
+    count = sum(len(file.pages) for file in files)
+    return [
+        f"{count:,} {'page' if count == 1 else 'pages'} of {len(files):,} {'file' if len(files) == 1 else 'files'} read "
+        f"as {'examples' if options.pages == 'examples' else 'volumes'}"
+    ]

@@ -1,0 +1,60 @@
+"""Patches of images: square parts of one size, as examples of images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["corners", "cut_patches", "image_groups", "patch_names", "patches_note"]
+
+Array = npt.NDArray[Any]
+
+
+def corners(size: tuple[int, int], side: int) -> Iterator[tuple[int, int]]:
+    """The first row and column of each patch, row by row. The last patches end with the image: they may overlap those before.
+
+    Args:
+        size: height and width of the image, both at least ``side``.
+        side: of a patch, in pixels.
+    """
+    yield from product(*([*range(0, length - side, side), length - side] for length in size))
+
+
+def cut_patches(pixels: Array, side: int) -> Array:
+    """The patches (m, side, side) or (m, side, side, 3) of an image (h, w) or (h, w, 3)."""
+    return np.stack(
+        [pixels[row : row + side, column : column + side] for row, column in corners(pixels.shape[:2], side)]
+    )
+
+
+def patch_names(name: str, size: tuple[int, int], side: int) -> list[str]:
+    """The name of each patch: that of its image, and its first row and column."""
+    return [f"{name} patch {row},{column}" for row, column in corners(size, side)]
+
+
+def image_groups(names: Array) -> Array | None:
+    """The image of each patch, by the names of patches, as groups; None if all are of one image."""
+    groups = np.asarray([str(name).rpartition(" patch ")[0] for name in names])
+    return groups if len(np.unique(groups)) > 1 else None
+
+
+def patches_note(count: int, n_images: int, side: int, grouped: bool) -> str:
+    """A note on patches.
+
+    Args:
+        count: of all patches.
+        n_images: the number of images.
+        side: of a patch, in pixels.
+        grouped: whether a split keeps the patches of an image together.
+    """
+    images, patches = f"{n_images:,} image{'s were' if n_images > 1 else ' was'}", "patch" if count == 1 else "patches"
+    held = (
+        "a split keeps the patches of an image in one part"
+        if grouped
+        else "patches of one image are trained on and held out: their errors may be lower than those of new images"
+    )
+    return f"{images} cut into {count:,} {patches} of {side}x{side} pixels; {held}"

@@ -1,0 +1,82 @@
+"""One image of any size: its pixels with the depth of the file, and writing pixels as an image."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isthmus.data.images.headers import Header, Kind, header, opened
+from isthmus.data.images.pixels import decoded
+from isthmus.errors import DataError
+from isthmus.io.atomic import replace_file
+from isthmus.io.files import shown
+
+__all__ = ["WRITTEN", "Single", "read_image", "read_image_header", "write_image"]
+
+Array = npt.NDArray[Any]
+WRITTEN = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
+"""The lossless formats in which images are written, by file name extension."""
+
+
+class Single(NamedTuple):
+    """One image.
+
+    Attributes:
+        pixels: (h, w) or (h, w, 3), uint8, or uint16 of gray images with 16 bits; upright.
+        header: of its file.
+        changes: the conversions, by the names in `pixels.REWRITTEN`.
+    """
+
+    pixels: Array
+    header: Header
+    changes: set[str]
+
+
+def read_image_header(path: Path) -> Header:
+    """The header of the first page of an image file; nothing is decoded.
+
+    Raises:
+        DataError: the file is not an image, is damaged, too large, or has unsupported pixels.
+    """
+    with opened(path) as (image, size):
+        return header(image, path, size)
+
+
+def read_image(path: Path, color: bool) -> Single:
+    """The first page of an image file, in gray or in color. A color image with 16 bits is read with 8.
+
+    Args:
+        path: the file.
+        color: whether the pixels are RGB, also where the image is gray.
+
+    Raises:
+        DataError: the file is not an image, is damaged, too large, or has unsupported pixels.
+    """
+    with opened(path) as (image, size):
+        found = header(image, path, size)
+        if color and found.kind == "16-bit gray":
+            raise DataError(f"{shown(path)} is gray with 16 bits, and color requires 8: save it with 8 bits")
+        kind: Kind = "color" if color else "16-bit gray" if found.kind == "16-bit gray" else "8-bit gray"
+        pixels, changes = decoded(image, found, kind, None)
+        if pixels.shape[:2] != found.size:
+            raise DataError(f"the size of {shown(path)} differs from its header; replace or remove it")
+        return Single(pixels.astype(np.uint16) if kind == "16-bit gray" else pixels, found, changes)
+
+
+def write_image(path: Path, pixels: Array) -> None:
+    """Writes an image as PNG or TIFF, atomically and without loss.
+
+    Args:
+        path: the file, whose extension is in `WRITTEN`.
+        pixels: (h, w) uint8 or uint16, or (h, w, 3) uint8.
+    """
+    from PIL import Image
+
+    content = io.BytesIO()
+    compression = {"compression": "tiff_deflate"} if WRITTEN[path.suffix.lower()] == "TIFF" else {}
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, WRITTEN[path.suffix.lower()], **compression)
+    replace_file(path, content.getbuffer())

@@ -1,0 +1,176 @@
+"""Reconstruction of an image of any size part by part, in memory that does not grow with the image.
+
+A fully convolutional model reconstructs tiles, each with a margin of its receptive field: the result is that of the whole image in one
+go. Other models reconstruct patches of the size of their examples, which overlap by half and are blended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.architectures.base import ReceptiveField
+from isthmus.errors import DataError
+from isthmus.estimators.inference import in_batches
+from isthmus.model import Model
+
+__all__ = ["CheckMemory", "check_image", "receptive_field", "reconstruct_parts", "write_part"]
+
+Array = NDArray[Any]
+_MAX_BYTES = 2**26  # of the windows that are computed together
+CheckMemory = Callable[[Model, Array], None]  # of a model, and of rows of which one is computed at a time
+
+
+class Part(NamedTuple):
+    """The reconstruction of the pixels of an image at a place: some rows and columns."""
+
+    place: tuple[slice, ...]
+    values: Array
+
+
+def check_image(image: Any, shape: tuple[int, ...]) -> Array:
+    """The image as an array; `DataError` unless it has the channels of examples of this shape, and finite numbers."""
+    try:
+        values = np.asarray(image)
+    except ValueError:  # rows of different lengths
+        raise DataError("the rows of the image differ in length: give an array (height, width)") from None
+    if values.dtype.kind not in "buif":
+        raise DataError(f"an image of dtype {values.dtype} has no numbers: give integers or floats")
+    if values.ndim != len(shape) or values.shape[2:] != shape[2:] or not values.size:
+        sides = ("height", "width", *map(str, shape[2:]))
+        raise DataError(
+            f"the image has shape {values.shape}, but this autoencoder reconstructs images of shape ({', '.join(sides)})"
+        )
+    for begin in range(0, len(values) if values.dtype.kind == "f" else 0, 512):
+        bad = np.argwhere(~np.isfinite(values[begin : begin + 512]))
+        if len(bad):
+            row, column = begin + int(bad[0][0]), int(bad[0][1])
+            value = values[(row, *map(int, bad[0][1:]))]
+            raise DataError(f"the pixel in row {row}, column {column} is {value:g}: replace it by a number")
+    return values.view(np.uint8) if values.dtype.kind == "b" else values
+
+
+def receptive_field(model: Model) -> ReceptiveField | None:
+    """The receptive field of a model whose reconstructions of a large image and of its parts are the same; else None."""
+    field = model.architecture.receptive_field(model.shape)
+    units = [model.shift, model.scale, *([] if model.least is None else [model.least])]
+    one_unit = all(each.ndim < 2 and each.shape in {(), (1,), model.shape[2:]} for each in units)
+    return field if one_unit and not model.likelihood.given_total else None
+
+
+def reconstruct_parts(model: Model, image: Array, tile: int, check_memory: CheckMemory) -> Iterator[Part]:
+    """The reconstruction of an image (h, w) or (h, w, channels) in raw units, part by part.
+
+    Args:
+        model: of images of any height and width, without context.
+        image: checked by `check_image`.
+        tile: about the height and width of a part, in pixels.
+        check_memory: called before the first part.
+    """
+    field = receptive_field(model)
+    if field is None:
+        return _from_patches(model, image, tile, check_memory)
+    return _from_tiles(model, field, image, tile, check_memory)
+
+
+def write_part(part: Part, out: Array) -> None:
+    """Writes a part into an image. Integers are rounded, and limited to the range of their dtype."""
+    values = part.values
+    if out.dtype.kind != "f":
+        ends = np.iinfo(out.dtype)
+        values = np.rint(values.astype(np.float64)).clip(ends.min, ends.max)
+    out[part.place] = values
+
+
+def _reconstructed(model: Model, raw: torch.Tensor) -> torch.Tensor:
+    return model.reconstruct_raw(raw)
+
+
+def _from_tiles(
+    model: Model, field: ReceptiveField, image: Array, tile: int, check_memory: CheckMemory
+) -> Iterator[Part]:
+    """Tiles of a fully convolutional model. Windows begin at multiples of the stride and contain all that their tile depends on."""
+    step, margin = _multiple(tile, field.stride), _multiple(field.radius, field.stride)
+    whole = [_multiple(side, field.stride) for side in image.shape[:2]]
+    window = [min(step + 2 * margin, side) for side in whole]
+    at_once = model.at_shape((*window, *image.shape[2:]))
+    corners = list(product(*(range(0, side, step) for side in image.shape[:2])))
+    count = max(1, min(4 * torch.get_num_threads(), _MAX_BYTES // (4 * math.prod(at_once.shape))))
+    for begin in range(0, len(corners), count):
+        some = corners[begin : begin + count]
+        starts = [
+            [min(max(at - margin, 0), side - length) for at, side, length in zip(corner, whole, window, strict=True)]
+            for corner in some
+        ]
+        rows = np.stack([_window(image, start, window) for start in starts])
+        if not begin:
+            check_memory(at_once, rows)
+        made = in_batches(partial(_reconstructed, at_once), rows, at_once, batch_size=1)
+        for corner, start, values in zip(some, starts, made, strict=True):
+            ends = [min(at + step, side) for at, side in zip(corner, image.shape[:2], strict=True)]
+            inner = (slice(at - first, end - first) for at, end, first in zip(corner, ends, start, strict=True))
+            yield Part(tuple(map(slice, corner, ends)), values[tuple(inner)])
+
+
+def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemory) -> Iterator[Part]:
+    """Blended patches, at the same positions for any tile: every pixel is a mean, weighted by its distances from the patches' borders."""
+    sides, shape = model.raw_shape[:2], image.shape[:2]
+    step = max(tile, *sides)
+    for number, corner in enumerate(product(*(range(0, side, step) for side in shape))):
+        ends = [min(at + step, side) for at, side in zip(corner, shape, strict=True)]
+        starts = [_patches_at(*each) for each in zip(shape, sides, corner, ends, strict=True)]
+        rows = np.stack([_window(image, start, list(sides)) for start in product(*starts)])
+        if not number:
+            check_memory(model, rows)
+        made = in_batches(partial(_reconstructed, model), rows, model)
+        total, covered = _blended(made, starts, sides)
+        inner = tuple(slice(at - first[0], end - first[0]) for at, end, first in zip(corner, ends, starts, strict=True))
+        weights = covered[0][inner[0], None] * covered[1][inner[1]]
+        yield Part(
+            tuple(map(slice, corner, ends)), total[inner] / weights.reshape(*weights.shape, *[1] * (image.ndim - 2))
+        )
+
+
+def _blended(made: Array, starts: list[list[int]], sides: tuple[int, ...]) -> tuple[Array, list[Array]]:
+    """The weighted sum of patches at the starts of both axes, and the sums of their weights along each axis."""
+    ramps = [np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)).astype(made.dtype) for side in sides]
+    covered = [np.zeros(each[-1] - each[0] + side, made.dtype) for each, side in zip(starts, sides, strict=True)]
+    for each, ramp, sums in zip(starts, ramps, covered, strict=True):
+        for start in each:
+            sums[start - each[0] :][: len(ramp)] += ramp
+    weights = (ramps[0][:, None] * ramps[1]).reshape(*sides, *[1] * (made.ndim - 3))
+    total = np.zeros((*map(len, covered), *made.shape[3:]), made.dtype)
+    for (row, column), patch in zip(product(*starts), made, strict=True):
+        place = (
+            slice(at - each[0], at - each[0] + side)
+            for at, each, side in zip((row, column), starts, sides, strict=True)
+        )
+        total[tuple(place)] += weights * patch
+    return total, covered
+
+
+def _patches_at(length: int, side: int, begin: int, end: int) -> list[int]:
+    """Where patches begin that overlap the pixels from begin to end along an axis: every half side, and at the end of the image."""
+    last = max(length - side, 0)
+    every = [*range(0, last, max(side // 2, 1)), last]
+    return [start for start in every if start < end and start + side > begin]
+
+
+def _window(image: Array, start: Any, sides: list[int]) -> Array:
+    """A window of an image, beyond whose end the last pixel is repeated."""
+    (row, column), (height, width) = start, sides
+    part = image[row : row + height, column : column + width]
+    beyond = [(0, height - part.shape[0]), (0, width - part.shape[1]), *[(0, 0)] * (part.ndim - 2)]
+    return np.pad(part, beyond, "edge")
+
+
+def _multiple(length: int, of: int) -> int:
+    """The least multiple that is not smaller than the length."""
+    return -(-length // of) * of

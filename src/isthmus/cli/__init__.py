@@ -14,6 +14,9 @@ Modules in reading order:
     analyze         verbs that evaluate and list
     components      the verb that lists components
     transform       verbs that write arrays
+    calibration     normal examples for detectors
+    follow          anomaly detection in a file that grows
+    detect_series   anomaly detection in series
     detect          anomaly detection
     finetune        classifiers
     compress        compressed files

@@ -15,6 +15,9 @@ Modules in reading order:
     components      the verb that lists components
     images          reconstruction of images of any size
     transform       verbs that write arrays
+    calibration     normal examples for detectors
+    follow          anomaly detection in a file that grows
+    detect_series   anomaly detection in series
     detect          anomaly detection
     finetune        classifiers
     compress        compressed files

@@ -38,6 +38,7 @@ Modules in reading order:
     file_formats    the format of a file, and the options that apply to it
     pairs           targets of examples, matched by file name, by id or by row
     readers         load and read: the reader for a name or a path
+    growing_series  a series in a text file that another program appends to
 """
 
 from isthmus.data.builtin import *  # noqa: F403  (builtin.__all__ is the only list of names)

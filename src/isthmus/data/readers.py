@@ -25,10 +25,19 @@ from isthmus.data.kinds import kind_of
 from isthmus.data.label_classes import similar_names_note
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.row_roles import role_names, with_roles
-from isthmus.data.series.of_table import SERIES, check_no_series, read_series, series_dataset
+from isthmus.data.series.of_table import (
+    SERIES,
+    SeriesTable,
+    check_no_series,
+    read_series,
+    read_series_rows,
+    series_dataset,
+    windows_of_rows,
+)
 from isthmus.data.series.windows import Windows
 from isthmus.data.sparse_files import read_mtx
 from isthmus.data.tables.frame import frame_column, read_frame
+from isthmus.data.tables.growing import FilePart
 from isthmus.data.tables.mixed_tables import read_columns
 from isthmus.data.tables.parquet_tables import read_parquet
 from isthmus.data.tables.text_columns import TextColumns
@@ -36,7 +45,7 @@ from isthmus.data.tables.text_tables import read_csv, read_excel
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
-__all__ = ["load", "names", "read", "read_windows", "read_with_texts"]
+__all__ = ["load", "names", "read", "read_appended", "read_labeled_windows", "read_windows", "read_with_texts"]
 
 Array = npt.NDArray[Any]
 
@@ -151,6 +160,22 @@ def read_windows(path: str | os.PathLike[str], options: ReadOptions, reused: Reu
     return read_series(partial(_read, path), _for_series(options, reused), reused)[1]
 
 
+def read_labeled_windows(
+    path: str | os.PathLike[str], options: ReadOptions, reused: Reused | None = None
+) -> tuple[Windows, Array | None]:
+    """`read_windows`, and the labels of the rows in the column `ReadOptions.labels`; None without such a column."""
+    options = _for_series(options, reused)
+    rows = read_series_rows(partial(_read, path), options, reused)
+    return windows_of_rows(rows, options), rows.table.train_labels
+
+
+def read_appended(
+    path: str | os.PathLike[str], options: ReadOptions, reused: Reused | None, part: FilePart
+) -> SeriesTable:
+    """Some rows of a series in a text file that grows; as `read_windows`."""
+    return read_series_rows(partial(_read, path, part=part), _for_series(options, reused), reused)
+
+
 def _for_series(options: ReadOptions, reused: Reused | None) -> ReadOptions:
     """The options, with those of a run that cut windows: how its file was written says nothing about another file."""
     if reused is None:
@@ -186,8 +211,9 @@ def _read(
     options: ReadOptions,
     reused: Reused | None = None,
     names: Sequence[str] = (),
+    part: FilePart | None = None,
 ) -> tuple[Dataset, TextColumns]:
-    """The data set from the reader for its kind of file, and the cells of the columns of these names."""
+    """The data set from the reader for its kind of file, and the cells of the columns of these names; of a text file perhaps a part."""
     if is_annotated(path):
         return annotated_dataset(path, options), TextColumns()
     if column_names(path) is not None:
@@ -209,7 +235,8 @@ def _read(
         options = options.over(optional)
     if kind in _TABLES:
         wanted = tuple(dict.fromkeys((*names, *roles)))
-        dataset, texts = read_columns(partial(_TABLES[kind], path), options, reused, wanted)
+        reader = partial(_TABLES[kind], path) if part is None else partial(read_csv, path, part=part)
+        dataset, texts = read_columns(reader, options, reused, wanted)
         if dataset.frame is not None:  # completed tables keep these columns
             for name in (each for each in roles if texts.found(each)):
                 dataset = replace(dataset, frame=dataset.frame.append_column(name, texts.column(name)))

@@ -28,7 +28,14 @@ Read in this order:
     robustness_curve      denoising at growing levels of corruption, compared with the baselines
     pca_reconstructions   reconstructions by PCA of equal width and by the autoencoder
     detection_result      anomaly scores, p-values, decisions and attributions
+    series_alarms         alarms, intervals of time steps with the channels to blame
     series_detection      scores of time steps, and alarms as intervals
+    series_track          the latest rows of a stretch of a stream, and what becomes final
+    series_arrivals       the rows that a stream takes
+    streamed_steps        what became final in a stream
+    series_stream         SeriesStream: the same for rows that arrive in parts
+    interval_metrics      metrics of scores of time steps, given labels
+    series_metrics        SeriesMetrics: all of them for a detection
 """
 
 from isthmus.evaluation.advice import Advice
@@ -37,6 +44,7 @@ from isthmus.evaluation.column_result import ColumnFigure, ColumnFigures, Method
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
 from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
+from isthmus.evaluation.interval_metrics import range_precision_recall, volume_under_surface
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.measure import evaluate
 from isthmus.evaluation.pca import PCA_ROWS, principal
@@ -46,7 +54,11 @@ from isthmus.evaluation.reconstruction import data_range_of, image_ssim, why_no_
 from isthmus.evaluation.results import Evaluation, format_figure
 from isthmus.evaluation.robustness_curve import robustness
 from isthmus.evaluation.robustness_result import DenoisingScore, Robustness
-from isthmus.evaluation.series_detection import Alarm, SeriesDetection, detect_series
+from isthmus.evaluation.series_alarms import Alarm
+from isthmus.evaluation.series_detection import SeriesDetection, detect_series
+from isthmus.evaluation.series_metrics import SeriesMetrics, series_metrics
+from isthmus.evaluation.series_stream import SeriesStream
+from isthmus.evaluation.streamed_steps import StreamedSteps
 from isthmus.evaluation.transfer import DataTransfer
 
 __all__ = [
@@ -72,6 +84,9 @@ __all__ = [
     "Restoration",
     "Robustness",
     "SeriesDetection",
+    "SeriesMetrics",
+    "SeriesStream",
+    "StreamedSteps",
     "check_examples",
     "column_figures",
     "data_range_of",
@@ -82,6 +97,9 @@ __all__ = [
     "image_ssim",
     "pca_reconstructions",
     "principal",
+    "range_precision_recall",
     "robustness",
+    "series_metrics",
+    "volume_under_surface",
     "why_no_ssim",
 ]

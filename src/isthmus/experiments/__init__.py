@@ -26,6 +26,7 @@ Read in this order:
     sweep_result         the result of a sweep: table, choice, figure
     parameter_sweep      a training for each value of a field
     detection            the result of anomaly detection, as a table and a figure
+    followed_series      the same of a series in a file that grows
     classification       classifiers fine-tuned from a run
     printed_bottleneck   a bottleneck of one tutorial that is not part of isthmus
     tutorials            the systems of five tutorials, with their published figures

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.detection_result import DetectionResult
 from isthmus.evaluation.series_detection import SeriesDetection
-from isthmus.io.atomic import check_writable
+from isthmus.evaluation.series_metrics import SeriesMetrics
+from isthmus.io.atomic import check_writable, replace_file
 from isthmus.io.tables import write_csv
+from isthmus.text import as_json
 
-__all__ = ["csv_path", "draw", "write", "write_series"]
+__all__ = ["alarms_path", "as_text", "csv_path", "draw", "write", "write_metrics", "write_series"]
 
 
 def csv_path(out: Path | None, usual: str) -> Path:
@@ -36,10 +38,10 @@ def write(path: Path, found: DetectionResult) -> None:
 
 def write_series(path: Path, found: SeriesDetection) -> list[Path]:
     """Writes one row per time step, and next to it the alarms and the figure."""
-    columns = {name: _as_text(values) for name, values in found.columns().items()}
+    columns = {name: as_text(values) for name, values in found.columns().items()}
     write_csv(path, list(columns), zip(*columns.values(), strict=True))
     header, *rows = found.alarm_lines()
-    alarms = path.with_name(f"{path.stem}-alarms.csv")
+    alarms = alarms_path(path)
     write_csv(alarms, header, rows)
     from isthmus import plots
     from isthmus.plots.figure import save_png
@@ -47,7 +49,19 @@ def write_series(path: Path, found: SeriesDetection) -> list[Path]:
     return [path, alarms, save_png(plots.series_alarms(found), path.with_suffix(".png"))]
 
 
-def _as_text(values: NDArray[Any]) -> NDArray[Any]:
+def alarms_path(path: Path) -> Path:
+    """The table of alarms next to that of scores."""
+    return path.with_name(f"{path.stem}-alarms.csv")
+
+
+def write_metrics(path: Path, metrics: SeriesMetrics) -> Path:
+    """Writes the metrics as JSON, next to the table of scores."""
+    target = path.with_name(f"{path.stem}-metrics.json")
+    replace_file(target, as_json(metrics.to_dict()).encode() + b"\n")
+    return target
+
+
+def as_text(values: NDArray[Any]) -> NDArray[Any]:
     """Dates as text, with microseconds where they are not whole seconds; other values unchanged."""
     if values.dtype.kind != "M":
         return values

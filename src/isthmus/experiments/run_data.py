@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset, names
+from isthmus.data.growing_series import GrowingSeries
 from isthmus.data.locations import Positions
 from isthmus.data.memmap import random_subset
 from isthmus.data.missing import count_missing
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.readers import read_windows
+from isthmus.data.readers import read_labeled_windows, read_windows
 from isthmus.data.series.windows import Windows
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
@@ -39,10 +40,12 @@ from isthmus.experiments.splits import Split, split_without_record
 
 __all__ = [
     "data_changes",
+    "follow_series",
     "held_out",
     "imputed",
     "is_own",
     "load_examples",
+    "load_labeled_windows",
     "load_windows",
     "membership_of",
     "read_data",
@@ -111,8 +114,24 @@ def load_windows(run: Path, source: DataSource, ae: Autoencoder | None = None) -
         ae: the autoencoder, if it is loaded already.
     """
     ae = open_run(run) if ae is None else ae
-    reused = _reused(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)
-    return ae, read_windows(source.data, source.options, reused)
+    return ae, read_windows(source.data, source.options, _reused_in_time(run, ae))
+
+
+def load_labeled_windows(run: Path, source: DataSource, ae: Autoencoder) -> tuple[Windows, NDArray[Any] | None]:
+    """The windows of a file for a run of series, and the labels of its rows; None without labels."""
+    return read_labeled_windows(source.data, source.options, _reused_in_time(run, ae))
+
+
+def follow_series(run: Path, source: DataSource, ae: Autoencoder) -> tuple[GrowingSeries, ReadOptions]:
+    """The series in a file that grows, read for a run of series, and its options with those of the run."""
+    reused = _reused_in_time(run, ae)
+    own = source.options.over(options_of(run))
+    return GrowingSeries(source.data, source.options, reused), own
+
+
+def _reused_in_time(run: Path, ae: Autoencoder) -> Reused:
+    """How a series is read for an autoencoder: with windows of its length."""
+    return _reused(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)
 
 
 def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:

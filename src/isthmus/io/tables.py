@@ -14,7 +14,7 @@ import numpy as np
 from isthmus.io.atomic import replace_file
 from isthmus.text import csv_safe
 
-__all__ = ["cell", "csv_parts", "csv_records", "csv_text", "write_csv"]
+__all__ = ["GrowingTable", "cell", "csv_parts", "csv_records", "csv_text", "write_csv"]
 
 _CHUNK = 1000  # rows
 
@@ -29,6 +29,25 @@ def write_csv(path: Path, header: Sequence[Any] | None, rows: Iterable[Sequence[
             which formulas and control characters are escaped.
     """
     replace_file(path, csv_parts(header, rows))
+
+
+class GrowingTable:
+    """A table in a CSV file to which rows are added. The file exists from the beginning.
+
+    Args:
+        path: the file; an existing one is replaced.
+        header: the names of the columns.
+    """
+
+    def __init__(self, path: Path, header: Sequence[Any]) -> None:
+        write_csv(path, header, ())
+        self.path = path
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Adds rows, as `write_csv` writes them."""
+        with self.path.open("ab") as file:
+            for part in csv_parts(None, rows):
+                file.write(part)
 
 
 def csv_text(header: Sequence[Any] | None, rows: Iterable[Sequence[Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,19 @@ from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.windows import Windows
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import value_of
-from isthmus.data.tables.text_columns import TextColumns
+from isthmus.data.tables.text_columns import ReadAs, TextColumns
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.text import printable
 
-__all__ = ["SERIES", "check_no_series", "read_series", "series_dataset"]
+__all__ = [
+    "SERIES",
+    "SeriesTable",
+    "check_no_series",
+    "read_series",
+    "read_series_rows",
+    "series_dataset",
+    "windows_of_rows",
+]
 
 SERIES = {"window", "step", "time", "by", "gap"}  # the options of `ReadOptions` for windows
 _TEST = 0.1  # of the windows of each machine
@@ -45,7 +53,34 @@ def read_series(
         options: the options, with those of the run.
         reused: the run that the windows are for.
     """
-    for name in ("labels", "id", "weights"):
+    if options.labels is not None:
+        raise RecordError(
+            f"labels={options.labels!r} is for rows of a table, and window= makes windows: leave one of them out"
+        )
+    rows = read_series_rows(read, options, reused)
+    return rows.table, windows_of_rows(rows, options)
+
+
+class SeriesTable(NamedTuple):
+    """The rows of a series in a table, with the time and the machine of each row, or None, and the format of the file."""
+
+    table: Dataset
+    time: Any
+    by: Any
+    read_as: ReadAs | None
+
+
+def read_series_rows(
+    read: Callable[..., tuple[Dataset, TextColumns]], options: ReadOptions, reused: Reused | None
+) -> SeriesTable:
+    """The rows of a series in a table, which may have labels.
+
+    Args:
+        read: reads the table with these options, for this run, and collects the cells of columns by name.
+        options: the options, with those of the run.
+        reused: the run that the windows are for.
+    """
+    for name in ("id", "weights"):
         if getattr(options, name) is not None:
             given = f"{name}={getattr(options, name)!r}"
             raise RecordError(f"{given} is for rows of a table, and window= makes windows: leave one of them out")
@@ -65,20 +100,23 @@ def read_series(
             f"column {printable(other.name)!r} of {table.source} is read as {other.kind}, and the channels of a series are numbers: "
             "leave it out (--drop, drop=), or name it as the time or the machine (--time, --by)"
         )
-    return table, _windows(table, {name: texts.labels(name) for name in names}, options)
+    cells = {name: texts.labels(name) for name in names}
+    times, machines = _converted(moments, options.time, cells), _converted(labels_of, options.by, cells)
+    return SeriesTable(table, times, machines, texts.read_as)
 
 
-def _windows(table: Dataset, cells: Mapping[str, list[Any]], options: ReadOptions) -> Windows:
-    """The windows of the rows of a table, whose notes include those of the table. `cells` are those of time and machine, by column."""
+def windows_of_rows(rows: SeriesTable, options: ReadOptions) -> Windows:
+    """The windows of the rows of a table, whose notes include those of the table."""
     assert options.window is not None
+    table = rows.table
     with warnings.catch_warnings():  # all warnings are notes too
         warnings.simplefilter("ignore", IsthmusWarning)
         windows = Windows(
             table.train,
             options.window,
             options.step,
-            time=_converted(moments, options.time, cells),
-            by=_converted(labels_of, options.by, cells),
+            time=rows.time,
+            by=rows.by,
             gap=options.gap,
         )
     return windows.named(table.columns, table.source, table.lines, table.notes)

@@ -13,7 +13,7 @@ from isthmus.data.series.rows import SeriesRows
 from isthmus.errors import RecordError
 from isthmus.text import printable
 
-__all__ = ["Gap", "Stretches", "seconds_of", "stretches"]
+__all__ = ["Gap", "Stretches", "checked_gap", "intervals_of", "seconds_of", "stretches", "usual_gap"]
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
@@ -50,14 +50,14 @@ def stretches(rows: SeriesRows, gap: Gap) -> Stretches:
         RecordError: a gap is given and there is no time, or it is not positive.
     """
     n, breaks = len(rows.values), np.flatnonzero(np.diff(rows.machines)) + 1
-    limit = None if gap is None else _checked(gap, rows.time is not None)
+    limit = None if gap is None else checked_gap(gap, rows.time is not None)
     if rows.time is None:
         note = "no time is given: neighboring rows are taken as equally far apart"
         return Stretches(np.r_[0, breaks], np.r_[breaks, n], (note,), ())
     seconds, unit = seconds_of(rows.time), _unit(rows.time)
     gaps, intervals, limits, repeated = list[Array](), list[Doubles](), list[float](), 0
     for begin, end in zip(np.r_[0, breaks].tolist(), np.r_[breaks, n].tolist(), strict=True):
-        steps = np.diff(seconds[begin:end])
+        steps = intervals_of(rows.time[begin:end])
         repeated += int((steps == 0).sum())
         positive = steps[steps > 0]
         usual = float(np.median(positive)) if positive.size else 1.0
@@ -83,14 +83,33 @@ def seconds_of(time: Array) -> Doubles:
     return since
 
 
+def intervals_of(time: Array) -> Doubles:
+    """The intervals between neighboring times in their unit, seconds for dates. They do not depend on other times."""
+    if time.dtype.kind == "f":
+        return np.diff(time.astype(np.float64))
+    steps: Doubles = np.diff(time.astype(np.int64)).astype(np.float64) / (1e6 if time.dtype.kind == "M" else 1.0)
+    return steps
+
+
+def usual_gap(time: Array, machines: Array | None) -> float | None:
+    """The longest interval that is no gap, from some rows: 1.5 times the median interval, of the machine where it is largest.
+
+    None without an interval.
+    """
+    labels = np.zeros(len(time)) if machines is None else machines
+    steps = [intervals_of(time[labels == label]) for label in np.unique(labels)]
+    medians = [float(np.median(each[each > 0])) for each in steps if (each > 0).any()]
+    return _GAP * max(medians) if medians else None
+
+
 def _unit(time: Array) -> Callable[[float], str]:
     """How a message writes a length of time."""
     unit = " s" if time.dtype.kind == "M" else ""
     return lambda length: f"{length:.6g}{unit}"
 
 
-def _checked(gap: Any, timed: bool) -> float:
-    """The given gap in the unit of the time."""
+def checked_gap(gap: Any, timed: bool) -> float:
+    """The given gap in the unit of the time. `timed` says whether there is a time."""
     if isinstance(gap, np.timedelta64):
         gap = gap / np.timedelta64(1, "s")
     if isinstance(gap, datetime.timedelta):

@@ -24,6 +24,7 @@ Modules in reading order:
     row_arrays       blocks of rows as one array, in memory or in a temporary file
     id_columns       notes on columns that look like ids, and on rows with an odd id
     text_columns     the cells of columns that are not read as numbers
+    growing          a text file that another program appends to
     text_tables      text and Excel files as data sets
     parquet_tables   Parquet files as data sets
     mixed_tables     a file with columns of any kind as a data set

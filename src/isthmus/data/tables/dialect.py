@@ -39,6 +39,7 @@ class Dialect(NamedTuple):
         sample: the first rows below the names.
         title: lines that may be a title above the names.
         notes: what was detected.
+        left_out: lines between the names and the first row that are not read, since they were read before.
     """
 
     delimiter: str
@@ -50,6 +51,7 @@ class Dialect(NamedTuple):
     sample: list[list[str]]
     title: range
     notes: tuple[str, ...]
+    left_out: int = 0
 
 
 def sniff(file: TextFile, options: ReadOptions, expected: frozenset[str] = frozenset()) -> Dialect:

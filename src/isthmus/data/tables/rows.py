@@ -102,7 +102,7 @@ def _blocks(file: TextFile, dialect: Dialect, rows: RowCount, size: int) -> Iter
             columns, row_lines, has_names = [column.slice(1) for column in columns], row_lines[1:], False
         mask = filled(columns)
         if not mask.all():
-            comments = np.isin(row_lines, stream.comment_lines + stream.skipped_lines)
+            comments = np.isin(row_lines - dialect.left_out, stream.comment_lines + stream.skipped_lines)
             _count_empty(mask[~comments], rows)
             columns, row_lines = [column.filter(pyarrow().array(mask)) for column in columns], row_lines[mask]
         elif len(row_lines):
@@ -221,7 +221,7 @@ class _Lines:
 
     def __init__(self, file: TextFile, dialect: Dialect) -> None:
         self.file, self.dialect, self.wrong = file, dialect, list[Any]()
-        self.row, self.extra_lines, self.marks = dialect.skipped, 0, 0
+        self.row, self.extra_lines, self.marks = dialect.skipped, dialect.left_out, 0
         self.long, self.first_long, self.last_long = 0, 0, False
 
     def of(self, batch: Any, stream: Stream) -> Array:

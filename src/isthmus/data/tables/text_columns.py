@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
 from isthmus.data.tables.arrow import pyarrow
 
-__all__ = ["TextColumns"]
+__all__ = ["ReadAs", "TextColumns"]
 
 Array = npt.NDArray[Any]
+
+
+class ReadAs(NamedTuple):
+    """The format of a text file, which further lines of it have too.
+
+    Attributes:
+        head: the number of lines before the first row.
+        options: the options of `ReadOptions` that read further lines in the same way, by name.
+    """
+
+    head: int
+    options: dict[str, Any]
 
 
 class TextColumns:
@@ -25,12 +37,14 @@ class TextColumns:
         selected: the names of all columns that are learned, in their order, once the table is read.
         typed: whether the columns of the table have types.
         truths: those of them with true and false in place of numbers.
+        read_as: the format of the text file they were read from, once it is read; None for others.
     """
 
     def __init__(self, names: Collection[str] = (), features: Collection[str] = ()) -> None:
         self.names, self.features = tuple(names), frozenset(features)
         self.typed = False
         self.selected, self.truths = tuple[str, ...](), frozenset[str]()
+        self.read_as: ReadAs | None = None
         self._parts: dict[str, list[Any]] = {}
         self._positions: dict[str, int] = {}
         self._labels: Callable[[list[Any]], Array] | None = None

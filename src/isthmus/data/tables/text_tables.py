@@ -19,6 +19,7 @@ from isthmus.data.tables.column_errors import not_numeric
 from isthmus.data.tables.columns import SelectedColumns, expected_names, select_columns, unique_names
 from isthmus.data.tables.dialect import sniff
 from isthmus.data.tables.excel import Sheet
+from isthmus.data.tables.growing import FilePart, read_as
 from isthmus.data.tables.id_columns import id_notes, odd_id_notes
 from isthmus.data.tables.numbers import Numbers, RelearnError, WordsError
 from isthmus.data.tables.row_arrays import concatenated
@@ -62,7 +63,11 @@ class _TextTable(NamedTuple):
 
 
 def read_csv(
-    path: Path, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
+    path: Path,
+    options: ReadOptions,
+    reused: Reused | None = None,
+    texts: TextColumns | None = None,
+    part: FilePart | None = None,
 ) -> Dataset:
     """The numeric columns of a text file, float64. Its format is detected and reported in the notes.
 
@@ -75,19 +80,21 @@ def read_csv(
         options: which columns to use; options of the format override its detection.
         reused: the run for which the examples are read.
         texts: collects the cells of columns that are not learned.
+        part: the lines to read; None for all.
 
     Raises:
         DataError: a column to learn holds text, a row has too few or too many cells, or the table is empty.
     """
-    with TextFile(path, options.encoding, options.skipped()) as file:
+    texts, left_out = texts or TextColumns(), 0 if part is None else part.left_out
+    with TextFile(path, options.encoding, options.skipped(), None if part is None else part.content()) as file:
         try:
-            dataset = _read_text(file, options, reused, texts)
+            dataset = _read_text(file, options, reused, texts, left_out)
         except UnicodeDecodeError as error:
             if options.encoding is not None or file.encoding != "utf-8":
                 raise _wrong_encoding(file, error) from error
             file.encoding = "cp1252"
             try:
-                dataset = _read_text(file, options, reused, texts)
+                dataset = _read_text(file, options, reused, texts, left_out)
             except UnicodeDecodeError as second:
                 raise _wrong_encoding(file, second) from second
             note = f"{file.name} is not UTF-8, and was read as cp1252 (Western European; else --encoding, encoding=)"
@@ -102,8 +109,11 @@ def _wrong_encoding(file: TextFile, error: UnicodeDecodeError) -> DataError:
     )
 
 
-def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None, texts: TextColumns | None) -> Dataset:
-    dialect = sniff(file, options, expected_names(options, reused))
+def _read_text(
+    file: TextFile, options: ReadOptions, reused: Reused | None, texts: TextColumns, left_out: int
+) -> Dataset:
+    dialect = sniff(file, options, expected_names(options, reused))._replace(left_out=left_out)
+    texts.read_as = read_as(file, dialect)
     rows = RowCount()
     table = _TextTable(
         file.name,
@@ -116,7 +126,7 @@ def _read_text(file: TextFile, options: ReadOptions, reused: Reused | None, text
         dialect.notes,
         dialect.delimiter != ",",
     )
-    return _dataset(table, options, reused, texts or TextColumns())
+    return _dataset(table, options, reused, texts)
 
 
 def read_excel(
@@ -170,7 +180,7 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_cells(label_cells, marks)
     notes = [*table.notes, *_relevant(name_notes, excluded, columns), *table.rows.notes(table.name), *selected.notes]
     notes += [*numbers.notes(features, table.name), *id_notes(values, numbers.whole, features), *label_notes]
-    texts.truths = numbers.truths(features)
+    _learn(texts, numbers, features)
     notes += [] if selected.id is None else odd_id_notes(ids, lines, columns[selected.id], options)
     return Dataset(
         table.name,
@@ -185,6 +195,13 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
         label_name=None if selected.labels is None else columns[selected.labels],
         lines=lines,
     )
+
+
+def _learn(texts: TextColumns, numbers: Numbers, features: list[str]) -> None:
+    """Says how the numbers were written."""
+    texts.truths = numbers.truths(features)
+    if texts.read_as is not None and numbers.comma.any():
+        texts.read_as.options["decimal"] = ","
 
 
 def _relevant(notes: list[str], excluded: Mapping[int, str], columns: tuple[str, ...]) -> list[str]:

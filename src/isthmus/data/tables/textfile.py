@@ -60,10 +60,11 @@ class TextFile:
         skipped: lines that the user leaves out. They become empty, as comments do.
     """
 
-    def __init__(self, path: Path, encoding: str | None = None, skipped: tuple[range, ...] = ()) -> None:
-        self.skipped = skipped
-        self.name, self.comment, self.blanks = shown(path), "#", False
-        self._file = open_regular(path)
+    def __init__(
+        self, path: Path, encoding: str | None = None, skipped: tuple[range, ...] = (), content: BinaryIO | None = None
+    ) -> None:
+        self.name, self.comment, self.blanks, self.skipped = shown(path), "#", False, skipped
+        self._file = open_regular(path) if content is None else content  # a part of the file
         self.size = self._file.seek(0, 2)
         try:
             self.packing = self._packing()
@@ -86,8 +87,7 @@ class TextFile:
         """The first lines of the text, enough to detect its format, or all of it."""
         stream, text = self.stream(), b""
         while len(text) < _MIN_SAMPLE or (text.count(b"\n") < _MIN_LINES and len(text) < LONGEST):
-            block = stream.read(_MIN_SAMPLE)
-            if not block:
+            if not (block := stream.read(_MIN_SAMPLE)):
                 return text.decode()
             text += block
         return text[: text.rfind(b"\n") + 1].decode() if b"\n" in text else text.decode("utf-8", "ignore")

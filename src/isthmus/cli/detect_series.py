@@ -1,0 +1,132 @@
+"""Anomaly detection in a series, in one go or while its file grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from isthmus.cli.calibration import calibrated, normal_examples
+from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
+from isthmus.cli.data_options import DataOptions
+from isthmus.text import command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.outlier_detector import OutlierDetector
+    from isthmus.evaluation.series_detection import SeriesDetection
+    from isthmus.experiments.run_record import DataSource
+
+__all__ = ["SeriesTask", "detect_in_series", "print_written"]
+
+
+class SeriesTask(NamedTuple):
+    """What the command line asks for a series."""
+
+    run: Path
+    data_options: DataOptions
+    normal: str | None
+    loaded: OutlierDetector | None
+    new: OutlierDetector
+    path: Path
+    save: Path | None
+    as_json: bool
+
+    def source(self) -> DataSource:
+        """Where the series is read from."""
+        source = self.data_options.source
+        assert source is not None
+        return source
+
+    def autoencoder(self) -> Autoencoder:
+        """The autoencoder of the run or of the detector."""
+        from isthmus.experiments import run_folder
+
+        return run_folder.open_run(self.run) if self.loaded is None else self.loaded.autoencoder_
+
+    def detector(self, ae: Autoencoder, notes: Sequence[str]) -> OutlierDetector:
+        """The loaded detector, or one that is calibrated now, and saved. Prints notes."""
+        options = self.data_options._replace(options=self.data_options.options.replace(labels=None))
+        normal, others = (None, []) if self.loaded is not None else normal_examples(self.run, ae, options, self.normal)
+        print_notes([each for each in (*notes, *others) if each], self.as_json)
+        detector = self.loaded or calibrated(self.run, ae, normal, self.new, self.as_json)
+        if self.save is not None:
+            detector.save(self.save)
+        return detector
+
+
+def detect_in_series(task: SeriesTask, follow: bool, idle: float | None) -> None:
+    """Writes the scores of the time steps of a series, and the alarms.
+
+    Args:
+        task: what to detect.
+        follow: whether the file is followed while it grows, else read once.
+        idle: the seconds without new rows after which this ends; None: without end.
+    """
+    if follow:
+        _follow(task, idle)
+    else:
+        _in_one_go(task)
+
+
+def _in_one_go(task: SeriesTask) -> None:
+    """Writes the scores of the time steps of a series, the alarms, and metrics where there are labels."""
+    from isthmus.evaluation import detect_series
+    from isthmus.evaluation.series_metrics import anomaly_labels, series_metrics
+    from isthmus.experiments import detection, run_data
+
+    ae, source = task.autoencoder(), task.source()
+    windows, labels = run_data.load_labeled_windows(task.run, source, ae)
+    truth = None if labels is None else anomaly_labels(labels, f"column {source.options.labels}")
+    detector = task.detector(ae, windows.notes)
+    found = detect_series(detector, windows)
+    metrics = None if truth is None else series_metrics(found, truth)
+    written = detection.write_series(task.path, found)
+    if metrics is not None:
+        written.append(detection.write_metrics(task.path, metrics))
+    if task.as_json:
+        print_json(found.to_dict() | ({} if metrics is None else {"metrics": metrics.to_dict()}))
+        return
+    _print_series(found, detector)
+    if metrics is not None:
+        print_table(*metrics.table())
+    print_written(written, task.save, detector.n_references_)
+
+
+def _follow(task: SeriesTask, idle: float | None) -> None:
+    """Writes the scores and alarms of a series in a file that grows."""
+    from isthmus.cli.follow import follow
+    from isthmus.experiments import run_data
+    from isthmus.experiments.followed_series import FollowedSeries
+
+    ae = task.autoencoder()
+    series, options = run_data.follow_series(task.run, task.source(), ae)
+    detector = task.detector(ae, ())
+    if not task.as_json:
+        print_line(f"threshold: {detector.guarantee()}")
+    follow(FollowedSeries(series, options, detector, task.path), idle, task.as_json)
+
+
+def _print_series(found: SeriesDetection, detector: OutlierDetector) -> None:
+    """Prints the alarms in a series."""
+    if found.decided:
+        steps = int((found.labels > 0).sum())
+        n, threshold = counted(len(found.alarms), "alarm"), f"score below {detector.offset_:.6g}"
+        print_line(f"{n}, {steps:,} of {len(found.scores):,} time steps: {threshold}")
+        print_line(f"threshold: {detector.guarantee()}")
+    else:
+        print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
+    if found.alarms:
+        print_table(*found.table())
+
+
+def print_written(written: list[Path], save: Path | None, n_references: int) -> None:
+    """Prints the written files, and how many normal examples a saved detector contains."""
+    for path in written:
+        print_line(f"written: {path}")
+    if save is not None:
+        examples = f" and {counted(n_references, 'normal example')}" if n_references else ""
+        print_line(
+            f"written: {save}, the detector with its threshold{examples}; use: {command('isthmus', 'detect', save)} --data ..."
+        )

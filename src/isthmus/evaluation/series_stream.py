@@ -1,0 +1,227 @@
+"""Anomaly detection in a series whose rows arrive in parts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.data.series.stretches import Gap, checked_gap
+from isthmus.data.series.window_array import WindowArray
+from isthmus.data.series.window_positions import WindowPositions
+from isthmus.data.validation import Examples
+from isthmus.errors import IsthmusWarning, NotPossibleError, RecordError
+from isthmus.estimators.outlier_detector import OutlierDetector
+from isthmus.estimators.unit_check import check_units_once
+from isthmus.evaluation.series_alarms import Alarm, Rows, alarm_of
+from isthmus.evaluation.series_arrivals import Form, by_machine, continued, read_part
+from isthmus.evaluation.series_track import Settled, Track
+from isthmus.evaluation.streamed_steps import StreamedSteps
+from isthmus.text import printable, quoted
+
+__all__ = ["SeriesStream"]
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+
+class SeriesStream:
+    """Detects anomalies in a series whose rows arrive in parts of any size, with the results of `detect_series` on all rows at once.
+
+    A time step is final when no later window can contain it, a window after it arrived; an alarm when a final step after it is normal,
+    or its stretch ends. Final scores and alarms are bit-identical for any parts. Memory is bounded: the stream keeps the rows that later
+    windows can contain, for each machine, and those of open alarms.
+    Rows of a machine arrive in the order of time. After an error the stream is unchanged.
+
+    Args:
+        detector: a detector that was fitted on windows.
+        step: the rows from one window to the next; None: an eighth of the length of a window.
+        time, by: the columns of frames with the time and the machine of each row, if there are such columns.
+        gap: the longest interval between neighboring rows that is no gap: seconds, a timedelta, or a number in the unit of the time. Rows
+            with times require it, since the median interval of rows to come is unknown.
+
+    Attributes:
+        channels: the names of the channels, once rows have arrived.
+
+    Raises:
+        RecordError: an argument is invalid.
+
+    Examples:
+        >>> series = np.sin(np.arange(1000) / 5) + 0.1 * np.random.default_rng(0).normal(size=1000)
+        >>> small = Autoencoder(4, architecture=MLP((16,)), epochs=20, random_state=0)
+        >>> detector = OutlierDetector(small, false_alarm_rate=0.01).fit(isthmus.data.Windows(series, length=16))
+        >>> stream = isthmus.evaluation.SeriesStream(detector)
+        >>> final = [stream.update(series[:700]), stream.update(series[700:]), stream.finish()]
+        >>> in_one_go = isthmus.evaluation.detect_series(detector, isthmus.data.Windows(series, length=16))
+        >>> bool((np.concatenate([each.scores for each in final]) == in_one_go.scores).all())
+        True
+    """
+
+    def __init__(
+        self,
+        detector: OutlierDetector,
+        step: int | None = None,
+        *,
+        time: str | None = None,
+        by: str | None = None,
+        gap: Gap = None,
+    ) -> None:
+        if not isinstance(detector, OutlierDetector):
+            raise RecordError(
+                f"SeriesStream expects an OutlierDetector, not a value of type {type(detector).__name__}: fit one on windows"
+            )
+        check_is_fitted(detector)
+        shape = detector.autoencoder_.shape_
+        if len(shape) != 2:
+            raise RecordError(f"the detector was fitted on examples of shape {shape}: fit one on windows of a series")
+        self._detector, self._length = detector, shape[0]
+        self._step = max(1, self._length // 8) if step is None else _checked_step(step)
+        self._time, self._by = time, by
+        self._gap = None if gap is None else checked_gap(gap, True)
+        self._form: Form | None = None  # of the rows so far
+        self._count, self._finished = 0, False
+        self._tracks: dict[Any, Track] = {}
+        self.channels = tuple[str, ...]()
+
+    @property
+    def rows_kept(self) -> int:
+        """The number of rows in memory."""
+        return sum(len(track.rows.numbers) for track in self._tracks.values())
+
+    @check_units_once()
+    def update(self, rows: Any, *, time: Any = None, by: Any = None) -> StreamedSteps:
+        """Takes the next rows.
+
+        Args:
+            rows: (n, channels) or (n,), an array; or a frame with the same columns each time.
+            time, by: the time and the machine of each row: arrays (n,) instead of columns.
+
+        Returns:
+            The time steps and alarms that are final now.
+
+        Raises:
+            DataError: a row is older than one before it of its machine, the columns have changed, or a value cannot be used.
+            RecordError: rows have times, and no gap is set.
+            NotPossibleError: the stream is finished.
+        """
+        if self._finished:
+            raise NotPossibleError("the stream is finished: make a new one for further rows")
+        if not len(rows):
+            return self._settled([], ())
+        ae = self._detector.autoencoder_
+        time, by = self._time if time is None else time, self._by if by is None else by
+        read, form = read_part(rows, time, by, self._form, ae, self._count)
+        if read.time is not None and self._gap is None:
+            raise RecordError(
+                "rows with times require gap=, the longest interval that is no gap, such as gap=15 for 15 seconds"
+            )
+        self.channels = read.channels or tuple(getattr(ae, "_features", ())) or _unnamed(read.values)
+        notes, tracks, repeated = list[str](), list[tuple[Any, Track]](), 0
+        for label, new in by_machine(read, self._count):
+            stretches, gaps, same = continued(self._tracks.get(label), new, self._gap, label)
+            tracks += [(label, each) for each in stretches]
+            notes, repeated = [*notes, *gaps], repeated + same
+        result = self._settled(tracks, notes)
+        self._form, self._count = form, self._count + len(read.values)
+        if repeated:
+            warnings.warn(f"{repeated:,} rows have the time of the row before them", IsthmusWarning, stacklevel=2)
+        return result
+
+    @check_units_once()
+    def finish(self) -> StreamedSteps:
+        """Ends the stream.
+
+        Returns:
+            All other time steps and alarms.
+        """
+        result = self._settled([(label, track.closed()) for label, track in self._tracks.items()], ())
+        self._finished, self._tracks = True, {}
+        return result
+
+    def _settled(self, tracks: list[tuple[Any, Track]], notes: Sequence[str]) -> StreamedSteps:
+        """What is final in stretches, which are the open ones from now on. Those of a machine follow each other."""
+        due = [track.due(self._length, self._step) for _, track in tracks]
+        scores = np.split(self._scores([track for _, track in tracks], due), np.cumsum([len(each) for each in due]))
+        parts, states = list[tuple[Any, Settled]](), dict[Any, Track]()
+        for (label, track), own in zip(tracks, scores, strict=False):  # an empty part is behind the last cut
+            track = replace(track, alarms=states[label].alarms) if label in states else track
+            parts.append((label, track.settled(own, self._length, self._step, self._detector.offset_)))
+            states[label] = parts[-1][1].track
+        result = self._result(parts, tuple(notes))
+        self._tracks |= states
+        return result
+
+    def _scores(self, tracks: list[Track], due: list[NDArray[np.int64]]) -> Doubles:
+        """The scores of the windows that are due in each stretch, one after the other."""
+        wanted = [(track, begins) for track, begins in zip(tracks, due, strict=True) if len(begins)]
+        if not wanted:
+            return np.empty(0)
+        before = np.cumsum([0, *(len(track.rows.numbers) for track, _ in wanted)])
+        begins = np.concatenate([own - track.first + n for (track, own), n in zip(wanted, before, strict=False)])
+        rows = np.concatenate([track.rows.values for track, _ in wanted])
+        numbers = np.concatenate([track.rows.numbers for track, _ in wanted])
+        windows = cast(Array, WindowArray(rows, begins, self._length, np.zeros_like(begins)))
+        where = WindowPositions(self.channels, begins=begins, order=numbers)
+        return self._detector.score_samples(Examples(windows, None, "series", where))
+
+    def _result(self, parts: list[tuple[Any, Settled]], notes: tuple[str, ...]) -> StreamedSteps:
+        """What became final, in the order of the rows of the stream."""
+        alarms = [pair for label, part in parts for pair in self._alarms(label, part)]
+        alarms.sort(key=lambda pair: pair[1].rows)
+        steps = [
+            part.rows.part(slice(part.begin + len(part.scores) - part.new, part.begin + len(part.scores)))
+            for _, part in parts
+        ]
+        numbers = np.concatenate([np.empty(0, np.int64), *(each.numbers for each in steps)])
+        order = np.argsort(numbers)
+        labels = np.asarray([label for label, part in parts for _ in range(part.new)])
+        times = [each.times for each in steps if each.times is not None]
+        self._warn_of_short(parts)
+        return StreamedSteps(
+            numbers[order],
+            np.concatenate(times)[order] if times else None,
+            None if not parts or parts[0][0] is None else labels[order],
+            np.concatenate([np.empty(0), *(part.scores[len(part.scores) - part.new :] for _, part in parts)])[order],
+            np.concatenate([np.empty(0, np.int64), *(part.labels for _, part in parts)])[order],
+            tuple(alarm for _, alarm in alarms),
+            tuple(number for number, _ in alarms),
+            notes,
+        )
+
+    def _alarms(self, label: Any, part: Settled) -> list[tuple[int, Alarm]]:
+        """The alarms of a stretch that ended, with their numbers."""
+        found = []
+        for number, (begin, end) in enumerate(part.ended, part.first_alarm):
+            first = part.begin + begin
+            rows = part.rows.part(slice(first, part.begin + end))
+            known = Rows(rows.numbers, rows.times, label)
+            scores = part.scores[begin:end]
+            alarm = alarm_of(self._detector, part.windows, part.of_windows, scores, first, known, self.channels)
+            found.append((number, alarm))
+        return found
+
+    def _warn_of_short(self, parts: list[tuple[Any, Settled]]) -> None:
+        """Warns of stretches that ended and are too short for a window."""
+        for label, part in parts:
+            count = part.track.end
+            if part.track.ended and 0 < count < self._length:
+                of = "" if label is None else f" of {printable(label)}"
+                first, last = part.rows.numbers[[0, -1]].tolist()
+                note = f"{count:,} rows are in no window, in a stretch of fewer than {self._length} rows: rows {first:,} to {last:,}{of}"
+                warnings.warn(note, IsthmusWarning, stacklevel=4)
+
+
+def _checked_step(step: Any) -> int:
+    if not isinstance(step, Integral) or isinstance(step, bool) or step < 1:
+        raise RecordError(f"invalid step={quoted(step, 20)}: expected a positive number of rows")
+    return int(step)
+
+
+def _unnamed(values: Array) -> tuple[str, ...]:
+    return tuple(f"channel {number}" for number in range(values.shape[1]))

@@ -1,0 +1,283 @@
+"""A file that grows has the scores and alarms of the complete file, and what cannot be followed is said."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from test_cli import Done, run
+from test_series_files import log
+
+from isthmus.data.growing_series import GrowingSeries
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.errors import DataError, RecordError
+
+OPTIONS = ReadOptions(window=16, step=4, time="when", by="unit")
+REUSED = Reused(OPTIONS, ("heat", "load"), (16, 2), missing=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a detector of logs, and a new log with its scores."""
+    folder = tmp_path_factory.mktemp("follow")
+    log(500).to_csv(folder / "log.csv", index=False)
+    words = ("--time", "when", "--by", "unit", "--window", "16", "--step", "4", "--out", "run")
+    small = ("epochs=4", "architecture.hidden=16", "bottleneck.size=4")
+    assert run("train", "--data", "log.csv", *words, *small, cwd=folder).returncode == 0
+    frame = log(150, state=1, planted=False)
+    frame.loc[120:150, "heat"] += 30
+    frame["anomaly"] = ((frame.index >= 120) & (frame.index <= 150)).astype(int)
+    frame.drop(columns="anomaly").to_csv(folder / "new.csv", index=False)
+    frame.assign(level=2).to_csv(folder / "labeled.csv", index=False)
+    saved = ("--false-alarm-rate", "0.15", "--gap", "15", "--out", "whole.csv", "--save", "det.safetensors")
+    done = run("detect", "run", "--data", "new.csv", *saved, "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "whole.json").write_text(done.stdout)
+    return folder
+
+
+def followed(folder: Path, *words: str) -> Done:
+    """The command that follows a file, with the options of the run."""
+    series = ("--time", "when", "--by", "unit", "--step", "4")
+    return run("detect", "det.safetensors", "--follow", *series, *words, cwd=folder)
+
+
+def assert_same_files(folder: Path, name: str) -> None:
+    """The scores and alarms of a followed file are those of the complete one, but for their order and the numbers of alarms."""
+    whole, own = (pandas.read_csv(folder / f"{each}.csv", dtype=str) for each in ("whole", name))
+    assert list(own) == list(whole)
+    own = own.assign(number=own.row.astype(int)).sort_values("number", ignore_index=True)
+    for column in ("row", "machine", "time", "score"):
+        np.testing.assert_array_equal(own[column], whole[column])
+    np.testing.assert_array_equal(own.alarm != "0", whole.alarm != "0")
+    alarms = [pandas.read_csv(folder / f"{each}-alarms.csv", dtype=str) for each in ("whole", name)]
+    a, b = (each.drop(columns="alarm").sort_values("first_row", ignore_index=True) for each in alarms)
+    assert len(a) > 1
+    pandas.testing.assert_frame_equal(a, b)
+
+
+def test_a_complete_file_that_is_followed(folder: Path) -> None:
+    done = followed(folder, "--data", "new.csv", "--gap", "15", "--idle", "0", "--out", "own.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    assert_same_files(folder, "own")
+    alarms, whole = (
+        [json.loads(line) for line in done.stdout.splitlines()],
+        json.loads((folder / "whole.json").read_text()),
+    )
+    strip = [{name: value for name, value in alarm.items() if name != "alarm"} for alarm in alarms]
+    assert sorted(strip, key=lambda each: each["first_row"]) == sorted(
+        whole["alarms"], key=lambda each: each["first_row"]
+    )
+
+
+def grow(path: Path, pieces: list[bytes], after: Callable[[], None] = lambda: None) -> threading.Thread:
+    """A thread that appends to a file."""
+
+    def append() -> None:
+        for piece in pieces:
+            time.sleep(0.02)
+            with path.open("ab") as file:
+                file.write(piece)
+        after()
+
+    return threading.Thread(target=append)
+
+
+def test_a_file_that_grows_while_it_is_followed(folder: Path) -> None:
+    """Lines are cut within a cell, the first time within the names; the gap is taken from the first rows."""
+    text = (folder / "new.csv").read_bytes()
+    edges = [0, 9, 800, 815, 3000, 3001, len(text)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
+    (folder / "grown.csv").write_bytes(pieces[0])
+    writer = grow(folder / "grown.csv", pieces[1:])
+    writer.start()
+    done = followed(folder, "--data", "grown.csv", "--idle", "0.25", "--out", "grown-scores.csv")
+    writer.join()
+    assert done.returncode == 0, done.stderr
+    assert_same_files(folder, "grown-scores")
+    assert "intervals over 15 are gaps: 1.5 times the median interval of the first" in done.stdout
+    assert "gap of pump from 2026-01-01" in done.stdout
+    assert "alarm 1 of fan: 2026-01-01T" in done.stdout
+    assert "written: grown-scores-alarms.csv" in done.stdout
+
+
+def test_an_interrupt_ends_it_with_all_rows_scored(folder: Path) -> None:
+    (folder / "open.csv").write_bytes((folder / "new.csv").read_bytes() + b"2026-01-01 01:00:00,fan,5")
+    stopper = threading.Timer(0.25, os.kill, (os.getpid(), signal.SIGINT))
+    stopper.start()
+    done = followed(folder, "--data", "open.csv", "--gap", "15", "--out", "open-scores.csv")
+    stopper.join()
+    assert done.returncode == 128 + signal.SIGINT
+    assert "stopped: all rows so far have their scores" in done.stderr
+    assert "the last line of the file is not complete, and is left out" in done.stdout
+    assert_same_files(folder, "open-scores")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "match"),
+    [
+        (("--idle", "1"), 2, "--idle is for --follow"),
+        (("--follow", "--labels", "anomaly"), 2, "leave out --labels or --follow"),
+        (("--follow", "--data", "gone.csv"), 1, "gone.csv"),
+        (("--follow", "--data", "det.safetensors"), 1, "unknown file format"),
+        (("--follow", "--data", "rows.npy"), 1, "only a text file can"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(folder: Path, words: tuple[str, ...], code: int, match: str) -> None:
+    np.save(folder / "rows.npy", np.zeros((30, 2)))
+    given = () if "--data" in words else ("--data", "labeled.csv")
+    done = run("detect", "det.safetensors", *given, *words, "--out", "none.csv", cwd=folder)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert match in done.stderr
+    assert not (folder / "none.csv").exists()
+
+
+def test_other_runs_are_not_followed(folder: Path) -> None:
+    table = pandas.DataFrame(np.random.default_rng(0).normal(size=(80, 3)), columns=["a", "b", "c"])
+    table.to_csv(folder / "table.csv", index=False)
+    assert run("train", "--data", "table.csv", "--out", "other", "epochs=1", cwd=folder).returncode == 0
+    done = run("detect", "other", "--data", "table.csv", "--follow", cwd=folder)
+    assert done.returncode == 2
+    assert "--follow is for runs on series" in done.stderr
+
+
+def test_labels_give_metrics(folder: Path) -> None:
+    words = (
+        "--time",
+        "when",
+        "--by",
+        "unit",
+        "--gap",
+        "15",
+        "--step",
+        "4",
+        "--labels",
+        "anomaly",
+        "--out",
+        "labeled-scores.csv",
+    )
+    done = run("detect", "det.safetensors", "--data", "labeled.csv", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "VUS-PR, buffers up to 16 steps" in done.stdout
+    metrics = json.loads((folder / "labeled-scores-metrics.json").read_text())
+    assert (metrics["anomalous_steps"], metrics["intervals"]) == (31, 2)  # of each machine, one
+    assert metrics["vus_roc"] > 0.8
+    np.testing.assert_array_equal(
+        pandas.read_csv(folder / "labeled-scores.csv").score, pandas.read_csv(folder / "whole.csv").score
+    )
+    told = run("detect", "det.safetensors", "--data", "labeled.csv", *words, "--json", cwd=folder)
+    assert json.loads(told.stdout)["metrics"] == metrics
+    wrong = (*words[:-3], "level", *words[-2:])
+    done = run("detect", "det.safetensors", "--data", "labeled.csv", *wrong, cwd=folder)
+    assert done.returncode == 1
+    assert "row 0 of column level is" in done.stderr
+
+
+def growing(path: Path, text: str, **options: object) -> GrowingSeries:
+    path.write_text(text)
+    return GrowingSeries(str(path), OPTIONS.replace(**options), REUSED)
+
+
+HEAD = "when,unit,heat,load\n"
+ROW = "2026-01-01 00:00:{:02},fan,{},1.5\n"
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_names_and_half_lines_are_waited_for(tmp_path: Path) -> None:
+    series = growing(path := tmp_path / "x.csv", "# made by a logger\n" + HEAD[:7])
+    assert series.read() is None
+    append(path, HEAD[7:] + ROW.format(1, 20) + ROW.format(2, 21)[:-3])
+    part = series.read()
+    assert part is not None
+    assert part.values.tolist() == [[20, 1.5]]
+    assert series.read() is None
+    append(path, ".5\n# a comment\n\n" + ROW.format(3, 22))
+    part = series.read()
+    assert part is not None
+    assert part.values.tolist() == [[21, 1.5], [22, 1.5]]
+    assert part.by.tolist() == ["fan", "fan"]
+    append(path, ROW.format(4, 23).rstrip())
+    assert series.read() is None
+    part = series.read(end=True)
+    assert part is not None
+    assert part.values.tolist() == [[23, 1.5]]
+    assert part.time.tolist() == [np.datetime64("2026-01-01T00:00:04", "us").item()]
+
+
+def test_the_format_of_the_first_lines_holds_for_later_ones(tmp_path: Path) -> None:
+    """Decimal commas, and a machine in quotation marks over two lines."""
+    head, row = HEAD.replace(",", ";"), '2026-01-01 00:00:{:02};"fan";{};1,5\n'
+    series = growing(path := tmp_path / "x.csv", head + row.format(1, "2,25"))
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[2.25, 1.5]]
+    append(path, row.format(2, "3") + '2026-01-01 00:00:03;"a\n')
+    assert series.read() is None
+    append(path, 'b";4;1,5\n')
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[3, 1.5], [4, 1.5]]
+    assert part.by.tolist() == ["fan", "a\nb"]
+    append(
+        path, row.format(4, "1.234").replace("1,5", "2")
+    )  # a point between thousands, where a comma is the decimal mark
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[1234, 2]]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda path: path.write_text(HEAD), "has become shorter while it was followed"),
+        (lambda path: path.write_text(HEAD + ROW.format(9, 9) * 9), "was overwritten while it was followed"),
+        (lambda path: path.unlink(), "was removed while it was followed"),
+        (lambda path: append(path, ROW.format(2, "")), r"NaN: line 3 of .*x\.csv, column 'heat'"),
+        (lambda path: append(path, "\n" + ROW.format(2, "hot")), r"line 4"),
+        (lambda path: append(path, "1,2,3\n"), r"line 3 of .*x\.csv has 3 cells"),
+        (lambda path: append(path, ",fan,1,2\n"), "has no time|no times"),
+    ],
+)
+def test_changes_of_the_file_are_errors(tmp_path: Path, change: Callable[[Path], object], match: str) -> None:
+    series = growing(path := tmp_path / "x.csv", HEAD + ROW.format(1, 20))
+    assert series.read() is not None
+    change(path)
+    with pytest.raises(DataError, match=match):
+        series.read()
+
+
+def test_a_new_file_of_the_same_name_is_an_error(tmp_path: Path) -> None:
+    series = growing(path := tmp_path / "x.csv", HEAD + ROW.format(1, 20))
+    assert series.read() is not None
+    (tmp_path / "y.csv").write_text(HEAD + ROW.format(1, 20) + ROW.format(2, 20))
+    (tmp_path / "y.csv").rename(path)
+    with pytest.raises(DataError, match="was replaced by another file"):
+        series.read()
+
+
+def test_titles_may_be_left_out(tmp_path: Path) -> None:
+    series = growing(path := tmp_path / "x.csv", "A log\n" + HEAD + ROW.format(1, 20), skip_lines=("1",))
+    assert series.read() is not None
+    append(path, ROW.format(2, 21))
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[21, 1.5]]
+    later = growing(tmp_path / "y.csv", HEAD + ROW.format(1, 20) + ROW.format(2, 20), skip_lines=("3",))
+    with pytest.raises(RecordError, match="line 3 cannot be left out of a file that grows"):
+        later.read()
+
+
+def test_compressed_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes((HEAD + ROW.format(1, 20)).encode("utf-16"))
+    with pytest.raises(DataError, match="compressed, or no text in UTF-8"):
+        GrowingSeries(str(path), OPTIONS, REUSED).read(end=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import L1, Gaussian, Identity, TopK, VectorQuantized
+from isthmus.corruptions import GaussianNoise
 from isthmus.evaluation import Evaluation, advice
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam
@@ -150,3 +151,8 @@ def test_no_advice_contradicts_another() -> None:
     assert "fewer epochs" in texts["overfitting"]
     assert "worse than ridge regression" in texts
     assert not any("train longer" in text for text in texts.values())
+
+
+def test_a_corruption_is_advised_only_where_there_is_none() -> None:
+    text = said(found(Identity(8), corruption=GaussianNoise(0.01), **BY_HEART))["worse than in training"]
+    assert text.endswith("use more examples, a smaller bottleneck.size, or fewer epochs.")

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from isthmus import Autoencoder, evaluate
 from isthmus.architectures import MLP
-from isthmus.data import as_examples
+from isthmus.data import as_examples, validation
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.table_columns import TableColumn, TableColumns, table_columns
 from isthmus.evaluation import ColumnFigures, Evaluation, MethodErrors, column_figures
@@ -232,6 +232,20 @@ def test_nats_of_missing_values_are_left_out(fitted: Autoencoder) -> None:
         costs, losses = model.costs(batch), model.score(batch)
     torch.testing.assert_close(costs.sum(1), losses.nll, rtol=1e-4, atol=1e-4)
     assert (costs[x.isnan()] == 0).all()
+
+
+def test_figures_do_not_depend_on_the_size_of_blocks(fitted: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are read block by block, and those of other tests are one block."""
+    whole = column_figures(fitted, GAPS, train=TRAIN)
+    monkeypatch.setattr(validation, "BLOCK", 1)
+    parts = column_figures(fitted, GAPS, train=TRAIN)
+    for one, other in zip(whole.columns, parts.columns, strict=True):
+        assert one.n_observed == other.n_observed
+        for figure in ("error", "nats", "baseline_accuracy"):
+            assert getattr(one, figure) == pytest.approx(getattr(other, figure))
+        assert one.pca is not None
+        assert other.pca is not None
+        assert one.pca.error == pytest.approx(other.pca.error, rel=1e-6)
 
 
 def test_everything_is_in_the_outputs(found: Evaluation) -> None:

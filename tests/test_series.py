@@ -320,6 +320,7 @@ def test_held_out_windows_share_no_row_with_training_windows() -> None:
     windows = quiet(log(rows=200), length=16, step=4, time="timestamp", by="machine")
     ae = small(early_stopping=True, validation_fraction=0.2).initialize(windows)
     training, held = ae._validation_split(ae._source(windows.values))
+    assert len(held) == pytest.approx(0.2 * len(windows), abs=1)
     marks = [
         set(np.asarray(windows.values[each.positions.numpy()])[..., 0].reshape(-1).tolist())
         for each in (training, held)

@@ -120,6 +120,38 @@ def test_alarms_end_at_gaps_and_at_machines(found: SeriesDetection) -> None:
     assert [each for each in strong if each[1] == "c"] == [("fan", "c"), ("fan", "c"), ("pump", "c"), ("pump", "c")]
 
 
+def test_an_alarm_is_explained_by_its_own_rows_and_its_worst_windows(
+    detector: OutlierDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors are those of the series itself here, and no channel alone is the cause, so that the shares are those of the mean errors."""
+    rows = np.random.default_rng(0).uniform(0.5, 1, (200, 3))
+    rows[1], rows[20], rows[150:, 2] = 10, 8, 50  # the first rows are in fewer windows, and the last ones in no alarm
+    windows, seen = Windows(rows, LENGTH, 4), list[Array]()
+    begins = windows.cut.begins
+    good = begins + LENGTH > 100
+    scores = detector.offset_ + np.where(
+        good, 1000.0, -1.0 - np.arange(len(windows))
+    )  # the latest of the bad ones are the worst
+
+    def score(_: OutlierDetector, X: Any) -> Array:
+        if isinstance(X, Windows):
+            return scores
+        seen.append(np.asarray(X))
+        return np.zeros(len(X))
+
+    monkeypatch.setattr(OutlierDetector, "score_samples", score)
+    monkeypatch.setattr(OutlierDetector, "contributions", lambda _, part: np.asarray(part.values))
+    (alarm,) = detect_series(detector, windows).alarms
+    first, last = alarm.rows
+    assert (first, alarm.peak) == (0, 1)
+    means = rows[: last + 1].mean(0)
+    for each in alarm.channels:
+        assert each.share == pytest.approx(means[int(each.feature.split()[1])] / means.sum())
+    touching, cut = np.flatnonzero(begins <= last), seen[-1]
+    assert 0 < len(cut) < len(touching)
+    np.testing.assert_array_equal(cut, np.asarray(windows.values)[np.sort(np.argsort(scores[touching])[: len(cut)])])
+
+
 def test_results_as_frames_json_and_tables(found: SeriesDetection) -> None:
     frame = found.to_frame()
     assert list(frame) == ["row", "machine", "time", "score", "alarm"]

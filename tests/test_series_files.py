@@ -194,6 +194,51 @@ def test_times_may_be_numbers_written_in_several_ways(tmp_path: Path) -> None:
     assert windows.time[:3].tolist() == [0.0, 0.5, 1.0]
 
 
+ZONES = {
+    "UTC": ["2026-01-01T00:00:00Z", "2026-01-01T00:00:10Z", "2026-01-01T00:00:20Z"],
+    "one offset": ["2026-01-01T02:00:00+02:00", "2026-01-01T02:00:10+02:00", "2026-01-01T02:00:20+02:00"],
+    "mixed": ["2026-01-01 02:00:00+02:00", "2026-01-01 00:00:10Z", "2025-12-31 19:00:20-0500"],
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("zones", ZONES)
+def test_times_with_zones_are_moments_on_one_scale(zones: str, suffix: str, tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"when": ZONES[zones], "a": [1.0, 2.0, 3.0]})
+    path = tmp_path / f"x{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    windows = read_windows(str(path), ReadOptions(window=2, step=1, time="when"))
+    expected = np.datetime64("2026-01-01T00:00:00", "us") + np.arange(3) * np.timedelta64(10, "s")
+    for each in (windows, data.Windows(frame, 2, 1, time="when")):
+        np.testing.assert_array_equal(each.time, expected)
+        said = next(note for note in each.notes if "have a zone" in note)
+        stated = {"UTC": "Z", "one offset": "+02:00", "mixed": "+02:00, -0500, Z"}[zones]
+        assert said == f"the times of 'when' have a zone ({stated}), and are read as UTC"
+
+
+def test_typed_times_with_a_zone_are_said_to_be_utc(tmp_path: Path) -> None:
+    when = pandas.date_range("2026-01-01 01:00", periods=4, freq="min", tz="Europe/Berlin")
+    pandas.DataFrame({"when": when, "a": range(4)}).to_parquet(tmp_path / "x.parquet")
+    windows = read_windows(str(tmp_path / "x.parquet"), ReadOptions(window=2, time="when"))
+    assert windows.time is not None
+    assert str(windows.time[0]) == "2026-01-01T00:00:00.000000"
+    assert any("have a zone" in note and "are read as UTC" in note for note in windows.notes)
+
+
+def test_times_with_and_without_a_zone_are_not_mixed(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"when": ["2026-01-01T00:00:00Z", "2026-01-01T00:00:10"] * 2, "a": range(4)})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    sentence = r"column 'when' has times with a zone \(2026-01-01T00:00:00Z\) and times without \(2026-01-01T00:00:10\): write all"
+    for read_it in (
+        lambda: read_windows(str(tmp_path / "x.csv"), ReadOptions(window=2, time="when")),
+        lambda: data.Windows(frame, 2, time="when"),
+        lambda: data.read(tmp_path / "x.csv"),
+        lambda: data.read(tmp_path / "x.csv", kinds={"when": "date"}),
+    ):
+        with pytest.raises(DataError, match=sentence):
+            read_it()
+
+
 def test_what_a_series_cannot_be_combined_with_is_said(folder: Path) -> None:
     source = DataSource("log.csv", ReadOptions(window=16, time="when", by="unit"), target="log.csv")
     with pytest.MonkeyPatch.context() as patch:

@@ -96,9 +96,10 @@ def robustness(
     if run_data.is_own(run, data_options.source):
         instead = "use isthmus evaluate, or give clean examples with --data"
         run_data.refuse_target(run, "robustness", instead)
-    ae, dataset = run_data.load_examples(run, data_options.source)
+    source = run_data.as_own(run, data_options.source)
+    ae, dataset = run_data.load_examples(run, source)
     print_notes(dataset.notes, as_json)
-    found = run_data.split_of(run, dataset, ae.missing, data_options.source)
+    found = run_data.split_of(run, dataset, ae.missing, source)
     print_notes(found.notes, as_json)
     part, name = impute_split(ae, found, dataset.name)
     folder = out or run_record.folder_of(run)
@@ -151,7 +152,7 @@ def plot(
             run, f"the figure {kind}", "draw reconstructions, or see isthmus evaluate for PCA and ridge regression"
         )
     source, with_target = data_options.source, "reconstructions" in kinds
-    source = run_data.with_recorded_target(run, source) if with_target else source
+    source = run_data.as_own(run, run_data.with_recorded_target(run, source) if with_target else source)
     ae, dataset = run_data.load_examples(run, source, target=with_target)
     print_notes(dataset.notes, False)
     found = run_data.split_of(run, dataset, ae.missing, source)

@@ -131,9 +131,9 @@ def write_frame(
     Args:
         path: the file.
         frame: the pandas, polars or pyarrow frame.
-        ids: the first column (n,), if any.
+        ids: the first column (n,), if any and if the frame does not have it.
         id_name: its name.
-        labels: the last column (n,), if any.
+        labels: the last column (n,), if any; in its place if the frame has it.
         label_name: its name.
     """
     import pyarrow.parquet
@@ -143,8 +143,9 @@ def write_frame(
     from isthmus.io.atomic import replace_file
     from isthmus.io.tables import write_csv
 
-    columns = {} if ids is None else {id_name or "file": pyarrow.array(list(map(str, ids)))}
-    columns |= arrow_columns(frame, column_names(frame) or ())
+    names = column_names(frame) or ()
+    columns = {} if ids is None or id_name in names else {id_name or "file": _id_column(ids)}
+    columns |= arrow_columns(frame, names)
     columns |= {} if labels is None else {label_name or "label": pyarrow.array(list(labels))}
     if path.suffix == ".parquet":
         content = pyarrow.BufferOutputStream()
@@ -161,6 +162,14 @@ def write_frame(
         print_notes(
             [f"texts that a spreadsheet would take for formulas have ' in front: {which}; a .parquet file keeps them"]
         )
+
+
+def _id_column(ids: Any) -> Any:
+    """Ids as a column of pyarrow: of a typed column as they are, others as text."""
+    import pyarrow
+
+    typed = isinstance(ids, pyarrow.ChunkedArray | pyarrow.Array)
+    return ids if typed else pyarrow.array(list(map(str, ids)))
 
 
 def _is_guarded(column: Any) -> bool:

@@ -60,7 +60,7 @@ def _print_data(data: str, options: ReadOptions) -> None:
     if rows:
         print_table(["column", "content", "missing", "min", "mean", "max"], rows)
     n_features = 0 if dataset is None else _n_columns(dataset)
-    n_columns = n_features + len(contents)
+    n_columns = n_features + _n_left_out(dataset) + len(contents)
     if n_columns > len(rows) > 0:
         print_line(f"and {n_columns - len(rows):,} more columns")
     if not contents:
@@ -110,6 +110,11 @@ def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str
 def _n_columns(dataset: Dataset) -> int:
     """The number of columns that are features."""
     return dataset.train.shape[1] if dataset.table is None else len(dataset.table.columns)
+
+
+def _n_left_out(dataset: Dataset | None) -> int:
+    """The number of columns that are left out, as they have no kind that can be learned."""
+    return 0 if dataset is None or dataset.table is None else len(dataset.table.left_out)
 
 
 def _encoded_rows(dataset: Dataset, table: TableEncoding) -> list[list[str]]:

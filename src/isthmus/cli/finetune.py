@@ -63,6 +63,7 @@ def finetune(
     classifier = with_fields(
         AutoencoderClassifier(random_state=0), settings, "epochs=20 or optimizer.lr=0.003", options
     )
+    source = run_data.as_own(run, source)
     ae, dataset = run_data.load_examples(run, source)
     print_notes(dataset.notes, as_json)
     others = None if predict is None else run_data.load_examples(run, data_options.with_path(predict), parts="train")[1]

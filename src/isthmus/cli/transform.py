@@ -14,6 +14,7 @@ from isthmus.cli.options import Out, Run, all_examples
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
+    from isthmus.data.tables.table_encoding import TableEncoding
     from isthmus.estimators.autoencoder import Autoencoder
 
 Labels = Annotated[
@@ -70,10 +71,16 @@ def reconstruct(run: Run, data_options: DataOptions, path: Images = None, out: O
         )
     values = ae.reconstruct(dataset.train, dataset.train_labels)
     if dataset.table is not None and path.suffix in _OF_FRAMES:
-        write_frame(path, dataset.table.decode(values, dataset.frame), dataset.ids, dataset.id_name)
+        write_frame(path, dataset.table.decode(values, dataset.frame), _ids(dataset), dataset.id_name)
         return
     names = dataset.columns or [f"column {number}" for number in range(values[0].size)]
     _write_with_ids(path, values, dataset, list(names))
+
+
+def _ids(dataset: Dataset) -> Any:
+    """The ids of the rows, with the type that they have in a file whose columns have types; None without ids."""
+    known = dataset.frame is not None and dataset.id_name in dataset.frame.column_names
+    return dataset.frame.column(dataset.id_name) if known else dataset.ids
 
 
 def _path_for(out: Path | None, stem: str, ae: Autoencoder, endings: tuple[str, ...] = (".npy",)) -> Path:
@@ -110,11 +117,9 @@ def _write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str])
 def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
     """Replace the missing values of --data, or of all data of the run, by reconstructions; write .csv or .npy.
 
-    A table is written as .csv with its column names, ids first and labels last. Other data are written as .npy.
+    A table is written as .csv with its column names: of numbers ids first and labels last, of other columns too all columns that
+    nobody left out, in their order. Other data are written as .npy.
     """
-    import numpy as np
-
-    from isthmus.data.missing import count_missing
     from isthmus.data.validation import Examples
     from isthmus.errors import RecordError
     from isthmus.experiments import run_data, run_record
@@ -122,7 +127,7 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
     if out is not None:
         array_path(out, "", (*_OF_FRAMES, ".npy"))
     source = data_options.source or run_record.source_of(run).without_target()
-    ae, dataset = run_data.load_examples(run, source, parts="train")
+    ae, dataset = run_data.load_examples(run, source, parts="train", all_columns=True)
     print_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, data_options.source)])
     is_table = dataset.train.ndim == 2
     path = _path_for(out, "whole", ae, (".csv", ".npy") if is_table else (".npy", ".csv"))
@@ -134,17 +139,38 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
     examples = Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions(), dataset.table)
     values = ae.impute(examples, dataset.train_labels)
     if dataset.table is not None and path.suffix in _OF_FRAMES:
-        whole = dataset.table.impute(dataset.frame, np.asarray(dataset.train), values)
-        write_frame(path, whole, dataset.ids, dataset.id_name, dataset.train_labels, dataset.label_name)
-        print_line(f"imputed: {counted(dataset.table.count_missing(dataset.frame), 'missing value')}")
-        return
-    if path.suffix == ".npy":
+        _write_whole(path, dataset, dataset.table, values)
+    elif path.suffix == ".npy":
         write_array(path, values)
     else:
         id_column, label_column = ([name] if name else [] for name in (dataset.id_name, dataset.label_name))
         header = None if dataset.columns is None else [*id_column, *dataset.columns, *label_column]
         write_table(path, header, values, dataset.train_labels, dataset.ids)
-    print_line(f"imputed: {counted(count_missing(dataset.train), 'missing value')} of {values.size:,}")
+    _print_imputed(dataset, values.size)
+
+
+def _write_whole(path: Path, dataset: Dataset, table: TableEncoding, values: Any) -> None:
+    """Writes a table of a file whose missing cells are replaced, with its columns that are no features."""
+    import numpy as np
+
+    from isthmus.data.tables.columns import listed
+
+    whole = table.impute(dataset.frame, np.asarray(dataset.train), values)
+    write_frame(path, whole, dataset.ids, dataset.id_name, dataset.train_labels, dataset.label_name)
+    known = (*table.names, dataset.id_name, dataset.label_name)
+    others = [name for name in whole.column_names if name not in known]
+    if others:
+        print_line(f"unchanged, as they are no features: {listed(others)}")
+
+
+def _print_imputed(dataset: Dataset, size: int) -> None:
+    """Prints how many values were missing: of a table cells, as a date has several features."""
+    from isthmus.data.missing import count_missing
+
+    n_missing = count_missing(dataset.train)
+    if dataset.table is not None:
+        n_missing, size = dataset.table.count_missing(dataset.frame), len(dataset.train) * len(dataset.table.columns)
+    print_line(f"imputed: {counted(n_missing, 'missing value')} of {size:,}")
 
 
 def decode(

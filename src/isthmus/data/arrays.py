@@ -96,7 +96,7 @@ def read_npz(path: Path, labels: str | None = None, others: Collection[str] = ()
         try:
             archive = zipfile.ZipFile(file)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            more = {key: members.pop(key) for key in others if key in members}
+            more = {key: members[key] if key == labels else members.pop(key) for key in others if key in members}
             beside = {key: _read_member(archive, info, f"{key} in {name}") for key, info in more.items()}
             read = _read_sparse if members.keys() >= set(SPARSE_ARRAYS) else _read_dense
             return read(path.name, archive, members, labels, name), beside

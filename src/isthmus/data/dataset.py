@@ -28,6 +28,7 @@ class Dataset:
     Attributes:
         name: the name of the built-in data set, file or folder.
         train: training examples (n, *shape), in the units of the source; `SparseRows` if the source is a sparse matrix.
+            Windows of a series are cut when they are read, and ``np.asarray`` gives an array of them.
         test: test examples (m, *shape), or None.
         train_labels: class numbers or names (n,), with None for a missing label; or None.
         test_labels: likewise (m,), or None.
@@ -157,7 +158,8 @@ class Dataset:
         counts += "" if self.validation is None else f" and {len(self.validation):,} for validation"
         shape = "x".join(str(size) for size in self.train.shape[1:])
         if self.table is not None:
-            shape = f"{len(self.table.columns):,} column{'s' * (len(self.table.columns) > 1)} as {shape} features,"
+            left_out = f" ({len(self.table.left_out):,} more left out)" if self.table.left_out else ""
+            shape = f"{len(self.table.columns):,} column{'s' * (len(self.table.columns) > 1)}{left_out} as {shape} features,"
         classes = "no labels"
         if self.train_labels is not None:
             labels = class_labels(self.train_labels, len(self.train))

@@ -45,8 +45,10 @@ def held_out_rows(numbers: Numbers, order: Numbers, held: int, name: str = "grou
         The rows, ascending.
 
     Raises:
-        DataError: all examples are of one group.
+        DataError: all examples are of one group, or of none.
     """
+    if not (numbers >= 0).any():
+        raise DataError(f"no example has a {name}: fill in the groups, or leave them out (--by, by=, groups=)")
     sizes = np.bincount(numbers[numbers >= 0], minlength=len(order))
     if (sizes > 0).sum() + bool((numbers < 0).any()) < 2:
         raise DataError(f"all examples have the same {name}: a split requires at least two groups")

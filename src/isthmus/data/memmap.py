@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.context_array import without_subclass
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.sparse_rows import SparseRows
 from isthmus.errors import DataError
 
@@ -98,8 +99,9 @@ def some_rows(values: Array, limit: int, random_state: int = 0) -> Array:
 
 
 def selected_rows(values: Array, positions: Any) -> Array:
-    """The rows with these row numbers, in memory. Sparse rows stay sparse."""
-    return values[positions] if isinstance(values, SparseRows) else Rows(values)(positions)
+    """The rows with these row numbers, in memory. Sparse rows stay sparse, and windows of a series share its rows."""
+    selects = isinstance(values, SparseRows) or windows_of(values) is not None
+    return values[positions] if selects else Rows(values)(positions)
 
 
 def streamed(values: Array) -> bool:

@@ -192,6 +192,7 @@ class Reused(NamedTuple):
         name: for targets, the name of the data set that they belong to, whose columns these are. "" for the training data of a run.
         table: how the columns of its training data became features; None for numbers alone and other data.
         missing: whether a category that the training data did not have is a missing value; else it is an error.
+        all_columns: whether the frame of the data set keeps all columns of a file that nobody left out, for a completed table.
     """
 
     options: ReadOptions
@@ -200,3 +201,4 @@ class Reused(NamedTuple):
     name: str = ""
     table: TableEncoding | None = None
     missing: bool = True
+    all_columns: bool = False

@@ -234,12 +234,13 @@ def _read(
         optional = reused.options.replace(labels=None, id=None, weights=None, by=None, skip_broken=False, skip_lines=())
         options = options.over(optional)
     if kind in _TABLES:
-        wanted = tuple(dict.fromkeys((*names, *roles)))
+        typed_id = (options.id or (None if reused is None else reused.options.id)) if kind == "parquet" else None
+        beside = (*roles, *([] if typed_id is None else [typed_id]))
+        wanted = tuple(dict.fromkeys((*names, *beside)))
         reader = partial(_TABLES[kind], path) if part is None else partial(read_csv, path, part=part)
         dataset, texts = read_columns(reader, options, reused, wanted)
         if dataset.frame is not None:  # completed tables keep these columns
-            for name in (each for each in roles if texts.found(each)):
-                dataset = replace(dataset, frame=dataset.frame.append_column(name, texts.column(name)))
+            dataset = replace(dataset, frame=texts.beside(dataset.frame, beside))
         return with_roles(dataset, own, reused, partial(_collected, texts)), texts
     if kind == "npz":
         dataset, others = read_npz(path, options.labels, roles)

@@ -61,6 +61,11 @@ def with_roles(
             f"{shown} holds the weights of examples: they count in training, and evaluations count each example once"
         )
     if labels is not None:
+        shape = np.shape(labels) if isinstance(labels, np.ndarray) else (len(list(labels)),)
+        if shape != (n,):
+            raise DataError(
+                f"{printable(str(merged.by))} (by) of {dataset.source} has shape {shape}, and there are {n:,} examples: give each a group"
+            )
         groups = as_objects(list(labels))
         if dataset.test is not None:
             notes.append(

@@ -12,6 +12,7 @@ Read in this order:
     model_file              the model file
     context_file            the context of a conditional autoencoder in its model file
     table_file              how the columns of a table become features, in its model file
+    training_data           the examples of a training run, and their hashes
     checkpoint              the state of an interrupted training
     memory_estimate         memory and work of a model, from the sizes of its layers
     overflow                checks for values that are too large to compute with

@@ -33,7 +33,7 @@ from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
-from isthmus.estimators.checkpoint import ExampleSet, TrainingData, run_state, state_tensors, to_data_units_with_missing
+from isthmus.estimators.checkpoint import run_state, state_tensors, to_data_units_with_missing
 from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.defaults import COMPONENTS, component
 from isthmus.estimators.fitted_state import FittedAttribute
@@ -43,6 +43,7 @@ from isthmus.estimators.notebook_table import NotebookTable, last_losses
 from isthmus.estimators.preparation import apply_changes, initial_attributes, prepare
 from isthmus.estimators.saving import write_model
 from isthmus.estimators.support_check import check_domain, check_examples, check_validation
+from isthmus.estimators.training_data import ExampleSet, TrainingData
 from isthmus.estimators.training_defaults import batch_size_for, epochs_for, threads_for
 from isthmus.io.atomic import check_writable
 from isthmus.io.memory_limit import check_memory

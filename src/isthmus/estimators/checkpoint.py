@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
-from isthmus.data.statistics import Fingerprint
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import Header, RunState, Tensors
+from isthmus.estimators.training_data import TrainingData
 from isthmus.model import Model
 from isthmus.optimizers import Optimizer, first_nonfinite
 from isthmus.training.batches import Source
@@ -25,9 +22,7 @@ from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import Best, Costs, Report, State
 
 __all__ = [
-    "ExampleSet",
     "ResumeState",
-    "TrainingData",
     "check_values",
     "expected_tensors",
     "run_state",
@@ -36,7 +31,6 @@ __all__ = [
     "to_data_units_with_missing",
 ]
 
-Array = NDArray[Any]
 _PARTS = ("optimizer", "costs", "best", "good")
 _FIXED_PARAMETERS = (
     *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
@@ -44,45 +38,10 @@ _FIXED_PARAMETERS = (
 )
 
 
-class ExampleSet(NamedTuple):
-    """Examples with what belongs to each: its context (n, context), the target (n, *shape) if it is another example, its weight and its
-    group (n,).
-
-    ``weights`` have mean 1, and are None if all are the same. ``groups`` are numbers.
-    """
-
-    examples: Array
-    context: Array | None = None
-    targets: Array | None = None
-    weights: Array | None = None
-    groups: Array | None = None
-
-    def hash(self, examples: str | None = None) -> str:
-        """A hash of everything; ``examples`` is that of the examples, if it is known."""
-        first = examples or Fingerprint.of(self.examples)
-        parts = {name: value for name, value in self._asdict().items() if name != "examples"}
-        others = [f"{name} {Fingerprint.of(value)}" for name, value in parts.items() if value is not None]
-        return hashlib.blake2b("\n".join([first, *others]).encode(), digest_size=16).hexdigest() if others else first
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingData:
-    """The examples of a training run, and the hashes by which resuming recognizes them."""
-
-    training: ExampleSet
-    validation: ExampleSet | None
-    fingerprint: str | None = None  # the hash of the training examples, if already computed
-
-    @cached_property
-    def hashes(self) -> tuple[str, str | None]:
-        """The hashes of the training and the validation examples, computed at first use."""
-        return self.training.hash(self.fingerprint), None if self.validation is None else self.validation.hash()
-
-
 def run_state(state: State, data: TrainingData, precision: Precision, device: torch.device) -> RunState:
     """The state of a training run, as the header of a checkpoint stores it."""
-    examples, validation = data.hashes
     best = state.best
+    examples, validation = data.identity(best is not None)
     return RunState(
         done=state.done,
         seconds=state.seconds,
@@ -217,6 +176,7 @@ class ResumeState:
         parameters: the parameters of the autoencoder.
 
     Attributes:
+        in_time: whether the examples are series, whose windows share rows.
         in_model_units: whether the losses are in model units and the conversion to nats of the data requires the examples.
     """
 
@@ -225,6 +185,7 @@ class ResumeState:
     ) -> None:
         assert header.round is not None
         self.in_model_units = header.kind is None and model.likelihood.density and model.fill is not None
+        self.in_time = header.kind == "series"
         self.round: RunState = header.round
         self.parameters = {name: parameters[name] for name in (*COMPONENTS, *_FIXED_PARAMETERS)}
         device, optimizer_state = model.shift.device, optimizer.build(model.parameters())
@@ -290,9 +251,9 @@ class ResumeState:
                 f"{changed}={parameters[changed]!r} was {self.parameters[changed]!r} when training was interrupted, and "
                 "resuming requires the same parameters; set it back, or fit with warm_start=True"
             )
-        for current, saved, what in zip(
-            data.hashes, (self.round.examples, self.round.validation), ("examples", "validation examples"), strict=True
-        ):
+        known = data.identity(self.round.stopping), (self.round.examples, self.round.validation)
+        for current, saved, what in zip(*known, ("examples", "validation examples"), strict=True):
             if current != saved:
-                how = "there were none" if saved is None else "give them too" if current is None else "these differ"
+                differ = "these differ" + ("; windows are the same if they share the same rows" if self.in_time else "")
+                how = "there were none" if saved is None else "give them too" if current is None else differ
                 raise DataError(f"resuming requires the {what} of the interrupted training: {how}")

@@ -8,11 +8,25 @@ import numpy as np
 
 from isthmus.data.kinds import seem_images
 from isthmus.data.statistics import DataStatistics
+from isthmus.data.tables.table_array import lost_table
+from isthmus.data.validation import Examples
 from isthmus.estimators.defaults import ResolvedComponents
 from isthmus.scaling import axes_of, shared_by
 from isthmus.text import printable
 
-__all__ = ["kind_warning", "rounding_warning"]
+__all__ = ["kind_warning", "rounding_warning", "table_warning"]
+
+
+def table_warning(examples: Examples) -> str:
+    """A warning if an ordinary array seems to hold the features of a table, whose categories are numbers in it; else an empty text."""
+    table = None if examples.table is not None or examples.columns is not None else lost_table(examples.values)
+    if table is None:
+        return ""
+    name = next(column.name for column in table.columns if column.kind in {"category", "boolean"})
+    return (
+        f"X is an ordinary array, and its values are like the features of a table that was read ({table.summary()}): categories such as "
+        f"those of {printable(name)!r} are learned as numbers; pass the array as it was read, X[rows] to select or shuffle its rows"
+    )
 
 
 def kind_warning(statistics: DataStatistics, chosen: ResolvedComponents) -> str:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from isthmus.data.kinds import Kind
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import NotPossibleError
-from isthmus.estimators.checkpoint import ResumeState, TrainingData
+from isthmus.estimators.checkpoint import ResumeState
 from isthmus.estimators.context import ContextEncoding
+from isthmus.estimators.training_data import TrainingData
 from isthmus.model import Model
 from isthmus.training.config import Precision
 from isthmus.training.state import Report, State, end_run

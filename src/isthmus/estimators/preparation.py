@@ -18,7 +18,7 @@ from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing, shaped_examples
 from isthmus.errors import IsthmusWarning, RecordError
 from isthmus.estimators.context import ContextEncoding
-from isthmus.estimators.data_warnings import kind_warning, rounding_warning
+from isthmus.estimators.data_warnings import kind_warning, rounding_warning, table_warning
 from isthmus.estimators.defaults import (
     ResolvedComponents,
     defaults,
@@ -78,6 +78,7 @@ def prepare(
     """
     examples = shaped_examples(X, minimum=minimum, kinds=kinds)
     statistics = statistics_for(given, examples, missing, kind, fingerprint)
+    _warn(table_warning(examples))
     _warn(channels_first(examples.values.shape[1:]) or "")
     encoding = context(len(examples.values))
     size = None if encoding is None else encoding.size

@@ -186,10 +186,11 @@ def _worse_than_in_training(ae: Autoencoder, result: Evaluation) -> str:
         return ""
     if result.errors.error <= GENERALIZATION_RATIO * training_error:
         return ""
+    remedies = ["more examples", "a smaller bottleneck.size", "fewer epochs"]
+    remedies += [] if ae.corruption_.corrupts else ["a corruption such as corruption=GaussianNoise"]
     return (
         f"The autoencoder overfits: the {result.errors.measure} is {result.errors.error / training_error:.2g} times as large on these "
-        "examples as on training examples: use more examples, a smaller bottleneck.size, fewer epochs, or a corruption such "
-        "as corruption=GaussianNoise."
+        f"examples as on training examples: use {', '.join(remedies[:-1])}, or {remedies[-1]}."
     )
 
 

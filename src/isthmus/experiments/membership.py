@@ -14,13 +14,15 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from isthmus.data.memmap import release_pages
+from isthmus.data.series.window_array import WindowArray, windows_of
 from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, ModelFileError
@@ -38,6 +40,7 @@ __all__ = [
     "hash_keys",
     "read_membership",
     "rounded_keys",
+    "same_as_trained",
     "trained_on",
     "write_membership",
 ]
@@ -48,6 +51,7 @@ FILE = "split.safetensors"
 REMEMBERED = 1 << 24  # largest number of examples whose keys are stored, 128 MiB
 HELD_OUT = np.uint64(1)  # the bit of a key that marks a held-out example
 _SEED = 15  # of the weights of the dimensions of an example
+_BLOCK = 1 << 22  # values of a series that are hashed together
 
 
 class _Header(BaseModel):
@@ -91,12 +95,28 @@ def example_keys(values: Array, rounded: bool = False) -> Keys:
         matrix = values.matrix
         sums = np.cumsum(_bits(matrix.data, rounded) * weights[matrix.indices], dtype=np.uint64)
         keys = np.diff(np.concatenate([np.zeros(1, np.uint64), sums])[matrix.indptr])
+    elif (windows := windows_of(values)) is not None:
+        keys = _window_sums(windows, weights, rounded)
     else:
         for begin, block in blocks(values):
             bits = _bits(block.reshape(len(block), -1), rounded)
             keys[begin : begin + len(block)] = (bits * weights).sum(1, dtype=np.uint64)
     keys = _hashed(keys) & ~HELD_OUT
     return np.where(keys == 0, np.uint64(2), keys)
+
+
+def _window_sums(windows: WindowArray, weights: Keys, rounded: bool) -> Keys:
+    """The weighted sums of the hashed bits of windows (n,). The values of a row are hashed once, in however many windows it is."""
+    _, length, channels = windows.shape
+    sums, order = np.zeros(len(windows), np.uint64), np.argsort(windows.begins, kind="stable")
+    block = windows.begins[order] * channels // _BLOCK
+    for part in np.split(order, np.flatnonzero(np.diff(block)) + 1):
+        begins = windows.begins[part]
+        bits = _bits(np.asarray(windows.rows[begins[0] : begins[-1] + length]), rounded)
+        for place, each in enumerate(weights.reshape(length, channels)):
+            sums[part] += (bits[begins - begins[0] + place] * each).sum(1, dtype=np.uint64)
+        release_pages(windows.rows)
+    return sums
 
 
 def _bits(values: Array, rounded: bool) -> Keys:
@@ -131,7 +151,21 @@ def hash_keys(keys: Keys) -> str:
 
 
 def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
-    """Which examples a run was trained on, shape (n,); all False without stored keys."""
+    """Which examples a run was trained on, shape (n,); all False without stored keys.
+
+    Windows of a series are those that equal a training window, and those that share a row with one, wherever the series is cut now. A
+    window whose rows are all the same is no evidence for the windows that share a row with it.
+    """
+    windows = windows_of(values)
+    if windows is None or record is None or record.keys is None:
+        return same_as_trained(record, values)
+    every = windows.every()
+    found = same_as_trained(record, cast(Array, every))
+    return found[windows.begins] | windows.sharing(every.begins[found & every.varying()])
+
+
+def same_as_trained(record: Membership | None, values: Array) -> NDArray[np.bool_]:
+    """Which examples equal a training example of a run, shape (n,); all False without stored keys."""
     if record is None or record.keys is None:
         return np.zeros(len(values), bool)
     training, keys = (record.keys & HELD_OUT) == 0, example_keys(values)

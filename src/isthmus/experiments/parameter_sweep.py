@@ -18,10 +18,10 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import refuse_other_shape, takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import ParameterError
-from isthmus.estimators.checkpoint import TrainingData
 from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
 from isthmus.estimators.given import Given
 from isthmus.estimators.overrides import changed
+from isthmus.estimators.training_data import TrainingData
 from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.older_figures import OLDER
 from isthmus.evaluation.results import value_of

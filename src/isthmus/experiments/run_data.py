@@ -39,6 +39,7 @@ from isthmus.experiments.split_recovery import recover_split, split_other
 from isthmus.experiments.splits import Split, split_without_record
 
 __all__ = [
+    "as_own",
     "data_changes",
     "follow_series",
     "held_out",
@@ -71,6 +72,7 @@ def load_examples(
     parts: Literal["both", "train", "test"] = "both",
     allow_extreme: bool = False,
     target: bool = False,
+    all_columns: bool = False,
 ) -> tuple[Autoencoder, Dataset]:
     """The autoencoder of a run and a data set that fits it.
 
@@ -82,6 +84,7 @@ def load_examples(
         allow_extreme: whether values so far from the training data that the model overflows are accepted, as in anomaly
             detection.
         target: whether the targets of the run's own data are read too. A given source has those that it names.
+        all_columns: whether the frame of a given source has all columns of its file that nobody left out.
 
     Raises:
         DataError: run and data do not fit each other, or a value is invalid. The message gives its position in the file.
@@ -92,7 +95,7 @@ def load_examples(
         own = source_of(run)
         dataset = read_data(run, own if target else own.without_target(), ae)
     else:
-        dataset = source.read(_reused(ae, options_of(run), ae.shape_))
+        dataset = source.read(_reused(ae, options_of(run), ae.shape_)._replace(all_columns=all_columns))
     images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
     hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
@@ -250,6 +253,15 @@ def is_own(run: Path, source: DataSource | None) -> bool:
     except DataError:
         return False
     return same_data(own, replace(source, options=source.options.over(own.options)))
+
+
+def as_own(run: Path, source: DataSource | None) -> DataSource | None:
+    """The source; if it is the run's own data, with the options of the run that do not apply to other data, so that it is split alike."""
+    if source is None or not is_own(run, source):
+        return source
+    own = options_of(run)
+    of_file = ReadOptions(window=own.window, skip_lines=own.skip_lines, skip_broken=own.skip_broken)
+    return replace(source, options=source.options.over(of_file))
 
 
 def held_out(dataset: Dataset, part: Split) -> Dataset:

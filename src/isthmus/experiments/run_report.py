@@ -114,7 +114,7 @@ def evaluate_run(run: Path, source: DataSource | None = None) -> RunEvaluation:
     Raises:
         DataError: no source is given and its own data cannot be read, or the given data do not fit.
     """
-    source = _with_target(run, source)
+    source = run_data.as_own(run, _with_target(run, source))
     ae, dataset = run_data.load_examples(run, source, target=True)
     part = run_data.split_of(run, dataset, ae.missing, source)
 

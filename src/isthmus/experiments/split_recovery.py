@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from isthmus.data import Dataset
 from isthmus.data.groups import group_numbers
 from isthmus.data.memmap import random_subset, selected_rows
+from isthmus.data.series.window_array import WindowArray, windows_of
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError
-from isthmus.experiments.membership import HELD_OUT, Keys, Membership, example_keys, hash_keys, trained_on
+from isthmus.experiments.membership import (
+    HELD_OUT,
+    Keys,
+    Membership,
+    example_keys,
+    hash_keys,
+    same_as_trained,
+    trained_on,
+)
 from isthmus.experiments.splits import (
     IN_MEMORY,
     TEST_FRACTION,
@@ -79,7 +88,9 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     keys, test = example_keys(dataset.train), example_keys(dataset.test)
     train_keys = record.keys[((record.keys & HELD_OUT) == 0) & (record.keys > 0)]
     rows = _find_rows(train_keys, keys)
-    present, test_trained = rows[rows >= 0], trained_on(record, dataset.test)
+    present = rows[rows >= 0]
+    # while no training window is gone, the latest windows share no row with one
+    test_trained = (same_as_trained if len(present) == len(train_keys) else trained_on)(record, dataset.test)
     if len(present) < 2 or test_trained.all():
         raise DataError(
             f"of the {len(train_keys):,} examples that the run trained on {len(present):,} are in {dataset.name}, and "
@@ -88,7 +99,7 @@ def _split_with_test_part(record: Membership, dataset: Dataset) -> Split:
     notes = _change_notes(
         len(keys) - len(present), (len(train_keys) - len(present), 0), record, int((~test_trained).sum()), len(keys)
     )
-    notes += (_overlap_note(int(test_trained.sum()), len(test)),) if test_trained.any() else ()
+    notes += (_overlap_note(dataset, int(test_trained.sum()), len(test)),) if test_trained.any() else ()
     kept, out = _as_slice(present, len(keys)), np.flatnonzero(~test_trained)
     train = dataset.train[kept] if isinstance(kept, slice) else selected_rows(dataset.train, kept)
     part = with_test(dataset, out, record, notes)
@@ -186,9 +197,12 @@ def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -
             return split(dataset, missing)
         rows = np.flatnonzero(~test_trained)
         _check_not_empty(rows, dataset)
-        return with_test(dataset, rows, record, (_overlap_note(int(test_trained.sum()), len(test_trained)),))
+        return with_test(dataset, rows, record, (_overlap_note(dataset, int(test_trained.sum()), len(test_trained)),))
     if not trained.any():
         return split(dataset, missing)
+    windows = windows_of(dataset.train)
+    if windows is not None:
+        return _new_windows(dataset, windows, record, trained)
     if dataset.groups is not None:
         return _new_groups(dataset, record, trained)
     rows = np.flatnonzero(~trained)
@@ -198,8 +212,17 @@ def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -
     order = np.lexsort([keys, ~held_before])  # held-out examples of the run come first
     out = np.sort(rows[order[: max(1, round(len(trained) * TEST_FRACTION))]])
     kept = np.setdiff1d(np.arange(len(trained)), out, assume_unique=True)
-    notes = (_overlap_note(int(trained.sum()), len(trained)), *_shared_rows_note(dataset))
+    notes = (_overlap_note(dataset, int(trained.sum()), len(trained)), *_shared_rows_note(dataset))
     return parts(dataset, kept, out, record, notes)
+
+
+def _new_windows(dataset: Dataset, windows: WindowArray, record: Membership, trained: NDArray[np.bool_]) -> Split:
+    """The split whose held-out windows share no row with a window that was trained on, nor with the others."""
+    out = np.flatnonzero(~trained)
+    _check_not_empty(out, dataset)
+    apart = ~windows.sharing(windows.begins[out])
+    kept = np.flatnonzero(apart if apart.any() else trained)
+    return parts(dataset, kept, out, record, (_overlap_note(dataset, int(trained.sum()), len(trained)),))
 
 
 def _new_groups(dataset: Dataset, record: Membership, trained: NDArray[np.bool_]) -> Split:
@@ -217,8 +240,8 @@ def _new_groups(dataset: Dataset, record: Membership, trained: NDArray[np.bool_]
 
 
 def _shared_rows_note(dataset: Dataset) -> tuple[str, ...]:
-    """A note on windows of a series of which some were trained on."""
-    if dataset.kind != "series":
+    """A note on windows of a series that were cut elsewhere, of which some were trained on."""
+    if dataset.kind != "series" or windows_of(dataset.train) is not None:
         return ()
     return (
         "the other windows of this series may share rows with windows that were trained on: give another series for new data",
@@ -230,8 +253,16 @@ def _check_not_empty(rows: NDArray[np.int64], dataset: Dataset) -> None:
         raise DataError(f"the run was trained on all examples of {dataset.name}: give other examples with --data")
 
 
-def _overlap_note(count: int, n: int) -> str:
-    return f"{count:,} of {n:,} examples {'was' if count == 1 else 'were'} trained on: they are not evaluated"
+def _overlap_note(dataset: Dataset, count: int, n: int) -> str:
+    return f"{count:,} of {n:,} {_trained_on(dataset, count)}: they are not evaluated"
+
+
+def _trained_on(dataset: Dataset, count: int, of: str = "") -> str:
+    """What is known of examples of the run, in words."""
+    was = "was" if count == 1 else "were"
+    if windows_of(dataset.train) is not None:
+        return f"windows{of} {was} trained on, or share rows with windows that were"
+    return f"examples{of} {was} trained on"
 
 
 def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array, str]:
@@ -241,6 +272,6 @@ def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array,
         return dataset.train, ""
     rows = np.flatnonzero(~trained)
     _check_not_empty(rows, dataset)
-    note = f"{len(trained) - len(rows):,} of {len(trained):,} examples of {dataset.name} were trained on: they are left out"
-    note = "; ".join((note, *_shared_rows_note(dataset)))
-    return selected_rows(dataset.train, rows), note
+    n = len(trained) - len(rows)
+    note = f"{n:,} of {len(trained):,} {_trained_on(dataset, n, f' of {dataset.name}')}: they are left out"
+    return selected_rows(dataset.train, rows), "; ".join((note, *_shared_rows_note(dataset)))

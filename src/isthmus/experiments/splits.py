@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from isthmus.data import Dataset, as_examples
 from isthmus.data.memmap import selected_rows
+from isthmus.data.series.split_in_time import split_in_time
+from isthmus.data.series.window_array import WindowArray, windows_of
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError
 from isthmus.experiments.held_out_rows import HeldOut, draw_by_class, draw_by_group, draw_by_key
@@ -92,7 +94,9 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     check(dataset, missing)  # here, because the error gives the position in the file
     if dataset.test is not None:
         return _split_given_parts(dataset)
-    n, examples = len(dataset.train), dataset.train
+    n, examples, windows = len(dataset.train), dataset.train, windows_of(dataset.train)
+    if windows is not None:
+        return _split_windows(dataset, windows)
     held = max(1, round(n * TEST_FRACTION))
     if n - held < 2:
         raise DataError(f"{dataset.name} has {n} examples, too few to hold out one: give at least 3")
@@ -111,6 +115,22 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     return parts(
         dataset, kept, out, Membership(n, len(out), hash_keys(flagged), flagged, rounded_keys(examples)), notes
     )
+
+
+def _split_windows(dataset: Dataset, windows: WindowArray) -> Split:
+    """The latest windows of a series held out. Those that share rows with them, and those that equal earlier ones, are in neither part."""
+    kept, out = split_in_time(windows, [TEST_FRACTION])
+    keys = example_keys(dataset.train)
+    new = out[~np.isin(keys[out], keys[kept])]
+    if not len(new):
+        raise DataError(f"the last {len(out):,} windows of {dataset.name} all equal earlier ones: give a longer series")
+    flagged = np.zeros_like(keys)
+    flagged[kept], flagged[new] = keys[kept], keys[new] | HELD_OUT
+    record = Membership(len(keys), len(new), hash_keys(flagged), flagged, rounded_keys(dataset.train))
+    left, copies = len(keys) - len(kept) - len(out), len(out) - len(new)
+    notes = [f"the latest {len(new):,} windows are held out; {left:,} windows that share rows with them are left out"]
+    notes += [f"{copies:,} of the latest windows equal earlier ones, and are left out"] if copies else []
+    return parts(dataset, kept, new, record, tuple(notes))
 
 
 def _drawn(dataset: Dataset, keys: Keys, held: int) -> HeldOut:

@@ -13,9 +13,9 @@ from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError
-from isthmus.estimators.checkpoint import ExampleSet, TrainingData
 from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.given import Given, some_labels
+from isthmus.estimators.training_data import ExampleSet, TrainingData
 from isthmus.experiments.splits import TEST_FRACTION, split
 from isthmus.experiments.trial import SweepContext
 

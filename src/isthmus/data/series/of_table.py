@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.options import ReadOptions, Reused
@@ -101,8 +100,10 @@ def read_series_rows(
             "leave it out (--drop, drop=), or name it as the time or the machine (--time, --by)"
         )
     cells = {name: texts.labels(name) for name in names}
-    times, machines = _converted(moments, options.time, cells), _converted(labels_of, options.by, cells)
-    return SeriesTable(table, times, machines, texts.read_as)
+    notes = list(table.notes)
+    times = _converted(partial(moments, notes=notes), options.time, cells, numbers=True)
+    machines = _converted(labels_of, options.by, cells)
+    return SeriesTable(replace(table, notes=tuple(notes)), times, machines, texts.read_as)
 
 
 def windows_of_rows(rows: SeriesTable, options: ReadOptions) -> Windows:
@@ -122,12 +123,14 @@ def windows_of_rows(rows: SeriesTable, options: ReadOptions) -> Windows:
     return windows.named(table.columns, table.source, table.lines, table.notes)
 
 
-def _converted(convert: Callable[[str, Any], Any], name: str | None, cells: Mapping[str, list[Any]]) -> Any:
-    """The cells of a column, converted from pyarrow; None without a name."""
+def _converted(
+    convert: Callable[[str, Any], Any], name: str | None, cells: Mapping[str, list[Any]], numbers: bool = False
+) -> Any:
+    """The cells of a column, converted from pyarrow, texts that are all numbers as `numbers`; None without a name."""
     if name is None:
         return None
     texts = [each for each in cells[name] if each is not None]
-    if convert is moments and texts and all(isinstance(each, str) and value_of(each) is not None for each in texts):
+    if numbers and texts and all(isinstance(each, str) and value_of(each) is not None for each in texts):
         cells = {name: [None if each is None else value_of(each) for each in cells[name]]}  # such as 0, 0.5, 1
     try:
         column = pyarrow().array(cells[name])
@@ -139,7 +142,7 @@ def _converted(convert: Callable[[str, Any], Any], name: str | None, cells: Mapp
 
 
 def series_dataset(table: Dataset, windows: Windows, parts: bool) -> Dataset:
-    """The windows as a data set.
+    """The windows as a data set, which shares the memory of the rows.
 
     Args:
         table: the table of the rows.
@@ -149,11 +152,10 @@ def series_dataset(table: Dataset, windows: Windows, parts: bool) -> Dataset:
     plain = replace(table, kind="series", notes=windows.notes, columns=windows.columns, lines=None)
     plain = replace(plain, groups=None, groups_name=None)  # of rows
     if not parts:
-        return replace(plain, train=np.asarray(windows.values))
+        return replace(plain, train=windows.values)
     kept, held = split_in_time(windows.cut, [_TEST])
     left = len(windows) - len(kept) - len(held)
     note = f"the latest {len(held):,} windows are the test part" + (
         f"; {left:,} windows that share rows with it are left out" if left else ""
     )
-    train, test = (np.asarray(windows.values[part]) for part in (kept, held))
-    return replace(plain, train=train, test=test, notes=(*plain.notes, note))
+    return replace(plain, train=windows.values[kept], test=windows.values[held], notes=(*plain.notes, note))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from isthmus.data.containers import check_unique_names, column_names
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.date_columns import zone_of
 from isthmus.data.tables.frame_columns import arrow_columns, library_of
 from isthmus.data.tables.frame_features import has_kinds
 from isthmus.data.validation import shaped_examples
@@ -19,6 +20,7 @@ from isthmus.text import printable
 __all__ = ["SeriesRows", "labels_of", "moments", "read_rows"]
 
 Array = npt.NDArray[Any]
+_LISTED = 5  # time zones in a note
 
 
 class SeriesRows(NamedTuple):
@@ -107,10 +109,10 @@ def _from_frame(
             )
     if time is None and library_of(frame) == "pandas" and frame.index.dtype.kind == "M":
         time = frame.index.to_series().reset_index(drop=True).to_frame("index")
-        time = moments("index", arrow_columns(time, ["index"])["index"])
         notes.append("the index of the frame is the time")
+        time = moments("index", arrow_columns(time, ["index"])["index"], notes)
     found = arrow_columns(frame, named)
-    time = moments(time, found[time]) if isinstance(time, str) else time
+    time = moments(time, found[time], notes) if isinstance(time, str) else time
     by = labels_of(by, found[by]) if isinstance(by, str) else by
     wanted = [name for name in names if name not in named] if channels is None else list(channels)
     if not wanted:
@@ -140,15 +142,20 @@ def _select(frame: Any, names: Sequence[str], wanted: Sequence[str]) -> Any:
     return frame.select(list(wanted))
 
 
-def moments(name: str, column: Any) -> Array:
-    """The times of a column of pyarrow: numbers, or datetime64 in UTC from dates and from text that holds dates."""
+def moments(name: str, column: Any, notes: list[str]) -> Array:
+    """The times of a column of pyarrow: numbers, or datetime64 in UTC from dates and from text that holds dates.
+
+    Adds a note to `notes` if they have a zone.
+    """
     arrow, kind = pyarrow(), column.type
     if column.null_count:
         row = int(np.argmax(np.asarray(column.is_null())))
         raise DataError(f"row {row} of column {printable(name)!r} has no time: drop the row")
     if arrow.types.is_integer(kind) or arrow.types.is_floating(kind):
         return np.asarray(column.to_numpy(zero_copy_only=False))
-    zone = getattr(kind, "tz", None)
+    zone = zone_of(name, column)
+    if zone is not None:
+        notes.append(f"the times of {printable(name)!r} have a zone ({_zones(column)}), and are read as UTC")
     try:
         column = column.cast(arrow.timestamp("us", tz=zone), safe=False)
     except (arrow.ArrowException, ValueError) as error:
@@ -157,6 +164,16 @@ def moments(name: str, column: Any) -> Array:
             "2026-11-29 18:30:00, or as numbers"
         ) from None
     return np.asarray(column.cast(arrow.int64()).to_numpy(zero_copy_only=False)).view("datetime64[us]")
+
+
+def _zones(column: Any) -> str:
+    """The zones that a column of times states, in words."""
+    zone: str | None = getattr(column.type, "tz", None)
+    if zone is not None:
+        return printable(zone)
+    found = pyarrow().compute.extract_regex(column.unique(), r"(?P<zone>Z|[+-]\d\d(?::?\d\d)?)\s*$")
+    zones = sorted(found.field("zone").unique().to_pylist())
+    return ", ".join(zones[:_LISTED]) + (", ..." if len(zones) > _LISTED else "")
 
 
 def labels_of(name: str, column: Any) -> Array:

@@ -108,6 +108,29 @@ class WindowArray:
         every = np.lib.stride_tricks.sliding_window_view(np.asarray(self.rows), self.length, axis=0).swapaxes(1, 2)
         return every[self.begins[0] : self.begins[-1] + 1 : step] if step else every[self.begins]
 
+    def every(self) -> WindowArray:
+        """All windows of this length, one at each row, across gaps and machines too."""
+        begins = np.arange(max(0, len(self.rows) - self.length + 1))
+        return WindowArray(self.rows, begins, self.length, np.zeros(len(begins), np.int64))
+
+    def varying(self) -> npt.NDArray[np.bool_]:
+        """Which windows (n,) have rows that differ from each other."""
+        changes = np.zeros(len(self.rows), bool)
+        for channel in range(self.shape[2]):
+            changes[1:] |= self.rows[1:, channel] != self.rows[:-1, channel]
+        before = np.r_[0, np.cumsum(changes)]
+        varies: npt.NDArray[np.bool_] = before[self.begins + self.length] > before[self.begins + 1]
+        return varies
+
+    def sharing(self, begins: Rows) -> npt.NDArray[np.bool_]:
+        """Which windows (n,) share a row with the windows of this length that begin at these rows."""
+        changes = np.zeros(len(self.rows) + 1, np.int64)
+        np.add.at(changes, begins, 1)
+        np.add.at(changes, begins + self.length, -1)
+        before = np.r_[0, np.cumsum(np.cumsum(changes[:-1]) > 0)]
+        shares: npt.NDArray[np.bool_] = before[self.begins + self.length] > before[self.begins]
+        return shares
+
     def row_means(self, values: Array) -> npt.NDArray[np.float64]:
         """For each row the mean, over the windows that contain it, of the value of the window (n,), or of the row in it (n, length, ...).
 

@@ -12,6 +12,7 @@ Modules in reading order:
     columns          which columns are learned, and which hold labels and ids
     excel            a sheet of an Excel file as a table of text
     numbers          cells of text as numbers
+    number_columns   columns of numbers: marks of missing values, decimals, range
     column_errors    messages on columns that are not numeric
     column_kinds     what a column of a table means: a number, a category, a date
     date_columns     columns of dates as days since 1970

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_kinds import EXACT, ColumnKind, GivenKind, distinct, is_text
-from isthmus.data.tables.date_columns import SECONDS, Unit, days_of, is_zone, unit_of
+from isthmus.data.tables.date_columns import SECONDS, Unit, days_of, is_zone, unit_of, zone_of
+from isthmus.data.tables.number_columns import MOST_DECIMALS, decimals_of, range_of
 from isthmus.errors import DataError
 from isthmus.text import printable
 
@@ -26,8 +27,6 @@ Cycle = Literal["year", "week", "day"]
 _DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 _PERIODS = 2  # of a cycle, that the dates of training must span
 _MOST = 2**16  # categories
-_MIN_ROWS = 10  # in fewer values, few decimals are no evidence
-_MOST_DECIMALS = 4  # more are the digits of a measurement, not of a price
 _LISTED = 5  # values in a message
 _ZONE = r"[A-Za-z0-9_+\-/:]*"
 _LATEST = 1e8  # days since 1970, in microseconds an integer of 64 bits
@@ -51,7 +50,7 @@ class ColumnEncoding(BaseModel):
         decimals: of a number: how many all of its values have at most; None for none, many, or too few values to tell.
         unit: of a date: the unit in which the data state it.
         text: of a date that is a text: its length, "T" or a blank between date and time; "" for a type of dates.
-        zone: of a date: its time zone; "" without one.
+        zone: of a date: its time zone; "" without one. Texts with zones are read as UTC.
         cycles: of a date: the cycles whose phase is a feature too.
     """
 
@@ -62,7 +61,7 @@ class ColumnEncoding(BaseModel):
     categories: Annotated[tuple[Label, ...], Field(max_length=_MOST)] = ()
     least: float = 0.0
     largest: float = 0.0
-    decimals: Annotated[int, Field(gt=0, le=_MOST_DECIMALS)] | None = None
+    decimals: Annotated[int, Field(gt=0, le=MOST_DECIMALS)] | None = None
     unit: Unit = "us"
     text: Literal["", " ", "T"] = ""
     zone: Annotated[str, Field(max_length=100, pattern=f"^{_ZONE}$")] = ""
@@ -83,8 +82,8 @@ class ColumnEncoding(BaseModel):
             raise ValueError(f"a column of kind {self.kind!r} has decimals")
         if self.kind != "date" and (self.cycles or self.text or self.zone):
             raise ValueError(f"a column of kind {self.kind!r} has the fields of a date")
-        if self.text and (self.zone or self.unit not in {"D", "s", "ms", "us"}):
-            raise ValueError("a date that is text has a zone")
+        if self.text and self.zone not in {"", "UTC"}:
+            raise ValueError("a date that is text has another zone than UTC")
         if len(set(self.cycles)) < len(self.cycles) or not is_zone(self.zone):
             raise ValueError("a cycle occurs twice, or there is no such time zone")
         return self
@@ -111,21 +110,21 @@ class ColumnEncoding(BaseModel):
         if kind == "date":
             return cls._fit_date(name, column)
         numbers = _numbers(name, column, kind)
-        least, largest = _range(numbers)
+        least, largest = range_of(numbers)
         if kind == "integer" and max(-least, largest) > EXACT:
             raise DataError(
                 f"column {printable(name)!r} holds a whole number beyond 2^53, which float64 cannot represent: pass it as kind 'number', "
                 "or leave it out"
             )
-        decimals = _decimals(numbers) if kind == "number" else None
+        decimals = decimals_of(numbers) if kind == "number" else None
         return cls(name=name, kind=kind, least=least, largest=largest, decimals=decimals)
 
     @classmethod
     def _fit_date(cls, name: str, column: Any) -> Self:
         days = days_of(name, column)
-        least, largest = _range(days)
+        least, largest = range_of(days)
         known, arrow = days[~np.isnan(days)], pyarrow()
-        zone = getattr(column.type, "tz", None) or ""
+        zone = zone_of(name, column) or ""
         text: Literal["", " ", "T"] = ""
         unit = unit_of(known)
         if is_text(column.type) and column.null_count < len(column):
@@ -169,7 +168,7 @@ class ColumnEncoding(BaseModel):
             return _coded(column, self.categories)
         if self.kind == "date":
             days = days_of(self.name, column)
-            has_zone = bool(getattr(column.type, "tz", None))
+            has_zone = bool(zone_of(self.name, column))
             if column.null_count < len(column) and has_zone != bool(self.zone):
                 which = "a" if has_zone else "no"
                 raise DataError(
@@ -179,6 +178,15 @@ class ColumnEncoding(BaseModel):
             phases = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
             return EncodedColumn(np.stack([days, *phases], axis=1), {})
         return EncodedColumn(_numbers(self.name, column, self.kind)[:, None], {})
+
+    def may_have_encoded(self, known: Doubles) -> bool:
+        """Whether known values (n,) are like the first feature of the column: all are categories, or their median is in its range."""
+        if not len(known):
+            return True
+        most = 2 if self.kind == "boolean" else len(self.categories)
+        if most:
+            return bool(((known >= 0) & (known < most) & (known == np.floor(known))).all())
+        return self.least <= float(np.median(known)) <= self.largest
 
     def decode(self, values: Doubles) -> Any:
         """The column of pyarrow (n,) of features (n, width). NaN is a missing value.
@@ -203,11 +211,11 @@ class ColumnEncoding(BaseModel):
         arrow, seconds = pyarrow(), SECONDS[self.unit]
         ticks = np.round(days * (86_400.0 / seconds))
         moments = (ticks * (seconds * 1e6)).round().astype(np.int64)  # microseconds
-        kind = arrow.timestamp("us", tz=self.zone or None)
-        column = arrow.array(moments, mask=missing).cast(kind)
+        column = arrow.array(moments, mask=missing)
         if not self.text:
-            return column
-        layout = "%Y-%m-%d" if self.unit == "D" else f"%Y-%m-%d{self.text}%H:%M:%S"
+            return column.cast(arrow.timestamp("us", tz=self.zone or None))
+        column = column.cast(arrow.timestamp("us"))
+        layout = "%Y-%m-%d" if self.unit == "D" else f"%Y-%m-%d{self.text}%H:%M:%S{'Z' if self.zone else ''}"
         if self.unit == "s":
             column = column.cast(arrow.timestamp("s"))
         return arrow.compute.strftime(column, format=layout)
@@ -276,20 +284,3 @@ def _numbers(name: str, column: Any, kind: ColumnKind) -> Doubles:
     if kind == "boolean" and not np.isin(known, (0, 1)).all():
         raise DataError(f"column {printable(name)!r} holds other values than true and false: correct them")
     return numbers
-
-
-def _decimals(values: Doubles) -> int | None:
-    """The decimals that all known values have at most; None for many, as of measurements, and for none, as whole numbers may be chance."""
-    known = values[~np.isnan(values)]
-    if len(known) < _MIN_ROWS or not np.isfinite(known).all():
-        return None
-    digits = next((digits for digits in range(_MOST_DECIMALS + 1) if (np.round(known, digits) == known).all()), 0)
-    return digits or None
-
-
-def _range(values: Doubles) -> tuple[float, float]:
-    """The smallest and the largest known value."""
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return 0.0, 0.0
-    return float(known.min()), float(known.max())

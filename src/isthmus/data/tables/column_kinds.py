@@ -19,6 +19,7 @@ __all__ = [
     "InferredKind",
     "checked_kinds",
     "distinct",
+    "have_zone",
     "infer_kind",
     "is_text",
     "whole",
@@ -31,7 +32,8 @@ GivenKind = str | Sequence[Any]  # a kind, "drop", or the categories of an order
 _FEW, _MOST = 20, 1000  # categories: a small table may have so many, any table at most so many
 _ROWS_PER_CATEGORY = 10  # of a category that is one of many
 _MIN_ROWS = 10  # in fewer rows, different values are no evidence
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?", re.ASCII)
+_ZONE = r"(Z|[+-]\d\d(:?\d\d)?)"
+_ISO = re.compile(rf"\d{{4}}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{{1,6}})?)?{_ZONE}?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 EXACT = 2**53  # whole numbers up to it are exact in float64
 _SAMPLED = 10_000  # distinct texts that are looked at
@@ -147,9 +149,16 @@ def _text_kind(column: Any) -> InferredKind:
 
 
 def _are_dates(column: Any) -> bool:
-    """Whether pyarrow reads all texts as dates."""
+    """Whether pyarrow reads all texts as dates, with or without a zone."""
+    arrow, zoned = pyarrow(), have_zone(column)
     try:
-        column.cast(pyarrow().timestamp("us"))
-    except pyarrow().ArrowInvalid:
+        column.filter(zoned).cast(arrow.timestamp("us", tz="UTC"))
+        column.filter(arrow.compute.invert(zoned)).cast(arrow.timestamp("us"))
+    except arrow.ArrowInvalid:
         return False
     return True
+
+
+def have_zone(column: Any) -> Any:
+    """Which texts of a column of pyarrow (n,) end with a time zone after a time, such as 18:30Z or 18:30:00+02:00."""
+    return pyarrow().compute.match_substring_regex(column, rf"[ T]\d\d:\d\d.*{_ZONE}\s*$")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.errors import DataError
+from isthmus.errors import DataError, RecordError
 from isthmus.text import printable
 
 __all__ = [
     "NoColumnError",
     "NotNumericError",
     "SelectedColumns",
+    "check_kind_names",
     "expected_names",
     "listed",
     "select_columns",
@@ -50,12 +51,14 @@ class SelectedColumns(NamedTuple):
         labels: the column of the labels, if any.
         id: the column of the ids, if any.
         notes: sentences about the choice.
+        dropped: the columns that the user, or a rule for columns without content, left out.
     """
 
     features: tuple[int, ...]
     labels: int | None
     id: int | None
     notes: tuple[str, ...]
+    dropped: frozenset[int] = frozenset()
 
 
 def select_columns(
@@ -99,6 +102,7 @@ def select_columns(
     }
     candidates = [position for position in candidates if position not in excluded]
     features, notes = _apply_options(candidates, columns, merged, where, strict=reused is None)
+    dropped = frozenset({*candidates, *excluded} - {*features})
     if reused is not None and reused.features is not None and (named or _has_positions(reused, where)):
         features = _features_of_run(reused, columns, features, where)
         notes = _notes_on_run(features, candidates, columns, where, reused.name)
@@ -112,7 +116,7 @@ def select_columns(
         *(f"left out: column '{printable(columns[position])}', {reason}" for position, reason in excluded.items()),
         *notes,
     ]
-    return SelectedColumns(tuple(features), labels, ids, tuple(notes))
+    return SelectedColumns(tuple(features), labels, ids, tuple(notes), dropped)
 
 
 def _has_positions(reused: Reused, where: str) -> bool:
@@ -161,6 +165,38 @@ def unique_names(names: tuple[str, ...], where: str) -> tuple[tuple[str, ...], l
         result.append(name)
     notes = [f"columns of {where} without a name: {listed(nameless)}"] if nameless else []
     return tuple(result), notes + ([f"repeated column names of {where} became {listed(renamed)}"] if renamed else [])
+
+
+def check_kind_names(
+    kinds: Mapping[str, Any], columns: Sequence[str], learned: Collection[str], options: ReadOptions, where: str
+) -> None:
+    """`RecordError` for the kind of a column that is not learned.
+
+    Args:
+        kinds: the given kinds, by column.
+        columns: the names of all columns of the table.
+        learned: of those that have a kind.
+        options: the user's, with those of a run.
+        where: the table's name, for messages.
+    """
+    roles = {
+        options.labels: "the labels (--labels, labels=)",
+        options.id: "the ids (--id, id=)",
+        options.weights: "the weights of examples (--weights, weights=)",
+        options.by: "the groups (--by, by=)",
+        options.time: "the time (--time, time=)",
+    }
+    for name, kind in kinds.items():
+        if name in learned or (kind == "drop" and name in columns and name not in roles):
+            continue
+        if name not in columns:
+            raise RecordError(
+                f"kinds (--kind) names the column {printable(name)!r}, which the table does not have: {where} has {listed(tuple(columns))}"
+            )
+        why = f"holds {roles[name]}" if name in roles else "is left out (--drop, --columns; drop=, columns=)"
+        raise RecordError(
+            f"kinds (--kind) names the column {printable(name)!r} of {where}, which {why} and is not learned: leave out its kind"
+        )
 
 
 def expected_names(options: ReadOptions, reused: Reused | None) -> frozenset[str]:

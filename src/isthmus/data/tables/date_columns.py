@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.data.tables.column_kinds import is_text
+from isthmus.data.tables.column_kinds import have_zone, is_text
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["SECONDS", "Unit", "days_of", "is_zone", "unit_of"]
+__all__ = ["SECONDS", "Unit", "days_of", "is_zone", "unit_of", "zone_of"]
 
 Doubles = NDArray[np.float64]
 Unit = Literal["D", "s", "ms", "us"]
@@ -20,16 +20,37 @@ Unit = Literal["D", "s", "ms", "us"]
 SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
+def zone_of(name: str, column: Any) -> str | None:
+    """The time zone of a column of dates: of texts that state their zones UTC, as they are moments on one scale; None without.
+
+    Raises:
+        DataError: some texts have a zone, and others have none.
+    """
+    zone: str | None = getattr(column.type, "tz", None)
+    if not is_text(column.type):
+        return zone
+    known = column.drop_null()
+    zoned = have_zone(known)
+    with_zone, without = known.filter(zoned), known.filter(pyarrow().compute.invert(zoned))
+    if len(with_zone) and len(without):
+        first, other = (printable(each[0].as_py(), 40) for each in (with_zone, without))
+        raise DataError(
+            f"column {printable(name)!r} has times with a zone ({first}) and times without ({other}): write all in one way"
+        )
+    return "UTC" if len(with_zone) else None
+
+
 def days_of(name: str, column: Any) -> Doubles:
-    """Dates as days since 1970, NaN for missing ones."""
+    """Dates as days since 1970, of UTC if they have a zone; NaN for missing ones."""
     arrow, kind = pyarrow(), column.type
     if not (is_text(kind) or arrow.types.is_date(kind) or arrow.types.is_timestamp(kind)):
         raise DataError(
             f"column {printable(name)!r} holds {kind}, which are no dates: convert them to dates, or give it another kind"
         )
     finer = arrow.types.is_timestamp(kind) and kind.unit == "ns"  # cut to microseconds
+    zone = zone_of(name, column)
     try:
-        moments = column.cast(arrow.timestamp("us", tz=getattr(kind, "tz", None)), safe=not finer)
+        moments = column.cast(arrow.timestamp("us", tz=zone), safe=not finer)
     except (arrow.ArrowException, ValueError) as error:
         raise DataError(
             f"column {printable(name)!r} holds values that are no dates ({printable(str(error), 80)}): correct them"

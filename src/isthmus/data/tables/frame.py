@@ -10,7 +10,7 @@ from isthmus.data.containers import check_unique_names, column_names
 from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.data.tables.columns import select_columns
+from isthmus.data.tables.columns import check_kind_names, select_columns
 from isthmus.data.tables.frame_features import has_kinds
 from isthmus.data.tables.mixed_tables import encoded_dataset, known_dataset
 from isthmus.data.validation import as_examples, is_a
@@ -44,6 +44,8 @@ def read_frame(frame: Any, options: ReadOptions, reused: Reused | None) -> Datas
     if reused is not None and reused.table is not None:
         reused = reused._replace(features=reused.table.names)
     selected = select_columns(columns, True, options.replace(drop=(*options.drop, *dropped)), reused, _WHERE)
+    merged = options if reused is None else options.over(reused.options)
+    check_kind_names(options.given_kinds(), columns, [columns[each] for each in selected.features], merged, _WHERE)
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(_cells(frame, selected.labels))
     features, known = _columns(frame, list(selected.features)), None if reused is None else reused.table
     encoded = known is not None or has_kinds(features) or bool(kinds)

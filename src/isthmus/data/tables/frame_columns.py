@@ -192,7 +192,16 @@ def _filled(column: Any, other: Any) -> Any:
     except arrow.ArrowException:  # such as a mean of whole numbers: the column becomes wide enough
         known = known.cast(new.type)
     filled = arrow.compute.coalesce(known, new)
-    return filled.dictionary_encode() if arrow.types.is_dictionary(column.type) else filled
+    if not arrow.types.is_dictionary(column.type):
+        return filled
+    labels = arrow.concat_arrays([_whole_array(column).dictionary, filled.drop_null()]).unique()
+    return _with_categories(filled, labels, column.type.ordered)
+
+
+def _with_categories(column: Any, labels: Any, ordered: bool) -> Any:
+    """A column of pyarrow as a dictionary with these categories in their order."""
+    indices = pyarrow().compute.index_in(column, value_set=labels)
+    return pyarrow().DictionaryArray.from_arrays(indices, labels, ordered=ordered)
 
 
 def _from_pandas(name: str, series: Any) -> Any:
@@ -276,7 +285,7 @@ def _as_arrow(column: Any, dtype: str, categories: tuple[list[Any], bool] | None
     """A column of pyarrow in the type of the training data, where its values fit."""
     arrow = pyarrow()
     if categories is not None:
-        return column.dictionary_encode()
+        return _with_categories(column, arrow.array(categories[0], column.type), categories[1])
     with suppress(arrow.ArrowException, *_UNFIT):
         unit = dtype.removeprefix("timestamp[").partition("]")[0].partition(",")[0]
         timed = dtype.startswith("timestamp[") and not arrow.types.is_string(column.type)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,8 +16,9 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import MARKS, TRUTHS, value_of
 from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.column_kinds import EXACT, GivenKind, checked_kinds, is_text
-from isthmus.data.tables.columns import NotNumericError, listed
+from isthmus.data.tables.columns import NotNumericError, check_kind_names, listed
 from isthmus.data.tables.frame_columns import arrow_columns
+from isthmus.data.tables.number_columns import number_marks, without_marks
 from isthmus.data.tables.numbers import TRUTH_NOTE
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.tables.text_columns import TextColumns
@@ -64,25 +66,30 @@ def read_columns(
     if known is not None and reused is not None:
         reused = reused._replace(features=known.names)
         stated: dict[str, str] = {column.name: column.kind for column in known.columns}
+        others = (name for name, kind in kinds.items() if kind == "drop" and name not in known.names)
+        stated |= dict.fromkeys((*known.dropped, *others), "drop")
     else:
         stated = {name: kind if isinstance(kind, str) else "ordered" for name, kind in kinds.items()}
     dropped = tuple(name for name, kind in stated.items() if kind == "drop")
     options = options.replace(drop=(*options.drop, *dropped), kinds=())
     read_with = partial(read, options, reused)
-    dataset, texts = _without_errors(read_with, names, stated, reused is None, options)
+    collect = partial(TextColumns, names, whole=reused is not None and reused.all_columns)
+    dataset, texts = _without_errors(read_with, collect, stated, reused is None, options)
+    learned = {*texts.selected, *(() if known is None else (name for name, _ in known.left_out))}
+    merged = options if reused is None else options.over(reused.options)
+    check_kind_names(kinds, texts.columns, learned, merged, dataset.source)
     if known is None and not texts.features & set(texts.selected) and not kinds:
         return dataset, texts
     if texts.typed and len(set(texts.selected)) < len(texts.selected):
         twice = next(name for name in texts.selected if texts.selected.count(name) > 1)
         raise DataError(f"column {printable(twice)!r} occurs twice in {dataset.source}: rename one of them")
     if texts.typed:  # then the types of all columns are kept
-        texts = TextColumns(names, texts.selected)
+        texts = collect(texts.selected)
         dataset = read_with(texts)
-    marks = {*(MARKS - _WORDS), *(mark.strip().lower() for mark in options.na_values)}
-    arrow, missing = _arrow_table(dataset, texts, marks)
+    arrow, missing = _arrow_table(dataset, texts, options)
     booleans = all(pyarrow().types.is_boolean(arrow.schema.field(name).type) for name in texts.truths)
     read_as = [note for note in dataset.notes if not (booleans and note.startswith(TRUTH_NOTE))]
-    dataset = replace(dataset, notes=(*read_as, *([missing] if missing else [])))
+    dataset = replace(dataset, notes=(*read_as, *missing))
     if known is not None and reused is not None:
         return known_dataset(dataset, arrow, known, kinds, reused.missing), texts
     kept = {name: kind for name, kind in kinds.items() if kind != "drop"}
@@ -91,7 +98,7 @@ def read_columns(
 
 def _without_errors(
     read: Callable[[TextColumns], Dataset],
-    names: Sequence[str],
+    collect: Callable[[Collection[str]], TextColumns],
     stated: Mapping[str, str],
     own: bool,
     options: ReadOptions,
@@ -99,7 +106,7 @@ def _without_errors(
     """The columns of numbers, and the collected cells of others: of stated kinds and, of a table with its own encoding, those found."""
     fixed, found = {name for name, kind in stated.items() if kind in _COLLECTED}, set[str]()
     while True:
-        texts = TextColumns(names, fixed | found)
+        texts = collect(fixed | found)
         try:
             dataset = read(texts)
         except NotNumericError as error:
@@ -112,7 +119,7 @@ def _without_errors(
             continue
         numbers = {name for name in found if _are_numbers(texts.column(name), options)}
         if numbers:  # with a few cells that are none: the same error again, of these columns alone
-            read(TextColumns(names, fixed | (found - numbers)))
+            read(collect(fixed | (found - numbers)))
         return dataset, texts
 
 
@@ -214,27 +221,43 @@ def _are_numbers(column: Any, options: ReadOptions) -> bool:
     return bool(2 * numbers >= max(1, sum(count for _, count in known)))
 
 
-def _arrow_table(dataset: Dataset, texts: TextColumns, marks: set[str]) -> tuple[Any, str]:
-    """All columns that are learned as a table of pyarrow, and a note on marks of missing values in columns of text."""
-    arrow, compute = pyarrow(), pyarrow().compute
-    columns, found, number = dict[str, Any](), dict[str, int](), 0
+def _arrow_table(dataset: Dataset, texts: TextColumns, options: ReadOptions) -> tuple[Any, list[str]]:
+    """All columns that are learned as a table of pyarrow, and notes on marks of missing values in columns of text.
+
+    A file whose columns have types states which cells are missing, so that only the marks that the user gave mean it too.
+    """
+    usual, given = MARKS - _WORDS, {mark.strip().lower() for mark in options.na_values}
+    columns, missing, kept, number = dict[str, Any](), Counter[str](), Counter[str](), 0
     for name in texts.selected:
         if name not in texts.features:
             columns[name], number = _numbers(dataset.train[:, number], name in texts.truths), number + 1
             continue
         column = texts.column(name)
         if is_text(column.type):
-            lower = compute.utf8_lower(column)
-            missing = compute.is_in(lower, value_set=arrow.array(sorted(marks), lower.type))
-            for each in compute.value_counts(column.filter(missing)).to_pylist():
-                found[each["values"]] = found.get(each["values"], 0) + each["counts"]
-            column = compute.if_else(missing, None, column)
-        columns[name] = column
-    total = sum(found.values())
-    counts = sorted(found.items(), key=lambda item: -item[1])[:_LISTED]
-    listed = ", ".join(f"'{printable(mark, 20)}' {count:,}" for mark, count in counts)
-    note = f"missing values in columns of text of {dataset.name}: {total:,} ({listed})" if total else ""
-    return arrow.table(columns), note
+            column = _without_words(column, given if texts.typed else given | usual, missing)
+            _without_words(column, usual, kept)
+        columns[name] = without_marks(column, number_marks(options.na_values))
+    notes = [f"missing values in columns of text of {dataset.name}: {_counts(missing)}"] if missing else []
+    if kept:
+        remedy = "if they mean missing values, give them with --na-values (na_values=)"
+        notes.append(f"texts of {dataset.name} that are read as they are: {_counts(kept)}; {remedy}")
+    return pyarrow().table(columns), notes
+
+
+def _without_words(column: Any, words: Collection[str], counts: Counter[str]) -> Any:
+    """A column of text, null where it holds one of some words, in lower case; these are counted."""
+    arrow, compute = pyarrow(), pyarrow().compute
+    lower = compute.utf8_lower(column)
+    marked = compute.is_in(lower, value_set=arrow.array(sorted(words), lower.type))
+    for each in compute.value_counts(column.filter(marked)).to_pylist():
+        counts[each["values"]] += each["counts"]
+    return compute.if_else(marked, None, column)
+
+
+def _counts(words: Counter[str]) -> str:
+    """The number of cells with some words, and the most frequent of these."""
+    listed = ", ".join(f"'{printable(word, 20)}' {count:,}" for word, count in words.most_common(_LISTED))
+    return f"{words.total():,} ({listed})"
 
 
 def _numbers(values: Any, truths: bool) -> Any:

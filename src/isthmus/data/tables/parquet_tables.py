@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from isthmus.data.tables.column_errors import other_columns, remedy
 from isthmus.data.tables.column_kinds import is_text
 from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed, select_columns
 from isthmus.data.tables.id_columns import id_notes
+from isthmus.data.tables.number_columns import number_marks, without_marks
 from isthmus.data.tables.numbers import EXACT, rounded_note
 from isthmus.data.tables.row_arrays import MAX_IN_MEMORY, array_in_file
 from isthmus.data.tables.text_columns import TextColumns
@@ -49,10 +50,11 @@ class _Collected:
         plain: those of them that hold text.
         n_bytes: of their texts so far.
         size: of the file, in bytes.
+        marks: numbers that mean a missing value.
     """
 
-    def __init__(self, texts: TextColumns) -> None:
-        self.plain, self.n_bytes, self.size = list[str](), 0, 0
+    def __init__(self, texts: TextColumns, marks: Sequence[float] = ()) -> None:
+        self.plain, self.n_bytes, self.size, self.marks = list[str](), 0, 0, marks
         self.labels, self.ids, self.inexact, self.texts = list[Any](), list[Any](), set[int](), texts
 
 
@@ -74,7 +76,7 @@ def read_parquet(
         DataError: the file is damaged, or a column other than the labels is not numeric or has an extension type.
     """
     arrow, name = pyarrow(), shown(path)
-    collected = _Collected(texts or TextColumns())
+    collected = _Collected(texts or TextColumns(), number_marks(options.na_values))
     with open_regular(path) as file:
         with _damage_as_data_error(name):
             table = arrow.parquet.ParquetFile(file)
@@ -110,7 +112,8 @@ def _values(table: Any, selected: SelectedColumns, name: str, collected: _Collec
     """The features of all rows: in memory, or above 256 MiB in a temporary file, whose dtype a first pass finds out."""
     width = len(selected.features)
     if table.metadata.num_rows * width * 8 > MAX_IN_MEMORY:
-        dtypes = {block.dtype for block in _blocks(table, selected, name, _Collected(TextColumns()))}
+        first = _Collected(TextColumns(), collected.marks)
+        dtypes = {block.dtype for block in _blocks(table, selected, name, first)}
         dtype = np.result_type(*(dtypes or {np.dtype(np.float64)}))
         return array_in_file(_blocks(table, selected, name, collected), dtype, width, name)
     blocks = list(_blocks(table, selected, name, collected))
@@ -143,7 +146,7 @@ def _blocks(table: Any, selected: SelectedColumns, name: str, collected: _Collec
             batch = next(batches, None)
             if batch is None:
                 return
-            block = _features(batch, selected)
+            block = _features(batch, selected, collected.marks)
             if selected.labels is not None:
                 collected.labels += batch.column(selected.labels).to_pylist()
             if selected.id is not None:
@@ -166,7 +169,8 @@ def _check_parquet(
     excluded = {index: "the index that pandas wrote" for index, each in enumerate(columns) if _INDEX.fullmatch(each)}
     selected = select_columns(columns, True, options, reused, name, excluded)
     texts.typed = True
-    numeric = texts.begin(columns, selected.features, lambda cells: labels_from_column(cells)[0])
+    to_labels = lambda cells: labels_from_column(cells)[0]  # noqa: E731
+    numeric = texts.begin(columns, selected.features, to_labels, selected.dropped)
     selected = selected._replace(features=tuple(numeric))
     wrong, features = dict[str, str](), set(numeric)
     for index, field in enumerate(table.schema_arrow):
@@ -231,9 +235,10 @@ def _whole_columns(values: Array) -> Array:
     return np.asarray((values == np.round(values)).all(0))
 
 
-def _features(batch: Any, selected: SelectedColumns) -> Array:
-    """The features of a batch, (rows, features)."""
-    columns = [batch.column(position).to_numpy(zero_copy_only=False) for position in selected.features]
+def _features(batch: Any, selected: SelectedColumns, marks: Sequence[float]) -> Array:
+    """The features of a batch, (rows, features), NaN where a number is a mark of a missing value."""
+    known = (without_marks(batch.column(position), marks) for position in selected.features)
+    columns = [column.to_numpy(zero_copy_only=False) for column in known]
     return (
         np.empty((len(batch), 0))
         if not columns

@@ -53,7 +53,9 @@ def overview(read: Reader, options: ReadOptions, max_texts: int) -> Overview:
     contents, skip_title = dict[str, str](), ""
     while True:
         try:
-            dataset, texts = read(options.replace(drop=(*options.drop, *contents)), list(contents)[:max_texts])
+            kinds = {name: kind for name, kind in options.given_kinds().items() if name not in contents}
+            without = options.replace(drop=(*options.drop, *contents), kinds=kinds)
+            dataset, texts = read(without, list(contents)[:max_texts])
             return Overview(dataset, contents, texts, skip_title)
         except NotNumericError as error:
             if set(error.contents) <= set(contents):

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.memmap import some_rows
 from isthmus.data.tables.table_encoding import TableEncoding
 
-__all__ = ["TableArray", "as_table_array", "table_of"]
+__all__ = ["TableArray", "as_table_array", "lost_table", "table_of"]
 
 Array = npt.NDArray[Any]
+_RECENT = deque[TableEncoding](maxlen=8)  # the tables whose features were last given out
+_ROWS = 10_000  # that show whose features an array holds
 
 
 class TableArray(np.ndarray[Any, Any]):
     """The features (n, d) of a table with other columns than numbers, with their encoding.
 
     Selecting rows, joining rows, copying and pickling keep the encoding. All other operations lose it: the result is an ordinary array.
+    Some functions of NumPy, such as `numpy.ascontiguousarray`, cannot be told to keep it; `lost_table` recognizes their results.
     """
 
     table: TableEncoding | None
@@ -77,12 +82,22 @@ def as_table_array(values: Array, table: TableEncoding | None) -> Any:
         return values
     marked: TableArray = values.view(TableArray)
     marked.table = table
+    if not any(each is table for each in _RECENT):
+        _RECENT.append(table)
     return marked
 
 
 def table_of(X: Any) -> TableEncoding | None:
     """The encoding of the table that an array has the features of; None for other data."""
     return X.table if isinstance(X, TableArray) else None
+
+
+def lost_table(values: Array) -> TableEncoding | None:
+    """The table with categories whose features an ordinary array (n, d) seems to hold, of those that were last given out; else None."""
+    if values.ndim != 2 or values.dtype.kind != "f":
+        return None
+    alike = (table for table in _RECENT if any(table.classes) and len(table.classes) == values.shape[1])
+    return next((table for table in alike if table.may_have_encoded(some_rows(values, _ROWS))), None)
 
 
 def _restored(values: Array, table: str | None) -> Any:

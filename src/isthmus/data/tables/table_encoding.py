@@ -192,6 +192,14 @@ class TableEncoding(BaseModel):
         """Whether the features of another encoding have the same meaning, whatever the ranges and types of its training data."""
         return other is not None and _meaning(self) == _meaning(other)
 
+    def may_have_encoded(self, values: Doubles) -> bool:
+        """Whether an array (n, d) has values like the features of the table: numbers of categories, and other values in its ranges."""
+        begins = accumulate((column.width for column in self.columns), initial=0)
+        firsts = (values[:, at] for at in [*begins][:-1])
+        return all(
+            column.may_have_encoded(first[~np.isnan(first)]) for column, first in zip(self.columns, firsts, strict=True)
+        )
+
     def encode(self, frame: Any) -> EncodedTable:
         """The features of a frame, whose columns are found by name.
 
@@ -262,6 +270,11 @@ class TableEncoding(BaseModel):
         name, kind = self._other_kind
         flag, stated = command("--kind", f"{name}={kind}"), {name: kind}
         return f"{self.summary()}; if one is wrong, give its kind ({flag}, kinds={stated})"
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The columns that the user left out."""
+        return tuple(name for name, reason in self.left_out if reason == _STATED)
 
     @property
     def _left_out_unasked(self) -> list[str]:

@@ -36,6 +36,8 @@ def kinds_in_words(columns: Sequence[ColumnEncoding], left_out: Sequence[tuple[s
         if kind.endswith("category"):
             sizes = [f"{printable(each.name)}: {len(each.categories)}" for each in columns if _word(each) == kind]
             text += f" ({', '.join(sizes[:_LISTED])}{', ...' if len(sizes) > _LISTED else ''})"
+        zones = [f"{printable(each.name)} in {each.zone}" for each in columns if each.zone and _word(each) == kind]
+        text += f" ({', '.join(zones[:_LISTED])}{', ...' if len(zones) > _LISTED else ''})" if zones else ""
         parts.append(text)
     if left_out:
         listed = [f"{printable(name)} ({reason})" for name, reason in left_out]

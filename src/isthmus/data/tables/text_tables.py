@@ -163,10 +163,10 @@ def _dataset(table: _TextTable, options: ReadOptions, reused: Reused | None, tex
             f"{table.name} has {len(columns)} column names, but its rows have {table.width} cells: give every row as many cells as names"
         )
     excluded, parts = _excluded(table, columns), None
-    marks = {mark.strip().lower() for mark in options.na_values} | MARKS
+    marks = MARKS | {mark.strip().lower() for mark in options.na_values}
     while parts is None:
         selected = select_columns(columns, table.names is not None, options, reused, table.name, excluded)
-        numeric = texts.begin(columns, selected.features, lambda cells: labels_from_cells(cells, marks)[0])
+        numeric = texts.begin(columns, selected.features, _to_labels(marks), selected.dropped)
         selected = selected._replace(features=tuple(numeric))
         features = [columns[position] for position in numeric]
         numbers = Numbers(len(features), options.na_values, options.decimal, table.european)
@@ -202,6 +202,11 @@ def _learn(texts: TextColumns, numbers: Numbers, features: list[str]) -> None:
     texts.truths = numbers.truths(features)
     if texts.read_as is not None and numbers.comma.any():
         texts.read_as.options["decimal"] = ","
+
+
+def _to_labels(marks: frozenset[str]) -> Callable[[list[Any]], Array]:
+    """The conversion of cells to labels, given the marks of a missing one."""
+    return lambda cells: labels_from_cells(cells, marks)[0]
 
 
 def _relevant(notes: list[str], excluded: Mapping[int, str], columns: tuple[str, ...]) -> list[str]:

@@ -140,7 +140,7 @@ def test_an_alarm_is_explained_by_its_own_rows_and_its_worst_windows(
         return np.zeros(len(X))
 
     monkeypatch.setattr(OutlierDetector, "score_samples", score)
-    monkeypatch.setattr(OutlierDetector, "contributions", lambda _, part: np.asarray(part.values))
+    monkeypatch.setattr(OutlierDetector, "contributions", lambda _, part: np.asarray(part))
     (alarm,) = detect_series(detector, windows).alarms
     first, last = alarm.rows
     assert (first, alarm.peak) == (0, 1)

@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from isthmus import Autoencoder, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conditional
 from isthmus.bottlenecks import Identity
-from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError
+from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError, choose_references
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ def quick(**choices: Any) -> Autoencoder:
 
 def test_the_distance_is_that_of_scikit_learn() -> None:
     rows, x = standard(60).astype(np.float32), standard(40, seed=1)
-    distance = NeighborDistance.fit(rows, 0)
+    distance = NeighborDistance.fit(rows)
     scale = rows.std(0, dtype=np.float64)
     expected = NearestNeighbors(n_neighbors=5).fit(rows / scale).kneighbors(x / scale)[0].mean(1)
     np.testing.assert_allclose(distance(x, everything(x)), expected, rtol=1e-6)
@@ -43,7 +43,7 @@ def test_the_distance_is_that_of_scikit_learn() -> None:
 
 
 def test_rows_have_the_same_bits_in_any_batch() -> None:
-    distance, x = NeighborDistance.fit(standard(300, 33).astype(np.float32), 0), standard(64, 33, 1)
+    distance, x = NeighborDistance.fit(standard(300, 33).astype(np.float32)), standard(64, 33, 1)
     whole = distance(x, everything(x))
     np.testing.assert_array_equal(whole[5:], distance(x[5:], everything(x[5:])))
 
@@ -59,23 +59,40 @@ def test_missing_values_do_not_count_and_the_rest_is_scaled() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_references_are_enough(n: int) -> None:
-    distance = NeighborDistance.fit(standard(n).astype(np.float32), 0)
+    distance = NeighborDistance.fit(standard(n).astype(np.float32))
     assert np.isfinite(distance(standard(3), everything(standard(3)))).all()
     assert np.isfinite(distance.of_references()).all()
 
 
-def test_references_are_bounded() -> None:
-    distance = NeighborDistance.fit(np.arange(3.0 * MAX_REFERENCES, dtype=np.float32)[:, None], 0)
-    kept = distance.references[:, 0]
-    assert len(kept) == MAX_REFERENCES
-    assert len(np.unique(kept)) == MAX_REFERENCES
-    assert abs(kept.mean() / (1.5 * MAX_REFERENCES) - 1) < 0.02, "of all, not the first"
+def test_references_are_bounded_and_of_all_rows() -> None:
+    first, second = choose_references([MAX_REFERENCES, 2 * MAX_REFERENCES], 3, 0)
+    assert len(first) + len(second) == MAX_REFERENCES
+    assert abs(len(first) / MAX_REFERENCES - 1 / 3) < 0.02
+    assert (len(np.unique(first)), len(np.unique(second))) == (len(first), len(second))
+    assert abs(second.mean() / MAX_REFERENCES - 1) < 0.03
+    assert [each.tolist() for each in choose_references([2, 3], 3, 0)] == [[0, 1], [0, 1, 2]]
+    (wide,) = choose_references([3000], 2**20, 0)
+    assert 0 < len(wide) < 20, "examples of a million values"
+
+
+def test_references_of_a_frozen_autoencoder() -> None:
+    train, normal, far = standard(300), standard(60, seed=1), standard(20, seed=2) + 1
+    ae = quick().fit(train)
+    few = OutlierDetector.from_fitted(ae, normal, random_state=0, calibration_fraction=0.5)
+    many = OutlierDetector.from_fitted(ae, normal, references=train, random_state=0, calibration_fraction=0.5)
+    assert (few.n_references_, many.n_references_) == (30, 330)
+    assert many.calibration_scores_.shape == few.calibration_scores_.shape == (30,)
+    assert (many.score_samples(train) > many.score_samples(train + 3)).all()
+    assert not np.array_equal(few.score_samples(far), many.score_samples(far))
+    error = {"anomaly_score": "error", "random_state": 0, "calibration_fraction": 0.5}
+    one, other = (OutlierDetector.from_fitted(ae, normal, references=each, **error) for each in (None, train))
+    np.testing.assert_array_equal(one.score_samples(far), other.score_samples(far))
 
 
 def test_a_rare_category_is_farther_than_a_frequent_one() -> None:
     """Indicators of 99 and of 50 %: the other value of the first is the more unusual one, up to a bound."""
     rows = np.stack([np.arange(100) == 0, np.arange(100) % 2 == 0], 1).astype(np.float32)
-    distance = NeighborDistance.fit(rows, 0)
+    distance = NeighborDistance.fit(rows)
     assert distance.deviations[0] < distance.deviations[1]
     assert distance.deviations.min() >= 0.2 * np.sqrt(rows.var(0).mean()) * (1 - 1e-12)
 
@@ -83,13 +100,13 @@ def test_a_rare_category_is_farther_than_a_frequent_one() -> None:
 def test_the_units_of_distance_and_error_are_irrelevant() -> None:
     rows, errors = standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200)
     x, mine = standard(50, seed=2), np.random.default_rng(3).gamma(2, size=50)
-    one = NeighborsAndError.fit(rows, errors, 0)(x, everything(x), mine)
-    other = NeighborsAndError.fit(7 * rows, 1e4 * errors, 0)(7 * x, everything(x), 1e4 * mine)
+    one = NeighborsAndError.fit(rows, errors)(x, everything(x), mine)
+    other = NeighborsAndError.fit(7 * rows, 1e4 * errors)(7 * x, everything(x), 1e4 * mine)
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_the_score_grows_with_distance_and_with_error() -> None:
-    score = NeighborsAndError.fit(standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200), 0)
+    score = NeighborsAndError.fit(standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200))
     x = np.linspace(0, 9, 10)[:, None] * np.ones((10, 4))
     assert (np.diff(score(x, everything(x), np.ones(10))) > 0).all()
     assert (np.diff(score(np.zeros((10, 4)), everything(x), np.linspace(0, 9, 10))) > 0).all()

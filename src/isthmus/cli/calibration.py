@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isthmus.cli.console import print_line, warnings_as_notes
 from isthmus.cli.data_options import DataOptions
@@ -12,27 +12,37 @@ if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
 
-__all__ = ["calibrated", "normal_examples"]
+__all__ = ["NormalExamples", "calibrated", "normal_examples"]
 
 
-def calibrated(run: Path, ae: Autoencoder, normal: Any, new: OutlierDetector, quiet: bool) -> OutlierDetector:
+class NormalExamples(NamedTuple):
+    """Normal examples that a run was not trained on, notes about omitted ones, and its training examples, None if they are not there."""
+
+    examples: Any = None
+    notes: tuple[str, ...] = ()
+    training: Any = None
+
+
+def calibrated(
+    run: Path, ae: Autoencoder, normal: NormalExamples, new: OutlierDetector, quiet: bool
+) -> OutlierDetector:
     """A detector with the parameters of `new`, calibrated on normal examples."""
     from isthmus.errors import DataError
     from isthmus.estimators.outlier_detector import MIN_EXAMPLES, OutlierDetector
 
-    if normal is not None and len(normal) < MIN_EXAMPLES:
+    if normal.examples is not None and len(normal.examples) < MIN_EXAMPLES:
         raise DataError(
             f"calibration requires at least {MIN_EXAMPLES} normal examples that {run} was not trained on, but there "
-            f"{'is' if len(normal) == 1 else 'are'} {len(normal)}: give more with --normal"
+            f"{'is' if len(normal.examples) == 1 else 'are'} {len(normal.examples)}: give more with --normal"
         )
     parameters = new.get_params(deep=False)
     del parameters["autoencoder"]
     with warnings_as_notes((lambda _: None) if quiet else print_line):  # the JSON object contains the guarantee
-        return OutlierDetector.from_fitted(ae, normal, **parameters)
+        return OutlierDetector.from_fitted(ae, normal.examples, references=normal.training, **parameters)
 
 
-def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, normal: str | None) -> tuple[Any, list[str]]:
-    """Normal examples that the run was not trained on, from --normal or its held-out part, with notes about omitted ones."""
+def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, normal: str | None) -> NormalExamples:
+    """Normal examples that the run was not trained on, from --normal or its held-out part, and those that it was trained on."""
     from isthmus.data.parts import of_trained_classes
     from isthmus.experiments import run_data, run_labels
     from isthmus.experiments.split_recovery import exclude_trained
@@ -43,17 +53,31 @@ def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, norma
     reference = run_labels.with_contexts(ae, reference)
     if normal is not None:
         fresh, note = exclude_trained(run_data.membership_of(run), reference)
-        return fresh, [note, _early_stopping_note(run, ae, fresh)]
+        return NormalExamples(fresh, (note, _early_stopping_note(run, ae, fresh)), _training_examples(run, ae))
     part = run_data.split_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
-    notes = [*part.notes, _early_stopping_note(run, ae, examples)]
+    notes = (*part.notes, _early_stopping_note(run, ae, examples))
     if not others:
-        return examples, notes
+        return NormalExamples(examples, notes, part.train)
     note = (
         f"{len(examples):,} held-out examples are used as normal, since the training data have their class; "
         f"{len(part.test) - len(examples):,} of other classes are not used ({others})"
     )
-    return examples, [*notes, note]
+    return NormalExamples(examples, (*notes, note), part.train)
+
+
+def _training_examples(run: Path, ae: Autoencoder) -> Any:
+    """The examples that the run was trained on, for distances in tables; None for others, or if the run's data are gone."""
+    from isthmus.errors import DataError
+    from isthmus.experiments import run_data
+
+    if ae.kind_ != "table":
+        return None
+    try:
+        own = run_data.load_examples(run, None, ae, allow_extreme=True)[1]
+        return run_data.split_of(run, own, ae.missing).train
+    except (DataError, OSError):
+        return None
 
 
 def _early_stopping_note(run: Path, ae: Autoencoder, normal: Any) -> str:

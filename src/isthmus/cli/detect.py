@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.calibration import calibrated, normal_examples
+from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.detect_series import SeriesTask, detect_in_series, print_written
@@ -85,8 +85,10 @@ def detect(
     ae, dataset = run_data.load_examples(run, data_options.source, known_ae, parts="test", allow_extreme=True)
     dataset, part_note = test_part(dataset)
     dataset = run_labels.with_contexts(ae, dataset)
-    examples, notes = (None, []) if loaded is not None else normal_examples(run, ae, data_options, normal)
-    print_notes([each for each in (*dataset.notes, part_note, *notes, _trained_note(run, dataset)) if each], as_json)
+    examples = NormalExamples() if loaded is not None else normal_examples(run, ae, data_options, normal)
+    print_notes(
+        [each for each in (*dataset.notes, part_note, *examples.notes, _trained_note(run, dataset)) if each], as_json
+    )
     detector = loaded or calibrated(run, ae, examples, new, as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys())
     detection.write(path, found)

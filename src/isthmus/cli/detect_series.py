@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from isthmus.cli.calibration import calibrated, normal_examples
+from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions
 from isthmus.text import command
@@ -48,8 +48,8 @@ class SeriesTask(NamedTuple):
     def detector(self, ae: Autoencoder, notes: Sequence[str]) -> OutlierDetector:
         """The loaded detector, or one that is calibrated now, and saved. Prints notes."""
         options = self.data_options._replace(options=self.data_options.options.replace(labels=None))
-        normal, others = (None, []) if self.loaded is not None else normal_examples(self.run, ae, options, self.normal)
-        print_notes([each for each in (*notes, *others) if each], self.as_json)
+        normal = NormalExamples() if self.loaded is not None else normal_examples(self.run, ae, options, self.normal)
+        print_notes([each for each in (*notes, *normal.notes) if each], self.as_json)
         detector = self.loaded or calibrated(self.run, ae, normal, self.new, self.as_json)
         if self.save is not None:
             detector.save(self.save)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.memmap import random_subset
 from isthmus.nn.invariant import dense
 
-__all__ = ["MAX_REFERENCES", "NEIGHBORS", "NeighborDistance", "NeighborsAndError"]
+__all__ = ["MAX_REFERENCES", "NEIGHBORS", "NeighborDistance", "NeighborsAndError", "choose_references"]
 
 Doubles = NDArray[np.float64]
 
@@ -41,11 +43,8 @@ class NeighborDistance:
     deviations: Doubles
 
     @classmethod
-    def fit(cls, rows: NDArray[Any], seed: int) -> Self:
-        """The distance to rows (n, d), or to a random subset of at most `MAX_REFERENCES` rows and `MAX_VALUES` values."""
-        limit = max(NEIGHBORS + 1, min(MAX_REFERENCES, MAX_VALUES // max(1, rows.shape[1])))
-        if len(rows) > limit:
-            rows = rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:limit])]
+    def fit(cls, rows: NDArray[Any]) -> Self:
+        """The distance to rows (m, d)."""
         references = np.ascontiguousarray(rows, dtype=np.float32)
         variances = references.var(0, dtype=np.float64)
         deviations = np.sqrt(np.maximum(variances, _MIN_DEVIATION**2 * variances.mean()))
@@ -96,9 +95,9 @@ class NeighborsAndError:
     spreads: Doubles
 
     @classmethod
-    def fit(cls, rows: NDArray[Any], errors: Doubles, seed: int) -> Self:
-        """The score on normal examples (n, d), in model units, with their mean squared errors (n,)."""
-        neighbors, finite = NeighborDistance.fit(rows, seed), errors[np.isfinite(errors)]
+    def fit(cls, rows: NDArray[Any], errors: Doubles) -> Self:
+        """The score on normal examples: the references (m, d), in model units, and mean squared errors (n,)."""
+        neighbors, finite = NeighborDistance.fit(rows), errors[np.isfinite(errors)]
         usual = [neighbors.of_references(), finite if finite.size else np.zeros(1)]
         floors = np.array([max(_FLOOR * float(values.mean()), _TINY) for values in usual])
         logarithms = [np.log(values + floor) for values, floor in zip(usual, floors, strict=True)]
@@ -114,6 +113,20 @@ class NeighborsAndError:
         weight = _DISTANCE_WEIGHT
         score: Doubles = np.nan_to_num(weight * distance + (1 - weight) * error, nan=0.0, posinf=np.inf)
         return score
+
+
+def choose_references(counts: Sequence[int], n_features: int, seed: int) -> list[NDArray[np.int64]]:
+    """The row numbers of references in several arrays: all, or a random subset of at most `MAX_REFERENCES` rows and `MAX_VALUES` values.
+
+    Args:
+        counts: the number of rows of each array.
+        n_features: of an example in model units.
+        seed: draws the subset.
+    """
+    limit = max(NEIGHBORS + 1, min(MAX_REFERENCES, MAX_VALUES // max(1, n_features)))
+    chosen, ends = random_subset(sum(counts), limit, seed), np.cumsum(counts)
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    return [part - (end - count) for part, end, count in zip(parts, ends, counts, strict=True)]
 
 
 def _spread(logarithms: Doubles) -> float:

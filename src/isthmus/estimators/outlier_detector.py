@@ -135,13 +135,16 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     _scorer: Scorer
 
     @classmethod
-    def from_fitted(cls, ae: Autoencoder, X_normal: Any, y: Any = None, **choices: Any) -> Self:
+    def from_fitted(
+        cls, ae: Autoencoder, X_normal: Any, y: Any = None, *, references: Any = None, **choices: Any
+    ) -> Self:
         """A detector with a fitted autoencoder, which does not change: `OutlierDetector(FrozenEstimator(ae), **choices).fit(X_normal, y)`.
 
         Args:
             ae: a fitted autoencoder.
             X_normal: normal examples (n, *shape) on which ``ae`` was not trained. Errors on training examples are too small.
             y: labels (n,) or covariates for a conditional autoencoder; others ignore it.
+            references: normal examples (m, *shape) for the score "neighbors", such as those that ``ae`` was trained on; see `fit`.
             choices: parameters of `OutlierDetector`.
 
         Returns:
@@ -154,7 +157,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             True
         """
         check_autoencoder(ae, f"{cls.__name__}.from_fitted")
-        return cls(FrozenEstimator(ae), **choices).fit(X_normal, y)
+        return cls(FrozenEstimator(ae), **choices).fit(X_normal, y, references=references)
 
     @property
     def anomaly_score_(self) -> Kind:
@@ -169,7 +172,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return 0 if self._scorer.near is None else len(self._scorer.near.neighbors.references)
 
     @check_units_once()
-    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None, references: Any = None) -> Self:
         """Trains on examples, most of them normal, and sets the threshold.
 
         Args:
@@ -178,6 +181,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
                 architecture an example is anomalous for its label, and all methods require y; otherwise scores never depend on it.
             sample_weight: weights (n,) of the examples in the training of the autoencoder, as in `Autoencoder.fit`. Held-out errors and
                 the threshold do not use them: the guarantee is about examples as they are drawn.
+            references: more normal examples (m, *shape) to which the score "neighbors" measures distances, such as those that a frozen
+                autoencoder was trained on. None of them may be among X. Other scores ignore them.
 
         Returns:
             The estimator itself.
@@ -210,7 +215,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         kind = self.anomaly_score
         if kind == "auto":
             kind = "combined" if ae.kind_ != "table" else "error" if ae._uses_y else "neighbors"
-        scorer = Scorer.fit(ae, kind, values[not_calibration], values[held_out], seed)
+        more = (
+            None
+            if references is None or kind != "neighbors" or ae._uses_y
+            else ae._examples(references, computable="all")
+        )
+        scorer = Scorer.fit(ae, kind, values[not_calibration], values[held_out], seed, more)
         scores = np.sort(scorer(ae, values[calibration]))
         fitted = {
             "autoencoder_": ae,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.context_array import without_subclass
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, selected_rows
 from isthmus.data.missing import count_observed, nansum
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
-from isthmus.estimators.neighbors import NeighborsAndError
+from isthmus.estimators.neighbors import NeighborsAndError, choose_references
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
@@ -148,14 +148,17 @@ class Scorer:
     near: NeighborsAndError | None = None
 
     @classmethod
-    def fit(cls, ae: Autoencoder, kind: Kind, examples: Array, held_out: Array, seed: int) -> Self:
+    def fit(
+        cls, ae: Autoencoder, kind: Kind, examples: Array, held_out: Array, seed: int, references: Array | None = None
+    ) -> Self:
         """Fits the score: codes, distances and weights on all examples, densities of errors on those that ``ae`` was not trained on."""
         weights, error, code, near = None, None, None, None
         if kind in {"combined", "standardized", "neighbors"}:
             usual = feature_errors(ae, examples).reshape(-1)
             weights = 1 / np.maximum(usual + _ERROR_FLOOR * usual.mean(), 1e-30)
         if kind == "neighbors":
-            near = NeighborsAndError.fit(_imputed(ae, examples), cls(kind, weights)._errors(ae, examples), seed)
+            rows = _references(ae, [examples] if references is None else [examples, references], seed)
+            near = NeighborsAndError.fit(rows, cls(kind, weights)._errors(ae, examples))
         if kind in {"combined", "standardized"}:
             error = ErrorDensity.fit(cls(kind, weights)._errors(ae, held_out), usual.size)
         if kind in {"combined", "code"}:
@@ -222,14 +225,16 @@ class Scorer:
         return results
 
 
-def _imputed(ae: Autoencoder, values: Array) -> Array:
-    """Examples (n, d) in model units, with imputed missing values."""
+def _references(ae: Autoencoder, parts: Sequence[Array], seed: int) -> Array:
+    """Examples (m, d) of several arrays, in model units, with imputed missing values; a random subset of many."""
     model = ae.model_
+    chosen = choose_references([len(part) for part in parts], math.prod(model.shape), seed)
 
     def batch(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         return model.impute(model.normalize(raw), None, context).flatten(1)
 
-    return in_batches(batch, values, model, computable="all")
+    rows = (selected_rows(part, positions) for part, positions in zip(parts, chosen, strict=True) if len(positions))
+    return np.concatenate([in_batches(batch, each, model, computable="all") for each in rows])
 
 
 def _distances(model: Model, values: Array) -> Doubles:

@@ -86,9 +86,8 @@ def detect(
     dataset, part_note = test_part(dataset)
     dataset = run_labels.with_contexts(ae, dataset)
     examples = NormalExamples() if loaded is not None else normal_examples(run, ae, data_options, normal)
-    print_notes(
-        [each for each in (*dataset.notes, part_note, *examples.notes, _trained_note(run, dataset)) if each], as_json
-    )
+    notes = (*dataset.notes, part_note, *examples.notes, _trained_note(run, dataset))
+    print_notes([each for each in notes if each], as_json)
     detector = loaded or calibrated(run, ae, examples, new, as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys())
     detection.write(path, found)

@@ -43,6 +43,7 @@ MAX_AXES, MAX_COMPONENTS = 64, 20
 _ROWS_PER_AXIS = 10  # and per component
 _COVARIANCE_REGULARIZATION = 0.01  # added to the variances of whitened codes
 _MAX_NLL = float(np.finfo(np.float32).max)  # examples beyond it are ordered by their distance
+_FARTHEST = 1e15  # scales: as `overflow`
 # fraction of the mean error, added to that of each feature: features with tiny errors must not dominate the score
 _ERROR_FLOOR = 0.1
 
@@ -183,6 +184,8 @@ class Scorer:
     def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
         """The sum of the negative log-densities, (n,); without densities the error itself, or distance and error."""
         overflowed = np.isinf(errors) | ~np.isfinite(codes).all(1)
+        if self.near is not None:  # logarithms hardly differ far away
+            overflowed |= np.abs(x).max(1) > _FARTHEST
         codes, errors = np.where(overflowed[:, None], 0.0, codes), np.where(overflowed, 0.0, errors)
         if self.near is not None:
             nll = self.near(np.where(overflowed[:, None], 0.0, x), observed, errors)

@@ -94,10 +94,7 @@ def detect(
     figure = detection.draw(path, found)
     if save is not None:
         detector.save(save)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        _print_detections(found, detector, [path] if figure is None else [path, figure], save)
+    _print_detections(found, detector, [path] if figure is None else [path, figure], save, as_json)
 
 
 def _check_follow(run: Path, is_series: bool, follow: bool, idle: float | None) -> None:
@@ -120,9 +117,12 @@ def _check_no_options(run: Path, settings: list[str] | None, options: dict[str, 
 
 
 def _print_detections(
-    found: DetectionResult, detector: OutlierDetector, written: list[Path], save: Path | None
+    found: DetectionResult, detector: OutlierDetector, written: list[Path], save: Path | None, as_json: bool
 ) -> None:
     """Prints the number of anomalies, the guarantee, the most anomalous examples and the written files."""
+    if as_json:
+        print_json(found.to_dict())
+        return
     if found.decided:
         n = counted(found.anomalous, "example")
         print_line(f"{n} of {len(found.scores):,} anomalous: score below {detector.offset_:.6g}")

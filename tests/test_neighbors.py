@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from isthmus import Autoencoder, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conditional
 from isthmus.bottlenecks import Identity
+from isthmus.errors import DataError
 from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError, choose_references
 
 Array = NDArray[Any]
@@ -57,6 +58,28 @@ def test_missing_values_do_not_count_and_the_rest_is_scaled() -> None:
     assert np.isnan(distance(x, ~everything(x))[0])
 
 
+def test_an_example_is_not_its_own_neighbor() -> None:
+    rows = standard(60).astype(np.float32)
+    distance, x = NeighborDistance.fit(rows), rows.astype(np.float64)
+    np.testing.assert_array_equal(distance(x, everything(x), fitted=True), distance.of_references())
+    other = standard(9, seed=1)
+    np.testing.assert_array_equal(distance(other, everything(other), fitted=True), distance(other, everything(other)))
+
+
+def test_a_contamination_flags_fitted_and_new_examples_alike() -> None:
+    X, new = standard(600), standard(600, seed=1)
+    detector = OutlierDetector(quick(), contamination=0.1, random_state=0)
+    assert (detector.fit_predict(X) < 0).mean() == pytest.approx(0.1, abs=0.01)
+    assert (detector.predict(new) < 0).mean() == pytest.approx(0.1, abs=0.05)
+
+
+def test_a_common_offset_does_not_hide_the_nearest() -> None:
+    rows, x = ((standard(200, 3, seed) + 2.0**20).astype(np.float32) for seed in (0, 1))
+    distance, moved = NeighborDistance(rows, np.ones(3)), x.astype(np.float64)
+    expected = NearestNeighbors(n_neighbors=5, algorithm="kd_tree").fit(rows.astype(np.float64)).kneighbors(moved)[0]
+    np.testing.assert_allclose(distance(moved, everything(moved)), expected.mean(1), rtol=1e-7)
+
+
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_references_are_enough(n: int) -> None:
     distance = NeighborDistance.fit(standard(n).astype(np.float32))
@@ -87,6 +110,8 @@ def test_references_of_a_frozen_autoencoder() -> None:
     error = {"anomaly_score": "error", "random_state": 0, "calibration_fraction": 0.5}
     one, other = (OutlierDetector.from_fitted(ae, normal, references=each, **error) for each in (None, train))
     np.testing.assert_array_equal(one.score_samples(far), other.score_samples(far))
+    with pytest.raises(DataError, match="references has the examples of X"):
+        OutlierDetector.from_fitted(ae, normal, references=np.concatenate([train, normal]), random_state=0)
 
 
 def test_a_rare_category_is_farther_than_a_frequent_one() -> None:
@@ -95,6 +120,13 @@ def test_a_rare_category_is_farther_than_a_frequent_one() -> None:
     distance = NeighborDistance.fit(rows)
     assert distance.deviations[0] < distance.deviations[1]
     assert distance.deviations.min() >= 0.2 * np.sqrt(rows.var(0).mean()) * (1 - 1e-12)
+
+
+def test_a_constant_feature_keeps_its_unit() -> None:
+    rows = np.concatenate([np.full((50, 90), 3.0), standard(50)], 1).astype(np.float32)
+    deviations = NeighborDistance.fit(rows).deviations
+    np.testing.assert_array_equal(deviations[:90], 1)
+    np.testing.assert_allclose(deviations[90:], rows[:, 90:].std(0, dtype=np.float64))
 
 
 def test_the_units_of_distance_and_error_are_irrelevant() -> None:
@@ -110,7 +142,7 @@ def test_the_score_grows_with_distance_and_with_error() -> None:
     x = np.linspace(0, 9, 10)[:, None] * np.ones((10, 4))
     assert (np.diff(score(x, everything(x), np.ones(10))) > 0).all()
     assert (np.diff(score(np.zeros((10, 4)), everything(x), np.linspace(0, 9, 10))) > 0).all()
-    assert score(x[:1], ~everything(x[:1]), np.full(1, np.nan))[0] == 0, "nothing is observed"
+    assert np.isnan(score(x[:1], ~everything(x[:1]), np.full(1, np.nan))[0]), "nothing is observed"
 
 
 def test_what_auto_stands_for() -> None:

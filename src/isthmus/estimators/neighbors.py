@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from isthmus.data.memmap import random_subset
 from isthmus.nn.invariant import dense
@@ -47,33 +49,48 @@ class NeighborDistance:
         """The distance to rows (m, d)."""
         references = np.ascontiguousarray(rows, dtype=np.float32)
         variances = references.var(0, dtype=np.float64)
-        deviations = np.sqrt(np.maximum(variances, _MIN_DEVIATION**2 * variances.mean()))
-        return cls(references, np.where(deviations > 0, deviations, 1.0))
+        varying = variances > 0
+        least = _MIN_DEVIATION**2 * (variances[varying].mean() if varying.any() else 1.0)
+        return cls(references, np.where(varying, np.sqrt(np.maximum(variances, least)), 1.0))
 
-    def __call__(self, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_], fitted: bool = False) -> Doubles:
         """The distances of examples (n, d) from the references that are nearest to them, over their observed values: (n,).
 
         Missing values are imputed in x. The squared distance is scaled to all features; without an observed value it is NaN. The bits of an
         example do not depend on the other examples.
+
+        Args:
+            x: examples in model units.
+            observed: whether each value is observed.
+            fitted: whether the examples can be references themselves: one reference at a distance of 0 then does not count.
         """
-        return self._nearest(x, torch.from_numpy(observed), 0)
+        nearest = self._nearest(x, torch.from_numpy(observed), NEIGHBORS + fitted)
+        if fitted and nearest.shape[1] > 1:
+            nearest = torch.where(nearest[:, :1] == 0, nearest[:, 1:], nearest[:, :-1])
+        mean: Doubles = nearest.mean(1).numpy()
+        return mean
 
     def of_references(self) -> Doubles:
         """The distance of each reference to the nearest others, (m,)."""
         blocks = np.split(self.references.astype(np.float64), range(_BLOCK, len(self.references), _BLOCK))
-        return np.concatenate([self._nearest(block, torch.ones(block.shape, dtype=torch.bool), 1) for block in blocks])
+        return np.concatenate([self(block, np.ones(block.shape, bool), fitted=True) for block in blocks])
 
-    def _nearest(self, rows: Doubles, observed: torch.Tensor, skipped: int) -> Doubles:
-        """The mean distance to the nearest references, without the first ``skipped`` ones."""
-        x, references = (torch.from_numpy(each / self.deviations) for each in (rows, self.references))
-        count = min(NEIGHBORS + skipped, len(references))
+    @cached_property
+    def _prepared(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The references in deviations from their center (m, d), their squared norms (m,), and the center (d,)."""
+        scaled = torch.from_numpy(self.references / self.deviations)
+        center = scaled.mean(0)
+        return scaled - center, (scaled - center).square().sum(1), center
+
+    def _nearest(self, rows: Doubles, observed: Tensor, count: int) -> Tensor:
+        """The distances to the nearest references, ascending."""
+        references, norms, center = self._prepared
+        x = torch.from_numpy(rows / self.deviations) - center
         # |r|² - 2 x·r orders the references, but is rounded; the distances of the nearest are then exact
-        order = references.square().sum(1) - 2 * dense(x, references)
-        nearest = references[order.topk(count, largest=False).indices]
+        order = norms - 2 * dense(x, references)
+        nearest = references[order.topk(min(count, len(references)), largest=False).indices]
         squares = torch.where(observed[:, None], (x[:, None] - nearest).square(), 0).sum(-1)
-        distances = (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values
-        mean: Doubles = distances[:, min(skipped, count - 1) :].mean(1).numpy()
-        return mean
+        return (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +98,7 @@ class NeighborsAndError:
     """The distance to the nearest references and the mean squared error, as standardized logarithms; the distance counts twice.
 
     A value v becomes (log(v + floor) - center) / spread, which makes the units of distance and error irrelevant. The spread of few rows
-    is drawn to 0.5, a usual one. An example without observed values has the score 0, a usual one.
+    is drawn to 0.5, a usual one.
 
     Attributes:
         neighbors: the distance to the references.
@@ -105,13 +122,16 @@ class NeighborsAndError:
             neighbors, floors, np.array([each.mean() for each in logarithms]), np.array([*map(_spread, logarithms)])
         )
 
-    def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
-        """The score of examples (n, d), see `NeighborDistance`, with their mean squared errors (n,): (n,), higher for anomalies."""
-        values = np.stack([self.neighbors(x, observed), errors])
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles, fitted: bool = False) -> Doubles:
+        """The score of examples (n, d), see `NeighborDistance`, with their mean squared errors (n,): (n,), higher for anomalies.
+
+        NaN without observed values.
+        """
+        values = np.stack([self.neighbors(x, observed, fitted), errors])
         floors, centers, spreads = (each[:, None] for each in (self.floors, self.centers, self.spreads))
         distance, error = (np.log(values + floors) - centers) / spreads
         weight = _DISTANCE_WEIGHT
-        score: Doubles = np.nan_to_num(weight * distance + (1 - weight) * error, nan=0.0, posinf=np.inf)
+        score: Doubles = weight * distance + (1 - weight) * error
         return score
 
 

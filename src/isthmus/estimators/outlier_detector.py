@@ -49,6 +49,7 @@ AnomalyScore = Kind | Literal["auto"]
 
 DEFAULT_RATE = 0.05  # false-alarm rate, if neither it nor a contamination is given
 _MAX_FEATURES = 64  # of a table, whose shares are summed by column
+_MAX_CONTAINED = 0.5  # fraction of the examples that may equal a reference
 MIN_EXAMPLES = 5  # for training, for measuring errors and for calibration
 
 
@@ -183,13 +184,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             sample_weight: weights (n,) of the examples in the training of the autoencoder, as in `Autoencoder.fit`. Held-out errors and
                 the threshold do not use them: the guarantee is about examples as they are drawn.
             references: more normal examples (m, *shape) to which the score "neighbors" measures distances, such as those that a frozen
-                autoencoder was trained on. None of them may be among X. Other scores ignore them.
+                autoencoder was trained on. None of them may be among X, whose scores would be too good. Other scores ignore them.
 
         Returns:
             The estimator itself.
 
         Raises:
-            DataError: there are too few examples, or they cannot be used; or y is missing.
+            DataError: there are too few examples, or they cannot be used; or y is missing; or references has the examples of X.
             DivergenceError: scores are not finite.
             RecordError: both contamination and false_alarm_rate are given; or sample_weight, with a frozen autoencoder.
             NotPossibleError: X are windows of a series, and the autoencoder is conditional.
@@ -216,11 +217,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         kind = self.anomaly_score
         if kind == "auto":
             kind = "combined" if ae.kind_ != "table" else "error" if ae._uses_y else "neighbors"
-        more = (
-            None
-            if references is None or kind != "neighbors" or ae._uses_y
-            else ae._examples(references, computable="all")
-        )
+        more = None
+        if references is not None and kind == "neighbors" and not ae._uses_y:
+            more = ae._examples(references, computable="all")
+            _refuse_contained(values, more)
         scorer = Scorer.fit(ae, kind, values[not_calibration], values[held_out], seed, more)
         scores = np.sort(scorer(ae, values[calibration]))
         fitted = {
@@ -228,13 +228,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             "_scorer": scorer,
             "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([held_out, calibration]))]),
             "calibration_scores_": scores,
-            "offset_": self._threshold(scores, lambda: scorer(ae, values)),
+            "offset_": self._threshold(scores, lambda: scorer(ae, values, fitted=True)),
         }
         self.__dict__.update(fitted)  # in one step: after an interrupt the detector is either unchanged or fitted
         return self
 
     def fit_predict(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> NDArray[np.int64]:
-        """`fit`, then `predict` of the same examples.
+        """`fit`, then `predict` of the same examples, none of which is its own neighbor.
 
         Args:
             X, y, sample_weight: as for `fit`.
@@ -242,7 +242,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         Returns:
             (n,): -1 for anomalous examples and 1 for normal ones.
         """
-        return self.fit(X, y, sample_weight=sample_weight).predict(X, y)
+        self.fit(X, y, sample_weight=sample_weight)
+        scores = self._scorer(self.autoencoder_, self._rows(X, y), fitted=True)
+        return np.where(scores < self.offset_, -1, 1)
 
     def score_samples(self, X: Any, y: Any = None) -> Doubles:
         """The negative anomaly score of each example: higher means more normal.
@@ -514,6 +516,16 @@ def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:
         return ae._context(y, values)
     except DataError as error:
         raise DataError(f"{error}; a part of the examples, drawn at random, calibrates and is not trained on") from None
+
+
+def _refuse_contained(X: Array, references: Array) -> None:
+    """`DataError` if the references have nearly all of the examples, although these differ: each would be its own neighbor."""
+    own = [hash(np.asarray(row, references.dtype).tobytes()) for row in X]
+    given = {hash(np.asarray(row).tobytes()) for row in references}
+    if np.mean([each in given for each in own]) > _MAX_CONTAINED and len(set(own)) > len(own) / 2:
+        raise DataError(
+            "references has the examples of X: pass other normal examples, such as those that the autoencoder was trained on"
+        )
 
 
 def _by_column(parts: list[Attribution], column_of: Mapping[str, str]) -> list[Attribution]:

@@ -128,7 +128,7 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
             raise ValueError(f"detector.{name} is not finite")
     for name in tensors.keys() & {"weights", "error", "code.shares", "deviations"}:
         _raise_if(not (tensors[name] > 0).all(), name, "has a value that is not above 0")
-    for name in tensors.keys() & {"feature_errors", "usual"}:
+    for name in {"feature_errors", *([] if part.anomaly_score == "neighbors" else ["usual"])}:
         _raise_if(bool((tensors[name] < 0).any()), name, "has a value below 0")
     _raise_if(bool((tensors["calibration"].diff() < 0).any()), "calibration", "is not in ascending order")
     _check_threshold(detector, part, tensors["calibration"].tolist(), float(tensors["offset"]))
@@ -147,6 +147,10 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
         floors, _, spreads = tensors["near"]
         _raise_if(not (torch.stack([floors, spreads]) > 0).all(), "near", "has a floor or spread that is not above 0")
         distance = NeighborDistance(_array(tensors["references"]), _array(tensors["deviations"]))
+        fitted = NeighborDistance.fit(distance.references)
+        _raise_if(
+            not np.allclose(fitted.deviations, distance.deviations, rtol=1e-4), "deviations", "is not of references"
+        )
         near = NeighborsAndError(distance, *_array(tensors["near"]))
     error_weights = None if "weights" not in tensors else _array(tensors["weights"])
     return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]), near)

@@ -15,7 +15,7 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import MARKS, TRUTHS, value_of
 from isthmus.data.tables.column_encoding import ColumnEncoding
-from isthmus.data.tables.column_kinds import EXACT, GivenKind, checked_kinds, is_text
+from isthmus.data.tables.column_kinds import EXACT, GivenKind, checked_kinds, infer_kind, is_text
 from isthmus.data.tables.columns import NotNumericError, check_kind_names, listed
 from isthmus.data.tables.frame_columns import arrow_columns
 from isthmus.data.tables.number_columns import number_marks, without_marks
@@ -224,7 +224,8 @@ def _are_numbers(column: Any, options: ReadOptions) -> bool:
 def _arrow_table(dataset: Dataset, texts: TextColumns, options: ReadOptions) -> tuple[Any, list[str]]:
     """All columns that are learned as a table of pyarrow, and notes on marks of missing values in columns of text.
 
-    A file whose columns have types states which cells are missing, so that only the marks that the user gave mean it too.
+    A file whose columns have types states which cells are missing, so that only the marks that the user gave mean it too, except among
+    dates, which have no other words.
     """
     usual, given = MARKS - _WORDS, {mark.strip().lower() for mark in options.na_values}
     columns, missing, kept, number = dict[str, Any](), Counter[str](), Counter[str](), 0
@@ -234,7 +235,8 @@ def _arrow_table(dataset: Dataset, texts: TextColumns, options: ReadOptions) -> 
             continue
         column = texts.column(name)
         if is_text(column.type):
-            column = _without_words(column, given if texts.typed else given | usual, missing)
+            marks = given if texts.typed and not _are_dates(column, usual) else given | usual
+            column = _without_words(column, marks, missing)
             _without_words(column, usual, kept)
         columns[name] = without_marks(column, number_marks(options.na_values))
     notes = [f"missing values in columns of text of {dataset.name}: {_counts(missing)}"] if missing else []
@@ -242,6 +244,11 @@ def _arrow_table(dataset: Dataset, texts: TextColumns, options: ReadOptions) -> 
         remedy = "if they mean missing values, give them with --na-values (na_values=)"
         notes.append(f"texts of {dataset.name} that are read as they are: {_counts(kept)}; {remedy}")
     return pyarrow().table(columns), notes
+
+
+def _are_dates(column: Any, marks: Collection[str]) -> bool:
+    """Whether all texts but marks of missing values are dates."""
+    return infer_kind(_without_words(column, marks, Counter())).kind == "date"
 
 
 def _without_words(column: Any, words: Collection[str], counts: Counter[str]) -> Any:

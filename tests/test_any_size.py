@@ -71,6 +71,9 @@ def test_the_receptive_field_is_what_a_pixel_depends_on(down: Any, up: Any, kern
         (Conv(code="map"), (64,)),
         (TCN(), (16, 3)),
         (Conv(code="map", axes=1), (8, 2)),
+        (Conv((8,), code="map"), (10, 12)),
+        (Conv((8,), code="map"), (12, 10, 3)),
+        (Conv((8, 16), code="map"), (28, 28)),
     ],
 )
 def test_other_architectures_are_not_fully_convolutional(architecture: Any, shape: tuple[int, ...]) -> None:
@@ -109,6 +112,14 @@ def test_an_image_of_the_size_of_training_is_reconstructed_as_an_example() -> No
     for architecture in (Conv((4,), code="map"), Conv((4,)), MLP((8,))):
         ae, image = fitted(architecture, (8, 12)), page(8, 12)
         np.testing.assert_allclose(ae.reconstruct_image(image), ae.reconstruct(image[None])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("up", ["resize", "double", "transpose"])
+@pytest.mark.parametrize("side", [10, 12, 28])
+def test_sides_of_training_that_are_no_multiples_of_the_stride(up: Any, side: int) -> None:
+    architecture = Conv((4, 4), code="map", up=up, initialization="normal")  # a stride of 8
+    ae, image = fitted(architecture, (side, side), likelihood=Normal()), page(side, side)
+    np.testing.assert_allclose(ae.reconstruct_image(image), ae.reconstruct(image[None])[0], rtol=1e-5, atol=1e-5)
 
 
 def test_memory_is_bounded_by_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:

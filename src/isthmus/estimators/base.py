@@ -196,8 +196,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     def reconstruct_image(self, image: Any, *, tile: int = 512, out: Array | None = None) -> Array:
         """Reconstructs one image of any height and width, such as a page that a denoising autoencoder of patches restores.
 
-        If the architecture is fully convolutional (`Conv` with ``code="map"``), tiles are computed with a margin of its receptive field:
-        the result is the same for every tile size, apart from rounding. Other architectures reconstruct patches of the size of the
+        If the architecture is fully convolutional (`Conv` with ``code="map"``, trained on sides that are multiples of its stride), tiles are
+        computed with a margin of its receptive field: the result is the same for every tile size, apart from rounding. Others reconstruct patches of the size of the
         training examples, which overlap by half; every pixel is their mean, weighted by its distance from their borders.
 
         The memory that it needs in addition to image and result grows with ``tile``, and not with the image.

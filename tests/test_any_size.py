@@ -218,6 +218,45 @@ def test_an_invalid_image_raises_one_sentence(image: Array, options: dict[str, A
     assert str(caught.value) == error
 
 
+@pytest.mark.parametrize("way", ["the same", "a view", "a tensor", "a file"])
+def test_the_result_cannot_replace_the_image_that_it_is_read_from(tmp_path: Path, way: str) -> None:
+    image = np.memmap(tmp_path / "page", np.float32, "w+", shape=(20, 20))
+    image[:] = page(20, 20)
+    given = torch.from_numpy(image) if way == "a tensor" else image[::-1] if way == "a view" else image
+    out = np.memmap(tmp_path / "page", np.float32, "r+", shape=(20, 20)) if way == "a file" else image
+    with pytest.raises(RecordError, match="invalid out: it shares its memory with the image"):
+        fitted(Conv((2,), code="map"), (8, 8)).reconstruct_image(given, tile=4, out=out)
+    np.testing.assert_array_equal(image, page(20, 20))
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    ae = fitted(Conv((2,), code="map"), (8, 8))
+    (tmp_path / "out").write_bytes(bytes(4 * 81))
+    locked = np.memmap(tmp_path / "out", np.float32, "r", shape=(9, 9))
+    cases: list[tuple[Any, str]] = [
+        ([[0.0] * 9] * 9, "expected a NumPy array of the image's shape"),
+        (np.ma.zeros((9, 9)), "expected a NumPy array of the image's shape"),
+        (locked, "invalid out: it is read-only; open a memory map with mode 'r\\+' or 'w\\+'"),
+    ]
+    for out, error in cases:
+        with pytest.raises(RecordError, match=error):
+            ae.reconstruct_image(page(9, 9), out=out)
+
+
+def test_an_image_is_an_array_or_a_tensor() -> None:
+    ae, image = fitted(Conv((2,), code="map"), (8, 8)), page(9, 9)
+    made = ae.reconstruct_image(image)
+    np.testing.assert_array_equal(ae.reconstruct_image(torch.from_numpy(image).requires_grad_()), made)
+    cases: list[tuple[Any, str]] = [
+        (Image.fromarray(random_pixels(9, 9)).convert("P"), "the image is a PIL.Image, and not an array: give"),
+        (np.ma.masked_array(image, image < 0.5), "the image is a numpy.MaskedArray, whose mask would be lost: give"),
+        (image.tolist(), "the image is a list, and not an array: give a NumPy array \\(height, width\\) or a tensor"),
+    ]
+    for given, error in cases:
+        with pytest.raises(DataError, match=error):
+            ae.reconstruct_image(given)
+
+
 def test_a_pixel_that_is_not_finite_is_named() -> None:
     image = page(700, 9)
     image[650, 7] = np.nan
@@ -229,6 +268,12 @@ def test_autoencoders_of_other_examples_refuse_an_image() -> None:
     table = Autoencoder(2, epochs=1, random_state=0).fit(page(20, 4))
     with pytest.raises(NotPossibleError, match="requires an autoencoder of images"):
         table.reconstruct_image(page(9, 9))
+    for kind, shape in (("windows", (8, 8)), ("series", (16, 3)), ("windows", (8, 8, 4))):
+        other = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0, kind=kind).fit(page(20, *shape))
+        with pytest.raises(NotPossibleError, match="if they are images, fit with kind='images'"):
+            other.reconstruct_image(page(20, *shape[1:]))
+    color = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0).fit(page(20, 8, 8, 3))
+    assert color.reconstruct_image(page(9, 9, 3)).shape == (9, 9, 3)
     y = np.arange(20) % 2
     labeled = Autoencoder(2, architecture=Conditional(MLP((4,))), epochs=1, random_state=0, kind="images")
     with pytest.raises(NotPossibleError, match="has no y for a conditional autoencoder"):

@@ -7,6 +7,7 @@ go. Other models reconstruct patches of the size of their examples, which overla
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -17,11 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.architectures.base import ReceptiveField
-from isthmus.errors import DataError
+from isthmus.data.containers import unwrapped
+from isthmus.errors import DataError, RecordError
 from isthmus.estimators.inference import in_batches
 from isthmus.model import Model
+from isthmus.text import quoted
 
-__all__ = ["CheckMemory", "check_image", "receptive_field", "reconstruct_parts", "write_part"]
+__all__ = ["CheckMemory", "check_image", "check_out", "receptive_field", "reconstruct_parts", "write_part"]
 
 Array = NDArray[Any]
 _MAX_BYTES = 2**26  # of the windows that are computed together
@@ -37,10 +40,12 @@ class Part(NamedTuple):
 
 def check_image(image: Any, shape: tuple[int, ...]) -> Array:
     """The image as an array; `DataError` unless it has the channels of examples of this shape, and finite numbers."""
-    try:
-        values = np.asarray(image)
-    except ValueError:  # rows of different lengths
-        raise DataError("the rows of the image differ in length: give an array (height, width)") from None
+    tensor = isinstance(image, torch.Tensor)
+    if isinstance(image, np.ma.MaskedArray) or not (tensor or isinstance(image, np.ndarray)):
+        name = f"{type(image).__module__.partition('.')[0]}.{type(image).__name__}".removeprefix("builtins.")
+        why = "whose mask would be lost" if isinstance(image, np.ma.MaskedArray) else "and not an array"
+        raise DataError(f"the image is a {name}, {why}: give a NumPy array (height, width) or a tensor")
+    values = np.asarray(unwrapped(image).values if tensor else image)
     if values.dtype.kind not in "buif":
         raise DataError(f"an image of dtype {values.dtype} has no numbers: give integers or floats")
     if values.ndim != len(shape) or values.shape[2:] != shape[2:] or not values.size:
@@ -55,6 +60,26 @@ def check_image(image: Any, shape: tuple[int, ...]) -> Array:
             value = values[(row, *map(int, bad[0][1:]))]
             raise DataError(f"the pixel in row {row}, column {column} is {value:g}: replace it by a number")
     return values.view(np.uint8) if values.dtype.kind == "b" else values
+
+
+def check_out(out: Any, image: Any, values: Array) -> None:
+    """`RecordError` unless the reconstruction of an image, whose values are given, can be written into an array part by part."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise RecordError(f"invalid out={quoted(out, 20)}: expected a NumPy array of the image's shape {values.shape}")
+    if out.shape != values.shape or out.dtype.kind not in "uif":
+        raise RecordError(f"invalid out: expected numbers of the image's shape {values.shape}")
+    if not out.flags.writeable:
+        raise RecordError("invalid out: it is read-only; open a memory map with mode 'r+' or 'w+'")
+    if np.may_share_memory(out, values) or _same_file(out, image):
+        raise RecordError(
+            "invalid out: it shares its memory with the image, whose next parts would be read from the result; give another array"
+        )
+
+
+def _same_file(one: Any, other: Any) -> bool:
+    """Whether both arrays are memory maps of one file."""
+    files = [getattr(each, "filename", None) if isinstance(each, np.memmap) else None for each in (one, other)]
+    return None not in files and os.path.realpath(files[0]) == os.path.realpath(files[1])
 
 
 def receptive_field(model: Model) -> ReceptiveField | None:

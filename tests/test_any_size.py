@@ -18,7 +18,7 @@ from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, TCN, Conditional, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.data.options import ReadOptions
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.errors import DataError, MemoryLimitError, NotPossibleError, RecordError
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import split
 from isthmus.likelihoods import Multinomial, Normal
@@ -135,6 +135,16 @@ def test_memory_is_bounded_by_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     ae.reconstruct_image(page(90, 300), tile=16)
     most = 16 + 2 * math.ceil(field.radius / field.stride) * field.stride
     assert built == [(most, most)]
+
+
+def test_tiles_are_smaller_where_a_loaded_model_is_allowed_less_memory(tmp_path: Path) -> None:
+    ae, image = fitted(Conv((2,), code="map"), (8, 8)), page(300, 200)
+    ae.save(tmp_path / "model")
+    expected = ae.reconstruct_image(image)
+    with pytest.raises(MemoryLimitError):  # not even tiles of a stride
+        load(tmp_path / "model", max_memory="20kB").reconstruct_image(image)
+    limited = load(tmp_path / "model", max_memory="500kB")
+    np.testing.assert_allclose(limited.reconstruct_image(image), expected, atol=2e-6, rtol=0)
 
 
 def test_results_go_into_a_memory_map(tmp_path: Path) -> None:
@@ -262,6 +272,18 @@ def test_a_pixel_that_is_not_finite_is_named() -> None:
     image[650, 7] = np.nan
     with pytest.raises(DataError, match="the pixel in row 650, column 7 is nan: replace it by a number"):
         fitted(Conv((2,), code="map"), (8, 8)).reconstruct_image(image)
+
+
+@pytest.mark.parametrize("architecture", [Conv((2,), code="map"), MLP((4,))])
+@pytest.mark.parametrize(("row", "column"), [(50, 0), (7, 35), (51, 36)])
+def test_a_pixel_too_large_to_compute_with_is_named(architecture: Any, row: int, column: int) -> None:
+    ae, image = fitted(architecture, (8, 8)), page(52, 37)
+    image[row, column] = 1e30
+    expected = (
+        f"the pixel in row {row}, column {column} is 1e\\+30, too far from the training data .*, or drop the image"
+    )
+    with pytest.raises(DataError, match=expected):
+        ae.reconstruct_image(image, tile=8)
 
 
 def test_autoencoders_of_other_examples_refuse_an_image() -> None:

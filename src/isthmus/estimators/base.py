@@ -205,7 +205,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Args:
             image: (h, w) or (h, w, channels), in the units of the training data; an array, a memory map or a tensor.
-            tile: the height and width of the parts that are computed one by one, in pixels.
+            tile: the height and width of the parts that are computed one by one, in pixels. It is halved while it requires more memory
+                than a loaded autoencoder is allowed.
             out: another array or memory map of its shape, which receives the result. Integers are rounded, and limited to the range
                 of their dtype. None: a new array of floats.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from isthmus.architectures.base import ReceptiveField
 from isthmus.data.containers import unwrapped
-from isthmus.errors import DataError, RecordError
+from isthmus.data.locations import Positions
+from isthmus.errors import DataError, MemoryLimitError, RecordError
 from isthmus.estimators.inference import in_batches
+from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.text import quoted
 
@@ -96,7 +98,7 @@ def reconstruct_parts(model: Model, image: Array, tile: int, check_memory: Check
     Args:
         model: of images of any height and width, without context.
         image: checked by `check_image`.
-        tile: about the height and width of a part, in pixels.
+        tile: about the height and width of a part, in pixels; less if the memory does not suffice.
         check_memory: called before the first part.
     """
     field = receptive_field(model)
@@ -114,18 +116,36 @@ def write_part(part: Part, out: Array) -> None:
     out[part.place] = values
 
 
-def _reconstructed(model: Model, raw: torch.Tensor) -> torch.Tensor:
-    return model.reconstruct_raw(raw)
+@dataclass(frozen=True, eq=False)
+class _Pixels(Positions):
+    """The locations of the values of windows in the image. Beyond its end its last pixels are repeated."""
+
+    row_name: str = "image"
+    starts: Sequence[Sequence[int]] = ()
+    sides: tuple[int, ...] = ()
+
+    def __call__(self, index: tuple[int, ...]) -> str:
+        start, place = self.starts[index[0]], index[1:3]
+        row, column = (min(sum(each), side - 1) for *each, side in zip(start, place, self.sides, strict=True))
+        return f"the pixel in row {row}, column {column}"
+
+
+def _reconstructed(
+    model: Model, image: Array, starts: Sequence[Sequence[int]], batch_size: Literal[1] | None = None
+) -> Array:
+    """The reconstructions of windows of an image, of the size of the model's examples, that start at these rows and columns."""
+    rows = np.stack([_window(image, start, model.shape[:2]) for start in starts])
+    computable = ComputableRange.examples(model, positions=_Pixels(starts=starts, sides=image.shape[:2]))
+    return in_batches(model.reconstruct_raw, rows, model, computable=computable, batch_size=batch_size)
 
 
 def _from_tiles(
     model: Model, field: ReceptiveField, image: Array, tile: int, check_memory: CheckMemory
 ) -> Iterator[Part]:
     """Tiles of a fully convolutional model. Windows begin at multiples of the stride and contain all that their tile depends on."""
-    step, margin = _multiple(tile, field.stride), _multiple(field.radius, field.stride)
-    whole = [_multiple(side, field.stride) for side in image.shape[:2]]
-    window = [min(step + 2 * margin, side) for side in whole]
-    at_once = model.at_shape((*window, *image.shape[2:]))
+    whole, margin = [_multiple(side, field.stride) for side in image.shape[:2]], _multiple(field.radius, field.stride)
+    step, at_once = _fitting(model, field, image, tile, check_memory)
+    window = list(at_once.shape[:2])
     corners = list(product(*(range(0, side, step) for side in image.shape[:2])))
     count = max(1, min(4 * torch.get_num_threads(), _MAX_BYTES // (4 * math.prod(at_once.shape))))
     for begin in range(0, len(corners), count):
@@ -134,14 +154,30 @@ def _from_tiles(
             [min(max(at - margin, 0), side - length) for at, side, length in zip(corner, whole, window, strict=True)]
             for corner in some
         ]
-        rows = np.stack([_window(image, start, window) for start in starts])
-        if not begin:
-            check_memory(at_once, rows)
-        made = in_batches(partial(_reconstructed, at_once), rows, at_once, batch_size=1)
+        made = _reconstructed(at_once, image, starts, batch_size=1)
         for corner, start, values in zip(some, starts, made, strict=True):
             ends = [min(at + step, side) for at, side in zip(corner, image.shape[:2], strict=True)]
             inner = (slice(at - first, end - first) for at, end, first in zip(corner, ends, start, strict=True))
             yield Part(tuple(map(slice, corner, ends)), values[tuple(inner)])
+
+
+def _fitting(
+    model: Model, field: ReceptiveField, image: Array, tile: int, check_memory: CheckMemory
+) -> tuple[int, Model]:
+    """The tile, halved until the memory suffices, and the model for its windows. `MemoryLimitError` if it does not for the least."""
+    whole, margin = [_multiple(side, field.stride) for side in image.shape[:2]], _multiple(field.radius, field.stride)
+    step = min(_multiple(tile, field.stride), max(whole))
+    while True:
+        window = [min(step + 2 * margin, side) for side in whole]
+        at_once = model.at_shape((*window, *image.shape[2:]))
+        try:
+            check_memory(at_once, _window(image, (0, 0), window)[None])
+        except MemoryLimitError:
+            if step == field.stride:
+                raise
+            step = _multiple(step // 2, field.stride)
+        else:
+            return step, at_once
 
 
 def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemory) -> Iterator[Part]:
@@ -151,10 +187,9 @@ def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemo
     for number, corner in enumerate(product(*(range(0, side, step) for side in shape))):
         ends = [min(at + step, side) for at, side in zip(corner, shape, strict=True)]
         starts = [_patches_at(*each) for each in zip(shape, sides, corner, ends, strict=True)]
-        rows = np.stack([_window(image, start, list(sides)) for start in product(*starts)])
         if not number:
-            check_memory(model, rows)
-        made = in_batches(partial(_reconstructed, model), rows, model)
+            check_memory(model, _window(image, (0, 0), sides)[None])
+        made = _reconstructed(model, image, list(product(*starts)))
         total, covered = _blended(made, starts, sides)
         inner = tuple(slice(at - first[0], end - first[0]) for at, end, first in zip(corner, ends, starts, strict=True))
         weights = covered[0][inner[0], None] * covered[1][inner[1]]
@@ -188,7 +223,7 @@ def _patches_at(length: int, side: int, begin: int, end: int) -> list[int]:
     return [start for start in every if start < end and start + side > begin]
 
 
-def _window(image: Array, start: Any, sides: list[int]) -> Array:
+def _window(image: Array, start: Sequence[int], sides: Sequence[int]) -> Array:
     """A window of an image, beyond whose end the last pixel is repeated."""
     (row, column), (height, width) = start, sides
     part = image[row : row + height, column : column + width]

@@ -234,9 +234,17 @@ def test_the_result_cannot_replace_the_image_that_it_is_read_from(tmp_path: Path
     image[:] = page(20, 20)
     given = torch.from_numpy(image) if way == "a tensor" else image[::-1] if way == "a view" else image
     out = np.memmap(tmp_path / "page", np.float32, "r+", shape=(20, 20)) if way == "a file" else image
-    with pytest.raises(RecordError, match="invalid out: it shares its memory with the image"):
+    with pytest.raises(RecordError, match="invalid out: it shares its memory or file with the image"):
         fitted(Conv((2,), code="map"), (8, 8)).reconstruct_image(given, tile=4, out=out)
     np.testing.assert_array_equal(image, page(20, 20))
+
+
+def test_the_result_can_be_another_page_of_the_file(tmp_path: Path) -> None:
+    pages = np.memmap(tmp_path / "pages", np.float32, "w+", shape=(2, 20, 20))
+    pages[0] = page(20, 20)
+    ae = fitted(Conv((2,), code="map"), (8, 8))
+    ae.reconstruct_image(pages[0], out=pages[1])
+    np.testing.assert_array_equal(pages[1], ae.reconstruct_image(page(20, 20)))
 
 
 def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:

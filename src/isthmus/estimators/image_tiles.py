@@ -74,14 +74,16 @@ def check_out(out: Any, image: Any, values: Array) -> None:
         raise RecordError("invalid out: it is read-only; open a memory map with mode 'r+' or 'w+'")
     if np.may_share_memory(out, values) or _same_file(out, image):
         raise RecordError(
-            "invalid out: it shares its memory with the image, whose next parts would be read from the result; give another array"
+            "invalid out: it shares its memory or file with the image, whose next parts would be read from the result; give another array"
         )
 
 
 def _same_file(one: Any, other: Any) -> bool:
-    """Whether both arrays are memory maps of one file."""
-    files = [getattr(each, "filename", None) if isinstance(each, np.memmap) else None for each in (one, other)]
-    return None not in files and os.path.realpath(files[0]) == os.path.realpath(files[1])
+    """Whether both arrays are parts of different memory maps of one file."""
+    if not (isinstance(one, np.memmap) and isinstance(other, np.memmap)) or one._mmap is other._mmap:  # type: ignore[attr-defined]
+        return False
+    files = [os.path.realpath(str(each.filename)) for each in (one, other) if each.filename is not None]
+    return len(files) == 2 and files[0] == files[1]
 
 
 def receptive_field(model: Model) -> ReceptiveField | None:

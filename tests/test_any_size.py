@@ -18,7 +18,7 @@ from isthmus import Autoencoder, data, load
 from isthmus.architectures import MLP, TCN, Conditional, Conv
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.data.options import ReadOptions
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.errors import DataError, MemoryLimitError, NotPossibleError, RecordError
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.splits import split
 from isthmus.likelihoods import Multinomial, Normal
@@ -71,6 +71,9 @@ def test_the_receptive_field_is_what_a_pixel_depends_on(down: Any, up: Any, kern
         (Conv(code="map"), (64,)),
         (TCN(), (16, 3)),
         (Conv(code="map", axes=1), (8, 2)),
+        (Conv((8,), code="map"), (10, 12)),
+        (Conv((8,), code="map"), (12, 10, 3)),
+        (Conv((8, 16), code="map"), (28, 28)),
     ],
 )
 def test_other_architectures_are_not_fully_convolutional(architecture: Any, shape: tuple[int, ...]) -> None:
@@ -111,6 +114,14 @@ def test_an_image_of_the_size_of_training_is_reconstructed_as_an_example() -> No
         np.testing.assert_allclose(ae.reconstruct_image(image), ae.reconstruct(image[None])[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("up", ["resize", "double", "transpose"])
+@pytest.mark.parametrize("side", [10, 12, 28])
+def test_sides_of_training_that_are_no_multiples_of_the_stride(up: Any, side: int) -> None:
+    architecture = Conv((4, 4), code="map", up=up, initialization="normal")  # a stride of 8
+    ae, image = fitted(architecture, (side, side), likelihood=Normal()), page(side, side)
+    np.testing.assert_allclose(ae.reconstruct_image(image), ae.reconstruct(image[None])[0], rtol=1e-5, atol=1e-5)
+
+
 def test_memory_is_bounded_by_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     ae, built, build = fitted(Conv((2,), code="map"), (8, 8)), list[Any](), Conv.build
 
@@ -124,6 +135,16 @@ def test_memory_is_bounded_by_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     ae.reconstruct_image(page(90, 300), tile=16)
     most = 16 + 2 * math.ceil(field.radius / field.stride) * field.stride
     assert built == [(most, most)]
+
+
+def test_tiles_are_smaller_where_a_loaded_model_is_allowed_less_memory(tmp_path: Path) -> None:
+    ae, image = fitted(Conv((2,), code="map"), (8, 8)), page(300, 200)
+    ae.save(tmp_path / "model")
+    expected = ae.reconstruct_image(image)
+    with pytest.raises(MemoryLimitError):  # not even tiles of a stride
+        load(tmp_path / "model", max_memory="20kB").reconstruct_image(image)
+    limited = load(tmp_path / "model", max_memory="500kB")
+    np.testing.assert_allclose(limited.reconstruct_image(image), expected, atol=2e-6, rtol=0)
 
 
 def test_results_go_into_a_memory_map(tmp_path: Path) -> None:
@@ -207,6 +228,53 @@ def test_an_invalid_image_raises_one_sentence(image: Array, options: dict[str, A
     assert str(caught.value) == error
 
 
+@pytest.mark.parametrize("way", ["the same", "a view", "a tensor", "a file"])
+def test_the_result_cannot_replace_the_image_that_it_is_read_from(tmp_path: Path, way: str) -> None:
+    image = np.memmap(tmp_path / "page", np.float32, "w+", shape=(20, 20))
+    image[:] = page(20, 20)
+    given = torch.from_numpy(image) if way == "a tensor" else image[::-1] if way == "a view" else image
+    out = np.memmap(tmp_path / "page", np.float32, "r+", shape=(20, 20)) if way == "a file" else image
+    with pytest.raises(RecordError, match="invalid out: it shares its memory or file with the image"):
+        fitted(Conv((2,), code="map"), (8, 8)).reconstruct_image(given, tile=4, out=out)
+    np.testing.assert_array_equal(image, page(20, 20))
+
+
+def test_the_result_can_be_another_page_of_the_file(tmp_path: Path) -> None:
+    pages = np.memmap(tmp_path / "pages", np.float32, "w+", shape=(2, 20, 20))
+    pages[0] = page(20, 20)
+    ae = fitted(Conv((2,), code="map"), (8, 8))
+    ae.reconstruct_image(pages[0], out=pages[1])
+    np.testing.assert_array_equal(pages[1], ae.reconstruct_image(page(20, 20)))
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    ae = fitted(Conv((2,), code="map"), (8, 8))
+    (tmp_path / "out").write_bytes(bytes(4 * 81))
+    locked = np.memmap(tmp_path / "out", np.float32, "r", shape=(9, 9))
+    cases: list[tuple[Any, str]] = [
+        ([[0.0] * 9] * 9, "expected a NumPy array of the image's shape"),
+        (np.ma.zeros((9, 9)), "expected a NumPy array of the image's shape"),
+        (locked, "invalid out: it is read-only; open a memory map with mode 'r\\+' or 'w\\+'"),
+    ]
+    for out, error in cases:
+        with pytest.raises(RecordError, match=error):
+            ae.reconstruct_image(page(9, 9), out=out)
+
+
+def test_an_image_is_an_array_or_a_tensor() -> None:
+    ae, image = fitted(Conv((2,), code="map"), (8, 8)), page(9, 9)
+    made = ae.reconstruct_image(image)
+    np.testing.assert_array_equal(ae.reconstruct_image(torch.from_numpy(image).requires_grad_()), made)
+    cases: list[tuple[Any, str]] = [
+        (Image.fromarray(random_pixels(9, 9)).convert("P"), "the image is a PIL.Image, and not an array: give"),
+        (np.ma.masked_array(image, image < 0.5), "the image is a numpy.MaskedArray, whose mask would be lost: give"),
+        (image.tolist(), "the image is a list, and not an array: give a NumPy array \\(height, width\\) or a tensor"),
+    ]
+    for given, error in cases:
+        with pytest.raises(DataError, match=error):
+            ae.reconstruct_image(given)
+
+
 def test_a_pixel_that_is_not_finite_is_named() -> None:
     image = page(700, 9)
     image[650, 7] = np.nan
@@ -214,10 +282,28 @@ def test_a_pixel_that_is_not_finite_is_named() -> None:
         fitted(Conv((2,), code="map"), (8, 8)).reconstruct_image(image)
 
 
+@pytest.mark.parametrize("architecture", [Conv((2,), code="map"), MLP((4,))])
+@pytest.mark.parametrize(("row", "column"), [(50, 0), (7, 35), (51, 36)])
+def test_a_pixel_too_large_to_compute_with_is_named(architecture: Any, row: int, column: int) -> None:
+    ae, image = fitted(architecture, (8, 8)), page(52, 37)
+    image[row, column] = 1e30
+    expected = (
+        f"the pixel in row {row}, column {column} is 1e\\+30, too far from the training data .*, or drop the image"
+    )
+    with pytest.raises(DataError, match=expected):
+        ae.reconstruct_image(image, tile=8)
+
+
 def test_autoencoders_of_other_examples_refuse_an_image() -> None:
     table = Autoencoder(2, epochs=1, random_state=0).fit(page(20, 4))
     with pytest.raises(NotPossibleError, match="requires an autoencoder of images"):
         table.reconstruct_image(page(9, 9))
+    for kind, shape in (("windows", (8, 8)), ("series", (16, 3)), ("windows", (8, 8, 4))):
+        other = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0, kind=kind).fit(page(20, *shape))
+        with pytest.raises(NotPossibleError, match="if they are images, fit with kind='images'"):
+            other.reconstruct_image(page(20, *shape[1:]))
+    color = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0).fit(page(20, 8, 8, 3))
+    assert color.reconstruct_image(page(9, 9, 3)).shape == (9, 9, 3)
     y = np.arange(20) % 2
     labeled = Autoencoder(2, architecture=Conditional(MLP((4,))), epochs=1, random_state=0, kind="images")
     with pytest.raises(NotPossibleError, match="has no y for a conditional autoencoder"):

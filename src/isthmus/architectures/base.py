@@ -93,7 +93,7 @@ class Architecture(Record):
         return ()
 
     def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
-        """The receptive field if it is fully convolutional on images: weights for this shape then fit images of any size; else None.
+        """The receptive field if it is fully convolutional on images: weights for this shape then compute the same at any size; else None.
 
         Args:
             shape: of one example.

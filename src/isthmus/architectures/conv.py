@@ -85,14 +85,16 @@ class Conv(Architecture):
         return _halved(self._sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
 
     def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
-        """That of images with ``code="map"``, which is fully convolutional.
+        """That of images with ``code="map"`` whose sides are multiples of the stride: they are fully convolutional.
+
+        None for other sides: their mirrored stages enlarge by less than 2, so that the weights compute something else at multiples.
 
         Args:
             shape: of one example.
         """
-        if self.code != "map" or len(self._sides(shape)) != 2:
-            return None
         stride = 2 ** (len(self.channels) + 1)
+        if self.code != "map" or len(sides := self._sides(shape)) != 2 or any(side % stride for side in sides):
+            return None
         seen = [(pixel, *self._seen_by(pixel)) for pixel in range(stride)]
         return ReceptiveField(stride, max(max(pixel - first, last - pixel) for pixel, first, last in seen))
 

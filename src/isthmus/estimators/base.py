@@ -38,7 +38,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
-from isthmus.estimators.image_tiles import check_image, reconstruct_parts, write_part
+from isthmus.estimators.image_tiles import check_image, check_out, reconstruct_parts, write_part
 from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
@@ -196,16 +196,18 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
     def reconstruct_image(self, image: Any, *, tile: int = 512, out: Array | None = None) -> Array:
         """Reconstructs one image of any height and width, such as a page that a denoising autoencoder of patches restores.
 
-        If the architecture is fully convolutional (`Conv` with ``code="map"``), tiles are computed with a margin of its receptive field:
-        the result is the same for every tile size, apart from rounding. Other architectures reconstruct patches of the size of the
-        training examples, which overlap by half; every pixel is their mean, weighted by its distance from their borders.
+        If the architecture is fully convolutional (`Conv` with ``code="map"``, trained on sides that are multiples of its stride), tiles
+        are computed with a margin of its receptive field: the result is the same for every tile size, apart from rounding. Others
+        reconstruct patches of the size of the training examples, which overlap by half; every pixel is their mean, weighted by its
+        distance from their borders.
 
         The memory that it needs in addition to image and result grows with ``tile``, and not with the image.
 
         Args:
-            image: (h, w) or (h, w, channels), in the units of the training data; an array or a memory map.
-            tile: the height and width of the parts that are computed one by one, in pixels.
-            out: an array of the image's shape, or a memory map, that receives the result. Integers are rounded, and limited to the range
+            image: (h, w) or (h, w, channels), in the units of the training data; an array, a memory map or a tensor.
+            tile: the height and width of the parts that are computed one by one, in pixels. It is halved while it requires more memory
+                than a loaded autoencoder is allowed.
+            out: another array or memory map of its shape, which receives the result. Integers are rounded, and limited to the range
                 of their dtype. None: a new array of floats.
 
         Returns:
@@ -213,7 +215,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
 
         Raises:
             NotPossibleError: the autoencoder is conditional, or was not fitted on images.
-            DataError: the image has other axes or channels than the training examples, or a value is not finite.
+            DataError: the image is not an array, has other axes or channels than the training examples, or a value is not finite.
             RecordError: tile or out is invalid.
 
         Examples:
@@ -222,10 +224,11 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             (50, 31)
         """
         fitted = self._require_fitted()
-        if len(self.shape_) not in {2, 3} or fitted.kind in {"table", "series"}:
+        colors = fitted.kind == "windows" and self.shape_[2:] in {(1,), (3,)}
+        if len(self.shape_) not in {2, 3} or not (fitted.kind == "images" or colors):
             raise NotPossibleError(
                 f"reconstruct_image requires an autoencoder of images, and examples of this one have kind {fitted.kind!r} and shape "
-                f"{self.shape_}; use reconstruct"
+                f"{self.shape_}; use reconstruct, or, if they are images, fit with kind='images'"
             )
         if fitted.model.architecture.context is not None:
             raise NotPossibleError(
@@ -234,8 +237,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         if not isinstance(tile, Integral) or tile < 1:
             raise RecordError(f"invalid tile={quoted(tile, 20)}: expected a positive number of pixels")
         values = check_image(image, self.shape_)
-        if out is not None and (out.shape != values.shape or out.dtype.kind not in "uif"):
-            raise RecordError(f"invalid out: expected numbers of the image's shape {values.shape}")
+        if out is not None:
+            check_out(out, image, values)
         thinned = values[:: 1 + len(values) // 1024, :: 1 + values.shape[1] // 1024]
         check_units(thinned[None], fitted.model.extent, Positions(), fitted.model)
         with fitted.weights_locked():

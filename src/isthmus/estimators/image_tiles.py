@@ -7,21 +7,26 @@ go. Other models reconstruct patches of the size of their examples, which overla
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from isthmus.architectures.base import ReceptiveField
-from isthmus.errors import DataError
+from isthmus.data.containers import unwrapped
+from isthmus.data.locations import Positions
+from isthmus.errors import DataError, MemoryLimitError, RecordError
 from isthmus.estimators.inference import in_batches
+from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
+from isthmus.text import quoted
 
-__all__ = ["CheckMemory", "check_image", "receptive_field", "reconstruct_parts", "write_part"]
+__all__ = ["CheckMemory", "check_image", "check_out", "receptive_field", "reconstruct_parts", "write_part"]
 
 Array = NDArray[Any]
 _MAX_BYTES = 2**26  # of the windows that are computed together
@@ -37,10 +42,12 @@ class Part(NamedTuple):
 
 def check_image(image: Any, shape: tuple[int, ...]) -> Array:
     """The image as an array; `DataError` unless it has the channels of examples of this shape, and finite numbers."""
-    try:
-        values = np.asarray(image)
-    except ValueError:  # rows of different lengths
-        raise DataError("the rows of the image differ in length: give an array (height, width)") from None
+    tensor = isinstance(image, torch.Tensor)
+    if isinstance(image, np.ma.MaskedArray) or not (tensor or isinstance(image, np.ndarray)):
+        name = f"{type(image).__module__.partition('.')[0]}.{type(image).__name__}".removeprefix("builtins.")
+        why = "whose mask would be lost" if isinstance(image, np.ma.MaskedArray) else "and not an array"
+        raise DataError(f"the image is a {name}, {why}: give a NumPy array (height, width) or a tensor")
+    values = np.asarray(unwrapped(image).values if tensor else image)
     if values.dtype.kind not in "buif":
         raise DataError(f"an image of dtype {values.dtype} has no numbers: give integers or floats")
     if values.ndim != len(shape) or values.shape[2:] != shape[2:] or not values.size:
@@ -57,6 +64,28 @@ def check_image(image: Any, shape: tuple[int, ...]) -> Array:
     return values.view(np.uint8) if values.dtype.kind == "b" else values
 
 
+def check_out(out: Any, image: Any, values: Array) -> None:
+    """`RecordError` unless the reconstruction of an image, whose values are given, can be written into an array part by part."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise RecordError(f"invalid out={quoted(out, 20)}: expected a NumPy array of the image's shape {values.shape}")
+    if out.shape != values.shape or out.dtype.kind not in "uif":
+        raise RecordError(f"invalid out: expected numbers of the image's shape {values.shape}")
+    if not out.flags.writeable:
+        raise RecordError("invalid out: it is read-only; open a memory map with mode 'r+' or 'w+'")
+    if np.may_share_memory(out, values) or _same_file(out, image):
+        raise RecordError(
+            "invalid out: it shares its memory or file with the image, whose next parts would be read from the result; give another array"
+        )
+
+
+def _same_file(one: Any, other: Any) -> bool:
+    """Whether both arrays are parts of different memory maps of one file."""
+    if not (isinstance(one, np.memmap) and isinstance(other, np.memmap)) or one._mmap is other._mmap:  # type: ignore[attr-defined]
+        return False
+    files = [os.path.realpath(str(each.filename)) for each in (one, other) if each.filename is not None]
+    return len(files) == 2 and files[0] == files[1]
+
+
 def receptive_field(model: Model) -> ReceptiveField | None:
     """The receptive field of a model whose reconstructions of a large image and of its parts are the same; else None."""
     field = model.architecture.receptive_field(model.shape)
@@ -71,7 +100,7 @@ def reconstruct_parts(model: Model, image: Array, tile: int, check_memory: Check
     Args:
         model: of images of any height and width, without context.
         image: checked by `check_image`.
-        tile: about the height and width of a part, in pixels.
+        tile: about the height and width of a part, in pixels; less if the memory does not suffice.
         check_memory: called before the first part.
     """
     field = receptive_field(model)
@@ -89,18 +118,36 @@ def write_part(part: Part, out: Array) -> None:
     out[part.place] = values
 
 
-def _reconstructed(model: Model, raw: torch.Tensor) -> torch.Tensor:
-    return model.reconstruct_raw(raw)
+@dataclass(frozen=True, eq=False)
+class _Pixels(Positions):
+    """The locations of the values of windows in the image. Beyond its end its last pixels are repeated."""
+
+    row_name: str = "image"
+    starts: Sequence[Sequence[int]] = ()
+    sides: tuple[int, ...] = ()
+
+    def __call__(self, index: tuple[int, ...]) -> str:
+        start, place = self.starts[index[0]], index[1:3]
+        row, column = (min(sum(each), side - 1) for *each, side in zip(start, place, self.sides, strict=True))
+        return f"the pixel in row {row}, column {column}"
+
+
+def _reconstructed(
+    model: Model, image: Array, starts: Sequence[Sequence[int]], batch_size: Literal[1] | None = None
+) -> Array:
+    """The reconstructions of windows of an image, of the size of the model's examples, that start at these rows and columns."""
+    rows = np.stack([_window(image, start, model.shape[:2]) for start in starts])
+    computable = ComputableRange.examples(model, positions=_Pixels(starts=starts, sides=image.shape[:2]))
+    return in_batches(model.reconstruct_raw, rows, model, computable=computable, batch_size=batch_size)
 
 
 def _from_tiles(
     model: Model, field: ReceptiveField, image: Array, tile: int, check_memory: CheckMemory
 ) -> Iterator[Part]:
     """Tiles of a fully convolutional model. Windows begin at multiples of the stride and contain all that their tile depends on."""
-    step, margin = _multiple(tile, field.stride), _multiple(field.radius, field.stride)
-    whole = [_multiple(side, field.stride) for side in image.shape[:2]]
-    window = [min(step + 2 * margin, side) for side in whole]
-    at_once = model.at_shape((*window, *image.shape[2:]))
+    whole, margin = [_multiple(side, field.stride) for side in image.shape[:2]], _multiple(field.radius, field.stride)
+    step, at_once = _fitting(model, field, image, tile, check_memory)
+    window = list(at_once.shape[:2])
     corners = list(product(*(range(0, side, step) for side in image.shape[:2])))
     count = max(1, min(4 * torch.get_num_threads(), _MAX_BYTES // (4 * math.prod(at_once.shape))))
     for begin in range(0, len(corners), count):
@@ -109,14 +156,30 @@ def _from_tiles(
             [min(max(at - margin, 0), side - length) for at, side, length in zip(corner, whole, window, strict=True)]
             for corner in some
         ]
-        rows = np.stack([_window(image, start, window) for start in starts])
-        if not begin:
-            check_memory(at_once, rows)
-        made = in_batches(partial(_reconstructed, at_once), rows, at_once, batch_size=1)
+        made = _reconstructed(at_once, image, starts, batch_size=1)
         for corner, start, values in zip(some, starts, made, strict=True):
             ends = [min(at + step, side) for at, side in zip(corner, image.shape[:2], strict=True)]
             inner = (slice(at - first, end - first) for at, end, first in zip(corner, ends, start, strict=True))
             yield Part(tuple(map(slice, corner, ends)), values[tuple(inner)])
+
+
+def _fitting(
+    model: Model, field: ReceptiveField, image: Array, tile: int, check_memory: CheckMemory
+) -> tuple[int, Model]:
+    """The tile, halved until the memory suffices, and the model for its windows. `MemoryLimitError` if it does not for the least."""
+    whole, margin = [_multiple(side, field.stride) for side in image.shape[:2]], _multiple(field.radius, field.stride)
+    step = min(_multiple(tile, field.stride), max(whole))
+    while True:
+        window = [min(step + 2 * margin, side) for side in whole]
+        at_once = model.at_shape((*window, *image.shape[2:]))
+        try:
+            check_memory(at_once, _window(image, (0, 0), window)[None])
+        except MemoryLimitError:
+            if step == field.stride:
+                raise
+            step = _multiple(step // 2, field.stride)
+        else:
+            return step, at_once
 
 
 def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemory) -> Iterator[Part]:
@@ -126,10 +189,9 @@ def _from_patches(model: Model, image: Array, tile: int, check_memory: CheckMemo
     for number, corner in enumerate(product(*(range(0, side, step) for side in shape))):
         ends = [min(at + step, side) for at, side in zip(corner, shape, strict=True)]
         starts = [_patches_at(*each) for each in zip(shape, sides, corner, ends, strict=True)]
-        rows = np.stack([_window(image, start, list(sides)) for start in product(*starts)])
         if not number:
-            check_memory(model, rows)
-        made = in_batches(partial(_reconstructed, model), rows, model)
+            check_memory(model, _window(image, (0, 0), sides)[None])
+        made = _reconstructed(model, image, list(product(*starts)))
         total, covered = _blended(made, starts, sides)
         inner = tuple(slice(at - first[0], end - first[0]) for at, end, first in zip(corner, ends, starts, strict=True))
         weights = covered[0][inner[0], None] * covered[1][inner[1]]
@@ -163,7 +225,7 @@ def _patches_at(length: int, side: int, begin: int, end: int) -> list[int]:
     return [start for start in every if start < end and start + side > begin]
 
 
-def _window(image: Array, start: Any, sides: list[int]) -> Array:
+def _window(image: Array, start: Sequence[int], sides: Sequence[int]) -> Array:
     """A window of an image, beyond whose end the last pixel is repeated."""
     (row, column), (height, width) = start, sides
     part = image[row : row + height, column : column + width]

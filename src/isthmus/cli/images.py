@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isthmus.cli.console import counted, print_line, print_notes
 from isthmus.text import command
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from isthmus.data.images.headers import Header
     from isthmus.data.images.single import Single
     from isthmus.estimators.autoencoder import Autoencoder
 
+    Array = NDArray[Any]
+
 __all__ = ["reconstruct_images"]
+
+
+_MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 
 
 class _Target(NamedTuple):
@@ -42,8 +50,9 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     _check_free(targets)
     ae = run_folder.open_run(run)
     color = _is_color(run, ae)
+    units = _units(run, ae)
     for each in targets:
-        read_image_header(each.source)
+        _check_depth(run, units, each.source, read_image_header(each.source), color)
     field = receptive_field(ae.model_)
     sides = "x".join(map(str, ae.shape_[:2]))
     how = (
@@ -51,10 +60,10 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
         if field is not None
         else f"{run} reconstructs images of {sides} pixels: larger ones as patches of this size that overlap by half and are blended"
     )
-    print_notes([*notes, how])
+    print_notes([*notes, how, *([units.note] if units.note else [])])
     changes, several = Counter[str](), list[Path]()
     for each in targets:
-        single = _write(run, ae, each, color)
+        single = _write(run, ae, units, each, color)
         changes.update(single.changes)
         several += [each.source] if single.header.more else []
     _print_changes(changes, several, color)
@@ -131,7 +140,59 @@ def _is_color(run: Path, ae: Autoencoder) -> bool:
     return shape[2:] == (3,)
 
 
-def _write(run: Path, ae: Autoencoder, target: _Target, color: bool) -> Single:
+class _Units(NamedTuple):
+    """The units of a run's images: `top` stands for white, 1, 255 or 65,535; and a note where they are guessed."""
+
+    top: int
+    trained: str
+    note: str
+
+
+def _units(run: Path, ae: Autoencoder) -> _Units:
+    """The units of a run's images, by the dtype in its record, else by their range; `DataError` if these are no units of image files."""
+    from isthmus.errors import DataError
+    from isthmus.experiments.run_record import info_of
+    from isthmus.io.files import shown
+
+    pixels, extent = info_of(run).pixels, ae.model_.extent
+    least, largest = (0.0, 255.0) if extent is None else (float(extent.least.min()), float(extent.largest.max()))
+    trained = f"values from {least:g} to {largest:g}"
+    if pixels is not None and " to " in pixels:
+        raise DataError(
+            f"{shown(run)} was trained on images and targets in different units ({pixels}): use ae.reconstruct_image in Python"
+        )
+    if least >= 0 and largest <= 1:
+        note = f"{shown(run)} was trained on {trained}: pixels are divided by the largest number of their bits"
+        return _Units(1, trained, note)
+    if pixels in {"uint8", "uint16"}:
+        return _Units(255 if pixels == "uint8" else 65_535, trained, "")
+    if pixels is None and least >= 0 and largest <= 65_535 and least % 1 == largest % 1 == 0:
+        bits = 8 if largest <= 255 else 16
+        note = f"{shown(run)} was trained on {trained}, which are taken as pixels with {bits} bits"
+        return _Units(2**bits - 1, trained, note)
+    raise DataError(
+        f"{shown(run)} was trained on {trained}, and images have whole numbers from 0 to 255 or 65,535: use ae.reconstruct_image in "
+        "Python, with an image in the units of training"
+    )
+
+
+def _check_depth(run: Path, units: _Units, path: Path, header: Header, color: bool) -> None:
+    """`DataError` unless an image has the depth of the training images."""
+    from isthmus.data.images.single import check_kind
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
+    check_kind(path, header, color)
+    deep = header.kind == "16-bit gray"
+    if units.top > 1 and deep != (units.top > 255):
+        remedy = f", or use ae.reconstruct_image in Python if it is in the units of {shown(run)}" if units.note else ""
+        raise DataError(
+            f"{shown(path)} has {16 if deep else 8} bits, but {shown(run)} was trained on {units.trained}: save it with "
+            f"{8 if deep else 16} bits{remedy}"
+        )
+
+
+def _write(run: Path, ae: Autoencoder, units: _Units, target: _Target, color: bool) -> Single:
     """Reconstructs and writes one image; returns how it was read."""
     import numpy as np
 
@@ -140,32 +201,32 @@ def _write(run: Path, ae: Autoencoder, target: _Target, color: bool) -> Single:
 
     single = read_image(target.source, color)
     pixels, largest = single.pixels.reshape(*single.pixels.shape[:2], *ae.shape_[2:]), np.iinfo(single.pixels.dtype).max
-    if _in_unit_interval(run, ae, target.source, largest):
-        shares = ae.reconstruct_image(np.divide(pixels, largest, dtype=np.float32))
-        made = np.rint(shares.clip(0, 1) * largest).astype(pixels.dtype)
-    else:
-        made = ae.reconstruct_image(pixels, out=np.empty_like(pixels))
+    given = np.divide(pixels, largest, dtype=np.float32) if units.top == 1 else pixels
+    made = ae.reconstruct_image(given, out=np.empty(given.shape, np.float32)) * np.float32(largest / units.top)
+    _check_made(run, target.source, pixels, made)
     target.out.parent.mkdir(parents=True, exist_ok=True)
-    write_image(target.out, made.reshape(single.pixels.shape))
+    whole = np.rint(made, out=made).clip(0, largest).astype(pixels.dtype)
+    write_image(target.out, whole.reshape(single.pixels.shape))
     sides, bits = "x".join(map(str, pixels.shape[:2])), 8 * pixels.dtype.itemsize
     print_line(f"written: {shown(target.out)}, {sides} pixels, {'color' if color else 'gray'} with {bits} bits")
     return single
 
 
-def _in_unit_interval(run: Path, ae: Autoencoder, path: Path, largest: int) -> bool:
-    """Whether a run was trained on values from 0 to 1, to which pixels are divided; `DataError` if the depth is not that of training."""
+def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
+    """`DataError` if a reconstruction is in another unit than its image, as after training on targets in another one; a note if it may be."""
+    import numpy as np
+
     from isthmus.errors import DataError
     from isthmus.io.files import shown
 
-    extent = ae.model_.extent
-    top = 255.0 if extent is None else float(extent.largest.max())
-    if top > 1 and (top > 255) != (largest > 255):
-        low = "0" if extent is None else f"{float(extent.least.min()):g}"
-        raise DataError(
-            f"{shown(path)} has {'16' if largest > 255 else '8'} bits, but {run} was trained on values from {low} to {top:g}: "
-            f"save it with {'8' if largest > 255 else '16'} bits"
-        )
-    return top <= 1
+    top = np.iinfo(pixels.dtype).max
+    least, largest = float(made.min()), float(made.max())
+    unit = f"the reconstruction of {shown(path)} has values from {least:g} to {largest:g}, and the image from {pixels.min()} to {pixels.max()}"
+    advice = f"if the targets of {shown(run)} were in another unit, use ae.reconstruct_image in Python"
+    if np.mean((made < -top / 2) | (made > 1.5 * top)) > _MAX_BEYOND:
+        raise DataError(f"{unit}: {advice}")
+    if largest <= top / 255 and pixels.max() > top / 16:
+        print_notes([f"{unit}: {advice}"])
 
 
 def _print_changes(changes: Counter[str], several: list[Path], color: bool) -> None:

@@ -15,7 +15,7 @@ from isthmus.errors import DataError
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
 
-__all__ = ["WRITTEN", "Single", "read_image", "read_image_header", "write_image"]
+__all__ = ["WRITTEN", "Single", "check_kind", "read_image", "read_image_header", "write_image"]
 
 Array = npt.NDArray[Any]
 WRITTEN = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -46,6 +46,12 @@ def read_image_header(path: Path) -> Header:
         return header(image, path, size)
 
 
+def check_kind(path: Path, found: Header, color: bool) -> None:
+    """`DataError` if an image cannot be read in color: it is gray with 16 bits."""
+    if color and found.kind == "16-bit gray":
+        raise DataError(f"{shown(path)} is gray with 16 bits, and color requires 8: save it with 8 bits")
+
+
 def read_image(path: Path, color: bool) -> Single:
     """The first page of an image file, in gray or in color. A color image with 16 bits is read with 8.
 
@@ -58,8 +64,7 @@ def read_image(path: Path, color: bool) -> Single:
     """
     with opened(path) as (image, size):
         found = header(image, path, size)
-        if color and found.kind == "16-bit gray":
-            raise DataError(f"{shown(path)} is gray with 16 bits, and color requires 8: save it with 8 bits")
+        check_kind(path, found, color)
         kind: Kind = "color" if color else "16-bit gray" if found.kind == "16-bit gray" else "8-bit gray"
         pixels, changes = decoded(image, found, kind, None)
         if pixels.shape[:2] != found.size:

@@ -1,0 +1,132 @@
+"""Image files that a run restores: their units and depths, what is checked before the first is written, and what is kept of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from test_any_size import copying, page, pixels_of, random_pixels
+from test_cli import run
+
+from isthmus import Autoencoder, data
+from isthmus.architectures import Conv
+from isthmus.bottlenecks import Identity
+from isthmus.cli.images import reconstruct_images
+from isthmus.data.options import ReadOptions
+from isthmus.errors import DataError
+from isthmus.experiments.run_record import DataSource
+from isthmus.experiments.run_record import pixels_of as dtypes_of
+from isthmus.likelihoods import Normal
+
+Array = NDArray[Any]
+
+
+def saved(folder: Path, examples: Array, **about: Any) -> Path:
+    """A run whose reconstructions are the examples themselves."""
+    folder.mkdir()
+    copying(folder / "model.safetensors", examples)
+    known = {"data": "pages", "recipe": "deep", "command": "", **about}
+    (folder / "run.json").write_text(json.dumps(known))
+    return folder
+
+
+def image(path: Path, pixels: Array, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+# Units
+
+
+def test_pairs_of_images_have_one_depth(tmp_path: Path) -> None:
+    for name, dtype in (("dirty", np.uint8), ("clean", np.uint16)):
+        for number in range(2):
+            image(tmp_path / name / f"{number}.png", random_pixels(8, 8, dtype=dtype))
+    source = DataSource(str(tmp_path / "dirty"), ReadOptions(), target=str(tmp_path / "clean"))
+    with pytest.raises(DataError, match="dirty have 8 bits, and those of clean 16: save all with 8 bits"):
+        source.read()
+
+
+def test_a_run_of_targets_in_another_unit_writes_no_image(tmp_path: Path) -> None:
+    place = saved(tmp_path / "run", random_pixels(30, 4, 4), pixels="uint8 to uint16")
+    with pytest.raises(DataError, match=r"different units \(uint8 to uint16\): use ae.reconstruct_image"):
+        reconstruct_images(place, image(tmp_path / "page.png", random_pixels(9, 7)), tmp_path / "clean.png")
+    assert not (tmp_path / "clean.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore:these examples lie far outside")
+def test_a_reconstruction_in_another_unit_is_not_written(tmp_path: Path) -> None:
+    X = random_pixels(30, 4, 4)
+    ae = Autoencoder(Identity(16), architecture=Conv((2,), code="map"), likelihood=Normal(), kind="images")
+    ae.set_params(epochs=30, random_state=0, batch_size=10).fit(X, target=X.astype(np.uint16) // 16 * 4096 + 4000)
+    ae.save(tmp_path / "run")
+    with pytest.raises(DataError, match="the reconstruction of .*page.png has values from"):
+        reconstruct_images(tmp_path / "run", image(tmp_path / "page.png", X[0]), tmp_path / "clean.png")
+    assert not (tmp_path / "clean.png").exists()
+
+
+def test_a_black_reconstruction_of_a_bright_image_is_a_note(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, made = random_pixels(30, 4, 4, dtype=np.uint16), Autoencoder.reconstruct_image
+    place, source = copying(tmp_path / "run", X), image(tmp_path / "page.png", X[0])
+    reconstruct_images(place, source, tmp_path / "clean.png")
+    assert "were in another unit" not in capsys.readouterr().out
+    monkeypatch.setattr(Autoencoder, "reconstruct_image", lambda *given, **options: made(*given, **options) / 300)
+    reconstruct_images(place, source, tmp_path / "black.png")
+    assert "were in another unit, use ae.reconstruct_image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "examples", [page(30, 4, 4) * 2 - 1, page(30, 4, 4) * 100, page(30, 4, 4) * 6 - 3], ids=["signed", "%", "normal"]
+)
+def test_a_run_of_other_numbers_than_pixels_writes_no_image(tmp_path: Path, examples: Array) -> None:
+    copying(tmp_path / "run", examples)
+    with pytest.raises(DataError, match="whole numbers from 0 to 255 or 65,535: use ae.reconstruct_image in Python"):
+        reconstruct_images(tmp_path / "run", image(tmp_path / "page.png", random_pixels(9, 7)), tmp_path / "clean.png")
+    assert not (tmp_path / "clean.png").exists()
+
+
+def test_whole_percent_are_no_pixels_by_the_record(tmp_path: Path) -> None:
+    place = saved(tmp_path / "run", np.rint(100 * page(30, 4, 4)), pixels="float32")
+    with pytest.raises(DataError, match="was trained on values from 0 to 100, and images have whole numbers"):
+        reconstruct_images(place, image(tmp_path / "page.png", random_pixels(9, 7)), tmp_path / "clean.png")
+
+
+def test_dark_images_with_16_bits_are_known_by_the_record(tmp_path: Path, capsys: Any) -> None:
+    dark = np.random.default_rng(0).integers(0, 200, (30, 4, 4), np.uint16)
+    place = saved(tmp_path / "run", dark, pixels="uint16")
+    source = image(tmp_path / "page.png", np.tile(dark[0], (2, 3)))
+    reconstruct_images(place, source, tmp_path / "clean.png")
+    np.testing.assert_array_equal(pixels_of(tmp_path / "clean.png"), np.tile(dark[0], (2, 3)))
+    assert "which are taken as" not in capsys.readouterr().out
+    with pytest.raises(DataError, match="has 8 bits, but .*save it with 16 bits"):
+        reconstruct_images(place, image(tmp_path / "b.png", random_pixels(9, 7)), tmp_path / "c.png")
+
+
+def test_guessed_units_are_a_note(tmp_path: Path, capsys: Any) -> None:
+    source = image(tmp_path / "page.png", random_pixels(9, 7))
+    for name, examples, note in (
+        ("bytes", random_pixels(30, 4, 4), "from 0 to 255, which are taken as pixels with 8 bits"),
+        ("unit", page(30, 4, 4), "pixels are divided by the largest number of their bits"),
+    ):
+        copying(tmp_path / name, examples)
+        reconstruct_images(tmp_path / name, source, tmp_path / f"{name}.png")
+        assert note in capsys.readouterr().out
+
+
+def test_the_record_holds_the_dtype_of_images(tmp_path: Path) -> None:
+    for number in range(12):
+        image(tmp_path / "pages" / f"{number}.png", random_pixels(8, 8, dtype=np.uint16, state=number))
+    words = ["train", "simple", "epochs=1", "--data", "pages", "--out", "run"]
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["pixels"] == "uint16"
+    found = data.read(tmp_path / "pages")
+    assert dtypes_of(found) == "uint16"

@@ -19,6 +19,7 @@ from isthmus.bottlenecks import Identity
 from isthmus.cli.images import reconstruct_images
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError
+from isthmus.experiments import run_data, run_folder
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.run_record import pixels_of as dtypes_of
 from isthmus.likelihoods import Normal
@@ -66,7 +67,7 @@ def test_a_reconstruction_in_another_unit_is_not_written(tmp_path: Path) -> None
     ae = Autoencoder(Identity(16), architecture=Conv((2,), code="map"), likelihood=Normal(), kind="images")
     ae.set_params(epochs=30, random_state=0, batch_size=10).fit(X, target=X.astype(np.uint16) // 16 * 4096 + 4000)
     ae.save(tmp_path / "run")
-    with pytest.raises(DataError, match="the reconstruction of .*page.png has values from"):
+    with pytest.raises(DataError, match=r"the reconstruction of .*page.png has values from"):
         reconstruct_images(tmp_path / "run", image(tmp_path / "page.png", X[0]), tmp_path / "clean.png")
     assert not (tmp_path / "clean.png").exists()
 
@@ -88,7 +89,7 @@ def test_a_black_reconstruction_of_a_bright_image_is_a_note(
 )
 def test_a_run_of_other_numbers_than_pixels_writes_no_image(tmp_path: Path, examples: Array) -> None:
     copying(tmp_path / "run", examples)
-    with pytest.raises(DataError, match="whole numbers from 0 to 255 or 65,535: use ae.reconstruct_image in Python"):
+    with pytest.raises(DataError, match=r"whole numbers from 0 to 255 or 65,535: use ae.reconstruct_image in Python"):
         reconstruct_images(tmp_path / "run", image(tmp_path / "page.png", random_pixels(9, 7)), tmp_path / "clean.png")
     assert not (tmp_path / "clean.png").exists()
 
@@ -106,7 +107,7 @@ def test_dark_images_with_16_bits_are_known_by_the_record(tmp_path: Path, capsys
     reconstruct_images(place, source, tmp_path / "clean.png")
     np.testing.assert_array_equal(pixels_of(tmp_path / "clean.png"), np.tile(dark[0], (2, 3)))
     assert "which are taken as" not in capsys.readouterr().out
-    with pytest.raises(DataError, match="has 8 bits, but .*save it with 16 bits"):
+    with pytest.raises(DataError, match=r"has 8 bits, but .*save it with 16 bits"):
         reconstruct_images(place, image(tmp_path / "b.png", random_pixels(9, 7)), tmp_path / "c.png")
 
 
@@ -130,3 +131,21 @@ def test_the_record_holds_the_dtype_of_images(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["pixels"] == "uint16"
     found = data.read(tmp_path / "pages")
     assert dtypes_of(found) == "uint16"
+
+
+# Hints and damaged records of runs of patches
+
+
+def test_a_run_of_patches_advises_patches(tmp_path: Path) -> None:
+    place = saved(tmp_path / "run", random_pixels(30, 4, 4), patches=4)
+    source = DataSource(str(image(tmp_path / "page.png", random_pixels(9, 7))), ReadOptions(patches=6))
+    with pytest.raises(DataError) as caught:
+        run_data.load_examples(place, source)
+    assert f"--patches 4, or reconstruct whole images: isthmus reconstruct {place} IMAGES" in str(caught.value)
+    assert "--resize" not in str(caught.value)
+
+
+def test_patches_of_another_size_than_the_model_are_a_damaged_record(tmp_path: Path) -> None:
+    place = saved(tmp_path / "run", random_pixels(30, 4, 4), patches=5)
+    with pytest.raises(DataError, match="it cuts images into patches of 5x5 pixels, but the model expects"):
+        run_folder.check_image_size(place, run_folder.open_run(place))

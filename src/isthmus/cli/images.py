@@ -213,7 +213,7 @@ def _write(run: Path, ae: Autoencoder, units: _Units, target: _Target, color: bo
 
 
 def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
-    """`DataError` if a reconstruction is in another unit than its image, as after training on targets in another one; a note if it may be."""
+    """`DataError` if a reconstruction is in another unit than its image, as after training on other targets; a note if it may be."""
     import numpy as np
 
     from isthmus.errors import DataError
@@ -221,7 +221,8 @@ def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
 
     top = np.iinfo(pixels.dtype).max
     least, largest = float(made.min()), float(made.max())
-    unit = f"the reconstruction of {shown(path)} has values from {least:g} to {largest:g}, and the image from {pixels.min()} to {pixels.max()}"
+    own = f"the image from {pixels.min()} to {pixels.max()}"
+    unit = f"the reconstruction of {shown(path)} has values from {least:g} to {largest:g}, and {own}"
     advice = f"if the targets of {shown(run)} were in another unit, use ae.reconstruct_image in Python"
     if np.mean((made < -top / 2) | (made > 1.5 * top)) > _MAX_BEYOND:
         raise DataError(f"{unit}: {advice}")

@@ -14,7 +14,7 @@ from test_any_size import copying, page, pixels_of, random_pixels
 from test_cli import run
 
 from isthmus import Autoencoder, data
-from isthmus.architectures import Conv
+from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
 from isthmus.cli.images import reconstruct_images
 from isthmus.data.options import ReadOptions
@@ -22,7 +22,8 @@ from isthmus.errors import DataError
 from isthmus.experiments import run_data, run_folder
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.run_record import pixels_of as dtypes_of
-from isthmus.likelihoods import Normal
+from isthmus.likelihoods import Multinomial, Normal
+from isthmus.scaling import Standard
 
 Array = NDArray[Any]
 
@@ -149,3 +150,123 @@ def test_patches_of_another_size_than_the_model_are_a_damaged_record(tmp_path: P
     place = saved(tmp_path / "run", random_pixels(30, 4, 4), patches=5)
     with pytest.raises(DataError, match="it cuts images into patches of 5x5 pixels, but the model expects"):
         run_folder.check_image_size(place, run_folder.open_run(place))
+
+
+# What is checked before the first image is written, and what is said after an error
+
+
+def test_depths_of_all_images_are_checked_first(tmp_path: Path) -> None:
+    copying(tmp_path / "run", random_pixels(30, 4, 4))
+    for name, dtype in (("a", np.uint8), ("b", np.uint16)):
+        image(tmp_path / "scans" / f"{name}.png", random_pixels(9, 7, dtype=dtype))
+    with pytest.raises(DataError, match=r"b\.png has 16 bits"):
+        reconstruct_images(tmp_path / "run", tmp_path / "scans", tmp_path / "clean")
+    copying(tmp_path / "color", random_pixels(30, 4, 4, 3))
+    with pytest.raises(DataError, match=r"b\.png is gray with 16 bits"):
+        reconstruct_images(tmp_path / "color", tmp_path / "scans", tmp_path / "clean")
+    assert not (tmp_path / "clean").exists()
+
+
+def test_folders_that_cannot_be_made_are_an_error_first(tmp_path: Path) -> None:
+    copying(tmp_path / "run", random_pixels(30, 4, 4))
+    for name in ("a.png", "b/c.png"):
+        image(tmp_path / "scans" / name, random_pixels(9, 7))
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "b").write_text("a file")
+    with pytest.raises(DataError, match=r"clean/b is a file, and images would be written into it"):
+        reconstruct_images(tmp_path / "run", tmp_path / "scans", tmp_path / "clean")
+    assert [each.name for each in (tmp_path / "clean").iterdir()] == ["b"]
+    for name in ("a.bmp", "a.png/c.png"):
+        image(tmp_path / "others" / name, random_pixels(9, 7))
+    with pytest.raises(DataError, match=r"new/a\.png would be a folder of images, and the reconstruction of .*a\.bmp"):
+        reconstruct_images(tmp_path / "run", tmp_path / "others", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_after_an_error_it_is_said_what_is_written(tmp_path: Path, capsys: Any) -> None:
+    copying(tmp_path / "run", random_pixels(30, 4, 4))
+    Image.fromarray(random_pixels(9, 7, 3)).save(image(tmp_path / "scans" / "a.png", random_pixels(9, 7)))
+    whole = image(tmp_path / "scans" / "b.png", random_pixels(90, 70)).read_bytes()
+    (tmp_path / "scans" / "b.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"b\.png is damaged"):
+        reconstruct_images(tmp_path / "run", tmp_path / "scans", tmp_path / "clean")
+    said = capsys.readouterr().out
+    assert "note: only 1 of 2 images are written in" in said
+    assert "note: 1 image was converted from color to gray" in said
+
+
+# What is kept of a file
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+@pytest.mark.parametrize(("name", "shape"), [("gray", ()), ("color", (3,))])
+def test_resolution_and_profile_are_kept(tmp_path: Path, ending: str, name: str, shape: tuple[int, ...]) -> None:
+    copying(tmp_path / "run", random_pixels(30, 4, 4, *shape))
+    source = image(tmp_path / f"a{ending}", random_pixels(9, 7, *shape), dpi=(300, 150), icc_profile=b"a profile")
+    reconstruct_images(tmp_path / "run", source, tmp_path / f"b{ending}")
+    with Image.open(tmp_path / f"b{ending}") as found:
+        assert found.info["icc_profile"] == b"a profile"
+        assert found.info["dpi"] == pytest.approx((300, 150), abs=0.05)
+
+
+def test_the_resolution_is_rotated_with_the_pixels(tmp_path: Path) -> None:
+    copying(tmp_path / "run", random_pixels(30, 4, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    source = image(tmp_path / "a.png", random_pixels(9, 7), dpi=(300, 150), exif=exif)
+    reconstruct_images(tmp_path / "run", source, tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as found:
+        assert found.size == (9, 7)
+        assert found.info["dpi"] == pytest.approx((150, 300), abs=0.05)
+
+
+def test_a_profile_of_other_colors_is_left_out_with_a_note(tmp_path: Path, capsys: Any) -> None:
+    copying(tmp_path / "run", random_pixels(30, 4, 4))
+    source = image(tmp_path / "a.png", random_pixels(9, 7, 3), icc_profile=b"a profile")
+    reconstruct_images(tmp_path / "run", source, tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as found:
+        assert "icc_profile" not in found.info
+    assert (
+        "1 image was written without its color profile, which does not describe gray pixels" in capsys.readouterr().out
+    )
+
+
+# Why an image is reconstructed as patches
+
+
+@pytest.mark.parametrize(
+    ("architecture", "examples", "choices", "why"),
+    [
+        (MLP((4,)), random_pixels(20, 4, 4), {}, "because its architecture is not fully convolutional"),
+        (
+            Conv((2,), code="map"),
+            random_pixels(20, 4, 4),
+            {"scaling": Standard()},
+            "its scaling has a unit for each pixel",
+        ),
+        (
+            Conv((2,), code="map"),
+            random_pixels(20, 4, 4),
+            {"likelihood": Multinomial()},
+            "its likelihood divides the total",
+        ),
+    ],
+    ids=["dense", "scaled", "totals"],
+)
+def test_the_reason_for_patches_is_said(
+    tmp_path: Path, capsys: Any, architecture: Any, examples: Array, choices: dict[str, Any], why: str
+) -> None:
+    ae = Autoencoder(Identity(2), architecture=architecture, epochs=1, random_state=0, kind="images")
+    ae.set_params(**choices).fit(examples).save(tmp_path / "run")
+    reconstruct_images(tmp_path / "run", image(tmp_path / "a.png", random_pixels(9, 7)), tmp_path / "b.png")
+    assert why in capsys.readouterr().out
+
+
+def test_names_are_printable(tmp_path: Path, capsys: Any) -> None:
+    copying(tmp_path / "r\x1bn", random_pixels(30, 4, 4))
+    for name in "ab":
+        image(tmp_path / "scans" / f"{name}.png", random_pixels(9, 7))
+    reconstruct_images(tmp_path / "r\x1bn", tmp_path / "scans", tmp_path / "o\x1bt")
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "written: 2 images in" in said

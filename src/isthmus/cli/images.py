@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["reconstruct_images"]
 
 
+_LARGE = 1 << 16  # a side that is a multiple of the stride of any architecture
 _MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 
 
@@ -39,8 +40,8 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     """
     from isthmus.data.images.single import read_image_header
     from isthmus.errors import RecordError
-    from isthmus.estimators.image_tiles import receptive_field
     from isthmus.experiments import run_folder
+    from isthmus.io.files import shown
 
     if out is None:
         raise RecordError(f"--out is missing: give the {'folder' if path.is_dir() else 'image file'} to write")
@@ -48,27 +49,52 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     if path.is_dir():
         notes = _folder_notes(path)
     _check_free(targets)
+    _check_parents(targets)
     ae = run_folder.open_run(run)
     color = _is_color(run, ae)
     units = _units(run, ae)
     for each in targets:
         _check_depth(run, units, each.source, read_image_header(each.source), color)
-    field = receptive_field(ae.model_)
-    sides = "x".join(map(str, ae.shape_[:2]))
-    how = (
-        f"{run} is fully convolutional: images are reconstructed in tiles, with the result of the whole image"
-        if field is not None
-        else f"{run} reconstructs images of {sides} pixels: larger ones as patches of this size that overlap by half and are blended"
-    )
-    print_notes([*notes, how, *([units.note] if units.note else [])])
-    changes, several = Counter[str](), list[Path]()
-    for each in targets:
-        single = _write(run, ae, units, each, color)
-        changes.update(single.changes)
-        several += [each.source] if single.header.more else []
-    _print_changes(changes, several, color)
+    print_notes([*notes, _how(run, ae), *([units.note] if units.note else [])])
+    changes, several, n_written = Counter[str](), list[Path](), 0
+    try:
+        for each in targets:
+            single = _write(run, ae, units, each, color)
+            changes.update(single.changes)
+            several += [each.source] if single.header.more else []
+            n_written += 1
+    finally:  # also of the images before an error
+        _print_changes(changes, several, color)
+        if 0 < n_written < len(targets):
+            rest = "choose another --out for all, or remove what is written"
+            print_notes(
+                [f"only {n_written:,} of {len(targets):,} images are written in {shown(out)}; to try again, {rest}"]
+            )
     if len(targets) > 1:
-        print_line(f"written: {counted(len(targets), 'image')} in {out}")
+        print_line(f"written: {counted(len(targets), 'image')} in {shown(out)}")
+
+
+def _how(run: Path, ae: Autoencoder) -> str:
+    """How images are reconstructed: in tiles, or as patches and why."""
+    from isthmus.estimators.image_tiles import receptive_field
+    from isthmus.io.files import shown
+
+    if receptive_field(ae.model_) is not None:
+        return f"{shown(run)} is fully convolutional: images are reconstructed in tiles, with the result of the whole image"
+    model, sides = ae.model_, "x".join(map(str, ae.shape_[:2]))
+    field = model.architecture.receptive_field((_LARGE, _LARGE, *model.shape[2:]))
+    if field is None:
+        why = "its architecture is not fully convolutional"
+    elif any(side % field.stride for side in ae.shape_[:2]):
+        why = f"their sides are no multiples of {field.stride}, the stride of its architecture"
+    elif model.likelihood.given_total:
+        why = "its likelihood divides the total of an image among its pixels"
+    else:
+        why = "its scaling has a unit for each pixel"
+    return (
+        f"{shown(run)} reconstructs images of {sides} pixels, because {why}: larger ones as patches of this size that overlap by half "
+        "and are blended"
+    )
 
 
 def _of_file(path: Path, out: Path) -> _Target:
@@ -127,15 +153,31 @@ def _check_free(targets: list[_Target]) -> None:
         raise DataError(f"{shown(there[0])}{more} would be overwritten: choose another --out, or remove what is there")
 
 
+def _check_parents(targets: list[_Target]) -> None:
+    """`DataError` if the folder of a file to be written is a file, or is to be written as one."""
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
+    files = {each.out: each.source for each in targets}
+    for folder in dict.fromkeys(parent for each in targets for parent in each.out.parents):
+        if folder in files:
+            raise DataError(
+                f"{shown(folder)} would be a folder of images, and the reconstruction of {shown(files[folder])}: rename one of them"
+            )
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{shown(folder)} is a file, and images would be written into it: choose another --out")
+
+
 def _is_color(run: Path, ae: Autoencoder) -> bool:
     """Whether a run reconstructs color images; `DataError` if it does not reconstruct gray or color images."""
     from isthmus.errors import DataError
+    from isthmus.io.files import shown
 
     shape = ae.shape_
     if ae.kind_ not in {"images", "windows"} or len(shape) not in {2, 3} or shape[2:] not in {(), (1,), (3,)}:
         data = command("isthmus", "reconstruct", run, "--data", "PATH")
         raise DataError(
-            f"{run} was trained on examples of kind {ae.kind_} and shape {shape}, not on gray or color images: use {data}"
+            f"{shown(run)} was trained on examples of kind {ae.kind_} and shape {shape}, not on gray or color images: use {data}"
         )
     return shape[2:] == (3,)
 
@@ -206,7 +248,7 @@ def _write(run: Path, ae: Autoencoder, units: _Units, target: _Target, color: bo
     _check_made(run, target.source, pixels, made)
     target.out.parent.mkdir(parents=True, exist_ok=True)
     whole = np.rint(made, out=made).clip(0, largest).astype(pixels.dtype)
-    write_image(target.out, whole.reshape(single.pixels.shape))
+    write_image(target.out, whole.reshape(single.pixels.shape), single.dpi, single.profile)
     sides, bits = "x".join(map(str, pixels.shape[:2])), 8 * pixels.dtype.itemsize
     print_line(f"written: {shown(target.out)}, {sides} pixels, {'color' if color else 'gray'} with {bits} bits")
     return single

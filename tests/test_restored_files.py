@@ -270,3 +270,42 @@ def test_names_are_printable(tmp_path: Path, capsys: Any) -> None:
     said = capsys.readouterr().out
     assert "\x1b" not in said
     assert "written: 2 images in" in said
+
+
+# Notes on patches
+
+
+def test_other_data_of_a_run_of_patches_are_cut_without_a_promise(tmp_path: Path) -> None:
+    place = saved(tmp_path / "run", random_pixels(30, 4, 4), patches=4)
+    _, found = run_data.load_examples(place, DataSource(str(image(tmp_path / "a.png", random_pixels(8, 8)))))
+    assert "1 image was cut into 4 patches of 4x4 pixels" in found.notes
+    own = saved(tmp_path / "own", random_pixels(30, 4, 4), patches=4, data=str(tmp_path / "a.png"))
+    _, found = run_data.load_examples(own)
+    assert any(note.startswith("1 image was cut into 4 patches") and "held out" in note for note in found.notes)
+
+
+def test_one_training_image_and_a_test_folder_promise_no_groups(tmp_path: Path) -> None:
+    image(tmp_path / "pages" / "train" / "a.png", random_pixels(8, 8))
+    for name in "bc":
+        image(tmp_path / "pages" / "test" / f"{name}.png", random_pixels(8, 8))
+    found = data.read(tmp_path / "pages", patches=4)
+    assert found.groups is None
+    said = next(note for note in found.notes if "patches" in note)
+    assert said.endswith(
+        "; the test images are others, but patches of the one training image may be held out for validation"
+    )
+
+
+def test_detection_and_evaluation_say_what_they_count(tmp_path: Path) -> None:
+    for label in ("good", "bad"):
+        for number in range(6):
+            image(tmp_path / "pages" / label / f"{number}.png", random_pixels(8, 8, state=number + 10 * len(label)))
+    place = saved(tmp_path / "run", random_pixels(30, 4, 4), patches=4, data=str(tmp_path / "pages"))
+    labels = "the examples are patches of 4x4 pixels: labels are those of the whole images"
+    done = run("evaluate", str(place), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"note: {labels}" in done.stdout
+    assert "the guarantee counts" not in done.stdout
+    done = run("detect", str(place), "--data", str(tmp_path / "pages"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{labels}, and the guarantee counts patches and not images" in done.stdout

@@ -186,7 +186,6 @@ def main() -> None:
     ]
     training = statistics.median(seconds["training"] for _, seconds, *_ in found)
     minutes = (time.perf_counter() - began) / 60
-    minutes = (time.perf_counter() - began) / 60
     lines = [
         BEGIN,
         f"Means over {given.states} random states; of PSNR also minimum and maximum. Training took {training:.0f} s. Written by",

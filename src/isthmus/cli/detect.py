@@ -57,6 +57,7 @@ def detect(
 
     RUN may also be a detector file written by --save. Its threshold does not change.
     """
+    from isthmus.data.images.patches import evaluation_note
     from isthmus.data.parts import test_part
     from isthmus.errors import RecordError
     from isthmus.estimators.outlier_detector import OutlierDetector
@@ -86,7 +87,8 @@ def detect(
     dataset, part_note = test_part(dataset)
     dataset = run_labels.with_contexts(ae, dataset)
     examples = NormalExamples() if loaded is not None else normal_examples(run, ae, data_options, normal)
-    notes = (*dataset.notes, part_note, *examples.notes, _trained_note(run, dataset))
+    patches = evaluation_note(dataset.ids, dataset.train.shape[1], dataset.train_labels is not None, detects=True)
+    notes = (*dataset.notes, part_note, *examples.notes, _trained_note(run, dataset), patches)
     print_notes([each for each in notes if each], as_json)
     detector = loaded or calibrated(run, ae, examples, new, as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys())

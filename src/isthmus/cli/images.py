@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isthmus.cli.console import counted, print_line, print_notes
 from isthmus.text import command
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from isthmus.data.images.headers import Header
     from isthmus.data.images.single import Single
     from isthmus.estimators.autoencoder import Autoencoder
 
+    Array = NDArray[Any]
+
 __all__ = ["reconstruct_images"]
+
+
+_LARGE = 1 << 16  # a side that is a multiple of the stride of any architecture
+_MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 
 
 class _Target(NamedTuple):
@@ -31,8 +40,8 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     """
     from isthmus.data.images.single import read_image_header
     from isthmus.errors import RecordError
-    from isthmus.estimators.image_tiles import receptive_field
     from isthmus.experiments import run_folder
+    from isthmus.io.files import shown
 
     if out is None:
         raise RecordError(f"--out is missing: give the {'folder' if path.is_dir() else 'image file'} to write")
@@ -40,26 +49,52 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     if path.is_dir():
         notes = _folder_notes(path)
     _check_free(targets)
+    _check_parents(targets)
     ae = run_folder.open_run(run)
     color = _is_color(run, ae)
+    units = _units(run, ae)
     for each in targets:
-        read_image_header(each.source)
-    field = receptive_field(ae.model_)
-    sides = "x".join(map(str, ae.shape_[:2]))
-    how = (
-        f"{run} is fully convolutional: images are reconstructed in tiles, with the result of the whole image"
-        if field is not None
-        else f"{run} reconstructs images of {sides} pixels: larger ones as patches of this size that overlap by half and are blended"
-    )
-    print_notes([*notes, how])
-    changes, several = Counter[str](), list[Path]()
-    for each in targets:
-        single = _write(run, ae, each, color)
-        changes.update(single.changes)
-        several += [each.source] if single.header.more else []
-    _print_changes(changes, several, color)
+        _check_depth(run, units, each.source, read_image_header(each.source), color)
+    print_notes([*notes, _how(run, ae), *([units.note] if units.note else [])])
+    changes, several, n_written = Counter[str](), list[Path](), 0
+    try:
+        for each in targets:
+            single = _write(run, ae, units, each, color)
+            changes.update(single.changes)
+            several += [each.source] if single.header.more else []
+            n_written += 1
+    finally:  # also of the images before an error
+        _print_changes(changes, several, color)
+        if 0 < n_written < len(targets):
+            rest = "choose another --out for all, or remove what is written"
+            print_notes(
+                [f"only {n_written:,} of {len(targets):,} images are written in {shown(out)}; to try again, {rest}"]
+            )
     if len(targets) > 1:
-        print_line(f"written: {counted(len(targets), 'image')} in {out}")
+        print_line(f"written: {counted(len(targets), 'image')} in {shown(out)}")
+
+
+def _how(run: Path, ae: Autoencoder) -> str:
+    """How images are reconstructed: in tiles, or as patches and why."""
+    from isthmus.estimators.image_tiles import receptive_field
+    from isthmus.io.files import shown
+
+    if receptive_field(ae.model_) is not None:
+        return f"{shown(run)} is fully convolutional: images are reconstructed in tiles, with the result of the whole image"
+    model, sides = ae.model_, "x".join(map(str, ae.shape_[:2]))
+    field = model.architecture.receptive_field((_LARGE, _LARGE, *model.shape[2:]))
+    if field is None:
+        why = "its architecture is not fully convolutional"
+    elif any(side % field.stride for side in ae.shape_[:2]):
+        why = f"their sides are no multiples of {field.stride}, the stride of its architecture"
+    elif model.likelihood.given_total:
+        why = "its likelihood divides the total of an image among its pixels"
+    else:
+        why = "its scaling has a unit for each pixel"
+    return (
+        f"{shown(run)} reconstructs images of {sides} pixels, because {why}: larger ones as patches of this size that overlap by half "
+        "and are blended"
+    )
 
 
 def _of_file(path: Path, out: Path) -> _Target:
@@ -118,20 +153,88 @@ def _check_free(targets: list[_Target]) -> None:
         raise DataError(f"{shown(there[0])}{more} would be overwritten: choose another --out, or remove what is there")
 
 
+def _check_parents(targets: list[_Target]) -> None:
+    """`DataError` if the folder of a file to be written is a file, or is to be written as one."""
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
+    files = {each.out: each.source for each in targets}
+    for folder in dict.fromkeys(parent for each in targets for parent in each.out.parents):
+        if folder in files:
+            raise DataError(
+                f"{shown(folder)} would be a folder of images, and the reconstruction of {shown(files[folder])}: rename one of them"
+            )
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{shown(folder)} is a file, and images would be written into it: choose another --out")
+
+
 def _is_color(run: Path, ae: Autoencoder) -> bool:
     """Whether a run reconstructs color images; `DataError` if it does not reconstruct gray or color images."""
     from isthmus.errors import DataError
+    from isthmus.io.files import shown
 
     shape = ae.shape_
     if ae.kind_ not in {"images", "windows"} or len(shape) not in {2, 3} or shape[2:] not in {(), (1,), (3,)}:
         data = command("isthmus", "reconstruct", run, "--data", "PATH")
         raise DataError(
-            f"{run} was trained on examples of kind {ae.kind_} and shape {shape}, not on gray or color images: use {data}"
+            f"{shown(run)} was trained on examples of kind {ae.kind_} and shape {shape}, not on gray or color images: use {data}"
         )
     return shape[2:] == (3,)
 
 
-def _write(run: Path, ae: Autoencoder, target: _Target, color: bool) -> Single:
+class _Units(NamedTuple):
+    """The units of a run's images: `top` stands for white, 1, 255 or 65,535; and a note where they are guessed."""
+
+    top: int
+    trained: str
+    note: str
+
+
+def _units(run: Path, ae: Autoencoder) -> _Units:
+    """The units of a run's images, by the dtype in its record, else by their range; `DataError` if these are no units of image files."""
+    from isthmus.errors import DataError
+    from isthmus.experiments.run_record import info_of
+    from isthmus.io.files import shown
+
+    pixels, extent = info_of(run).pixels, ae.model_.extent
+    least, largest = (0.0, 255.0) if extent is None else (float(extent.least.min()), float(extent.largest.max()))
+    trained = f"values from {least:g} to {largest:g}"
+    if pixels is not None and " to " in pixels:
+        raise DataError(
+            f"{shown(run)} was trained on images and targets in different units ({pixels}): use ae.reconstruct_image in Python"
+        )
+    if least >= 0 and largest <= 1:
+        note = f"{shown(run)} was trained on {trained}: pixels are divided by the largest number of their bits"
+        return _Units(1, trained, note)
+    if pixels in {"uint8", "uint16"}:
+        return _Units(255 if pixels == "uint8" else 65_535, trained, "")
+    if pixels is None and least >= 0 and largest <= 65_535 and least % 1 == largest % 1 == 0:
+        bits = 8 if largest <= 255 else 16
+        note = f"{shown(run)} was trained on {trained}, which are taken as pixels with {bits} bits"
+        return _Units(2**bits - 1, trained, note)
+    raise DataError(
+        f"{shown(run)} was trained on {trained}, and images have whole numbers from 0 to 255 or 65,535: use ae.reconstruct_image in "
+        "Python, with an image in the units of training"
+    )
+
+
+def _check_depth(run: Path, units: _Units, path: Path, header: Header, color: bool) -> None:
+    """`DataError` unless an image has the depth of the training images."""
+    from isthmus.data.images.single import check_kind
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
+    check_kind(path, header, color)
+    deep = header.kind == "16-bit gray"
+    if units.top > 1 and deep != (units.top > 255):
+        remedy = f", or use ae.reconstruct_image in Python if it is in the units of {shown(run)}" if units.note else ""
+        raise DataError(
+            f"{shown(path)} has {16 if deep else 8} bits, but {shown(run)} was trained on {units.trained}: save it with "
+            f"{8 if deep else 16} bits{remedy}"
+        )
+
+
+def _write(run: Path, ae: Autoencoder, units: _Units, target: _Target, color: bool) -> Single:
     """Reconstructs and writes one image; returns how it was read."""
     import numpy as np
 
@@ -140,32 +243,33 @@ def _write(run: Path, ae: Autoencoder, target: _Target, color: bool) -> Single:
 
     single = read_image(target.source, color)
     pixels, largest = single.pixels.reshape(*single.pixels.shape[:2], *ae.shape_[2:]), np.iinfo(single.pixels.dtype).max
-    if _in_unit_interval(run, ae, target.source, largest):
-        shares = ae.reconstruct_image(np.divide(pixels, largest, dtype=np.float32))
-        made = np.rint(shares.clip(0, 1) * largest).astype(pixels.dtype)
-    else:
-        made = ae.reconstruct_image(pixels, out=np.empty_like(pixels))
+    given = np.divide(pixels, largest, dtype=np.float32) if units.top == 1 else pixels
+    made = ae.reconstruct_image(given, out=np.empty(given.shape, np.float32)) * np.float32(largest / units.top)
+    _check_made(run, target.source, pixels, made)
     target.out.parent.mkdir(parents=True, exist_ok=True)
-    write_image(target.out, made.reshape(single.pixels.shape))
+    whole = np.rint(made, out=made).clip(0, largest).astype(pixels.dtype)
+    write_image(target.out, whole.reshape(single.pixels.shape), single.dpi, single.profile)
     sides, bits = "x".join(map(str, pixels.shape[:2])), 8 * pixels.dtype.itemsize
     print_line(f"written: {shown(target.out)}, {sides} pixels, {'color' if color else 'gray'} with {bits} bits")
     return single
 
 
-def _in_unit_interval(run: Path, ae: Autoencoder, path: Path, largest: int) -> bool:
-    """Whether a run was trained on values from 0 to 1, to which pixels are divided; `DataError` if the depth is not that of training."""
+def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
+    """`DataError` if a reconstruction is in another unit than its image, as after training on other targets; a note if it may be."""
+    import numpy as np
+
     from isthmus.errors import DataError
     from isthmus.io.files import shown
 
-    extent = ae.model_.extent
-    top = 255.0 if extent is None else float(extent.largest.max())
-    if top > 1 and (top > 255) != (largest > 255):
-        low = "0" if extent is None else f"{float(extent.least.min()):g}"
-        raise DataError(
-            f"{shown(path)} has {'16' if largest > 255 else '8'} bits, but {run} was trained on values from {low} to {top:g}: "
-            f"save it with {'8' if largest > 255 else '16'} bits"
-        )
-    return top <= 1
+    top = np.iinfo(pixels.dtype).max
+    least, largest = float(made.min()), float(made.max())
+    own = f"the image from {pixels.min()} to {pixels.max()}"
+    unit = f"the reconstruction of {shown(path)} has values from {least:g} to {largest:g}, and {own}"
+    advice = f"if the targets of {shown(run)} were in another unit, use ae.reconstruct_image in Python"
+    if np.mean((made < -top / 2) | (made > 1.5 * top)) > _MAX_BEYOND:
+        raise DataError(f"{unit}: {advice}")
+    if largest <= top / 255 and pixels.max() > top / 16:
+        print_notes([f"{unit}: {advice}"])
 
 
 def _print_changes(changes: Counter[str], several: list[Path], color: bool) -> None:

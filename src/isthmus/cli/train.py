@@ -60,7 +60,8 @@ def train(
     ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
     origin = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
     dataset = origin.read()
-    about = run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]]), tensorboard, checkpoint_every)
+    typed, pixels = shlex.join(["isthmus", *sys.argv[1:]]), run_record.pixels_of(dataset)
+    about = run_record.RunInfo(recipe, typed, tensorboard, checkpoint_every, pixels=pixels)
     with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
         corrupted = dataset.target is not None and getattr(ae.corruption, "corrupts", False)
         print_notes([*dataset.notes, *([_corruption_note(ae)] if corrupted else [])], as_json)
@@ -146,7 +147,9 @@ def sweep(
             max_trials=max_trials,
             watch=progress(as_json),
             origin=source,
-            about=run_record.RunInfo(recipe, shlex.join(["isthmus", *sys.argv[1:]])),
+            about=run_record.RunInfo(
+                recipe, shlex.join(["isthmus", *sys.argv[1:]]), pixels=run_record.pixels_of(dataset)
+            ),
             record=part.record,
         )
     if as_json:

@@ -60,7 +60,7 @@ def paired(dataset: Dataset, target: Dataset) -> Dataset:
         The data set with targets; its notes say how they were matched and what was left out.
 
     Raises:
-        DataError: a counterpart is missing, or shapes differ. The message says what is missing where.
+        DataError: a counterpart is missing, or shapes or depths of images differ. The message says what is missing where.
     """
     _check_parts(dataset, target)
     result, ways, dropped = dataset, list[str](), list[str]()
@@ -70,6 +70,7 @@ def paired(dataset: Dataset, target: Dataset) -> Dataset:
             continue
         kept, rows, way = _match(dataset, target, part)
         _check_shapes(dataset, target, ours, theirs)
+        _check_depths(dataset, target, ours, theirs)
         kept, rows, missing = _without_missing(target, part, kept, rows)
         result = _with_rows(result, part, kept, theirs if _is_all(rows, theirs) else selected_rows(theirs, rows))
         ways.append(way)
@@ -197,6 +198,16 @@ def _check_shapes(dataset: Dataset, target: Dataset, ours: Array, theirs: Array)
         else "give both one shape"
     )
     raise DataError(f"the examples of {dataset.name} have shape {a}, and those of {target.name} {b}: {remedy}")
+
+
+def _check_depths(dataset: Dataset, target: Dataset, ours: Array, theirs: Array) -> None:
+    """`DataError` if images have 8 bits and their targets 16, or the other way round: both are in one unit."""
+    bits = [{"uint8": 8, "uint16": 16}.get(str(side.dtype)) for side in (ours, theirs)]
+    if dataset.kind == "images" and None not in bits and bits[0] != bits[1]:
+        raise DataError(
+            f"the images of {dataset.name} have {bits[0]} bits, and those of {target.name} {bits[1]}: save all with 8 bits, or all "
+            "with 16"
+        )
 
 
 def _without_missing(target: Dataset, part: _Part, kept: Array, rows: Array) -> tuple[Array, Array, list[str]]:

@@ -24,7 +24,7 @@ from isthmus.estimators.overflow import check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, read_membership
-from isthmus.experiments.run_folder import check_image_size, open_run
+from isthmus.experiments.run_folder import check_image_size, how_to_fit_images, open_run
 from isthmus.experiments.run_labels import check_labels
 from isthmus.experiments.run_record import (
     RECORD,
@@ -96,8 +96,7 @@ def load_examples(
         dataset = read_data(run, own if target else own.without_target(), ae)
     else:
         dataset = source.read(_reused(ae, options_of(run), ae.shape_)._replace(all_columns=all_columns))
-    images = dataset.kind == "images" and len(ae.shape_) in (2, 3)
-    hint = f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}" if images else ""
+    hint = how_to_fit_images(run, ae) if dataset.kind == "images" and len(ae.shape_) in (2, 3) else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
     check_shape_and_columns(ae, shape, dataset.columns, what=what, of=str(run), hint=hint)
     check_labels(ae, dataset)

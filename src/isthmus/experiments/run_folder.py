@@ -47,6 +47,7 @@ __all__ = [
     "check_image_size",
     "check_report_paths",
     "history_csv",
+    "how_to_fit_images",
     "open_estimator",
     "open_interrupted",
     "open_run",
@@ -235,13 +236,22 @@ def _model_path(run: Path) -> Path:
 
 
 def check_image_size(run: Path, ae: Autoencoder) -> None:
-    """`DataError` where run.json resizes images to another size than the model was trained on.
+    """`DataError` where run.json resizes images or cuts patches to another size than the model was trained on.
 
     This comes before the data are read, for a damaged run.json may ask for images of any size.
     """
     options = options_of(run)
-    size, before = options.resize, 1 if options.pages == "volume" else 0
+    side, before = options.patches, 1 if options.pages == "volume" else 0
+    size, how = (options.resize, "resizes images to") if side is None else ((side, side), "cuts images into patches of")
     if size is not None and ae.shape_[before : before + 2] != size:
         raise DataError(
-            f"{run / RECORD} is damaged: it resizes images to {size[0]}x{size[1]} pixels, but the model expects {ae.shape_}"
+            f"{run / RECORD} is damaged: it {how} {size[0]}x{size[1]} pixels, but the model expects {ae.shape_}"
         )
+
+
+def how_to_fit_images(run: Path, ae: Autoencoder) -> str:
+    """How images get the shape of training images: cut into patches where these were, else resized."""
+    side = options_of(run).patches
+    if side is None:
+        return f"bring them to one size: --resize {ae.shape_[0]}x{ae.shape_[1]}"
+    return f"cut them into patches: --patches {side}, or reconstruct whole images: {command('isthmus', 'reconstruct', run, 'IMAGES')}"

@@ -32,6 +32,7 @@ __all__ = [
     "folder_of",
     "info_of",
     "options_of",
+    "pixels_of",
     "read_record",
     "real_path",
     "same_data",
@@ -100,6 +101,8 @@ class RunInfo:
         checkpoint_every: steps between two checkpoints; None for the default.
         remembers: a summary of the membership record: numbers of examples and held-out examples, and a hash. None for
             a run without such a record.
+        pixels: the dtype of training images, and that of their targets where it is another one, such as "uint8 to uint16". None
+            for other examples, and in records of older versions.
     """
 
     recipe: str = "a model"
@@ -107,6 +110,7 @@ class RunInfo:
     tensorboard: bool = False
     checkpoint_every: Annotated[int, Field(gt=0)] | None = None
     remembers: str | None = None
+    pixels: str | None = None
 
     @property
     def quoted_command(self) -> str:
@@ -158,6 +162,15 @@ def info_of(run: Path) -> RunInfo:
         return read_record(run, RunInfo)
     except DataError:
         return RunInfo()
+
+
+def pixels_of(dataset: Dataset) -> str | None:
+    """The dtype of the images of a data set, and that of their targets where it is another one; None for other examples."""
+    if dataset.kind != "images":
+        return None
+    target = dataset.train if dataset.target is None else dataset.target
+    own, others = str(dataset.train.dtype), str(target.dtype)
+    return own if own == others else f"{own} to {others}"
 
 
 def same_data(a: DataSource, b: DataSource) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from isthmus.data import Dataset
+from isthmus.data.images.patches import evaluation_note
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import DataTransfer, Evaluation, evaluate
@@ -154,9 +155,10 @@ def _with_target(run: Path, source: DataSource | None) -> DataSource | None:
 
 
 def _notes(dataset: Dataset, part: Split) -> tuple[str, ...]:
-    """The notes of the reader of the data, and one on targets that training and held-out examples share."""
+    """The notes of the reader of the data, and those on targets in both parts, and on labels of patches."""
     shared = shared_targets_note(part)
-    return (*dataset.notes, shared) if shared else dataset.notes
+    patches = evaluation_note(dataset.ids, dataset.train.shape[1], part.test_labels is not None)
+    return (*dataset.notes, *(each for each in (shared, patches) if each))
 
 
 def _evaluate_other(ae: Autoencoder, part: Split, dataset: Dataset, own: EvaluatedData) -> EvaluatedData:

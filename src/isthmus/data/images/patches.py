@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -9,9 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["corners", "cut_patches", "image_groups", "patch_names", "patches_note"]
+__all__ = ["HELD", "corners", "cut_patches", "evaluation_note", "image_groups", "patch_names", "patches_note"]
 
 Array = npt.NDArray[Any]
+_PATCH = re.compile(r" patch \d+,\d+\Z")
+HELD = {
+    "grouped": "a split keeps the patches of an image in one part",
+    "mixed": "patches of one image are trained on and held out: their errors may be lower than those of new images",
+    "test": "the test images are others, but patches of the one training image may be held out for validation",
+}
+"""How patches are split: by image; one image in both parts; or one training image and other test images."""
 
 
 def corners(size: tuple[int, int], side: int) -> Iterator[tuple[int, int]]:
@@ -42,19 +50,32 @@ def image_groups(names: Array) -> Array | None:
     return groups if len(np.unique(groups)) > 1 else None
 
 
-def patches_note(count: int, n_images: int, side: int, grouped: bool) -> str:
+def patches_note(count: int, n_images: int, side: int, held: str = "") -> str:
     """A note on patches.
 
     Args:
         count: of all patches.
         n_images: the number of images.
         side: of a patch, in pixels.
-        grouped: whether a split keeps the patches of an image together.
+        held: how the patches are split, one of the sentences in `HELD`; "" where nothing is trained.
     """
     images, patches = f"{n_images:,} image{'s were' if n_images > 1 else ' was'}", "patch" if count == 1 else "patches"
-    held = (
-        "a split keeps the patches of an image in one part"
-        if grouped
-        else "patches of one image are trained on and held out: their errors may be lower than those of new images"
+    return f"{images} cut into {count:,} {patches} of {side}x{side} pixels" + (held and f"; {held}")
+
+
+def evaluation_note(names: Array | None, side: int, labeled: bool, detects: bool = False) -> str:
+    """A note on what is measured on patches; "" for other examples, and where there is nothing to say.
+
+    Args:
+        names: of the examples.
+        side: of a patch, in pixels.
+        labeled: whether the examples have labels.
+        detects: whether anomalies are detected, with a guarantee on the false alarm rate.
+    """
+    if names is None or not len(names) or _PATCH.search(str(names[0])) is None or not (labeled or detects):
+        return ""
+    labels = ["labels are those of the whole images"] if labeled else []
+    counts = (
+        ["the guarantee counts patches and not images, and patches of one image are not independent"] if detects else []
     )
-    return f"{images} cut into {count:,} {patches} of {side}x{side} pixels; {held}"
+    return f"the examples are patches of {side}x{side} pixels: {', and '.join([*labels, *counts])}"

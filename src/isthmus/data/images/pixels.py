@@ -31,6 +31,7 @@ REWRITTEN = {  # in the order of the notes
     "resized": "resized to {size}",
     "colored": "converted from gray to color",
     "grayed": "converted from color to gray",
+    "profile": "written without its color profile, which does not describe {kind} pixels",
 }
 
 

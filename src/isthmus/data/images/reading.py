@@ -19,7 +19,7 @@ from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.headers import Header, Kind, header, headers, opened
 from isthmus.data.images.layout import Example, Layout, read_layout
 from isthmus.data.images.notes import notes_on_files
-from isthmus.data.images.patches import corners, cut_patches, image_groups, patch_names, patches_note
+from isthmus.data.images.patches import HELD, corners, cut_patches, image_groups, patch_names, patches_note
 from isthmus.data.images.pixels import decoded, rewritten
 from isthmus.data.images.twins import set_masks_aside
 from isthmus.data.options import ReadOptions, Reused
@@ -119,8 +119,10 @@ def _dataset(reading: _Reading, parts: list[_Part], n_images: int, notes: list[s
     path, side, (train, test, validation) = reading.root, reading.options.patches, parts
     groups = None if side is None else image_groups(train.ids)
     if side is not None:
-        count, grouped = sum(len(part.values) for part in parts), groups is not None or len(test.values) > 0
-        notes = [*notes, patches_note(count, n_images, side, grouped)]
+        way = "grouped" if groups is not None else "test" if len(test.values) else "mixed"
+        others = reading.run is not None and reading.run.shape is not None  # data on which a run is not trained
+        held = "" if others else HELD[way]
+        notes = [*notes, patches_note(sum(len(part.values) for part in parts), n_images, side, held)]
     return Dataset(
         path.resolve().name if path.is_dir() else path.name,
         train.values,

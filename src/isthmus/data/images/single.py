@@ -15,11 +15,13 @@ from isthmus.errors import DataError
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
 
-__all__ = ["WRITTEN", "Single", "read_image", "read_image_header", "write_image"]
+__all__ = ["WRITTEN", "Single", "check_kind", "read_image", "read_image_header", "write_image"]
 
 Array = npt.NDArray[Any]
 WRITTEN = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 """The lossless formats in which images are written, by file name extension."""
+_PRINT_COLORS = {"CMYK", "YCbCr", "LAB"}  # modes whose ICC profile does not describe RGB
+_MAX_DPI = 1e6
 
 
 class Single(NamedTuple):
@@ -29,11 +31,15 @@ class Single(NamedTuple):
         pixels: (h, w) or (h, w, 3), uint8, or uint16 of gray images with 16 bits; upright.
         header: of its file.
         changes: the conversions, by the names in `pixels.REWRITTEN`.
+        dpi: the resolution in pixels per inch (horizontal, vertical), after rotation to upright; None if it is unknown.
+        profile: the ICC profile of the colors, if the pixels still have these colors; else None.
     """
 
     pixels: Array
     header: Header
     changes: set[str]
+    dpi: tuple[float, float] | None = None
+    profile: bytes | None = None
 
 
 def read_image_header(path: Path) -> Header:
@@ -44,6 +50,12 @@ def read_image_header(path: Path) -> Header:
     """
     with opened(path) as (image, size):
         return header(image, path, size)
+
+
+def check_kind(path: Path, found: Header, color: bool) -> None:
+    """`DataError` if an image cannot be read in color: it is gray with 16 bits."""
+    if color and found.kind == "16-bit gray":
+        raise DataError(f"{shown(path)} is gray with 16 bits, and color requires 8: save it with 8 bits")
 
 
 def read_image(path: Path, color: bool) -> Single:
@@ -58,25 +70,45 @@ def read_image(path: Path, color: bool) -> Single:
     """
     with opened(path) as (image, size):
         found = header(image, path, size)
-        if color and found.kind == "16-bit gray":
-            raise DataError(f"{shown(path)} is gray with 16 bits, and color requires 8: save it with 8 bits")
+        check_kind(path, found, color)
         kind: Kind = "color" if color else "16-bit gray" if found.kind == "16-bit gray" else "8-bit gray"
+        dpi, profile, mode = _dpi(image, found), image.info.get("icc_profile"), image.mode
         pixels, changes = decoded(image, found, kind, None)
         if pixels.shape[:2] != found.size:
             raise DataError(f"the size of {shown(path)} differs from its header; replace or remove it")
-        return Single(pixels.astype(np.uint16) if kind == "16-bit gray" else pixels, found, changes)
+        if profile and (not isinstance(profile, bytes) or mode in _PRINT_COLORS or color != (found.kind == "color")):
+            profile, changes = None, changes | {"profile"}
+        if kind == "16-bit gray":
+            pixels = pixels.astype(np.uint16)
+        return Single(pixels, found, changes, dpi, profile or None)
 
 
-def write_image(path: Path, pixels: Array) -> None:
+def _dpi(image: Any, found: Header) -> tuple[float, float] | None:
+    """The resolution of an image, after rotation to upright; None if it is unknown or invalid."""
+    try:
+        across, down = (float(each) for each in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return None
+    if not (0 < across < _MAX_DPI and 0 < down < _MAX_DPI):
+        return None
+    return (down, across) if found.orientation >= 5 else (across, down)
+
+
+def write_image(
+    path: Path, pixels: Array, dpi: tuple[float, float] | None = None, profile: bytes | None = None
+) -> None:
     """Writes an image as PNG or TIFF, atomically and without loss.
 
     Args:
         path: the file, whose extension is in `WRITTEN`.
         pixels: (h, w) uint8 or uint16, or (h, w, 3) uint8.
+        dpi: the resolution in pixels per inch (horizontal, vertical), if it is known.
+        profile: the ICC profile of the colors, if there is one.
     """
     from PIL import Image
 
     content = io.BytesIO()
-    compression = {"compression": "tiff_deflate"} if WRITTEN[path.suffix.lower()] == "TIFF" else {}
-    Image.fromarray(np.ascontiguousarray(pixels)).save(content, WRITTEN[path.suffix.lower()], **compression)
+    options: dict[str, Any] = {"compression": "tiff_deflate"} if WRITTEN[path.suffix.lower()] == "TIFF" else {}
+    options |= ({} if dpi is None else {"dpi": dpi}) | ({} if profile is None else {"icc_profile": profile})
+    Image.fromarray(np.ascontiguousarray(pixels)).save(content, WRITTEN[path.suffix.lower()], **options)
     replace_file(path, content.getbuffer())

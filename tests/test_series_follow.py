@@ -150,6 +150,39 @@ def test_other_runs_are_not_followed(folder: Path) -> None:
     assert "--follow is for runs on series" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (
+            ("--data", "own-data.csv", "--out", "./own-data.csv"),
+            "--out own-data.csv would overwrite --data own-data.csv",
+        ),
+        (("--data", "own-data.csv", "--out", "own-data.csv", "--follow"), "would overwrite --data"),
+        (("--data", "x-alarms.csv", "--out", "x.csv"), "would overwrite --data x-alarms.csv"),
+        (("--data", "new.csv", "--normal", "own-data.csv", "--out", "own-data.csv"), "would overwrite --normal"),
+        (
+            ("--data", "own-data.csv", "--out", "y.csv", "--save", "own-data.csv"),
+            "--save own-data.csv would overwrite --data",
+        ),
+        (("--data", "new.csv", "--out", "y.csv", "--save", "y-alarms.csv"), "would overwrite a file of --out y.csv"),
+        (
+            ("--data", "new.csv", "--out", "own-data.csv", "--follow"),
+            "own-data.csv exists, and --follow would replace it",
+        ),
+        (("--data", "new.csv", "--out", "x.csv", "--follow"), "x-alarms.csv exists"),
+    ],
+)
+def test_files_of_the_user_are_not_overwritten(folder: Path, words: tuple[str, ...], match: str) -> None:
+    text = (folder / "new.csv").read_bytes()
+    for name in ("own-data.csv", "x-alarms.csv"):
+        (folder / name).write_bytes(text)
+    done = run("detect", "run", *words, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert match in done.stderr
+    assert (folder / "own-data.csv").read_bytes() == (folder / "x-alarms.csv").read_bytes() == text
+    assert not (folder / "y.csv").exists()
+
+
 def test_labels_give_metrics(folder: Path) -> None:
     words = (
         "--time",

@@ -284,6 +284,10 @@ def test_the_format_of_the_first_lines_holds_for_later_ones(tmp_path: Path) -> N
         (lambda path: append(path, ROW.format(2, "")), r"NaN: line 3 of .*x\.csv, column 'heat'"),
         (lambda path: append(path, "\n" + ROW.format(2, "hot")), r"line 4"),
         (lambda path: append(path, "1,2,3\n"), r"line 3 of .*x\.csv has 3 cells"),
+        (
+            lambda path: append(path, ROW.format(2, 20).replace(",fan", "+02:00,fan")),
+            r"the times from line 3 of .*x\.csv on have a time zone, and those before none",
+        ),
         (lambda path: append(path, ",fan,1,2\n"), "has no time|no times"),
     ],
 )

@@ -234,3 +234,19 @@ def test_other_detectors_are_refused() -> None:
     other = OutlierDetector(Autoencoder(1, architecture=MLP(()), epochs=1, random_state=0), random_state=0).fit(table)
     with pytest.raises(RecordError, match="fit one on windows of a series"):
         SeriesStream(other)
+
+
+def test_times_keep_having_a_zone(detector: OutlierDetector) -> None:
+    """As a column of dates, as text, and as an index."""
+    when = pandas.date_range("2026-01-01", periods=60, freq="10s")
+    frame = pandas.DataFrame(waves(60), columns=["a", "b"])
+    zoned = when.tz_localize("UTC")
+    for first, later, time in (
+        (frame[:30].assign(when=when[:30]), frame[30:].assign(when=zoned[30:]), "when"),
+        (frame[:30].assign(when=zoned[:30].astype(str)), frame[30:].assign(when=when[30:].astype(str)), "when"),
+        (frame[:30].set_index(zoned[:30]), frame[30:].set_index(when[30:]), None),
+    ):
+        stream = SeriesStream(detector, time=time, gap=15)
+        stream.update(first)
+        with pytest.raises(DataError, match=r"times of the stream have changed from dates( with a time zone)? to dates"):
+            stream.update(later)

@@ -54,6 +54,7 @@ class GrowingSeries:
         if options.labels is not None:
             raise RecordError("labels are for a series that is complete: leave out --labels or --follow")
         self._path, self._options, self._reused = path, options, reused
+        self._zone: str | None = None
         self._file, self._begun = GrowingFile(Path(path), options.comment, options.delimiter), False
 
     def read(self) -> SeriesPart | None:
@@ -76,7 +77,14 @@ class GrowingSeries:
         table, known = rows.table, rows.read_as
         if not self._begun and known is not None:
             self._file.begin(part, known.head, known.options["comment"], known.options["delimiter"])
+            self._zone = rows.zone
             self._options, self._begun = self._options.replace(**known.options), True
+        if rows.zone != self._zone:
+            has, had = ("no time zone", "one") if rows.zone is None else ("a time zone", "none")
+            raise DataError(
+                f"the times from line {part.first:,} of {shown(Path(self._path))} on have {has}, and those before {had}: "
+                "write all in one way"
+            )
         missing: Missing = "allow" if self._reused.missing else "error"
         for begin, block in blocks(table.train):
             check_finite(block, begin, table.positions(), missing)

@@ -38,6 +38,11 @@ class FilePart(NamedTuple):
         """The text as a file."""
         return BytesIO(self.head + self.lines)
 
+    @property
+    def first(self) -> int:
+        """The number in the file of the first of the lines to read."""
+        return self.head.count(b"\n") + self.left_out + 1
+
     def without(self, skipped: tuple[range, ...]) -> tuple[range, ...]:
         """The lines of this text that are left out, given those of the file."""
         head, after = self.head.count(b"\n"), self.left_out

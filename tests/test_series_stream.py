@@ -248,5 +248,7 @@ def test_times_keep_having_a_zone(detector: OutlierDetector) -> None:
     ):
         stream = SeriesStream(detector, time=time, gap=15)
         stream.update(first)
-        with pytest.raises(DataError, match=r"times of the stream have changed from dates( with a time zone)? to dates"):
+        with pytest.raises(
+            DataError, match=r"times of the stream have changed from dates( with a time zone)? to dates"
+        ):
             stream.update(later)

@@ -252,3 +252,28 @@ def test_times_keep_having_a_zone(detector: OutlierDetector) -> None:
             DataError, match=r"times of the stream have changed from dates( with a time zone)? to dates"
         ):
             stream.update(later)
+
+
+def test_all_parts_have_the_same_columns(detector: OutlierDetector) -> None:
+    """Also those in which nothing is final."""
+    frame = machines()
+    stream = SeriesStream(detector, time="when", by="unit", gap=15)
+    parts = [stream.update(frame[:3]), stream.update(frame[:0]), stream.update(frame[3:200]), stream.finish()]
+    assert [len(part.rows) > 0 for part in parts] == [False, False, True, True]
+    assert len({tuple(part.columns()) for part in parts}) == 1
+    assert {part.columns()["time"].dtype.kind for part in parts} == {"M"}
+    assert {part.columns()["machine"].dtype.kind for part in parts} == {"U"}
+
+
+def test_a_gap_without_times_is_refused(detector: OutlierDetector) -> None:
+    stream = SeriesStream(detector, gap=15)
+    with pytest.raises(RecordError, match=r"gap=15.* is a length of time, and no time is given"):
+        stream.update(waves(40))
+
+
+@pytest.mark.parametrize("rows", [None, 5, np.array(5), "rows", {"a": [1]}])
+def test_what_is_no_rows_is_refused(detector: OutlierDetector, rows: Any) -> None:
+    with pytest.raises(
+        DataError, match=f"expects rows, an array or a frame, not a value of type {type(rows).__name__}"
+    ):
+        SeriesStream(detector).update(rows)

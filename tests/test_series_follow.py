@@ -213,7 +213,22 @@ def test_labels_give_metrics(folder: Path) -> None:
     wrong = (*words[:-3], "level", *words[-2:])
     done = run("detect", "det.safetensors", "--data", "labeled.csv", *wrong, cwd=folder)
     assert done.returncode == 1
-    assert "row 0 of column level is" in done.stderr
+    assert "column level is '2' in line 2 of labeled.csv" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("label", "match"),
+    [("", "column anomaly is empty in line 8 of labels.csv"), ("0", "all 295 time steps are normal")],
+)
+def test_labels_are_checked_before_the_detection(folder: Path, label: str, match: str) -> None:
+    frame = pandas.read_csv(folder / "new.csv", dtype=str).assign(anomaly="0")
+    frame.loc[6, "anomaly"] = label
+    frame.to_csv(folder / "labels.csv", index=False)
+    words = ("--time", "when", "--by", "unit", "--gap", "15", "--labels", "anomaly", "--save", "labels-det.safetensors")
+    done = run("detect", "run", "--data", "labels.csv", *words, "--out", "labels-scores.csv", cwd=folder)
+    assert done.returncode == 1
+    assert match in done.stderr
+    assert not (folder / "labels-det.safetensors").exists()
 
 
 def growing(path: Path, text: str, **options: object) -> GrowingSeries:

@@ -184,7 +184,7 @@ def test_what_cannot_be_measured_is_refused(
 def test_labels_may_be_words_for_true_and_false() -> None:
     assert anomaly_labels(["0", " TRUE", "false"]).tolist() == [0, 1, 0]
     assert anomaly_labels([True, False]).tolist() == [1, 0]
-    with pytest.raises(DataError, match=r"row 1 of y_true is .*maybe.*: expected 1"):
+    with pytest.raises(DataError, match=r"y_true is .*maybe.* in row 1: expected 1"):
         anomaly_labels(["0", "maybe"])
     with pytest.raises(RecordError, match="invalid bias='up'"):
         range_precision_recall([0, 1], [0, 1], bias="up")  # type: ignore[arg-type]

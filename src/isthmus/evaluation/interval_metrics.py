@@ -15,7 +15,7 @@ from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.series_alarms import runs
 from isthmus.text import quoted
 
-__all__ = ["RangeScores", "VolumeUnderSurface", "range_precision_recall", "volume_under_surface"]
+__all__ = ["RangeScores", "VolumeUnderSurface", "check_both", "range_precision_recall", "volume_under_surface"]
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -205,11 +205,16 @@ def _checked(y_true: Any, y_score: Any, begins: Any) -> tuple[Bools, Doubles]:
         step = int((~np.isfinite(score)).argmax())
         what = "no score" if np.isnan(score[step]) else f"the score {score[step]}"
         raise DataError(f"time step {step:,} has {what}: leave it out, or give it a finite one")
-    if not truth.any() or truth.all():
-        raise DataError(
-            f"all {len(truth):,} time steps are {'anomalous' if truth.any() else 'normal'}: give steps of both labels"
-        )
+    check_both(truth)
     starts = np.asarray(begins)
     if not len(starts) or starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= len(truth):
         raise DataError("begins must be ascending numbers of time steps, the first one 0")
     return truth.astype(bool), score
+
+
+def check_both(truth: Array) -> None:
+    """`DataError` unless there are both anomalous and normal time steps."""
+    if not truth.any() or truth.all():
+        raise DataError(
+            f"all {len(truth):,} time steps are {'anomalous' if truth.any() else 'normal'}: give steps of both labels"
+        )

@@ -277,3 +277,21 @@ def test_what_is_no_rows_is_refused(detector: OutlierDetector, rows: Any) -> Non
         DataError, match=f"expects rows, an array or a frame, not a value of type {type(rows).__name__}"
     ):
         SeriesStream(detector).update(rows)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+def test_an_alarm_is_said_to_begin_once(detector: OutlierDetector, size: int) -> None:
+    """Also one that does not end while rows arrive. With rows one by one, each alarm but that of the last window is open at first."""
+    series = waves(300, 1)
+    series[200:] += 5
+    stream = SeriesStream(detector, 4)
+    parts = [stream.update(series[part]) for part in cuts(300, size)]
+    last = stream.finish()
+    assert last.opened == ()
+    opened = [alarm for part in parts for alarm in part.opened]
+    ended = {number: alarm for part in (*parts, last) for number, alarm in zip(part.numbers, part.alarms, strict=True)}
+    assert len({alarm.number for alarm in opened}) == len(opened)
+    for alarm in opened:
+        assert (alarm.begin, alarm.row, alarm.machine) == (ended[alarm.number].begin, ended[alarm.number].rows[0], None)
+    assert any(180 < alarm.row <= 200 for alarm in opened)
+    assert size > 1 or len(opened) == len(ended)

@@ -73,12 +73,13 @@ def _watch(series: FollowedSeries, idle: float | None, as_json: bool, handler: S
 
 
 def _print_alarms(found: StreamedSteps, as_json: bool) -> None:
-    """Prints alarms, one per line."""
+    """Prints alarms, one per line, and notes about those that have begun."""
     for number, alarm in zip(found.numbers, found.alarms, strict=True):
         if as_json:
             print_lines(json.dumps({"alarm": number} | alarm.to_dict()))
         else:
             print_line(f"alarm {number}{alarm.sentence()}")
+    print_notes([alarm.sentence() for alarm in found.opened], as_json)
 
 
 def _print_end(series: FollowedSeries, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.series_alarms import Alarm, Rows, alarm_of
 from isthmus.evaluation.series_arrivals import Form, by_machine, continued, read_part
 from isthmus.evaluation.series_track import Settled, Track
-from isthmus.evaluation.streamed_steps import StreamedSteps
+from isthmus.evaluation.streamed_steps import OpenAlarm, StreamedSteps
 from isthmus.text import printable, quoted
 
 __all__ = ["SeriesStream"]
@@ -35,8 +35,8 @@ class SeriesStream:
     """Detects anomalies in a series whose rows arrive in parts of any size, with the results of `detect_series` on all rows at once.
 
     A time step is final when no later window can contain it, a window after it arrived; an alarm when a final step after it is normal,
-    or its stretch ends. Final scores and alarms are bit-identical for any parts. Memory is bounded: the stream keeps the rows that later
-    windows can contain, for each machine, and those of open alarms.
+    or its stretch ends. Final scores and alarms are bit-identical for any parts. For each machine the stream keeps the rows that later
+    windows can contain, and all rows of an open alarm: memory is bounded unless an anomaly does not end.
     Rows of a machine arrive in the order of time. After an error the stream is unchanged.
 
     Args:
@@ -199,6 +199,7 @@ class SeriesStream:
             tuple(alarm for _, alarm in alarms),
             tuple(number for number, _ in alarms),
             notes,
+            tuple(alarm for label, part in parts for alarm in _opened(label, part)),
         )
 
     def _alarms(self, label: Any, part: Settled) -> list[tuple[int, Alarm]]:
@@ -222,6 +223,16 @@ class SeriesStream:
                 first, last = part.rows.numbers[[0, -1]].tolist()
                 note = f"{count:,} rows are in no window, in a stretch of fewer than {self._length} rows: rows {first:,} to {last:,}{of}"
                 warnings.warn(note, IsthmusWarning, stacklevel=4)
+
+
+def _opened(label: Any, part: Settled) -> list[OpenAlarm]:
+    """The alarm of a stretch that began among its new rows, and is open."""
+    at = len(part.scores) - len(part.track.kept)
+    if at == len(part.scores) or at < len(part.scores) - part.new:
+        return []
+    rows = part.rows.part(slice(part.begin + at, part.begin + at + 1))
+    row = int(rows.numbers[0])
+    return [OpenAlarm(part.track.alarms, row if rows.times is None else rows.times[0], row, label)]
 
 
 def _has_rows(rows: Any) -> bool:

@@ -19,7 +19,8 @@ from test_series_files import log
 
 from isthmus.data.growing_series import GrowingSeries
 from isthmus.data.options import ReadOptions, Reused
-from isthmus.errors import DataError, RecordError
+from isthmus.data.tables.growing import GrowingFile
+from isthmus.errors import DataError
 
 OPTIONS = ReadOptions(window=16, step=4, time="when", by="unit")
 REUSED = Reused(OPTIONS, ("heat", "load"), (16, 2), missing=False)
@@ -118,7 +119,7 @@ def test_an_interrupt_ends_it_with_all_rows_scored(folder: Path) -> None:
     stopper.join()
     assert done.returncode == 128 + signal.SIGINT
     assert "stopped: all rows so far have their scores" in done.stderr
-    assert "the last line of the file is not complete, and is left out" in done.stdout
+    assert "the last one, is not complete, and is left out" in done.stdout
     assert_same_files(folder, "open-scores")
 
 
@@ -150,6 +151,39 @@ def test_other_runs_are_not_followed(folder: Path) -> None:
     assert "--follow is for runs on series" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (
+            ("--data", "own-data.csv", "--out", "./own-data.csv"),
+            "--out own-data.csv would overwrite --data own-data.csv",
+        ),
+        (("--data", "own-data.csv", "--out", "own-data.csv", "--follow"), "would overwrite --data"),
+        (("--data", "x-alarms.csv", "--out", "x.csv"), "would overwrite --data x-alarms.csv"),
+        (("--data", "new.csv", "--normal", "own-data.csv", "--out", "own-data.csv"), "would overwrite --normal"),
+        (
+            ("--data", "own-data.csv", "--out", "y.csv", "--save", "own-data.csv"),
+            "--save own-data.csv would overwrite --data",
+        ),
+        (("--data", "new.csv", "--out", "y.csv", "--save", "y-alarms.csv"), "would overwrite a file of --out y.csv"),
+        (
+            ("--data", "new.csv", "--out", "own-data.csv", "--follow"),
+            "own-data.csv exists, and --follow would replace it",
+        ),
+        (("--data", "new.csv", "--out", "x.csv", "--follow"), "x-alarms.csv exists"),
+    ],
+)
+def test_files_of_the_user_are_not_overwritten(folder: Path, words: tuple[str, ...], match: str) -> None:
+    text = (folder / "new.csv").read_bytes()
+    for name in ("own-data.csv", "x-alarms.csv"):
+        (folder / name).write_bytes(text)
+    done = run("detect", "run", *words, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert match in done.stderr
+    assert (folder / "own-data.csv").read_bytes() == (folder / "x-alarms.csv").read_bytes() == text
+    assert not (folder / "y.csv").exists()
+
+
 def test_labels_give_metrics(folder: Path) -> None:
     words = (
         "--time",
@@ -179,7 +213,22 @@ def test_labels_give_metrics(folder: Path) -> None:
     wrong = (*words[:-3], "level", *words[-2:])
     done = run("detect", "det.safetensors", "--data", "labeled.csv", *wrong, cwd=folder)
     assert done.returncode == 1
-    assert "row 0 of column level is" in done.stderr
+    assert "column level is '2' in line 2 of labeled.csv" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("label", "match"),
+    [("", "column anomaly is empty in line 8 of labels.csv"), ("0", "all 295 time steps are normal")],
+)
+def test_labels_are_checked_before_the_detection(folder: Path, label: str, match: str) -> None:
+    frame = pandas.read_csv(folder / "new.csv", dtype=str).assign(anomaly="0")
+    frame.loc[6, "anomaly"] = label
+    frame.to_csv(folder / "labels.csv", index=False)
+    words = ("--time", "when", "--by", "unit", "--gap", "15", "--labels", "anomaly", "--save", "labels-det.safetensors")
+    done = run("detect", "run", "--data", "labels.csv", *words, "--out", "labels-scores.csv", cwd=folder)
+    assert done.returncode == 1
+    assert match in done.stderr
+    assert not (folder / "labels-det.safetensors").exists()
 
 
 def growing(path: Path, text: str, **options: object) -> GrowingSeries:
@@ -209,9 +258,12 @@ def test_names_and_half_lines_are_waited_for(tmp_path: Path) -> None:
     assert part is not None
     assert part.values.tolist() == [[21, 1.5], [22, 1.5]]
     assert part.by.tolist() == ["fan", "fan"]
+    assert series.rest() == ""
     append(path, ROW.format(4, 23).rstrip())
     assert series.read() is None
-    part = series.read(end=True)
+    assert series.rest() == f"line 8 of {path}, the last one, is not complete"
+    append(path, "\n")
+    part = series.read()
     assert part is not None
     assert part.values.tolist() == [[23, 1.5]]
     assert part.time.tolist() == [np.datetime64("2026-01-01T00:00:04", "us").item()]
@@ -224,11 +276,13 @@ def test_the_format_of_the_first_lines_holds_for_later_ones(tmp_path: Path) -> N
     assert (part := series.read()) is not None
     assert part.values.tolist() == [[2.25, 1.5]]
     append(path, row.format(2, "3") + '2026-01-01 00:00:03;"a\n')
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[3, 1.5]]
     assert series.read() is None
     append(path, 'b";4;1,5\n')
     assert (part := series.read()) is not None
-    assert part.values.tolist() == [[3, 1.5], [4, 1.5]]
-    assert part.by.tolist() == ["fan", "a\nb"]
+    assert part.values.tolist() == [[4, 1.5]]
+    assert part.by.tolist() == ["a\nb"]
     append(
         path, row.format(4, "1.234").replace("1,5", "2")
     )  # a point between thousands, where a comma is the decimal mark
@@ -245,6 +299,10 @@ def test_the_format_of_the_first_lines_holds_for_later_ones(tmp_path: Path) -> N
         (lambda path: append(path, ROW.format(2, "")), r"NaN: line 3 of .*x\.csv, column 'heat'"),
         (lambda path: append(path, "\n" + ROW.format(2, "hot")), r"line 4"),
         (lambda path: append(path, "1,2,3\n"), r"line 3 of .*x\.csv has 3 cells"),
+        (
+            lambda path: append(path, ROW.format(2, 20).replace(",fan", "+02:00,fan")),
+            r"the times from line 3 of .*x\.csv on have a time zone, and those before none",
+        ),
         (lambda path: append(path, ",fan,1,2\n"), "has no time|no times"),
     ],
 )
@@ -271,13 +329,115 @@ def test_titles_may_be_left_out(tmp_path: Path) -> None:
     append(path, ROW.format(2, 21))
     assert (part := series.read()) is not None
     assert part.values.tolist() == [[21, 1.5]]
-    later = growing(tmp_path / "y.csv", HEAD + ROW.format(1, 20) + ROW.format(2, 20), skip_lines=("3",))
-    with pytest.raises(RecordError, match="line 3 cannot be left out of a file that grows"):
-        later.read()
+
+
+def test_any_lines_may_be_left_out(tmp_path: Path) -> None:
+    """Also of a later part, and a part with nothing but such lines, comments and empty lines has no rows."""
+    text = "A log\n" + HEAD + ROW.format(1, 20) + "units,,,\n" + ROW.format(2, 21)
+    series = growing(path := tmp_path / "x.csv", text, skip_lines=("1", "4", "7-8", "100"))
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[20, 1.5], [21, 1.5]]
+    append(path, ROW.format(3, 22) + "total\n")
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[22, 1.5]]
+    append(path, "1,2,3\n")
+    assert series.read() is None
+    append(path, "# a comment\n")
+    assert series.read() is None
+    append(path, ROW.format(4, 23) + "one,two\n")
+    with pytest.raises(DataError, match=r"line 11 of .*x\.csv has 2 cells"):
+        series.read()
+
+
+def test_quotation_marks_open_a_cell_only_where_it_begins(tmp_path: Path) -> None:
+    series = growing(path := tmp_path / "x.csv", HEAD + '2026-01-01 00:00:01,fan 5",20,1.5\n')
+    assert (part := series.read()) is not None
+    assert part.by.tolist() == ['fan 5"']
+    append(path, '# a 5" fan, "loud\n# , "\n' + ROW.format(2, 21))
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[21, 1.5]]
+    append(path, '2026-01-01 00:00:03,"a ""\nb",22,1.5\n' + ROW.format(4, 23) + '2026-01-01 00:00:05,"fan\n')
+    assert (part := series.read()) is not None
+    assert part.values.tolist() == [[22, 1.5], [23, 1.5]]
+    assert part.by.tolist() == ['a "\nb', "fan"]
+    assert series.read() is None
+    assert series.rest() == f"the row from line 9 of {path} is not complete: a quotation mark may not be closed"
+
+
+def test_other_line_ends_are_said(tmp_path: Path) -> None:
+    series = growing(tmp_path / "x.csv", (HEAD + ROW.format(1, 20)).replace("\n", "\r"))
+    assert series.read() is None
+    assert "its lines must end with a line feed" in series.rest()
+
+
+def test_a_large_part_ends_with_a_row(tmp_path: Path) -> None:
+    """A row in quotation marks crosses the largest size of a part, 16 MiB."""
+    head, row = b"# " + b"x" * 125 + b"\n", b'1,"a\nb"\n'
+    (path := tmp_path / "x.csv").write_bytes(b"a,b\n0,0\n" + head * 131_072 + row * 20)
+    file = GrowingFile(path)
+    assert (first := file.read()) is not None
+    assert first.lines.endswith((b'b"\n', b"x\n"))
+    assert (second := file.read()) is not None
+    assert second.lines.count(b'"') % 2 == 0
+    assert first.lines + second.lines == path.read_bytes()
+    (path := tmp_path / "y.csv").write_bytes((b"a,b\n" + row * 10 + b'2,"' + b"long\n" * 8)[: 1 << 24])
+    assert (part := GrowingFile(path).read()) is not None
+    assert part.lines == b"a,b\n" + row * 10
+
+
+def test_a_last_line_without_its_end_is_left_out(folder: Path) -> None:
+    (folder / "half.csv").write_bytes((folder / "new.csv").read_bytes() + b"2026-01-01 01:00:00,fan,5,2")
+    done = followed(folder, "--data", "half.csv", "--gap", "15", "--idle", "0", "--out", "half-scores.csv")
+    assert done.returncode == 0, done.stderr
+    assert "line 297 of half.csv, the last one, is not complete, and is left out" in done.stdout
+    assert_same_files(folder, "half-scores")
+
+
+def test_names_alone_have_no_alarms(folder: Path) -> None:
+    (folder / "names.csv").write_text(HEAD)
+    done = followed(folder, "--data", "names.csv", "--idle", "0", "--out", "names-scores.csv")
+    assert done.returncode == 0, done.stderr
+    assert "the file has no rows after its first line" in done.stdout
+    assert "0 alarms in 0 time steps" in done.stdout
+
+
+def test_rows_before_an_error_have_scores_and_alarms(folder: Path) -> None:
+    """A line that is invalid arrives in an anomaly. The command that the error suggests gives all alarms."""
+    lines = (folder / "new.csv").read_text().splitlines(keepends=True)
+    (folder / "bad.csv").write_text("".join(lines[:166]))
+    later = "2026-01-01 00:22:25,fan,hot,1\n" + "".join(lines[166:])
+
+    def append_later() -> None:
+        while not (folder / "bad-scores-alarms.csv").exists():
+            time.sleep(0.01)
+        append(folder / "bad.csv", later)
+
+    writer = threading.Thread(target=append_later)
+    words = ("--data", "bad.csv", "--gap", "15", "--idle", "0.6")
+    writer.start()
+    done = followed(folder, *words, "--out", "bad-scores.csv")
+    writer.join()
+    assert done.returncode == 1
+    assert "--skip-lines 167," in done.stderr
+    assert "written: bad-scores-alarms.csv" in done.stdout
+    assert len(pandas.read_csv(folder / "bad-scores.csv")) == 165
+    alarms = pandas.read_csv(folder / "bad-scores-alarms.csv")
+    assert alarms.last_row.max() == 164  # the one that was open
+    assert f"{len(alarms)} alarms in 165 time steps" in done.stdout
+    done = followed(folder, *words, "--out", "bad-again.csv", "--skip-lines", "167")
+    assert done.returncode == 0, done.stderr
+    assert_same_files(folder, "bad-again")
+
+
+def test_what_is_waited_for_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.cli.follow.SECONDS_UNTIL_NOTE", 0.05)
+    (folder / "wait.csv").write_text((folder / "new.csv").read_text() + '"')
+    done = followed(folder, "--data", "wait.csv", "--gap", "15", "--idle", "0.3", "--out", "wait-scores.csv")
+    assert done.stdout.count("the last one, is not complete, and is waited for") == 1
 
 
 def test_compressed_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes((HEAD + ROW.format(1, 20)).encode("utf-16"))
     with pytest.raises(DataError, match="compressed, or no text in UTF-8"):
-        GrowingSeries(str(path), OPTIONS, REUSED).read(end=True)
+        GrowingSeries(str(path), OPTIONS, REUSED).read()

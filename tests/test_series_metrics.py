@@ -81,6 +81,25 @@ def test_no_buffer_continues_across_a_gap() -> None:
     assert two == pytest.approx((1, 1))
 
 
+def test_buffers_that_meet_are_added_up_to_one() -> None:
+    """The step between two others has √½ of each buffer of 2: with their sum, 1, it is found rightly."""
+    found = volume_under_surface([1, 0, 1, 0, 0], [1, 1, 1, 0, 0], 2)
+    assert found.pr == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)  # buffers of 0 and 1 step have no neighbors
+
+
+@pytest.mark.parametrize("choice", [{"existence": "a"}, {"existence": None}, {"bias": ["flat"]}, {"cardinality": {}}])
+def test_choices_of_other_types_are_refused(choice: dict[str, Any]) -> None:
+    with pytest.raises(RecordError, match=r"invalid bias=.*: expected one of flat"):
+        range_precision_recall([0, 1], [0, 1], **choice)
+
+
+@pytest.mark.parametrize("y_pred", [[1, -1], [0.3, 0.7], [2, 0]])
+def test_predictions_are_zero_or_one(y_pred: list[float]) -> None:
+    """Those of a detector are 1 for normal steps."""
+    with pytest.raises(DataError, match=r"predict\(\.\.\.\) < 0"):
+        range_precision_recall([0, 1], y_pred)
+
+
 def test_random_scores_are_no_better_than_the_rate_of_anomalies() -> None:
     y_true, _ = random_case(0, 4, 5000)
     found = volume_under_surface(y_true, np.random.default_rng(1).normal(size=5000), 20)
@@ -150,6 +169,8 @@ def test_range_based_intervals_end_at_gaps() -> None:
         ([0, 0], [0, 1], 1, DataError, "all 2 time steps are normal"),
         ([1, 1], [0, 1], 1, DataError, "all 2 time steps are anomalous"),
         ([0, 1], [0, np.nan], 1, DataError, "time step 1 has no score"),
+        ([0, 1], [0, np.inf], 1, DataError, "time step 1 has the score inf"),
+        ([0, 1], [-np.inf, 1], 1, DataError, "time step 0 has the score -inf"),
         ([0, 1], [0, 1], -1, RecordError, "invalid buffer=-1"),
     ],
 )
@@ -163,7 +184,7 @@ def test_what_cannot_be_measured_is_refused(
 def test_labels_may_be_words_for_true_and_false() -> None:
     assert anomaly_labels(["0", " TRUE", "false"]).tolist() == [0, 1, 0]
     assert anomaly_labels([True, False]).tolist() == [1, 0]
-    with pytest.raises(DataError, match=r"row 1 of y_true is .*maybe.*: expected 1"):
+    with pytest.raises(DataError, match=r"y_true is .*maybe.* in row 1: expected 1"):
         anomaly_labels(["0", "maybe"])
     with pytest.raises(RecordError, match="invalid bias='up'"):
         range_precision_recall([0, 1], [0, 1], bias="up")  # type: ignore[arg-type]

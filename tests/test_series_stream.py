@@ -234,3 +234,64 @@ def test_other_detectors_are_refused() -> None:
     other = OutlierDetector(Autoencoder(1, architecture=MLP(()), epochs=1, random_state=0), random_state=0).fit(table)
     with pytest.raises(RecordError, match="fit one on windows of a series"):
         SeriesStream(other)
+
+
+def test_times_keep_having_a_zone(detector: OutlierDetector) -> None:
+    """As a column of dates, as text, and as an index."""
+    when = pandas.date_range("2026-01-01", periods=60, freq="10s")
+    frame = pandas.DataFrame(waves(60), columns=["a", "b"])
+    zoned = when.tz_localize("UTC")
+    for first, later, time in (
+        (frame[:30].assign(when=when[:30]), frame[30:].assign(when=zoned[30:]), "when"),
+        (frame[:30].assign(when=zoned[:30].astype(str)), frame[30:].assign(when=when[30:].astype(str)), "when"),
+        (frame[:30].set_index(zoned[:30]), frame[30:].set_index(when[30:]), None),
+    ):
+        stream = SeriesStream(detector, time=time, gap=15)
+        stream.update(first)
+        with pytest.raises(
+            DataError, match=r"times of the stream have changed from dates( with a time zone)? to dates"
+        ):
+            stream.update(later)
+
+
+def test_all_parts_have_the_same_columns(detector: OutlierDetector) -> None:
+    """Also those in which nothing is final."""
+    frame = machines()
+    stream = SeriesStream(detector, time="when", by="unit", gap=15)
+    parts = [stream.update(frame[:3]), stream.update(frame[:0]), stream.update(frame[3:200]), stream.finish()]
+    assert [len(part.rows) > 0 for part in parts] == [False, False, True, True]
+    assert len({tuple(part.columns()) for part in parts}) == 1
+    assert {part.columns()["time"].dtype.kind for part in parts} == {"M"}
+    assert {part.columns()["machine"].dtype.kind for part in parts} == {"U"}
+
+
+def test_a_gap_without_times_is_refused(detector: OutlierDetector) -> None:
+    stream = SeriesStream(detector, gap=15)
+    with pytest.raises(RecordError, match=r"gap=15.* is a length of time, and no time is given"):
+        stream.update(waves(40))
+
+
+@pytest.mark.parametrize("rows", [None, 5, np.array(5), "rows", {"a": [1]}])
+def test_what_is_no_rows_is_refused(detector: OutlierDetector, rows: Any) -> None:
+    with pytest.raises(
+        DataError, match=f"expects rows, an array or a frame, not a value of type {type(rows).__name__}"
+    ):
+        SeriesStream(detector).update(rows)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+def test_an_alarm_is_said_to_begin_once(detector: OutlierDetector, size: int) -> None:
+    """Also one that does not end while rows arrive. With rows one by one, each alarm but that of the last window is open at first."""
+    series = waves(300, 1)
+    series[200:] += 5
+    stream = SeriesStream(detector, 4)
+    parts = [stream.update(series[part]) for part in cuts(300, size)]
+    last = stream.finish()
+    assert last.opened == ()
+    opened = [alarm for part in parts for alarm in part.opened]
+    ended = {number: alarm for part in (*parts, last) for number, alarm in zip(part.numbers, part.alarms, strict=True)}
+    assert len({alarm.number for alarm in opened}) == len(opened)
+    for alarm in opened:
+        assert (alarm.begin, alarm.row, alarm.machine) == (ended[alarm.number].begin, ended[alarm.number].rows[0], None)
+    assert any(180 < alarm.row <= 200 for alarm in opened)
+    assert size > 1 or len(opened) == len(ended)

@@ -68,6 +68,7 @@ def detect(
         raise RecordError("--data is missing: give the examples in which to detect anomalies")
     path = detection.csv_path(out, "anomalies.csv")
     check_save_path(save, run, path)
+    _check_paths(path, save, {"--data": data_options.data, "--normal": normal, "RUN": str(run)}, follow)
     run_data.refuse_target(run, "anomaly detection", "train a run without --target")
     opened = run_folder.open_estimator(run)
     loaded = opened if isinstance(opened, OutlierDetector) else None
@@ -97,6 +98,24 @@ def detect(
     if save is not None:
         detector.save(save)
     _print_detections(found, detector, [path] if figure is None else [path, figure], save, as_json)
+
+
+def _check_paths(path: Path, save: Path | None, inputs: dict[str, str | None], follow: bool) -> None:
+    """`RecordError` if a file that is written would overwrite one that is read, or, with --follow, results of a run before."""
+    from isthmus.errors import RecordError
+    from isthmus.experiments.detection import written_paths
+
+    tables = written_paths(path)
+    for target, name in [*((each, f"--out {path}") for each in tables), *([(save, f"--save {save}")] if save else [])]:
+        for option, given in inputs.items():
+            if given is not None and target.resolve() == Path(given).resolve():
+                raise RecordError(f"{name} would overwrite {option} {given}: give another name")
+        if target == save and target.resolve() in [each.resolve() for each in tables]:
+            raise RecordError(f"{name} would overwrite a file of --out {path}: give another name")
+    if follow and (there := next((each for each in tables[:2] if each.exists()), None)):
+        raise RecordError(
+            f"{there} exists, and --follow would replace it: give another name to --out, or move the file"
+        )
 
 
 def _check_follow(run: Path, is_series: bool, follow: bool, idle: float | None) -> None:

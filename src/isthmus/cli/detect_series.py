@@ -72,13 +72,19 @@ def detect_in_series(task: SeriesTask, follow: bool, idle: float | None) -> None
 
 def _in_one_go(task: SeriesTask) -> None:
     """Writes the scores of the time steps of a series, the alarms, and metrics where there are labels."""
+    from isthmus.data.locations import Positions
     from isthmus.evaluation import detect_series
+    from isthmus.evaluation.interval_metrics import check_both
     from isthmus.evaluation.series_metrics import anomaly_labels, series_metrics
     from isthmus.experiments import detection, run_data
 
     ae, source = task.autoencoder(), task.source()
     windows, labels = run_data.load_labeled_windows(task.run, source, ae)
-    truth = None if labels is None else anomaly_labels(labels, f"column {source.options.labels}")
+    truth = None
+    if labels is not None:
+        rows = Positions(file=windows.at.file, lines=windows.at.lines)
+        truth = anomaly_labels(labels, f"column {source.options.labels}", rows)
+        check_both(truth)
     detector = task.detector(ae, windows.notes)
     found = detect_series(detector, windows)
     metrics = None if truth is None else series_metrics(found, truth)

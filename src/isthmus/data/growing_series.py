@@ -54,13 +54,11 @@ class GrowingSeries:
         if options.labels is not None:
             raise RecordError("labels are for a series that is complete: leave out --labels or --follow")
         self._path, self._options, self._reused = path, options, reused
-        self._file, self._begun = GrowingFile(Path(path)), False
+        self._zone: str | None = None
+        self._file, self._begun = GrowingFile(Path(path), options.comment, options.delimiter), False
 
-    def read(self, end: bool = False) -> SeriesPart | None:
+    def read(self) -> SeriesPart | None:
         """The rows that were appended; None if there are none.
-
-        Args:
-            end: whether the file has ended, so that a last line without a line feed is complete.
 
         Returns:
             The rows, or some of them: the next call has others.
@@ -68,25 +66,30 @@ class GrowingSeries:
         Raises:
             DataError: the file was replaced, or it holds a value that cannot be used.
         """
-        part = self._file.read(end)
+        part = self._file.read()
+        while (
+            part is not None and self._begun and not part.has_rows(self._options.skipped(), self._options.comment or "")
+        ):
+            part = self._file.read()
         if part is None:
             return None
         rows = read_appended(self._path, self._options, self._reused, part)
         table, known = rows.table, rows.read_as
         if not self._begun and known is not None:
-            last = max((each.stop - 1 for each in self._options.skipped()), default=0)
-            if last > known.head:
-                raise RecordError(
-                    f"line {last:,} cannot be left out of a file that grows: only lines above its first row can"
-                )
-            self._file.begin(part, known.head)
+            self._file.begin(part, known.head, known.options["comment"], known.options["delimiter"])
+            self._zone = rows.zone
             self._options, self._begun = self._options.replace(**known.options), True
+        if rows.zone != self._zone:
+            has, had = ("no time zone", "one") if rows.zone is None else ("a time zone", "none")
+            raise DataError(
+                f"the times from line {part.first:,} of {shown(Path(self._path))} on have {has}, and those before {had}: "
+                "write all in one way"
+            )
         missing: Missing = "allow" if self._reused.missing else "error"
         for begin, block in blocks(table.train):
             check_finite(block, begin, table.positions(), missing)
         return SeriesPart(table.train, rows.time, rows.by, table.notes)
 
-    @property
-    def rest(self) -> int:
-        """The number of bytes of a last line that is not complete."""
-        return self._file.rest
+    def rest(self) -> str:
+        """What is not read yet, and why, for a message; "" for nothing."""
+        return self._file.rest()

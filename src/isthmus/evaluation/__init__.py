@@ -58,7 +58,7 @@ from isthmus.evaluation.series_alarms import Alarm
 from isthmus.evaluation.series_detection import SeriesDetection, detect_series
 from isthmus.evaluation.series_metrics import SeriesMetrics, series_metrics
 from isthmus.evaluation.series_stream import SeriesStream
-from isthmus.evaluation.streamed_steps import StreamedSteps
+from isthmus.evaluation.streamed_steps import OpenAlarm, StreamedSteps
 from isthmus.evaluation.transfer import DataTransfer
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "Labels",
     "MethodErrors",
     "Nats",
+    "OpenAlarm",
     "PCAReconstructions",
     "Restoration",
     "Robustness",

@@ -15,7 +15,7 @@ from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.series_alarms import runs
 from isthmus.text import quoted
 
-__all__ = ["RangeScores", "VolumeUnderSurface", "range_precision_recall", "volume_under_surface"]
+__all__ = ["RangeScores", "VolumeUnderSurface", "check_both", "range_precision_recall", "volume_under_surface"]
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -42,12 +42,12 @@ def volume_under_surface(y_true: Any, y_score: Any, buffer: int, begins: Any = (
     """VUS-ROC and VUS-PR of anomaly scores (Paparrizos et al. 2022, "Volume under the surface", VLDB 15).
 
     Labels of intervals are never exact to a step, and a detector with windows is early or late by a part of a window. A buffer of ℓ steps
-    around each interval therefore counts in part: a step at distance d ≤ ℓ/2 has the label √(1 - d/ℓ). With TP and FP the sums of these
-    labels, and of 1 minus them, over the steps above a threshold, and P the mean of the sums of the labels without and with buffer:
-    precision is TP / (TP + FP), the false-positive rate FP / (n - P), and the true-positive rate, or recall, min(1, TP / P) times the
-    fraction of intervals with a step above the threshold. The area under the ROC curve is that of the trapezoids, the one under the
-    precision-recall curve the sum of precision x rise in recall, over all distinct scores as thresholds. The volume is their mean over
-    ℓ = 0, 1, ..., buffer; of a buffer above 100, over 101 lengths at equal distances.
+    around each interval therefore counts in part: a step at distance d ≤ ℓ/2 has the label √(1 - d/ℓ); where buffers meet, their sum, at
+    most 1. With TP and FP the sums of these labels, and of 1 minus them, over the steps above a threshold, and P the mean of the sums of
+    the labels without and with buffer: precision is TP / (TP + FP), the false-positive rate FP / (n - P), and the true-positive rate, or
+    recall, min(1, TP / P) times the fraction of intervals with a step above the threshold. The area under the ROC curve is that of the
+    trapezoids, the one under the precision-recall curve the sum of precision x rise in recall, over all distinct scores as thresholds.
+    The volume is their mean over ℓ = 0, 1, ..., buffer; of a buffer above 100, over 101 lengths at equal distances.
     With a buffer of 0 and one interval these are scikit-learn's roc_auc_score and average_precision_score.
 
     Args:
@@ -60,7 +60,7 @@ def volume_under_surface(y_true: Any, y_score: Any, buffer: int, begins: Any = (
         Both volumes.
 
     Raises:
-        DataError: lengths differ, a score is NaN, or there is no step of one of both labels.
+        DataError: lengths differ, a score is not finite, or there is no step of one of both labels.
         RecordError: buffer is negative.
 
     Examples:
@@ -108,9 +108,9 @@ def _buffered(truth: Bools, length: int, begins: Array) -> Doubles:
     for begin, end in runs(truth, begins):
         stretch = int(np.searchsorted(begins, begin, side="right")) - 1
         before, after = min(half, begin - int(begins[stretch])), min(half, int(ends[stretch]) - end)
-        labels[end : end + after] = np.maximum(labels[end : end + after], slope[:after])
-        labels[begin - before : begin] = np.maximum(labels[begin - before : begin], slope[:before][::-1])
-    return labels
+        labels[end : end + after] += slope[:after]
+        labels[begin - before : begin] += slope[:before][::-1]
+    return np.minimum(labels, 1)
 
 
 def range_precision_recall(
@@ -138,7 +138,7 @@ def range_precision_recall(
         Precision, recall and F1; 0 without a predicted interval.
 
     Raises:
-        DataError: lengths differ, or there is no anomalous step.
+        DataError: lengths differ, there are no steps of both labels, or a value is neither 0 nor 1.
         RecordError: an argument is invalid.
 
     Examples:
@@ -149,12 +149,22 @@ def range_precision_recall(
         >>> isthmus.evaluation.range_precision_recall(y_true, y_pred, existence=0.5).recall
         0.75
     """
-    if bias not in _WEIGHTS or cardinality not in {"reciprocal", "one"} or not 0 <= existence <= 1:
+    number = isinstance(existence, int | float | np.number) and not isinstance(existence, bool)
+    if (
+        str(bias) not in _WEIGHTS
+        or str(cardinality) not in {"reciprocal", "one"}
+        or not (number and 0 <= existence <= 1)
+    ):
         raise RecordError(
-            f"invalid bias={bias!r}, cardinality={cardinality!r} or existence={existence!r}: expected one of {', '.join(_WEIGHTS)}; "
+            f"invalid bias={quoted(bias, 20)}, cardinality={quoted(cardinality, 20)} or existence={quoted(existence, 20)}: "
+            f"expected one of {', '.join(_WEIGHTS)}; "
             "reciprocal or one; and a number from 0 to 1"
         )
     truth, found = _checked(y_true, y_pred, begins)
+    if not np.isin(found, (0, 1)).all():
+        raise DataError(
+            "predictions must be 1 for anomalous time steps and 0 for others: of a detector, predict(...) < 0"
+        )
     predicted = found > 0
     real, guessed = runs(truth, begins), runs(predicted, begins)
     recalls = [_overlap(each, predicted, bias, cardinality) for each in real]
@@ -191,13 +201,20 @@ def _checked(y_true: Any, y_score: Any, begins: Any) -> tuple[Bools, Doubles]:
         )
     if not np.isin(truth, (0, 1)).all():
         raise DataError("labels must be 1 for anomalous time steps and 0 for others")
-    if np.isnan(score).any():
-        raise DataError(f"time step {int(np.isnan(score).argmax()):,} has no score: leave it out")
-    if not truth.any() or truth.all():
-        raise DataError(
-            f"all {len(truth):,} time steps are {'anomalous' if truth.any() else 'normal'}: give steps of both labels"
-        )
+    if not np.isfinite(score).all():
+        step = int((~np.isfinite(score)).argmax())
+        what = "no score" if np.isnan(score[step]) else f"the score {score[step]}"
+        raise DataError(f"time step {step:,} has {what}: leave it out, or give it a finite one")
+    check_both(truth)
     starts = np.asarray(begins)
     if not len(starts) or starts[0] != 0 or (np.diff(starts) <= 0).any() or starts[-1] >= len(truth):
         raise DataError("begins must be ascending numbers of time steps, the first one 0")
     return truth.astype(bool), score
+
+
+def check_both(truth: Array) -> None:
+    """`DataError` unless there are both anomalous and normal time steps."""
+    if not truth.any() or truth.all():
+        raise DataError(
+            f"all {len(truth):,} time steps are {'anomalous' if truth.any() else 'normal'}: give steps of both labels"
+        )

@@ -12,6 +12,8 @@ from isthmus.data.containers import column_names
 from isthmus.data.series.rows import SeriesRows, read_rows
 from isthmus.data.series.stretches import intervals_of
 from isthmus.data.series.window_positions import WindowPositions
+from isthmus.data.tables.date_columns import zone_of
+from isthmus.data.tables.frame_columns import arrow_columns, library_of
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overflow import check_computable
@@ -62,7 +64,8 @@ def read_part(rows: Any, time: Any, by: Any, form: Form | None, ae: Autoencoder,
             raise DataError(f"the columns of the stream have changed ({listed}{more}): give the same columns each time")
         chosen = form.columns
     read = read_rows(rows, time, by, chosen)
-    kinds = ["" if read.time is None else "dates" if read.time.dtype.kind == "M" else "numbers"]
+    dates = "dates with a time zone" if _has_zone(rows, time) else "dates"
+    kinds = ["" if read.time is None else dates if read.time.dtype.kind == "M" else "numbers"]
     kinds += [type(read.labels[0]).__name__ if read.labels else ""]
     found = Form(read.channels if form is None else form.columns, *kinds)
     if form is not None and found != form:
@@ -77,6 +80,14 @@ def read_part(rows: Any, time: Any, by: Any, form: Form | None, ae: Autoencoder,
     numbers = count + (np.arange(len(read.values)) if read.order is None else read.order)
     check_computable(read.values[:, None], WindowPositions(read.channels, begins=numbers), ae.missing, None)
     return read, found
+
+
+def _has_zone(rows: Any, time: Any) -> bool:
+    """Whether the times in a column or in the index have a time zone."""
+    if isinstance(time, str):
+        return zone_of(time, arrow_columns(rows, [time])[time]) is not None
+    index = getattr(rows, "index", None) if time is None and library_of(rows) == "pandas" else None
+    return getattr(getattr(index, "dtype", None), "tz", None) is not None
 
 
 def _check_order(read: SeriesRows, count: int) -> None:

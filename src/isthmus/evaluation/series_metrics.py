@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.locations import Positions
 from isthmus.errors import DataError
 from isthmus.evaluation.interval_metrics import range_precision_recall, volume_under_surface
 from isthmus.evaluation.series_alarms import runs
@@ -121,15 +122,16 @@ def series_metrics(found: SeriesDetection, y_true: Any) -> SeriesMetrics:
     return SeriesMetrics(*counts, volume.pr, volume.roc, windows.length, *points, *ranges)
 
 
-def anomaly_labels(values: Any, name: str = "y_true") -> NDArray[np.int64]:
+def anomaly_labels(values: Any, name: str = "y_true", where: Positions | None = None) -> NDArray[np.int64]:
     """Labels of time steps as 0 and 1.
 
     Args:
         values: (rows,) of 0 and 1, or true and false, as numbers or text.
         name: of their column, for messages.
+        where: the locations of the rows in their file.
 
     Raises:
-        DataError: another value.
+        DataError: another value, or no value.
     """
     given = np.asarray(values)
     if given.dtype.kind in "biuf":
@@ -141,7 +143,7 @@ def anomaly_labels(values: Any, name: str = "y_true") -> NDArray[np.int64]:
         labels = np.array([each or 0 for each in known], np.int64)
     if invalid.any():
         row = int(invalid.argmax())
-        raise DataError(
-            f"row {row:,} of {name} is {quoted(str(given.reshape(-1)[row]), 20)}: expected 1 for anomalous time steps and 0 for others"
-        )
+        value, at = given.reshape(-1)[row], (where or Positions())((row,))
+        what = "empty" if value is None or value != value else quoted(str(value), 20)
+        raise DataError(f"{name} is {what} in {at}: expected 1 for anomalous time steps and 0 for others")
     return labels

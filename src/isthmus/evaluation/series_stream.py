@@ -16,13 +16,13 @@ from isthmus.data.series.stretches import Gap, checked_gap
 from isthmus.data.series.window_array import WindowArray
 from isthmus.data.series.window_positions import WindowPositions
 from isthmus.data.validation import Examples
-from isthmus.errors import IsthmusWarning, NotPossibleError, RecordError
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation.series_alarms import Alarm, Rows, alarm_of
 from isthmus.evaluation.series_arrivals import Form, by_machine, continued, read_part
 from isthmus.evaluation.series_track import Settled, Track
-from isthmus.evaluation.streamed_steps import StreamedSteps
+from isthmus.evaluation.streamed_steps import OpenAlarm, StreamedSteps
 from isthmus.text import printable, quoted
 
 __all__ = ["SeriesStream"]
@@ -35,8 +35,8 @@ class SeriesStream:
     """Detects anomalies in a series whose rows arrive in parts of any size, with the results of `detect_series` on all rows at once.
 
     A time step is final when no later window can contain it, a window after it arrived; an alarm when a final step after it is normal,
-    or its stretch ends. Final scores and alarms are bit-identical for any parts. Memory is bounded: the stream keeps the rows that later
-    windows can contain, for each machine, and those of open alarms.
+    or its stretch ends. Final scores and alarms are bit-identical for any parts. For each machine the stream keeps the rows that later
+    windows can contain, and all rows of an open alarm: memory is bounded unless an anomaly does not end.
     Rows of a machine arrive in the order of time. After an error the stream is unchanged.
 
     Args:
@@ -85,6 +85,7 @@ class SeriesStream:
         self._time, self._by = time, by
         self._gap = None if gap is None else checked_gap(gap, True)
         self._form: Form | None = None  # of the rows so far
+        self._none: tuple[Array | None, Array | None] = None, None  # the times and machines of no rows
         self._count, self._finished = 0, False
         self._tracks: dict[Any, Track] = {}
         self.channels = tuple[str, ...]()
@@ -107,12 +108,12 @@ class SeriesStream:
 
         Raises:
             DataError: a row is older than one before it of its machine, the columns have changed, or a value cannot be used.
-            RecordError: rows have times, and no gap is set.
+            RecordError: rows have times, and no gap is set, or the other way round.
             NotPossibleError: the stream is finished.
         """
         if self._finished:
             raise NotPossibleError("the stream is finished: make a new one for further rows")
-        if not len(rows):
+        if not _has_rows(rows):
             return self._settled([], ())
         ae = self._detector.autoencoder_
         time, by = self._time if time is None else time, self._by if by is None else by
@@ -121,6 +122,11 @@ class SeriesStream:
             raise RecordError(
                 "rows with times require gap=, the longest interval that is no gap, such as gap=15 for 15 seconds"
             )
+        if read.time is None and self._gap is not None:
+            checked_gap(self._gap, False)
+        if self._form is None:
+            machines = np.asarray(read.labels)[:0] if read.labels else None
+            self._none = None if read.time is None else read.time[:0], machines
         self.channels = read.channels or tuple(getattr(ae, "_features", ())) or _unnamed(read.values)
         notes, tracks, repeated = list[str](), list[tuple[Any, Track]](), 0
         for label, new in by_machine(read, self._count):
@@ -182,16 +188,18 @@ class SeriesStream:
         order = np.argsort(numbers)
         labels = np.asarray([label for label, part in parts for _ in range(part.new)])
         times = [each.times for each in steps if each.times is not None]
+        no_times, no_machines = self._none
         self._warn_of_short(parts)
         return StreamedSteps(
             numbers[order],
-            np.concatenate(times)[order] if times else None,
-            None if not parts or parts[0][0] is None else labels[order],
+            None if no_times is None else np.concatenate([no_times, *times])[order],
+            no_machines if no_machines is None or not len(order) else labels[order],
             np.concatenate([np.empty(0), *(part.scores[len(part.scores) - part.new :] for _, part in parts)])[order],
             np.concatenate([np.empty(0, np.int64), *(part.labels for _, part in parts)])[order],
             tuple(alarm for _, alarm in alarms),
             tuple(number for number, _ in alarms),
             notes,
+            tuple(alarm for label, part in parts for alarm in _opened(label, part)),
         )
 
     def _alarms(self, label: Any, part: Settled) -> list[tuple[int, Alarm]]:
@@ -215,6 +223,25 @@ class SeriesStream:
                 first, last = part.rows.numbers[[0, -1]].tolist()
                 note = f"{count:,} rows are in no window, in a stretch of fewer than {self._length} rows: rows {first:,} to {last:,}{of}"
                 warnings.warn(note, IsthmusWarning, stacklevel=4)
+
+
+def _opened(label: Any, part: Settled) -> list[OpenAlarm]:
+    """The alarm of a stretch that began among its new rows, and is open."""
+    at = len(part.scores) - len(part.track.kept)
+    if at == len(part.scores) or at < len(part.scores) - part.new:
+        return []
+    rows = part.rows.part(slice(part.begin + at, part.begin + at + 1))
+    row = int(rows.numbers[0])
+    return [OpenAlarm(part.track.alarms, row if rows.times is None else rows.times[0], row, label)]
+
+
+def _has_rows(rows: Any) -> bool:
+    try:
+        if not isinstance(rows, str | bytes | dict):
+            return len(rows) > 0
+    except TypeError:  # a number, or a sparse array
+        pass
+    raise DataError(f"update expects rows, an array or a frame, not a value of type {type(rows).__name__}")
 
 
 def _checked_step(step: Any) -> int:

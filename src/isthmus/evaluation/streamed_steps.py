@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.evaluation.series_alarms import ALARM_COLUMNS, Alarm, step_columns
+from isthmus.evaluation.series_alarms import ALARM_COLUMNS, Alarm, plain_time, step_columns
 from isthmus.results import Result
 
-__all__ = ["StreamedSteps"]
+__all__ = ["OpenAlarm", "StreamedSteps"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 Whole = NDArray[np.int64]
+
+
+class OpenAlarm(NamedTuple):
+    """An alarm that has begun and not ended.
+
+    Attributes:
+        number: the number of the alarm of its machine, from 1.
+        begin: its first time step: a time, or a row number without times.
+        row: the number of its first row in the stream.
+        machine: its machine; None without machines.
+    """
+
+    number: int
+    begin: Any
+    row: int
+    machine: Any
+
+    def sentence(self) -> str:
+        """That it has begun, in words."""
+        of = "" if self.machine is None else f" of {self.machine}"
+        return f"alarm {self.number}{of} has begun at {plain_time(self.begin)}, and has not ended yet"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +52,7 @@ class StreamedSteps(Result):
         alarms: the alarms that ended. An alarm that has not ended is not here yet, although some of its rows are.
         numbers: the number of each of these alarms, as in `labels`.
         notes: gaps, one sentence each.
+        opened: the alarms that began among these rows, and are open.
     """
 
     rows: Whole
@@ -41,6 +63,7 @@ class StreamedSteps(Result):
     alarms: tuple[Alarm, ...]
     numbers: tuple[int, ...]
     notes: tuple[str, ...]
+    opened: tuple[OpenAlarm, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the alarms, and counts of time steps."""

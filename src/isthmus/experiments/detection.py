@@ -16,7 +16,7 @@ from isthmus.io.atomic import check_writable, replace_file
 from isthmus.io.tables import write_csv
 from isthmus.text import as_json
 
-__all__ = ["alarms_path", "as_text", "csv_path", "draw", "write", "write_metrics", "write_series"]
+__all__ = ["alarms_path", "as_text", "csv_path", "draw", "write", "write_metrics", "write_series", "written_paths"]
 
 
 def csv_path(out: Path | None, usual: str) -> Path:
@@ -49,6 +49,11 @@ def write_series(path: Path, found: SeriesDetection) -> list[Path]:
     return [path, alarms, save_png(plots.series_alarms(found), path.with_suffix(".png"))]
 
 
+def written_paths(path: Path) -> list[Path]:
+    """The table, and the files that a detection may write next to it: alarms, figure and metrics."""
+    return [path, alarms_path(path), path.with_suffix(".png"), _metrics_path(path)]
+
+
 def alarms_path(path: Path) -> Path:
     """The table of alarms next to that of scores."""
     return path.with_name(f"{path.stem}-alarms.csv")
@@ -56,9 +61,13 @@ def alarms_path(path: Path) -> Path:
 
 def write_metrics(path: Path, metrics: SeriesMetrics) -> Path:
     """Writes the metrics as JSON, next to the table of scores."""
-    target = path.with_name(f"{path.stem}-metrics.json")
+    target = _metrics_path(path)
     replace_file(target, as_json(metrics.to_dict()).encode() + b"\n")
     return target
+
+
+def _metrics_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-metrics.json")
 
 
 def as_text(values: NDArray[Any]) -> NDArray[Any]:

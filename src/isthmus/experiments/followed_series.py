@@ -40,16 +40,13 @@ class FollowedSeries:
         self._tables: tuple[GrowingTable, GrowingTable] | None = None
         self.written, self.steps, self.alarms = list[Path](), 0, 0
 
-    def advance(self, end: bool = False) -> tuple[StreamedSteps, tuple[str, ...]] | None:
+    def advance(self) -> tuple[StreamedSteps, tuple[str, ...]] | None:
         """Takes rows that were appended.
-
-        Args:
-            end: whether the file has ended, so that a last line without a line feed is complete.
 
         Returns:
             What is final now, with notes; None if no rows were appended.
         """
-        part = self._series.read(end)
+        part = self._series.read()
         if part is None:
             return None
         notes = tuple[str, ...]()
@@ -74,10 +71,9 @@ class FollowedSeries:
         self._write(found)
         return found
 
-    @property
-    def rest(self) -> int:
-        """The number of bytes of a last line that is not complete."""
-        return self._series.rest
+    def rest(self) -> str:
+        """What is not read yet, and why, for a message; "" for nothing."""
+        return self._series.rest()
 
     def _gap(self, part: SeriesPart) -> tuple[float | None, tuple[str, ...]]:
         """The longest interval that is no gap: the given one, else from the first rows, with a note."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 from isthmus.data.dataset import Dataset
@@ -15,6 +14,7 @@ from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.windows import Windows
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import value_of
+from isthmus.data.tables.date_columns import zone_of
 from isthmus.data.tables.text_columns import ReadAs, TextColumns
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.text import printable
@@ -61,12 +61,13 @@ def read_series(
 
 
 class SeriesTable(NamedTuple):
-    """The rows of a series in a table, with the time and the machine of each row, or None, and the format of the file."""
+    """The rows of a series in a table, the times and machines of rows or None, the format of the file, the zone of the times."""
 
     table: Dataset
     time: Any
     by: Any
     read_as: ReadAs | None
+    zone: str | None
 
 
 def read_series_rows(
@@ -101,9 +102,15 @@ def read_series_rows(
         )
     cells = {name: texts.labels(name) for name in names}
     notes = list(table.notes)
-    times = _converted(partial(moments, notes=notes), options.time, cells, numbers=True)
+    zones = list[str | None]()
+
+    def zoned(name: str, column: Any) -> Any:
+        zones.append(zone_of(name, column))
+        return moments(name, column, notes)
+
+    times = _converted(zoned, options.time, cells, numbers=True)
     machines = _converted(labels_of, options.by, cells)
-    return SeriesTable(replace(table, notes=tuple(notes)), times, machines, texts.read_as)
+    return SeriesTable(replace(table, notes=tuple(notes)), times, machines, texts.read_as, next(iter(zones), None))
 
 
 def windows_of_rows(rows: SeriesTable, options: ReadOptions) -> Windows:

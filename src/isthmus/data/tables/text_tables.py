@@ -86,7 +86,8 @@ def read_csv(
         DataError: a column to learn holds text, a row has too few or too many cells, or the table is empty.
     """
     texts, left_out = texts or TextColumns(), 0 if part is None else part.left_out
-    with TextFile(path, options.encoding, options.skipped(), None if part is None else part.content()) as file:
+    skipped = options.skipped() if part is None else part.without(options.skipped())
+    with TextFile(path, options.encoding, skipped, None if part is None else part.content()) as file:
         try:
             dataset = _read_text(file, options, reused, texts, left_out)
         except UnicodeDecodeError as error:

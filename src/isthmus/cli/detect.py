@@ -59,16 +59,13 @@ def detect(
     """
     from isthmus.data.images.patches import evaluation_note
     from isthmus.data.parts import test_part
-    from isthmus.errors import RecordError
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation import detection_result
     from isthmus.experiments import detection, run_data, run_folder, run_labels
 
-    if data_options.source is None:
-        raise RecordError("--data is missing: give the examples in which to detect anomalies")
     path = detection.csv_path(out, "anomalies.csv")
-    check_save_path(save, run, path)
     _check_paths(path, save, {"--data": data_options.data, "--normal": normal, "RUN": str(run)}, follow)
+    check_save_path(save, run, path)
     run_data.refuse_target(run, "anomaly detection", "train a run without --target")
     opened = run_folder.open_estimator(run)
     loaded = opened if isinstance(opened, OutlierDetector) else None
@@ -101,10 +98,12 @@ def detect(
 
 
 def _check_paths(path: Path, save: Path | None, inputs: dict[str, str | None], follow: bool) -> None:
-    """`RecordError` if a file that is written would overwrite one that is read, or, with --follow, results of a run before."""
+    """`RecordError` if --data is missing, or a file that is written would overwrite one that is read, or, with --follow, older results."""
     from isthmus.errors import RecordError
     from isthmus.experiments.detection import written_paths
 
+    if inputs["--data"] is None:
+        raise RecordError("--data is missing: give the examples in which to detect anomalies")
     tables = written_paths(path)
     for target, name in [*((each, f"--out {path}") for each in tables), *([(save, f"--save {save}")] if save else [])]:
         for option, given in inputs.items():

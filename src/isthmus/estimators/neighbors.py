@@ -53,19 +53,14 @@ class NeighborDistance:
         least = _MIN_DEVIATION**2 * (variances[varying].mean() if varying.any() else 1.0)
         return cls(references, np.where(varying, np.sqrt(np.maximum(variances, least)), 1.0))
 
-    def __call__(self, x: Doubles, observed: NDArray[np.bool_], fitted: bool = False) -> Doubles:
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
         """The distances of examples (n, d) from the references that are nearest to them, over their observed values: (n,).
 
-        Missing values are imputed in x. The squared distance is scaled to all features; without an observed value it is NaN. The bits of an
-        example do not depend on the other examples.
-
-        Args:
-            x: examples in model units.
-            observed: whether each value is observed.
-            fitted: whether the examples can be references themselves: one reference at a distance of 0 then does not count.
+        One reference at a distance of 0 does not count: it may be the example itself. Missing values are imputed in x. The squared distance
+        is scaled to all features; without an observed value it is NaN. The bits of an example do not depend on the other examples.
         """
-        nearest = self._nearest(x, torch.from_numpy(observed), NEIGHBORS + fitted)
-        if fitted and nearest.shape[1] > 1:
+        nearest = self._nearest(x, torch.from_numpy(observed), NEIGHBORS + 1)
+        if nearest.shape[1] > 1:
             nearest = torch.where(nearest[:, :1] == 0, nearest[:, 1:], nearest[:, :-1])
         mean: Doubles = nearest.mean(1).numpy()
         return mean
@@ -73,7 +68,7 @@ class NeighborDistance:
     def of_references(self) -> Doubles:
         """The distance of each reference to the nearest others, (m,)."""
         blocks = np.split(self.references.astype(np.float64), range(_BLOCK, len(self.references), _BLOCK))
-        return np.concatenate([self(block, np.ones(block.shape, bool), fitted=True) for block in blocks])
+        return np.concatenate([self(block, np.ones(block.shape, bool)) for block in blocks])
 
     @cached_property
     def _prepared(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,12 +117,12 @@ class NeighborsAndError:
             neighbors, floors, np.array([each.mean() for each in logarithms]), np.array([*map(_spread, logarithms)])
         )
 
-    def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles, fitted: bool = False) -> Doubles:
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
         """The score of examples (n, d), see `NeighborDistance`, with their mean squared errors (n,): (n,), higher for anomalies.
 
         NaN without observed values.
         """
-        values = np.stack([self.neighbors(x, observed, fitted), errors])
+        values = np.stack([self.neighbors(x, observed), errors])
         floors, centers, spreads = (each[:, None] for each in (self.floors, self.centers, self.spreads))
         distance, error = (np.log(values + floors) - centers) / spreads
         weight = _DISTANCE_WEIGHT

@@ -228,13 +228,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             "_scorer": scorer,
             "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([held_out, calibration]))]),
             "calibration_scores_": scores,
-            "offset_": self._threshold(scores, lambda: scorer(ae, values, fitted=True)),
+            "offset_": self._threshold(scores, lambda: scorer(ae, values)),
         }
         self.__dict__.update(fitted)  # in one step: after an interrupt the detector is either unchanged or fitted
         return self
 
     def fit_predict(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> NDArray[np.int64]:
-        """`fit`, then `predict` of the same examples, none of which is its own neighbor.
+        """`fit`, then `predict` of the same examples.
 
         Args:
             X, y, sample_weight: as for `fit`.
@@ -242,9 +242,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         Returns:
             (n,): -1 for anomalous examples and 1 for normal ones.
         """
-        self.fit(X, y, sample_weight=sample_weight)
-        scores = self._scorer(self.autoencoder_, self._rows(X, y), fitted=True)
-        return np.where(scores < self.offset_, -1, 1)
+        return self.fit(X, y, sample_weight=sample_weight).predict(X, y)
 
     def score_samples(self, X: Any, y: Any = None) -> Doubles:
         """The negative anomaly score of each example: higher means more normal.

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -161,7 +160,7 @@ class Scorer:
         if kind == "neighbors":
             rows = _references(ae, [examples] if references is None else [examples, references], seed)
             near = NeighborsAndError.fit(rows, cls(kind, weights)._errors(ae, examples))
-            scores = -cls(kind, weights, near=near)(ae, held_out, fitted=True)
+            scores = -cls(kind, weights, near=near)(ae, held_out)
             return cls(kind, weights, near=near, usual=float(np.median(scores)))
         if kind in {"combined", "standardized"}:
             error = ErrorDensity.fit(cls(kind, weights)._errors(ae, held_out), usual.size)
@@ -172,26 +171,26 @@ class Scorer:
             return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count_observed(errors))))
         return cls(kind, weights, code, error)
 
-    def __call__(self, ae: Autoencoder, values: Array, fitted: bool = False) -> Doubles:
-        """The scores of checked examples (n, *shape): (n,), higher for more normal ones. `fitted`: no example is its own neighbor."""
+    def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
+        """The scores of checked examples (n, *shape): (n,), higher for more normal ones."""
         if self.kind == "nats":
             scores = ae._scores(values, "all").astype(np.float64)
             scores = scores if ae.model_.fill is None else scores + _log_scale_sums(ae.model_, values)
         else:
-            scores = -self._per_example(ae, values, partial(self._nll, fitted=fitted))
+            scores = -self._per_example(ae, values, self._nll)
         beyond = np.flatnonzero(scores <= -_MAX_NLL)
         if beyond.size:  # their losses overflow, their distances do not
             scores[beyond] = -_MAX_NLL * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
         return scores
 
-    def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_], fitted: bool) -> Doubles:
+    def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
         """The sum of the negative log-densities, (n,); without densities the error itself, or distance and error."""
         overflowed = np.isinf(errors) | ~np.isfinite(codes).all(1)
         if self.near is not None:  # logarithms hardly differ far away
             overflowed |= np.abs(x).max(1) > _FARTHEST
         codes, errors = np.where(overflowed[:, None], 0.0, codes), np.where(overflowed, 0.0, errors)
         if self.near is not None:
-            nll = self.near(np.where(overflowed[:, None], 0.0, x), observed, errors, fitted)
+            nll = self.near(np.where(overflowed[:, None], 0.0, x), observed, errors)
             nll = np.where(np.isnan(nll), self.usual, nll)
         elif self.code is None and self.error is None:
             nll = np.where(np.isnan(errors), self.usual, errors)

@@ -25,7 +25,7 @@ MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of t
 _BLOCK = 128  # references whose distances to all others are computed at a time
 _FLOOR = 0.01  # of the mean: equal examples have a distance of 0, whose logarithm is infinite
 _PRIOR_ROWS, _PRIOR_SPREAD = 5, 0.5  # of the standard deviation of a logarithm, for few rows
-_DISTANCE_WEIGHT = 2 / 3  # chosen on half of the tables of docs/anomalies.md
+_DISTANCE_WEIGHT = 2 / 3  # see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
 _TINY = 1e-30
 

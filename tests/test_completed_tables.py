@@ -201,6 +201,8 @@ def test_an_array_that_lost_its_table_is_recognized(tmp_path: Path) -> None:
             small.fit(lost)
     for fine in (train, train[np.random.default_rng(0).permutation(len(train))], np.asarray(train) + 0.5):
         small.fit(fine)
+    read(written(tmp_path / "y.csv", pd.DataFrame({"a": ["x", "y"] * 20, "b": ["u", "v", "v", "u"] * 10})))
+    small.fit(np.random.default_rng(0).integers(0, 2, (40, 2)).astype(float))  # zeros and ones are no table's
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,19 @@ def table_of(X: Any) -> TableEncoding | None:
 
 
 def lost_table(values: Array) -> TableEncoding | None:
-    """The table with categories whose features an ordinary array (n, d) seems to hold, of those that were last given out; else None."""
+    """The table with categories whose features an ordinary array (n, d) seems to hold, of those that were last given out; else None.
+
+    A column of zeros and ones alone says nothing: other data have such columns too.
+    """
     if values.ndim != 2 or values.dtype.kind != "f":
         return None
-    alike = (table for table in _RECENT if any(table.classes) and len(table.classes) == values.shape[1])
-    return next((table for table in alike if table.may_have_encoded(some_rows(values, _ROWS))), None)
+    alike = [table for table in _RECENT if any(table.classes) and len(table.classes) == values.shape[1]]
+    if not alike:
+        return None
+    rows = some_rows(values, _ROWS)
+    several = [bool((column > 1).any()) for column in rows.T]  # zeros and ones may be anything
+    alike = [table for table in alike if any(n and more for n, more in zip(table.classes, several, strict=True))]
+    return next((table for table in alike if table.may_have_encoded(rows)), None)
 
 
 def _restored(values: Array, table: str | None) -> Any:

@@ -95,7 +95,7 @@ def table_of(X: Any) -> TableEncoding | None:
 def lost_table(values: Array) -> TableEncoding | None:
     """The table with categories whose features an ordinary array (n, d) seems to hold, of those that were last given out; else None.
 
-    A column of zeros and ones alone says nothing: other data have such columns too.
+    Zeros and ones alone say nothing: other data are such too.
     """
     if values.ndim != 2 or values.dtype.kind != "f":
         return None
@@ -103,8 +103,8 @@ def lost_table(values: Array) -> TableEncoding | None:
     if not alike:
         return None
     rows = some_rows(values, _ROWS)
-    several = [bool((column > 1).any()) for column in rows.T]  # zeros and ones may be anything
-    alike = [table for table in alike if any(n and more for n, more in zip(table.classes, several, strict=True))]
+    if np.isin(rows[~np.isnan(rows)], (0, 1)).all():
+        return None
     return next((table for table in alike if table.may_have_encoded(rows)), None)
 
 

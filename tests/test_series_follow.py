@@ -113,9 +113,16 @@ def test_a_file_that_grows_while_it_is_followed(folder: Path) -> None:
 
 def test_an_interrupt_ends_it_with_all_rows_scored(folder: Path) -> None:
     (folder / "open.csv").write_bytes((folder / "new.csv").read_bytes() + b"2026-01-01 01:00:00,fan,5")
-    stopper = threading.Timer(0.25, os.kill, (os.getpid(), signal.SIGINT))
+
+    def interrupt_later() -> None:  # once rows have been written
+        end = time.monotonic() + 30
+        while not (folder / "open-scores.csv").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopper = threading.Thread(target=interrupt_later)
     stopper.start()
-    done = followed(folder, "--data", "open.csv", "--gap", "15", "--out", "open-scores.csv")
+    done = followed(folder, "--data", "open.csv", "--gap", "15", "--idle", "60", "--out", "open-scores.csv")
     stopper.join()
     assert done.returncode == 128 + signal.SIGINT
     assert "stopped: all rows so far have their scores" in done.stderr

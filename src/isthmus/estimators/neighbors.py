@@ -70,6 +70,10 @@ class NeighborDistance:
         blocks = np.split(self.references.astype(np.float64), range(_BLOCK, len(self.references), _BLOCK))
         return np.concatenate([self(block, np.ones(block.shape, bool)) for block in blocks])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without what is prepared from them."""
+        return {"references": self.references, "deviations": self.deviations}
+
     @cached_property
     def _prepared(self) -> tuple[Tensor, Tensor, Tensor]:
         """The references in deviations from their center (m, d), their squared norms (m,), and the center (d,)."""

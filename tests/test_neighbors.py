@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
+from test_cli import run
 
 from isthmus import Autoencoder, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conditional
@@ -191,3 +192,18 @@ def test_a_file_keeps_the_references(tmp_path: Path) -> None:
     assert OutlierDetector(quick(), anomaly_score="error", random_state=0).fit(X).n_references_ == 0
     detector.save(tmp_path / "d")
     np.testing.assert_array_equal(load(tmp_path / "d").score_samples(X), detector.score_samples(X))
+
+
+def test_a_detector_of_a_run_has_its_training_examples_as_references(tmp_path: Path) -> None:
+    table = pd.DataFrame(standard(200), columns=list("abcd"))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table[:150].to_csv(tmp_path / "other.csv", index=False)
+    trained = run("train", "-d", "t.csv", "epochs=2", "--out", "r", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    held_out = 20
+    for words in ((), ("--normal", "new.csv")):
+        pd.DataFrame(standard(held_out, seed=3), columns=list("abcd")).to_csv(tmp_path / "new.csv", index=False)
+        done = run("detect", "r", "-d", "other.csv", "--save", "d", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert load(tmp_path / "d").n_references_ == 180 + held_out // 2
+        assert "with its threshold and 190 normal examples" in done.stdout

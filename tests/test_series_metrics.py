@@ -6,12 +6,16 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
+from isthmus import Autoencoder, OutlierDetector
+from isthmus.architectures import MLP
+from isthmus.data import Windows
 from isthmus.errors import DataError, RecordError
-from isthmus.evaluation import range_precision_recall, volume_under_surface
+from isthmus.evaluation import detect_series, range_precision_recall, series_metrics, volume_under_surface
 from isthmus.evaluation.series_metrics import anomaly_labels
 
 Array = NDArray[Any]
@@ -188,3 +192,22 @@ def test_labels_may_be_words_for_true_and_false() -> None:
         anomaly_labels(["0", "maybe"])
     with pytest.raises(RecordError, match="invalid bias='up'"):
         range_precision_recall([0, 1], [0, 1], bias="up")  # type: ignore[arg-type]
+
+
+def test_the_order_of_the_rows_in_the_data_is_irrelevant() -> None:
+    """Rows of two machines one after the other, and interleaved: intervals are those of a machine in time."""
+    rng, n = np.random.default_rng(0), 200
+    time = np.tile(np.arange(n), 2)
+    frame = pd.DataFrame(
+        {"t": time, "m": np.repeat(["a", "b"], n), "x": np.sin(time / 5) + 0.1 * rng.normal(size=2 * n)}
+    )
+    y_true = ((frame.m == "b") & frame.t.between(100, 109)).to_numpy().astype(int)
+    frame.loc[y_true == 1, "x"] += 3
+    given = {"length": 8, "time": "t", "by": "m", "gap": 1.5}
+    small = Autoencoder(2, architecture=MLP((8,)), epochs=10, random_state=0)
+    detector = OutlierDetector(small, false_alarm_rate=0.1, random_state=0).fit(Windows(frame, **given))
+    order = np.argsort(time, kind="stable")
+    whole = series_metrics(detect_series(detector, Windows(frame, **given)), y_true)
+    mixed = series_metrics(detect_series(detector, Windows(frame.iloc[order], **given)), y_true[order])
+    assert mixed.to_dict() == whole.to_dict()
+    assert (whole.range_recall, whole.vus_roc > 0.9) == (1, True)

@@ -121,9 +121,13 @@ def test_an_interrupt_ends_it_with_all_rows_scored(folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     stopper = threading.Thread(target=interrupt_later)
-    stopper.start()
-    done = followed(folder, "--data", "open.csv", "--gap", "15", "--idle", "60", "--out", "open-scores.csv")
-    stopper.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
+    try:
+        stopper.start()
+        done = followed(folder, "--data", "open.csv", "--gap", "15", "--idle", "60", "--out", "open-scores.csv")
+        stopper.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done.returncode == 128 + signal.SIGINT
     assert "stopped: all rows so far have their scores" in done.stderr
     assert "the last one, is not complete, and is left out" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ SHAPED = [
 ]  # where shapes stand in signatures
 install_import_hook([f"isthmus.{name}" for name in SHAPED], "beartype.beartype")
 
-import network  # noqa: E402  # the hook has to come first
+import drawing  # noqa: E402  # the hook has to come first
+import network  # noqa: E402
 import numpy as np  # noqa: E402
 import published  # noqa: E402
 import pytest  # noqa: E402
 import trust  # noqa: E402
+import typer.main  # noqa: E402
+import typer.testing  # noqa: E402
 
 from isthmus import data  # noqa: E402
 from isthmus.data import builtin, download  # noqa: E402
@@ -57,6 +61,16 @@ def _speed_is_measured_briefly() -> Iterator[None]:
     """An evaluation measures its speed over one block and not for a fifth of a second: no test looks at how fast it is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reconstruction, "_MIN_SECONDS", 1e-9)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_are_quick() -> Iterator[None]:
+    """The parser of the commands is built once in a process, and a run draws its losses alone; see `drawing.every_figure`."""
+    parser = cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch, drawing.the_losses_alone():
+        patch.setattr(typer.main, "get_command", parser)
+        patch.setattr(typer.testing, "_get_command", parser)
         yield
 
 

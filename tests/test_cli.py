@@ -7,26 +7,22 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
+from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import drawing
 import numpy as np
 import pytest
-import typer.main
 
 import isthmus
 from isthmus.cli import main
 from isthmus.errors import IsthmusWarning
 from isthmus.estimators.named_records import record_types
-from isthmus.experiments import run_figures
 from isthmus.experiments.splits import split
 from isthmus.experiments.validation_set import validation_examples
 from isthmus.records import field_names
 
-PARSER = cache(typer.main.get_command)  # reads the signatures of all commands, each time that one is given
 SMALL = ("epochs=1", "architecture.hidden=16")
 
 
@@ -38,20 +34,11 @@ class Done(NamedTuple):
     stderr: str
 
 
-@contextmanager
-def quickly(every_figure: bool = False) -> Iterator[pytest.MonkeyPatch]:
-    """Commands whose parser is built once in a process, and whose runs draw the figures that they are asked for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typer.main, "get_command", PARSER)
-        if not every_figure:
-            patch.setattr(run_figures, "default_figures", lambda _: ["losses"])
-        yield patch
-
-
 def run(*words: str, cwd: Path, every_figure: bool = False) -> Done:
     """A command as typed in a folder; where a test is not about figures, a run draws its losses alone, for speed."""
     out, err = io.StringIO(), io.StringIO()
-    with quickly(every_figure) as patch, chdir(cwd):
+    figures: Any = drawing.every_figure() if every_figure else nullcontext()
+    with figures, chdir(cwd), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["isthmus", *words])
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
             main()

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from cases import thorough_where
 from numpy.typing import NDArray
-from test_cli import quickly
 from typer.testing import CliRunner
 
 from isthmus.cli import app
@@ -48,8 +47,7 @@ def rows(values: Array) -> set[bytes]:
 
 
 def says(*words: str, code: int = 0) -> str:
-    with quickly():
-        done = CliRunner().invoke(app, words, catch_exceptions=code != 0)
+    done = CliRunner().invoke(app, words, catch_exceptions=code != 0)
     assert (done.exit_code == 0) == (code == 0), done.output
     return " ".join((done.stdout if "--json" in words else done.output).split()) if code == 0 else str(done.exception)
 

@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import drawing
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -171,7 +172,9 @@ def test_from_a_file_to_the_answers(suffix: str, tmp_path: Path, monkeypatch: py
     """Impute, reconstruct and sample give tables with the columns, types and categories of the file."""
     monkeypatch.chdir(tmp_path)
     path, other = written(tmp_path, suffix), ".parquet" if suffix == ".parquet" else ".csv"
-    said = run("train", "--data", path, *SMALL, "--kind", "zip=category", "--out", "r")
+    with drawing.every_figure():
+        said = run("train", "--data", path, *SMALL, "--kind", "zip=category", "--out", "r")
+    assert Path("r", "figures", "column_errors.png").exists()
     assert "2 categories (city: 3, zip: 4)" in said
     run("impute", "r", "--out", f"whole{other}")
     read_back = {".csv": pd.read_csv, ".parquet": pd.read_parquet}[suffix]

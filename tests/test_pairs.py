@@ -243,7 +243,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"{k:03}" for k in range(N)]
     images(folder / "noisy", NOISY, [f"{name}.png" for name in names])
     images(folder / "clean", CLEAN[::-1], [f"{name}.bmp" for name in names[::-1]])
-    done = run("train", *TRAIN, "--data", "noisy", "--target", "clean", "--out", "out", cwd=folder)
+    done = run("train", *TRAIN, "--data", "noisy", "--target", "clean", "--out", "out", cwd=folder, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert "paired with those of clean by their paths" in done.stdout
     assert "Compared with" in done.stdout

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "architecture.hidden=16",
         "bottleneck.size=4",
     )
-    done = run(*words, cwd=folder)
+    done = run(*words, cwd=folder, every_figure=True)
     assert done.returncode == 0, done.stderr
     assert "windows of 16 rows, every 4 rows, from 1,195 rows of 2 machines in 3 stretches without a gap" in done.stdout
     assert "1 gap in time" in done.stdout

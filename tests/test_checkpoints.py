@@ -34,7 +34,7 @@ FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     ["victims", "isthmus.estimators.autoencoder", "isthmus.estimators.loading", "safetensors.torch"]
 )
-KILLS = 6
+KILLS, FEW = 6, 3
 
 
 def alone(function: Callable[..., None], *given: Any) -> Any:
@@ -53,12 +53,18 @@ def modules(case: str) -> Any:
     return own() if CASES[case].get("architecture") == "own" else None
 
 
-@pytest.mark.promise(10, cases=KILLS)
-@pytest.mark.parametrize("case", thorough_where(CASES, lambda case: case != "plain"))
-def test_a_training_killed_at_any_step_resumes_to_the_same_weights(case: str, tmp_path: Path) -> None:
+@pytest.mark.promise(10)
+@pytest.mark.parametrize(
+    ("case", "kills"),
+    [pytest.param("plain", FEW, id="few"), *(pytest.param(case, KILLS, marks=pytest.mark.thorough) for case in CASES)],
+)
+def test_a_training_killed_at_any_step_resumes_to_the_same_weights(
+    case: str, kills: int, tmp_path: Path, record_property: Any
+) -> None:
+    record_property("cases", kills)
     through(alone(victims.undisturbed, case, tmp_path))
     checkpoint, model, chance = tmp_path / "checkpoint.safetensors", tmp_path / "model.safetensors", random.Random(case)
-    for _ in range(KILLS):
+    for _ in range(kills):
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         victim = alone(victims.trained, case, tmp_path)
         deadline = time.monotonic() + 60

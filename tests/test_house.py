@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from cases import thorough_where
 
 import isthmus
 from isthmus.cli import app
@@ -39,7 +40,7 @@ LONG = {  # modules and functions above the limit, with the reason
     "estimators.unit_check:_unit_warning": "one rule after the other",
 }
 
-STRANGERS = {"_exit", "_replace", "_fixtureinfo", "_is_owned", "_asdict"}  # Python's and pytest's own
+STRANGERS = {"_exit", "_get_command", "_replace", "_fixtureinfo", "_is_owned", "_asdict"}  # of Python, pytest and typer
 PRIVATE = {  # private names that tests use, with the reason
     "_fitted": "faults that are injected at any line leave it whole",
     "_require_fitted": "tensors that no method gives away, and the device of each",
@@ -308,7 +309,7 @@ for module in pkgutil.walk_packages(isthmus.__path__, "isthmus."):
 from isthmus import data, load, recipes
 from isthmus.evaluation import evaluate
 X = data.mnist().train[:40]
-for recipe in recipes.__all__:
+for recipe in sys.argv[2:] or recipes.__all__:
     ae = getattr(recipes, recipe)().set_params(epochs=1, random_state=0).fit(X)
     ae.save(sys.argv[1])
     load(sys.argv[1]).reconstruct(X)
@@ -318,8 +319,9 @@ print(talked)
 
 
 @pytest.mark.promise(20)
-def test_importing_and_training_use_no_network(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", QUIET, tmp_path / "model.safetensors"]
+@pytest.mark.parametrize("only", thorough_where(["deep", "every recipe"], lambda only: only != "deep"))
+def test_importing_and_training_use_no_network(only: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", QUIET, tmp_path / "model.safetensors", *(["deep"] if only == "deep" else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -138,10 +138,12 @@ def to_frame(
 def with_filled(frame: Any, other: Any, names: list[str]) -> Any:
     """A frame whose missing cells, in some columns, are those of another frame of its library."""
     if is_a(frame, "pandas", "DataFrame"):
-        places = {name: number for number, name in enumerate(column_names(frame) or ())}
+        places, others = (
+            {name: number for number, name in enumerate(column_names(each) or ())} for each in (frame, other)
+        )
         filled = frame.copy()
         for name in names:
-            column, new = frame.iloc[:, places[name]], other.iloc[:, list(column_names(other) or ()).index(name)]
+            column, new = frame.iloc[:, places[name]], other.iloc[:, others[name]]
             if column.dtype == "category":
                 column = column.cat.add_categories([each for each in new.unique() if each not in column.cat.categories])
             if str(column.dtype) in {"bool", "boolean"} and new.dtype.kind == "f":

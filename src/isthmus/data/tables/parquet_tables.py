@@ -54,7 +54,7 @@ class _Collected:
     """
 
     def __init__(self, texts: TextColumns, marks: Sequence[float] = ()) -> None:
-        self.plain, self.n_bytes, self.size, self.marks = list[str](), 0, 0, marks
+        self.plain, self.n_bytes, self.size, self.marks = frozenset[str](), 0, 0, marks
         self.labels, self.ids, self.inexact, self.texts = list[Any](), list[Any](), set[int](), texts
 
 
@@ -82,7 +82,7 @@ def read_parquet(
             table = arrow.parquet.ParquetFile(file)
             columns, selected = _check_parquet(table, options, reused, name, collected.texts)
             collected.plain = _plain_texts(table, collected.texts)
-            table = arrow.parquet.ParquetFile(file, read_dictionary=collected.plain)
+            table = arrow.parquet.ParquetFile(file, read_dictionary=sorted(collected.plain))
         size = collected.size = os.fstat(file.fileno()).st_size
         _check_declared_size(table.metadata.num_rows * len(collected.texts.selected) * 8, size, name)
         values = _values(table, selected, name, collected)
@@ -189,21 +189,22 @@ def _check_parquet(
     return columns, selected
 
 
-def _plain_texts(table: Any, texts: TextColumns) -> list[str]:
+def _plain_texts(table: Any, texts: TextColumns) -> frozenset[str]:
     """The collected columns of text. They are read as different texts and their numbers, as a file may repeat a long one."""
-    return [field.name for field in table.schema_arrow if field.name in texts.collected and is_text(field.type)]
+    names = texts.collected
+    return frozenset(field.name for field in table.schema_arrow if field.name in names and is_text(field.type))
 
 
 def _cells(batch: Any, position: int, collected: _Collected, name: str) -> Any:
     """A column of a batch. Texts that were read as different ones and numbers become a column of texts."""
-    column, compute = batch.column(position), pyarrow().compute
-    if batch.schema.names[position] not in collected.plain:
+    column, compute, column_name = batch.column(position), pyarrow().compute, batch.schema.field(position).name
+    if column_name not in collected.plain:
         return column
     total = compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
     collected.n_bytes += total
     if total > _MAX_TEXT:
         raise DataError(
-            f"column {batch.schema.names[position]!r} of {name} has texts of {total:,} bytes in {len(column):,} rows: leave it out "
+            f"column {column_name!r} of {name} has texts of {total:,} bytes in {len(column):,} rows: leave it out "
             "(--drop, drop=)"
         )
     check_memory(_COPIES * collected.n_bytes, f"the texts of {name}", given=collected.size)

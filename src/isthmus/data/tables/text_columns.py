@@ -80,7 +80,8 @@ class TextColumns:
             *(name for name in self.selected if name in self.features),
             *others,
         ]
-        self._positions, self._labels = {name: columns.index(name) for name in collected}, labels
+        first = {name: position for position, name in reversed(list(enumerate(columns)))}
+        self._positions, self._labels = {name: first[name] for name in collected}, labels
         self.forget()
         return [position for position in selected if columns[position] not in self.features]
 

@@ -212,8 +212,8 @@ def _to_labels(marks: frozenset[str]) -> Callable[[list[Any]], Array]:
 
 def _relevant(notes: list[str], excluded: Mapping[int, str], columns: tuple[str, ...]) -> list[str]:
     """The notes about names, without the one on columns without a name if all of these are left out."""
-    nameless = [columns[position] for position in range(len(columns)) if columns[position] == f"Unnamed: {position}"]
-    all_excluded = all(columns.index(name) in excluded for name in nameless)
+    nameless = [position for position, name in enumerate(columns) if name == f"Unnamed: {position}"]
+    all_excluded = all(position in excluded for position in nameless)
     return [note for note in notes if not (all_excluded and "without a name" in note)]
 
 

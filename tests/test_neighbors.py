@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from hostile_files import Header, Tensors, edited, parts
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
@@ -17,7 +20,13 @@ from isthmus import Autoencoder, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conditional
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError
-from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError, choose_references
+from isthmus.estimators.neighbors import (
+    MAX_REFERENCES,
+    NeighborDistance,
+    TableScore,
+    TailProbability,
+    choose_references,
+)
 
 Array = NDArray[Any]
 
@@ -39,32 +48,33 @@ def test_the_distance_is_that_of_scikit_learn() -> None:
     distance = NeighborDistance.fit(rows)
     scale = rows.std(0, dtype=np.float64)
     expected = NearestNeighbors(n_neighbors=5).fit(rows / scale).kneighbors(x / scale)[0].mean(1)
-    np.testing.assert_allclose(distance(x, everything(x)), expected, rtol=1e-6)
-    others = NearestNeighbors(n_neighbors=6).fit(rows / scale).kneighbors(rows / scale)[0][:, 1:].mean(1)
-    np.testing.assert_allclose(distance.of_references(), others, rtol=1e-6)
+    np.testing.assert_allclose(distance(x, everything(x))[0], expected, rtol=1e-6)
+    others, mine = NearestNeighbors(n_neighbors=6).fit(rows / scale).kneighbors(rows / scale)[0][:, 1:].mean(1), rows
+    np.testing.assert_allclose(distance(mine.astype(np.float64), everything(mine))[0], others, rtol=1e-6)
 
 
 def test_rows_have_the_same_bits_in_any_batch() -> None:
     distance, x = NeighborDistance.fit(standard(300, 33).astype(np.float32)), standard(64, 33, 1)
-    whole = distance(x, everything(x))
-    np.testing.assert_array_equal(whole[5:], distance(x[5:], everything(x[5:])))
+    whole = distance(x, everything(x))[0]
+    np.testing.assert_array_equal(whole[5:], distance(x[5:], everything(x[5:]))[0])
 
 
 def test_missing_values_do_not_count_and_the_rest_is_scaled() -> None:
     rows, x = np.zeros((8, 4), np.float32), np.full((1, 4), 3.0)
     distance = NeighborDistance(rows, np.ones(4))
     observed = np.array([[True, True, True, False]])
-    assert distance(x, everything(x))[0] == pytest.approx(6.0)
-    assert distance(x, observed)[0] == pytest.approx(6.0), "as if the missing value were as far as the others"
-    assert np.isnan(distance(x, ~everything(x))[0])
+    assert distance(x, everything(x))[0][0] == pytest.approx(6.0)
+    assert distance(x, observed)[0][0] == pytest.approx(6.0), "as if the missing value were as far as the others"
+    assert np.isnan(distance(x, ~everything(x))[0][0])
 
 
 def test_an_example_is_not_its_own_neighbor() -> None:
     rows = standard(60).astype(np.float32)
     distance, x = NeighborDistance.fit(rows), rows.astype(np.float64)
-    np.testing.assert_array_equal(distance(x, everything(x)), distance.of_references())
+    assert distance(x, everything(x))[1].all()
+    assert not distance(x + 1e-3, everything(x))[1].any()
     twice = NeighborDistance.fit(np.concatenate([rows, rows[:1]]))
-    assert twice(x[:1], everything(x[:1]))[0] < distance(x[:1], everything(x[:1]))[0], "but that of an equal one"
+    assert twice(x[:1], everything(x[:1]))[0][0] < distance(x[:1], everything(x[:1]))[0][0], "but that of an equal one"
 
 
 def test_a_contamination_flags_fitted_and_new_examples_alike() -> None:
@@ -75,17 +85,18 @@ def test_a_contamination_flags_fitted_and_new_examples_alike() -> None:
 
 
 def test_a_common_offset_does_not_hide_the_nearest() -> None:
-    rows, x = ((standard(200, 3, seed) + 2.0**20).astype(np.float32) for seed in (0, 1))
-    distance, moved = NeighborDistance(rows, np.ones(3)), x.astype(np.float64) + 0.03  # equal to none
+    rows, x = ((standard(200, 6, seed) + 2.0**20).astype(np.float32) for seed in (0, 1))
+    distance, moved = NeighborDistance(rows, np.ones(6)), x.astype(np.float64) + 0.03  # equal to none
     expected = NearestNeighbors(n_neighbors=5, algorithm="kd_tree").fit(rows.astype(np.float64)).kneighbors(moved)[0]
-    np.testing.assert_allclose(distance(moved, everything(moved)), expected.mean(1), rtol=1e-7)
+    np.testing.assert_allclose(distance(moved, everything(moved))[0], expected.mean(1), rtol=1e-7)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_references_are_enough(n: int) -> None:
     distance = NeighborDistance.fit(standard(n).astype(np.float32))
-    assert np.isfinite(distance(standard(3), everything(standard(3)))).all()
-    assert np.isfinite(distance.of_references()).all()
+    assert np.isfinite(distance(standard(3), everything(standard(3)))[0]).all()
+    score = TableScore.fit(distance.references, np.ones(n))
+    assert np.isfinite(score(standard(3), everything(standard(3)), np.ones(3))).all()
 
 
 def test_references_are_bounded_and_of_all_rows() -> None:
@@ -130,16 +141,48 @@ def test_a_constant_feature_keeps_its_unit() -> None:
     np.testing.assert_allclose(deviations[90:], rows[:, 90:].std(0, dtype=np.float64))
 
 
+def test_an_equal_example_in_double_precision_is_its_own_neighbor() -> None:
+    x = standard(60)
+    distance = NeighborDistance.fit(x.astype(np.float32))
+    assert distance(x, everything(x))[1].all(), "references are in single precision"
+
+
+def test_tail_probabilities_are_shares_of_references() -> None:
+    rows, x = np.round(standard(30, 3), 1).astype(np.float32), np.round(standard(20, 3, 1), 1).astype(np.float32)
+    own, tails = np.arange(20) % 2 == 0, TailProbability.fit(rows)
+    x[own] = rows[:10]
+    observed = np.random.default_rng(2).random(x.shape) < 0.7
+    observed[:, 0] = True
+    for number in range(20):
+        n, seen = 30 - own[number], observed[number]
+        as_low, as_high = ((rows <= x[number]).sum(0) - own[number], (rows >= x[number]).sum(0) - own[number])
+        means = [np.log((n + 1) / (count[seen] + 0.5)).mean() for count in (as_low, as_high)]
+        assert tails(x, observed, own)[number] == pytest.approx(np.exp(max(means)))
+
+
+def test_values_that_are_all_a_little_low_are_found() -> None:
+    """The class that was learned surrounds the other one, whose distances are those of the usual."""
+    rows = standard(400, 10).astype(np.float32)
+    x = np.concatenate([standard(100, 10, 1), 0.3 * standard(100, 10, 2) - 0.8])
+    anomalous, score = np.arange(200) >= 100, TableScore.fit(rows, np.ones(400))
+    assert roc_auc_score(anomalous, score.neighbors(x, everything(x))[0]) < 0.2
+    tails = TailProbability.fit(rows)(x.astype(np.float32), everything(x), np.zeros(200, bool))
+    assert roc_auc_score(anomalous, tails) > 0.9
+    without = replace(score, floors=score.floors[:2], centers=score.centers[:2], spreads=score.spreads[:2])
+    ranks = [roc_auc_score(anomalous, each(x, everything(x), np.ones(200))) for each in (without, score)]
+    assert ranks[1] > ranks[0] + 0.2
+
+
 def test_the_units_of_distance_and_error_are_irrelevant() -> None:
     rows, errors = standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200)
     x, mine = standard(50, seed=2), np.random.default_rng(3).gamma(2, size=50)
-    one = NeighborsAndError.fit(rows, errors)(x, everything(x), mine)
-    other = NeighborsAndError.fit(7 * rows, 1e4 * errors)(7 * x, everything(x), 1e4 * mine)
+    one = TableScore.fit(rows, errors)(x, everything(x), mine)
+    other = TableScore.fit(7 * rows, 1e4 * errors)(7 * x, everything(x), 1e4 * mine)
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_the_score_grows_with_distance_and_with_error() -> None:
-    score = NeighborsAndError.fit(standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200))
+    score = TableScore.fit(standard(200).astype(np.float32), np.random.default_rng(1).gamma(2, size=200))
     x = np.linspace(0, 9, 10)[:, None] * np.ones((10, 4))
     assert (np.diff(score(x, everything(x), np.ones(10))) > 0).all()
     assert (np.diff(score(np.zeros((10, 4)), everything(x), np.linspace(0, 9, 10))) > 0).all()
@@ -192,6 +235,24 @@ def test_a_file_keeps_the_references(tmp_path: Path) -> None:
     assert OutlierDetector(quick(), anomaly_score="error", random_state=0).fit(X).n_references_ == 0
     detector.save(tmp_path / "d")
     np.testing.assert_array_equal(load(tmp_path / "d").score_samples(X), detector.score_samples(X))
+
+
+def test_a_file_without_tail_probabilities_has_the_scores_of_its_version(tmp_path: Path) -> None:
+    X = standard(100)
+    detector = OutlierDetector(quick(), contamination=0.1, random_state=0).fit(X)
+    detector.save(tmp_path / "d")
+
+    def older(_: Header, tensors: Tensors) -> None:
+        tensors["detector.near"] = tensors["detector.near"][:, :2].clone()
+
+    old = load(edited(tmp_path / "d", tmp_path / "old", older))
+    near = parts(tmp_path / "d")[1]
+    x = old.autoencoder_.model_.normalize(torch.from_numpy(X)).numpy().astype(np.float32)
+    references = near["detector.references"].numpy()
+    own = (x[:, None] == references).all(-1).any(1)
+    floor, center, spread = near["detector.near"][:, 2].tolist()
+    term = (np.log(TailProbability.fit(references)(x, everything(x), own) + floor) - center) / spread
+    np.testing.assert_allclose(-3 * old.score_samples(X) + term, -4 * detector.score_samples(X), rtol=1e-5, atol=1e-5)
 
 
 def test_a_detector_of_a_run_has_its_training_examples_as_references(tmp_path: Path) -> None:

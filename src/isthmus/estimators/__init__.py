@@ -33,7 +33,7 @@ Read in this order:
     table_columns           the columns of a table: names and kinds, and their values as users see them
     argument_check          checks the argument of functions that require an autoencoder, and gives examples their context
     wrapper                 reads and writes estimators that wrap an autoencoder
-    neighbors               the distance to the nearest normal examples, alone and with the error
+    neighbors               the distance to the nearest normal examples, alone and with error and tails
     outlier_scores          densities of codes and errors, and the anomaly scores
     attribution             the features that cause the anomaly score of an example
     outlier_detector_file   a detector in a model file

@@ -1,10 +1,10 @@
-"""The distance of examples to the nearest reference examples, alone and with the reconstruction error."""
+"""The distance of examples to the nearest reference examples, alone and with the reconstruction error and tail probabilities."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from isthmus.data.memmap import random_subset
 from isthmus.nn.invariant import dense
 
-__all__ = ["MAX_REFERENCES", "NEIGHBORS", "NeighborDistance", "NeighborsAndError", "choose_references"]
+__all__ = ["MAX_REFERENCES", "NEIGHBORS", "NeighborDistance", "TableScore", "TailProbability", "choose_references"]
 
 Doubles = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of t
 _BLOCK = 128  # references whose distances to all others are computed at a time
 _FLOOR = 0.01  # of the mean: equal examples have a distance of 0, whose logarithm is infinite
 _PRIOR_ROWS, _PRIOR_SPREAD = 5, 0.5  # of the standard deviation of a logarithm, for few rows
-_DISTANCE_WEIGHT = 2 / 3  # see docs/log.md
+_WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
 _TINY = 1e-30
 
@@ -53,22 +53,19 @@ class NeighborDistance:
         least = _MIN_DEVIATION**2 * (variances[varying].mean() if varying.any() else 1.0)
         return cls(references, np.where(varying, np.sqrt(np.maximum(variances, least)), 1.0))
 
-    def __call__(self, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
+    def __call__(self, x: Doubles, observed: NDArray[np.bool_]) -> tuple[Doubles, NDArray[np.bool_]]:
         """The distances of examples (n, d) from the references that are nearest to them, over their observed values: (n,).
 
-        One reference at a distance of 0 does not count: it may be the example itself. Missing values are imputed in x. The squared distance
+        One reference that is equal does not count: it may be the example itself. Missing values are imputed in x. The squared distance
         is scaled to all features; without an observed value it is NaN. The bits of an example do not depend on the other examples.
-        """
-        nearest = self._nearest(x, torch.from_numpy(observed), NEIGHBORS + 1)
-        if nearest.shape[1] > 1:
-            nearest = torch.where(nearest[:, :1] == 0, nearest[:, 1:], nearest[:, :-1])
-        mean: Doubles = nearest.mean(1).numpy()
-        return mean
 
-    def of_references(self) -> Doubles:
-        """The distance of each reference to the nearest others, (m,)."""
-        blocks = np.split(self.references.astype(np.float64), range(_BLOCK, len(self.references), _BLOCK))
-        return np.concatenate([self(block, np.ones(block.shape, bool)) for block in blocks])
+        Returns:
+            The distances, and whether a reference did not count, both (n,).
+        """
+        nearest, own = self._nearest(x, torch.from_numpy(observed), NEIGHBORS + 1)
+        if nearest.shape[1] > 1:
+            nearest = torch.where(own[:, None], nearest[:, 1:], nearest[:, :-1])
+        return nearest.mean(1).numpy(), own.numpy()
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields, without what is prepared from them."""
@@ -81,28 +78,63 @@ class NeighborDistance:
         center = scaled.mean(0)
         return scaled - center, (scaled - center).square().sum(1), center
 
-    def _nearest(self, rows: Doubles, observed: Tensor, count: int) -> Tensor:
-        """The distances to the nearest references, ascending."""
+    def _nearest(self, rows: Doubles, observed: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The distances to the nearest references, ascending, and whether a row is equal to one of them, in the references' precision."""
         references, norms, center = self._prepared
-        x = torch.from_numpy(rows / self.deviations) - center
+        x, rounded = (torch.from_numpy(each / self.deviations) - center for each in (rows, rows.astype(np.float32)))
         # |r|² - 2 x·r orders the references, but is rounded; the distances of the nearest are then exact
         order = norms - 2 * dense(x, references)
         nearest = references[order.topk(min(count, len(references)), largest=False).indices]
         squares = torch.where(observed[:, None], (x[:, None] - nearest).square(), 0).sum(-1)
-        return (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values
+        own = ((rounded[:, None] == nearest) | ~observed[:, None]).all(-1).any(1)
+        return (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values, own
 
 
 @dataclass(frozen=True, eq=False)
-class NeighborsAndError:
-    """The distance to the nearest references and the mean squared error, as standardized logarithms; the distance counts twice.
+class TailProbability:
+    """How far out the values of an example lie, each column by itself, all to the same side.
+
+    The share of references with a value as low, of those as high, and the geometric mean over columns of one over it; the larger of the
+    two sides. After ECOD (Li et al. 2022, "ECOD: Unsupervised outlier detection using empirical cumulative distribution functions").
+
+    Attributes:
+        columns: the values of the references, ascending, (d, m).
+    """
+
+    columns: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, references: NDArray[np.float32]) -> Self:
+        """The tails of references (m, d)."""
+        return cls(np.sort(np.ascontiguousarray(references.T), axis=1))
+
+    def __call__(self, x: NDArray[np.float32], observed: NDArray[np.bool_], own: NDArray[np.bool_]) -> Doubles:
+        """One over the probabilities of examples (n, d), the mean over their observed values: (n,), at least 1.
+
+        An example that is a reference (``own``, (n,)) does not count as one. Without an observed value it is NaN.
+        """
+        count = self.columns.shape[1]
+        pairs = list(zip(self.columns, x.T, strict=True))
+        as_low = np.stack([column.searchsorted(values, "right") for column, values in pairs], 1)
+        as_high = count - np.stack([column.searchsorted(values, "left") for column, values in pairs], 1)
+        own = own.astype(int)[:, None]
+        sides = [np.log((count - own + 1) / (number - own + 0.5)) for number in (as_low, as_high)]
+        low, high = (np.where(observed, side, 0).sum(1) for side in sides)
+        known = observed.sum(1)
+        return np.where(known > 0, np.exp(np.maximum(low, high) / np.maximum(known, 1)), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class TableScore:
+    """The distance to the nearest references, the mean squared error and the tail probability, as standardized logarithms.
 
     A value v becomes (log(v + floor) - center) / spread, which makes the units of distance and error irrelevant. The spread of few rows
-    is drawn to 0.5, a usual one.
+    is drawn to 0.5, a usual one. The distance counts twice.
 
     Attributes:
         neighbors: the distance to the references.
-        floors: a hundredth of the mean distance and of the mean error, (2,).
-        centers, spreads: mean and standard deviation of the logarithms over normal examples, (2,) each.
+        floors: a hundredth of the mean distance, error and inverse tail probability, (3,); files of older versions have no tails, (2,).
+        centers, spreads: mean and standard deviation of the logarithms over normal examples, as many.
     """
 
     neighbors: NeighborDistance
@@ -114,7 +146,8 @@ class NeighborsAndError:
     def fit(cls, rows: NDArray[Any], errors: Doubles) -> Self:
         """The score on normal examples: the references (m, d), in model units, and mean squared errors (n,)."""
         neighbors, finite = NeighborDistance.fit(rows), errors[np.isfinite(errors)]
-        usual = [neighbors.of_references(), finite if finite.size else np.zeros(1)]
+        distances, tails = _of_references(neighbors)
+        usual = [distances, finite if finite.size else np.zeros(1), tails]
         floors = np.array([max(_FLOOR * float(values.mean()), _TINY) for values in usual])
         logarithms = [np.log(values + floor) for values, floor in zip(usual, floors, strict=True)]
         return cls(
@@ -126,12 +159,34 @@ class NeighborsAndError:
 
         NaN without observed values.
         """
-        values = np.stack([self.neighbors(x, observed), errors])
+        distances, own = self.neighbors(x, observed)
+        values = [distances, errors]
+        if len(self.floors) == len(_WEIGHTS):
+            values.append(self._tails(x.astype(np.float32), observed, own))
+        weights = np.array(_WEIGHTS[: len(values)]) / sum(_WEIGHTS[: len(values)])
         floors, centers, spreads = (each[:, None] for each in (self.floors, self.centers, self.spreads))
-        distance, error = (np.log(values + floors) - centers) / spreads
-        weight = _DISTANCE_WEIGHT
-        score: Doubles = weight * distance + (1 - weight) * error
+        terms = (np.log(np.stack(values) + floors) - centers) / spreads
+        score: Doubles = (weights[:, None] * terms).sum(0)
         return score
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without what is prepared from them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def _tails(self) -> TailProbability:
+        return TailProbability.fit(self.neighbors.references)
+
+
+def _of_references(neighbors: NeighborDistance) -> tuple[Doubles, Doubles]:
+    """The distance and the inverse tail probability of each reference (m,), which does not count as its own neighbor."""
+    tails, found = TailProbability.fit(neighbors.references), list[tuple[Doubles, Doubles]]()
+    for block in np.split(neighbors.references, range(_BLOCK, len(neighbors.references), _BLOCK)):
+        observed = np.ones(block.shape, bool)
+        distances, own = neighbors(block.astype(np.float64), observed)
+        found.append((distances, tails(block, observed, own)))
+    distances, inverse = (np.concatenate(each) for each in zip(*found, strict=True))
+    return distances, inverse
 
 
 def choose_references(counts: Sequence[int], n_features: int, seed: int) -> list[NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isthmus.errors import NotPossibleError
 from isthmus.estimators.model_file import Tensors
-from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, NeighborsAndError
+from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, TableScore
 from isthmus.estimators.outlier_scores import MAX_AXES, MAX_COMPONENTS, CodeDensity, ErrorDensity, Kind, Scorer
 from isthmus.estimators.wrapper import WrapperHeader, describe_parameters
 
@@ -66,8 +66,8 @@ def _tensors(detector: Any) -> Tensors:
     return tensors
 
 
-def _near_tensors(near: NeighborsAndError) -> Tensors:
-    """The distance to references, and how it and the error are standardized."""
+def _near_tensors(near: TableScore) -> Tensors:
+    """The distance to references, and how it, the error and the tail probability are standardized."""
     return {
         "references": torch.from_numpy(near.neighbors.references),
         "deviations": torch.from_numpy(near.neighbors.deviations),
@@ -93,7 +93,9 @@ def expected_tensors(
         raise ValueError("the detector has no calibration scores")
     expected = dict[str, tuple[int, ...]](offset=(), calibration=(rows,), usual=(), feature_errors=shape)
     if part.anomaly_score == "neighbors":
-        expected |= {"weights": (math.prod(shape),), "deviations": (n_features,), "near": (3, 2)}
+        expected |= {"weights": (math.prod(shape),), "deviations": (n_features,)}
+        near = stored.get("near")
+        expected["near"] = (3, 2) if near is not None and near.shape == (3, 2) else (3, 3)  # older files have no tails
     if part.anomaly_score in _WITH_ERROR_DENSITY:
         expected |= {"weights": (math.prod(shape),), "error": (2,)}
     a, p = part.axes, part.parts
@@ -151,7 +153,7 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
         _raise_if(
             not np.allclose(fitted.deviations, distance.deviations, rtol=1e-4), "deviations", "is not of references"
         )
-        near = NeighborsAndError(distance, *_array(tensors["near"]))
+        near = TableScore(distance, *_array(tensors["near"]))
     error_weights = None if "weights" not in tensors else _array(tensors["weights"])
     return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]), near)
 

@@ -18,7 +18,7 @@ from isthmus.data.missing import count_observed, nansum
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.inference import in_batches
-from isthmus.estimators.neighbors import NeighborsAndError, choose_references
+from isthmus.estimators.neighbors import TableScore, choose_references
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
@@ -145,8 +145,8 @@ class Scorer:
     weights: Doubles | None = None  # of the squared errors of the features, (d,)
     code: CodeDensity | None = None
     error: ErrorDensity | None = None
-    usual: float = 0.0  # the error, or the score of neighbors and error, of an example without observed values
-    near: NeighborsAndError | None = None
+    usual: float = 0.0  # the error, or the score of neighbors, of an example without observed values
+    near: TableScore | None = None
 
     @classmethod
     def fit(
@@ -159,7 +159,7 @@ class Scorer:
             weights = 1 / np.maximum(usual + _ERROR_FLOOR * usual.mean(), 1e-30)
         if kind == "neighbors":
             rows = _references(ae, [examples] if references is None else [examples, references], seed)
-            near = NeighborsAndError.fit(rows, cls(kind, weights)._errors(ae, examples))
+            near = TableScore.fit(rows, cls(kind, weights)._errors(ae, examples))
             scores = -cls(kind, weights, near=near)(ae, held_out)
             return cls(kind, weights, near=near, usual=float(np.median(scores)))
         if kind in {"combined", "standardized"}:
@@ -184,7 +184,7 @@ class Scorer:
         return scores
 
     def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
-        """The sum of the negative log-densities, (n,); without densities the error itself, or distance and error."""
+        """The sum of the negative log-densities, (n,); without densities the error itself, or the score of neighbors."""
         overflowed = np.isinf(errors) | ~np.isfinite(codes).all(1)
         if self.near is not None:  # logarithms hardly differ far away
             overflowed |= np.abs(x).max(1) > _FARTHEST

@@ -118,7 +118,7 @@ def background(width: int) -> Callable[[Array], Array]:
 
 
 def block_matching(page: Array) -> Array:
-    """BM3D (Dabov, Foi, Katkovnik and Egiazarian 2007), by the package of its authors, with the standard deviation of noise that scikit-image estimates."""
+    """BM3D (Dabov, Foi, Katkovnik and Egiazarian 2007), by the package of its authors, with the noise that scikit-image estimates."""
     from bm3d import bm3d
 
     return np.asarray(255 * bm3d(page / 255, sigma_psd=estimate_sigma(page / 255)))

@@ -161,8 +161,10 @@ COLUMNS = (
 def table(images: str, results: list[Result]) -> str:
     """The rows of the models of a data set; empty without one."""
     rows = []
-    for name, model in MODELS.items():
-        own = [result for result in results if result.model == name and model.images == images]
+    kinds = [(name, epochs) for name in MODELS for epochs in sorted({each.epochs for each in results})]
+    for name, epochs in kinds:
+        model = MODELS[name]
+        own = [each for each in results if (each.model, each.epochs, model.images) == (name, epochs, images)]
         if not own:
             continue
         figures = [result.nll for result in own]
@@ -210,12 +212,12 @@ def main() -> None:
     options = parser.parse_args()
     for name in filter(None, options.models.split(",")):
         for state in map(int, options.states.split(",")):
-            folder = options.folder / f"{name}-{state}"
+            folder = options.folder / f"{name}-{options.epochs}-{state}"
             folder.mkdir(parents=True, exist_ok=True)
             ae = trained(name, state, options.epochs, options.precision, folder)
             result = measured(name, state, ae, options.samples, options.digits)
             KEPT.mkdir(parents=True, exist_ok=True)
-            (KEPT / f"{name}-{state}.json").write_text(json.dumps(asdict(result), indent=1))
+            (KEPT / f"{folder.name}.json").write_text(json.dumps(asdict(result), indent=1))
             print(result, flush=True)
     results = [Result(**json.loads(path.read_text())) for path in sorted(KEPT.glob("*.json"))]
     if results:

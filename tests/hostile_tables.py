@@ -242,7 +242,7 @@ TABLES: dict[str, Table] = {
         "when,t,b,u,day\n2020-01-02,x,2,y,2021-03-04\n1,2,3,4,5\n",
         r"'when' holds dates .*; so does day; t, u hold text: leave them out .--drop when,t,u,day",
     ),
-    "no such column": _table("a,b\n1,2\n", r"no column 'x' \(drop='x'\); it has a, b", drop="x"),
+    "no such column": _table("a,b\n1,2\n", r"no column 'x' \(--drop, drop='x'\); it has a, b", drop="x"),
     "an id that counts": _table(
         "n,b\n" + _rows(12, lambda i: f"{i + 7},{i % 3}"),
         Right([[i + 7, i % 3] for i in range(12)], ("n", "b"), ("n (it counts the rows)", "--id")),
@@ -271,7 +271,9 @@ TABLES: dict[str, Table] = {
         Right([*[[1.0]] * 100_000, [2]], ("a",), ("cp1252",), labels=["x"] * 100_000 + ["é"]),
         labels="kind",
     ),
-    "no such encoding": _table("a,b\n1,2\n", "unknown encoding='utf-9': expected a name", encoding="utf-9"),
+    "no such encoding": _table(
+        "a,b\n1,2\n", "unknown encoding='utf-9' .--encoding.: expected a name", encoding="utf-9"
+    ),
     "gzip": _table(gzip.compress(b"a,b\n1,2\n3,4\n"), PLAIN, ".csv.gz"),
     "bzip2": _table(bz2.compress(b"a,b\n1,2\n3,4\n"), PLAIN, ".csv.bz2"),
     "xz": _table(lzma.compress(b"a,b\n1,2\n3,4\n"), PLAIN, ".csv.xz"),

@@ -141,7 +141,10 @@ def test_tiles_are_smaller_where_a_loaded_model_is_allowed_less_memory(tmp_path:
     ae, image = fitted(Conv((2,), code="map"), (8, 8)), page(300, 200)
     ae.save(tmp_path / "model")
     expected = ae.reconstruct_image(image)
-    with pytest.raises(MemoryLimitError):  # not even tiles of a stride
+    helps = (
+        r"a part of \d+ x \d+ pixels, the least that .*: use a model with fewer layers or channels, or raise the limit"
+    )
+    with pytest.raises(MemoryLimitError, match=helps):  # not even tiles of a stride
         load(tmp_path / "model", max_memory="20kB").reconstruct_image(image)
     limited = load(tmp_path / "model", max_memory="500kB")
     np.testing.assert_allclose(limited.reconstruct_image(image), expected, atol=2e-6, rtol=0)

@@ -382,7 +382,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [
-        ({"step": 1.0, "bits": 9.0}, "step and bits exclude each other"),
+        ({"step": 1.0, "bits": 9.0}, "step= and bits= exclude each other"),
         ({"step": 0.0}, "invalid step=0.0: expected"),
         ({"bits": math.nan}, "invalid bits=nan: expected"),
         ({"error": "much"}, "invalid error='much': expected"),

@@ -444,3 +444,43 @@ def test_runs_of_tables_are_compared_and_evaluated_on_grown_data(
 def test_true_and_false_among_numbers_are_said(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("t,c\n" + "true,x\nfalse,y\n2,x\n" * 5)
     assert any(note.startswith("read with true as 1") for note in read(tmp_path / "x.csv").notes)
+
+
+@pytest.mark.parametrize("missing", ["error", "allow"])
+def test_fractions_where_whole_numbers_were_guessed_are_numbers(missing: Any) -> None:
+    rows = pd.DataFrame({"n": np.arange(40.0), "whole": np.arange(40), "k": ["a", "b"] * 20})
+    ae = Autoencoder(1, epochs=1, random_state=0, missing=missing)
+    with pytest.warns(IsthmusWarning, match="2 integers"):
+        ae.fit(rows)
+    new = rows.assign(n=[0.5, 1.5, *range(2, 40)])
+    with pytest.warns(
+        IsthmusWarning, match=r"X has fractions .*\(n: 2\), which are taken as they are; .*kinds={'n': 'number'}"
+    ):
+        codes = ae.encode(new)
+    assert not np.array_equal(codes[:2], ae.encode(rows)[:2])
+    np.testing.assert_array_equal(codes[2:], ae.encode(rows)[2:])
+    assert ae.table_.encode(new).values[1, 0] == 1.5
+    with pytest.raises(DataError, match="column 'whole' holds other numbers than whole ones"):
+        ae.encode(rows.assign(whole=rows.whole + 0.5))  # its type said that they are
+    with pytest.raises(DataError, match="column 'n' holds other numbers than whole ones"):
+        ae.set_params(kinds={"n": "integer", "k": "category"}).fit(rows).encode(new)
+
+
+def test_fractions_in_a_file_where_another_had_whole_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = people().drop(columns="name").assign(age=np.arange(18, 18 + N))
+    rows.to_csv("x.csv", index=False, na_rep="NA")
+    first = read("x.csv")
+    ae = Autoencoder(2, epochs=1, missing="allow", random_state=0).fit(first.train)
+    ae.save("m")
+    rows.assign(age=[18.5, np.nan, *range(20, 18 + N)]).to_csv("y.csv", index=False, na_rep="NA")
+    told = run("impute", "m", "--data", "y.csv", "--out", "z.csv")
+    assert "note: y.csv has fractions where the training data had whole numbers (age: 1), which are taken" in told
+    assert "(--kind age=number, kinds={'age': 'number'})" in told
+    filled = pd.read_csv("z.csv")["age"]
+    assert filled[0] == 18.5
+    assert filled[1] == round(filled[1])
+    assert filled[2:].tolist() == list(range(20, 18 + N))
+    stated = read("x.csv", kinds={"age": "integer"})
+    with pytest.raises(DataError, match="column 'age' holds other numbers than whole ones"):
+        read("y.csv", reused=Reused(ReadOptions(), stated.columns, table=stated.table))

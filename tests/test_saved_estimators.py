@@ -265,6 +265,13 @@ def like(name: str, tensor: torch.Tensor | None) -> Edit:
     return edit
 
 
+def distances_of_others(_: Header, tensors: Tensors) -> None:
+    """A floor, and its center, of distances that the references do not have."""
+    near = tensors["detector.near"].clone()
+    near[0, 0], near[1, 0] = 1e6, np.log(1e6)
+    tensors["detector.near"] = near
+
+
 def classes(text: str) -> Edit:
     return like("classifier.classes", torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy()))
 
@@ -305,6 +312,20 @@ WRONG: dict[str, tuple[str, Edit, str]] = {  # the file, what is changed in it, 
     "other deviations": ("neighbors", like("detector.deviations", torch.ones(6, dtype=doubles)), "deviations"),
     "no floor": ("neighbors", number("detector.near", 0.0), "near"),
     "no spread": ("neighbors", number("detector.near", -1.0, 8), "near"),
+    **{
+        f"near {place} {value:g}": ("neighbors", number("detector.near", value, place), problem)
+        for place, value, problem in (
+            (0, 1e300, "near has a center"),
+            (1, 1e-300, "near has a center"),
+            (3, 50.0, "near has a center"),
+            (5, -1e9, "near has a center"),
+            (6, 1e-9, "near has a spread"),
+            (8, 1e9, "near has a spread"),
+            (3, nan, "near is not finite"),
+            (6, inf, "near is not finite"),
+        )
+    },
+    "distances of others": ("neighbors", distances_of_others, "near has a floor"),
     "references of another score": ("error", like("detector.references", torch.zeros(9, 5)), "references"),
     "shares": ("detector", number("detector.code.shares", 0.9), "code.shares"),
     "roots": ("detector", number("detector.code.roots", -1.0), "code.roots"),

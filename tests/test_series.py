@@ -146,7 +146,8 @@ def test_rows_that_are_not_in_the_order_of_time_are_sorted_with_a_warning() -> N
 
 def test_a_step_that_leaves_rows_out_is_said() -> None:
     with pytest.warns(
-        IsthmusWarning, match="step=20 is larger than length=8: the rows between two windows are in no window"
+        IsthmusWarning,
+        match=r"step=20 \(--step\) is larger than the length of a window, 8: the rows between two windows are in no window",
     ):
         windows = Windows(waves(100), 8, 20)
     assert int(np.isnan(windows.average(np.ones(len(windows)))).sum()) == 100 - 6 * 8

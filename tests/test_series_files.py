@@ -105,7 +105,7 @@ def test_arrays_in_files_are_mapped(tmp_path: Path) -> None:
     windows = read_windows(str(tmp_path / "rows.npy"), ReadOptions(window=8, step=2))
     assert isinstance(windows.cut.rows, np.memmap)
     np.testing.assert_array_equal(windows.values[3], values[6:14])
-    with pytest.raises(DataError, match=r"invalid time='when': .* is not a table"):
+    with pytest.raises(DataError, match=r"invalid time='when' .--time.: .* is not a table"):
         data.read(tmp_path / "rows.npy", window=8, time="when")
 
 
@@ -124,8 +124,8 @@ def test_an_invalid_cell_of_a_series_is_named_by_its_line(tmp_path: Path) -> Non
         ({"time": "nowhere"}, DataError, "has no column 'nowhere' for the time"),
         ({"by": "nowhere"}, DataError, "has no column 'nowhere' for the groups"),
         ({"time": "unit", "by": None, "drop": ("when",)}, DataError, "column 'unit' holds values that are no times"),
-        ({"labels": "unit", "by": None}, RecordError, "window= makes windows: leave one of them out"),
-        ({"window": None}, RecordError, "is for the windows of a series: give window too"),
+        ({"labels": "unit", "by": None}, RecordError, r"window= \(--window\) makes windows: leave one of them out"),
+        ({"window": None}, RecordError, r"\(--\w+\) is for the windows of a series: give window= \(--window\) too"),
         ({"window": 700}, DataError, "no window of 700 rows fits"),
         ({"by": None}, DataError, "unit"),
     ],

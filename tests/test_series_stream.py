@@ -17,7 +17,7 @@ from isthmus import Autoencoder, OutlierDetector
 from isthmus.architectures import MLP
 from isthmus.data import Windows
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.evaluation import SeriesDetection, SeriesStream, StreamedSteps, detect_series
+from isthmus.evaluation import SeriesDetection, SeriesStream, StreamedSteps, detect_series, series_alarms
 
 Array = NDArray[Any]
 LENGTH = 16
@@ -129,7 +129,7 @@ def test_a_step_is_final_when_no_later_window_contains_it(detector: OutlierDetec
 
 
 def test_memory_is_bounded(detector: OutlierDetector) -> None:
-    """Of a series without an open alarm, two windows are kept; of an open one, its rows too."""
+    """Of a series without an open alarm, two windows are kept; of an open one, its rows too, up to a number."""
     stream, series, kept = SeriesStream(detector, 4), waves(1600, 2), list[int]()
     series[1000:1200] += 9
     for begin in range(0, 1600, 40):
@@ -138,6 +138,31 @@ def test_memory_is_bounded(detector: OutlierDetector) -> None:
     assert max(kept[:25]) <= 5 * LENGTH
     assert 200 - LENGTH <= max(kept[25:31]) <= 200 + 5 * LENGTH
     assert max(kept[33:]) <= 5 * LENGTH
+
+
+@pytest.mark.parametrize("size", [1, 37, 0])
+def test_an_anomaly_that_does_not_end_is_several_alarms(
+    detector: OutlierDetector, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded while it lasts, and the answers are those of one go."""
+    monkeypatch.setattr(series_alarms, "MOST_VALUES", 100)
+    longest = 16 * LENGTH  # more than 50 rows of two channels
+    series = waves(1200, 2)
+    series[100:] += 9
+    whole = detect_series(detector, Windows(series, LENGTH, 4))
+    lengths = [last - first + 1 for first, last in (alarm.rows for alarm in whole.alarms)]
+    assert lengths.count(longest) == 4
+    assert max(lengths) == longest
+    begins = [alarm.rows[0] for alarm in whole.alarms[-4:]]
+    assert begins == [alarm.rows[1] + 1 for alarm in whole.alarms[-5:-1]]
+    assert len(set(whole.labels[200:].tolist())) == 5
+    stream, parts, kept = SeriesStream(detector, 4), list[StreamedSteps](), list[int]()
+    for part in cuts(len(series), size):
+        parts.append(stream.update(series[part]))
+        kept.append(stream.rows_kept)
+    if size:
+        assert max(kept) <= longest + 5 * LENGTH + size
+    assert_same([*parts, stream.finish()], whole)
 
 
 def test_an_alarm_is_given_when_it_has_ended(detector: OutlierDetector) -> None:

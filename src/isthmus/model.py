@@ -212,6 +212,15 @@ class Model(InUnits):
             costs = costs + (self.log_scales if self.counted_log_scales is None else self.counted_log_scales)
         return costs.where(observed, 0)
 
+    def unweighted(self) -> Model:
+        """This model with a likelihood without weights of columns."""
+        if not self.likelihood.weighted:
+            return self
+        other = copy(self)
+        other._modules, other._buffers = {**self._modules}, {**self._buffers}
+        other.use_likelihood(self.likelihood.unweighted)
+        return other
+
     def use_likelihood(self, likelihood: Likelihood) -> None:
         """Sets the likelihood. The networks and its variables must fit it."""
         self.likelihood = likelihood

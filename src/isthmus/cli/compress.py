@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.console import array_path, print_json, print_line, print_table, write_blocks
+from isthmus.cli.console import array_path, as_flags, print_json, print_line, print_table, write_blocks
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Json, Out, Run, all_examples
 from isthmus.text import command
@@ -39,7 +39,8 @@ def compress(
     run_data.refuse_target(run, "compression", "train a run without --target")
     ae, dataset = all_examples(run, data_options, as_json)
     X = dataset.train
-    found = compression.compress(ae, X, path, step=step, bits=bits, error=error)
+    with as_flags(("step", "bits", "error")):
+        found = compression.compress(ae, X, path, step=step, bits=bits, error=error)
     lossless_bytes = compression.lossless(X)
     if as_json:
         print_json(found.to_dict() | {"lossless_bytes": lossless_bytes})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,12 +11,13 @@ from isthmus.io.terminal import interactive, print_error, print_lines, rich_cons
 from isthmus.text import as_json, printable, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from isthmus.training.state import Report
 
 __all__ = [
     "array_path",
+    "as_flags",
     "counted",
     "fail",
     "first_line",
@@ -51,6 +53,27 @@ def print_table(header: list[str], rows: list[list[str]], multiline: bool = Fals
     """Prints a table that fits the terminal, or is 200 characters wide in a file or pipe. See `rich_table` for `multiline`."""
     console = rich_console()
     (console if console.is_terminal else rich_console(width=200)).print(rich_table(header, rows, multiline))
+
+
+@contextmanager
+def as_flags(names: Iterable[str]) -> Iterator[None]:
+    """Inside the context, errors name the flags that a user typed, and not parameters of Python: --step 0 for step=0.
+
+    Args:
+        names: the parameters that are flags.
+    """
+    from isthmus.data.options import flag_of
+    from isthmus.errors import IsthmusError
+
+    try:
+        yield
+    except IsthmusError as error:
+        text = str(error).removeprefix("ReadOptions: ")
+        for name in names:
+            assigned, flag = rf"(?<![\w-]){name}=", flag_of(name) if len(name) > 1 else f"-{name}"
+            text = re.sub(assigned, flag, re.sub(rf"{assigned}(?=[\w'\"(\[+-])", f"{flag} ", text))
+        error.args = (text,)
+        raise
 
 
 def counted(n: int, noun: str) -> str:

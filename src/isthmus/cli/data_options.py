@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
+from isthmus.cli.console import as_flags
+
 if TYPE_CHECKING:
     from isthmus.data.options import ReadOptions
     from isthmus.experiments.run_record import DataSource
@@ -45,6 +47,7 @@ class DataOptions(NamedTuple):
     @property
     def source(self) -> DataSource | None:
         """The data source of --data; None without --data."""
+        from isthmus.data.options import flag_of
         from isthmus.errors import RecordError
         from isthmus.experiments import run_record
 
@@ -215,11 +218,15 @@ def _read_options(values: dict[str, Any]) -> ReadOptions:
         "resize": parse_size(values["resize"]),
         "header": None if header is None else header.lower() == "yes",
     }
-    return ReadOptions(**{name: value for name, value in values.items() if value is not None})
+    given = {name: value for name, value in values.items() if value is not None}
+    with as_flags(given):
+        return ReadOptions(**given)
 
 
 def words_of(source: DataSource) -> list[str]:
     """A data source as words of a command: --data, --target and the reading options."""
+    from isthmus.data.options import flag_of
+
     words = [] if source.data == "mnist" else ["--data", source.data]
     words += [] if source.target is None else ["--target", source.target]
     for name, value in source.options.given().items():
@@ -231,11 +238,6 @@ def words_of(source: DataSource) -> list[str]:
         else:
             words += [part for each in (value if isinstance(value, tuple) else (value,)) for part in (flag, str(each))]
     return words
-
-
-def flag_of(name: str) -> str:
-    """The flag of a field of `ReadOptions`."""
-    return "--kind" if name == "kinds" else f"--{name.replace('_', '-')}"
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

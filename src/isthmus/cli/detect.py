@@ -10,11 +10,10 @@ import typer
 from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions, takes_data
-from isthmus.cli.detect_series import SeriesTask, detect_in_series, print_written
+from isthmus.cli.detect_series import SeriesTask, detect_in_series, print_written, trained_marks
 from isthmus.cli.options import DetectorFields, Json, Out, Run, Save, check_save_path, with_fields
 
 if TYPE_CHECKING:
-    from isthmus.data import Dataset
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation.detection_result import DetectionResult
 
@@ -69,7 +68,7 @@ def detect(
     run_data.refuse_target(run, "anomaly detection", "train a run without --target")
     opened = run_folder.open_estimator(run)
     loaded = opened if isinstance(opened, OutlierDetector) else None
-    options = {"false_alarm_rate": false_alarm_rate, "contamination": contamination}
+    options = _threshold_options(false_alarm_rate, contamination)
     if loaded is not None:
         _check_no_options(run, settings, options | {"normal": normal, "save": save})
     new = with_fields(
@@ -86,10 +85,11 @@ def detect(
     dataset = run_labels.with_contexts(ae, dataset)
     examples = NormalExamples() if loaded is not None else normal_examples(run, ae, data_options, normal)
     patches = evaluation_note(dataset.ids, dataset.train.shape[1], dataset.train_labels is not None, detects=True)
-    notes = (*dataset.notes, part_note, *examples.notes, _trained_note(run, dataset), patches)
+    marks, trained = trained_marks(run, dataset.train)
+    notes = (*dataset.notes, part_note, *examples.notes, trained, patches)
     print_notes([each for each in notes if each], as_json)
     detector = loaded or calibrated(run, ae, examples, new, as_json)
-    found = detection_result.detect(detector, dataset.train, dataset.keys())
+    found = detection_result.detect(detector, dataset.train, dataset.keys() | marks)
     detection.write(path, found)
     figure = detection.draw(path, found)
     if save is not None:
@@ -115,6 +115,15 @@ def _check_paths(path: Path, save: Path | None, inputs: dict[str, str | None], f
         raise RecordError(
             f"{there} exists, and --follow would replace it: give another name to --out, or move the file"
         )
+
+
+def _threshold_options(false_alarm_rate: float | None, contamination: float | None) -> dict[str, Any]:
+    """The options that set the threshold; `RecordError` for both."""
+    from isthmus.errors import RecordError
+
+    if false_alarm_rate is not None and contamination is not None:
+        raise RecordError("--false-alarm-rate and --contamination both set the threshold: give one of them")
+    return {"false_alarm_rate": false_alarm_rate, "contamination": contamination}
 
 
 def _check_follow(run: Path, is_series: bool, follow: bool, idle: float | None) -> None:
@@ -151,17 +160,3 @@ def _print_detections(
         print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
     print_table(*found.table())
     print_written(written, save, detector.n_references_)
-
-
-def _trained_note(run: Path, dataset: Dataset) -> str:
-    """A note about examples that the run was trained on; "" if there are none."""
-    from isthmus.experiments import run_data
-    from isthmus.experiments.membership import trained_on
-
-    n_trained = int(trained_on(run_data.membership_of(run), dataset.train).sum())
-    if not n_trained:
-        return ""
-    return (
-        f"{n_trained:,} of {len(dataset.train):,} examples are training examples: "
-        "their scores are more normal than those of new examples"
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
@@ -13,12 +13,13 @@ from isthmus.text import command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from isthmus.data import Windows
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation.series_detection import SeriesDetection
     from isthmus.experiments.run_record import DataSource
 
-__all__ = ["SeriesTask", "detect_in_series", "print_written"]
+__all__ = ["SeriesTask", "detect_in_series", "print_written", "trained_marks"]
 
 
 class SeriesTask(NamedTuple):
@@ -85,10 +86,11 @@ def _in_one_go(task: SeriesTask) -> None:
         rows = Positions(file=windows.at.file, lines=windows.at.lines)
         truth = anomaly_labels(labels, f"column {source.options.labels}", rows)
         check_both(truth)
-    detector = task.detector(ae, windows.notes)
+    marks, trained = trained_marks(task.run, windows.values)
+    detector = task.detector(ae, [*windows.notes, trained])
     found = detect_series(detector, windows)
     metrics = None if truth is None else series_metrics(found, truth)
-    written = detection.write_series(task.path, found)
+    written = detection.write_series(task.path, found, _of_steps(windows, marks))
     if metrics is not None:
         written.append(detection.write_metrics(task.path, metrics))
     if task.as_json:
@@ -98,6 +100,35 @@ def _in_one_go(task: SeriesTask) -> None:
     if metrics is not None:
         print_table(*metrics.table())
     print_written(written, task.save, detector.n_references_)
+
+
+def trained_marks(run: Path, values: Any) -> tuple[dict[str, Any], str]:
+    """The column that says which examples a run was trained on, and a note about them; nothing if it was trained on none.
+
+    Args:
+        run: the run.
+        values: the examples (n, *shape).
+    """
+    import numpy as np
+
+    from isthmus.experiments import run_data
+    from isthmus.experiments.membership import trained_on
+
+    found = trained_on(run_data.membership_of(run), values)
+    if not found.any():
+        return {}, ""
+    note = (
+        f"{int(found.sum()):,} of {len(values):,} examples are training examples: their scores are more normal than those of new examples; "
+        "the column trained_on says which"
+    )
+    return {"trained_on": np.where(found, "yes", "no")}, note
+
+
+def _of_steps(windows: Windows, marks: dict[str, Any]) -> dict[str, Any]:
+    """The same column for time steps: those in a window that a run was trained on, or that shares rows with one."""
+    import numpy as np
+
+    return {name: np.where(windows.average(each == "yes") > 0, "yes", "no") for name, each in marks.items()}
 
 
 def _follow(task: SeriesTask, idle: float | None) -> None:

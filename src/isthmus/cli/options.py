@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from isthmus.cli.console import print_notes
+from isthmus.cli.console import as_flags, print_notes
 
 if TYPE_CHECKING:
     from isthmus.cli.data_options import DataOptions
@@ -22,6 +22,7 @@ __all__ = [
     "FIELDS",
     "SEVERAL",
     "ClassifierFields",
+    "ColumnWeights",
     "DetectorFields",
     "Every",
     "Json",
@@ -31,6 +32,7 @@ __all__ = [
     "Settings",
     "all_examples",
     "check_save_path",
+    "weights_by_column",
     "with_fields",
 ]
 
@@ -58,6 +60,14 @@ ClassifierFields = Annotated[
         help="Any parameter of AutoencoderClassifier, such as epochs=20, optimizer.lr=0.003 or corruption=GaussianNoise.",
     ),
 ]
+ColumnWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column-weight",
+        metavar="NAME=WEIGHT",
+        help="How much a table column counts in the loss: price=5. Others count 1; 0 leaves a column out of the loss.",
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model file.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The output file or folder.")]
 Save = Annotated[
@@ -73,6 +83,26 @@ Every = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def weights_by_column(words: list[str] | None) -> dict[str, float] | None:
+    """The weights of --column-weight by the names of columns; None without any.
+
+    Raises:
+        RecordError: a word is no name=weight, or names a column again.
+    """
+    from isthmus.errors import RecordError
+    from isthmus.text import is_number, quoted
+
+    weights = dict[str, float]()
+    for word in words or []:
+        name, _, weight = word.rpartition("=")
+        if not name or not is_number(weight):
+            raise RecordError(f"invalid --column-weight {quoted(word)}: expected NAME=WEIGHT, such as price=5")
+        if name in weights:
+            raise RecordError(f"--column-weight names {quoted(name)} twice: give it one weight")
+        weights[name] = float(weight)
+    return weights or None
 
 
 def with_fields(estimator: E, words: list[str] | None, example: str, options: dict[str, Any]) -> E:
@@ -95,7 +125,8 @@ def with_fields(estimator: E, words: list[str] | None, example: str, options: di
     twice = next((name for name in split_assignments(words or [], example) if name in given), None)
     if twice is not None:
         raise RecordError(f"--{twice.replace('_', '-')} and {twice}=... set the same parameter: give one of them")
-    return overridden(estimator.set_params(**given), words or [], example)
+    with as_flags(given):
+        return overridden(estimator.set_params(**given), words or [], example)
 
 
 def all_examples(run: Path, data_options: DataOptions, quiet: bool = False) -> tuple[Autoencoder, Dataset]:

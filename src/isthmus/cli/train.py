@@ -16,9 +16,9 @@ import typer
 
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table, progress
 from isthmus.cli.data_options import DataOptions, takes_pairs, words_of
-from isthmus.cli.options import SEVERAL, Every, Json, Out, Settings
+from isthmus.cli.options import SEVERAL, ColumnWeights, Every, Json, Out, Settings, weights_by_column
 from isthmus.cli.signals import resumed_by_same_command
-from isthmus.text import command
+from isthmus.text import command, printable
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
@@ -35,6 +35,7 @@ __all__ = ["resume", "sweep", "train"]
 def train(
     data_options: DataOptions = "mnist",  # type: ignore[assignment]  # the default of --data
     settings: Settings = None,
+    column_weight: ColumnWeights = None,
     out: Out = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard event files: scalars and images.")
@@ -57,17 +58,24 @@ def train(
 
     words = settings or []
     recipe = _recipe_of(words)
-    ae = overridden(recipes_module.find(recipe).set_params(random_state=0), words)
+    weights = weights_by_column(column_weight)
+    ae = overridden(recipes_module.find(recipe).set_params(random_state=0, column_weights=weights), words)
     origin = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
     dataset = origin.read()
     typed, pixels = shlex.join(["isthmus", *sys.argv[1:]]), run_record.pixels_of(dataset)
     about = run_record.RunInfo(recipe, typed, tensorboard, checkpoint_every, pixels=pixels)
     with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
         corrupted = dataset.target is not None and getattr(ae.corruption, "corrupts", False)
-        print_notes([*dataset.notes, *([_corruption_note(ae)] if corrupted else [])], as_json)
+        print_notes([*dataset.notes, *([_corruption_note(ae)] if corrupted else []), *_weights_notes(ae)], as_json)
         if not as_json:
             print_line(f"{recipe} on {dataset.summary()}")
         train_run(Training(folder, ae, origin, dataset, about, layerwise, as_json), resume=False)
+
+
+def _weights_notes(ae: Autoencoder) -> list[str]:
+    """A note on the weights of columns, if there are any."""
+    listed = ", ".join(f"{printable(name, 60)} {weight:g}" for name, weight in (ae.column_weights or {}).items())
+    return [f"columns weighted in the loss: {listed}; others count 1"] if listed else []
 
 
 def _corruption_note(ae: Autoencoder) -> str:
@@ -101,6 +109,7 @@ def sweep(
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE] [FIELD=V1,V2,...] [FIELD=VALUE]...", help=SEVERAL)
     ] = None,
+    column_weight: ColumnWeights = None,
     out: Out = None,
     seeds: Annotated[
         int | None,
@@ -122,13 +131,15 @@ def sweep(
     from isthmus.experiments import parameter_sweep, run_labels, run_record
 
     recipe, ae, fixed, grid = _parse_words(settings or [], seeds)
+    ae.set_params(column_weights=weights_by_column(column_weight))
+    fixed += [word for each in column_weight or [] for word in ("--column-weight", each)]
     source = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
     dataset = source.read()
     folder = out or _sweep_folder(recipe, dataset.name, fixed, grid, metric, source.target)
     part = _sweep_split(folder, dataset, "allow" if "allow" in grid.get("missing", [ae.missing]) else "error")
     validation, tested, notes = _validation_and_test(dataset, part)
     note = run_labels.training_labels(ae, dataset, part).note
-    print_notes([*dataset.notes, *part.notes, *notes, *([note] if note else [])], as_json)
+    print_notes([*dataset.notes, *part.notes, *notes, *([note] if note else []), *_weights_notes(ae)], as_json)
     if not as_json:
         print_line(f"{recipe} on {dataset.summary()}")
     with resumed_by_same_command(f"the trained runs are in {folder}"):

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.console import array_path, counted, print_line, print_notes, write_array, write_frame, write_table
+from isthmus.cli.console import (
+    array_path,
+    as_flags,
+    counted,
+    print_line,
+    print_notes,
+    write_array,
+    write_frame,
+    write_table,
+)
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.images import reconstruct_images
 from isthmus.cli.options import Out, Run, all_examples
@@ -212,16 +221,21 @@ def sample(
     out: Out = None,
 ) -> None:
     """Write new examples, sampled from the prior or from a Gaussian mixture fitted to codes, as .npy."""
+    from isthmus.errors import RecordError
     from isthmus.experiments import run_data, run_folder
 
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))
     source = data_options.source
-    if method != "gmm" and source is None:
+    if method != "gmm" and source is not None:
+        raise RecordError("--data is for --method gmm, a mixture fitted to codes: leave it out, or give --method gmm")
+    if method != "gmm":
         ae = run_folder.open_run(run)
         path = _path_for(out, "samples", ae)
         y = _given_labels(run, ae, label, n)
-        _write_examples(path, ae, ae.sample(n, random_state, method=method, y=y, draw=draw))  # type: ignore[arg-type]  # `sample` checks it
+        with as_flags(("n", "method", "random_state")):
+            made = ae.sample(n, random_state, method=method, y=y, draw=draw)  # type: ignore[arg-type]  # `sample` checks it
+        _write_examples(path, ae, made)
         return
     ae, dataset = run_data.load_examples(run, source)
     path = _path_for(out, "samples", ae)
@@ -232,7 +246,9 @@ def sample(
         print_notes(part.notes)
         X = part.train
     y = _given_labels(run, ae, label, n)
-    _write_examples(path, ae, ae.sample(n, random_state, method=method, X=X, y=y, draw=draw))  # type: ignore[arg-type]
+    with as_flags(("n", "method", "random_state")):
+        made = ae.sample(n, random_state, method="gmm", X=X, y=y, draw=draw)
+    _write_examples(path, ae, made)
 
 
 def _given_labels(run: Path, ae: Autoencoder, words: list[str] | None, n: int) -> Any:

@@ -89,11 +89,11 @@ def compress(
 def _check(ae: Autoencoder, given: dict[str, float]) -> None:
     """Raises unless at most one of step, bits and error is given, with a valid value."""
     if len(given) > 1:
-        raise RecordError(f"{' and '.join(given)} exclude each other: give one of them")
+        raise RecordError(f"{' and '.join(f'{name}=' for name in given)} exclude each other: give one of them")
     for name, value in given.items():
         if ae.bottleneck_.discrete:
             raise RecordError(
-                f"{name} is invalid for {type(ae.bottleneck_).__name__}: its codes are entries of a codebook; leave it out"
+                f"{name}= is invalid for {type(ae.bottleneck_).__name__}: its codes are entries of a codebook; leave it out"
             )
         if not (isinstance(value, int | float | np.number) and 0 < value < math.inf):
             raise RecordError(f"invalid {name}={quoted(value)}: expected a number greater than 0")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from isthmus.data.images import ENDINGS, OTHER_KINDS
-from isthmus.data.options import ReadOptions
+from isthmus.data.options import ReadOptions, flag_of
 from isthmus.data.series.of_table import SERIES
 from isthmus.errors import DataError
 from isthmus.io.files import shown
@@ -49,14 +49,14 @@ _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 def check_options(path: Path, kind: str, options: ReadOptions) -> None:
     """`DataError` for an option that does not apply to the format of a file."""
     if options.resize is not None and (kind != "images" or min(options.resize) < 1):
-        raise DataError(f"invalid resize={options.resize}: expected (height, width) in pixels, for images")
+        raise DataError(f"invalid resize={options.resize} (--resize): expected (height, width) in pixels, for images")
     if options.patches is not None and options.pages == "volume":
         raise DataError(
             "a volume cannot be cut into patches: leave out patches (--patches), or use pages='examples' (--pages examples)"
         )
     for name, value in options.given().items():
         if name not in _OPTIONS[kind]:
-            raise DataError(f"invalid {name}={value!r}: {shown(path)} is not {_APPLIES_TO[name]}")
+            raise DataError(f"invalid {name}={value!r} ({flag_of(name)}): {shown(path)} is not {_APPLIES_TO[name]}")
 
 
 def format_of(path: Path) -> str:

@@ -19,7 +19,7 @@ from isthmus.text import quoted
 if TYPE_CHECKING:
     from isthmus.data.tables.table_encoding import TableEncoding
 
-__all__ = ["ReadOptions", "Reused"]
+__all__ = ["ReadOptions", "Reused", "flag_of"]
 
 _KINDS = {"number", "integer", "boolean", "category", "ordered", "date", "drop"}  # of a column of a table
 _RANGE = re.compile(r"0*[1-9]\d{0,14}(-0*[1-9]\d{0,14})?", re.ASCII)
@@ -180,6 +180,11 @@ class ReadOptions(Record):
             The merged options.
         """
         return usual.replace(**self.given())
+
+
+def flag_of(name: str) -> str:
+    """The flag of the command line for a field of `ReadOptions`, or for another parameter."""
+    return "--kind" if name == "kinds" else f"--{name.replace('_', '-')}"
 
 
 class Reused(NamedTuple):

@@ -64,12 +64,12 @@ def with_roles(
         shape = np.shape(labels) if isinstance(labels, np.ndarray) else (len(list(labels)),)
         if shape != (n,):
             raise DataError(
-                f"{printable(str(merged.by))} (by) of {dataset.source} has shape {shape}, and there are {n:,} examples: give each a group"
+                f"{printable(str(merged.by))} (--by, by=) of {dataset.source} has shape {shape}, for {n:,} examples: give each a group"
             )
         groups = as_objects(list(labels))
         if dataset.test is not None:
             notes.append(
-                f"{dataset.name} has a test part of its own, which {printable(str(merged.by))} (by) does not change"
+                f"{dataset.name} has a test part of its own, which {printable(str(merged.by))} (--by, by=) does not change"
             )
     name = None if groups is None else merged.by
     return replace(dataset, weights=weights, groups=groups, groups_name=name, notes=tuple(notes))

@@ -19,6 +19,7 @@ Read in this order:
     shape_check             checks that examples have the shape and columns of the training data
     unit_check              a warning about examples in other units than the training data
     given                   what the methods that train are given, and selections of labels
+    column_weights          weights of columns by name, as weights of the likelihood
     context                 the meaning of y for a conditional autoencoder
     importance              log-likelihoods by importance sampling
     inference               batches of rows through the model, bit-identical in any grouping

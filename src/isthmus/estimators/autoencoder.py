@@ -34,6 +34,7 @@ from isthmus.data.validation import Missing
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.base import FittedAutoencoder, ParameterError, RecordParams, seed_of
 from isthmus.estimators.checkpoint import run_state, state_tensors, to_data_units_with_missing
+from isthmus.estimators.column_weights import checked_weights
 from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.defaults import COMPONENTS, component
 from isthmus.estimators.fitted_state import FittedAttribute
@@ -113,6 +114,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         kinds: of a data frame, the kinds of columns by name: "number", "integer", "boolean", "category", "ordered", "date", "drop", or
             the categories of an ordered column in their order. The types say those of others; for text it is guessed, with a warning.
             A category becomes a block of 0 and 1 with a likelihood of its own (`Columns`, `Mixed`).
+        column_weights: of a data frame or a table with names, how much columns count in the loss: {"price": 5, "note": 0.1}. Others
+            count 1, and 0 leaves a column out of the loss. All features of a category or a date have the weight of their column. Losses and
+            scores are then weighted sums of nats (`Weighted`).
         precision: "float32", "float64", "bfloat16" (matrix products and convolutions during training), or "auto": bfloat16 for
             convolutions and large dense layers if the device supports it, else float32.
         device: "cpu", "cuda", ...; auto: a GPU if there is one.
@@ -147,6 +151,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         "missing": [StrOptions({"error", "allow"})],
         "kind": [StrOptions({"auto", "table", "images", "series", "windows"})],
         "kinds": [Mapping, None],
+        "column_weights": [Mapping, None],
         "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "device": [str],
         "random_state": ["random_state"],
@@ -174,6 +179,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         missing: Missing = "error",
         kind: Kind | Literal["auto"] = "auto",
         kinds: Mapping[str, GivenKind] | None = None,
+        column_weights: Mapping[str, float] | None = None,
         precision: Precision = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -197,6 +203,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         self.missing = missing
         self.kind = kind
         self.kinds = kinds
+        self.column_weights = column_weights
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -701,6 +708,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             raise ParameterError(f"{error} {_EXAMPLES[slot]}" if slot else str(error)) from None
         if self.missing == "error" and isinstance(self.corruption, Corruption) and self.corruption.makes_missing:
             raise RecordError(f"corruption={self.corruption!r} makes values missing, which requires missing='allow'")
+        checked_weights(self.column_weights)
 
     def _prepare_model(
         self, data: Given, *, anew: bool, minimum: int, fingerprint: bool = False
@@ -713,9 +721,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if not anew and self._fitted is not None:
             values = self._examples(data.X, minimum, check_constant=True, for_training=True)
             self._fitted = self._fitted.copy_for_training()
-            shape = values.shape[1:]
+            by_name = (self.kinds, self.column_weights)
             self._fitted = apply_changes(
-                self._fitted, given, self.precision, self.missing, self.kind, shape, self.kinds
+                self._fitted, given, self.precision, self.missing, self.kind, values.shape[1:], *by_name
             )
             if data.target is None:
                 check_examples(*self._checked_by, DataStatistics(values), self.model_.affine)
@@ -731,6 +739,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             context=partial(self._encoding, data),
             own_target=data.target is not None,
             kinds=self.kinds,
+            column_weights=self.column_weights,
         )
         seed, device = seed_of(self.random_state), choose_device(self.device)
         columns, settings = prepared.examples.columns, (seed, self.precision, device)

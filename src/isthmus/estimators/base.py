@@ -246,7 +246,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
                 fitted.model,
                 values,
                 int(tile),
-                lambda model, rows: self._check_one_example(replace(fitted, model=model), rows),
+                lambda model, rows: self._check_part(replace(fitted, model=model), rows),
             ):
                 out = np.empty(values.shape, part.values.dtype) if out is None else out
                 write_part(part, out)
@@ -616,17 +616,31 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         assert self._fitted is not None
         return self._fitted
 
-    def _check_memory(self, needed: float, what: str, given: int, rough: bool = False) -> None:
+    def _check_memory(
+        self, needed: float, what: str, given: int, rough: bool = False, how: str = "use fewer examples at a time"
+    ) -> None:
         """`MemoryLimitError` if `needed` bytes exceed the limit. A loaded model's limit depends on the size of its input too."""
         known = self._require_fitted()
-        check_memory(needed, what, given=given if known.loaded else None, max_memory=known.max_memory, rough=rough)
+        limits = {"given": given if known.loaded else None, "max_memory": known.max_memory}
+        check_memory(needed, what, **limits, rough=rough, how=how)
 
-    def _check_one_example(self, fitted: FittedAttributes, rows: Array) -> None:
+    def _check_one_example(
+        self,
+        fitted: FittedAttributes,
+        rows: Array,
+        what: str = "one example in this model",
+        how: str = "use a smaller model",
+    ) -> None:
         """`MemoryLimitError` if one example requires more memory, or in a loaded model more work, than is allowed."""
         needed, given = footprint(fitted.model), rows[:1].nbytes
-        self._check_memory(needed.inference_bytes + needed.shared_bytes, "one example in this model", given, rough=True)
+        self._check_memory(needed.inference_bytes + needed.shared_bytes, what, given, rough=True, how=how)
         if fitted.loaded:
-            check_work(needed.multiplications, "one example in this model", given, max_memory=fitted.max_memory)
+            check_work(needed.multiplications, what, given, max_memory=fitted.max_memory)
+
+    def _check_part(self, fitted: FittedAttributes, rows: Array) -> None:
+        """The same for a part of an image."""
+        part = f"a part of {rows.shape[1]} x {rows.shape[2]} pixels, the least that this model computes,"
+        self._check_one_example(fitted, rows, part, "use a model with fewer layers or channels")
 
     def _apply(
         self,

@@ -34,7 +34,7 @@ __all__ = [
 _PARTS = ("optimizer", "costs", "best", "good")
 _FIXED_PARAMETERS = (
     *("epochs", "batch_size", "early_stopping", "validation_fraction", "n_iter_no_change", "tol"),
-    *("missing", "kind", "kinds", "precision"),
+    *("missing", "kind", "kinds", "column_weights", "precision"),
 )
 
 

@@ -8,7 +8,7 @@ A format is strict: a header that holds what its format did not know is refused,
     4   the ``kind`` of examples, the parts ``detector`` and ``classifier``, losses in nats of the data
     5   today's names of records, fields and parameters
     6   augmentation, penalty, and the context of conditional autoencoders
-    7   tables of columns of any kind, and the parameter ``kinds``
+    7   tables of columns of any kind, and the parameters ``kinds`` and ``column_weights``
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def _from_5(entry: Entry) -> Entry:
 
 
 def _from_6(entry: Entry) -> Entry:
-    """Format 7 adds the parameter ``kinds`` and the tensor ``table``."""
-    _check_without(entry.get("parameters"), 6, ("kinds",), "parameter ")
+    """Format 7 adds the parameters ``kinds`` and ``column_weights``, and the tensor ``table``."""
+    _check_without(entry.get("parameters"), 6, ("kinds", "column_weights"), "parameter ")
     return entry
 
 

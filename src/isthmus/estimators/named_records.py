@@ -13,6 +13,8 @@ from isthmus.records import Record, field_names, has_nested, read
 
 __all__ = ["check_records", "component_modules", "describe_value", "read_parameters", "read_value", "record_types"]
 
+_BY_COLUMN = {"kinds", "column_weights"}  # parameters with a value for each of some columns
+
 
 def component_modules() -> tuple[ModuleType, ...]:
     """The modules of components, in the order of the data's way through a model."""
@@ -58,7 +60,7 @@ def describe_value(value: Any) -> Any:
         return value.item()
     if isinstance(value, list | tuple):
         return [describe_value(each) for each in value]
-    if isinstance(value, Mapping):  # the kinds of columns
+    if isinstance(value, Mapping):  # of columns
         return {str(name): describe_value(each) for name, each in value.items()}
     if not isinstance(value, Record):
         return value
@@ -84,5 +86,7 @@ def read_value(value: Any, names: Mapping[str, type[Record]], modules: Record | 
 def read_parameters(
     parameters: Mapping[str, Any], names: Mapping[str, type[Record]], modules: Record | None
 ) -> dict[str, Any]:
-    """The parameters of an estimator from JSON. The kinds of columns are the only ones that are no record, number or text."""
-    return {name: value if name == "kinds" else read_value(value, names, modules) for name, value in parameters.items()}
+    """The parameters of an estimator from JSON. What columns are by name is no record, number or text."""
+    return {
+        name: value if name in _BY_COLUMN else read_value(value, names, modules) for name, value in parameters.items()
+    }

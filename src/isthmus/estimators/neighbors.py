@@ -28,6 +28,8 @@ _PRIOR_ROWS, _PRIOR_SPREAD = 5, 0.5  # of the standard deviation of a logarithm,
 _WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
 _TINY = 1e-30
+_MOST_ROWS = 2**53  # of errors, whose number a file does not state
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,10 @@ class NeighborDistance:
         if nearest.shape[1] > 1:
             nearest = torch.where(own[:, None], nearest[:, 1:], nearest[:, :-1])
         return nearest.mean(1).numpy(), own.numpy()
+
+    def radius(self) -> float:
+        """The largest distance of a reference from the center of all."""
+        return math.sqrt(float(self._prepared[1].max()))
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields, without what is prepared from them."""
@@ -153,6 +159,24 @@ class TableScore:
         return cls(
             neighbors, floors, np.array([each.mean() for each in logarithms]), np.array([*map(_spread, logarithms)])
         )
+
+    def implausible(self) -> str:
+        """What no `fit` can produce, for a message; "" if `fit` can produce all."""
+        n = len(self.neighbors.references)
+        if not (np.stack([self.floors, self.spreads]) > 0).all():
+            return "has a floor or spread that is not above 0"
+        # the mean of values is at most 100 floors, so that the mean of log(value + floor) is at most log(101 floors)
+        above = self.centers - np.log(self.floors)
+        if not ((above > -_ROUNDING) & (above < math.log(1 + 1 / _FLOOR) + _ROUNDING)).all():
+            return "has a center that does not belong to its floor"
+        counts = np.array([n, _MOST_ROWS, n])[: len(self.floors)]  # of the errors at most; no value is above the sum
+        least = np.sqrt(_PRIOR_ROWS / (counts + _PRIOR_ROWS)) * _PRIOR_SPREAD
+        most = np.maximum(np.log(1 + counts / _FLOOR) / 2, _PRIOR_SPREAD)
+        if not ((self.spreads > least * (1 - _ROUNDING)) & (self.spreads < most * (1 + _ROUNDING))).all():
+            return "has a spread that no examples have"
+        if self.floors[0] > max(2 * _FLOOR * self.neighbors.radius() * (1 + _ROUNDING), _TINY):
+            return "has a floor that is larger than the distances of references"
+        return ""
 
     def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
         """The score of examples (n, d), see `NeighborDistance`, with their mean squared errors (n,): (n,), higher for anomalies.

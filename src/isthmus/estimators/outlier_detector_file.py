@@ -146,14 +146,13 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
     if "error" in tensors:
         error = ErrorDensity(*tensors["error"].tolist())
     if "near" in tensors:
-        floors, _, spreads = tensors["near"]
-        _raise_if(not (torch.stack([floors, spreads]) > 0).all(), "near", "has a floor or spread that is not above 0")
         distance = NeighborDistance(_array(tensors["references"]), _array(tensors["deviations"]))
         fitted = NeighborDistance.fit(distance.references)
         _raise_if(
             not np.allclose(fitted.deviations, distance.deviations, rtol=1e-4), "deviations", "is not of references"
         )
         near = TableScore(distance, *_array(tensors["near"]))
+        _raise_if(bool(problem := near.implausible()), "near", problem)
     error_weights = None if "weights" not in tensors else _array(tensors["weights"])
     return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]), near)
 

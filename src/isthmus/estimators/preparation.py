@@ -17,6 +17,7 @@ from isthmus.data.tables.column_kinds import GivenKind
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing, shaped_examples
 from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.estimators.column_weights import with_column_weights
 from isthmus.estimators.context import ContextEncoding
 from isthmus.estimators.data_warnings import kind_warning, rounding_warning, table_warning
 from isthmus.estimators.defaults import (
@@ -58,6 +59,7 @@ def prepare(
     context: Callable[[int], ContextEncoding | None] = lambda _: None,
     own_target: bool = False,
     kinds: Mapping[str, GivenKind] | None = None,
+    column_weights: Mapping[str, float] | None = None,
 ) -> Prepared:
     """Checks examples and resolves the components for them. Warns about examples that seem wrong.
 
@@ -72,9 +74,11 @@ def prepare(
         context: the encoding of y for this number of examples.
         own_target: whether the examples are to be reconstructed as others, which the likelihood sees instead.
         kinds: the kinds of the columns of a frame.
+        column_weights: the weights of columns in the loss, by name.
 
     Raises:
         DataError: the examples are invalid, too few, or too large to compute with.
+        RecordError: a column that has a weight is not learned.
     """
     examples = shaped_examples(X, minimum=minimum, kinds=kinds)
     statistics = statistics_for(given, examples, missing, kind, fingerprint)
@@ -83,6 +87,8 @@ def prepare(
     encoding = context(len(examples.values))
     size = None if encoding is None else encoding.size
     chosen = resolve_defaults(given, examples, statistics, precision, missing, kind, size, own_target)
+    likelihood = with_column_weights(chosen.records["likelihood"], column_weights, examples.columns, examples.table)
+    chosen = chosen._replace(records={**chosen.records, "likelihood": likelihood})
     if chosen.extent is not None:
         check_training_examples(examples.values, chosen.extent, chosen.affine, examples.at)
     if kind == "auto" and examples.kind is None:
@@ -130,6 +136,7 @@ def apply_changes(
     kind: Kind | Literal["auto"],
     shape: tuple[int, ...],
     kinds: Mapping[str, GivenKind] | None = None,
+    column_weights: Mapping[str, float] | None = None,
 ) -> FittedAttributes:
     """Applies parameters that were changed since the last training run. Changes the model of `fitted` in place.
 
@@ -145,7 +152,7 @@ def apply_changes(
         raise _does_not_fit(f"missing={missing!r}")
     if kind not in {"auto", fitted.kind}:
         raise _does_not_fit(f"kind={kind!r}")
-    changed = _changed(fitted, given, missing)
+    changed = _changed(fitted, given, missing, column_weights)
     records = dict(fitted.records) | changed
     generator = seeded("cpu", fitted.seed, RandomStream.WEIGHTS, fitted.state.step)
     if "penalty" in changed:
@@ -176,7 +183,9 @@ def apply_changes(
     return replace(fitted, records=records, precision=resolved)
 
 
-def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missing) -> dict[str, Any]:
+def _changed(
+    fitted: FittedAttributes, given: Mapping[str, Any], missing: Missing, column_weights: Mapping[str, float] | None
+) -> dict[str, Any]:
     """The components that differ from the fitted ones."""
     changed, default = dict[str, Any](), defaults(missing, given["penalty"])
     for name, record in given.items():
@@ -190,6 +199,9 @@ def _changed(fitted: FittedAttributes, given: Mapping[str, Any], missing: Missin
             record = with_context(record, fitted.model.context).for_kind(fitted.kind)
         elif fitted.table is not None:
             record = with_classes(name, record, fitted.table.classes)
+        if name == "likelihood" and column_weights is not None:
+            own = record.inner if isinstance(given[name], str) and record.weighted else None  # without older weights
+            record = with_column_weights(own or record, column_weights, fitted.columns, fitted.table)
         if record != fitted.records[name]:
             changed[name] = record
     return changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,19 +202,25 @@ def measure_columns(
             columns.observed(some.truth),
             {name: columns.values(method(some, begin)) for name, method in methods.items()},
         )
-    nats = _nats(ae, rows, columns)
+    nats, weights = _nats(ae, rows, columns), ae.likelihood_.weights_of(ae.model_.shape)[_firsts(ae)]
     figures = tuple(
-        sums.figure(place, None if nats is None else float(nats[place])) for place in range(len(columns.columns))
+        replace(sums.figure(place, None if nats is None else float(nats[place])), weight=float(weights[column.first]))
+        for place, column in enumerate(columns.columns)
     )
     return ColumnFigures(figures, baselines.pca_missing), {name: sums.mean_error(name) for name in others}
 
 
+def _firsts(ae: Autoencoder) -> NDArray[np.int64]:
+    """The place of the first value of each feature (d,), in model units, where a category is a block of values."""
+    return np.cumsum([0, *(max(1, n) for n in ae.model_.scaling.classes or (0,) * ae.shape_[0])])[:-1]
+
+
 def _nats(ae: Autoencoder, rows: TableRows, columns: TableColumns) -> Doubles | None:
-    """The sum of the negative log-likelihoods of each column, in nats; None for a likelihood without a cost of each value."""
-    model, target = ae.model_, rows.targets is not None
+    """The sum of the negative log-likelihoods of each column, in nats, without weights; None for a likelihood without costs of values."""
+    model, target = ae.model_.unweighted(), rows.targets is not None
     if ae.likelihood_.given_total and model.fill is not None:  # of the observed values alone, which costs do not know
         return None
-    firsts = np.cumsum([0, *(max(1, n) for n in model.scaling.classes or (0,) * ae.shape_[0])])[:-1]
+    firsts = _firsts(ae)
 
     def costs_of(raw: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         both = raw.unbind(1) if target else (raw, raw)

@@ -53,9 +53,10 @@ class ColumnFigure:
         pca: those of PCA with as many components as the code has dimensions; None without one.
         most_frequent: the most frequent category of the training examples; "" for numbers and dates.
         baseline_accuracy: fraction of values that are this category; None for numbers and dates.
-        nats: the column's part of the negative log-likelihood, in nats per value; for numbers and dates it depends on their unit.
-            None for a likelihood without a cost of each value.
+        nats: the column's part of the negative log-likelihood, in nats per value, without its weight; for numbers and dates it depends
+            on their unit. None for a likelihood without a cost of each value.
         note: why there is no error, such as "constant"; or "".
+        weight: how much the column counts in the loss; 1 without weights.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ColumnFigure:
     baseline_accuracy: float | None = None
     nats: float | None = None
     note: str = ""
+    weight: float = 1.0
 
     @property
     def error(self) -> float | None:
@@ -85,13 +87,13 @@ class ColumnFigure:
         for prefix, errors in {"": self.reconstruction, "pca_": by_pca}.items():
             values |= {f"{prefix}{name}": value for name, value in asdict(errors).items()}
             values[f"{prefix}explained_variance"] = errors.explained_variance
-        names = ("most_frequent", "baseline_accuracy", "nats", "note")
+        names = ("most_frequent", "baseline_accuracy", "nats", "note", "weight")
         return values | {name: getattr(self, name) for name in names}
 
     def terms(self) -> str:
         """The errors of the autoencoder in the terms of the column, in words."""
         errors, unit = self.reconstruction, _UNITS.get(self.kind, "")
-        parts = list[str]()
+        parts = [] if self.weight == 1 else [f"weight {self.weight:g}"]
         if errors.mae is not None and errors.rmse is not None:
             of = f" {unit}" if unit else ""
             parts.append(f"mean absolute error {_number(errors.mae)}{of}, root mean squared {_number(errors.rmse)}{of}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +16,14 @@ from isthmus.results import plain
 
 __all__ = [
     "ALARM_COLUMNS",
+    "MOST_VALUES",
     "Alarm",
     "Rows",
     "alarm_header",
     "alarm_of",
     "alarm_row",
+    "divided",
+    "longest_alarm",
     "plain_time",
     "runs",
     "step_columns",
@@ -30,6 +33,8 @@ Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 ALARM_COLUMNS = ["begin", "end", "peak", "rows", "score", "channels (share)"]  # of a table for display
 _BLOCK = 1 << 20  # values of windows whose errors are computed at once
+MOST_VALUES = 1 << 22  # of the rows of an alarm: 4 million rows of one channel
+_LEAST_WINDOWS = 16  # whose rows an alarm may have in any case
 _N_SHOWN = 5  # channels of an alarm in a table
 _WORST, _CANDIDATES = 16, 16  # windows and channels for which the causes of an alarm are measured
 _REPLACEMENTS = 2  # of a channel: the first reconstruction is distorted too
@@ -37,6 +42,9 @@ _REPLACEMENTS = 2  # of a channel: the first reconstruction is distorted too
 
 class Alarm(NamedTuple):
     """An interval of anomalous time steps, without a gap, of one machine.
+
+    An interval of very many steps (4 million values) is several alarms, each of which begins with the step after the one before, so that a
+    stream keeps a bounded number of rows.
 
     Attributes:
         begin, end: the first and the last time step, which belongs to it: times, or row numbers without times.
@@ -112,6 +120,16 @@ def runs(wanted: NDArray[np.bool_], begins: Any = ()) -> list[tuple[int, int]]:
     first = wanted & (apart | ~np.r_[False, wanted[:-1]])
     last = wanted & (np.r_[apart[1:], True] | ~np.r_[wanted[1:], False])
     return list(zip(np.flatnonzero(first).tolist(), (np.flatnonzero(last) + 1).tolist(), strict=True))
+
+
+def longest_alarm(length: int, channels: int) -> int:
+    """The most rows of an alarm, so that memory is bounded: those of `MOST_VALUES` values, or of some windows if these are more."""
+    return max(_LEAST_WINDOWS * length, MOST_VALUES // channels)
+
+
+def divided(intervals: Iterable[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """The intervals, each longer one as several that follow each other."""
+    return [(at, min(at + longest, end)) for begin, end in intervals for at in range(begin, end, longest)]
 
 
 class Rows(NamedTuple):

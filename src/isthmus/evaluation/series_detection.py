@@ -21,6 +21,8 @@ from isthmus.evaluation.series_alarms import (
     alarm_header,
     alarm_of,
     alarm_row,
+    divided,
+    longest_alarm,
     runs,
     step_columns,
 )
@@ -137,7 +139,8 @@ def detect_series(detector: OutlierDetector, windows: Windows) -> SeriesDetectio
     scores = windows.cut.row_means(of_windows)
     labels, alarms, rows = np.zeros(len(scores), np.int64), list[Alarm](), windows.rows
     numbers = np.arange(len(scores)) if rows.order is None else rows.order
-    for begin, end in runs(scores < detector.offset_, windows.stretch_begins):  # False without a score
+    found = runs(scores < detector.offset_, windows.stretch_begins)  # False without a score
+    for begin, end in divided(found, longest_alarm(windows.length, len(windows.channels))):
         machine = rows.labels[rows.machines[begin]] if rows.labels else None
         own = Rows(numbers[begin:end], None if rows.time is None else rows.time[begin:end], machine)
         alarms.append(alarm_of(detector, windows.cut, of_windows, scores[begin:end], begin, own, windows.channels))

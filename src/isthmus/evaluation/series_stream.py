@@ -36,7 +36,7 @@ class SeriesStream:
 
     A time step is final when no later window can contain it, a window after it arrived; an alarm when a final step after it is normal,
     or its stretch ends. Final scores and alarms are bit-identical for any parts. For each machine the stream keeps the rows that later
-    windows can contain, and all rows of an open alarm: memory is bounded unless an anomaly does not end.
+    windows can contain, and the rows of an open alarm. Memory is bounded, since a very long alarm is divided (`Alarm`).
     Rows of a machine arrive in the order of time. After an error the stream is unchanged.
 
     Args:

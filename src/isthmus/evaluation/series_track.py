@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.series.window_array import WindowArray
-from isthmus.evaluation.series_alarms import runs
+from isthmus.evaluation.series_alarms import divided, longest_alarm, runs
 
 __all__ = ["Arrived", "Settled", "Track"]
 
@@ -121,7 +121,8 @@ class Track:
         final = self.end if self.ended else max(self.final, last + (last >= 0 and last % step == 0))
         new = windows.row_means(of_windows)[self.final - self.first : final - self.first]
         all_scores = np.concatenate([self.kept, new])
-        found, labels = runs(all_scores < threshold), np.zeros(len(all_scores), np.int64)
+        longest = longest_alarm(length, self.rows.values.shape[1])
+        found, labels = divided(runs(all_scores < threshold), longest), np.zeros(len(all_scores), np.int64)
         begun = self.alarms - (len(self.kept) > 0)
         for number, (begin, end) in enumerate(found, begun + 1):
             labels[begin:end] = number

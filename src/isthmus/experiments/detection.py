@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,15 @@ def write(path: Path, found: DetectionResult) -> None:
     write_csv(path, header, rows)
 
 
-def write_series(path: Path, found: SeriesDetection) -> list[Path]:
-    """Writes one row per time step, and next to it the alarms and the figure."""
-    columns = {name: as_text(values) for name, values in found.columns().items()}
+def write_series(path: Path, found: SeriesDetection, marks: Mapping[str, NDArray[Any]]) -> list[Path]:
+    """Writes one row per time step, and next to it the alarms and the figure.
+
+    Args:
+        path: of the table.
+        found: what was detected.
+        marks: further columns of the table, by name.
+    """
+    columns = {name: as_text(values) for name, values in (found.columns() | dict(marks)).items()}
     write_csv(path, list(columns), zip(*columns.values(), strict=True))
     header, *rows = found.alarm_lines()
     alarms = alarms_path(path)

@@ -57,7 +57,13 @@ def set_memory_limit(max_memory: int | float | str | None) -> None:
 
 
 def check_memory(
-    needed: int | float, what: str, *, given: int | None = None, max_memory: int | None = None, rough: bool = False
+    needed: int | float,
+    what: str,
+    *,
+    given: int | None = None,
+    max_memory: int | None = None,
+    rough: bool = False,
+    how: str = "use fewer examples at a time",
 ) -> None:
     """Raises `MemoryLimitError` if work would need more memory than is allowed.
 
@@ -68,6 +74,7 @@ def check_memory(
             the memory of the machine limits.
         max_memory: the bytes that the user allows; they replace both limits.
         rough: whether ``needed`` is an estimate.
+        how: what the user can do, apart from raising the limit.
     """
     if needed <= _SMALL and max_memory is None and _user_limit is None:
         return
@@ -82,7 +89,7 @@ def check_memory(
     if needed / (_MARGIN if rough and reason == _LEFT else 1) > limit:
         suggested = f"{max(1, math.ceil(needed * 1.1 / 1e9))}GB" if math.isfinite(needed) else "1000GB"
         raise MemoryLimitError(
-            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(limit)} are {reason}: use fewer examples at a time, "
+            f"{what} would take about {shown_size(needed)} of memory, and {shown_size(limit)} are {reason}: {how}, "
             f"or raise the limit with isthmus.load(..., max_memory='{suggested}') or isthmus --max-memory {suggested} before the command"
         )
 

@@ -99,6 +99,19 @@ class Likelihood(Record):
         return False
 
     @property
+    def unweighted(self) -> Likelihood:
+        """The likelihood without weights of columns."""
+        return self
+
+    def weights_of(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """The weight of each value of an example in the loss, (*shape).
+
+        Args:
+            shape: of one example, in model units.
+        """
+        return np.ones(shape)
+
+    @property
     def columns(self) -> tuple[int, ...]:
         """The number of values that each column of a table has, where a category is a block of values; () if each has one."""
         return ()

@@ -76,6 +76,19 @@ class Mixed(Likelihood):
     def weighted(self) -> bool:
         return any(part.weighted for part in self._parts)
 
+    def weights_of(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        if not self.classes:
+            return self._parts[0].weights_of(shape)
+        parts = zip(self._parts, self._shapes, strict=True)
+        numbers = iter([each for part, own in parts for each in part.weights_of(own)])
+        return np.array([1.0 if n else next(numbers) for n in self.classes for _ in range(max(1, n))])
+
+    @property
+    def unweighted(self) -> Likelihood:
+        if isinstance(self.numbers, tuple):
+            return self.replace(numbers=tuple(part.unweighted for part in self.numbers))
+        return self.replace(numbers=self.numbers.unweighted)
+
     @property
     def support(self) -> Support:
         return Support() if self.classes else self._parts[0].support

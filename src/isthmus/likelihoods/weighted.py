@@ -59,6 +59,13 @@ class Weighted(Likelihood):
         return len(set(self.weights) | {1.0}) > 1 or self.of.weighted
 
     @property
+    def unweighted(self) -> Likelihood:
+        return self.of.unweighted
+
+    def weights_of(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return self.of.weights_of(shape) * self._each(shape)
+
+    @property
     def density(self) -> bool:
         return self.of.density
 

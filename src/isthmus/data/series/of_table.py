@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from isthmus.data.dataset import Dataset
-from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.options import ReadOptions, Reused, flag_of
 from isthmus.data.series.rows import labels_of, moments
 from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.windows import Windows
@@ -38,7 +38,7 @@ def check_no_series(options: ReadOptions) -> None:
     given = next((name for name in sorted(SERIES - {"window", "by"}) if getattr(options, name) is not None), None)
     if given is not None:
         raise RecordError(
-            f"{given}={getattr(options, given)!r} is for the windows of a series: give window too, the rows of one"
+            f"{given}={getattr(options, given)!r} ({flag_of(given)}) is for the windows of a series: give window= (--window) too"
         )
 
 
@@ -54,7 +54,7 @@ def read_series(
     """
     if options.labels is not None:
         raise RecordError(
-            f"labels={options.labels!r} is for rows of a table, and window= makes windows: leave one of them out"
+            f"labels={options.labels!r} (--labels) is for rows of a table, and window= (--window) makes windows: leave one of them out"
         )
     rows = read_series_rows(read, options, reused)
     return rows.table, windows_of_rows(rows, options)
@@ -82,8 +82,10 @@ def read_series_rows(
     """
     for name in ("id", "weights"):
         if getattr(options, name) is not None:
-            given = f"{name}={getattr(options, name)!r}"
-            raise RecordError(f"{given} is for rows of a table, and window= makes windows: leave one of them out")
+            given = f"{name}={getattr(options, name)!r} ({flag_of(name)})"
+            raise RecordError(
+                f"{given} is for rows of a table, and window= (--window) makes windows: leave one of them out"
+            )
     names = [name for name in dict.fromkeys((options.time, options.by)) if name is not None]
     rows = {"window": None, "step": None, "gap": None}
     inner = None if reused is None else reused._replace(options=reused.options.replace(**rows))

@@ -116,10 +116,10 @@ def checked_gap(gap: Any, timed: bool) -> float:
         gap = gap.total_seconds()
     if isinstance(gap, bool) or not isinstance(gap, int | float | np.number) or not gap > 0:
         raise RecordError(
-            f"invalid gap={gap!r}: expected a positive length of time, in seconds or in the unit of the time"
+            f"invalid gap={gap!r} (--gap): expected a positive length of time, in seconds or in the unit of the time"
         )
     if not timed:
-        raise RecordError(f"gap={gap!r} is a length of time, and no time is given: give time too")
+        raise RecordError(f"gap={gap!r} (--gap) is a length of time, and no time is given: give time= (--time) too")
     return float(gap)
 
 
@@ -134,7 +134,7 @@ def _gap_note(
     machine = f" of {printable(rows.labels[rows.machines[row]])}" if rows.labels else ""
     low, high = min(limits), max(limits)
     limit = unit(low) if low == high else f"{unit(low)} to {unit(high)} by machine"
-    why = "" if given else ", 1.5 times the median interval; gap= sets it"
+    why = "" if given else ", 1.5 times the median interval; else --gap, gap="
     many = f"{at.size:,} gaps" if at.size > 1 else "1 gap"
     return [
         f"{many} in time (intervals over {limit}{why}), the longest {unit(float(lengths.max()))} before {rows.time[row]}{machine}: "  # type: ignore[index]  # there is a time

@@ -90,8 +90,8 @@ class Windows(Examples):
         if not begins.size:
             longest = int((found.ends - found.begins).max(initial=0))
             raise DataError(
-                f"no window of {self.length:,} rows fits: the longest stretch without a gap has {longest:,} rows; choose a smaller length"
-                + ("" if rows.time is None else " or a larger gap")
+                f"no window of {self.length:,} rows fits: the longest stretch without a gap has {longest:,} rows; "
+                "choose a smaller length= (--window)" + ("" if rows.time is None else " or a larger gap= (--gap)")
             )
         values = cast(Array, WindowArray(rows.values, begins, self.length, rows.machines[begins]))
         unnamed = tuple(f"channel {number}" for number in range(rows.values.shape[1]))
@@ -237,7 +237,9 @@ def _left_out(rows: SeriesRows, found: Stretches, unused: Array, windows: Window
     """Notes about rows that are in no window, with the first stretches."""
     length, notes = windows.length, list[str]()
     if windows.step > length:
-        notes = [f"step={windows.step} is larger than length={length}: the rows between two windows are in no window"]
+        notes = [
+            f"step={windows.step} (--step) is larger than the length of a window, {length}: the rows between two windows are in no window"
+        ]
     if not unused.size:
         return notes
     begins, ends = found.begins[unused], found.ends[unused]

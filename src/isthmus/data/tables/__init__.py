@@ -18,6 +18,7 @@ Modules in reading order:
     date_columns     columns of dates as days since 1970
     frame_columns    the columns of a data frame as columns of pyarrow, and back
     column_encoding  one column as features, and back
+    encoded_table    features in a known encoding, and values that training did not have
     table_words      the kinds of the columns of a table in words
     table_encoding   a table as rows of features, and back
     table_array      the features of a table as an array that knows the table

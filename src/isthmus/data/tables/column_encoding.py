@@ -37,6 +37,7 @@ class EncodedColumn(NamedTuple):
 
     values: Doubles
     unknown: dict[str, int]
+    fractions: int = 0  # where training had whole numbers
 
 
 class ColumnEncoding(BaseModel):
@@ -158,8 +159,12 @@ class ColumnEncoding(BaseModel):
         phases = [f"{self.name} ({axis} of the {cycle})" for cycle in self.cycles for axis in ("sine", "cosine")]
         return (self.name, *phases)
 
-    def encode(self, column: Any) -> EncodedColumn:
+    def encode(self, column: Any, guessed: bool = False) -> EncodedColumn:
         """The features of a column of pyarrow (n,). A missing value is NaN, and so is a category that training did not have.
+
+        Args:
+            column: the column.
+            guessed: whether values, and not a type, said its kind: whole numbers may then be fractions now.
 
         Raises:
             DataError: a value is not of this kind.
@@ -177,7 +182,10 @@ class ColumnEncoding(BaseModel):
             angles = [2 * math.pi * days / _DAYS[cycle] for cycle in self.cycles]
             phases = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
             return EncodedColumn(np.stack([days, *phases], axis=1), {})
-        return EncodedColumn(_numbers(self.name, column, self.kind)[:, None], {})
+        whole = self.kind == "integer"
+        numbers = _numbers(self.name, column, "number" if whole and guessed else self.kind)
+        fractions = np.isfinite(numbers) & (numbers != np.floor(numbers)) if whole else np.zeros(0)
+        return EncodedColumn(numbers[:, None], {}, int(fractions.sum()))
 
     def may_have_encoded(self, known: Doubles) -> bool:
         """Whether known values (n,) are like the first feature of the column: all are categories, or their median is in its range."""

@@ -22,6 +22,7 @@ __all__ = [
     "have_zone",
     "infer_kind",
     "is_text",
+    "name_of",
     "whole",
 ]
 
@@ -57,11 +58,16 @@ def checked_kinds(kinds: Mapping[Any, Any] | None, columns: Sequence[str]) -> di
     """The given kinds by the names of their columns as text; `RecordError` for a column that does not exist, or a kind that does not."""
     checked = dict[str, GivenKind]()
     for key, kind in (kinds or {}).items():
-        name = "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        name = name_of(key)
         if name not in columns:
             raise RecordError(f"kinds names the column {quoted(name)}, which the table does not have: correct the name")
         checked[name] = _checked_kind(name, kind)
     return checked
+
+
+def name_of(key: Any) -> str:
+    """The name of a column as text: of one with several levels, these joined by /."""
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def _checked_kind(name: str, kind: Any) -> GivenKind:

@@ -254,7 +254,8 @@ def _matches(patterns: tuple[str, ...], columns: tuple[str, ...], option: str, w
             matching = _match(part.strip(), columns)
             if not matching and strict:
                 raise DataError(
-                    f"{where} has no column '{printable(part.strip())}' ({option}='{printable(pattern)}'); it has {listed(columns)}"
+                    f"{where} has no column {printable(part.strip())!r} (--{option}, {option}={printable(pattern)!r}); "
+                    f"it has {listed(columns)}"
                 )
             positions |= matching
         matches |= positions

@@ -138,7 +138,7 @@ def _delimiter(lines: list[str], given: str | None) -> str:
     if given is not None:
         spelled = {"tab": "\t", "\\t": "\t", "blank": "blanks", "space": "blanks", " ": "blanks"}.get(given, given)
         if spelled != "blanks" and (len(spelled) != 1 or spelled in '"\n\r'):
-            raise DataError(f"invalid delimiter={given!r}: expected one character, tab or blanks")
+            raise DataError(f"invalid delimiter={given!r} (--delimiter): expected one character, tab or blanks")
         return spelled
     scores = {each: _score([cells for _, cells in _numbered_rows(lines, each)], each) for each in _DELIMITERS}
     best = max(_DELIMITERS, key=lambda each: scores[each])

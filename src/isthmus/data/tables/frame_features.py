@@ -47,6 +47,8 @@ def known_features(frame: Any, table: TableEncoding, missing: bool) -> Doubles:
         raise DataError(f"X has {sentence}; correct them, or fit with missing='allow', which takes them as missing")
     if sentence:
         warnings.warn(f"X has {sentence}, which are taken as missing", IsthmusWarning, stacklevel=_caller_level())
+    if note := features.note_on_fractions():
+        warnings.warn(f"X has {note}", IsthmusWarning, stacklevel=_caller_level())
     return features.values
 
 

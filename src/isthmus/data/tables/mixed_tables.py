@@ -93,7 +93,7 @@ def read_columns(
     if known is not None and reused is not None:
         return known_dataset(dataset, arrow, known, kinds, reused.missing), texts
     kept = {name: kind for name, kind in kinds.items() if kind != "drop"}
-    return encoded_dataset(dataset, arrow, kept), texts
+    return encoded_dataset(dataset, arrow, kept, texts.typed), texts
 
 
 def _without_errors(
@@ -123,10 +123,12 @@ def _without_errors(
         return dataset, texts
 
 
-def encoded_dataset(dataset: Dataset, frame: Any, kinds: Mapping[str, str | tuple[str, ...]]) -> Dataset:
-    """The data set of a data frame, with an encoding of its own, which a note describes."""
+def encoded_dataset(
+    dataset: Dataset, frame: Any, kinds: Mapping[str, str | tuple[str, ...]], typed: bool = True
+) -> Dataset:
+    """The data set of a data frame, with an encoding of its own, which a note describes; `typed` as for `TableEncoding.fit_encode`."""
     check_memory(24 * frame.shape[0] * frame.shape[1], f"encoding the columns of {dataset.name}")
-    table, values = TableEncoding.fit_encode(frame, _typed_kinds(kinds, frame))
+    table, values = TableEncoding.fit_encode(frame, _typed_kinds(kinds, frame), typed)
     note = f"{dataset.name}: {table.file_note()}"
     return replace(
         dataset, train=values, columns=table.features, table=table, frame=frame, notes=(*dataset.notes, note)
@@ -175,6 +177,8 @@ def known_dataset(
         )
     if sentence:
         notes = (*notes, f"{dataset.name} has {sentence}, which are taken as missing")
+    if note := features.note_on_fractions():
+        notes = (*notes, f"{dataset.name} has {note}")
     return replace(dataset, train=features.values, columns=table.features, table=table, frame=frame, notes=notes)
 
 

@@ -14,6 +14,7 @@ from isthmus.data.containers import column_names
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.column_kinds import GivenKind, checked_kinds, infer_kind
+from isthmus.data.tables.encoded_table import EncodedTable
 from isthmus.data.tables.frame_columns import (
     Library,
     arrow_columns,
@@ -28,7 +29,7 @@ from isthmus.data.tables.table_words import kinds_in_words
 from isthmus.errors import DataError
 from isthmus.text import command, printable
 
-__all__ = ["EncodedTable", "LeftOut", "TableEncoding"]
+__all__ = ["LeftOut", "TableEncoding"]
 
 Doubles = NDArray[np.float64]
 _LISTED = 5  # in a sentence
@@ -41,24 +42,6 @@ class LeftOut(NamedTuple):
 
     name: str
     reason: str
-
-
-class EncodedTable(NamedTuple):
-    """The features (n, d) of a table; and by column the categories that training did not have, with the number of rows."""
-
-    values: Doubles
-    unknown: dict[str, dict[str, int]]
-
-    def sentence(self) -> str:
-        """A sentence about the unknown categories; "" without any."""
-        parts = [
-            f"{printable(name)} ({', '.join(f'{printable(label, 30)}: {n:,}' for label, n in list(labels.items())[:_LISTED])}"
-            f"{', ...' if len(labels) > _LISTED else ''})"
-            for name, labels in self.unknown.items()
-        ]
-        if not parts:
-            return ""
-        return f"categories that the training data did not have: {', '.join(parts)}"
 
 
 class TableEncoding(BaseModel):
@@ -107,8 +90,10 @@ class TableEncoding(BaseModel):
         return encoding
 
     @classmethod
-    def fit_encode(cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None) -> tuple[Self, Doubles]:
-        """`fit`, and the features of the frame."""
+    def fit_encode(
+        cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None, typed: bool = True
+    ) -> tuple[Self, Doubles]:
+        """`fit`, and the features of the frame. Without `typed`, as from a file of text, no type states that numbers are whole."""
         names, dtypes = column_names(frame) or (), dtypes_of(frame)
         given = checked_kinds(kinds, names)
         table = arrow_columns(frame, [name for name in names if given.get(name) != "drop"])
@@ -130,7 +115,7 @@ class TableEncoding(BaseModel):
                 left_out.append(LeftOut(name, found.reason))
                 continue
             fitted.append(ColumnEncoding.fit(name, column, kind, stated))
-            if stated is None and found.guessed:
+            if stated is None and (found.guessed or (kind == "integer" and not typed)):
                 guessed.append(name)
         if len(fitted) > _MOST_COLUMNS:
             raise DataError(
@@ -214,9 +199,10 @@ class TableEncoding(BaseModel):
             )
             raise DataError(f"the table has no column {listed}, which the training data had: add it")
         table = arrow_columns(frame, self.names)
-        parts = [(column, column.encode(table[column.name])) for column in self.columns]
+        parts = [(column, column.encode(table[column.name], column.name in self.guessed)) for column in self.columns]
         values = np.concatenate([part.values for _, part in parts], axis=1)
-        return EncodedTable(values, {column.name: part.unknown for column, part in parts if part.unknown})
+        unknown = {column.name: part.unknown for column, part in parts if part.unknown}
+        return EncodedTable(values, unknown, {column.name: part.fractions for column, part in parts if part.fractions})
 
     def decode(self, values: Doubles, like: Any = None) -> Any:
         """The frame of features (n, d): in the library of the training data, with its types and categories.

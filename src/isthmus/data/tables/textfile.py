@@ -271,7 +271,7 @@ def _checked_encoding(encoding: str | None) -> str | None:
             return encoding
     except LookupError:
         pass
-    raise DataError(f"unknown encoding={encoding!r}: expected a name such as utf-8 or cp1252")
+    raise DataError(f"unknown encoding={encoding!r} (--encoding): expected a name such as utf-8 or cp1252")
 
 
 class _Compressed(Protocol):
